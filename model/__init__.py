@@ -1,0 +1,1 @@
+"""The network, its text format and its runtimes; knows nothing of editors, files or training."""

@@ -1,0 +1,261 @@
+"""The network: a decoder-only transformer of the Qwen3 family, in torch.
+
+Parameter names are Hugging Face's, so a state dict *is* a checkpoint. Knows ids and logits, no text.
+
+Shapes: B batch, T tokens in this call, S tokens in the cache including this call, C n_embd, H n_head,
+K n_kv_head, D head_dim, V vocab_size, L n_layer.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.config import ModelConfig
+
+# Queries are taken this many at a time when training on a CPU, each block seeing only keys up to its
+# end: half the work of a full square, and twice as fast as torch's CPU flash attention up to T = 512
+# (measured on two cores; docs/experiments.md).
+QUERY_BLOCK = 128
+
+
+class KVCache:
+    """Fixed key/value buffers of one sequence batch; rewinding is an assignment.
+
+    Knows positions, not tokens: what was cached is the caller's business.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        max_len: int,
+        batch: int = 1,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        shape = (config.n_layer, batch, config.n_kv_head, max_len, config.head_dim)
+        self.k = torch.zeros(shape, dtype=dtype, device=device)  # (L, B, K, S_max, D)
+        self.v = torch.zeros(shape, dtype=dtype, device=device)
+        self.max_len = max_len
+        self.length = 0
+
+    def rewind(self, length: int) -> None:
+        """Keep the first `length` tokens; nothing is cleared, so it costs nothing."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot rewind to {length}: the cache holds {self.length} tokens")
+        self.length = length
+
+    def store(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Write T new keys and values (B, K, T, D) after the cached ones; return all S of them."""
+        end = self.length + k.size(2)
+        self.k[layer, :, :, self.length : end] = k
+        self.v[layer, :, :, self.length : end] = v
+        return self.k[layer, :, :, :end], self.v[layer, :, :, :end]
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight, computed in fp32 (Zhang & Sennrich 2019)."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last dimension."""
+        return F.rms_norm(x, (x.size(-1),), self.weight.to(x.dtype), self.eps)
+
+
+class Linear(nn.Linear):
+    """A linear layer whose fp32 master weight is cast to the activations' dtype at use."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x W^T (+ b)."""
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.linear(x, self.weight.to(x.dtype), bias)
+
+
+def rotary_table(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return cos and sin, each (T, D/2), of pos * theta^(-2i/D) (Su et al. 2021)."""
+    half = config.head_dim // 2
+    # float64: at position 30,000 a float32 angle is off by about 1e-3
+    exponent = torch.arange(half, device=positions.device, dtype=torch.float64) / half
+    angle = positions.to(torch.float64)[:, None] * config.rope_theta**-exponent  # (T, D/2)
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate the pairs (x_i, x_{i+D/2}) of x (B, T, H, D) by each position's angle."""
+    cos, sin = cos[:, None, :], sin[:, None, :]  # (T, 1, D/2)
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)
+
+
+def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend each of the last T of S positions to itself and all before it.
+
+    q is (B, H, T, D); k and v are (B, H, S, D) with S >= T. Returns (B, H, T, D).
+    """
+    if q.device.type != "cpu" or q.size(2) > 512:
+        if q.size(2) == k.size(2):
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=_causal_mask(q, k))
+    return _blocked_attention(q, k, v)
+
+
+def _causal_mask(q: Tensor, k: Tensor) -> Tensor:
+    n_query, n_key = q.size(2), k.size(2)
+    full = torch.ones(n_query, n_key, dtype=torch.bool, device=q.device)
+    return full.tril(diagonal=n_key - n_query)
+
+
+def _blocked_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    n_query, past = q.size(2), k.size(2) - q.size(2)
+    q = q * (1.0 / math.sqrt(q.size(-1)))
+    blocks = []
+    for start in range(0, n_query, QUERY_BLOCK):
+        end = min(start + QUERY_BLOCK, n_query)
+        scores = q[:, :, start:end] @ k[:, :, : past + end].transpose(-1, -2)  # (B, H, block, past+end)
+        bias = torch.full((end - start, end - start), -math.inf, dtype=q.dtype).triu(1)
+        scores[..., past + start :] += bias  # only the square on the diagonal needs a mask
+        blocks.append(scores.softmax(-1) @ v[:, :, : past + end])
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with optional QK-norm and rotary positions."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, D = config.n_embd, config.head_dim
+        self.q_proj = Linear(width, config.n_head * D, bias=config.qkv_bias)
+        self.k_proj = Linear(width, config.n_kv_head * D, bias=config.qkv_bias)
+        self.v_proj = Linear(width, config.n_kv_head * D, bias=config.qkv_bias)
+        self.o_proj = Linear(config.n_head * D, width, bias=False)
+        if config.qk_norm:
+            self.q_norm = RMSNorm(D, config.norm_eps)
+            self.k_norm = RMSNorm(D, config.norm_eps)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None = None, layer: int = 0
+    ) -> Tensor:
+        """Mix x (B, T, C) along T; with a cache, also with the positions before."""
+        B, T, _ = x.size()
+        config = self.config
+        q = self.q_proj(x).view(B, T, config.n_head, config.head_dim)  # (B, T, H, D)
+        k = self.k_proj(x).view(B, T, config.n_kv_head, config.head_dim)  # (B, T, K, D)
+        v = self.v_proj(x).view(B, T, config.n_kv_head, config.head_dim)
+        if config.qk_norm:  # Qwen3 order: norm, then rotary
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H or K, T, D)
+        if cache is not None:
+            k, v = cache.store(layer, k, v)  # (B, K, S, D)
+        group = config.n_head // config.n_kv_head
+        if group > 1:
+            k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)  # (B, H, S, D)
+        y = causal_attention(q, k, v).transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
+        out: Tensor = self.o_proj(y)
+        return out
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x)) (Shazeer 2020)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_proj = Linear(config.n_embd, config.n_inner, bias=False)
+        self.up_proj = Linear(config.n_embd, config.n_inner, bias=False)
+        self.down_proj = Linear(config.n_inner, config.n_embd, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform each position of x (B, T, C) on its own."""
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
+
+
+class Block(nn.Module):
+    """One layer: attention, then SwiGLU, each on a normalised copy and added back."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.n_embd, config.norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config.n_embd, config.norm_eps)
+        self.mlp = SwiGLU(config)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None = None, layer: int = 0
+    ) -> Tensor:
+        """Return x (B, T, C) after this layer."""
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache, layer)
+        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        return out
+
+
+class Trunk(nn.Module):
+    """Embedding, layers and final norm: everything but the head (Hugging Face calls it `model`)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.n_embd)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.norm = RMSNorm(config.n_embd, config.norm_eps)
+
+
+class GPT(nn.Module):
+    """ids (B, T) -> logits (B, T, V)."""
+
+    def __init__(self, config: ModelConfig, *, dtype: torch.dtype | None = None) -> None:
+        """Build with random weights; `dtype` is the activations' (None: the weights' own)."""
+        super().__init__()
+        self.config = config
+        self.dtype = dtype
+        self.model = Trunk(config)
+        self.lm_head = None if config.tie_embeddings else Linear(config.n_embd, config.vocab_size, bias=False)
+        self._init_weights()
+
+    def _init_weights(self) -> None:
+        # Matrices uniform with std 1/sqrt(fan in); what writes into the residual stream starts at zero,
+        # so that each layer begins as the identity (nanochat finds this best).
+        for name, parameter in self.named_parameters():
+            if parameter.dim() < 2:
+                continue  # norm gains start at one, biases at torch's default
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                nn.init.zeros_(parameter)
+            elif name.endswith("embed_tokens.weight") or name == "lm_head.weight":
+                nn.init.normal_(parameter, std=0.02)
+            else:
+                bound = math.sqrt(3.0 / parameter.size(1))
+                nn.init.uniform_(parameter, -bound, bound)
+
+    @property
+    def head_weight(self) -> Tensor:
+        """The (V, C) matrix that turns a hidden state into logits."""
+        return self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+
+    def hidden(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Return the final normalised hidden states (B, T, C) of ids (B, T)."""
+        past = 0 if cache is None else cache.length
+        if cache is not None and past + idx.size(1) > cache.max_len:
+            raise ValueError(f"{past} + {idx.size(1)} tokens do not fit in a cache of {cache.max_len}")
+        x = self.model.embed_tokens(idx)  # (B, T, C)
+        x = x if self.dtype is None else x.to(self.dtype)
+        positions = torch.arange(past, past + idx.size(1), device=idx.device)
+        cos, sin = rotary_table(self.config, positions, x.dtype)
+        for layer, block in enumerate(self.model.layers):
+            x = block(x, cos, sin, cache, layer)
+        if cache is not None:
+            cache.length += idx.size(1)
+        out: Tensor = self.model.norm(x)
+        return out
+
+    def forward(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Return logits (B, T, V) for ids (B, T); with a cache, T new tokens after those cached."""
+        x = self.hidden(idx, cache)
+        return F.linear(x, self.head_weight.to(x.dtype))

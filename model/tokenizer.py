@@ -1,0 +1,230 @@
+"""Text to ids and back: byte-level BPE, run by tiktoken, stored in the tokenizers format.
+
+Lossless for any bytes. User text is never encoded to a special id, whatever it contains, so no marker in
+a buffer can inject one. Knows ids and bytes, not what the special tokens are for (see `model.fim`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import tiktoken
+
+MAX_FILE_BYTES = 64 << 20  # of a tokenizer.json; the largest known are under 20 MB
+
+SPECIAL_TOKENS = (
+    "<|end|>",
+    "<|fim_prefix|>",
+    "<|fim_suffix|>",
+    "<|fim_middle|>",
+    "<|file_sep|>",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    *(f"<|spare_{i}|>" for i in range(9)),
+)
+
+# How text is cut before byte pairs are merged, by the names llama.cpp gives these patterns. A pattern
+# outside this table is refused: llama.cpp could not run the model on text, and a free regex from a model
+# folder could be one that never ends.
+_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+PATTERNS: dict[str, str] = {
+    "gpt-2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    "starcoder": r"\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    "qwen2": (
+        _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ),
+    "llama-bpe": (
+        _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ),
+}  # fmt: skip
+
+
+class TokenizerError(ValueError):
+    """A tokenizer file cannot be used; the message says why."""
+
+
+class Tokenizer:
+    """Encode and decode; built from a `tokenizer.json`."""
+
+    def __init__(self, ranks: dict[bytes, int], specials: dict[str, int], pattern_name: str) -> None:
+        """Take token bytes -> id, special text -> id, and the name of a pattern in `PATTERNS`."""
+        if pattern_name not in PATTERNS:
+            raise TokenizerError(f"split pattern {pattern_name!r} is not one of {', '.join(PATTERNS)}")
+        if missing := [byte for byte in range(256) if bytes([byte]) not in ranks]:
+            raise TokenizerError(f"the vocabulary lacks byte {missing[0]:#04x}: not every text can be encoded")
+        if sorted([*ranks.values(), *specials.values()]) != list(range(len(ranks) + len(specials))):
+            raise TokenizerError("token ids must be 0..n-1, each used once")
+        self.pattern_name = pattern_name
+        self.vocab_size = len(ranks) + len(specials)
+        self._ranks = ranks
+        self._specials = specials
+        self._special_ids = frozenset(specials.values())
+        self._bytes: list[bytes] = [b""] * self.vocab_size
+        for token, id_ in ranks.items():
+            self._bytes[id_] = token
+        self._encoding = tiktoken.Encoding(
+            f"foretype-{pattern_name}",
+            pat_str=PATTERNS[pattern_name],
+            mergeable_ranks=ranks,
+            special_tokens=specials,
+        )
+
+    @classmethod
+    def from_file(cls, path: Path) -> Tokenizer:
+        """Load `tokenizer.json`; TokenizerError says what is wrong with it."""
+        try:
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise TokenizerError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MB")
+            table = json.loads(path.read_text(encoding="utf-8"))
+            return cls.from_table(table)
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise TokenizerError(f"cannot read {path}: {error}") from error
+
+    @classmethod
+    def from_table(cls, table: Any) -> Tokenizer:
+        """Build from a parsed `tokenizer.json`."""
+        try:
+            vocab: dict[str, int] = table["model"]["vocab"]
+            added = {str(entry["content"]): int(entry["id"]) for entry in table["added_tokens"]}
+            pattern = _pattern_of(table["pre_tokenizer"])
+            ranks = {_to_bytes(text): int(id_) for text, id_ in vocab.items() if text not in added}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TokenizerError(f"tokenizer.json is not a byte-level BPE as foretype writes it: {error!r}") from error
+        return cls(ranks, added, pattern)
+
+    def encode(self, text: str) -> list[int]:
+        """Return ids of ordinary text; special tokens' names in it are plain characters."""
+        try:
+            return self._encoding.encode_ordinary(text)
+        except UnicodeEncodeError:  # a lone surrogate: keep its bytes as Python would write them
+            return self.encode_bytes(text.encode("utf-8", "surrogatepass"))
+
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """Return ids whose bytes are exactly `data`, valid UTF-8 or not."""
+        ids: list[int] = []
+        while data:
+            try:
+                return ids + self._encoding.encode_ordinary(data.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                ids += self._encoding.encode_ordinary(data[: error.start].decode("utf-8"))
+                ids += [self._ranks[bytes([byte])] for byte in data[error.start : error.end]]
+                data = data[error.end :]
+        return ids
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Return the bytes of `ids`; special tokens have none."""
+        return b"".join(self._bytes[id_] for id_ in ids)
+
+    def token_bytes(self, id_: int) -> bytes:
+        """Return the bytes of one token, b"" for a special one."""
+        return self._bytes[id_]
+
+    def is_special(self, id_: int) -> bool:
+        """Say whether `id_` is a marker rather than text."""
+        return id_ in self._special_ids
+
+    def special_id(self, name: str) -> int:
+        """Return the id of a special token by its text."""
+        try:
+            return self._specials[name]
+        except KeyError:
+            raise TokenizerError(f"the vocabulary has no special token {name}") from None
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """The ids of all markers."""
+        return self._special_ids
+
+    @property
+    def end_id(self) -> int:
+        """Ends a document or a middle."""
+        return self.special_id("<|end|>")
+
+    def last_pretoken(self, text: str) -> str:
+        """Return the last piece the split pattern makes of `text`: the part that typing on may re-tokenise."""
+        if not text:
+            return ""
+        start = max(0, len(text) - 512)  # pieces are short; look at the tail only
+        pieces = _compiled(self.pattern_name).findall(text[start:])
+        return pieces[-1] if pieces else ""
+
+
+def tokenizer_json(ranks: Sequence[bytes], merges: Sequence[tuple[bytes, bytes]], pattern_name: str) -> str:
+    """Write a `tokenizer.json` for tokens in id order; the special tokens follow at the end.
+
+    The layout is that of Hugging Face's tokenizers library (a byte-level BPE).
+    """
+    n_base = len(ranks)
+    specials = [
+        {
+            "id": n_base + i, "content": name, "single_word": False, "lstrip": False,
+            "rstrip": False, "normalized": False, "special": True,
+        }
+        for i, name in enumerate(SPECIAL_TOKENS)
+    ]  # fmt: skip
+    split = {"type": "Split", "pattern": {"Regex": PATTERNS[pattern_name]}, "behavior": "Isolated", "invert": False}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    table = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": specials,
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
+        "post_processor": None,
+        "decoder": byte_level,
+        "model": {
+            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+            "vocab": {_to_text(token): id_ for id_, token in enumerate(ranks)},
+            "merges": [[_to_text(left), _to_text(right)] for left, right in merges],
+        },
+    }  # fmt: skip
+    return json.dumps(table, ensure_ascii=False)
+
+
+def _pattern_of(pre_tokenizer: Any) -> str:
+    for step in pre_tokenizer.get("pretokenizers", [pre_tokenizer]):
+        if step["type"] == "Split":
+            regex = step["pattern"]["Regex"]
+            for name, pattern in PATTERNS.items():
+                if regex == pattern:
+                    return name
+            raise TokenizerError(f"tokenizer.json: split pattern is none of {', '.join(PATTERNS)}: {regex[:80]!r}")
+    return "gpt-2"  # ByteLevel alone splits with the GPT-2 pattern
+
+
+@lru_cache(maxsize=1)
+def _byte_alphabet() -> dict[int, str]:
+    """Return the GPT-2 alphabet: each byte as a printable character, printable bytes as themselves."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = (byte for byte in range(256) if byte not in set(printable))
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}
+
+
+@lru_cache(maxsize=1)
+def _alphabet_bytes() -> dict[str, int]:
+    return {char: byte for byte, char in _byte_alphabet().items()}
+
+
+def _to_text(token: bytes) -> str:
+    alphabet = _byte_alphabet()
+    return "".join(alphabet[byte] for byte in token)
+
+
+def _to_bytes(text: str) -> bytes:
+    alphabet = _alphabet_bytes()
+    return bytes(alphabet[char] for char in text)
+
+
+@lru_cache(maxsize=len(PATTERNS))
+def _compiled(pattern_name: str) -> Any:
+    import regex  # tiktoken's own dependency; loaded late because only healing needs it
+
+    return regex.compile(PATTERNS[pattern_name])

@@ -1,0 +1,1 @@
+"""Makes and judges models for the assistant; nothing imports this package."""
