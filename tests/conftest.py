@@ -1,0 +1,68 @@
+"""Shared guards: no test sees the developer's home or settings, and none reaches a network."""
+
+import ipaddress
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HOME_VARIABLES = {
+    "HOME": "home",
+    "XDG_CACHE_HOME": "cache",
+    "XDG_CONFIG_HOME": "config",
+    "XDG_DATA_HOME": "data",
+    "XDG_STATE_HOME": "state",
+}
+
+
+class NetworkUsedError(AssertionError):
+    """A test tried to leave this machine."""
+
+
+def _refuse_remote_addresses(event: str, arguments: tuple[Any, ...]) -> None:
+    """Audit hook: sockets may connect to loopback and to local paths only."""
+    if event != "socket.connect":
+        return
+    address = arguments[1]
+    if not isinstance(address, tuple) or address[0] in ("", "localhost"):
+        return
+    try:
+        is_local = ipaddress.ip_address(address[0]).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local:
+        raise NetworkUsedError(f"a test connected to {address!r}")
+
+
+sys.addaudithook(_refuse_remote_addresses)
+
+
+@pytest.fixture(autouse=True)
+def private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Home, settings, caches and state in a fresh folder; children inherit it."""
+    place = tmp_path_factory.mktemp("private")
+    with pytest.MonkeyPatch.context() as environment:
+        for variable, folder in HOME_VARIABLES.items():
+            (place / folder).mkdir()
+            environment.setenv(variable, str(place / folder))
+        for variable in [name for name in os.environ if name.startswith("FORETYPE_")]:
+            environment.delenv(variable)
+        environment.delenv("PYTHONPATH", raising=False)
+        yield place
+
+
+@pytest.fixture(scope="session")
+def _shared_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared-cache")
+
+
+@pytest.fixture
+def shared_cache(
+    private_home: Path, _shared_cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """One artefact cache for the whole session: the bundled model is quantised once, not per test."""
+    monkeypatch.setenv("FORETYPE_CACHE", str(_shared_cache_folder))
+    return _shared_cache_folder
