@@ -1,0 +1,74 @@
+"""`foretype lsp`: start the language server on standard streams or on a TCP address."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lsp.stdio import AddressError, Channel, accept, guard_stdio, listen
+from lsp.watch import POLL_S
+
+if TYPE_CHECKING:
+    from lsp.scheduler import Completer
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    engine: "Completer | None" = None,
+    poll_s: float = POLL_S,
+) -> int:
+    """Serve one client; exit code 0 after `shutdown` and `exit`, 1 otherwise, 2 if not started."""
+    options = _parser().parse_args(argv)
+    channel = guard_stdio()  # before anything that may print is imported
+    from assistant.errors import SettingsError
+    from assistant.logs import configure
+
+    try:
+        logs = configure(options.log_file, options.verbose)
+        if options.tcp:
+            channel = _tcp_client(options.tcp, allow_remote=options.allow_remote)
+    except (AddressError, SettingsError) as error:
+        print(f"foretype lsp: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+    def end(code: int) -> None:
+        # Not sys.exit: the worker may be inside a native call, and nothing is left to save.
+        logs.close()
+        os._exit(code)
+
+    from lsp.server import create_server
+
+    signal.signal(signal.SIGINT, lambda *_: end(130))
+    end(create_server(engine, on_lost=lambda: end(1), poll_s=poll_s).serve(channel))
+    raise AssertionError("the process has ended")
+
+
+def _tcp_client(address: str, *, allow_remote: bool) -> Channel:
+    listener = listen(address, allow_remote=allow_remote)
+    host, port = listener.getsockname()[:2]
+    print(f"foretype lsp: listening on {host}:{port}", file=sys.stderr, flush=True)
+    return accept(listener)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="foretype lsp",
+        description="Language server: inline completion on standard streams, or on a TCP port.",
+    )
+    parser.add_argument("--stdio", action="store_true", help="standard streams (the default)")
+    parser.add_argument("--tcp", metavar="HOST:PORT", help="wait for one client here; port 0: any")
+    parser.add_argument(
+        "--allow-remote", action="store_true", help="let --tcp listen beyond this machine"
+    )
+    parser.add_argument("--log-file", default="", metavar="FILE", help="log here, not to stderr")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; -vv: most")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

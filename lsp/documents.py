@@ -1,0 +1,163 @@
+"""The client's open documents, kept equal to the client's copy edit by edit.
+
+A document is a list of lines with their ends, split where the protocol says: at LF, CRLF and
+CR, nowhere else (str.splitlines also splits at form feeds and seven more, after which every later
+edit lands one line too early). An edit re-splits only the lines that it touches.
+Knows text and positions; knows neither requests nor suggestions.
+"""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lsp.positions import Change, Encoding, Position, column_of
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """A document and a cursor in it at one version; safe to hand to another thread."""
+
+    uri: str
+    language: str
+    version: int
+    text: str  # line ends are LF, lone surrogates are U+FFFD
+    offset: int  # of the cursor in `text`, in code points
+    row: int
+    line: str  # the cursor's line as the client has it, without its end
+    column: int  # of the cursor in `line`, in code points
+    eol: str  # the document's own line end
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines with their ends; the last one has none and may be empty.
+
+    >>> split_lines("a\\r\\nb\\x0cc\\n")
+    ['a\\r\\n', 'b\\x0cc\\n', '']
+    """
+    lines = list(io.StringIO(text, newline=""))
+    if not lines or lines[-1].endswith(("\n", "\r")):
+        lines.append("")
+    return lines
+
+
+def majority_eol(text: str) -> str:
+    """Return the most frequent line end of `text`; LF if there is none."""
+    n_crlf = text.count("\r\n")
+    counts = {"\n": text.count("\n") - n_crlf, "\r\n": n_crlf, "\r": text.count("\r") - n_crlf}
+    return max(counts, key=lambda eol: counts[eol])
+
+
+class Document:
+    """One open document."""
+
+    def __init__(self, uri: str, language: str, version: int, text: str) -> None:
+        self.uri = uri
+        self.language = language
+        self.version = version
+        self.is_broken = False  # an edit failed: our copy is not the client's until a full text
+        self._set(text)
+
+    @property
+    def n_chars(self) -> int:
+        """Size in code points, line ends included."""
+        return self._n_chars
+
+    @property
+    def source(self) -> str:
+        """The text as the client has it."""
+        return "".join(self._lines)
+
+    def apply(self, changes: Sequence[Change], version: int, encoding: Encoding) -> None:
+        """Apply `changes` in order, each to the result of the one before."""
+        for change in changes:
+            if change.start is None or change.end is None:
+                self._set(change.text)
+                self.is_broken = False
+            elif not self.is_broken:
+                self._splice(change.start, change.end, change.text, encoding)
+        self.version = version
+
+    def snapshot(self, position: Position, encoding: Encoding) -> Snapshot:
+        """Freeze the document with the cursor at `position`, clamped to the text."""
+        row, column = self._place(position, encoding)
+        text, eol = self._plain_text()
+        before = "".join(self._lines[:row])
+        return Snapshot(
+            uri=self.uri,
+            language=self.language,
+            version=self.version,
+            text=text,
+            offset=len(_with_lf(before)) + column,
+            row=row,
+            line=_without_end(self._lines[row]),
+            column=column,
+            eol=eol,
+        )
+
+    def _set(self, text: str) -> None:
+        self._lines = split_lines(_join_surrogates(text))
+        self._n_chars = sum(map(len, self._lines))
+        self._plain: tuple[str, str] | None = None
+
+    def _splice(self, start: Position, end: Position, text: str, encoding: Encoding) -> None:
+        # A range given backwards means the same range: so do the reference implementations.
+        (row, column), (end_row, end_column) = sorted(
+            (self._place(start, encoding), self._place(end, encoding))
+        )
+        changed = self._lines[row][:column] + text + self._lines[end_row][end_column:]
+        if row > 0 and self._lines[row - 1].endswith("\r"):
+            row -= 1  # text that begins with LF turns that lone CR into CRLF
+            changed = self._lines[row] + changed
+        lines = split_lines(_join_surrogates(changed))
+        if lines[-1] == "" and end_row + 1 < len(self._lines):
+            lines.pop()  # what follows the last line end is the next line
+        removed = sum(map(len, self._lines[row : end_row + 1]))
+        self._lines[row : end_row + 1] = lines
+        self._n_chars += sum(map(len, lines)) - removed
+        self._plain = None
+
+    def _place(self, position: Position, encoding: Encoding) -> tuple[int, int]:
+        """Return (row, column in code points); beyond the end means the end."""
+        if position.line >= len(self._lines):
+            return len(self._lines) - 1, len(self._lines[-1])
+        line = _without_end(self._lines[position.line])
+        return position.line, column_of(line, position.character, encoding)
+
+    def _plain_text(self) -> tuple[str, str]:
+        """Return the text as the engine wants it and the document's line end."""
+        if self._plain is None:
+            source = self.source
+            text = _with_lf(source)
+            if not _is_encodable(text):
+                text = _SURROGATE.sub("\ufffd", text)
+            self._plain = text, majority_eol(source)
+        return self._plain
+
+
+def _without_end(line: str) -> str:
+    return line.rstrip("\r\n")
+
+
+def _with_lf(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _is_encodable(text: str) -> bool:
+    """Whether `text` is free of lone surrogates."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _join_surrogates(text: str) -> str:
+    """Make one character of two halves that different edits brought together."""
+    if _is_encodable(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

@@ -1,0 +1,131 @@
+"""Cuts a client's byte stream into message bodies, whatever the client sends.
+
+A message is a block of headers, a blank line and `Content-Length` bytes. Headers count in any
+case, order and line ending; a length beyond the cap is refused; after anything that is not a
+message the reader looks for the next length header, so one bad message never costs a later one.
+Knows nothing of JSON but this: a string cannot hold a bare line break, so a length header that
+ends in a blank line inside a body proves that the length was wrong.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_LINE_BYTES = 8192  # a header line longer than this is noise
+MAX_DIGITS = 10  # int() of a long run of digits is slow and then refused by Python itself
+CHUNK_BYTES = 65536
+_TAIL_BYTES = 64  # longer than any length header
+_BLOCK_BYTES = 512  # where a header block ending at a blank line must begin
+
+_LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*(\d+)[ \t]*\r?\n\Z", re.IGNORECASE)
+_HEADER = re.compile(rb"[A-Za-z0-9-]+[ \t]*:")
+_BLOCK = re.compile(
+    rb"content-length[ \t]*:[ \t]*\d+[ \t]*\r?\n(?:[A-Za-z0-9-]+[ \t]*:[^\r\n]*\r?\n)*\r?\n\Z",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """Bytes that were no message; `reason` holds none of them."""
+
+    reason: str
+
+
+def frame(body: bytes) -> bytes:
+    """Return `body` with its header."""
+    return b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+class Reader:
+    """Reads messages from `read(n)`, which returns at most n bytes and b"" at the end."""
+
+    def __init__(self, read: Callable[[int], bytes], max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self._read = read
+        self._max_body_bytes = max_body_bytes
+        self._buffer = bytearray()
+        self._in_noise = False  # noise is reported once, at its first line
+
+    def next(self) -> bytes | Malformed | None:
+        """Return the next body, what was wrong instead of one, or None at the end."""
+        length = self._length()
+        if not isinstance(length, int):
+            return length
+        return self._body(length)
+
+    def put_back(self, body: bytes) -> None:
+        """Search `body`, which was no JSON, for a message that a wrong length swallowed."""
+        self._buffer[:0] = body[-CHUNK_BYTES:]
+        self._in_noise = True
+
+    def _length(self) -> int | Malformed | None:
+        """Read one header block."""
+        length: int | None = None
+        has_header = False
+        while (line := self._line()) is not None:
+            if match := _LENGTH.search(line):
+                if len(match[1]) > MAX_DIGITS or int(match[1]) > self._max_body_bytes:
+                    return self._noise("a message longer than the limit")
+                length, has_header = int(match[1]), True
+            elif line.strip():
+                if not _HEADER.match(line):
+                    length, has_header = None, False
+                    if not self._in_noise:
+                        return self._noise("bytes that are no header")
+                has_header = True
+            elif length is not None:
+                self._in_noise = False
+                return length
+            elif has_header and not self._in_noise:
+                return self._noise("headers without a length")
+        return None
+
+    def _noise(self, reason: str) -> Malformed:
+        self._in_noise = True
+        return Malformed(reason)
+
+    def _line(self) -> bytes | None:
+        """Take one line with its end, or a piece of an overlong one without."""
+        start = 0
+        while (end := self._buffer.find(b"\n", start)) < 0:
+            if len(self._buffer) > MAX_LINE_BYTES:
+                return self._take(len(self._buffer) - _TAIL_BYTES)
+            start = len(self._buffer)
+            if not self._fill(CHUNK_BYTES):
+                return None
+        return self._take(end + 1)
+
+    def _body(self, length: int) -> bytes | Malformed | None:
+        checked = 0
+        while len(self._buffer) < length:
+            inner = self._inner_header(checked)
+            if inner is not None:
+                self._take(inner)
+                return Malformed("a length that reaches into the next message")
+            checked = len(self._buffer)
+            if not self._fill(max(CHUNK_BYTES, min(length - checked, 16 * CHUNK_BYTES))):
+                return None
+        return self._take(length)
+
+    def _inner_header(self, checked: int) -> int | None:
+        """Find where a header block begins in the buffer, looking at what came after `checked`."""
+        for blank in (b"\n\r\n", b"\n\n"):
+            end = self._buffer.find(blank, max(0, checked - len(blank)))
+            while end >= 0:
+                end += len(blank)
+                start = max(0, end - _BLOCK_BYTES)
+                if match := _BLOCK.search(self._buffer, start, end):
+                    return match.start()
+                end = self._buffer.find(blank, end - 1)
+        return None
+
+    def _take(self, n_bytes: int) -> bytes:
+        taken = bytes(self._buffer[:n_bytes])
+        del self._buffer[:n_bytes]
+        return taken
+
+    def _fill(self, n_bytes: int) -> bool:
+        data = self._read(n_bytes)
+        self._buffer += data
+        return bool(data)

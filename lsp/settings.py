@@ -1,0 +1,57 @@
+"""The settings in force, as a client may set them: one at a time, with the wrong ones named.
+
+initializationOptions are the user's own. A configuration that is pushed later may come from the
+workspace, that is from whoever wrote the repository, so it can only restrict and names no files.
+A wrong setting is left at what it was, and the user is told once.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from assistant.config import Origin, Settings, load_settings, settings_from
+from assistant.errors import SettingsError
+
+SECTION = "foretype"
+
+Warn = Callable[[str, str], None]  # kind (each is shown once), text
+
+
+class ClientSettings:
+    """What the user set, and on top of it what the workspace restricts."""
+
+    def __init__(self, warn: Warn) -> None:
+        self._warn = warn
+        self._user = Settings()
+        self.current = self._user
+
+    def initialize(self, options: object) -> None:
+        """Read the user's settings file and the client's initializationOptions."""
+        try:
+            self._user = load_settings()
+        except SettingsError as error:
+            self._warn("settings", str(error))
+        self._user = self._apply(section_of(options), "user", self._user)
+        self.current = self._user
+
+    def change(self, configuration: object) -> None:
+        """Read a pushed configuration; it replaces what an earlier one restricted."""
+        self.current = self._apply(section_of(configuration), "workspace", self._user)
+
+    def _apply(self, table: Mapping[str, Any], origin: Origin, base: Settings) -> Settings:
+        settings = base
+        for name, value in table.items():
+            if value is None or value == getattr(base, str(name), None):
+                continue  # clients send every setting they know, changed or not
+            try:
+                settings = settings_from({str(name): value}, origin=origin, base=settings)
+            except SettingsError as error:
+                self._warn(f"setting {str(name)[:40]}", str(error))
+        return settings
+
+
+def section_of(configuration: object) -> Mapping[str, Any]:
+    """Return our section of a configuration: under its name, or the whole if it is not nested."""
+    if not isinstance(configuration, Mapping):
+        return {}
+    section = configuration.get(SECTION, configuration)
+    return section if isinstance(section, Mapping) else {}

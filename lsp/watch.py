@@ -1,0 +1,52 @@
+"""Notices that the editor has died although the pipe from it is still open.
+
+A pipe stays open while any other process holds its far end, so its end alone is not enough.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+POLL_S = 2.0
+
+
+def is_alive(pid: int, parent_at_start: int) -> bool:
+    """Whether process `pid` still runs; a dead one that nobody has reaped does not.
+
+    On Windows there is no harmless signal to ask with, so the answer there is always yes.
+    """
+    if os.name == "nt":
+        return True
+    if pid == parent_at_start and os.getppid() != pid:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return not _is_zombie(pid)
+
+
+def watch(pid: int, on_death: Callable[[], None], *, poll_s: float = POLL_S) -> threading.Event:
+    """Call `on_death` once when process `pid` is gone; set the returned event to stop watching."""
+    stopped = threading.Event()
+    parent_at_start = os.getppid()
+
+    def run() -> None:
+        while not stopped.wait(poll_s):
+            if not is_alive(pid, parent_at_start):
+                on_death()
+                return
+
+    threading.Thread(target=run, name="client-watch", daemon=True).start()
+    return stopped
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:  # no /proc on this system
+        return False
+    return stat.rpartition(b")")[2].split()[:1] == [b"Z"]
