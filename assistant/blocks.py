@@ -1,0 +1,193 @@
+"""Lines, indentation, and the empty block that a cursor opens, by text rules alone.
+
+Needs no grammar and no complete code. A line ends at LF only; form feeds and other separators are
+ordinary characters. Indentation is a width in columns, so tabs and spaces can be compared.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from assistant.brackets import CLOSERS, LINE_COMMENT, scan
+from assistant.languages import Language
+
+TAB_COLUMNS = 4
+MAX_SCAN_CHARS = 6_000  # how far back the lexical state is looked for
+MAX_HEADER_LINES = 40
+MAX_BLANK_LINES = 2  # between a header and a cursor that still counts as just inside its block
+
+_DEFINITION = re.compile(
+    r"^[ \t]*(?:@|(?:async|def|class|func|function|fn|pub|impl|trait|mod|struct|enum|union"
+    r"|interface|namespace|template|export|public|private|protected|static|type|void|int)\b)",
+    re.MULTILINE,
+)
+_TOP_DEFINITION = re.compile(_DEFINITION.pattern.replace("[ \\t]*", "", 1), re.MULTILINE)
+_INDENT_HEADER = re.compile(
+    r"\s*(?:async|def|class|if|elif|else|for|while|try|except|finally|with|match|case)\b"
+)
+_HEADER_LIKE = re.compile(r".*\)\s*:$|\s*[\w.-]+:$")  # for languages that we do not know
+_INDENT = re.compile(r"[ \t\f]*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """An empty block that the cursor stands in or opens."""
+
+    indent: int  # columns of the line that begins its header
+    is_brace: bool
+    is_closed: bool  # its closing brace is already there, on the cursor's line or below
+    on_header: bool  # the cursor is on the header's line, not on a line of its own below
+
+
+def line_start(text: str, offset: int) -> int:
+    """Return the offset of the first character of the line that holds `offset`."""
+    return text.rfind("\n", 0, offset) + 1
+
+
+def line_end(text: str, offset: int) -> int:
+    """Return the offset of the LF that ends the line of `offset`, or the end of the text."""
+    end = text.find("\n", offset)
+    return len(text) if end < 0 else end
+
+
+def indent_of(line: str) -> str:
+    """Return the white space that `line` begins with."""
+    match = _INDENT.match(line)
+    return match.group() if match else ""
+
+
+def indent_columns(line: str) -> int:
+    """Return the width of a line's indentation; a form feed begins the count anew."""
+    return len(indent_of(line).rpartition("\f")[2].expandtabs(TAB_COLUMNS))
+
+
+def lines_above(text: str, offset: int) -> Iterator[tuple[int, str]]:
+    """Yield (start, line) of the lines above the one that holds `offset`, nearest first."""
+    start = line_start(text, offset)
+    while start > 0:
+        end = start - 1
+        start = line_start(text, end)
+        yield start, text[start:end]
+
+
+def lines_below(text: str, offset: int) -> Iterator[tuple[int, str]]:
+    """Yield (start, line) of the lines below the one that holds `offset`, nearest first."""
+    end = line_end(text, offset)
+    while end < len(text):
+        start = end + 1
+        end = line_end(text, start)
+        yield start, text[start:end]
+
+
+def next_line(text: str, offset: int) -> str | None:
+    """Return the first line below that is not blank, or None at the end of the text."""
+    return next((line for _, line in lines_below(text, offset) if line.strip()), None)
+
+
+def scan_start(text: str, offset: int, *, is_top: bool = False) -> tuple[int, bool]:
+    """Return where a lexical scan up to `offset` should begin, and whether it sees everything.
+
+    The nearest line above that begins a definition (of the top level only, if `is_top`) is safer
+    than a fixed distance, which may begin inside a string.
+    """
+    low = max(0, offset - MAX_SCAN_CHARS)
+    if low == 0 and is_top:
+        return 0, True
+    low = line_start(text, low)
+    pattern = _TOP_DEFINITION if is_top else _DEFINITION
+    starts = [match.start() for match in pattern.finditer(text, low, line_start(text, offset) + 1)]
+    here = line_start(text, offset)
+    if pattern.match(text, here, offset):
+        starts.append(here)
+    if not starts:
+        return low, low == 0
+    return (starts[0], True) if is_top else (starts[-1], False)
+
+
+def _code_end(text: str, start: int, end: int, language: Language | None) -> int | None:
+    """Return where the code of text[start:end] ends, without its comment; None in a string."""
+    state = scan(text[start:end], language)
+    if state.quote == LINE_COMMENT:
+        end = start + state.quote_at
+    elif state.quote:
+        return None
+    return start + len(text[start:end].rstrip())
+
+
+def _logical_start(text: str, start: int, end: int, language: Language | None) -> int:
+    """Return the start of the line on which the header that ends at `end` begins."""
+    for _ in range(MAX_HEADER_LINES):
+        above = text[line_start(text, start - 1) : start - 1] if start else ""
+        if start == 0 or not (scan(text[start:end], language).extra or above.endswith("\\")):
+            break
+        start = line_start(text, start - 1)
+    return start
+
+
+def _header_end(text: str, offset: int) -> tuple[int, bool] | None:
+    """Return (end, is on the cursor's line) of the line that may be a block's header."""
+    start = line_start(text, offset)
+    if text[start:offset].strip():
+        return offset, True
+    for n_blank, (above, line) in enumerate(lines_above(text, offset)):
+        if line.strip():
+            return above + len(line), False
+        if n_blank >= MAX_BLANK_LINES:
+            break
+    return None
+
+
+def _is_indent_header(logical: str, language: Language | None) -> bool:
+    if scan(logical, language).openers:  # a dict, slice or lambda inside brackets
+        return False
+    if language is None:
+        return bool(_INDENT_HEADER.match(logical) or _HEADER_LIKE.match(logical))
+    return language.blocks == "indent" and bool(_INDENT_HEADER.match(logical))
+
+
+def opened_block(text: str, offset: int, language: Language | None) -> Block | None:
+    """Return the empty block that the cursor opens or stands in, or None.
+
+    A header ends with `{`, or in a language of indentation with the `:` of a compound statement.
+    """
+    found = _header_end(text, offset)
+    rest = text[offset : line_end(text, offset)].strip()
+    if found is None or rest.strip("".join(CLOSERS) + ";,"):
+        return None
+    header_end, on_header = found
+    end = _code_end(text, scan_start(text, header_end)[0], header_end, language)
+    if end is None or end == 0 or text[end - 1] not in ":{":
+        return None
+    start = line_start(text, end)
+    if start < line_start(text, header_end) or (on_header and text[end:offset].strip()):
+        return None  # the line holds a comment only, or one is being written
+    start = _logical_start(text, start, end, language)
+    is_brace = text[end - 1] == "{"
+    if is_brace and language is not None and language.blocks == "indent":
+        return None  # a dict or set is written as one expression
+    if not is_brace and (rest or not _is_indent_header(text[start:end], language)):
+        return None
+    indent = indent_columns(text[start:end])
+    below = next_line(text, offset)
+    if not rest and below is not None and indent_columns(below) > indent:
+        return None  # the block has a body already
+    is_closed = rest.startswith("}") or (
+        not rest
+        and below is not None
+        and indent_columns(below) == indent
+        and below.lstrip().startswith("}")
+    )
+    return Block(indent=indent, is_brace=is_brace, is_closed=is_closed, on_header=on_header)
+
+
+def block_end(text: str, offset: int) -> int:
+    """Return where the block of the cursor's line ends: before the first line indented less."""
+    start = line_start(text, offset)
+    indent = indent_columns(text[start:offset] + text[offset : line_end(text, offset)])
+    end = line_end(text, offset)
+    for below, line in lines_below(text, offset):
+        if line.strip():
+            if indent_columns(line) < indent:
+                break
+            end = below + len(line)
+    return end

@@ -1,0 +1,42 @@
+"""The two nouns of the assistant: what is asked for, and what is offered.
+
+Plain data; knows no editor protocol and no model. Texts have LF line ends only, and offsets count
+code points from the start of the text.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompletionRequest:
+    """A snapshot of one document and the cursor in it."""
+
+    path: str
+    text: str  # LF line ends only
+    offset: int  # of the cursor, in code points
+    language: str | None = None  # the editor's language identifier, if it gave one
+    n: int = 1  # suggestions wanted
+    deadline_ms: int = 600  # from request to last token
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.offset <= len(self.text):
+            raise ValueError(f"offset {self.offset} is outside the text (0..{len(self.text)})")
+        if self.n < 1:
+            raise ValueError(f"n must be at least 1, got {self.n}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completion:
+    """A suggestion: `text` replaces [start, end) of the request's text, on the cursor's line."""
+
+    text: str
+    start: int  # start <= the request's offset <= end
+    end: int
+    source: str  # "local", "remote" or "cache"
+    finish_reason: str  # "stop", "length", "deadline", "cancelled" or "repetition"
+    logprob: float  # summed over the new tokens
+    prompt_tokens: int
+    new_tokens: int
+    reused_tokens: int  # prompt tokens whose keys and values were still cached
+    first_token_ms: float
+    total_ms: float

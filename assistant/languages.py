@@ -1,0 +1,224 @@
+"""The programming languages that the assistant knows: names, files, lexical habits, grammars.
+
+Data only; it does not know what a grammar's tree is used for. A grammar is imported on first use
+and kept; a language without an installed grammar still works by the text rules.
+"""
+
+import functools
+import importlib
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+import tree_sitter
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Language:
+    """What the text rules and the syntax trees need to know about one language."""
+
+    name: str
+    extensions: tuple[str, ...]
+    ids: tuple[str, ...]  # LSP language identifiers
+    blocks: Literal["indent", "brace"]
+    comment: str  # begins a comment that ends with the line
+    block_comment: tuple[str, str] | None = None
+    quotes: tuple[str, ...]  # string delimiters, longest first
+    multi_line_quotes: tuple[str, ...] = ()  # those whose strings may span lines
+    char_literals: bool = False  # ' delimits one character, not a string
+    grammar_module: str
+    grammar_function: str = "language"
+    scope_kinds: frozenset[str]  # nodes with a header line and a body
+    import_kinds: frozenset[str]
+
+
+_C_COMMENTS = ("/*", "*/")
+
+_JS_SCOPES = frozenset(
+    {
+        "class_declaration",
+        "class",
+        "function_declaration",
+        "generator_function_declaration",
+        "method_definition",
+        "function_expression",
+        "arrow_function",
+    }
+)
+_TS_SCOPES = _JS_SCOPES | {
+    "abstract_class_declaration",
+    "interface_declaration",
+    "enum_declaration",
+    "internal_module",
+    "module",
+}
+_C_SCOPES = frozenset(
+    {"function_definition", "struct_specifier", "enum_specifier", "union_specifier"}
+)
+
+PYTHON = Language(
+    name="python",
+    extensions=(".py", ".pyi", ".pyw"),
+    ids=("python",),
+    blocks="indent",
+    comment="#",
+    quotes=('"""', "'''", '"', "'"),
+    multi_line_quotes=('"""', "'''"),
+    grammar_module="tree_sitter_python",
+    scope_kinds=frozenset({"class_definition", "function_definition"}),
+    import_kinds=frozenset(
+        {"import_statement", "import_from_statement", "future_import_statement"}
+    ),
+)
+JAVASCRIPT = Language(
+    name="javascript",
+    extensions=(".js", ".jsx", ".mjs", ".cjs"),
+    ids=("javascript", "javascriptreact"),
+    blocks="brace",
+    comment="//",
+    block_comment=_C_COMMENTS,
+    quotes=('"', "'", "`"),
+    multi_line_quotes=("`",),
+    grammar_module="tree_sitter_javascript",
+    scope_kinds=_JS_SCOPES,
+    import_kinds=frozenset({"import_statement"}),
+)
+TYPESCRIPT = Language(
+    name="typescript",
+    extensions=(".ts", ".mts", ".cts"),
+    ids=("typescript",),
+    blocks="brace",
+    comment="//",
+    block_comment=_C_COMMENTS,
+    quotes=('"', "'", "`"),
+    multi_line_quotes=("`",),
+    grammar_module="tree_sitter_typescript",
+    grammar_function="language_typescript",
+    scope_kinds=_TS_SCOPES,
+    import_kinds=frozenset({"import_statement"}),
+)
+TSX = Language(
+    name="tsx",
+    extensions=(".tsx",),
+    ids=("typescriptreact",),
+    blocks="brace",
+    comment="//",
+    block_comment=_C_COMMENTS,
+    quotes=('"', "'", "`"),
+    multi_line_quotes=("`",),
+    grammar_module="tree_sitter_typescript",
+    grammar_function="language_tsx",
+    scope_kinds=_TS_SCOPES,
+    import_kinds=frozenset({"import_statement"}),
+)
+GO = Language(
+    name="go",
+    extensions=(".go",),
+    ids=("go",),
+    blocks="brace",
+    comment="//",
+    block_comment=_C_COMMENTS,
+    quotes=('"', "`"),
+    multi_line_quotes=("`",),
+    char_literals=True,
+    grammar_module="tree_sitter_go",
+    scope_kinds=frozenset({"function_declaration", "method_declaration", "type_declaration"}),
+    import_kinds=frozenset({"import_declaration"}),
+)
+RUST = Language(
+    name="rust",
+    extensions=(".rs",),
+    ids=("rust",),
+    blocks="brace",
+    comment="//",
+    block_comment=_C_COMMENTS,
+    quotes=('"',),
+    multi_line_quotes=('"',),
+    char_literals=True,
+    grammar_module="tree_sitter_rust",
+    scope_kinds=frozenset(
+        {"function_item", "impl_item", "trait_item", "mod_item", "struct_item", "enum_item"}
+    ),
+    import_kinds=frozenset({"use_declaration"}),
+)
+JAVA = Language(
+    name="java",
+    extensions=(".java",),
+    ids=("java",),
+    blocks="brace",
+    comment="//",
+    block_comment=_C_COMMENTS,
+    quotes=('"""', '"'),
+    multi_line_quotes=('"""',),
+    char_literals=True,
+    grammar_module="tree_sitter_java",
+    scope_kinds=frozenset(
+        {
+            "class_declaration",
+            "interface_declaration",
+            "enum_declaration",
+            "record_declaration",
+            "method_declaration",
+            "constructor_declaration",
+        }
+    ),
+    import_kinds=frozenset({"import_declaration"}),
+)
+C = Language(
+    name="c",
+    extensions=(".c", ".h"),
+    ids=("c",),
+    blocks="brace",
+    comment="//",
+    block_comment=_C_COMMENTS,
+    quotes=('"',),
+    char_literals=True,
+    grammar_module="tree_sitter_c",
+    scope_kinds=_C_SCOPES,
+    import_kinds=frozenset({"preproc_include"}),
+)
+CPP = Language(
+    name="cpp",
+    extensions=(".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx"),
+    ids=("cpp",),
+    blocks="brace",
+    comment="//",
+    block_comment=_C_COMMENTS,
+    quotes=('"',),
+    char_literals=True,
+    grammar_module="tree_sitter_cpp",
+    scope_kinds=_C_SCOPES | {"class_specifier", "namespace_definition"},
+    import_kinds=frozenset({"preproc_include", "using_declaration"}),
+)
+
+LANGUAGES: dict[str, Language] = {
+    language.name: language
+    for language in (PYTHON, JAVASCRIPT, TYPESCRIPT, TSX, GO, RUST, JAVA, C, CPP)
+}
+_BY_ID = {
+    key: language for language in LANGUAGES.values() for key in (language.name, *language.ids)
+}
+_BY_EXTENSION = {
+    extension: language for language in LANGUAGES.values() for extension in language.extensions
+}
+
+
+def language_of(path: str, language_id: str | None = None) -> Language | None:
+    """Return the language of a document; the editor's identifier outranks the file's name.
+
+    An identifier that we do not know ("plaintext", "jinja") falls back to the extension.
+    """
+    if language_id is not None and language_id.lower() in _BY_ID:
+        return _BY_ID[language_id.lower()]
+    return _BY_EXTENSION.get(PurePosixPath(path.replace("\\", "/")).suffix.lower())
+
+
+@functools.cache
+def grammar(name: str) -> tree_sitter.Language | None:
+    """Return the tree-sitter grammar of the language called `name`, or None if not installed."""
+    language = LANGUAGES[name]
+    try:
+        module = importlib.import_module(language.grammar_module)
+    except ImportError:
+        return None
+    return tree_sitter.Language(getattr(module, language.grammar_function)())
