@@ -63,6 +63,6 @@ def _shared_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shared_cache(
     private_home: Path, _shared_cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """One artefact cache for the whole session: the bundled model is quantised once, not per test."""
+    """One artefact cache for the session: the bundled model is quantised once, not per test."""
     monkeypatch.setenv("FORETYPE_CACHE", str(_shared_cache_folder))
     return _shared_cache_folder

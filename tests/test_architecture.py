@@ -24,7 +24,7 @@ MAX_FUNCTION_LINES = 60
 # Spelt in pieces, so that this file does not hold what it forbids.
 REGISTRY_HOSTS = [r"py" + r"pi\.org", r"python" + r"hosted", r"npm" + r"js\.(org|com)"]
 REGISTRY_HOSTS += [r"deb" + r"\.debian\.", r"crates" + r"\.io"]
-MACHINE_PATHS = [r"/" + r"work/", r"/" + r"opt/ft\b", r"/" + r"root/", r"/" + r"farm/"]
+MACHINE_PATHS = [r"/" + r"work/", r"/" + r"opt/ft\b", r"/" + r"root/\.", r"/" + r"farm/"]
 MACHINE_PATHS += [r"/" + r"tmp/[a-z]+/", r"/" + r"home/(?!user/|you/)[a-z]+/"]
 
 

@@ -1,0 +1,241 @@
+"""A person's keystrokes in a real Neovim: ghost text from our model, Tab, and the file on disk.
+
+Neovim is $FORETYPE_NVIM, the one on the PATH, or what scripts/setup-neovim unpacked. Without one of
+0.12 or newer these tests skip, unless $FORETYPE_REQUIRE_NEOVIM says that it must be there.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.neovim import Editor, is_new_enough, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLED = ROOT / "model" / "bundled"
+MODULE = ROOT / "editors" / "neovim"
+STUB = [sys.executable, str(Path(__file__).with_name("neovim_stub.py"))]
+SCREEN = ROOT / ".venv" / "neovim-screen.ansi"  # the last captured screen, to look at: cat it
+
+# Read before the fixtures take these variables away.
+NAMED_NVIM = os.environ.get("FORETYPE_NVIM")
+MUST_HAVE = bool(os.environ.get("FORETYPE_REQUIRE_NEOVIM"))
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def nvim() -> str:
+    candidates = [NAMED_NVIM, shutil.which("nvim"), str(ROOT / ".venv/neovim/root/usr/bin/nvim")]
+    for candidate in candidates:
+        if candidate and is_new_enough(candidate):
+            return candidate
+    reason = "no Neovim 0.12 or newer here (scripts/setup-neovim unpacks one on Debian)"
+    if MUST_HAVE:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def write_configuration(folder: Path, command: list[str]) -> Path:
+    """An init.lua as a person would have, with this checkout's module and server."""
+    path = folder / "init.lua"
+    path.write_text(
+        f"vim.opt.runtimepath:prepend({json.dumps(str(MODULE))})\n"
+        "vim.opt.expandtab = false\n"
+        "vim.g.python_recommended_style = 0\n"
+        f"require('foretype').setup({{ cmd = {{ {', '.join(map(json.dumps, command))} }} }})\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+OpenEditor = Callable[[list[str], str], Editor]
+
+
+@pytest.fixture
+def open_editor(nvim: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenEditor]:
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    editors: list[Editor] = []
+
+    def start(command: list[str], text: str) -> Editor:
+        file = tmp_path / "edited.py"
+        file.write_text(text, encoding="utf-8")
+        editors.append(Editor(nvim, write_configuration(tmp_path, command), file))
+        editors[-1].wait_for_client()
+        return editors[-1]
+
+    yield start
+    for editor in editors:
+        editor.close()
+
+
+@pytest.fixture
+def stubbed(open_editor: OpenEditor) -> Editor:
+    return open_editor(STUB, "import os\n")
+
+
+def test_tab_accepts_what_is_shown(stubbed: Editor) -> None:
+    stubbed.keys("Gox = ")
+    stubbed.wait_for_ghost("foobar(a, b)")
+    stubbed.keys("<Tab>")
+    stubbed.wait_for_line("x = foobar(a, b)")
+    assert stubbed.write_and_quit() == "import os\nx = foobar(a, b)\n"
+
+
+def test_keys_typed_along_the_suggestion_are_not_doubled(stubbed: Editor) -> None:
+    stubbed.keys("Goπ = ")
+    stubbed.wait_for_ghost("foobar(a, b)")
+    stubbed.keys("foo<Tab>")  # faster than Neovim asks again
+    stubbed.wait_for_line("π = foobar(a, b)")
+
+
+def test_keys_taken_back_are_offered_again(stubbed: Editor) -> None:
+    stubbed.keys("Gox = foo")
+    stubbed.wait_for_ghost("bar(a, b)")
+    stubbed.keys("<BS><BS><Tab>")
+    stubbed.wait_for_line("x = foobar(a, b)")
+
+
+def test_suggestion_that_no_longer_fits_is_not_inserted(stubbed: Editor) -> None:
+    stubbed.keys("Gox = ")
+    stubbed.wait_for_ghost("foobar(a, b)")
+    stubbed.keys("zz<Tab>")
+    stubbed.wait_for_line("x = zz\t")
+
+
+def test_auto_closed_bracket_is_replaced_after_typing_on(stubbed: Editor) -> None:
+    stubbed.keys("Gopair()<Left>")
+    stubbed.wait_for_ghost()
+    stubbed.keys("le<Tab>")
+    stubbed.wait_for_line("pair(left, right)")
+
+
+def test_next_key_shows_another_suggestion(stubbed: Editor) -> None:
+    stubbed.keys("Gox = ")
+    stubbed.wait_for_ghost("foobar(a, b)")
+    stubbed.keys("<M-]>")
+    stubbed.wait_for_ghost("second_choice (2/2)")
+    stubbed.keys("<Tab>")
+    stubbed.wait_for_line("x = second_choice")
+
+
+def test_tab_without_a_suggestion_is_a_tab(stubbed: Editor) -> None:
+    stubbed.keys("Goword<Tab>")
+    stubbed.wait_for_line("word\t")
+
+
+def test_old_or_missing_program_is_named(nvim: str, tmp_path: Path) -> None:
+    configuration = write_configuration(tmp_path, ["no-such-program", "lsp"])
+    run = subprocess.run(
+        [nvim, "--clean", "--headless", "-n", "-u", str(configuration), "+qa"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert 'foretype: cannot run "no-such-program"; install it or set cmd' in run.stderr
+
+
+# With the bundled model.
+
+SOURCE = """\
+class Rectangle:
+    def __init__(self, width, height):
+        self.width = width
+        self.height = height
+
+    def area(self):
+        return self.width * self.height
+
+    def perimeter(self):
+"""
+TYPED = "return 2 * (self.w"
+
+
+@pytest.fixture
+def server(shared_cache: Path) -> list[str]:
+    """The real server's command; its artefact is built first, as after a first use."""
+    if not BUNDLED.is_dir():
+        pytest.skip("this checkout has no bundled model")
+    script = Path(sys.executable).with_name("foretype")
+    command = [str(script)] if script.exists() else [sys.executable, str(ROOT / "foretype.py")]
+    place = str(ROOT / "docs" / "samples" / "inventory" / "store.py") + ":10:1"
+    subprocess.run([*command, "complete", place], check=True, capture_output=True, timeout=300)
+    return [*command, "lsp"]
+
+
+def test_bundled_model_completes_a_line_that_is_then_on_disk(
+    open_editor: OpenEditor, server: list[str]
+) -> None:
+    editor = open_editor(server, SOURCE)
+    editor.keys("Go<C-u>        return 2 * (self.")
+    ghost = None
+    for key in "width + ":  # a person types on while the model is still loading
+        editor.keys(key)
+        try:
+            ghost = wait_for(editor.ghost, "ghost text", seconds=3)
+            break
+        except AssertionError:
+            continue
+    assert ghost, editor.messages()
+    shown = editor.text() + ghost
+    editor.keys("<Tab>")
+    wait_for(lambda: editor.text() == shown, f"buffer with {ghost!r}", seconds=5)
+    assert editor.write_and_quit() == shown + "\n"
+
+
+def test_ghost_text_is_grey_on_a_real_screen(
+    nvim: str, server: list[str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tmux_program = shutil.which("tmux")
+    if not tmux_program:
+        pytest.skip("tmux is not installed")
+    file = tmp_path / "edited.py"
+    file.write_text(SOURCE, encoding="utf-8")
+    configuration = write_configuration(tmp_path, server)
+    # A socket's path must be short, and this one is nobody else's.
+    socket = tmp_path_factory.mktemp("tmux") / "s"
+    tmux = [tmux_program, "-S", str(socket), "-f", "/dev/null"]
+    environment = "TERM=tmux-256color COLORTERM=truecolor LC_ALL=C.UTF-8"
+    start = f"env {environment} {nvim} --clean -n -u {configuration} {file}"
+
+    def run(*arguments: str) -> str:
+        return subprocess.run(
+            [*tmux, *arguments], check=True, capture_output=True, text=True, timeout=30
+        ).stdout
+
+    def screen_with_ghost() -> str | None:
+        screen = run("capture-pane", "-p", "-e")
+        return screen if ghost_on(screen) else None
+
+    run("new-session", "-d", "-x", "80", "-y", "24", start)
+    try:
+        wait_for(lambda: "perimeter" in run("capture-pane", "-p"), "file on the screen")
+        run("send-keys", "-l", "Go")
+        for key in ["\x15", *"        return 2 * (self.width + "]:
+            run("send-keys", "-l", key)
+            time.sleep(0.03)
+        screen = wait_for(screen_with_ghost, "grey text on the screen")
+        SCREEN.parent.mkdir(exist_ok=True)
+        SCREEN.write_text(screen, encoding="utf-8")
+        run("send-keys", "Tab")
+        run("send-keys", "Escape")
+        run("send-keys", "-l", ":wq")
+        run("send-keys", "Enter")
+        expected = "        return 2 * (self.width + " + ghost_on(screen)
+        wait_for(lambda: expected in file.read_text(encoding="utf-8"), f"{expected!r} on disk")
+    finally:
+        subprocess.run([*tmux, "kill-server"], capture_output=True, timeout=30)
+
+
+def ghost_on(screen: str) -> str:
+    """The text on the typed line that has a colour of its own."""
+    for line in screen.splitlines():
+        if "self.width + " in line:
+            return ""
+    return ""
