@@ -1,0 +1,108 @@
+"""Token healing: take the end of a prefix back, and make generation spell it again.
+
+A cursor stands inside a token more often than not. Encoding the text up to it gives a last token
+that training never saw in that place, so the model answers badly. Here the last pre-token is taken
+off the prompt, and decoding may only choose tokens that re-spell those bytes (and may run on past
+them). Knows bytes and token ids; nothing of models, prompts or files.
+"""
+
+from bisect import bisect_left, bisect_right
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.tokenizer import Tokenizer
+
+# Longest tail worth re-spelling. Longer ones are cut, since every token more costs a decoding step and
+# their last bytes decide what comes next anyway. White space is spared the first limit: a deep
+# indentation is many bytes but few tokens.
+MAX_TAIL_BYTES = 32
+MAX_TAIL_TOKENS = 8
+_LOOK_BACK_CHARS = 256  # enough to find the last pre-token; the split pattern never runs over more
+
+Ids = NDArray[np.int64]
+
+
+def split(tokenizer: Tokenizer, prefix: str) -> tuple[str, bytes]:
+    """Return `prefix` up to a border that further typing cannot move, and the bytes after it.
+
+    White space before the cursor goes as a whole, line breaks included: what is typed next decides
+    how the split pattern groups it ("\\n    " and "x" become "\\n   " and " x", for example).
+    """
+    near = prefix[-_LOOK_BACK_CHARS:]
+    tail = tokenizer.last_pretoken(near)
+    while tail.isspace() and len(tail) < len(near):
+        before = tokenizer.last_pretoken(near[: len(near) - len(tail)])
+        if not before.isspace():
+            break
+        tail = before + tail
+    tail = _capped(tokenizer, tail)
+    # A lone surrogate (an editor may send one) keeps the bytes that the tokenizer gives it.
+    return prefix[: len(prefix) - len(tail)], tail.encode("utf-8", "surrogatepass")
+
+
+def _capped(tokenizer: Tokenizer, tail: str) -> str:
+    """Cut `tail` from the left, at characters, to both limits."""
+    if not tail.isspace():
+        while len(tail.encode("utf-8", "surrogatepass")) > MAX_TAIL_BYTES:
+            tail = tail[1:]
+    while len(tail) > 1 and len(tokenizer.encode(tail)) > MAX_TAIL_TOKENS:
+        tail = tail[1:]
+    return tail
+
+
+class TokenTable:
+    """The ordinary tokens' bytes in sorted order: all tokens with one beginning are one slice.
+
+    Built once for a tokenizer; a look-up costs two binary searches, not a scan of the vocabulary.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.end_id = tokenizer.end_id
+        self.n_tokens = tokenizer.vocab_size
+        self.bytes_of = [tokenizer.token_bytes(id_) for id_ in range(self.n_tokens)]
+        ordinary = [
+            id_ for id_, data in enumerate(self.bytes_of) if data and not tokenizer.is_special(id_)
+        ]
+        ordinary.sort(key=self.bytes_of.__getitem__)
+        self._keys = [self.bytes_of[id_] for id_ in ordinary]
+        self._ids: Ids = np.array(ordinary, dtype=np.int64)
+        emitted = set(ordinary) | {self.end_id}
+        #: ids never to be generated: special tokens other than the end
+        self.forbidden: Ids = np.array(
+            [id_ for id_ in range(self.n_tokens) if id_ not in emitted], dtype=np.int64
+        )
+
+    def beginning_with(self, head: bytes) -> Ids:
+        """Return the ids of the ordinary tokens whose bytes begin with `head`."""
+        first = bisect_left(self._keys, head)
+        after = _successor(head)
+        last = len(self._keys) if after is None else bisect_left(self._keys, after, lo=first)
+        return self._ids[first:last]
+
+    def inside(self, rest: bytes) -> Ids:
+        """Return the ids of the tokens that are a proper, non-empty prefix of `rest`."""
+        runs = []
+        for length in range(1, len(rest)):
+            head = rest[:length]
+            first = bisect_left(self._keys, head)
+            runs.append(self._ids[first : bisect_right(self._keys, head, lo=first)])
+        return np.concatenate(runs) if runs else self._ids[:0]
+
+    def allowed(self, rest: bytes) -> Ids:
+        """Return the ids that may come next while the bytes `rest` are still to be spelled."""
+        if not rest:
+            return self._ids
+        longer = self.beginning_with(rest)
+        return np.concatenate([longer, self.inside(rest)]) if len(rest) > 1 else longer
+
+
+def _successor(head: bytes) -> bytes | None:
+    """Return the smallest bytes above everything that begins with `head`; None if there are none."""
+    stripped = head.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
+
+
+def after(rest: bytes, spelled: bytes) -> tuple[bytes, bytes]:
+    """Return what is still to be spelled after a token of bytes `spelled`, and its new bytes."""
+    return rest[len(spelled) :], spelled[len(rest) :]

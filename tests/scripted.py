@@ -1,0 +1,138 @@
+"""Doubles for decoding without weights: a small vocabulary, and a runtime that follows a script.
+
+Both are the real interfaces. The scripted runtime scores tokens by the *bytes* before them, so its
+greedy text does not depend on how a prompt was cut into tokens.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.tokenizer import Tokenizer, tokenizer_json
+
+SAMPLE = '''\
+def read_lines(path, encoding="utf-8"):
+    """Return the lines of a file."""
+    with open(path, encoding=encoding) as handle:
+        return [line.rstrip("\\n") for line in handle]
+
+
+class Counter:
+    def __init__(self, start=0):
+        self.count = start
+        self.names = {}
+
+    def add(self, name, value):
+        if name not in self.names:
+            self.names[name] = 0
+        self.names[name] += value
+        return self.names[name]
+
+# Größe, naïve, 日本語, 数据, 🙂 and a\ttab
+'''
+
+
+@cache
+def small_tokenizer(pattern_name: str = "gpt-2", n_merges: int = 200) -> Tokenizer:
+    """Return a byte-level BPE learnt from `SAMPLE`; some tokens end in the middle of a character."""
+    import json
+
+    ranks = [bytes([byte]) for byte in range(256)]
+    merges: list[tuple[bytes, bytes]] = []
+    words = Counter(_pretokens(SAMPLE * 2, pattern_name))
+    pieces = {word: [bytes([byte]) for byte in word.encode()] for word in words}
+    while len(merges) < n_merges:
+        pairs: Counter[tuple[bytes, bytes]] = Counter()
+        for word, parts in pieces.items():
+            for pair in zip(parts, parts[1:], strict=False):
+                pairs[pair] += words[word]
+        if not pairs:
+            break
+        left, right = max(pairs, key=lambda pair: (pairs[pair], pair))
+        merges.append((left, right))
+        ranks.append(left + right)
+        pieces = {word: _merge(parts, left, right) for word, parts in pieces.items()}
+    unique = list(dict.fromkeys(ranks))
+    return Tokenizer.from_table(json.loads(tokenizer_json(unique, merges, pattern_name)))
+
+
+def _pretokens(text: str, pattern_name: str) -> list[str]:
+    import regex
+
+    from model.tokenizer import PATTERNS
+
+    found: list[str] = regex.findall(PATTERNS[pattern_name], text)
+    return found
+
+
+def _merge(parts: list[bytes], left: bytes, right: bytes) -> list[bytes]:
+    merged: list[bytes] = []
+    for part in parts:
+        if merged and merged[-1] == left and part == right:
+            merged[-1] = left + right
+        else:
+            merged.append(part)
+    return merged
+
+
+class ScriptedRuntime:
+    """A runtime that knows one document by heart and wants to write what comes next in it.
+
+    After the bytes decoded so far it looks for the longest end of them in `script`, and scores each
+    token by how far it agrees with what follows there; at the end of the script it ends.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, script: str, max_len: int = 512) -> None:
+        self.vocab_size = tokenizer.vocab_size
+        self.max_len = max_len
+        self.n_appended = 0
+        self.n_calls = 0
+        self._tokenizer = tokenizer
+        self._script = script.encode()
+        self._ids: list[int] = []
+
+    @property
+    def length(self) -> int:
+        return len(self._ids)
+
+    def append(self, ids: Sequence[int], *, all_logits: bool = False) -> NDArray[np.float32]:
+        assert ids, "nothing to append"
+        assert len(self._ids) + len(ids) <= self.max_len, "the cache is full"
+        self._ids.extend(ids)
+        self.n_appended += len(ids)
+        self.n_calls += 1
+        return self._scores()
+
+    def rewind(self, length: int) -> None:
+        assert 0 <= length <= len(self._ids)
+        del self._ids[length:]
+
+    def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
+        raise NotImplementedError("the script has no branches")
+
+    def _scores(self) -> NDArray[np.float32]:
+        scores = np.zeros(self.vocab_size, dtype=np.float32)
+        rest = self._following()
+        if not rest:
+            scores[self._tokenizer.end_id] = 50.0
+            return scores
+        for id_ in range(self.vocab_size):
+            piece = self._tokenizer.token_bytes(id_)
+            if piece and rest.startswith(piece):
+                scores[id_] = 20.0 + len(piece)
+        return scores
+
+    def _following(self) -> bytes:
+        start = 0
+        for place, id_ in enumerate(self._ids):
+            if self._tokenizer.is_special(id_):
+                start = place + 1
+        before = self._tokenizer.decode_bytes(self._ids[start:])
+        for size in range(min(len(before), 200), 0, -1):
+            at = self._script.find(before[-size:])
+            if at >= 0:
+                return self._script[at + size :]
+        return self._script
