@@ -7,6 +7,7 @@ not know regular expression literals, template placeholders or raw strings with 
 import functools
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from assistant.languages import Language
 
@@ -18,8 +19,7 @@ _CHAR_LITERAL = re.compile(r"'(?:\\[^'\n]{1,10}|[^\\'\n])'")
 _PLAIN_QUOTES = ('"', "'", "`")
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """One bracket and where it stands in the scanned text."""
 
     index: int
