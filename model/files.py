@@ -1,0 +1,121 @@
+"""The few ways in which foretype touches files: whole, regular, of bounded size, never half written.
+
+Knows bytes and paths, not what they mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+_CHUNK_BYTES = 1 << 20
+
+
+class UnreadableFileError(OSError):
+    """A file cannot be read as asked; the message names it and says why."""
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace `path` by `data`: after a crash at any point it holds the old bytes or the new ones."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode) if hasattr(os, "fchmod") else None
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames inside a folder survive a power cut, where the system can."""
+    if os.name == "nt":  # folders cannot be opened there, and NTFS journals renames
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_regular(path: Path, max_bytes: int, *, allow_links: bool = True) -> bytes:
+    """Return the bytes of a regular file of at most `max_bytes`.
+
+    Never waits on a FIFO or device. Without `allow_links`, symbolic links and files with several names
+    are refused too. Raises UnreadableFileError.
+    """
+    handle = open_regular(path, max_bytes, allow_links=allow_links)
+    with os.fdopen(handle, "rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:  # it grew after its size was checked
+        raise UnreadableFileError(f"{path} is larger than {max_bytes} bytes")
+    return data
+
+
+def open_regular(path: Path, max_bytes: int, *, allow_links: bool = True) -> int:
+    """Return a descriptor of a regular file, checked as `read_regular` says; the caller closes it."""
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    if not allow_links:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+        if path.is_symlink():
+            raise UnreadableFileError(f"{path} is a symbolic link; put the file itself there")
+    try:
+        handle = os.open(path, flags)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableFileError(f"cannot open {path}: {reason}") from error
+    try:
+        _check_regular(path, os.fstat(handle), max_bytes, allow_links)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _check_regular(path: Path, info: os.stat_result, max_bytes: int, allow_links: bool) -> None:
+    if not stat.S_ISREG(info.st_mode):
+        raise UnreadableFileError(f"{path} is not a regular file")
+    if not allow_links and info.st_nlink > 1:
+        raise UnreadableFileError(f"{path} has {info.st_nlink} names (hard links); copy it instead")
+    if info.st_size > max_bytes:
+        raise UnreadableFileError(
+            f"{path} has {info.st_size} bytes; at most {max_bytes} are allowed"
+        )
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hex, read in pieces."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while n_bytes := file.readinto(buffer):
+            digest.update(buffer[:n_bytes])
+    return digest.hexdigest()
+
+
+def cache_dir() -> Path:
+    """Return the folder for derived files, which may be deleted at any time; created for its owner only.
+
+    `FORETYPE_CACHE`, else `foretype` in the user's cache folder.
+    """
+    path = Path(os.environ.get("FORETYPE_CACHE") or _user_cache() / "foretype").absolute()
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if os.name != "nt" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        path.chmod(0o700)  # it existed, open to others: derived files hold parts of private models
+    return path
+
+
+def _user_cache() -> Path:
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(xdg) if Path(xdg).is_absolute() else Path.home() / ".cache"  # the XDG rule

@@ -1,0 +1,281 @@
+"""The model folder: the one interface between training and serving.
+
+A Hugging Face folder (`config.json`, `model.safetensors` in bfloat16, `tokenizer.json`) plus
+`foretype.json`, the model card `README.md` and `SHA256SUMS`. Nothing in it is executed; a folder from a
+stranger can at worst be refused. Knows formats and checks, neither networks nor runtimes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.config import ConfigError, ModelConfig, from_table
+from model.files import open_regular, read_regular, sha256_file, sync_folder
+from model.tokenizer import Tokenizer, TokenizerError
+from model.weights import MAX_WEIGHTS_BYTES, WeightsError, WeightsFile, tensor_shapes, write_weights
+
+FORMAT_VERSION = 1
+BUNDLED = Path(__file__).parent / "bundled"
+
+_SUMS = "SHA256SUMS"
+_CARD = "README.md"
+_MAX_BYTES = {  # the known files, in the order of SHA256SUMS
+    "config.json": 1 << 20,
+    "foretype.json": 4 << 20,
+    "model.safetensors": MAX_WEIGHTS_BYTES,
+    "tokenizer.json": 64 << 20,
+    _CARD: 4 << 20,
+}
+_MAX_SUMS_BYTES = 1 << 16
+_SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([^/\\\0]+)")
+_COPY_AGAIN = "copy the folder again from where it came, or export it anew"
+
+
+class ModelFolderError(ValueError):
+    """A model folder cannot be used or written; the message says what is wrong and how to mend it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FolderInfo:
+    """What `foretype.json` says: how the model wants to be asked, and where it comes from."""
+
+    name: str
+    block_size: int  # trained tokens
+    suffix_tokens: int  # budget of the text after the cursor
+    snippet_tokens: int  # budget of all cross-file snippets together
+    languages: tuple[str, ...]
+    licence: str
+    format_version: int = FORMAT_VERSION
+    fim_layout: str = "spm"
+    parent: str = ""  # content hash of the model that this one was tuned from
+
+    def __post_init__(self) -> None:
+        if self.format_version != FORMAT_VERSION:
+            raise ConfigError(
+                f"format_version is {self.format_version}; this program reads {FORMAT_VERSION}"
+            )
+        if self.fim_layout not in ("spm", "psm"):
+            raise ConfigError(f"fim_layout must be spm or psm, got {self.fim_layout!r}")
+        if not 8 <= self.block_size <= 131_072:
+            raise ConfigError(f"block_size must be in 8..131072, got {self.block_size}")
+        for name in ("suffix_tokens", "snippet_tokens"):
+            if not 0 <= (value := getattr(self, name)) < self.block_size:
+                raise ConfigError(
+                    f"{name} must be in 0..{self.block_size - 1} (block_size), got {value}"
+                )
+
+
+class ModelFolder:
+    """A checked folder; weights and vocabulary are read when asked for."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        config: ModelConfig,
+        info: FolderInfo,
+        content_hash: str,
+        weights: WeightsFile,
+    ) -> None:
+        self.path = path
+        self.config = config
+        self.info = info
+        self.content_hash = (
+            content_hash  # of config, foretype.json, weights and vocabulary; not of the card
+        )
+        self._weights = weights
+
+    def tensor(self, name: str) -> NDArray[np.float32]:
+        """Return one weight as float32, by its Hugging Face name."""
+        try:
+            return self._weights.tensor(name)
+        except (WeightsError, OSError) as error:
+            raise ModelFolderError(_trouble(self.path, f"model.safetensors: {error}")) from error
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Return all weights as float32, by their Hugging Face names."""
+        return {name: self.tensor(name) for name in self._weights.names()}
+
+    def tokenizer(self) -> Tokenizer:
+        """Load the vocabulary."""
+        try:
+            data = read_regular(self.path / "tokenizer.json", _MAX_BYTES["tokenizer.json"])
+            tokenizer = Tokenizer.from_table(_parse_json("tokenizer.json", data))
+        except (TokenizerError, ConfigError, OSError) as error:
+            raise ModelFolderError(_trouble(self.path, str(error))) from error
+        if tokenizer.vocab_size > self.config.vocab_size:
+            problem = f"tokenizer.json has {tokenizer.vocab_size} tokens, config.json {self.config.vocab_size}"
+            raise ModelFolderError(_trouble(self.path, problem))
+        return tokenizer
+
+
+def load_folder(path: Path) -> ModelFolder:
+    """Check everything about a folder but the vocabulary; ModelFolderError says what is wrong.
+
+    Only the six known names are looked at, and they must be plain files: no links, which could make us
+    read other files of the user. Installers link the files of packages, so the bundled model may have them.
+    """
+    allow_links = path.absolute() == BUNDLED
+    if not path.is_dir():
+        raise ModelFolderError(
+            f"there is no model folder at {path}; check the path in the settings"
+        )
+    try:
+        hashes = _read_sums(path, allow_links)
+        for name in _MAX_BYTES:
+            _check_sum(path / name, hashes[name], allow_links)
+        read = partial(_read_json, path, allow_links=allow_links)
+        config = ModelConfig.from_hf(read("config.json"))
+        info = from_table(FolderInfo, read("foretype.json"), "foretype.json: ")
+        if info.block_size > config.block_size:
+            raise ConfigError(
+                f"foretype.json: block_size {info.block_size} exceeds the {config.block_size} of config.json"
+            )
+        weights = WeightsFile(path / "model.safetensors", config, allow_links=allow_links)
+    except WeightsError as error:
+        raise ModelFolderError(_trouble(path, f"model.safetensors: {error}")) from error
+    except (ConfigError, OSError) as error:
+        raise ModelFolderError(_trouble(path, str(error))) from error
+    identity = "".join(f"{hashes[name]}  {name}\n" for name in _MAX_BYTES if name != _CARD)
+    content_hash = hashlib.sha256(identity.encode()).hexdigest()
+    return ModelFolder(path, config=config, info=info, content_hash=content_hash, weights=weights)
+
+
+def save_folder(
+    path: Path,
+    *,
+    config: ModelConfig,
+    tensors: Mapping[str, NDArray[np.float32]],
+    tokenizer_json: str,
+    info: FolderInfo,
+    card: str,
+) -> None:
+    """Write a folder aside, check it as `load_folder` would, then rename it into place.
+
+    After a crash at any point `path` is the old folder, the new one, or absent: never a mixture. Readable by
+    its owner only, since tuned weights hold parts of private code.
+    """
+    _check_tensors(config, tensors)
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        texts = {
+            "config.json": json.dumps(config.to_hf(), indent=2) + "\n",
+            "foretype.json": json.dumps(dataclasses.asdict(info), indent=2) + "\n",
+            "tokenizer.json": tokenizer_json,
+            _CARD: card,
+        }
+        for name, text in texts.items():
+            _write(aside / name, text)
+        write_weights(aside / "model.safetensors", tensors)
+        sums = "".join(f"{sha256_file(aside / name)}  {name}\n" for name in _MAX_BYTES)
+        _write(aside / _SUMS, sums)
+        for file in aside.iterdir():
+            file.chmod(0o600)
+        sync_folder(aside)
+        load_folder(aside).tokenizer()
+        _swap(aside, path)
+    finally:
+        shutil.rmtree(
+            aside, ignore_errors=True
+        )  # the new folder after a failure, the old one otherwise
+
+
+def _check_tensors(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    shapes = tensor_shapes(config)
+    if wrong := sorted(shapes.keys() ^ tensors.keys()):
+        state = "missing" if wrong[0] in shapes else "not part of this architecture"
+        raise ModelFolderError(
+            f"cannot save the model: tensor {wrong[0]} is {state}; fix the exporter"
+        )
+    for name, shape in shapes.items():
+        if tensors[name].shape != shape:
+            raise ModelFolderError(
+                f"cannot save the model: tensor {name} has shape {tensors[name].shape}, its config asks for {shape}"
+            )
+        if not np.isfinite(tensors[name]).all():
+            raise ModelFolderError(
+                f"cannot save the model: tensor {name} holds values that are not finite; training has "
+                "diverged: go back to an earlier checkpoint"
+            )
+
+
+def _swap(aside: Path, path: Path) -> None:
+    """Put `aside` at `path`; an old folder there ends up at `aside`."""
+    if not path.exists():
+        aside.rename(path)
+        sync_folder(path.parent)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    path.replace(old)  # a folder may replace an empty one
+    try:
+        aside.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            old.rename(path)
+        raise
+    sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("xb") as file:
+        file.write(text.encode("utf-8"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_sums(path: Path, allow_links: bool) -> dict[str, str]:
+    """Return name -> SHA-256 as `SHA256SUMS` lists them: exactly the known files."""
+    data = read_regular(path / _SUMS, _MAX_SUMS_BYTES, allow_links=allow_links)
+    hashes: dict[str, str] = {}
+    for line in data.decode("utf-8", "replace").splitlines():
+        match = _SUM_LINE.fullmatch(line)
+        if match is None or match[2] in hashes:
+            raise ConfigError(f"{_SUMS} has a line that is not 'hash  name': {line[:80]!r}")
+        hashes[match[2]] = match[1]
+    if wrong := sorted(hashes.keys() ^ _MAX_BYTES.keys()):
+        state = "does not list" if wrong[0] in _MAX_BYTES else "lists the unknown file"
+        raise ConfigError(f"{_SUMS} {state} {wrong[0]}")
+    return hashes
+
+
+def _check_sum(path: Path, expected: str, allow_links: bool) -> None:
+    os.close(open_regular(path, _MAX_BYTES[path.name], allow_links=allow_links))
+    if sha256_file(path) != expected:
+        raise ConfigError(
+            f"{path.name} is not the file that {_SUMS} describes: damaged, cut off or changed"
+        )
+
+
+def _read_json(path: Path, name: str, *, allow_links: bool) -> Mapping[str, Any]:
+    table = _parse_json(name, read_regular(path / name, _MAX_BYTES[name], allow_links=allow_links))
+    if not isinstance(table, dict):
+        raise ConfigError(f"{name} is not a JSON object")
+    return table
+
+
+def _parse_json(name: str, data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{name} is not JSON: {error}") from error
+
+
+def _trouble(path: Path, problem: str) -> str:
+    return f"model folder {path}: {problem}; {_COPY_AGAIN}"

@@ -1,0 +1,116 @@
+"""What runs a network: ids in, logits out, with a cache that grows at its end and can be cut back.
+
+Everything above (sampling, healing, drafting) is written against `Runtime` alone. A runtime belongs to one
+thread at a time. Knows neither text nor files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.folder import ModelFolder
+
+Kind = Literal["onnx", "torch"]
+
+
+class Runtime(Protocol):
+    """A network with a key/value cache of one sequence. V is the vocabulary, T the ids of one call."""
+
+    vocab_size: int
+    max_len: int  # tokens that the cache can hold
+
+    @property
+    def length(self) -> int:
+        """Tokens in the cache."""
+
+    def append(self, ids: Sequence[int], *, all_logits: bool = False) -> NDArray[np.float32]:
+        """Run ids after the cached ones; return the logits (V,) after the last, or (T, V) after each.
+
+        ValueError when ids is empty, holds an unknown id or does not fit; the cache is then unchanged.
+        """
+
+    def rewind(self, length: int) -> None:
+        """Keep the first `length` tokens; ValueError unless 0 <= length <= self.length."""
+
+    def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
+        """Return the logits (T, V) after each node of a tree of continuations; the cache is unchanged.
+
+        `parents[i]` is the index of the token before node i, less than i, or -1 for the end of the cache.
+        ValueError as in `append`.
+        """
+
+
+def open_runtime(
+    folder: ModelFolder,
+    *,
+    kind: Kind = "onnx",
+    max_len: int = 2048,
+    threads: int = 1,
+    bits: int = 8,
+) -> Runtime:
+    """Load a folder's network. `bits` (8, 4 or 32) concerns onnx only; torch keeps full precision.
+
+    One thread by default: two spinning threads beside a busy neighbour can be fifty times slower than one.
+    """
+    if not 1 <= max_len <= 131_072:
+        raise ValueError(f"max_len must be in 1..131072, got {max_len}")
+    if kind == "onnx":
+        from model.artefact import open_artefact
+        from model.runtime_onnx import OnnxRuntime
+
+        if bits not in (4, 8, 32):
+            raise ValueError(f"bits must be 4, 8 or 32, got {bits}")
+        graph = open_artefact(folder, bits) / "graph.onnx"
+        return OnnxRuntime(graph, folder.config, max_len=max_len, threads=threads)
+    if kind == "torch":
+        from model.runtime_torch import TorchRuntime
+
+        return TorchRuntime(folder, max_len=max_len, threads=threads)
+    raise ValueError(f"kind must be onnx or torch, got {kind!r}")
+
+
+def check_ids(ids: Sequence[int], runtime: Runtime) -> NDArray[np.int64]:
+    """Return ids as an array; ValueError unless they are known, not empty, and fit into the cache."""
+    array = np.asarray(ids, dtype=np.int64)
+    if array.ndim != 1 or not array.size:
+        raise ValueError("ids must not be empty")
+    if array.min() < 0 or array.max() >= runtime.vocab_size:
+        raise ValueError(f"ids must be in 0..{runtime.vocab_size - 1}")
+    if runtime.length + array.size > runtime.max_len:
+        raise ValueError(
+            f"{runtime.length} + {array.size} tokens do not fit into a cache of {runtime.max_len}"
+        )
+    return array
+
+
+def check_parents(parents: Sequence[int], n_ids: int) -> None:
+    """Raise ValueError unless each node's parent comes before it."""
+    if len(parents) != n_ids:
+        raise ValueError(f"{n_ids} ids need as many parents, got {len(parents)}")
+    for i, parent in enumerate(parents):
+        if not -1 <= parent < i:
+            raise ValueError(f"parents[{i}] must be in -1..{i - 1}, got {parent}")
+
+
+def bits_per_byte(runtime: Runtime, ids: Sequence[int], n_bytes: int) -> float:
+    """Return the mean bits that the network needs for each of the `n_bytes` bytes of text behind `ids`.
+
+    The first id only serves as context. The cache is emptied, and again whenever it is full; comparable
+    between runtimes of one `max_len` and between precisions, which is what it is for.
+    """
+    nats, start = 0.0, 0
+    while start < len(ids) - 1:
+        window = ids[start : start + runtime.max_len]
+        runtime.rewind(0)
+        logits = runtime.append(window[:-1], all_logits=True).astype(np.float64)  # (T, V)
+        top = logits.max(-1)
+        log_sum = top + np.log(np.exp(logits - top[:, None]).sum(-1))
+        nats += float((log_sum - logits[np.arange(len(logits)), window[1:]]).sum())
+        start += len(window) - 1
+    runtime.rewind(0)
+    return nats / math.log(2) / n_bytes

@@ -1,0 +1,178 @@
+"""The network on onnxruntime: the default, on a CPU, without torch.
+
+Key and value buffers are allocated once and bound as both the input and the output of every layer, so a
+step writes in place and rewinding is an assignment. Knows ids and logits.
+
+Shapes: T ids in this call, S tokens in the cache including them, K n_kv_head, D head_dim, V vocab_size.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from model.config import ModelConfig
+from model.runtime import check_ids, check_parents
+
+# A long prompt runs in pieces: the memory of a call grows with its length, its speed hardly does.
+CHUNK_TOKENS = 256
+_MAX_KEPT_STEPS = 24
+_MAX_KEPT_TOKENS = 32
+_FATAL = 4  # errors are raised as exceptions; the library's own messages would only repeat them
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Step:
+    """Bound buffers for calls of one shape; filled in place."""
+
+    binding: ort.IOBinding
+    ids: NDArray[np.int64]  # (1, T)
+    positions: NDArray[np.int64]  # (1, T)
+    last: NDArray[np.int32]  # (1,): S - 1
+    total: NDArray[np.int32]  # (): S
+    logits: NDArray[np.float32]  # (1, keep, V)
+    values: tuple[Any, ...]  # keeps the bound memory alive
+
+
+class OnnxRuntime:
+    """`model.runtime.Runtime` over a graph that `model.onnx_graph` wrote."""
+
+    def __init__(self, graph: Path, config: ModelConfig, *, max_len: int, threads: int = 1) -> None:
+        """Load `graph`, whose weights file is beside it; memory for `max_len` tokens is set aside."""
+        self.vocab_size = config.vocab_size
+        self.max_len = max_len
+        self._length = 0
+        self._session = _session(graph, threads)
+        shape = (1, config.n_kv_head, max_len, config.head_dim)
+        names = [f"{part}_{i}" for i in range(config.n_layer) for part in ("k", "v")]
+        self._cache = {name: _value(np.zeros(shape, np.float32)) for name in names}
+        cos, sin = _rotary_tables(config, max_len)
+        self._rotary = {"cos": _value(cos), "sin": _value(sin)}
+        self._no_bias = np.zeros(min(CHUNK_TOKENS, max_len) * max_len, np.float32)
+        self._steps: OrderedDict[tuple[int, int], _Step] = OrderedDict()
+
+    @property
+    def length(self) -> int:
+        """Tokens in the cache."""
+        return self._length
+
+    def append(self, ids: Sequence[int], *, all_logits: bool = False) -> NDArray[np.float32]:
+        """See `Runtime.append`."""
+        array = check_ids(ids, self)
+        parts = []
+        for start in range(0, len(array), CHUNK_TOKENS):
+            chunk = array[start : start + CHUNK_TOKENS]
+            step = self._step(len(chunk), len(chunk) if all_logits else 1)
+            step.positions[0] = np.arange(self._length, self._length + len(chunk))
+            self._run(step, chunk, self._no_bias)
+            self._length += len(chunk)
+            if all_logits:
+                parts.append(step.logits[0].copy())
+        if all_logits:
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        last: NDArray[np.float32] = step.logits[0, 0].copy()
+        return last
+
+    def rewind(self, length: int) -> None:
+        """See `Runtime.rewind`; nothing is cleared, later appends overwrite."""
+        if not 0 <= length <= self._length:
+            raise ValueError(f"cannot rewind to {length}: the cache holds {self._length} tokens")
+        self._length = length
+
+    def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
+        """See `Runtime.tree`; one pass, in which each node sees the cache and its own ancestors."""
+        array = check_ids(ids, self)
+        check_parents(parents, len(array))
+        n_nodes, past = len(array), self._length
+        sees = np.zeros((n_nodes, n_nodes), bool)  # sees[i, j]: j is i or an ancestor of i
+        for i, parent in enumerate(parents):
+            if parent >= 0:
+                sees[i] = sees[parent]
+            sees[i, i] = True
+        bias = np.zeros((n_nodes, past + n_nodes), np.float32)  # (T, S)
+        bias[:, past:][~sees] = -np.inf
+        step = self._step(n_nodes, n_nodes)
+        step.positions[0] = (
+            past - 1 + sees.sum(1)
+        )  # the depth in the tree, not the slot in the cache
+        self._run(step, array, bias)
+        return step.logits[0].copy()
+
+    def _run(self, step: _Step, ids: NDArray[np.int64], bias: NDArray[np.float32]) -> None:
+        """Run one call at the end of the cache; `bias` is contiguous and holds at least T * S numbers."""
+        n_ids, total = len(ids), self._length + len(ids)
+        step.ids[0] = ids
+        step.last[0] = total - 1
+        step.total[()] = total
+        step.binding.bind_input(
+            "bias", "cpu", 0, np.float32, (1, 1, n_ids, total), bias.ctypes.data
+        )
+        self._session.run_with_iobinding(step.binding)
+
+    def _step(self, n_ids: int, n_keep: int) -> _Step:
+        """Return buffers for `n_ids` ids of which the last `n_keep` get logits, kept if small."""
+        key = (n_ids, n_keep)
+        if key in self._steps:
+            self._steps.move_to_end(key)
+            return self._steps[key]
+        step = self._new_step(n_ids, n_keep)
+        if n_ids <= _MAX_KEPT_TOKENS:
+            self._steps[key] = step
+            if len(self._steps) > _MAX_KEPT_STEPS:
+                self._steps.popitem(last=False)
+        return step
+
+    def _new_step(self, n_ids: int, n_keep: int) -> _Step:
+        ids, positions = np.zeros((1, n_ids), np.int64), np.zeros((1, n_ids), np.int64)
+        last, total = np.zeros(1, np.int32), np.zeros((), np.int32)
+        logits = np.zeros((1, n_keep, self.vocab_size), np.float32)
+        arrays = {"ids": ids, "positions": positions, "last": last, "total": total}
+        inputs = {name: _value(array) for name, array in arrays.items()}
+        inputs["keep"] = _value(np.array([n_keep], np.int64))
+        output = _value(logits)
+        binding = self._session.io_binding()
+        for name, value in (inputs | self._rotary).items():
+            binding.bind_ortvalue_input(name, value)
+        for name, value in self._cache.items():
+            binding.bind_ortvalue_input(f"past_{name}", value)
+            binding.bind_ortvalue_output(f"next_{name}", value)
+        binding.bind_ortvalue_output("logits", output)
+        return _Step(
+            binding=binding, ids=ids, positions=positions, last=last, total=total, logits=logits,
+            values=(*inputs.values(), output),
+        )  # fmt: skip
+
+
+def _session(graph: Path, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Without enable_fallback=0 the library prints to stdout when a graph does not load, and stdout is the
+    # channel to the editor.
+    return ort.InferenceSession(
+        str(graph), options, providers=["CPUExecutionProvider"], enable_fallback=0
+    )
+
+
+def _value(array: NDArray[Any]) -> ort.OrtValue:
+    """Wrap an array without copying: writing to the array changes the value."""
+    return ort.OrtValue.ortvalue_from_numpy(array)
+
+
+def _rotary_tables(
+    config: ModelConfig, max_len: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return cos and sin (max_len, D/2) of pos * theta^(-2i/D); float64 until the end."""
+    half = config.head_dim // 2
+    frequencies = config.rope_theta ** -(np.arange(half) / half)
+    angles = np.outer(np.arange(max_len), frequencies)
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)

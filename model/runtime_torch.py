@@ -1,0 +1,99 @@
+"""The network on torch: CUDA, Apple GPUs, and the plain reference for the other runtime.
+
+Same protocol as `model.runtime_onnx`. Knows ids and logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.device import choose_device
+from model.folder import ModelFolder
+from model.gpt import GPT, KVCache
+from model.runtime import check_ids, check_parents
+
+
+class TorchRuntime:
+    """`model.runtime.Runtime` over `model.gpt.GPT`."""
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        *,
+        max_len: int,
+        threads: int = 1,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        """Load the weights onto `device`; `dtype` is that of matmuls (see `model.device`).
+
+        `threads` is torch's setting for the whole process, so it is only ever lowered here.
+        """
+        config = folder.config
+        self.vocab_size = config.vocab_size
+        self.max_len = max_len
+        chosen = choose_device(device, dtype)
+        if chosen.device.type == "cpu" and threads < torch.get_num_threads():
+            torch.set_num_threads(threads)
+        with torch.device("meta"):  # no memory, no random numbers: every weight is replaced
+            self._model = GPT(config)
+        weights = {name: torch.tensor(array) for name, array in folder.tensors().items()}
+        self._model.load_state_dict(weights, assign=True)
+        self._model.to(device=chosen.device, dtype=chosen.dtype).eval()
+        self._device = chosen.device
+        self._cache = KVCache(config, max_len=max_len, dtype=chosen.dtype, device=chosen.device)
+
+    @property
+    def length(self) -> int:
+        """Tokens in the cache."""
+        return self._cache.length
+
+    @torch.inference_mode()
+    def append(self, ids: Sequence[int], *, all_logits: bool = False) -> NDArray[np.float32]:
+        """See `Runtime.append`."""
+        array = check_ids(ids, self)
+        idx = torch.from_numpy(array)[None].to(self._device)  # (1, T)
+        states = self._model.hidden(idx, self._cache)  # (1, T, C)
+        states = states[0] if all_logits else states[0, -1:]
+        logits = (states @ self._model.head_weight.T).float().cpu().numpy()  # (T or 1, V)
+        return logits if all_logits else logits[0]
+
+    def rewind(self, length: int) -> None:
+        """See `Runtime.rewind`."""
+        self._cache.rewind(length)
+
+    def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
+        """See `Runtime.tree`; walks the tree branch by branch, rewinding to where branches part."""
+        array = check_ids(ids, self)
+        check_parents(parents, len(array))
+        past = self.length
+        logits = np.zeros((len(array), self.vocab_size), np.float32)
+        path: list[int] = []  # nodes in the cache after `past`
+        try:
+            for node in _depth_first(parents):
+                while path and path[-1] != parents[node]:
+                    path.pop()
+                self.rewind(past + len(path))
+                logits[node] = self.append([int(array[node])])
+                path.append(node)
+        finally:
+            self.rewind(past)
+        return logits
+
+
+def _depth_first(parents: Sequence[int]) -> list[int]:
+    """Return the nodes so that each branch is finished before the next begins."""
+    children: dict[int, list[int]] = {}
+    for node, parent in enumerate(parents):
+        children.setdefault(parent, []).append(node)
+    order: list[int] = []
+    waiting = children.get(-1, [])[::-1]
+    while waiting:
+        node = waiting.pop()
+        order.append(node)
+        waiting += children.get(node, [])[::-1]
+    return order
