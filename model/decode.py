@@ -37,7 +37,7 @@ class DecodeError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """A chosen token: its bytes beyond those that had to be re-spelled, and log P among the allowed."""
+    """A chosen token: its bytes beyond those to be re-spelled, and its log P among the allowed."""
 
     id: int
     text: bytes

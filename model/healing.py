@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from model.tokenizer import Tokenizer
 
-# Longest tail worth re-spelling. Longer ones are cut, since every token more costs a decoding step and
-# their last bytes decide what comes next anyway. White space is spared the first limit: a deep
+# Longest tail worth re-spelling. Longer ones are cut, since every token more costs a decoding step
+# and their last bytes decide what comes next anyway. White space is spared the first limit: a deep
 # indentation is many bytes but few tokens.
 MAX_TAIL_BYTES = 32
 MAX_TAIL_TOKENS = 8
@@ -98,7 +98,7 @@ class TokenTable:
 
 
 def _successor(head: bytes) -> bytes | None:
-    """Return the smallest bytes above everything that begins with `head`; None if there are none."""
+    """Return the smallest bytes above all that begin with `head`; None if there are none."""
     stripped = head.rstrip(b"\xff")
     return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
 

@@ -1,7 +1,7 @@
 """A runtime together with the ids that its cache holds.
 
-The one place where ids and cache can get out of step, so the one place that keeps them in step. Knows
-nothing of prompts or text.
+The one place where ids and cache can get out of step, so the one place that keeps them in step.
+Knows nothing of prompts or text.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ class Transcript:
         return logits, n_shared
 
     def _forget(self) -> None:
-        """Start from nothing: a call that failed half-way leaves a cache that nobody can vouch for."""
+        """Start from nothing: a call that failed half-way leaves a cache that nobody trusts."""
         self._ids = []
         self._runtime.rewind(0)
 

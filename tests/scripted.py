@@ -4,14 +4,17 @@ Both are the real interfaces. The scripted runtime scores tokens by the *bytes* 
 greedy text does not depend on how a prompt was cut into tokens.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
-from model.tokenizer import Tokenizer, tokenizer_json
+from model.tokenizer import PATTERNS, Tokenizer, tokenizer_json
 
 SAMPLE = '''\
 def read_lines(path, encoding="utf-8"):
@@ -37,9 +40,7 @@ class Counter:
 
 @cache
 def small_tokenizer(pattern_name: str = "gpt-2", n_merges: int = 200) -> Tokenizer:
-    """Return a byte-level BPE learnt from `SAMPLE`; some tokens end in the middle of a character."""
-    import json
-
+    """Return a byte-level BPE learnt from `SAMPLE`; some tokens end inside a character."""
     ranks = [bytes([byte]) for byte in range(256)]
     merges: list[tuple[bytes, bytes]] = []
     words = Counter(_pretokens(SAMPLE * 2, pattern_name))
@@ -47,7 +48,7 @@ def small_tokenizer(pattern_name: str = "gpt-2", n_merges: int = 200) -> Tokeniz
     while len(merges) < n_merges:
         pairs: Counter[tuple[bytes, bytes]] = Counter()
         for word, parts in pieces.items():
-            for pair in zip(parts, parts[1:], strict=False):
+            for pair in pairwise(parts):
                 pairs[pair] += words[word]
         if not pairs:
             break
@@ -60,10 +61,6 @@ def small_tokenizer(pattern_name: str = "gpt-2", n_merges: int = 200) -> Tokeniz
 
 
 def _pretokens(text: str, pattern_name: str) -> list[str]:
-    import regex
-
-    from model.tokenizer import PATTERNS
-
     found: list[str] = regex.findall(PATTERNS[pattern_name], text)
     return found
 

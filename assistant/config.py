@@ -1,0 +1,135 @@
+"""Settings: few, each with a reason to be changed; read once, then frozen.
+
+Order: defaults < settings.toml < environment < what the caller passes (a command line, an editor's
+options). Names are the same everywhere. Unknown keys are errors that name the known ones.
+"""
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from assistant.errors import SettingsError
+from model.config import ConfigError, from_table
+from model.files import UnreadableFileError, read_regular
+
+Origin = Literal["user", "workspace"]
+MAX_FILE_BYTES = 1 << 20  # of settings.toml
+MULTI_LINE = ("auto", "never")
+
+_RANGES: dict[str, tuple[int, int]] = {
+    "max_new_tokens": (1, 512),
+    "deadline_ms": (1, 600_000),
+    "threads": (1, 256),
+}
+# A workspace is data from strangers: it chooses no weights, no files, and takes no processors.
+_USER_ONLY = frozenset({"model", "log_file", "threads"})
+# environment variable -> setting; only what is worth changing for one run
+_ENVIRONMENT = {
+    "FORETYPE_MODEL": "model",
+    "FORETYPE_DEADLINE_MS": "deadline_ms",
+    "FORETYPE_THREADS": "threads",
+    "FORETYPE_LOG_FILE": "log_file",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What a user may change."""
+
+    enabled: bool = True  # off: nothing is ever suggested
+    model: str = ""  # a model folder; empty: the one that came with the package
+    multi_line: str = "auto"  # "never": one line, even where the cursor opens a block
+    max_new_tokens: int = 64  # longest suggestion; also taken from the room for context
+    deadline_ms: int = 600  # from request to answer; what is valid by then is shown
+    threads: int = 1  # for the network; more helps only on an otherwise idle machine
+    exclude: tuple[str, ...] = ()  # path patterns never completed, added to the built-in ones
+    menu_completion: bool = False  # also answer textDocument/completion, for menu-only editors
+    log_file: str = ""  # empty: standard error
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise SettingsError(f"{name} must be in {low}..{high}, got {getattr(self, name)}")
+        if self.multi_line not in MULTI_LINE:
+            raise SettingsError(f"multi_line must be auto or never, got {self.multi_line!r}")
+
+
+def settings_from(
+    table: Mapping[str, Any], *, origin: Origin = "user", base: Settings | None = None
+) -> Settings:
+    """Return `base` (default: the defaults) changed by `table`; SettingsError names the wrong key.
+
+    `exclude` is added to, never replaced. From a workspace, settings can only restrict: what names
+    files is refused, and the rest can switch off or lower but not switch on or raise.
+    """
+    base = base or Settings()
+    if origin == "workspace" and (refused := sorted(table.keys() & _USER_ONLY)):
+        raise SettingsError(
+            f"setting {refused[0]} is not read from a workspace; set it in your own settings"
+        )
+    try:
+        asked = from_table(Settings, table)
+    except SettingsError:
+        raise
+    except ConfigError as error:
+        raise SettingsError(str(error)) from error
+    changes = {name: getattr(asked, name) for name in table}
+    if "exclude" in changes:
+        changes["exclude"] = tuple(dict.fromkeys((*base.exclude, *asked.exclude)))
+    if origin == "workspace":
+        changes = {name: _stricter(name, getattr(base, name), new) for name, new in changes.items()}
+    return dataclasses.replace(base, **changes)
+
+
+def _stricter(name: str, current: Any, asked: Any) -> Any:
+    if name == "exclude":
+        return asked  # already the union
+    if name == "multi_line":
+        return "never" if "never" in (current, asked) else current
+    return min(current, asked)  # booleans too: False is the smaller
+
+
+def settings_path(environ: Mapping[str, str] | None = None) -> Path:
+    """Return where the user's settings file is looked for; it need not exist."""
+    environ = os.environ if environ is None else environ
+    folder = environ.get("XDG_CONFIG_HOME", "")
+    home = Path(folder) if folder.startswith("/") else Path("~/.config").expanduser()
+    return home / "foretype" / "settings.toml"
+
+
+def load_settings(
+    overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Read all layers; SettingsError names the file or variable, and the key."""
+    environ = os.environ if environ is None else environ
+    settings = _from_file(settings_path(environ))
+    for variable, name in _ENVIRONMENT.items():
+        if text := environ.get(variable, ""):
+            try:
+                value = _whole(text) if name in _RANGES else text
+                settings = settings_from({name: value}, base=settings)
+            except SettingsError as error:
+                raise SettingsError(f"{variable}: {error}") from error
+    return settings_from(overrides or {}, base=settings)
+
+
+def _from_file(path: Path) -> Settings:
+    try:
+        text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
+        return settings_from(tomllib.loads(text))
+    except UnreadableFileError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return Settings()
+        raise SettingsError(str(error)) from error
+    except ValueError as error:  # not UTF-8, not TOML, or a SettingsError
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"a whole number is needed, got {text!r}") from None

@@ -1,0 +1,217 @@
+"""A completion from request to answer: the order of the stages, and nothing else.
+
+refusal -> cache -> context -> prompt -> local -> stopping -> cache -> postprocess -> answer. Every
+threshold and every text rule belongs to a stage, not here.
+"""
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+from assistant import context, postprocess, prompt, stopping, syntax
+from assistant.cache import Generated, SuggestionCache
+from assistant.cancel import Cancel
+from assistant.completion import Completion, CompletionRequest
+from assistant.config import Settings
+from assistant.languages import language_of
+from assistant.local import Draft, Job, LocalBackend, open_backend
+from assistant.refusal import refusal
+
+log = logging.getLogger(__name__)
+
+
+def open_from(settings: Settings) -> LocalBackend:
+    """Open the model that `settings` name; ModelError says what to mend."""
+    return open_backend(settings.model, threads=settings.threads)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Trace:
+    """What one request cost; for the answer and for its log line."""
+
+    started: float  # time.monotonic() seconds
+    source: str = "local"
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    reused_tokens: int = 0
+    first_token_at: float = 0.0
+
+    def add(self, draft: Draft) -> None:
+        self.prompt_tokens = draft.prompt_tokens
+        self.reused_tokens = draft.reused_tokens
+        self.new_tokens += draft.new_tokens
+        self.first_token_at = self.first_token_at or draft.first_token_at
+
+    def ms(self, at: float) -> float:
+        return 1_000 * (at - self.started)
+
+
+class Engine:
+    """Answers requests from any thread, once loaded; one at a time reaches the network."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        open_model: Callable[[Settings], LocalBackend] = open_from,
+    ) -> None:
+        self.settings = settings
+        self._open_model = open_model
+        self._backend: LocalBackend | None = None
+        self._load_lock = threading.Lock()
+        self._cache = SuggestionCache()
+        self._cache_lock = threading.Lock()
+        self._n_requests = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded; before that nothing is suggested."""
+        return self._backend is not None
+
+    def load(self) -> None:
+        """Load the model, blocking; a second call does nothing. ModelError says what to mend."""
+        with self._load_lock:
+            if self._backend is None:
+                self._backend = self._open_model(self.settings)
+
+    def complete(
+        self, request: CompletionRequest, cancel: Cancel | None = None
+    ) -> list[Completion]:
+        """Return suggestions, best first; an empty list if there is nothing worth showing.
+
+        Also empty when cancelled: the caller who set `cancel` knows why.
+        """
+        trace = _Trace(started=time.monotonic())
+        cancel = cancel or Cancel()
+        self._n_requests += 1
+        reason = refusal(request, self.settings)
+        if reason is not None or self._backend is None:
+            log.debug("no completion: %s", reason or "model not loaded")
+            return []
+        generated = self._known(request, trace)
+        if generated is None:
+            generated = self._generate(self._backend, request, cancel, trace)
+            if cancel.is_set():
+                generated = ()
+        answer = _answer(request, generated, trace)
+        self._log(request, answer, trace)
+        return answer
+
+    def _known(self, request: CompletionRequest, trace: _Trace) -> tuple[Generated, ...] | None:
+        with self._cache_lock:
+            known = self._cache.get(request)
+        if known is not None:
+            trace.source = "cache"
+            trace.first_token_at = time.monotonic()
+        return known
+
+    def _generate(
+        self, backend: LocalBackend, request: CompletionRequest, cancel: Cancel, trace: _Trace
+    ) -> tuple[Generated, ...]:
+        language = language_of(request.path, request.language)
+        budget = self._budget(backend)
+        window = context.window(
+            request,
+            prefix_chars=budget.prefix_chars,
+            suffix_chars=budget.suffix_chars,
+            skeleton=False,  # the network has not been trained on folded code
+        )
+        multi_line = self.settings.multi_line == "auto" and syntax.opens_block(
+            request.text, request.offset, language
+        )
+        asked = prompt.build(
+            backend.tokenizer,
+            budget,
+            window,
+            prefix_start=request.offset - len(window.prefix),
+            layout=backend.info.fim_layout,
+        )
+        job = Job(
+            prompt=asked,
+            n=request.n,
+            max_new_tokens=self.settings.max_new_tokens,
+            deadline=trace.started + request.deadline_ms / 1_000,
+            cancel=cancel,
+        )
+        distinct: dict[str, tuple[float, Generated]] = {}
+        with closing(backend.drafts(job)) as drafts:
+            for draft in drafts:
+                stopped = stopping.stop(
+                    language, window.prefix, window.suffix, draft.pieces, multi_line
+                )
+                trace.add(draft)
+                distinct.setdefault(
+                    stopped.text, (draft.mean_logprob, _keep(draft, stopped, multi_line))
+                )
+                if len(distinct) == request.n:
+                    break
+        ranked = sorted(distinct.values(), key=lambda pair: -pair[0])
+        kept = tuple(item for _, item in ranked)
+        if kept and not job.should_stop():
+            with self._cache_lock:
+                self._cache.put(request, kept)
+        return kept
+
+    def _budget(self, backend: LocalBackend) -> prompt.Budget:
+        return prompt.Budget(
+            block_size=backend.info.block_size,
+            suffix_tokens=backend.info.suffix_tokens,
+            max_new_tokens=self.settings.max_new_tokens,
+        )
+
+    def _log(self, request: CompletionRequest, answer: list[Completion], trace: _Trace) -> None:
+        """One line per completion; the path as a hash, and never text."""
+        log.info(
+            "completion %d document=%s source=%s n=%d prompt_tokens=%d new_tokens=%d "
+            "reused_tokens=%d first_token_ms=%.1f total_ms=%.1f finish_reason=%s",
+            self._n_requests,
+            hashlib.blake2b(request.path.encode("utf-8", "replace"), digest_size=4).hexdigest(),
+            trace.source,
+            len(answer),
+            trace.prompt_tokens,
+            trace.new_tokens,
+            trace.reused_tokens,
+            trace.ms(trace.first_token_at or trace.started),
+            trace.ms(time.monotonic()),
+            answer[0].finish_reason if answer else "none",
+        )
+
+
+def _keep(draft: Draft, stopped: stopping.Stopped, multi_line: bool) -> Generated:
+    return Generated(
+        text=stopped.text,
+        finish_reason=stopped.finish_reason,
+        logprob=draft.logprob,
+        prompt_tokens=draft.prompt_tokens,
+        new_tokens=draft.new_tokens,
+        multi_line=multi_line,
+    )
+
+
+def _answer(
+    request: CompletionRequest, generated: tuple[Generated, ...], trace: _Trace
+) -> list[Completion]:
+    """Post-process each text; drop what is nothing or said already."""
+    answer: dict[tuple[str, int, int], Completion] = {}
+    for item in generated:
+        edit = postprocess.apply(request, item.text, multi_line=item.multi_line)
+        if edit is None:
+            continue
+        completion = Completion(
+            text=edit.text,
+            start=edit.start,
+            end=edit.end,
+            source=trace.source,
+            finish_reason=item.finish_reason,
+            logprob=item.logprob,
+            prompt_tokens=item.prompt_tokens,
+            new_tokens=item.new_tokens,
+            reused_tokens=trace.reused_tokens,
+            first_token_ms=trace.ms(trace.first_token_at or trace.started),
+            total_ms=trace.ms(time.monotonic()),
+        )
+        answer.setdefault((edit.text, edit.start, edit.end), completion)
+    return list(answer.values())[: request.n]

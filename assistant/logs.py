@@ -1,0 +1,113 @@
+"""Where log lines go, set up by entry points only: standard error or a rotating file.
+
+Lines pass through a bounded queue to one writer thread, and are dropped when it is full. An editor
+that never reads its server's standard error fills that pipe after 64 KiB, and the next line written
+directly would stop the server for ever.
+"""
+
+import atexit
+import contextlib
+import logging
+import logging.handlers
+import queue
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from assistant.errors import SettingsError
+
+QUEUE_LINES = 1_000
+FILE_BYTES = 1 << 20
+FILE_COPIES = 2
+DRAIN_S = 0.5  # how long closing waits for a reader of standard error
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_PACKAGES = ("assistant", "lsp", "model", "training")
+
+
+class _LossyHandler(logging.handlers.QueueHandler):
+    """Never blocks: a line that finds the queue full is lost, and the next one says so."""
+
+    lost = 0
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        if self.lost:
+            record.msg = f"({self.lost} lines lost) {record.msg}"
+        try:
+            self.queue.put_nowait(record)
+            self.lost = 0
+        except queue.Full:
+            self.lost += 1
+
+
+class LogSession:
+    """Logging as configured, until closed."""
+
+    def __init__(self, sink: logging.Handler, level: int) -> None:
+        sink.setFormatter(logging.Formatter(_FORMAT))
+        self._sink = sink
+        self._queue: queue.Queue[logging.LogRecord | None] = queue.Queue(QUEUE_LINES)
+        self._handler = _LossyHandler(self._queue)
+        # A daemon: a pipe that nobody reads must not keep the process alive either.
+        self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
+        self._writer.start()
+        for name in _PACKAGES:
+            logger = logging.getLogger(name)
+            logger.addHandler(self._handler)
+            logger.setLevel(level)
+            logger.propagate = False
+
+    def _write(self) -> None:
+        while (record := self._queue.get()) is not None:
+            with contextlib.suppress(OSError, ValueError):  # a full disk, a closed stream
+                self._sink.handle(record)
+
+    def close(self) -> None:
+        """Write what is queued, waiting `DRAIN_S` at most; closing twice is harmless."""
+        for name in _PACKAGES:
+            logging.getLogger(name).removeHandler(self._handler)
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=DRAIN_S)
+        self._writer.join(DRAIN_S)
+        if not self._writer.is_alive():
+            self._sink.close()
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def configure(log_file: str = "", verbosity: int = 0) -> LogSession:
+    """Send our log lines to `log_file`, or to standard error if it is empty.
+
+    Verbosity 0 shows warnings on standard error and one line per completion in a file; 1 shows that
+    line everywhere, 2 everything. SettingsError if the file cannot be opened.
+    """
+    levels = (logging.INFO if log_file else logging.WARNING, logging.INFO, logging.DEBUG)
+    sink = _file_sink(log_file) if log_file else logging.StreamHandler(sys.stderr)
+    session = LogSession(sink, levels[min(verbosity, 2)])
+    logging.raiseExceptions = False  # a failing log line must not print a traceback of its own
+    atexit.register(session.close)
+    return session
+
+
+def _file_sink(log_file: str) -> logging.Handler:
+    path = Path(log_file).expanduser()
+    try:
+        if path.exists() and not path.is_file():
+            raise SettingsError(f"log_file {log_file!r} is not a regular file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return logging.handlers.RotatingFileHandler(
+            path, maxBytes=FILE_BYTES, backupCount=FILE_COPIES, encoding="utf-8"
+        )
+    except OSError as error:
+        raise SettingsError(f"cannot write log_file {log_file!r}: {error.strerror}") from error

@@ -1,0 +1,83 @@
+"""When nothing is suggested at all: switched off, secret files, files the user names, other text.
+
+Looks at a request and the settings; no model needed. A pattern without a slash is matched against
+the file name, one with a slash against the whole path or any tail of it; letter case does not
+matter.
+"""
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from assistant.completion import CompletionRequest
+from assistant.config import Settings
+from assistant.languages import language_of
+
+# Larger files are data or machine-made; parsing them at every keystroke would be felt.
+MAX_TEXT_CHARS = 2_000_000
+
+# A suggestion needs the text around the cursor, and in these files that text is keys and passwords.
+SECRET_PATTERNS = (
+    ".env*",
+    "*.env",
+    "*.pem",
+    "*.key",
+    "*.p12",
+    "*.pfx",
+    "*.jks",
+    "*.keystore",
+    "*.kdbx",
+    "*.ppk",
+    "id_rsa*",
+    "id_dsa*",
+    "id_ecdsa*",
+    "id_ed25519*",
+    ".netrc",
+    "_netrc",
+    ".pgpass",
+    ".pypirc",
+    ".npmrc",
+    ".htpasswd",
+    ".git-credentials",
+    "credentials*",
+    "secrets.y*ml",
+    "secrets.json",
+    "secrets.toml",
+    "*.tfstate",
+    "*.tfstate.*",
+    "*.tfvars",
+    ".ssh/*",
+    ".aws/*",
+    ".gnupg/*",
+    ".docker/config.json",
+    ".kube/config",
+)
+
+
+def refusal(request: CompletionRequest, settings: Settings) -> str | None:
+    """Return why `request` gets no suggestion whatever the model may say; None if it may."""
+    if not settings.enabled:
+        return "disabled"
+    if is_excluded(request.path, settings.exclude):
+        return "excluded file"
+    if language_of(request.path, request.language) is None:
+        return "unknown language"
+    if len(request.text) > MAX_TEXT_CHARS:
+        return f"over {MAX_TEXT_CHARS} characters"
+    return None
+
+
+def is_excluded(path: str, extra: Iterable[str] = ()) -> bool:
+    """Say whether the file at `path` must not be completed; `extra` patterns only add."""
+    parts = [part for part in path.replace("\\", "/").casefold().split("/") if part]
+    if not parts:
+        return False
+    tails = ["/".join(parts[start:]) for start in range(len(parts))]
+    return any(_matches(tails, pattern) for pattern in (*SECRET_PATTERNS, *extra))
+
+
+def _matches(tails: list[str], pattern: str) -> bool:
+    pattern = pattern.replace("\\", "/").casefold().strip("/")
+    if not pattern:
+        return False
+    candidates = tails if "/" in pattern else tails[-1:]
+    return any(fnmatchcase(tail, pattern) for tail in candidates)

@@ -1,0 +1,67 @@
+"""A file as the command line meets it: bytes in, LF text out, and back to its own line ends.
+
+Lines and columns count from 1, columns in characters, as editors show them. Knows no model.
+"""
+
+from dataclasses import dataclass
+
+from assistant.errors import AssistantError, PositionError
+
+_BOM = "\ufeff"
+
+
+class SourceFileError(AssistantError, ValueError):
+    """The bytes are not text that could be completed; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFile:
+    """The text of one file with LF line ends only, and the line end it had."""
+
+    path: str
+    text: str
+    eol: str
+
+    @classmethod
+    def from_bytes(cls, path: str, data: bytes) -> "SourceFile":
+        """Decode UTF-8; SourceFileError for anything else. A byte order mark is dropped."""
+        if b"\0" in data:
+            raise SourceFileError(f"{path}: is a binary file (it contains a NUL byte)")
+        try:
+            raw = data.decode("utf-8").removeprefix(_BOM)
+        except UnicodeDecodeError as error:
+            byte = data[error.start]
+            raise SourceFileError(
+                f"{path}: is not UTF-8 text (byte {byte:#04x} at offset {error.start})"
+            ) from None
+        text = raw.replace("\r\n", "\n").replace("\r", "\n")
+        return cls(path=path, text=text, eol=_first_eol(raw))
+
+    def offset(self, line: int, column: int) -> int:
+        """Return the offset of a 1-based position; PositionError gives the valid range."""
+        lines = self.text.split("\n")
+        if not 1 <= line <= len(lines):
+            raise PositionError(f"{self.path}: line {line} is outside the file (1..{len(lines)})")
+        length = len(lines[line - 1])
+        if not 1 <= column <= length + 1:
+            raise PositionError(
+                f"{self.path}: column {column} is outside line {line} (1..{length + 1})"
+            )
+        return sum(len(text) + 1 for text in lines[: line - 1]) + column - 1
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Return the 1-based line and column of an offset."""
+        line_start = self.text.rfind("\n", 0, offset) + 1
+        return self.text.count("\n", 0, offset) + 1, offset - line_start + 1
+
+    def restored(self, text: str) -> str:
+        """Return `text` with the file's own line ends."""
+        return text.replace("\n", self.eol)
+
+
+def _first_eol(raw: str) -> str:
+    newline = raw.find("\n")
+    carriage = raw.find("\r")
+    if carriage < 0 or 0 <= newline < carriage:
+        return "\n"
+    return "\r\n" if newline == carriage + 1 else "\r"

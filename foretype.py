@@ -1,0 +1,116 @@
+"""The `foretype` command: one name, a few subcommands, each imported only when it is asked for.
+
+Users' repositories very often hold folders called `model` or `training`, or a stray `tokenize.py`.
+So before anything else is imported, the working directory and what PYTHONPATH names leave the
+import path, here and for child processes: a command started in such a repository runs our code.
+"""
+
+# ruff: noqa: PTH119, PTH120  (pathlib would be one more import before the path is clean)
+import os
+import sys
+from collections.abc import Callable
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+INTERRUPTED = 130
+
+# name -> (module, one line of help); each module has `main(argv) -> int`
+COMMANDS = {
+    "complete": ("assistant.cli", "print the suggestion at FILE:LINE:COL"),
+    "lsp": ("lsp.__main__", "serve editors over the Language Server Protocol"),
+    "data": ("training.cli", "build a corpus from repositories and folders"),
+    "train": ("training.cli", "train a model from a recipe"),
+}
+_TAKES_NAME = frozenset({"training.cli"})  # one parser for several commands
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    try:
+        leave_user_code_out()
+        return _dispatch(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def leave_user_code_out() -> None:
+    """Take the working directory and PYTHONPATH off the import path, and what came from there."""
+    named = os.environ.pop("PYTHONPATH", "").split(os.pathsep)
+    unwanted = {os.path.realpath(entry) for entry in (*named, os.curdir)}
+    if sys.argv and sys.argv[0]:  # Python puts the script's own folder first
+        unwanted.add(os.path.dirname(os.path.realpath(sys.argv[0])))
+    unwanted = {folder for folder in unwanted if not _is_ours(folder)}
+    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) not in unwanted]
+    for name, module in list(sys.modules.items()):
+        if name != "__main__" and _folder_of(module) in unwanted:
+            del sys.modules[name]  # start-up met it before us; the real one is imported when needed
+
+
+def _is_ours(folder: str) -> bool:
+    """Say whether imports may come from here: our own, the standard library, installed packages."""
+    standard = os.path.dirname(os.path.realpath(os.__file__))
+    name = os.path.basename(folder)
+    return folder in (HERE, standard) or name in ("site-packages", "dist-packages", "lib-dynload")
+
+
+def _folder_of(module: object) -> str:
+    """Return the import path entry that a module came from, "" for built-in ones."""
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str):
+        return ""
+    folder = os.path.dirname(os.path.realpath(file))
+    is_package = os.path.basename(file).startswith("__init__.")
+    return os.path.dirname(folder) if is_package else folder
+
+
+def _dispatch(argv: list[str]) -> int:
+    command = argv[0] if argv else ""
+    if command in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if command in ("-V", "--version"):
+        print(f"foretype {_version()}")
+        return 0
+    if command not in COMMANDS:
+        problem = f"unknown command {command!r}" if command else "a command is needed"
+        print(f"foretype: {problem}; one of {', '.join(COMMANDS)} (see --help)", file=sys.stderr)
+        return 2
+    module, _ = COMMANDS[command]
+    rest = argv if module in _TAKES_NAME else argv[1:]
+    return _load(command, module)(rest)
+
+
+def _load(command: str, module: str) -> Callable[[list[str]], int]:
+    import importlib
+
+    try:
+        entry: Callable[[list[str]], int] = importlib.import_module(module).main
+    except ModuleNotFoundError as error:
+        if module not in _TAKES_NAME or error.name is None or error.name == module:
+            raise
+        print(
+            f"foretype: `{command}` needs {error.name}; install it with: "
+            "pip install 'foretype[train]'",
+            file=sys.stderr,
+        )
+        return lambda _: 3
+    return entry
+
+
+def _help() -> str:
+    lines = ["usage: foretype COMMAND ...", "", "Inline code completion on your own machine.", ""]
+    lines += [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
+    lines += ["", "  --version  print the version", "  COMMAND --help  say more about one command"]
+    return "\n".join(lines)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("foretype")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
