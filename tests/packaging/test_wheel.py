@@ -1,0 +1,93 @@
+"""What is built and installed: our packages, the launcher, the weights, and nothing else."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.installs import ROOT, build, install, run
+
+pytest.importorskip("hatchling", reason="hatchling is not installed")
+pytestmark = pytest.mark.slow
+
+PACKAGES = ("assistant", "lsp", "model", "training")
+PROBE = (
+    "import foretype, assistant, lsp, model, training\n"
+    "for item in (foretype, assistant, lsp, model, training): print(item.__file__)\n"
+)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def product_files() -> set[str]:
+    """Everything in the four packages that git tracks or would, weights included."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKAGES, "foretype.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if listing.returncode:
+        pytest.skip("this is not a git checkout")
+    return {item for item in listing.stdout.splitlines() if (ROOT / item).is_file()}
+
+
+def test_wheel_holds_the_product_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if not name.endswith("/")}
+    held = {name for name in names if ".dist-info/" not in name}
+    assert held == product_files()
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_wheel_holds_the_bundled_weights(wheel: Path) -> None:
+    bundled = ROOT / "model" / "bundled"
+    if not bundled.is_dir():
+        pytest.skip("this checkout has no bundled model")
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = {item.filename: item.file_size for item in archive.infolist()}
+    here = {
+        path.relative_to(ROOT).as_posix(): path.stat().st_size
+        for path in bundled.rglob("*")
+        if path.is_file()
+    }
+    assert "model/bundled/model.safetensors" in here
+    assert {name: sizes.get(name) for name in here} == here
+
+
+def test_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    archive = build("sdist", tmp_path / "archive")
+    with tarfile.open(archive) as packed:
+        packed.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    assert not (source / "tests").exists()
+    rebuilt = tmp_path / "rebuilt"
+    run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(rebuilt)], cwd=source)
+    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(next(rebuilt.iterdir())) as second:
+        assert sorted(first.namelist()) == sorted(second.namelist())
+
+
+def test_installed_wheel_runs_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    programs = install([str(wheel)], tmp_path / "installed")
+    shown = run([str(programs / "foretype"), "--help"], cwd=tmp_path)
+    assert shown.startswith("usage: foretype")
+    assert run([str(programs / "foretype"), "--version"], cwd=tmp_path) == "foretype 0.1.0\n"
+    places = run([str(programs / "python"), "-c", PROBE], cwd=tmp_path).splitlines()
+    assert [place for place in places if str(tmp_path / "installed") not in place] == []
+
+
+def test_editable_install_runs_this_checkout(tmp_path: Path) -> None:
+    programs = install(["--editable", str(ROOT)], tmp_path / "installed")
+    shown = run([str(programs / "foretype"), "--help"], cwd=tmp_path)
+    assert shown.startswith("usage: foretype")
+    places = run([str(programs / "python"), "-c", PROBE], cwd=tmp_path).splitlines()
+    launcher, *packages = [Path(place) for place in places]
+    assert launcher.parent == ROOT
+    assert [package.parents[1] for package in packages] == [ROOT] * 4
