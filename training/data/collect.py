@@ -1,0 +1,156 @@
+"""One source to the documents worth training on, and a count for each reason against the others.
+
+Runs in worker processes: all it needs is in `Rules`. Knows nothing of other sources: duplicates
+across repositories, splits and files on disk are `training.data.prepare`'s business.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable
+
+from training.data import filters, licences
+from training.data.decontaminate import Overlap, content_hash
+from training.data.dedup import fingerprint
+from training.data.recipe import CorpusRecipe
+from training.data.sources import Entry, Source
+
+_MAX_LICENCE_BYTES = 200_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """What decides over a file."""
+
+    recipe: CorpusRecipe
+    blocked: frozenset[bytes]  # SHA-256 of contents that stay out
+    overlap: Overlap
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """A file that passed."""
+
+    path: str
+    text: bytes  # UTF-8, LF
+    fingerprint: bytes
+    sha256: str  # of the file as it stands in the source
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Collected:
+    """What came of one source."""
+
+    source: Source
+    licence: str
+    refused: str  # why the whole source stays out; "" if it does not
+    files: tuple[Kept, ...]
+    n_seen: int  # files with a wanted ending
+    reasons: Counter[str]
+    hits: tuple[tuple[str, str], ...]  # (path, what it shares with an evaluation set)
+
+
+def collect(source: Source, rules: Rules) -> Collected:
+    """Read, judge and choose the files of one source."""
+    entries = source.entries()
+    licence = find_licence(source, entries, rules.recipe.licences)
+    wanted = [entry for entry in entries if entry.path.endswith(rules.recipe.suffixes)]
+    refused = "" if licences.is_allowed(licence, rules.recipe.licences) else f"licence {licence}"
+    reasons: Counter[str] = Counter()
+    hits: list[tuple[str, str]] = []
+    files: list[Kept] = []
+    if not refused:
+        files = _chosen(source, _by_path(source, wanted, rules, reasons), rules, (reasons, hits))
+    return Collected(
+        source=source,
+        licence=licence,
+        refused=refused,
+        files=tuple(sorted(files, key=lambda kept: kept.path)),
+        n_seen=len(wanted),
+        reasons=reasons,
+        hits=tuple(hits),
+    )
+
+
+def find_licence(source: Source, entries: Iterable[Entry], allowed: Iterable[str]) -> str:
+    """Return the licence that the source's own licence files grant."""
+    named = [entry for entry in entries if licences.is_licence_file(entry.path)]
+    top = [entry for entry in named if "/" not in entry.path] or named
+    contents = source.read(top, max_bytes=_MAX_LICENCE_BYTES)
+    texts = [content.decode("utf-8", "replace") for content in contents if content is not None]
+    return licences.licence_of(texts, frozenset(allowed))
+
+
+def content_hashes(source: Source, recipe: CorpusRecipe) -> set[bytes]:
+    """Return the content hashes of a source's files, to keep copies of them out."""
+    entries = [entry for entry in source.entries() if entry.path.endswith(recipe.suffixes)]
+    large = 10 * recipe.filters.max_bytes
+    return {
+        content_hash(data) for data in source.read(entries, max_bytes=large) if data is not None
+    }
+
+
+def _by_path(
+    source: Source, entries: Iterable[Entry], rules: Rules, reasons: Counter[str]
+) -> list[Entry]:
+    """Refuse what needs no read; order the rest by hash: any head of it is a fair sample."""
+    kept = []
+    key = f"{rules.recipe.seed} {source.name}"
+    for entry in entries:
+        reason = filters.path_reason(entry.path, entry.n_bytes, rules.recipe.filters, key)
+        if reason:
+            reasons[reason] += 1
+        else:
+            kept.append(entry)
+    return sorted(kept, key=lambda entry: filters.hash_frac(f"order {key} {entry.path}"))
+
+
+def _chosen(
+    source: Source,
+    entries: list[Entry],
+    rules: Rules,
+    counts: tuple[Counter[str], list[tuple[str, str]]],
+) -> list[Kept]:
+    """Read and judge until the repository's share of bytes is used up."""
+    reasons, hits = counts
+    files: list[Kept] = []
+    n_bytes = 0
+    contents = source.read(entries, max_bytes=rules.recipe.filters.max_bytes)
+    for n_read, (entry, content) in enumerate(zip(entries, contents, strict=True)):
+        if n_bytes >= rules.recipe.repository_bytes:
+            reasons["repository byte cap"] += len(entries) - n_read
+            break
+        kept, reason, hit = _judged(entry.path, content, rules)
+        if hit:
+            hits.append((entry.path, hit))
+        if kept is None:
+            reasons[reason] += 1
+        else:
+            files.append(kept)
+            n_bytes += len(kept.text)
+    return files
+
+
+def _judged(path: str, content: bytes | None, rules: Rules) -> tuple[Kept | None, str, str]:
+    """Return (the file, "", "") or (None, why not, what it shares with an evaluation set)."""
+    if content is None:
+        return None, "unreadable", ""
+    if content_hash(content) in rules.blocked:
+        return None, "evaluation file", "the same file"
+    text = filters.text_of(content)
+    if text is None:
+        return None, "undecodable", ""
+    if reason := filters.text_reason(text, rules.recipe.filters):
+        return None, reason, ""
+    if licences.header_refuses(text, rules.recipe.licences):
+        return None, "licence header", ""
+    if shared := rules.overlap.find(text):
+        return None, "benchmark overlap", shared
+    kept = Kept(
+        path=path,
+        text=text.encode(),
+        fingerprint=fingerprint(text),
+        sha256=content_hash(content).hex(),
+    )
+    return kept, "", ""

@@ -1,0 +1,164 @@
+"""The corpus folder: a split's texts in one file, with an index; a manifest describes it all.
+
+    manifest.json          what it was made of, by which rules, what was refused and why
+    train.bin              the UTF-8 texts, one after another
+    train.offsets.npy      int64, one more than texts: text i is bytes offsets[i]:offsets[i+1]
+    train.documents.jsonl  {"source": owner/name, "path": ..., "sha256": of the file}, one a text
+    validation.*           the same for whole repositories that are never in `train`
+
+Documents are texts, not ids: spans and tokenizers change, the corpus does not. Knows no token.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT_VERSION = 1
+SPLITS = ("train", "validation")
+MANIFEST = "manifest.json"
+
+
+class CorpusError(ValueError):
+    """A corpus folder cannot be used; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """One source file of the corpus."""
+
+    source: str  # owner/name
+    path: str
+    text: str
+
+
+class SplitWriter:
+    """Writes the three files of one split; `close` completes them."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self._folder = folder
+        self._split = split
+        self._offsets = [0]
+        self._texts: IO[bytes] = (folder / f"{split}.bin").open("wb")
+        self._documents: IO[str] = (folder / f"{split}.documents.jsonl").open("w", encoding="utf-8")
+
+    def add(self, *, source: str, path: str, text: bytes, sha256: str) -> None:
+        """Append one document."""
+        self._texts.write(text)
+        self._offsets.append(self._offsets[-1] + len(text))
+        entry = {"source": source, "path": path, "sha256": sha256}
+        self._documents.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of text written so far."""
+        return self._offsets[-1]
+
+    @property
+    def n_documents(self) -> int:
+        """Documents written so far."""
+        return len(self._offsets) - 1
+
+    def close(self) -> None:
+        """Write the index and close the files."""
+        self._texts.close()
+        self._documents.close()
+        np.save(self._folder / f"{self._split}.offsets.npy", np.array(self._offsets, np.int64))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Split:
+    """The documents of one split, mapped into memory: `len`, `split[i]`, `text_bytes(i)`."""
+
+    def __init__(self, folder: Path, split: str = "train") -> None:
+        read_manifest(folder)
+        if split not in SPLITS:
+            raise CorpusError(f"a corpus has the splits {', '.join(SPLITS)}, not {split!r}")
+        try:
+            self.offsets: NDArray[np.int64] = np.load(
+                folder / f"{split}.offsets.npy", allow_pickle=False
+            )
+            lines = (folder / f"{split}.documents.jsonl").read_text(encoding="utf-8").split("\n")
+            entries = [json.loads(line) for line in lines if line]
+            self._places = [(entry["source"], entry["path"]) for entry in entries]
+            self._texts = _mapped(folder / f"{split}.bin")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CorpusError(f"cannot read the corpus in {folder}: {error}") from error
+        size = len(self._texts)
+        if len(self.offsets) != len(self._places) + 1 or int(self.offsets[-1]) != size:
+            raise CorpusError(
+                f"{folder}: the index of {split} does not fit its texts; prepare it again"
+            )
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Document:
+        source, path = self._places[index]
+        return Document(source=source, path=path, text=self.text_bytes(index).decode("utf-8"))
+
+    def __iter__(self) -> Iterator[Document]:
+        return (self[i] for i in range(len(self)))
+
+    def text_bytes(self, index: int) -> bytes:
+        """Return the UTF-8 bytes of document `index`."""
+        return self._texts[int(self.offsets[index]) : int(self.offsets[index + 1])]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all texts."""
+        return int(self.offsets[-1])
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest; CorpusError if there is none or it is of another version."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        version = manifest["format_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{folder} is not a prepared corpus: {error}") from error
+    if version != FORMAT_VERSION:
+        raise CorpusError(
+            f"{folder} has corpus format {version}, this program reads {FORMAT_VERSION}"
+        )
+    return dict(manifest)
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest with the hashes of all other files of the folder."""
+    hashes = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    table = {"format_version": FORMAT_VERSION, **manifest, "files": hashes}
+    text = json.dumps(table, indent=1, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _mapped(path: Path) -> mmap.mmap | bytes:
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:
+            return b""  # an empty file cannot be mapped
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

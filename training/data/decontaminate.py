@@ -1,0 +1,185 @@
+"""Keep what models are judged by out of the corpus: names, whole files, and runs of words.
+
+Three checks: a source's name against lists of names and of name hashes; a file's SHA-256 against
+those of evaluation files; runs of `overlap_words` words against the problems of benchmarks. Knows no
+format of sources.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.config import ConfigError
+from training.data.sources import name_hash, names_to_check
+
+_WORD = re.compile(r"\w+")
+_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_MULTIPLIER = 0x9E3779B97F4A7C15  # odd, so that powers of it never vanish modulo 2**64
+_MIN_TELLING_WORDS = 5  # distinct ones, in a run that counts
+_MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())
+_MAX_WORDS_KEPT = 1_000_000
+_NO_RUNS: NDArray[np.uint64] = np.zeros(0, np.uint64)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class NeverTrain:
+    """Names of sources that stay out, in the open or hashed."""
+
+    hashes: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()  # normalised
+
+    def reason(self, name: str) -> str | None:
+        """Return why a source of this name stays out, or None."""
+        for form in names_to_check(name):
+            if form in self.names:
+                return "evaluation repository"
+            if name_hash(form) in self.hashes:
+                return "never-train list"
+        return None
+
+
+def load_never_train(hash_files: Iterable[Path], repository_files: Iterable[Path]) -> NeverTrain:
+    """Read lists of name hashes, and JSON lists of evaluation repositories."""
+    hashes = [line for path in hash_files for line in _hash_lines(path)]
+    names: set[str] = set()
+    for path in repository_files:
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read {path}: {error}") from error
+        found = list(_repositories(table))
+        if not found:
+            raise ConfigError(f"{path} names no repository (a list of owner/name was expected)")
+        for name in found:  # the bare name too: forks and package indexes use it
+            names.update(form for form in names_to_check(name) if not form.endswith("/*"))
+    return NeverTrain(hashes=frozenset(hashes), names=frozenset(names))
+
+
+def load_content_hashes(files: Iterable[Path]) -> frozenset[bytes]:
+    """Read lists of SHA-256 of file contents that stay out."""
+    return frozenset(bytes.fromhex(line) for path in files for line in _hash_lines(path))
+
+
+def content_hash(content: bytes) -> bytes:
+    """Return the SHA-256 of a file with LF line ends: a checkout must not change the answer."""
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).digest()
+
+
+class Overlap:
+    """Finds texts that share a run of `n_words` words with a benchmark's problems."""
+
+    def __init__(self, texts: Iterable[str], n_words: int) -> None:
+        self.n_words = n_words
+        self._hashes: dict[
+            str, int
+        ] = {}  # of words: hashing each of them again is most of the work
+        distinct = dict.fromkeys(texts)  # infilling sets repeat each program for every hole in it
+        runs = [self._runs(_WORD.findall(text)) for text in distinct]
+        self._known: NDArray[np.uint64] = np.unique(np.concatenate([_NO_RUNS, *runs]))
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def find(self, text: str) -> str | None:
+        """Return the first shared run of words, or None."""
+        if not len(self._known):
+            return None
+        words = _WORD.findall(text)
+        hashes = self._runs(words)
+        places = np.searchsorted(self._known, hashes)
+        hits = self._known[np.minimum(places, len(self._known) - 1)] == hashes
+        for first in np.flatnonzero(hits):
+            run = words[first : first + self.n_words]
+            if _is_telling(run):
+                return " ".join(run)
+        return None
+
+    def _runs(self, words: list[str]) -> NDArray[np.uint64]:
+        """Return a hash for each run of `n_words` words."""
+        n_runs = len(words) - self.n_words + 1
+        if n_runs <= 0:
+            return _NO_RUNS
+        if len(self._hashes) > _MAX_WORDS_KEPT:
+            self._hashes.clear()
+        for word in set(words).difference(self._hashes):
+            self._hashes[word] = _word_hash(word)
+        hashes = np.fromiter(map(self._hashes.__getitem__, words), np.uint64, len(words))
+        total = np.zeros(n_runs, np.uint64)
+        for i in range(self.n_words):  # a polynomial in the word hashes, modulo 2**64
+            total = total * np.uint64(_MULTIPLIER) + hashes[i : i + n_runs]
+        return total
+
+
+def _is_telling(run: list[str]) -> bool:
+    """Say whether a shared run means anything: every code base counts to ten and names months."""
+    words = {word.lower() for word in run if word[0].isalpha() and word[:3].lower() not in _MONTHS}
+    return len(words) >= min(_MIN_TELLING_WORDS, len(run))
+
+
+def benchmark_texts(paths: Iterable[Path]) -> Iterator[str]:
+    """Yield the texts of the problems in .jsonl or .jsonl.gz files.
+
+    A problem with a prompt and a suffix is put together first: the borders of its hole count too.
+    """
+    for path in paths:
+        try:
+            opener: Any = gzip.open if path.suffix == ".gz" else open
+            with opener(path, "rt", encoding="utf-8") as lines:
+                for line in lines:
+                    yield from _problem_texts(json.loads(line))
+        except (OSError, ValueError, EOFError, zlib.error) as error:
+            raise ConfigError(f"cannot read benchmark {path}: {error}") from error
+
+
+def _problem_texts(problem: Any) -> Iterator[str]:
+    if not isinstance(problem, dict):
+        raise ValueError("a problem must be a JSON object")  # noqa: TRY004 - the file is wrong
+    prompt, middle = problem.get("prompt"), problem.get("canonical_solution")
+    if isinstance(prompt, str):
+        parts = (prompt, middle, problem.get("suffix"))
+        yield "".join(part for part in parts if isinstance(part, str))
+    for key in ("solution_code", "code", "text"):
+        if isinstance(problem.get(key), str):
+            yield problem[key]
+
+
+def _word_hash(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.lower().encode(), digest_size=8).digest(), "big")
+
+
+def _hash_lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    hashes = [line.split()[0].lower() for line in lines if line.strip() and line[0] != "#"]
+    if bad := [line for line in hashes if not _SHA256.match(line)]:
+        raise ConfigError(f"{path}: not a SHA-256: {bad[0][:80]!r}")
+    return hashes
+
+
+def _repositories(table: Any) -> Iterator[str]:
+    """Yield each owner/name in `{"any key": [{"repo": "owner/name"}, ...]}` or a plain list."""
+    if isinstance(table, str):
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", table):
+            yield table
+    elif isinstance(table, list):
+        for item in table:
+            yield from _repositories(
+                item["repo"] if isinstance(item, dict) and "repo" in item else item
+            )
+    elif isinstance(table, dict):
+        for item in table.values():
+            if isinstance(item, list):
+                yield from _repositories(item)

@@ -1,0 +1,281 @@
+"""From a recipe to a corpus folder: sources -> licence, filters, decontamination -> dedup -> split.
+
+Streams: memory holds a few sources at a time and 16 bytes for each text kept. The folder appears
+complete or not at all. Knows no token.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import multiprocessing
+import os
+import shutil
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from assistant.git import GitError
+from model.config import ConfigError
+from training.data.collect import Collected, Rules, collect, content_hashes
+from training.data.corpus import MANIFEST, SPLITS, SplitWriter, write_manifest
+from training.data.decontaminate import (
+    Overlap,
+    benchmark_texts,
+    load_content_hashes,
+    load_never_train,
+)
+from training.data.dedup import SeenTexts
+from training.data.filters import hash_frac
+from training.data.progress import Progress
+from training.data.recipe import CorpusRecipe, expand, load_recipe
+from training.data.sources import Source, SourceError, find_sources, normalise
+
+_MAX_HITS_LISTED = 1000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; errors of the user's making are one line on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="foretype data",
+        description="Prepare a training corpus: a folder with texts, an index and a manifest.",
+    )
+    parser.add_argument("recipe", type=Path, help="TOML file with a [corpus] table")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="[OWNER/NAME=]GLOB",
+        help="a git repository (work tree or bare) or folder, besides the recipe's; repeatable",
+    )
+    parser.add_argument("--processes", type=int, help="worker processes (default: the recipe's)")
+    parser.add_argument("--force", action="store_true", help="replace a corpus that is there")
+    args = parser.parse_args(argv)
+    try:
+        recipe = load_recipe(args.recipe)
+        recipe = dataclasses.replace(recipe, sources=(*recipe.sources, *args.source))
+        if args.processes is not None:
+            recipe = dataclasses.replace(recipe, processes=args.processes)
+        manifest = prepare(recipe, args.out, replace=args.force)
+    except (ConfigError, SourceError, GitError, OSError) as error:
+        sys.stderr.write(f"foretype data: {error}\n")
+        return 1
+    sys.stdout.write(funnel(manifest))
+    return 0
+
+
+def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[str, Any]:
+    """Write the corpus folder `out` and return its manifest."""
+    _check_target(out, replace)
+    never = load_never_train(
+        expand(recipe.never_train, "never_train"),
+        expand(recipe.evaluation_repositories, "evaluation_repositories"),
+    )
+    sources = find_sources(recipe.sources)
+    if not sources:
+        raise ConfigError("the recipe names no sources that exist")
+    refused = {source.name: why for source in sources if (why := never.reason(source.name))}
+    wanted = _validation_first([s for s in sources if s.name not in refused], recipe)
+    rules = _rules(recipe, [source for source in sources if source.name in refused])
+    part = out.with_name(f"{out.name}.part-{os.getpid()}")
+    part.mkdir(parents=True)
+    try:
+        manifest = _write(part, wanted, refused, rules)
+        _move_into_place(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return manifest
+
+
+def funnel(manifest: dict[str, Any]) -> str:
+    """Return the table of how many files came in, why others stayed out, and what is left."""
+    totals = manifest["totals"]
+    lines = [f"{totals['sources']:>9} sources, of which {totals['sources_refused']} refused"]
+    lines += [f"{totals['files_seen']:>9} files seen in the others"]
+    lines += [f"{-n:>9} {reason}" for reason, n in manifest["reasons"].items()]
+    for split in SPLITS:
+        n_files, n_bytes = totals[split]["files"], totals[split]["bytes"]
+        lines.append(f"{n_files:>9} files, {n_bytes / 1e6:.1f} MB in {split}")
+    return "\n".join(lines) + "\n"
+
+
+def is_validation(name: str, recipe: CorpusRecipe) -> bool:
+    """Say whether a source is held out: listed, or in the share that its name's hash chooses."""
+    if normalise(name) in {normalise(listed) for listed in recipe.validation}:
+        return True
+    return hash_frac(f"validation {recipe.seed} {normalise(name)}") < recipe.validation_frac
+
+
+def _check_target(out: Path, replace: bool) -> None:
+    if not out.exists():
+        return
+    if not (out / MANIFEST).is_file():
+        raise ConfigError(f"{out} exists and is not a prepared corpus; choose another folder")
+    if not replace:
+        raise ConfigError(f"{out} exists; --force replaces it")
+
+
+def _validation_first(sources: list[Source], recipe: CorpusRecipe) -> list[Source]:
+    """Order sources so that a text of a held-out repository is never kept for training first."""
+    known = {normalise(source.name) for source in sources}
+    if missing := [name for name in recipe.validation if normalise(name) not in known]:
+        raise ConfigError(
+            f"validation names {missing[0]}, which is not among the sources that may be used"
+        )
+    return sorted(sources, key=lambda source: (not is_validation(source.name, recipe), source.name))
+
+
+def _rules(recipe: CorpusRecipe, refused: list[Source]) -> Rules:
+    """Gather what evaluation sets hold: listed hashes, and the files of repositories kept out."""
+    blocked = set(load_content_hashes(expand(recipe.evaluation_hashes, "evaluation_hashes")))
+    for source in [*refused, *find_sources(recipe.evaluation_sources)]:
+        blocked |= content_hashes(source, recipe)
+    texts = benchmark_texts(expand(recipe.benchmarks, "benchmarks"))
+    return Rules(
+        recipe=recipe, blocked=frozenset(blocked), overlap=Overlap(texts, recipe.overlap_words)
+    )
+
+
+def _write(
+    part: Path, sources: list[Source], refused: dict[str, str], rules: Rules
+) -> dict[str, Any]:
+    seen = SeenTexts()
+    rows: list[dict[str, Any]] = []
+    reasons: Counter[str] = Counter()
+    hits: list[dict[str, str]] = []
+    progress = Progress("sources", len(sources))
+    with SplitWriter(part, "train") as train, SplitWriter(part, "validation") as validation:
+        for n_done, collected in enumerate(_collected(sources, rules), start=1):
+            held_out = is_validation(collected.source.name, rules.recipe)
+            row = _add(collected, validation if held_out else train, seen)
+            rows.append(row | {"split": "validation" if held_out else "train"})
+            reasons.update(row["reasons"])
+            hits += [
+                {"source": collected.source.name, "path": path, "shared": shared}
+                for path, shared in collected.hits
+            ]
+            progress.show(
+                n_done,
+                f"{train.n_documents + validation.n_documents} files,"
+                f" {(train.n_bytes + validation.n_bytes) / 1e6:.1f} MB",
+                last=n_done == len(sources),
+            )
+        sizes = {
+            name: {"files": writer.n_documents, "bytes": writer.n_bytes}
+            for name, writer in (("train", train), ("validation", validation))
+        }
+    manifest = _manifest(rows, refused, rules, sizes, (reasons, hits))
+    write_manifest(part, manifest)
+    return manifest
+
+
+def _add(collected: Collected, writer: SplitWriter, seen: SeenTexts) -> dict[str, Any]:
+    """Write the texts not seen before; return the source's row of the manifest."""
+    reasons = Counter(collected.reasons)
+    n_files, start = 0, writer.n_bytes
+    for kept in collected.files:
+        if seen.add(kept.fingerprint):
+            writer.add(
+                source=collected.source.name, path=kept.path, text=kept.text, sha256=kept.sha256
+            )
+            n_files += 1
+        else:
+            reasons["duplicate"] += 1
+    return {
+        "name": collected.source.name,
+        "kind": collected.source.kind,
+        "commit": collected.source.commit,
+        "licence": collected.licence,
+        "refused": collected.refused,
+        "files_seen": collected.n_seen,
+        "files": n_files,
+        "bytes": writer.n_bytes - start,
+        "reasons": dict(sorted(reasons.items())),
+    }
+
+
+def _manifest(
+    rows: list[dict[str, Any]],
+    refused: dict[str, str],
+    rules: Rules,
+    sizes: dict[str, dict[str, int]],
+    counts: tuple[Counter[str], list[dict[str, str]]],
+) -> dict[str, Any]:
+    reasons, hits = counts
+    settings = dataclasses.asdict(rules.recipe)
+    # Where files lay on this machine is nobody's business; what they were is in the rows.
+    for key in ("sources", "never_train", "evaluation_repositories", "evaluation_sources"):
+        settings[key] = len(settings[key])
+    for key in ("evaluation_hashes", "benchmarks"):
+        settings[key] = sorted(Path(path).name for path in settings[key])
+    by_name = [{"name": name, "refused": why} for name, why in sorted(refused.items())]
+    used = [row for row in rows if not row["refused"]]
+    n_refused = len(by_name) + len(rows) - len(used)
+    return {
+        "settings": settings,
+        "totals": {
+            "sources": len(rows) + len(by_name),
+            "sources_refused": n_refused,
+            "files_seen": sum(row["files_seen"] for row in used),
+            **sizes,
+        },
+        "reasons": dict(reasons.most_common()),
+        "evaluation": {
+            "blocked_files": len(rules.blocked),
+            "benchmark_runs": len(rules.overlap),
+            "n_hits": len(hits),
+            "hits": hits[:_MAX_HITS_LISTED],
+        },
+        "refused_by_name": by_name,
+        "sources": rows,
+    }
+
+
+_worker_rules: Rules | None = (
+    None  # set once in each worker: the tables are too large for every task
+)
+
+
+def _set_worker_rules(rules: Rules) -> None:
+    global _worker_rules
+    _worker_rules = rules
+
+
+def _collect_in_worker(source: Source) -> Collected:
+    assert _worker_rules is not None
+    return collect(source, _worker_rules)
+
+
+def _collected(sources: list[Source], rules: Rules) -> Iterator[Collected]:
+    """Yield what came of each source, in order; a bounded number is worked on or waits."""
+    n_workers = min(rules.recipe.processes, len(sources))
+    if n_workers <= 1:
+        yield from (collect(source, rules) for source in sources)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n_workers, context, _set_worker_rules, (rules,)) as pool:
+        waiting: deque[Future[Collected]] = deque()
+        for source in sources:
+            waiting.append(pool.submit(_collect_in_worker, source))
+            if len(waiting) > 2 * n_workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _move_into_place(part: Path, out: Path) -> None:
+    if out.exists():
+        old = out.with_name(f"{out.name}.old-{os.getpid()}")
+        out.rename(old)
+        part.rename(out)
+        shutil.rmtree(old)
+    else:
+        part.rename(out)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,125 @@
+"""Packed shards: rows of token ids in one memory-mapped file, and a JSON that describes them.
+
+    index.json  rows, block_size, vocab_size, hashes of tokenizer and rows, how they were made
+    tokens.bin  uint16 little-endian, rows x (block_size + 1): a row's input and target overlap
+
+Knows no text and no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT_VERSION = 1
+INDEX = "index.json"
+TOKENS = "tokens.bin"
+MAX_VOCAB_SIZE = 1 << 16
+
+
+class ShardError(ValueError):
+    """A folder of shards cannot be used; the message says why."""
+
+
+class ShardWriter:
+    """Appends rows; `close` writes the index, without which a folder is not read."""
+
+    def __init__(self, folder: Path, *, block_size: int, vocab_size: int) -> None:
+        if vocab_size > MAX_VOCAB_SIZE:
+            raise ShardError(f"vocabulary of {vocab_size} ids does not fit shards of 16 bits")
+        self.block_size = block_size
+        self.n_rows = 0
+        self.description: dict[str, Any] = {}  # joined into the index
+        self._vocab_size = vocab_size
+        self._folder = folder
+        self._hash = hashlib.sha256()
+        self._file = (folder / TOKENS).open("wb")
+
+    def add(self, rows: NDArray[np.uint16]) -> None:
+        """Append rows (n, block_size + 1)."""
+        assert rows.shape[1:] == (self.block_size + 1,), rows.shape
+        content = rows.astype("<u2").tobytes()
+        self._hash.update(content)
+        self._file.write(content)
+        self.n_rows += len(rows)
+
+    def close(self) -> None:
+        """Write the index."""
+        self._file.close()
+        index = {
+            "format_version": FORMAT_VERSION,
+            "rows": self.n_rows,
+            "block_size": self.block_size,
+            "vocab_size": self._vocab_size,
+            "sha256": self._hash.hexdigest(),
+            **self.description,
+        }
+        text = json.dumps(index, indent=1) + "\n"
+        (self._folder / INDEX).write_text(text, encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._file.close()
+
+
+class ShardReader:
+    """Rows by number; `index` is the description."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self.index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            version = self.index["format_version"]
+            self.n_rows = int(self.index["rows"])
+            self.block_size = int(self.index["block_size"])
+            self.vocab_size = int(self.index["vocab_size"])
+            n_bytes = (folder / TOKENS).stat().st_size
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ShardError(f"{folder} is not a folder of packed shards: {error}") from error
+        if version != FORMAT_VERSION:
+            raise ShardError(
+                f"{folder} has shard format {version}, this program reads {FORMAT_VERSION}"
+            )
+        width = self.block_size + 1
+        if self.n_rows < 1 or n_bytes != 2 * self.n_rows * width:
+            raise ShardError(
+                f"{folder / TOKENS} has {n_bytes} bytes, {self.n_rows} rows of {width} ids were"
+                " expected; pack it again"
+            )
+        self._rows: NDArray[np.uint16] = np.memmap(
+            folder / TOKENS, dtype="<u2", mode="r", shape=(self.n_rows, width)
+        )
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def row(self, number: int) -> NDArray[np.uint16]:
+        """Return the ids of one row, (block_size + 1,)."""
+        row: NDArray[np.uint16] = self._rows[number]
+        return row
+
+    def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return several rows, (n, block_size + 1)."""
+        return np.asarray(self._rows[numbers])
+
+    def verify(self) -> None:
+        """Read everything once; ShardError if it is not what was written."""
+        with (Path(str(self._rows.filename))).open("rb") as file:  # type: ignore[attr-defined]
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != self.index.get("sha256"):
+            raise ShardError("the rows do not match their checksum; pack them again")

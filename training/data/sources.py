@@ -1,0 +1,170 @@
+"""Where source files come from: git repositories (work tree or bare) and plain folders.
+
+A source has a name (owner/name), a commit where there is one, and entries that are listed without
+being read. Knows no licence, no filter and no corpus.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from assistant.git import GitError, git, git_directory, read_blobs
+from training.data.recipe import expand
+
+_BLOB_MODES = (b"100644", b"100755")  # no symbolic links, no submodules
+_VERSION = re.compile(r"-v?\d+(\.\w+)*$")  # of an unpacked archive's folder
+_REMOTE = re.compile(r"[/:]([^/:]+)/([^/:]+?)(?:\.git)?/?$")
+
+
+class SourceError(ValueError):
+    """A source cannot be read; the message names it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One file of a source, not yet read."""
+
+    path: str  # within the source, with /
+    n_bytes: int
+    object_id: str = ""  # of the git blob; empty in a folder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A repository or folder that files can be read from."""
+
+    name: str  # owner/name, or a bare name
+    root: Path
+    kind: str  # "git" or "folder"
+    commit: str = ""  # git only
+
+    def entries(self) -> list[Entry]:
+        """Return all regular files, by path."""
+        found = _git_entries(self.root) if self.kind == "git" else _folder_entries(self.root)
+        return sorted(found, key=lambda entry: entry.path)
+
+    def read(self, entries: Sequence[Entry], *, max_bytes: int) -> Iterator[bytes | None]:
+        """Yield the contents of `entries` in their order; None where there is none to read."""
+        if self.kind == "git":
+            names = [entry.object_id for entry in entries]
+            yield from read_blobs(self.root, names, max_blob_bytes=max_bytes, timeout_s=600)
+        else:
+            for entry in entries:
+                yield _read_regular(self.root / entry.path, max_bytes)
+
+
+def find_sources(specs: Sequence[str]) -> list[Source]:
+    """Open the sources that `GLOB` or `owner/name=GLOB` specs name, sorted by name."""
+    found: dict[str, Source] = {}
+    for spec in specs:
+        name, _, pattern = spec.rpartition("=")
+        for path in expand((pattern,), "sources"):
+            if path.is_dir():
+                source = open_source(path, name)
+                known = found.setdefault(source.name, source)
+                if known.root != source.root:
+                    raise SourceError(
+                        f"{known.root} and {source.root} are both {source.name};"
+                        " name them with NAME=PATH"
+                    )
+    return [found[name] for name in sorted(found)]
+
+
+def open_source(path: Path, name: str = "") -> Source:
+    """Open one repository or folder; the name is found if not given."""
+    path = path.absolute()
+    if not path.is_dir():
+        raise SourceError(f"{path} is not a folder")
+    if git_directory(path) is None:
+        return Source(name=name or _name_of_folder(path), root=path, kind="folder")
+    try:
+        commit = git(path, "rev-parse", "--verify", "HEAD^{commit}").decode().strip()
+    except GitError as error:
+        raise SourceError(f"{path} has no commit to read: {error}") from error
+    return Source(name=name or _name_of_repository(path), root=path, kind="git", commit=commit)
+
+
+def normalise(name: str) -> str:
+    """Return the name as package indexes compare them: lower case, runs of - _ . as one -."""
+    return re.sub(r"[-_.]+", "-", name.strip().lower())
+
+
+def names_to_check(name: str) -> list[str]:
+    """Return the normalised forms in which a list may name this source.
+
+    >>> names_to_check("Some.Owner/my_lib-1.2")
+    ['some-owner/my-lib-1-2', 'my-lib-1-2', 'some-owner/*', 'some-owner/my-lib', 'my-lib']
+    """
+    owner, _, bare = name.rpartition("/")
+    forms: list[str] = []
+    for candidate in (bare, _VERSION.sub("", bare)):
+        forms += [f"{owner}/{candidate}", candidate, f"{owner}/*"] if owner else [candidate]
+    return list(dict.fromkeys(normalise(form) for form in forms))
+
+
+def name_hash(normalised: str) -> str:
+    """Return the SHA-256 under which a never-train list keeps a normalised name."""
+    return hashlib.sha256(normalised.encode()).hexdigest()
+
+
+def _name_of_folder(path: Path) -> str:
+    folder = path.parent.name if path.name in {"repo", "repo.git", ".git"} else path.name
+    return folder.removesuffix(".git").replace("+", "/", 1)
+
+
+def _name_of_repository(path: Path) -> str:
+    folder = _name_of_folder(path)
+    if "/" in folder:
+        return folder
+    try:
+        url = git(path, "config", "--get", "remote.origin.url").decode("utf-8", "replace").strip()
+    except GitError:  # no such remote
+        return folder
+    match = _REMOTE.search(url)
+    is_remote = "://" in url or "@" in url  # a local path says nothing of an owner
+    return f"{match[1]}/{match[2]}" if match and is_remote else folder
+
+
+def _git_entries(root: Path) -> Iterator[Entry]:
+    for line in git(root, "ls-tree", "-r", "-l", "-z", "--full-tree", "HEAD").split(b"\0"):
+        if not line:
+            continue
+        fields, _, path = line.partition(b"\t")
+        mode, _, object_id, size = fields.split()
+        if mode in _BLOB_MODES and size.isdigit():  # "BAD": a snapshot without its large blobs
+            try:
+                name = path.decode("utf-8")
+            except UnicodeDecodeError:
+                continue  # a name we could neither show nor train on
+            yield Entry(path=name, n_bytes=int(size), object_id=object_id.decode())
+
+
+def _folder_entries(root: Path) -> Iterator[Entry]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if name != ".git")
+        for name in names:
+            path = Path(folder, name)
+            status = path.lstat()
+            relative = path.relative_to(root).as_posix()
+            if stat.S_ISREG(status.st_mode) and relative.isprintable():
+                yield Entry(path=relative, n_bytes=status.st_size)
+
+
+def _read_regular(path: Path, max_bytes: int) -> bytes | None:
+    """Read a regular file; None for a link, a pipe (opening it could wait for ever), a long one."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        content = file.read(max_bytes + 1)
+    return content if len(content) <= max_bytes else None

@@ -1,0 +1,174 @@
+"""Train the byte-level BPE on a sample of a corpus, and measure it on the held-out split.
+
+The merges come from the `tokenizers` library; ids are renumbered so that 0..255 are the bytes and
+the others follow in merge order. Knows no model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from tokenizers import Regex, pre_tokenizers
+from tokenizers import Tokenizer as TrainableTokenizer
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+
+from model.tokenizer import PATTERNS, SPECIAL_TOKENS, Tokenizer, TokenizerError, tokenizer_json
+from training.data.corpus import CorpusError, Split
+from training.data.filters import hash_frac
+
+MAX_TOKEN_CHARS = 32  # a longer one is a line of somebody's licence, and slow to heal
+_JUDGED_BYTES = 3_000_000  # of the held-out split, for the comparison
+_N_BYTES = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Quality:
+    """How a tokenizer cuts code that it was not trained on."""
+
+    bytes_per_token: float
+    tokens_per_line: float
+    one_token_indent_frac: float  # of line breaks followed by indentation: one token for both
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; errors of the user's making are one line on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="foretype train-tokenizer",
+        description="Train a tokenizer on a prepared corpus and measure it on the held-out split.",
+    )
+    parser.add_argument("corpus", type=Path, help="a folder that `foretype data` wrote")
+    parser.add_argument("--out", type=Path, required=True, help="tokenizer.json to write")
+    parser.add_argument(
+        "--vocab-size",
+        type=int,
+        default=8192,
+        help=f"ids in all, {len(SPECIAL_TOKENS)} special ones included (default: %(default)s)",
+    )
+    parser.add_argument("--pattern", choices=sorted(PATTERNS), default="qwen2")
+    parser.add_argument("--sample-mb", type=float, default=30.0, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
+    args = parser.parse_args(argv)
+    try:
+        split = Split(args.corpus)
+        texts = sample(split, round(args.sample_mb * 1e6), args.seed)
+        text = train(texts, args.vocab_size, args.pattern)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text, encoding="utf-8")
+        quality = judge(Tokenizer.from_file(args.out), _judged(args.corpus))
+    except (CorpusError, TokenizerError, OSError) as error:
+        sys.stderr.write(f"foretype train-tokenizer: {error}\n")
+        return 1
+    sys.stdout.write(f"{table_row(args.pattern, quality)}\n")
+    return 0
+
+
+def train(texts: Iterable[str], vocab_size: int, pattern_name: str) -> str:
+    """Return the `tokenizer.json` of a BPE with `vocab_size` ids, special ones included."""
+    n_base = vocab_size - len(SPECIAL_TOKENS)
+    if n_base < _N_BYTES:
+        least = _N_BYTES + len(SPECIAL_TOKENS)
+        raise TokenizerError(f"vocabulary of {vocab_size}: at least {least} ids are needed")
+    trainable = TrainableTokenizer(BPE())
+    split = pre_tokenizers.Split(Regex(PATTERNS[pattern_name]), behavior="isolated")
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    trainable.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    trainer = BpeTrainer(
+        vocab_size=n_base,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        max_token_length=MAX_TOKEN_CHARS,
+        show_progress=sys.stderr.isatty(),
+    )
+    trainable.train_from_iterator(texts, trainer)
+    ranks, merges = _renumbered(trainable)
+    if len(ranks) < n_base:
+        raise TokenizerError(
+            f"the sample has only {len(ranks)} different tokens, {n_base} were asked for;"
+            " take more text or a smaller vocabulary"
+        )
+    return tokenizer_json(ranks, merges, pattern_name)
+
+
+def sample(split: Split, n_bytes: int, seed: int) -> Iterator[str]:
+    """Yield documents chosen by hash until `n_bytes` are reached."""
+    order = sorted(range(len(split)), key=lambda i: hash_frac(f"tokenizer {seed} {i}"))
+    for index in order:
+        text = split[index].text
+        yield text
+        n_bytes -= len(text)
+        if n_bytes <= 0:
+            return
+
+
+def judge(tokenizer: Tokenizer, texts: Iterable[str]) -> Quality:
+    """Measure a tokenizer on texts."""
+    n_bytes = n_tokens = n_lines = n_indents = n_single = 0
+    for text in texts:
+        ids = tokenizer.encode(text)
+        n_tokens += len(ids)
+        n_bytes += len(text.encode())
+        n_lines += text.count("\n")
+        n_indents += len(re.findall(r"\n[ \t]+(?=\S)", text))
+        # "\n" and all but at most the last character of the indentation, which joins the next word
+        n_single += sum(map(_is_break_with_indent, map(tokenizer.token_bytes, ids)))
+    return Quality(
+        bytes_per_token=n_bytes / max(1, n_tokens),
+        tokens_per_line=n_tokens / max(1, n_lines),
+        one_token_indent_frac=n_single / max(1, n_indents),
+    )
+
+
+def table_row(name: str, quality: Quality) -> str:
+    """Return one line of the comparison."""
+    return (
+        f"{name:<10} {quality.bytes_per_token:.3f} bytes/token  "
+        f"{quality.tokens_per_line:.2f} tokens/line  "
+        f"{100 * quality.one_token_indent_frac:.1f}% of indented lines begin with one token"
+        " for line break and indentation"
+    )
+
+
+def _is_break_with_indent(token: bytes) -> bool:
+    return bool(re.search(rb"\n[ \t]+\Z", token))
+
+
+def _judged(corpus: Path) -> list[str]:
+    """Return held-out texts up to a fixed size; those of training if nothing is held out."""
+    split = Split(corpus, "validation")
+    if not len(split):
+        split = Split(corpus)
+    return list(sample(split, _JUDGED_BYTES, seed=1))
+
+
+def _renumbered(trainable: TrainableTokenizer) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+    """Return the tokens' bytes in our id order and the merges, from the library's own JSON."""
+
+    model = json.loads(trainable.to_str())["model"]
+    to_byte = _byte_of_char()
+
+    def as_bytes(text: str) -> bytes:
+        return bytes(to_byte[char] for char in text)
+
+    pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+    merges = [(as_bytes(left), as_bytes(right)) for left, right in pairs]
+    tokens = dict.fromkeys([bytes([byte]) for byte in range(_N_BYTES)])
+    tokens.update(dict.fromkeys(left + right for left, right in merges))
+    return list(tokens), merges
+
+
+def _byte_of_char() -> dict[str, int]:
+    """Return the byte that each character of the byte-level alphabet stands for."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    shifted = [byte for byte in range(_N_BYTES) if byte not in set(printable)]
+    table = {chr(byte): byte for byte in printable}
+    return table | {chr(_N_BYTES + i): byte for i, byte in enumerate(shifted)}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
