@@ -1,7 +1,7 @@
 """The quantised graph of a model folder, kept in the user's cache and rebuilt when damaged or old.
 
-Keyed by content hash, graph version and bits. Built in a child process: the libraries that write it would
-double the server's memory. Knows files and processes, nothing of what a graph means.
+Keyed by content hash, graph version and bits. Built in a child process: the libraries that write it
+would double the server's memory. Knows files and processes, nothing of what a graph means.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def open_artefact(folder: ModelFolder, bits: int) -> Path:
 def _build(folder: ModelFolder, aside: Path, bits: int) -> None:
     """Run `model.onnx_graph` on an empty folder, then describe and sync what it wrote."""
     started = time.monotonic()
-    # -P: a repository that the user works in may have a folder named `model`. The child imports from
-    # where this process does, our own packages first.
+    # -P: a repository that the user works in may have a folder named `model`. The child imports
+    # from where this process does, our own packages first.
     own = str(Path(__file__).resolve().parent.parent)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([own, *filter(None, sys.path)])}
     command = [sys.executable, "-P", "-m", "model.onnx_graph"]

@@ -1,4 +1,4 @@
-"""The few ways in which foretype touches files: whole, regular, of bounded size, never half written.
+"""The few ways in which foretype touches files: regular, of bounded size, never half written.
 
 Knows bytes and paths, not what they mean.
 """
@@ -20,7 +20,7 @@ class UnreadableFileError(OSError):
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace `path` by `data`: after a crash at any point it holds the old bytes or the new ones."""
+    """Replace `path` by `data`: after a crash it holds all of the old bytes or the new ones."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -50,8 +50,8 @@ def sync_folder(path: Path) -> None:
 def read_regular(path: Path, max_bytes: int, *, allow_links: bool = True) -> bytes:
     """Return the bytes of a regular file of at most `max_bytes`.
 
-    Never waits on a FIFO or device. Without `allow_links`, symbolic links and files with several names
-    are refused too. Raises UnreadableFileError.
+    Never waits on a FIFO or device. Without `allow_links`, symbolic links and files with several
+    names are refused too. Raises UnreadableFileError.
     """
     handle = open_regular(path, max_bytes, allow_links=allow_links)
     with os.fdopen(handle, "rb") as file:
@@ -62,7 +62,7 @@ def read_regular(path: Path, max_bytes: int, *, allow_links: bool = True) -> byt
 
 
 def open_regular(path: Path, max_bytes: int, *, allow_links: bool = True) -> int:
-    """Return a descriptor of a regular file, checked as `read_regular` says; the caller closes it."""
+    """Return a descriptor of a file, checked as `read_regular` says; the caller closes it."""
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     if not allow_links:
         flags |= getattr(os, "O_NOFOLLOW", 0)
@@ -103,7 +103,7 @@ def sha256_file(path: Path) -> str:
 
 
 def cache_dir() -> Path:
-    """Return the folder for derived files, which may be deleted at any time; created for its owner only.
+    """Return the folder for derived files, its owner's only; it may be deleted at any time.
 
     `FORETYPE_CACHE`, else `foretype` in the user's cache folder.
     """

@@ -1,8 +1,8 @@
 """The model folder: the one interface between training and serving.
 
 A Hugging Face folder (`config.json`, `model.safetensors` in bfloat16, `tokenizer.json`) plus
-`foretype.json`, the model card `README.md` and `SHA256SUMS`. Nothing in it is executed; a folder from a
-stranger can at worst be refused. Knows formats and checks, neither networks nor runtimes.
+`foretype.json`, the model card `README.md` and `SHA256SUMS`. Nothing in it is executed; a folder
+from a stranger can at worst be refused. Knows formats and checks, neither networks nor runtimes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _COPY_AGAIN = "copy the folder again from where it came, or export it anew"
 
 
 class ModelFolderError(ValueError):
-    """A model folder cannot be used or written; the message says what is wrong and how to mend it."""
+    """A model folder cannot be used or written; the message says why and how to mend it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +118,8 @@ class ModelFolder:
         except (TokenizerError, ConfigError, OSError) as error:
             raise ModelFolderError(_trouble(self.path, str(error))) from error
         if tokenizer.vocab_size > self.config.vocab_size:
-            problem = f"tokenizer.json has {tokenizer.vocab_size} tokens, config.json {self.config.vocab_size}"
+            allowed = self.config.vocab_size
+            problem = f"tokenizer.json has {tokenizer.vocab_size} tokens, config.json {allowed}"
             raise ModelFolderError(_trouble(self.path, problem))
         return tokenizer
 
@@ -126,8 +127,9 @@ class ModelFolder:
 def load_folder(path: Path) -> ModelFolder:
     """Check everything about a folder but the vocabulary; ModelFolderError says what is wrong.
 
-    Only the six known names are looked at, and they must be plain files: no links, which could make us
-    read other files of the user. Installers link the files of packages, so the bundled model may have them.
+    Only the six known names are looked at, and they must be plain files: no links, which could make
+    us read other files of the user. Installers link the files of packages, so the bundled model may
+    have them.
     """
     allow_links = path.absolute() == BUNDLED
     if not path.is_dir():
@@ -141,10 +143,7 @@ def load_folder(path: Path) -> ModelFolder:
         read = partial(_read_json, path, allow_links=allow_links)
         config = ModelConfig.from_hf(read("config.json"))
         info = from_table(FolderInfo, read("foretype.json"), "foretype.json: ")
-        if info.block_size > config.block_size:
-            raise ConfigError(
-                f"foretype.json: block_size {info.block_size} exceeds the {config.block_size} of config.json"
-            )
+        _check_context(info, config)
         weights = WeightsFile(path / "model.safetensors", config, allow_links=allow_links)
     except WeightsError as error:
         raise ModelFolderError(_trouble(path, f"model.safetensors: {error}")) from error
@@ -166,8 +165,8 @@ def save_folder(
 ) -> None:
     """Write a folder aside, check it as `load_folder` would, then rename it into place.
 
-    After a crash at any point `path` is the old folder, the new one, or absent: never a mixture. Readable by
-    its owner only, since tuned weights hold parts of private code.
+    After a crash at any point `path` is the old folder, the new one, or absent: never a mixture.
+    Readable by its owner only, since tuned weights hold parts of private code.
     """
     _check_tensors(config, tensors)
     path = path.absolute()
@@ -191,9 +190,7 @@ def save_folder(
         load_folder(aside).tokenizer()
         _swap(aside, path)
     finally:
-        shutil.rmtree(
-            aside, ignore_errors=True
-        )  # the new folder after a failure, the old one otherwise
+        shutil.rmtree(aside, ignore_errors=True)  # there only after a failure
 
 
 def _check_tensors(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]]) -> None:
@@ -206,23 +203,25 @@ def _check_tensors(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
             raise ModelFolderError(
-                f"cannot save the model: tensor {name} has shape {tensors[name].shape}, its config asks for {shape}"
+                f"cannot save the model: tensor {name} has shape {tensors[name].shape}, but its "
+                f"config asks for {shape}; fix the exporter"
             )
         if not np.isfinite(tensors[name]).all():
             raise ModelFolderError(
-                f"cannot save the model: tensor {name} holds values that are not finite; training has "
-                "diverged: go back to an earlier checkpoint"
+                f"cannot save the model: tensor {name} holds values that are not finite; training "
+                "has diverged: go back to an earlier checkpoint"
             )
 
 
 def _swap(aside: Path, path: Path) -> None:
-    """Put `aside` at `path`; an old folder there ends up at `aside`."""
+    """Put `aside` at `path`, deleting an old folder there once the new one is in place."""
     if not path.exists():
         aside.rename(path)
         sync_folder(path.parent)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-    path.replace(old)  # a folder may replace an empty one
+    old.rmdir()  # only its unique name was wanted
+    path.rename(old)
     try:
         aside.rename(path)
     except OSError:
@@ -231,6 +230,12 @@ def _swap(aside: Path, path: Path) -> None:
         raise
     sync_folder(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_context(info: FolderInfo, config: ModelConfig) -> None:
+    if info.block_size > config.block_size:
+        sizes = f"{info.block_size} exceeds the {config.block_size} of config.json"
+        raise ConfigError(f"foretype.json: block_size {sizes}")
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,12 +1,14 @@
 """Write a model folder as an ONNX graph for the CPU: `python -m model.onnx_graph FOLDER OUT BITS`.
 
-Run in a child process by `model.artefact`, because `onnx` and protobuf would stay in the server's memory.
-Writes `graph.onnx` and `weights.bin`, which the runtime maps. BITS is 8, 4 or 32 (not quantised).
+Run in a child process by `model.artefact`, because `onnx` and protobuf would stay in the server's
+memory. Writes `graph.onnx` and `weights.bin`, which the runtime maps. BITS is 8, 4 or 32 (not
+quantised).
 
-Inputs: `ids` (1, T); `positions` (1, T); `last` (1,) = S - 1; `total` = S; `keep` (1,) = how many of the
-last positions want logits; `bias` (1, 1, T, S), added to the attention scores; `cos` and `sin`
-(S_max, D/2); and for layer i `past_k_i` and `past_v_i` (1, K, S_max, D), whose buffers also take the
-outputs `next_k_i` and `next_v_i`. Output: `logits` (1, keep, V). T, S, K, D, V as in `model.gpt`.
+Inputs: `ids` (1, T); `positions` (1, T); `last` (1,) = S - 1; `total` = S; `keep` (1,) = how many
+of the last positions want logits; `bias` (1, 1, T, S), added to the attention scores; `cos` and
+`sin` (S_max, D/2); and for layer i `past_k_i` and `past_v_i` (1, K, S_max, D), whose buffers also
+take the outputs `next_k_i` and `next_v_i`. Output: `logits` (1, keep, V). T, S, K, D, V as in
+`model.gpt`.
 """
 
 from __future__ import annotations
@@ -79,14 +81,15 @@ class GraphWriter:
         return name
 
     def linear(self, x: str, name: str, weight: NDArray[np.float32]) -> str:
-        """Multiply x (1, T, K) by the transpose of `weight` (N, K), rounded to this graph's bits."""
+        """Multiply x (1, T, K) by the transpose of `weight` (N, K), rounded to our bits."""
         if self._bits == 32:
             return self.node("MatMul", [x, self.constant(name, weight.T)])
         q = quantize(weight, self._bits)
         data = self.constant(f"{name}.data", q.data)
         scales = self.constant(f"{name}.scales", q.scales.reshape(-1))
-        # Level 4 rounds the activations to 8 bits too, block by block within a row, so a token's result
-        # does not depend on its neighbours. Lower levels unpack the weights at each call: 20 times slower.
+        # Level 4 rounds the activations to 8 bits too, block by block within a row, so a token's
+        # result does not depend on its neighbours. Lower levels unpack the weights at each call: 20
+        # times slower.
         return self.node(
             "MatMulNBits", [x, data, scales],
             K=q.n_columns, N=len(weight), bits=q.bits, block_size=q.block_size, accuracy_level=4,
@@ -134,7 +137,7 @@ class ModelGraph:
         writer.node("Identity", [writer.linear(h, "head", head)], "logits")
 
     def _layer(self, i: int, x: str, h: str) -> tuple[str, str]:
-        """Add layer i; x is the residual stream, h its normalised copy. Returns both for the next layer."""
+        """Add layer i; x is the residual stream, h its normalised copy. Returns the next ones."""
         writer, n_layer, layer = self._writer, self._config.n_layer, f"model.layers.{i}"
         y = self._attention(i, h)
         if i == n_layer - 1:  # nothing attends to later states: only the wanted positions go on
@@ -159,7 +162,9 @@ class ModelGraph:
         cache = [f"past_k_{i}", f"past_v_{i}"]
         rest = ["last", "total", "cos", "sin", "positions", "bias"]
         return writer.node(
-            "GroupQueryAttention", [q, k, v, *cache, *rest], [f"attended_{i}", f"next_k_{i}", f"next_v_{i}"],
+            "GroupQueryAttention",
+            [q, k, v, *cache, *rest],
+            [f"attended_{i}", f"next_k_{i}", f"next_v_{i}"],
             num_heads=config.n_head, kv_num_heads=config.n_kv_head, do_rotary=1,
         )  # fmt: skip
 
@@ -169,18 +174,13 @@ class ModelGraph:
         by_head = writer.node("Reshape", [qkv, "split"])  # (1, T, H+2K, D)
         q, k, v = f"q_{i}", f"k_{i}", f"v_{i}"
         writer.node("Split", [by_head, "heads"], [q, k, v], axis=2)
-        norm = f"model.layers.{i}.self_attn"
-        q = writer.node(
-            "SimplifiedLayerNormalization",
-            [q, self._gain(f"{norm}.q_norm.weight")],
-            axis=-1,
-            epsilon=eps,
-        )
-        k = writer.node(
-            "SimplifiedLayerNormalization",
-            [k, self._gain(f"{norm}.k_norm.weight")],
-            axis=-1,
-            epsilon=eps,
+        gains = [
+            self._gain(f"model.layers.{i}.self_attn.{part}_norm.weight") for part in ("q", "k")
+        ]
+        # The attention operator has inputs for these gains, but not on a CPU.
+        q, k = (
+            writer.node("SimplifiedLayerNormalization", [part, gain], axis=-1, epsilon=eps)
+            for part, gain in zip((q, k), gains, strict=True)
         )
         q, k, v = (writer.node("Reshape", [part, "joined"]) for part in (q, k, v))
         return q, k, v
@@ -212,7 +212,7 @@ class ModelGraph:
 
 
 def write_graph(config: ModelConfig, tensor: TensorSource, folder: Path, bits: int) -> None:
-    """Write `graph.onnx` and `weights.bin` into an existing folder; `tensor` returns float32 by name."""
+    """Write `graph.onnx` and `weights.bin` into a folder; `tensor` returns float32 by name."""
     with (folder / "weights.bin").open("xb") as weights:
         writer = GraphWriter(weights, "weights.bin", bits)
         ModelGraph(writer, config, tensor).add()
@@ -227,8 +227,8 @@ def _signature(config: ModelConfig) -> tuple[list[Any], list[Any]]:
     """Return the graph's inputs and outputs with their types and shapes."""
     info = helper.make_tensor_value_info
     long, int32, real = TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT
-    cache = [1, config.n_kv_head, "S_max", config.head_dim]
-    rotary = ["S_max", config.head_dim // 2]
+    cache: list[str | int | None] = [1, config.n_kv_head, "S_max", config.head_dim]
+    rotary: list[str | int | None] = ["S_max", config.head_dim // 2]
     inputs = [
         info("ids", long, [1, "T"]), info("positions", long, [1, "T"]), info("last", int32, [1]),
         info("total", int32, []), info("keep", long, [1]), info("bias", real, [1, 1, "T", "S"]),

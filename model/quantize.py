@@ -2,8 +2,8 @@
 
 Pure numpy. Knows matrices, neither graphs nor models.
 
-Shapes: N rows (out), K columns (in), G blocks in a row. The zero point is the middle of the range (128 or
-8), so that a weight of zero stays exactly zero.
+Shapes: N rows (out), K columns (in), G blocks in a row. The zero point is the middle of the range
+(128 or 8), so that a weight of zero stays exactly zero.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 # Largest first: a large block reads fewer scales. The runtime's kernels accept these sizes only.
 BLOCK_SIZES = (128, 64, 32, 16)
 
-# Scales tried for 4 bits, as fractions of the one that just covers a block: clipping its largest weight a
-# little often costs less than coarser steps for all the others.
+# Scales tried for 4 bits, as fractions of the one that just covers a block: clipping its largest
+# weight a little often costs less than coarser steps for all the others.
 _SHRINK = (1.0, 0.95, 0.9, 0.85, 0.8)
 
 
@@ -46,10 +46,10 @@ def quantize(weight: NDArray[np.float32], bits: int) -> Quantized:
     padded = np.pad(weight, ((0, 0), (0, -n_columns % size)))
     blocks = padded.reshape(n_rows, -1, size)  # (N, G, size)
     scales = _covering_scales(blocks, bits) if bits == 8 else _best_scales(blocks, bits)
-    levels = _levels(blocks, scales, bits)
+    data = _levels(blocks, scales, bits)
     if bits == 4:  # two to a byte, the even one low
-        levels = levels[..., 0::2] | (levels[..., 1::2] << 4)
-    return Quantized(data=levels, scales=scales, bits=bits, block_size=size, n_columns=n_columns)
+        data = data[..., 0::2] | np.left_shift(data[..., 1::2], 4, dtype=np.uint8)
+    return Quantized(data=data, scales=scales, bits=bits, block_size=size, n_columns=n_columns)
 
 
 def dequantize(quantized: Quantized) -> NDArray[np.float32]:
@@ -68,7 +68,8 @@ def _levels(
 ) -> NDArray[np.uint8]:
     middle = 1 << (bits - 1)
     steps = np.rint(blocks / np.where(scales == 0, np.float32(1), scales)[..., None])
-    return np.clip(steps + middle, 0, 2 * middle - 1).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.clip(steps + middle, 0, 2 * middle - 1).astype(np.uint8)
+    return levels
 
 
 def _covering_scales(blocks: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
@@ -80,8 +81,8 @@ def _covering_scales(blocks: NDArray[np.float32], bits: int) -> NDArray[np.float
 def _best_scales(blocks: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
     """Return the scales (N, G) of least squared error among a few.
 
-    The range has one level more below zero than above, so a scale may be negative: the block's largest
-    weight, whatever its sign, then sits at the far end of the longer side.
+    The range has one level more below zero than above, so a scale may be negative: the block's
+    largest weight, whatever its sign, then sits at the far end of the longer side.
     """
     middle = 1 << (bits - 1)
     index = np.abs(blocks).argmax(-1)[..., None]

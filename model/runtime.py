@@ -1,7 +1,7 @@
 """What runs a network: ids in, logits out, with a cache that grows at its end and can be cut back.
 
-Everything above (sampling, healing, drafting) is written against `Runtime` alone. A runtime belongs to one
-thread at a time. Knows neither text nor files.
+Everything above (sampling, healing, drafting) is written against `Runtime` alone. A runtime belongs
+to one thread at a time. Knows neither text nor files.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from model.folder import ModelFolder
 
 Kind = Literal["onnx", "torch"]
+_SCORED_TOKENS = 128  # logits of so many positions are held at once
 
 
 class Runtime(Protocol):
-    """A network with a key/value cache of one sequence. V is the vocabulary, T the ids of one call."""
+    """A network with a key/value cache of one sequence; V is vocab_size, T the ids of a call."""
 
     vocab_size: int
     max_len: int  # tokens that the cache can hold
@@ -29,19 +30,20 @@ class Runtime(Protocol):
         """Tokens in the cache."""
 
     def append(self, ids: Sequence[int], *, all_logits: bool = False) -> NDArray[np.float32]:
-        """Run ids after the cached ones; return the logits (V,) after the last, or (T, V) after each.
+        """Run ids after the cached ones; return logits (V,) after the last, or (T, V) after each.
 
-        ValueError when ids is empty, holds an unknown id or does not fit; the cache is then unchanged.
+        ValueError when ids is empty, holds an unknown id or does not fit; the cache is then
+        unchanged.
         """
 
     def rewind(self, length: int) -> None:
         """Keep the first `length` tokens; ValueError unless 0 <= length <= self.length."""
 
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
-        """Return the logits (T, V) after each node of a tree of continuations; the cache is unchanged.
+        """Return logits (T, V) after each node of a tree of continuations; the cache is unchanged.
 
-        `parents[i]` is the index of the token before node i, less than i, or -1 for the end of the cache.
-        ValueError as in `append`.
+        `parents[i]` is the index of the token before node i, less than i, or -1 for the end of the
+        cache. ValueError as in `append`.
         """
 
 
@@ -53,9 +55,10 @@ def open_runtime(
     threads: int = 1,
     bits: int = 8,
 ) -> Runtime:
-    """Load a folder's network. `bits` (8, 4 or 32) concerns onnx only; torch keeps full precision.
+    """Load a folder's network. `bits` (8, 4 or 32) is for onnx; torch takes its device's precision.
 
-    One thread by default: two spinning threads beside a busy neighbour can be fifty times slower than one.
+    One thread by default: two spinning threads beside a busy neighbour can be fifty times slower
+    than one.
     """
     if not 1 <= max_len <= 131_072:
         raise ValueError(f"max_len must be in 1..131072, got {max_len}")
@@ -75,7 +78,7 @@ def open_runtime(
 
 
 def check_ids(ids: Sequence[int], runtime: Runtime) -> NDArray[np.int64]:
-    """Return ids as an array; ValueError unless they are known, not empty, and fit into the cache."""
+    """Return ids as an array; ValueError unless known, not empty, and fitting into the cache."""
     array = np.asarray(ids, dtype=np.int64)
     if array.ndim != 1 or not array.size:
         raise ValueError("ids must not be empty")
@@ -98,19 +101,30 @@ def check_parents(parents: Sequence[int], n_ids: int) -> None:
 
 
 def bits_per_byte(runtime: Runtime, ids: Sequence[int], n_bytes: int) -> float:
-    """Return the mean bits that the network needs for each of the `n_bytes` bytes of text behind `ids`.
+    """Return the mean bits that the network needs for each of the `n_bytes` bytes behind `ids`.
 
-    The first id only serves as context. The cache is emptied, and again whenever it is full; comparable
-    between runtimes of one `max_len` and between precisions, which is what it is for.
+    The first id only serves as context. Starts from an empty cache, and again whenever it is full.
     """
-    nats, start = 0.0, 0
-    while start < len(ids) - 1:
-        window = ids[start : start + runtime.max_len]
-        runtime.rewind(0)
-        logits = runtime.append(window[:-1], all_logits=True).astype(np.float64)  # (T, V)
+    runtime.rewind(0)
+    nats = 0.0
+    for start in range(0, len(ids) - 1, _SCORED_TOKENS):
+        piece = ids[start : start + _SCORED_TOKENS + 1]
+        if runtime.length + len(piece) - 1 > runtime.max_len:
+            runtime.rewind(0)
+        logits = runtime.append(piece[:-1], all_logits=True).astype(np.float64)  # (T, V)
         top = logits.max(-1)
         log_sum = top + np.log(np.exp(logits - top[:, None]).sum(-1))
-        nats += float((log_sum - logits[np.arange(len(logits)), window[1:]]).sum())
-        start += len(window) - 1
+        nats += float((log_sum - logits[np.arange(len(logits)), piece[1:]]).sum())
     runtime.rewind(0)
     return nats / math.log(2) / n_bytes
+
+
+def quantisation_loss(folder: ModelFolder, text: bytes, *, bits: int = 8) -> tuple[float, float]:
+    """Return (bits/byte in float32, bits/byte with weights of `bits` bits) on the same text."""
+    ids = folder.tokenizer().encode_bytes(text)
+    sizes = max(folder.info.block_size, _SCORED_TOKENS)
+    exact, rounded = (
+        bits_per_byte(open_runtime(folder, max_len=sizes, bits=width), ids, len(text))
+        for width in (32, bits)
+    )
+    return exact, rounded

@@ -1,9 +1,10 @@
 """The network on onnxruntime: the default, on a CPU, without torch.
 
-Key and value buffers are allocated once and bound as both the input and the output of every layer, so a
-step writes in place and rewinding is an assignment. Knows ids and logits.
+Key and value buffers are allocated once and bound as both the input and the output of every layer,
+so a step writes in place and rewinding is an assignment. Knows ids and logits.
 
-Shapes: T ids in this call, S tokens in the cache including them, K n_kv_head, D head_dim, V vocab_size.
+Shapes: T ids in this call, S tokens in the cache including them, K n_kv_head, D head_dim, V
+vocab_size.
 """
 
 from __future__ import annotations
@@ -156,8 +157,8 @@ def _session(graph: Path, threads: int) -> ort.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Without enable_fallback=0 the library prints to stdout when a graph does not load, and stdout is the
-    # channel to the editor.
+    # Without enable_fallback=0 the library prints to stdout when a graph does not load, and stdout
+    # is the channel to the editor.
     return ort.InferenceSession(
         str(graph), options, providers=["CPUExecutionProvider"], enable_fallback=0
     )

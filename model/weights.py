@@ -1,8 +1,8 @@
-"""`model.safetensors`: the names and shapes that a config demands, checked before anything is allocated.
+"""`model.safetensors`: names and shapes are checked against the config before allocation.
 
-Reads and writes the safetensors layout itself: eight bytes of header length, a JSON header, the tensors.
-numpy has no bfloat16, but a bfloat16 is the upper half of a float32, so two lines convert it.
-Knows files and arrays, not networks.
+Reads and writes the safetensors layout itself: eight bytes of header length, a JSON header, the
+tensors. numpy has no bfloat16, but a bfloat16 is the upper half of a float32, so two lines convert
+it. Knows files and arrays, not networks.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _parse_header(text: bytes) -> dict[str, Any]:
 def _checked_entries(
     header: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], n_data: int
 ) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
-    """Return name -> (dtype, shape, begin, end), all as the config wants them and filling the file."""
+    """Return name -> (dtype, shape, begin, end), as the config wants them and filling the file."""
     if missing := sorted(shapes.keys() - header.keys()):
         raise WeightsError(f"tensor {missing[0]} is missing")
     if extra := sorted(header.keys() - shapes.keys()):

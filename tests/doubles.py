@@ -17,7 +17,8 @@ def tiny_config(**changes: object) -> ModelConfig:
     """Two layers of width 64 over the vocabulary of `tiny_tokenizer_json`."""
     shape: dict[str, object] = {
         "vocab_size": 256 + len(_tiny_merges()) + len(SPECIAL_TOKENS),
-        "n_layer": 2, "n_head": 4, "n_kv_head": 2, "n_embd": 64, "n_inner": 160, "head_dim": 16, "block_size": 256,
+        "n_layer": 2, "n_head": 4, "n_kv_head": 2, "n_embd": 64, "n_inner": 160,
+        "head_dim": 16, "block_size": 256,
     }  # fmt: skip
     return ModelConfig(**(shape | changes))  # type: ignore[arg-type]
 
@@ -65,7 +66,7 @@ def tiny_folder(
     )  # fmt: skip
     path = tmp_path / name
     save_folder(
-        path, config=config, tensors=random_tensors(config, seed), tokenizer_json=tiny_tokenizer_json(),
-        info=info, card="# tiny\n\nRandom weights.\n",
+        path, config=config, tensors=random_tensors(config, seed),
+        tokenizer_json=tiny_tokenizer_json(), info=info, card="# tiny\n\nRandom weights.\n",
     )  # fmt: skip
     return path
