@@ -22,7 +22,7 @@ _PLAIN_QUOTES = ('"', "'", "`")
 class Mark(NamedTuple):
     """One bracket and where it stands in the scanned text."""
 
-    index: int
+    at: int  # its index in the text
     char: str
 
 

@@ -4,6 +4,7 @@ A rule may only take characters away, and may say how many characters behind the
 types again. An empty text means that nothing is shown.
 """
 
+import functools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -173,8 +174,10 @@ def suffix_overlap(place: Place, text: str) -> Draft:
         return Draft(text)
     n_closers = _n_retyped(place, text, rest)
     is_code = bool(rest[n_closers:].strip("".join(AUTO_CLOSED)))
-    if is_code and text.rstrip().endswith(rest.strip()):
-        return Draft(text.rstrip()[: -len(rest.strip())])
+    said = text.rstrip()
+    for shared in (rest, rest.strip()):
+        if is_code and said.endswith(shared):
+            return Draft(said[: -len(shared)])
     return Draft(text, n_closers)
 
 
@@ -185,7 +188,7 @@ def _n_retyped(place: Place, text: str, rest: str) -> int:
     closer (`;`, `,`) counts if it equals what stands behind it in the document.
     """
     state = scan(text, place.language, place.context.quote)
-    closers = [(mark.index, mark.char) for mark in state.extra]
+    closers = [(mark.at, mark.char) for mark in state.extra]
     quote = place.context.quote
     if state.unquoted_at is not None and rest.startswith(quote):
         first = state.unquoted_at - len(quote)
@@ -212,18 +215,20 @@ def bracket_balance(place: Place, text: str) -> Draft:
         return Draft(text)
     openers = [mark.char for mark in place.context.openers]
     n_replaced = _n_retyped(place, text, place.after.rstrip())
-    behind = scan(place.behind[n_replaced:], place.language, state.quote).extra
-    closers = [mark.char for mark in behind]
-    fitted = _can_close(openers, closers, sees_all=place.sees_all)
+    closers = _closers(place.behind[n_replaced:], place.language, state.quote)
+    can_close = functools.partial(_can_close, sees_all=place.sees_all)
+    # A document that does not fit together without the text proves nothing against the text.
+    fits = can_close(openers, _closers(place.behind, place.language, place.context.quote))
     for mark in state.extra:
-        if openers:
-            is_extra = PAIRS[openers.pop()] != mark.char
-        else:
-            is_extra = place.sees_all
-        if is_extra or (fitted and not _can_close(openers, closers, sees_all=place.sees_all)):
-            return Draft(text[: mark.index].rstrip())
-        fitted = fitted or _can_close(openers, closers, sees_all=place.sees_all)
+        is_extra = PAIRS[openers.pop()] != mark.char if openers else place.sees_all
+        fitted, fits = fits, can_close(openers, closers)
+        if is_extra or (fitted and not fits):
+            return Draft(text[: mark.at].rstrip())
     return Draft(text)
+
+
+def _closers(text: str, language: Language | None, quote: str) -> list[str]:
+    return [mark.char for mark in scan(text, language, quote).extra]
 
 
 def _can_close(openers: list[str], closers: list[str], *, sees_all: bool) -> bool:

@@ -223,7 +223,7 @@ def _closes_block(lines: list[str], index: int, site: _Site) -> bool:
     """Return whether the first closer of line `index` was not opened in the suggestion."""
     text = "\n".join(lines[: index + 1])
     first = len(text) - len(lines[index].lstrip())
-    return any(mark.index == first for mark in scan(text, site.language).extra)
+    return any(mark.at == first for mark in scan(text, site.language).extra)
 
 
 def _closed_inline(lines: list[str], index: int, site: _Site) -> list[str] | None:
@@ -233,8 +233,8 @@ def _closed_inline(lines: list[str], index: int, site: _Site) -> list[str] | Non
     above = "\n".join(lines[:index])
     base = len(above) + 1 if index else 0
     for mark in scan("\n".join(lines[: index + 1]), site.language).extra:
-        if mark.char == "}" and mark.index >= base:
-            end = mark.index - base + site.wants_closer
+        if mark.char == "}" and mark.at >= base:
+            end = mark.at - base + site.wants_closer
             return [*lines[:index], lines[index][:end]]
     return None
 

@@ -51,7 +51,7 @@ def test_scan_finds_what_is_open(text, name, expected):
 def test_scan_continues_inside_a_string():
     found = scan("abc(')", LANGUAGES["python"], "'")
     assert found.unquoted_at == 5
-    assert [(mark.index, mark.char) for mark in found.extra] == [(5, ")")]
+    assert [(mark.at, mark.char) for mark in found.extra] == [(5, ")")]
 
 
 def test_scan_inside_a_string_that_stays_open():
@@ -80,7 +80,7 @@ def test_odd_files_are_balanced(path):
 @settings(max_examples=150)
 def test_scan_of_two_halves_agrees_on_the_string_at_the_end(text, name):
     whole = scan(text, LANGUAGES.get(name))
-    assert all(text[mark.index] == mark.char for mark in (*whole.openers, *whole.extra))
+    assert all(text[mark.at] == mark.char for mark in (*whole.openers, *whole.extra))
     if whole.quote:
         again = scan(text[whole.quote_at :], LANGUAGES.get(name))
         assert again.quote == whole.quote
