@@ -26,6 +26,7 @@ from model.runtime import check_ids, check_parents
 CHUNK_TOKENS = 256
 _MAX_KEPT_STEPS = 24
 _MAX_KEPT_TOKENS = 32
+_MAX_KEPT_LOGITS = 1 << 18
 _FATAL = 4  # errors are raised as exceptions; the library's own messages would only repeat them
 
 
@@ -40,13 +41,18 @@ class _Step:
     total: NDArray[np.int32]  # (): S
     logits: NDArray[np.float32]  # (1, keep, V)
     values: tuple[Any, ...]  # keeps the bound memory alive
+    is_kept: bool  # for later calls, which overwrite `logits`
+
+    def result(self) -> NDArray[np.float32]:
+        """Return the logits (keep, V), safe from later calls."""
+        return self.logits[0].copy() if self.is_kept else self.logits[0]
 
 
 class OnnxRuntime:
     """`model.runtime.Runtime` over a graph that `model.onnx_graph` wrote."""
 
     def __init__(self, graph: Path, config: ModelConfig, *, max_len: int, threads: int = 1) -> None:
-        """Load `graph`, whose weights file is beside it; memory for `max_len` tokens is set aside."""
+        """Load `graph`, with its weights file beside it; reserve room for `max_len` tokens."""
         self.vocab_size = config.vocab_size
         self.max_len = max_len
         self._length = 0
@@ -67,7 +73,7 @@ class OnnxRuntime:
     def append(self, ids: Sequence[int], *, all_logits: bool = False) -> NDArray[np.float32]:
         """See `Runtime.append`."""
         array = check_ids(ids, self)
-        parts = []
+        parts: list[NDArray[np.float32]] = []
         for start in range(0, len(array), CHUNK_TOKENS):
             chunk = array[start : start + CHUNK_TOKENS]
             step = self._step(len(chunk), len(chunk) if all_logits else 1)
@@ -75,11 +81,11 @@ class OnnxRuntime:
             self._run(step, chunk, self._no_bias)
             self._length += len(chunk)
             if all_logits:
-                parts.append(step.logits[0].copy())
-        if all_logits:
-            return parts[0] if len(parts) == 1 else np.concatenate(parts)
-        last: NDArray[np.float32] = step.logits[0, 0].copy()
-        return last
+                parts.append(step.result())
+        if not all_logits:
+            last: NDArray[np.float32] = step.result()[0]
+            return last
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def rewind(self, length: int) -> None:
         """See `Runtime.rewind`; nothing is cleared, later appends overwrite."""
@@ -100,21 +106,19 @@ class OnnxRuntime:
         bias = np.zeros((n_nodes, past + n_nodes), np.float32)  # (T, S)
         bias[:, past:][~sees] = -np.inf
         step = self._step(n_nodes, n_nodes)
-        step.positions[0] = (
-            past - 1 + sees.sum(1)
-        )  # the depth in the tree, not the slot in the cache
+        depths = sees.sum(1)  # the position follows from the depth, not from the slot in the cache
+        step.positions[0] = past - 1 + depths
         self._run(step, array, bias)
-        return step.logits[0].copy()
+        return step.result()
 
     def _run(self, step: _Step, ids: NDArray[np.int64], bias: NDArray[np.float32]) -> None:
-        """Run one call at the end of the cache; `bias` is contiguous and holds at least T * S numbers."""
+        """Run one call at the end of the cache; `bias` holds T * S numbers or more, in one piece."""
         n_ids, total = len(ids), self._length + len(ids)
         step.ids[0] = ids
         step.last[0] = total - 1
         step.total[()] = total
-        step.binding.bind_input(
-            "bias", "cpu", 0, np.float32, (1, 1, n_ids, total), bias.ctypes.data
-        )
+        shape = (1, 1, n_ids, total)
+        step.binding.bind_input("bias", "cpu", 0, np.float32, shape, bias.ctypes.data)
         self._session.run_with_iobinding(step.binding)
 
     def _step(self, n_ids: int, n_keep: int) -> _Step:
@@ -124,7 +128,7 @@ class OnnxRuntime:
             self._steps.move_to_end(key)
             return self._steps[key]
         step = self._new_step(n_ids, n_keep)
-        if n_ids <= _MAX_KEPT_TOKENS:
+        if step.is_kept:
             self._steps[key] = step
             if len(self._steps) > _MAX_KEPT_STEPS:
                 self._steps.popitem(last=False)
@@ -134,7 +138,12 @@ class OnnxRuntime:
         ids, positions = np.zeros((1, n_ids), np.int64), np.zeros((1, n_ids), np.int64)
         last, total = np.zeros(1, np.int32), np.zeros((), np.int32)
         logits = np.zeros((1, n_keep, self.vocab_size), np.float32)
-        arrays = {"ids": ids, "positions": positions, "last": last, "total": total}
+        arrays: dict[str, NDArray[Any]] = {
+            "ids": ids,
+            "positions": positions,
+            "last": last,
+            "total": total,
+        }
         inputs = {name: _value(array) for name, array in arrays.items()}
         inputs["keep"] = _value(np.array([n_keep], np.int64))
         output = _value(logits)
@@ -148,6 +157,7 @@ class OnnxRuntime:
         return _Step(
             binding=binding, ids=ids, positions=positions, last=last, total=total, logits=logits,
             values=(*inputs.values(), output),
+            is_kept=n_ids <= _MAX_KEPT_TOKENS and logits.size <= _MAX_KEPT_LOGITS,
         )  # fmt: skip
 
 
