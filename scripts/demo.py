@@ -1,0 +1,194 @@
+"""Complete real source files with the bundled model, in the terminal.
+
+Each stop takes a file as it is, wipes the rest of one line as if it had not been typed yet, asks
+the engine that editors use, and shows what it offers in grey beside what the file really says.
+Knows nothing of editors. `scripts/demo` runs it in an environment of its own.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistant.completion import Completion, CompletionRequest
+from assistant.config import Settings
+from assistant.engine import Engine
+from assistant.errors import AssistantError
+
+ROOT = Path(__file__).resolve().parents[1]
+GREY, BOLD, RESET = "\x1b[90m", "\x1b[1m", "\x1b[0m"
+CONTEXT_LINES = 3
+DEADLINE_MS = 5_000  # a demo on a busy machine should be slow, not empty
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """A cursor: in the one line of `file` that reads `line`, after `typed`."""
+
+    file: str
+    line: str  # without indentation
+    typed: str  # what of it is there already
+
+
+STORE, REPORT = "docs/samples/inventory/store.py", "docs/samples/inventory/report.py"
+STOPS = (
+    Stop(
+        file=STORE,
+        line="return self.quantity * self.unit_price",
+        typed="return self.quantity * self.",
+    ),
+    Stop(file=STORE, line="item.unit_price = unit_price", typed="item.unit_price = "),
+    Stop(
+        file=STORE,
+        line='with path.open("w", encoding="utf-8", newline="") as file:',
+        typed="with path.op",
+    ),
+    Stop(file=STORE, line="return sum(item.value for item in self)", typed=""),
+    Stop(file=REPORT, line='return "\\n".join(lines)', typed='return "\\n".j'),
+    Stop(file=REPORT, line="arguments = parser.parse_args()", typed="arguments = parser.pa"),
+    Stop(file="foretype.py", line="sys.exit(main())", typed="sys.ex"),
+    Stop(
+        file="assistant/completion.py",
+        line='raise ValueError(f"n must be at least 1, got {self.n}")',
+        typed="raise Val",
+    ),
+)
+KEYSTROKES = Stop(
+    file=STORE, line='logger.info("removed %d of %s", quantity, name)', typed="logger.i"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cursor:
+    """A document with the rest of the cursor's line wiped, and what was wiped."""
+
+    path: Path
+    text: str
+    offset: int
+    wiped: str
+
+
+def place(stop: Stop, typed: str | None = None) -> Cursor:
+    """Read the file and put the cursor there; `typed` instead of the stop's own."""
+    path = ROOT / stop.file
+    text = path.read_text(encoding="utf-8")
+    typed = stop.typed if typed is None else typed
+    lines = text.splitlines(keepends=True)
+    (number,) = [n for n, line in enumerate(lines) if line.strip() == stop.line]
+    indentation = lines[number][: len(lines[number]) - len(lines[number].lstrip())]
+    offset = sum(map(len, lines[:number])) + len(indentation) + len(typed)
+    lines[number] = indentation + typed + "\n"
+    return Cursor(
+        path=path, text="".join(lines), offset=offset, wiped=stop.line.removeprefix(typed)
+    )
+
+
+def ask(engine: Engine, cursor: Cursor) -> tuple[Completion | None, float]:
+    """Return the best suggestion and the milliseconds until it was there."""
+    request = CompletionRequest(
+        path=str(cursor.path), text=cursor.text, offset=cursor.offset, deadline_ms=DEADLINE_MS
+    )
+    started = time.perf_counter()
+    answers = engine.complete(request)
+    elapsed_ms = 1_000 * (time.perf_counter() - started)
+    return (answers[0] if answers else None), elapsed_ms
+
+
+class Screen:
+    """Prints code with the suggestion grey, or between « » where there is no colour."""
+
+    def __init__(self) -> None:
+        forced = bool(os.environ.get("FORCE_COLOR"))
+        self.is_coloured = forced or (sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+
+    def grey(self, text: str) -> str:
+        """Colour each line by itself, so that a pager may cut anywhere."""
+        if not self.is_coloured:
+            return f"«{text}»"
+        return "\n".join(f"{GREY}{line}{RESET}" for line in text.split("\n"))
+
+    def heading(self, text: str) -> None:
+        """Begin a part."""
+        print(f"\n{BOLD}{text}{RESET}" if self.is_coloured else f"\n== {text}")
+
+    def excerpt(self, cursor: Cursor, offered: Completion | None) -> None:
+        """The lines around the cursor, the suggestion in its place."""
+        start, end, text = cursor.offset, cursor.offset, ""
+        if offered:
+            start, end, text = offered.start, offered.end, offered.text
+        before = cursor.text[:start].split("\n")
+        after = cursor.text[end:].split("\n")
+        first = max(0, len(before) - 1 - CONTEXT_LINES)
+        shown = "\n".join(before[first:]) + (self.grey(text) if text else "")
+        shown += "\n".join(after[: 1 + CONTEXT_LINES])
+        for number, line in enumerate(shown.split("\n"), first + 1):
+            print(f"{number:5} | {line}")
+
+
+def show_stops(engine: Engine, screen: Screen) -> None:
+    """Visit every stop, each a document that the engine sees for the first time."""
+    n_right = 0
+    for stop in STOPS:
+        cursor = place(stop)
+        offered, elapsed_ms = ask(engine, cursor)
+        line = cursor.text.count("\n", 0, cursor.offset) + 1
+        screen.heading(f"{stop.file}:{line}, typed so far: {stop.typed or '(nothing)'}")
+        screen.excerpt(cursor, offered)
+        inserted = applied(cursor, offered)
+        is_right = inserted == cursor.wiped
+        n_right += is_right
+        verdict = "as in the file" if is_right else f"the file says: {cursor.wiped}"
+        print(
+            f"{'':5} {elapsed_ms:.0f} ms; {verdict if offered else 'nothing offered; ' + verdict}"
+        )
+    print(f"\nThe same as in the file: {n_right} of {len(STOPS)}.")
+
+
+def applied(cursor: Cursor, offered: Completion | None) -> str:
+    """The text from the cursor to the end of what the suggestion puts in."""
+    if offered is None:
+        return ""
+    return offered.text.removeprefix(cursor.text[offered.start : cursor.offset])
+
+
+def show_keystrokes(engine: Engine, screen: Screen) -> None:
+    """Type one line key by key, as in an editor."""
+    screen.heading(f"{KEYSTROKES.file}, key by key")
+    spent: dict[str, list[float]] = {}
+    start = len(KEYSTROKES.typed)
+    for length in range(start, len(KEYSTROKES.line)):
+        typed = KEYSTROKES.line[:length]
+        cursor = place(KEYSTROKES, typed)
+        offered, elapsed_ms = ask(engine, cursor)
+        source = offered.source if offered else "nothing"
+        if length > start:  # the first one reads the file
+            spent.setdefault(source, []).append(elapsed_ms)
+        ghost = applied(cursor, offered)
+        print(f"{elapsed_ms:7.1f} ms  {source:<8} {typed}{screen.grey(ghost) if ghost else ''}")
+    for source, times in sorted(spent.items()):
+        print(f"  {source}: {len(times)} keystrokes, median {statistics.median(times):.1f} ms")
+
+
+def main() -> int:
+    """Load once, then show everything."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
+    engine = Engine(Settings())
+    print("Loading the bundled model (the first time ever, its 8-bit form is made and kept) ...")
+    started = time.perf_counter()
+    try:
+        engine.load()
+    except AssistantError as error:
+        print(f"\nThere is no bundled model to show: {error}", file=sys.stderr)
+        return 3
+    print(f"Loaded in {time.perf_counter() - started:.2f} s.")
+    screen = Screen()
+    show_stops(engine, screen)
+    show_keystrokes(engine, screen)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
