@@ -15,6 +15,7 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 8192  # a header line longer than this is noise
 MAX_DIGITS = 10  # int() of a long run of digits is slow and then refused by Python itself
 CHUNK_BYTES = 65536
+PUT_BACK_BYTES = 1 << 20  # of a bad body, searched for messages that it swallowed
 _TAIL_BYTES = 64  # longer than any length header
 _BLOCK_BYTES = 512  # where a header block ending at a blank line must begin
 
@@ -56,7 +57,7 @@ class Reader:
 
     def put_back(self, body: bytes) -> None:
         """Search `body`, which was no JSON, for a message that a wrong length swallowed."""
-        self._buffer[:0] = body[-CHUNK_BYTES:]
+        self._buffer[:0] = body[-PUT_BACK_BYTES:]
         self._in_noise = True
 
     def _length(self) -> int | Malformed | None:
@@ -65,6 +66,9 @@ class Reader:
         has_header = False
         while (line := self._line()) is not None:
             if match := _LENGTH.search(line):
+                if line[: match.start()].strip() and not self._in_noise:
+                    self._buffer[:0] = line[match.start() :]
+                    return self._noise("bytes that are no header")
                 if len(match[1]) > MAX_DIGITS or int(match[1]) > self._max_body_bytes:
                     return self._noise("a message longer than the limit")
                 length, has_header = int(match[1]), True

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from assistant.cancel import Cancel
 from assistant.completion import Completion, CompletionRequest
+from assistant.config import Settings
 from lsp.jsonrpc import REQUEST_CANCELLED, MessageId, Reply
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 class Completer(Protocol):
     """What is needed of the engine."""
+
+    settings: Settings  # read anew for each request
 
     def load(self) -> None:
         """Make ready to complete; may take seconds."""
@@ -67,6 +70,11 @@ class Scheduler:
         self._running: Job | None = None
         self._thread: threading.Thread | None = None
         self.n_answered = 0
+
+    def configure(self, settings: Settings) -> None:
+        """Complete by `settings` from the next request on."""
+        if self._engine is not None:
+            self._engine.settings = settings
 
     def use(self, engine: Completer | None) -> None:
         """Complete with `engine` from now on; None says that there will be none."""
@@ -167,19 +175,9 @@ class Scheduler:
 
 
 def _log_answer(job: Job, completions: Sequence[Completion], is_wanted: bool) -> None:
-    best = completions[0] if completions else None
-    log.info(
-        "request %s: document %08x, %d suggestions%s, source %s, prompt %d, new %d, reused %d, "
-        "first token %.1f ms, total %.1f ms, %s",
-        job.reply.message_id,
-        hash(job.uri) & 0xFFFFFFFF,
+    log.debug(
+        "request answered: %d suggestions%s, %.1f ms after it came",
         len(completions),
         "" if is_wanted else " (not wanted any more)",
-        best.source if best else "-",
-        best.prompt_tokens if best else 0,
-        best.new_tokens if best else 0,
-        best.reused_tokens if best else 0,
-        best.first_token_ms if best else 0.0,
-        1000 * (time.monotonic() - job.received_s),
-        best.finish_reason if best else "-",
+        1_000 * (time.monotonic() - job.received_s),
     )

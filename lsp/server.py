@@ -104,6 +104,7 @@ class Server:
             self._receive(reader, body)
         self._scheduler.stop(STOP_S)
         self._outbox.close(STOP_S)
+        channel.close()
         return 0 if self._is_shut_down else 1
 
     # --- messages
@@ -230,6 +231,7 @@ class Server:
             return
         self._engine_state = "ready"
         self._scheduler.use(engine)
+        self._scheduler.configure(self._settings.current)  # may have changed while it loaded
         log.info("model loaded in %.0f ms", 1000 * (time.monotonic() - started_s))
 
     def _shut_down(self, params: Any, reply: Reply) -> None:
@@ -252,6 +254,7 @@ class Server:
 
     def _configure(self, params: Any) -> None:
         self._settings.change(optional(params, "settings"))
+        self._scheduler.configure(self._settings.current)
 
     # --- requests
 

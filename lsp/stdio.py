@@ -17,6 +17,7 @@ class Channel:
 
     read: Callable[[int], bytes]
     write: Callable[[bytes], None]
+    close: Callable[[], None]
 
 
 class AddressError(ValueError):
@@ -41,7 +42,11 @@ def guard_stdio() -> Channel:
         except OSError:  # a terminal that has gone
             return b""
 
-    return Channel(read, lambda data: _write_all(sink, data))
+    def close() -> None:
+        os.close(source)
+        os.close(sink)
+
+    return Channel(read, lambda data: _write_all(sink, data), close)
 
 
 def listen(address: str, *, allow_remote: bool = False) -> socket.socket:
@@ -79,7 +84,7 @@ def accept(listener: socket.socket) -> Channel:
         except ConnectionError:  # a client that dies resets the connection
             return b""
 
-    return Channel(read, connection.sendall)
+    return Channel(read, connection.sendall, connection.close)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

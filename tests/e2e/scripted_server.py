@@ -14,6 +14,7 @@ from pathlib import Path
 
 from assistant.cancel import Cancel
 from assistant.completion import Completion, CompletionRequest
+from assistant.config import Settings
 from lsp.__main__ import main
 
 TOKEN_S = 0.005
@@ -47,6 +48,7 @@ class ScriptedEngine:
     """Obeys the word before the cursor."""
 
     def __init__(self, gate: Path | None = None) -> None:
+        self.settings = Settings()
         self._gate = gate
         self._clock = threading.Event()
 
@@ -59,28 +61,29 @@ class ScriptedEngine:
     def complete(self, request: CompletionRequest, cancel: Cancel) -> Sequence[Completion]:
         before = request.text[: request.offset]
         line = before.rpartition("\n")[2]
-        word = line.rpartition(" ")[2]
         at = request.offset
-        if word == "nothing":
-            return []
-        if word == "raise":
-            raise ValueError(request.text)
-        if word == "print":
-            print("printed by a library", flush=True)
-            os.write(1, b"Content-Length: 2\r\n\r\n{}")
-        if word == "noise":
-            for number in range(NOISE_LINES):
-                logging.getLogger("assistant").error("line %d %s", number, "x" * 100)
+        word = line.rpartition(" ")[2]
         if word == "slow":
             self._decode(cancel)
-            return [completion("slow answer", at, at)]
-        if word == "lines":
-            return [completion("one\n\ttwo\nthree", at, at)]
-        if word == "wide":
+        elif word == "raise":
+            raise ValueError(request.text)
+        elif word == "print":
+            print("printed by a library", flush=True)
+            os.write(1, b"Content-Length: 2\r\n\r\n{}")
+        elif word == "noise":
+            for number in range(NOISE_LINES):
+                logging.getLogger("assistant").error("line %d %s", number, "x" * 100)
+        elif word == "wide":
             return [completion("wide", at - 100_000, at + 100_000)]
-        if word == "path":
-            return [completion(f"{request.path}|{request.language}", at, at)]
-        return [completion(mirror(line), at, at)]
+        answers = {
+            "nothing": "",
+            "slow": "slow answer",
+            "lines": "one\n\ttwo\nthree",
+            "path": f"{request.path}|{request.language}",
+            "setting": self.settings.multi_line,
+        }
+        text = answers.get(word, mirror(line))
+        return [completion(text, at, at)] if text else []
 
     def _decode(self, cancel: Cancel) -> None:
         """Stop within one token of being cancelled."""

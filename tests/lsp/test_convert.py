@@ -1,0 +1,110 @@
+"""What the engine is asked and what the client is told, whole values compared."""
+
+import pytest
+
+from lsp.convert import inline_list, menu_list, path_of, request_of
+from lsp.documents import Document, Snapshot
+from lsp.positions import Encoding, Position
+from tests.e2e.scripted_server import completion
+
+
+def snapshot_of(text: str, line: int, character: int, encoding: Encoding = "utf-16") -> Snapshot:
+    return Document("file:///w/a.py", "python", 4, text).snapshot(
+        Position(line, character), encoding
+    )
+
+
+def test_request_has_lf_text_and_code_point_offset() -> None:
+    request = request_of(
+        snapshot_of("😀\r\nab = 😀c\r\n", 1, 7), roots=["file:///w"], deadline_ms=300
+    )
+    assert (request.path, request.language, request.deadline_ms) == ("a.py", "python", 300)
+    assert (request.text, request.offset) == ("😀\nab = 😀c\n", 8)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "start", "end"), [("utf-8", 6, 16), ("utf-16", 3, 9), ("utf-32", 2, 7)]
+)
+def test_range_is_in_the_client_s_units(encoding: Encoding, start: int, end: int) -> None:
+    snapshot = snapshot_of("first\né😀 = 漢😀)\n", 1, 2, "utf-32")
+    result = inline_list(snapshot, [completion("x", 8, 13)], encoding)
+    assert result == {
+        "items": [
+            {
+                "insertText": "x",
+                "range": {
+                    "start": {"line": 1, "character": start},
+                    "end": {"line": 1, "character": end},
+                },
+            }
+        ]
+    }
+
+
+def test_range_outside_the_line_is_clamped_to_it() -> None:
+    snapshot = snapshot_of("first\nab cd\nlast\n", 1, 3)
+    (item,) = inline_list(snapshot, [completion("x", 0, 10_000)], "utf-16")["items"]
+    assert item["range"] == {
+        "start": {"line": 1, "character": 0},
+        "end": {"line": 1, "character": 5},
+    }
+
+
+def test_range_never_excludes_the_cursor() -> None:
+    snapshot = snapshot_of("ab cd", 0, 3)
+    (item,) = inline_list(snapshot, [completion("x", 5, 1)], "utf-16")["items"]
+    assert item["range"]["start"] == item["range"]["end"] == {"line": 0, "character": 3}
+
+
+@pytest.mark.parametrize(("eol", "text"), [("\n", "a\nb"), ("\r\n", "a\r\nb"), ("\r", "a\rb")])
+def test_document_s_own_line_ends_are_restored(eol: str, text: str) -> None:
+    snapshot = snapshot_of(f"x{eol}y{eol}", 2, 0)
+    (item,) = inline_list(snapshot, [completion("a\nb", 4, 4)], "utf-16")["items"]
+    assert item["insertText"] == text
+
+
+def test_menu_entry_edits_the_same_range() -> None:
+    snapshot = snapshot_of("x = \r\n", 0, 4)
+    assert menu_list(snapshot, [completion("f(\n)", 4, 4)], "utf-16") == {
+        "isIncomplete": True,
+        "items": [
+            {
+                "label": "f(",
+                "kind": 1,
+                "detail": "foretype",
+                "documentation": "f(\n)",
+                "filterText": "f(\n)",
+                "sortText": "0000",
+                "insertTextFormat": 1,
+                "textEdit": {
+                    "range": {
+                        "start": {"line": 0, "character": 4},
+                        "end": {"line": 0, "character": 4},
+                    },
+                    "newText": "f(\r\n)",
+                },
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("uri", "roots", "path"),
+    [
+        ("file:///w/src/a.py", ["file:///w"], "src/a.py"),
+        ("file:///w/src/a.py", ["file:///w/"], "src/a.py"),
+        ("file:///w/src/a.py", ["file:///w", "file:///w/src"], "a.py"),
+        ("file:///work/a.py", ["file:///w"], "work/a.py"),
+        ("file:///one/two/three/four/a.py", [], "three/four/a.py"),
+        ("file:///w/a%20b/%C3%A9.py", ["file:///w"], "a b/é.py"),
+        ("file:///c%3A/x/a.py", ["file:///c:/x"], "a.py"),
+        ("untitled:Untitled-1", ["file:///w"], "Untitled-1"),
+        ("vscode-notebook-cell:/w/n.ipynb#W0s", [], "w/n.ipynb"),
+        ("vscode-remote://host/w/a.py", ["vscode-remote://host/w"], "a.py"),
+        ("/w/a.py", ["/w"], "a.py"),
+        ("C:\\x\\a.py", ["C:\\x"], "a.py"),
+        ("", [], ""),
+    ],
+)
+def test_path_is_relative_to_the_innermost_folder(uri: str, roots: list[str], path: str) -> None:
+    assert path_of(uri, roots) == path

@@ -1,0 +1,187 @@
+"""Our copy of a document against a client's, through real notifications."""
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lsprotocol import types
+from pygls.workspace import Workspace as PyglsWorkspace
+
+from lsp.documents import Document, majority_eol, split_lines
+from lsp.positions import ENCODINGS, Change, Encoding, Position, units_of
+from lsp.workspace import Workspace
+from tests.lsp.edit_model import EOLS, SEPARATORS, Typist
+
+URI = "file:///w/a.py"
+N_STEPS = 400
+
+
+def opened(text: str, encoding: Encoding = "utf-16") -> Workspace:
+    workspace = Workspace()
+    workspace.encoding = encoding
+    item = {"uri": URI, "languageId": "python", "version": 1, "text": text}
+    workspace.open({"textDocument": item})
+    return workspace
+
+
+def change(workspace: Workspace, version: int, changes: list[dict[str, Any]]) -> None:
+    document = {"uri": URI, "version": version}
+    workspace.change({"textDocument": document, "contentChanges": changes})
+
+
+@pytest.mark.parametrize("eols", EOLS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_random_edits_keep_the_client_s_text(encoding: Encoding, eols: str) -> None:
+    typist = Typist(seed=len(eols), encoding=encoding, eols=eols)
+    workspace = opened(typist.document.text, encoding)
+    document = workspace.documents[URI]
+    for step in range(N_STEPS):
+        changes = [typist.change() for _ in range(typist.dice.choice([1, 1, 1, 2, 3]))]
+        change(workspace, step + 2, changes)
+        assert document.source == typist.document.text, f"step {step}: {changes}"
+        assert document.n_chars == len(document.source)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(ENCODINGS), st.sampled_from(list(EOLS)))
+def test_every_cursor_position_is_understood(seed: int, encoding: Encoding, eols: str) -> None:
+    typist = Typist(seed=seed, encoding=encoding, eols=eols)
+    workspace = opened(typist.document.text, encoding)
+    change(workspace, 2, [typist.change() for _ in range(5)])
+    document = workspace.documents[URI]
+    for point in typist.document.points():
+        snapshot = document.snapshot(Position(point.line, point.character), encoding)
+        before = typist.document.units[: point.index]
+        client = b"".join(unit.to_bytes(2, "little") for unit in before)
+        as_lf = client.decode("utf-16-le", "surrogatepass").replace("\r\n", "\n")
+        assert len(as_lf.replace("\r", "\n")) == snapshot.offset
+        assert snapshot.text[: snapshot.offset].count("\n") == snapshot.row == point.line
+        assert units_of(snapshot.line, snapshot.column, encoding) == point.character
+        snapshot.text.encode()  # the engine's tokenizer can take it
+
+
+def pygls_divergence(tame: bool) -> int | None:
+    """The first step at which pygls's own document differs from the client's."""
+    typist = Typist(seed=3, encoding="utf-16", eols="lf", tame=tame)
+    workspace = PyglsWorkspace(None)
+    item = types.TextDocumentItem(
+        uri=URI, language_id="python", version=1, text=typist.document.text
+    )
+    workspace.put_text_document(item)
+    for step in range(300):
+        event = typist.change()
+        text = event["text"]
+        if "range" in event:
+            ends = [types.Position(**event["range"][end]) for end in ("start", "end")]
+            spans = typist.document.lines()
+            if any(end.line >= len(spans) for end in ends):
+                continue
+            sent: types.TextDocumentContentChangeEvent = types.TextDocumentContentChangePartial(
+                range=types.Range(*sorted(ends, key=lambda end: (end.line, end.character))),
+                text=text,
+            )
+        else:
+            sent = types.TextDocumentContentChangeWholeDocument(text=text)
+        workspace.update_text_document(
+            types.VersionedTextDocumentIdentifier(uri=URI, version=step + 2), sent
+        )
+        if workspace.get_text_document(URI).source != typist.document.text:
+            return step
+    return None
+
+
+def test_control_the_library_s_own_document_diverges() -> None:
+    assert pygls_divergence(tame=False) is not None
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+def test_control_each_separator_corrupts_the_library_s_document(separator: str) -> None:
+    """D6: one such character and the next edit lands a line early; ours does not."""
+    text = f"a{separator}b\nc\nd\n"
+    event = {"start": types.Position(2, 0), "end": types.Position(2, 1)}
+    theirs = PyglsWorkspace(None)
+    theirs.put_text_document(
+        types.TextDocumentItem(uri=URI, language_id="python", version=1, text=text)
+    )
+    theirs.update_text_document(
+        types.VersionedTextDocumentIdentifier(uri=URI, version=2),
+        types.TextDocumentContentChangePartial(range=types.Range(**event), text="X"),
+    )
+    ours = Document(URI, "python", 1, text)
+    ours.apply([Change("X", Position(2, 0), Position(2, 1))], 2, "utf-16")
+    wanted = f"a{separator}b\nc\nX\n"
+    assert ours.source == wanted
+    assert theirs.get_text_document(URI).source != wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [""]),
+        ("a", ["a"]),
+        ("a\n", ["a\n", ""]),
+        ("\r\n\r\r\n\n", ["\r\n", "\r", "\r\n", "\n", ""]),
+        ("a\x0cb\u2028c\rd", ["a\x0cb\u2028c\r", "d"]),
+    ],
+)
+def test_lines_end_where_the_protocol_says(text: str, lines: list[str]) -> None:
+    assert split_lines(text) == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "eol"),
+    [("", "\n"), ("a", "\n"), ("a\r\nb\r\nc\n", "\r\n"), ("a\nb\r\nc\n", "\n"), ("a\rb", "\r")],
+)
+def test_majority_of_line_ends(text: str, eol: str) -> None:
+    assert majority_eol(text) == eol
+
+
+def test_lf_after_a_lone_cr_makes_one_line_end() -> None:
+    document = Document(URI, "python", 1, "a\rb")
+    document.apply([Change("\n", Position(1, 0), Position(1, 0))], 2, "utf-16")
+    assert document.source == "a\r\nb"
+    assert document.snapshot(Position(1, 1), "utf-16").offset == 3
+
+
+def test_halves_that_meet_become_one_character() -> None:
+    document = Document(URI, "python", 1, "\ud83d")
+    document.apply([Change("\ude00", Position(0, 1), Position(0, 1))], 2, "utf-16")
+    assert document.source == "😀"
+
+
+def test_snapshot_is_lf_and_has_no_lone_surrogate() -> None:
+    document = Document(URI, "python", 1, "a\r\n\ud83dx\r\n")
+    snapshot = document.snapshot(Position(1, 1), "utf-16")
+    assert (snapshot.text, snapshot.offset, snapshot.eol) == ("a\n\ufffdx\n", 3, "\r\n")
+
+
+def test_snapshot_outlives_later_edits() -> None:
+    document = Document(URI, "python", 1, "one")
+    before = document.snapshot(Position(0, 3), "utf-16")
+    document.apply([Change("two")], 2, "utf-16")
+    assert (before.text, before.version) == ("one", 1)
+    assert document.snapshot(Position(9, 9), "utf-16").text == "two"
+
+
+def best_time_s(work: Any, times: int) -> float:
+    """The least of several runs, so that other load does not count."""
+    durations = []
+    for number in range(times):
+        started = time.perf_counter()
+        work(number)
+        durations.append(time.perf_counter() - started)
+    return min(durations)
+
+
+def test_keystroke_in_five_megabytes_does_not_split_the_text_again() -> None:
+    """D7: re-splitting at every key costs tens of milliseconds at this size."""
+    text = "    value = compute(value, other)  # note\n" * 125_000
+    document = Document(URI, "python", 1, text)
+
+    def key(number: int) -> None:
+        place = Position(60_000 + number % 2, 4)
+        document.apply([Change("\n" if number % 5 == 0 else "x", place, place)], number, "utf-16")
+
+    assert best_time_s(key, 40) < best_time_s(lambda _: split_lines(text), 3) / 10

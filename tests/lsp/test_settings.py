@@ -1,0 +1,94 @@
+"""Wrong settings are named and change nothing; a workspace can only restrict."""
+
+from pathlib import Path
+
+import pytest
+
+from assistant.config import Settings
+from lsp.settings import ClientSettings, section_of
+
+
+class Told:
+    """Collects what the user would be shown."""
+
+    def __init__(self) -> None:
+        self.warnings: list[tuple[str, str]] = []
+
+    def __call__(self, kind: str, text: str) -> None:
+        self.warnings.append((kind, text))
+
+
+def started(options: object) -> tuple[ClientSettings, Told]:
+    told = Told()
+    settings = ClientSettings(told)
+    settings.initialize(options)
+    return settings, told
+
+
+@pytest.mark.parametrize("options", [None, {}, [], "x", {"foretype": None}, {"foretype": 5}])
+def test_no_options_are_the_defaults(options: object) -> None:
+    settings, told = started(options)
+    assert (settings.current, told.warnings) == (Settings(), [])
+
+
+def test_options_are_the_user_s_own() -> None:
+    settings, told = started({"model": "/m", "deadline_ms": 200, "menu_completion": True})
+    assert settings.current == Settings(model="/m", deadline_ms=200, menu_completion=True)
+    assert told.warnings == []
+
+
+def test_options_may_stand_under_our_name() -> None:
+    assert started({"foretype": {"deadline_ms": 200}})[0].current.deadline_ms == 200
+
+
+def test_wrong_option_is_named_and_the_others_count() -> None:
+    settings, told = started({"deadline": 5, "deadline_ms": 100, "threads": "two", "model": 7})
+    assert settings.current == Settings(deadline_ms=100)
+    assert [kind for kind, _ in told.warnings] == [
+        "setting deadline",
+        "setting threads",
+        "setting model",
+    ]
+    assert "deadline_ms" in told.warnings[0][1]  # the known names are told
+
+
+def test_broken_settings_file_is_told_and_survived(private_home: Path) -> None:
+    folder = private_home / "config" / "foretype"
+    folder.mkdir()
+    (folder / "settings.toml").write_text("deadline_ms = ")
+    settings, told = started({"deadline_ms": 123})
+    assert settings.current == Settings(deadline_ms=123)
+    assert [kind for kind, _ in told.warnings] == ["settings"]
+
+
+FROM_ELSEWHERE = {"model": "/evil", "log_file": "/evil", "threads": 9}
+
+
+@pytest.mark.parametrize("name", FROM_ELSEWHERE)
+def test_workspace_names_no_files_and_takes_no_more_of_the_machine(name: str) -> None:
+    settings, told = started({"model": "/mine"})
+    settings.change({"foretype": {name: FROM_ELSEWHERE[name]}})
+    assert settings.current == Settings(model="/mine")
+    assert [kind for kind, _ in told.warnings] == [f"setting {name}"]
+
+
+def test_workspace_restricts_and_can_take_that_back() -> None:
+    settings, told = started({"deadline_ms": 500})
+    settings.change({"foretype": {"enabled": False, "deadline_ms": 100}})
+    assert settings.current == Settings(enabled=False, deadline_ms=100)
+    settings.change({"foretype": {"deadline_ms": 900}})
+    assert settings.current == Settings(deadline_ms=500)
+    assert told.warnings == []
+
+
+def test_pushed_user_settings_that_are_in_force_are_no_fault() -> None:
+    settings, told = started({"model": "/mine"})
+    settings.change({"foretype": {"model": "/mine", "enabled": True, "log_file": None}})
+    assert (settings.current, told.warnings) == (Settings(model="/mine"), [])
+
+
+def test_section_is_found_in_any_shape() -> None:
+    assert section_of({"foretype": {"a": 1}, "other": {}}) == {"a": 1}
+    assert section_of({"a": 1}) == {"a": 1}
+    assert section_of({"foretype": [1]}) == {}
+    assert section_of(None) == {}

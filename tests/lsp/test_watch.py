@@ -1,0 +1,46 @@
+"""A process is noticed to be gone, reaped or not."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from lsp.watch import is_alive, watch
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes cannot be asked on Windows")
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    code = "import sys; sys.stdin.read()"
+    return subprocess.Popen([sys.executable, "-S", "-c", code], stdin=subprocess.PIPE)
+
+
+def test_running_dead_and_unreaped_processes() -> None:
+    with sleeper() as process:
+        assert is_alive(process.pid, os.getppid())
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and not reaped
+        assert not is_alive(process.pid, os.getppid())
+    assert not is_alive(process.pid, os.getppid())
+
+
+def test_parent_that_handed_us_over_is_dead() -> None:
+    assert not is_alive(os.getpid(), parent_at_start=os.getpid())
+
+
+def test_process_of_another_user_is_alive_and_an_absurd_id_too() -> None:
+    assert is_alive(1, 0)
+    assert is_alive(2**80, 0)  # never end for what cannot be asked
+
+
+def test_death_is_told_once_and_stopping_ends_the_watch() -> None:
+    told = threading.Event()
+    with sleeper() as process:
+        watch(process.pid, told.set, poll_s=0.01)
+        process.kill()
+    assert told.wait(10)
+    threads = threading.active_count()
+    watch(os.getpid(), told.set, poll_s=0.01).set()
+    assert threads <= threading.active_count() + 1
