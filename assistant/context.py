@@ -13,7 +13,7 @@ from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from assistant import blocks
 from assistant.completion import CompletionRequest
 from assistant.languages import LANGUAGES, Language, language_of
-from assistant.syntax import Scope, head_tree, imports, scopes_at
+from assistant.syntax import Scope, head_tree, imports, scopes_at, text_scopes
 
 STEPS_PER_WINDOW = 4  # a step is this share of the prefix budget
 SKELETON_FRAC = 0.25  # of the prefix budget, once the file is longer than that
@@ -23,11 +23,6 @@ MAX_IMPORT_CHARS = 20_000  # where imports are looked for by text rules
 PATH_PARTS = 3  # kept of an absolute path; the rest is private and was never trained on
 
 _IMPORT = re.compile(r"(?:import|from|use|using|#\s*include)\b.*", re.MULTILINE)
-_SCOPE_LINE = re.compile(
-    r"\s*(?:export|default|public|private|protected|static|abstract|final|pub(?:\([a-z]+\))?|async"
-    r"|unsafe|inline|virtual|\s)*\b(?:class|def|func|function|fn|impl|trait|mod|struct|enum|union"
-    r"|interface|namespace|type)\b"
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,16 +131,17 @@ def _lines_from(text: str, start: int) -> list[tuple[int, str]]:
 @functools.lru_cache(maxsize=16)  # typing asks for the same one until the window moves
 def _folded(head: str, indent: str, n_chars: int, language_name: str | None) -> str:
     language = LANGUAGES[language_name] if language_name else None
+    text = head + indent
     tree, place = None, 0
     if len(head) <= MAX_TREE_CHARS:
-        tree, place = head_tree(head + indent, len(head), language, limit_s=PARSE_LIMIT_S)
-    if tree is not None:
-        scopes = _distinct(scopes_at(tree, place))
-        headers = [(scope.header_start, scope.header) for scope in scopes]
-        found = [(span.start, head[span.start : span.end].rstrip()) for span in imports(tree)]
-    else:
-        headers = _text_headers(head, indent, language)
+        tree, place = head_tree(text, len(head), language, limit_s=PARSE_LIMIT_S)
+    if tree is None:
+        scopes = text_scopes(text, len(head), language)
         found = [(match.start(), match.group()) for match in _import_lines(head)]
+    else:
+        scopes = scopes_at(tree, place) or text_scopes(text, len(head), language)
+        found = [(span.start, head[span.start : span.end].rstrip()) for span in imports(tree)]
+    headers = [(scope.header_start, scope.header) for scope in _distinct(scopes)]
     return _join(_fitting(headers, found, n_chars))
 
 
@@ -158,20 +154,6 @@ def _distinct(scopes: tuple[Scope, ...]) -> list[Scope]:
 def _import_lines(head: str) -> list[re.Match[str]]:
     lines = _IMPORT.finditer(head, 0, min(len(head), MAX_IMPORT_CHARS))
     return [match for match in lines if match.start() == blocks.line_start(head, match.start())]
-
-
-def _text_headers(head: str, indent: str, language: Language | None) -> list[tuple[int, str]]:
-    """Return the lines above that are indented ever less, outermost first."""
-    columns = blocks.indent_columns(indent)
-    headers = []
-    for start, line in blocks.lines_above(head, len(head)):
-        if columns == 0:
-            break
-        if line.strip() and blocks.indent_columns(line) < columns:
-            columns = blocks.indent_columns(line)
-            if language is None or _SCOPE_LINE.match(line):
-                headers.append((start, line.rstrip()))
-    return headers[::-1]
 
 
 def _fitting(

@@ -6,6 +6,7 @@ does not know windows or models. `parse` returns None where the text rules of `b
 """
 
 import bisect
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ from assistant.languages import Language, grammar
 
 MAX_PARSE_CHARS = 1_000_000
 MAX_HEADER_LINES = 4  # of a scope's header; a longer one is cut to its first line
+_DEFINITION_LINE = re.compile(
+    r"\s*(?:(?:export|default|public|private|protected|static|abstract|final|async|unsafe|inline"
+    r"|virtual|pub(?:\([a-z]+\))?)\s+)*"
+    r"(?:(?:class|def|func|function|fn|impl|trait|mod|struct|enum|union|interface|namespace|type)\b"
+    r"|(?!(?:if|for|while|switch|catch|else|return|do)\b)[\w$~][^=;]*\([^;]*\)[^;]*\{\s*$)"
+)
 _CHUNK_CHARS = 1_024  # between two known pairs of code point and byte offsets
 PARSE_LIMIT_S = 1.0  # honest code of a megabyte takes less; hostile nesting takes minutes
 _READ_BYTES = 65_536
@@ -59,7 +66,7 @@ class Span:
 class Scope:
     """A class, function or the like around a place; `header` holds the lines that open it."""
 
-    kind: str
+    kind: str  # the node's; "" where the text rules found it
     name: str  # "" where it has none
     header: str  # whole lines without the last line end
     header_start: int  # offset of the header's first line
@@ -94,7 +101,7 @@ class SyntaxTree:
         """Return the code point offset of a byte offset at a character's border."""
         if self._starts is None:
             return byte
-        chunk = bisect.bisect_right(self._starts, byte) - 1
+        chunk = min(bisect.bisect_right(self._starts, byte), len(self._starts) - 1) - 1
         inside = self._data[self._starts[chunk] : byte]
         return chunk * _CHUNK_CHARS + len(inside.decode("utf-8", "surrogatepass"))
 
@@ -170,9 +177,38 @@ def scopes_at(tree: SyntaxTree, offset: int) -> tuple[Scope, ...]:
 
 
 def open_scopes(text: str, offset: int, language: Language | None) -> tuple[Scope, ...]:
-    """Return the scopes that are open at `offset`, whatever is half-typed there or follows."""
+    """Return the scopes that are open at `offset`, whatever is half-typed there or follows.
+
+    Where there is no tree, or the code above is too broken for one, indentation tells.
+    """
     tree, place = head_tree(text, offset, language)
-    return () if tree is None else scopes_at(tree, place)
+    return (tree is not None and scopes_at(tree, place)) or text_scopes(text, offset, language)
+
+
+def text_scopes(text: str, offset: int, language: Language | None) -> tuple[Scope, ...]:
+    """Return the lines above that are indented ever less, outermost first, as scopes.
+
+    In a known language only those that look like a definition.
+    """
+    start = blocks.line_start(text, offset)
+    columns = blocks.indent_columns(text[start : blocks.line_end(text, start)])
+    scopes = []
+    for above, line in blocks.lines_above(text, offset):
+        if columns == 0:
+            break
+        if line.strip() and blocks.indent_columns(line) < columns:
+            columns = blocks.indent_columns(line)
+            if language is None or _DEFINITION_LINE.match(line):
+                scope = Scope(
+                    kind="",
+                    name="",
+                    header=line.rstrip(),
+                    header_start=above,
+                    start=above,
+                    end=offset,
+                )
+                scopes.append(scope)
+    return tuple(reversed(scopes))
 
 
 def head_tree(
