@@ -176,7 +176,7 @@ def infill(gpt: GPT, prefix: str, suffix: str) -> str:
 
 
 if __name__ == "__main__":
-    n_steps = int(sys.argv[1]) if len(sys.argv) > 1 else 600
+    n_steps = int(sys.argv[1]) if len(sys.argv) > 1 else 700
     every = max(1, n_steps // 12)
     random.seed(1)
     gc.disable()  # values point back, never forth: without cycles there is nothing to collect
