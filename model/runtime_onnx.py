@@ -45,7 +45,8 @@ class _Step:
 
     def result(self) -> NDArray[np.float32]:
         """Return the logits (keep, V), safe from later calls."""
-        return self.logits[0].copy() if self.is_kept else self.logits[0]
+        logits: NDArray[np.float32] = self.logits[0]
+        return logits.copy() if self.is_kept else logits
 
 
 class OnnxRuntime:
@@ -112,7 +113,7 @@ class OnnxRuntime:
         return step.result()
 
     def _run(self, step: _Step, ids: NDArray[np.int64], bias: NDArray[np.float32]) -> None:
-        """Run one call at the end of the cache; `bias` holds T * S numbers or more, in one piece."""
+        """Run one call at the end of the cache; `bias` holds at least T * S numbers in a row."""
         n_ids, total = len(ids), self._length + len(ids)
         step.ids[0] = ids
         step.last[0] = total - 1
@@ -167,8 +168,8 @@ def _session(graph: Path, threads: int) -> ort.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Without enable_fallback=0 the library prints to stdout when a graph does not load, and stdout
-    # is the channel to the editor.
+    # Without enable_fallback=0 the library prints to stdout when a graph does not load, and stdout is
+    # the channel to the editor.
     return ort.InferenceSession(
         str(graph), options, providers=["CPUExecutionProvider"], enable_fallback=0
     )

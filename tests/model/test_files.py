@@ -1,0 +1,143 @@
+"""Files are read whole and regular, and replaced in one step."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from model.files import (
+    UnreadableFileError,
+    cache_dir,
+    open_regular,
+    read_regular,
+    sha256_file,
+    write_atomically,
+)
+
+
+def test_write_replaces_the_old_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_written_file_is_private_unless_told(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "private", b"")
+    write_atomically(tmp_path / "public", b"", mode=0o644)
+    assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "public").stat().st_mode) == 0o644
+
+
+def test_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    (target / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="irectory"):  # a file cannot replace a folder
+        write_atomically(target, b"new")
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_writing_into_a_missing_folder_fails(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "missing" / "file", b"")
+
+
+def test_a_second_write_is_not_seen_through_an_open_handle(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"first")
+    with path.open("rb") as reader:
+        write_atomically(path, b"second")
+        assert reader.read() == b"first"
+
+
+def test_reads_a_file_of_exactly_the_cap(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_regular(tmp_path / "file", 5) == b"12345"
+
+
+def test_refuses_a_file_over_the_cap(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"123456")
+    with pytest.raises(UnreadableFileError, match="has 6 bytes; at most 5"):
+        read_regular(tmp_path / "file", 5)
+
+
+def test_a_huge_sparse_file_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UnreadableFileError, match="at most"):
+        read_regular(tmp_path / "sparse", 1 << 20)
+
+
+def test_a_file_that_reports_no_size_is_still_capped() -> None:
+    path = Path("/proc/self/maps")
+    if not path.exists():
+        pytest.skip("needs /proc")
+    with pytest.raises(UnreadableFileError, match="larger than 10"):
+        read_regular(path, 10)
+
+
+def test_a_fifo_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UnreadableFileError, match="not a regular file"):
+        read_regular(tmp_path / "fifo", 5)
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFileError, match="not a regular file"):
+        read_regular(tmp_path, 5)
+
+
+@pytest.mark.parametrize("name", ["missing", "nul\0inside", "long" * 100])
+def test_an_unopenable_name_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnreadableFileError, match="cannot open"):
+        read_regular(tmp_path / name, 5)
+
+
+def test_links_are_followed_only_where_allowed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"data")
+    (tmp_path / "link").symlink_to("file")
+    assert read_regular(tmp_path / "link", 5) == b"data"
+    with pytest.raises(UnreadableFileError, match="symbolic link"):
+        read_regular(tmp_path / "link", 5, allow_links=False)
+
+
+def test_hard_links_are_refused_where_links_are(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"data")
+    (tmp_path / "other").hardlink_to(tmp_path / "file")
+    assert read_regular(tmp_path / "other", 5) == b"data"
+    with pytest.raises(UnreadableFileError, match="2 names"):
+        read_regular(tmp_path / "other", 5, allow_links=False)
+
+
+def test_refused_files_do_not_leak_descriptors(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        with pytest.raises(UnreadableFileError):
+            open_regular(tmp_path, 5)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_sha256_of_a_file_longer_than_one_piece(tmp_path: Path) -> None:
+    (tmp_path / "zeros").write_bytes(bytes((1 << 20) + 1))
+    expected = "2cb74edba754a81d121c9db6833704a8e7d417e5b13d1a19f4a52f007d644264"
+    assert sha256_file(tmp_path / "zeros") == expected
+
+
+def test_cache_folder_is_private_even_if_it_was_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").mkdir(mode=0o755)
+    monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path / "cache"))
+    assert cache_dir() == tmp_path / "cache"
+    assert stat.S_IMODE((tmp_path / "cache").stat().st_mode) == 0o700
+
+
+def test_cache_folder_follows_the_desktop_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_dir() == tmp_path / "xdg" / "foretype"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the rule says to ignore
+    assert cache_dir() == Path.home() / ".cache" / "foretype"
