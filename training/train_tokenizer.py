@@ -40,10 +40,10 @@ class Quality:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; errors of the user's making are one line on stderr."""
     parser = argparse.ArgumentParser(
-        prog="foretype train-tokenizer",
+        prog="foretype data tokenizer",
         description="Train a tokenizer on a prepared corpus and measure it on the held-out split.",
     )
-    parser.add_argument("corpus", type=Path, help="a folder that `foretype data` wrote")
+    parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
     parser.add_argument("--out", type=Path, required=True, help="tokenizer.json to write")
     parser.add_argument(
         "--vocab-size",
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out.write_text(text, encoding="utf-8")
         quality = judge(Tokenizer.from_file(args.out), _judged(args.corpus))
     except (CorpusError, TokenizerError, OSError) as error:
-        sys.stderr.write(f"foretype train-tokenizer: {error}\n")
+        sys.stderr.write(f"foretype data tokenizer: {error}\n")
         return 1
     sys.stdout.write(f"{table_row(args.pattern, quality)}\n")
     return 0

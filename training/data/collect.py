@@ -7,15 +7,18 @@ across repositories, splits and files on disk are `training.data.prepare`'s busi
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import Counter
 from collections.abc import Iterable
 
+from assistant.git import GitError
 from training.data import filters, licences
 from training.data.decontaminate import Overlap, content_hash
 from training.data.dedup import fingerprint
 from training.data.recipe import CorpusRecipe
 from training.data.sources import Entry, Source
 
+_log = logging.getLogger(__name__)
 _MAX_LICENCE_BYTES = 200_000
 
 
@@ -52,7 +55,23 @@ class Collected:
 
 
 def collect(source: Source, rules: Rules) -> Collected:
-    """Read, judge and choose the files of one source."""
+    """Read, judge and choose the files of one source; one that cannot be read is refused."""
+    try:
+        return _collect(source, rules)
+    except GitError as error:
+        _log.warning("%s is left out: %s", source.name, error)
+        return Collected(
+            source=source,
+            licence=licences.UNKNOWN,
+            refused="unreadable",
+            files=(),
+            n_seen=0,
+            reasons=Counter(),
+            hits=(),
+        )
+
+
+def _collect(source: Source, rules: Rules) -> Collected:
     entries = source.entries()
     licence = find_licence(source, entries, rules.recipe.licences)
     wanted = [entry for entry in entries if entry.path.endswith(rules.recipe.suffixes)]

@@ -1,8 +1,8 @@
 """Keep what models are judged by out of the corpus: names, whole files, and runs of words.
 
 Three checks: a source's name against lists of names and of name hashes; a file's SHA-256 against
-those of evaluation files; runs of `overlap_words` words against the problems of benchmarks. Knows no
-format of sources.
+those of evaluation files; runs of `overlap_words` words against the problems of benchmarks. Knows
+no format of sources.
 """
 
 from __future__ import annotations

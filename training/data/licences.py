@@ -18,11 +18,11 @@ _LICENCE_FILE = re.compile(
 _NOT_TEXT = re.compile(r"\.(?:py|pyi|js|ts|json|toml|ya?ml|html|sh|spdx|c|h|go|rs|java)$", re.I)
 
 _ISC_GRANT = (
-    "permission to use, copy, modify, and distribute this software for any purpose with or"
+    "permission to use, copy, modify and distribute this software for any purpose with or"
     " without fee is hereby granted"
 )
 _HPND_GRANT = (
-    "permission to use, copy, modify, and distribute this software and its documentation"
+    "permission to use, copy, modify and distribute this software and its documentation"
     " for any purpose and without fee"
 )
 # (SPDX name, phrases that must all be there), in lower case with single spaces. The licence whose
@@ -159,4 +159,4 @@ def _expression_allowed(expression: str, allowed: Collection[str]) -> bool:
 def _plain(text: str) -> str:
     """Lower case, comment marks gone, white space single, "and/or" as "and"."""
     text = re.sub(r"[ \t]*(?:#|//|\*|;|--)+[ \t]?", " ", text.lower())
-    return re.sub(r"\s+", " ", text).replace("and/or", "and").replace("“", '"')
+    return re.sub(r"\s+", " ", text).replace("and/or", "and").replace(", and", " and")

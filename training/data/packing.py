@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import multiprocessing
-import os
-import shutil
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -22,6 +20,7 @@ from typing import Any
 from model.config import ConfigError
 from model.tokenizer import Tokenizer, TokenizerError
 from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split, sha256_of
+from training.data.folders import new_folder
 from training.data.progress import Progress
 from training.data.rows import Packed, PackSettings, n_groups, pack_group
 from training.data.shards import INDEX, ShardError, ShardWriter
@@ -67,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         index = pack(job, settings)
     except (ConfigError, CorpusError, ShardError, TokenizerError, OSError) as error:
-        sys.stderr.write(f"foretype pack: {error}\n")
+        sys.stderr.write(f"foretype data pack: {error}\n")
         return 1
     n_tokens = index["rows"] * index["block_size"]
     sys.stdout.write(f"{index['rows']} rows, {n_tokens / 1e6:.1f} M tokens in {args.out}\n")
@@ -76,28 +75,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def pack(job: PackJob, settings: PackSettings) -> dict[str, Any]:
     """Write the shards of a corpus and return their index."""
-    _check_target(job)
     split = Split(job.corpus, job.split)
     if not len(split):
         raise CorpusError(f"{job.corpus} has no documents in {job.split}")
     tokenizer = Tokenizer.from_file(job.tokenizer)
-    part = job.out.with_name(f"{job.out.name}.part-{os.getpid()}")
-    part.mkdir(parents=True)
-    try:
-        index = _write(part, job, settings, (split, tokenizer))
-        _move_into_place(part, job.out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return index
+    with new_folder(job.out, marker=INDEX, replace=job.replace) as part:
+        return _write(part, job, settings, (split, tokenizer))
 
 
 def _parser() -> argparse.ArgumentParser:
     defaults = PackSettings()
     parser = argparse.ArgumentParser(
-        prog="foretype pack",
+        prog="foretype data pack",
         description="Pack a prepared corpus into rows of token ids for training.",
     )
-    parser.add_argument("corpus", type=Path, help="a folder that `foretype data` wrote")
+    parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument("--split", choices=SPLITS, default="train")
@@ -132,15 +124,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--force", action="store_true", help="replace shards that are there")
     return parser
-
-
-def _check_target(job: PackJob) -> None:
-    if not job.out.exists():
-        return
-    if not (job.out / INDEX).is_file():
-        raise ConfigError(f"{job.out} exists and is not a folder of shards; choose another one")
-    if not job.replace:
-        raise ConfigError(f"{job.out} exists; --force replaces it")
 
 
 def _write(
@@ -226,16 +209,6 @@ def _packed(tasks: list[tuple[int, int]], job: PackJob, settings: PackSettings) 
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def _move_into_place(part: Path, out: Path) -> None:
-    if out.exists():
-        old = out.with_name(f"{out.name}.old-{os.getpid()}")
-        out.rename(old)
-        part.rename(out)
-        shutil.rmtree(old)
-    else:
-        part.rename(out)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import multiprocessing
-import os
-import shutil
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -30,6 +28,7 @@ from training.data.decontaminate import (
 )
 from training.data.dedup import SeenTexts
 from training.data.filters import hash_frac
+from training.data.folders import new_folder
 from training.data.progress import Progress
 from training.data.recipe import CorpusRecipe, expand, load_recipe
 from training.data.sources import Source, SourceError, find_sources, normalise
@@ -40,7 +39,7 @@ _MAX_HITS_LISTED = 1000
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; errors of the user's making are one line on stderr."""
     parser = argparse.ArgumentParser(
-        prog="foretype data",
+        prog="foretype data prepare",
         description="Prepare a training corpus: a folder with texts, an index and a manifest.",
     )
     parser.add_argument("recipe", type=Path, help="TOML file with a [corpus] table")
@@ -62,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             recipe = dataclasses.replace(recipe, processes=args.processes)
         manifest = prepare(recipe, args.out, replace=args.force)
     except (ConfigError, SourceError, GitError, OSError) as error:
-        sys.stderr.write(f"foretype data: {error}\n")
+        sys.stderr.write(f"foretype data prepare: {error}\n")
         return 1
     sys.stdout.write(funnel(manifest))
     return 0
@@ -70,7 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[str, Any]:
     """Write the corpus folder `out` and return its manifest."""
-    _check_target(out, replace)
     never = load_never_train(
         expand(recipe.never_train, "never_train"),
         expand(recipe.evaluation_repositories, "evaluation_repositories"),
@@ -80,15 +78,9 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
         raise ConfigError("the recipe names no sources that exist")
     refused = {source.name: why for source in sources if (why := never.reason(source.name))}
     wanted = _validation_first([s for s in sources if s.name not in refused], recipe)
-    rules = _rules(recipe, [source for source in sources if source.name in refused])
-    part = out.with_name(f"{out.name}.part-{os.getpid()}")
-    part.mkdir(parents=True)
-    try:
-        manifest = _write(part, wanted, refused, rules)
-        _move_into_place(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return manifest
+    with new_folder(out, marker=MANIFEST, replace=replace) as part:
+        rules = _rules(recipe, [source for source in sources if source.name in refused])
+        return _write(part, wanted, refused, rules)
 
 
 def funnel(manifest: dict[str, Any]) -> str:
@@ -108,15 +100,6 @@ def is_validation(name: str, recipe: CorpusRecipe) -> bool:
     if normalise(name) in {normalise(listed) for listed in recipe.validation}:
         return True
     return hash_frac(f"validation {recipe.seed} {normalise(name)}") < recipe.validation_frac
-
-
-def _check_target(out: Path, replace: bool) -> None:
-    if not out.exists():
-        return
-    if not (out / MANIFEST).is_file():
-        raise ConfigError(f"{out} exists and is not a prepared corpus; choose another folder")
-    if not replace:
-        raise ConfigError(f"{out} exists; --force replaces it")
 
 
 def _validation_first(sources: list[Source], recipe: CorpusRecipe) -> list[Source]:
@@ -265,16 +248,6 @@ def _collected(sources: list[Source], rules: Rules) -> Iterator[Collected]:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def _move_into_place(part: Path, out: Path) -> None:
-    if out.exists():
-        old = out.with_name(f"{out.name}.old-{os.getpid()}")
-        out.rename(old)
-        part.rename(out)
-        shutil.rmtree(old)
-    else:
-        part.rename(out)
 
 
 if __name__ == "__main__":

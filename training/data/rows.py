@@ -1,9 +1,9 @@
 """Texts to rows of token ids: chunks, infilling, packing; every draw a function of what is packed.
 
 A row is filled with examples from its start: a document is cut at line borders into chunks that fit
-the room left, each with the file's header, so that every row begins with a header and almost nothing
-is padding. Documents go in groups; the rows of a group depend on (seed, epoch, group) alone, so
-packing can be resumed at any group and spread over processes.
+the room left, each with the file's header, so that every row begins with a header and almost
+nothing is padding. Documents go in groups; the rows of a group depend on (seed, epoch, group)
+alone, so packing can be resumed at any group and spread over processes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from training.data.corpus import Document, Split
 from training.data.infill import Parts, cut
 
 _SLACK_TOKENS = 8  # a cut text can take a few more tokens than it did in one piece
+_MAX_HEADER_TOKENS = 80
 _LATE_CUT_FRAC = 0.5  # of the cuts: the later of two, for prefixes nearly as long as in serving
 _MIN_CHUNK_TOKENS = 40  # below this an example is nearly all header
 
@@ -173,7 +174,7 @@ class _Chunks:
 
     def __init__(self, document: Document, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self.header = fim.header(tokenizer, document.path)
+        self.header = _header(tokenizer, document.path)
         self._lines = _split_at_newlines(document.text)
         self.n_lines = len(self._lines)
         sizes = np.array([len(line.encode()) for line in self._lines], np.int64)
@@ -225,6 +226,14 @@ class _Chunks:
             n_chars -= len(self._lines[following])
             following += 1
         return max(following, line + 1)
+
+
+def _header(tokenizer: Tokenizer, path: str) -> list[int]:
+    """Return the header; of an endless path only the end, or rows would hold nothing else."""
+    ids = fim.header(tokenizer, path)
+    if len(ids) <= _MAX_HEADER_TOKENS:
+        return ids
+    return fim.header(tokenizer, path[-_MAX_HEADER_TOKENS // 4 :])
 
 
 def _split_at_newlines(text: str) -> list[str]:
