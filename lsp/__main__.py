@@ -44,7 +44,8 @@ def main(
     from lsp.server import create_server
 
     signal.signal(signal.SIGINT, lambda *_: end(130))
-    end(create_server(engine, on_lost=lambda: end(1), poll_s=poll_s).serve(channel))
+    server = create_server(engine, on_lost=lambda: end(server.exit_code), poll_s=poll_s)
+    end(server.serve(channel))
     raise AssertionError("the process has ended")
 
 

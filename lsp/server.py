@@ -80,6 +80,7 @@ class Server:
         self._is_shut_down = False
         self._is_exiting = False
         self._warned: set[str] = set()
+        self._held: list[dict[str, Any]] = []  # to be shown once `initialize` is answered
         self._requests: dict[str, Callable[[Any, Reply], None]] = {
             "initialize": self._initialize,
             "shutdown": self._shut_down,
@@ -105,6 +106,11 @@ class Server:
         self._scheduler.stop(STOP_S)
         self._outbox.close(STOP_S)
         channel.close()
+        return self.exit_code
+
+    @property
+    def exit_code(self) -> int:
+        """What the protocol asks for: 0 if `shutdown` came before the end, 1 otherwise."""
         return 0 if self._is_shut_down else 1
 
     # --- messages
@@ -197,11 +203,13 @@ class Server:
         self._workspace.encoding = choose_encoding(offered)
         self._workspace.read_roots(params)
         self._settings.initialize(optional(params, "initializationOptions"))
-        self._is_initialized = True
         reply.result({"capabilities": self._capabilities(), "serverInfo": {"name": "foretype"}})
+        self._is_initialized = True
+        for message in self._held:
+            self._outbox.put(message)
         pid = optional(params, "processId")
-        if type(pid) is int and pid > 0:
-            watch(pid, self._on_lost, poll_s=self._poll_s)
+        if type(pid) is int and pid > 0 and not watch(pid, self._on_lost, poll_s=self._poll_s):
+            log.warning("the client's process cannot be seen from here; not watching it")
         threading.Thread(target=self._load, name="engine-load", daemon=True).start()
 
     def _capabilities(self) -> dict[str, Any]:
@@ -315,4 +323,8 @@ class Server:
             self._warned.add(kind)
             log.warning("told the user of a wrong %s", kind)
             params = {"type": _WARNING, "message": f"foretype: {text}"}
-            self._outbox.put({"method": "window/showMessage", "params": params})
+            message = {"method": "window/showMessage", "params": params}
+            if self._is_initialized:
+                self._outbox.put(message)
+            else:
+                self._held.append(message)

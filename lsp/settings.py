@@ -34,8 +34,10 @@ class ClientSettings:
         self.current = self._user
 
     def change(self, configuration: object) -> None:
-        """Read a pushed configuration; it replaces what an earlier one restricted."""
-        self.current = self._apply(section_of(configuration), "workspace", self._user)
+        """Read our section of a pushed configuration; it replaces an earlier one's restrictions."""
+        nested = configuration if isinstance(configuration, Mapping) else {}
+        section = section_of({SECTION: nested.get(SECTION)})  # beside it are other programs' own
+        self.current = self._apply(section, "workspace", self._user)
 
     def _apply(self, table: Mapping[str, Any], origin: Origin, base: Settings) -> Settings:
         settings = base

@@ -29,19 +29,23 @@ def is_alive(pid: int, parent_at_start: int) -> bool:
     return not _is_zombie(pid)
 
 
-def watch(pid: int, on_death: Callable[[], None], *, poll_s: float = POLL_S) -> threading.Event:
-    """Call `on_death` once when process `pid` is gone; set the returned event to stop watching."""
-    stopped = threading.Event()
+def watch(pid: int, on_death: Callable[[], None], *, poll_s: float = POLL_S) -> bool:
+    """Call `on_death` once when process `pid` is gone; False if it cannot be seen even now.
+
+    A client in another container has an id that means nothing, or somebody else, here.
+    """
     parent_at_start = os.getppid()
+    if not is_alive(pid, parent_at_start):
+        return False
+    pause = threading.Event()
 
     def run() -> None:
-        while not stopped.wait(poll_s):
-            if not is_alive(pid, parent_at_start):
-                on_death()
-                return
+        while is_alive(pid, parent_at_start):
+            pause.wait(poll_s)
+        on_death()
 
     threading.Thread(target=run, name="client-watch", daemon=True).start()
-    return stopped
+    return True
 
 
 def _is_zombie(pid: int) -> bool:

@@ -6,6 +6,7 @@ ours stands the time to import pygls alone, the usual base of servers in Python.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -36,14 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         model = {"model": options.model} if options.model else {}
         client.initialize("utf-32", initializationOptions={**model, "deadline_ms": 2000})
         initialize_ms = _ms_since(started)
+        initialize_cpu_ms = _cpu_ms(server.process.pid)
         at = text.index("def ", len(text) // 3)
         _open(client, text, at)
         first_ms = _until_suggestion(client, started, *_place(text, at))
+        first_cpu_ms = _cpu_ms(server.process.pid)
         keys_ms, n_offered = _type(client, text, at, options.keys)
         memory_mb = _own_memory_mb(server.process.pid)
         server.finish()
     _row("spawn to initialize", initialize_ms, "ms")
+    _row("  of it on a processor", initialize_cpu_ms, "ms")
     _row("spawn to first suggestion", first_ms, "ms")
+    _row("  of it on a processor", first_cpu_ms, "ms")
     _row("warm keystroke p50", statistics.median(keys_ms), "ms")
     _row("warm keystroke p95", statistics.quantiles(keys_ms, n=20)[-1], "ms")
     _row("keys with a suggestion", 100 * n_offered / len(keys_ms), "%")
@@ -92,6 +97,15 @@ def _own_memory_mb(pid: int) -> float:
         return float("nan")
     lines = dict(line.split(":", 1) for line in rollup.read_text().splitlines()[1:])
     return int(lines["Anonymous"].split()[0]) / 1024
+
+
+def _cpu_ms(pid: int) -> float:
+    """Processor time used so far, which other load on the machine hardly changes."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return float("nan")
+    fields = stat.read_text().rpartition(")")[2].split()
+    return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _import_ms(module: str) -> float:

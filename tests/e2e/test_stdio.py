@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.doubles import tiny_folder
 from tests.e2e.raw_client import ROOT, SCRIPTED, TIMEOUT_S, ServerProcess, schema
 from tests.e2e.scripted_server import mirror
 
@@ -246,6 +247,16 @@ def test_wrong_settings_are_shown_once_and_survived() -> None:
         assert client.others.empty()
 
 
+def test_client_whose_process_cannot_be_seen_is_served() -> None:
+    gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    gone.wait(TIMEOUT_S)
+    with ServerProcess() as server:
+        server.client.initialize(processId=gone.pid)
+        server.client.open(URI, "x")
+        assert server.client.inline_text(URI, 0, 1) == mirror("x")
+        assert server.finish() == 0
+
+
 def test_menu_completion_is_the_same_text_and_off_by_default() -> None:
     params = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 4}}
     with ServerProcess() as server:
@@ -366,6 +377,59 @@ def test_server_ends_when_its_client_dies_and_the_pipe_stays_open() -> None:
         os.close(server)
         client.stdin.close()
         client.stdout.close()
+
+
+REAL = [sys.executable, "-m", "foretype", "lsp"]
+
+
+def first_items(server: ServerProcess, text: str) -> list[dict[str, Any]]:
+    """The first suggestions that come after typing `text` key by key, or none."""
+    client = server.client
+    client.open(URI, "")
+    items: list[dict[str, Any]] = []
+    for number, key in enumerate(text):
+        line, column = text[:number].count("\n"), number - (text.rfind("\n", 0, number) + 1)
+        client.change(URI, number + 2, edit(line, column, column, key))
+        after = (line + 1, 0) if key == "\n" else (line, column + 1)
+        items = items or client.inline(URI, *after)["items"]
+    return items
+
+
+def test_real_engine_with_a_tiny_model(tmp_path: Path) -> None:
+    options = {"model": str(tiny_folder(tmp_path)), "deadline_ms": 60_000, "max_new_tokens": 4}
+    with ServerProcess(command=REAL) as server:
+        server.client.initialize(initializationOptions=options)
+        first_items(server, "x = 1\ny")
+        status = server.client.call("workspace/executeCommand", {"command": "foretype.status"})
+        assert (status["engine"], status["answered"]) == ("ready", 7)
+        assert server.client.others.empty()
+        assert server.finish() == 0
+
+
+def test_missing_model_is_told_once_and_the_server_lives(tmp_path: Path) -> None:
+    with ServerProcess(command=REAL) as server:
+        options = {"model": str(tmp_path / "nowhere")}
+        server.client.initialize(initializationOptions=options)
+        told = server.client.others.get(timeout=TIMEOUT_S)
+        assert told["method"] == "window/showMessage"
+        assert "nowhere" in told["params"]["message"]
+        server.client.open(URI, "x = ")
+        assert server.client.inline(URI, 0, 4) == {"items": []}
+        assert server.client.others.empty()
+        assert server.finish() == 0
+
+
+@pytest.mark.skipif(
+    not (ROOT / "model" / "bundled" / "foretype.json").exists(),
+    reason="this checkout has no bundled model",
+)
+@pytest.mark.usefixtures("shared_cache")
+def test_bundled_model_suggests_while_a_person_types() -> None:
+    with ServerProcess(command=REAL) as server:
+        server.client.initialize(initializationOptions={"deadline_ms": 20_000})
+        (item,) = first_items(server, "import os\n\nfor name in os.listdir(path):\n    print(na")
+        assert item["insertText"].strip()
+        assert server.finish() == 0
 
 
 def test_messages_are_json_of_version_two() -> None:

@@ -87,6 +87,19 @@ def test_pushed_user_settings_that_are_in_force_are_no_fault() -> None:
     assert (settings.current, told.warnings) == (Settings(model="/mine"), [])
 
 
+def test_other_programs_settings_in_a_pushed_configuration_are_theirs() -> None:
+    settings, told = started({})
+    for configuration in ({"python": {"enabled": False}}, {"enabled": False}, None, [], {}):
+        settings.change(configuration)
+    assert (settings.current, told.warnings) == (Settings(), [])
+
+
+def test_excludes_are_added() -> None:
+    settings, told = started({"exclude": ["a"]})
+    settings.change({"foretype": {"exclude": ["b"]}})
+    assert (settings.current.exclude, told.warnings) == (("a", "b"), [])
+
+
 def test_section_is_found_in_any_shape() -> None:
     assert section_of({"foretype": {"a": 1}, "other": {}}) == {"a": 1}
     assert section_of({"a": 1}) == {"a": 1}

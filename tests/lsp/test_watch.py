@@ -35,12 +35,17 @@ def test_process_of_another_user_is_alive_and_an_absurd_id_too() -> None:
     assert is_alive(2**80, 0)  # never end for what cannot be asked
 
 
-def test_death_is_told_once_and_stopping_ends_the_watch() -> None:
-    told = threading.Event()
+def test_death_is_told_once() -> None:
+    told = threading.Semaphore(0)
     with sleeper() as process:
-        watch(process.pid, told.set, poll_s=0.01)
+        assert watch(process.pid, told.release, poll_s=0.01)
+        assert not told.acquire(blocking=False)
         process.kill()
-    assert told.wait(10)
-    threads = threading.active_count()
-    watch(os.getpid(), told.set, poll_s=0.01).set()
-    assert threads <= threading.active_count() + 1
+    assert told.acquire(timeout=10)
+    assert not told.acquire(timeout=0.05)
+
+
+def test_process_that_cannot_be_seen_is_not_watched() -> None:
+    with sleeper() as process:
+        process.kill()
+    assert not watch(process.pid, lambda: pytest.fail("told"), poll_s=0.01)
