@@ -6,6 +6,6 @@ require('foretype').setup()
 -- With everything spelled out:
 -- require('foretype').setup({
 --   cmd = { 'foretype', 'lsp' },
---   settings = { multi_line = false },
+--   settings = { multi_line = 'never' },
 --   keys = { accept = '<Tab>', next = '<M-]>' },
 -- })

@@ -1,0 +1,71 @@
+"""The documents say what the program does: options, commands, links."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from assistant.config import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "editors").glob("*.md"))]
+DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
+
+
+def test_options_in_the_editors_guide_are_the_settings() -> None:
+    text = (ROOT / "editors" / "README.md").read_text(encoding="utf-8")
+    table = text.partition("## Options")[2]
+    told = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", table, flags=re.MULTILINE))
+    real = dataclasses.asdict(Settings())
+    assert told == {name: json.dumps(value) for name, value in real.items()}
+
+
+def test_server_options_in_the_editors_guide_exist() -> None:
+    text = (ROOT / "editors" / "README.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `(--[\w-]+)", text, flags=re.MULTILINE))
+    shown = help_of("lsp")
+    assert told == set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", shown, flags=re.MULTILINE)) - {
+        "--verbose",
+        "--help",
+    }
+
+
+def help_of(command: str) -> str:
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "foretype.py"), command, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_and_links_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    from_root = (ROOT / "foretype.py").read_text(encoding="utf-8")
+    for command in re.findall(r"^foretype (\w+)", text, flags=re.MULTILINE):
+        assert f'"{command}": (' in from_root, command
+    for script in re.findall(r"\bscripts/[\w-]+(?:\.\w+)?", text):
+        assert (ROOT / script).exists(), script
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (document.parent / target).exists(), target
+
+
+def test_constraints_cover_every_requirement() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(line for extra in extras for line in extra)]
+    pinned = {
+        line.partition("==")[0]
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    }
+    names = {re.split(r"[^\w-]", line)[0].lower().replace("_", "-") for line in wanted}
+    assert names - pinned == set()
