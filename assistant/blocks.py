@@ -4,6 +4,7 @@ Needs no grammar and no complete code. A line ends at LF only; form feeds and ot
 ordinary characters. Indentation is a width in columns, so tabs and spaces can be compared.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +17,12 @@ MAX_SCAN_CHARS = 6_000  # how far back the lexical state is looked for
 MAX_HEADER_LINES = 40
 MAX_BLANK_LINES = 2  # between a header and a cursor that still counts as just inside its block
 
-_DEFINITION = re.compile(
-    r"^[ \t]*(?:@|(?:async|def|class|func|function|fn|pub|impl|trait|mod|struct|enum|union"
-    r"|interface|namespace|template|export|public|private|protected|static|type|void|int)\b)",
-    re.MULTILINE,
+_PYTHON_DEFINITION = r"(?:(?:async[ ]+)?def[ ]+\w+[ ]*\(|class[ ]+\w+[ ]*[(:]|@\w)"
+_BRACE_DEFINITION = (
+    r"(?:@|(?:async|class|func|function|fn|pub|impl|trait|mod|struct|enum|union|interface"
+    r"|namespace|template|export|public|private|protected|static|type|void|int)\b)"
 )
-_TOP_DEFINITION = re.compile(_DEFINITION.pattern.replace("[ \\t]*", "", 1), re.MULTILINE)
+_CONTINUED = re.compile(r"\s*(?:[:,?.=|&]|->|throws\b|implements\b|extends\b)")
 _INDENT_HEADER = re.compile(
     r"\s*(?:async|def|class|if|elif|else|for|while|try|except|finally|with|match|case)\b"
 )
@@ -84,7 +85,18 @@ def next_line(text: str, offset: int) -> str | None:
     return next((line for _, line in lines_below(text, offset) if line.strip()), None)
 
 
-def scan_start(text: str, offset: int, *, is_top: bool = False) -> tuple[int, bool]:
+@functools.cache
+def _definition(language: Language | None, *, is_top: bool) -> re.Pattern[str]:
+    """Return a pattern for the lines that begin a definition, of the top level only if `is_top`."""
+    indent = "" if is_top else r"[ \t]*"
+    is_indent = language is not None and language.blocks == "indent"
+    words = _PYTHON_DEFINITION if is_indent else _BRACE_DEFINITION
+    return re.compile(f"^{indent}{words}", re.MULTILINE)
+
+
+def scan_start(
+    text: str, offset: int, language: Language | None, *, is_top: bool = False
+) -> tuple[int, bool]:
     """Return where a lexical scan up to `offset` should begin, and whether it sees everything.
 
     The nearest line above that begins a definition (of the top level only, if `is_top`) is safer
@@ -94,7 +106,7 @@ def scan_start(text: str, offset: int, *, is_top: bool = False) -> tuple[int, bo
     if low == 0 and is_top:
         return 0, True
     low = line_start(text, low)
-    pattern = _TOP_DEFINITION if is_top else _DEFINITION
+    pattern = _definition(language, is_top=is_top)
     starts = [match.start() for match in pattern.finditer(text, low, line_start(text, offset) + 1)]
     here = line_start(text, offset)
     if pattern.match(text, here, offset):
@@ -118,7 +130,10 @@ def _logical_start(text: str, start: int, end: int, language: Language | None) -
     """Return the start of the line on which the header that ends at `end` begins."""
     for _ in range(MAX_HEADER_LINES):
         above = text[line_start(text, start - 1) : start - 1] if start else ""
-        if start == 0 or not (scan(text[start:end], language).extra or above.endswith("\\")):
+        is_continued = above.endswith("\\") or _CONTINUED.match(text, start, end)
+        # A `}` closes the branch above (`} else {`), at the indentation that counts.
+        closes = any(mark.char != "}" for mark in scan(text[start:end], language).extra)
+        if start == 0 or not (is_continued or closes):
             break
         start = line_start(text, start - 1)
     return start
@@ -155,7 +170,7 @@ def opened_block(text: str, offset: int, language: Language | None) -> Block | N
     if found is None or rest.strip("".join(CLOSERS) + ";,"):
         return None
     header_end, on_header = found
-    end = _code_end(text, scan_start(text, header_end)[0], header_end, language)
+    end = _code_end(text, scan_start(text, header_end, language)[0], header_end, language)
     if end is None or end == 0 or text[end - 1] not in ":{":
         return None
     start = line_start(text, end)

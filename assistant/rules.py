@@ -59,7 +59,7 @@ class Place:
         """Cut the surroundings of the request's cursor."""
         document, offset = request.text, request.offset
         language = language_of(request.path, request.language)
-        low, sees_all = scan_start(document, offset, is_top=True)
+        low, sees_all = scan_start(document, offset, language, is_top=True)
         return cls(
             document=document,
             offset=offset,
@@ -176,29 +176,38 @@ def suffix_overlap(place: Place, text: str) -> Draft:
     is_code = bool(rest[n_closers:].strip("".join(AUTO_CLOSED)))
     said = text.rstrip()
     for shared in (rest, rest.strip()):
-        if is_code and said.endswith(shared):
+        if is_code and said.endswith(shared) and _is_border(said, len(said) - len(shared)):
             return Draft(said[: -len(shared)])
     return Draft(text, n_closers)
+
+
+def _is_border(text: str, index: int) -> bool:
+    """Return whether no word goes on across `index`."""
+    return not (text[:index][-1:].isalnum() and text[index : index + 1].isalnum())
 
 
 def _n_retyped(place: Place, text: str, rest: str) -> int:
     """Return how many leading characters of `rest` the text types again.
 
-    A closer is typed again if nothing in the text opened it; what stands behind the last such
-    closer (`;`, `,`) counts if it equals what stands behind it in the document.
+    Those are the closers that would be too many on the line if both stayed, a quote that ends the
+    string at the cursor, and what stands behind them in the text and in the document (`;`, `,`).
     """
-    state = scan(text, place.language, place.context.quote)
-    closers = [(mark.at, mark.char) for mark in state.extra]
     quote = place.context.quote
+    state = scan(text, place.language, quote)
+    if state.quote:
+        return 0
+    n_quote, end = 0, 0
     if state.unquoted_at is not None and rest.startswith(quote):
-        first = state.unquoted_at - len(quote)
-        closers = [(first + i, char) for i, char in enumerate(quote)] + closers
-    n_matched = 0
-    end = 0
-    for index, char in closers:
-        if n_matched == len(rest) or rest[n_matched] != char:
-            break
-        n_matched, end = n_matched + 1, index + 1
+        n_quote, end = len(quote), state.unquoted_at
+    n_rest = len(scan(rest, place.language, quote if quote in rest else "").extra)
+    n_open = max(n_rest, len(scan(place.before, place.language).openers)) + len(state.openers)
+    n_again = max(0, min(n_rest, len(state.extra), n_rest + len(state.extra) - n_open))
+    again = state.extra[len(state.extra) - n_again :]
+    if again and rest.startswith("".join(mark.char for mark in again), n_quote):
+        end = again[-1].at + 1
+    else:
+        n_again = 0
+    n_matched = n_quote + n_again
     tail = text[end:].rstrip()
     if n_matched and tail and set(tail) <= AUTO_CLOSED and rest.startswith(tail, n_matched):
         n_matched += len(tail)
@@ -216,13 +225,16 @@ def bracket_balance(place: Place, text: str) -> Draft:
     openers = [mark.char for mark in place.context.openers]
     n_replaced = _n_retyped(place, text, place.after.rstrip())
     closers = _closers(place.behind[n_replaced:], place.language, state.quote)
-    can_close = functools.partial(_can_close, sees_all=place.sees_all)
+    can_close = functools.partial(_can_close, closers=closers, sees_all=place.sees_all)
     # A document that does not fit together without the text proves nothing against the text.
-    fits = can_close(openers, _closers(place.behind, place.language, place.context.quote))
+    before = _closers(place.behind, place.language, place.context.quote)
+    fits = _can_close(openers, closers=before, sees_all=place.sees_all)
+    ends = openers[: max(0, len(openers) - len(state.extra))]
+    fits_at_end = can_close([*ends, *(mark.char for mark in state.openers)])
     for mark in state.extra:
         is_extra = PAIRS[openers.pop()] != mark.char if openers else place.sees_all
-        fitted, fits = fits, can_close(openers, closers)
-        if is_extra or (fitted and not fits):
+        fitted, fits = fits, can_close(openers)
+        if is_extra or (fitted and not fits and not fits_at_end):
             return Draft(text[: mark.at].rstrip())
     return Draft(text)
 
@@ -231,7 +243,7 @@ def _closers(text: str, language: Language | None, quote: str) -> list[str]:
     return [mark.char for mark in scan(text, language, quote).extra]
 
 
-def _can_close(openers: list[str], closers: list[str], *, sees_all: bool) -> bool:
+def _can_close(openers: list[str], *, closers: list[str], sees_all: bool) -> bool:
     """Return whether `closers` close what is open, the last opener first."""
     if sees_all and len(closers) > len(openers):
         return False
@@ -249,7 +261,7 @@ def trailing_space(place: Place, text: str) -> Draft:
         return Draft("\n".join([*lines, stripped]).rstrip())
     if stripped:
         keeps_space = last != stripped and not place.after[:1].isspace()
-        last = stripped + " " if keeps_space else stripped
+        last = last[: len(stripped) + keeps_space]
     return Draft("\n".join([*lines, last]))  # else: the indentation of what follows
 
 

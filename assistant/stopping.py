@@ -199,7 +199,7 @@ def _outside(lines: list[str], index: int, site: _Site) -> list[str] | None:
     """Return the lines to keep if line `index` leaves the block, else None."""
     line = lines[index]
     code = line.strip()
-    if not code or (index == 0 and not site.head):
+    if not code or (index == 0 and not site.head) or _is_directive(code, site):
         return _closed_inline(lines, index, site)
     closer = _closing_run(code) if site.is_brace else ""
     if indent_columns(line) > site.indent and not (closer and _closes_block(lines, index, site)):
@@ -207,6 +207,11 @@ def _outside(lines: list[str], index: int, site: _Site) -> list[str] | None:
     if closer and site.wants_closer:
         return [*lines[:index], indent_of(line) + closer]
     return lines[:index]
+
+
+def _is_directive(code: str, site: _Site) -> bool:
+    """Return whether a line of C is for the preprocessor, whose indentation means nothing."""
+    return code.startswith("#") and site.language is not None and site.language.name in ("c", "cpp")
 
 
 def _closing_run(code: str) -> str:

@@ -132,6 +132,12 @@ def test_lines_below_are_not_said_again(source, text, path, expected):
         ("f(() => {|})", "\n  a();\n})", "a.js", ("\n  a();\n})", 2)),
         ("x = [|]\n", "a]", "a.rs", ("a]", 1)),
         ("# see (|)", "x)", "a.py", ("x)", 0)),
+        ("foo(bar(|)", "xy)", "a.py", ("xy)", 0)),
+        ("f(|)", "a) + (b", "a.py", ("a) + (b", 0)),
+        ("if (f((T*)x|) {", ") != 0", "a.c", (") != 0", 0)),
+        ("f(\n    a|)", "b)", "a.py", ("b)", 1)),
+        ("f('|')", "a', 'b", "a.py", ("a', 'b", 0)),
+        ("#define KERN|P", "EL_HP", "a.h", ("EL_HP", 0)),
     ],
 )
 def test_what_follows_on_the_line_is_not_doubled(source, text, path, expected):
@@ -160,6 +166,8 @@ def test_what_follows_on_the_line_is_not_doubled(source, text, path, expected):
         ("class A {\n  void f() {\n    g();\n  |\n}", "}", "A.java", "}"),
         ("fn f<'a>(x: &'a str) {\n    x|\n}", ".len())", "a.rs", ".len()"),
         ("f(|)\n)", "aa)", "a.py", "aa)"),
+        ("if (a) {\n  b();\n|\n  c();\n}", "} else {", "a.c", "} else {"),
+        ("if (a(/* b|\n  c();\n}", "*/ 1)) {", "a.c", "*/ 1)) {"),
     ],
 )
 def test_closers_without_an_opener_are_cut(source, text, path, expected):

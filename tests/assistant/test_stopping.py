@@ -128,6 +128,7 @@ JS_BODY = "\n  a = 1;\n  if (b) {\n    c();\n  }"
         ("func f() {\n\t|\n}\n", "go", "a := 1\n\tb()\n}\n\nfunc g() {", "a := 1\n\tb()"),
         ("    fn f() {|\n}\n", "rust", "\n        a\n    }\n\n    fn", "\n        a\n    }"),
         ("f() {\n|\n}\n", "javascript", "  '}' // }\n  b\n}\n", "  '}' // }\n  b"),
+        ("f() {|\n}\n", "c", "\n#if X\n  a;\n#endif\n}\n", "\n#if X\n  a;\n#endif"),
         ("proc {|\n", "", "\n  a\n}\nb", "\n  a\n}"),
     ],
 )
