@@ -135,6 +135,8 @@ class Client:
         self.ended.set()
 
     def _take(self, message: dict[str, Any]) -> None:
+        if message.get("jsonrpc") != "2.0":
+            self.reading_error = f"not a message: {sorted(message)}"
         waiting = self._replies.get(message.get("id")) if "method" not in message else None
         (self.others if waiting is None else waiting).put(message)
 

@@ -94,7 +94,7 @@ def test_menu_entry_edits_the_same_range() -> None:
         ("file:///w/src/a.py", ["file:///w"], "src/a.py"),
         ("file:///w/src/a.py", ["file:///w/"], "src/a.py"),
         ("file:///w/src/a.py", ["file:///w", "file:///w/src"], "a.py"),
-        ("file:///work/a.py", ["file:///w"], "work/a.py"),
+        ("file:///wide/a.py", ["file:///w"], "wide/a.py"),
         ("file:///one/two/three/four/a.py", [], "three/four/a.py"),
         ("file:///w/a%20b/%C3%A9.py", ["file:///w"], "a b/é.py"),
         ("file:///c%3A/x/a.py", ["file:///c:/x"], "a.py"),

@@ -1,0 +1,67 @@
+"""`foretype lsp` as it is installed, with the real engine."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doubles import tiny_folder
+from tests.e2e.raw_client import ROOT, TIMEOUT_S, ServerProcess
+
+pytestmark = pytest.mark.e2e
+
+URI = "file:///w/a.py"
+REAL = [sys.executable, "-m", "foretype", "lsp"]
+
+
+def first_items(server: ServerProcess, text: str) -> list[dict[str, Any]]:
+    """The first suggestions that come after typing `text` key by key, or none."""
+    client = server.client
+    client.open(URI, "")
+    items: list[dict[str, Any]] = []
+    for number, key in enumerate(text):
+        line, column = text[:number].count("\n"), number - (text.rfind("\n", 0, number) + 1)
+        place = {"line": line, "character": column}
+        typed = {"range": {"start": place, "end": place}, "text": key}
+        client.change(URI, number + 2, typed)
+        after = (line + 1, 0) if key == "\n" else (line, column + 1)
+        items = items or client.inline(URI, *after)["items"]
+    return items
+
+
+def test_real_engine_with_a_tiny_model(tmp_path: Path) -> None:
+    options = {"model": str(tiny_folder(tmp_path)), "deadline_ms": 60_000, "max_new_tokens": 4}
+    with ServerProcess(command=REAL) as server:
+        server.client.initialize(initializationOptions=options)
+        first_items(server, "x = 1\ny")
+        status = server.client.call("workspace/executeCommand", {"command": "foretype.status"})
+        assert (status["engine"], status["answered"]) == ("ready", 7)
+        assert server.client.others.empty()
+        assert server.finish() == 0
+
+
+def test_missing_model_is_told_once_and_the_server_lives(tmp_path: Path) -> None:
+    with ServerProcess(command=REAL) as server:
+        options = {"model": str(tmp_path / "nowhere")}
+        server.client.initialize(initializationOptions=options)
+        told = server.client.others.get(timeout=TIMEOUT_S)
+        assert told["method"] == "window/showMessage"
+        assert "nowhere" in told["params"]["message"]
+        server.client.open(URI, "x = ")
+        assert server.client.inline(URI, 0, 4) == {"items": []}
+        assert server.client.others.empty()
+        assert server.finish() == 0
+
+
+@pytest.mark.skipif(
+    not (ROOT / "model" / "bundled" / "foretype.json").exists(),
+    reason="this checkout has no bundled model",
+)
+@pytest.mark.usefixtures("shared_cache")
+def test_bundled_model_suggests_while_a_person_types() -> None:
+    with ServerProcess(command=REAL) as server:
+        server.client.initialize(initializationOptions={"deadline_ms": 20_000})
+        (item,) = first_items(server, "import os\n\nfor name in os.listdir(path):\n    print(na")
+        assert item["insertText"].strip()
+        assert server.finish() == 0
