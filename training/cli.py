@@ -1,0 +1,64 @@
+"""`foretype data` and `foretype train`: the commands that make models.
+
+Parses arguments and says what went wrong in one line; the work is done by the modules named here, each
+imported only when its command is asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# command -> step -> (module with `main(argv) -> int`, one line of help)
+STEPS: dict[str, dict[str, tuple[str, str]]] = {
+    "data": {
+        "prepare": ("training.data.prepare", "collect, filter and deduplicate a corpus"),
+        "tokenizer": ("training.train_tokenizer", "train a tokenizer on a corpus"),
+        "pack": ("training.data.packing", "pack a corpus into rows of token ids"),
+    },
+    "train": {
+        "run": ("training.pretrain", "train a network on packed rows, or go on with it"),
+        "export": ("training.pretrain", "turn a run into a model folder"),
+        "eval": ("training.evaluation.evaluate", "judge a model folder on held-out repositories"),
+    },
+}
+_TAKES_STEP = frozenset({"training.pretrain"})  # one parser for both steps
+
+
+def main(argv: list[str]) -> int:
+    """Run `data STEP ...` or `train STEP ...`; return the exit code."""
+    command, steps = argv[0], STEPS[argv[0]]
+    step = argv[1] if len(argv) > 1 else ""
+    if step in ("-h", "--help"):
+        sys.stdout.write(_help(command))
+        return 0
+    if step not in steps:
+        problem = f"unknown step {step!r}" if step else "a step is needed"
+        sys.stderr.write(f"foretype {command}: {problem}; one of {', '.join(steps)} (see --help)\n")
+        return 2
+    module = steps[step][0]
+    entry: Callable[[list[str]], int] = importlib.import_module(module).main
+    return entry(argv[1:] if module in _TAKES_STEP else argv[2:])
+
+
+def _help(command: str) -> str:
+    lines = [f"usage: foretype {command} STEP ...", ""]
+    lines += [f"  {step:<10} {text}" for step, (_, text) in STEPS[command].items()]
+    return "\n".join([*lines, "", "  STEP --help  say more about one step", ""])
+
+
+def existing_folder(text: str) -> Path:
+    """Parse an argument that must be a folder."""
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not a folder")
+    return path
+
+
+def n_threads() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,208 @@
+"""`foretype train eval`: judge a model folder on held-out repositories; a table and a JSON."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.config import Settings
+from assistant.engine import Engine
+from assistant.errors import AssistantError
+from assistant.local import LocalBackend, open_backend
+from model.folder import BUNDLED, ModelFolder, ModelFolderError, load_folder
+from model.runtime import Runtime, open_runtime
+from training.cli import existing_folder
+from training.data.sources import SourceError
+from training.evaluation.exact_line import Answer, engine_answer, network_answer
+from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
+from training.evaluation.intervals import Interval, macro_mean
+from training.evaluation.loss import bits_per_byte
+
+System = Callable[[Task], Answer]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How much to measure."""
+
+    tasks: int  # cursors in each repository
+    loss_bytes: int  # of text in each repository
+    seed: int
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; a user's mistake is one line on stderr."""
+    args = _parser().parse_args(argv)
+    plan = Plan(tasks=args.tasks, loss_bytes=args.loss_bytes, seed=args.seed)
+    try:
+        report = evaluate(args.model or BUNDLED, args.repositories, plan)
+    except (ModelFolderError, AssistantError, SourceError, OSError, ValueError) as error:
+        sys.stderr.write(f"foretype train eval: {error}\n")
+        return 1
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(table(report))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="foretype train eval", description=__doc__)
+    parser.add_argument("repositories", type=existing_folder, nargs="+", help="never trained on")
+    parser.add_argument(
+        "--model", type=existing_folder, help="model folder (default: the bundled one)"
+    )
+    parser.add_argument(
+        "--tasks", type=int, default=200, help="cursors a repository (default: 200)"
+    )
+    parser.add_argument(
+        "--loss-bytes", type=int, default=100_000, help="text a repository for bits/byte"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="write the report here too")
+    return parser
+
+
+def evaluate(model: Path, repositories: Sequence[Path], plan: Plan) -> dict[str, Any]:
+    """Return the report: bits per byte and exact lines, by repository and over all."""
+    folder = load_folder(model)
+    files = {}
+    for path in repositories:
+        if found := held_out_files(path):
+            files[found[0].repository] = found
+    if not files:
+        raise ValueError("the repositories hold no Python file to ask about")
+    tasks = [
+        task for found in files.values() for task in sample_tasks(found, plan.tasks, seed=plan.seed)
+    ]
+    return {
+        "model": folder.info.name,
+        "content_hash": folder.content_hash,
+        "plan": dataclasses.asdict(plan),
+        "repositories": list(files),
+        "bits_per_byte": _losses(folder, files, plan),
+        "rest_of_line": {
+            name: _exactness([system(task) for task in _progress(tasks, name)])
+            for name, system in _systems(str(model)).items()
+        },
+    }
+
+
+def _systems(model: str) -> dict[str, System]:
+    backend: LocalBackend = open_backend(model, threads=1)
+    engine = Engine(Settings(model=model))
+    engine.load()
+    return {
+        "network, healed": lambda task: network_answer(backend, task, heal=True),
+        "network, not healed": lambda task: network_answer(backend, task, heal=False),
+        "engine": lambda task: engine_answer(engine, task),
+    }
+
+
+def _losses(folder: ModelFolder, files: dict[str, list[HeldOutFile]], plan: Plan) -> dict[str, Any]:
+    """Return bits per byte by repository, as served (8-bit) and in fp32."""
+    losses: dict[str, Any] = {}
+    documents = {name: _sample_documents(found, plan) for name, found in files.items()}
+    for kind, bits in (("int8", 8), ("fp32", 32)):
+        runtime = open_runtime(folder, max_len=folder.info.block_size, bits=bits)
+        by_repository = {
+            name: bits_per_byte(
+                _runtime_logits(runtime),
+                folder.tokenizer(),
+                chosen,
+                block_size=folder.info.block_size,
+            )
+            for name, chosen in documents.items()
+        }
+        losses[kind] = {"mean": float(np.mean(list(by_repository.values()))), **by_repository}
+    return losses
+
+
+def _runtime_logits(runtime: Runtime) -> Callable[[list[int]], NDArray[np.float32]]:
+    def logits(ids: list[int]) -> NDArray[np.float32]:
+        runtime.rewind(0)
+        return runtime.append(ids, all_logits=True)
+
+    return logits
+
+
+def _sample_documents(files: Sequence[HeldOutFile], plan: Plan) -> list[tuple[str, str]]:
+    draws = np.random.Generator(np.random.Philox(key=[plan.seed, 1]))
+    chosen, left = [], plan.loss_bytes
+    for index in draws.permutation(len(files)):
+        if left <= 0:
+            break
+        chosen.append((files[index].path, files[index].text))
+        left -= len(files[index].text.encode())
+    return chosen
+
+
+def _progress(tasks: Sequence[Task], name: str) -> Sequence[Task]:
+    sys.stderr.write(f"{name}: {len(tasks)} cursors\n")
+    return tasks
+
+
+def _exactness(answers: Sequence[Answer]) -> dict[str, Any]:
+    latencies = [answer.total_ms for answer in answers]
+    shown = [answer for answer in answers if answer.is_shown]
+    return {
+        "tasks": len(answers),
+        "exact": _interval(_by_file(answers)),
+        "exact_mid_token": _mean([a.is_exact for a in answers if a.task.is_mid_token]),
+        "exact_at_border": _mean([a.is_exact for a in answers if not a.task.is_mid_token]),
+        "shown": _mean([answer.is_shown for answer in answers]),
+        "precision": _mean([answer.is_right for answer in shown]),
+        "p50_ms": float(np.percentile(latencies, 50)),
+        "p95_ms": float(np.percentile(latencies, 95)),
+    }
+
+
+def _by_file(answers: Sequence[Answer]) -> dict[str, dict[str, list[float]]]:
+    outcomes: dict[str, dict[str, list[float]]] = {}
+    for answer in answers:
+        file = answer.task.file
+        outcomes.setdefault(file.repository, {}).setdefault(file.path, []).append(
+            float(answer.is_exact)
+        )
+    return outcomes
+
+
+def _interval(outcomes: dict[str, dict[str, list[float]]]) -> dict[str, float]:
+    return dataclasses.asdict(macro_mean(outcomes))
+
+
+def _mean(values: Sequence[bool]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return the report as text."""
+    lines = [f"{report['model']} on {', '.join(report['repositories'])}", ""]
+    for kind, losses in report["bits_per_byte"].items():
+        lines.append(f"bits/byte {kind}: {losses['mean']:.4f}")
+    lines += [
+        "",
+        f"{'rest of line':<22}{'exact [95%]':<24}{'mid-token':>10}{'border':>10}{'p50 ms':>9}{'p95 ms':>9}",
+    ]
+    for name, row in report["rest_of_line"].items():
+        exact = str(Interval(**row["exact"]))
+        mid, border = (_percent(row[key]) for key in ("exact_mid_token", "exact_at_border"))
+        lines.append(
+            f"{name:<22}{exact:<24}{mid:>10}{border:>10}{row['p50_ms']:>9.1f}{row['p95_ms']:>9.1f}"
+        )
+    engine = report["rest_of_line"]["engine"]
+    lines.append(
+        f"engine: shown {_percent(engine['shown'])}, of which right {_percent(engine['precision'])}"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}%"

@@ -1,0 +1,111 @@
+"""Exact rest-of-line: the share of cursors at which the system writes the line as its author did.
+
+Two views of one model on the same tasks: the network alone (healed and not), and the whole engine with its
+stopping and post-processing, which is what a user sees.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+from assistant import context, prompt
+from assistant.cancel import Cancel
+from assistant.completion import Completion, CompletionRequest
+from assistant.engine import Engine
+from assistant.local import Job, LocalBackend
+from training.evaluation.held_out import Task
+
+DEADLINE_MS = 60_000  # quality is judged without a deadline; latency is measured elsewhere
+MAX_NEW_TOKENS = 48
+MIN_SHOWN_CHARS = 2  # a shown text that is right for fewer characters saves nobody a keystroke
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a system wrote for one task."""
+
+    task: Task
+    text: str  # the rest of the line; empty: nothing offered
+    is_exact: bool
+    is_shown: bool
+    is_right: bool  # shown, and a right beginning of the truth
+    total_ms: float
+
+
+def network_answer(backend: LocalBackend, task: Task, *, heal: bool) -> Answer:
+    """Ask the network alone for the rest of the line, greedily."""
+    request = _request(task)
+    budget = prompt.Budget(
+        block_size=backend.info.block_size,
+        suffix_tokens=backend.info.suffix_tokens,
+        max_new_tokens=MAX_NEW_TOKENS,
+    )
+    window = context.window(
+        request, prefix_chars=budget.prefix_chars, suffix_chars=budget.suffix_chars, skeleton=False
+    )
+    asked = prompt.build(
+        backend.tokenizer, budget, window, prefix_start=request.offset - len(window.prefix)
+    )
+    if not heal:  # the cursor's token as a tokenizer would cut it, and no constraint
+        asked = prompt.Prompt(ids=asked.ids + backend.tokenizer.encode_bytes(asked.tail), tail=b"")
+    started = time.monotonic()
+    job = Job(
+        prompt=asked,
+        n=1,
+        max_new_tokens=MAX_NEW_TOKENS,
+        deadline=started + DEADLINE_MS / 1_000,
+        cancel=Cancel(),
+    )
+    with closing(backend.drafts(job)) as drafts:
+        text = "".join(_first_line(piece for draft in drafts for piece in draft.pieces))
+    return _judged(task, text.rstrip(), 1_000 * (time.monotonic() - started))
+
+
+def _first_line(pieces: Iterator[str]) -> Iterator[str]:
+    for piece in pieces:
+        head, newline, _ = piece.partition("\n")
+        yield head
+        if newline:
+            return
+
+
+def engine_answer(engine: Engine, task: Task) -> Answer:
+    """Ask the whole engine, as an editor would."""
+    started = time.monotonic()
+    completions = engine.complete(_request(task), Cancel())
+    total_ms = 1_000 * (time.monotonic() - started)
+    if not completions:
+        return _judged(task, "", total_ms)
+    return _judged(task, _rest_of_line(task, completions[0]), total_ms)
+
+
+def _request(task: Task) -> CompletionRequest:
+    return CompletionRequest(
+        path=task.file.path,
+        text=task.text,
+        offset=task.offset,
+        language="python",
+        deadline_ms=DEADLINE_MS,
+    )
+
+
+def _rest_of_line(task: Task, completion: Completion) -> str:
+    """Return what stands after the cursor on its line once the completion is accepted."""
+    text = task.text[: completion.start] + completion.text + task.text[completion.end :]
+    return text[task.offset :].partition("\n")[0].rstrip()
+
+
+def _judged(task: Task, text: str, total_ms: float) -> Answer:
+    is_shown = bool(text)
+    wanted = min(MIN_SHOWN_CHARS, len(task.truth))
+    return Answer(
+        task=task,
+        text=text,
+        is_exact=text == task.truth,
+        is_shown=is_shown,
+        is_right=is_shown and len(text) >= wanted and task.truth.startswith(text),
+        total_ms=total_ms,
+    )

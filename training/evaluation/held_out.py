@@ -1,0 +1,94 @@
+"""Held-out code: the Python files of a repository that training never saw, and cursors in them.
+
+Knows no model. Every draw is a function of the seed and the file's path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.data.sources import open_source
+
+MIN_BYTES, MAX_BYTES = 200, 200_000  # of a file worth asking about
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutFile:
+    """One file of a held-out repository."""
+
+    repository: str
+    path: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """Complete the rest of a line at `offset` (code points); what the author wrote is `truth`."""
+
+    file: HeldOutFile
+    offset: int
+    truth: str  # never empty, no newline
+
+    @property
+    def text(self) -> str:
+        """The file as it would be while the author types: without the rest of the cursor's line."""
+        return self.file.text[: self.offset] + self.file.text[self.offset + len(self.truth) :]
+
+    @property
+    def is_mid_token(self) -> bool:
+        """Say whether the cursor stands inside a name or number."""
+        before, after = self.file.text[self.offset - 1 : self.offset], self.truth[0]
+        return (before.isalnum() or before == "_") and (after.isalnum() or after == "_")
+
+
+def held_out_files(folder: Path, *, suffix: str = ".py") -> list[HeldOutFile]:
+    """Return the files of one repository (work tree, bare or plain folder), LF only, by path."""
+    source = open_source(folder)
+    entries = [
+        entry
+        for entry in source.entries()
+        if entry.path.endswith(suffix) and MIN_BYTES <= entry.n_bytes <= MAX_BYTES
+    ]
+    files = []
+    for entry, content in zip(entries, source.read(entries, max_bytes=MAX_BYTES), strict=True):
+        if content is None:
+            continue
+        try:
+            text = content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+        except UnicodeDecodeError:
+            continue  # nobody types into such a file
+        files.append(HeldOutFile(repository=source.name, path=entry.path, text=text))
+    return files
+
+
+def sample_tasks(files: Sequence[HeldOutFile], n: int, *, seed: int) -> list[Task]:
+    """Draw `n` cursors, uniform over typed characters: indentation and line ends are not typed."""
+    weights = np.array(
+        [sum(len(line.strip()) for line in file.text.split("\n")) for file in files], float
+    )
+    if not len(files) or weights.sum() == 0:
+        return []
+    key = int.from_bytes(hashlib.sha256(files[0].repository.encode()).digest()[:8], "little")
+    draws = np.random.Generator(np.random.Philox(key=[seed, key]))
+    chosen = draws.choice(len(files), size=n, p=weights / weights.sum())
+    return [_task(files[index], draws) for index in chosen]
+
+
+def _task(file: HeldOutFile, draws: np.random.Generator) -> Task:
+    typed = int(draws.integers(sum(len(line.strip()) for line in file.text.split("\n"))))
+    offset = 0
+    for line in file.text.split("\n"):
+        content = line.strip()
+        if typed < len(content):
+            start = offset + len(line) - len(line.lstrip())
+            return Task(
+                file=file, offset=start + typed, truth=line.rstrip()[start - offset + typed :]
+            )
+        typed -= len(content)
+        offset += len(line) + 1
+    raise AssertionError("the drawn character lies beyond the file")

@@ -1,0 +1,42 @@
+"""Means with 95% intervals, bootstrapped over clusters: files of a repository, problems of a benchmark."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+N_RESAMPLE = 2_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and the range that holds 95% of its bootstrap resamples."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.mean:.1f}% [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+def macro_mean(outcomes: Mapping[str, Mapping[str, Sequence[float]]], *, seed: int = 0) -> Interval:
+    """Return the mean over groups of each group's mean; clusters are resampled inside their group.
+
+    `outcomes` is group -> cluster -> values (repository -> file -> 0 or 1, say).
+    """
+    if not outcomes or not all(outcomes.values()):
+        raise ValueError("macro_mean() of nothing: every group needs a cluster with a value")
+    draws = np.random.Generator(np.random.Philox(key=[seed, 0]))
+    point, resampled = [], []
+    for clusters in outcomes.values():
+        sums = np.array([sum(values) for values in clusters.values()], float)
+        counts = np.array([len(values) for values in clusters.values()], float)
+        point.append(sums.sum() / counts.sum())
+        picks = draws.integers(len(sums), size=(N_RESAMPLE, len(sums)))
+        resampled.append(sums[picks].sum(1) / counts[picks].sum(1))
+    means = np.mean(resampled, axis=0)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Interval(float(np.mean(point)), float(low), float(high))

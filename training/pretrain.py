@@ -1,0 +1,120 @@
+"""`foretype train run` and `foretype train export`: packed rows -> train state -> model folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from model.config import ConfigError
+from model.folder import ModelFolderError
+from model.gpt import GPT
+from model.tokenizer import Tokenizer, TokenizerError
+from training import loop, state
+from training.cli import existing_folder, n_threads
+from training.config import Recipe, load_recipe
+from training.data.corpus import CorpusError, Split
+from training.data.shards import ShardError, ShardReader
+from training.evaluation.loss import bits_per_byte, gpt_logits
+from training.export import export
+
+VALIDATION_BYTES = 60_000  # of held-out text read at each validation
+
+
+def main(argv: list[str]) -> int:
+    """Run one step, `run` or `export`; a user's mistake is one line on stderr."""
+    args = _parser().parse_args(argv)
+    try:
+        recipe = load_recipe(args.recipe, overrides=tuple(args.set))
+        step: Callable[[argparse.Namespace, Recipe], None] = args.step
+        step(args, recipe)
+    except (ConfigError, CorpusError, ShardError, TokenizerError, ModelFolderError) as error:
+        return _complain(error)
+    except (state.StateError, loop.DivergedError, OSError) as error:
+        return _complain(error)
+    return 0
+
+
+def _complain(error: Exception) -> int:
+    sys.stderr.write(f"foretype train: {error}\n")
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="foretype train", description=__doc__)
+    steps = parser.add_subparsers(required=True, metavar="run|export")
+    run = steps.add_parser("run", help="train, or go on with a run that was stopped")
+    run.set_defaults(step=_run)
+    run.add_argument(
+        "--shards", type=existing_folder, required=True, help="from `foretype data pack`"
+    )
+    run.add_argument("--corpus", type=existing_folder, help="validate on its held-out split")
+    out = steps.add_parser("export", help="write the newest checkpoint as a model folder")
+    out.set_defaults(step=_export)
+    out.add_argument("--out", type=Path, required=True, help="model folder to write")
+    out.add_argument(
+        "--card", type=Path, required=True, help="the model card (README.md) to put in it"
+    )
+    for sub in (run, out):
+        sub.add_argument("recipe", type=Path, help="a TOML file, or the name of a bundled recipe")
+        sub.add_argument("--run", type=Path, required=True, help="folder of the train state")
+        sub.add_argument(
+            "--tokenizer", type=Path, required=True, help="tokenizer.json of the shards"
+        )
+        sub.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
+    return parser
+
+
+def _run(args: argparse.Namespace, recipe: Recipe) -> None:
+    torch.set_num_threads(n_threads())
+    tokenizer = Tokenizer.from_file(args.tokenizer)
+    rows = ShardReader(args.shards)
+    config = recipe.network.config()
+    if (rows.block_size, tokenizer.vocab_size) != (config.block_size, config.vocab_size):
+        raise ConfigError(
+            f"{args.shards} has rows of {rows.block_size} and {args.tokenizer} {tokenizer.vocab_size} ids,"
+            f" the recipe's network wants {config.block_size} and {config.vocab_size}"
+        )
+    trainer = loop.Trainer(recipe, rows, pad_id=tokenizer.special_id("<|fim_pad|>"))
+    resumed = trainer.resume(args.run)
+    sys.stderr.write(
+        f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of {trainer.derived.n_step}, "
+        f"{config.n_params / 1e6:.1f}M parameters, {trainer.device.device} {trainer.device.dtype}\n"
+    )
+    loop.train(trainer, args.run, validate=_validator(args.corpus, tokenizer, config.block_size))
+
+
+def _validator(
+    corpus: Path | None, tokenizer: Tokenizer, block_size: int
+) -> Callable[[GPT], float] | None:
+    if corpus is None:
+        return None
+    split = Split(corpus, "validation")
+    stride = max(
+        1, split.n_bytes // VALIDATION_BYTES
+    )  # spread over repositories, which come in order
+    documents = [(split[i].path, split[i].text) for i in range(0, len(split), stride)]
+    if not documents:
+        raise CorpusError(
+            f"{corpus} holds no validation split; leave --corpus out or name repositories"
+        )
+
+    def validate(network: GPT) -> float:
+        return bits_per_byte(gpt_logits(network), tokenizer, documents, block_size=block_size)
+
+    return validate
+
+
+def _export(args: argparse.Namespace, recipe: Recipe) -> None:
+    export(
+        args.run,
+        args.out,
+        config=recipe.network.config(),
+        table=recipe.folder,
+        tokenizer=args.tokenizer,
+        card=args.card.read_text(encoding="utf-8"),
+    )
+    sys.stdout.write(f"wrote {args.out}\n")
