@@ -50,8 +50,6 @@ def write_configuration(folder: Path, command: list[str]) -> Path:
     path = folder / "init.lua"
     path.write_text(
         f"vim.opt.runtimepath:prepend({json.dumps(str(MODULE))})\n"
-        "vim.opt.expandtab = false\n"
-        "vim.g.python_recommended_style = 0\n"
         f"require('foretype').setup({{ cmd = {{ {', '.join(map(json.dumps, command))} }} }})\n",
         encoding="utf-8",
     )
@@ -109,7 +107,7 @@ def test_suggestion_that_no_longer_fits_is_not_inserted(stubbed: Editor) -> None
     stubbed.keys("Gox = ")
     stubbed.wait_for_ghost("foobar(a, b)")
     stubbed.keys("zz<Tab>")
-    stubbed.wait_for_line("x = zz\t")
+    stubbed.wait_for_line("x = zz  ")  # the next tab stop
 
 
 def test_auto_closed_bracket_is_replaced_after_typing_on(stubbed: Editor) -> None:
@@ -128,9 +126,9 @@ def test_next_key_shows_another_suggestion(stubbed: Editor) -> None:
     stubbed.wait_for_line("x = second_choice")
 
 
-def test_tab_without_a_suggestion_is_a_tab(stubbed: Editor) -> None:
+def test_tab_without_a_suggestion_indents(stubbed: Editor) -> None:
     stubbed.keys("Goword<Tab>")
-    stubbed.wait_for_line("word\t")
+    stubbed.wait_for_line("word    ")
 
 
 def test_old_or_missing_program_is_named(nvim: str, tmp_path: Path) -> None:
