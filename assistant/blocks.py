@@ -111,6 +111,8 @@ def scan_start(
     here = line_start(text, offset)
     if pattern.match(text, here, offset):
         starts.append(here)
+    if not starts and low and not is_top:  # a paragraph seldom begins or ends inside a string
+        return max(low, text.rfind("\n\n", 0, here) + 2), False
     if not starts:
         return low, low == 0
     return (starts[0], True) if is_top else (starts[-1], False)

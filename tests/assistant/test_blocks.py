@@ -102,6 +102,13 @@ def test_no_empty_block_is_seen(source, name):
     assert opened(source or "|", name) is None
 
 
+def test_header_is_seen_far_below_its_definition():
+    far = 'def f():\n    """Doc."""\n' + '    x = """a\n    b"""\n\n' * 500
+    for cut in range(30):  # wherever the bounded look back begins
+        source = far[: -cut or None].rpartition("\n\n")[0] + "\n\n    y = 1\n    if x:|\n"
+        assert opened("#" * cut + "\n" + source, "python") == block(indent=4)
+
+
 @pytest.mark.parametrize(
     ("line", "columns"), [("", 0), ("  a", 2), ("\ta", 4), ("  \ta", 4), ("  \f a", 1), ("a b", 0)]
 )

@@ -86,7 +86,7 @@ def test_scan_of_two_halves_agrees_on_the_string_at_the_end(text, name):
         assert again.quote == whole.quote
 
 
-@pytest.mark.parametrize("text", ["(" * 20_000 + "]" * 20_000, "'" * 50_001, '"\n' * 20_000])
+@pytest.mark.parametrize("text", ["(" * 10_000 + "]" * 10_000, "'" * 20_001, '"\n' * 10_000])
 def test_hostile_text_takes_linear_time(text):
     begin = time.process_time()
     scan(text, LANGUAGES["rust"])
