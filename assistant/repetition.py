@@ -26,8 +26,10 @@ def inline_cycle(text: str) -> int | None:
     10
     """
     line = text[text.rfind("\n") + 1 :]
-    for size in range(1, MAX_UNIT_CHARS + 1):
+    for size in range(1, min(MAX_UNIT_CHARS, len(line) // 2) + 1):
         unit = line[-size:]
+        if line[-2 * size : -size] != unit:  # nearly always; this runs for every new token
+            continue
         limit = _repeats_allowed(unit)
         if len(line) <= size * limit:
             continue
