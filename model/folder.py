@@ -1,6 +1,7 @@
 """The model folder: the one interface between training and serving.
 
-A Hugging Face folder (`config.json`, `model.safetensors` in bfloat16, `tokenizer.json`) plus
+A Hugging Face folder (`config.json`, `model.safetensors` in bfloat16, `tokenizer.json` and
+`tokenizer_config.json`) plus
 `foretype.json`, the model card `README.md` and `SHA256SUMS`. Nothing in it is executed; a folder
 from a stranger can at worst be refused. Knows formats and checks, neither networks nor runtimes.
 """
@@ -38,7 +39,14 @@ _MAX_BYTES = {  # the known files, in the order of SHA256SUMS
     "foretype.json": 4 << 20,
     "model.safetensors": MAX_WEIGHTS_BYTES,
     "tokenizer.json": 64 << 20,
+    "tokenizer_config.json": 1 << 20,
     _CARD: 4 << 20,
+}
+_TOKENIZER_CONFIG = {  # without it transformers guesses by model_type and adds tokens of its own
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "eos_token": "<|end|>",
+    "pad_token": "<|fim_pad|>",
+    "clean_up_tokenization_spaces": False,
 }
 _MAX_SUMS_BYTES = 1 << 16
 _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([^/\\\0]+)")
@@ -127,7 +135,7 @@ class ModelFolder:
 def load_folder(path: Path) -> ModelFolder:
     """Check everything about a folder but the vocabulary; ModelFolderError says what is wrong.
 
-    Only the six known names are looked at, and they must be plain files: no links, which could make
+    Only the known names are looked at, and they must be plain files: no links, which could make
     us read other files of the user. Installers link the files of packages, so the bundled model may
     have them.
     """
@@ -169,14 +177,16 @@ def save_folder(
     Readable by its owner only, since tuned weights hold parts of private code.
     """
     _check_tensors(config, tensors)
+    end_id = _end_id(tokenizer_json)
     path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         texts = {
-            "config.json": json.dumps(config.to_hf(), indent=2) + "\n",
+            "config.json": json.dumps(config.to_hf() | {"eos_token_id": end_id}, indent=2) + "\n",
             "foretype.json": json.dumps(dataclasses.asdict(info), indent=2) + "\n",
             "tokenizer.json": tokenizer_json,
+            "tokenizer_config.json": json.dumps(_TOKENIZER_CONFIG, indent=2) + "\n",
             _CARD: card,
         }
         for name, text in texts.items():
@@ -211,6 +221,16 @@ def _check_tensors(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32
                 f"cannot save the model: tensor {name} holds values that are not finite; training "
                 "has diverged: go back to an earlier checkpoint"
             )
+
+
+def _end_id(tokenizer_json: str) -> int:
+    """Return the id at which other servers should stop generating."""
+    try:
+        return Tokenizer.from_table(_parse_json("tokenizer.json", tokenizer_json.encode())).end_id
+    except (TokenizerError, ConfigError) as error:
+        raise ModelFolderError(
+            f"cannot save the model: {error}; train the tokenizer anew"
+        ) from error
 
 
 def _swap(aside: Path, path: Path) -> None:

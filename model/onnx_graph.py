@@ -213,6 +213,10 @@ class ModelGraph:
 
 def write_graph(config: ModelConfig, tensor: TensorSource, folder: Path, bits: int) -> None:
     """Write `graph.onnx` and `weights.bin` into a folder; `tensor` returns float32 by name."""
+    if config.head_dim % 16:
+        raise ValueError(
+            f"head_dim is {config.head_dim}, but the CPU graph needs a multiple of 16; use torch"
+        )
     with (folder / "weights.bin").open("xb") as weights:
         writer = GraphWriter(weights, "weights.bin", bits)
         ModelGraph(writer, config, tensor).add()

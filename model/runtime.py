@@ -100,6 +100,39 @@ def check_parents(parents: Sequence[int], n_ids: int) -> None:
             raise ValueError(f"parents[{i}] must be in -1..{i - 1}, got {parent}")
 
 
+def branch_by_branch(
+    runtime: Runtime, ids: NDArray[np.int64], parents: Sequence[int]
+) -> NDArray[np.float32]:
+    """Return what `tree` promises by an append for each node, rewinding where branches part."""
+    past = runtime.length
+    logits = np.zeros((len(ids), runtime.vocab_size), np.float32)  # (T, V)
+    path: list[int] = []  # nodes in the cache after `past`
+    try:
+        for node in _depth_first(parents):
+            while path and path[-1] != parents[node]:
+                path.pop()
+            runtime.rewind(past + len(path))
+            logits[node] = runtime.append([int(ids[node])])
+            path.append(node)
+    finally:
+        runtime.rewind(past)
+    return logits
+
+
+def _depth_first(parents: Sequence[int]) -> list[int]:
+    """Return the nodes so that each branch is finished before the next begins."""
+    children: dict[int, list[int]] = {}
+    for node, parent in enumerate(parents):
+        children.setdefault(parent, []).append(node)
+    order: list[int] = []
+    waiting = children.get(-1, [])[::-1]
+    while waiting:
+        node = waiting.pop()
+        order.append(node)
+        waiting += children.get(node, [])[::-1]
+    return order
+
+
 def bits_per_byte(runtime: Runtime, ids: Sequence[int], n_bytes: int) -> float:
     """Return the mean bits that the network needs for each of the `n_bytes` bytes behind `ids`.
 

@@ -20,7 +20,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from model.config import ModelConfig
-from model.runtime import check_ids, check_parents
+from model.runtime import branch_by_branch, check_ids, check_parents
 
 # A long prompt runs in pieces: the memory of a call grows with its length, its speed hardly does.
 CHUNK_TOKENS = 256
@@ -98,6 +98,10 @@ class OnnxRuntime:
         """See `Runtime.tree`; one pass, in which each node sees the cache and its own ancestors."""
         array = check_ids(ids, self)
         check_parents(parents, len(array))
+        if (
+            not self._length
+        ):  # the attention operator then takes slots for positions, whatever we say
+            return branch_by_branch(self, array, parents)
         n_nodes, past = len(array), self._length
         sees = np.zeros((n_nodes, n_nodes), bool)  # sees[i, j]: j is i or an ancestor of i
         for i, parent in enumerate(parents):
@@ -168,8 +172,8 @@ def _session(graph: Path, threads: int) -> ort.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Without enable_fallback=0 the library prints to stdout when a graph does not load, and stdout is
-    # the channel to the editor.
+    # Without enable_fallback=0 the library prints to stdout when a graph does not load, and stdout
+    # is the channel to the editor.
     return ort.InferenceSession(
         str(graph), options, providers=["CPUExecutionProvider"], enable_fallback=0
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model.device import choose_device
 from model.folder import ModelFolder
 from model.gpt import GPT, KVCache
-from model.runtime import check_ids, check_parents
+from model.runtime import branch_by_branch, check_ids, check_parents
 
 
 class TorchRuntime:
@@ -67,33 +67,7 @@ class TorchRuntime:
         self._cache.rewind(length)
 
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
-        """See `Runtime.tree`; walks the tree branch by branch, rewinding to where branches part."""
+        """See `Runtime.tree`."""
         array = check_ids(ids, self)
         check_parents(parents, len(array))
-        past = self.length
-        logits = np.zeros((len(array), self.vocab_size), np.float32)
-        path: list[int] = []  # nodes in the cache after `past`
-        try:
-            for node in _depth_first(parents):
-                while path and path[-1] != parents[node]:
-                    path.pop()
-                self.rewind(past + len(path))
-                logits[node] = self.append([int(array[node])])
-                path.append(node)
-        finally:
-            self.rewind(past)
-        return logits
-
-
-def _depth_first(parents: Sequence[int]) -> list[int]:
-    """Return the nodes so that each branch is finished before the next begins."""
-    children: dict[int, list[int]] = {}
-    for node, parent in enumerate(parents):
-        children.setdefault(parent, []).append(node)
-    order: list[int] = []
-    waiting = children.get(-1, [])[::-1]
-    while waiting:
-        node = waiting.pop()
-        order.append(node)
-        waiting += children.get(node, [])[::-1]
-    return order
+        return branch_by_branch(self, array, parents)

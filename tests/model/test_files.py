@@ -16,12 +16,16 @@ from model.files import (
 )
 
 
+def names_in(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())
+
+
 def test_write_replaces_the_old_bytes(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["file"]
+    assert names_in(tmp_path) == ["file"]
 
 
 def test_written_file_is_private_unless_told(tmp_path: Path) -> None:
@@ -36,7 +40,7 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
     (target / "inside").mkdir(parents=True)
     with pytest.raises(OSError, match="irectory"):  # a file cannot replace a folder
         write_atomically(target, b"new")
-    assert os.listdir(tmp_path) == ["folder"]
+    assert names_in(tmp_path) == ["folder"]
 
 
 def test_writing_into_a_missing_folder_fails(tmp_path: Path) -> None:
@@ -112,11 +116,11 @@ def test_hard_links_are_refused_where_links_are(tmp_path: Path) -> None:
 
 
 def test_refused_files_do_not_leak_descriptors(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(names_in(Path("/proc/self/fd")))
     for _ in range(20):
         with pytest.raises(UnreadableFileError):
             open_regular(tmp_path, 5)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(names_in(Path("/proc/self/fd"))) == before
 
 
 def test_sha256_of_a_file_longer_than_one_piece(tmp_path: Path) -> None:
