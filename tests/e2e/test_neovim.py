@@ -158,8 +158,8 @@ class Rectangle:
     def perimeter(self):
 """
 TYPED = "return 2 * (self.width + "
-# tmux writes a cell's colour before it: red, green, blue, then the text in it.
-COLOURED = re.compile(re.escape(TYPED) + r"\x1b\[38;2;(\d+);(\d+);(\d+)m([^\x1b]+)")
+# tmux writes a cell's colour before it: red, green, blue, then the text in it. `self` has its own.
+COLOURED = re.compile(re.escape(".width + ") + r"\x1b\[38;2;(\d+);(\d+);(\d+)m([^\x1b]+)")
 
 
 @pytest.fixture
