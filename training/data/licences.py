@@ -139,6 +139,7 @@ def header_refuses(text: str, allowed: Collection[str]) -> bool:
     for match in _SPDX.finditer(head):
         if not _expression_allowed(match[1], allowed):
             return True
+    head = _SPDX.sub("", head)  # judged: "GPL-2.0 OR MIT" is fine
     lower = head.lower()
     if not any(hint in lower for hint in _HEADER_HINTS):
         return False  # almost every file: the slow way is for the others

@@ -1,0 +1,103 @@
+"""Packing a corpus into shards, through the command itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model.config import ConfigError
+from tests.doubles import tiny_tokenizer_json
+from training.data.corpus import SplitWriter, sha256_of, write_manifest
+from training.data.packing import PackJob, main, pack
+from training.data.rows import PackSettings
+from training.data.shards import ShardReader
+
+SETTINGS = PackSettings(block_size=160, suffix_tokens=40, group_documents=4)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A corpus of ten documents and a tokenizer file."""
+    folder = tmp_path_factory.mktemp("corpus")
+    with SplitWriter(folder, "train") as train, SplitWriter(folder, "validation"):
+        for n in range(10):
+            text = "".join(f"value_{n}_{i} = {i * n}\n" for i in range(40))
+            train.add(source="o/n", path=f"m{n}.py", text=text.encode(), sha256="")
+    write_manifest(folder, {})
+    tokenizer = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    tokenizer.write_text(tiny_tokenizer_json())
+    return folder, tokenizer
+
+
+def job(made: tuple[Path, Path], out: Path, **changes: object) -> PackJob:
+    values: dict[str, object] = {"corpus": made[0], "tokenizer": made[1], "out": out}
+    return PackJob(**(values | {"processes": 1} | changes))  # type: ignore[arg-type]
+
+
+def test_shards_say_how_they_were_made(made: tuple[Path, Path], tmp_path: Path) -> None:
+    pack(job(made, tmp_path / "out", epochs=2), SETTINGS)
+    reader = ShardReader(tmp_path / "out")
+    reader.verify()
+    first, second = reader.index["first_row_of_epoch"]
+    assert (first, reader.block_size) == (0, 160)
+    assert 0 < second < len(reader)
+    assert reader.index["tokenizer_sha256"] == sha256_of(made[1])
+    assert reader.index["corpus_manifest_sha256"] == sha256_of(made[0] / "manifest.json")
+    assert reader.index["counts"]["documents"] == 20
+    assert reader.row(0).tolist() != reader.row(second).tolist()
+    assert str(tmp_path) not in json.dumps(reader.index)
+
+
+@pytest.mark.slow
+def test_two_processes_pack_what_one_does(made: tuple[Path, Path], tmp_path: Path) -> None:
+    pack(job(made, tmp_path / "one"), SETTINGS)
+    pack(job(made, tmp_path / "two", processes=2), SETTINGS)
+    one, two = (tmp_path / name / "tokens.bin" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_command_packs(
+    made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = [str(made[0]), "--tokenizer", str(made[1]), "--out", str(out)]
+    arguments += ["--block-size", "160", "--suffix-tokens", "20", "--processes", "1"]
+    assert main(arguments) == 0
+    reader = ShardReader(out)
+    said = f"{len(reader)} rows, {len(reader) * 160 / 1e6:.1f} M tokens in {out}\n"
+    assert capsys.readouterr().out == said
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == f"foretype data pack: {out} exists; --force replaces it\n"
+    assert main([*arguments, "--force"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--split", "validation"], "has no documents in validation"),
+        (["--spm", "2"], "spm_frac and psm_frac must be shares of one"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--tokenizer", "/nowhere/tokenizer.json"], "cannot read /nowhere/tokenizer.json"),
+        (["--block-size", "16384"], "too little text for one row"),
+    ],
+)
+def test_command_says_what_is_wrong_in_one_line(
+    extra: list[str],
+    message: str,
+    made: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [str(made[0]), "--tokenizer", str(made[1]), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--processes", "1", *extra]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("foretype data pack: ")
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_process_is_an_error(made: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="processes must be at least 1"):
+        job(made, tmp_path / "out", processes=0)

@@ -1,0 +1,76 @@
+"""Shards: rows come back as written, and damage is noticed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.data.shards import INDEX, TOKENS, ShardError, ShardReader, ShardWriter
+
+ROWS = np.arange(30, dtype=np.uint16).reshape(5, 6)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    with ShardWriter(tmp_path, block_size=5, vocab_size=1 << 16) as writer:
+        writer.add(ROWS[:3])
+        writer.add(ROWS[3:])
+        writer.description = {"note": "x"}
+    return tmp_path
+
+
+def test_rows_come_back(folder: Path) -> None:
+    reader = ShardReader(folder)
+    assert (len(reader), reader.block_size, reader.vocab_size) == (5, 5, 1 << 16)
+    assert reader.index["note"] == "x"
+    assert [reader.row(i).tolist() for i in range(5)] == ROWS.tolist()
+    assert (reader.rows(np.array([4, 0])) == ROWS[[4, 0]]).all()
+    reader.verify()
+
+
+def test_changed_row_is_noticed(folder: Path) -> None:
+    content = bytearray((folder / TOKENS).read_bytes())
+    content[7] ^= 1
+    (folder / TOKENS).write_bytes(content)
+    with pytest.raises(ShardError, match="do not match their checksum"):
+        ShardReader(folder).verify()
+
+
+def test_missing_rows_are_noticed(folder: Path) -> None:
+    (folder / TOKENS).write_bytes((folder / TOKENS).read_bytes()[:-2])
+    with pytest.raises(ShardError, match="58 bytes, 5 rows of 6 ids were expected"):
+        ShardReader(folder)
+
+
+def test_other_format_is_refused(folder: Path) -> None:
+    index = json.loads((folder / INDEX).read_text())
+    (folder / INDEX).write_text(json.dumps(index | {"format_version": 2}))
+    with pytest.raises(ShardError, match="shard format 2, this program reads 1"):
+        ShardReader(folder)
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", "[]"])
+def test_folder_without_an_index_is_no_shard(content: str | None, folder: Path) -> None:
+    (folder / INDEX).unlink()
+    if content is not None:
+        (folder / INDEX).write_text(content)
+    with pytest.raises(ShardError, match="is not a folder of packed shards"):
+        ShardReader(folder)
+
+
+def test_interrupted_writing_leaves_no_index(tmp_path: Path) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        ShardWriter(tmp_path, block_size=5, vocab_size=10) as writer,
+    ):
+        writer.add(ROWS)
+        raise KeyboardInterrupt
+    assert not (tmp_path / INDEX).exists()
+
+
+def test_vocabulary_over_16_bits_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="does not fit shards of 16 bits"):
+        ShardWriter(tmp_path, block_size=5, vocab_size=(1 << 16) + 1)
