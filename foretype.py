@@ -20,6 +20,7 @@ COMMANDS = {
     "data": ("training.cli", "build a corpus from repositories and folders"),
     "train": ("training.cli", "train a model from a recipe"),
 }
+_TRAINING_EXTRA = frozenset({"torch", "tokenizers"})  # not part of a serving installation
 _TAKES_NAME = frozenset({"training.cli"})  # one parser for several commands
 
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     try:
         leave_user_code_out()
-        return _dispatch(sys.argv[1:] if argv is None else argv)
+        return dispatch(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -62,7 +63,8 @@ def _folder_of(module: object) -> str:
     return os.path.dirname(folder) if is_package else folder
 
 
-def _dispatch(argv: list[str]) -> int:
+def dispatch(argv: list[str]) -> int:
+    """Run the command that `argv` begins with; return the exit code."""
     command = argv[0] if argv else ""
     if command in ("-h", "--help", "help"):
         print(_help())
@@ -75,25 +77,21 @@ def _dispatch(argv: list[str]) -> int:
         print(f"foretype: {problem}; one of {', '.join(COMMANDS)} (see --help)", file=sys.stderr)
         return 2
     module, _ = COMMANDS[command]
-    rest = argv if module in _TAKES_NAME else argv[1:]
-    return _load(command, module)(rest)
+    return _run(command, module, argv if module in _TAKES_NAME else argv[1:])
 
 
-def _load(command: str, module: str) -> Callable[[list[str]], int]:
+def _run(command: str, module: str, argv: list[str]) -> int:
     import importlib
 
     try:
         entry: Callable[[list[str]], int] = importlib.import_module(module).main
+        return entry(argv)
     except ModuleNotFoundError as error:
-        if module not in _TAKES_NAME or error.name is None or error.name == module:
+        if error.name not in _TRAINING_EXTRA:
             raise
-        print(
-            f"foretype: `{command}` needs {error.name}; install it with: "
-            "pip install 'foretype[train]'",
-            file=sys.stderr,
-        )
-        return lambda _: 3
-    return entry
+        advice = "install it with: pip install 'foretype[train]'"
+        print(f"foretype: `{command}` needs {error.name}; {advice}", file=sys.stderr)
+        return 3
 
 
 def _help() -> str:

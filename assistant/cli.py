@@ -47,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str]) -> int:
     """Run `foretype complete` with its arguments; return the exit code."""
     try:
-        return _run(_parser().parse_args(list(argv)))
+        return _run(_parser().parse_args(_with_places_last(argv)))
     except (ModelError, AssistantError) as error:
         print(f"foretype complete: {_one_line(error)}", file=sys.stderr)
         return BAD_MODEL if isinstance(error, ModelError) else BAD_INPUT
@@ -98,6 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="count", default=0, help="log more (-vv: all)")
     return parser
+
+
+def _with_places_last(argv: Sequence[str]) -> list[str]:
+    """Move `-:LINE:COL` behind a `--`: argparse would take it for an option."""
+    places = [argument for argument in argv if argument.startswith("-:")]
+    others = [argument for argument in argv if not argument.startswith("-:")]
+    return [*others, "--", *places] if places else others
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
@@ -160,9 +167,12 @@ def _point(source: SourceFile, offset: int) -> dict[str, int]:
 
 
 def _write(text: str) -> None:
-    """Write UTF-8 whatever the locale; a reader that has gone away is not an error."""
+    """Write UTF-8 whatever the locale; a reader that has gone away is not an error.
+
+    A file name that the locale could not decode goes out as the bytes that came in.
+    """
     try:
-        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         # Python flushes once more on exit; let that go nowhere.

@@ -9,8 +9,8 @@ import atexit
 import contextlib
 import logging
 import logging.handlers
+import os
 import queue
-import sys
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -23,15 +23,17 @@ FILE_BYTES = 1 << 20
 FILE_COPIES = 2
 DRAIN_S = 0.5  # how long closing waits for a reader of standard error
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_STDERR = 2
 _PACKAGES = ("assistant", "lsp", "model", "training")
 
 
-class _LossyHandler(logging.handlers.QueueHandler):
+class LossyHandler(logging.handlers.QueueHandler):
     """Never blocks: a line that finds the queue full is lost, and the next one says so."""
 
     lost = 0
 
     def enqueue(self, record: logging.LogRecord) -> None:
+        """Queue one line, or count it as lost."""
         if self.lost:
             record.msg = f"({self.lost} lines lost) {record.msg}"
         try:
@@ -41,6 +43,20 @@ class _LossyHandler(logging.handlers.QueueHandler):
             self.lost += 1
 
 
+class _StderrHandler(logging.Handler):
+    """Writes to the descriptor itself.
+
+    A thread that waits inside Python's own stream holds its lock, on which the interpreter would
+    abort when it ends.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        data = (self.format(record) + "\n").encode("utf-8", "replace")
+        while data:
+            data = data[os.write(_STDERR, data) :]
+
+
 class LogSession:
     """Logging as configured, until closed."""
 
@@ -48,7 +64,7 @@ class LogSession:
         sink.setFormatter(logging.Formatter(_FORMAT))
         self._sink = sink
         self._queue: queue.Queue[logging.LogRecord | None] = queue.Queue(QUEUE_LINES)
-        self._handler = _LossyHandler(self._queue)
+        self._handler = LossyHandler(self._queue)
         # A daemon: a pipe that nobody reads must not keep the process alive either.
         self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
         self._writer.start()
@@ -61,12 +77,15 @@ class LogSession:
     def _write(self) -> None:
         while (record := self._queue.get()) is not None:
             with contextlib.suppress(OSError, ValueError):  # a full disk, a closed stream
-                self._sink.handle(record)
+                # Not `handle`: it would hold a lock that logging's own clean-up waits for at exit.
+                self._sink.emit(record)
 
     def close(self) -> None:
         """Write what is queued, waiting `DRAIN_S` at most; closing twice is harmless."""
         for name in _PACKAGES:
-            logging.getLogger(name).removeHandler(self._handler)
+            logger = logging.getLogger(name)
+            logger.removeHandler(self._handler)
+            logger.propagate = True
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=DRAIN_S)
         self._writer.join(DRAIN_S)
@@ -93,7 +112,7 @@ def configure(log_file: str = "", verbosity: int = 0) -> LogSession:
     line everywhere, 2 everything. SettingsError if the file cannot be opened.
     """
     levels = (logging.INFO if log_file else logging.WARNING, logging.INFO, logging.DEBUG)
-    sink = _file_sink(log_file) if log_file else logging.StreamHandler(sys.stderr)
+    sink = _file_sink(log_file) if log_file else _StderrHandler()
     session = LogSession(sink, levels[min(verbosity, 2)])
     logging.raiseExceptions = False  # a failing log line must not print a traceback of its own
     atexit.register(session.close)

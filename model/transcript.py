@@ -64,6 +64,4 @@ class Transcript:
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
     """Return how many leading ids are the same."""
     n_both = min(len(left), len(right))
-    if left[:n_both] == right[:n_both]:
-        return n_both
-    return next(i for i in range(n_both) if left[i] != right[i])
+    return next((i for i in range(n_both) if left[i] != right[i]), n_both)

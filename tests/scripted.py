@@ -1,6 +1,6 @@
-"""Doubles for decoding without weights: a small vocabulary, and a runtime that follows a script.
+"""Doubles that say something known: a scripted runtime, and a model folder that speaks one word.
 
-Both are the real interfaces. The scripted runtime scores tokens by the *bytes* before them, so its
+All are the real interfaces. The scripted runtime scores tokens by the *bytes* before them, so its
 greedy text does not depend on how a prompt was cut into tokens.
 """
 
@@ -9,12 +9,15 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from model.folder import FolderInfo, save_folder
 from model.tokenizer import PATTERNS, Tokenizer, tokenizer_json
+from tests.doubles import random_tensors, tiny_config, tiny_tokenizer_json
 
 SAMPLE = '''\
 def read_lines(path, encoding="utf-8"):
@@ -133,3 +136,40 @@ class ScriptedRuntime:
             if at >= 0:
                 return self._script[at + size :]
         return self._script
+
+
+SPOKEN = "hand" + "y_mo\n"
+
+
+def speaking_folder(parent: Path) -> Path:
+    """Write a real model folder whose greedy text after "hand" is "y_mo" and a line end.
+
+    Its blocks pass their input on unchanged, so each token alone decides the next: for each pair of
+    neighbours in `SPOKEN` the head has the first one's embedding in the second one's row.
+    """
+    config = tiny_config(tie_embeddings=False)
+    tensors = random_tensors(config)
+    for name, values in tensors.items():
+        if name.endswith(("o_proj.weight", "down_proj.weight", "lm_head.weight")):
+            values[:] = 0.0
+    tensors["model.norm.weight"][:] = 1.0
+    for left, right in pairwise(SPOKEN.encode()):
+        tensors["lm_head.weight"][right] = tensors["model.embed_tokens.weight"][left]
+    info = FolderInfo(
+        name="speaking",
+        block_size=config.block_size,
+        suffix_tokens=32,
+        snippet_tokens=0,
+        languages=("python",),
+        licence="MIT",
+    )
+    path = parent / "speaking"
+    save_folder(
+        path,
+        config=config,
+        tensors=tensors,
+        tokenizer_json=tiny_tokenizer_json(),
+        info=info,
+        card="# speaking\n",
+    )
+    return path

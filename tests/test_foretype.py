@@ -1,0 +1,132 @@
+"""The launcher: its commands, its messages, and what it takes off the import path."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import foretype
+
+ROOT = Path(foretype.__file__).parent
+TRAP = "import sys\nsys.stderr.write('imported ' + __name__ + '\\n')\n"
+NAMES = ("model", "assistant", "lsp", "training", "tokenize", "json", "logging", "tiktoken")
+
+
+def run(
+    *arguments: str, cwd: Path = ROOT, environment: dict[str, str] | None = None
+) -> tuple[str, str, int]:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout, done.stderr, done.returncode
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A repository whose modules are named like ours and like those that we import."""
+    for name in NAMES:
+        (tmp_path / f"{name}.py").write_text(TRAP)
+    for name in NAMES[:4]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(TRAP)
+    (tmp_path / "a.py").write_text("x = 1\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("python_path", [".", "", f".{os.pathsep}..", "{cwd}"])
+def test_repository_with_our_names_is_left_out(hostile: Path, python_path: str) -> None:
+    environment = {"PYTHONPATH": python_path.format(cwd=hostile)}
+    launcher = str(ROOT / "foretype.py")
+    out, err, code = run(launcher, "complete", "a.py:9:1", cwd=hostile, environment=environment)
+    message = "foretype complete: a.py: line 9 is outside the file (1..2)\n"
+    assert (out, err, code) == ("", message, 2)
+
+
+def test_module_met_before_us_is_forgotten(hostile: Path) -> None:
+    program = (
+        "import sys, tokenize\n"
+        "sys.path.append(sys.argv[1])\n"
+        "import foretype\n"
+        "foretype.leave_user_code_out()\n"
+        "import tokenize\n"
+        "print(hasattr(tokenize, 'generate_tokens'))\n"
+    )
+    environment = {"PYTHONPATH": "."}
+    out, err, code = run("-c", program, str(ROOT), cwd=hostile, environment=environment)
+    assert (out, err, code) == ("True\n", "imported tokenize\n", 0)
+
+
+def test_child_processes_inherit_no_python_path(hostile: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "sys.path.append(sys.argv[1])\n"
+        "import foretype\n"
+        "foretype.leave_user_code_out()\n"
+        "print('PYTHONPATH' in os.environ, os.getcwd() in sys.path, '' in sys.path)\n"
+    )
+    environment = {"PYTHONPATH": f".{os.pathsep}{hostile}"}
+    out, err, code = run("-c", program, str(ROOT), cwd=hostile, environment=environment)
+    assert (out, err, code) == ("False False False\n", "", 0)
+
+
+def test_our_own_checkout_stays_importable_inside_itself() -> None:
+    out, err, code = run("-m", "foretype", "complete", "--help", environment={"PYTHONPATH": "."})
+    assert out.startswith("usage: foretype complete")
+    assert (err, code) == ("", 0)
+
+
+def test_help_names_every_command() -> None:
+    out, err, code = run("foretype.py", "--help")
+    assert out.startswith("usage: foretype COMMAND ...\n")
+    assert all(f"  {name} " in out for name in foretype.COMMANDS)
+    assert (err, code) == ("", 0)
+
+
+def test_version_is_one_line() -> None:
+    out, err, code = run("foretype.py", "--version")
+    assert out.startswith("foretype ")
+    assert (out.count("\n"), err, code) == (1, "", 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [([], "a command is needed"), (["conquer"], "unknown command 'conquer'")],
+)
+def test_wrong_command_is_one_line(
+    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert foretype.dispatch(arguments) == 2
+    out, err = capsys.readouterr()
+    names = ", ".join(foretype.COMMANDS)
+    assert (out, err) == ("", f"foretype: {problem}; one of {names} (see --help)\n")
+
+
+@pytest.mark.parametrize("command", foretype.COMMANDS)
+def test_every_command_exists(command: str) -> None:
+    out, err, code = run("foretype.py", command, "--help")
+    assert "usage" in out.lower()
+    assert (err, code) == ("", 0)
+
+
+@pytest.mark.parametrize("name", ["torch", "tokenizers"])
+def test_missing_extra_says_what_to_install(name: str) -> None:
+    step = {"torch": "['train', 'run']", "tokenizers": "['data', 'tokenizer']"}[name]
+    program = f"import sys, foretype; sys.modules[{name!r}] = None; sys.exit(foretype.main({step}))"
+    out, err, code = run("-c", program)
+    command = "train" if name == "torch" else "data"
+    advice = "install it with: pip install 'foretype[train]'"
+    assert (out, err, code) == ("", f"foretype: `{command}` needs {name}; {advice}\n", 3)
+
+
+def test_other_missing_modules_are_not_hidden() -> None:
+    program = "import sys, foretype; sys.modules['numpy'] = None; foretype.main(['train', 'run'])"
+    _, err, code = run("-c", program)
+    assert "ModuleNotFoundError" in err
+    assert code == 1
