@@ -92,12 +92,14 @@ def choices(logits: Logits, table: TokenTable, rest: bytes, n: int) -> list[Toke
     peak = float(scores[best[0]])
     if not np.isfinite(peak):
         raise DecodeError(f"the model's best score is {peak}; its weights or runtime are damaged")
-    total = peak + float(np.log(np.exp(scores - np.float32(peak)).sum()))
+    scores -= np.float32(peak)
+    logprobs = scores[best]
+    logprobs -= np.log(np.exp(scores, out=scores).sum())
     tokens = []
-    for place in best:
+    for place, logprob in zip(best, logprobs.tolist(), strict=True):
         id_ = int(allowed[place]) if allowed is not None else place
         text = b"" if id_ == table.end_id else table.bytes_of[id_][len(rest) :]
-        tokens.append(Token(id=id_, text=text, logprob=float(scores[place]) - total))
+        tokens.append(Token(id=id_, text=text, logprob=logprob))
     return tokens
 
 
