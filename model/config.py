@@ -1,6 +1,7 @@
 """The shape of a network, its presets, and strict loading of tables into dataclasses.
 
-Knows names and ranges, not tensors. Foreign (Hugging Face) names appear only in `to_hf` and `from_hf`.
+Knows names and ranges, not tensors. Foreign (Hugging Face) names appear only in `to_hf` and
+`from_hf`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _RANGES: dict[str, tuple[int, int]] = {
 
 
 class ConfigError(ValueError):
-    """A setting or model config is wrong; the message names the key, the value and what is allowed."""
+    """A setting or model config is wrong; the message names the key and what is allowed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +53,9 @@ class ModelConfig:
             if type(value) is not int or not low <= value <= high:
                 raise ConfigError(f"{name} must be a whole number in {low}..{high}, got {value!r}")
         if self.n_head % self.n_kv_head:
-            raise ConfigError(f"n_head {self.n_head} must be a multiple of n_kv_head {self.n_kv_head}")
+            raise ConfigError(
+                f"n_head {self.n_head} must be a multiple of n_kv_head {self.n_kv_head}"
+            )
         if self.head_dim % 2:
             raise ConfigError(f"head_dim must be even (rotary pairs), got {self.head_dim}")
         if not 1.0 < self.rope_theta <= 1e9:
@@ -64,9 +67,12 @@ class ModelConfig:
 
     @property
     def n_params_matrix(self) -> int:
-        """Parameters in the blocks' matrices plus the head: what costs FLOPs (6 per token, trained)."""
+        """Parameters in the blocks' matrices plus the head: each costs 6 FLOPs a trained token."""
         attention = self.n_embd * self.head_dim * (2 * self.n_head + 2 * self.n_kv_head)
-        return self.n_layer * (attention + 3 * self.n_embd * self.n_inner) + self.vocab_size * self.n_embd
+        return (
+            self.n_layer * (attention + 3 * self.n_embd * self.n_inner)
+            + self.vocab_size * self.n_embd
+        )
 
     @property
     def n_params(self) -> int:
@@ -78,8 +84,11 @@ class ModelConfig:
         return self.n_params_matrix + norms + untied + (biases if self.qkv_bias else 0)
 
     def flops_per_token(self, n_context: int) -> float:
-        """Training FLOPs a token at context T: 6 x matrices + 6 x L x H x D x T (causal attention, both passes)."""
-        return 6.0 * self.n_params_matrix + 6.0 * self.n_layer * self.n_head * self.head_dim * n_context
+        """Training FLOPs a token at context T: 6 x matrices + 6 x L x H x D x T (attention)."""
+        return (
+            6.0 * self.n_params_matrix
+            + 6.0 * self.n_layer * self.n_head * self.head_dim * n_context
+        )
 
     def to_hf(self) -> dict[str, Any]:
         """Return the `config.json` that transformers, vLLM and converters read."""
@@ -111,17 +120,25 @@ class ModelConfig:
         """Read a `config.json` of the three families; ConfigError names what it cannot express."""
         family = table.get("model_type")
         if family not in ("qwen3", "qwen2", "llama"):
-            raise ConfigError(f"config.json: model_type must be qwen3, qwen2 or llama, got {family!r}")
+            raise ConfigError(
+                f"config.json: model_type must be qwen3, qwen2 or llama, got {family!r}"
+            )
         if table.get("hidden_act", "silu") != "silu":
             raise ConfigError(f"config.json: hidden_act must be silu, got {table['hidden_act']!r}")
         if table.get("attention_bias") or table.get("mlp_bias"):
-            raise ConfigError("config.json: attention_bias and mlp_bias are not supported; use false")
+            raise ConfigError(
+                "config.json: attention_bias and mlp_bias are not supported; use false"
+            )
         n_head = _whole(table, "num_attention_heads")
         n_embd = _whole(table, "hidden_size")
         rope = table.get("rope_parameters") or {}
-        scaling = table.get("rope_scaling") or (rope if rope.get("rope_type") != "default" else None)
+        scaling = table.get("rope_scaling") or (
+            rope if rope.get("rope_type") != "default" else None
+        )
         if scaling:
-            raise ConfigError(f"config.json: scaled rotary positions are not supported: {scaling!r}")
+            raise ConfigError(
+                f"config.json: scaled rotary positions are not supported: {scaling!r}"
+            )
         return cls(
             vocab_size=_whole(table, "vocab_size"),
             n_layer=_whole(table, "num_hidden_layers"),
@@ -153,14 +170,17 @@ def _number(table: Mapping[str, Any], key: str, default: float) -> float:
     return float(value)
 
 
-def _preset(n_embd: int, n_layer: int, n_head: int, n_kv_head: int, n_inner: int, **rest: Any) -> ModelConfig:
+def _preset(
+    n_embd: int, n_layer: int, n_head: int, n_kv_head: int, n_inner: int, **rest: Any
+) -> ModelConfig:
     shape: dict[str, Any] = {"vocab_size": 16_384, "block_size": 1_024} | rest
     return ModelConfig(
         n_embd=n_embd, n_layer=n_layer, n_head=n_head, n_kv_head=n_kv_head, n_inner=n_inner, **shape
     )
 
 
-# `s` and smaller train on a CPU in hours, `m` and larger on GPUs. The last three are shapes of published models.
+# `s` and smaller train on a CPU in hours, `m` and larger on GPUs. The last three are shapes of
+# published models.
 PRESETS: dict[str, ModelConfig] = {
     "nano": _preset(192, 4, 3, 1, 512, vocab_size=8_192, block_size=512),
     "xs": _preset(256, 6, 4, 2, 704, vocab_size=8_192, block_size=512),

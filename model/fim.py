@@ -1,11 +1,11 @@
 """The fill-in-the-middle format: the one place that knows the order of the parts.
 
-    {<|file_sep|> path_i \\n snippet_i}*  <|file_sep|> path \\n  <|fim_prefix|><|fim_suffix|> SUFFIX <|fim_middle|> PREFIX
-    -> MIDDLE <|end|>
+    {<|file_sep|> path_i \\n snippet_i}*  <|file_sep|> path \\n
+    <|fim_prefix|><|fim_suffix|> SUFFIX <|fim_middle|> PREFIX  ->  MIDDLE <|end|>
 
-Suffix first ("SPM", Bavarian et al. 2022): prefix and middle are adjacent, so a keystroke appends a token
-or two and everything before it stays cached. Training and serving both call this file. It joins ids, so a
-source file that contains a marker's text is ordinary text.
+Suffix first ("SPM", Bavarian et al. 2022): prefix and middle are adjacent, so a keystroke appends a
+token or two and everything before it stays cached. Training and serving both call this file. It
+joins ids, so a source file that contains a marker's text is ordinary text.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def example(
 ) -> list[int]:
     """Return the training ids of (prefix, middle, suffix), ended by `<|end|>`.
 
-    In SPM, prefix and middle are encoded as one string: encoded apart, their border would teach split
-    tokens exactly where serving (which heals the token at the cursor) expects whole ones.
+    In SPM, prefix and middle are encoded as one string: encoded apart, their border would teach
+    split tokens exactly where serving (which heals the token at the cursor) expects whole ones.
     """
     prefix, middle, suffix = parts
     suffix_ids = tokenizer.encode(suffix)

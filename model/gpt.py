@@ -1,9 +1,10 @@
 """The network: a decoder-only transformer of the Qwen3 family, in torch.
 
-Parameter names are Hugging Face's, so a state dict *is* a checkpoint. Knows ids and logits, no text.
+Parameter names are Hugging Face's, so a state dict *is* a checkpoint. Knows ids and logits, no
+text.
 
-Shapes: B batch, T tokens in this call, S tokens in the cache including this call, C n_embd, H n_head,
-K n_kv_head, D head_dim, V vocab_size, L n_layer.
+Shapes: B batch, T tokens in this call, S tokens in the cache including this call, C n_embd, H
+n_head, K n_kv_head, D head_dim, V vocab_size, L n_layer.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from torch.nn import functional as F
 
 from model.config import ModelConfig
 
-# Queries are taken this many at a time when training on a CPU, each block seeing only keys up to its
-# end: half the work of a full square, and twice as fast as torch's CPU flash attention up to T = 512
-# (measured on two cores; docs/experiments.md).
+# Queries are taken this many at a time when training on a CPU, each block seeing only keys up to
+# its end: half the work of a full square, and twice as fast as torch's CPU flash attention up to T
+# = 512 (measured on two cores; docs/experiments.md).
 QUERY_BLOCK = 128
 
 
@@ -79,7 +80,9 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight.to(x.dtype), bias)
 
 
-def rotary_table(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def rotary_table(
+    config: ModelConfig, positions: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """Return cos and sin, each (T, D/2), of pos * theta^(-2i/D) (Su et al. 2021)."""
     half = config.head_dim // 2
     # float64: at position 30,000 a float32 angle is off by about 1e-3
@@ -119,7 +122,9 @@ def _blocked_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     blocks = []
     for start in range(0, n_query, QUERY_BLOCK):
         end = min(start + QUERY_BLOCK, n_query)
-        scores = q[:, :, start:end] @ k[:, :, : past + end].transpose(-1, -2)  # (B, H, block, past+end)
+        scores = q[:, :, start:end] @ k[:, :, : past + end].transpose(
+            -1, -2
+        )  # (B, H, block, past+end)
         bias = torch.full((end - start, end - start), -math.inf, dtype=q.dtype).triu(1)
         scores[..., past + start :] += bias  # only the square on the diagonal needs a mask
         blocks.append(scores.softmax(-1) @ v[:, :, : past + end])
@@ -158,7 +163,10 @@ class Attention(nn.Module):
             k, v = cache.store(layer, k, v)  # (B, K, S, D)
         group = config.n_head // config.n_kv_head
         if group > 1:
-            k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)  # (B, H, S, D)
+            k, v = (
+                k.repeat_interleave(group, dim=1),
+                v.repeat_interleave(group, dim=1),
+            )  # (B, H, S, D)
         y = causal_attention(q, k, v).transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
         out: Tensor = self.o_proj(y)
         return out
@@ -217,12 +225,14 @@ class GPT(nn.Module):
         self.config = config
         self.dtype = dtype
         self.model = Trunk(config)
-        self.lm_head = None if config.tie_embeddings else Linear(config.n_embd, config.vocab_size, bias=False)
+        self.lm_head = (
+            None if config.tie_embeddings else Linear(config.n_embd, config.vocab_size, bias=False)
+        )
         self._init_weights()
 
     def _init_weights(self) -> None:
-        # Matrices uniform with std 1/sqrt(fan in); what writes into the residual stream starts at zero,
-        # so that each layer begins as the identity (nanochat finds this best).
+        # Matrices uniform with std 1/sqrt(fan in); what writes into the residual stream starts at
+        # zero, so that each layer begins as the identity (nanochat finds this best).
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:
                 continue  # norm gains start at one, biases at torch's default
@@ -243,7 +253,9 @@ class GPT(nn.Module):
         """Return the final normalised hidden states (B, T, C) of ids (B, T)."""
         past = 0 if cache is None else cache.length
         if cache is not None and past + idx.size(1) > cache.max_len:
-            raise ValueError(f"{past} + {idx.size(1)} tokens do not fit in a cache of {cache.max_len}")
+            raise ValueError(
+                f"{past} + {idx.size(1)} tokens do not fit in a cache of {cache.max_len}"
+            )
         x = self.model.embed_tokens(idx)  # (B, T, C)
         x = x if self.dtype is None else x.to(self.dtype)
         positions = torch.arange(past, past + idx.size(1), device=idx.device)

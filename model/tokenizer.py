@@ -1,7 +1,8 @@
 """Text to ids and back: byte-level BPE, run by tiktoken, stored in the tokenizers format.
 
-Lossless for any bytes. User text is never encoded to a special id, whatever it contains, so no marker in
-a buffer can inject one. Knows ids and bytes, not what the special tokens are for (see `model.fim`).
+Lossless for any bytes. User text is never encoded to a special id, whatever it contains, so no
+marker in a buffer can inject one. Knows ids and bytes, not what the special tokens are for (see
+`model.fim`).
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ SPECIAL_TOKENS = (
     *(f"<|spare_{i}|>" for i in range(9)),
 )
 
-# How text is cut before byte pairs are merged, by the names llama.cpp gives these patterns. A pattern
-# outside this table is refused: llama.cpp could not run the model on text, and a free regex from a model
-# folder could be one that never ends.
+# How text is cut before byte pairs are merged, by the names llama.cpp gives these patterns. A
+# pattern outside this table is refused: llama.cpp could not run the model on text, and a free regex
+# from a model folder could be one that never ends.
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 PATTERNS: dict[str, str] = {
     "gpt-2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
-    "starcoder": r"\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    "starcoder": (
+        r"\p{N}|'s|'t|'re|'ve|'m|'ll|'d"
+        r"| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+    ),
     "qwen2": (
         _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
         r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -52,12 +56,18 @@ class TokenizerError(ValueError):
 class Tokenizer:
     """Encode and decode; built from a `tokenizer.json`."""
 
-    def __init__(self, ranks: dict[bytes, int], specials: dict[str, int], pattern_name: str) -> None:
+    def __init__(
+        self, ranks: dict[bytes, int], specials: dict[str, int], pattern_name: str
+    ) -> None:
         """Take token bytes -> id, special text -> id, and the name of a pattern in `PATTERNS`."""
         if pattern_name not in PATTERNS:
-            raise TokenizerError(f"split pattern {pattern_name!r} is not one of {', '.join(PATTERNS)}")
+            raise TokenizerError(
+                f"split pattern {pattern_name!r} is not one of {', '.join(PATTERNS)}"
+            )
         if missing := [byte for byte in range(256) if bytes([byte]) not in ranks]:
-            raise TokenizerError(f"the vocabulary lacks byte {missing[0]:#04x}: not every text can be encoded")
+            raise TokenizerError(
+                f"the vocabulary lacks byte {missing[0]:#04x}: not every text can be encoded"
+            )
         if sorted([*ranks.values(), *specials.values()]) != list(range(len(ranks) + len(specials))):
             raise TokenizerError("token ids must be 0..n-1, each used once")
         self.pattern_name = pattern_name
@@ -95,7 +105,9 @@ class Tokenizer:
             pattern = _pattern_of(table["pre_tokenizer"])
             ranks = {_to_bytes(text): int(id_) for text, id_ in vocab.items() if text not in added}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TokenizerError(f"tokenizer.json is not a byte-level BPE as foretype writes it: {error!r}") from error
+            raise TokenizerError(
+                f"tokenizer.json is not a byte-level BPE as foretype writes it: {error!r}"
+            ) from error
         return cls(ranks, added, pattern)
 
     def encode(self, text: str) -> list[int]:
@@ -147,7 +159,7 @@ class Tokenizer:
         return self.special_id("<|end|>")
 
     def last_pretoken(self, text: str) -> str:
-        """Return the last piece the split pattern makes of `text`: the part that typing on may re-tokenise."""
+        """Return the last piece of `text` by the split pattern: what typing on may re-tokenise."""
         if not text:
             return ""
         start = max(0, len(text) - 512)  # pieces are short; look at the tail only
@@ -155,7 +167,9 @@ class Tokenizer:
         return pieces[-1] if pieces else ""
 
 
-def tokenizer_json(ranks: Sequence[bytes], merges: Sequence[tuple[bytes, bytes]], pattern_name: str) -> str:
+def tokenizer_json(
+    ranks: Sequence[bytes], merges: Sequence[tuple[bytes, bytes]], pattern_name: str
+) -> str:
     """Write a `tokenizer.json` for tokens in id order; the special tokens follow at the end.
 
     The layout is that of Hugging Face's tokenizers library (a byte-level BPE).
@@ -168,8 +182,18 @@ def tokenizer_json(ranks: Sequence[bytes], merges: Sequence[tuple[bytes, bytes]]
         }
         for i, name in enumerate(SPECIAL_TOKENS)
     ]  # fmt: skip
-    split = {"type": "Split", "pattern": {"Regex": PATTERNS[pattern_name]}, "behavior": "Isolated", "invert": False}
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    split = {
+        "type": "Split",
+        "pattern": {"Regex": PATTERNS[pattern_name]},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    byte_level = {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": False,
+        "use_regex": False,
+    }
     table = {
         "version": "1.0",
         "truncation": None,
@@ -181,7 +205,8 @@ def tokenizer_json(ranks: Sequence[bytes], merges: Sequence[tuple[bytes, bytes]]
         "decoder": byte_level,
         "model": {
             "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
+            "ignore_merges": False,
             "vocab": {_to_text(token): id_ for id_, token in enumerate(ranks)},
             "merges": [[_to_text(left), _to_text(right)] for left, right in merges],
         },
@@ -196,16 +221,20 @@ def _pattern_of(pre_tokenizer: Any) -> str:
             for name, pattern in PATTERNS.items():
                 if regex == pattern:
                     return name
-            raise TokenizerError(f"tokenizer.json: split pattern is none of {', '.join(PATTERNS)}: {regex[:80]!r}")
+            raise TokenizerError(
+                f"tokenizer.json: split pattern is none of {', '.join(PATTERNS)}: {regex[:80]!r}"
+            )
     return "gpt-2"  # ByteLevel alone splits with the GPT-2 pattern
 
 
 @lru_cache(maxsize=1)
 def _byte_alphabet() -> dict[int, str]:
-    """Return the GPT-2 alphabet: each byte as a printable character, printable bytes as themselves."""
+    """Return the GPT-2 alphabet: each byte as a printable character, if it can be as itself."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = (byte for byte in range(256) if byte not in set(printable))
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}
+    return {byte: chr(byte) for byte in printable} | {
+        byte: chr(256 + n) for n, byte in enumerate(others)
+    }
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,7 @@
-"""Packed rows -> batches. The order is a function of (seed, position), so to resume is to know a number."""
+"""Packed rows -> batches, in an order that is a function of (seed, position).
+
+So to resume is to know one number.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`foretype data` and `foretype train`: the commands that make models.
 
-Parses arguments and says what went wrong in one line; the work is done by the modules named here, each
-imported only when its command is asked for.
+Parses arguments and says what went wrong in one line; the work is done by the modules named here,
+each imported only when its command is asked for.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def load_recipe(path: Path, *, overrides: tuple[str, ...] = ()) -> Recipe:
 
 
 def recipe_tables(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, dict[str, object]]:
-    """Return a recipe's raw tables, `overrides` applied; ConfigError names a missing file or bad syntax."""
+    """Return a recipe's tables, `overrides` applied; ConfigError names what cannot be read."""
     file = path if path.suffix == ".toml" else RECIPES / f"{path}.toml"
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))

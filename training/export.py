@@ -1,7 +1,8 @@
-"""Train state -> model folder, through `model.folder`; bf16 safetensors and everything serving needs."""
+"""Train state -> model folder, through `model.folder`: everything that serving needs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,18 @@ from training.config import FolderTable
 
 
 def export(
-    run: Path, out: Path, *, config: ModelConfig, table: FolderTable, tokenizer: Path, card: str
+    run: Path,
+    out: Path,
+    *,
+    config: ModelConfig,
+    table: FolderTable,
+    tokenizer: Path,
+    card: Callable[[state.Progress], str],
 ) -> None:
     """Write the newest checkpoint of `run` as the model folder `out`.
 
-    Raises StateError when there is no checkpoint, ModelFolderError when the parts do not fit.
+    The card is made from the run's progress. Raises StateError when there is no checkpoint,
+    ModelFolderError when the parts do not fit.
     """
     checkpoint = state.load_newest(run)
     if checkpoint is None:
@@ -40,5 +48,5 @@ def export(
         tensors=tensors,
         tokenizer_json=tokenizer.read_text(encoding="utf-8"),
         info=info,
-        card=card,
+        card=card(checkpoint.progress),
     )

@@ -1,6 +1,7 @@
 """The training loop: batches in, weights out. One optimizer step is one function.
 
-Reads nothing but rows, writes nothing but the run folder: checkpoints, `log.jsonl`, one progress line.
+Reads nothing but rows, writes nothing but the run folder: checkpoints, `log.jsonl`, one progress
+line.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Trainer:
         loss = self._accumulate()
         if not math.isfinite(loss):
             raise DivergedError(
-                f"loss is {loss} at step {self.progress.step}: lower train.lr_scale and start from a checkpoint"
+                f"loss is {loss} at step {self.progress.step}; "
+                "lower train.lr_scale and start another run"
             )
         self._update()
         derived, block_size = self.derived, self.network.config.block_size
@@ -123,7 +125,8 @@ class Trainer:
             return False
         if checkpoint.progress.recipe_hash != recipe_hash(self.recipe):
             raise state.StateError(
-                f"{run} was started with another recipe (see {run / 'recipe.json'}); use another --run folder"
+                f"{run} was started with another recipe (see {run / 'recipe.json'}); "
+                "use another --run folder"
             )
         self.network.load_state_dict(checkpoint.weights)
         self.muon.load(checkpoint.optimizer)
@@ -141,7 +144,7 @@ def recipe_hash(recipe: Recipe) -> str:
 
 
 def train(trainer: Trainer, run: Path, *, validate: Callable[[GPT], float] | None = None) -> None:
-    """Run to the end of the schedule, with checkpoints; SIGTERM and Ctrl-C stop after the step, saved."""
+    """Run to the end of the schedule; SIGTERM and Ctrl-C stop it after a step, saved."""
     run.mkdir(parents=True, exist_ok=True)
     table = {
         "recipe": dataclasses.asdict(trainer.recipe),
@@ -221,7 +224,8 @@ def _log(run: Path, line: dict[str, float]) -> None:
 
 def _show(line: dict[str, float], eta_s: float, n_step: int) -> None:
     minutes, seconds = divmod(round(eta_s), 60)
-    text = f"step {line['step']:.0f}/{n_step}  loss {line['loss']:.3f}  {line['tokens_per_s']:.0f} tokens/s"
+    text = f"step {line['step']:.0f}/{n_step}  loss {line['loss']:.3f}  "
+    text += f"{line['tokens_per_s']:.0f} tokens/s"
     if "bits_per_byte" in line:
         text += f"  bits/byte {line['bits_per_byte']:.4f}\n"
     sys.stderr.write(

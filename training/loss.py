@@ -1,10 +1,12 @@
 """Cross-entropy of a tied head over a large vocabulary, without keeping the logits.
 
-The (N, V) logits of a step would be the largest tensor of all; taken in chunks they stay in the CPU's cache.
+The (N, V) logits of a step would be the largest tensor of all; taken in chunks they stay in the
+CPU's cache.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,11 +16,11 @@ IGNORE = -1  # target of a position that carries no loss
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Mean loss whose gradients are made in the forward pass, chunk by chunk: nothing is computed twice."""
+    """Mean loss whose gradients are made in the forward pass, so nothing is computed twice."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int) -> Tensor:
-        """hidden (N, C), weight (V, C), targets (N,) -> mean loss over targets that are not IGNORE."""
+        """hidden (N, C), weight (V, C), targets (N,) -> mean loss of targets but IGNORE."""
         kept = targets != IGNORE
         n_kept = kept.sum().clamp(min=1)
         grad_hidden = torch.empty_like(hidden)
@@ -61,7 +63,5 @@ def _softmax_loss(logits: Tensor, targets: Tensor, kept: Tensor) -> tuple[Tensor
 def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk: int = 2048) -> Tensor:
     """Return the mean cross-entropy in nats of `hidden` (..., C) against ids `targets` (...)."""
     flat = hidden.reshape(-1, hidden.size(-1))
-    loss: Tensor = _ChunkedCrossEntropy.apply(
-        flat, weight.to(flat.dtype), targets.reshape(-1), chunk
-    )
-    return loss
+    apply: Callable[..., Tensor] = _ChunkedCrossEntropy.apply
+    return apply(flat, weight.to(flat.dtype), targets.reshape(-1), chunk)

@@ -1,7 +1,7 @@
 """Optimizers and schedules: Muon for matrices, AdamW for everything else.
 
-Pure functions of (parameters, gradients, state, step); no randomness, so a resumed run repeats to the last bit.
-Learning rates are given for this batch; `training.config` derives them.
+Pure functions of (parameters, gradients, state, step); no randomness, so a resumed run repeats to
+the last bit. Learning rates are given for this batch; `training.config` derives them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ NS_STEPS = 5
 
 
 def orthogonalise(update: Tensor) -> Tensor:
-    """Return (N, rows, cols) with each matrix's singular values pushed towards one (Newton-Schulz)."""
+    """Return (N, rows, cols), each matrix's singular values pushed towards one."""
     a, b, c = NS_COEFFICIENTS
-    x = update / (update.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x: Tensor = update / (update.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     tall = x.size(-2) > x.size(-1)
     x = x.mT if tall else x  # the Gram matrix should be the small one
     for _ in range(NS_STEPS):
@@ -73,7 +73,7 @@ class Muon:
 
 
 class AdamW:
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), each parameter with its own rate."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019); a rate a parameter."""
 
     def __init__(
         self, parameters: Mapping[str, nn.Parameter], *, betas: tuple[float, float], eps: float
@@ -116,7 +116,7 @@ def _grad(parameter: nn.Parameter) -> Tensor:
 def split_parameters(
     named: Iterable[tuple[str, nn.Parameter]],
 ) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
-    """Return (matrices for Muon, the rest for AdamW): embedding, head, gains and biases are the rest."""
+    """Return (matrices for Muon, the rest for AdamW: embedding, head, gains, biases)."""
     matrices: dict[str, nn.Parameter] = {}
     rest: dict[str, nn.Parameter] = {}
     for name, parameter in named:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,10 @@ from model.folder import ModelFolderError
 from model.gpt import GPT
 from model.tokenizer import Tokenizer, TokenizerError
 from training import loop, state
+from training.card import model_card
 from training.cli import existing_folder, n_threads
 from training.config import Recipe, load_recipe
-from training.data.corpus import CorpusError, Split
+from training.data.corpus import CorpusError, Split, read_manifest
 from training.data.shards import ShardError, ShardReader
 from training.evaluation.loss import bits_per_byte, gpt_logits
 from training.export import export
@@ -33,7 +35,7 @@ def main(argv: list[str]) -> int:
         step(args, recipe)
     except (ConfigError, CorpusError, ShardError, TokenizerError, ModelFolderError) as error:
         return _complain(error)
-    except (state.StateError, loop.DivergedError, OSError) as error:
+    except (state.StateError, loop.DivergedError, OSError, json.JSONDecodeError) as error:
         return _complain(error)
     return 0
 
@@ -75,14 +77,16 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> None:
     config = recipe.network.config()
     if (rows.block_size, tokenizer.vocab_size) != (config.block_size, config.vocab_size):
         raise ConfigError(
-            f"{args.shards} has rows of {rows.block_size} and {args.tokenizer} {tokenizer.vocab_size} ids,"
-            f" the recipe's network wants {config.block_size} and {config.vocab_size}"
+            f"{args.shards} has rows of {rows.block_size} and {args.tokenizer} "
+            f"{tokenizer.vocab_size} ids; the recipe's network wants {config.block_size} and "
+            f"{config.vocab_size}"
         )
     trainer = loop.Trainer(recipe, rows, pad_id=tokenizer.special_id("<|fim_pad|>"))
     resumed = trainer.resume(args.run)
     sys.stderr.write(
-        f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of {trainer.derived.n_step}, "
-        f"{config.n_params / 1e6:.1f}M parameters, {trainer.device.device} {trainer.device.dtype}\n"
+        f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of "
+        f"{trainer.derived.n_step}, {config.n_params / 1e6:.1f}M parameters, "
+        f"{trainer.device.device} {trainer.device.dtype}\n"
     )
     loop.train(trainer, args.run, validate=_validator(args.corpus, tokenizer, config.block_size))
 
@@ -109,12 +113,21 @@ def _validator(
 
 
 def _export(args: argparse.Namespace, recipe: Recipe) -> None:
+    config, manifest = recipe.network.config(), read_manifest(args.corpus)
+    report = json.loads(args.report.read_text(encoding="utf-8")) if args.report else None
+    notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
+
+    def card(progress: state.Progress) -> str:
+        return model_card(
+            recipe.folder, config, progress, manifest=manifest, report=report, notes=notes
+        )
+
     export(
         args.run,
         args.out,
-        config=recipe.network.config(),
+        config=config,
         table=recipe.folder,
         tokenizer=args.tokenizer,
-        card=args.card.read_text(encoding="utf-8"),
+        card=card,
     )
     sys.stdout.write(f"wrote {args.out}\n")

@@ -63,7 +63,7 @@ def test_mistakes_are_named(tmp_path: Path, change: tuple[str, str], message: st
 
 
 def test_missing_recipe_names_the_bundled_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="bundled recipes: .*nano"):
+    with pytest.raises(ConfigError, match=r"bundled recipes: .*nano"):
         load_recipe(tmp_path / "none.toml")
 
 

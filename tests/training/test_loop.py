@@ -157,7 +157,7 @@ def test_loss_that_is_no_number_stops_the_run() -> None:
     run = trainer()
     with torch.no_grad():
         run.network.model.norm.weight.fill_(float("nan"))
-    with pytest.raises(loop.DivergedError, match="lower train.lr_scale"):
+    with pytest.raises(loop.DivergedError, match=r"lower train\.lr_scale"):
         run.step()
 
 

@@ -187,10 +187,8 @@ def table(report: dict[str, Any]) -> str:
     lines = [f"{report['model']} on {', '.join(report['repositories'])}", ""]
     for kind, losses in report["bits_per_byte"].items():
         lines.append(f"bits/byte {kind}: {losses['mean']:.4f}")
-    lines += [
-        "",
-        f"{'rest of line':<22}{'exact [95%]':<24}{'mid-token':>10}{'border':>10}{'p50 ms':>9}{'p95 ms':>9}",
-    ]
+    head = ("rest of line", "exact [95%]", "mid-token", "border", "p50 ms", "p95 ms")
+    lines += ["", "{:<22}{:<24}{:>10}{:>10}{:>9}{:>9}".format(*head)]
     for name, row in report["rest_of_line"].items():
         exact = str(Interval(**row["exact"]))
         mid, border = (_percent(row[key]) for key in ("exact_mid_token", "exact_at_border"))

@@ -1,7 +1,7 @@
 """Exact rest-of-line: the share of cursors at which the system writes the line as its author did.
 
-Two views of one model on the same tasks: the network alone (healed and not), and the whole engine with its
-stopping and post-processing, which is what a user sees.
+Two views of one model on the same tasks: the network alone (healed and not), and the whole engine
+with its stopping and post-processing, which is what a user sees.
 """
 
 from __future__ import annotations

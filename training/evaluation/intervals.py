@@ -1,4 +1,4 @@
-"""Means with 95% intervals, bootstrapped over clusters: files of a repository, problems of a benchmark."""
+"""Means with 95% intervals, bootstrapped over clusters such as the files of a repository."""
 
 from __future__ import annotations
 

@@ -41,8 +41,9 @@ def bits_per_byte(
 ) -> float:
     """Return bits per UTF-8 byte over (path, text) documents, read left to right.
 
-    Windows of `block_size` tokens overlap by half, and each token is scored once, so every token but a
-    file's first ones has at least half a window before it. The file header is context, not scored.
+    Windows of `block_size` tokens overlap by half, and each token is scored once, so every token
+    but a file's first ones has at least half a window before it. The file header is context, not
+    scored.
     """
     nats, n_bytes = 0.0, 0
     for path, text in documents:

@@ -37,7 +37,9 @@ def test_tasks_never_ask_for_indentation_or_nothing() -> None:
 
 
 def test_text_of_a_task_lacks_the_truth_and_nothing_else() -> None:
-    task = Task(file=HeldOutFile(repository="r", path="a", text="ab cd\nef"), offset=1, truth="b cd")
+    task = Task(
+        file=HeldOutFile(repository="r", path="a", text="ab cd\nef"), offset=1, truth="b cd"
+    )
     assert task.text == "a\nef"
     assert not Task(file=task.file, offset=3, truth="cd").is_mid_token
     assert task.is_mid_token
