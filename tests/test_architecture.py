@@ -99,6 +99,20 @@ def test_only_the_git_module_runs_git() -> None:
     assert running == set()
 
 
+@pytest.mark.parametrize(
+    ("code", "runs_git"),
+    [
+        ('run(["git", "log"])', True),
+        ('subprocess.run("git log", shell=True)', True),
+        ('os.system("git log")', True),
+        ('print("git is missing")', False),
+        ('run(["tar", "git"])', False),
+    ],
+)
+def test_git_commands_are_recognised(code: str, runs_git: bool) -> None:
+    assert any(is_git_command(node) for node in ast.walk(ast.parse(code))) is runs_git
+
+
 def is_git_command(node: ast.AST) -> TypeGuard[ast.expr]:
     """["git", ...] as a program's arguments, or a command line of the kind."""
     if isinstance(node, ast.List | ast.Tuple):
