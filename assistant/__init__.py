@@ -1,0 +1,1 @@
+"""Turns (document, cursor) into a suggestion; knows no protocol and no training."""
