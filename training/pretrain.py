@@ -58,8 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     out.set_defaults(step=_export)
     out.add_argument("--out", type=Path, required=True, help="model folder to write")
     out.add_argument(
-        "--card", type=Path, required=True, help="the model card (README.md) to put in it"
+        "--corpus", type=existing_folder, required=True, help="named in the model card"
     )
+    out.add_argument("--report", type=Path, help="JSON of `train eval`, for the model card")
+    out.add_argument("--notes", type=Path, help="Markdown for the model card: where it fails")
     for sub in (run, out):
         sub.add_argument("recipe", type=Path, help="a TOML file, or the name of a bundled recipe")
         sub.add_argument("--run", type=Path, required=True, help="folder of the train state")
