@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 
 from assistant import context, postprocess, prompt, stopping, syntax
 from assistant.cache import Generated, SuggestionCache
@@ -20,6 +19,7 @@ from assistant.config import Settings
 from assistant.languages import language_of
 from assistant.local import Draft, Job, LocalBackend, open_backend
 from assistant.refusal import refusal
+from assistant.trace import Trace
 
 log = logging.getLogger(__name__)
 
@@ -27,27 +27,6 @@ log = logging.getLogger(__name__)
 def open_from(settings: Settings) -> LocalBackend:
     """Open the model that `settings` name; ModelError says what to mend."""
     return open_backend(settings.model, threads=settings.threads)
-
-
-@dataclass(kw_only=True, slots=True)
-class _Trace:
-    """What one request cost; for the answer and for its log line."""
-
-    started: float  # time.monotonic() seconds
-    source: str = "local"
-    prompt_tokens: int = 0
-    new_tokens: int = 0
-    reused_tokens: int = 0
-    first_token_at: float = 0.0
-
-    def add(self, draft: Draft) -> None:
-        self.prompt_tokens = draft.prompt_tokens
-        self.reused_tokens = draft.reused_tokens
-        self.new_tokens += draft.new_tokens
-        self.first_token_at = self.first_token_at or draft.first_token_at
-
-    def ms(self, at: float) -> float:
-        return 1_000 * (at - self.started)
 
 
 class Engine:
@@ -84,7 +63,7 @@ class Engine:
 
         Also empty when cancelled: the caller who set `cancel` knows why.
         """
-        trace = _Trace(started=time.monotonic())
+        trace = Trace(started=time.monotonic())
         cancel = cancel or Cancel()
         self._n_requests += 1
         reason = refusal(request, self.settings)
@@ -100,7 +79,7 @@ class Engine:
         self._log(request, answer, trace)
         return answer
 
-    def _known(self, request: CompletionRequest, trace: _Trace) -> tuple[Generated, ...] | None:
+    def _known(self, request: CompletionRequest, trace: Trace) -> tuple[Generated, ...] | None:
         with self._cache_lock:
             known = self._cache.get(request)
         if known is not None:
@@ -109,7 +88,7 @@ class Engine:
         return known
 
     def _generate(
-        self, backend: LocalBackend, request: CompletionRequest, cancel: Cancel, trace: _Trace
+        self, backend: LocalBackend, request: CompletionRequest, cancel: Cancel, trace: Trace
     ) -> tuple[Generated, ...]:
         language = language_of(request.path, request.language)
         budget = self._budget(backend)
@@ -162,7 +141,7 @@ class Engine:
             max_new_tokens=self.settings.max_new_tokens,
         )
 
-    def _log(self, request: CompletionRequest, answer: list[Completion], trace: _Trace) -> None:
+    def _log(self, request: CompletionRequest, answer: list[Completion], trace: Trace) -> None:
         """One line per completion; the path as a hash, and never text."""
         log.info(
             "completion %d document=%s source=%s n=%d prompt_tokens=%d new_tokens=%d "
@@ -192,7 +171,7 @@ def _keep(draft: Draft, stopped: stopping.Stopped, multi_line: bool) -> Generate
 
 
 def _answer(
-    request: CompletionRequest, generated: tuple[Generated, ...], trace: _Trace
+    request: CompletionRequest, generated: tuple[Generated, ...], trace: Trace
 ) -> list[Completion]:
     """Post-process each text; drop what is nothing or said already."""
     answer: dict[tuple[str, int, int], Completion] = {}
