@@ -2,7 +2,7 @@
 #
 #   ensure_environment NAME EXTRAS   makes .venv/NAME with foretype[EXTRAS] installed in place
 #
-# Safe to run again: nothing is done when the stamp, written last, matches pyproject.toml,
+# Safe to run again: nothing is done when the stamp, written last, matches the package's description,
 # constraints.txt, the interpreter and the place of the checkout. An interrupted run leaves no
 # stamp, so the next one starts that environment afresh.
 
@@ -27,10 +27,12 @@ find_python() {
 
 environment_key() { # PYTHON EXTRAS
   "$1" - "$ROOT" "$2" <<'PY'
-import hashlib, pathlib, sys
+import hashlib, json, pathlib, sys, tomllib
 root = pathlib.Path(sys.argv[1])
-parts = [str(root), sys.argv[2], sys.version, sys.base_prefix]
-parts += [(root / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "constraints.txt")]
+table = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+installed = [table["build-system"], table["project"], table["tool"]["hatch"]]  # lint rules are not
+parts = [str(root), sys.argv[2], sys.version, sys.base_prefix, json.dumps(installed)]
+parts.append((root / "constraints.txt").read_text(encoding="utf-8"))
 print(hashlib.sha256("\0".join(parts).encode()).hexdigest())
 PY
 }
