@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from model.config import ModelConfig
 from model.runtime import branch_by_branch, check_ids, check_parents
 
-# A long prompt runs in pieces: the memory of a call grows with its length, its speed hardly does.
-CHUNK_TOKENS = 256
+# A long prompt runs in pieces: longer ones are no faster but take more memory (with preset `s` 44
+# MB for 512 ids, 14 MB for 128).
+CHUNK_TOKENS = 128
 _MAX_KEPT_STEPS = 24
 _MAX_KEPT_TOKENS = 32
 _MAX_KEPT_LOGITS = 1 << 18

@@ -1,0 +1,186 @@
+"""Times the runtimes against each other: `python -m tests.benchmarks.bench_runtime --preset s`.
+
+Every engine runs the same random weights in a process of its own, in turns, one thread each.
+Rivals: torch eager, and llama.cpp if an interpreter that has `llama_cpp` and `gguf` is named by
+`--llama-python` (this one by default). Prints a table of best times (in brackets: the median over
+rounds of each round's median), then ratios to the default runtime. `--clock cpu` counts processor
+time, for busy machines. Random weights say nothing about what rounding costs in quality: see
+`model.runtime.quantisation_loss`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTEXT_TOKENS = 512
+DECODED_TOKENS = 32
+MAX_LEN = 1024
+OURS = ("onnx-8", "onnx-4", "onnx-32", "torch")
+RIVALS = ("llama-q8_0", "llama-f32")
+Append = Callable[[Sequence[int], int, bool], object]  # ids, length to rewind to, all logits
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Round:
+    """What one process measured; each time is [least, median] in milliseconds."""
+
+    decode: tuple[float, float]  # a token
+    prefill: tuple[float, float]
+    append_1: tuple[float, float]
+    append_8: tuple[float, float]
+    append_16: tuple[float, float]
+    own_mib: float  # anonymous memory of the process
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    if options.engine:
+        done = measure(options.engine, Path(options.folder), options.clock)
+        print(json.dumps(dataclasses.asdict(done)))
+        return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = _random_folder(Path(scratch), options.preset)
+        rounds: dict[str, list[Round]] = {engine: [] for engine in (*OURS, *RIVALS)}
+        for _ in range(options.rounds):
+            for engine, done in rounds.items():
+                python = options.llama_python if engine in RIVALS else sys.executable
+                done += filter(None, [_in_child(python, engine, folder, options.clock)])
+    _print_table(options.preset, {engine: done for engine, done in rounds.items() if done})
+    return 0
+
+
+def measure(engine: str, folder: Path, clock: str) -> Round:
+    """Run one engine in this process."""
+    ids = np.random.default_rng(7).integers(0, 256, CONTEXT_TOKENS).tolist()
+    now = time.process_time if clock == "cpu" else time.perf_counter
+    append = _llama(engine, folder) if engine in RIVALS else _runtime(engine, folder)
+
+    def decode() -> None:
+        for i in range(DECODED_TOKENS):
+            append([ids[i]], CONTEXT_TOKENS + i, False)
+
+    def timed(n_tokens: int, repeats: int = 15) -> tuple[float, float]:
+        return _time(lambda: append(ids[:n_tokens], CONTEXT_TOKENS, True), repeats, now)
+
+    prefill = _time(lambda: append(ids, 0, False), 5, now)
+    least, median = _time(decode, 5, now)
+    return Round(
+        decode=(least / DECODED_TOKENS, median / DECODED_TOKENS),
+        prefill=prefill,
+        append_1=timed(1),
+        append_8=timed(8),
+        append_16=timed(16),
+        own_mib=_own_mib(),
+    )
+
+
+def _runtime(engine: str, folder: Path) -> Append:
+    from model.folder import load_folder
+    from model.runtime import open_runtime
+
+    loaded = load_folder(folder)
+    if engine == "torch":
+        runtime = open_runtime(loaded, kind="torch", max_len=MAX_LEN)
+    else:
+        bits = int(engine.removeprefix("onnx-"))
+        runtime = open_runtime(loaded, max_len=MAX_LEN, bits=bits)
+
+    def append(ids: Sequence[int], length: int, all_logits: bool) -> object:
+        runtime.rewind(length)
+        return runtime.append(ids, all_logits=all_logits)
+
+    return append
+
+
+def _llama(engine: str, folder: Path) -> Append:
+    from tests.benchmarks.llama_rival import open_llama
+
+    return open_llama(folder, engine.removeprefix("llama-"), MAX_LEN)
+
+
+def _time(
+    work: Callable[[], object], repeats: int, now: Callable[[], float]
+) -> tuple[float, float]:
+    """Return (least, median) milliseconds of a call, after one that does not count."""
+    work()
+    times = []
+    for _ in range(repeats):
+        started = now()
+        work()
+        times.append((now() - started) * 1000)
+    return min(times), statistics.median(times)
+
+
+def _own_mib() -> float:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return float("nan")
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
+
+
+def _in_child(python: str, engine: str, folder: Path, clock: str) -> Round | None:
+    command = [python, "-m", "tests.benchmarks.bench_runtime", "--engine", engine]
+    command += ["--clock", clock, "--folder", str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "FORETYPE_CACHE": str(folder.parent / "c")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+    if done.returncode:
+        reason = done.stderr.decode().strip().splitlines()[-1]
+        print(f"{engine} left out: {reason}", file=sys.stderr)
+        return None
+    return Round(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _random_folder(scratch: Path, preset: str) -> Path:
+    from model.config import PRESETS
+    from tests.doubles import tiny_folder
+
+    return tiny_folder(scratch, name=preset, config=PRESETS[preset])
+
+
+def _print_table(preset: str, rounds: dict[str, list[Round]]) -> None:
+    def least(engine: str, name: str) -> float:
+        return float(min(getattr(done, name)[0] for done in rounds[engine]))
+
+    def cell(engine: str, name: str) -> str:
+        median = statistics.median(getattr(done, name)[1] for done in rounds[engine])
+        return f"{least(engine, name):9.2f} ({median:8.2f})"
+
+    names = ("decode", "prefill", "append_1", "append_8", "append_16")
+    print(f"preset {preset}, ms: least (median); append-n gives n logits; {CONTEXT_TOKENS} tokens")
+    print(f"{'engine':12}" + "".join(f"{name:>21}" for name in names) + "    tokens/s   own MiB")
+    for engine, done in rounds.items():
+        times = "".join(f"{cell(engine, name):>21}" for name in names)
+        print(f"{engine:12}{times}{1000 / least(engine, 'decode'):12.0f}{done[0].own_mib:10.0f}")
+    print("\ntimes as long as onnx-8 takes")
+    for engine in rounds:
+        ratios = [least(engine, name) / least("onnx-8", name) for name in names]
+        print(f"{engine:12}" + "".join(f"{ratio:21.2f}" for ratio in ratios))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", default="s")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--llama-python", default=sys.executable)
+    parser.add_argument("--engine", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
