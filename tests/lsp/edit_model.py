@@ -11,6 +11,7 @@ WIDTHS = {"utf-8": (1, 2, 3, 4), "utf-16": (1, 1, 1, 2), "utf-32": (1, 1, 1, 1)}
 EOLS = {"lf": ["\n"], "crlf": ["\r\n"], "cr": ["\r"], "mixed": ["\n", "\r\n", "\r"]}
 SEPARATORS = ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 PLAIN = [*"abc xyz_()", "def f(x):", "\t", "    "]
+PASTE = "pasted " * 20
 ODD = ["\x00", "\ufeff", "é", "漢", "e\u0301", "\u200f", "👩\u200d👩\u200d👧"]
 ASTRAL = ["😀", "𐐀"]
 HALVES = ["\ud83d", "\ude00", "\ude00\ud83d"]
@@ -116,6 +117,8 @@ class Typist:
         elif self.dice.random() < 0.6:
             end = {"line": start["line"], "character": start["character"] + self.dice.randint(0, 3)}
         text = self.words(3) if self.dice.random() < 0.7 else ""
+        if self.dice.random() < 0.005:
+            text = PASTE
         self.document.replace(
             self.document.index(start["line"], start["character"]),
             self.document.index(end["line"], end["character"]),
