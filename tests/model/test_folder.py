@@ -1,6 +1,5 @@
 """A model folder is used whole and right, or refused with the reason and the remedy."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -16,8 +15,7 @@ import numpy as np
 import pytest
 
 from model import folder as folder_module
-from model.config import ConfigError
-from model.folder import FolderInfo, ModelFolderError, load_folder, save_folder
+from model.folder import FolderInfo, ModelFolderError, load_folder
 from model.weights import from_bf16, to_bf16
 from tests.doubles import random_tensors, tiny_config, tiny_folder, tiny_tokenizer_json
 
@@ -145,7 +143,7 @@ def test_sealed_damage_of_the_weights_never_crashes(copy: Path) -> None:
     n_header = 8 + int.from_bytes(original[:8], "little")
     dice = np.random.default_rng(1)
     n_refused = 0
-    for at in dice.integers(0, n_header, 150):
+    for at in dice.integers(0, n_header, 60):
         data = bytearray(original)
         data[at] ^= 1 << int(dice.integers(8))
         (copy / "model.safetensors").write_bytes(data)
@@ -154,7 +152,7 @@ def test_sealed_damage_of_the_weights_never_crashes(copy: Path) -> None:
             load_folder(copy).tensors()
         except ModelFolderError:
             n_refused += 1
-    assert n_refused > 100
+    assert n_refused > 40
 
 
 Damage = Callable[[Path], object]
@@ -331,88 +329,8 @@ def test_bad_vocabulary_is_refused(copy: Path, text: str, reason: str) -> None:
         load_folder(copy).tokenizer()
 
 
-def test_vocabulary_larger_than_the_embedding_is_refused(tmp_path: Path) -> None:
-    config = tiny_config(vocab_size=280)
-    with pytest.raises(ModelFolderError, match=r"tokenizer.json has 285 tokens, config.json 280"):
-        save(tmp_path / "model", config=config, tensors=random_tensors(config))
-
-
 def test_weights_that_vanish_after_loading_are_reported(copy: Path) -> None:
     folder = load_folder(copy)
     (copy / "model.safetensors").unlink()
     with pytest.raises(ModelFolderError, match=r"model.safetensors: cannot open"):
         folder.tensor("model.norm.weight")
-
-
-def save(path: Path, **changes: Any) -> None:
-    parts: dict[str, Any] = {
-        "config": tiny_config(), "tensors": random_tensors(tiny_config()),
-        "tokenizer_json": tiny_tokenizer_json(), "info": INFO, "card": "card",
-    }  # fmt: skip
-    save_folder(path, **(parts | changes))
-
-
-def test_saving_replaces_an_older_folder(tmp_path: Path) -> None:
-    save(tmp_path / "model", card="old")
-    save(tmp_path / "model", card="new")
-    assert (tmp_path / "model" / "README.md").read_text() == "new"
-    assert names_in(tmp_path) == ["model"]
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda tensors: tensors.pop(NORM), "model.norm.weight is missing"),
-        (lambda tensors: tensors.update(x=tensors[NORM]), "tensor x is not part"),
-        (lambda tensors: tensors.update({NORM: np.ones(3, np.float32)}), r"shape \(3,\)"),
-        (lambda tensors: tensors[NORM].fill(np.nan), "not finite; training has diverged"),
-    ],
-)
-def test_unfit_tensors_are_not_saved(
-    tmp_path: Path, change: Callable[[dict[str, Any]], object], reason: str
-) -> None:
-    tensors = random_tensors(tiny_config())
-    change(tensors)
-    with pytest.raises(ModelFolderError, match=f"cannot save.*{reason}"):
-        save(tmp_path / "model", tensors=tensors)
-    assert not names_in(tmp_path)
-
-
-def test_failed_save_keeps_the_older_folder(tmp_path: Path) -> None:
-    save(tmp_path / "model")
-    with pytest.raises(ModelFolderError, match=r"cannot save .*tokenizer.json is not JSON"):
-        save(tmp_path / "model", tokenizer_json="{")
-    long = dataclasses.replace(INFO, block_size=1024)
-    with pytest.raises(ModelFolderError, match="1024 exceeds"):  # found by loading what was written
-        save(tmp_path / "model", info=long)
-    load_folder(tmp_path / "model")
-    assert names_in(tmp_path) == ["model"]
-
-
-def test_save_that_cannot_be_put_in_place_restores_the_older_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save(tmp_path / "model", card="old")
-    rename, calls = Path.rename, []
-
-    def second_rename_fails(path: Path, target: Path) -> Path:
-        calls.append(path)
-        if len(calls) == 2:
-            raise OSError("disk on fire")
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", second_rename_fails)
-    with pytest.raises(OSError, match="disk on fire"):
-        save(tmp_path / "model", card="new")
-    assert (tmp_path / "model" / "README.md").read_text() == "old"
-    assert names_in(tmp_path) == ["model"]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"format_version": 9}, {"fim_layout": ""}, {"block_size": 1}, {"snippet_tokens": -1}],
-)
-def test_info_out_of_range_cannot_be_made(changes: dict[str, Any]) -> None:
-    fields = {name: getattr(INFO, name) for name in FolderInfo.__slots__}
-    with pytest.raises(ConfigError):
-        FolderInfo(**(fields | changes))
