@@ -25,7 +25,14 @@ from training import state
 from training.batches import Batches, Rows
 from training.config import Derived, Recipe, derive
 from training.loss import cross_entropy
-from training.optim import AdamW, Muon, muon_momentum, schedule, split_parameters
+from training.optim import (
+    AdamW,
+    Muon,
+    muon_momentum,
+    schedule,
+    split_parameters,
+    warmdown_start,
+)
 
 MOMENTUM_RAMP_STEPS = 200
 
@@ -51,7 +58,7 @@ class Trainer:
         self.adamw = AdamW(rest, betas=(0.8, 0.95), eps=1e-10)
         self.batches = Batches(rows, seed=recipe.train.seed)
         self.pad_id = pad_id
-        self.progress = state.Progress(recipe_hash=recipe_hash(recipe))
+        self.progress = state.Progress(recipe_hash=recipe_hash(recipe), n_step=self.derived.n_step)
 
     def step(self) -> float:
         """Take one optimizer step; return its mean loss in nats per token."""
@@ -118,7 +125,9 @@ class Trainer:
     def resume(self, run: Path) -> bool:
         """Go on from the newest checkpoint below `run`; False when there is none.
 
-        Raises StateError when it belongs to another recipe.
+        The number of tokens may differ from the run's so far while neither plan has begun to lower
+        the rates: until then the schedule does not depend on it. Raises StateError otherwise, and
+        when the recipe differs in anything else.
         """
         checkpoint = state.load_newest(run)
         if checkpoint is None:
@@ -128,18 +137,29 @@ class Trainer:
                 f"{run} was started with another recipe (see {run / 'recipe.json'}); "
                 "use another --run folder"
             )
+        if checkpoint.progress.n_step != self.derived.n_step:
+            self._check_new_length(checkpoint.progress)
         self.network.load_state_dict(checkpoint.weights)
         self.muon.load(checkpoint.optimizer)
         self.adamw.load(checkpoint.optimizer)
-        self.progress = checkpoint.progress
+        self.progress = dataclasses.replace(checkpoint.progress, n_step=self.derived.n_step)
         return True
+
+    def _check_new_length(self, progress: state.Progress) -> None:
+        share = self.recipe.train.warmdown_share
+        shortest = min(progress.n_step, self.derived.n_step)
+        if progress.step > (last := warmdown_start(shortest, share)):
+            raise state.StateError(
+                f"train.tokens cannot change any more: the run is at step {progress.step}, and one "
+                f"of the plans lowers its rates from step {last} on"
+            )
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """Return a hash of what decides the weights: a resumed run must not change it."""
-    text = json.dumps(
-        [dataclasses.asdict(recipe.network), dataclasses.asdict(recipe.train)], sort_keys=True
-    )
+    """Return a hash of what decides the weights, but for the length of the run."""
+    train = dataclasses.asdict(recipe.train)
+    del train["tokens"]
+    text = json.dumps([dataclasses.asdict(recipe.network), train], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -134,11 +134,15 @@ def schedule(
     """
     if step < n_warmup:
         return (step + 1) / n_warmup
-    n_down = max(1, round(n_step * warmdown_share))
-    left = n_step - step
-    if left >= n_down:
+    down_from = warmdown_start(n_step, warmdown_share)
+    if step <= down_from:
         return 1.0
-    return floor + (1.0 - floor) * left / n_down
+    return floor + (1.0 - floor) * (n_step - step) / (n_step - down_from)
+
+
+def warmdown_start(n_step: int, warmdown_share: float) -> int:
+    """Return the last step at the full rate; up to there the plan of a run may still change."""
+    return n_step - max(1, round(n_step * warmdown_share))
 
 
 def muon_momentum(step: int, *, n_ramp: int, low: float = 0.85, high: float = 0.95) -> float:

@@ -34,6 +34,7 @@ class Progress:
     seconds: float = 0.0  # wall-clock spent training, all sessions together
     cpu_seconds: float = 0.0
     recipe_hash: str = ""
+    n_step: int = 0  # planned in all
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

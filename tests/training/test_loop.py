@@ -153,6 +153,30 @@ def test_other_recipe_is_not_resumed(tmp_path: Path) -> None:
         trainer(seed=2).resume(tmp_path)
 
 
+def test_length_may_change_before_the_warmdown_and_ends_as_if_planned_so(tmp_path: Path) -> None:
+    first = trainer(tokens=32 * 4 * 40, warmup_share=0.0)
+    for _ in range(5):
+        first.step()
+    first.save(tmp_path)
+    shorter = trainer(tokens=32 * 4 * 14, warmup_share=0.0)
+    assert shorter.resume(tmp_path)
+    straight = trainer(tokens=32 * 4 * 14, warmup_share=0.0)
+    for _ in range(5):
+        straight.step()
+    for _ in range(9):
+        assert shorter.step() == straight.step()
+    assert_same(weights(shorter), weights(straight))
+
+
+def test_length_may_not_change_once_rates_go_down(tmp_path: Path) -> None:
+    run = trainer(tokens=32 * 4 * 20)
+    for _ in range(9):
+        run.step()
+    run.save(tmp_path)
+    with pytest.raises(state.StateError, match=r"from step 8 on"):
+        trainer(tokens=32 * 4 * 30).resume(tmp_path)
+
+
 def test_loss_that_is_no_number_stops_the_run() -> None:
     run = trainer()
     with torch.no_grad():
