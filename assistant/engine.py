@@ -16,10 +16,10 @@ from assistant.cache import Generated, SuggestionCache
 from assistant.cancel import Cancel
 from assistant.completion import Completion, CompletionRequest
 from assistant.config import Settings
+from assistant.cost import Cost
 from assistant.languages import language_of
 from assistant.local import Draft, Job, LocalBackend, open_backend
 from assistant.refusal import refusal
-from assistant.trace import Trace
 
 log = logging.getLogger(__name__)
 
@@ -63,32 +63,32 @@ class Engine:
 
         Also empty when cancelled: the caller who set `cancel` knows why.
         """
-        trace = Trace(started=time.monotonic())
+        cost = Cost(started=time.monotonic())
         cancel = cancel or Cancel()
         self._n_requests += 1
         reason = refusal(request, self.settings)
         if reason is not None or self._backend is None:
             log.debug("no completion: %s", reason or "model not loaded")
             return []
-        generated = self._known(request, trace)
+        generated = self._known(request, cost)
         if generated is None:
-            generated = self._generate(self._backend, request, cancel, trace)
+            generated = self._generate(self._backend, request, cancel, cost)
             if cancel.is_set():
                 generated = ()
-        answer = _answer(request, generated, trace)
-        self._log(request, answer, trace)
+        answer = _answer(request, generated, cost)
+        self._log(request, answer, cost)
         return answer
 
-    def _known(self, request: CompletionRequest, trace: Trace) -> tuple[Generated, ...] | None:
+    def _known(self, request: CompletionRequest, cost: Cost) -> tuple[Generated, ...] | None:
         with self._cache_lock:
             known = self._cache.get(request)
         if known is not None:
-            trace.source = "cache"
-            trace.first_token_at = time.monotonic()
+            cost.source = "cache"
+            cost.first_token_at = time.monotonic()
         return known
 
     def _generate(
-        self, backend: LocalBackend, request: CompletionRequest, cancel: Cancel, trace: Trace
+        self, backend: LocalBackend, request: CompletionRequest, cancel: Cancel, cost: Cost
     ) -> tuple[Generated, ...]:
         language = language_of(request.path, request.language)
         budget = self._budget(backend)
@@ -112,7 +112,7 @@ class Engine:
             prompt=asked,
             n=request.n,
             max_new_tokens=self.settings.max_new_tokens,
-            deadline=trace.started + request.deadline_ms / 1_000,
+            deadline=cost.started + request.deadline_ms / 1_000,
             cancel=cancel,
         )
         distinct: dict[str, tuple[float, Generated]] = {}
@@ -121,7 +121,7 @@ class Engine:
                 stopped = stopping.stop(
                     language, window.prefix, window.suffix, draft.pieces, multi_line
                 )
-                trace.add(draft)
+                cost.add(draft)
                 distinct.setdefault(
                     stopped.text, (draft.mean_logprob, _keep(draft, stopped, multi_line))
                 )
@@ -141,20 +141,20 @@ class Engine:
             max_new_tokens=self.settings.max_new_tokens,
         )
 
-    def _log(self, request: CompletionRequest, answer: list[Completion], trace: Trace) -> None:
+    def _log(self, request: CompletionRequest, answer: list[Completion], cost: Cost) -> None:
         """One line per completion; the path as a hash, and never text."""
         log.info(
             "completion %d document=%s source=%s n=%d prompt_tokens=%d new_tokens=%d "
             "reused_tokens=%d first_token_ms=%.1f total_ms=%.1f finish_reason=%s",
             self._n_requests,
             hashlib.blake2b(request.path.encode("utf-8", "replace"), digest_size=4).hexdigest(),
-            trace.source,
+            cost.source,
             len(answer),
-            trace.prompt_tokens,
-            trace.new_tokens,
-            trace.reused_tokens,
-            trace.ms(trace.first_token_at or trace.started),
-            trace.ms(time.monotonic()),
+            cost.prompt_tokens,
+            cost.new_tokens,
+            cost.reused_tokens,
+            cost.ms(cost.first_token_at or cost.started),
+            cost.ms(time.monotonic()),
             answer[0].finish_reason if answer else "none",
         )
 
@@ -171,7 +171,7 @@ def _keep(draft: Draft, stopped: stopping.Stopped, multi_line: bool) -> Generate
 
 
 def _answer(
-    request: CompletionRequest, generated: tuple[Generated, ...], trace: Trace
+    request: CompletionRequest, generated: tuple[Generated, ...], cost: Cost
 ) -> list[Completion]:
     """Post-process each text; drop what is nothing or said already."""
     answer: dict[tuple[str, int, int], Completion] = {}
@@ -183,14 +183,14 @@ def _answer(
             text=edit.text,
             start=edit.start,
             end=edit.end,
-            source=trace.source,
+            source=cost.source,
             finish_reason=item.finish_reason,
             logprob=item.logprob,
             prompt_tokens=item.prompt_tokens,
             new_tokens=item.new_tokens,
-            reused_tokens=trace.reused_tokens,
-            first_token_ms=trace.ms(trace.first_token_at or trace.started),
-            total_ms=trace.ms(time.monotonic()),
+            reused_tokens=cost.reused_tokens,
+            first_token_ms=cost.ms(cost.first_token_at or cost.started),
+            total_ms=cost.ms(time.monotonic()),
         )
         answer.setdefault((edit.text, edit.start, edit.end), completion)
     return list(answer.values())[: request.n]

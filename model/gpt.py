@@ -17,10 +17,11 @@ from torch.nn import functional as F
 
 from model.config import ModelConfig
 
-# Queries are taken this many at a time when training on a CPU, each block seeing only keys up to
-# its end: half the work of a full square, and twice as fast as torch's CPU flash attention up to T
-# = 512 (measured on two cores; docs/experiments.md).
+# In bf16 on a CPU, queries are taken this many at a time, each block seeing only keys up to its end:
+# half the work of a full square, and up to T = 512 twice as fast as torch's own CPU kernel. In fp32
+# the kernel is as fast (docs/experiments.md has both measurements).
 QUERY_BLOCK = 128
+MAX_BLOCKED_QUERIES = 512
 
 
 class KVCache:
@@ -103,11 +104,11 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
     q is (B, H, T, D); k and v are (B, H, S, D) with S >= T. Returns (B, H, T, D).
     """
-    if q.device.type != "cpu" or q.size(2) > 512:
-        if q.size(2) == k.size(2):
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=_causal_mask(q, k))
-    return _blocked_attention(q, k, v)
+    if (q.device.type, q.dtype) == ("cpu", torch.bfloat16) and q.size(2) <= MAX_BLOCKED_QUERIES:
+        return _blocked_attention(q, k, v)
+    if q.size(2) == k.size(2):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=_causal_mask(q, k))
 
 
 def _causal_mask(q: Tensor, k: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from assistant.local import Draft
 
 
 @dataclass(kw_only=True, slots=True)
-class Trace:
+class Cost:
     """What one request cost; for the answer and for its log line."""
 
     started: float  # time.monotonic() seconds
