@@ -6,6 +6,8 @@ import dataclasses
 
 import torch
 
+from model.config import ConfigError
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
@@ -29,18 +31,18 @@ def cpu_has_bf16() -> bool:
 def choose_device(name: str = "auto", dtype: str = "auto") -> Device:
     """Pick a device and precision; `name` auto|cpu|cuda|mps, `dtype` auto|float32|bfloat16.
 
-    Raises ValueError when the machine lacks what was asked for.
+    Raises ConfigError when the machine lacks what was asked for.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device cuda was asked for, but torch sees no CUDA GPU; use cpu")
+        raise ConfigError("device cuda was asked for, but torch sees no CUDA GPU; use cpu")
     if name == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device mps was asked for, but torch sees no Apple GPU; use cpu")
+        raise ConfigError("device mps was asked for, but torch sees no Apple GPU; use cpu")
     if name not in ("cpu", "cuda", "mps"):
-        raise ValueError(f"device must be auto, cpu, cuda or mps, got {name!r}")
+        raise ConfigError(f"device must be auto, cpu, cuda or mps, got {name!r}")
     if dtype == "auto":
         dtype = "bfloat16" if name == "cuda" or (name == "cpu" and cpu_has_bf16()) else "float32"
     if dtype not in ("float32", "bfloat16"):
-        raise ValueError(f"dtype must be auto, float32 or bfloat16, got {dtype!r}")
+        raise ConfigError(f"dtype must be auto, float32 or bfloat16, got {dtype!r}")
     return Device(device=torch.device(name), dtype=getattr(torch, dtype), compile=name == "cuda")

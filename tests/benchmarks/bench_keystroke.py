@@ -1,8 +1,8 @@
 """Times one keystroke beside transformers: `python -m tests.benchmarks.bench_keystroke`.
 
-Types through a real file key by key. After each key the engine completes the line; at every tenth
-key that the network answers, transformers is given the same weights and the same prompt ids, greedily, for as many new tokens
-as the engine made, one thread each. Prints both and the ratio.
+Types through a real file key by key, asking the engine after each. At every tenth key that the
+network answers, transformers gets the same weights and the same prompt ids, greedily, for as many
+new tokens as the engine made; one thread each. Prints both and the ratio.
 """
 
 from __future__ import annotations

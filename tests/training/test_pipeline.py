@@ -1,0 +1,178 @@
+"""The whole way from a repository to a model folder that completes code, in small."""
+
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from assistant.cancel import Cancel
+from assistant.completion import CompletionRequest
+from assistant.config import Settings
+from assistant.engine import Engine
+from model.folder import load_folder
+from tests.repositories import new_repository
+from training.cli import main
+
+MIT = """MIT License
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+associated documentation files (the "Software"), to deal in the Software without restriction,
+including without limitation the rights to use, copy, modify, merge, publish, distribute,
+sublicense, and/or sell copies of the Software. The above copyright notice and this permission
+notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS
+PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND.
+"""
+RECIPE = """
+[corpus]
+sources = ["sources/*"]
+validation = ["lib/held"]
+[network]
+preset = "nano"
+vocab_size = 288
+block_size = 192
+n_layer = 1
+n_embd = 64
+[train]
+tokens = 24576
+batch_tokens = 768
+micro_rows = 8
+lr_scale = 20.0
+validate_steps = 8
+[folder]
+name = "small"
+suffix_tokens = 16
+"""
+
+
+def module(name: str) -> str:
+    """A file of some length that differs from the others of the corpus."""
+    functions = [
+        f"def {name}_{i}(value, scale):\n    total = value * scale + {i}\n    return total\n"
+        for i in range(12)
+    ]
+    return "\n\n".join(functions)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pipeline")
+    for name in ("held", "first", "second"):
+        files = {f"{name}/m{i}.py": module(f"{name}{i}") for i in range(4)}
+        new_repository(root / "sources" / f"lib+{name}", {"LICENSE": MIT, **files})
+    (root / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def shards(folder: Path) -> Path:
+    corpus, tokenizer = str(folder / "corpus"), str(folder / "tokenizer.json")
+    assert main(["data", "prepare", str(folder / "recipe.toml"), "--out", corpus]) == 0
+    assert main(["data", "tokenizer", corpus, "--vocab-size", "288", "--out", tokenizer]) == 0
+    pack = ["data", "pack", corpus, "--tokenizer", tokenizer, "--out", str(folder / "shards")]
+    assert main([*pack, "--block-size", "192", "--suffix-tokens", "16", "--processes", "1"]) == 0
+    return folder / "shards"
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Put back what a run does with signals."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def train(folder: Path, *options: str) -> int:
+    common = ["--run", str(folder / "run"), "--tokenizer", str(folder / "tokenizer.json")]
+    rest = ["--shards", str(folder / "shards"), "--corpus", str(folder / "corpus")]
+    return main(["train", "run", str(folder / "recipe.toml"), *common, *rest, *options])
+
+
+def export(folder: Path, *options: str) -> int:
+    common = ["--run", str(folder / "run"), "--tokenizer", str(folder / "tokenizer.json")]
+    rest = ["--corpus", str(folder / "corpus"), "--out", str(folder / "model")]
+    return main(["train", "export", str(folder / "recipe.toml"), *common, *rest, *options])
+
+
+@pytest.mark.usefixtures("handlers", "shards")
+def test_trained_folder_is_evaluated_described_and_completes_code(folder: Path) -> None:
+    assert train(folder) == 0
+    lines = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [line["bits_per_byte"] for line in lines if "bits_per_byte" in line]
+    assert losses[-1] < losses[0] < 8.0
+    assert export(folder) == 0
+
+    report = folder / "report.json"
+    held = str(folder / "sources" / "lib+held")
+    evaluate = ["train", "eval", held, "--model", str(folder / "model"), "--tasks", "20"]
+    assert main([*evaluate, "--json", str(report)]) == 0
+    found = json.loads(report.read_text())
+    assert found["repositories"] == ["lib/held"]
+    assert {row["tasks"] for row in found["rest_of_line"].values()} == {20}
+    assert 0 < found["bits_per_byte"]["fp32"]["mean"] < 8.0
+
+    (folder / "notes.md").write_text("## Limits\n\nIt knows three repositories.\n")
+    shutil.rmtree(folder / "model")
+    assert export(folder, "--report", str(report), "--notes", str(folder / "notes.md")) == 0
+    card = (folder / "model" / "README.md").read_text()
+    assert "| lib/first |" in card
+    assert "lib/held |" not in card.partition("## Corpus")[2]
+    assert "It knows three repositories." in card
+    assert "20 cursors a repository" in card
+
+    model = load_folder(folder / "model")
+    assert model.info.name == "small"
+    engine = Engine(Settings(model=str(folder / "model")))
+    engine.load()
+    text = "def held0_0(value, scale):\n    total = value * sc"
+    request = CompletionRequest(path="held/m0.py", text=text, offset=len(text), deadline_ms=60_000)
+    assert [c.text for c in engine.complete(request, Cancel())][:1] != []
+
+
+@pytest.mark.usefixtures("handlers", "shards")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "network.block_size=256"], "the recipe's network wants 256"),
+        (["--set", "train.dtype='float8'"], "dtype must be auto, float32 or bfloat16"),
+        (["--tokenizer", "nowhere.json"], "cannot read nowhere.json"),
+        (["--set", "train.speed=1"], "unknown setting train.speed"),
+    ],
+)
+def test_mistakes_are_one_line(
+    folder: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(folder, *options) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("shards")
+def test_export_without_a_run_says_so(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export(folder, "--run", str(tmp_path)) == 1
+    assert "holds no checkpoint: train first" in capsys.readouterr().err
+
+
+def test_eval_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "eval", str(tmp_path), "--model", str(tmp_path)]) == 1
+    assert "foretype train eval:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["data"], ["train", "fly"]])
+def test_missing_or_unknown_step_lists_the_known_ones(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    assert "one of" in capsys.readouterr().err
+
+
+def test_help_names_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(step in shown for step in ("run", "export", "eval"))
