@@ -112,10 +112,12 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return ids of ordinary text; special tokens' names in it are plain characters."""
-        try:
-            return self._encoding.encode_ordinary(text)
-        except UnicodeEncodeError:  # a lone surrogate: keep its bytes as Python would write them
-            return self.encode_bytes(text.encode("utf-8", "surrogatepass"))
+        if not text.isascii():  # tiktoken would replace a lone surrogate; we keep its bytes
+            try:
+                text.encode("utf-8")
+            except UnicodeEncodeError:
+                return self.encode_bytes(text.encode("utf-8", "surrogatepass"))
+        return self._encoding.encode_ordinary(text)
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """Return ids whose bytes are exactly `data`, valid UTF-8 or not."""
