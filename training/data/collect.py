@@ -16,6 +16,7 @@ from training.data import filters, licences
 from training.data.decontaminate import Overlap, content_hash
 from training.data.dedup import fingerprint
 from training.data.recipe import CorpusRecipe
+from training.data.scrub import scrub
 from training.data.sources import Entry, Source
 
 _log = logging.getLogger(__name__)
@@ -36,9 +37,11 @@ class Kept:
     """A file that passed."""
 
     path: str
-    text: bytes  # UTF-8, LF
+    text: bytes  # UTF-8, LF, scrubbed
     fingerprint: bytes
     sha256: str  # of the file as it stands in the source
+    scrubbed: Counter[str]  # secrets and personal data replaced, by kind
+    n_lines_scrubbed: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,10 +169,13 @@ def _judged(path: str, content: bytes | None, rules: Rules) -> tuple[Kept | None
         return None, "licence header", ""
     if shared := rules.overlap.find(text):
         return None, "benchmark overlap", shared
+    clean = scrub(text)
     kept = Kept(
         path=path,
-        text=text.encode(),
-        fingerprint=fingerprint(text),
+        text=clean.text.encode(),
+        fingerprint=fingerprint(clean.text),
         sha256=content_hash(content).hex(),
+        scrubbed=clean.counts,
+        n_lines_scrubbed=clean.n_lines,
     )
     return kept, "", ""

@@ -35,37 +35,6 @@ _QUOTES = [0x22, 0x27]
 _MIN_QUOTE_FRAC = 0.02
 _STRING = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
 
-# (kind, text that must be there before the slower pattern is tried, pattern)
-_SECRETS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
-    (kind, hint, re.compile(pattern))
-    for kind, hint, pattern in (
-        ("AWS key id", "A", r"\b(?:AKIA|ASIA)(?![A-Z2-7]*EXAMPLE)[A-Z2-7]{16}\b"),
-        (
-            "AWS secret",
-            "ecret",
-            r"(?i:aws.{0,20}secret.{0,20}[=:]\s*)[\"'](?!.*EXAMPLE)[A-Za-z0-9/+]{40}[\"']",
-        ),
-        ("GitHub token", "gh", r"\bgh[pousr]_[A-Za-z0-9]{36,}\b"),
-        ("GitHub token", "github_pat_", r"\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}\b"),
-        ("GitLab token", "glpat-", r"\bglpat-[A-Za-z0-9_\-]{20,}"),
-        ("Slack token", "xox", r"\bxox[abposr]-\d{8,}-[A-Za-z0-9-]{10,}"),
-        ("Slack hook", "hooks.slack", r"hooks\.slack\.com/services/T\w+/B\w+/\w{16,}"),
-        ("Google key", "AIza", r"\bAIza[0-9A-Za-z_\-]{35}"),
-        ("Stripe key", "k_live_", r"\b[sr]k_live_[0-9A-Za-z]{16,}"),
-        ("model API key", "sk-", r"\bsk-(?:ant|proj)-[A-Za-z0-9_\-]{20,}|\bsk-[A-Za-z0-9]{40,}"),
-        ("Hugging Face token", "hf_", r"\bhf_(?=[A-Za-z]*\d)[A-Za-z0-9]{30,}\b"),
-        ("PyPI token", "pypi-AgE", r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_\-]{50,}"),
-        ("npm token", "npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
-        ("SendGrid key", "SG.", r"\bSG\.[\w\-]{22}\.[\w\-]{43}"),
-        ("JWT", "eyJ", r"\beyJ[\w\-]{8,}\.eyJ[\w\-]{8,}\.[\w\-]{16,}"),
-        (
-            "private key",
-            "PRIVATE KEY-----",
-            r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s*[A-Za-z0-9+/=\\n\s\"']{64,}",
-        ),
-    )
-)
-
 
 def path_reason(path: str, n_bytes: int, settings: FilterSettings, key: str) -> str | None:
     """Return why a file stays out by its path and size alone; `key` seeds the choice of tests."""
@@ -109,9 +78,7 @@ def text_reason(text: str, settings: FilterSettings) -> str | None:
         return "long lines"
     if _GENERATED.search(text[:_HEAD_CHARS]):
         return "generated"
-    if reason := _share_reason(text, settings):
-        return reason
-    return "secret" if find_secret(text) else None
+    return _share_reason(text, settings)
 
 
 def _share_reason(text: str, settings: FilterSettings) -> str | None:
@@ -129,14 +96,6 @@ def _share_reason(text: str, settings: FilterSettings) -> str | None:
         return None  # cannot be mostly short strings; long ones are prose, which may stay
     quoted = sum(map(len, _STRING.findall(text)))
     return "data as code" if quoted > settings.max_quoted_frac * len(text) else None
-
-
-def find_secret(text: str) -> str | None:
-    """Return the kind of the first secret in `text`; placeholders of documentation do not count."""
-    for kind, hint, pattern in _SECRETS:
-        if hint in text and pattern.search(text):
-            return kind
-    return None
 
 
 def hash_frac(text: str) -> float:

@@ -1,4 +1,4 @@
-"""From a recipe to a corpus folder: sources -> licence, filters, decontamination -> dedup -> split.
+"""From a recipe to a corpus folder: sources, licences, filters, scrub, duplicates, splits.
 
 Streams: memory holds a few sources at a time and 16 bytes for each text kept. The folder appears
 complete or not at all. Knows no token.
@@ -18,8 +18,9 @@ from typing import Any
 
 from assistant.git import GitError
 from model.config import ConfigError
-from training.data.collect import Collected, Rules, collect, content_hashes
-from training.data.corpus import MANIFEST, SPLITS, SplitWriter, write_manifest
+from training.data.account import funnel, manifest_of, source_row
+from training.data.collect import Collected, Kept, Rules, collect, content_hashes
+from training.data.corpus import MANIFEST, SplitWriter, write_manifest
 from training.data.decontaminate import (
     Overlap,
     benchmark_texts,
@@ -32,8 +33,6 @@ from training.data.folders import new_folder
 from training.data.progress import Progress
 from training.data.recipe import CorpusRecipe, expand, load_recipe
 from training.data.sources import Source, SourceError, find_sources, normalise
-
-_MAX_HITS_LISTED = 1000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,18 +82,6 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
         return _write(part, wanted, refused, rules)
 
 
-def funnel(manifest: dict[str, Any]) -> str:
-    """Return the table of how many files came in, why others stayed out, and what is left."""
-    totals = manifest["totals"]
-    lines = [f"{totals['sources']:>9} sources, of which {totals['sources_refused']} refused"]
-    lines += [f"{totals['files_seen']:>9} files seen in the others"]
-    lines += [f"{-n:>9} {reason}" for reason, n in manifest["reasons"].items()]
-    for split in SPLITS:
-        n_files, n_bytes = totals[split]["files"], totals[split]["bytes"]
-        lines.append(f"{n_files:>9} files, {n_bytes / 1e6:.1f} MB in {split}")
-    return "\n".join(lines) + "\n"
-
-
 def is_validation(name: str, recipe: CorpusRecipe) -> bool:
     """Say whether a source is held out: listed, or in the share that its name's hash chooses."""
     if normalise(name) in {normalise(listed) for listed in recipe.validation}:
@@ -128,15 +115,15 @@ def _write(
 ) -> dict[str, Any]:
     seen = SeenTexts()
     rows: list[dict[str, Any]] = []
-    reasons: Counter[str] = Counter()
     hits: list[dict[str, str]] = []
     progress = Progress("sources", len(sources))
     with SplitWriter(part, "train") as train, SplitWriter(part, "validation") as validation:
         for n_done, collected in enumerate(_collected(sources, rules), start=1):
             held_out = is_validation(collected.source.name, rules.recipe)
-            row = _add(collected, validation if held_out else train, seen)
-            rows.append(row | {"split": "validation" if held_out else "train"})
-            reasons.update(row["reasons"])
+            kept, reasons = _not_seen(collected, seen)
+            _add(collected.source.name, kept, validation if held_out else train)
+            split = "validation" if held_out else "train"
+            rows.append(source_row(collected, kept, reasons, split))
             hits += [
                 {"source": collected.source.name, "path": path, "shared": shared}
                 for path, shared in collected.hits
@@ -147,75 +134,23 @@ def _write(
                 f" {(train.n_bytes + validation.n_bytes) / 1e6:.1f} MB",
                 last=n_done == len(sources),
             )
-        sizes = {
-            name: {"files": writer.n_documents, "bytes": writer.n_bytes}
-            for name, writer in (("train", train), ("validation", validation))
-        }
-    manifest = _manifest(rows, refused, rules, sizes, (reasons, hits))
+    manifest = manifest_of(rows, refused, rules, hits)
     write_manifest(part, manifest)
     return manifest
 
 
-def _add(collected: Collected, writer: SplitWriter, seen: SeenTexts) -> dict[str, Any]:
-    """Write the texts not seen before; return the source's row of the manifest."""
+def _not_seen(collected: Collected, seen: SeenTexts) -> tuple[list[Kept], Counter[str]]:
+    """Return the files that no source before had, and all the reasons against the others."""
     reasons = Counter(collected.reasons)
-    n_files, start = 0, writer.n_bytes
-    for kept in collected.files:
-        if seen.add(kept.fingerprint):
-            writer.add(
-                source=collected.source.name, path=kept.path, text=kept.text, sha256=kept.sha256
-            )
-            n_files += 1
-        else:
-            reasons["duplicate"] += 1
-    return {
-        "name": collected.source.name,
-        "kind": collected.source.kind,
-        "commit": collected.source.commit,
-        "licence": collected.licence,
-        "refused": collected.refused,
-        "files_seen": collected.n_seen,
-        "files": n_files,
-        "bytes": writer.n_bytes - start,
-        "reasons": dict(sorted(reasons.items())),
-    }
+    kept = [file for file in collected.files if seen.add(file.fingerprint)]
+    if n_duplicates := len(collected.files) - len(kept):
+        reasons["duplicate"] = n_duplicates
+    return kept, reasons
 
 
-def _manifest(
-    rows: list[dict[str, Any]],
-    refused: dict[str, str],
-    rules: Rules,
-    sizes: dict[str, dict[str, int]],
-    counts: tuple[Counter[str], list[dict[str, str]]],
-) -> dict[str, Any]:
-    reasons, hits = counts
-    settings = dataclasses.asdict(rules.recipe)
-    # Where files lay on this machine is nobody's business; what they were is in the rows.
-    for key in ("sources", "never_train", "evaluation_repositories", "evaluation_sources"):
-        settings[key] = len(settings[key])
-    for key in ("evaluation_hashes", "benchmarks"):
-        settings[key] = sorted(Path(path).name for path in settings[key])
-    by_name = [{"name": name, "refused": why} for name, why in sorted(refused.items())]
-    used = [row for row in rows if not row["refused"]]
-    n_refused = len(by_name) + len(rows) - len(used)
-    return {
-        "settings": settings,
-        "totals": {
-            "sources": len(rows) + len(by_name),
-            "sources_refused": n_refused,
-            "files_seen": sum(row["files_seen"] for row in used),
-            **sizes,
-        },
-        "reasons": dict(reasons.most_common()),
-        "evaluation": {
-            "blocked_files": len(rules.blocked),
-            "benchmark_runs": len(rules.overlap),
-            "n_hits": len(hits),
-            "hits": hits[:_MAX_HITS_LISTED],
-        },
-        "refused_by_name": by_name,
-        "sources": rows,
-    }
+def _add(source: str, files: Sequence[Kept], writer: SplitWriter) -> None:
+    for kept in files:
+        writer.add(source=source, path=kept.path, text=kept.text, sha256=kept.sha256)
 
 
 _worker_rules: Rules | None = (

@@ -1,0 +1,49 @@
+"""Scrubbed files stay in the corpus, with an account of what went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.repositories import MIT, new_repository
+from training.data.account import funnel
+from training.data.corpus import Split
+from training.data.prepare import prepare
+from training.data.recipe import CorpusRecipe
+from training.data.scrub import Scrubbed, scrub
+
+CODE = "".join(f"def area_{i}(width):\n    return width * {i}\n\n" for i in range(10))
+SECRET = "postgres://someone:" + "Hw7kq2xx" + "@db.internal/app"
+MAIL = "jane" + "@firm.io"
+
+
+def test_clean_text_is_the_same_text() -> None:
+    assert scrub(CODE) == Scrubbed(text=CODE, counts={}, n_lines=0)  # type: ignore[arg-type]
+
+
+def test_lines_are_counted_once() -> None:
+    scrubbed = scrub(f"# {MAIL}, {MAIL}\nx = 1\nurl = '{SECRET}'\n")
+    assert (scrubbed.n_lines, scrubbed.counts) == (2, {"e-mail address": 2, "URL password": 1})
+
+
+def test_file_is_scrubbed_and_kept_and_the_manifest_says_so(tmp_path: Path) -> None:
+    text = f"# by {MAIL}\n{CODE}url = '{SECRET}'\n"
+    new_repository(tmp_path / "a+one", {"LICENSE": MIT, "x.py": text, "y.py": CODE})
+    out = tmp_path / "out"
+    manifest = prepare(CorpusRecipe(sources=(f"{tmp_path}/a+one",), processes=1), out)
+    clean = text.replace(MAIL, "user1@example.com").replace("Hw7kq2xx", "xxxxxxxx")
+    assert [document.text for document in Split(out)] == [clean, CODE]
+    assert manifest["scrubbed"] == {
+        "files": 1,
+        "lines": 2,
+        "of_lines": text.count("\n") + CODE.count("\n"),
+        "kinds": {"URL password": 1, "e-mail address": 1},
+    }
+    assert "        2 lines scrubbed (3.226%):\n" in funnel(manifest)
+
+
+def test_copies_that_differ_in_personal_data_only_are_one(tmp_path: Path) -> None:
+    for name, mail in (("a+one", MAIL), ("b+two", "joe" + "@firm.io")):
+        new_repository(tmp_path / name, {"LICENSE": MIT, "x.py": f"# by {mail}\n{CODE}"})
+    manifest = prepare(CorpusRecipe(sources=(f"{tmp_path}/*+*",), processes=1), tmp_path / "out")
+    assert manifest["reasons"] == {"duplicate": 1}
+    assert manifest["scrubbed"]["files"] == 1

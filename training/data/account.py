@@ -1,0 +1,120 @@
+"""The account of a corpus: what each source gave, what was refused and why, as JSON and as text.
+
+A source's row is made when its files are written; the totals are sums over rows. Writes no file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from training.data.collect import Collected, Kept, Rules
+from training.data.corpus import SPLITS
+
+MAX_HITS_LISTED = 1000
+_PATH_SETTINGS = ("sources", "never_train", "evaluation_repositories", "evaluation_sources")
+_NAME_SETTINGS = ("evaluation_hashes", "benchmarks")
+
+
+def source_row(
+    collected: Collected, written: Iterable[Kept], reasons: Counter[str], split: str
+) -> dict[str, Any]:
+    """Return the manifest's row of a source, of whose files `written` came into the corpus."""
+    files = list(written)
+    scrubbed: Counter[str] = Counter()
+    for kept in files:
+        scrubbed.update(kept.scrubbed)
+    return {
+        "name": collected.source.name,
+        "kind": collected.source.kind,
+        "commit": collected.source.commit,
+        "licence": collected.licence,
+        "refused": collected.refused,
+        "split": split,
+        "files_seen": collected.n_seen,
+        "files": len(files),
+        "bytes": sum(len(kept.text) for kept in files),
+        "lines": sum(kept.text.count(b"\n") for kept in files),
+        "lines_scrubbed": sum(kept.n_lines_scrubbed for kept in files),
+        "files_scrubbed": sum(bool(kept.scrubbed) for kept in files),
+        "scrubbed": dict(sorted(scrubbed.items())),
+        "reasons": dict(sorted(reasons.items())),
+    }
+
+
+def manifest_of(
+    rows: list[dict[str, Any]],
+    refused: Mapping[str, str],
+    rules: Rules,
+    hits: list[dict[str, str]],
+) -> dict[str, Any]:
+    """Return the whole account; `refused` are the sources that were not even opened."""
+    used = [row for row in rows if not row["refused"]]
+    return {
+        "settings": _settings(rules),
+        "totals": {
+            "sources": len(rows) + len(refused),
+            "sources_refused": len(refused) + len(rows) - len(used),
+            "files_seen": sum(row["files_seen"] for row in used),
+            **{split: _size([row for row in rows if row["split"] == split]) for split in SPLITS},
+        },
+        "reasons": dict(_summed(row["reasons"] for row in rows).most_common()),
+        "scrubbed": {
+            "files": sum(row["files_scrubbed"] for row in rows),
+            "lines": sum(row["lines_scrubbed"] for row in rows),
+            "of_lines": sum(row["lines"] for row in rows),
+            "kinds": dict(_summed(row["scrubbed"] for row in rows).most_common()),
+        },
+        "evaluation": {
+            "blocked_files": len(rules.blocked),
+            "benchmark_runs": len(rules.overlap),
+            "n_hits": len(hits),
+            "hits": hits[:MAX_HITS_LISTED],
+        },
+        "refused_by_name": [
+            {"name": name, "refused": why} for name, why in sorted(refused.items())
+        ],
+        "sources": rows,
+    }
+
+
+def funnel(manifest: Mapping[str, Any]) -> str:
+    """Return the table of how many files came in, why others stayed out, and what is left."""
+    totals, scrubbed = manifest["totals"], manifest["scrubbed"]
+    lines = [f"{totals['sources']:>9} sources, of which {totals['sources_refused']} refused"]
+    lines += [f"{totals['files_seen']:>9} files seen in the others"]
+    lines += [f"{-n:>9} {reason}" for reason, n in manifest["reasons"].items()]
+    for split in SPLITS:
+        n_files, n_bytes = totals[split]["files"], totals[split]["bytes"]
+        lines.append(f"{n_files:>9} files, {n_bytes / 1e6:.1f} MB in {split}")
+    share = scrubbed["lines"] / max(1, scrubbed["of_lines"])
+    lines.append(f"{scrubbed['lines']:>9} lines scrubbed ({share:.3%}):")
+    lines += [f"{n:>9} {kind}" for kind, n in scrubbed["kinds"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _settings(rules: Rules) -> dict[str, Any]:
+    """Return the recipe; where files lay on this machine is nobody's business."""
+    settings = dataclasses.asdict(rules.recipe)
+    for key in _PATH_SETTINGS:  # what they were is in the rows
+        settings[key] = len(settings[key])
+    for key in _NAME_SETTINGS:
+        settings[key] = sorted(Path(path).name for path in settings[key])
+    return settings
+
+
+def _size(rows: list[dict[str, Any]]) -> dict[str, int]:
+    return {
+        "files": sum(row["files"] for row in rows),
+        "bytes": sum(row["bytes"] for row in rows),
+    }
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return Counter(dict(sorted(total.items())))  # so that equal counts are in the alphabet's order
