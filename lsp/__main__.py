@@ -1,10 +1,15 @@
-"""`foretype lsp`: start the language server on standard streams or on a TCP address."""
+"""`foretype lsp`: start the language server on standard streams or on a TCP address.
+
+`initialize` is answered before pygls is imported, which happens while the engine loads.
+"""
 
 import argparse
+import gc
+import itertools
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lsp.stdio import AddressError, Channel, accept, guard_stdio, listen
@@ -12,6 +17,8 @@ from lsp.watch import POLL_S
 
 if TYPE_CHECKING:
     from lsp.scheduler import Completer
+
+STOP_S = 0.5  # granted to the worker's token and to the last replies at the end
 
 
 def main(
@@ -41,12 +48,46 @@ def main(
         logs.close()
         os._exit(code)
 
+    signal.signal(signal.SIGINT, lambda *_: end(130))
+    _serve(channel, end, engine, poll_s)
+    raise AssertionError("the process has ended")
+
+
+def _serve(
+    channel: Channel, end: Callable[[int], None], engine: "Completer | None", poll_s: float
+) -> None:
+    from lsp.framing import Reader
+    from lsp.greeting import greet
+    from lsp.jsonrpc import values
+    from lsp.outbox import Outbox
+    from lsp.session import Session, open_engine
+
+    gc.disable()  # nothing that starting builds is ever garbage
+    outbox = Outbox(channel.write, on_broken=lambda: end(session.exit_code))
+    session = Session(
+        outbox.put,
+        open_engine=(lambda _: engine) if engine else open_engine,
+        on_lost=lambda: end(session.exit_code),
+        poll_s=poll_s,
+    )
+    received = values(Reader(channel.read))
+    first = list(itertools.islice(received, 1))
+    is_greeted = bool(first) and greet(first[0], session, outbox.put)
+
+    import asyncio
+
+    from lsp.loop import serve
     from lsp.server import create_server
 
-    signal.signal(signal.SIGINT, lambda *_: end(130))
-    server = create_server(engine, on_lost=lambda: end(server.exit_code), poll_s=poll_s)
-    end(server.serve(channel))
-    raise AssertionError("the process has ended")
+    server = create_server(session, is_started=is_greeted)
+    gc.freeze()
+    gc.enable()
+    messages = itertools.chain(first, received)
+    asyncio.run(serve(server.protocol, messages, outbox, answered=is_greeted))
+    session.scheduler.stop(STOP_S)
+    outbox.close(STOP_S)
+    channel.close()
+    end(session.exit_code)
 
 
 def _tcp_client(address: str, *, allow_remote: bool) -> Channel:

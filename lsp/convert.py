@@ -6,17 +6,17 @@ face. "Nothing to offer" is an empty list, never null, which would leave an old 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import unquote
+
+from lsprotocol import types
 
 from assistant.completion import Completion, CompletionRequest
 from lsp.documents import Snapshot
-from lsp.positions import Encoding, units_of
+from lsp.positions import units_of
 
 LABEL_CHARS = 80  # of a menu entry
 OUTSIDE_PARTS = 3  # path components kept of a file outside every workspace folder
-_KIND_TEXT = 1  # CompletionItemKind.Text
-_PLAIN_TEXT = 1  # InsertTextFormat.PlainText
 
 
 def request_of(
@@ -48,51 +48,61 @@ def path_of(uri: str, roots: Sequence[str]) -> str:
     return "/".join([part for part in path.split("/") if part][-OUTSIDE_PARTS:])
 
 
-def inline_list(
-    snapshot: Snapshot, completions: Sequence[Completion], encoding: Encoding
-) -> dict[str, Any]:
-    """Return the result of textDocument/inlineCompletion."""
-    return {
-        "items": [
-            {
-                "insertText": _own_line_ends(completion.text, snapshot),
-                "range": _range(snapshot, completion, encoding),
-            }
-            for completion in completions
-        ]
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """One suggestion in the client's terms."""
+
+    text: str  # with the document's own line ends
+    plain: str  # the same with LF
+    range: types.Range  # what it replaces
 
 
-def menu_list(
-    snapshot: Snapshot, completions: Sequence[Completion], encoding: Encoding
-) -> dict[str, Any]:
-    """Return the same suggestions as the result of textDocument/completion."""
-    items = []
-    for rank, completion in enumerate(completions):
-        text = _own_line_ends(completion.text, snapshot)
-        items.append(
-            {
-                "label": completion.text.strip().partition("\n")[0][:LABEL_CHARS],
-                "kind": _KIND_TEXT,
-                "detail": "foretype",
-                "documentation": completion.text,
-                "filterText": completion.text,
-                "sortText": f"{rank:04}",
-                "insertTextFormat": _PLAIN_TEXT,
-                "textEdit": {"range": _range(snapshot, completion, encoding), "newText": text},
-            }
+def offers(snapshot: Snapshot, completions: Sequence[Completion]) -> list[Offer]:
+    """Return the suggestions for the client that has the document of `snapshot`."""
+    return [
+        Offer(
+            text=_own_line_ends(completion.text, snapshot),
+            plain=completion.text,
+            range=_range(snapshot, completion),
         )
-    return {"isIncomplete": True, "items": items}
+        for completion in completions
+    ]
 
 
-def _range(snapshot: Snapshot, completion: Completion, encoding: Encoding) -> dict[str, Any]:
+def inline_list(found: Sequence[Offer]) -> types.InlineCompletionList:
+    """Return the result of textDocument/inlineCompletion."""
+    return types.InlineCompletionList(
+        [types.InlineCompletionItem(offer.text, range=offer.range) for offer in found]
+    )
+
+
+def menu_list(found: Sequence[Offer]) -> types.CompletionList:
+    """Return the same suggestions as the result of textDocument/completion."""
+    items = [
+        types.CompletionItem(
+            label=offer.plain.strip().partition("\n")[0][:LABEL_CHARS],
+            kind=types.CompletionItemKind.Text,
+            detail="foretype",
+            documentation=offer.plain,
+            filter_text=offer.plain,
+            sort_text=f"{rank:04}",
+            insert_text_format=types.InsertTextFormat.PlainText,
+            text_edit=types.TextEdit(range=offer.range, new_text=offer.text),
+        )
+        for rank, offer in enumerate(found)
+    ]
+    return types.CompletionList(is_incomplete=True, items=items)
+
+
+def _range(snapshot: Snapshot, completion: Completion) -> types.Range:
     line_start = snapshot.offset - snapshot.column
     start = min(max(completion.start - line_start, 0), snapshot.column)
     end = min(max(completion.end - line_start, snapshot.column), len(snapshot.line))
-    return {
-        "start": {"line": snapshot.row, "character": units_of(snapshot.line, start, encoding)},
-        "end": {"line": snapshot.row, "character": units_of(snapshot.line, end, encoding)},
-    }
+    return types.Range(start=_position(snapshot, start), end=_position(snapshot, end))
+
+
+def _position(snapshot: Snapshot, column: int) -> types.Position:
+    return types.Position(snapshot.row, units_of(snapshot.line, column, snapshot.encoding))
 
 
 def _own_line_ends(text: str, snapshot: Snapshot) -> str:

@@ -1,8 +1,8 @@
 """The client's open documents, kept equal to the client's copy edit by edit.
 
 A document is a list of lines with their ends, split where the protocol says: at LF, CRLF and
-CR, nowhere else (str.splitlines also splits at form feeds and seven more, after which every later
-edit lands one line too early). An edit re-splits only the lines that it touches.
+CR, nowhere else (pygls's own splits at form feeds and seven more, after which every later edit
+lands one line too early). An edit re-splits only the lines that it touches.
 Knows text and positions; knows neither requests nor suggestions.
 """
 
@@ -11,7 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lsp.positions import Change, Encoding, Position, column_of
+from lsprotocol import types
+from pygls.workspace import PositionCodec, TextDocument
+
+from lsp.positions import DEFAULT_ENCODING, ENCODINGS, Encoding, column_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -22,13 +25,13 @@ class Snapshot:
 
     uri: str
     language: str
-    version: int
     text: str  # line ends are LF, lone surrogates are U+FFFD
     offset: int  # of the cursor in `text`, in code points
     row: int
     line: str  # the cursor's line as the client has it, without its end
     column: int  # of the cursor in `line`, in code points
     eol: str  # the document's own line end
+    encoding: Encoding  # in which the client counts
 
 
 def split_lines(text: str) -> list[str]:
@@ -52,15 +55,21 @@ def majority_eol(text: str) -> str:
     return max(counts, key=lambda eol: counts[eol])
 
 
-class Document:
-    """One open document."""
+class Document(TextDocument):
+    """One open document, as pygls keeps it up to date."""
 
-    def __init__(self, uri: str, language: str, version: int, text: str) -> None:
-        self.uri = uri
-        self.language = language
-        self.version = version
+    def __init__(
+        self,
+        uri: str,
+        source: str = "",
+        version: int | None = None,
+        language_id: str | None = None,
+        position_codec: PositionCodec | None = None,
+    ) -> None:
+        super().__init__(uri, "", version, language_id, position_codec=position_codec)
         self.is_broken = False  # an edit failed: our copy is not the client's until a full text
-        self._set(text)
+        self.is_declined = False  # too large for suggestions, and said so
+        self._set(source)
 
     @property
     def n_chars(self) -> int:
@@ -69,34 +78,47 @@ class Document:
 
     @property
     def source(self) -> str:
-        """The text as the client has it."""
+        """The text as the client has it; never read from a file."""
         return "".join(self._lines)
 
-    def apply(self, changes: Sequence[Change], version: int, encoding: Encoding) -> None:
-        """Apply `changes` in order, each to the result of the one before."""
-        for change in changes:
-            if change.start is None or change.end is None:
+    @property
+    def lines(self) -> Sequence[str]:
+        """The lines with their ends, for what pygls itself computes."""
+        return self._lines
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the client counts columns."""
+        agreed = self.position_codec.encoding
+        return next((name for name in ENCODINGS if name == agreed), DEFAULT_ENCODING)
+
+    def apply_change(self, change: types.TextDocumentContentChangeEvent) -> None:
+        """Apply one edit to the result of the one before."""
+        try:
+            if not isinstance(change, types.TextDocumentContentChangePartial):
                 self._set(change.text)
                 self.is_broken = False
             elif not self.is_broken:
-                self._splice(change.start, change.end, change.text, encoding)
-        self.version = version
+                self._splice(change.range, change.text)
+        except Exception:
+            self.is_broken = True
+            raise
 
-    def snapshot(self, position: Position, encoding: Encoding) -> Snapshot:
+    def snapshot(self, position: types.Position) -> Snapshot:
         """Freeze the document with the cursor at `position`, clamped to the text."""
-        row, column = self._place(position, encoding)
+        row, column = self._place(position)
         text, eol = self._plain_text()
         before = "".join(self._lines[:row])  # a third of the time of summing up lengths
         return Snapshot(
             uri=self.uri,
-            language=self.language,
-            version=self.version,
+            language=self.language_id or "",
             text=text,
             offset=len(_with_lf(before)) + column,
             row=row,
             line=_without_end(self._lines[row]),
             column=column,
             eol=eol,
+            encoding=self.encoding,
         )
 
     def _set(self, text: str) -> None:
@@ -104,10 +126,10 @@ class Document:
         self._n_chars = sum(map(len, self._lines))
         self._plain: tuple[str, str] | None = None
 
-    def _splice(self, start: Position, end: Position, text: str, encoding: Encoding) -> None:
+    def _splice(self, span: types.Range, text: str) -> None:
         # A range given backwards means the same range: so do the reference implementations.
         (row, column), (end_row, end_column) = sorted(
-            (self._place(start, encoding), self._place(end, encoding))
+            (self._place(span.start), self._place(span.end))
         )
         changed = self._lines[row][:column] + text + self._lines[end_row][end_column:]
         if row > 0 and self._lines[row - 1].endswith("\r"):
@@ -121,12 +143,12 @@ class Document:
         self._n_chars += sum(map(len, lines)) - removed
         self._plain = None
 
-    def _place(self, position: Position, encoding: Encoding) -> tuple[int, int]:
+    def _place(self, position: types.Position) -> tuple[int, int]:
         """Return (row, column in code points); beyond the end means the end."""
         if position.line >= len(self._lines):
             return len(self._lines) - 1, len(self._lines[-1])
         line = _without_end(self._lines[position.line])
-        return position.line, column_of(line, position.character, encoding)
+        return position.line, column_of(line, position.character, self.encoding)
 
     def _plain_text(self) -> tuple[str, str]:
         """Return the text as the engine wants it and the document's line end."""

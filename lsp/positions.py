@@ -5,29 +5,11 @@ inside a character is rounded down to its start, one past the end of the line to
 All work is done by codecs, so that a line of megabytes costs no Python loop.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
 DEFAULT_ENCODING: Encoding = "utf-16"  # what the protocol says when nothing is offered
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place as the client counts: line from 0, character in the agreed units."""
-
-    line: int
-    character: int
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One edit of a document; without a range, `text` replaces all of it."""
-
-    text: str
-    start: Position | None = None
-    end: Position | None = None
 
 
 def choose_encoding(offered: object) -> Encoding:

@@ -1,24 +1,26 @@
 """Runs completion requests on one worker thread: the newest of each document, nothing stale.
 
-A request that is superseded, outdated by an edit or cancelled is answered at once, on the thread
-that says so; its `Cancel` stops the engine within a token, and what the engine still returns for
-it is dropped. Waits for an engine that is still loading, up to the request's deadline.
-Knows neither messages nor documents.
+A request that is superseded, outdated by an edit or dropped is settled at once, on the thread that
+says so; its `Cancel` stops the engine within a token, and what the engine still returns for it is
+lost. Waits for an engine that is still loading, up to the request's deadline.
+Knows neither messages nor documents, threads but no event loop.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from assistant.cancel import Cancel
 from assistant.completion import Completion, CompletionRequest
 from assistant.config import Settings
-from lsp.jsonrpc import REQUEST_CANCELLED, MessageId, Reply
 
 log = logging.getLogger(__name__)
+
+Outcome = Sequence[Completion] | None  # None: not wanted any more
 
 
 class Completer(Protocol):
@@ -40,10 +42,17 @@ class Job:
     key: Hashable
     uri: str
     request: CompletionRequest
-    reply: Reply
-    render: Callable[[Sequence[Completion]], Any]  # suggestions to the reply's result
+    future: Future[Outcome] = field(default_factory=Future)
     cancel: Cancel = field(default_factory=Cancel)
     received_s: float = field(default_factory=time.monotonic)
+
+    def settle(self, outcome: Outcome) -> bool:
+        """Give the outcome, unless there is one or nobody waits any more; say whether it was."""
+        try:
+            self.future.set_result(outcome)
+        except InvalidStateError:
+            return False
+        return True
 
 
 def describe(error: BaseException) -> str:
@@ -69,7 +78,6 @@ class Scheduler:
         self._queue: dict[Hashable, Job] = {}  # in order of arrival
         self._running: Job | None = None
         self._thread: threading.Thread | None = None
-        self.n_answered = 0
 
     def configure(self, settings: Settings) -> None:
         """Complete by `settings` from the next request on."""
@@ -84,52 +92,50 @@ class Scheduler:
             self._changed.notify_all()
 
     def submit(self, job: Job) -> None:
-        """Take `job`; an older one with its key is answered null."""
+        """Take `job`; an older one with its key is settled with None."""
         with self._changed:
-            older = [other for other in self._unanswered() if other.key == job.key]
+            older = [other for other in self._unsettled() if other.key == job.key]
             self._queue.pop(job.key, None)
             self._queue[job.key] = job
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="completion", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
-        self._answer_null(older)
+        self._give_up(older)
 
     def outdate(self, uri: str) -> None:
-        """Answer null to what was asked about an earlier version of document `uri`."""
-        self._answer_null(self._remove(lambda job: job.uri == uri))
+        """Settle with None what was asked about an earlier version of document `uri`."""
+        self._give_up(self._remove(lambda job: job.uri == uri))
 
-    def cancel(self, message_id: MessageId) -> None:
-        """Stop the request with this id, if it is under way."""
-        for job in self._remove(lambda job: job.reply.message_id == message_id):
-            job.cancel.set()
-            job.reply.error(REQUEST_CANCELLED, "cancelled")
+    def drop(self, job: Job) -> None:
+        """Stop `job`, for which nobody waits any more."""
+        self._give_up([job, *self._remove(lambda other: other is job)])
 
     def stop(self, timeout_s: float) -> None:
-        """Answer everything null and end the worker, waiting at most `timeout_s` for its token."""
+        """Settle everything with None and end the worker, waiting at most `timeout_s` for it."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
-        self._answer_null(self._remove(lambda _: True))
+        self._give_up(self._remove(lambda _: True))
         if self._thread is not None:
             self._thread.join(timeout_s)
 
-    def _unanswered(self) -> list[Job]:
+    def _unsettled(self) -> list[Job]:
         running = [self._running] if self._running is not None else []
-        return [job for job in (*running, *self._queue.values()) if not job.reply.is_sent]
+        return [job for job in (*running, *self._queue.values()) if not job.cancel.is_set()]
 
     def _remove(self, is_meant: Callable[[Job], bool]) -> list[Job]:
         with self._changed:
-            jobs = [job for job in self._unanswered() if is_meant(job)]
+            jobs = [job for job in self._unsettled() if is_meant(job)]
             for job in jobs:
                 if self._queue.get(job.key) is job:
                     del self._queue[job.key]
             return jobs
 
-    def _answer_null(self, jobs: Sequence[Job]) -> None:
+    def _give_up(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             job.cancel.set()
-            job.reply.result(None)
+            job.settle(None)
         with self._changed:  # the worker may be waiting for an engine on behalf of one of them
             self._changed.notify_all()
 
@@ -160,17 +166,13 @@ class Scheduler:
 
     def _serve(self, job: Job, engine: Completer | None) -> None:
         completions: Sequence[Completion] = ()
-        result: Any
         try:
             if engine is not None:
                 completions = engine.complete(job.request, job.cancel)
-            result = job.render(completions)
         except Exception as error:  # noqa: BLE001  the border: an editor gets silence, not a fault
             log.warning("no suggestion: %s", describe(error))
             self._on_error(error)
-            completions, result = (), job.render(())
-        is_wanted = job.reply.result(result)
-        self.n_answered += is_wanted
+        is_wanted = job.settle(completions)
         _log_answer(job, completions, is_wanted)
 
 

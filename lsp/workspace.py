@@ -1,87 +1,93 @@
-"""What the client has open: documents by URI, and the workspace folders.
+"""What the client has open, as pygls keeps it, with documents of our own.
 
-Follows the client's notifications, never reads a file. A document whose edit failed is broken:
-nothing is offered for it until its full text comes again, since any offer would be about a text
-that the client does not have.
+Never reads a file. A document whose edit failed is broken: nothing is offered for it until its
+full text comes again, since any offer would be about a text that the client does not have.
 """
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from lsprotocol import types
+from pygls import workspace as pygls_workspace
 
 from lsp.documents import Document
-from lsp.params import BadParamsError, changes_at, integer_at, member, optional, text_at
-from lsp.positions import DEFAULT_ENCODING, Encoding
 
 MAX_CHARS = 2_000_000  # of a document for which suggestions are made
 
 log = logging.getLogger(__name__)
 
 
-class Workspace:
-    """The client's state as it told us; used on the reading thread only."""
+class Workspace(pygls_workspace.Workspace):
+    """The client's state as it told us; used on the event loop only."""
 
-    def __init__(self) -> None:
-        self.encoding: Encoding = DEFAULT_ENCODING
-        self.roots: list[str] = []  # URIs
-        self.documents: dict[str, Document] = {}
-        self._declined: set[str] = set()  # too large, and said so
-
-    def read_roots(self, params: Any) -> None:
-        """Take the folders from the parameters of `initialize`."""
-        folders = optional(params, "workspaceFolders")
-        uris = [optional(item, "uri") for item in folders] if isinstance(folders, list) else []
-        uris = uris or [optional(params, "rootUri") or optional(params, "rootPath")]
-        self.roots = [uri for uri in uris if isinstance(uri, str) and uri]
-
-    def change_roots(self, params: Any) -> None:
-        """Follow workspace/didChangeWorkspaceFolders."""
-        event = member(params, "event")
-        removed = {optional(item, "uri") for item in optional(event, "removed") or ()}
-        added = [text_at(item, "uri") for item in optional(event, "added") or ()]
-        self.roots = [uri for uri in self.roots if uri not in removed] + added
-
-    def open(self, params: Any) -> str:
-        """Follow textDocument/didOpen; opening twice replaces. Returns the URI."""
-        item = member(params, "textDocument")
-        uri = text_at(item, "uri")
-        language = optional(item, "languageId")
-        self.documents[uri] = Document(
-            uri,
-            language if isinstance(language, str) else "",
-            integer_at(item, "version"),
-            text_at(item, "text"),
+    def __init__(
+        self, plain: pygls_workspace.Workspace, on_change: Callable[[str], None] = lambda uri: None
+    ) -> None:
+        """Take the place of `plain`; `on_change` is told of documents whose text is about to."""
+        super().__init__(
+            plain.root_uri,
+            types.TextDocumentSyncKind.Incremental,
+            list(plain.folders.values()),
+            plain.position_encoding,
         )
-        return uri
+        self._on_change = on_change
 
-    def change(self, params: Any) -> str:
-        """Follow textDocument/didChange. Returns the URI."""
-        uri = text_at(params, "textDocument", "uri")
-        document = self.documents.get(uri)
-        if document is None:
-            raise BadParamsError("a change of a document that is not open")
-        try:
-            version = integer_at(params, "textDocument", "version")
-            document.apply(changes_at(params), version, self.encoding)
-        except Exception:
-            document.is_broken = True
-            raise
-        return uri
+    @property
+    def roots(self) -> list[str]:
+        """URIs of the workspace folders."""
+        folders = [folder.uri for folder in self.folders.values()]
+        return folders or ([self.root_uri] if self.root_uri else [])
 
-    def close(self, params: Any) -> str:
-        """Follow textDocument/didClose. Returns the URI."""
-        uri = text_at(params, "textDocument", "uri")
-        self.documents.pop(uri, None)
-        self._declined.discard(uri)
-        return uri
+    def opened(self, uri: str) -> Document | None:
+        """Return the document if the client has it open."""
+        document = self.text_documents.get(unquote(uri))
+        return document if isinstance(document, Document) else None
 
     def completable(self, uri: str) -> Document | None:
         """Return the document if suggestions can be made for it."""
-        document = self.documents.get(uri)
+        document = self.opened(uri)
         if document is None or document.is_broken:
             return None
         if document.n_chars > MAX_CHARS:
-            if uri not in self._declined:
-                self._declined.add(uri)
+            if not document.is_declined:
+                document.is_declined = True
                 log.warning("no suggestions for a document of %d characters", document.n_chars)
             return None
         return document
+
+    def distrust(self, uri: str) -> None:
+        """Expect nothing of our copy of a document, which missed an edit."""
+        if document := self.opened(uri):
+            document.is_broken = True
+        self._on_change(uri)
+
+    def put_text_document(
+        self, text_document: types.TextDocumentItem, notebook_uri: str | None = None
+    ) -> None:
+        """Open a document; one that is open already is replaced."""
+        self._on_change(text_document.uri)
+        super().put_text_document(text_document, notebook_uri)
+
+    def update_text_document(
+        self,
+        text_doc: types.VersionedTextDocumentIdentifier,
+        change: types.TextDocumentContentChangeEvent,
+    ) -> None:
+        """Apply one edit to an open document."""
+        self._on_change(text_doc.uri)
+        super().update_text_document(text_doc, change)
+
+    def remove_text_document(self, doc_uri: str) -> None:
+        """Close a document."""
+        self._on_change(doc_uri)
+        super().remove_text_document(doc_uri)
+
+    def _create_text_document(  # pygls's factory of documents
+        self,
+        doc_uri: str,
+        source: str | None = None,
+        version: int | None = None,
+        language_id: str | None = None,
+    ) -> Document:
+        return Document(doc_uri, source or "", version, language_id, self.position_codec)

@@ -2,7 +2,7 @@
 
 Spawns `foretype lsp` and types through a real file key by key over raw messages, asking after each
 key. Prints the times, their budgets, and the memory that is the process's own. Beside the start of
-ours stands the time to import pygls alone, the usual base of servers in Python.
+ours stands the time to import pygls alone, which it runs on.
 """
 
 import argparse

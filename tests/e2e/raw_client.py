@@ -159,8 +159,14 @@ class ServerProcess:
             cwd=cwd,
         )
         assert self.process.stdin is not None and self.process.stdout is not None
-        out = self.process.stdout.fileno()
-        self.client = Client(lambda n: os.read(out, n), self._write)
+        self._out = self.process.stdout.fileno()
+        self.client = Client(self._read, self._write)
+
+    def _read(self, n_bytes: int) -> bytes:
+        try:
+            return os.read(self._out, n_bytes)
+        except OSError:  # closed by the test, which is done
+            return b""
 
     def _write(self, data: bytes) -> None:
         assert self.process.stdin is not None

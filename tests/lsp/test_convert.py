@@ -1,17 +1,29 @@
 """What the engine is asked and what the client is told, whole values compared."""
 
-import pytest
+from typing import Any
 
-from lsp.convert import inline_list, menu_list, path_of, request_of
+import pytest
+from lsprotocol import types
+from pygls.workspace import PositionCodec
+
+from assistant.completion import Completion
+from lsp.convert import inline_list, menu_list, offers, path_of, request_of
 from lsp.documents import Document, Snapshot
-from lsp.positions import Encoding, Position
+from lsp.positions import Encoding
+from lsp.protocol import strict_converter
 from tests.e2e.scripted_server import completion
+
+CONVERTER = strict_converter()
 
 
 def snapshot_of(text: str, line: int, character: int, encoding: Encoding = "utf-16") -> Snapshot:
-    return Document("file:///w/a.py", "python", 4, text).snapshot(
-        Position(line, character), encoding
-    )
+    document = Document("file:///w/a.py", text, 4, "python", PositionCodec(encoding))
+    return document.snapshot(types.Position(line, character))
+
+
+def inline(snapshot: Snapshot, found: Completion) -> Any:
+    """What goes over the wire."""
+    return CONVERTER.unstructure(inline_list(offers(snapshot, [found])))
 
 
 def test_request_has_lf_text_and_code_point_offset() -> None:
@@ -26,9 +38,8 @@ def test_request_has_lf_text_and_code_point_offset() -> None:
     ("encoding", "start", "end"), [("utf-8", 6, 16), ("utf-16", 3, 9), ("utf-32", 2, 7)]
 )
 def test_range_is_in_the_client_s_units(encoding: Encoding, start: int, end: int) -> None:
-    snapshot = snapshot_of("first\né😀 = 漢😀)\n", 1, 2, "utf-32")
-    result = inline_list(snapshot, [completion("x", 8, 13)], encoding)
-    assert result == {
+    snapshot = snapshot_of("first\né😀 = 漢😀)\n", 1, start, encoding)
+    assert inline(snapshot, completion("x", 8, 13)) == {
         "items": [
             {
                 "insertText": "x",
@@ -43,7 +54,7 @@ def test_range_is_in_the_client_s_units(encoding: Encoding, start: int, end: int
 
 def test_range_outside_the_line_is_clamped_to_it() -> None:
     snapshot = snapshot_of("first\nab cd\nlast\n", 1, 3)
-    (item,) = inline_list(snapshot, [completion("x", 0, 10_000)], "utf-16")["items"]
+    (item,) = inline(snapshot, completion("x", 0, 10_000))["items"]
     assert item["range"] == {
         "start": {"line": 1, "character": 0},
         "end": {"line": 1, "character": 5},
@@ -52,20 +63,20 @@ def test_range_outside_the_line_is_clamped_to_it() -> None:
 
 def test_range_never_excludes_the_cursor() -> None:
     snapshot = snapshot_of("ab cd", 0, 3)
-    (item,) = inline_list(snapshot, [completion("x", 5, 1)], "utf-16")["items"]
+    (item,) = inline(snapshot, completion("x", 5, 1))["items"]
     assert item["range"]["start"] == item["range"]["end"] == {"line": 0, "character": 3}
 
 
 @pytest.mark.parametrize(("eol", "text"), [("\n", "a\nb"), ("\r\n", "a\r\nb"), ("\r", "a\rb")])
 def test_document_s_own_line_ends_are_restored(eol: str, text: str) -> None:
     snapshot = snapshot_of(f"x{eol}y{eol}", 2, 0)
-    (item,) = inline_list(snapshot, [completion("a\nb", 4, 4)], "utf-16")["items"]
+    (item,) = inline(snapshot, completion("a\nb", 4, 4))["items"]
     assert item["insertText"] == text
 
 
 def test_menu_entry_edits_the_same_range() -> None:
     snapshot = snapshot_of("x = \r\n", 0, 4)
-    assert menu_list(snapshot, [completion("f(\n)", 4, 4)], "utf-16") == {
+    assert CONVERTER.unstructure(menu_list(offers(snapshot, [completion("f(\n)", 4, 4)]))) == {
         "isIncomplete": True,
         "items": [
             {

@@ -1,6 +1,8 @@
-"""Our copy of a document against a client's, through real notifications."""
+"""Our copy of a document against a client's, through the library's own workspace."""
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,8 @@ from lsprotocol import types
 from pygls.workspace import Workspace as PyglsWorkspace
 
 from lsp.documents import Document, majority_eol, split_lines
-from lsp.positions import ENCODINGS, Change, Encoding, Position, units_of
+from lsp.positions import ENCODINGS, Encoding, units_of
+from lsp.protocol import strict_converter
 from lsp.workspace import Workspace
 from tests.lsp.edit_model import EOLS, SEPARATORS, Typist
 
@@ -18,41 +21,51 @@ URI = "file:///w/a.py"
 N_STEPS = 400
 
 
-def opened(text: str, encoding: Encoding = "utf-16") -> Workspace:
-    workspace = Workspace()
-    workspace.encoding = encoding
-    item = {"uri": URI, "languageId": "python", "version": 1, "text": text}
-    workspace.open({"textDocument": item})
-    return workspace
+CONVERTER = strict_converter()
 
 
-def change(workspace: Workspace, version: int, changes: list[dict[str, Any]]) -> None:
-    document = {"uri": URI, "version": version}
-    workspace.change({"textDocument": document, "contentChanges": changes})
+def opened(text: str, encoding: Encoding = "utf-16") -> tuple[Workspace, Document]:
+    workspace = Workspace(PyglsWorkspace(None, position_encoding=encoding))
+    workspace.put_text_document(types.TextDocumentItem(URI, "python", 1, text))
+    document = workspace.opened(URI)
+    assert document is not None
+    return workspace, document
+
+
+def change(workspace: Workspace, version: int, changes: Sequence[dict[str, Any]]) -> None:
+    """Apply change events as they come over the wire."""
+    params = {"textDocument": {"uri": URI, "version": version}, "contentChanges": changes}
+    sent = CONVERTER.structure(params, types.DidChangeTextDocumentParams)
+    for event in sent.content_changes:
+        workspace.update_text_document(sent.text_document, event)
+
+
+def edit(line: int, start: int, end: int, text: str) -> types.TextDocumentContentChangePartial:
+    span = types.Range(types.Position(line, start), types.Position(line, end))
+    return types.TextDocumentContentChangePartial(range=span, text=text)
 
 
 @pytest.mark.parametrize("eols", EOLS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_random_edits_keep_the_client_s_text(encoding: Encoding, eols: str) -> None:
     typist = Typist(seed=len(eols), encoding=encoding, eols=eols)
-    workspace = opened(typist.document.text, encoding)
-    document = workspace.documents[URI]
+    workspace, document = opened(typist.document.text, encoding)
     for step in range(N_STEPS):
         changes = [typist.change() for _ in range(typist.dice.choice([1, 1, 1, 2, 3]))]
         change(workspace, step + 2, changes)
         assert document.source == typist.document.text, f"step {step}: {changes}"
         assert document.n_chars == len(document.source)
+        assert (document.version, "".join(document.lines)) == (step + 2, document.source)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(ENCODINGS), st.sampled_from(list(EOLS)))
 def test_every_cursor_position_is_understood(seed: int, encoding: Encoding, eols: str) -> None:
     typist = Typist(seed=seed, encoding=encoding, eols=eols)
-    workspace = opened(typist.document.text, encoding)
+    workspace, document = opened(typist.document.text, encoding)
     change(workspace, 2, [typist.change() for _ in range(5)])
-    document = workspace.documents[URI]
     for point in typist.document.points():
-        snapshot = document.snapshot(Position(point.line, point.character), encoding)
+        snapshot = document.snapshot(types.Position(point.line, point.character))
         before = typist.document.units[: point.index]
         client = b"".join(unit.to_bytes(2, "little") for unit in before)
         as_lf = client.decode("utf-16-le", "surrogatepass").replace("\r\n", "\n")
@@ -100,17 +113,15 @@ def test_control_the_library_s_own_document_diverges() -> None:
 def test_control_each_separator_corrupts_the_library_s_document(separator: str) -> None:
     """D6: one such character and the next edit lands a line early; ours does not."""
     text = f"a{separator}b\nc\nd\n"
-    event = {"start": types.Position(2, 0), "end": types.Position(2, 1)}
     theirs = PyglsWorkspace(None)
     theirs.put_text_document(
         types.TextDocumentItem(uri=URI, language_id="python", version=1, text=text)
     )
     theirs.update_text_document(
-        types.VersionedTextDocumentIdentifier(uri=URI, version=2),
-        types.TextDocumentContentChangePartial(range=types.Range(**event), text="X"),
+        types.VersionedTextDocumentIdentifier(uri=URI, version=2), edit(2, 0, 1, "X")
     )
-    ours = Document(URI, "python", 1, text)
-    ours.apply([Change("X", Position(2, 0), Position(2, 1))], 2, "utf-16")
+    ours = Document(URI, text)
+    ours.apply_change(edit(2, 0, 1, "X"))
     wanted = f"a{separator}b\nc\nX\n"
     assert ours.source == wanted
     assert theirs.get_text_document(URI).source != wanted
@@ -139,30 +150,41 @@ def test_majority_of_line_ends(text: str, eol: str) -> None:
 
 
 def test_lf_after_a_lone_cr_makes_one_line_end() -> None:
-    document = Document(URI, "python", 1, "a\rb")
-    document.apply([Change("\n", Position(1, 0), Position(1, 0))], 2, "utf-16")
+    document = Document(URI, "a\rb")
+    document.apply_change(edit(1, 0, 0, "\n"))
     assert document.source == "a\r\nb"
-    assert document.snapshot(Position(1, 1), "utf-16").offset == 3
+    assert document.snapshot(types.Position(1, 1)).offset == 3
 
 
 def test_halves_that_meet_become_one_character() -> None:
-    document = Document(URI, "python", 1, "\ud83d")
-    document.apply([Change("\ude00", Position(0, 1), Position(0, 1))], 2, "utf-16")
+    document = Document(URI, "\ud83d")
+    document.apply_change(edit(0, 1, 1, "\ude00"))
     assert document.source == "😀"
 
 
 def test_snapshot_is_lf_and_has_no_lone_surrogate() -> None:
-    document = Document(URI, "python", 1, "a\r\n\ud83dx\r\n")
-    snapshot = document.snapshot(Position(1, 1), "utf-16")
+    snapshot = Document(URI, "a\r\n\ud83dx\r\n").snapshot(types.Position(1, 1))
     assert (snapshot.text, snapshot.offset, snapshot.eol) == ("a\n\ufffdx\n", 3, "\r\n")
 
 
 def test_snapshot_outlives_later_edits() -> None:
-    document = Document(URI, "python", 1, "one")
-    before = document.snapshot(Position(0, 3), "utf-16")
-    document.apply([Change("two")], 2, "utf-16")
-    assert (before.text, before.version) == ("one", 1)
-    assert document.snapshot(Position(9, 9), "utf-16").text == "two"
+    document = Document(URI, "one")
+    before = document.snapshot(types.Position(0, 3))
+    document.apply_change(types.TextDocumentContentChangeWholeDocument("two"))
+    assert before.text == "one"
+    assert document.snapshot(types.Position(9, 9)).text == "two"
+
+
+def test_empty_document_is_never_read_from_its_file(tmp_path: Path) -> None:
+    place = tmp_path / "a.py"
+    place.write_text("on disk")
+    assert Document(place.as_uri()).source == ""
+
+
+def test_the_library_s_own_helpers_split_as_we_do() -> None:
+    document = Document(URI, "a\x0cb\ncd")
+    assert document.offset_at_position(types.Position(1, 1)) == 5
+    assert document.word_at_position(types.Position(1, 1)) == "cd"
 
 
 def best_time_s(work: Any, times: int) -> float:
@@ -178,10 +200,9 @@ def best_time_s(work: Any, times: int) -> float:
 def test_keystroke_in_five_megabytes_does_not_split_the_text_again() -> None:
     """D7: re-splitting at every key costs tens of milliseconds at this size."""
     text = "    value = compute(value, other)  # note\n" * 125_000
-    document = Document(URI, "python", 1, text)
+    document = Document(URI, text)
 
     def key(number: int) -> None:
-        place = Position(60_000 + number % 2, 4)
-        document.apply([Change("\n" if number % 5 == 0 else "x", place, place)], number, "utf-16")
+        document.apply_change(edit(60_000 + number % 2, 4, 4, "\n" if number % 5 == 0 else "x"))
 
     assert best_time_s(key, 40) < best_time_s(lambda _: split_lines(text), 3) / 10

@@ -3,14 +3,12 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import pytest
 
 from assistant.cancel import Cancel
 from assistant.completion import Completion, CompletionRequest
 from assistant.config import Settings
-from lsp.jsonrpc import REQUEST_CANCELLED, Reply
 from lsp.scheduler import Job, Scheduler, describe
 from tests.e2e.scripted_server import completion
 
@@ -53,27 +51,16 @@ class Bench:
         self.engine = StepEngine()
         self.errors: list[Exception] = []
         self.scheduler = Scheduler(self.errors.append)
-        self._sent: dict[Any, queue.Queue[dict[str, Any]]] = {}
+        self.jobs: dict[str, Job] = {}
 
     def submit(self, text: str, document: str = "a", deadline_ms: int = 10_000) -> None:
-        answers: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._sent[text] = answers
-        self.scheduler.submit(
-            Job(
-                key=document,
-                uri=document,
-                request=CompletionRequest(
-                    path="x.py", text=text, offset=0, deadline_ms=deadline_ms
-                ),
-                reply=Reply(text, answers.put),
-                render=lambda completions: [found.text for found in completions],
-            )
-        )
+        request = CompletionRequest(path="x.py", text=text, offset=0, deadline_ms=deadline_ms)
+        self.jobs[text] = Job(key=document, uri=document, request=request)
+        self.scheduler.submit(self.jobs[text])
 
-    def answer(self, text: str) -> Any:
-        message = self._sent[text].get(timeout=TIMEOUT_S)
-        assert message.pop("id") == text
-        return message["result"] if "result" in message else message["error"]["code"]
+    def answer(self, text: str) -> list[str] | None:
+        found = self.jobs[text].future.result(TIMEOUT_S)
+        return None if found is None else [completion.text for completion in found]
 
     def started(self) -> str:
         return self.engine.started.get(timeout=TIMEOUT_S)
@@ -97,7 +84,6 @@ def test_answer_is_what_the_engine_says(bench: Bench) -> None:
     bench.submit("one")
     bench.engine.go_on.release()
     assert bench.answer("one") == ["one"]
-    assert bench.scheduler.n_answered == 1
 
 
 def test_superseded_is_null_at_once_and_its_engine_is_stopped(bench: Bench) -> None:
@@ -145,19 +131,25 @@ def test_edit_outdates_running_and_waiting_requests(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("is_running", [True, False])
-def test_cancelled_request_gets_the_cancelled_error(bench: Bench, is_running: bool) -> None:
+@pytest.mark.parametrize("is_abandoned", [True, False])
+def test_dropped_request_is_stopped(bench: Bench, is_running: bool, is_abandoned: bool) -> None:
     bench.submit("blocker", document="b")
     bench.started()
     bench.submit("meant")
     if is_running:
         bench.engine.go_on.release()
         assert bench.started() == "meant"
-    bench.scheduler.cancel("meant")
-    assert bench.answer("meant") == REQUEST_CANCELLED
-    bench.scheduler.cancel("meant")
-    bench.scheduler.cancel("unknown")
-    bench.engine.go_on.release()
+    if is_abandoned:  # as an event loop does with what it awaits
+        assert bench.jobs["meant"].future.cancel()
+    for _ in range(2):
+        bench.scheduler.drop(bench.jobs["meant"])
+    assert bench.jobs["meant"].future.cancelled() == is_abandoned
+    if is_running:
+        assert bench.engine.was_cancelled.get(timeout=TIMEOUT_S) == "meant"
+    bench.engine.go_on.release(2)
     assert bench.answer("blocker") == ["blocker"]
+    bench.submit("next")
+    assert bench.answer("next") == ["next"]
 
 
 def test_error_of_the_engine_is_silence_and_told(bench: Bench) -> None:
@@ -232,7 +224,13 @@ def test_many_threads_ask_and_edit_and_all_are_answered_once(bench: Bench) -> No
         for step in range(50):
             text = f"{number}.{step}"
             assert bench.answer(text) in (None, [text])
-            assert bench._sent[text].empty()
+
+
+def test_first_outcome_of_a_job_counts() -> None:
+    job = Job(key="a", uri="a", request=CompletionRequest(path="x.py", text="", offset=0))
+    assert job.settle(())
+    assert not job.settle(None)
+    assert job.future.result() == ()
 
 
 def test_description_names_places_and_no_text() -> None:

@@ -1,83 +1,100 @@
-"""The client's notifications followed, wrong ones survived."""
+"""The client's documents and folders followed, wrong edits survived."""
 
 import logging
 from typing import Any
 
 import pytest
+from lsprotocol import types
+from pygls.workspace import Workspace as PyglsWorkspace
 
-from lsp.params import BadParamsError
 from lsp.workspace import MAX_CHARS, Workspace
 
 URI = "file:///w/a.py"
+PLACE = types.Position(0, 0)
 
 
-def item(text: str, uri: str = URI, version: int = 1) -> dict[str, Any]:
-    table = {"uri": uri, "languageId": "python", "version": version, "text": text}
-    return {"textDocument": table}
+def whole(text: str) -> types.TextDocumentContentChangeEvent:
+    return types.TextDocumentContentChangeWholeDocument(text)
 
 
-def edit(changes: Any, uri: str = URI, version: Any = 2) -> dict[str, Any]:
-    return {"textDocument": {"uri": uri, "version": version}, "contentChanges": changes}
+def insertion(text: str) -> types.TextDocumentContentChangeEvent:
+    return types.TextDocumentContentChangePartial(range=types.Range(PLACE, PLACE), text=text)
 
 
-def with_open(text: str) -> Workspace:
-    workspace = Workspace()
-    workspace.open(item(text))
+def identifier(version: int, uri: str = URI) -> types.VersionedTextDocumentIdentifier:
+    return types.VersionedTextDocumentIdentifier(uri=uri, version=version)
+
+
+def with_open(text: str, **options: Any) -> Workspace:
+    workspace = Workspace(PyglsWorkspace(None), **options)
+    workspace.put_text_document(types.TextDocumentItem(URI, "python", 1, text))
     return workspace
 
 
-BAD_EDITS = [
-    {"text": 5},
-    {"range": {"start": {"line": 0, "character": 0}}, "text": "x"},
-    {"range": {"start": {"line": -1, "character": 0}, "end": {"line": 0, "character": 0}}},
-]
+def source(workspace: Workspace, uri: str = URI) -> str | None:
+    document = workspace.completable(uri)
+    return None if document is None else document.source
 
 
-@pytest.mark.parametrize("bad", BAD_EDITS)
-def test_failed_edit_silences_the_document_until_its_full_text(bad: dict[str, Any]) -> None:
+def test_failed_edit_silences_the_document_until_its_full_text() -> None:
     workspace = with_open("one")
-    with pytest.raises(BadParamsError):
-        workspace.change(edit([bad]))
-    assert workspace.completable(URI) is None
-    start = {"line": 0, "character": 0}
-    workspace.change(edit([{"range": {"start": start, "end": start}, "text": "x"}], version=3))
-    assert workspace.completable(URI) is None
-    workspace.change(edit([{"text": "two"}], version=4))
-    document = workspace.completable(URI)
-    assert document is not None
-    assert (document.source, document.version) == ("two", 4)
+    without_range: Any = None
+    bad = types.TextDocumentContentChangePartial(range=without_range, text="x")
+    with pytest.raises(AttributeError):
+        workspace.update_text_document(identifier(2), bad)
+    assert source(workspace) is None
+    workspace.update_text_document(identifier(3), insertion("x"))
+    assert source(workspace) is None
+    workspace.update_text_document(identifier(4), whole("two"))
+    assert source(workspace) == "two"
+
+
+def test_distrusted_document_is_silent_until_its_full_text() -> None:
+    workspace = with_open("one")
+    workspace.distrust("file:///w/other.py")
+    assert source(workspace) == "one"
+    workspace.distrust(URI)
+    assert source(workspace) is None
+    workspace.update_text_document(identifier(2), whole("two"))
+    assert source(workspace) == "two"
 
 
 def test_change_of_an_unopened_document_is_refused() -> None:
-    with pytest.raises(BadParamsError, match="not open"):
-        Workspace().change(edit([{"text": "x"}]))
+    with pytest.raises(KeyError):
+        Workspace(PyglsWorkspace(None)).update_text_document(identifier(2), whole("x"))
 
 
 def test_opening_twice_replaces_and_closing_twice_is_harmless() -> None:
     workspace = with_open("one")
-    workspace.open(item("two", version=7))
-    assert workspace.documents[URI].source == "two"
-    workspace.close({"textDocument": {"uri": URI}})
-    workspace.close({"textDocument": {"uri": URI}})
-    assert workspace.completable(URI) is None
+    workspace.put_text_document(types.TextDocumentItem(URI, "python", 7, "two"))
+    assert source(workspace) == "two"
+    workspace.remove_text_document(URI)
+    workspace.remove_text_document(URI)
+    assert source(workspace) is None
 
 
-def test_uris_that_differ_are_different_documents() -> None:
+def test_two_spellings_of_a_uri_are_one_document() -> None:
     workspace = with_open("one")
-    workspace.open(item("two", uri="file:///w/A.py"))
-    workspace.open(item("three", uri="file:///w/%61.py"))
-    assert [document.source for document in workspace.documents.values()] == [
-        "one",
-        "two",
-        "three",
-    ]
+    assert source(workspace, "file:///w/%61.py") == "one"
+    assert source(workspace, "file:///w/A.py") is None
 
 
 def test_same_and_older_versions_are_applied_in_order() -> None:
     workspace = with_open("one")
-    workspace.change(edit([{"text": "two"}], version=1))
-    workspace.change(edit([{"text": "three"}], version=0))
-    assert workspace.documents[URI].source == "three"
+    workspace.update_text_document(identifier(1), whole("two"))
+    workspace.update_text_document(identifier(0), whole("three"))
+    assert source(workspace) == "three"
+
+
+def test_every_change_of_a_document_is_told_before_it_is_made() -> None:
+    told: list[str] = []
+    workspace = with_open("one", on_change=told.append)
+    workspace.update_text_document(identifier(2), whole("two"))
+    workspace.distrust(URI)
+    workspace.remove_text_document(URI)
+    with pytest.raises(KeyError):
+        workspace.update_text_document(identifier(3), whole("three"))
+    assert told == [URI] * 5
 
 
 def test_large_document_is_declined_with_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -87,37 +104,17 @@ def test_large_document_is_declined_with_one_log_line(caplog: pytest.LogCaptureF
         assert workspace.completable(URI) is None
     assert len(caplog.records) == 1
     assert "secret" not in caplog.text
-    workspace.change(edit([{"text": "x" * MAX_CHARS}]))
+    workspace.update_text_document(identifier(2), whole("x" * MAX_CHARS))
     assert workspace.completable(URI) is not None
 
 
-def test_language_that_is_no_string_is_none() -> None:
-    workspace = Workspace()
-    params = item("x")
-    params["textDocument"]["languageId"] = 5
-    workspace.open(params)
-    assert workspace.documents[URI].language == ""
-
-
-@pytest.mark.parametrize(
-    ("params", "roots"),
-    [
-        (None, []),
-        ({"workspaceFolders": [{"uri": "file:///a", "name": "a"}], "rootUri": "b"}, ["file:///a"]),
-        ({"workspaceFolders": None, "rootUri": "file:///b"}, ["file:///b"]),
-        ({"workspaceFolders": [5], "rootUri": None, "rootPath": "/c"}, []),
-        ({"rootPath": "/c"}, ["/c"]),
-    ],
-)
-def test_roots_are_read_in_any_shape(params: Any, roots: list[str]) -> None:
-    workspace = Workspace()
-    workspace.read_roots(params)
-    assert workspace.roots == roots
-
-
-def test_roots_follow_the_client() -> None:
-    workspace = Workspace()
-    workspace.read_roots({"rootUri": "file:///a"})
-    event = {"added": [{"uri": "file:///b", "name": "b"}], "removed": [{"uri": "file:///a"}]}
-    workspace.change_roots({"event": event})
+def test_roots_are_the_folders_or_else_the_root() -> None:
+    folder = types.WorkspaceFolder(uri="file:///b", name="b")
+    workspace = Workspace(PyglsWorkspace("file:///a"))
+    assert workspace.roots == ["file:///a"]
+    workspace.add_folder(folder)
     assert workspace.roots == ["file:///b"]
+    workspace.remove_folder("file:///b")
+    assert workspace.roots == ["file:///a"]
+    assert Workspace(PyglsWorkspace("file:///a", workspace_folders=[folder])).roots == ["file:///b"]
+    assert Workspace(PyglsWorkspace(None)).roots == []

@@ -1,0 +1,234 @@
+"""pygls's protocol with what is defective in it replaced.
+
+As it comes, pygls leaves requests unanswered whose parameters are wrong, pops up a message and logs
+a traceback for each, turns numbers into strings and back, and keeps something of every notification
+for ever. Here every request with a readable id gets exactly one reply, and every fault one log line
+without the user's text. Knows no feature.
+"""
+
+import contextlib
+import logging
+from asyncio import Future as Task
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from cattrs import Converter, transform_error
+from lsprotocol import types
+from pygls import exceptions
+from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
+
+from lsp.framing import Malformed
+from lsp.greeting import essential
+from lsp.scheduler import describe
+from lsp.workspace import Workspace
+
+VERSION = "2.0"
+_NOT_READ = {  # method -> a parameter that is not used, in the one form that is always right
+    types.TEXT_DOCUMENT_INLINE_COMPLETION: ("context", {"triggerKind": 1}),
+    types.TEXT_DOCUMENT_COMPLETION: ("context", None),
+}
+
+log = logging.getLogger(__name__)
+
+
+def strict_converter() -> Converter:
+    """Return pygls's converter, which however does not take one kind of value for another."""
+    converter: Converter = default_converter()  # type: ignore[no-untyped-call]
+    for kind in (int, str):
+        converter.register_structure_hook(kind, _exactly)
+    return converter
+
+
+def _exactly(value: Any, kind: type) -> Any:
+    """Return `value` as a `kind` of integer or string, enumerations included."""
+    if type(value) is not (int if issubclass(kind, int) else str):  # a bool is no integer here
+        raise TypeError(f"not a {kind.__name__}")
+    return kind(value)
+
+
+class Protocol(LanguageServerProtocol):
+    """Handles one client's messages on the event loop."""
+
+    is_exiting = False
+    _is_mute = False
+
+    def receive(self, value: Any) -> None:
+        """Handle one JSON value, or what came in place of one."""
+        if isinstance(value, Malformed):
+            self._refuse(None, exceptions.JsonRpcParseError(value.reason))
+        elif isinstance(value, list) and value:
+            for part in value:  # a batch, which the protocol does not have
+                self._refuse(_readable_id(part), _invalid("batches are not supported"))
+        else:
+            self._receive_message(value)
+
+    def receive_answered(self, value: Any) -> None:
+        """Handle a message that has had its answer: nothing is sent."""
+        self._is_mute = True
+        try:
+            self.receive(value)
+        finally:
+            self._is_mute = False
+
+    def adopt(self, workspace: Workspace) -> None:
+        """Keep documents in `workspace` from now on; the client counts as initialized."""
+        self._workspace = workspace
+
+    def _receive_message(self, value: Any) -> None:
+        try:
+            message = self._read(value)
+        except exceptions.JsonRpcException as error:
+            if isinstance(value, dict) and "id" not in value and "method" in value:
+                log.warning("notification ignored: %s", error.message)
+            else:
+                self._refuse(_readable_id(value), error)
+            return
+        if message is not None:
+            self.handle_message(message)
+            self._forget_done()
+
+    # --- reading
+
+    def _read(self, value: Any) -> Any:
+        """Return the typed message, None for one that needs no handling, or raise."""
+        if not isinstance(value, dict):
+            raise _invalid("a message must be an object")
+        if "method" not in value and ("result" in value or "error" in value):
+            return None  # an answer; we ask nothing
+        method = value.get("method")
+        if not isinstance(method, str):
+            raise _invalid("method must be a string")
+        if value.get("jsonrpc") != VERSION:
+            raise _invalid("jsonrpc must be 2.0")
+        if "id" not in value:
+            return self._read_notification(method, value)
+        if type(value["id"]) not in (int, str):
+            raise _invalid("id must be an integer or a string")
+        return self._read_request(method, value)
+
+    def _read_request(self, method: str, value: dict[str, Any]) -> Any:
+        is_ready = isinstance(self._workspace, Workspace)
+        if self._shutdown:
+            raise _invalid("the server is shutting down")
+        if is_ready and method == types.INITIALIZE:
+            raise _invalid("initialize was already sent")
+        if not is_ready and method != types.INITIALIZE:
+            raise exceptions.JsonRpcServerNotInitialized("initialize comes first")
+        kind = self._kind(method)
+        if kind is None or not hasattr(kind, "id"):  # a notification is no request
+            raise exceptions.JsonRpcMethodNotFound("unknown method")
+        return self._structure(kind, method, value)
+
+    def _read_notification(self, method: str, value: dict[str, Any]) -> Any:
+        is_served = isinstance(self._workspace, Workspace) and not self._shutdown
+        kind = self._kind(method)
+        if kind is None or not (is_served or method == types.EXIT):
+            return None
+        return self._structure(kind, method, value)
+
+    def _kind(self, method: str) -> type[Any] | None:
+        """Return the type of the messages of `method` if they are handled."""
+        is_handled = (
+            method in self.fm.features
+            or method in self.fm.builtin_features
+            or method == types.CANCEL_REQUEST
+        )
+        return self.get_message_type(method) if is_handled else None
+
+    def _structure(self, kind: type[Any], method: str, value: dict[str, Any]) -> Any:
+        try:
+            return self._converter.structure(_tolerated(method, value), kind)
+        except Exception as error:  # noqa: BLE001  whatever is wrong with it, it is the message
+            if method == types.TEXT_DOCUMENT_DID_CHANGE:
+                self._distrust(value)
+            raise exceptions.JsonRpcInvalidParams(f"wrong {_places(error)}") from None
+
+    def _distrust(self, change: Mapping[str, Any]) -> None:
+        with contextlib.suppress(KeyError, TypeError, AttributeError):
+            uri = change["params"]["textDocument"]["uri"]
+            if isinstance(uri, str) and isinstance(self._workspace, Workspace):
+                self._workspace.distrust(uri)
+
+    # --- answering
+
+    def _refuse(self, message_id: Any, error: exceptions.JsonRpcException) -> None:
+        """Answer with `error`, in a text of ours."""
+        log.warning("bad message: %s", error.message)
+        refusal = {"code": error.code, "message": error.message}
+        self._send_data({"jsonrpc": VERSION, "id": message_id, "error": refusal})
+
+    def _send_handler_result(self, future: "Future[Any] | Task[Any]", *, msg_id: Any) -> None:
+        self._request_futures.pop(msg_id, None)
+        if future.cancelled():
+            self._answer_error(msg_id, exceptions.JsonRpcRequestCancelled("cancelled"))
+        elif error := future.exception():
+            log.warning("request failed: %s", describe(error))
+            code = getattr(error, "code", exceptions.JsonRpcInternalError.CODE)  # pygls's own say
+            self._answer_error(msg_id, exceptions.JsonRpcException(describe(error), code))
+        else:
+            self._send_response(msg_id, result=future.result())
+
+    def _answer_error(self, msg_id: Any, error: exceptions.JsonRpcException) -> None:
+        self._send_response(msg_id, error=error.to_response_error())
+
+    def _check_handler_result(self, future: "Future[Any] | Task[Any]") -> None:
+        if not future.cancelled() and (error := future.exception()):
+            log.warning("notification failed: %s", describe(error))
+
+    def _forget_done(self) -> None:
+        """Drop what pygls keeps of notifications that are dealt with."""
+        done = [key for key, future in self._request_futures.items() if future.done()]
+        for key in done:
+            del self._request_futures[key]
+
+    def _send_data(self, data: Any) -> None:
+        if not self._is_mute:
+            super()._send_data(data)
+
+    @lsp_method(types.EXIT)
+    def lsp_exit(self, *_: object) -> None:  # type: ignore[override]
+        """Let whoever feeds the messages end; pygls ends the process here."""
+        self.is_exiting = True
+
+
+def _tolerated(method: str, value: dict[str, Any]) -> dict[str, Any]:
+    """Return the message without what clients may get wrong at no harm."""
+    params = value.get("params")
+    if not isinstance(params, dict):
+        return value
+    if method == types.INITIALIZE:
+        params = essential(params)
+    elif method in _NOT_READ:
+        name, usual = _NOT_READ[method]
+        params = {**params, name: usual}
+    elif method == types.TEXT_DOCUMENT_DID_CHANGE:
+        changes = params.get("contentChanges")
+        if isinstance(changes, list):
+            params = {**params, "contentChanges": [_without_null_range(item) for item in changes]}
+    return {**value, "params": params}
+
+
+def _without_null_range(change: Any) -> Any:
+    if isinstance(change, dict) and change.get("range", 0) is None:
+        return {name: value for name, value in change.items() if name != "range"}
+    return change
+
+
+def _readable_id(value: Any) -> int | float | str | None:
+    message_id = value.get("id") if isinstance(value, dict) else None
+    is_readable = isinstance(message_id, int | float | str) and not isinstance(message_id, bool)
+    return message_id if is_readable else None
+
+
+def _places(error: Exception) -> str:
+    """Name the members that are wrong; never their values, which may be the user's text."""
+    try:
+        texts = transform_error(error, path="message", format_exception=lambda *_: "")
+    except RecursionError:
+        return "nesting"
+    return ", ".join(text.rpartition("@ ")[2] for text in texts[:3]) or "message"
+
+
+def _invalid(reason: str) -> exceptions.JsonRpcInvalidRequest:
+    return exceptions.JsonRpcInvalidRequest(reason)

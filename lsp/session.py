@@ -1,0 +1,101 @@
+"""What lives as long as the client: settings, engine, scheduler, and what the user is told.
+
+Knows values of settings and no messages but one, the warning; is there before pygls is, so that
+the engine loads while pygls is imported.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lsp.scheduler import Completer, Scheduler, describe
+from lsp.settings import ClientSettings
+from lsp.watch import POLL_S, watch
+
+_WARNING = 2  # MessageType.Warning
+
+log = logging.getLogger(__name__)
+
+OpenEngine = Callable[[Any], Completer]  # of the settings
+Send = Callable[[Mapping[str, Any]], None]
+
+
+def open_engine(settings: Any) -> Completer:
+    """Return the real engine; imports the runtime."""
+    from assistant.engine import Engine
+
+    return Engine(settings)
+
+
+class Session:
+    """One client, from `initialize` to the end."""
+
+    def __init__(
+        self,
+        send: Send,
+        *,
+        open_engine: OpenEngine = open_engine,
+        on_lost: Callable[[], None] = lambda: None,
+        poll_s: float = POLL_S,
+    ) -> None:
+        """`on_lost` is called, on another thread, when the client's process is gone."""
+        self._send = send
+        self._open_engine = open_engine
+        self._on_lost = on_lost
+        self._poll_s = poll_s
+        self._warned: set[str] = set()
+        self.settings = ClientSettings(self.warn)
+        self.scheduler = Scheduler(self._report)
+        self.engine_state = "not loaded"
+        self.n_answered = 0  # requests for which the engine was asked and its answer sent
+        self.is_shut_down = False
+
+    @property
+    def exit_code(self) -> int:
+        """What the protocol asks for: 0 if `shutdown` came before the end, 1 otherwise."""
+        return 0 if self.is_shut_down else 1
+
+    def start(self, process_id: int | None) -> None:
+        """Watch the client's process and load the engine, both on threads of their own."""
+        if process_id is not None and not watch(process_id, self._on_lost, poll_s=self._poll_s):
+            log.warning("the client's process cannot be seen from here; not watching it")
+        threading.Thread(target=self._load, name="engine-load", daemon=True).start()
+
+    def configure(self, configuration: object) -> None:
+        """Follow a pushed configuration."""
+        self.settings.change(configuration)
+        self.scheduler.configure(self.settings.current)
+
+    def warn(self, kind: str, text: str) -> None:
+        """Tell the user, once per kind; the protocol lets that be before `initialize` is done."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            log.warning("told the user of a wrong %s", kind)
+            params = {"type": _WARNING, "message": f"foretype: {text}"}
+            self._send({"method": "window/showMessage", "params": params})
+
+    def _report(self, error: Exception) -> None:
+        """Tell the user of what they can mend."""
+        from assistant.errors import AssistantError
+
+        if isinstance(error, AssistantError):
+            self.warn(type(error).__name__, str(error))
+
+    def _load(self) -> None:
+        self.engine_state = "loading"
+        started_s = time.monotonic()
+        try:
+            engine = self._open_engine(self.settings.current)
+            engine.load()
+        except Exception as error:  # noqa: BLE001  the server lives on and says why it is silent
+            self.engine_state = "failed"
+            log.error("the model cannot be used: %s", describe(error))  # noqa: TRY400
+            self.scheduler.use(None)
+            self._report(error)
+            return
+        self.engine_state = "ready"
+        self.scheduler.use(engine)
+        self.scheduler.configure(self.settings.current)  # may have changed while it loaded
+        log.info("model loaded in %.0f ms", 1000 * (time.monotonic() - started_s))

@@ -1,0 +1,264 @@
+"""Every request is answered once, faults are one line, and nothing is kept of what is done."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol
+
+from lsp.framing import Malformed
+from lsp.server import Server, create_server
+from lsp.session import Session
+from tests.e2e.scripted_server import ScriptedEngine, mirror
+
+URI = "file:///w/a.py"
+PLACE = {"line": 0, "character": 3}
+INLINE = "textDocument/inlineCompletion"
+ASKED = {"textDocument": {"uri": URI}, "position": PLACE, "context": {"triggerKind": 1}}
+
+
+class Bench:
+    """An initialized server and what it sent since."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.sent: list[dict[str, Any]] = []
+        self._answers: asyncio.Queue[Any] = asyncio.Queue()
+        server.protocol.set_writer(self, include_headers=False)
+
+    def write(self, body: bytes) -> None:
+        self.sent.append(json.loads(body))
+        self._answers.put_nowait(self.sent[-1])
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    def receive(self, **message: Any) -> None:
+        self.server.protocol.receive({"jsonrpc": "2.0", **message})
+
+    def forget(self) -> None:
+        self.sent.clear()
+        self._answers = asyncio.Queue()
+
+    def errors(self) -> list[tuple[Any, int]]:
+        return [(message["id"], message["error"]["code"]) for message in self.sent]
+
+    async def answer(self) -> Any:
+        """The next message that is sent."""
+        async with asyncio.timeout(10):
+            return await self._answers.get()
+
+
+def new_server() -> Server:
+    session = Session(lambda _: None, open_engine=lambda _: ScriptedEngine())
+    return create_server(session)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench(new_server())
+    bench.receive(id=0, method="initialize", params={"capabilities": {}})
+    bench.forget()
+    item = {"uri": URI, "languageId": "python", "version": 1, "text": "x = secret"}
+    bench.receive(method="textDocument/didOpen", params={"textDocument": item})
+    yield bench
+    bench.server.session.scheduler.stop(10)
+
+
+@pytest.mark.parametrize(
+    ("value", "answer"),
+    [
+        (Malformed("noise"), (None, -32700)),
+        (None, (None, -32600)),
+        ("text", (None, -32600)),
+        ([], (None, -32600)),
+        ({}, (None, -32600)),
+        ({"id": 1}, (1, -32600)),
+        ({"id": "a", "method": 5}, ("a", -32600)),
+        ({"id": 1.5, "method": "x", "jsonrpc": "2.0"}, (1.5, -32600)),
+        ({"id": None, "method": "x", "jsonrpc": "2.0"}, (None, -32600)),
+        ({"id": True, "method": "x", "jsonrpc": "2.0"}, (None, -32600)),
+        ({"id": {}, "method": "x", "jsonrpc": "2.0"}, (None, -32600)),
+        ({"id": 1, "method": "shutdown"}, (1, -32600)),
+        ([{"id": 7, "method": "shutdown", "jsonrpc": "2.0"}], (7, -32600)),
+        ({"id": 1, "method": "no/such", "jsonrpc": "2.0"}, (1, -32601)),
+        ({"id": 1, "method": "textDocument/didOpen", "jsonrpc": "2.0"}, (1, -32601)),
+        ({"id": 1, "method": "initialize", "jsonrpc": "2.0", "params": {}}, (1, -32600)),
+        ({"id": 1, "method": INLINE, "jsonrpc": "2.0"}, (1, -32602)),
+        ({"id": 1, "method": "workspace/executeCommand", "jsonrpc": "2.0"}, (1, -32602)),
+    ],
+)
+def test_bad_message_is_refused_with_its_id_and_one_line(
+    bench: Bench, value: Any, answer: tuple[Any, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.server.protocol.receive(value)
+    assert bench.errors() == [answer]
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"id": 1, "result": None},
+        {"id": 1, "error": {}},
+        {"method": "no/such", "jsonrpc": "2.0"},
+        {"method": "$/cancelRequest", "jsonrpc": "2.0", "params": {"id": "unknown"}},
+        {"method": "initialized", "jsonrpc": "2.0", "params": {}},
+    ],
+)
+def test_what_needs_no_answer_gets_none(
+    bench: Bench, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.server.protocol.receive(value)
+    assert (bench.sent, caplog.records) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("params", "wrong"),
+    [
+        ({**ASKED, "position": {"line": "0", "character": 0}}, "params.position.line"),
+        ({**ASKED, "position": {"line": 0, "character": True}}, "params.position.character"),
+        ({**ASKED, "position": {"line": 0, "character": 0.5}}, "params.position.character"),
+        ({**ASKED, "textDocument": {"uri": 5}}, "params.text_document.uri"),
+        ({**ASKED, "textDocument": "secret"}, "params.text_document"),
+    ],
+)
+def test_wrong_member_is_named_without_its_value(bench: Bench, params: Any, wrong: str) -> None:
+    bench.receive(id=1, method=INLINE, params=params)
+    (answer,) = bench.sent
+    assert answer["error"]["code"] == -32602
+    assert f"message.{wrong}" in answer["error"]["message"]
+    assert "secret" not in answer["error"]["message"]
+
+
+def test_requests_before_initialize_wait_for_nothing() -> None:
+    bench = Bench(new_server())
+    bench.receive(id=1, method=INLINE, params=ASKED)
+    bench.receive(method="textDocument/didClose", params={"textDocument": {"uri": URI}})
+    assert bench.errors() == [(1, -32002)]
+
+
+def test_after_shutdown_only_exit_counts(bench: Bench) -> None:
+    bench.receive(id=1, method="shutdown")
+    bench.receive(id=2, method=INLINE, params=ASKED)
+    bench.receive(method="textDocument/didClose", params={"textDocument": {"uri": URI}})
+    assert bench.sent[0] == {"jsonrpc": "2.0", "id": 1, "result": None}
+    assert bench.sent[1]["error"]["code"] == -32600
+    assert (bench.server.protocol.is_exiting, bench.server.session.exit_code) == (False, 0)
+    bench.receive(method="exit")
+    assert bench.server.protocol.is_exiting
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [{"text": 5}],
+        [{"range": {"start": PLACE}, "text": "x"}],
+        [{"range": {"start": {"line": -1, "character": 0}, "end": PLACE}, "text": "x"}],
+        None,
+    ],
+)
+def test_failed_edit_silences_the_document_until_its_full_text(
+    bench: Bench, changes: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    document = {"uri": URI, "version": 2}
+    method = "textDocument/didChange"
+    bench.receive(method=method, params={"textDocument": document, "contentChanges": changes})
+    assert bench.server.workspace.completable(URI) is None
+    assert len(caplog.records) == 1
+    assert "secret" not in caplog.text
+    whole = {"text": "whole", "range": None}  # some clients send the null
+    bench.receive(method=method, params={"textDocument": document, "contentChanges": [whole]})
+    assert bench.server.workspace.completable(URI).source == "whole"
+
+
+def test_failing_handler_is_answered_without_its_text(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    @bench.server.command("fail")
+    def fail(*_: object) -> None:
+        raise ValueError("secret")
+
+    bench.receive(id=1, method="workspace/executeCommand", params={"command": "fail"})
+    bench.receive(id=2, method="workspace/executeCommand", params={"command": "unknown"})
+    assert bench.errors() == [(1, -32603), (2, -32602)]
+    assert "ValueError at" in bench.sent[0]["error"]["message"]
+    assert len(caplog.records) == 2
+    assert "secret" not in json.dumps(bench.sent) + caplog.text
+
+
+@pytest.mark.asyncio
+async def test_any_trigger_kind_is_served(bench: Bench) -> None:
+    for number, context in enumerate([{"triggerKind": 0}, {"triggerKind": "typed"}, None, 5]):
+        bench.receive(id=number, method=INLINE, params={**ASKED, "context": context})
+        answer = await bench.answer()
+        assert answer["result"]["items"][0]["insertText"] == mirror("x =")
+
+
+def replace_text(bench: Bench, version: int, text: str) -> None:
+    document = {"uri": URI, "version": version}
+    params = {"textDocument": document, "contentChanges": [{"text": text}]}
+    bench.receive(method="textDocument/didChange", params=params)
+
+
+@pytest.mark.asyncio
+async def test_edit_makes_an_earlier_request_pointless(bench: Bench) -> None:
+    replace_text(bench, 2, "slow")
+    bench.receive(id=1, method=INLINE, params={**ASKED, "position": {"line": 0, "character": 4}})
+    await asyncio.sleep(0)
+    replace_text(bench, 3, "later")
+    assert await bench.answer() == {"jsonrpc": "2.0", "id": 1, "result": None}
+
+
+@pytest.mark.asyncio
+async def test_cancelling_stops_the_engine(bench: Bench) -> None:
+    other = {"uri": "file:///w/b.py", "languageId": "python", "version": 1, "text": "x = 1"}
+    bench.receive(method="textDocument/didOpen", params={"textDocument": other})
+    replace_text(bench, 2, "slow")
+    bench.receive(id=1, method=INLINE, params={**ASKED, "position": {"line": 0, "character": 4}})
+    await asyncio.sleep(0.01)
+    bench.receive(method="$/cancelRequest", params={"id": 1})
+    assert (await bench.answer())["error"]["code"] == -32800
+    bench.receive(id=2, method=INLINE, params={**ASKED, "textDocument": other})
+    answer = await bench.answer()  # not if the only worker still decoded for half a minute
+    assert answer["result"]["items"][0]["insertText"] == mirror("x =")
+
+
+@pytest.mark.asyncio
+async def test_fault_in_completing_is_an_empty_list_and_one_line(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.server.workspace.opened(URI)._lines = None
+    bench.receive(id=1, method=INLINE, params=ASKED)
+    answer = await bench.answer()
+    assert answer["result"] == {"items": []}
+    assert [record.getMessage()[:14] for record in caplog.records] == ["no suggestion:"]
+
+
+def edit_fifty_times(bench: Bench) -> None:
+    for version in range(2, 52):
+        replace_text(bench, version, "x")
+
+
+def test_nothing_is_kept_of_notifications(bench: Bench) -> None:
+    edit_fifty_times(bench)
+    assert bench.server.protocol._request_futures == {}
+
+
+class PlainProtocol(LanguageServerProtocol):
+    """The library's, fed as ours is."""
+
+    def receive(self, value: Any) -> None:
+        self.handle_message(self.structure_message(value))
+
+
+def test_control_the_library_keeps_something_of_each() -> None:
+    bench = Bench(LanguageServer("control", "1", protocol_cls=PlainProtocol))
+    bench.receive(id=0, method="initialize", params={"capabilities": {}})
+    item = {"uri": URI, "languageId": "python", "version": 1, "text": ""}
+    bench.receive(method="textDocument/didOpen", params={"textDocument": item})
+    edit_fifty_times(bench)
+    assert len(bench.server.protocol._request_futures) >= 50
