@@ -9,12 +9,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import rensa
 
 from assistant.git import GitError
 from training.data import filters, licences
 from training.data.decontaminate import Overlap, content_hash
 from training.data.dedup import fingerprint
+from training.data.near import Sketcher
 from training.data.recipe import CorpusRecipe
 from training.data.scrub import scrub
 from training.data.sources import Entry, Source
@@ -30,6 +33,7 @@ class Rules:
     recipe: CorpusRecipe
     blocked: frozenset[bytes]  # SHA-256 of contents that stay out
     overlap: Overlap
+    sketcher: Sketcher | None  # None: near duplicates are kept
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +43,7 @@ class Kept:
     path: str
     text: bytes  # UTF-8, LF, scrubbed
     fingerprint: bytes
+    sketch: rensa.RMinHash | None
     sha256: str  # of the file as it stands in the source
     scrubbed: Counter[str]  # secrets and personal data replaced, by kind
     n_lines_scrubbed: int
@@ -104,13 +109,11 @@ def find_licence(source: Source, entries: Iterable[Entry], allowed: Iterable[str
     return licences.licence_of(texts, frozenset(allowed))
 
 
-def content_hashes(source: Source, recipe: CorpusRecipe) -> set[bytes]:
-    """Return the content hashes of a source's files, to keep copies of them out."""
+def contents(source: Source, recipe: CorpusRecipe) -> Iterator[bytes]:
+    """Yield the contents of a source's files, unjudged: copies of them are to stay out."""
     entries = [entry for entry in source.entries() if entry.path.endswith(recipe.suffixes)]
     large = 10 * recipe.filters.max_bytes
-    return {
-        content_hash(data) for data in source.read(entries, max_bytes=large) if data is not None
-    }
+    yield from (data for data in source.read(entries, max_bytes=large) if data is not None)
 
 
 def _by_path(
@@ -174,6 +177,7 @@ def _judged(path: str, content: bytes | None, rules: Rules) -> tuple[Kept | None
         path=path,
         text=clean.text.encode(),
         fingerprint=fingerprint(clean.text),
+        sketch=rules.sketcher.sketch(clean.text) if rules.sketcher else None,
         sha256=content_hash(content).hex(),
         scrubbed=clean.counts,
         n_lines_scrubbed=clean.n_lines,

@@ -21,15 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ConfigError
+from training.data.runs import NO_RUNS, RunHasher, words_of
 from training.data.sources import name_hash, names_to_check
 
-_WORD = re.compile(r"\w+")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
-_MULTIPLIER = 0x9E3779B97F4A7C15  # odd, so that powers of it never vanish modulo 2**64
 _MIN_TELLING_WORDS = 5  # distinct ones, in a run that counts
 _MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())
-_MAX_WORDS_KEPT = 1_000_000
-_NO_RUNS: NDArray[np.uint64] = np.zeros(0, np.uint64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,12 +78,10 @@ class Overlap:
 
     def __init__(self, texts: Iterable[str], n_words: int) -> None:
         self.n_words = n_words
-        self._hashes: dict[
-            str, int
-        ] = {}  # of words: hashing each of them again is most of the work
+        self._hasher = RunHasher(n_words)
         distinct = dict.fromkeys(texts)  # infilling sets repeat each program for every hole in it
-        runs = [self._runs(_WORD.findall(text)) for text in distinct]
-        self._known: NDArray[np.uint64] = np.unique(np.concatenate([_NO_RUNS, *runs]))
+        runs = [self._hasher.hashes(words_of(text)) for text in distinct]
+        self._known: NDArray[np.uint64] = np.unique(np.concatenate([NO_RUNS, *runs]))
 
     def __len__(self) -> int:
         return len(self._known)
@@ -95,8 +90,8 @@ class Overlap:
         """Return the first shared run of words, or None."""
         if not len(self._known):
             return None
-        words = _WORD.findall(text)
-        hashes = self._runs(words)
+        words = words_of(text)
+        hashes = self._hasher.hashes(words)
         places = np.searchsorted(self._known, hashes)
         hits = self._known[np.minimum(places, len(self._known) - 1)] == hashes
         for first in np.flatnonzero(hits):
@@ -104,21 +99,6 @@ class Overlap:
             if _is_telling(run):
                 return " ".join(run)
         return None
-
-    def _runs(self, words: list[str]) -> NDArray[np.uint64]:
-        """Return a hash for each run of `n_words` words."""
-        n_runs = len(words) - self.n_words + 1
-        if n_runs <= 0:
-            return _NO_RUNS
-        if len(self._hashes) > _MAX_WORDS_KEPT:
-            self._hashes.clear()
-        for word in set(words).difference(self._hashes):
-            self._hashes[word] = _word_hash(word)
-        hashes = np.fromiter(map(self._hashes.__getitem__, words), np.uint64, len(words))
-        total = np.zeros(n_runs, np.uint64)
-        for i in range(self.n_words):  # a polynomial in the word hashes, modulo 2**64
-            total = total * np.uint64(_MULTIPLIER) + hashes[i : i + n_runs]
-        return total
 
 
 def _is_telling(run: list[str]) -> bool:
@@ -152,10 +132,6 @@ def _problem_texts(problem: Any) -> Iterator[str]:
     for key in ("solution_code", "code", "text"):
         if isinstance(problem.get(key), str):
             yield problem[key]
-
-
-def _word_hash(word: str) -> int:
-    return int.from_bytes(hashlib.blake2b(word.lower().encode(), digest_size=8).digest(), "big")
 
 
 def _hash_lines(path: Path) -> list[str]:

@@ -1,11 +1,17 @@
-"""Exact duplicates: the same text up to white space is read once, whichever repository has it.
+"""Duplicates: of texts that are equal or nearly so one is kept, whichever repository has it first.
 
-Keeps 16 bytes for each text seen. Near duplicates are not its business.
+Equal up to white space costs 16 bytes a text; nearly equal is `training.data.near`'s business.
 """
 
 from __future__ import annotations
 
 import hashlib
+
+import rensa
+
+from training.data.near import NearTexts
+
+NEAR_EVALUATION = "near an evaluation file"
 
 
 def fingerprint(text: str) -> bytes:
@@ -28,3 +34,27 @@ class SeenTexts:
             return False
         self._seen.add(text_fingerprint)
         return True
+
+
+class Duplicates:
+    """What was kept so far, and what models are judged by: a text near either stays out."""
+
+    def __init__(self, threshold: float) -> None:
+        self._exact = SeenTexts()
+        self._near = NearTexts(threshold) if threshold else None
+        self._judged = NearTexts(threshold) if threshold else None
+
+    def keep_out(self, sketch: rensa.RMinHash | None) -> None:
+        """Remember a text of an evaluation set."""
+        if self._judged is not None and sketch is not None:
+            self._judged.add(sketch)
+
+    def reason(self, text_fingerprint: bytes, sketch: rensa.RMinHash | None) -> str:
+        """Return why a text stays out; "" if it does not, and then it is remembered."""
+        if not self._exact.add(text_fingerprint):
+            return "duplicate"
+        if sketch is None or self._near is None or self._judged is None:
+            return ""
+        if self._judged.holds(sketch):
+            return NEAR_EVALUATION
+        return "" if self._near.add(sketch) else "near duplicate"

@@ -1,7 +1,7 @@
 """From a recipe to a corpus folder: sources, licences, filters, scrub, duplicates, splits.
 
-Streams: memory holds a few sources at a time and 16 bytes for each text kept. The folder appears
-complete or not at all. Knows no token.
+Streams: memory holds a few sources at a time, and about 5 kB for each text kept, to find near
+duplicates. The folder appears complete or not at all. Knows no token.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from typing import Any
 from assistant.git import GitError
 from model.config import ConfigError
 from training.data.account import funnel, manifest_of, source_row
-from training.data.collect import Collected, Kept, Rules, collect, content_hashes
+from training.data.collect import Collected, Kept, Rules, collect, contents
 from training.data.corpus import MANIFEST, SplitWriter, write_manifest
 from training.data.decontaminate import (
     Overlap,
     benchmark_texts,
+    content_hash,
     load_content_hashes,
     load_never_train,
 )
-from training.data.dedup import SeenTexts
-from training.data.filters import hash_frac
+from training.data.dedup import NEAR_EVALUATION, Duplicates
+from training.data.filters import hash_frac, text_of
 from training.data.folders import new_folder
+from training.data.near import Sketcher
 from training.data.progress import Progress
 from training.data.recipe import CorpusRecipe, expand, load_recipe
 from training.data.sources import Source, SourceError, find_sources, normalise
@@ -78,8 +80,9 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
     refused = {source.name: why for source in sources if (why := never.reason(source.name))}
     wanted = _validation_first([s for s in sources if s.name not in refused], recipe)
     with new_folder(out, marker=MANIFEST, replace=replace) as part:
-        rules = _rules(recipe, [source for source in sources if source.name in refused])
-        return _write(part, wanted, refused, rules)
+        duplicates = Duplicates(recipe.near_duplicate)
+        rules = _rules(recipe, [s for s in sources if s.name in refused], duplicates)
+        return _write(part, (wanted, refused), rules, duplicates)
 
 
 def is_validation(name: str, recipe: CorpusRecipe) -> bool:
@@ -99,34 +102,45 @@ def _validation_first(sources: list[Source], recipe: CorpusRecipe) -> list[Sourc
     return sorted(sources, key=lambda source: (not is_validation(source.name, recipe), source.name))
 
 
-def _rules(recipe: CorpusRecipe, refused: list[Source]) -> Rules:
+def _rules(recipe: CorpusRecipe, refused: list[Source], duplicates: Duplicates) -> Rules:
     """Gather what evaluation sets hold: listed hashes, and the files of repositories kept out."""
     blocked = set(load_content_hashes(expand(recipe.evaluation_hashes, "evaluation_hashes")))
+    sketcher = Sketcher() if recipe.near_duplicate else None
     for source in [*refused, *find_sources(recipe.evaluation_sources)]:
-        blocked |= content_hashes(source, recipe)
+        for content in contents(source, recipe):
+            blocked.add(content_hash(content))
+            text = text_of(content)
+            if sketcher is not None and text is not None:
+                duplicates.keep_out(sketcher.sketch(text))
     texts = benchmark_texts(expand(recipe.benchmarks, "benchmarks"))
     return Rules(
-        recipe=recipe, blocked=frozenset(blocked), overlap=Overlap(texts, recipe.overlap_words)
+        recipe=recipe,
+        blocked=frozenset(blocked),
+        overlap=Overlap(texts, recipe.overlap_words),
+        sketcher=sketcher,
     )
 
 
 def _write(
-    part: Path, sources: list[Source], refused: dict[str, str], rules: Rules
+    part: Path,
+    found: tuple[list[Source], dict[str, str]],
+    rules: Rules,
+    duplicates: Duplicates,
 ) -> dict[str, Any]:
-    seen = SeenTexts()
+    sources, refused = found
     rows: list[dict[str, Any]] = []
     hits: list[dict[str, str]] = []
     progress = Progress("sources", len(sources))
     with SplitWriter(part, "train") as train, SplitWriter(part, "validation") as validation:
         for n_done, collected in enumerate(_collected(sources, rules), start=1):
             held_out = is_validation(collected.source.name, rules.recipe)
-            kept, reasons = _not_seen(collected, seen)
+            kept, reasons, near = _not_seen(collected, duplicates)
             _add(collected.source.name, kept, validation if held_out else train)
             split = "validation" if held_out else "train"
             rows.append(source_row(collected, kept, reasons, split))
             hits += [
                 {"source": collected.source.name, "path": path, "shared": shared}
-                for path, shared in collected.hits
+                for path, shared in (*collected.hits, *near)
             ]
             progress.show(
                 n_done,
@@ -139,13 +153,22 @@ def _write(
     return manifest
 
 
-def _not_seen(collected: Collected, seen: SeenTexts) -> tuple[list[Kept], Counter[str]]:
-    """Return the files that no source before had, and all the reasons against the others."""
+def _not_seen(
+    collected: Collected, duplicates: Duplicates
+) -> tuple[list[Kept], Counter[str], list[tuple[str, str]]]:
+    """Return the files that nothing before was like, all reasons against others, and new hits."""
     reasons = Counter(collected.reasons)
-    kept = [file for file in collected.files if seen.add(file.fingerprint)]
-    if n_duplicates := len(collected.files) - len(kept):
-        reasons["duplicate"] = n_duplicates
-    return kept, reasons
+    kept: list[Kept] = []
+    hits: list[tuple[str, str]] = []
+    for file in collected.files:
+        reason = duplicates.reason(file.fingerprint, file.sketch)
+        if not reason:
+            kept.append(file)
+            continue
+        reasons[reason] += 1
+        if reason == NEAR_EVALUATION:
+            hits.append((file.path, "nearly the same file"))
+    return kept, reasons, hits
 
 
 def _add(source: str, files: Sequence[Kept], writer: SplitWriter) -> None:

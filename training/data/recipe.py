@@ -73,6 +73,7 @@ class CorpusRecipe:
     overlap_words: int = 10  # a run of so many words shared with a benchmark is a hit
     validation: tuple[str, ...] = ()  # owner/name: whole repositories held out
     validation_frac: float = 0.0  # and this share of the others, by hash of the name
+    near_duplicate: float = 0.8  # Jaccard similarity at which a text stays out; 0: no check
     repository_bytes: int = 6_000_000  # at most, of one repository
     seed: int = 0
     processes: int = 2
@@ -81,6 +82,8 @@ class CorpusRecipe:
     def __post_init__(self) -> None:
         if not 0 <= self.validation_frac < 1:
             raise ConfigError(f"validation_frac must be in 0..1, got {self.validation_frac}")
+        if not 0 <= self.near_duplicate <= 1:
+            raise ConfigError(f"near_duplicate must be in 0..1, got {self.near_duplicate}")
         for name in ("overlap_words", "repository_bytes", "processes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -170,6 +170,24 @@ def test_copy_of_an_evaluation_source_stays_out(tmp_path: Path) -> None:
     ]
 
 
+def test_near_copies_stay_out_and_those_of_evaluation_sources_are_hits(tmp_path: Path) -> None:
+    added = "print('one more line')\n"
+    new_repository(tmp_path / "a+one", {"LICENSE": MIT, "x.py": code("x"), "y.py": code("y")})
+    new_repository(tmp_path / "b+two", {"LICENSE": MIT, "near_x.py": code("x") + added})
+    new_repository(tmp_path / "c+eval", {"LICENSE": MIT, "near_y.py": code("y") + added})
+    corpus = CorpusRecipe(
+        sources=(f"{tmp_path}/a+one", f"{tmp_path}/b+two"),
+        evaluation_sources=(f"{tmp_path}/c+eval",),
+        processes=1,
+    )
+    manifest = prepare(corpus, tmp_path / "out")
+    assert places(tmp_path / "out", "train") == [("a/one", "x.py")]
+    assert manifest["reasons"] == {"near an evaluation file": 1, "near duplicate": 1}
+    assert manifest["evaluation"]["hits"] == [
+        {"source": "a/one", "path": "y.py", "shared": "nearly the same file"}
+    ]
+
+
 def test_source_that_breaks_off_is_left_out_and_said(tmp_path: Path) -> None:
     new_repository(tmp_path / "a+one", {"LICENSE": MIT, "x.py": code("x")})
     broken = new_repository(tmp_path / "b+two", {"LICENSE": MIT, "y.py": code("y")})

@@ -44,6 +44,7 @@ def test_mistake_in_a_recipe_is_named(text: str, message: str, tmp_path: Path) -
     [
         ({"validation_frac": 1.0}, "validation_frac"),
         ({"overlap_words": 0}, "overlap_words"),
+        ({"near_duplicate": 1.1}, "near_duplicate"),
         ({"repository_bytes": 0}, "repository_bytes"),
         ({"processes": 0}, "processes"),
         ({"suffixes": ()}, "suffixes"),
