@@ -74,6 +74,9 @@ def _serve(
     first = list(itertools.islice(received, 1))
     is_greeted = bool(first) and greet(first[0], session, outbox.put)
 
+    from lsp.lean import import_lsprotocol
+
+    import_lsprotocol()
     import asyncio
 
     from lsp.loop import serve

@@ -140,13 +140,14 @@ class Protocol(LanguageServerProtocol):
         try:
             return self._converter.structure(_tolerated(method, value), kind)
         except Exception as error:  # noqa: BLE001  whatever is wrong with it, it is the message
-            if method == types.TEXT_DOCUMENT_DID_CHANGE:
+            if "id" not in value:
                 self._distrust(value)
             raise exceptions.JsonRpcInvalidParams(f"wrong {_places(error)}") from None
 
-    def _distrust(self, change: Mapping[str, Any]) -> None:
-        with contextlib.suppress(KeyError, TypeError, AttributeError):
-            uri = change["params"]["textDocument"]["uri"]
+    def _distrust(self, notification: Mapping[str, Any]) -> None:
+        """Take no document for the client's that misses what this would have told."""
+        with contextlib.suppress(KeyError, TypeError):
+            uri = notification["params"]["textDocument"]["uri"]
             if isinstance(uri, str) and isinstance(self._workspace, Workspace):
                 self._workspace.distrust(uri)
 

@@ -4,6 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
+from lsprotocol import types
+
+from lsp.lean import import_lsprotocol
+
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds of imports between them; the protocol's classes alone take longer to build than
 # `initialize` may take.
@@ -66,3 +71,42 @@ def test_nothing_heavy_before_initialize_is_answered() -> None:
 
 def test_control_heavy_modules_would_be_seen() -> None:
     assert {"lsprotocol", "pygls", "asyncio"} <= modules_after("import lsp.server")
+
+
+LEAN = """
+from lsp.lean import import_lsprotocol
+import_lsprotocol()
+import attrs
+from lsprotocol import types
+from lsp.protocol import strict_converter
+
+@attrs.define
+class Other:
+    text: str
+
+assert Other("x") == Other("x") and "x" in repr(Other("x")), "only lsprotocol is meant"
+converter = strict_converter()
+table = {"textDocument": {"uri": "u"}, "position": {"line": 1, "character": 2},
+         "context": {"triggerKind": 1}}
+params = converter.structure(table, types.InlineCompletionParams)
+assert converter.unstructure(params) == table
+assert types.Position(1, 2) == types.Position(1, 2) < types.Position(1, 3)
+assert "secret" not in repr(types.TextDocumentItem("u", "x", 1, "secret"))
+try:
+    types.Position(-1, 0)
+except ValueError:
+    print("still checked")
+"""
+
+
+def test_lean_classes_read_write_and_check_as_before() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAN], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "still checked\n"
+
+
+def test_lean_import_leaves_classes_alone_that_are_there() -> None:
+    assert attrs.has(types.TextDocumentItem)
+    import_lsprotocol()
+    assert types.TextDocumentItem("u", "x", 1, "t") == types.TextDocumentItem("u", "x", 1, "t")
