@@ -24,6 +24,10 @@ STEPS: dict[str, dict[str, tuple[str, str]]] = {
         "run": ("training.pretrain", "train a network on packed rows, or go on with it"),
         "export": ("training.pretrain", "turn a run into a model folder"),
         "eval": ("training.evaluation.evaluate", "judge a model folder on held-out repositories"),
+        "eval-infilling": (
+            "training.evaluation.evaluate_infilling",
+            "judge it by running what it writes into HumanEval-Infilling",
+        ),
     },
 }
 _TAKES_STEP = frozenset({"training.pretrain"})  # one parser for both steps
@@ -47,8 +51,8 @@ def main(argv: list[str]) -> int:
 
 def _help(command: str) -> str:
     lines = [f"usage: foretype {command} STEP ...", ""]
-    lines += [f"  {step:<10} {text}" for step, (_, text) in STEPS[command].items()]
-    return "\n".join([*lines, "", "  STEP --help  say more about one step", ""])
+    lines += [f"  {step:<14} {text}" for step, (_, text) in STEPS[command].items()]
+    return "\n".join([*lines, "", "  STEP --help    say more about one step", ""])
 
 
 def existing_folder(text: str) -> Path:
