@@ -125,6 +125,8 @@ class Protocol(LanguageServerProtocol):
         kind = self._kind(method)
         if kind is None or not (is_served or method == types.EXIT):
             return None
+        if hasattr(kind, "id"):
+            raise _invalid("a request needs an id")
         return self._structure(kind, method, value)
 
     def _kind(self, method: str) -> type[Any] | None:

@@ -175,6 +175,17 @@ def test_failed_edit_silences_the_document_until_its_full_text(
     assert bench.server.workspace.completable(URI).source == "whole"
 
 
+@pytest.mark.parametrize(
+    ("method", "is_trusted"), [(INLINE, True), ("textDocument/didOpen", False)]
+)
+def test_only_a_lost_change_of_the_text_costs_trust(
+    bench: Bench, method: str, is_trusted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.receive(method=method, params={"textDocument": {"uri": URI}})
+    assert (bench.server.workspace.completable(URI) is not None) == is_trusted
+    assert (bench.sent, len(caplog.records)) == ([], 1)
+
+
 def test_failing_handler_is_answered_without_its_text(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
