@@ -45,6 +45,12 @@ class Outcome:
         """Say whether the author's own text was written."""
         return self.task.is_exact(self.filling.text)
 
+    @property
+    def has_ended(self) -> bool:
+        """Say whether the model came to an end: its end token or, of a line, the line's."""
+        wanted = ("stop", "lines") if self.task.kind == "single-line" else ("stop",)
+        return self.filling.finish_reason in wanted
+
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
@@ -137,14 +143,13 @@ def answered(tasks: Sequence[Task], backend: LocalBackend, judge: Judge) -> Iter
 
 
 def _summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    ended = sum(outcome.filling.finish_reason == "stop" for outcome in outcomes)
     return {
         "kind": outcomes[0].task.kind,
         "tasks": len(outcomes),
         "problems": len({outcome.task.problem for outcome in outcomes}),
         "pass_at_1": _interval(outcomes, [outcome.verdict.passed for outcome in outcomes]),
         "exact": _interval(outcomes, [outcome.is_exact for outcome in outcomes]),
-        "ended_by_itself": ended / len(outcomes),
+        "ended": sum(outcome.has_ended for outcome in outcomes) / len(outcomes),
         "reasons": dict(Counter(outcome.verdict.reason for outcome in outcomes).most_common()),
     }
 
@@ -195,7 +200,7 @@ def table(report: dict[str, Any]) -> str:
     ]
     for found in report["benchmarks"]:
         pass_at_1, exact = (str(Interval(**found[name])) for name in ("pass_at_1", "exact"))
-        ended = f"{100 * found['ended_by_itself']:.1f}%"
+        ended = f"{100 * found['ended']:.1f}%"
         lines.append(row(found["kind"], found["tasks"], found["problems"], pass_at_1, exact, ended))
     if "verbatim" in report:
         found = report["verbatim"]

@@ -163,7 +163,7 @@ for number in range(1, 32):
     except (OSError, ValueError):
         pass
 while True:
-    pass
+    print("x" * 65536)
 """
 FLOOD = """
 import os
@@ -177,8 +177,7 @@ while True:
 BOMBS: dict[str, tuple[str, set[str]]] = {
     "sleep": ("import time; time.sleep(99)", {"timeout"}),
     "stop itself": ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", {"timeout"}),
-    "ignore signals": (STUBBORN, {"died"}),
-    "output": ("while True: print('x' * 65536)", {"died"}),
+    "ignore signals and print": (STUBBORN, {"died"}),
     "answers": (FLOOD, {"answer too long"}),
     "kill all": ("import os; os.kill(-1, 9)", {"died", "raised ProcessLookupError"}),
     "kill the parent": ("import os; os.kill(1, 9); 1 / 0", {
