@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from training.evaluation.sandbox import Exercise, Limits, SandboxError, Verdict,
 from training.evaluation.sandbox_guest import pack, unpack
 
 ROOT = Path(__file__).resolve().parents[3]
-LIMITS = Limits(cpu_s=1, wall_s=4.0, memory_bytes=256 << 20)
+# Long enough on a busy machine: only what sleeps comes to the end of the clock.
+LIMITS = Limits(cpu_s=1, wall_s=30.0, memory_bytes=256 << 20)
 CORRECT = "def double(x):\n    return x + x\n"
 TEST = """
 def check(candidate):
@@ -195,11 +197,12 @@ BOMBS: dict[str, tuple[str, set[str]]] = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_bomb_is_defused_in_time(name: str) -> None:
     code, reasons = BOMBS[name]
+    limits = replace(LIMITS, wall_s=1.0) if "timeout" in reasons else LIMITS
     started = time.monotonic()
-    verdict = run(exercise(f"{code}\n{CORRECT}"), limits=Limits(cpu_s=1, wall_s=2.5))
+    verdict = run(exercise(f"{code}\n{CORRECT}"), limits=limits)
     assert not verdict.passed
     assert verdict.reason in reasons
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < limits.wall_s + 5
 
 
 HIDING = """
@@ -252,7 +255,7 @@ def test_guests_end_by_themselves_when_their_parent_is_killed() -> None:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
