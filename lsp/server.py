@@ -18,6 +18,8 @@ from lsp.scheduler import Job, describe
 from lsp.session import Session
 from lsp.workspace import Workspace
 
+OVERDUE_S = 2.0  # after its deadline a request is answered whatever the engine does
+
 log = logging.getLogger(__name__)
 
 
@@ -73,7 +75,12 @@ class Server(LanguageServer):
         job = Job(key=(kind, document.uri), uri=document.uri, request=request)
         self.session.scheduler.submit(job)
         try:
-            completions = await asyncio.wrap_future(job.future)
+            async with asyncio.timeout(settings.deadline_ms / 1000 + OVERDUE_S):
+                completions = await asyncio.wrap_future(job.future)
+        except TimeoutError:
+            self.session.scheduler.drop(job)
+            log.warning("no suggestion: the engine is overdue")
+            return []
         except asyncio.CancelledError:
             self.session.scheduler.drop(job)
             raise

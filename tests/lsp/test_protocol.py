@@ -239,6 +239,19 @@ async def test_cancelling_stops_the_engine(bench: Bench) -> None:
 
 
 @pytest.mark.asyncio
+async def test_engine_that_does_not_end_costs_no_reply(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("lsp.server.OVERDUE_S", -0.55)  # of 0.6 s
+    replace_text(bench, 2, "slow")
+    bench.receive(id=1, method=INLINE, params={**ASKED, "position": {"line": 0, "character": 4}})
+    assert (await bench.answer())["result"] == {"items": []}
+    assert [record.getMessage() for record in caplog.records] == [
+        "no suggestion: the engine is overdue"
+    ]
+
+
+@pytest.mark.asyncio
 async def test_fault_in_completing_is_an_empty_list_and_one_line(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
