@@ -1,19 +1,24 @@
 """Cut a text into prefix, middle and suffix, as a person's cursor would.
 
-Knows characters, lines and indentation of any language, and no token: the budgets of the format are
-`training.data.packing`'s business.
+The kind of hole is drawn first. Where there is a syntax tree it says what a statement, a block or
+an argument list is; where there is none, or none is met, the look of the lines must do. Knows no
+token: the budgets of the format are `training.data.rows`'s business.
 """
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-MAX_MIDDLE_CHARS = 700
-_MAX_LINES = 6  # of the "lines" kind
+from model.config import ConfigError
+from training.data import syntax_spans, text_spans
+from training.data.syntax_spans import SyntaxPart
+from training.data.text_spans import Lines, Span
+
+MAX_MIDDLE_CHARS = text_spans.LONGEST_CHARS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,142 +30,72 @@ class Parts:
     suffix: str
 
 
-Span = tuple[int, int]
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SpanShares:
+    """How often each kind of hole is cut; together 1."""
+
+    rest_of_line: float = 0.30  # what is asked most while typing
+    statement: float = 0.25  # one or a few of them
+    block: float = 0.20  # a body
+    arguments: float = 0.10  # or parameters
+    expression: float = 0.05
+    characters: float = 0.10  # any, for cursors in the middle of anything
+
+    def __post_init__(self) -> None:
+        shares = dataclasses.asdict(self)
+        if bad := [name for name, share in shares.items() if not 0 <= share <= 1]:
+            raise ConfigError(f"spans.{bad[0]} must be in 0..1, got {shares[bad[0]]}")
+        if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
+            raise ConfigError(f"the shares of spans must sum to 1, got {sum(shares.values()):g}")
+
+    @property
+    def by_syntax(self) -> float:
+        """The share of holes for which a tree is asked first."""
+        return float(sum(getattr(self, kind) for kind in syntax_spans.KINDS))
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return the name of a kind."""
+        draw = rng.random()
+        for name in TEXT_KINDS:
+            draw -= getattr(self, name)
+            if draw < 0:
+                return name
+        return "characters"
 
 
-def cut(text: str, rng: np.random.Generator) -> Parts:
-    """Choose a kind of span and a place for it; every draw comes from `rng`."""
+# What takes the place of a kind where syntax has no answer.
+TEXT_KINDS: Mapping[str, Callable[[Lines, np.random.Generator], Span | None]] = {
+    "rest_of_line": text_spans.rest_of_line,
+    "statement": text_spans.whole_lines,
+    "block": text_spans.block,
+    "arguments": text_spans.rest_of_line,
+    "expression": text_spans.rest_of_line,
+    "characters": text_spans.characters,
+}
+
+
+def cut(
+    text: str,
+    rng: np.random.Generator,
+    shares: SpanShares,
+    syntax: SyntaxPart | None = None,
+) -> Parts:
+    """Choose a kind of hole and a place for it; every draw comes from `rng`."""
     if not text:
         return Parts("", "", "")
-    lines = _Lines(text)
-    kind = KINDS[int(rng.choice(len(KINDS), p=_SHARES))][1]
-    start, end = kind(lines, rng) or _characters(lines, rng)
-    end = min(end, start + MAX_MIDDLE_CHARS)
+    kind = shares.draw(rng)
+    span = syntax.hole(kind, rng) if syntax is not None and kind in syntax_spans.KINDS else None
+    if span is None:
+        lines = Lines(text)
+        span = TEXT_KINDS[kind](lines, rng) or text_spans.characters(lines, rng)
+    start, end = span
+    end = _shortened(text, start, end)
     return Parts(text[:start], text[start:end], text[end:])
 
 
-class _Lines:
-    """A text and where its lines begin."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.starts = [0]
-        at = text.find("\n")
-        while at >= 0:
-            self.starts.append(at + 1)
-            at = text.find("\n", at + 1)
-
-    def at(self, offset: int) -> int:
-        """Return the number of the line that holds `offset`."""
-        return bisect.bisect_right(self.starts, offset) - 1
-
-    def end(self, line: int) -> int:
-        """Return the offset of the line's end, before its newline."""
-        following = line + 1
-        return self.starts[following] - 1 if following < len(self.starts) else len(self.text)
-
-    def indent(self, line: int) -> int:
-        """Return the number of white characters the line begins with; all of a blank line."""
-        content = self.text[self.starts[line] : self.end(line)]
-        return len(content) - len(content.lstrip())
-
-    def is_blank(self, line: int) -> bool:
-        """Say whether there is nothing to see on the line."""
-        return self.starts[line] + self.indent(line) >= self.end(line)
-
-
-def _rest_of_line(lines: _Lines, rng: np.random.Generator) -> Span | None:
-    """From a character of a line to the line's end: what is asked most while typing."""
-    line = _written_line(lines, rng)
-    if line is None:
-        return None
-    end = lines.end(line)
-    return int(rng.integers(lines.starts[line] + lines.indent(line), end + 1)), end
-
-
-def _whole_lines(lines: _Lines, rng: np.random.Generator) -> Span | None:
-    """One or a few lines; the indentation of the first is usually typed by the editor."""
-    line = _written_line(lines, rng)
-    if line is None:
-        return None
-    n_lines = min(int(rng.geometric(0.5)), _MAX_LINES)
-    last = min(line + n_lines - 1, len(lines.starts) - 1)
-    while last > line and lines.is_blank(last):
-        last -= 1
-    start = lines.starts[line]
-    return start if rng.random() < 0.25 else start + lines.indent(line), lines.end(last)
-
-
-def _block(lines: _Lines, rng: np.random.Generator) -> Span | None:
-    """The more indented lines after a line that opens them."""
-    line = _written_line(lines, rng)
-    if line is None or line + 1 >= len(lines.starts):
-        return None
-    opener = _opener(lines, line)
-    if opener is None:
-        return None
-    last = _last_of_block(lines, opener)
-    # The cursor stands behind the opening line, or on the next line after its indentation.
-    body = next(i for i in range(opener + 1, last + 1) if not lines.is_blank(i))
-    start = lines.end(opener) if rng.random() < 0.3 else lines.starts[body] + lines.indent(body)
-    end = lines.end(last)
-    while (
-        end - start > MAX_MIDDLE_CHARS and last > body
-    ):  # keep whole lines if it has to be shorter
-        last -= 1
-        end = lines.end(last)
-    return start, max(start, end)
-
-
-def _characters(lines: _Lines, rng: np.random.Generator) -> Span:
-    """Any span of characters: lengths of all orders of magnitude."""
-    n_chars = len(lines.text)
-    longest = min(MAX_MIDDLE_CHARS, n_chars)
-    length = round(np.exp(rng.uniform(0, np.log(longest)))) if longest > 1 else longest
-    start = int(rng.integers(0, n_chars - length + 1))
-    return start, start + length
-
-
-def _written_line(lines: _Lines, rng: np.random.Generator) -> int | None:
-    """Return a line that is not blank, long ones more often; None if none is found soon."""
-    for _ in range(8):
-        line = lines.at(int(rng.integers(0, len(lines.text) + 1)))
-        if not lines.is_blank(line):
-            return line
-    return None
-
-
-def _opener(lines: _Lines, line: int) -> int | None:
-    """Return `line` if it opens a block, else the line that opened the block around it."""
-    indent = lines.indent(line)
-    following = next(
-        (i for i in range(line + 1, min(line + 4, len(lines.starts))) if not lines.is_blank(i)),
-        None,
-    )
-    if following is not None and lines.indent(following) > indent:
-        return line
-    for i in range(line - 1, -1, -1):
-        if not lines.is_blank(i) and lines.indent(i) < indent:
-            return i
-    return None
-
-
-def _last_of_block(lines: _Lines, opener: int) -> int:
-    last = opener + 1
-    for i in range(opener + 1, len(lines.starts)):
-        if lines.is_blank(i):
-            continue
-        if lines.indent(i) <= lines.indent(opener):
-            break
-        last = i
-    return last
-
-
-Kind = Callable[[_Lines, np.random.Generator], Span | None]
-KINDS: Sequence[tuple[float, Kind]] = (
-    (0.40, _rest_of_line),
-    (0.20, _whole_lines),
-    (0.20, _block),
-    (0.20, _characters),
-)
-_SHARES = [share for share, _ in KINDS]
+def _shortened(text: str, start: int, end: int) -> int:
+    """Return where a hole ends that may not be longer: behind a whole line if it has one."""
+    if end - start <= MAX_MIDDLE_CHARS:
+        return end
+    line_end = text.rfind("\n", start + 1, start + MAX_MIDDLE_CHARS + 1)
+    return line_end if line_end > start else start + MAX_MIDDLE_CHARS

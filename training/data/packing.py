@@ -21,6 +21,7 @@ from model.config import ConfigError
 from model.tokenizer import Tokenizer, TokenizerError
 from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split, sha256_of
 from training.data.folders import new_folder
+from training.data.infill import SpanShares
 from training.data.progress import Progress
 from training.data.rows import Packed, PackSettings, n_groups, pack_group
 from training.data.shards import INDEX, ShardError, ShardWriter
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             psm_frac=args.psm,
             suffix_tokens=args.suffix_tokens,
             seed=args.seed,
+            spans=_spans(args.spans),
         )
         job = PackJob(
             corpus=args.corpus,
@@ -120,10 +122,35 @@ def _parser() -> argparse.ArgumentParser:
         default=defaults.suffix_tokens,
         help="longest suffix (default: %(default)s)",
     )
+    parser.add_argument(
+        "--spans",
+        metavar="KIND=SHARE,...",
+        help="kinds of holes, of which the others get none (default: "
+        + ",".join(
+            f"{kind}={share:g}" for kind, share in dataclasses.asdict(defaults.spans).items()
+        )
+        + ")",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--force", action="store_true", help="replace shards that are there")
     return parser
+
+
+def _spans(text: str | None) -> SpanShares:
+    """Read `KIND=SHARE,...`; kinds that are not named have no share."""
+    if text is None:
+        return SpanShares()
+    shares = dict.fromkeys((field.name for field in dataclasses.fields(SpanShares)), 0.0)
+    for part in text.split(","):
+        kind, _, share = part.partition("=")
+        if kind not in shares:
+            raise ConfigError(f"unknown kind of hole {kind!r}; known: {', '.join(shares)}")
+        try:
+            shares[kind] = float(share)
+        except ValueError:
+            raise ConfigError(f"--spans: {kind} needs a number, got {share!r}") from None
+    return SpanShares(**shares)
 
 
 def _write(

@@ -9,6 +9,8 @@ alone, so packing can be resumed at any group and spread over processes.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -16,11 +18,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from assistant.syntax import SyntaxTree
 from model import fim
 from model.config import ConfigError
 from model.tokenizer import Tokenizer
 from training.data.corpus import Document, Split
-from training.data.infill import Parts, cut
+from training.data.infill import Parts, SpanShares, cut
+from training.data.syntax_spans import SyntaxPart, tree_of
 
 _SLACK_TOKENS = 8  # a cut text can take a few more tokens than it did in one piece
 _MAX_HEADER_TOKENS = 80
@@ -38,6 +42,7 @@ class PackSettings:
     suffix_tokens: int = 128  # at most, as in serving
     seed: int = 0
     group_documents: int = 256
+    spans: SpanShares = dataclasses.field(default_factory=SpanShares)
 
     def __post_init__(self) -> None:
         if self.spm_frac < 0 or self.psm_frac < 0 or self.spm_frac + self.psm_frac > 1:
@@ -110,7 +115,7 @@ class _Packer:
 
     def add(self, document: Document, *, epoch: int, number: int) -> None:
         """Cut one document into chunks and pack them."""
-        text = _Chunks(document, self._tokenizer)
+        text = _Chunks(document, self._tokenizer, self._settings.spans)
         line = n_chunk = 0
         while line < text.n_lines:
             rng = _chunk_rng(self._settings.seed, epoch, number, n_chunk)
@@ -172,11 +177,14 @@ class _Packer:
 class _Chunks:
     """One document's lines, with the token count up to each of them."""
 
-    def __init__(self, document: Document, tokenizer: Tokenizer) -> None:
+    def __init__(self, document: Document, tokenizer: Tokenizer, spans: SpanShares) -> None:
         self._tokenizer = tokenizer
+        self._spans = spans
+        self._document = document
         self.header = _header(tokenizer, document.path)
         self._lines = _split_at_newlines(document.text)
         self.n_lines = len(self._lines)
+        self._starts = [0, *itertools.accumulate(map(len, self._lines))]  # of lines, in characters
         sizes = np.array([len(line.encode()) for line in self._lines], np.int64)
         ids = tokenizer.encode(document.text)
         ends = np.cumsum([len(tokenizer.token_bytes(id_)) for id_ in ids])
@@ -209,15 +217,27 @@ class _Chunks:
     ) -> tuple[list[int], int]:
         """Return the ids of lines with a hole, and the first line that is not wholly in them."""
         text = "".join(self._lines[line:end_line])
-        parts = cut(text, rng)
+        syntax = self._syntax(line, end_line)
+        parts = cut(text, rng, self._spans, syntax)
         if rng.random() < _LATE_CUT_FRAC:
-            other = cut(text, rng)
+            other = cut(text, rng, self._spans, syntax)
             parts = max(parts, other, key=lambda cut_parts: len(cut_parts.prefix))
         suffix = _first_tokens(self._tokenizer, parts.suffix, suffix_tokens)
         ids = fim.example(
             self._tokenizer, self.header, (parts.prefix, parts.middle, suffix), layout
         )
         return ids, self._line_after(Parts(parts.prefix, parts.middle, suffix), line)
+
+    def _syntax(self, line: int, end_line: int) -> SyntaxPart | None:
+        tree = self._tree if self._spans.by_syntax else None
+        if tree is None:
+            return None
+        return SyntaxPart(tree, self._starts[line], self._starts[end_line])
+
+    @functools.cached_property
+    def _tree(self) -> SyntaxTree | None:
+        """The document's tree; parsed when the first hole is cut."""
+        return tree_of(self._document.path, self._document.text)
 
     def _line_after(self, parts: Parts, line: int) -> int:
         n_chars = len(parts.prefix) + len(parts.middle) + len(parts.suffix)

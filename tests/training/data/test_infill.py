@@ -1,7 +1,9 @@
-"""Cuts: the text comes back, and the kinds are what they say."""
+"""Cuts: the text comes back from its parts, in every language, and the kinds have their shares."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,101 +11,132 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.data.infill import KINDS, MAX_MIDDLE_CHARS, Parts, _Lines, cut
+from model.config import ConfigError
+from tests.code_samples import PYTHON, SAMPLES
+from training.data.infill import MAX_MIDDLE_CHARS, TEXT_KINDS, Parts, SpanShares, cut
+from training.data.syntax_spans import SyntaxPart, tree_of
 
 TEXTS = sorted((Path(__file__).parents[2] / "data" / "text").glob("*.*"))
-CODE = """import os
-
-
-def area(width, height):
-    if width < 0:
-        raise ValueError("width")
-    return width * height
-
-class Box:
-    name = "box"
-"""
+SHARES = SpanShares()
+NONE = dict.fromkeys((field.name for field in dataclasses.fields(SpanShares)), 0.0)
 code = st.lists(st.sampled_from(["a = 1", "    b", "\tc()", "", "  ", "def f():", "🙂", "\f"])).map(
     "\n".join
 )
 
 
-@settings(max_examples=150)
+def only(kind: str) -> SpanShares:
+    return SpanShares(**(NONE | {kind: 1.0}))
+
+
+def part(name: str, text: str) -> SyntaxPart | None:
+    tree = tree_of(name, text)
+    return None if tree is None else SyntaxPart(tree, 0, len(text))
+
+
+@settings(max_examples=100, deadline=None)
 @given(text=st.one_of(st.text(max_size=80), code), seed=st.integers(0, 2**32))
-def test_text_comes_back_from_its_parts(text: str, seed: int) -> None:
-    parts = cut(text, np.random.default_rng(seed))
-    assert parts.prefix + parts.middle + parts.suffix == text
-    assert len(parts.middle) <= MAX_MIDDLE_CHARS
+def test_any_text_comes_back_from_its_parts(text: str, seed: int) -> None:
+    for syntax in (None, part("a.py", text)):
+        parts = cut(text, np.random.default_rng(seed), SHARES, syntax)
+        assert parts.prefix + parts.middle + parts.suffix == text
+        assert len(parts.middle) <= MAX_MIDDLE_CHARS
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**32))
+def test_any_stretch_of_code_comes_back_in_every_language(
+    name: str, data: st.DataObject, seed: int
+) -> None:
+    text = SAMPLES[name]
+    broken_at = data.draw(st.integers(0, len(text)))
+    junk = data.draw(st.sampled_from(["", "", "(", "}", "\n\n", '"', "é🙂", "x = ["]))
+    text = text[:broken_at] + junk + text[broken_at:]
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    tree = tree_of(name, text)
+    assert tree is not None
+    for kind in TEXT_KINDS:
+        syntax = SyntaxPart(tree, start, end)
+        parts = cut(text[start:end], np.random.default_rng(seed), only(kind), syntax)
+        assert parts.prefix + parts.middle + parts.suffix == text[start:end]
+        assert len(parts.middle) <= MAX_MIDDLE_CHARS
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
-def test_text_of_every_language_comes_back(path: Path) -> None:
+def test_odd_files_come_back(path: Path) -> None:
     text = path.read_bytes().decode("utf-8")
+    syntax = part(path.name, text)
     for seed in range(50):
-        parts = cut(text, np.random.default_rng(seed))
+        parts = cut(text, np.random.default_rng(seed), SHARES, syntax)
         assert parts.prefix + parts.middle + parts.suffix == text
 
 
 def test_same_seed_same_cut_and_other_seeds_other_cuts() -> None:
-    cuts = [cut(CODE, np.random.default_rng(seed)) for seed in range(40)]
-    assert cuts == [cut(CODE, np.random.default_rng(seed)) for seed in range(40)]
-    assert len({(len(parts.prefix), len(parts.middle)) for parts in cuts}) > 20
+    def cuts() -> list[Parts]:
+        syntax = part("a.py", PYTHON)
+        return [cut(PYTHON, np.random.default_rng(seed), SHARES, syntax) for seed in range(40)]
+
+    assert cuts() == cuts()
+    assert len({(len(parts.prefix), len(parts.middle)) for parts in cuts()}) > 20
 
 
 def test_empty_text_has_empty_parts() -> None:
-    assert cut("", np.random.default_rng(0)) == Parts("", "", "")
+    assert cut("", np.random.default_rng(0), SHARES) == Parts("", "", "")
 
 
-def test_middle_is_capped() -> None:
-    text = "def f():\n" + "    x = 1\n" * 1000
-    lengths = [len(cut(text, np.random.default_rng(seed)).middle) for seed in range(60)]
-    assert max(lengths) <= MAX_MIDDLE_CHARS
-    assert max(lengths) > MAX_MIDDLE_CHARS / 2
-
-
-def spans(name: str, text: str, n: int = 300) -> set[tuple[str, str, str]]:
-    """Return what a kind of span gives for many seeds."""
-    kind = next(kind for _, kind in KINDS if kind.__name__ == name)
-    found = set()
-    for seed in range(n):
-        span = kind(_Lines(text), np.random.default_rng(seed))
-        if span is not None:
-            found.add((text[: span[0]], text[span[0] : span[1]], text[span[1] :]))
-    return found
-
-
-def test_rest_of_line_ends_where_the_line_does() -> None:
-    found = spans("_rest_of_line", CODE)
-    assert all(suffix.startswith("\n") and "\n" not in middle for _, middle, suffix in found)
-    assert "return width * height" in {middle for _, middle, _ in found}
-    assert "" in {middle for _, middle, _ in found}  # nothing to add is an answer too
-
-
-def test_whole_lines_start_where_a_line_or_its_code_does() -> None:
-    for prefix, _, suffix in spans("_whole_lines", CODE):
-        assert prefix.rpartition("\n")[2].strip() == ""
-        assert suffix.startswith("\n")
-
-
-def test_block_is_all_that_is_more_indented() -> None:
-    middles = {middle for _, middle, _ in spans("_block", CODE)}
-    body = 'if width < 0:\n        raise ValueError("width")\n    return width * height'
-    assert {body, f"\n    {body}", 'raise ValueError("width")', 'name = "box"'} <= middles
-
-
-def test_long_block_is_cut_between_lines() -> None:
+@pytest.mark.parametrize("has_tree", [True, False])
+@pytest.mark.parametrize("kind", ["block", "statement"])
+def test_hole_that_is_too_long_ends_with_a_line(kind: str, has_tree: bool) -> None:
     text = "def f():\n" + "".join(f"    value_{i} = {i}\n" for i in range(200))
-    for _, middle, suffix in spans("_block", text, 50):
-        assert suffix.startswith("\n")
-        assert 0 < len(middle) <= MAX_MIDDLE_CHARS
+    syntax = part("a.py", text) if has_tree else None
+    for seed in range(40):
+        parts = cut(text, np.random.default_rng(seed), only(kind), syntax)
+        assert parts.suffix.startswith("\n")
+        assert 0 < len(parts.middle) <= MAX_MIDDLE_CHARS
 
 
-@pytest.mark.parametrize("text", ["\n\n\n", "   ", " \n\t\n"])
-def test_blank_text_has_characters_only(text: str) -> None:
-    assert spans("_rest_of_line", text, 5) == set()
-    assert spans("_block", text, 5) == set()
-    assert spans("_characters", text, 5) != set()
+def test_line_that_is_too_long_is_cut_within() -> None:
+    text = "x = '" + "a" * 5_000 + "'\n"
+    parts = cut(text, np.random.default_rng(0), only("statement"), part("a.py", text))
+    assert parts == Parts("", text[:MAX_MIDDLE_CHARS], text[MAX_MIDDLE_CHARS:])
 
 
-def test_shares_of_the_kinds_add_up() -> None:
-    assert sum(share for share, _ in KINDS) == pytest.approx(1)
+def test_statement_is_one_of_the_tree_where_there_is_one() -> None:
+    text = "total = sum(\n    [1, 2],\n)\n"
+    rng = np.random.default_rng(0)
+    assert cut(text, rng, only("statement"), part("a.py", text)).middle == text.rstrip()
+    by_lines = {
+        cut(text, np.random.default_rng(seed), only("statement")).middle for seed in range(20)
+    }
+    assert "[1, 2]," in by_lines
+
+
+def test_kind_without_a_tree_falls_back_to_lines() -> None:
+    text = "some plain words\n" * 5
+    assert part("a.txt", text) is None
+    for kind in TEXT_KINDS:
+        parts = cut(text, np.random.default_rng(1), only(kind))
+        assert parts.prefix + parts.middle + parts.suffix == text
+
+
+def test_kinds_have_their_shares() -> None:
+    rng = np.random.default_rng(0)
+    counts = Counter(SHARES.draw(rng) for _ in range(4_000))
+    for kind, share in dataclasses.asdict(SHARES).items():
+        assert counts[kind] / 4_000 == pytest.approx(share, abs=0.03)
+    assert SHARES.by_syntax == pytest.approx(0.6)
+    assert {only("block").draw(rng) for _ in range(50)} == {"block"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"block": -0.1}, "spans.block must be in 0..1, got -0.1"),
+        ({"block": 1.5}, "spans.block must be in 0..1, got 1.5"),
+        ({"block": 0.5}, "the shares of spans must sum to 1, got 1.3"),
+    ],
+)
+def test_shares_that_are_none_are_named(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SpanShares(**values)

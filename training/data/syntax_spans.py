@@ -1,0 +1,131 @@
+"""Holes by syntax: statements, the bodies of blocks, argument lists, expressions.
+
+A place in the text is drawn, and of the nodes around it those of the wanted kind are the choice:
+nothing has to be walked, so a hole costs no more than the tree is deep. What a node is called
+differs between grammars; what it is here follows from where it stands. Knows no token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tree_sitter
+
+from assistant.languages import language_of
+from assistant.syntax import BODY_KINDS, SyntaxTree, parse
+
+_PARSE_LIMIT_S = 60.0  # so generous that the same files are parsed on every machine
+_TRIES = 6
+_LIST_KINDS = frozenset(
+    "argument_list arguments formal_parameters parameter_list parameters type_arguments"
+    " type_parameters type_parameter_list template_argument_list template_parameter_list".split()
+)
+_VISIBLE = re.compile(r"\S")  # around white space there are only large nodes
+_OPENERS = ("(", "<", "[")
+_ON_NEXT_LINE_FRAC = 0.7  # of the blocks: the cursor stands there already, behind its indentation
+_INNERMOST_FRAC = 0.6  # of the blocks; of the rest as many are the next one out, and so on
+_OPEN_END_FRAC = 0.3  # of the lists: the closing bracket is not there yet
+_MAX_STATEMENTS = 4
+
+Span = tuple[int, int]
+Nodes = list[tree_sitter.Node]
+
+
+def tree_of(path: str, text: str) -> SyntaxTree | None:
+    """Parse a document; None if its language is unknown or its grammar is not installed."""
+    return parse(language_of(path), text, limit_s=_PARSE_LIMIT_S)
+
+
+class SyntaxPart:
+    """A stretch of a parsed text, [start, end), and the holes that lie within it."""
+
+    def __init__(self, tree: SyntaxTree, start: int, end: int) -> None:
+        self._tree = tree
+        self._start = start
+        self._end = end
+
+    def hole(self, kind: str, rng: np.random.Generator) -> Span | None:
+        """Return a hole of a kind of `KINDS`, counted from the part's start; None if none is met.
+
+        Every draw comes from `rng`.
+        """
+        for _ in range(_TRIES):
+            drawn = int(rng.integers(self._start, self._end))
+            place = _VISIBLE.search(self._tree.text, drawn, self._end)
+            if place is None:
+                continue
+            span = KINDS[kind](self._tree, self._tree.path_to(place.start()), rng)
+            if span is not None and self._start <= span[0] < span[1] <= self._end:
+                return span[0] - self._start, span[1] - self._start
+        return None
+
+
+def _statements(tree: SyntaxTree, path: Nodes, rng: np.random.Generator) -> Span | None:
+    """The innermost statement, sometimes with those that follow it in the same body."""
+    for depth in range(len(path) - 1, 0, -1):
+        if path[depth - 1].type in BODY_KINDS and path[depth].is_named:
+            break
+    else:
+        return None
+    last = path[depth]
+    for _ in range(min(int(rng.geometric(0.6)), _MAX_STATEMENTS) - 1):
+        following = last.next_named_sibling
+        if following is None:
+            break
+        last = following
+    return tree.offset_of(path[depth].start_byte), _end(tree, last)
+
+
+def _body(tree: SyntaxTree, path: Nodes, rng: np.random.Generator) -> Span | None:
+    """What stands in a block: all its statements, without the brackets around them."""
+    bodies = [node for node in path[1:] if node.type in BODY_KINDS and node.named_child_count]
+    if not bodies:
+        return None
+    children = bodies[-min(int(rng.geometric(_INNERMOST_FRAC)), len(bodies))].named_children
+    start, end = tree.offset_of(children[0].start_byte), _end(tree, children[-1])
+    if rng.random() >= _ON_NEXT_LINE_FRAC:
+        start = len(tree.text[:start].rstrip())  # behind what opens the block
+    return start, end
+
+
+def _arguments(tree: SyntaxTree, path: Nodes, rng: np.random.Generator) -> Span | None:
+    """The rest of an argument or parameter list, from its start or from one of its items."""
+    lists = [node for node in path if node.type in _LIST_KINDS]
+    if not lists:
+        return None
+    chosen = lists[-1]  # the innermost
+    start, end = tree.offset_of(chosen.start_byte), _end(tree, chosen)
+    if not tree.text[start:end].startswith(_OPENERS):
+        return None
+    items = [tree.offset_of(item.start_byte) for item in chosen.named_children]
+    starts = [start + 1, *items]
+    is_open = rng.random() < _OPEN_END_FRAC
+    return starts[int(rng.integers(len(starts)))], end if is_open else end - 1
+
+
+def _expression(tree: SyntaxTree, path: Nodes, rng: np.random.Generator) -> Span | None:
+    """One of the nodes within a statement, from all of its parts to a single name."""
+    top = max(i for i, node in enumerate(path) if i == 0 or node.type in BODY_KINDS)
+    inner = [node for node in path[top + 2 :] if node.is_named]
+    if not inner:
+        return None
+    chosen = inner[int(rng.integers(len(inner)))]
+    return tree.offset_of(chosen.start_byte), _end(tree, chosen)
+
+
+def _end(tree: SyntaxTree, node: tree_sitter.Node) -> int:
+    """Return where a node's text ends; some grammars count the line end in."""
+    end = tree.offset_of(node.end_byte)
+    start = tree.offset_of(node.start_byte)
+    return start + len(tree.text[start:end].rstrip())
+
+
+Kind = Callable[[SyntaxTree, Nodes, np.random.Generator], Span | None]
+KINDS: Mapping[str, Kind] = {
+    "statement": _statements,
+    "block": _body,
+    "arguments": _arguments,
+    "expression": _expression,
+}
