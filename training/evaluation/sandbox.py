@@ -23,7 +23,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+
+from training.evaluation.sandbox_guest import Job
 
 NAMESPACES = ("-n", "-p", "-f", "-m", "-i", "--kill-child")
 # Our folder is on the guest's path only for as long as it imports itself.
@@ -149,7 +150,7 @@ def _guests() -> Iterator[_Guests]:
 
 def _start(
     guests: _Guests,
-    role: dict[str, Any],
+    role: Job,
     *,
     limits: Limits,
     isolated: bool = True,

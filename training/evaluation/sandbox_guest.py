@@ -2,8 +2,8 @@
 
 The candidate's process runs generated code and answers calls; the judge's process, in a jail of its
 own, runs the tests and asks. They share two pipes that carry plain data only, so generated code
-never meets the tests, the verdict or the nonce that marks it. Standard library only. Knows no
-model and no benchmark.
+never meets the tests, the verdict or the nonce that marks it. Knows no model and no benchmark.
+Standard library only, and little of it: two of these start for each program.
 
     python -I -S -B -c 'import this module; main()' < job.json
 """
@@ -13,10 +13,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Any
 
 from training.evaluation.sandbox_jail import build_jail, give_up_rights, set_limits
@@ -189,11 +187,15 @@ def unpack(packed: Any) -> Any:
 
 def probe(job: Job) -> None:
     """Try what a jail must prevent; tell "contained", or what was possible."""
+    import socket  # a large module, and the other roles pay for each millisecond
+
     outcome = "contained"
     try:
         if others := [name for _, name in socket.if_nameindex() if name != "lo"]:
             outcome = f"the network {others[0]} can be reached"
-        if found := [path for path in ("/etc", "/home", "/proc", "/old") if Path(path).exists()]:
+        if found := [
+            path for path in ("/etc", "/home", "/proc", "/old") if os.access(path, os.F_OK)
+        ]:
             outcome = f"{found[0]} can be seen"
         if os.getpid() == 1 or os.getppid() != 1:
             outcome = "the processes outside can be seen"

@@ -4,16 +4,16 @@ Called from inside fresh Linux namespaces, where a mount is nobody else's busine
 only. Knows nothing of what will run in it.
 """
 
+# pathlib takes long to import.
+# ruff: noqa: PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH211
 from __future__ import annotations
 
 import ctypes
 import errno
 import os
-import platform
 import resource
 import struct
 import sys
-from pathlib import Path
 from typing import Any
 
 NOBODY = 65534
@@ -70,12 +70,12 @@ def build_jail() -> None:
     """Make a root of the interpreter's libraries, read-only, and an empty work folder; enter it."""
     if os.getpid() != 1:  # these are the mounts of the machine: leave them alone
         raise OSError(errno.EPERM, "the process is not in namespaces of its own")
-    libraries = [f"{sys.base_prefix}/lib", str(Path(os.__file__).parent), *SYSTEM_LIBRARIES]
+    libraries = [f"{sys.base_prefix}/lib", os.path.dirname(os.__file__), *SYSTEM_LIBRARIES]
     _mount(b"tmpfs", STAGE, b"tmpfs", MS_NOSUID | MS_NODEV, b"size=1m,mode=755")
-    Path(OLD_ROOT).mkdir()
+    os.mkdir(OLD_ROOT)
     for path in libraries:
         _show(path)
-    Path(JAIL + WORK_FOLDER).mkdir()
+    os.mkdir(JAIL + WORK_FOLDER)
     _mount(b"tmpfs", JAIL + WORK_FOLDER, b"tmpfs", MS_NOSUID | MS_NODEV, WORK_OPTIONS)
     _libc_call("pivot_root", STAGE.encode(), OLD_ROOT.encode())
     _libc_call("umount2", b"/old", MNT_DETACH)
@@ -86,20 +86,18 @@ def build_jail() -> None:
 
 def _show(path: str) -> None:
     """Make `path` readable in the jail, at the same place."""
-    place = Path(JAIL + path)
-    if place.exists() or not Path(path).is_dir():
+    place = JAIL + path
+    if os.path.exists(place) or not os.path.isdir(path):
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if Path(path).is_symlink():  # /lib -> usr/lib
-        place.symlink_to(Path(path).readlink())
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    if os.path.islink(path):  # /lib -> usr/lib
+        os.symlink(os.readlink(path), place)
         return
-    place.mkdir()
-    _mount(path.encode(), str(place), b"", MS_BIND | MS_REC, b"")
+    os.mkdir(place)
+    _mount(path.encode(), place, b"", MS_BIND | MS_REC, b"")
     attributes = (ctypes.c_uint64 * 4)(ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV, 0, 0, 0)
-    place_bytes = str(place).encode()
-    _libc_call(
-        "syscall", SYS_MOUNT_SETATTR, AT_FDCWD, place_bytes, AT_RECURSIVE, attributes, 32
-    )  # fmt: skip
+    target = (AT_FDCWD, place.encode(), AT_RECURSIVE)
+    _libc_call("syscall", SYS_MOUNT_SETATTR, *target, attributes, ctypes.sizeof(attributes))
 
 
 def _mount(source: bytes, target: str, kind: bytes, flags: int, options: bytes) -> None:
@@ -148,7 +146,7 @@ def give_up_rights(becomes_nobody: bool) -> None:
 
 def _refuse_calls() -> None:
     """Let the kernel answer "not permitted" to every call in the table of this processor."""
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine not in REFUSED_CALLS:
         raise OSError(errno.ENOSYS, f"no table of system calls for the processor {machine}")
     audit, calls = REFUSED_CALLS[machine]
