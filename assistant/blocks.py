@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from assistant.brackets import CLOSERS, LINE_COMMENT, scan
+from assistant.brackets import CLOSERS, LINE_COMMENT, Scan, scan, scan_on, spans_lines
 from assistant.languages import Language
 
 TAB_COLUMNS = 4
@@ -94,38 +94,57 @@ def _definition(language: Language | None, *, is_top: bool) -> re.Pattern[str]:
     return re.compile(f"^{indent}{words}", re.MULTILINE)
 
 
-def scan_start(
+def scan_before(
     text: str, offset: int, language: Language | None, *, is_top: bool = False
-) -> tuple[int, bool]:
-    """Return where a lexical scan up to `offset` should begin, and whether it sees everything.
+) -> tuple[Scan, bool]:
+    """Scan what stands before `offset`; say too whether everything open there was seen.
 
-    The nearest line above that begins a definition (of the top level only, if `is_top`) is safer
-    than a fixed distance, which may begin inside a string.
+    Begins at the nearest line above that begins a definition (at the first of the top level, if
+    `is_top`): that is safer than a fixed distance, which may begin inside a string. Places in the
+    cursor's own line count from its start, others mean nothing.
     """
-    low = max(0, offset - MAX_SCAN_CHARS)
-    if low == 0 and is_top:
-        return 0, True
-    low = line_start(text, low)
-    pattern = _definition(language, is_top=is_top)
-    starts = [match.start() for match in pattern.finditer(text, low, line_start(text, offset) + 1)]
     here = line_start(text, offset)
-    if pattern.match(text, here, offset):
-        starts.append(here)
-    if not starts and low and not is_top:  # a paragraph seldom begins or ends inside a string
-        return max(low, text.rfind("\n\n", 0, here) + 2), False
-    if not starts:
-        return low, low == 0
-    return (starts[0], True) if is_top else (starts[-1], False)
+    if offset - here > MAX_SCAN_CHARS:
+        return scan(text[offset - MAX_SCAN_CHARS : offset], language), False
+    low = line_start(text, max(0, here - MAX_SCAN_CHARS))
+    above, sees_all = _scan_lines(text[low:here], low == 0, language, is_top)
+    if not (is_top and sees_all) and _definition(language, is_top=is_top).match(text, here, offset):
+        above, sees_all = Scan(), is_top
+    if above.quote and not spans_lines(above.quote, language):  # a backslash joins two lines
+        return scan(text[low:offset], language), sees_all
+    return scan_on(above, text[here:offset], language), sees_all
 
 
-def _code_end(text: str, start: int, end: int, language: Language | None) -> int | None:
-    """Return where the code of text[start:end] ends, without its comment; None in a string."""
-    state = scan(text[start:end], language)
+@functools.lru_cache(maxsize=8)  # the same for every key typed in a line
+def _scan_lines(
+    lines: str, is_whole: bool, language: Language | None, is_top: bool
+) -> tuple[Scan, bool]:
+    """Scan whole lines (of which there are no more above, if `is_whole`) for `scan_before`."""
+    if is_whole and is_top:
+        return scan(lines, language), True
+    starts = [match.start() for match in _definition(language, is_top=is_top).finditer(lines)]
+    if is_top and starts:
+        return scan(lines[starts[0] :], language), True
+    if starts:
+        return scan(lines[starts[-1] :], language), False
+    if is_whole or is_top:
+        return scan(lines, language), is_whole
+    paragraph = lines.rfind("\n\n") + 2  # seldom begins or ends inside a string
+    return scan(lines[paragraph if paragraph > 1 else 0 :], language), False
+
+
+def _code_end(text: str, line_end: int, language: Language | None) -> int | None:
+    """Return where the code of the line that ends at `line_end` ends, if that may be a header."""
+    start = line_start(text, line_end)
+    code = text[start:line_end].rstrip()
+    if not (":" in code or "{" in code) or len(code) > MAX_SCAN_CHARS:
+        return None  # nearly always, and without a scan
+    state, _ = scan_before(text, line_end, language)
     if state.quote == LINE_COMMENT:
-        end = start + state.quote_at
+        code = code[: state.quote_at].rstrip()
     elif state.quote:
         return None
-    return start + len(text[start:end].rstrip())
+    return start + len(code) if code.endswith((":", "{")) else None
 
 
 def _logical_start(text: str, start: int, end: int, language: Language | None) -> int:
@@ -172,13 +191,10 @@ def opened_block(text: str, offset: int, language: Language | None) -> Block | N
     if found is None or rest.strip("".join(CLOSERS) + ";,"):
         return None
     header_end, on_header = found
-    end = _code_end(text, scan_start(text, header_end, language)[0], header_end, language)
-    if end is None or end == 0 or text[end - 1] not in ":{":
-        return None
-    start = line_start(text, end)
-    if start < line_start(text, header_end) or (on_header and text[end:offset].strip()):
-        return None  # the line holds a comment only, or one is being written
-    start = _logical_start(text, start, end, language)
+    end = _code_end(text, header_end, language)
+    if end is None or (on_header and text[end:offset].strip()):
+        return None  # no header, or a comment is being written behind it
+    start = _logical_start(text, line_start(text, end), end, language)
     is_brace = text[end - 1] == "{"
     if is_brace and language is not None and language.blocks == "indent":
         return None  # a dict or set is written as one expression

@@ -30,11 +30,11 @@ class Mark(NamedTuple):
 class Scan:
     """What is left open after a text, and what in it closed something opened before it."""
 
-    openers: tuple[Mark, ...]  # not closed within the text, outermost first
-    extra: tuple[Mark, ...]  # closers without an opener in the text, in order
-    quote: str  # the delimiter that would end the string or comment open at the end, or ""
-    quote_at: int  # where that string or comment begins; 0 if it was open at the start
-    unquoted_at: int | None  # index after which the string open at the start was closed
+    openers: tuple[Mark, ...] = ()  # not closed within the text, outermost first
+    extra: tuple[Mark, ...] = ()  # closers without an opener in the text, in order
+    quote: str = ""  # the delimiter that would end the string or comment open at the end, or ""
+    quote_at: int = 0  # where that string or comment begins; 0 if it was open at the start
+    unquoted_at: int | None = None  # index after which the string open at the start was closed
 
 
 @functools.cache
@@ -73,12 +73,14 @@ def _close(text: str, position: int, quote: str, *, multi_line: bool) -> tuple[i
 class _Scanner:
     """The state of one scan; kept apart from `Scan` because that is what callers may see."""
 
-    def __init__(self, text: str, language: Language | None) -> None:
+    def __init__(self, before: Scan, text: str, language: Language | None) -> None:
         self.text = text
         self.language = language
-        self.openers: list[Mark] = []
-        self.extra: list[Mark] = []
+        self.openers = list(before.openers)
+        self.extra = list(before.extra)
         self.n_open = dict.fromkeys(CLOSERS, 0)  # spares a long search for what is not there
+        for mark in self.openers:
+            self.n_open[PAIRS[mark.char]] += 1
         self.quote = ""
         self.quote_at = 0
 
@@ -126,13 +128,18 @@ def spans_lines(quote: str, language: Language | None) -> bool:
 
 def scan(text: str, language: Language | None, quote: str = "") -> Scan:
     """Scan `text`, which begins inside the string or comment that `quote` ends ("" = in code)."""
-    scanner = _Scanner(text, language)
+    return scan_on(Scan(quote=quote), text, language)
+
+
+def scan_on(before: Scan, text: str, language: Language | None) -> Scan:
+    """Go on from `before` with the `text` behind it; marks of `before` keep their places."""
+    scanner = _Scanner(before, text, language)
     position = 0
     unquoted_at = None
-    if quote:
+    if quote := before.quote:
         position, closed = _close(text, 0, quote, multi_line=spans_lines(quote, language))
         if not closed and position == len(text):
-            return Scan((), (), quote, 0, None)
+            return Scan(before.openers, before.extra, quote)
         unquoted_at = position if closed else None
     pattern = _tokens(language)
     while match := pattern.search(text, position):

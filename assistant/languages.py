@@ -13,7 +13,7 @@ from typing import Literal
 import tree_sitter
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)  # compared and hashed by identity
 class Language:
     """What the text rules and the syntax trees need to know about one language."""
 
@@ -203,6 +203,7 @@ _BY_EXTENSION = {
 }
 
 
+@functools.lru_cache(maxsize=256)  # asked several times for each key
 def language_of(path: str, language_id: str | None = None) -> Language | None:
     """Return the language of a document; the editor's identifier outranks the file's name.
 

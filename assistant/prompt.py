@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from assistant.context import Window
-from model import fim
+from model import fim, pieces
 from model.healing import split
 from model.tokenizer import Tokenizer
 
@@ -66,7 +66,7 @@ def build(
     """
     stable, tail = split(tokenizer, window.prefix)
     header_ids = fim.header(tokenizer, " ".join(window.path.split())[-MAX_PATH_CHARS:])
-    suffix_ids = tokenizer.encode(window.suffix)[: budget.suffix_tokens]
+    suffix_ids = pieces.encode(tokenizer, window.suffix)[: budget.suffix_tokens]
     room = budget.prompt_tokens - len(header_ids) - len(suffix_ids) - N_MARKERS
     prefix_ids = _fit(tokenizer, stable, prefix_start, max(room, 0))
     ids = fim.prompt(tokenizer, header_ids, prefix_ids, suffix_ids, cast(fim.Layout, layout))
@@ -75,7 +75,7 @@ def build(
 
 def _fit(tokenizer: Tokenizer, text: str, offset: int, room: int) -> list[int]:
     """Encode the end of `text` (which begins at `offset`) that fits, from a stable border."""
-    ids = tokenizer.encode(text)
+    ids = pieces.encode(tokenizer, text)
     # A power of two near a quarter of the room (a token is about four characters of code).
     step = 1 << max(room, 16).bit_length() - 1
     start = 0
@@ -83,7 +83,7 @@ def _fit(tokenizer: Tokenizer, text: str, offset: int, room: int) -> list[int]:
         excess = tokenizer.decode_bytes(ids[: len(ids) - room])
         minimum = start + max(1, len(excess.decode("utf-8", "ignore")))
         start = _next_start(text, offset, minimum, step)
-        ids = tokenizer.encode(text[start:])
+        ids = pieces.encode(tokenizer, text[start:])
     return ids
 
 

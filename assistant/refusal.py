@@ -5,7 +5,7 @@ the file name, one with a slash against the whole path or any tail of it; letter
 matter.
 """
 
-from collections.abc import Iterable
+import functools
 from fnmatch import fnmatchcase
 
 from assistant.completion import CompletionRequest
@@ -66,7 +66,8 @@ def refusal(request: CompletionRequest, settings: Settings) -> str | None:
     return None
 
 
-def is_excluded(path: str, extra: Iterable[str] = ()) -> bool:
+@functools.lru_cache(maxsize=256)  # some forty patterns, and asked at every key
+def is_excluded(path: str, extra: tuple[str, ...] = ()) -> bool:
     """Say whether the file at `path` must not be completed; `extra` patterns only add."""
     parts = [part for part in path.replace("\\", "/").casefold().split("/") if part]
     if not parts:

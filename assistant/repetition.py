@@ -26,7 +26,12 @@ def inline_cycle(text: str) -> int | None:
     10
     """
     line = text[text.rfind("\n") + 1 :]
-    for size in range(1, min(MAX_UNIT_CHARS, len(line) // 2) + 1):
+    if not line:
+        return None
+    at = end = len(line) - 1
+    low = max(0, end - min(MAX_UNIT_CHARS, len(line) // 2))
+    while (at := line.rfind(line[end], low, at)) >= 0:  # the ends of all possible copies
+        size = end - at
         unit = line[-size:]
         if line[-2 * size : -size] != unit:  # nearly always; this runs for every new token
             continue

@@ -16,7 +16,7 @@ from assistant.blocks import (
     line_start,
     lines_above,
     lines_below,
-    scan_start,
+    scan_before,
 )
 from assistant.brackets import CLOSERS, PAIRS, Scan, scan
 from assistant.completion import CompletionRequest
@@ -59,7 +59,7 @@ class Place:
         """Cut the surroundings of the request's cursor."""
         document, offset = request.text, request.offset
         language = language_of(request.path, request.language)
-        low, sees_all = scan_start(document, offset, language, is_top=True)
+        context, sees_all = scan_before(document, offset, language, is_top=True)
         return cls(
             document=document,
             offset=offset,
@@ -68,7 +68,7 @@ class Place:
             before=document[max(line_start(document, offset), offset - MAX_SIDE_CHARS) : offset],
             after=document[offset : min(line_end(document, offset), offset + MAX_SIDE_CHARS)],
             behind=document[offset : offset + MAX_SCAN_CHARS],
-            context=scan(document[low:offset], language),
+            context=context,
             sees_all=sees_all,
         )
 
@@ -239,11 +239,12 @@ def bracket_balance(place: Place, text: str) -> Draft:
     return Draft(text)
 
 
-def _closers(text: str, language: Language | None, quote: str) -> list[str]:
-    return [mark.char for mark in scan(text, language, quote).extra]
+@functools.lru_cache(maxsize=8)  # while one types, the text behind the cursor stays as it is
+def _closers(text: str, language: Language | None, quote: str) -> tuple[str, ...]:
+    return tuple(mark.char for mark in scan(text, language, quote).extra)
 
 
-def _can_close(openers: list[str], *, closers: list[str], sees_all: bool) -> bool:
+def _can_close(openers: list[str], *, closers: tuple[str, ...], sees_all: bool) -> bool:
     """Return whether `closers` close what is open, the last opener first."""
     if sees_all and len(closers) > len(openers):
         return False

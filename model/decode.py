@@ -6,6 +6,7 @@ Shapes: V vocabulary.
 """
 
 import codecs
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,7 +20,7 @@ Logits = NDArray[np.float32]
 
 
 class Steps(Protocol):
-    """What decoding needs of a steps."""
+    """What decoding needs of a cache that grows."""
 
     @property
     def length(self) -> int:
@@ -86,20 +87,21 @@ def choices(logits: Logits, table: TokenTable, rest: bytes, n: int) -> list[Toke
         allowed = table.allowed(rest)
         scores = logits[allowed]
     else:
-        scores = logits[: table.n_tokens].copy()  # a padded vocabulary has scores beyond its tokens
-        scores[table.forbidden] = -np.inf
+        scores = logits[: table.n_scored]
+        if table.forbidden.size:
+            scores = scores.copy()
+            scores[table.forbidden] = -np.inf
     best = [int(scores.argmax())] if n == 1 else _top(scores, n)
     peak = float(scores[best[0]])
-    if not np.isfinite(peak):
+    if not math.isfinite(peak):
         raise DecodeError(f"the model's best score is {peak}; its weights or runtime are damaged")
-    scores -= np.float32(peak)
-    logprobs = scores[best]
-    logprobs -= np.log(np.exp(scores, out=scores).sum())
+    weights = scores - np.float32(peak)
+    log_sum = peak + math.log(np.exp(weights, out=weights).sum())
     tokens = []
-    for place, logprob in zip(best, logprobs.tolist(), strict=True):
+    for place in best:
         id_ = int(allowed[place]) if allowed is not None else place
         text = b"" if id_ == table.end_id else table.bytes_of[id_][len(rest) :]
-        tokens.append(Token(id=id_, text=text, logprob=logprob))
+        tokens.append(Token(id=id_, text=text, logprob=float(scores[place]) - log_sum))
     return tokens
 
 

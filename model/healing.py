@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 import numpy as np
 from numpy.typing import NDArray
 
+from model import pieces
 from model.tokenizer import Tokenizer
 
 # Longest tail worth re-spelling. Longer ones are cut, since every token more costs a decoding step
@@ -30,6 +31,7 @@ def split(tokenizer: Tokenizer, prefix: str) -> tuple[str, bytes]:
     how the split pattern groups it ("\\n    " and "x" become "\\n   " and " x", for example).
     """
     near = prefix[-_LOOK_BACK_CHARS:]
+    near = near[pieces.last_border(near) :]
     tail = tokenizer.last_pretoken(near)
     while tail.isspace() and len(tail) < len(near):
         before = tokenizer.last_pretoken(near[: len(near) - len(tail)])
@@ -43,6 +45,8 @@ def split(tokenizer: Tokenizer, prefix: str) -> tuple[str, bytes]:
 
 def _capped(tokenizer: Tokenizer, tail: str) -> str:
     """Cut `tail` from the left, at characters, to both limits."""
+    if len(tail.encode("utf-8", "surrogatepass")) <= MAX_TAIL_TOKENS:
+        return tail  # a token is a byte at least
     if not tail.isspace():
         while len(tail.encode("utf-8", "surrogatepass")) > MAX_TAIL_BYTES:
             tail = tail[1:]
@@ -68,9 +72,11 @@ class TokenTable:
         self._keys = [self.bytes_of[id_] for id_ in ordinary]
         self._ids: Ids = np.array(ordinary, dtype=np.int64)
         emitted = set(ordinary) | {self.end_id}
-        #: ids never to be generated: special tokens other than the end
+        #: scores worth looking at: up to the last id that may be generated
+        self.n_scored = max(emitted) + 1
+        #: ids among them that may not: special tokens other than the end (in our vocabularies none)
         self.forbidden: Ids = np.array(
-            [id_ for id_ in range(self.n_tokens) if id_ not in emitted], dtype=np.int64
+            [id_ for id_ in range(self.n_scored) if id_ not in emitted], dtype=np.int64
         )
 
     def beginning_with(self, head: bytes) -> Ids:

@@ -82,7 +82,8 @@ def check_ids(ids: Sequence[int], runtime: Runtime) -> NDArray[np.int64]:
     array = np.asarray(ids, dtype=np.int64)
     if array.ndim != 1 or not array.size:
         raise ValueError("ids must not be empty")
-    if array.min() < 0 or array.max() >= runtime.vocab_size:
+    low, high = (array.min(), array.max()) if array.size > 1 else (array[0], array[0])
+    if low < 0 or high >= runtime.vocab_size:
         raise ValueError(f"ids must be in 0..{runtime.vocab_size - 1}")
     if runtime.length + array.size > runtime.max_len:
         raise ValueError(

@@ -133,7 +133,7 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Return the bytes of `ids`; special tokens have none."""
-        return b"".join(self._bytes[id_] for id_ in ids)
+        return b"".join([self._bytes[id_] for id_ in ids])
 
     def token_bytes(self, id_: int) -> bytes:
         """Return the bytes of one token, b"" for a special one."""

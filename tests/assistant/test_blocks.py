@@ -1,8 +1,11 @@
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.blocks import (
+    MAX_SCAN_CHARS,
     Block,
     block_end,
     indent_columns,
@@ -11,7 +14,9 @@ from assistant.blocks import (
     lines_above,
     lines_below,
     opened_block,
+    scan_before,
 )
+from assistant.brackets import scan
 from assistant.languages import LANGUAGES
 
 
@@ -138,3 +143,44 @@ def test_lines_are_those_between_line_feeds(text, data):
     here = text[line_start(text, offset) : line_end(text, offset)]
     below = [line for _, line in lines_below(text, offset)]
     assert [*above, here, *below] == text.split("\n")
+
+
+@given(
+    text=st.text(alphabet="()[]{}\"'`#/*\\\n ax", max_size=60),
+    name=st.sampled_from([*LANGUAGES, ""]),
+)
+@settings(max_examples=150)
+def test_scan_before_a_place_in_a_short_file_is_a_scan_of_everything(text, name):
+    found, sees_all = scan_before(text, len(text), LANGUAGES.get(name), is_top=True)
+    whole = scan(text, LANGUAGES.get(name))
+    assert sees_all
+    assert (_chars(found), found.quote) == (_chars(whole), whole.quote)
+
+
+def _chars(found):
+    return [mark.char for mark in (*found.openers, *found.extra)]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_top", "expected"),
+    [
+        ("x = (\ndef f(a, [", False, ("([", False)),  # the definition's line begins anew
+        ("x = (\ndef f(a, [", True, ("(([", True)),
+        ("y = 1\n" * MAX_SCAN_CHARS + "x = (\n    [", True, ("([", False)),
+        ("y = 1\n" * MAX_SCAN_CHARS + "x = (\n\n    [", False, ("[", False)),
+        ("y = 1\n" * MAX_SCAN_CHARS + "class A:\n    (\n    [", True, ("([", True)),
+        ("y = (\n" + " " * MAX_SCAN_CHARS + "[", True, ("[", False)),  # a line that is data
+        ("x = 'a\\\n(b'", True, ("", True)),
+    ],
+)
+def test_scan_before_begins_where_nothing_is_open(text, is_top, expected):
+    found, sees_all = scan_before(text, len(text), LANGUAGES["python"], is_top=is_top)
+    assert ("".join(_chars(found)), sees_all) == expected
+
+
+def test_typing_in_a_long_file_scans_the_lines_above_once():
+    text = "x = f(1, [2])\n" * 100_000
+    begin = time.process_time()
+    for n_typed in range(200):
+        scan_before(text + "y" * n_typed, len(text) + n_typed, LANGUAGES["python"], is_top=True)
+    assert time.process_time() - begin < 2  # some milliseconds each otherwise

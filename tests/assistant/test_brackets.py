@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.brackets import scan
+from assistant.brackets import scan, scan_on, spans_lines
 from assistant.languages import LANGUAGES
 
 DATA = Path(__file__).parents[1] / "data" / "text"
@@ -84,6 +84,21 @@ def test_scan_of_two_halves_agrees_on_the_string_at_the_end(text, name):
     if whole.quote:
         again = scan(text[whole.quote_at :], LANGUAGES.get(name))
         assert again.quote == whole.quote
+
+
+@given(text=SOUP, name=st.sampled_from([*LANGUAGES, ""]))
+@settings(max_examples=150)
+def test_scan_of_lines_goes_on_with_the_next_line(text, name):
+    language = LANGUAGES.get(name)
+    start = text.rfind("\n") + 1
+    above = scan(text[:start], language)
+    if not above.quote or spans_lines(above.quote, language):
+        found = scan_on(above, text[start:], language)
+        assert (
+            "".join(mark.char for mark in found.openers),
+            "".join(mark.char for mark in found.extra),
+            found.quote,
+        ) == state(text, name)
 
 
 @pytest.mark.parametrize("text", ["(" * 10_000 + "]" * 10_000, "'" * 20_001, '"\n' * 10_000])

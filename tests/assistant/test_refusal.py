@@ -53,8 +53,8 @@ def test_ordinary_files_are_not_excluded(path: str) -> None:
     ],
 )
 def test_patterns_of_the_user_add(pattern: str, path: str, expected: bool) -> None:
-    assert is_excluded(path, [pattern]) is expected
-    assert is_excluded(".env", [pattern])
+    assert is_excluded(path, (pattern,)) is expected
+    assert is_excluded(".env", (pattern,))
 
 
 def request(

@@ -106,9 +106,10 @@ def test_special_tokens_are_never_allowed_while_healing() -> None:
 
 
 def test_only_the_end_is_allowed_among_special_tokens() -> None:
-    forbidden = set(TABLE.forbidden.tolist())
+    allowed = set(range(TABLE.n_scored)) - set(TABLE.forbidden.tolist())
     special = {id_ for id_ in range(TOKENIZER.vocab_size) if TOKENIZER.is_special(id_)}
-    assert forbidden == special - {TOKENIZER.end_id}
+    assert allowed & special == {TOKENIZER.end_id}
+    assert len(allowed | special) == TOKENIZER.vocab_size
 
 
 @given(
