@@ -10,9 +10,9 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from training.evaluation.sandbox import SandboxError, Verdict
 from training.evaluation.verbatim import CopySearch
 
 Judge = Callable[[Task, str], Verdict]
+BACKLOG = 16  # programs that wait to be judged; then the network waits, too
 RUN_TOKENS = 20  # two or three lines of code; shorter runs are common coin
 
 
@@ -131,14 +132,27 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
 def answered(tasks: Sequence[Task], backend: LocalBackend, judge: Judge) -> Iterator[Outcome]:
     """Yield the outcome of each task in order; code is judged while the network goes on."""
-    progress = Progress(tasks[0].kind, len(tasks))
-    pending = []
-    with ThreadPoolExecutor(max_workers=n_threads()) as pool:
-        for done, task in enumerate(tasks, 1):
-            filling = fill(backend, task)
-            pending.append((task, filling, pool.submit(judge, task, filling.text)))
-            progress.show(done, last=done == len(tasks))
-        for task, filling, verdict in pending:
+    progress, done, passed = Progress(tasks[0].kind, len(tasks)), 0, 0
+    pool = ThreadPoolExecutor(max_workers=n_threads())
+    try:
+        for outcome in _in_order(tasks, backend, judge, pool):
+            done += 1
+            passed += outcome.verdict.passed
+            progress.show(done, f"{passed} passed", last=done == len(tasks))
+            yield outcome
+    finally:  # when interrupted, what still waits is not run
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    tasks: Sequence[Task], backend: LocalBackend, judge: Judge, pool: ThreadPoolExecutor
+) -> Iterator[Outcome]:
+    pending: deque[tuple[Task, Filling, Future[Verdict]]] = deque()
+    for number, asked in enumerate(tasks, 1):
+        written = fill(backend, asked)
+        pending.append((asked, written, pool.submit(judge, asked, written.text)))
+        while len(pending) > (BACKLOG if number < len(tasks) else 0):
+            task, filling, verdict = pending.popleft()
             yield Outcome(task=task, filling=filling, verdict=verdict.result())
 
 
