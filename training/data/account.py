@@ -31,6 +31,8 @@ def source_row(
         "name": collected.source.name,
         "kind": collected.source.kind,
         "commit": collected.source.commit,
+        "version": collected.source.version,
+        "sha256": collected.source.sha256,
         "licence": collected.licence,
         "refused": collected.refused,
         "split": split,

@@ -15,6 +15,7 @@ import rensa
 
 from assistant.git import GitError
 from training.data import filters, licences
+from training.data.archives import ArchiveError
 from training.data.decontaminate import Overlap, content_hash
 from training.data.dedup import fingerprint
 from training.data.near import Sketcher
@@ -66,7 +67,7 @@ def collect(source: Source, rules: Rules) -> Collected:
     """Read, judge and choose the files of one source; one that cannot be read is refused."""
     try:
         return _collect(source, rules)
-    except GitError as error:
+    except (GitError, ArchiveError) as error:
         _log.warning("%s is left out: %s", source.name, error)
         return Collected(
             source=source,

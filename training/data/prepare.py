@@ -19,6 +19,7 @@ from typing import Any
 from assistant.git import GitError
 from model.config import ConfigError
 from training.data.account import funnel, manifest_of, source_row
+from training.data.archives import ArchiveError
 from training.data.collect import Collected, Kept, Rules, collect, contents
 from training.data.corpus import MANIFEST, SplitWriter, write_manifest
 from training.data.decontaminate import (
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="[OWNER/NAME=]GLOB",
-        help="a git repository (work tree or bare) or folder, besides the recipe's; repeatable",
+        help="a git repository, folder or .tar.gz/.zip, besides the recipe's; repeatable",
     )
     parser.add_argument("--processes", type=int, help="worker processes (default: the recipe's)")
     parser.add_argument("--force", action="store_true", help="replace a corpus that is there")
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.processes is not None:
             recipe = dataclasses.replace(recipe, processes=args.processes)
         manifest = prepare(recipe, args.out, replace=args.force)
-    except (ConfigError, SourceError, GitError, OSError) as error:
+    except (ConfigError, SourceError, ArchiveError, GitError, OSError) as error:
         sys.stderr.write(f"foretype data prepare: {error}\n")
         return 1
     sys.stdout.write(funnel(manifest))

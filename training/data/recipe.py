@@ -60,7 +60,7 @@ class FilterSettings:
 class CorpusRecipe:
     """The `[corpus]` table of a recipe."""
 
-    sources: tuple[str, ...] = ()  # "GLOB" or "owner/name=GLOB": git repositories or folders
+    sources: tuple[str, ...] = ()  # "GLOB" or "owner/name=GLOB": repositories, folders, archives
     suffixes: tuple[str, ...] = (".py",)  # of the files to read
     licences: tuple[str, ...] = DEFAULT_LICENCES  # SPDX names; all others are refused
     never_train: tuple[str, ...] = ()  # files of SHA-256 of normalised names

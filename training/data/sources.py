@@ -1,7 +1,7 @@
-"""Where source files come from: git repositories (work tree or bare) and plain folders.
+"""Where source files come from: git repositories (work tree or bare), folders and archives.
 
-A source has a name (owner/name), a commit where there is one, and entries that are listed without
-being read. Knows no licence, no filter and no corpus.
+A source has a name (owner/name), a commit or version where there is one, and entries that are
+listed without being read. Knows no licence, no filter and no corpus.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from assistant.git import GitError, git, git_directory, read_blobs
+from training.data import archives
 from training.data.recipe import expand
 
 _BLOB_MODES = (b"100644", b"100755")  # no symbolic links, no submodules
@@ -30,9 +31,9 @@ class SourceError(ValueError):
 class Entry:
     """One file of a source, not yet read."""
 
-    path: str  # within the source, with /
+    path: str  # within the source, with /; without an archive's one folder
     n_bytes: int
-    object_id: str = ""  # of the git blob; empty in a folder
+    object_id: str = ""  # of the git blob, or the name in the archive; empty in a folder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,19 +42,25 @@ class Source:
 
     name: str  # owner/name, or a bare name
     root: Path
-    kind: str  # "git" or "folder"
+    kind: str  # "git", "folder" or "archive"
     commit: str = ""  # git only
+    version: str = ""  # archives only, from the file's name
+    sha256: str = ""  # of the archive
 
     def entries(self) -> list[Entry]:
         """Return all regular files, by path."""
-        found = _git_entries(self.root) if self.kind == "git" else _folder_entries(self.root)
-        return sorted(found, key=lambda entry: entry.path)
+        listed = {"git": _git_entries, "folder": _folder_entries, "archive": _archive_entries}
+        return sorted(listed[self.kind](self.root), key=lambda entry: entry.path)
 
     def read(self, entries: Sequence[Entry], *, max_bytes: int) -> Iterator[bytes | None]:
         """Yield the contents of `entries` in their order; None where there is none to read."""
         if self.kind == "git":
             names = [entry.object_id for entry in entries]
             yield from read_blobs(self.root, names, max_blob_bytes=max_bytes, timeout_s=600)
+        elif self.kind == "archive":
+            names = [entry.object_id for entry in entries]
+            unpacked = archives.contents(self.root, names, max_bytes=max_bytes)
+            yield from (unpacked.pop(name, None) for name in names)
         else:
             for entry in entries:
                 yield _read_regular(self.root / entry.path, max_bytes)
@@ -65,7 +72,7 @@ def find_sources(specs: Sequence[str]) -> list[Source]:
     for spec in specs:
         name, _, pattern = spec.rpartition("=")
         for path in expand((pattern,), "sources"):
-            if path.is_dir():
+            if path.is_dir() or (path.is_file() and archives.is_archive(path)):
                 source = open_source(path, name)
                 known = found.setdefault(source.name, source)
                 if known.root != source.root:
@@ -77,10 +84,12 @@ def find_sources(specs: Sequence[str]) -> list[Source]:
 
 
 def open_source(path: Path, name: str = "") -> Source:
-    """Open one repository or folder; the name is found if not given."""
+    """Open one repository, folder or archive; the name is found if not given."""
     path = path.absolute()
+    if path.is_file() and archives.is_archive(path):
+        return _open_archive(path, name)
     if not path.is_dir():
-        raise SourceError(f"{path} is not a folder")
+        raise SourceError(f"{path} is not a folder, nor an archive that can be read")
     if git_directory(path) is None:
         return Source(name=name or _name_of_folder(path), root=path, kind="folder")
     try:
@@ -88,6 +97,20 @@ def open_source(path: Path, name: str = "") -> Source:
     except GitError as error:
         raise SourceError(f"{path} has no commit to read: {error}") from error
     return Source(name=name or _name_of_repository(path), root=path, kind="git", commit=commit)
+
+
+def _open_archive(path: Path, name: str) -> Source:
+    bare = archives.stem(path).replace("+", "/", 1)
+    version = _VERSION.search(bare)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Source(
+        name=name or (bare[: version.start()] if version else bare),
+        root=path,
+        kind="archive",
+        version=version[0].lstrip("-v") if version else "",
+        sha256=sha256,
+    )
 
 
 def normalise(name: str) -> str:
@@ -143,6 +166,15 @@ def _git_entries(root: Path) -> Iterator[Entry]:
             except UnicodeDecodeError:
                 continue  # a name we could neither show nor train on
             yield Entry(path=name, n_bytes=int(size), object_id=object_id.decode())
+
+
+def _archive_entries(path: Path) -> Iterator[Entry]:
+    sizes = archives.sizes(path)
+    tops = {name.partition("/")[0] for name in sizes if "/" in name}
+    has_one_folder = len(tops) == 1 and all("/" in name for name in sizes)
+    for name, n_bytes in sizes.items():
+        inner = name.partition("/")[2] if has_one_folder else name
+        yield Entry(path=inner, n_bytes=n_bytes, object_id=name)
 
 
 def _folder_entries(root: Path) -> Iterator[Entry]:
