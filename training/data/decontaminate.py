@@ -86,6 +86,10 @@ class Overlap:
     def __len__(self) -> int:
         return len(self._known)
 
+    def digest(self) -> bytes:
+        """Return a hash of all runs that count as hits."""
+        return hashlib.sha256(self._known.astype("<u8").tobytes()).digest()
+
     def find(self, text: str) -> str | None:
         """Return the first shared run of words, or None."""
         if not len(self._known):

@@ -1,7 +1,8 @@
 """From a recipe to a corpus folder: sources, licences, filters, scrub, duplicates, splits.
 
 Streams: memory holds a few sources at a time, and about 5 kB for each text kept, to find near
-duplicates. The folder appears complete or not at all. Knows no token.
+duplicates. The folder appears complete or not at all; an interrupted run leaves
+`OUT.parts` and the next one goes on from there. Knows no token.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from assistant.git import GitError
 from model.config import ConfigError
 from training.data.account import funnel, manifest_of, source_row
 from training.data.archives import ArchiveError
-from training.data.collect import Collected, Kept, Rules, collect, contents
+from training.data.collect import Collected, Kept, Rules, contents
 from training.data.corpus import MANIFEST, SplitWriter, write_manifest
 from training.data.decontaminate import (
     Overlap,
@@ -33,6 +34,7 @@ from training.data.dedup import NEAR_EVALUATION, Duplicates
 from training.data.filters import hash_frac, text_of
 from training.data.folders import new_folder
 from training.data.near import Sketcher
+from training.data.parts import Parts
 from training.data.progress import Progress
 from training.data.recipe import CorpusRecipe, expand, load_recipe
 from training.data.sources import Source, SourceError, find_sources, normalise
@@ -83,7 +85,12 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
     with new_folder(out, marker=MANIFEST, replace=replace) as part:
         duplicates = Duplicates(recipe.near_duplicate)
         rules = _rules(recipe, [s for s in sources if s.name in refused], duplicates)
-        return _write(part, (wanted, refused), rules, duplicates)
+        parts = Parts(out.with_name(f"{out.name}.parts"), rules)
+        rows, hits = _write(part, _collected(wanted, recipe, parts), len(wanted), duplicates)
+        manifest = manifest_of(rows, refused, rules, hits)
+        write_manifest(part, manifest)
+    parts.remove()
+    return manifest
 
 
 def is_validation(name: str, recipe: CorpusRecipe) -> bool:
@@ -124,17 +131,16 @@ def _rules(recipe: CorpusRecipe, refused: list[Source], duplicates: Duplicates) 
 
 def _write(
     part: Path,
-    found: tuple[list[Source], dict[str, str]],
-    rules: Rules,
+    all_collected: Iterator[tuple[Collected, bool]],
+    n_sources: int,
     duplicates: Duplicates,
-) -> dict[str, Any]:
-    sources, refused = found
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Write the texts; return the rows of the manifest, and what evaluation sets share."""
     rows: list[dict[str, Any]] = []
     hits: list[dict[str, str]] = []
-    progress = Progress("sources", len(sources))
+    progress = Progress("sources", n_sources)
     with SplitWriter(part, "train") as train, SplitWriter(part, "validation") as validation:
-        for n_done, collected in enumerate(_collected(sources, rules), start=1):
-            held_out = is_validation(collected.source.name, rules.recipe)
+        for n_done, (collected, held_out) in enumerate(all_collected, start=1):
             kept, reasons, near = _not_seen(collected, duplicates)
             _add(collected.source.name, kept, validation if held_out else train)
             split = "validation" if held_out else "train"
@@ -147,11 +153,9 @@ def _write(
                 n_done,
                 f"{train.n_documents + validation.n_documents} files,"
                 f" {(train.n_bytes + validation.n_bytes) / 1e6:.1f} MB",
-                last=n_done == len(sources),
+                last=n_done == n_sources,
             )
-    manifest = manifest_of(rows, refused, rules, hits)
-    write_manifest(part, manifest)
-    return manifest
+    return rows, hits
 
 
 def _not_seen(
@@ -177,29 +181,35 @@ def _add(source: str, files: Sequence[Kept], writer: SplitWriter) -> None:
         writer.add(source=source, path=kept.path, text=kept.text, sha256=kept.sha256)
 
 
-_worker_rules: Rules | None = (
-    None  # set once in each worker: the tables are too large for every task
-)
+_worker_parts: Parts | None = None  # set once in each worker: its tables are too large for tasks
 
 
-def _set_worker_rules(rules: Rules) -> None:
-    global _worker_rules
-    _worker_rules = rules
+def _set_worker_parts(parts: Parts) -> None:
+    global _worker_parts
+    _worker_parts = parts
 
 
 def _collect_in_worker(source: Source) -> Collected:
-    assert _worker_rules is not None
-    return collect(source, _worker_rules)
+    assert _worker_parts is not None
+    return _worker_parts.collect(source)
 
 
-def _collected(sources: list[Source], rules: Rules) -> Iterator[Collected]:
-    """Yield what came of each source, in order; a bounded number is worked on or waits."""
-    n_workers = min(rules.recipe.processes, len(sources))
+def _collected(
+    sources: list[Source], recipe: CorpusRecipe, parts: Parts
+) -> Iterator[tuple[Collected, bool]]:
+    """Yield what came of each source, in order, and whether it is held out."""
+    for collected in _in_order(sources, recipe.processes, parts):
+        yield collected, is_validation(collected.source.name, recipe)
+
+
+def _in_order(sources: list[Source], processes: int, parts: Parts) -> Iterator[Collected]:
+    """Yield what came of each source; a bounded number is worked on or waits."""
+    n_workers = min(processes, len(sources))
     if n_workers <= 1:
-        yield from (collect(source, rules) for source in sources)
+        yield from map(parts.collect, sources)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, _set_worker_rules, (rules,)) as pool:
+    with ProcessPoolExecutor(n_workers, context, _set_worker_parts, (parts,)) as pool:
         waiting: deque[Future[Collected]] = deque()
         for source in sources:
             waiting.append(pool.submit(_collect_in_worker, source))

@@ -133,3 +133,9 @@ def test_hashed_runs_agree_with_plain_comparison(known: list[str], text: list[st
 
     telling = {run for run in runs(known) & runs(text) if len(set(run)) >= 4}
     assert bool(telling) == (Overlap([" ".join(known)], 4).find(" ".join(text)) is not None)
+
+
+def test_digest_tells_sets_of_problems_apart() -> None:
+    words = "one two three four five six seven eight nine ten"
+    assert Overlap([words], 5).digest() == Overlap([words, words], 5).digest()
+    assert Overlap([words], 5).digest() != Overlap([words + " eleven"], 5).digest()
