@@ -38,6 +38,12 @@ def split(tokenizer: Tokenizer, prefix: str) -> tuple[str, bytes]:
         if not before.isspace():
             break
         tail = before + tail
+    stable = near[: len(near) - len(tail)]
+    # Patterns part a run of white space from the word behind it, but not one that ends the text.
+    if len(stable) > 1 and not stable[-2:].strip():
+        ids = tokenizer.encode(stable)
+        if tokenizer.encode(near)[: len(ids)] != ids:
+            tail = near[len(stable.rstrip()) :]
     tail = _capped(tokenizer, tail)
     # A lone surrogate (an editor may send one) keeps the bytes that the tokenizer gives it.
     return prefix[: len(prefix) - len(tail)], tail.encode("utf-8", "surrogatepass")

@@ -39,6 +39,12 @@ class Runtime(Protocol):
     def rewind(self, length: int) -> None:
         """Keep the first `length` tokens; ValueError unless 0 <= length <= self.length."""
 
+    def save(self) -> NDArray[np.float32]:
+        """Return a copy of the cache, for `restore`; only its size says anything to others."""
+
+    def restore(self, saved: NDArray[np.float32]) -> None:
+        """Make the cache, its length too, what it was when this runtime's `save` returned."""
+
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
         """Return logits (T, V) after each node of a tree of continuations; the cache is unchanged.
 

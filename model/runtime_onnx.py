@@ -61,7 +61,8 @@ class OnnxRuntime:
         self._session = _session(graph, threads)
         shape = (1, config.n_kv_head, max_len, config.head_dim)
         names = [f"{part}_{i}" for i in range(config.n_layer) for part in ("k", "v")]
-        self._cache = {name: _value(np.zeros(shape, np.float32)) for name in names}
+        self._buffers = [np.zeros(shape, np.float32) for _ in names]
+        self._cache = dict(zip(names, map(_value, self._buffers), strict=True))
         cos, sin = _rotary_tables(config, max_len)
         self._rotary = {"cos": _value(cos), "sin": _value(sin)}
         self._no_bias = np.zeros(min(CHUNK_TOKENS, max_len) * max_len, np.float32)
@@ -94,6 +95,16 @@ class OnnxRuntime:
         if not 0 <= length <= self._length:
             raise ValueError(f"cannot rewind to {length}: the cache holds {self._length} tokens")
         self._length = length
+
+    def save(self) -> NDArray[np.float32]:
+        """See `Runtime.save`: (2 * n_layer, K, S, D)."""
+        return np.concatenate([buffer[:, :, : self._length] for buffer in self._buffers])
+
+    def restore(self, saved: NDArray[np.float32]) -> None:
+        """See `Runtime.restore`."""
+        self._length = saved.shape[2]
+        for buffer, values in zip(self._buffers, saved, strict=True):
+            buffer[0, :, : self._length] = values
 
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
         """See `Runtime.tree`; one pass, in which each node sees the cache and its own ancestors."""

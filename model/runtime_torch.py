@@ -66,6 +66,19 @@ class TorchRuntime:
         """See `Runtime.rewind`."""
         self._cache.rewind(length)
 
+    def save(self) -> NDArray[np.float32]:
+        """See `Runtime.save`: (2, L, 1, K, S, D); float32 holds the narrower types exactly."""
+        both = torch.stack([self._cache.k, self._cache.v])[..., : self._cache.length, :]
+        saved: NDArray[np.float32] = both.float().cpu().numpy()
+        return saved
+
+    def restore(self, saved: NDArray[np.float32]) -> None:
+        """See `Runtime.restore`."""
+        k, v = torch.from_numpy(saved).to(self._cache.k)
+        self._cache.length = k.size(-2)
+        self._cache.k[..., : self._cache.length, :] = k
+        self._cache.v[..., : self._cache.length, :] = v
+
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
         """See `Runtime.tree`."""
         array = check_ids(ids, self)

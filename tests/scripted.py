@@ -110,6 +110,12 @@ class ScriptedRuntime:
         assert 0 <= length <= len(self._ids)
         del self._ids[length:]
 
+    def save(self) -> NDArray[np.float32]:
+        return np.array(self._ids, dtype=np.float32)
+
+    def restore(self, saved: NDArray[np.float32]) -> None:
+        self._ids = [int(id_) for id_ in saved]
+
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
         raise NotImplementedError("the script has no branches")
 

@@ -185,6 +185,24 @@ def test_reused_cache_gives_the_text_of_a_fresh_one(folder: Path, shared_cache: 
         assert run(used, real_job(used, text, tail)) == run(fresh, real_job(fresh, text, tail))
 
 
+def test_alternating_documents_give_the_texts_of_fresh_runs(
+    folder: Path, shared_cache: Path
+) -> None:
+    used = open_backend(str(folder), threads=1)
+    reused = []
+    for end in range(100, 130, 10):
+        for text in (SAMPLE[:end], SAMPLE[200 : 200 + end]):
+            fresh = open_backend(str(folder), threads=1)
+            job = real_job(used, text)
+            with closing(used.drafts(job)) as drafts:
+                draft = next(drafts)
+                answer = "".join(draft.pieces)
+            reused.append(draft.reused_tokens > 50)
+            with closing(fresh.drafts(real_job(fresh, text))) as drafts:
+                assert answer == "".join(next(drafts).pieces)
+    assert reused == [False, False, True, True, True, True]
+
+
 def test_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no model folder at .*nowhere"):
         open_backend(str(tmp_path / "nowhere"), threads=1)

@@ -47,6 +47,7 @@ def test_split_loses_no_byte(text: str) -> None:
         ("x = 1\n\n    ", "x = 1", b"\n\n    "),
         ("    ", "", b"    "),
         ("größ", "", "größ".encode()),
+        ("x\n\n0", "x", b"\n\n0"),  # "\n" and "\n" before a digit, but one token at the end
     ],
 )
 def test_split_takes_the_last_pretoken_back(prefix: str, stable: str, tail: bytes) -> None:

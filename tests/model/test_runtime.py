@@ -210,6 +210,19 @@ def test_impossible_calls_are_refused_and_change_nothing(
     assert runtime.length == 5
 
 
+def test_restored_cache_is_the_saved_one(folder: ModelFolder, runtime: Runtime) -> None:
+    first, second = ids_of(folder.config, 30), ids_of(folder.config, 50, seed=1)
+    runtime.append(first)
+    saved = runtime.save()
+    expected = runtime.append([7])
+    runtime.rewind(0)
+    runtime.append(second)
+    runtime.restore(saved)
+    assert runtime.length == 30
+    assert np.array_equal(runtime.append([7]), expected)
+    assert np.array_equal(saved, runtime.save()[..., :30, :])  # later calls leave the copy alone
+
+
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.transcript import Transcript
+from model import transcript as module
+from model.transcript import MAX_KEPT, WORTH_TOKENS, Transcript
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
 
 TOKENIZER = small_tokenizer()
@@ -91,3 +92,66 @@ def test_failed_call_forgets_the_cache() -> None:
     runtime.fails = False
     assert (transcript.length, runtime.length) == (0, 0)
     assert replace(transcript, [1, 2, 3, 4]) == 0
+
+
+LONG = WORTH_TOKENS + 12
+
+
+def document(first: int) -> list[int]:
+    return [first, *range(100, 100 + LONG)]
+
+
+def test_going_back_to_a_document_finds_its_cache() -> None:
+    runtime = Recording(TOKENIZER, SAMPLE)
+    transcript = Transcript(runtime)
+    first, second = document(1), document(2)
+    assert (replace(transcript, first), replace(transcript, second)) == (0, 0)
+    assert replace(transcript, [*first, 7]) == len(first)
+    assert runtime.held == [*first, 7]
+    assert replace(transcript, second) == len(second) - 1
+    assert replace(transcript, [*first, 7, 8]) == len(first) + 1
+
+
+def test_undone_edit_before_the_end_finds_the_cache_of_before() -> None:
+    transcript = Transcript(ScriptedRuntime(TOKENIZER, SAMPLE))
+    before, edited = document(1), [1, 9, *range(100, 100 + LONG)]
+    replace(transcript, before)
+    assert replace(transcript, edited) == 1
+    assert replace(transcript, before) == len(before) - 1
+
+
+def test_few_tokens_are_not_worth_a_copy() -> None:
+    runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
+    transcript = Transcript(runtime)
+    for first in (1, 2, 1, 2):
+        assert replace(transcript, [first, *range(100, 100 + WORTH_TOKENS - 2)]) == 0
+    assert transcript._kept == []
+
+
+def test_only_the_latest_documents_are_kept() -> None:
+    transcript = Transcript(ScriptedRuntime(TOKENIZER, SAMPLE))
+    for first in range(MAX_KEPT + 2):
+        replace(transcript, document(first))
+    assert len(transcript._kept) == MAX_KEPT
+    assert replace(transcript, document(0)) == 0
+    assert replace(transcript, document(MAX_KEPT + 1)) == LONG
+
+
+def test_copies_stay_within_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_KEPT_BYTES", 3 * 4 * (LONG + 1))
+    transcript = Transcript(ScriptedRuntime(TOKENIZER, SAMPLE))
+    for first in range(9):
+        replace(transcript, document(first))
+        assert transcript._n_kept_bytes() <= module.MAX_KEPT_BYTES
+    assert len(transcript._kept) == 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2 * LONG)), min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_switching_documents_never_mixes_them(visits: list[tuple[int, int]]) -> None:
+    runtime = Recording(TOKENIZER, SAMPLE)
+    transcript = Transcript(runtime)
+    for first, length in visits:
+        ids = [first, *range(100, 100 + length)]
+        replace(transcript, ids)
+        assert runtime.held == ids
