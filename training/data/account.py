@@ -13,6 +13,7 @@ from typing import Any
 
 from training.data.collect import Collected, Kept, Rules
 from training.data.corpus import SPLITS
+from training.data.funnel import Refusals, funnel_rows, funnel_text
 
 MAX_HITS_LISTED = 1000
 _PATH_SETTINGS = ("sources", "never_train", "evaluation_repositories", "evaluation_sources")
@@ -20,7 +21,7 @@ _NAME_SETTINGS = ("evaluation_hashes", "benchmarks")
 
 
 def source_row(
-    collected: Collected, written: Iterable[Kept], reasons: Counter[str], split: str
+    collected: Collected, written: Iterable[Kept], refusals: Refusals, split: str
 ) -> dict[str, Any]:
     """Return the manifest's row of a source, of whose files `written` came into the corpus."""
     files = list(written)
@@ -37,13 +38,15 @@ def source_row(
         "refused": collected.refused,
         "split": split,
         "files_seen": collected.n_seen,
+        "bytes_seen": collected.n_bytes_seen,
         "files": len(files),
         "bytes": sum(len(kept.text) for kept in files),
         "lines": sum(kept.text.count(b"\n") for kept in files),
         "lines_scrubbed": sum(kept.n_lines_scrubbed for kept in files),
         "files_scrubbed": sum(bool(kept.scrubbed) for kept in files),
         "scrubbed": dict(sorted(scrubbed.items())),
-        "reasons": dict(sorted(reasons.items())),
+        "reasons": dict(sorted(refusals.files.items())),
+        "refused_bytes": dict(sorted(refusals.bytes.items())),
     }
 
 
@@ -61,9 +64,15 @@ def manifest_of(
             "sources": len(rows) + len(refused),
             "sources_refused": len(refused) + len(rows) - len(used),
             "files_seen": sum(row["files_seen"] for row in used),
+            "bytes_seen": sum(row["bytes_seen"] for row in used),
             **{split: _size([row for row in rows if row["split"] == split]) for split in SPLITS},
         },
         "reasons": dict(_summed(row["reasons"] for row in rows).most_common()),
+        "funnel": funnel_rows(
+            (sum(row["files_seen"] for row in used), sum(row["bytes_seen"] for row in used)),
+            (_refusals(row) for row in used),
+            (sum(row["files"] for row in rows), sum(row["bytes"] for row in rows)),
+        ),
         "scrubbed": {
             "files": sum(row["files_scrubbed"] for row in rows),
             "lines": sum(row["lines_scrubbed"] for row in rows),
@@ -83,12 +92,11 @@ def manifest_of(
     }
 
 
-def funnel(manifest: Mapping[str, Any]) -> str:
-    """Return the table of how many files came in, why others stayed out, and what is left."""
+def summary(manifest: Mapping[str, Any]) -> str:
+    """Return the account for reading: the funnel, the splits, what was scrubbed."""
     totals, scrubbed = manifest["totals"], manifest["scrubbed"]
     lines = [f"{totals['sources']:>9} sources, of which {totals['sources_refused']} refused"]
-    lines += [f"{totals['files_seen']:>9} files seen in the others"]
-    lines += [f"{-n:>9} {reason}" for reason, n in manifest["reasons"].items()]
+    lines += funnel_text(manifest["funnel"]).splitlines()
     for split in SPLITS:
         n_files, n_bytes = totals[split]["files"], totals[split]["bytes"]
         lines.append(f"{n_files:>9} files, {n_bytes / 1e6:.1f} MB in {split}")
@@ -106,6 +114,10 @@ def _settings(rules: Rules) -> dict[str, Any]:
     for key in _NAME_SETTINGS:
         settings[key] = sorted(Path(path).name for path in settings[key])
     return settings
+
+
+def _refusals(row: Mapping[str, Any]) -> Refusals:
+    return Refusals(files=Counter(row["reasons"]), bytes=Counter(row["refused_bytes"]))
 
 
 def _size(rows: list[dict[str, Any]]) -> dict[str, int]:

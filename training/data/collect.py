@@ -18,6 +18,7 @@ from training.data import filters, licences
 from training.data.archives import ArchiveError
 from training.data.decontaminate import Overlap, content_hash
 from training.data.dedup import fingerprint
+from training.data.funnel import Refusals
 from training.data.near import Sketcher
 from training.data.recipe import CorpusRecipe
 from training.data.scrub import scrub
@@ -59,7 +60,8 @@ class Collected:
     refused: str  # why the whole source stays out; "" if it does not
     files: tuple[Kept, ...]
     n_seen: int  # files with a wanted ending
-    reasons: Counter[str]
+    n_bytes_seen: int
+    refusals: Refusals
     hits: tuple[tuple[str, str], ...]  # (path, what it shares with an evaluation set)
 
 
@@ -75,7 +77,8 @@ def collect(source: Source, rules: Rules) -> Collected:
             refused="unreadable",
             files=(),
             n_seen=0,
-            reasons=Counter(),
+            n_bytes_seen=0,
+            refusals=Refusals(),
             hits=(),
         )
 
@@ -85,18 +88,19 @@ def _collect(source: Source, rules: Rules) -> Collected:
     licence = find_licence(source, entries, rules.recipe.licences)
     wanted = [entry for entry in entries if entry.path.endswith(rules.recipe.suffixes)]
     refused = "" if licences.is_allowed(licence, rules.recipe.licences) else f"licence {licence}"
-    reasons: Counter[str] = Counter()
+    refusals = Refusals()
     hits: list[tuple[str, str]] = []
     files: list[Kept] = []
     if not refused:
-        files = _chosen(source, _by_path(source, wanted, rules, reasons), rules, (reasons, hits))
+        files = _chosen(source, _by_path(source, wanted, rules, refusals), rules, (refusals, hits))
     return Collected(
         source=source,
         licence=licence,
         refused=refused,
         files=tuple(sorted(files, key=lambda kept: kept.path)),
         n_seen=len(wanted),
-        reasons=reasons,
+        n_bytes_seen=sum(entry.n_bytes for entry in wanted),
+        refusals=refusals,
         hits=tuple(hits),
     )
 
@@ -118,7 +122,7 @@ def contents(source: Source, recipe: CorpusRecipe) -> Iterator[bytes]:
 
 
 def _by_path(
-    source: Source, entries: Iterable[Entry], rules: Rules, reasons: Counter[str]
+    source: Source, entries: Iterable[Entry], rules: Rules, refusals: Refusals
 ) -> list[Entry]:
     """Refuse what needs no read; order the rest by hash: any head of it is a fair sample."""
     kept = []
@@ -126,7 +130,7 @@ def _by_path(
     for entry in entries:
         reason = filters.path_reason(entry.path, entry.n_bytes, rules.recipe.filters, key)
         if reason:
-            reasons[reason] += 1
+            refusals.add(reason, entry.n_bytes)
         else:
             kept.append(entry)
     return sorted(kept, key=lambda entry: filters.hash_frac(f"order {key} {entry.path}"))
@@ -136,22 +140,23 @@ def _chosen(
     source: Source,
     entries: list[Entry],
     rules: Rules,
-    counts: tuple[Counter[str], list[tuple[str, str]]],
+    counts: tuple[Refusals, list[tuple[str, str]]],
 ) -> list[Kept]:
     """Read and judge until the repository's share of bytes is used up."""
-    reasons, hits = counts
+    refusals, hits = counts
     files: list[Kept] = []
     n_bytes = 0
     contents = source.read(entries, max_bytes=rules.recipe.filters.max_bytes)
     for n_read, (entry, content) in enumerate(zip(entries, contents, strict=True)):
         if n_bytes >= rules.recipe.repository_bytes:
-            reasons["repository byte cap"] += len(entries) - n_read
+            for unread in entries[n_read:]:
+                refusals.add("repository byte cap", unread.n_bytes)
             break
         kept, reason, hit = _judged(entry.path, content, rules)
         if hit:
             hits.append((entry.path, hit))
         if kept is None:
-            reasons[reason] += 1
+            refusals.add(reason, entry.n_bytes)
         else:
             files.append(kept)
             n_bytes += len(kept.text)

@@ -17,6 +17,7 @@ from typing import Any
 
 from model.files import write_atomically
 from training.data.collect import Collected, Kept, Rules, collect
+from training.data.funnel import Refusals
 from training.data.sources import Source
 
 _FORMAT = 1
@@ -82,7 +83,10 @@ class Parts:
             refused=head["refused"],
             files=tuple(files),
             n_seen=head["n_seen"],
-            reasons=Counter(head["reasons"]),
+            n_bytes_seen=head["n_bytes_seen"],
+            refusals=Refusals(
+                files=Counter(head["refused_files"]), bytes=Counter(head["refused_bytes"])
+            ),
             hits=tuple((path, shared) for path, shared in head["hits"]),
         )
 
@@ -105,7 +109,9 @@ def _packed(collected: Collected) -> bytes:
         "licence": collected.licence,
         "refused": collected.refused,
         "n_seen": collected.n_seen,
-        "reasons": dict(collected.reasons),
+        "n_bytes_seen": collected.n_bytes_seen,
+        "refused_files": collected.refusals.files,
+        "refused_bytes": collected.refusals.bytes,
         "hits": collected.hits,
         "sha256": hashlib.sha256(texts).hexdigest(),
         "files": [

@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import multiprocessing
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 from assistant.git import GitError
 from model.config import ConfigError
-from training.data.account import funnel, manifest_of, source_row
+from training.data.account import manifest_of, source_row, summary
 from training.data.archives import ArchiveError
 from training.data.collect import Collected, Kept, Rules, contents
 from training.data.corpus import MANIFEST, SplitWriter, write_manifest
@@ -33,6 +33,7 @@ from training.data.decontaminate import (
 from training.data.dedup import NEAR_EVALUATION, Duplicates
 from training.data.filters import hash_frac, text_of
 from training.data.folders import new_folder
+from training.data.funnel import Refusals
 from training.data.near import Sketcher
 from training.data.parts import Parts
 from training.data.progress import Progress
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, SourceError, ArchiveError, GitError, OSError) as error:
         sys.stderr.write(f"foretype data prepare: {error}\n")
         return 1
-    sys.stdout.write(funnel(manifest))
+    sys.stdout.write(summary(manifest))
     return 0
 
 
@@ -141,10 +142,10 @@ def _write(
     progress = Progress("sources", n_sources)
     with SplitWriter(part, "train") as train, SplitWriter(part, "validation") as validation:
         for n_done, (collected, held_out) in enumerate(all_collected, start=1):
-            kept, reasons, near = _not_seen(collected, duplicates)
+            kept, refusals, near = _not_seen(collected, duplicates)
             _add(collected.source.name, kept, validation if held_out else train)
             split = "validation" if held_out else "train"
-            rows.append(source_row(collected, kept, reasons, split))
+            rows.append(source_row(collected, kept, refusals, split))
             hits += [
                 {"source": collected.source.name, "path": path, "shared": shared}
                 for path, shared in (*collected.hits, *near)
@@ -160,9 +161,11 @@ def _write(
 
 def _not_seen(
     collected: Collected, duplicates: Duplicates
-) -> tuple[list[Kept], Counter[str], list[tuple[str, str]]]:
+) -> tuple[list[Kept], Refusals, list[tuple[str, str]]]:
     """Return the files that nothing before was like, all reasons against others, and new hits."""
-    reasons = Counter(collected.reasons)
+    refusals = Refusals()
+    refusals.files.update(collected.refusals.files)
+    refusals.bytes.update(collected.refusals.bytes)
     kept: list[Kept] = []
     hits: list[tuple[str, str]] = []
     for file in collected.files:
@@ -170,10 +173,10 @@ def _not_seen(
         if not reason:
             kept.append(file)
             continue
-        reasons[reason] += 1
+        refusals.add(reason, len(file.text))
         if reason == NEAR_EVALUATION:
             hits.append((file.path, "nearly the same file"))
-    return kept, reasons, hits
+    return kept, refusals, hits
 
 
 def _add(source: str, files: Sequence[Kept], writer: SplitWriter) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.repositories import MIT, new_repository
-from training.data.account import funnel
+from training.data.account import summary
 from training.data.corpus import Split
 from training.data.prepare import prepare
 from training.data.recipe import CorpusRecipe
@@ -39,7 +39,7 @@ def test_file_is_scrubbed_and_kept_and_the_manifest_says_so(tmp_path: Path) -> N
         "of_lines": text.count("\n") + OTHER.count("\n"),
         "kinds": {"URL password": 1, "e-mail address": 1},
     }
-    assert "        2 lines scrubbed (3.226%):\n" in funnel(manifest)
+    assert "        2 lines scrubbed (3.226%):\n" in summary(manifest)
 
 
 def test_copies_that_differ_in_personal_data_only_are_one(tmp_path: Path) -> None:
