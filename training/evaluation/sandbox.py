@@ -47,7 +47,9 @@ class Limits:
 
     memory_bytes: int = 512 << 20
     cpu_s: int = 5
-    wall_s: float = 8.0  # for both together, from their start
+    # For both together, from their start; so long that on a busy machine, too, an endless loop ends
+    # by `cpu_s`, and the same reason is told each time.
+    wall_s: float = 20.0
     n_process: int = 1  # itself: neither processes nor threads can be started
     n_file: int = 32
     file_bytes: int = 1 << 20
