@@ -36,7 +36,16 @@ class ArtefactError(RuntimeError):
 
 def open_artefact(folder: ModelFolder, bits: int) -> Path:
     """Return the folder with `graph.onnx` and `weights.bin`, built now if there is no sound one."""
-    parent = cache_dir() / "graphs"
+    try:
+        return _opened(folder, bits, cache_dir() / "graphs")
+    except OSError as error:
+        raise ArtefactError(
+            f"cannot write a cache for the model's graph: {error}; make that place writable, or "
+            "name another folder in the environment variable FORETYPE_CACHE"
+        ) from error
+
+
+def _opened(folder: ModelFolder, bits: int, parent: Path) -> Path:
     parent.mkdir(mode=0o700, exist_ok=True)
     path = parent / f"{folder.content_hash[:32]}-v{GRAPH_VERSION}-{bits}"
     if path.exists():

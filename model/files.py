@@ -110,7 +110,10 @@ def cache_dir() -> Path:
     path = Path(os.environ.get("FORETYPE_CACHE") or _user_cache() / "foretype").absolute()
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     if os.name != "nt" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        path.chmod(0o700)  # it existed, open to others: derived files hold parts of private models
+        # It existed, open to others, and derived files hold parts of private models. One that is
+        # not ours to change (part of an image, say) may still be read.
+        with contextlib.suppress(OSError):
+            path.chmod(0o700)
     return path
 
 

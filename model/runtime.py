@@ -19,6 +19,10 @@ Kind = Literal["onnx", "torch"]
 _SCORED_TOKENS = 128  # logits of so many positions are held at once
 
 
+class RuntimeLoadError(RuntimeError):
+    """A network's file cannot be run; the message says which and what to do."""
+
+
 class Runtime(Protocol):
     """A network with a key/value cache of one sequence; V is vocab_size, T the ids of a call."""
 

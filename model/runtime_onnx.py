@@ -20,7 +20,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from model.config import ModelConfig
-from model.runtime import branch_by_branch, check_ids, check_parents
+from model.runtime import RuntimeLoadError, branch_by_branch, check_ids, check_parents
 
 # A long prompt runs in pieces: longer ones are no faster but take more memory (with preset `s` 44
 # MB for 512 ids, 14 MB for 128).
@@ -186,9 +186,15 @@ def _session(graph: Path, threads: int) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Without enable_fallback=0 the library prints to stdout when a graph does not load, and stdout
     # is the channel to the editor.
-    return ort.InferenceSession(
-        str(graph), options, providers=["CPUExecutionProvider"], enable_fallback=0
-    )
+    try:
+        return ort.InferenceSession(
+            str(graph), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+    except Exception as error:  # the library's errors share no other base
+        raise RuntimeLoadError(
+            f"onnxruntime {ort.__version__} cannot load {graph}: {error}; delete the folder that "
+            "holds it, and it is built anew"
+        ) from error
 
 
 def _value(array: NDArray[Any]) -> ort.OrtValue:

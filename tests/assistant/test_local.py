@@ -1,5 +1,6 @@
 """The local backend: drafts of a job, the cache behind them, and giving way."""
 
+import json
 import threading
 import time
 from contextlib import closing
@@ -11,6 +12,7 @@ from assistant.cancel import Cancel
 from assistant.errors import ModelError
 from assistant.local import Draft, Job, LocalBackend, open_backend
 from assistant.prompt import Prompt
+from model.files import sha256_file
 from model.folder import FolderInfo
 from tests.doubles import tiny_folder
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
@@ -208,11 +210,39 @@ def test_missing_model_is_named(tmp_path: Path) -> None:
         open_backend(str(tmp_path / "nowhere"), threads=1)
 
 
-def test_runtime_that_cannot_start_is_a_model_error(
+def test_cache_that_cannot_be_written_is_a_model_error(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     occupied = tmp_path / "file"
     occupied.write_text("")
     monkeypatch.setenv("FORETYPE_CACHE", str(occupied))
-    with pytest.raises(ModelError, match="cannot run the model"):
+    with pytest.raises(ModelError, match="cannot run the model in .*FORETYPE_CACHE"):
         open_backend(str(folder), threads=1)
+
+
+def test_graph_that_does_not_load_is_a_model_error(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are as they were written, so nothing but loading finds out."""
+    monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
+    open_backend(str(folder), threads=1)
+    (graph,) = tmp_path.rglob("graph.onnx")
+    graph.write_bytes(b"\x08\x09garbage")
+    manifest = graph.parent / "artefact.json"
+    table = json.loads(manifest.read_text())
+    table["graph.onnx"] = [graph.stat().st_size, sha256_file(graph)]
+    manifest.write_text(json.dumps(table))
+    with pytest.raises(ModelError, match="cannot load .*graph.onnx.*delete the folder"):
+        open_backend(str(folder), threads=1)
+
+
+def test_damaged_cache_is_mended(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
+    before = open_backend(str(folder), threads=1)
+    (weights,) = tmp_path.rglob("weights.bin")
+    weights.unlink()
+    weights.write_bytes(b"cut")
+    after = open_backend(str(folder), threads=1)
+    assert run(after, real_job(after, SAMPLE[:90])) == run(before, real_job(before, SAMPLE[:90]))

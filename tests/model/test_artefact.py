@@ -136,6 +136,15 @@ def test_artefact_that_cannot_be_put_in_place_is_reported(
         open_artefact(folder, 8)
 
 
+def test_cache_that_cannot_be_written_is_reported_with_the_way_out(
+    folder: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "graphs").write_text("a file where the folder should be")
+    monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
+    with pytest.raises(ArtefactError, match="cannot write a cache .*graphs.*FORETYPE_CACHE"):
+        open_artefact(folder, 8)
+
+
 def test_later_of_two_builders_keeps_the_first_ones_folder(built: Path, tmp_path: Path) -> None:
     before = moment(built)
     aside = tmp_path / "aside"

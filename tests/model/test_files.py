@@ -145,3 +145,11 @@ def test_cache_folder_follows_the_desktop_rule(
     assert cache_dir() == tmp_path / "xdg" / "foretype"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the rule says to ignore
     assert cache_dir() == Path.home() / ".cache" / "foretype"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody may change")
+def test_cache_folder_that_may_only_be_read_is_taken_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORETYPE_CACHE", "/proc/self")
+    assert cache_dir() == Path("/proc/self")
