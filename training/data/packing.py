@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import multiprocessing
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from training.data.infill import SpanShares
 from training.data.progress import Progress
 from training.data.rows import Packed, PackSettings, n_groups, pack_group
 from training.data.shards import INDEX, ShardError, ShardWriter
+from training.data.workers import in_order
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,9 +214,9 @@ def _start_worker(job: PackJob, settings: PackSettings) -> None:
     _worker = _Worker(job, settings)
 
 
-def _pack_in_worker(epoch: int, group: int) -> Packed:
+def _pack_in_worker(task: tuple[int, int]) -> Packed:
     assert _worker is not None
-    return _worker.pack(epoch, group)
+    return _worker.pack(*task)
 
 
 def _packed(tasks: list[tuple[int, int]], job: PackJob, settings: PackSettings) -> Iterator[Packed]:
@@ -227,15 +226,13 @@ def _packed(tasks: list[tuple[int, int]], job: PackJob, settings: PackSettings) 
         worker = _Worker(job, settings)
         yield from (worker.pack(epoch, group) for epoch, group in tasks)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, _start_worker, (job, settings)) as pool:
-        waiting: deque[Future[Packed]] = deque()
-        for epoch, group in tasks:
-            waiting.append(pool.submit(_pack_in_worker, epoch, group))
-            if len(waiting) > 2 * n_workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    yield from in_order(
+        _pack_in_worker,
+        tasks,
+        processes=n_workers,
+        start=_start_worker,
+        arguments=(job, settings),
+    )
 
 
 if __name__ == "__main__":

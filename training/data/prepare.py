@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import multiprocessing
 import sys
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +36,7 @@ from training.data.parts import Parts
 from training.data.progress import Progress
 from training.data.recipe import CorpusRecipe, expand, load_recipe
 from training.data.sources import Source, SourceError, find_sources, normalise
+from training.data.workers import in_order
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -201,25 +199,18 @@ def _collected(
     sources: list[Source], recipe: CorpusRecipe, parts: Parts
 ) -> Iterator[tuple[Collected, bool]]:
     """Yield what came of each source, in order, and whether it is held out."""
-    for collected in _in_order(sources, recipe.processes, parts):
+    n_workers = min(recipe.processes, len(sources))
+    found: Iterable[Collected] = map(parts.collect, sources)
+    if n_workers > 1:
+        found = in_order(
+            _collect_in_worker,
+            sources,
+            processes=n_workers,
+            start=_set_worker_parts,
+            arguments=(parts,),
+        )
+    for collected in found:
         yield collected, is_validation(collected.source.name, recipe)
-
-
-def _in_order(sources: list[Source], processes: int, parts: Parts) -> Iterator[Collected]:
-    """Yield what came of each source; a bounded number is worked on or waits."""
-    n_workers = min(processes, len(sources))
-    if n_workers <= 1:
-        yield from map(parts.collect, sources)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, _set_worker_parts, (parts,)) as pool:
-        waiting: deque[Future[Collected]] = deque()
-        for source in sources:
-            waiting.append(pool.submit(_collect_in_worker, source))
-            if len(waiting) > 2 * n_workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,76 @@
+"""Workers give results in order, and none is left when the parent is killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from training.data.workers import in_order
+
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = """
+import operator, os, sys, time
+from training.data.workers import in_order
+
+def square(number):
+    print(number, os.getpid(), flush=True)
+    time.sleep(0.05 if number % 2 else 0)
+    return number * number
+
+def say(_):
+    pass
+
+if __name__ == "__main__":
+    found = in_order(square, range(int(sys.argv[1])), processes=2, start=say, arguments=(0,))
+    print("found", list(found), flush=True)
+"""
+
+
+def start(tmp_path: Path, n_tasks: int) -> subprocess.Popen[str]:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return subprocess.Popen(
+        [sys.executable, str(tmp_path / "program.py"), str(n_tasks)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.mark.slow
+def test_results_come_in_order(tmp_path: Path) -> None:
+    out, _ = start(tmp_path, 12).communicate(timeout=60)
+    assert f"found {[number * number for number in range(12)]}\n" in out
+
+
+def is_running(process_id: int) -> bool:
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="reads /proc")
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    process = start(tmp_path, 10_000)
+    assert process.stdout is not None
+    workers: set[int] = set()
+    while len(workers) < 2:
+        workers.add(int(process.stdout.readline().split()[1]))
+    process.kill()
+    process.wait(timeout=20)
+    process.stdout.close()
+    until_s = time.monotonic() + 20
+    while any(map(is_running, workers)) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    assert [worker for worker in workers if is_running(worker)] == []
+
+
+def test_nothing_to_do_gives_nothing() -> None:
+    assert list(in_order(len, [], processes=2, start=print, arguments=())) == []
