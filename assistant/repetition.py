@@ -6,6 +6,7 @@ brackets, rulers), so the limits are set where honest code hardly goes.
 
 MAX_UNIT_CHARS = 40  # longest unit looked for within a line
 MAX_CYCLE_LINES = 4
+RULERS = frozenset("-=#*_~/.+<>")
 
 
 def _repeats_allowed(unit: str) -> int:
@@ -13,7 +14,8 @@ def _repeats_allowed(unit: str) -> int:
     if not unit.strip():
         return 80  # indentation, alignment
     if len(set(unit)) == 1:
-        return 100 // len(unit)  # a ruler of one character
+        # A ruler of one character; of others no more than the digits of a 64-bit mask.
+        return (100 if unit[0] in RULERS else 16) // len(unit)
     if len(unit) < 3:
         return 12
     return 4 if len(unit) < 10 else 2

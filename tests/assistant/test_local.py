@@ -216,7 +216,7 @@ def test_cache_that_cannot_be_written_is_a_model_error(
     occupied = tmp_path / "file"
     occupied.write_text("")
     monkeypatch.setenv("FORETYPE_CACHE", str(occupied))
-    with pytest.raises(ModelError, match="cannot run the model in .*FORETYPE_CACHE"):
+    with pytest.raises(ModelError, match=r"cannot run the model in .*FORETYPE_CACHE"):
         open_backend(str(folder), threads=1)
 
 
@@ -232,7 +232,7 @@ def test_graph_that_does_not_load_is_a_model_error(
     table = json.loads(manifest.read_text())
     table["graph.onnx"] = [graph.stat().st_size, sha256_file(graph)]
     manifest.write_text(json.dumps(table))
-    with pytest.raises(ModelError, match="cannot load .*graph.onnx.*delete the folder"):
+    with pytest.raises(ModelError, match=r"cannot load .*graph\.onnx.*delete the folder"):
         open_backend(str(folder), threads=1)
 
 

@@ -11,6 +11,8 @@ from assistant.repetition import cut_repetition, inline_cycle, line_cycle
         ("x = [" + "abc, " * 6, "x = [abc, "),
         ("self.value.self.value.self.value.", "self.value."),
         ("(" * 200, "("),
+        ("x = 1" + "0" * 40, "x = 10"),
+        ("x = '" + "\\" * 40, "x = '\\"),
         (" " * 100 + "x", " " * 100 + "x"),
         ("a\na\na", "a"),
         ("b\na\na\na\nc", "b\na"),
@@ -27,6 +29,7 @@ def test_repetition_is_cut_to_its_first_copy(text, expected):
     [
         "",
         "# " + "-" * 78,
+        "mask = 0x" + "F" * 16,
         "x = [0, 0, 0, 0, 0, 0, 0, 0]",
         "a\na\nb",
         "    }\n    }\n    }",

@@ -141,7 +141,7 @@ def test_cache_that_cannot_be_written_is_reported_with_the_way_out(
 ) -> None:
     (tmp_path / "graphs").write_text("a file where the folder should be")
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
-    with pytest.raises(ArtefactError, match="cannot write a cache .*graphs.*FORETYPE_CACHE"):
+    with pytest.raises(ArtefactError, match=r"cannot write a cache .*graphs.*FORETYPE_CACHE"):
         open_artefact(folder, 8)
 
 
