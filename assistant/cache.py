@@ -37,6 +37,7 @@ class _Entry:
     after: str
     n: int  # how many were asked for; fewer may have come
     drafts: tuple[Generated, ...]
+    n_chars: int  # of the longest draft: further on, nothing of it is left
 
 
 class SuggestionCache:
@@ -54,6 +55,7 @@ class SuggestionCache:
             after=request.text[request.offset : request.offset + AFTER_CHARS],
             n=request.n,
             drafts=drafts,
+            n_chars=max((len(draft.text) for draft in drafts), default=0),
         )
         key = (request.path, request.language, request.offset, entry.before[-80:])
         self._entries[key] = entry
@@ -82,7 +84,9 @@ def _left(entry: _Entry, request: CompletionRequest) -> tuple[Generated, ...] | 
     """Return what of `entry` still lies ahead of the cursor; None if it does not apply."""
     text, offset = request.text, request.offset
     begin = entry.offset
-    if offset < begin or not text.endswith(entry.before, 0, begin):
+    if not begin <= offset <= begin + entry.n_chars:
+        return None
+    if not text.endswith(entry.before, 0, begin):
         return None
     typed = text[begin:offset]
     if not _same_after(entry.after, text, offset, bool(typed)):
