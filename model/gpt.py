@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from model.config import ModelConfig
 
-# In bf16 on a CPU, queries are taken this many at a time, each block seeing keys up to its end only:
-# half the work of a full square, and up to T = 512 twice as fast as torch's own CPU kernel. In fp32
-# the kernel is as fast (docs/experiments.md has both measurements).
+# In bf16 on a CPU, queries are taken this many at a time, each block seeing only keys up to its
+# end: half the work of a full square, and up to T = 512 twice as fast as torch's own CPU kernel. In
+# fp32 the kernel is as fast (docs/experiments.md has both measurements).
 QUERY_BLOCK = 128
 MAX_BLOCKED_QUERIES = 512
 
