@@ -7,7 +7,8 @@
 # stamp, so the next one starts that environment afresh.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-unset PYTHONPATH PYTHONHOME
+# Without compiled files every child process would compile our modules and its libraries anew.
+unset PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 die() {
   printf '%s\n' "$*" >&2
@@ -57,7 +58,7 @@ build_environment() { # PYTHON PLACE EXTRAS
   printf 'Setting up %s (once; a minute or so) ...\n' "${2#"$ROOT"/}" >&2
   rm -rf "$2"
   "$1" -m venv "$2" || die "$1 cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"
-  local install=("$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-compile
+  local install=("$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-input
     --constraint "$ROOT/constraints.txt")
   "${install[@]}" hatchling editables || die "could not install the build tools (see above)"
   # In place, with the build tools just installed: an edited source file needs no new set-up.
