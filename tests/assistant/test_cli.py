@@ -232,6 +232,7 @@ def test_interrupt_leaves_without_a_traceback(place: Path, model: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=hear_interrupts,
     ) as child:
         assert child.stdin is not None
         child.stdin.write(b"#" * 1_000_000)  # more than a pipe holds: returns once it is read
@@ -240,6 +241,11 @@ def test_interrupt_leaves_without_a_traceback(place: Path, model: Path) -> None:
         assert child.returncode == 130
         assert child.stderr is not None
         assert child.stderr.read() == b""
+
+
+def hear_interrupts() -> None:
+    """A shell's background jobs ignore Ctrl-C, and their children with them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def interrupt(child: subprocess.Popen[bytes]) -> None:
