@@ -145,7 +145,8 @@ class _Packer:
         layout = _layout(rng.random(), self._settings)
         if layout != "plain":
             ids, next_line = text.infill(line, end_line, layout, self._suffix_budget(rng), rng)
-            if len(ids) <= room:
+            # a line longer than the hole and its suffix would lose its end: it goes as plain text
+            if len(ids) <= room and next_line > line:
                 self._push(ids)
                 self._counts[layout] += 1
                 return next_line
@@ -245,7 +246,7 @@ class _Chunks:
         while following < self.n_lines and n_chars >= len(self._lines[following]):
             n_chars -= len(self._lines[following])
             following += 1
-        return max(following, line + 1)
+        return following
 
 
 def _header(tokenizer: Tokenizer, path: str) -> list[int]:
