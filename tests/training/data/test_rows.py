@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.config import ConfigError
@@ -100,7 +101,9 @@ def uncovered(document: Document, packed: Packed, tokenizer: Tokenizer) -> str:
     epoch=st.integers(0, 3),
     pattern=st.sampled_from(["gpt-2", "qwen2"]),
 )
-@example(sizes=[1, 42], epoch=1, pattern="qwen2")  # a line longer than its hole and suffix
+@hypothesis.example(
+    sizes=[1, 42], epoch=1, pattern="qwen2"
+)  # a line longer than its hole and suffix
 def test_rows_give_the_documents_back(
     plain: bool, sizes: list[int], epoch: int, pattern: str
 ) -> None:
