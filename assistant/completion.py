@@ -32,7 +32,7 @@ class Completion:
     text: str
     start: int  # start <= the request's offset <= end
     end: int
-    source: str  # "local", "remote" or "cache"
+    source: str  # "local" (the network), "memory", "cache" or "remote"
     finish_reason: str  # "stop", "length", "deadline", "cancelled" or "repetition"
     logprob: float  # summed over the new tokens
     prompt_tokens: int
@@ -40,3 +40,4 @@ class Completion:
     reused_tokens: int  # prompt tokens whose keys and values were still cached
     first_token_ms: float
     total_ms: float
+    probability: float = 0.0  # calibrated: that the text is a right beginning of what is wanted

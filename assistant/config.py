@@ -18,6 +18,7 @@ from model.files import UnreadableFileError, read_regular
 Origin = Literal["user", "workspace"]
 MAX_FILE_BYTES = 1 << 20  # of settings.toml
 MULTI_LINE = ("auto", "never")
+SHOW = ("off", "quiet", "balanced", "eager")  # the stricter first
 
 _RANGES: dict[str, tuple[int, int]] = {
     "max_new_tokens": (1, 512),
@@ -42,6 +43,8 @@ class Settings:
     enabled: bool = True  # off: nothing is ever suggested
     model: str = ""  # a model folder; empty: the one that came with the package
     multi_line: str = "auto"  # "never": one line, even where the cursor opens a block
+    show: str = "balanced"  # how sure a suggestion must be: eager, balanced, quiet or off
+    memory: bool = True  # also suggest lines that the repository holds already
     max_new_tokens: int = 64  # longest suggestion; also taken from the room for context
     deadline_ms: int = 600  # from request to answer; what is valid by then is shown
     threads: int = 1  # for the network; more helps only on an otherwise idle machine
@@ -55,6 +58,8 @@ class Settings:
                 raise SettingsError(f"{name} must be in {low}..{high}, got {getattr(self, name)}")
         if self.multi_line not in MULTI_LINE:
             raise SettingsError(f"multi_line must be auto or never, got {self.multi_line!r}")
+        if self.show not in SHOW:
+            raise SettingsError(f"show must be eager, balanced, quiet or off, got {self.show!r}")
 
 
 def settings_from(
@@ -89,6 +94,8 @@ def _stricter(name: str, current: Any, asked: Any) -> Any:
         return asked  # already the union
     if name == "multi_line":
         return "never" if "never" in (current, asked) else current
+    if name == "show":
+        return min(current, asked, key=SHOW.index)
     return min(current, asked)  # booleans too: False is the smaller
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from assistant import context, postprocess, prompt, stopping, syntax
 from assistant.cache import Generated, SuggestionCache
@@ -21,7 +22,12 @@ from assistant.languages import language_of
 from assistant.local import Draft, Job, LocalBackend, open_backend
 from assistant.refusal import refusal
 
+if TYPE_CHECKING:
+    from assistant.memory.matches import Memory
+
 log = logging.getLogger(__name__)
+
+MemoryOf = Callable[[str], "Memory | None"]
 
 
 def open_from(settings: Settings) -> LocalBackend:
@@ -36,9 +42,12 @@ class Engine:
         self,
         settings: Settings,
         open_model: Callable[[Settings], LocalBackend] = open_from,
+        memory: MemoryOf | None = None,
     ) -> None:
+        """Take settings, how to open the model, and what finds the memory for a file's path."""
         self.settings = settings
         self._open_model = open_model
+        self._memory_of = memory
         self._backend: LocalBackend | None = None
         self._load_lock = threading.Lock()
         self._cache = SuggestionCache()

@@ -55,6 +55,7 @@ def test_excludes_of_all_layers_add_up() -> None:
         ({"threads": 1000}, r"threads must be in 1\.\.256, got 1000"),
         ({"max_new_tokens": 0}, r"max_new_tokens must be in 1\.\.512, got 0"),
         ({"multi_line": "always"}, "multi_line must be auto or never, got 'always'"),
+        ({"show": "all"}, "show must be eager, balanced, quiet or off, got 'all'"),
     ],
 )
 def test_wrong_setting_is_named(table: dict[str, object], message: str) -> None:
@@ -76,6 +77,8 @@ def test_workspace_only_restricts() -> None:
         max_new_tokens=10,
         deadline_ms=50,
         menu_completion=False,
+        show="quiet",
+        memory=False,
         exclude=("secret/*",),
     )
     loose = {
@@ -84,11 +87,14 @@ def test_workspace_only_restricts() -> None:
         "max_new_tokens": 500,
         "deadline_ms": 5_000,
         "menu_completion": True,
+        "show": "eager",
+        "memory": True,
         "exclude": ["more/*"],
     }
     changed = settings_from(loose, origin="workspace", base=strict)
     assert changed == settings_from({"exclude": ["more/*"]}, base=strict)
     tighter = {"enabled": False, "multi_line": "never", "max_new_tokens": 5, "deadline_ms": 9}
+    tighter |= {"show": "off", "memory": False}
     assert settings_from(tighter, origin="workspace") == settings_from(tighter)
 
 
@@ -129,6 +135,7 @@ def test_defaults_survive_a_trip_through_toml() -> None:
     table = tomllib.loads(
         'enabled = true\nmodel = ""\nmulti_line = "auto"\nmax_new_tokens = 64\ndeadline_ms = 600\n'
         'threads = 1\nexclude = []\nmenu_completion = false\nlog_file = ""\n'
+        'show = "balanced"\nmemory = true\n'
     )
     assert table.keys() == set(Settings.__slots__)
     assert settings_from(table) == Settings()
