@@ -1,0 +1,162 @@
+"""A repository's later commits and what each changed: hunks as line numbers, read through git.
+
+Knows no file's text and no task. Works on bare repositories and on work trees; only the history is
+read, never a file of the work tree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from assistant.git import GitError, git, git_directory
+
+LATER_FRAC = 0.2  # of the first-parent history: what is replayed unless a range is given
+MIN_LATER = 10  # commits, where a short history has as many
+_HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_FILE = b"diff --git "
+_DIFF = (
+    "-r", "-z", "-M", "--raw", "-p", "-U0", "--inter-hunk-context=0", "--full-index",
+    "--diff-algorithm=histogram", "--indent-heuristic", "--no-color",
+)  # fmt: skip
+
+
+class ReplayError(ValueError):
+    """A repository cannot be replayed; the message says why and how to mend it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Commit:
+    """A commit and the one that it is compared with."""
+
+    id: str
+    parent: str  # the first one: a merge is judged by all that it brought
+    time_s: int  # when it was committed, since the epoch
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Hunk:
+    """Lines [old_start, old_end) of the parent's file gave way to [new_start, new_end)."""
+
+    old_start: int
+    old_end: int
+    new_start: int
+    new_end: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FileChange:
+    """One file that a commit changed."""
+
+    status: str  # "A" added, "M" modified, "D" deleted, "R" renamed, "T" of another type
+    path: str  # after the commit
+    old_object: str  # zeros for an added file
+    new_object: str  # zeros for a deleted one
+    is_text: bool  # regular files on both sides, as far as there are two
+    hunks: tuple[Hunk, ...]
+
+
+def later_commits(repository: Path, revisions: str | None = None) -> list[Commit]:
+    """Return the commits to replay, oldest first: of a range such as `v1.0..`, or the later ones.
+
+    First parents only. ReplayError if there are none.
+    """
+    _require_history(repository)
+    if revisions is not None and (revisions.startswith("-") or not revisions.strip()):
+        raise ReplayError(f"{revisions!r} is not a range of commits, such as v1.0..HEAD")
+    try:
+        listed = git(
+            repository, "rev-list", "--first-parent", "--parents", "--timestamp",
+            revisions or "HEAD", "--",
+        ).decode()  # fmt: skip
+    except GitError as error:
+        if revisions is not None:
+            raise ReplayError(f"{revisions} names no commits of {repository}: {error}") from error
+        raise ReplayError(f"{repository} has no commits yet: there is nothing to replay") from error
+    rows = [line.split() for line in listed.splitlines()]
+    commits = [Commit(id=row[1], parent=row[2], time_s=int(row[0])) for row in rows if len(row) > 2]
+    if not commits:
+        where = repository if revisions is None else f"{revisions} of {repository}"
+        raise ReplayError(f"{where} has no history: no commit there has a parent")
+    if revisions is None:
+        n_later = max(math.ceil(LATER_FRAC * len(commits)), MIN_LATER)
+        commits = commits[:n_later]
+    return commits[::-1]
+
+
+def _require_history(repository: Path) -> None:
+    if not repository.is_dir() or git_directory(repository) is None:
+        raise ReplayError(f"{repository} is not a git repository (give the folder that holds .git)")
+    try:
+        is_shallow = git(repository, "rev-parse", "--is-shallow-repository").strip() == b"true"
+    except GitError as error:
+        raise ReplayError(str(error)) from error
+    if is_shallow:
+        raise ReplayError(
+            f"{repository} is a shallow clone, its history is cut off;"
+            " complete it with: git fetch --unshallow"
+        )
+
+
+def changes(repository: Path, commit: Commit) -> list[FileChange]:
+    """Return what a commit changed, by path; GitError if a part of it is not there."""
+    output = git(repository, "diff-tree", *_DIFF, commit.parent, commit.id)
+    raw, _, patch = output.partition(b"\0\0")
+    patches = iter(list(_hunks(patch)))
+    found = []
+    for change in _raw_changes(raw):
+        hunks = next(patches, None)
+        if change.status == "T":  # shown as one file that goes and one that comes
+            hunks = None if next(patches, None) is None else []
+        if hunks is None:
+            raise GitError("git diff-tree: a changed file has no patch")
+        found.append(dataclasses.replace(change, hunks=tuple(hunks)))
+    if next(patches, None) is not None:
+        raise GitError("git diff-tree: a patch belongs to no changed file")
+    return found
+
+
+def _raw_changes(raw: bytes) -> Iterator[FileChange]:
+    """Parse `:MODE MODE OBJECT OBJECT STATUS NUL PATH [NUL NEW PATH]` records."""
+    fields = iter(raw.split(b"\0") if raw else ())
+    for head in fields:
+        old_mode, new_mode, old_object, new_object, status = head.lstrip(b":").split()
+        path = next(fields)
+        if status[:1] in b"RC":
+            path = next(fields)
+        modes = {old_mode, new_mode} - {b"000000"}
+        yield FileChange(
+            status=status[:1].decode(),
+            path=path.decode("utf-8", "replace"),
+            old_object=old_object.decode(),
+            new_object=new_object.decode(),
+            is_text=modes <= {b"100644", b"100755"},
+            hunks=(),
+        )
+
+
+def _hunks(patch: bytes) -> Iterator[list[Hunk]]:
+    """Yield the hunks of each file; lines of content begin with + - or a backslash."""
+    hunks: list[Hunk] | None = None
+    for line in patch.split(b"\n"):
+        if line.startswith(_FILE):
+            if hunks is not None:
+                yield hunks
+            hunks = []
+        elif line.startswith(b"@@ ") and hunks is not None and (match := _HUNK.match(line)):
+            old, n_old, new, n_new = (1 if part is None else int(part) for part in match.groups())
+            # An empty side is named by the line before it.
+            old_start, new_start = old - (n_old > 0), new - (n_new > 0)
+            hunks.append(
+                Hunk(
+                    old_start=old_start,
+                    old_end=old_start + n_old,
+                    new_start=new_start,
+                    new_end=new_start + n_new,
+                )
+            )
+    if hunks is not None:
+        yield hunks

@@ -1,0 +1,295 @@
+"""Cursors in lines that a repository's later commits added, with the tree as it was.
+
+A task is a moment while a commit was being typed. Its document is the parent's file with one hunk
+typed top-down: the hunk's lines above the cursor are there, the cursor's line ends at the cursor,
+the rest of the hunk is not there, and below stands what the parent has below the hunk. Other hunks
+and other files are as the parent has them. Nobody knows in which order an author worked; this is
+the order that shows a system the least: nothing of the commit but what stands above the cursor in
+one contiguous piece of text. The lines that the hunk replaces are gone, for they often are half the
+answer. Deterministic: a seed and a history give the same tasks everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from assistant.git import GitError
+from assistant.languages import language_of
+from training.data.filters import path_reason, text_reason
+from training.data.recipe import FilterSettings
+from training.data.sources import open_source
+from training.evaluation.held_out import HeldOutFile, Task
+from training.evaluation.replay.history import (
+    Commit,
+    FileChange,
+    Hunk,
+    ReplayError,
+    changes,
+    later_commits,
+)
+from training.evaluation.replay.snapshot import (
+    BlobTexts,
+    NearFiles,
+    SeenLines,
+    Snapshot,
+    is_code,
+    lines_of,
+    read_snapshots,
+)
+from training.evaluation.replay.typed_lines import bare, typed
+
+Kind = Literal["line start", "mid-line", "mid-token"]
+
+N_COMMITS = 20  # spread evenly over the range
+MAX_CHANGED_FILES, MAX_TYPED_LINES = 300, 5_000  # of a commit: more was not typed
+_MIN_TYPED_CHARS = 40  # of a commit worth building an index for
+_CHARS_PER_CURSOR = 8  # at most one cursor for so many characters: closer ones ask the same
+_FILTERS = FilterSettings(min_bytes=1, test_keep_frac=1.0)  # all tests are kept
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TypedLine:
+    """A line that a commit added; the document around it is put together when it is asked for."""
+
+    path: str
+    old: Sequence[str]  # all lines of the parent's file
+    new: Sequence[str]  # all lines after the commit; those below the cursor are for labels only
+    hunk: Hunk
+    number: int  # of the line, in `new`
+
+    @property
+    def line(self) -> str:
+        """The line with its indentation, without white space at its end."""
+        return self.new[self.number].rstrip()
+
+    @property
+    def indent(self) -> int:
+        """Characters before the first typed one."""
+        return len(self.line) - len(self.line.lstrip())
+
+    @property
+    def n_typed(self) -> int:
+        """Characters that the author typed."""
+        return len(self.line) - self.indent
+
+    @property
+    def above(self) -> str:
+        """The document above the line; ends with LF or is empty."""
+        lines = [
+            *self.old[: self.hunk.old_start],
+            *self.new[self.hunk.new_start : self.number],
+        ]
+        return "".join(line + "\n" for line in lines)
+
+    @property
+    def below(self) -> str:
+        """The document below the line; begins with LF or is empty."""
+        return "".join("\n" + line for line in self.old[self.hunk.old_end :])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayTask:
+    """One cursor, what the author wrote there, and what could be known."""
+
+    task: Task
+    snapshot: Snapshot  # shared by the tasks of a commit: build one index for each
+    kind: Kind
+    language: str
+    is_seen: bool  # the whole line stands verbatim in the tree or elsewhere in the document
+    is_near_duplicate: bool  # the tree has a file that is nearly this one
+
+    @property
+    def commit(self) -> str:
+        """The commit that is being typed."""
+        return self.snapshot.commit
+
+    @property
+    def tree(self) -> list[tuple[str, str]]:
+        """(path, text) of the code files at the parent commit, without the file under test."""
+        return self.snapshot.without(self.task.file.path)
+
+    @property
+    def line_start(self) -> int:
+        """Where the first typed character of the cursor's line stands, in code points."""
+        start = self.task.text.rfind("\n", 0, self.task.offset) + 1
+        line = self.task.file.text[start:].partition("\n")[0]
+        return start + len(line) - len(line.lstrip())
+
+
+def replay_tasks(
+    repository: Path,
+    n: int,
+    seed: int,
+    *,
+    revisions: str | None = None,
+    n_commits: int = N_COMMITS,
+) -> list[ReplayTask]:
+    """Draw up to `n` cursors, uniform over the typed characters of each chosen commit.
+
+    Every commit gets the same number, as far as it has enough characters. Oldest commit first.
+    """
+    commits = later_commits(repository, revisions)
+    key = [seed, int(commits[-1].id[:16], 16)]
+    draws = np.random.Generator(np.random.Philox(key=key))
+    blobs = BlobTexts(repository)
+    lines = _chosen_commits(repository, commits, n_commits, blobs, draws)
+    if not lines:
+        raise ReplayError(
+            f"{repository}: the {len(commits)} commits looked at add no code that can be replayed;"
+            " name an earlier range"
+        )
+    parents = {commit.id: commit.parent for commit in commits if commit.id in lines}
+    snapshots = read_snapshots(repository, parents, blobs)
+    name = open_source(repository).name
+    quotas = _quotas(n, [_capacity(its) for its in lines.values()])
+    drawn = [
+        (snapshots[commit], its[index], start)
+        for (commit, its), quota in zip(lines.items(), quotas, strict=True)
+        for index, start in _cursors(its, quota, draws)
+    ]
+    return _labelled(name, drawn)
+
+
+def typed_lines(repository: Path, commit: Commit, blobs: BlobTexts) -> list[TypedLine]:
+    """Return the lines of code that a commit added, in order; none of a commit of a mass change."""
+    changed = [change for change in changes(repository, commit) if change.is_text]
+    if len(changed) > MAX_CHANGED_FILES:
+        return []
+    code = [change for change in changed if is_code(change.path)]
+    objects = {name for change in code for name in (change.old_object, change.new_object)}
+    texts = blobs.read(sorted(name for name in objects if name.strip("0")))
+    sides = [(change, *_sides(change, texts)) for change in code]
+    gone = Counter(
+        bare(line)
+        for change, old, _ in sides
+        for hunk in change.hunks
+        for line in old[hunk.old_start : hunk.old_end]
+    )
+    found = [
+        line
+        for change, old, new in sides
+        if change.status in "AM" and _is_written(change.path, "\n".join(new))
+        for line in _of_file(change, old, new, gone)
+    ]
+    return found if len(found) <= MAX_TYPED_LINES else []
+
+
+def _sides(change: FileChange, texts: dict[str, str | None]) -> tuple[Sequence[str], Sequence[str]]:
+    old, new = (texts.get(name) or "" for name in (change.old_object, change.new_object))
+    return lines_of(old), lines_of(new)
+
+
+def _is_written(path: str, text: str) -> bool:
+    """Say whether people write this file: no vendored, generated, minified or huge one."""
+    if path_reason(path, len(text.encode()), _FILTERS, ""):
+        return False
+    return text_reason(text, _FILTERS) is None
+
+
+def _of_file(
+    change: FileChange, old: Sequence[str], new: Sequence[str], gone: Counter[str]
+) -> Iterator[TypedLine]:
+    for hunk in change.hunks:
+        added = new[hunk.new_start : hunk.new_end]
+        for index in typed(added, old[hunk.old_start : hunk.old_end], gone):
+            number = hunk.new_start + index
+            yield TypedLine(path=change.path, old=old, new=new, hunk=hunk, number=number)
+
+
+def _chosen_commits(
+    repository: Path,
+    commits: Sequence[Commit],
+    n_commits: int,
+    blobs: BlobTexts,
+    draws: np.random.Generator,
+) -> dict[str, list[TypedLine]]:
+    """Return the typed lines of one random commit of each of `n_commits` equal spans of history."""
+    chosen = {}
+    for span in np.array_split(np.arange(len(commits)), min(n_commits, len(commits))):
+        for index in draws.permutation(span):
+            commit = commits[index]
+            try:
+                lines = typed_lines(repository, commit, blobs)
+            except GitError:  # a part of the history is not there: partial clones lack large files
+                continue
+            if sum(line.n_typed for line in lines) >= _MIN_TYPED_CHARS:
+                chosen[commit.id] = lines
+                break
+    return chosen
+
+
+def _capacity(lines: Sequence[TypedLine]) -> int:
+    return sum(line.n_typed for line in lines) // _CHARS_PER_CURSOR
+
+
+def _quotas(n: int, capacities: Sequence[int]) -> list[int]:
+    """Share `n` out evenly; what one cannot take goes to the others.
+
+    >>> _quotas(10, [2, 9, 9])
+    [2, 4, 4]
+    """
+    quotas = [0] * len(capacities)
+    order = sorted(range(len(capacities)), key=lambda i: capacities[i])
+    for rank, i in enumerate(order):
+        quotas[i] = min(capacities[i], n // (len(order) - rank))
+        n -= quotas[i]
+    return quotas
+
+
+def _cursors(
+    lines: Sequence[TypedLine], n: int, draws: np.random.Generator
+) -> Iterator[tuple[int, int]]:
+    """Yield (line, typed characters before the cursor), in order, no two alike."""
+    ends = np.cumsum([line.n_typed for line in lines])
+    for place in np.sort(draws.choice(int(ends[-1]), size=n, replace=False)):
+        index = int(np.searchsorted(ends, place, side="right"))
+        yield index, int(place - (ends[index - 1] if index else 0))
+
+
+def _labelled(
+    repository: str, drawn: Sequence[tuple[Snapshot, TypedLine, int]]
+) -> list[ReplayTask]:
+    seen = SeenLines(line.line for _, line, _ in drawn)
+    near, is_near = NearFiles(), dict[tuple[str, str], bool]()
+    tasks = []
+    for snapshot, line, n_before in drawn:
+        where = (snapshot.commit, line.path)
+        if where not in is_near:
+            final = "\n".join(line.new)
+            is_near[where] = near.holds(final, snapshot, but=line.path)
+        above, below = line.above, line.below
+        task = _task(repository, line, above, below, n_before)
+        own = {other.strip() for other in (above + below).split("\n")}
+        language = language_of(line.path)
+        assert language is not None, line.path
+        tasks.append(
+            ReplayTask(
+                task=task,
+                snapshot=snapshot,
+                kind="line start" if n_before == 0 else _kind(task),
+                language=language.name,
+                is_seen=line.line.strip() in own or seen.holds(line.line, snapshot, but=line.path),
+                is_near_duplicate=is_near[where],
+            )
+        )
+    return tasks
+
+
+def _task(repository: str, line: TypedLine, above: str, below: str, n_before: int) -> Task:
+    text = above + line.line + below
+    start = line.indent + n_before
+    return Task(
+        file=HeldOutFile(repository=repository, path=line.path, text=text),
+        offset=len(above) + start,
+        truth=line.line[start:],
+    )
+
+
+def _kind(task: Task) -> Kind:
+    return "mid-token" if task.is_mid_token else "mid-line"
