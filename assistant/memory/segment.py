@@ -1,0 +1,199 @@
+"""One immutable piece of the index: many files' text, and the order of all its suffixes.
+
+The text is stored backwards, each file ended by a byte that UTF-8 never holds. So the places that
+agree with the text before a cursor are neighbours in suffix order: one binary search finds those
+that agree by a given length, and the shorter the length, the wider the same neighbourhood. A
+segment is written once, checked when it is opened, and mapped; it is never changed in place. Knows
+bytes and the names of files; knows neither the files themselves nor what became of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydivsufsort import divsufsort
+from pydivsufsort.dll import libdivsufsort
+
+from model.files import UnreadableFileError, open_regular
+
+END = b"\xff"  # after each file; no UTF-8 text holds it
+MAX_TEXT_BYTES = 1 << 30  # the suffix order holds 32-bit numbers
+_MAGIC = b"ftseg\x01\r\n"
+# magic, bytes of text, bytes of the table of files, checksum of all that follows
+_HEADER = struct.Struct("<8sQQI4x")
+_ALIGNMENT = 16
+
+
+class SegmentError(ValueError):
+    """A segment's file is damaged or not one of ours; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file as it was when it was read."""
+
+    path: str  # relative, forward slashes
+    size: int  # of the file in bytes
+    mtime_ns: int
+    digest: str  # of the file's bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """An entry and the text to be found: UTF-8, LF, no secrets."""
+
+    entry: Entry
+    text: bytes
+
+
+def _prototype() -> Any:
+    # A view of ours of the library's function: the one that comes with it copies arrays around.
+    kind = ctypes.CFUNCTYPE(
+        ctypes.c_int32,
+        ctypes.c_void_p,
+        ctypes.c_int32,
+        ctypes.c_char_p,
+        ctypes.c_int32,
+        ctypes.c_void_p,
+        ctypes.c_int32,
+        ctypes.POINTER(ctypes.c_int32),
+    )
+    return kind(("sa_search", libdivsufsort))
+
+
+_search = _prototype()
+
+
+def write_segment(path: Path, contents: Iterable[Content]) -> int:
+    """Write a segment; return its size in bytes. OSError if the disk does not take it."""
+    pieces: list[bytes] = []
+    table: list[tuple[str, int, int, str, int]] = []
+    for content in contents:
+        if END in content.text:
+            raise ValueError(f"{content.entry.path} is not UTF-8")
+        pieces.append(content.text[::-1])
+        entry = content.entry
+        table.append((entry.path, entry.size, entry.mtime_ns, entry.digest, len(content.text)))
+    text = END.join([*pieces, b""])
+    del pieces
+    if len(text) > MAX_TEXT_BYTES:
+        raise ValueError(f"a segment of {len(text)} bytes; at most {MAX_TEXT_BYTES} are possible")
+    order: NDArray[np.int32] = divsufsort(text) if text else np.zeros(0, np.int32)
+    names = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
+    parts: list[bytes | memoryview] = [_padded(text), order.view(np.uint8).data, names]
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    _write(path, [_HEADER.pack(_MAGIC, len(text), len(names), checksum), *parts])
+    return path.stat().st_size
+
+
+def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write a new file, on disk when this returns; nobody reads it before a manifest names it."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            for piece in pieces:
+                left = memoryview(piece)
+                while left:
+                    left = left[file.write(left) :]
+            os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-(len(data) + _HEADER.size) % _ALIGNMENT)
+
+
+class Segment:
+    """A segment's file, mapped; safe for many threads. The file may be deleted meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        """Open and check a segment; SegmentError says what is wrong with it."""
+        self.name = path.name
+        self._map = _mapped(path)
+        self.n_bytes = len(self._map)
+        try:
+            _, n_text, n_table, checksum = _HEADER.unpack_from(self._map)
+        except struct.error:
+            raise SegmentError(f"{path} is too short for a segment") from None
+        order_at = _HEADER.size + n_text + -(n_text + _HEADER.size) % _ALIGNMENT
+        table_at = order_at + 4 * n_text
+        if self._map[: len(_MAGIC)] != _MAGIC or table_at + n_table != self.n_bytes:
+            raise SegmentError(f"{path} is not a segment of this version, or was cut")
+        with memoryview(self._map) as view, view[_HEADER.size :] as body:
+            if zlib.crc32(body) != checksum:  # also proves that the order stays inside the text
+                raise SegmentError(f"{path} is damaged: its checksum is wrong")
+        self.text: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8, n_text, _HEADER.size)
+        self.order: NDArray[np.int32] = np.frombuffer(self._map, np.int32, n_text, order_at)
+        table = json.loads(self._map[table_at:])
+        self.entries = [Entry(*row[:4]) for row in table]
+        sizes = np.array([0, *(row[4] + len(END) for row in table)], np.int64)
+        self.starts: NDArray[np.int64] = np.cumsum(sizes)  # of each file, and the end of all
+        self._text_at = _HEADER.size
+        self._addresses = (self.text.ctypes.data, self.order.ctypes.data)
+
+    def interval(
+        self, backwards: bytes, length: int, within: tuple[int, int] | None = None
+    ) -> tuple[int, int]:
+        """Return where in the order the places are that agree by `length` bytes.
+
+        `backwards` is the context from its last byte to its first; `within` an interval known to
+        hold them all.
+        """
+        low, high = within or (0, len(self.order))
+        text, order = self._addresses
+        left = ctypes.c_int32()
+        count: int = _search(
+            text, len(self.text), backwards, length, order + 4 * low, high - low, left
+        )
+        if count <= 0:
+            return low, low
+        return low + left.value, low + left.value + count
+
+    def file_of(self, places: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the number of the file that each place is in."""
+        return self.starts.searchsorted(places, side="right") - 1
+
+    def following(self, place: int, file: int, n_bytes: int) -> bytes:
+        """Return what follows a place in its file."""
+        start = max(int(self.starts[file]), place - n_bytes)
+        return self._map[self._text_at + start : self._text_at + place][::-1]
+
+    def text_of(self, file: int) -> bytes:
+        """Return a file's text."""
+        start, end = int(self.starts[file]), int(self.starts[file + 1]) - len(END)
+        return self._map[self._text_at + start : self._text_at + end][::-1]
+
+    def size_of(self, files: Sequence[int]) -> int:
+        """Return how many bytes of text these files have together."""
+        return sum(int(self.starts[file + 1] - self.starts[file]) for file in files)
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    try:
+        handle = open_regular(path, 16 * MAX_TEXT_BYTES)
+    except UnreadableFileError as error:
+        raise SegmentError(str(error)) from error
+    try:
+        # The size is that of the open file itself: reading beyond a mapped file's end is fatal.
+        if os.fstat(handle).st_size < _HEADER.size:
+            raise SegmentError(f"{path} is too short for a segment")
+        return mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(handle)
