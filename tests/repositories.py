@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+DATE = "2026-01-02T03:04:05Z"
+
 
 def plain_git(repository: Path, *args: str) -> str:
     """Run git as a user's shell would, with an identity and no configuration of the machine."""
@@ -16,6 +18,7 @@ def plain_git(repository: Path, *args: str) -> str:
         "GIT_CONFIG_NOSYSTEM": "1",
         **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "A"),
         **dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "a@example.org"),
+        **dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), DATE),  # the same ids each time
     }
     done = subprocess.run(
         ["git", "-c", f"safe.directory={repository}", "-C", str(repository), *args],
@@ -31,12 +34,17 @@ def new_repository(path: Path, files: Mapping[str, str | bytes]) -> Path:
     """Make a work tree with one commit of these files."""
     path.mkdir(parents=True)
     plain_git(path, "init", "-q", "-b", "main")
+    return commit_files(path, files)
+
+
+def commit_files(path: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Write these files into a work tree and commit all that is there."""
     for name, content in files.items():
         target = path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.encode() if isinstance(content, str) else content)
     plain_git(path, "add", "-A")
-    plain_git(path, "commit", "-q", "-m", "first")
+    plain_git(path, "commit", "-q", "--allow-empty", "-m", "change")
     return path
 
 
