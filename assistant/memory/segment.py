@@ -91,7 +91,7 @@ def write_segment(path: Path, contents: Iterable[Content]) -> int:
     if len(text) > MAX_TEXT_BYTES:
         raise ValueError(f"a segment of {len(text)} bytes; at most {MAX_TEXT_BYTES} are possible")
     order: NDArray[np.int32] = divsufsort(text) if text else np.zeros(0, np.int32)
-    names = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
+    names = json.dumps(table, separators=(",", ":")).encode()
     parts: list[bytes | memoryview] = [_padded(text), order.view(np.uint8).data, names]
     checksum = 0
     for part in parts:
