@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
 
@@ -228,6 +228,10 @@ def _cast(kind: Any, value: Any, key: str) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ConfigError(f"{key} must be a list of strings, got {value!r}")
         return tuple(value)
+    if get_args(kind)[1:] == (...,):  # a tuple of dataclasses: an array of tables
+        if not isinstance(value, list):
+            raise ConfigError(f"{key} must be an array of tables")
+        return tuple(_cast(get_args(kind)[0], item, f"{key}.{i}") for i, item in enumerate(value))
     if isinstance(kind, type) and type(value) is not kind:
         raise ConfigError(f"{key} must be {kind.__name__}, got {value!r}")
     return value

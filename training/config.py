@@ -1,21 +1,18 @@
-"""A training recipe: one TOML file, four tables, each a dataclass.
+"""A training recipe: one TOML file whose tables are dataclasses, checked when it is read.
 
-Every value that follows from another is derived here, in one place, and logged with the run.
+What follows from a recipe (steps, batches, rates) is worked out in `training.plan`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import tomllib
 from pathlib import Path
 
 from model.config import PRESETS, ConfigError, ModelConfig, from_table
 
 RECIPES = Path(__file__).parent / "recipes"
-REFERENCE_BATCH = (
-    2**19
-)  # tokens; the batch for which the learning rates below are stated (modded-nanogpt's)
+ORTHOGONALISERS = ("newton-schulz", "polar-express")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,27 +46,69 @@ class TrainTable:
     tokens: int  # read in all
     batch_tokens: int = 8_192  # per optimizer step
     micro_rows: int = 16  # rows per forward pass; the rest is accumulated
-    matrix_lr: float = 0.02  # Muon, at REFERENCE_BATCH
-    embed_lr: float = 0.05  # AdamW on the tied embedding, at REFERENCE_BATCH
-    gain_lr: float = 0.015  # AdamW on norm gains and biases, at REFERENCE_BATCH
+    matrix_lr: float = 0.02  # Muon, at plan.REFERENCE_BATCH
+    embed_lr: float = 0.05  # AdamW on the tied embedding, at plan.REFERENCE_BATCH
+    gain_lr: float = 0.015  # AdamW on norm gains and biases, at plan.REFERENCE_BATCH
     lr_scale: float = 1.0  # factor on all three, for pilots
     weight_decay: float = 0.1
+    orthogonaliser: str = "newton-schulz"  # of Muon's updates, or "polar-express"
+    normuon_beta2: float = 0.0  # memory of Muon's variance for each neuron; 0: not normalised
+    final_momentum: float = 0.95  # Muon's at the end of the warmdown
+    average_tokens: int = 0  # memory of a running average of the weights; 0: none is kept
     warmup_share: float = 0.02
     warmdown_share: float = 0.6
     final_lr: float = 0.05  # factor at the end of the warmdown
     seed: int = 1
+    max_skips: int = 3  # bad batches in a row before the run goes back to its last checkpoint
+    max_rollbacks: int = 3  # in all, before it stops
     checkpoint_s: int = 120  # seconds between checkpoints
     validate_steps: int = 100  # steps between validations; 0: only at the end
     device: str = "auto"
     dtype: str = "auto"  # of activations: auto, float32 or bfloat16
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "batch_tokens", "micro_rows", "checkpoint_s"):
+        for name in ("tokens", "batch_tokens", "micro_rows", "max_skips", "checkpoint_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"train.{name} must be positive, got {getattr(self, name)}")
-        for name in ("warmup_share", "warmdown_share", "final_lr"):
+        for name in ("max_rollbacks", "average_tokens"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"train.{name} must not be negative, got {getattr(self, name)}")
+        for name in ("warmup_share", "warmdown_share", "final_lr", "final_momentum"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"train.{name} must be in 0..1, got {getattr(self, name)}")
+        if not 0.0 <= self.normuon_beta2 < 1.0:
+            raise ConfigError(f"train.normuon_beta2 must be in 0..1, got {self.normuon_beta2}")
+        if self.orthogonaliser not in ORTHOGONALISERS:
+            raise ConfigError(
+                f"train.orthogonaliser must be one of {', '.join(ORTHOGONALISERS)}, "
+                f"got {self.orthogonaliser!r}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StageTable:
+    """One of [[stages]]: a part of the run with rows and batches of its own.
+
+    It has `share` of train.tokens or so many `tokens`; the last may leave both out and takes the
+    rest. Rates follow from the batch as always, times `lr_scale`; the schedule is the whole run's.
+    """
+
+    share: float = 0.0
+    tokens: int = 0
+    shards: str = "rows"  # the name that `--shards NAME=FOLDER` gives rows; stages may share them
+    block_size: int = 0  # of its rows; 0: the network's
+    batch_tokens: int = 0  # 0: [train]'s, as with micro_rows
+    micro_rows: int = 0
+    lr_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "block_size", "batch_tokens", "micro_rows"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"stages.{name} must not be negative, got {getattr(self, name)}")
+        if not 0.0 <= self.share <= 1.0:
+            raise ConfigError(f"stages.share must be in 0..1, got {self.share}")
+        if self.share and self.tokens:
+            raise ConfigError("a stage has either share or tokens, not both")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,37 +129,7 @@ class Recipe:
     network: NetworkTable
     train: TrainTable
     folder: FolderTable
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Derived:
-    """What follows from a recipe and is not said twice."""
-
-    n_step: int
-    n_warmup: int
-    rows_per_step: int
-    n_accumulate: int
-    matrix_lr: float
-    embed_lr: float
-    gain_lr: float
-
-
-def derive(recipe: Recipe) -> Derived:
-    """Return step counts and learning rates: rate = stated rate x sqrt(batch / REFERENCE_BATCH)."""
-    train, block_size = recipe.train, recipe.network.config().block_size
-    rows = max(1, train.batch_tokens // block_size)
-    n_accumulate = max(1, math.ceil(rows / train.micro_rows))
-    n_step = max(1, train.tokens // (rows * block_size))
-    factor = train.lr_scale * math.sqrt(rows * block_size / REFERENCE_BATCH)
-    return Derived(
-        n_step=n_step,
-        n_warmup=max(1, round(n_step * train.warmup_share)),
-        rows_per_step=rows,
-        n_accumulate=n_accumulate,
-        matrix_lr=train.matrix_lr * factor,
-        embed_lr=train.embed_lr * factor,
-        gain_lr=train.gain_lr * factor,
-    )
+    stages: tuple[StageTable, ...] = ()  # none: the whole run is one
 
 
 def load_recipe(path: Path, *, overrides: tuple[str, ...] = ()) -> Recipe:
@@ -128,7 +137,7 @@ def load_recipe(path: Path, *, overrides: tuple[str, ...] = ()) -> Recipe:
     return from_table(Recipe, {
         name: table
         for name, table in recipe_tables(path, overrides).items()
-        if name in ("network", "train", "folder")
+        if name in ("network", "train", "folder", "stages")
     })  # fmt: skip
 
 
@@ -150,13 +159,18 @@ def recipe_tables(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, dict
 
 
 def _apply_override(tables: dict[str, dict[str, object]], override: str) -> None:
-    key, equals, value = override.partition("=")
+    key, equals, text = override.partition("=")
     table, dot, name = key.partition(".")
-    if not (equals and dot and name and table in tables):
+    known = isinstance(tables.get(table), dict) and dot and name
+    if not (equals and (known or key == "stages")):
         raise ConfigError(
             f"--set wants table.key=value with a table of the recipe, got {override!r}"
         )
     try:
-        tables[table][name] = tomllib.loads(f"value = {value}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"--set {key}: {value!r} is not a TOML value ({error})") from error
+        raise ConfigError(f"--set {key}: {text!r} is not a TOML value ({error})") from error
+    if key == "stages":  # the whole array, [{share = 0.7}, {}]
+        tables["stages"] = value
+    else:
+        tables[table][name] = value

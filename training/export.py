@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +11,39 @@ from model.config import ModelConfig
 from model.folder import FolderInfo, save_folder
 from training import state
 from training.config import FolderTable
+from training.optim import AVERAGE
+
+
+def newest(run: Path, *, average: bool = False) -> state.Checkpoint:
+    """Return the newest checkpoint of `run`, or it with the averaged weights for its own.
+
+    Raises StateError when there is no checkpoint, or no average in it.
+    """
+    checkpoint = state.load_newest(run)
+    if checkpoint is None:
+        raise state.StateError(f"{run} holds no checkpoint: train first")
+    if not average:
+        return checkpoint
+    weights = {
+        name.removeprefix(AVERAGE): tensor
+        for name, tensor in checkpoint.optimizer.items()
+        if name.startswith(AVERAGE)
+    }
+    if not weights:
+        raise state.StateError(f"{run} keeps no average: train with train.average_tokens")
+    return dataclasses.replace(checkpoint, weights=weights)
 
 
 def export(
-    run: Path,
+    checkpoint: state.Checkpoint,
     out: Path,
     *,
     config: ModelConfig,
     table: FolderTable,
     tokenizer: Path,
-    card: Callable[[state.Progress], str],
+    card: str,
 ) -> None:
-    """Write the newest checkpoint of `run` as the model folder `out`.
-
-    The card is made from the run's progress. Raises StateError when there is no checkpoint,
-    ModelFolderError when the parts do not fit.
-    """
-    checkpoint = state.load_newest(run)
-    if checkpoint is None:
-        raise state.StateError(f"{run} holds no checkpoint: train first")
+    """Write a checkpoint as the model folder `out`; ModelFolderError when the parts do not fit."""
     tensors = {
         name: tensor.float().numpy().astype(np.float32)
         for name, tensor in checkpoint.weights.items()
@@ -41,6 +55,7 @@ def export(
         snippet_tokens=table.snippet_tokens,
         languages=table.languages,
         licence=table.licence,
+        parent=checkpoint.progress.parent,
     )
     save_folder(
         out,
@@ -48,5 +63,5 @@ def export(
         tensors=tensors,
         tokenizer_json=tokenizer.read_text(encoding="utf-8"),
         info=info,
-        card=card(checkpoint.progress),
+        card=card,
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from model.config import ConfigError
-from model.folder import ModelFolderError
+from model.files import sha256_file
+from model.folder import ModelFolderError, load_folder
 from model.gpt import GPT
 from model.tokenizer import Tokenizer, TokenizerError
 from training import loop, state
@@ -19,9 +20,12 @@ from training.card import model_card
 from training.cli import existing_folder, n_threads
 from training.config import Recipe, load_recipe
 from training.data.corpus import CorpusError, Split, read_manifest
-from training.data.shards import ShardError, ShardReader
+from training.data.shards import ShardError
 from training.evaluation.loss import bits_per_byte, gpt_logits
-from training.export import export
+from training.export import export, newest
+from training.plan import make_plan
+from training.stages import ShardFolders
+from training.trainer import DivergedError, Trainer
 
 VALIDATION_BYTES = 60_000  # of held-out text read at each validation
 
@@ -35,7 +39,7 @@ def main(argv: list[str]) -> int:
         step(args, recipe)
     except (ConfigError, CorpusError, ShardError, TokenizerError, ModelFolderError) as error:
         return _complain(error)
-    except (state.StateError, loop.DivergedError, OSError, json.JSONDecodeError) as error:
+    except (state.StateError, DivergedError, OSError, json.JSONDecodeError) as error:
         return _complain(error)
     return 0
 
@@ -51,7 +55,15 @@ def _parser() -> argparse.ArgumentParser:
     run = steps.add_parser("run", help="train, or go on with a run that was stopped")
     run.set_defaults(step=_run)
     run.add_argument(
-        "--shards", type=existing_folder, required=True, help="from `foretype data pack`"
+        "--shards",
+        action="append",
+        required=True,
+        metavar="[NAME=]FOLDER",
+        help="from `foretype data pack`; repeat it for stages with rows of their own, by name or "
+        "in their order",
+    )
+    run.add_argument(
+        "--init", type=existing_folder, help="model folder whose weights to begin with"
     )
     run.add_argument("--corpus", type=existing_folder, help="validate on its held-out split")
     out = steps.add_parser("export", help="write the newest checkpoint as a model folder")
@@ -59,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("--out", type=Path, required=True, help="model folder to write")
     out.add_argument(
         "--corpus", type=existing_folder, required=True, help="named in the model card"
+    )
+    out.add_argument(
+        "--average", action="store_true", help="take the run's averaged weights (average_tokens)"
     )
     out.add_argument("--report", type=Path, help="JSON of `train eval`, for the model card")
     out.add_argument("--notes", type=Path, help="Markdown for the model card: where it fails")
@@ -75,22 +90,40 @@ def _parser() -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace, recipe: Recipe) -> None:
     torch.set_num_threads(n_threads())
     tokenizer = Tokenizer.from_file(args.tokenizer)
-    rows = ShardReader(args.shards)
     config = recipe.network.config()
-    if (rows.block_size, tokenizer.vocab_size) != (config.block_size, config.vocab_size):
+    if tokenizer.vocab_size != config.vocab_size:
         raise ConfigError(
-            f"{args.shards} has rows of {rows.block_size} and {args.tokenizer} "
-            f"{tokenizer.vocab_size} ids; the recipe's network wants {config.block_size} and "
+            f"{args.tokenizer} has {tokenizer.vocab_size} ids, the recipe's network wants "
             f"{config.vocab_size}"
         )
-    trainer = loop.Trainer(recipe, rows, pad_id=tokenizer.special_id("<|fim_pad|>"))
+    shards = ShardFolders(args.shards, make_plan(recipe), vocab_size=config.vocab_size)
+    trainer = Trainer(recipe, shards.open, pad_id=tokenizer.special_id("<|fim_pad|>"))
     resumed = trainer.resume(args.run)
+    if args.init:
+        _begin_with(trainer, args.init, args.tokenizer)
+    if trainer.progress.step < trainer.plan.n_step:
+        shards.open(trainer.stage)  # a mistake is known before the first step
     sys.stderr.write(
         f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of "
-        f"{trainer.derived.n_step}, {config.n_params / 1e6:.1f}M parameters, "
-        f"{trainer.device.device} {trainer.device.dtype}\n"
+        f"{trainer.plan.n_step}, {config.n_params / 1e6:.1f}M parameters, "
+        f"{trainer.device.device} {trainer.device.dtype}\n{shards.missing()}"
     )
     loop.train(trainer, args.run, validate=_validator(args.corpus, tokenizer, config.block_size))
+
+
+def _begin_with(trainer: Trainer, model: Path, tokenizer: Path) -> None:
+    """Take the weights of a model folder with the same tokenizer, or check that the run did."""
+    folder = load_folder(model)
+    if trainer.progress.step:
+        if trainer.progress.parent != folder.content_hash:
+            raise state.StateError(f"the run did not begin with {model}; leave --init out")
+        return
+    if sha256_file(model / "tokenizer.json") != sha256_file(tokenizer):
+        raise ConfigError(
+            f"{tokenizer} is not the tokenizer of {model}; pack the corpus with {model}'s"
+        )
+    weights = {name: torch.from_numpy(array) for name, array in folder.tensors().items()}
+    trainer.begin_with(weights, folder.content_hash)
 
 
 def _validator(
@@ -119,13 +152,17 @@ def _export(args: argparse.Namespace, recipe: Recipe) -> None:
     report = json.loads(args.report.read_text(encoding="utf-8")) if args.report else None
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
 
-    def card(progress: state.Progress) -> str:
-        return model_card(
-            recipe.folder, config, progress, manifest=manifest, report=report, notes=notes
-        )
-
+    checkpoint = newest(args.run, average=args.average)
+    card = model_card(
+        recipe.folder,
+        config,
+        checkpoint.progress,
+        manifest=manifest,
+        report=report,
+        notes=notes,
+    )
     export(
-        args.run,
+        checkpoint,
         args.out,
         config=config,
         table=recipe.folder,

@@ -11,8 +11,9 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -34,7 +35,12 @@ class Progress:
     seconds: float = 0.0  # wall-clock spent training, all sessions together
     cpu_seconds: float = 0.0
     recipe_hash: str = ""
-    n_step: int = 0  # planned in all
+    parent: str = ""  # content hash of the model folder whose weights it began with
+    plan: dict[str, Any] = dataclasses.field(default_factory=dict)  # training.plan.Plan, a table
+    rows: dict[str, int] = dataclasses.field(default_factory=dict)  # next one to read, by shards
+    n_skipped: int = 0  # steps without an update, their loss or gradient being no number
+    n_skipped_in_row: int = 0
+    n_rollback: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,8 +85,10 @@ def save(
     return final
 
 
-def load_newest(run: Path) -> Checkpoint | None:
-    """Return the newest readable checkpoint below `run`, None when there is none at all.
+def load_newest(
+    run: Path, *, accept: Callable[[Progress], bool] = lambda progress: True
+) -> Checkpoint | None:
+    """Return the newest readable checkpoint below `run` that is accepted, None if there is none.
 
     A damaged newest one is passed over for the one before; StateError when none can be read.
     """
@@ -89,8 +97,11 @@ def load_newest(run: Path) -> Checkpoint | None:
     for folder in folders:
         try:
             table = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            progress = Progress(**table)
+            if not accept(progress):
+                continue
             return Checkpoint(
-                Progress(**table),
+                progress,
                 load_file(folder / "weights.safetensors"),
                 load_file(folder / "optimizer.safetensors"),
             )
@@ -101,6 +112,13 @@ def load_newest(run: Path) -> Checkpoint | None:
             f"no checkpoint in {run} can be read ({'; '.join(problems)}); use another --run folder"
         )
     return None
+
+
+def discard_after(run: Path, step: int) -> None:
+    """Delete checkpoints of later steps: a run that went back would otherwise resume from them."""
+    for folder in (run / "checkpoints").glob("step-*"):
+        if int(folder.name.removeprefix("step-")) > step:
+            shutil.rmtree(folder)
 
 
 def _fsync(path: Path) -> None:

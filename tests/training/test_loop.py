@@ -1,199 +1,189 @@
-"""The training loop: it learns, and a killed run goes on to the same last bit."""
+"""The run: its log, its checkpoints, and what it does when the loss is no number."""
 
-import dataclasses
 import json
 import os
 import signal
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from tests.training.test_trainer import (
+    STAGES,
+    RepeatingRows,
+    assert_same,
+    open_rows,
+    small_recipe,
+    trainer,
+    weights,
+)
 from training import loop, state
-from training.config import FolderTable, NetworkTable, Recipe, TrainTable
-
-ROOT = Path(__file__).parents[2]
-
-
-class RepeatingRows:
-    """Rows that a network can learn: each counts up from its own start, modulo 50."""
-
-    def __len__(self) -> int:
-        return 40
-
-    def row(self, index: int) -> NDArray[np.uint16]:
-        return (np.arange(index, index + 33) % 50).astype(np.uint16)
+from training.data.shards import ShardError
+from training.plan import Stage
+from training.trainer import DivergedError, Trainer
 
 
-def small_recipe(**train: object) -> Recipe:
-    table: dict[str, object] = {
-        "tokens": 32 * 4 * 20,
-        "batch_tokens": 128,
-        "micro_rows": 4,
-        "lr_scale": 20.0,
-    }
-    return Recipe(
-        network=NetworkTable(preset="nano", vocab_size=256, block_size=32, n_layer=1, n_embd=32),
-        train=TrainTable(**(table | train)),  # type: ignore[arg-type]
-        folder=FolderTable(name="small"),
-    )
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Put back what a run does with signals."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-def trainer(**train: object) -> loop.Trainer:
-    return loop.Trainer(small_recipe(**train), RepeatingRows())
+def log(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-def weights(run: loop.Trainer) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
-
-
-def assert_same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
-    assert left.keys() == right.keys()
-    assert [name for name in left if not torch.equal(left[name], right[name])] == []
-
-
-def test_loss_falls_on_what_can_be_learned() -> None:
-    run = trainer()
-    losses = [run.step() for _ in range(20)]
-    assert losses[0] > 5.0
-    assert losses[-1] < 0.7 * losses[0]
-
-
-def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:
-    whole, parts = trainer(micro_rows=4), trainer(micro_rows=3)
-    assert whole.step() == pytest.approx(parts.step(), abs=1e-5)
-    for name, tensor in weights(whole).items():
-        assert torch.allclose(tensor, weights(parts)[name], atol=1e-4), name
-
-
-@pytest.mark.parametrize("k", [1, 2, 5])
-def test_resume_at_any_step_equals_an_uninterrupted_run(tmp_path: Path, k: int) -> None:
-    straight = trainer()
-    expected = [straight.step() for _ in range(8)]
-    first = trainer()
-    losses = [first.step() for _ in range(k)]
-    first.save(tmp_path)
-    second = trainer()
-    assert second.resume(tmp_path)
-    losses += [second.step() for _ in range(8 - k)]
-    assert losses == expected
-    assert_same(weights(second), weights(straight))
-
-
-def test_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    script = (
-        "import os, signal, sys; from pathlib import Path\n"
-        "from tests.training.test_loop import trainer\n"
-        "run = trainer()\n"
-        "run.resume(Path(sys.argv[1]))\n"
-        "while run.progress.step < 9:\n"
-        "    run.step()\n"
-        "    run.save(Path(sys.argv[1]))\n"
-        "    if run.progress.step in (2, 5) and len(sys.argv) == 3:\n"
-        "        run.step()\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    environ = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    for kills in (True, True, False):
-        arguments = [sys.executable, "-c", script, str(tmp_path), *(["kill"] if kills else [])]
-        done = subprocess.run(arguments, env=environ, timeout=120, check=False)
-        assert done.returncode == (-signal.SIGKILL if kills else 0)
-    torch.set_num_threads(1)
-    straight = trainer()
-    for _ in range(9):
-        straight.step()
-    checkpoint = state.load_newest(tmp_path)
+def newest(run: Path) -> state.Checkpoint:
+    checkpoint = state.load_newest(run)
     assert checkpoint is not None
-    assert_same(checkpoint.weights, weights(straight))
+    return checkpoint
 
 
 def test_train_writes_a_log_and_a_last_checkpoint(tmp_path: Path) -> None:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    run = trainer(validate_steps=10)
-    try:
-        loop.train(run, tmp_path, validate=lambda network: 1.5)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    loop.train(trainer(validate_steps=10), tmp_path, validate=lambda network: 1.5)
+    lines = log(tmp_path)
     assert [line["step"] for line in lines] == list(range(1, 21))
     assert [line["step"] for line in lines if "bits_per_byte" in line] == [10, 20]
-    checkpoint = state.load_newest(tmp_path)
-    assert checkpoint is not None
-    assert checkpoint.progress.step == 20
-    assert checkpoint.progress.tokens == 20 * 128
-    assert checkpoint.progress.seconds > 0
+    assert all(line["grad_norm"] > 0 for line in lines)
+    progress = newest(tmp_path).progress
+    assert (progress.step, progress.tokens) == (20, 20 * 128)
+    assert progress.seconds > 0
 
 
 def test_terminated_run_is_saved_after_its_step(tmp_path: Path) -> None:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    run = trainer(validate_steps=3)
-
     def stop(network: torch.nn.Module) -> float:
         os.kill(os.getpid(), signal.SIGTERM)
         return 1.0
 
-    try:
-        loop.train(run, tmp_path, validate=stop)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    checkpoint = state.load_newest(tmp_path)
-    assert checkpoint is not None
-    assert checkpoint.progress.step == 3
+    loop.train(trainer(validate_steps=3), tmp_path, validate=stop)
+    assert newest(tmp_path).progress.step == 3
 
 
-def test_other_recipe_is_not_resumed(tmp_path: Path) -> None:
-    trainer().save(tmp_path)
-    with pytest.raises(state.StateError, match="another recipe"):
-        trainer(seed=2).resume(tmp_path)
+def test_last_state_at_full_rates_is_kept_and_can_be_made_longer(tmp_path: Path) -> None:
+    loop.train(trainer(), tmp_path)
+    assert newest(tmp_path / loop.STABLE).progress.step == 8  # of 20, 60% warmdown
+    longer = trainer(tokens=32 * 4 * 30)
+    assert longer.resume(tmp_path / loop.STABLE)
+    assert longer.progress.step == 8
 
 
-def test_length_may_change_before_the_warmdown_and_ends_as_if_planned_so(tmp_path: Path) -> None:
-    first = trainer(tokens=32 * 4 * 40, warmup_share=0.0)
-    for _ in range(5):
+def test_stage_without_rows_ends_the_run_saved(tmp_path: Path) -> None:
+    def open_short(stage: Stage) -> RepeatingRows:
+        if stage.shards == "long":
+            raise ShardError("no rows yet")
+        return open_rows(stage)
+
+    recipe = small_recipe(*STAGES, tokens=18 * 128)
+    run = Trainer(recipe, open_short)
+    with pytest.raises(ShardError, match="no rows yet"):
+        loop.train(run, tmp_path)
+    again = Trainer(recipe, open_rows)
+    assert again.resume(tmp_path)
+    assert again.progress.step == 6
+    loop.train(again, tmp_path)
+    straight = Trainer(recipe, open_rows)
+    for _ in range(straight.plan.n_step):
+        straight.step()
+    assert_same(weights(again), weights(straight))
+
+
+class PoisonedTrainer(Trainer):
+    """Its loss is no number for some rows: those whose place in the reading order is bad."""
+
+    bad: frozenset[int] = frozenset()
+
+    def _accumulate(self, batches: object, first: int, stage: Stage) -> float:
+        loss = super()._accumulate(batches, first, stage)  # type: ignore[arg-type]
+        return float("nan") if first // stage.rows_per_step in self.bad else loss
+
+
+def poisoned(*bad: int, **train: object) -> PoisonedTrainer:
+    run = PoisonedTrainer(small_recipe(**train), open_rows)
+    run.bad = frozenset(bad)
+    return run
+
+
+def test_single_bad_batch_is_skipped_and_logged(tmp_path: Path) -> None:
+    run = poisoned(5)
+    loop.train(run, tmp_path)
+    assert [line["step"] for line in log(tmp_path) if "skipped" in line] == [6]
+    assert run.progress.n_skipped == 1
+    assert run.progress.n_skipped_in_row == 0
+    assert run.progress.step == 20
+
+
+def test_bad_batches_in_a_row_take_the_run_back_and_past_them(tmp_path: Path) -> None:
+    first = poisoned(5, 6, 7)
+    for _ in range(4):
         first.step()
     first.save(tmp_path)
-    shorter = trainer(tokens=32 * 4 * 14, warmup_share=0.0)
-    assert shorter.resume(tmp_path)
-    straight = trainer(tokens=32 * 4 * 14, warmup_share=0.0)
-    for _ in range(5):
+    loop.train(first, tmp_path)
+    assert [line for line in log(tmp_path) if "went_back_to_step" in line] == [
+        {"went_back_to_step": 4}
+    ]
+    assert (first.progress.n_skipped, first.progress.n_rollback) == (3, 1)
+    assert first.progress.step == 20
+    # Steps 5 to 20 were made with the rows after the bad ones: those of places 8 to 23.
+    assert first.progress.rows == {"rows": 24 * 4}
+    straight = trainer()
+    for _ in range(4):
         straight.step()
-    for _ in range(9):
-        assert shorter.step() == straight.step()
-    assert_same(weights(shorter), weights(straight))
+    straight.progress.rows["rows"] = 8 * 4
+    for _ in range(16):
+        straight.step()
+    assert_same(weights(first), weights(straight))
 
 
-def test_length_may_not_change_once_rates_go_down(tmp_path: Path) -> None:
-    run = trainer(tokens=32 * 4 * 20)
-    for _ in range(9):
+@pytest.mark.parametrize("stop_at", [6, 7])
+def test_guard_is_the_same_over_a_resume(tmp_path: Path, stop_at: int) -> None:
+    straight, first = poisoned(5, 6, 7), poisoned(5, 6, 7)
+    for run, folder in ((straight, tmp_path / "straight"), (first, tmp_path / "stopped")):
+        for _ in range(4):
+            run.step()
+        run.save(folder)
+    loop.train(straight, tmp_path / "straight")
+    while first.progress.step < stop_at:  # in the middle of the bad batches
+        first.step()
+    first.save(tmp_path / "stopped")
+    second = poisoned(5, 6, 7)
+    assert second.resume(tmp_path / "stopped")
+    loop.train(second, tmp_path / "stopped")
+    assert_same(weights(second), weights(straight))
+    assert second.progress.n_rollback == 1
+
+
+def test_run_killed_after_going_back_does_not_read_the_bad_rows_again(tmp_path: Path) -> None:
+    run = poisoned(5, 6, 7)
+    for _ in range(4):
         run.step()
     run.save(tmp_path)
-    with pytest.raises(state.StateError, match=r"from step 8 on"):
-        trainer(tokens=32 * 4 * 30).resume(tmp_path)
-
-
-def test_loss_that_is_no_number_stops_the_run() -> None:
-    run = trainer()
-    with torch.no_grad():
-        run.network.model.norm.weight.fill_(float("nan"))
-    with pytest.raises(loop.DivergedError, match=r"lower train\.lr_scale"):
+    for _ in range(4):
         run.step()
+    run.save(tmp_path)  # of step 8, bad
+    run.roll_back(tmp_path)
+    again = poisoned(5, 6, 7)
+    assert again.resume(tmp_path)
+    assert (again.progress.step, again.progress.rows, again.progress.n_rollback) == (
+        4,
+        {"rows": 32},
+        1,
+    )
 
 
-def test_bf16_activations_learn_too() -> None:
-    run = trainer(dtype="bfloat16")
-    losses = [run.step() for _ in range(20)]
-    assert losses[-1] < 0.8 * losses[0]
-    assert all(tensor.dtype == torch.float32 for tensor in run.network.state_dict().values())
+def test_run_that_went_back_too_often_stops(tmp_path: Path) -> None:
+    run = poisoned(*range(5, 100), max_rollbacks=2)
+    for _ in range(4):
+        run.step()
+    run.save(tmp_path)
+    with pytest.raises(DivergedError, match=r"after 2 returns to a checkpoint; lower train\.lr"):
+        loop.train(run, tmp_path)
+    assert newest(tmp_path).progress.step == 4
 
 
-def test_recipe_hash_ignores_what_does_not_touch_the_weights() -> None:
-    recipe = small_recipe()
-    renamed = dataclasses.replace(recipe, folder=FolderTable(name="other"))
-    assert loop.recipe_hash(recipe) == loop.recipe_hash(renamed)
-    assert loop.recipe_hash(recipe) != loop.recipe_hash(small_recipe(seed=5))
+def test_run_bad_from_its_start_stops(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match="before the first checkpoint"):
+        loop.train(poisoned(*range(50)), tmp_path)
