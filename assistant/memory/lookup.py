@@ -1,9 +1,10 @@
 """The places of one segment that agree with a context, less those of files that are gone.
 
 The order of suffixes counts all places at once. Files that were changed, deleted or opened since
-are still in it: few places are looked at one by one, and of many the dead files' own are taken off.
+are still in it: how often they agree themselves is taken off.
 """
 
+import bisect
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -17,11 +18,9 @@ from assistant.memory.matches import (
     Occurrence,
     Positions,
     agreeing,
-    spread,
 )
 from assistant.memory.segment import END, Segment
 
-_FEW = 4096  # places that are looked at one by one
 _SPARE = 8  # times as many places are drawn as wanted, since some may be dead
 
 
@@ -37,7 +36,9 @@ class SegmentSource:
         self._context = context[-MAX_CONTEXT:].rpartition(END)[2]
         self._backwards = self._context[::-1]
         self._dead = np.array(sorted(dead), np.int64)
-        self._intervals: dict[int, tuple[int, int]] = {0: (0, len(segment.order))}
+        self._intervals = {0: (0, len(segment.order))}
+        self._known_lengths = [0]  # of the intervals, in order
+        self._occurrences: dict[int, Occurrence] = {}  # levels are nested: most are asked for again
 
     @cached_property
     def longest(self) -> int:
@@ -54,53 +55,48 @@ class SegmentSource:
     def count(self, length: int) -> int:
         """Return how many living places agree by at least `length` bytes."""
         low, high = self._interval(length)
-        if not len(self._dead) or low == high:
+        if low == high or not len(self._dead):
             return high - low
-        if high - low <= _FEW:
-            return len(self._alive(self._segment.order[low:high]))
         n_dead = len(self._dead_lengths) - int(self._dead_lengths.searchsorted(length))
         return high - low - n_dead
 
     def pick(self, length: int, n: int) -> list[Occurrence]:
         """Return `n` of those places, evenly spread in the order of what stands before them."""
-        low, high = self._interval(length)
-        places = self._drawn(low, high, n)
-        files = self._segment.file_of(places)
-        lengths = self._agreements(places)
-        return [
-            Occurrence(
-                int(agrees),
-                self._segment.following(int(place), int(file), FOLLOWING_BYTES),
+        places = self._drawn(*self._interval(length), n)
+        new = [place for place in places.tolist() if place not in self._occurrences]
+        if new:
+            self._look_at(np.array(new, np.int64))
+        return [self._occurrences[place] for place in places.tolist()]
+
+    def _look_at(self, places: Positions) -> None:
+        files = self._segment.file_of(places).tolist()
+        lengths = self._agreements(places).tolist()
+        for agrees, place, file in zip(lengths, places.tolist(), files, strict=True):
+            self._occurrences[place] = Occurrence(
+                agrees,
+                self._segment.following(place, file, FOLLOWING_BYTES),
                 self._segment.entries[file].path,
                 self._layer,
             )
-            for agrees, place, file in zip(lengths, places, files, strict=True)
-        ]
 
     def _interval(self, length: int) -> tuple[int, int]:
         found = self._intervals.get(length)
         if found is None:
-            wider = max(known for known in self._intervals if known < length)
-            within = self._intervals[wider]
-            found = self._segment.interval(self._backwards, length, within)
+            at = bisect.bisect(self._known_lengths, length)
+            wider = self._intervals[self._known_lengths[at - 1]]
+            found = self._segment.interval(self._backwards, length, wider)
             self._intervals[length] = found
+            self._known_lengths.insert(at, length)
         return found
 
     def _drawn(self, low: int, high: int, n: int) -> NDArray[np.int32]:
         order = self._segment.order
         if not len(self._dead):
-            return (
-                order[spread(np.arange(low, high), n)]
-                if high - low <= _FEW
-                else (order[low + np.arange(n) * (high - low) // n])
-            )
-        if high - low > _FEW:
-            n_drawn = _SPARE * n
-            alive = self._alive(order[low + np.arange(n_drawn) * (high - low) // n_drawn])
-            if len(alive) >= n:
-                return alive[spread(np.arange(len(alive)), n)]
-        alive = self._alive(order[low:high])
-        return alive[spread(np.arange(len(alive)), n)]
+            return order[_spread(low, high, n)]
+        alive = self._alive(order[_spread(low, high, _SPARE * n)])
+        if len(alive) < n and high - low > _SPARE * n:
+            alive = self._alive(order[low:high])  # nearly all are dead: look at each
+        return alive[_spread(0, len(alive), n)]
 
     def _alive(self, places: NDArray[np.int32]) -> NDArray[np.int32]:
         files = self._segment.file_of(places)
@@ -114,11 +110,17 @@ class SegmentSource:
         text = END.join(self._segment.text_of(int(file)) for file in self._dead)
         return np.sort(agreeing(text, self._context)[1])
 
-    def _agreements(self, places: NDArray[np.int32]) -> NDArray[np.int64]:
+    def _agreements(self, places: Positions) -> Positions:
         """Return by how many bytes each place agrees."""
         reach = min(self.longest, len(self._backwards))
-        at = places[:, None].astype(np.int64) + np.arange(reach)
+        at = places[:, None] + np.arange(reach)
         wanted = np.frombuffer(self._backwards, np.uint8, reach)
         same = self._segment.text.take(at, mode="clip") == wanted
-        agrees: NDArray[np.int64] = np.where(same.all(axis=1), reach, same.argmin(axis=1))
+        agrees: Positions = np.where(same.all(axis=1), reach, same.argmin(axis=1))
         return agrees
+
+
+def _spread(low: int, high: int, n: int) -> Positions:
+    """Return `n` numbers evenly spread from `low` up to `high`, or all if there are fewer."""
+    count = high - low
+    return low + (np.arange(count) if count <= n else np.arange(n) * count // n)

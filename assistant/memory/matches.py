@@ -5,6 +5,7 @@ Level by level the length shrinks and the count of places grows, at least twofol
 document's own text is here too, without any index. Knows bytes; knows neither files nor tokens.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,7 @@ FOLLOWING_BYTES = 160
 MAX_LEVELS = 6
 
 Positions = NDArray[np.int64]
+_LENGTH = operator.attrgetter("length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def _level(sources: Sequence[Source], length: int) -> Level:
         seen += count
         if share:
             found += source.pick(length, share)
-    found.sort(key=lambda occurrence: -occurrence.length)  # stable: nearer sources stay first
+    found.sort(key=_LENGTH, reverse=True)  # stable: nearer sources stay first
     return Level(length, total, tuple(found))
 
 

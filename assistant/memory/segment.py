@@ -166,7 +166,7 @@ class Segment:
             return low, low
         return low + left.value, low + left.value + count
 
-    def file_of(self, places: NDArray[np.int32]) -> NDArray[np.int64]:
+    def file_of(self, places: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Return the number of the file that each place is in."""
         return self.starts.searchsorted(places, side="right") - 1
 
