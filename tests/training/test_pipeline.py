@@ -123,7 +123,15 @@ def test_trained_folder_is_evaluated_described_and_completes_code(folder: Path) 
     assert "It knows three repositories." in card
     assert "20 cursors a repository" in card
 
+    assert export(folder, "--average") == 1  # none was kept
+    tuned = ["--run", str(folder / "tuned"), "--set", "train.tokens=1536"]
+    assert train(folder, *tuned, "--init", str(folder / "model")) == 0
+    assert train(folder, *tuned, "--init", str(folder / "model")) == 0  # is over already
+    assert train(folder, "--run", str(folder / "run"), "--init", str(folder / "model")) == 1
+    assert export(folder, "--run", str(folder / "tuned"), "--out", str(folder / "tuned-model")) == 0
+
     model = load_folder(folder / "model")
+    assert load_folder(folder / "tuned-model").info.parent == model.content_hash
     assert model.info.name == "small"
     engine = Engine(Settings(model=str(folder / "model")))
     engine.load()
@@ -136,7 +144,9 @@ def test_trained_folder_is_evaluated_described_and_completes_code(folder: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--set", "network.block_size=256"], "the recipe's network wants 256"),
+        (["--set", "network.block_size=256", "--run", "new"], "the recipe wants 256"),
+        (["--set", "network.vocab_size=256", "--run", "new"], "the recipe's network wants 256"),
+        (["--shards", "one", "--shards", "two"], "belongs to no stage"),
         (["--set", "train.dtype='float8'"], "dtype must be auto, float32 or bfloat16"),
         (["--tokenizer", "nowhere.json"], "cannot read nowhere.json"),
         (["--set", "train.speed=1"], "unknown setting train.speed"),
