@@ -1,0 +1,1 @@
+"""A completion server of the user's choice, asked only when they have said so, byte for byte."""

@@ -1,0 +1,199 @@
+"""The user's own `remote.toml`: which server may be sent code, and how much of it.
+
+It lies beside settings.toml and is the only place that turns the remote on: no workspace, editor
+option, environment variable or command line can name a server. `send_code_to` is the consent: it
+must repeat the server's host, so a changed address needs a new yes.
+"""
+
+import dataclasses
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from assistant.config import settings_path
+from assistant.errors import SettingsError
+from assistant.remote.templates import TEMPLATES
+from model.config import ConfigError, from_table
+from model.files import UnreadableFileError, read_regular
+
+MODES = ("off", "fallback", "race", "only")
+LATE = ("keep", "drop")
+MAX_FILE_BYTES = 1 << 20
+
+# name -> address used when none is given; empty: there is no usual one
+PROVIDERS = {
+    "openai": "",
+    "openai-chat": "",
+    "mistral": "https://codestral.mistral.ai",
+    "deepseek": "https://api.deepseek.com/beta",
+    "ollama": "http://127.0.0.1:11434",
+    "llamacpp": "http://127.0.0.1:8080",
+    "vllm": "http://127.0.0.1:8000",
+}
+_NEEDS_TEMPLATE = frozenset({"vllm"})  # refuses `suffix`
+_TAKES_TEMPLATE = frozenset({"openai", "vllm", "ollama"})
+_RANGES: dict[str, tuple[float, float]] = {
+    "min_confidence": (0, 1),
+    "wait_ms": (0, 60_000),
+    "requests_per_minute": (1, 600),
+    "bytes_per_day": (1, 1 << 40),
+    "money_per_day": (0, 1e6),
+    "price_in": (0, 1e6),
+    "price_out": (0, 1e6),
+    "prefix_chars": (1, 100_000),
+    "suffix_chars": (0, 100_000),
+    "max_new_tokens": (1, 1_024),
+    "connect_s": (0.05, 60),
+    "read_s": (0.05, 120),
+    "total_s": (0.1, 300),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RemoteSettings:
+    """What a user may say about a remote server; the defaults send nothing."""
+
+    mode: str = "off"  # fallback: when the local answer is unsure; race: both; only: no local one
+    provider: str = ""  # the wire format
+    url: str = ""  # base address; empty: the provider's usual one
+    model: str = ""
+    send_code_to: str = ""  # the consent: the host of `url`, typed once more
+    template: str = ""  # a model's own markers, for servers that take no suffix
+    key_env: str = ""  # environment variable that holds the key
+    key_keyring: str = ""  # SERVICE/USER in the system's keyring
+    allow: tuple[str, ...] = ()  # path patterns; empty: every file that is not excluded
+    deny: tuple[str, ...] = ()  # path patterns never sent, besides those never completed
+    languages: tuple[str, ...] = ()  # empty: all
+    min_confidence: float = 0.5  # a local answer that is likelier right than this is enough
+    wait_ms: int = 400  # for a remote answer, where there is no local one to show
+    late: str = "keep"  # an answer that came too late waits for the next keystroke; or "drop"
+    requests_per_minute: int = 30
+    bytes_per_day: int = 20_000_000
+    money_per_day: float = 0.0  # 0: no limit; in the currency of the prices
+    price_in: float = 0.0  # for a million tokens read
+    price_out: float = 0.0  # for a million tokens written
+    prefix_chars: int = 4_000  # of the text before the cursor, at most
+    suffix_chars: int = 1_500  # and after it
+    max_new_tokens: int = 128
+    connect_s: float = 2.0
+    read_s: float = 5.0  # longest silence
+    total_s: float = 10.0  # from sending to the last byte
+    proxy: str = ""  # empty: HTTPS_PROXY and its like, except for this machine
+    ca_file: str = ""  # PEM certificates to trust instead of the system's
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise SettingsError(
+                    f"{name} must be in {low:g}..{high:g}, got {getattr(self, name)}"
+                )
+        for name, known in (("mode", MODES), ("late", LATE)):
+            if getattr(self, name) not in known:
+                raise SettingsError(f"{name} must be one of {', '.join(known)}")
+        if self.mode != "off":
+            _check_provider(self)
+            _check_address(self)
+
+    @property
+    def address(self) -> str:
+        """The base address, without a slash at its end."""
+        return (self.url or PROVIDERS.get(self.provider, "")).rstrip("/")
+
+    @property
+    def host(self) -> str:
+        """The host that would be sent code, as `send_code_to` must name it."""
+        return urlsplit(self.address).hostname or ""
+
+    @property
+    def is_consented(self) -> bool:
+        """Whether the user has repeated the host that gets their code."""
+        return bool(self.host) and self.send_code_to.strip().lower() == self.host
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server runs on this machine."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether `host` can only be this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_provider(settings: RemoteSettings) -> None:
+    if settings.provider not in PROVIDERS:
+        raise SettingsError(
+            f"provider must be one of {', '.join(PROVIDERS)}, got {settings.provider!r}"
+        )
+    if settings.template and settings.template not in TEMPLATES:
+        raise SettingsError(f"template must be one of {', '.join(sorted(TEMPLATES))}")
+    if settings.template and settings.provider not in _TAKES_TEMPLATE:
+        raise SettingsError(f"provider {settings.provider} takes a suffix and needs no template")
+    if settings.provider in _NEEDS_TEMPLATE and not settings.template:
+        raise SettingsError(
+            f"provider {settings.provider} takes no suffix: set template to one of "
+            f"{', '.join(sorted(TEMPLATES))}"
+        )
+    if not settings.model and settings.provider != "llamacpp":
+        raise SettingsError(f"provider {settings.provider} needs `model`")
+    if settings.money_per_day and not (settings.price_in or settings.price_out):
+        raise SettingsError("money_per_day needs price_in and price_out (for a million tokens)")
+    if settings.key_env and settings.key_keyring:
+        raise SettingsError("set one of key_env and key_keyring, not both")
+
+
+def _check_address(settings: RemoteSettings) -> None:
+    try:
+        parts = urlsplit(settings.address)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise SettingsError(f"url is not an address: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not has_port:
+        raise SettingsError(f"url must be http(s)://HOST[:PORT][/PATH], got {_shown(settings)!r}")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise SettingsError("url must hold no user, password, query or fragment; use key_env")
+    if parts.scheme == "http" and not settings.is_loopback:
+        raise SettingsError("url must be https:// unless the server runs on this machine")
+
+
+def _shown(settings: RemoteSettings) -> str:
+    return settings.address.rpartition("@")[2]  # never a password in a message
+
+
+def remote_settings_path(environ: Mapping[str, str] | None = None) -> Path:
+    """Return where remote.toml is looked for; it need not exist."""
+    return settings_path(environ).with_name("remote.toml")
+
+
+def load_remote_settings(environ: Mapping[str, str] | None = None) -> RemoteSettings:
+    """Read remote.toml; SettingsError names the file and the key."""
+    environ = os.environ if environ is None else environ
+    path = remote_settings_path(environ)
+    try:
+        text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
+        return remote_settings_from(tomllib.loads(text))
+    except UnreadableFileError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return RemoteSettings()
+        raise SettingsError(str(error)) from error
+    except ValueError as error:  # not UTF-8, not TOML, or a SettingsError
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def remote_settings_from(table: Mapping[str, Any]) -> RemoteSettings:
+    """Return the settings of a table; SettingsError names the wrong key."""
+    if held := sorted(name for name in table if name in ("key", "api_key", "token", "password")):
+        raise SettingsError(f"{held[0]}: keys are not kept in files; use key_env or key_keyring")
+    try:
+        return from_table(RemoteSettings, table)
+    except SettingsError:
+        raise
+    except ConfigError as error:
+        raise SettingsError(str(error)) from error

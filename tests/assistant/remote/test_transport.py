@@ -1,0 +1,210 @@
+"""Questions under way: asked, stopped, tried again; nothing is left behind."""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from assistant.cancel import Cancel
+from assistant.remote.errors import BusyError
+from assistant.remote.transport import MAX_FLIGHTS
+from tests.remote_lines import Line, Notes, ask, kind
+from tests.remote_server import Reply, Step, chunk, completion, event, head, plain, remote_server
+
+
+@pytest.fixture
+def lines() -> Iterator[list[Line]]:
+    opened: list[Line] = []
+    yield opened
+    for line in opened:
+        line.transport.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "remote"]
+
+
+def test_a_streamed_answer_arrives_with_its_usage(lines: list[Line]) -> None:
+    flight, server, notes = ask(lines, completion("a", " + b"))
+    assert (flight.text, flight.finish_reason) == ("a + b", "stop")
+    assert (flight.prompt_tokens, flight.new_tokens) == (10, 3)
+    assert notes.outcomes == ["ok"]
+    assert server.received[0].body == flight.call.body
+
+
+def test_connections_are_kept(lines: list[Line]) -> None:
+    with remote_server(completion("x")) as server:
+        line = Line(server.url)
+        lines.append(line)
+        assert [line.ask().text for _ in range(5)] == ["x"] * 5
+        assert server.n_connections == 1
+
+
+def test_text_is_there_while_it_grows(lines: list[Line]) -> None:
+    more = threading.Event()
+
+    def reply(_: object) -> Reply:
+        return [head(), chunk(event({"choices": [{"text": "first"}]})), 0.3, *completion("x")[1:]]
+
+    with remote_server(reply) as server:
+        line = Line(server.url)
+        lines.append(line)
+        flight = line.start()
+        end = time.monotonic() + 5
+        while not flight.text and time.monotonic() < end:
+            more.wait(0.002)
+        assert (flight.text, flight.is_whole) == ("first", False)
+
+
+def test_a_refused_connection_is_tried_again(lines: list[Line]) -> None:
+    with remote_server(completion("x")) as server:
+        pass  # nobody listens there any more
+    line = Line(server.url)
+    lines.append(line)
+    flight = line.ask()
+    assert kind(flight) == "unreachable"
+    assert line.notes.outcomes == ["unreachable"] * 3
+
+
+def test_a_busy_server_is_asked_again_when_it_says(lines: list[Line]) -> None:
+    busy = [plain("429 Slow Down", extra="Retry-After: 0\r\n")]
+    with remote_server(busy, [plain("503 Later")], completion("x")) as server:
+        line = Line(server.url)
+        lines.append(line)
+        assert line.ask().text == "x"
+        assert line.notes.outcomes == ["busy", "busy", "ok"]
+
+
+def test_an_idle_connection_closed_by_the_server_is_no_fault(lines: list[Line]) -> None:
+    with remote_server(completion("x"), ["close"], completion("y")) as server:
+        line = Line(server.url)
+        lines.append(line)
+        assert line.ask().text == "x"
+        assert line.ask().text == "y"
+        assert line.notes.outcomes == ["ok", "broken off", "ok"]
+
+
+def test_an_attempt_can_be_forbidden(lines: list[Line]) -> None:
+    with remote_server([plain("503 Later")]) as server:
+        line = Line(server.url, Notes(forbid_from=2))
+        lines.append(line)
+        flight = line.ask()
+        assert kind(flight) == "withheld"
+        assert len(server.received) == 1
+
+
+def test_stopping_closes_the_connection_before_the_server_answers(lines: list[Line]) -> None:
+    with remote_server(["hang"]) as server:
+        line = Line(server.url)
+        lines.append(line)
+        flight = line.start()
+        server.wait_received()
+        began = time.monotonic()
+        flight.stop()
+        assert server.wait_closed().closed_s - began < 0.5
+        flight.wait(began + 5)
+        assert kind(flight) == "stopped"
+
+
+def test_stopping_closes_the_connection_in_the_answer(lines: list[Line]) -> None:
+    with remote_server([head(), chunk(event({"choices": [{"text": "x"}]})), "hang"]) as server:
+        line = Line(server.url)
+        lines.append(line)
+        flight = line.start()
+        end = time.monotonic() + 5
+        while not flight.text and time.monotonic() < end:
+            time.sleep(0.002)
+        flight.stop()
+        assert server.wait_closed().sent > 0
+
+
+def test_what_is_stopped_at_once_is_not_sent(lines: list[Line]) -> None:
+    with remote_server(["hang"]) as server:
+        line = Line(server.url)
+        lines.append(line)
+        flight = line.start()
+        flight.stop()
+        flight.wait(time.monotonic() + 5)
+        assert kind(flight) == "stopped"
+        assert all(not request.body or request.closed_s for request in server.received)
+
+
+def test_the_end_of_the_line_is_enough(lines: list[Line]) -> None:
+    endless: list[Step] = [head(), chunk(event({"choices": [{"text": "a\nb"}]})), "hang"]
+    with remote_server(endless) as server:
+        line = Line(server.url)
+        lines.append(line)
+        flight = line.ask()
+        assert (flight.text, flight.finish_reason) == ("a\nb", "stop")
+        server.wait_closed()
+
+
+def test_a_body_that_does_not_end_costs_no_answer(lines: list[Line]) -> None:
+    flight, _, notes = ask(lines, [*completion("x")[:-1], "hang"])
+    assert (flight.text, notes.outcomes) == ("x", ["ok"])
+
+
+def test_waiting_ends_with_the_request(lines: list[Line]) -> None:
+    with remote_server(["hang"]) as server:
+        line = Line(server.url)
+        lines.append(line)
+        flight, cancel = line.start(), Cancel()
+        threading.Timer(0.05, cancel.set).start()
+        began = time.monotonic()
+        assert not flight.wait(began + 5, cancel)
+        assert time.monotonic() - began < 2
+        flight.stop()
+
+
+def test_no_more_than_a_few_are_under_way(lines: list[Line]) -> None:
+    with remote_server(["hang"]) as server:
+        line = Line(server.url)
+        lines.append(line)
+        flights = [line.start() for _ in range(MAX_FLIGHTS)]
+        with pytest.raises(BusyError, match="too many"):
+            line.start()
+        server.wait_received(MAX_FLIGHTS)
+        for flight in flights:
+            flight.stop()
+
+
+def test_a_closed_transport_starts_nothing() -> None:
+    line = Line("http://127.0.0.1:1")
+    line.transport.close()
+    with pytest.raises(BusyError):
+        line.start()
+
+
+def test_closing_stops_what_is_under_way() -> None:
+    with remote_server(["hang"]) as server:
+        line = Line(server.url)
+        flight = line.start()
+        server.wait_received()
+        line.transport.close()
+        assert kind(flight) == "stopped"
+        server.wait_closed()
+
+
+def test_ten_thousand_stops_leave_the_pool_whole(lines: list[Line]) -> None:
+    """Cancelling tasks instead has cost httpx's pool all its slots after a thousand or so."""
+    dice = random.Random(7)
+
+    def reply(_: object) -> Reply:
+        return [dice.choice([0.0, 0.0, 0.002]), *completion("x")]
+
+    with remote_server(reply) as server:
+        line = Line(server.url)
+        lines.append(line)
+        line.ask()
+        for n in range(10_000):
+            while line.transport.n_flights >= MAX_FLIGHTS:
+                time.sleep(0.0005)
+            flight = line.start()
+            if n % 8 == 0:
+                time.sleep(dice.uniform(0, 0.004))
+            flight.stop()
+        end = time.monotonic() + 10
+        while line.transport.n_flights:
+            assert time.monotonic() < end
+            time.sleep(0.002)
+        assert [line.ask().text for _ in range(20)] == ["x"] * 20
+        assert server.n_open <= MAX_FLIGHTS
