@@ -68,7 +68,7 @@ _TOKENS: tuple[tuple[str, list[str], re.Pattern[str]], ...] = tuple(
         (
             "URL password",
             "://",
-            r"\b[a-z][a-z0-9+.-]{1,15}://[^\s:/@\"'`{}<>]{0,64}:([^\s@/]{3,128})@",
+            r"://(?<=[a-z0-9+.-]{2}://)[^\s:/@\"'`{}<>]{0,64}:([^\s@/]{3,128})@",
         ),
     )
 )
@@ -109,6 +109,9 @@ _STAND_IN_NET = ipaddress.ip_network("192.0.2.0/24")  # reserved for documentati
 _IPV6 = re.compile(
     r"[23](?<![\w:.][23])[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:])"
 )
+# The same addresses, roughly: these begin with one character and are ten times as quick to rule out.
+_MAYBE_IPV4 = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
+_MAYBE_IPV6 = (re.compile(r"2[0-9A-Fa-f]{3}:"), re.compile(r"3[0-9A-Fa-f]{3}:"))
 _STAND_IN_NET_V6 = ipaddress.ip_network("2001:db8::/32")
 
 _STAND_IN = re.compile(r"([xX0*])\1*\d{0,6}")
@@ -254,11 +257,11 @@ def _is_mail(local: str, domain: str, ending: str) -> bool:
 
 
 def _addresses(text: str) -> Iterator[Finding]:
-    for match in _IPV4.finditer(text):
+    for match in _IPV4.finditer(text) if _MAYBE_IPV4.search(text) else ():
         before = text[max(0, match.start() - 16) : match.start()]
         if _is_public_v4(match[0]) and not _VERSION_BEFORE.search(before):
             yield Finding(kind="IP address", start=match.start(), end=match.end())
-    for match in _IPV6.finditer(text):
+    for match in _IPV6.finditer(text) if any(p.search(text) for p in _MAYBE_IPV6) else ():
         if _is_public_v6(match[0]):
             yield Finding(kind="IP address", start=match.start(), end=match.end())
 

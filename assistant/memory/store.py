@@ -158,6 +158,13 @@ class Store:
                 merged = True
         return merged
 
+    def forget(self, paths: Collection[str], layer: str) -> None:
+        """Rewrite the segments that still hold the text of dropped files: these must not stay."""
+        for opened in [*self.view.opened]:
+            dead = (opened.segment.entries[number].path for number in opened.ref.dead)
+            if opened.ref.layer == layer and not set(paths).isdisjoint(dead):
+                self._merge([opened], layer)
+
     def clear(self) -> None:
         """Empty the index."""
         for opened in self.view.opened:
@@ -170,7 +177,8 @@ class Store:
             for opened in chosen
             for number in opened.files.values()
         )
-        self._added.append(self._write(list(contents), layer))
+        if batch := list(contents):
+            self._added.append(self._write(batch, layer))
         for opened in chosen:
             self._dead[opened.ref.name] = set(range(len(opened.segment.entries)))
         self.commit()
