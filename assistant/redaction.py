@@ -109,7 +109,7 @@ _STAND_IN_NET = ipaddress.ip_network("192.0.2.0/24")  # reserved for documentati
 _IPV6 = re.compile(
     r"[23](?<![\w:.][23])[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:])"
 )
-# The same addresses, roughly: these begin with one character and are ten times as quick to rule out.
+# The same addresses, roughly: what begins with one character is ruled out ten times as quickly.
 _MAYBE_IPV4 = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
 _MAYBE_IPV6 = (re.compile(r"2[0-9A-Fa-f]{3}:"), re.compile(r"3[0-9A-Fa-f]{3}:"))
 _STAND_IN_NET_V6 = ipaddress.ip_network("2001:db8::/32")
