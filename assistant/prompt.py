@@ -7,16 +7,19 @@ never with a keystroke. Both depend on the document alone, not on what was asked
 reused cache and a fresh one see the same prompt.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from assistant.context import Window
 from model import fim, pieces
+from model.fim import Snippet
 from model.healing import split
 from model.tokenizer import Tokenizer
 
 MAX_PATH_CHARS = 96  # of the file's path, from its end
 N_MARKERS = 3  # special tokens between header, suffix and prefix
+_CHARS_PER_TOKEN = 3.6  # of snippets, paths counted
 _MAX_CHARS_PER_TOKEN = 12  # of the suffix, more than code needs; what is cut is not even encoded
 
 
@@ -71,6 +74,41 @@ def build(
     prefix_ids = _fit(tokenizer, stable, prefix_start, max(room, 0))
     ids = fim.prompt(tokenizer, header_ids, prefix_ids, suffix_ids, cast(fim.Layout, layout))
     return Prompt(ids=ids, tail=tail)
+
+
+def snippet_chars(snippet_tokens: int) -> int:
+    """Return about how many characters of snippets fill so many tokens."""
+    return round(_CHARS_PER_TOKEN * snippet_tokens)
+
+
+def snippet_header(
+    tokenizer: Tokenizer, path: str, snippets: Sequence[Snippet], snippet_tokens: int
+) -> list[int]:
+    """Return the header for `path` with snippets, the best one last, that take so many tokens.
+
+    What is too much is taken from the end of the first ones. Training makes its examples with this.
+    """
+    own = fim.header(tokenizer, path)
+    room = snippet_tokens
+    shown: list[int] = []
+    for snippet in reversed(snippets):
+        ids = _snippet_ids(tokenizer, snippet, room)
+        shown = ids + shown
+        room -= len(ids)
+    return shown + own
+
+
+def _snippet_ids(tokenizer: Tokenizer, snippet: Snippet, room: int) -> list[int]:
+    """Return the ids of a snippet, or of as many of its lines as there is room for."""
+    file_sep = tokenizer.special_id("<|file_sep|>")
+    path = " ".join(snippet.path.split())[-MAX_PATH_CHARS:]
+    lines = snippet.text.split("\n")
+    while lines:
+        ids = [file_sep, *tokenizer.encode(f"{path}\n" + "\n".join(lines))]
+        if len(ids) <= room:
+            return ids
+        lines.pop()
+    return []
 
 
 def _fit(tokenizer: Tokenizer, text: str, offset: int, room: int) -> list[int]:

@@ -1,9 +1,9 @@
 """Code from other files of a repository for the prompt: what a cursor's names mean, what is alike.
 
 First the definitions of names that occur near the cursor, then stretches of lines that share rare
-identifiers with the text there. Both come from files other than the cursor's, and from none that
-is nearly a copy of it. A choice is a function of the files and the cursor's text alone; training
-and serving make it with the same code. Knows no token and no model.
+identifiers with the text there. Both come from files other than the cursor's, and from none of its
+name that is nearly a copy of it. A choice is a function of the files and the cursor's text alone;
+training and serving make it with the same code. Knows no token and no model.
 """
 
 from __future__ import annotations
@@ -36,6 +36,13 @@ _COPY_FRAC = 0.6  # of the lines of the shorter file: it is a copy
 _COPY_LINES = 5  # below that, any two files are alike
 _MIN_SCORE = 2.5  # rare identifiers in common, in units of the rarest
 
+_MAX_LINE = 160
+_LINES_ABOVE = 2  # the line that is most alike
+_LEAST_LINES = 3  # fewer say too little
+_WIDE_CHARS = 6_000  # on each side of the cursor: its own names, and whether a file is a copy
+
+_ATTRIBUTE = re.compile(rb"\.([A-Za-z_][A-Za-z0-9_]{2,})")
+_CALLED = re.compile(rb"(?<![.\w])([A-Za-z_][A-Za-z0-9_]{2,})[ \t]*\(")
 _IDENTIFIER = re.compile(rb"[A-Za-z_][A-Za-z0-9_]{2,}")
 _IMPORT = re.compile(rb"^[ \t]*(?:import|from|use|using|#[ \t]*include|require)\b.*", re.MULTILINE)
 _KEYWORDS = frozenset(
@@ -45,6 +52,13 @@ _KEYWORDS = frozenset(
     b" null object or pass private protected pub public raise return self static str struct super"
     b" switch this throw trait True try type use using var void while with yield dict set tuple"
     b" len print range isinstance".split()
+)
+# Methods of everyday types: their use says nothing about a class of the repository.
+_BUILT_IN = frozenset(
+    b"add append clear close copy count decode encode endswith extend filter find format get group"
+    b" index insert items join keys length lower map open pop push read readlines remove replace"
+    b" reverse search setdefault slice sort split startswith strip sub update upper values"
+    b" write".split()
 )
 
 
@@ -92,13 +106,17 @@ class SnippetSource:
             if cost <= room - (1 - DEFINITIONS_FRAC) * budget_chars and self._fits(place, chosen):
                 chosen.append(place)
                 room -= cost
-                if len(chosen) >= MAX_DEFINITIONS:
-                    break
+            if (
+                len(chosen) >= MAX_DEFINITIONS
+                or room < (1 - DEFINITIONS_FRAC) * budget_chars + MIN_CHARS
+            ):
+                break
         n_most = len(chosen) + MAX_ALIKE
-        for place in self._alike(cursor):
-            if self._cost(place) <= room and self._fits(place, chosen):
-                chosen.append(place)
-                room -= self._cost(place)
+        for number in self._index.ranked(cursor.near):
+            alike = self._alike(number, cursor, room)
+            if alike is not None and self._fits(alike, chosen):
+                chosen.append(alike)
+                room -= self._cost(alike)
                 if len(chosen) >= n_most:
                     break
         return [self._snippet(place) for place in reversed(chosen)]
@@ -125,32 +143,53 @@ class SnippetSource:
     def _defining(self, cursor: _Cursor) -> Iterator[_Place]:
         """Yield the definitions of names near the cursor, the nearest and rarest first."""
         scored: list[tuple[float, int, Definition]] = []
-        for name, weight in cursor.names().items():
+        for name, weight in cursor.names.items():
             found = self._definitions.get(name, ())
             if not 0 < len(found) <= _AMBIGUOUS or name in cursor.own_names:
                 continue
             for file, definition in found:
+                if not cursor.can_mean(definition):
+                    continue
                 score = weight / len(found)
                 if cursor.imports_stem(self._paths[file]):
                     score *= 2
                 scored.append((score, file, definition))
         scored.sort(key=lambda each: (-each[0], self._paths[each[1]], each[2].start))
-        for _, file, definition in scored[: 4 * MAX_DEFINITIONS]:
+        for _, file, definition in scored[: 2 * MAX_DEFINITIONS]:
             if self._is_other(file, cursor):
                 shown, end = described(self._texts[file], definition)
                 yield _Place(file, definition.start, end, shown)
 
-    def _alike(self, cursor: _Cursor) -> Iterator[_Place]:
-        """Yield stretches that share rare identifiers with the text near the cursor."""
-        for number in self._index.ranked(cursor.near_identifiers()):
-            file, start, end = self._place_files[number], self._starts[number], self._ends[number]
-            if self._is_other(file, cursor):
-                yield _Place(file, start, end, _trimmed(self._texts[file][start:end]))
+    def _alike(self, number: int, cursor: _Cursor, room: int) -> _Place | None:
+        """Return the lines of a stretch that are most like the cursor's, as many as there is room.
+
+        They begin just above the line that is most alike: what follows it is wanted.
+        """
+        file, start, end = self._place_files[number], self._starts[number], self._ends[number]
+        room -= len(self._paths[file]) + 2
+        if room < MIN_CHARS or not self._is_other(file, cursor):
+            return None
+        lines = [line.rstrip()[:_MAX_LINE] for line in self._texts[file][start:end].split(b"\n")]
+        weights = [cursor.likeness(line) for line in lines]
+        first = max(0, weights.index(max(weights)) - _LINES_ABOVE)
+        shown: list[bytes] = []
+        for line in lines[first:]:
+            room -= len(line) + 1
+            if room < 0:
+                break
+            if line or shown:
+                shown.append(line)
+        if len(shown) < min(_LEAST_LINES, len(lines)):
+            return None
+        return _Place(file, start, end, b"\n".join(shown).rstrip())
 
     def _is_other(self, file: int, cursor: _Cursor) -> bool:
-        """Say whether a file is neither the cursor's own nor nearly a copy of it."""
-        if self._paths[file] == cursor.path:
+        """Say whether a file is neither the cursor's own nor, under its name, nearly a copy."""
+        path = self._paths[file]
+        if path == cursor.path:
             return False
+        if path.rpartition("/")[2] != cursor.path.rpartition("/")[2]:
+            return True
         own, lines = cursor.lines, self._lines_of(file)
         n_lines = min(len(own), len(lines))
         return n_lines < _COPY_LINES or len(own & lines) < _COPY_FRAC * n_lines
@@ -182,20 +221,28 @@ class _Index:
 
     def ranked(self, weights: dict[bytes, float]) -> list[int]:
         """Return the best stretches for weighted identifiers, the best first."""
+        if not weights or not len(self._keys):
+            return []
+        hashes = np.fromiter(map(crc32, weights), np.uint32, len(weights))
+        strengths = np.fromiter(weights.values(), np.float64, len(weights))
+        at = np.minimum(np.searchsorted(self._keys, hashes), len(self._keys) - 1)
+        firsts, counts = self._bounds[at], self._bounds[at + 1] - self._bounds[at]
         common = max(8.0, _COMMON_FRAC * self._n_places)
-        rarest = np.log(1 + self._n_places)
-        scores = np.zeros(self._n_places, np.float32)
-        for name, weight in weights.items():
-            at = int(np.searchsorted(self._keys, crc32(name)))
-            if at >= len(self._keys) or self._keys[at] != crc32(name):
-                continue
-            places = self._places[self._bounds[at] : self._bounds[at + 1]]
-            if len(places) <= common:
-                scores[places] += weight * np.log(1 + self._n_places / len(places)) / rarest
+        usable = np.flatnonzero((self._keys[at] == hashes) & (counts <= common))
+        if not len(usable):
+            return []
+        rarity = np.log(1 + self._n_places / counts[usable]) / np.log(1 + self._n_places)
+        places = np.concatenate(
+            [self._places[firsts[i] : firsts[i] + counts[i]] for i in usable.tolist()]
+        )
+        shares = np.repeat(strengths[usable] * rarity, counts[usable])
+        scores = np.bincount(places, shares)
         likely = np.flatnonzero(scores >= _MIN_SCORE)
-        scores[likely] /= np.sqrt(12 + self._sizes[likely])  # long stretches hold more by chance
-        best = likely[np.argsort(-scores[likely], kind="stable")]
-        return [int(number) for number in best[: 8 * MAX_ALIKE]]
+        # Long stretches hold more by chance.
+        likely = likely[
+            np.argsort(-scores[likely] / np.sqrt(12 + self._sizes[likely]), kind="stable")
+        ]
+        return [int(number) for number in likely[: 4 * MAX_ALIKE]]
 
 
 class _Cursor:
@@ -203,16 +250,26 @@ class _Cursor:
 
     def __init__(self, path: str, before: str, after: str) -> None:
         self.path = path
-        self._before = before.encode("utf-8", "replace")
-        self._after = after.encode("utf-8", "replace")
-        self._near_before = self._before[-_NEAR_BEFORE:]
-        self._near_after = self._after[:_NEAR_AFTER]
-        imported = b"\n".join(_IMPORT.findall(self._before[:_IMPORT_CHARS]))
+        imported = b"\n".join(_IMPORT.findall(_bytes(before[:_IMPORT_CHARS])))
         self._imported = frozenset(_IDENTIFIER.findall(imported))
+        self._before = _bytes(before[-_WIDE_CHARS:])
+        self._after = _bytes(after[:_WIDE_CHARS])
+        near = self._before[-_NEAR_BEFORE:], self._after[:_NEAR_AFTER]
+        self._attributes = frozenset(_ATTRIBUTE.findall(b"\n".join(near)))
+        self._called = frozenset(_CALLED.findall(b"\n".join(near)))
+        self.near = _weights(*near)  # identifiers, weighted by how near they are
+
+    @functools.cached_property
+    def names(self) -> dict[bytes, float]:
+        """Names whose definition may help, weighted."""
+        weights = dict.fromkeys(sorted(self._imported - _KEYWORDS), 0.3)
+        for name, weight in self.near.items():
+            weights[name] = weight * (2 if name in self._imported else 1)
+        return weights
 
     @functools.cached_property
     def own_names(self) -> frozenset[bytes]:
-        """Names that the file itself defines."""
+        """Names that the file itself defines, not too far away."""
         return frozenset(
             definition.name
             for text in (self._before, self._after)
@@ -221,34 +278,38 @@ class _Cursor:
 
     @functools.cached_property
     def lines(self) -> frozenset[bytes]:
-        """The file's lines."""
+        """The file's lines that are not too far away."""
         return _line_set(self._before) | _line_set(self._after)
+
+    def can_mean(self, definition: Definition) -> bool:
+        """Say whether the name is used as such a definition is: most words are also a name."""
+        name = definition.name
+        if definition.kind == "member":
+            return name in self._attributes and name not in _BUILT_IN
+        if name in self._imported:
+            return True
+        if definition.kind == "variable":
+            return name.isupper()
+        return name in self._called or (definition.kind == "type" and name[:1].isupper())
 
     def imports_stem(self, path: str) -> bool:
         """Say whether an import names the file."""
-        stem = path.rpartition("/")[2].partition(".")[0].encode("utf-8", "replace")
-        return stem in self._imported
+        return _bytes(path.rpartition("/")[2].partition(".")[0]) in self._imported
 
-    def names(self) -> dict[bytes, float]:
-        """Return names whose definition may help, weighted by how near they are."""
-        weights = dict.fromkeys(sorted(self._imported), 0.3)
-        for name, weight in self._near().items():
-            weights[name] = weight * (2 if name in self._imported else 1)
-        return {name: weight for name, weight in weights.items() if name not in _KEYWORDS}
+    def likeness(self, line: bytes) -> float:
+        """Return how much a line has in common with the text near the cursor."""
+        return sum(self.near.get(name, 0.0) for name in set(_IDENTIFIER.findall(line)))
 
-    def near_identifiers(self) -> dict[bytes, float]:
-        """Return the identifiers near the cursor, weighted by how near they are."""
-        return {name: weight for name, weight in self._near().items() if name not in _KEYWORDS}
 
-    def _near(self) -> dict[bytes, float]:
-        weights: dict[bytes, float] = {}
-        for line_number, line in enumerate(self._near_after.split(b"\n")):
-            for name in _IDENTIFIER.findall(line):
-                weights[name] = max(weights.get(name, 0), 0.6 / (1 + line_number / 4))
-        for line_number, line in enumerate(reversed(self._near_before.split(b"\n"))):
-            for name in _IDENTIFIER.findall(line):
-                weights[name] = max(weights.get(name, 0), 1 / (1 + line_number / 12))
-        return weights
+def _weights(before: bytes, after: bytes) -> dict[bytes, float]:
+    weights: dict[bytes, float] = {}
+    for number, line in enumerate(after.split(b"\n")):
+        for name in _IDENTIFIER.findall(line):
+            weights[name] = max(weights.get(name, 0), 0.6 / (1 + number / 4))
+    for number, line in enumerate(reversed(before.split(b"\n"))):
+        for name in _IDENTIFIER.findall(line):
+            weights[name] = max(weights.get(name, 0), 1 / (1 + number / 12))
+    return {name: weight for name, weight in weights.items() if name not in _KEYWORDS}
 
 
 def _stretches(text: bytes, definition_starts: set[int]) -> Iterator[tuple[int, int]]:
@@ -265,14 +326,8 @@ def _stretches(text: bytes, definition_starts: set[int]) -> Iterator[tuple[int, 
         yield start, len(text)
 
 
-def _trimmed(text: bytes) -> bytes:
-    """Return whole lines without blank ones at either end, and no endless line."""
-    lines = [line[:200].rstrip() for line in text.split(b"\n")]
-    while lines and not lines[0]:
-        lines.pop(0)
-    while lines and not lines[-1]:
-        lines.pop()
-    return b"\n".join(lines)
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _line_set(text: bytes) -> frozenset[bytes]:

@@ -1,4 +1,4 @@
-"""Definitions by the look of their first line: names, places, and a few lines that describe them.
+"""Definitions by the look of their first line: names, places, and the lines that describe them.
 
 Regular expressions over whole files, since thousands of files are looked through at once; a
 definition in a string or a comment is found too, and does no harm where it only suggests what to
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_LINES = 10  # of what describes one definition
-_BODY_LINES = 3  # of a function
+_BODY_LINES = 2  # of a function
 _MAX_SCANNED = 4_000  # bytes of a body that are looked through for members
 _MAX_LINE = 160  # longer lines describe nothing
 
@@ -19,12 +19,12 @@ _MODIFIERS = (
     rb"|unsafe|inline|virtual|override|pub(?:\([a-z]+\))?)[ \t]+)*"
 )
 _PYTHON = re.compile(
-    rb"^(?:[ \t]*(?:async[ \t]+)?(class|def)[ \t]+(\w+)"
+    rb"^(?:([ \t]*)(?:async[ \t]+)?(class|def)[ \t]+(\w+)"
     rb"|([A-Za-z_]\w{2,})[ \t]*(?::[^=\n(]{1,60})?=(?!=))",
     re.MULTILINE,
 )
 _OTHER = re.compile(
-    rb"^[ \t]*"
+    rb"^([ \t]*)"
     + _MODIFIERS
     + rb"(?:(class|func|function\*?|fn|impl|trait|mod|struct|enum|union|interface|namespace|type"
     rb"|record|object|def)[ \t]+(?:\([^)\n]*\)[ \t]*)?([A-Za-z_$][\w$]*)"
@@ -36,7 +36,7 @@ _OTHER = re.compile(
 _TYPES = frozenset(b"class impl trait struct enum union interface type record object".split())
 _PYTHON_ENDINGS = (".py", ".pyi", ".pyw")
 _QUOTES = (b'"""', b"'''")
-_NOISE = (b"#", b"//", b"/*", b"*", b"@")
+_NOISE = (b"#", b"//", b"/*", b"*", b"@", b")", b"]", b"}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,79 +45,94 @@ class Definition:
 
     name: bytes
     start: int  # of its first line
-    is_type: bool  # its members say more than its first lines
+    kind: str  # "type": its members say most; "function"; "member" of a type; "variable"
 
 
 def definitions(path: str, text: bytes) -> Iterator[Definition]:
     """Yield the definitions of a file, in its order."""
     if path.endswith(_PYTHON_ENDINGS):
         for match in _PYTHON.finditer(text):
-            keyword, name, variable = match.groups()
-            yield Definition(name or variable, match.start(), keyword == b"class")
+            indent, keyword, name, variable = match.groups()
+            kind = "variable" if variable else "type" if keyword == b"class" else "function"
+            if indent and kind == "function":
+                kind = "member"
+            yield Definition(name or variable, match.start(), kind)
         return
     for match in _OTHER.finditer(text):
-        keyword = match.group(1)
-        name = next(group for group in match.groups()[1:] if group)
-        yield Definition(name, match.start(), keyword in _TYPES)
+        indent, keyword, name, variable, function = match.groups()
+        kind = "variable" if variable else "type" if keyword in _TYPES else "function"
+        if indent and kind == "function":
+            kind = "member"
+        yield Definition(name or variable or function, match.start(), kind)
 
 
 def described(text: bytes, definition: Definition) -> tuple[bytes, int]:
-    """Return the lines that describe a definition, and the offset behind the last one looked at.
+    """Return the lines that describe a definition, and the offset where its text ends.
 
-    Of a type that is its header and the first line of each member, of anything else its header and
-    the first lines of its body.
+    Of a type that is its header and the header of each member, of anything else its header and the
+    first lines of its body; headers of several lines are joined.
 
-    >>> source = b"class Box:\\n    size = 1\\n\\n    def put(self, it):\\n        pass\\n\\nx = 1\\n"
+    >>> source = b"class Box:\\n  size = 1\\n\\n  def put(self,\\n    it):\\n      pass\\n"
     >>> described(source, next(definitions("a.py", source)))[0].decode().splitlines()
-    ['class Box:', '    size = 1', '    def put(self, it):']
+    ['class Box:', '  size = 1', '  def put(self, it):']
     """
-    scanned = text[definition.start : definition.start + _MAX_SCANNED]
-    lines = scanned.split(b"\n")
-    header = _header(lines)
-    end = header
+    n_scanned = _MAX_SCANNED if definition.kind == "type" else _MAX_SCANNED // 4
+    lines = text[definition.start : definition.start + n_scanned].split(b"\n")
     outer = _indent(lines[0])
+    header, body = _joined(lines, 0)
+    end = body
     while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > outer):
         end += 1
-    body = range(header, end)
-    chosen = _members(lines, body) if definition.is_type else list(body)[:_BODY_LINES]
-    shown = [*range(header), *chosen][:MAX_LINES]
-    while shown and not lines[shown[-1]].strip():
-        shown.pop()
-    last = shown[-1] if shown else 0
-    n_bytes = sum(len(line) + 1 for line in lines[: last + 1])
-    return b"\n".join(lines[i][:_MAX_LINE].rstrip() for i in shown), definition.start + n_bytes
+    if definition.kind == "variable":
+        end = body
+    is_type = definition.kind == "type"
+    shown = [header, *_inside(lines, body, end, members=is_type)]
+    n_bytes = sum(len(line) + 1 for line in lines[:end])
+    return b"\n".join(shown), min(definition.start + n_bytes, len(text))
 
 
-def _header(lines: list[bytes]) -> int:
-    """Return how many lines the header has: those until its brackets are closed."""
-    depth = 0
-    for number, line in enumerate(lines[:MAX_LINES], start=1):
-        depth += line.count(b"(") + line.count(b"[") - line.count(b")") - line.count(b"]")
-        if depth <= 0:
-            return number
-    return 1
-
-
-def _members(lines: list[bytes], body: range) -> list[int]:
-    """Return the lines of a body that stand at its own depth, without remarks."""
-    found: list[int] = []
-    columns = -1
-    quote = b""
-    for number in body:
+def _joined(lines: list[bytes], number: int) -> tuple[bytes, int]:
+    """Return a line with those that its open brackets go on in, and the number of the next one."""
+    joined = lines[number].rstrip()
+    depth = _depth(joined)
+    number += 1
+    while depth > 0 and number < len(lines) and len(joined) < _MAX_LINE:
         line = lines[number].strip()
+        depth += _depth(line)
+        is_tight = joined.endswith((b"(", b"[", b"{")) or line.startswith((b")", b"]", b"}"))
+        joined += line if is_tight else b" " + line
+        number += 1
+    return joined[:_MAX_LINE], number
+
+
+def _inside(lines: list[bytes], start: int, end: int, *, members: bool) -> list[bytes]:
+    """Return the lines of a body that say most: the first ones, or those at its own depth."""
+    found: list[bytes] = []
+    columns, quote = -1, b""
+    most = MAX_LINES if members else _BODY_LINES
+    number = start
+    while number < end and len(found) < most:
+        line = lines[number].strip()
+        indent = _indent(lines[number])
+        number += 1
         if quote:
             quote = b"" if quote in line else quote
-            continue
-        if not line:
-            continue
-        columns = _indent(lines[number]) if columns < 0 else columns
-        if line.lstrip(b"rbuRBU").startswith(_QUOTES):
+        elif line.lstrip(b"rbuRBU").startswith(_QUOTES):
             mark = line.lstrip(b"rbuRBU")[:3]
             quote = mark if line.count(mark) == 1 else b""
-            continue
-        if _indent(lines[number]) == columns and not line.startswith((*_NOISE, b")", b"]", b"}")):
-            found.append(number)
+        elif line and not line.startswith(_NOISE):
+            columns = indent if columns < 0 else columns
+            if not members:
+                found.append(lines[number - 1].rstrip()[:_MAX_LINE])
+            elif indent == columns:
+                joined, number = _joined(lines, number - 1)
+                found.append(joined)
     return found
+
+
+def _depth(line: bytes) -> int:
+    opened = line.count(b"(") + line.count(b"[")
+    return opened - line.count(b")") - line.count(b"]")
 
 
 def _indent(line: bytes) -> int:

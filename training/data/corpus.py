@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import json
 import mmap
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -100,6 +101,7 @@ class Split:
             lines = (folder / f"{split}.documents.jsonl").read_text(encoding="utf-8").split("\n")
             entries = [json.loads(line) for line in lines if line]
             self._places = [(entry["source"], entry["path"]) for entry in entries]
+            self._numbers: dict[str, list[int]] | None = None  # of documents, by repository
             self._texts = _mapped(folder / f"{split}.bin")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorpusError(f"cannot read the corpus in {folder}: {error}") from error
@@ -118,6 +120,15 @@ class Split:
 
     def __iter__(self) -> Iterator[Document]:
         return (self[i] for i in range(len(self)))
+
+    def files_of(self, source: str) -> Iterator[tuple[str, str]]:
+        """Yield the path and text of every document of one repository."""
+        if self._numbers is None:
+            self._numbers = defaultdict(list)
+            for number, (name, _) in enumerate(self._places):
+                self._numbers[name].append(number)
+        documents = (self[number] for number in self._numbers.get(source, ()))
+        return ((document.path, document.text) for document in documents)
 
     def text_bytes(self, index: int) -> bytes:
         """Return the UTF-8 bytes of document `index`."""

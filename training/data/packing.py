@@ -20,6 +20,7 @@ from model.tokenizer import Tokenizer, TokenizerError
 from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split, sha256_of
 from training.data.folders import new_folder
 from training.data.infill import SpanShares
+from training.data.neighbours import Neighbours
 from training.data.progress import Progress
 from training.data.rows import Packed, PackSettings, n_groups, pack_group
 from training.data.shards import INDEX, ShardError, ShardWriter
@@ -52,7 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             block_size=args.block_size,
             spm_frac=args.spm,
             psm_frac=args.psm,
+            short_frac=args.short,
             suffix_tokens=args.suffix_tokens,
+            snippet_frac=args.snippets,
+            snippet_tokens=args.snippet_tokens,
             seed=args.seed,
             spans=_spans(args.spans),
         )
@@ -103,23 +107,48 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--epochs", type=int, default=1, help="passes, each with spans of its own (default: 1)"
     )
-    parser.add_argument(
-        "--spm",
-        type=float,
-        default=defaults.spm_frac,
-        help="share of chunks with the suffix first (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--psm",
-        type=float,
-        default=defaults.psm_frac,
-        help="share of chunks with the prefix first (default: %(default)s)",
-    )
+    _add_contents(parser, defaults)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--force", action="store_true", help="replace shards that are there")
+    return parser
+
+
+def _add_contents(parser: argparse.ArgumentParser, defaults: PackSettings) -> None:
+    """Add the flags that say what an example holds."""
+    for flag, default, text in (
+        ("--spm", defaults.spm_frac, "of chunks with the suffix first"),
+        ("--psm", defaults.psm_frac, "of chunks with the prefix first"),
+        (
+            "--short",
+            defaults.short_frac,
+            "of chunks that are shorter than a row has room for, so that rows hold more holes",
+        ),
+        (
+            "--snippets",
+            defaults.snippet_frac,
+            "of chunks with code from other files of the repository, never of plain text",
+        ),
+    ):
+        parser.add_argument(
+            flag,
+            type=float,
+            default=default,
+            metavar="SHARE",
+            help=f"share {text} (default: %(default)s)",
+        )
     parser.add_argument(
         "--suffix-tokens",
         type=int,
         default=defaults.suffix_tokens,
         help="longest suffix (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--snippet-tokens",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="longest snippets of a chunk, together (default: a quarter of the row)",
     )
     parser.add_argument(
         "--spans",
@@ -130,10 +159,6 @@ def _parser() -> argparse.ArgumentParser:
         )
         + ")",
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--force", action="store_true", help="replace shards that are there")
-    return parser
 
 
 def _spans(text: str | None) -> SpanShares:
@@ -199,11 +224,19 @@ class _Worker:
 
     def __init__(self, job: PackJob, settings: PackSettings) -> None:
         self._split = Split(job.corpus, job.split)
+        self._neighbours = Neighbours(self._split.files_of)
         self._tokenizer = Tokenizer.from_file(job.tokenizer)
         self._settings = settings
 
     def pack(self, epoch: int, group: int) -> Packed:
-        return pack_group(self._split, self._tokenizer, self._settings, epoch=epoch, group=group)
+        return pack_group(
+            self._split,
+            self._tokenizer,
+            self._settings,
+            epoch=epoch,
+            group=group,
+            neighbours=self._neighbours,
+        )
 
 
 _worker: _Worker | None = None  # set once in each worker process

@@ -15,6 +15,7 @@ import tree_sitter
 
 from assistant.languages import language_of
 from assistant.syntax import BODY_KINDS, SyntaxTree, parse
+from training.data.text_spans import LONGEST_CHARS, Span
 
 _PARSE_LIMIT_S = 60.0  # so generous that the same files are parsed on every machine
 _TRIES = 6
@@ -29,7 +30,6 @@ _INNERMOST_FRAC = 0.6  # of the blocks; of the rest as many are the next one out
 _OPEN_END_FRAC = 0.3  # of the lists: the closing bracket is not there yet
 _MAX_STATEMENTS = 4
 
-Span = tuple[int, int]
 Nodes = list[tree_sitter.Node]
 
 
@@ -46,7 +46,9 @@ class SyntaxPart:
         self._start = start
         self._end = end
 
-    def hole(self, kind: str, rng: np.random.Generator) -> Span | None:
+    def hole(
+        self, kind: str, rng: np.random.Generator, *, longest: int = LONGEST_CHARS
+    ) -> Span | None:
         """Return a hole of a kind of `KINDS`, counted from the part's start; None if none is met.
 
         Every draw comes from `rng`.
@@ -57,7 +59,9 @@ class SyntaxPart:
             if place is None:
                 continue
             span = KINDS[kind](self._tree, self._tree.path_to(place.start()), rng)
-            if span is not None and self._start <= span[0] < span[1] <= self._end:
+            if span is None or span[1] - span[0] > longest:
+                continue  # cut short it would end where syntax does not
+            if self._start <= span[0] < span[1] <= self._end:
                 return span[0] - self._start, span[1] - self._start
         return None
 

@@ -1,0 +1,139 @@
+"""One document in lines and tokens: which lines fit, and a stretch of them as one example.
+
+Counts tokens, cuts holes, puts the parts in the order of the format. Does not know rows.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.syntax import SyntaxTree
+from model import fim
+from model.tokenizer import Tokenizer
+from training.data.corpus import Document
+from training.data.infill import Parts, SpanShares, cut
+from training.data.syntax_spans import SyntaxPart, tree_of
+
+_MAX_HEADER_TOKENS = 80
+_LATE_CUT_FRAC = 0.5  # of the cuts: the later of two, for prefixes nearly as long as in serving
+_CUTS = 4  # at most, to find a hole whose end can be seen
+
+# From where a hole begins and ends in the document to the ids that stand before its text.
+HeaderOf = Callable[[int, int], list[int]]
+
+
+class Chunks:
+    """One document's lines, with the token count up to each of them."""
+
+    def __init__(self, document: Document, tokenizer: Tokenizer, spans: SpanShares) -> None:
+        self._tokenizer = tokenizer
+        self._spans = spans
+        self.document = document
+        self.path = shown_path(tokenizer, document.path)
+        self.header = fim.header(tokenizer, self.path)
+        self._lines = _split_at_newlines(document.text)
+        self.n_lines = len(self._lines)
+        self._starts = [0, *itertools.accumulate(map(len, self._lines))]  # of lines, in characters
+        sizes = np.array([len(line.encode()) for line in self._lines], np.int64)
+        ids = tokenizer.encode(document.text)
+        ends = np.cumsum([len(tokenizer.token_bytes(id_)) for id_ in ids])
+        borders = np.concatenate([[0], np.cumsum(sizes)])
+        # Tokens that end at or before each line border; a token across it counts to the next line.
+        self._tokens_before: NDArray[np.int64] = np.searchsorted(ends, borders, side="right")
+
+    def n_tokens(self, line: int, end_line: int) -> int:
+        """Return about how many tokens the lines have."""
+        return int(self._tokens_before[end_line] - self._tokens_before[line])
+
+    def fitting(self, line: int, budget_tokens: int) -> int:
+        """Return the end of the longest run of lines from `line` on that fits."""
+        limit = self._tokens_before[line] + max(0, budget_tokens)
+        return max(line, int(np.searchsorted(self._tokens_before, limit, side="right")) - 1)
+
+    def plain(self, line: int, end_line: int) -> list[int]:
+        """Return the ids of lines as plain text; `<|end|>` follows only the document's last."""
+        text = "".join(self._lines[line:end_line])
+        ids = fim.plain(self._tokenizer, self.header, text)
+        return ids if end_line == self.n_lines else ids[:-1]
+
+    def infill(
+        self,
+        lines: tuple[int, int],
+        layout: fim.Layout,
+        suffix_tokens: Callable[[bool], int],
+        rng: np.random.Generator,
+        header_of: HeaderOf,
+    ) -> tuple[list[int], int]:
+        """Return the ids of lines with a hole, and the first line that is not wholly in them.
+
+        `suffix_tokens` says how long the suffix may be, of a hole of several lines or of fewer.
+        """
+        line, end_line = lines
+        parts = self._cut(line, end_line, rng)
+        suffix = first_tokens(
+            self._tokenizer, parts.suffix, suffix_tokens("\n" in parts.middle.rstrip())
+        )
+        start = self._starts[line] + len(parts.prefix)
+        header = header_of(start, start + len(parts.middle))
+        ids = fim.example(self._tokenizer, header, (parts.prefix, parts.middle, suffix), layout)
+        return ids, self._line_after(Parts(parts.prefix, parts.middle, suffix), line)
+
+    def _cut(self, line: int, end_line: int, rng: np.random.Generator) -> Parts:
+        """Cut a hole; one of several lines that ends where only the chunk does is cut again."""
+        text = "".join(self._lines[line:end_line])
+        syntax = self._syntax(line, end_line)
+        is_late = rng.random() < _LATE_CUT_FRAC
+        for _ in range(_CUTS):
+            parts = cut(text, rng, self._spans, syntax)
+            if is_late:
+                other = cut(text, rng, self._spans, syntax)
+                parts = max(parts, other, key=lambda cut_parts: len(cut_parts.prefix))
+            if parts.suffix.strip() or "\n" not in parts.middle or end_line == self.n_lines:
+                break
+        return parts
+
+    def _syntax(self, line: int, end_line: int) -> SyntaxPart | None:
+        tree = self._tree if self._spans.by_syntax else None
+        if tree is None:
+            return None
+        return SyntaxPart(tree, self._starts[line], self._starts[end_line])
+
+    @functools.cached_property
+    def _tree(self) -> SyntaxTree | None:
+        """The document's tree; parsed when the first hole is cut."""
+        return tree_of(self.document.path, self.document.text)
+
+    def _line_after(self, parts: Parts, line: int) -> int:
+        n_chars = len(parts.prefix) + len(parts.middle) + len(parts.suffix)
+        following = line
+        while following < self.n_lines and n_chars >= len(self._lines[following]):
+            n_chars -= len(self._lines[following])
+            following += 1
+        return following
+
+
+def shown_path(tokenizer: Tokenizer, path: str) -> str:
+    """Return the path for the header; an endless one would fill the row, so only its end."""
+    if len(fim.header(tokenizer, path)) <= _MAX_HEADER_TOKENS:
+        return path
+    return path[-_MAX_HEADER_TOKENS // 4 :]
+
+
+def _split_at_newlines(text: str) -> list[str]:
+    """Split after each LF only; str.splitlines would split at form feeds too."""
+    lines = [f"{line}\n" for line in text.split("\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]
+
+
+def first_tokens(tokenizer: Tokenizer, text: str, n_tokens: int) -> str:
+    """Return the longest head of `text` within so many tokens, whole characters only."""
+    ids = tokenizer.encode(text)
+    if len(ids) <= n_tokens:
+        return text
+    return tokenizer.decode_bytes(ids[:n_tokens]).decode("utf-8", "ignore")
