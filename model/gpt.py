@@ -10,6 +10,7 @@ n_head, K n_kv_head, D head_dim, V vocab_size, L n_layer.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +82,22 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight.to(x.dtype), bias)
 
 
+class Places(NamedTuple):
+    """Where the tokens of a call stand, and whom each may see if not all before it."""
+
+    cos: Tensor  # (T, D/2)
+    sin: Tensor
+    mask: Tensor | None = None  # (B, 1, T, T), True where a query sees a key
+
+
+def document_mask(idx: Tensor, end_id: int) -> Tensor:
+    """Return (B, 1, T, T): each token of idx (B, T) sees those since the last `end_id` before."""
+    ends = idx == end_id
+    document = ends.cumsum(1) - ends.long()  # an end belongs to the document that it ends
+    same = document[:, None, :, None] == document[:, None, None, :]
+    return same.tril()
+
+
 def rotary_table(
     config: ModelConfig, positions: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
@@ -99,16 +116,17 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)
 
 
-def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attend each of the last T of S positions to itself and all before it.
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attend each of the last T of S positions to itself and all before it, or what `mask` says.
 
     q is (B, H, T, D); k and v are (B, H, S, D) with S >= T. Returns (B, H, T, D).
     """
     if (q.device.type, q.dtype) == ("cpu", torch.bfloat16) and q.size(2) <= MAX_BLOCKED_QUERIES:
-        return _blocked_attention(q, k, v)
-    if q.size(2) == k.size(2):
+        return _blocked_attention(q, k, v, mask)
+    if mask is None and q.size(2) == k.size(2):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=_causal_mask(q, k))
+    mask = _causal_mask(q, k) if mask is None else mask
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 def _causal_mask(q: Tensor, k: Tensor) -> Tensor:
@@ -117,7 +135,7 @@ def _causal_mask(q: Tensor, k: Tensor) -> Tensor:
     return full.tril(diagonal=n_key - n_query)
 
 
-def _blocked_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _blocked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     n_query, past = q.size(2), k.size(2) - q.size(2)
     q = q * (1.0 / math.sqrt(q.size(-1)))
     blocks = []
@@ -126,8 +144,11 @@ def _blocked_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         scores = q[:, :, start:end] @ k[:, :, : past + end].transpose(
             -1, -2
         )  # (B, H, block, past+end)
-        bias = torch.full((end - start, end - start), -math.inf, dtype=q.dtype).triu(1)
-        scores[..., past + start :] += bias  # only the square on the diagonal needs a mask
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, :, start:end, : past + end], -math.inf)
+        else:  # only the square on the diagonal needs a mask
+            bias = torch.full((end - start, end - start), -math.inf, dtype=q.dtype).triu(1)
+            scores[..., past + start :] += bias
         blocks.append(scores.softmax(-1) @ v[:, :, : past + end])
     return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
 
@@ -148,7 +169,7 @@ class Attention(nn.Module):
             self.k_norm = RMSNorm(D, config.norm_eps)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None = None, layer: int = 0
+        self, x: Tensor, places: Places, cache: KVCache | None = None, layer: int = 0
     ) -> Tensor:
         """Mix x (B, T, C) along T; with a cache, also with the positions before."""
         B, T, _ = x.size()
@@ -158,7 +179,7 @@ class Attention(nn.Module):
         v = self.v_proj(x).view(B, T, config.n_kv_head, config.head_dim)
         if config.qk_norm:  # Qwen3 order: norm, then rotary
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        q, k = rotate(q, places.cos, places.sin), rotate(k, places.cos, places.sin)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H or K, T, D)
         if cache is not None:
             k, v = cache.store(layer, k, v)  # (B, K, S, D)
@@ -168,8 +189,8 @@ class Attention(nn.Module):
                 k.repeat_interleave(group, dim=1),
                 v.repeat_interleave(group, dim=1),
             )  # (B, H, S, D)
-        y = causal_attention(q, k, v).transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
-        out: Tensor = self.o_proj(y)
+        y = causal_attention(q, k, v, places.mask)  # (B, H, T, D)
+        out: Tensor = self.o_proj(y.transpose(1, 2).reshape(B, T, -1))
         return out
 
 
@@ -199,10 +220,10 @@ class Block(nn.Module):
         self.mlp = SwiGLU(config)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None = None, layer: int = 0
+        self, x: Tensor, places: Places, cache: KVCache | None = None, layer: int = 0
     ) -> Tensor:
         """Return x (B, T, C) after this layer."""
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache, layer)
+        x = x + self.self_attn(self.input_layernorm(x), places, cache, layer)
         out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
         return out
 
@@ -250,8 +271,13 @@ class GPT(nn.Module):
         """The (V, C) matrix that turns a hidden state into logits."""
         return self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
-    def hidden(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Return the final normalised hidden states (B, T, C) of ids (B, T)."""
+    def hidden(
+        self, idx: Tensor, cache: KVCache | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Return the final normalised hidden states (B, T, C) of ids (B, T).
+
+        `mask` (B, 1, T, T), for training only, says which positions see which.
+        """
         past = 0 if cache is None else cache.length
         if cache is not None and past + idx.size(1) > cache.max_len:
             raise ValueError(
@@ -260,9 +286,9 @@ class GPT(nn.Module):
         x = self.model.embed_tokens(idx)  # (B, T, C)
         x = x if self.dtype is None else x.to(self.dtype)
         positions = torch.arange(past, past + idx.size(1), device=idx.device)
-        cos, sin = rotary_table(self.config, positions, x.dtype)
+        places = Places(*rotary_table(self.config, positions, x.dtype), mask)
         for layer, block in enumerate(self.model.layers):
-            x = block(x, cos, sin, cache, layer)
+            x = block(x, places, cache, layer)
         if cache is not None:
             cache.length += idx.size(1)
         out: Tensor = self.model.norm(x)

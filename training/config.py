@@ -55,6 +55,7 @@ class TrainTable:
     normuon_beta2: float = 0.0  # memory of Muon's variance for each neuron; 0: not normalised
     final_momentum: float = 0.95  # Muon's at the end of the warmdown
     average_tokens: int = 0  # memory of a running average of the weights; 0: none is kept
+    document_mask: bool = False  # examples in one row do not see each other
     warmup_share: float = 0.02
     warmdown_share: float = 0.6
     final_lr: float = 0.05  # factor at the end of the warmdown

@@ -97,7 +97,12 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> None:
             f"{config.vocab_size}"
         )
     shards = ShardFolders(args.shards, make_plan(recipe), vocab_size=config.vocab_size)
-    trainer = Trainer(recipe, shards.open, pad_id=tokenizer.special_id("<|fim_pad|>"))
+    trainer = Trainer(
+        recipe,
+        shards.open,
+        pad_id=tokenizer.special_id("<|fim_pad|>"),
+        end_id=tokenizer.end_id,
+    )
     resumed = trainer.resume(args.run)
     if args.init:
         _begin_with(trainer, args.init, args.tokenizer)

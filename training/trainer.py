@@ -18,7 +18,7 @@ from torch import Tensor
 
 from model.config import ConfigError
 from model.device import Device, choose_device
-from model.gpt import GPT
+from model.gpt import GPT, document_mask
 from training import state
 from training.batches import Batches, Rows
 from training.config import Recipe
@@ -42,7 +42,12 @@ class Trainer:
     """One run; `open_rows` gives a stage's rows when the stage begins."""
 
     def __init__(
-        self, recipe: Recipe, open_rows: Callable[[Stage], Rows], *, pad_id: int = -1
+        self,
+        recipe: Recipe,
+        open_rows: Callable[[Stage], Rows],
+        *,
+        pad_id: int = -1,
+        end_id: int = -1,
     ) -> None:
         self.recipe = recipe
         self.plan: Plan = make_plan(recipe)
@@ -61,7 +66,8 @@ class Trainer:
         )
         self.adamw = AdamW(rest, betas=(0.8, 0.95), eps=1e-10)
         self.average = Average(named if recipe.train.average_tokens else {})
-        self.pad_id = pad_id
+        self.pad_id = pad_id  # its targets carry no loss
+        self.end_id = end_id  # ends an example
         self.grad_norm = 0.0  # of the last step
         self.progress = state.Progress(recipe_hash=recipe_hash(recipe), plan=self._plan_table())
         self._open_rows = open_rows
@@ -108,9 +114,12 @@ class Trainer:
         total, done = 0.0, 0
         while done < stage.rows_per_step:
             count = min(stage.micro_rows, stage.rows_per_step - done)
-            idx, targets = batches.take(first + done, count, self.pad_id)  # (count, T) each
-            hidden = self.forward(idx.to(self.device.device))  # (count, T, C)
-            targets = targets.to(self.device.device)
+            idx, targets = (
+                tensor.to(self.device.device)
+                for tensor in batches.take(first + done, count, self.pad_id)
+            )  # (count, T) each
+            mask = document_mask(idx, self.end_id) if self.recipe.train.document_mask else None
+            hidden = self.forward(idx, mask=mask)  # (count, T, C)
             share = count / stage.rows_per_step
             loss = cross_entropy(hidden, self.network.head_weight, targets) * share
             loss.backward()  # type: ignore[no-untyped-call]

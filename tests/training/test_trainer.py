@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -143,34 +142,44 @@ def test_resume_is_exact_across_stage_borders(tmp_path: Path, k: int) -> None:
     assert_same(second.average.state(), straight.average.state())
 
 
+RUN_KILLED_AND_WHOLE = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from tests.training.test_trainer import three_stages
+
+def run(delay):
+    trainer = three_stages()
+    trainer.resume(Path(sys.argv[1]))
+    if delay:
+        killer = lambda: (time.sleep(delay), os.kill(os.getpid(), signal.SIGKILL))
+        threading.Thread(target=killer, daemon=True).start()
+    while trainer.progress.step < trainer.plan.n_step:
+        trainer.step()
+        trainer.save(Path(sys.argv[1]))
+
+for delay in map(float, sys.argv[2:]):
+    if not (child := os.fork()):  # cheaper than another start of torch
+        run(delay)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in ((0, -signal.SIGKILL) if delay else (0,)), status
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_run_killed_at_random_moments_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    script = (
-        "import os, random, signal, sys, threading, time; from pathlib import Path\n"
-        "from tests.training.test_trainer import three_stages\n"
-        "delay = float(sys.argv[2])\n"
-        "def kill():\n"
-        "    time.sleep(delay)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "run = three_stages()\n"
-        "run.resume(Path(sys.argv[1]))\n"
-        "if delay:\n"
-        "    threading.Thread(target=kill, daemon=True).start()\n"
-        "while run.progress.step < run.plan.n_step:\n"
-        "    run.step()\n"
-        "    run.save(Path(sys.argv[1]))\n"
-    )
+    rng = np.random.default_rng()  # other moments each time: in a step, or in writing
+    delays = [*map(str, rng.uniform(0.01, 0.15, size=5)), "0"]
     environ = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    rng = np.random.default_rng()  # another moment each time: in a step, or in writing
-    for delay in (*rng.uniform(0.005, 0.08, size=3), 0.0):
-        arguments = [sys.executable, "-c", script, str(tmp_path), str(delay)]
-        done = subprocess.run(arguments, env=environ, timeout=120, check=False)
-        assert done.returncode in ((-signal.SIGKILL, 0) if delay else (0,))
+    arguments = [sys.executable, "-c", RUN_KILLED_AND_WHOLE, str(tmp_path), *delays]
+    subprocess.run(arguments, env=environ, timeout=240, check=True)
     torch.set_num_threads(1)
     straight = three_stages()
     for _ in range(13):
         straight.step()
     checkpoint = state.load_newest(tmp_path)
     assert checkpoint is not None
+    assert checkpoint.progress.step == 13
     assert_same(checkpoint.weights, weights(straight))
 
 
@@ -279,3 +288,21 @@ def test_gradient_that_is_no_number_is_skipped_too() -> None:
     assert np.isfinite(run.step())
     assert_same(weights(run), before)
     assert run.progress.n_skipped == 1
+
+
+def test_document_mask_hides_what_is_before_an_end() -> None:
+    class Ended(RepeatingRows):
+        def row(self, index: int) -> NDArray[np.uint16]:
+            row = super().row(index)
+            row[:16] = index + 60  # noise before the end
+            row[16] = 200
+            return row
+
+    losses = []
+    for masked in (False, True):
+        run = Trainer(
+            small_recipe(document_mask=masked), lambda stage: Ended(stage.block_size), end_id=200
+        )
+        losses.append([run.step() for _ in range(3)])
+    assert losses[0][0] == pytest.approx(losses[1][0], abs=1e-3)  # at first nothing is attended to
+    assert losses[0] != losses[1]
