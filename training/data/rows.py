@@ -221,7 +221,7 @@ class _Packer:
         """Return the room of a chunk: some use less than there is."""
         if rng.random() >= self._settings.short_frac or budget <= _SHORTEST_TOKENS:
             return budget
-        return int(rng.integers(_SHORTEST_TOKENS, budget + 1))
+        return _SHORTEST_TOKENS + int((budget - _SHORTEST_TOKENS) * rng.random() ** 2)
 
     def _fill(self, text: Chunks, line: int) -> None:
         """Fill the row's last tokens with text that is used again at the next row's start."""

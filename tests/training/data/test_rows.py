@@ -15,6 +15,7 @@ from model.config import ConfigError
 from model.tokenizer import Tokenizer
 from tests.scripted import small_tokenizer
 from training.data.corpus import MANIFEST, Document, Split, SplitWriter, write_manifest
+from training.data.infill import SpanShares
 from training.data.rows import (
     Packed,
     PackSettings,
@@ -25,6 +26,7 @@ from training.data.rows import (
 )
 
 SETTINGS = PackSettings(block_size=160, suffix_tokens=40)
+NO_SPANS = dict.fromkeys((field.name for field in dataclasses.fields(SpanShares)), 0.0)
 PLAIN = dataclasses.replace(SETTINGS, spm_frac=0.0, psm_frac=0.0)
 
 
@@ -132,6 +134,28 @@ def test_layouts_have_the_shares_asked_for() -> None:
     assert counts["psm"] / total == pytest.approx(0.25, abs=0.1)
 
 
+def test_short_chunks_make_more_holes() -> None:
+    wide = PackSettings(block_size=512)
+    texts, tokenizer = documents(*[60] * 30), small_tokenizer()
+    long, short = (
+        pack_documents(texts, tokenizer, dataclasses.replace(wide, short_frac=share))
+        for share in (0.0, 0.6)
+    )
+    assert short.counts["spm"] > 1.3 * long.counts["spm"]
+    assert len(short.rows) < 1.3 * len(long.rows)
+
+
+def test_hole_of_several_lines_has_its_whole_suffix() -> None:
+    tokenizer = small_tokenizer()
+    settings = dataclasses.replace(SETTINGS, spm_frac=1.0, psm_frac=0.0)
+    settings = dataclasses.replace(settings, spans=SpanShares(**NO_SPANS | {"statement": 1.0}))
+    rows = pack_documents(documents(*[30] * 30), tokenizer, settings).rows.tolist()
+    start, end = (tokenizer.special_id(f"<|fim_{name}|>") for name in ("suffix", "middle"))
+    n_empty = sum(id_ == start and row[i + 1] == end for row in rows for i, id_ in enumerate(row))
+    n_holes = sum(row.count(end) for row in rows)
+    assert n_empty < 0.05 * n_holes
+
+
 def test_suffix_keeps_to_its_budget() -> None:
     tokenizer = small_tokenizer()
     settings = dataclasses.replace(SETTINGS, spm_frac=1.0, psm_frac=0.0)
@@ -235,6 +259,9 @@ def test_form_feed_does_not_end_a_line() -> None:
         ({"spm_frac": -0.1}, "spm_frac"),
         ({"block_size": 100}, "block_size"),
         ({"suffix_tokens": 300}, "suffix_tokens"),
+        ({"snippet_tokens": 300}, "snippet_tokens"),
+        ({"snippet_frac": 1.5}, "snippet_frac"),
+        ({"short_frac": -0.5}, "short_frac"),
         ({"group_documents": 0}, "group_documents"),
     ],
 )
