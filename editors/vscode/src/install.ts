@@ -1,0 +1,99 @@
+// Offers to install the server from the wheel inside this extension; runs nothing unasked.
+
+import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import * as vscode from 'vscode';
+import { onPath } from './locate';
+import { plansFor, shown, type Plan, type Tools } from './plans';
+
+const run = promisify(execFile);
+const TIMEOUT_MS = 15 * 60_000; // a slow network and 100 MB of onnxruntime and friends
+const IS_WINDOWS = process.platform === 'win32';
+const NEW_ENOUGH = 'import sys; sys.exit(sys.version_info < (3, 11))';
+
+function named(name: string): string[] {
+  return IS_WINDOWS ? [`${name}.exe`] : [name];
+}
+
+async function findPython(): Promise<string | undefined> {
+  for (const name of ['python3', 'python3.13', 'python3.12', 'python3.11', 'python']) {
+    const path = await onPath(named(name));
+    if (path === undefined) continue;
+    try {
+      await run(path, ['-c', NEW_ENOUGH], { timeout: 30_000 });
+      return path;
+    } catch {
+      continue; // too old, or a stub that only opens a shop
+    }
+  }
+  return undefined;
+}
+
+async function findTools(): Promise<Tools> {
+  const [uv, pipx, python] = await Promise.all([onPath(named('uv')), onPath(named('pipx')), findPython()]);
+  return { uv, pipx, python };
+}
+
+async function findWheel(extensionPath: string): Promise<string | undefined> {
+  const folder = join(extensionPath, 'server');
+  const names = await readdir(folder).catch(() => []);
+  const wheel = names.find((name) => name.endsWith('.whl'));
+  return wheel === undefined ? undefined : join(folder, wheel);
+}
+
+async function choose(plans: Plan[]): Promise<Plan | undefined> {
+  if (plans.length === 1) return plans[0];
+  const items = plans.map((plan) => ({ label: plan.title, detail: plan.detail, plan }));
+  const picked = await vscode.window.showQuickPick(items, { title: 'Install the foretype server' });
+  return picked?.plan;
+}
+
+async function consent(plan: Plan): Promise<boolean> {
+  const commands = plan.commands.map(shown).join('\n\n');
+  const detail = `These commands will run; they fetch the server's libraries from your package index.\n\n${commands}`;
+  const title = `Install the foretype server ${plan.title.toLowerCase()}?`;
+  const answer = await vscode.window.showInformationMessage(title, { modal: true, detail }, 'Install', 'Copy Commands');
+  if (answer === 'Copy Commands') await vscode.env.clipboard.writeText(plan.commands.map(shown).join('\n'));
+  return answer === 'Install';
+}
+
+async function carryOut(plan: Plan, log: vscode.LogOutputChannel): Promise<boolean> {
+  const location = vscode.ProgressLocation.Notification;
+  const title = 'Installing the foretype server';
+  return vscode.window.withProgress({ location, title, cancellable: true }, async (_, token) => {
+    const abort = new AbortController();
+    token.onCancellationRequested(() => abort.abort());
+    for (const [program, ...args] of plan.commands) {
+      if (program === undefined) continue;
+      log.info(`running: ${shown([program, ...args])}`);
+      try {
+        const { stdout, stderr } = await run(program, args, { timeout: TIMEOUT_MS, signal: abort.signal, maxBuffer: 1 << 24 });
+        log.info(`${stdout}${stderr}`.trim());
+      } catch (error) {
+        log.error(String(error));
+        return false;
+      }
+    }
+    return true;
+  });
+}
+
+/** Ask, install, and say whether a server is there now. */
+export async function offerInstall(context: vscode.ExtensionContext, environment: string, log: vscode.LogOutputChannel): Promise<boolean> {
+  const wheel = await findWheel(context.extensionPath);
+  const plans = wheel === undefined ? [] : plansFor(await findTools(), wheel, environment);
+  if (plans.length === 0) {
+    const why = wheel === undefined ? 'this build of the extension brings no server' : 'Python 3.11 or newer (or uv) is needed';
+    const answer = await vscode.window.showErrorMessage(`foretype: ${why}. Install the server by hand and name it in foretype.path.`, 'Open Setting');
+    if (answer !== undefined) await vscode.commands.executeCommand('workbench.action.openSettings', 'foretype.path');
+    return false;
+  }
+  const plan = await choose(plans);
+  if (plan === undefined || !(await consent(plan))) return false;
+  if (await carryOut(plan, log)) return true;
+  const answer = await vscode.window.showErrorMessage('foretype: the server could not be installed.', 'Show Log');
+  if (answer !== undefined) log.show();
+  return false;
+}

@@ -1,0 +1,54 @@
+// The ways to install the server, as the exact commands that the user is asked about.
+
+import { programIn } from './locate';
+
+/** What is at hand to install with. */
+export interface Tools {
+  readonly uv: string | undefined;
+  readonly pipx: string | undefined;
+  readonly python: string | undefined; // 3.11 or newer
+}
+
+/** One way: a title and commands, each a program with its arguments. */
+export interface Plan {
+  readonly title: string;
+  readonly detail: string;
+  readonly commands: readonly (readonly string[])[];
+}
+
+/** All ways that can work here, the most self-contained first. */
+export function plansFor(tools: Tools, wheel: string, environment: string): Plan[] {
+  const plans: Plan[] = [];
+  const python = programIn(environment, process.platform === 'win32' ? 'python.exe' : 'python');
+  const own = { title: 'In a private environment', detail: `for this editor alone: ${environment}` };
+  if (tools.uv !== undefined) {
+    plans.push({
+      ...own,
+      commands: [
+        [tools.uv, 'venv', '--clear', '--python', '>=3.11', environment],
+        [tools.uv, 'pip', 'install', '--python', python, wheel],
+      ],
+    });
+  } else if (tools.python !== undefined) {
+    plans.push({
+      ...own,
+      commands: [
+        [tools.python, '-m', 'venv', '--clear', environment],
+        [python, '-m', 'pip', 'install', '--disable-pip-version-check', wheel],
+      ],
+    });
+  }
+  const shared = 'for the command line and other editors too';
+  if (tools.uv !== undefined) {
+    plans.push({ title: 'With uv tool', detail: shared, commands: [[tools.uv, 'tool', 'install', '--force', wheel]] });
+  }
+  if (tools.pipx !== undefined) {
+    plans.push({ title: 'With pipx', detail: shared, commands: [[tools.pipx, 'install', '--force', wheel]] });
+  }
+  return plans;
+}
+
+/** A command as one would type it. */
+export function shown(command: readonly string[]): string {
+  return command.map((word) => (/^[\w@%+=:,./\\-]+$/.test(word) ? word : `"${word}"`)).join(' ');
+}

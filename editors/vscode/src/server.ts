@@ -1,0 +1,200 @@
+// Keeps one server running: starts it, watches the model load, starts it again when it ends.
+
+import * as vscode from 'vscode';
+import {
+  CloseAction,
+  DidChangeConfigurationNotification,
+  ErrorAction,
+  ExecuteCommandRequest,
+  LanguageClient,
+  type LanguageClientOptions,
+} from 'vscode-languageclient/node';
+import { Backoff } from './backoff';
+import { findServer } from './locate';
+import { asServerOptions, SERVER_SETTINGS, type Layer } from './names';
+import type { Status } from './status';
+import type { Suggestions } from './suggestions';
+import type { Switches } from './switches';
+
+const SECTION = 'foretype';
+const SCHEMES = ['file', 'untitled', 'vscode-vfs'];
+const POLL_MS = 300; // while the model loads
+const STOP_MS = 2_000;
+
+interface Layers {
+  readonly user: Layer;
+  readonly workspace: Layer;
+}
+
+function layers(): Layers {
+  const configuration = vscode.workspace.getConfiguration(SECTION);
+  const user: Record<string, unknown> = {};
+  const workspace: Record<string, unknown> = {};
+  for (const name of Object.keys(SERVER_SETTINGS)) {
+    const seen = configuration.inspect(name);
+    user[name] = seen?.globalValue;
+    workspace[name] = seen?.workspaceFolderValue ?? seen?.workspaceValue;
+  }
+  return { user, workspace };
+}
+
+/** The server of this window. */
+export class Server implements vscode.Disposable {
+  private client: LanguageClient | undefined;
+  private readonly backoff = new Backoff();
+  private timer: NodeJS.Timeout | undefined;
+  private turn: Promise<void> = Promise.resolve(); // starts and stops, one after another
+
+  constructor(
+    private readonly environment: string,
+    private readonly status: Status,
+    private readonly switches: Switches,
+    private readonly suggestions: Suggestions,
+    private readonly log: vscode.LogOutputChannel,
+  ) {}
+
+  /** Start, or start anew with the settings as they are now. */
+  restart(): Promise<void> {
+    this.backoff.reset();
+    return this.inTurn(() => this.start());
+  }
+
+  stop(): Promise<void> {
+    return this.inTurn(() => this.end());
+  }
+
+  /** The program in use or to be used; undefined if there is none. */
+  async command(): Promise<string | undefined> {
+    const path = vscode.workspace.getConfiguration(SECTION).get<string>('path', '');
+    return (await findServer(path, this.environment))?.command;
+  }
+
+  /** Pass on what the workspace restricts. */
+  async configure(): Promise<void> {
+    const settings = { [SECTION]: asServerOptions(layers().workspace) };
+    if (this.client?.isRunning()) await this.client.sendNotification(DidChangeConfigurationNotification.type, { settings });
+  }
+
+  dispose(): void {
+    void this.stop();
+  }
+
+  private inTurn(step: () => Promise<void>): Promise<void> {
+    this.turn = this.turn.then(step).catch((error: unknown) => this.fail(String(error)));
+    return this.turn;
+  }
+
+  private async end(): Promise<void> {
+    clearTimeout(this.timer);
+    const client = this.client;
+    this.client = undefined;
+    await client?.dispose(STOP_MS).catch((error: unknown) => this.log.warn(`the server did not end in order: ${String(error)}`));
+  }
+
+  private async start(): Promise<void> {
+    await this.end();
+    const why = this.switches.whyOff();
+    if (why !== undefined && why === 'switched off') {
+      this.status.set({ kind: 'off', why }); // no process, no memory, until it is switched on
+      return;
+    }
+    this.status.set({ kind: 'loading' });
+    let command: string | undefined;
+    try {
+      command = await this.command();
+    } catch (error) {
+      this.fail(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    if (command === undefined) {
+      this.status.set({ kind: 'missing' });
+      return;
+    }
+    this.log.info(`starting ${command} lsp`);
+    const client = new LanguageClient(SECTION, 'foretype', { command, args: ['lsp'] }, this.options());
+    this.client = client;
+    try {
+      await client.start();
+    } catch (error) {
+      if (this.client === client) this.ended(client, `could not be started: ${String(error)}`);
+      return;
+    }
+    await this.configure();
+    this.watchLoading(client);
+  }
+
+  private options(): LanguageClientOptions {
+    const toLog = (stream: NodeJS.ReadableStream): void => {
+      stream.on('data', (data: unknown) => this.log.append(String(data))); // the server's own log lines
+    };
+    const isOurs = (): boolean => this.client !== undefined;
+    return {
+      documentSelector: this.switches.languages().flatMap((language) => SCHEMES.map((scheme) => ({ scheme, language }))),
+      outputChannel: this.log,
+      initializationOptions: asServerOptions(layers().user),
+      middleware: this.suggestions.middleware,
+      stdioOptions: { stdout: toLog, stderr: toLog },
+      errorHandler: {
+        error: () => ({ action: ErrorAction.Continue, handled: true }),
+        closed: () => {
+          const client = this.client;
+          if (client !== undefined && isOurs()) this.ended(client, 'ended unexpectedly');
+          return { action: CloseAction.DoNotRestart, handled: true };
+        },
+      },
+      initializationFailedHandler: () => false,
+    };
+  }
+
+  private ended(client: LanguageClient, what: string): void {
+    if (this.client !== client) return;
+    this.client = undefined;
+    clearTimeout(this.timer);
+    const waitMs = this.backoff.next(Date.now());
+    if (waitMs === undefined) {
+      this.fail(`the server ${what}, again and again`);
+      return;
+    }
+    this.log.error(`the server ${what}; starting again in ${waitMs / 1000} s`);
+    this.status.set({ kind: 'failed', why: `the server ${what}; starting again` });
+    this.timer = setTimeout(() => void this.inTurn(() => this.start()), waitMs);
+  }
+
+  private fail(why: string): void {
+    this.log.error(why);
+    this.status.set({ kind: 'failed', why });
+    void vscode.window.showErrorMessage(`foretype: ${why}`, 'Restart', 'Run Doctor', 'Show Log').then((answer) => {
+      if (answer === 'Restart') void this.restart();
+      if (answer === 'Run Doctor') void vscode.commands.executeCommand('foretype.doctor');
+      if (answer === 'Show Log') this.log.show();
+    });
+  }
+
+  private watchLoading(client: LanguageClient): void {
+    const look = async (): Promise<void> => {
+      if (this.client !== client || !client.isRunning()) return;
+      const seen = (await client.sendRequest(ExecuteCommandRequest.type, { command: 'foretype.status' })) as { engine?: string; enabled?: boolean };
+      if (seen.engine === 'ready') this.show(seen.enabled !== false);
+      else if (seen.engine === 'failed') this.fail('the model cannot be used; the log says why');
+      else this.timer = setTimeout(() => void look().catch(() => undefined), POLL_MS);
+    };
+    void look().catch((error: unknown) => this.log.warn(`no status: ${String(error)}`));
+  }
+
+  /** Draw the state of a server that runs. */
+  private show(isEnabledByServer: boolean): void {
+    const why = this.switches.whyOff() ?? (isEnabledByServer ? undefined : 'switched off in settings.toml');
+    this.status.set(why === undefined ? { kind: 'ready' } : { kind: 'off', why });
+  }
+
+  /** A switch was turned: start, or draw the new state. */
+  async refresh(): Promise<void> {
+    const why = this.switches.whyOff();
+    if (this.client === undefined || why === 'switched off') await this.restart();
+    else if (why !== undefined) this.status.set({ kind: 'off', why });
+    else {
+      this.status.set({ kind: 'loading' });
+      this.watchLoading(this.client);
+    }
+  }
+}

@@ -1,0 +1,65 @@
+// The status bar item: what the server does, and how fast it answered last.
+
+import * as vscode from 'vscode';
+
+/** What there is to tell. */
+export type State =
+  | { readonly kind: 'missing' | 'loading' | 'ready' }
+  | { readonly kind: 'off'; readonly why: string }
+  | { readonly kind: 'failed'; readonly why: string };
+
+const ICONS = { missing: 'cloud-download', loading: 'loading~spin', ready: 'pencil', off: 'circle-slash', failed: 'error' } as const;
+const TEXTS = { missing: 'server not installed', loading: 'loading the model', ready: 'ready' } as const;
+
+/** Counts of this session; kept in memory only. */
+export interface Tally {
+  offered: number;
+  whole: number;
+  partly: number;
+}
+
+/** Owns the item. */
+export class Status implements vscode.Disposable {
+  private readonly item: vscode.StatusBarItem;
+  private state: State = { kind: 'loading' };
+  private latencyMs: number | undefined;
+  readonly tally: Tally = { offered: 0, whole: 0, partly: 0 };
+
+  constructor() {
+    this.item = vscode.window.createStatusBarItem('foretype.status', vscode.StatusBarAlignment.Right, 100);
+    this.item.name = 'foretype';
+    this.item.command = 'foretype.menu';
+    this.draw();
+    this.item.show();
+  }
+
+  get kind(): State['kind'] {
+    return this.state.kind;
+  }
+
+  set(state: State): void {
+    this.state = state;
+    this.draw();
+  }
+
+  answered(latencyMs: number): void {
+    this.latencyMs = latencyMs;
+    this.draw();
+  }
+
+  dispose(): void {
+    this.item.dispose();
+  }
+
+  draw(): void {
+    const { state, latencyMs, tally } = this;
+    const isReady = state.kind === 'ready';
+    const speed = isReady && latencyMs !== undefined ? ` ${Math.round(latencyMs)} ms` : '';
+    const text = 'why' in state ? state.why : TEXTS[state.kind];
+    this.item.text = `$(${ICONS[state.kind]}) foretype${speed}`;
+    this.item.accessibilityInformation = { label: `foretype, ${text}` };
+    this.item.backgroundColor = state.kind === 'failed' ? new vscode.ThemeColor('statusBarItem.errorBackground') : undefined;
+    const counts = `suggestions: ${tally.offered}, accepted: ${tally.whole}, in part: ${tally.partly}`;
+    this.item.tooltip = `foretype: ${text}\nsince the start, ${counts}`;
+  }
+}

@@ -1,0 +1,96 @@
+// The parts that need no editor: names, waits, plans, and what became of a suggestion.
+
+import assert from 'node:assert/strict';
+import { chmod, mkdtemp, mkdir, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Watch } from '../src/accepts';
+import { Backoff } from '../src/backoff';
+import { findServer, NoSuchProgramError } from '../src/locate';
+import { asServerOptions, isEnabled } from '../src/names';
+import { plansFor, shown } from '../src/plans';
+
+const OFFER = { uri: 'a', start: 10, cursor: 12, text: 'foobar(a)' }; // `fo` is there already
+
+function watching(): Watch {
+  const watch = new Watch();
+  watch.offered(OFFER);
+  return watch;
+}
+
+function edit(offset: number, text: string, removed = 0): { uri: string; offset: number; removed: number; text: string } {
+  return { uri: 'a', offset, removed, text };
+}
+
+test('only what somebody set is sent, under the names of the server', () => {
+  assert.deepEqual(asServerOptions({ multiLine: 'never', show: undefined, path: '/x' }), { multi_line: 'never' });
+});
+
+test('a workspace switches off but not on', () => {
+  assert.equal(isEnabled(undefined, undefined), true);
+  assert.equal(isEnabled(true, false), false);
+  assert.equal(isEnabled(false, true), false);
+});
+
+test('a server that keeps ending is given up, and waits grow', () => {
+  const backoff = new Backoff();
+  assert.deepEqual([0, 1, 2, 3, 4, 5].map((ms) => backoff.next(ms)), [1000, 2000, 4000, 8000, 16000, undefined]);
+  assert.equal(backoff.next(1_000_000), 1000);
+  backoff.next(1_000_001);
+  backoff.reset();
+  assert.equal(backoff.next(1_000_002), 1000);
+});
+
+test('a whole accept is told from a partial one and from typing', () => {
+  assert.equal(watching().edited(edit(12, 'obar(a)')), 'whole');
+  assert.equal(watching().edited(edit(10, 'foobar(a)', 2)), 'whole');
+  const watch = watching();
+  assert.equal(watch.edited(edit(12, 'o')), 'typed');
+  assert.equal(watch.edited(edit(13, 'bar')), 'partly');
+  assert.equal(watch.edited(edit(16, '(a)')), 'whole');
+  assert.equal(watch.edited(edit(19, 'x')), undefined);
+});
+
+test('an edit that leads elsewhere ends the offer', () => {
+  const watch = watching();
+  assert.equal(watch.edited({ uri: 'b', offset: 0, removed: 0, text: 'x' }), undefined);
+  assert.equal(watch.edited(edit(12, 'x')), 'left');
+  assert.equal(watch.edited(edit(12, 'o')), undefined);
+  assert.equal(watching().edited(edit(11, '', 1)), 'left');
+});
+
+test('the setting, the PATH and the private environment are looked at in that order', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'foretype-'));
+  const program = async (...parts: string[]): Promise<string> => {
+    const path = join(folder, ...parts, 'foretype');
+    await mkdir(join(folder, ...parts), { recursive: true });
+    await writeFile(path, '');
+    await chmod(path, 0o755);
+    return path;
+  };
+  const own = join(folder, 'own');
+  const PATH = { PATH: join(folder, 'path') };
+  const mine = await program('own', 'bin');
+  assert.deepEqual(await findServer('', own, { PATH: `relative:${join(folder, 'none')}` }), { command: mine, by: 'private' });
+  const onPath = await program('path');
+  assert.deepEqual(await findServer('', own, PATH), { command: onPath, by: 'path' });
+  assert.deepEqual(await findServer(mine, own, PATH), { command: mine, by: 'setting' });
+  await assert.rejects(findServer('foretype', own, PATH), NoSuchProgramError);
+  await assert.rejects(findServer(folder, own, PATH), /foretype\.path/);
+});
+
+test('every way to install is a list of whole commands', () => {
+  const plans = plansFor({ uv: '/u', pipx: '/p', python: '/y' }, '/w.whl', '/e');
+  assert.deepEqual(plans.map((plan) => plan.commands.map(shown)), [
+    ['/u venv --clear --python ">=3.11" /e', '/u pip install --python /e/bin/python /w.whl'],
+    ['/u tool install --force /w.whl'],
+    ['/p install --force /w.whl'],
+  ]);
+  const [plain] = plansFor({ uv: undefined, pipx: undefined, python: '/y' }, '/w.whl', '/e');
+  assert.deepEqual(plain?.commands.map(shown), [
+    '/y -m venv --clear /e',
+    '/e/bin/python -m pip install --disable-pip-version-check /w.whl',
+  ]);
+  assert.deepEqual(plansFor({ uv: undefined, pipx: undefined, python: undefined }, '/w.whl', '/e'), []);
+});
