@@ -17,6 +17,8 @@ INTERRUPTED = 130
 COMMANDS = {
     "complete": ("assistant.cli", "print the suggestion at FILE:LINE:COL"),
     "lsp": ("lsp.__main__", "serve editors over the Language Server Protocol"),
+    "memory": ("assistant.memory.cli", "look at, build or delete a repository's memory"),
+    "eval": ("training.evaluation.replay.cli", "replay a repository's own later commits"),
     "data": ("training.cli", "build a corpus from repositories and folders"),
     "train": ("training.cli", "train a model from a recipe"),
 }

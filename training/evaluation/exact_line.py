@@ -37,7 +37,7 @@ class Answer:
 
 def network_answer(backend: LocalBackend, task: Task, *, heal: bool) -> Answer:
     """Ask the network alone for the rest of the line, greedily."""
-    request = _request(task)
+    request = request_of(task)
     budget = prompt.Budget(
         block_size=backend.info.block_size,
         suffix_tokens=backend.info.suffix_tokens,
@@ -75,24 +75,21 @@ def _first_line(pieces: Iterator[str]) -> Iterator[str]:
 def engine_answer(engine: Engine, task: Task) -> Answer:
     """Ask the whole engine, as an editor would."""
     started = time.monotonic()
-    completions = engine.complete(_request(task), Cancel())
+    completions = engine.complete(request_of(task), Cancel())
     total_ms = 1_000 * (time.monotonic() - started)
     if not completions:
         return _judged(task, "", total_ms)
-    return _judged(task, _rest_of_line(task, completions[0]), total_ms)
+    return _judged(task, rest_of_line(task, completions[0]), total_ms)
 
 
-def _request(task: Task) -> CompletionRequest:
+def request_of(task: Task) -> CompletionRequest:
+    """Return what an editor would ask; the file's name says its language."""
     return CompletionRequest(
-        path=task.file.path,
-        text=task.text,
-        offset=task.offset,
-        language="python",
-        deadline_ms=DEADLINE_MS,
+        path=task.file.path, text=task.text, offset=task.offset, deadline_ms=DEADLINE_MS
     )
 
 
-def _rest_of_line(task: Task, completion: Completion) -> str:
+def rest_of_line(task: Task, completion: Completion) -> str:
     """Return what stands after the cursor on its line once the completion is accepted."""
     text = task.text[: completion.start] + completion.text + task.text[completion.end :]
     return text[task.offset :].partition("\n")[0].rstrip()

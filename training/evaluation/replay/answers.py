@@ -1,0 +1,69 @@
+"""What a system offers at a cursor, and how it is judged against what the author wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+
+MIN_RIGHT_CHARS = 2  # a shorter right beginning saves nobody a keystroke
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """A system's offer for the rest of the cursor's line."""
+
+    text: str  # no newline, no white space at its end; empty: nothing is offered
+    probability: float  # what the system says of it, 0..1; if uncalibrated, only the order counts
+    ms: float  # of the call, and nothing else
+    cpu_ms: float  # processor time of it: what a busy machine cannot inflate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """An answer, and what it is worth."""
+
+    answer: Answer
+    is_exact: bool  # the whole rest of the line
+    is_right: bool  # a beginning of it, of two characters or more, or all of it
+    similarity: float  # 1 - edit distance / the longer length; 0 for nothing
+
+    @property
+    def is_offered(self) -> bool:
+        """Say whether there is anything that could be shown."""
+        return bool(self.answer.text)
+
+
+def judge(answer: Answer, truth: str) -> Judged:
+    """Compare an answer with what was written there."""
+    return Judged(
+        answer=answer,
+        is_exact=answer.text == truth,
+        is_right=is_right(answer.text, truth),
+        similarity=similarity(answer.text, truth),
+    )
+
+
+def is_right(text: str, truth: str) -> bool:
+    """Say whether an author about to write `truth` could take `text` as it is.
+
+    >>> is_right("fo", "foo()"), is_right("f", "foo()"), is_right(")", ")"), is_right("fob", "foo")
+    (True, False, True, False)
+    """
+    wanted = min(MIN_RIGHT_CHARS, len(truth))
+    return bool(text) and len(text) >= wanted and truth.startswith(text)
+
+
+def similarity(left: str, right: str) -> float:
+    """Return 1 for equal texts, 0 for those with nothing in common.
+
+    >>> similarity("kitten", "sitting")  # three edits of seven characters
+    0.5714285714285714
+    """
+    if left == right:
+        return 1.0
+    previous = list(range(len(right) + 1))
+    for i, a in enumerate(left, 1):
+        current = [i]
+        for j, b in enumerate(right, 1):
+            current.append(min(previous[j] + 1, current[-1] + 1, previous[j - 1] + (a != b)))
+        previous = current
+    return 1 - previous[-1] / max(len(left), len(right))

@@ -1,0 +1,190 @@
+"""From judged answers to figures: means over repositories with intervals over their commits.
+
+Every mean is of repositories' means, so a repository with more tasks counts no more. Intervals are
+bootstrapped by commit: cursors of one commit stand and fall together. A difference of two systems
+is measured cursor by cursor, which is far sharper than two intervals side by side. Knows no system.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from training.evaluation.intervals import Interval, macro_mean
+from training.evaluation.replay.answers import Answer, Judged
+from training.evaluation.replay.keystrokes import Keystrokes, type_line
+from training.evaluation.replay.tasks import Kind
+
+N_BINS = 10  # of probability
+N_CURVE = 60  # points of a curve, at most
+HALF = 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Stratum:
+    """Where a cursor stands: what figures are split by."""
+
+    repository: str
+    commit: str
+    language: str
+    kind: Kind
+    is_seen: bool
+    is_near_duplicate: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """One cursor and each system's judged answer."""
+
+    stratum: Stratum
+    judged: Mapping[str, Judged]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One line and each system's answers before each of its characters."""
+
+    stratum: Stratum
+    text: str
+    answers: Mapping[str, Sequence[Answer]]
+
+    def typed(self, system: str, threshold: float) -> Keystrokes:
+        """Type it with one system's help."""
+        return type_line(self.text, self.answers[system], threshold)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Bin:
+    """The answers whose probability lies in [low, high)."""
+
+    low: float
+    high: float
+    n: int
+    claimed: float  # mean probability
+    right: float  # share that was right
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """What is shown at a threshold, and how good it is."""
+
+    threshold: float
+    shown: float  # share of all cursors
+    right: float  # of what is shown
+    exact: float  # of what is shown
+
+
+def interval(values: Iterable[tuple[Stratum, float]]) -> Interval | None:
+    """Return the mean over repositories; None of no values."""
+    outcomes: dict[str, dict[str, list[float]]] = {}
+    for stratum, value in values:
+        outcomes.setdefault(stratum.repository, {}).setdefault(stratum.commit, []).append(value)
+    return macro_mean(outcomes) if outcomes else None
+
+
+METRICS: dict[str, Callable[[Judged], float]] = {
+    "exact": lambda judged: float(judged.is_exact),
+    "right": lambda judged: float(judged.is_right),
+    "similarity": lambda judged: judged.similarity,
+    "offered": lambda judged: float(judged.is_offered),
+}
+
+
+def mean(asked: Sequence[Asked], system: str, metric: str) -> Interval | None:
+    """Return a metric's mean over all cursors."""
+    value = METRICS[metric]
+    return interval((item.stratum, value(item.judged[system])) for item in asked)
+
+
+def precision(
+    asked: Sequence[Asked], system: str, metric: str, threshold: float = 0.0
+) -> Interval | None:
+    """Return a metric's mean over the cursors at which something is shown."""
+    value = METRICS[metric]
+    shown = (item for item in asked if is_shown(item.judged[system], threshold))
+    return interval((item.stratum, value(item.judged[system])) for item in shown)
+
+
+def difference(asked: Sequence[Asked], left: str, right: str, metric: str) -> Interval | None:
+    """Return the mean of left minus right, cursor by cursor."""
+    value = METRICS[metric]
+    return interval(
+        (item.stratum, value(item.judged[left]) - value(item.judged[right])) for item in asked
+    )
+
+
+def saved(lines: Sequence[Line], system: str, threshold: float = 0.0) -> Interval | None:
+    """Return the share of characters saved. Lines come by their length, so each counts the same."""
+    return interval((line.stratum, line.typed(system, threshold).saved) for line in lines)
+
+
+def saved_difference(lines: Sequence[Line], left: str, right: str) -> Interval | None:
+    """Return the share of characters that left saves, less that of right, line by line."""
+    return interval(
+        (line.stratum, line.typed(left, 0.0).saved - line.typed(right, 0.0).saved) for line in lines
+    )
+
+
+def wrong_per_100_chars(lines: Sequence[Line], system: str, threshold: float = 0.0) -> float | None:
+    """Return how often a suggestion appears that cannot be taken, all lines together."""
+    typed = [line.typed(system, threshold) for line in lines]
+    n_chars = sum(one.n_chars for one in typed)
+    return 100 * sum(one.n_wrong for one in typed) / n_chars if typed else None
+
+
+def is_shown(judged: Judged, threshold: float) -> bool:
+    """Say whether there is something, and it is sure enough."""
+    return judged.is_offered and judged.answer.probability >= threshold
+
+
+def reliability(judged: Sequence[Judged]) -> list[Bin]:
+    """Return how often answers of each probability are right; bins without answers are left out."""
+    offered = [one for one in judged if one.is_offered]
+    bins = []
+    for index in range(N_BINS):
+        low, high = index / N_BINS, (index + 1) / N_BINS
+        inside = [
+            one for one in offered if min(int(one.answer.probability * N_BINS), N_BINS - 1) == index
+        ]
+        if inside:
+            claimed = float(np.mean([one.answer.probability for one in inside]))
+            right = float(np.mean([one.is_right for one in inside]))
+            bins.append(Bin(low=low, high=high, n=len(inside), claimed=claimed, right=right))
+    return bins
+
+
+def calibration_error(bins: Sequence[Bin]) -> float | None:
+    """Return the expected calibration error: the mean distance of claim and truth."""
+    n = sum(one.n for one in bins)
+    return sum(one.n * abs(one.claimed - one.right) for one in bins) / n if n else None
+
+
+def curve(judged: Sequence[Judged]) -> list[Point]:
+    """Return precision against coverage from the surest answer on; all cursors together."""
+    offered = sorted(
+        (one for one in judged if one.is_offered), key=lambda one: -one.answer.probability
+    )
+    points, n_right, n_exact = [], 0, 0
+    for n, one in enumerate(offered, 1):
+        n_right += one.is_right
+        n_exact += one.is_exact
+        threshold = one.answer.probability
+        if n < len(offered) and offered[n].answer.probability == threshold:
+            continue  # equally sure: shown together or not at all
+        point = Point(
+            threshold=threshold, shown=n / len(judged), right=n_right / n, exact=n_exact / n
+        )
+        points.append(point)
+    if len(points) <= N_CURVE:
+        return points
+    kept = np.linspace(0, len(points) - 1, N_CURVE).round().astype(int)
+    return [points[index] for index in kept]
+
+
+def threshold_for(judged: Sequence[Judged], share: float = HALF) -> float | None:
+    """Return the threshold that shows this share of the cursors; None if so much is not offered."""
+    offered = sorted((one.answer.probability for one in judged if one.is_offered), reverse=True)
+    n = max(1, round(share * len(judged)))
+    return offered[n - 1] if len(offered) >= n else None

@@ -1,0 +1,162 @@
+"""The plots of the report page, as inline SVG: bars with intervals, curves, latencies.
+
+Colours are classes s0, s1, ... of the page's style sheet, so they follow the reader's dark or light
+scheme. Every text is escaped here; the callers pass plain strings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from collections.abc import Sequence
+from typing import Any
+
+WIDTH, HEIGHT = 460, 300
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44
+N_COLOURS = 6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Bar:
+    """One bar: a mean with its range, 0..1."""
+
+    label: str
+    mean: float
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """A line through points (x, y), both 0..1, with a radius for each point or none."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    radii: Sequence[float] = ()
+
+
+def bars(title: str, shown: Sequence[Bar]) -> str:
+    """Draw horizontal bars with their intervals."""
+    top = max([bar.high for bar in shown], default=0.0)
+    limit = next(step / 10 for step in range(1, 11) if step / 10 >= min(top, 1.0))
+    height = TOP + 34 * len(shown) + BOTTOM
+    left = 110
+
+    def x(value: float) -> float:
+        return left + (WIDTH - left - RIGHT) * value / limit
+
+    parts = [_axis_x(x, [limit * i / 5 for i in range(6)], height - BOTTOM)]
+    for row, bar in enumerate(shown):
+        y = TOP + 34 * row + 6
+        parts += [
+            _text(left - 8, y + 15, bar.label, anchor="end"),
+            (
+                f'<rect class="s{row % N_COLOURS}" x="{left}" y="{y}" height="22"'
+                f' width="{_n(x(bar.mean) - left)}"/>'
+            ),
+            (
+                f'<path class="range" d="M{_n(x(bar.low))} {y + 11}H{_n(x(bar.high))}'
+                f'M{_n(x(bar.low))} {y + 6}v10M{_n(x(bar.high))} {y + 6}v10"/>'
+            ),
+            _text(x(bar.high) + 6, y + 15, f"{100 * bar.mean:.1f}%"),
+        ]
+    return _svg(title, parts, height)
+
+
+def curves(
+    title: str, shown: Sequence[Curve], *, across: str, up: str, diagonal: bool = False
+) -> str:
+    """Draw lines over the unit square."""
+    parts = [
+        _axis_x(_x, _TICKS, HEIGHT - BOTTOM),
+        _axis_y(_TICKS),
+        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, across, anchor="middle"),
+        (
+            f'<text transform="translate(12 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">'
+            f"{html.escape(up)}</text>"
+        ),
+    ]
+    if diagonal:
+        parts.append(f'<path class="range" d="M{_n(_x(0))} {_n(_y(0))}L{_n(_x(1))} {_n(_y(1))}"/>')
+    for index, curve in enumerate(shown):
+        path = "L".join(f"{_n(_x(x))} {_n(_y(y))}" for x, y in curve.points)
+        colour = f"s{index % N_COLOURS}"
+        parts.append(f'<path class="line {colour}" d="M{path}"/>' if path else "")
+        parts += [
+            f'<circle class="{colour}" cx="{_n(_x(x))}" cy="{_n(_y(y))}" r="{_n(radius)}"/>'
+            for (x, y), radius in zip(curve.points, curve.radii, strict=False)
+        ]
+    return _svg(title, parts) + _legend([curve.label for curve in shown])
+
+
+def latencies(title: str, shown: dict[str, dict[str, Any]]) -> str:
+    """Draw the shares of calls in each span of time; `shown` is label -> a latency of the report."""
+    edges = next(iter(shown.values()))["edges"]
+    step = (WIDTH - LEFT - RIGHT) / len(edges)
+    width = step * 0.8 / len(shown)
+    top: float = max(max(its["counts"]) / sum(its["counts"]) for its in shown.values())
+
+    def y(share: float) -> float:
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share / top)
+
+    parts = [_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "milliseconds", anchor="middle")]
+    for place, edge in enumerate(edges):
+        parts.append(_text(LEFT + step * place, HEIGHT - BOTTOM + 16, str(edge), anchor="middle"))
+    for row, its in enumerate(shown.values()):
+        for place, count in enumerate(its["counts"]):
+            share = count / sum(its["counts"])
+            left = LEFT + step * (place + 0.1) + width * row
+            parts.append(
+                f'<rect class="s{row % N_COLOURS}" x="{_n(left)}" y="{_n(y(share))}"'
+                f' width="{_n(width)}" height="{_n(HEIGHT - BOTTOM - y(share))}"/>'
+            )
+    parts.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
+    return _svg(title, parts) + _legend(list(shown))
+
+
+_TICKS = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+
+
+def _x(value: float) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * value
+
+
+def _y(value: float) -> float:
+    return TOP + (HEIGHT - TOP - BOTTOM) * (1 - value)
+
+
+def _axis_x(x: Any, ticks: Sequence[float], bottom: float) -> str:
+    lines = "".join(f"M{_n(x(tick))} {TOP}V{_n(bottom)}" for tick in ticks)
+    labels = [_text(x(tick), bottom + 16, f"{100 * tick:.0f}%", anchor="middle") for tick in ticks]
+    return f'<path class="axis" d="{lines}"/>' + "".join(labels)
+
+
+def _axis_y(ticks: Sequence[float]) -> str:
+    lines = "".join(f"M{LEFT} {_n(_y(tick))}H{WIDTH - RIGHT}" for tick in ticks)
+    labels = [_text(LEFT - 6, _y(tick) + 4, f"{100 * tick:.0f}%", anchor="end") for tick in ticks]
+    return f'<path class="axis" d="{lines}"/>' + "".join(labels)
+
+
+def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:
+    return f'<text x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}">{html.escape(text)}</text>'
+
+
+def _legend(labels: Sequence[str]) -> str:
+    items = "".join(
+        f'<li><svg width="12" height="12"><rect class="s{index % N_COLOURS}" width="12"'
+        f' height="12"/></svg> {html.escape(label)}</li>'
+        for index, label in enumerate(labels)
+    )
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _svg(title: str, parts: Sequence[str], height: float = HEIGHT) -> str:
+    name = html.escape(title)
+    return (
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {_n(height)}" role="img" aria-label="{name}">'
+        f"<title>{name}</title>{''.join(parts)}</svg>"
+    )
+
+
+def _n(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

@@ -1,0 +1,143 @@
+"""The replay itself: every system at every cursor, a commit's tree indexed once.
+
+Systems take turns at each cursor, so that a busy machine slows all of them alike. Repositories take
+turns commit by commit, so that what was measured when somebody stops it is spread over all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.evaluation.held_out import HeldOutFile, Task
+from training.evaluation.replay.answers import Answer, judge
+from training.evaluation.replay.keystrokes import cursors
+from training.evaluation.replay.metrics import Asked, Line, Stratum
+from training.evaluation.replay.systems import System
+from training.evaluation.replay.tasks import N_COMMITS, ReplayTask, replay_tasks
+
+INTERRUPTED, OUT_OF_TIME = "interrupted", "the time was over"
+_WARM_UP = HeldOutFile(
+    repository="", path="warm_up.py", text="def first(items):\n    return items[0]\n"
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How much to measure, of each repository."""
+
+    n_tasks: int
+    n_lines: int  # typed from left to right
+    n_commits: int = N_COMMITS
+    seed: int = 0
+    revisions: str | None = None
+    limit_s: float | None = None  # for asking; what was measured by then counts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """All cursors of one commit."""
+
+    tasks: tuple[ReplayTask, ...]
+    lines: tuple[ReplayTask, ...]  # of which the whole line is typed
+
+    @property
+    def n_cursors(self) -> int:
+        """How often each system is asked."""
+        return len(self.tasks) + sum(len(cursors(task)) for task in self.lines)
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Measured:
+    """What came of it, so far."""
+
+    asked: list[Asked] = dataclasses.field(default_factory=list)
+    lines: list[Line] = dataclasses.field(default_factory=list)
+    stopped: str = ""  # why it ended early; empty: it did not
+
+
+def plan_work(repositories: Sequence[Path], plan: Plan) -> list[Work]:
+    """Draw the tasks of all repositories; ReplayError names the one that cannot be replayed."""
+    queues = [_work_of(repository, plan) for repository in repositories]
+    longest = max(map(len, queues), default=0)
+    return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
+
+
+def _work_of(repository: Path, plan: Plan) -> list[Work]:
+    tasks = replay_tasks(
+        repository, plan.n_tasks, plan.seed, revisions=plan.revisions, n_commits=plan.n_commits
+    )
+    draws = np.random.Generator(np.random.Philox(key=[plan.seed, 1]))
+    lines: dict[tuple[str, str, int], ReplayTask] = {}
+    for index in draws.permutation(len(tasks)):
+        task = tasks[index]
+        if len(lines) < plan.n_lines:
+            lines.setdefault((task.commit, task.task.file.path, task.line_start), task)
+    commits = list(dict.fromkeys(task.commit for task in tasks))
+    return [
+        Work(
+            tasks=tuple(task for task in tasks if task.commit == commits[index]),
+            lines=tuple(task for task in lines.values() if task.commit == commits[index]),
+        )
+        for index in draws.permutation(len(commits))
+    ]
+
+
+def measure(
+    work: Sequence[Work],
+    systems: Sequence[System],
+    *,
+    limit_s: float | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Measured:
+    """Ask all systems at all cursors; an interrupt or the time limit ends it with what there is."""
+    measured, end = Measured(), None if limit_s is None else clock() + limit_s
+    done = 0
+    try:
+        for system in systems:  # what is loaded on first use is not a suggestion's time
+            system.answer(Task(file=_WARM_UP, offset=len(_WARM_UP.text) - 4, truth="[0]"))
+        for part in work:
+            for n_cursors in _measured_part(part, systems, measured):
+                done += n_cursors
+                on_progress(done)
+                if end is not None and clock() > end:
+                    measured.stopped = OUT_OF_TIME
+                    return measured
+    except KeyboardInterrupt:
+        measured.stopped = INTERRUPTED
+    return measured
+
+
+def _measured_part(part: Work, systems: Sequence[System], measured: Measured) -> Iterator[int]:
+    """Measure one commit; yield the number of cursors after each step."""
+    for system in systems:
+        system.open((*part.tasks, *part.lines)[0].snapshot)
+    for task in part.tasks:
+        truth = task.task.truth
+        judged = {system.name: judge(system.answer(task.task), truth) for system in systems}
+        measured.asked.append(Asked(stratum=_stratum(task), judged=judged))
+        yield 1
+    for task in part.lines:
+        places = cursors(task)
+        answers: dict[str, list[Answer]] = {system.name: [] for system in systems}
+        for place in places:
+            for system in systems:
+                answers[system.name].append(system.answer(place))
+        measured.lines.append(Line(stratum=_stratum(task), text=places[0].truth, answers=answers))
+        yield len(places)
+
+
+def _stratum(task: ReplayTask) -> Stratum:
+    return Stratum(
+        repository=task.task.file.repository,
+        commit=task.commit,
+        language=task.language,
+        kind=task.kind,
+        is_seen=task.is_seen,
+        is_near_duplicate=task.is_near_duplicate,
+    )

@@ -1,0 +1,151 @@
+"""The systems that are compared, each behind the same two calls: open a tree, answer at a cursor.
+
+The engine appears three times, with network and memory, and with either alone; the vote is the
+rival to beat. Every system is asked for nearly all it has (`show="eager"`): what a stricter setting
+would show follows from the probabilities.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from assistant.cancel import Cancel
+from assistant.config import Settings
+from assistant.engine import Engine
+from assistant.memory.builder import build_from_texts, open_memory
+from assistant.memory.memory import RepositoryMemory
+from training.evaluation.exact_line import request_of, rest_of_line
+from training.evaluation.held_out import Task
+from training.evaluation.replay.answers import Answer
+from training.evaluation.replay.snapshot import Snapshot
+from training.evaluation.vote import Vote
+
+BOTH, NETWORK, MEMORY, VOTE = "both", "network alone", "memory alone", "vote"
+SYSTEMS = (BOTH, NETWORK, MEMORY, VOTE)
+_HALF_SURE_BYTES = 24  # a vote's match of so many bytes counts as half sure
+
+
+class System(Protocol):
+    """Something that completes lines."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether its probabilities claim to be ones, or are an order only."""
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Make ready for the tasks of one commit."""
+
+    def answer(self, task: Task) -> Answer:
+        """Offer the rest of the line, knowing the document and the tree."""
+
+
+class Stopwatch:
+    """Times one call, from here to its answer."""
+
+    def __init__(self) -> None:
+        self._wall_s, self._cpu_s = time.perf_counter(), time.process_time()
+
+    def answer(self, text: str, probability: float) -> Answer:
+        """Return the answer with its times."""
+        wall_s, cpu_s = time.perf_counter() - self._wall_s, time.process_time() - self._cpu_s
+        return Answer(text=text, probability=probability, ms=1_000 * wall_s, cpu_ms=1_000 * cpu_s)
+
+
+class Indexes:
+    """One memory of the tree that is being replayed, shared by the systems that use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._memory: RepositoryMemory | None = None
+        self._commit = ""
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Index a snapshot, unless that was done already; the one before is deleted."""
+        if snapshot.commit == self._commit:
+            return
+        if self._commit:
+            shutil.rmtree(self._folder / self._commit, ignore_errors=True)
+        folder = self._folder / snapshot.commit
+        build_from_texts(folder, snapshot.files)
+        self._memory, self._commit = open_memory(folder), snapshot.commit
+
+    def memory(self, path: str) -> RepositoryMemory | None:
+        """Return the memory of the tree; a document's own copy is mute by its path."""
+        return self._memory
+
+
+class EngineSystem:
+    """The engine as editors use it."""
+
+    is_calibrated = True
+
+    def __init__(self, name: str, engine: Engine, indexes: Indexes | None) -> None:
+        self.name = name
+        self._engine = engine
+        self._indexes = indexes
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Index the tree, if this system has a memory."""
+        if self._indexes is not None:
+            self._indexes.open(snapshot)
+
+    def answer(self, task: Task) -> Answer:
+        """Ask the engine for one suggestion; only its call is timed."""
+        request, cancel = request_of(task), Cancel()
+        watch = Stopwatch()
+        completions = self._engine.complete(request, cancel)
+        if not completions:
+            return watch.answer("", 0.0)
+        best = completions[0]
+        return watch.answer(rest_of_line(task, best), best.probability)
+
+
+class VoteSystem:
+    """The longest match in the tree and the document decides, and nothing else."""
+
+    name = VOTE
+    is_calibrated = False
+
+    def __init__(self) -> None:
+        self._vote = Vote(())
+        self._commit = ""
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Sort the tree's suffixes."""
+        if snapshot.commit != self._commit:
+            self._vote, self._commit = Vote(snapshot.files), snapshot.commit
+
+    def answer(self, task: Task) -> Answer:
+        """Let the longest match vote; the longer it is, the surer."""
+        text = task.text
+        before, after = text[: task.offset], text[task.offset :]
+        watch = Stopwatch()
+        rest, n_bytes = self._vote.rest_of_line(before, after, path=task.file.path)
+        return watch.answer(rest, n_bytes / (n_bytes + _HALF_SURE_BYTES))
+
+
+def open_systems(names: Sequence[str], *, model: str, folder: Path) -> list[System]:
+    """Return the named systems, networks loaded; indexes go under `folder`."""
+    indexes = Indexes(folder)
+    eager = Settings(model=model, show="eager")
+    systems: list[System] = []
+    for name in names:
+        if name == VOTE:
+            systems.append(VoteSystem())
+            continue
+        has_memory = name != NETWORK
+        settings = dataclasses.replace(eager, memory=has_memory)
+        engine = Engine(settings, memory=indexes.memory if has_memory else None)
+        if name != MEMORY:  # an engine that has not loaded its network answers from memory
+            engine.load()
+        systems.append(EngineSystem(name, engine, indexes if has_memory else None))
+    return systems
