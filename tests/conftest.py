@@ -62,13 +62,19 @@ def private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _shared_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("shared-cache")
+    """One folder for the run, whichever worker asks: writers of a graph do not disturb others."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    folder = place / "shared-cache"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder
 
 
 @pytest.fixture
 def shared_cache(
     private_home: Path, _shared_cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """One artefact cache for the session: the bundled model is quantised once, not per test."""
+    """One artefact cache for the run: the bundled model is quantised once. Not to be damaged."""
     monkeypatch.setenv("FORETYPE_CACHE", str(_shared_cache_folder))
     return _shared_cache_folder

@@ -117,10 +117,9 @@ def is_git_command(node: ast.AST) -> TypeGuard[ast.expr]:
     """["git", ...] as a program's arguments, or a command line of the kind."""
     if isinstance(node, ast.List | ast.Tuple):
         return bool(node.elts) and is_text(node.elts[0], "git")
-    if isinstance(node, ast.Call) and node.args:
+    if isinstance(node, ast.Call) and node.args and is_text(node.args[0], "git "):
         called = ast.unparse(node.func)
-        runs = called.startswith("subprocess.") or called in {"os.system", "os.popen"}
-        return runs and is_text(node.args[0], "git ")
+        return called.startswith("subprocess.") or called in {"os.system", "os.popen"}
     return False
 
 

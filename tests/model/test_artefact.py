@@ -28,8 +28,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     return load_folder(tiny_folder(tmp_path_factory.mktemp("model")))
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of this file's own: here it may be damaged."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def built(folder: ModelFolder, shared_cache: Path) -> Path:
+def built(folder: ModelFolder, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FORETYPE_CACHE", str(cache))
     return open_artefact(folder, 8)
 
 
@@ -39,10 +46,10 @@ def moment(path: Path) -> int:
 
 
 def test_artefact_is_built_once_into_the_cache(
-    folder: ModelFolder, built: Path, shared_cache: Path
+    folder: ModelFolder, built: Path, cache: Path
 ) -> None:
     assert names_in(built) == FILES
-    assert built.parent.parent == shared_cache
+    assert built.parent.parent == cache
     before = moment(built)
     assert open_artefact(folder, 8) == built
     assert moment(built) == before

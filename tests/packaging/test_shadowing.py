@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.packaging.installs import ROOT, build, install
+from tests.packaging.installs import ROOT, install
 
 pytest.importorskip("hatchling", reason="hatchling is not installed")
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -57,8 +57,7 @@ def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "editable":
         return install(["--editable", str(ROOT)], folder / "installed")
-    (folder / "built").mkdir()
-    return install([str(build("wheel", folder / "built"))], folder / "installed")
+    return install([str(request.getfixturevalue("wheel"))], folder / "installed")
 
 
 def frame(message: dict[str, Any]) -> bytes:

@@ -20,11 +20,6 @@ PROBE = (
 )
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("wheel", tmp_path_factory.mktemp("wheel"))
-
-
 def product_files() -> set[str]:
     """Everything in the four packages that git tracks or would, weights included."""
     listing = subprocess.run(
