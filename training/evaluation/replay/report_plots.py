@@ -90,7 +90,7 @@ def curves(
 
 
 def latencies(title: str, shown: dict[str, dict[str, Any]]) -> str:
-    """Draw the shares of calls in each span of time; `shown` is label -> a latency of the report."""
+    """Draw the shares of calls by time; `shown` is label -> a latency of the report."""
     edges = next(iter(shown.values()))["edges"]
     step = (WIDTH - LEFT - RIGHT) / len(edges)
     width = step * 0.8 / len(shown)

@@ -1,0 +1,53 @@
+"""Systems that say what a test wants, and remember all that they were given to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from training.evaluation.held_out import Task
+from training.evaluation.replay.answers import Answer, Judged, judge
+from training.evaluation.replay.metrics import Stratum
+from training.evaluation.replay.snapshot import Snapshot
+
+
+def answer(text: str, probability: float = 0.5) -> Answer:
+    """An answer that took no time."""
+    return Answer(text=text, probability=probability, ms=0.0, cpu_ms=0.0)
+
+
+def judged(text: str, truth: str, probability: float = 0.5) -> Judged:
+    """An answer, judged."""
+    return judge(answer(text, probability), truth)
+
+
+def stratum(repository: str = "r", commit: str = "c") -> Stratum:
+    """A cursor's place, of which only these two matter."""
+    return Stratum(
+        repository=repository,
+        commit=commit,
+        language="python",
+        kind="mid-line",
+        is_seen=False,
+        is_near_duplicate=False,
+    )
+
+
+class ScriptedSystem:
+    """Answers by a function of the task."""
+
+    def __init__(self, name: str, say: Callable[[Task], str], probability: float = 0.5) -> None:
+        self.name = name
+        self.is_calibrated = True
+        self.snapshots: list[Snapshot] = []
+        self.tasks: list[Task] = []
+        self._say = say
+        self._probability = probability
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Remember the tree."""
+        self.snapshots.append(snapshot)
+
+    def answer(self, task: Task) -> Answer:
+        """Remember the question; say what the test wants."""
+        self.tasks.append(task)
+        return answer(self._say(task), self._probability)

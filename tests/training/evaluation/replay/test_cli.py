@@ -1,0 +1,136 @@
+"""`foretype eval` from the command line: reports, the same for one seed, and clear mistakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foretype import HERE
+from tests.doubles import tiny_folder
+from tests.repositories import commit_files, new_repository, plain_git
+from training.evaluation.replay.cli import main
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folder(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = new_repository(
+        tmp_path_factory.mktemp("repositories") / "lib",
+        {"a.py": "def known(value):\n    return value + 1\n"},
+    )
+    body = "def later(value):\n    total = known(value) + known(2)\n    return total\n"
+    commit_files(root, {"package/b.py": body})
+    return commit_files(root, {"package/c.py": body.replace("later", "latest")})
+
+
+def options(model: Path, *more: str) -> list[str]:
+    return ["--model", str(model), "--tasks", "6", "--lines", "1", *more]
+
+
+def without_times(report: dict[str, Any]) -> dict[str, Any]:
+    for found in report["systems"].values():
+        for name in [name for name in found if name.endswith("_ms")]:
+            del found[name]
+    return report
+
+
+def test_table_json_and_page(
+    repository: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / name for name in ("1.json", "1.html", "2.json")]
+    first = options(model, "--json", str(files[0]), "--html", str(files[1]))
+    assert main([str(repository), *first]) == 0
+    assert "tiny on lib: 6 cursors in 2 later commits" in capsys.readouterr().out
+    assert files[1].read_text().startswith("<!doctype html>")
+    again = options(model, "--systems", "vote", "--json", str(files[2]))
+    assert main([str(repository), *again]) == 0
+    all_of_it, vote_only = (
+        without_times(json.loads(path.read_text())) for path in (files[0], files[2])
+    )
+    assert all_of_it["systems"]["vote"] == vote_only["systems"]["vote"]
+    assert all_of_it["repositories"] == vote_only["repositories"]
+    assert list(all_of_it["systems"]) == ["both", "network alone", "memory alone", "vote"]
+    assert {found["tasks"] for found in all_of_it["systems"].values()} == {6}
+    assert all_of_it["is_complete"]
+
+
+def test_folder_inside_a_repository_stands_for_it(
+    repository: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = options(model, "--systems", "vote", "--range", "HEAD~1..HEAD")
+    assert main([str(repository / "package"), *chosen]) == 0
+    shown = capsys.readouterr().out
+    assert "in 1 later commits" in shown
+    assert "network" not in shown
+
+
+def test_quick_has_a_time_limit(
+    repository: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+    chosen = ["--quick", "--systems", "vote", "--model", str(model), "--json", str(report)]
+    assert main([str(repository), *chosen]) == 0
+    assert 0 < json.loads(report.read_text())["plan"]["limit_s"] < 120
+    capsys.readouterr()
+
+
+def mistake(path: Path, model: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
+    assert main([str(path), *options(model, *more)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.removeprefix("reading the history\n").splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_mistakes_are_one_line(
+    repository: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "is not a git repository" in mistake(tmp_path, model, capsys)
+    new_repository(tmp_path / "one", {"a.py": "x = 1\n"})
+    assert "has no history" in mistake(tmp_path / "one", model, capsys)
+    new_repository(tmp_path / "prose", {"a.md": "text\n"})
+    commit_files(tmp_path / "prose", {"a.md": "text and more of it\n"})
+    assert "add no code" in mistake(tmp_path / "prose", model, capsys)
+    plain_git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", "shallow")
+    assert "git fetch --unshallow" in mistake(tmp_path / "shallow", model, capsys)
+    assert "names no commits" in mistake(repository, model, capsys, "--range", "a..b")
+    assert "tiny" not in mistake(repository, tmp_path, capsys)  # no model folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tasks", "0"], "0 is not a number above 0"),
+        (["--systems", "oracle"], "'oracle' is none of: both, network alone"),
+        (["nowhere"], "nowhere is not a folder"),
+    ],
+)
+def test_bad_arguments_are_named(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_serving_installation_can_run_it() -> None:
+    program = (
+        "import sys\n"
+        "import training.evaluation.replay.cli\n"
+        "extra = {'torch', 'rensa', 'tokenizers', 'jedi', 'llama_cpp'}\n"
+        "sys.exit(' '.join(extra & sys.modules.keys()) or 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=HERE, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

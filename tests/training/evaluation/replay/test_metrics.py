@@ -1,0 +1,124 @@
+"""Figures against hand-computed values."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.training.evaluation.replay.scripted_systems import answer, judged, stratum
+from training.evaluation.replay import metrics
+from training.evaluation.replay.metrics import Asked, Bin, Line, Point
+
+
+def asked(*outcomes: tuple[str, str, float], repository: str = "r") -> list[Asked]:
+    """One cursor for each (text, truth, probability), each of a commit of its own."""
+    return [
+        Asked(stratum=stratum(repository, str(i)), judged={"s": judged(text, truth, probability)})
+        for i, (text, truth, probability) in enumerate(outcomes)
+    ]
+
+
+MIXED = [
+    ("abc", "abc", 0.9),  # exact
+    ("ab", "abc", 0.8),  # right
+    ("xyz", "abc", 0.8),  # wrong
+    ("", "abc", 0.0),  # nothing
+]
+
+
+def mean_of(value: metrics.Interval | None) -> float:
+    assert value is not None
+    return value.mean
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [("exact", 0.25), ("right", 0.5), ("offered", 0.75), ("similarity", (1 + 2 / 3) / 4)],
+)
+def test_means_are_over_all_cursors(metric: str, expected: float) -> None:
+    assert mean_of(metrics.mean(asked(*MIXED), "s", metric)) == pytest.approx(expected)
+
+
+def test_repositories_count_alike_whatever_their_size() -> None:
+    items = asked(("abc", "abc", 0.5), repository="small")
+    items += asked(*[("x", "abc", 0.5)] * 9, repository="large")
+    assert mean_of(metrics.mean(items, "s", "exact")) == pytest.approx(0.5)
+
+
+def test_precision_is_over_what_is_shown() -> None:
+    items = asked(*MIXED)
+    assert mean_of(metrics.precision(items, "s", "right")) == pytest.approx(2 / 3)
+    assert mean_of(metrics.precision(items, "s", "exact", 0.85)) == 1.0
+    assert metrics.precision(items, "s", "exact", 0.95) is None
+
+
+def test_difference_is_taken_cursor_by_cursor() -> None:
+    items = [
+        Asked(
+            stratum=stratum(commit=str(i)),
+            judged={"left": judged(left, "abc"), "right": judged(right, "abc")},
+        )
+        for i, (left, right) in enumerate([("abc", "x"), ("abc", "abc"), ("x", "x"), ("x", "abc")])
+    ]
+    assert mean_of(metrics.difference(items, "left", "right", "exact")) == 0.0
+    always_better = items[:1] * 3
+    found = metrics.difference(always_better, "left", "right", "exact")
+    assert found is not None
+    assert (found.low, found.mean, found.high) == (1.0, 1.0, 1.0)
+
+
+def test_reliability_bins_hold_only_what_was_offered() -> None:
+    found = metrics.reliability([item.judged["s"] for item in asked(*MIXED)])
+    assert found == [
+        Bin(low=0.8, high=0.9, n=2, claimed=pytest.approx(0.8), right=0.5),
+        Bin(low=0.9, high=1.0, n=1, claimed=pytest.approx(0.9), right=1.0),
+    ]
+    assert metrics.calibration_error(found) == pytest.approx((2 * 0.3 + 1 * 0.1) / 3)
+    assert metrics.calibration_error([]) is None
+
+
+def test_certainty_belongs_to_the_last_bin() -> None:
+    (only,) = metrics.reliability([judged("abc", "abc", 1.0)])
+    assert (only.low, only.high) == (0.9, 1.0)
+
+
+def test_curve_shows_equally_sure_answers_together() -> None:
+    assert metrics.curve([item.judged["s"] for item in asked(*MIXED)]) == [
+        Point(threshold=0.9, shown=0.25, right=1.0, exact=1.0),
+        Point(threshold=0.8, shown=0.75, right=pytest.approx(2 / 3), exact=pytest.approx(1 / 3)),
+    ]
+
+
+def test_long_curve_is_thinned_and_keeps_its_ends() -> None:
+    points = metrics.curve([judged("abc", "abc", i / 1_000) for i in range(1_000)])
+    assert len(points) == metrics.N_CURVE
+    assert (points[0].threshold, points[-1].threshold) == (0.999, 0.0)
+
+
+def test_threshold_for_half_of_the_cursors() -> None:
+    found = [item.judged["s"] for item in asked(*MIXED)]
+    assert metrics.threshold_for(found) == 0.8
+    assert metrics.threshold_for(found, 0.25) == 0.9
+    assert metrics.threshold_for(found, 1.0) is None  # so much is not offered
+
+
+def line(text: str, told: list[str], repository: str = "r") -> Line:
+    return Line(
+        stratum=stratum(repository), text=text, answers={"s": [answer(item) for item in told]}
+    )
+
+
+def test_saved_characters_are_a_mean_over_lines() -> None:
+    lines = [line("abcd", ["abcd", "", "", ""]), line("abcd", ["", "xx", "", ""])]
+    assert mean_of(metrics.saved(lines, "s")) == pytest.approx((3 / 4 + 0) / 2)
+    assert metrics.wrong_per_100_chars(lines, "s") == pytest.approx(100 / 8)
+    assert metrics.saved([], "s") is None
+    assert metrics.wrong_per_100_chars([], "s") is None
+
+
+def test_difference_of_savings_is_taken_line_by_line() -> None:
+    both = Line(
+        stratum=stratum(),
+        text="abcd",
+        answers={"left": [answer("abcd")] * 4, "right": [answer("")] * 4},
+    )
+    assert mean_of(metrics.saved_difference([both], "left", "right")) == 0.75

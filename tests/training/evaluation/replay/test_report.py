@@ -1,0 +1,180 @@
+"""The report holds the figures, the table and the page show them, and no text gets in unescaped."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.training.evaluation.replay.scripted_systems import (
+    ScriptedSystem,
+    answer,
+    judged,
+    stratum,
+)
+from training.evaluation.replay.metrics import Asked, Line
+from training.evaluation.replay.report import MIN_STRATUM, About, Report, assemble
+from training.evaluation.replay.report_html import page
+from training.evaluation.replay.report_text import percent, ranged, table
+from training.evaluation.replay.run import INTERRUPTED, Measured, Plan
+
+EVIL = "<script>alert('x')</script>&\"name"
+SYSTEMS = [ScriptedSystem("good", lambda task: ""), ScriptedSystem("bad", lambda task: "")]
+THRESHOLDS = {"eager": 0.0, "quiet": 0.6}
+
+
+def measured(repository: str = "owner/lib", stopped: str = "") -> Measured:
+    """Forty cursors: "good" is exact at half of them and knows which; "bad" never says a thing."""
+    asked = [
+        Asked(
+            stratum=stratum(repository, f"c{i % 4}"),
+            judged={
+                "good": judged("abc" if i % 2 else "xyz", "abc", 0.9 if i % 2 else 0.2),
+                "bad": judged("", "abc", 0.0),
+            },
+        )
+        for i in range(40)
+    ]
+    told = {"good": [answer("abcd", 0.9)] * 4, "bad": [answer("", 0.0)] * 4}
+    lines = [Line(stratum=stratum(repository, "c1"), text="abcd", answers=told)]
+    return Measured(asked=asked, lines=lines, stopped=stopped)
+
+
+def report_of(found: Measured, name: str = "nano", skipped: tuple[str, ...] = ()) -> Report:
+    about = About(model=name, content_hash="0123456789abcdef", thresholds=THRESHOLDS,
+                  skipped=skipped)  # fmt: skip
+    return assemble(found, SYSTEMS, Plan(n_tasks=40, n_lines=1), about)
+
+
+def test_figures_of_a_known_case() -> None:
+    report = report_of(measured())
+    good, bad = report["systems"]["good"], report["systems"]["bad"]
+    assert good["exact"]["mean"] == 0.5
+    assert good["offered"]["mean"] == 1.0
+    assert good["precision"]["mean"] == 0.5
+    assert good["saved"]["mean"] == 0.75
+    assert good["when_half_is_shown"]["exact"]["mean"] == 1.0
+    assert good["show"]["quiet"]["shown"]["mean"] == 0.5
+    assert good["show"]["quiet"]["precision"]["mean"] == 1.0
+    assert good["show"]["quiet"]["right_but_hidden"] == 0.0
+    assert good["show"]["eager"]["shown"]["mean"] == 1.0
+    assert good["calibration_error"] == pytest.approx(0.15)
+    assert bad["exact"]["mean"] == 0.0
+    assert bad["precision"] is None
+    assert bad["when_half_is_shown"] is None
+    assert bad["show"]["quiet"]["right_but_hidden"] is None
+    differences = {item["metric"]: item["mean"] for item in report["differences"]}
+    assert differences["exact"] == 0.5
+    assert differences["saved"] == 0.75
+    assert report["repositories"] == [{"name": "owner/lib", "tasks": 40, "lines": 1, "commits": 4}]
+
+
+def test_small_strata_are_counted_and_not_measured() -> None:
+    found = measured()
+    found.asked = [*found.asked, *measured("other").asked[: MIN_STRATUM - 1]]
+    strata = report_of(found)["systems"]["good"]["strata"]["repository"]
+    assert strata["other"] == {"tasks": MIN_STRATUM - 1}
+    assert strata["owner/lib"]["exact"]["mean"] == 0.5
+
+
+def test_latencies_are_counted_by_span() -> None:
+    cold = report_of(measured())["systems"]["good"]["cold_ms"]
+    assert sum(cold["counts"]) == 40
+    assert len(cold["counts"]) == len(cold["edges"])
+
+
+def test_report_is_json_and_holds_no_code() -> None:
+    text = json.dumps(report_of(measured()))
+    assert json.loads(text)["format"] == 1
+    assert "abc" not in text.replace("0123456789abcdef", "")
+
+
+def test_nothing_measured_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nothing was measured"):
+        report_of(Measured())
+
+
+def test_table_says_what_there_is() -> None:
+    shown = table(report_of(measured()))
+    assert "nano on owner/lib: 40 cursors in 4 later commits" in shown
+    assert re.search(r"^good +50\.0% \[", shown, re.MULTILINE)
+    assert "good - bad, exact line: +50.0" in shown
+    assert "good: of the surer half of cursors 100.0% right, 100.0% exact" in shown
+    assert "show = quiet: 50.0% shown, 100.0% of that right" in shown
+    assert "NOT COMPLETE" not in shown
+
+
+def test_partial_report_and_what_was_left_out_are_marked() -> None:
+    report = report_of(measured(stopped=INTERRUPTED), skipped=("jedi: not installed",))
+    assert not report["is_complete"]
+    for shown in (table(report), page(report)):
+        assert "interrupted" in shown
+        assert "jedi: not installed" in shown
+    assert "NOT COMPLETE" in table(report)
+    assert "Not complete" in page(report)
+
+
+def test_missing_figures_are_dashes() -> None:
+    assert (percent(None), ranged(None)) == ("-", "-")
+
+
+class Page(HTMLParser):
+    """Collects what a browser would see."""
+
+    VOID = frozenset({"meta", "br", "rect", "path", "circle"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            self.attributes.setdefault(name, []).append(value or "")
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+
+def test_page_is_whole_and_needs_nothing_from_elsewhere() -> None:
+    text = page(report_of(measured()))
+    seen = Page(text)
+    assert seen.tags.count("h2") == 5
+    assert seen.tags.count("figure") == 5
+    assert not {"script", "link", "img", "iframe", "object"} & set(seen.tags)
+    assert not {"src", "href", "onload", "style"} & seen.attributes.keys()
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "//" not in text
+    assert "prefers-color-scheme: dark" in text
+    assert "nan" not in re.findall(r'[xydr]="([^"]*)"', text)
+
+
+def test_names_are_escaped_everywhere() -> None:
+    found = measured(EVIL)
+    systems = [ScriptedSystem(EVIL, lambda task: "")]
+    found.asked = [
+        Asked(stratum=item.stratum, judged={EVIL: item.judged["good"]}) for item in found.asked
+    ]
+    found.lines = [
+        Line(stratum=line.stratum, text=line.text, answers={EVIL: line.answers["good"]})
+        for line in found.lines
+    ]
+    about = About(model=EVIL, content_hash=EVIL, thresholds={EVIL: 0.0}, skipped=(EVIL,))
+    plan = Plan(n_tasks=1, n_lines=1, revisions=EVIL)
+    text = page(assemble(found, systems, plan, about))
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    Page(text)
