@@ -24,6 +24,7 @@ _RANGES: dict[str, tuple[int, int]] = {
     "max_new_tokens": (1, 512),
     "deadline_ms": (1, 600_000),
     "threads": (1, 256),
+    "memory_mb": (1, 65_536),
 }
 # A workspace is data from strangers: it chooses no weights, no files, and takes no processors.
 _USER_ONLY = frozenset({"model", "log_file", "threads"})
@@ -45,6 +46,8 @@ class Settings:
     multi_line: str = "auto"  # "never": one line, even where the cursor opens a block
     show: str = "balanced"  # how sure a suggestion must be: eager, balanced, quiet or off
     memory: bool = True  # also suggest lines that the repository holds already
+    memory_mb: int = 512  # largest size of a repository's index on disk
+    memory_dependencies: bool = False  # also index the installed packages that it imports
     max_new_tokens: int = 64  # longest suggestion; also taken from the room for context
     deadline_ms: int = 600  # from request to answer; what is valid by then is shown
     threads: int = 1  # for the network; more helps only on an otherwise idle machine

@@ -60,13 +60,13 @@ def _serve(
     from lsp.greeting import greet
     from lsp.jsonrpc import values
     from lsp.outbox import Outbox
-    from lsp.session import Session, open_engine
+    from lsp.session import Session
 
     gc.disable()  # nothing that starting builds is ever garbage
     outbox = Outbox(channel.write, on_broken=lambda: end(session.exit_code))
     session = Session(
         outbox.put,
-        open_engine=(lambda _: engine) if engine else open_engine,
+        open_engine=(lambda _: engine) if engine else None,
         on_lost=lambda: end(session.exit_code),
         poll_s=poll_s,
     )
@@ -87,6 +87,7 @@ def _serve(
     gc.enable()
     messages = itertools.chain(first, received)
     asyncio.run(serve(server.protocol, messages, outbox, answered=is_greeted))
+    session.memories.stop()
     session.scheduler.stop(STOP_S)
     outbox.close(STOP_S)
     channel.close()

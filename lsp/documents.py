@@ -121,6 +121,10 @@ class Document(TextDocument):
             encoding=self.encoding,
         )
 
+    def plain(self) -> str:
+        """Return the text as the engine wants it."""
+        return self._plain_text()[0]
+
     def _set(self, text: str) -> None:
         self._lines = split_lines(_join_surrogates(text))
         self._n_chars = sum(map(len, self._lines))

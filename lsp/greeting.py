@@ -13,6 +13,7 @@ from lsp.session import Send, Session
 NAME = "foretype"
 STATUS_COMMAND = "foretype.status"
 _INCREMENTAL = 2  # TextDocumentSyncKind.Incremental
+_PROGRESS = "workDoneProgress"
 _MAX_PID = 2**31 - 1  # the protocol's largest integer
 
 
@@ -34,7 +35,7 @@ def capabilities(encoding: Encoding, menu_completion: bool) -> dict[str, Any]:
     """Return what the server can do, for every client: some use what they do not announce."""
     provided: dict[str, Any] = {
         "positionEncoding": encoding,
-        "textDocumentSync": {"openClose": True, "change": _INCREMENTAL, "save": False},
+        "textDocumentSync": {"openClose": True, "change": _INCREMENTAL, "save": True},
         "inlineCompletionProvider": {},
         "executeCommandProvider": {"commands": [STATUS_COMMAND]},
         "workspace": {
@@ -54,7 +55,9 @@ def essential(params: Mapping[str, Any]) -> dict[str, Any]:
     would cost the whole session, and building the types of all of them a fifth of a second.
     """
     pid = params.get("processId")
-    offered = _member(_member(params.get("capabilities"), "general"), "positionEncodings")
+    able = params.get("capabilities")
+    offered = _member(_member(able, "general"), "positionEncodings")
+    watching = _member(_member(able, "workspace"), "didChangeWatchedFiles")
     return {
         "processId": pid if type(pid) is int and 0 < pid <= _MAX_PID else None,
         "rootUri": _text(params.get("rootUri")),
@@ -68,7 +71,13 @@ def essential(params: Mapping[str, Any]) -> dict[str, Any]:
                     for name in (offered if isinstance(offered, list) else ())
                     if name in ENCODINGS
                 ]
-            }
+            },
+            "window": {"workDoneProgress": _member(_member(able, "window"), _PROGRESS) is True},
+            "workspace": {
+                "didChangeWatchedFiles": {
+                    "dynamicRegistration": _member(watching, "dynamicRegistration") is True
+                }
+            },
         },
     }
 

@@ -9,7 +9,7 @@ without the user's text. Knows no feature.
 import contextlib
 import logging
 from asyncio import Future as Task
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -42,7 +42,8 @@ def strict_converter() -> Converter:
 
 def _exactly(value: Any, kind: type) -> Any:
     """Return `value` as a `kind` of integer or string, enumerations included."""
-    if type(value) is not (int if issubclass(kind, int) else str):  # a bool is no integer here
+    plain = bool if kind is bool else int if issubclass(kind, int) else str
+    if type(value) is not plain:  # a bool is no integer here
         raise TypeError(f"not a {kind.__name__}")
     return kind(value)
 
@@ -51,6 +52,7 @@ class Protocol(LanguageServerProtocol):
     """Handles one client's messages on the event loop."""
 
     is_exiting = False
+    on_answer: Callable[[object, bool], None] = staticmethod(lambda *_: None)  # to our requests
     _is_mute = False
 
     def receive(self, value: Any) -> None:
@@ -95,7 +97,8 @@ class Protocol(LanguageServerProtocol):
         if not isinstance(value, dict):
             raise _invalid("a message must be an object")
         if "method" not in value and ("result" in value or "error" in value):
-            return None  # an answer; we ask nothing
+            self.on_answer(value.get("id"), "error" not in value)
+            return None
         method = value.get("method")
         if not isinstance(method, str):
             raise _invalid("method must be a string")

@@ -52,6 +52,10 @@ class Server(LanguageServer):
         """Log one line where pygls pops up a message."""
         log.warning("server error: %s", describe(error))
 
+    def path_of(self, uri: str) -> str:
+        """Return the path that the engine knows a document by."""
+        return convert.path_of(uri, self.workspace.roots)
+
     async def suggest(self, kind: str, params: Any) -> list[convert.Offer] | None:
         """Return the suggestions for a request, or None if it has become pointless.
 
@@ -69,6 +73,7 @@ class Server(LanguageServer):
         if document is None or not settings.enabled:
             return []
         snapshot = document.snapshot(params.position)
+        self.session.memories.sync(document.uri, self.path_of, self.workspace.opened)
         request = convert.request_of(
             snapshot, roots=self.workspace.roots, deadline_ms=settings.deadline_ms
         )
@@ -94,16 +99,27 @@ def create_server(session: Session, *, is_started: bool = False) -> Server:
     """Return a server with all features; `is_started` says that the session is under way."""
     server = Server(session, is_started=is_started)
     server.feature(types.INITIALIZE)(_initialize)
+    server.feature(types.INITIALIZED)(_initialized)
     server.feature(types.SHUTDOWN)(_shut_down)
     server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)(_configure)
     server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())(_inline)
+    server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)(_change_folders)
+    server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_change_files)
+    server.feature(types.TEXT_DOCUMENT_DID_SAVE)(_note_file)
+    server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(_note_file)
     server.command(STATUS_COMMAND)(_status)
+    server.protocol.on_answer = session.answered
     return server
 
 
 def _initialize(ls: Server, params: types.InitializeParams) -> None:
     session = ls.session
-    ls.protocol.adopt(Workspace(ls.protocol.workspace, session.scheduler.outdate))
+
+    def on_change(uri: str) -> None:
+        session.scheduler.outdate(uri)
+        session.memories.touched(uri)
+
+    ls.protocol.adopt(Workspace(ls.protocol.workspace, on_change))
     if not ls.is_started:
         session.settings.initialize(params.initialization_options)
         session.start(params.process_id)
@@ -112,12 +128,38 @@ def _initialize(ls: Server, params: types.InitializeParams) -> None:
         ls.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())(_menu)
 
 
+def _initialized(ls: Server, _: types.InitializedParams) -> None:
+    able = ls.client_capabilities
+    watched = able.workspace and able.workspace.did_change_watched_files
+    ls.session.memories.start(
+        ls.workspace.roots,
+        ls.session.settings.current,
+        shows_progress=bool(able.window and able.window.work_done_progress),
+        watches=bool(watched and watched.dynamic_registration),
+    )
+
+
+def _change_folders(ls: Server, _: types.DidChangeWorkspaceFoldersParams) -> None:
+    ls.session.memories.set_roots(ls.workspace.roots)
+
+
+def _change_files(ls: Server, params: types.DidChangeWatchedFilesParams) -> None:
+    ls.session.memories.files_changed(change.uri for change in params.changes)
+
+
+def _note_file(
+    ls: Server, params: types.DidSaveTextDocumentParams | types.DidCloseTextDocumentParams
+) -> None:
+    ls.session.memories.files_changed([params.text_document.uri])
+
+
 def _shut_down(ls: Server, _: None) -> None:
     ls.session.is_shut_down = True
 
 
 def _configure(ls: Server, params: types.DidChangeConfigurationParams) -> None:
     ls.session.configure(params.settings)
+    ls.session.memories.configure(ls.session.settings.current, ls.workspace.roots)
 
 
 async def _inline(
@@ -139,5 +181,6 @@ def _status(ls: Server, *_: object) -> dict[str, Any]:
         "enabled": ls.session.settings.current.enabled,
         "documents": len(ls.workspace.text_documents),
         "answered": ls.session.n_answered,
+        "memory": ls.session.memories.status(),
         "positionEncoding": ls.workspace.position_encoding,
     }

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lsp.memories import Memories, OnAnswer
 from lsp.scheduler import Completer, Scheduler, describe
 from lsp.settings import ClientSettings
 from lsp.watch import POLL_S, watch
@@ -19,14 +20,15 @@ _WARNING = 2  # MessageType.Warning
 log = logging.getLogger(__name__)
 
 OpenEngine = Callable[[Any], Completer]  # of the settings
+MemoryOf = Callable[[str], Any]  # of a document's path
 Send = Callable[[Mapping[str, Any]], None]
 
 
-def open_engine(settings: Any) -> Completer:
+def real_engine(settings: Any, memory: MemoryOf) -> Completer:
     """Return the real engine; imports the runtime."""
     from assistant.engine import Engine
 
-    return Engine(settings)
+    return Engine(settings, memory=memory)
 
 
 class Session:
@@ -36,13 +38,18 @@ class Session:
         self,
         send: Send,
         *,
-        open_engine: OpenEngine = open_engine,
+        open_engine: OpenEngine | None = None,
         on_lost: Callable[[], None] = lambda: None,
         poll_s: float = POLL_S,
     ) -> None:
         """`on_lost` is called, on another thread, when the client's process is gone."""
         self._send = send
-        self._open_engine = open_engine
+        self.memories = Memories(self.ask, send)
+        self._open_engine = open_engine or (
+            lambda settings: real_engine(settings, self.memories.memory_of)
+        )
+        self._asked: dict[str, OnAnswer] = {}
+        self._n_asked = 0
         self._on_lost = on_lost
         self._poll_s = poll_s
         self._warned: set[str] = set()
@@ -75,6 +82,19 @@ class Session:
             log.warning("told the user of a wrong %s", kind)
             params = {"type": _WARNING, "message": f"foretype: {text}"}
             self._send({"method": "window/showMessage", "params": params})
+
+    def ask(self, method: str, params: Mapping[str, Any], on_answer: OnAnswer) -> None:
+        """Send the client a request; `on_answer` is called on the event loop."""
+        self._n_asked += 1
+        request_id = f"foretype-{self._n_asked}"
+        self._asked[request_id] = on_answer
+        self._send({"id": request_id, "method": method, "params": params})
+
+    def answered(self, request_id: object, is_granted: bool) -> None:
+        """Take the client's answer to a request."""
+        on_answer = self._asked.pop(request_id, None) if isinstance(request_id, str) else None
+        if on_answer is not None:
+            on_answer(is_granted)
 
     def _report(self, error: Exception) -> None:
         """Tell the user of what they can mend."""

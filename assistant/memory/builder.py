@@ -25,7 +25,6 @@ from assistant.refusal import is_excluded
 from model.files import UnreadableFileError, read_regular
 
 INDEX_BYTES_PER_TEXT_BYTE = 5.1  # the text, four bytes for each of its suffixes, the files' names
-DEFAULT_MB = 512
 _RACY_NS = 2_000_000_000  # a file changed so shortly ago may change again without a newer time
 _RACY = -1
 
@@ -45,7 +44,7 @@ class Limits:
     """What a refresh may do, and how it is watched."""
 
     exclude: tuple[str, ...] = ()
-    max_text_bytes: int = int(DEFAULT_MB * (1 << 20) / INDEX_BYTES_PER_TEXT_BYTE)
+    max_text_bytes: int = 100 << 20
     on_progress: Callable[[Progress], None] = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
 
@@ -59,6 +58,12 @@ class Report:
     n_dropped: int = 0
     left_out: Counter[str] = field(default_factory=Counter)  # reason -> files
     is_complete: bool = False
+
+
+def limit_of(megabytes: int, *, exclude: tuple[str, ...] = ()) -> Limits:
+    """Return the limits for an index of at most so many megabytes on disk."""
+    n_bytes = int(megabytes * (1 << 20) / INDEX_BYTES_PER_TEXT_BYTE)
+    return Limits(exclude=exclude, max_text_bytes=n_bytes)
 
 
 def build_from_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:

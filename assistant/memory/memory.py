@@ -22,13 +22,16 @@ log = logging.getLogger(__name__)
 class RepositoryMemory:
     """Answers `levels` from an index and open documents."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the index in `folder`; one that is not there yet is empty until it is."""
+    def __init__(self, folder: Path | None = None) -> None:
+        """Open the index in `folder`; one that is not there yet is empty until it is.
+
+        Without a folder there are only open documents.
+        """
         self.folder = folder
         self._documents = OpenDocuments()
         self._stale: frozenset[str] = frozenset()
         self._reload_lock = threading.Lock()
-        self._view = open_view(folder)
+        self._view = open_view(folder) if folder else View()
 
     @property
     def view(self) -> View:
@@ -58,11 +61,12 @@ class RepositoryMemory:
 
     def refresh(self) -> None:
         """Open the newest index, blocking; what it has of any file counts again."""
+        self._stale = frozenset()
         with self._reload_lock:
             self._reload()
 
     def _notice_newer(self) -> None:
-        if version_of(self.folder) == self._view.version:
+        if self.folder is None or version_of(self.folder) == self._view.version:
             return
         if self._reload_lock.acquire(blocking=False):
             try:
@@ -84,5 +88,5 @@ class RepositoryMemory:
         known: dict[str, Segment] = {
             opened.segment.name: opened.segment for opened in self._view.opened
         }
-        self._view = open_view(self.folder, known)
-        self._stale = frozenset()
+        if self.folder:
+            self._view = open_view(self.folder, known)

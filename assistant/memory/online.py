@@ -1,25 +1,27 @@
 """The text of open documents as it is now, searched without an index.
 
 A document is handed over by reference and prepared when it is first searched, away from whoever
-handed it over: what is typed in one document is found from another at once. Secrets are replaced
-as they are in the index. Knows no file.
+handed it over: what is typed in one document is found from another at once. Secrets are replaced as
+they are in the index, paragraph by paragraph, so that an edit costs one paragraph. Knows no file.
 """
 
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assistant.memory.matches import TextSource
 from assistant.memory.segment import END
 from assistant.redaction import redact
 
 MAX_CHARS = 1_000_000  # of a document that is searched
+_BREAK = "\n\n"  # no secret but a private key goes across
+_SPANNING = "PRIVATE KEY"
 
 
 @dataclass(slots=True)
 class _Document:
     text: str
     prepared: bytes | None = None
+    paragraphs: dict[str, bytes] = field(default_factory=dict)  # as they were prepared before
 
 
 class OpenDocuments:
@@ -32,7 +34,9 @@ class OpenDocuments:
     def put(self, path: str, text: str) -> None:
         """Take the text of a document; instant."""
         with self._lock:
-            self._documents[path] = _Document(text)
+            before = self._documents.get(path)
+            known = before.paragraphs if before else {}
+            self._documents[path] = _Document(text, paragraphs=known)
 
     def remove(self, path: str) -> None:
         """Forget a document."""
@@ -44,19 +48,35 @@ class OpenDocuments:
         with self._lock:
             return list(self._documents)
 
-    def sources(self, context: bytes, *, but: str) -> Iterable[TextSource]:
-        """Yield the places in each document but one."""
+    def sources(self, context: bytes, *, but: str) -> list[TextSource]:
+        """Return the places in each document but one."""
         with self._lock:
             documents = [(path, item) for path, item in self._documents.items() if path != but]
-        for path, document in documents:
-            yield TextSource(_prepared(document), context, path=path, layer="open")
+        return [
+            TextSource(_prepared(document), context, path=path, layer="open")
+            for path, document in documents
+        ]
 
 
 def _prepared(document: _Document) -> bytes:
     if document.prepared is None:
-        fits = len(document.text) <= MAX_CHARS
-        document.prepared = encoded(redact(document.text)[0]) if fits else b""
+        if len(document.text) > MAX_CHARS:
+            document.prepared = b""
+        elif _SPANNING in document.text:
+            document.prepared = encoded(redact(document.text)[0])
+        else:
+            document.prepared = _by_paragraph(document)
     return document.prepared
+
+
+def _by_paragraph(document: _Document) -> bytes:
+    text = document.text.replace("\r\n", "\n") if "\r" in document.text else document.text
+    known = document.paragraphs
+    pieces = text.split(_BREAK)
+    document.paragraphs = {
+        piece: known.get(piece) or encoded(redact(piece)[0]) for piece in dict.fromkeys(pieces)
+    }
+    return _BREAK.encode().join([document.paragraphs[piece] for piece in pieces])
 
 
 def encoded(text: str) -> bytes:
