@@ -30,6 +30,7 @@ class Budget:
     block_size: int
     suffix_tokens: int
     max_new_tokens: int
+    snippet_tokens: int = 0
 
     @property
     def prompt_tokens(self) -> int:
@@ -62,13 +63,16 @@ def build(
     *,
     prefix_start: int = 0,
     layout: str = "spm",
+    snippets: Sequence[Snippet] = (),
 ) -> Prompt:
     """Return the prompt for the cursor in `window`.
 
-    `prefix_start` is the offset in the document at which the window's prefix begins.
+    `prefix_start` is the offset in the document at which the window's prefix begins. `snippets`,
+    the best one last, should stay the same while a person types: they stand before all else.
     """
     stable, tail = split(tokenizer, window.prefix)
-    header_ids = fim.header(tokenizer, " ".join(window.path.split())[-MAX_PATH_CHARS:])
+    path = " ".join(window.path.split())[-MAX_PATH_CHARS:]
+    header_ids = snippet_header(tokenizer, path, snippets, budget.snippet_tokens)
     suffix_ids = pieces.encode(tokenizer, window.suffix)[: budget.suffix_tokens]
     room = budget.prompt_tokens - len(header_ids) - len(suffix_ids) - N_MARKERS
     prefix_ids = _fit(tokenizer, stable, prefix_start, max(room, 0))

@@ -78,7 +78,8 @@ class _Place:
 class SnippetSource:
     """Finds snippets among files that were read once; may be asked from several threads."""
 
-    def __init__(self, files: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, files: Iterable[tuple[str, str | bytes]]) -> None:
+        """Read (path, text); bytes are UTF-8."""
         self._paths: list[str] = []
         self._texts: list[bytes] = []
         self._definitions: dict[bytes, list[tuple[int, Definition]]] = defaultdict(list)
@@ -87,11 +88,24 @@ class SnippetSource:
         self._ends = array("i")
         keys, places = array("I"), array("i")
         for path, text in files:
-            self._add(path, text.encode("utf-8", "replace")[:MAX_FILE_BYTES], keys, places)
+            data = _bytes(text) if isinstance(text, str) else text
+            self._add(path, data[:MAX_FILE_BYTES], keys, places)
         self._definitions.default_factory = None
         n_places = max(1, len(self._starts))
         self._index = _Index(keys, places, n_places)
+        self._numbers = {path: number for number, path in enumerate(self._paths)}
         self._lines_of = functools.lru_cache(maxsize=512)(self._read_lines)
+
+    @property
+    def n_files(self) -> int:
+        """How many files were read."""
+        return len(self._paths)
+
+    def own_path(self, path: str) -> str:
+        """Return the name under which a file was read of which `path` may say more, or `path`."""
+        parts = path.replace("\\", "/").split("/")
+        ends = ("/".join(parts[start:]) for start in range(len(parts)))
+        return next((end for end in ends if end in self._numbers), path)
 
     def snippets(self, *, path: str, before: str, after: str, budget_chars: int) -> list[Snippet]:
         """Return what to show for a cursor between `before` and `after`, the best one last.
@@ -204,7 +218,7 @@ class SnippetSource:
         return len(self._paths[place.file]) + len(place.shown) + 2
 
     def _snippet(self, place: _Place) -> Snippet:
-        return Snippet(self._paths[place.file], place.shown.decode("utf-8", "replace"))
+        return Snippet(self._paths[place.file], place.shown.decode("utf-8", "ignore"))
 
 
 class _Index:

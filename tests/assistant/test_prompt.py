@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.context import Window
-from assistant.prompt import Budget, Prompt, build
+from assistant.prompt import Budget, Prompt, build, snippet_header
+from model import fim
+from model.fim import Snippet
 from tests.scripted import SAMPLE, small_tokenizer
 
 TOKENIZER = small_tokenizer()
@@ -102,3 +104,38 @@ def test_some_context_is_left_whatever_the_length_asked_for(max_new_tokens: int)
 def test_sample_fits_as_it_is() -> None:
     prompt = prompt_at(SAMPLE[:200], 200)
     assert SAMPLE[:150] in spelled(prompt)
+
+
+SNIPPETS = [
+    Snippet("a/b.py", "def one():\n    return 1"),
+    Snippet("pkg/c.py", "def two(x):\n    pass"),
+]
+WITH = Budget(block_size=256, suffix_tokens=32, max_new_tokens=32, snippet_tokens=64)
+
+
+def test_snippets_stand_before_the_file_as_in_training() -> None:
+    text = "total = print"
+    window = Window(prefix=text, suffix="\nend = 1\n", path="pkg/module.py")
+    asked = build(TOKENIZER, WITH, window, snippets=SNIPPETS)
+    header = snippet_header(TOKENIZER, "pkg/module.py", SNIPPETS, WITH.snippet_tokens)
+    assert header == fim.header(TOKENIZER, "pkg/module.py", SNIPPETS)
+    trained = fim.example(TOKENIZER, header, (text, "", "\nend = 1\n"))
+    assert trained[: len(asked.ids)] == asked.ids
+
+
+@given(st.integers(0, 80), st.lists(st.text(max_size=60), max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_snippets_keep_their_budget_and_the_best_is_cut_last(room: int, texts: list[str]) -> None:
+    snippets = [Snippet(f"m{n}.py", text) for n, text in enumerate(texts)]
+    own = fim.header(TOKENIZER, "pkg/module.py")
+    ids = snippet_header(TOKENIZER, "pkg/module.py", snippets, room)
+    assert ids[-len(own) :] == own
+    assert len(ids) - len(own) <= room
+    full = fim.header(TOKENIZER, "pkg/module.py", snippets[-1:])
+    if len(full) - len(own) <= room:
+        assert ids[-len(full) :] == full
+
+
+def test_no_budget_for_snippets_shows_none() -> None:
+    window = Window(prefix="x = 1\n", suffix="", path="pkg/module.py")
+    assert build(TOKENIZER, BUDGET, window, snippets=SNIPPETS) == build(TOKENIZER, BUDGET, window)
