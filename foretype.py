@@ -19,6 +19,7 @@ COMMANDS = {
     "lsp": ("lsp.__main__", "serve editors over the Language Server Protocol"),
     "memory": ("assistant.memory.cli", "look at, build or delete a repository's memory"),
     "eval": ("training.evaluation.replay.cli", "replay a repository's own later commits"),
+    "setup": ("assistant.setup.cli", "make an editor start foretype: show the lines or write them"),
     "data": ("training.cli", "build a corpus from repositories and folders"),
     "train": ("training.cli", "train a model from a recipe"),
 }

@@ -1,0 +1,85 @@
+"""One change to a user's file: shown as a diff, written atomically beside a backup.
+
+Knows text and files, no editor and no questions.
+"""
+
+import difflib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistant.errors import AssistantError
+from model.files import UnreadableFileError, read_regular, write_atomically
+
+MAX_CONFIG_BYTES = 4 << 20
+MAX_BACKUPS = 100
+
+
+class SetupError(AssistantError):
+    """A user's file cannot be changed safely; the message says why, and nothing was changed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """What a file holds, and what it should hold."""
+
+    path: Path
+    before: str | None  # None: there is no such file
+    after: str
+
+    def diff(self) -> str:
+        """Return the change as a unified diff."""
+        old = self.before or ""
+        lines = difflib.unified_diff(
+            old.splitlines(keepends=True),
+            self.after.splitlines(keepends=True),
+            fromfile="/dev/null" if self.before is None else str(self.path),
+            tofile=str(self.path),
+        )
+        ended = (line if line.endswith("\n") else f"{line}\n" for line in lines)
+        return "".join(ended)
+
+
+def read_config(path: Path) -> str | None:
+    """Return a settings file's text, line ends as they are; None if there is none."""
+    try:
+        return read_regular(path, MAX_CONFIG_BYTES).decode("utf-8")
+    except UnreadableFileError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise SetupError(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise SetupError(f"{path} is not UTF-8 text") from error
+
+
+def write(change: Change) -> Path | None:
+    """Make a change; return the backup of the old file, None if there was none.
+
+    A link stays a link: the file behind it is replaced. SetupError if the file is no longer what
+    the change was made for.
+    """
+    if read_config(change.path) != change.before:
+        raise SetupError(f"{change.path} has changed in the meantime; run this again")
+    path = Path(os.path.realpath(change.path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if change.before is None:
+            write_atomically(path, change.after.encode("utf-8"), mode=0o644)
+            return None
+        mode = stat.S_IMODE(path.stat().st_mode)
+        backup = _backup_name(path)
+        write_atomically(backup, change.before.encode("utf-8"), mode=mode)
+        write_atomically(path, change.after.encode("utf-8"), mode=mode)
+    except OSError as error:
+        raise SetupError(f"cannot write {path}: {error.strerror or error}") from error
+    return backup
+
+
+def _backup_name(path: Path) -> Path:
+    """Return a name beside `path` that is free; older backups are kept."""
+    for number in range(1, MAX_BACKUPS + 1):
+        backup = path.with_name(f"{path.name}.before-foretype{'' if number == 1 else f'-{number}'}")
+        if not os.path.lexists(backup):
+            return backup
+    raise SetupError(f"{path.parent} holds {MAX_BACKUPS} backups of {path.name}; remove some")

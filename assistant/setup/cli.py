@@ -1,0 +1,96 @@
+"""`foretype setup EDITOR`: show the few lines that start foretype, or write them.
+
+Exit codes: 0 shown, written or done already, 1 nothing was written though it was asked for, 2 bad
+usage. Without --write nothing is changed.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from assistant.setup.change import SetupError, write
+from assistant.setup.editors import EDITORS, Editor
+from assistant.setup.machine import Machine, server_command, this_machine
+from assistant.setup.plan import Plan
+
+DONE, NOT_WRITTEN, BAD_USAGE = 0, 1, 2
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `foretype setup` with its arguments; return the exit code."""
+    options = _parser().parse_args(argv)
+    machine = this_machine()
+    if not options.editor:
+        return _list(machine)
+    editor = EDITORS[options.editor]
+    try:
+        plan = editor.plan(machine, server_command(machine))
+        if options.write:
+            return _write(editor, plan, is_agreed=options.yes)
+    except SetupError as error:
+        print(f"foretype setup: {error}; nothing was changed", file=sys.stderr)
+        return NOT_WRITTEN
+    _show(editor, plan)
+    return DONE
+
+
+def _list(machine: Machine) -> int:
+    print("Editors that `foretype setup EDITOR` knows:\n")
+    for editor in EDITORS.values():
+        program = editor.program(machine)
+        print(f"  {editor.name:<12} {editor.title:<12} {program or 'not found on the PATH'}")
+    print("\nOthers: see editors/README.md; each starts `foretype lsp`.")
+    return DONE
+
+
+def _show(editor: Editor, plan: Plan) -> None:
+    if plan.done:
+        print(f"{editor.title} starts foretype already ({plan.reason or plan.path}).")
+    else:
+        print(f"In {plan.path}:\n\n{plan.lines}")
+        if plan.reason:
+            print(f"To be done by hand: {plan.reason}.")
+        elif plan.change is not None:
+            print(f"`foretype setup {editor.name} --write` does that.")
+    for note in plan.notes:
+        print(note)
+
+
+def _write(editor: Editor, plan: Plan, *, is_agreed: bool) -> int:
+    if plan.change is None:
+        _show(editor, plan)
+        return DONE if plan.done else NOT_WRITTEN
+    print(plan.change.diff())
+    if not (is_agreed or _agrees(f"Change {plan.path}?")):
+        print("Nothing was changed.")
+        return NOT_WRITTEN
+    backup = write(plan.change)
+    print(f"Written: {plan.path}" + (f" (as it was: {backup})" if backup else ""))
+    for note in plan.notes:
+        print(note)
+    return DONE
+
+
+def _agrees(question: str) -> bool:
+    """Ask; no answer, as without a terminal, is a no."""
+    print(f"{question} [y/N] ", end="", flush=True)
+    try:
+        return input().strip().lower() in ("y", "yes")
+    except EOFError:
+        print("no answer; --yes agrees beforehand")
+        return False
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="foretype setup",
+        description="Show the few lines that make an editor start foretype, or write them.",
+        epilog="Without an editor: which ones there are. Nothing is changed without --write.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("editor", nargs="?", choices=sorted(EDITORS), metavar="EDITOR")
+    parser.add_argument(
+        "--write", action="store_true", help="show the change, ask, keep a backup, write"
+    )
+    parser.add_argument("--yes", action="store_true", help="with --write: do not ask")
+    return parser

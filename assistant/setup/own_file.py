@@ -1,0 +1,102 @@
+"""Editors that load every file of a folder: foretype gets a file of its own there.
+
+Neovim and Vim. Nothing that the user has written is touched. Knows these two and no others.
+"""
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from assistant.setup.change import Change, SetupError, read_config
+from assistant.setup.machine import Machine, shipped
+from assistant.setup.plan import Plan
+
+OWN_MARK = "foretype setup"  # in the first line of a file that we wrote
+MAX_FILES_READ = 500
+FILE_TYPES: tuple[str, ...] = (
+    "python", "javascript", "javascriptreact", "typescript", "typescriptreact", "go", "rust",
+    "java", "c", "cpp",
+)  # fmt: skip
+
+_NEOVIM = """\
+-- Written by `foretype setup nvim`; delete this file to undo it. Needs Neovim 0.12.
+vim.opt.runtimepath:prepend({module})
+require('foretype').setup({{ cmd = {{ {command} }} }})
+"""
+_VIM = """\
+" Written by `foretype setup vim`; delete this file to undo it. Needs Vim 9 and its plugin `lsp`.
+autocmd User LspSetup call LspAddServer([#{{
+  \\ name: 'foretype',
+  \\ filetype: [{types}],
+  \\ path: {program},
+  \\ args: [{arguments}],
+  \\ initializationOptions: #{{menu_completion: v:true}},
+  \\ }}])
+"""
+
+
+def neovim(machine: Machine, command: list[str]) -> Plan:
+    """Plan a file in Neovim's `plugin` folder that loads our module."""
+    folder = machine.config_home / (machine.environ.get("NVIM_APPNAME") or "nvim")
+    module = shipped("neovim")
+    if module is None:
+        raise SetupError("the Neovim module is missing from this installation; install it again")
+    lines = _NEOVIM.format(
+        module=_lua(str(module)), command=", ".join(_lua(part) for part in command)
+    )
+    return _plan("nvim", folder / "plugin" / "foretype.lua", lines, _scripts(folder))
+
+
+def vim(machine: Machine, command: list[str]) -> Plan:
+    """Plan a file in Vim's `plugin` folder for the plugin `lsp` (yegappan/lsp)."""
+    folder = machine.home / ("vimfiles" if machine.platform == "win32" else ".vim")
+    lines = _VIM.format(
+        types=", ".join(_vim(name) for name in FILE_TYPES),
+        program=_vim(command[0]),
+        arguments=", ".join(_vim(part) for part in command[1:]),
+    )
+    notes = (
+        "Vim has no language client of its own: install the plugin yegappan/lsp.",
+        "Suggestions come in its completion menu; Vim cannot ask for grey text.",
+    )
+    mine = itertools.chain([machine.home / ".vimrc"], _scripts(folder))
+    plan = _plan("vim", folder / "plugin" / "foretype.vim", lines, mine)
+    return dataclasses.replace(plan, notes=notes)
+
+
+def _plan(editor: str, path: Path, lines: str, scripts: Iterator[Path]) -> Plan:
+    """Plan `lines` as the file `path`, unless one of the user's `scripts` starts foretype."""
+    plan = Plan(editor=editor, path=path, lines=lines)
+    before = read_config(path)
+    if before == lines:
+        return dataclasses.replace(plan, done=True)
+    if before is not None and OWN_MARK not in before.partition("\n")[0]:
+        return dataclasses.replace(plan, reason=f"{path} is there already and is not ours")
+    if before is None:
+        for script in itertools.islice(scripts, MAX_FILES_READ):
+            if _mentions_us(script):
+                return dataclasses.replace(plan, done=True, reason=f"{script} names foretype")
+    return dataclasses.replace(plan, change=Change(path=path, before=before, after=lines))
+
+
+def _scripts(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place) / name for name in sorted(names) if name.endswith((".lua", ".vim")))
+
+
+def _mentions_us(path: Path) -> bool:
+    try:
+        return "foretype" in (read_config(path) or "")
+    except SetupError:  # not ours to read; then it cannot be told
+        return False
+
+
+def _lua(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+
+
+def _vim(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

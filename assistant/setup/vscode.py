@@ -1,0 +1,113 @@
+"""VS Code and the editors made of it: the extension to install, and where the server is.
+
+Knows where each keeps its settings and extensions; runs none of them.
+"""
+
+import dataclasses
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistant.setup import jsonc
+from assistant.setup.change import Change, read_config
+from assistant.setup.machine import Machine, shipped
+from assistant.setup.plan import Plan
+
+PATH_KEY = "foretype.path"
+_EXTENSION = "foretype.foretype-"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flavour:
+    """One editor of the family."""
+
+    name: str
+    programs: tuple[str, ...]
+    settings_folder: str  # within the folder of desktop programs
+    extension_folder: str  # within the home folder
+    is_server: bool = False  # keeps all in the data folder instead
+
+
+FLAVOURS = {
+    "vscode": Flavour(
+        name="VS Code",
+        programs=("code", "code-insiders"),
+        settings_folder="Code",
+        extension_folder=".vscode",
+    ),
+    "vscodium": Flavour(
+        name="VSCodium",
+        programs=("codium", "vscodium"),
+        settings_folder="VSCodium",
+        extension_folder=".vscode-oss",
+    ),
+    "cursor": Flavour(
+        name="Cursor",
+        programs=("cursor",),
+        settings_folder="Cursor",
+        extension_folder=".cursor",
+    ),
+    "code-server": Flavour(
+        name="code-server",
+        programs=("code-server",),
+        settings_folder="code-server",
+        extension_folder="",
+        is_server=True,
+    ),
+}
+
+
+def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> Plan:
+    """Plan the setting that names our program; say how the extension is installed."""
+    flavour = FLAVOURS[editor]
+    path = _settings_file(machine, flavour)
+    lines = f'"{PATH_KEY}": {json.dumps(command[0])}\n'
+    plan = Plan(editor=editor, path=path, lines=lines, notes=_notes(machine, flavour))
+    if len(command) != 2:
+        reason = "no program `foretype` stands beside this Python; install the package with pip"
+        return dataclasses.replace(plan, reason=reason)
+    before = read_config(path)
+    try:
+        known = jsonc.loads(before) if before and before.strip() else {}
+        if PATH_KEY in known:
+            is_ours = known[PATH_KEY] == command[0]
+            reason = "" if is_ours else f"{path} names {known[PATH_KEY]}"
+            return dataclasses.replace(plan, done=True, reason=reason)
+        after = jsonc.with_key(before or "", PATH_KEY, command[0])
+    except jsonc.JsoncError as error:
+        return dataclasses.replace(plan, reason=f"{path} cannot be changed safely: {error}")
+    return dataclasses.replace(plan, change=Change(path=path, before=before, after=after))
+
+
+def is_extension_installed(machine: Machine, flavour: Flavour) -> bool:
+    """Say whether our extension is in the editor's folder."""
+    folder = _extensions(machine, flavour)
+    return folder.is_dir() and any(
+        entry.name.startswith(_EXTENSION) for entry in folder.iterdir() if entry.is_dir()
+    )
+
+
+def _settings_file(machine: Machine, flavour: Flavour) -> Path:
+    base = machine.data_home if flavour.is_server else machine.application_folder
+    return base / flavour.settings_folder / "User" / "settings.json"
+
+
+def _extensions(machine: Machine, flavour: Flavour) -> Path:
+    if flavour.is_server:
+        return machine.data_home / flavour.settings_folder / "extensions"
+    return machine.home / flavour.extension_folder / "extensions"
+
+
+def _notes(machine: Machine, flavour: Flavour) -> tuple[str, ...]:
+    if is_extension_installed(machine, flavour):
+        return ()
+    program = machine.program(*flavour.programs)
+    name = program.name if program else flavour.programs[0]
+    folder = shipped("vscode")
+    package = sorted(folder.glob("foretype-*.vsix")) if folder else []
+    if package:
+        line = f"{name} --install-extension {shlex.quote(str(package[-1]))}"
+        return (f"Install the extension: {line}",)
+    how = f"editors/vscode/package makes it, then: {name} --install-extension foretype-*.vsix"
+    return (f"Install the extension from a checkout of foretype: {how}",)
