@@ -142,22 +142,30 @@ def find(text: str) -> list[Finding]:
     return kept
 
 
-def redact(text: str) -> tuple[str, Counter[str]]:
-    """Return the text with stand-ins for all that `find` finds, and how many of each kind."""
-    findings = find(text)
-    pieces: list[str] = []
+def stand_ins(text: str) -> list[tuple[Finding, str]]:
+    """Return what `find` finds, each with the text that may take its place."""
     numbers: dict[tuple[str, str], int] = {}
     n_of_kind: Counter[str] = Counter()
-    at = 0
-    for finding in findings:
+    found = []
+    for finding in find(text):
         value = text[finding.start : finding.end]
         key = (finding.kind, value)
         if key not in numbers:
             n_of_kind[finding.kind] += 1
             numbers[key] = n_of_kind[finding.kind]
-        pieces += (text[at : finding.start], _stand_in(finding.kind, value, numbers[key]))
+        found.append((finding, _stand_in(finding.kind, value, numbers[key])))
+    return found
+
+
+def redact(text: str) -> tuple[str, Counter[str]]:
+    """Return the text with stand-ins for all that `find` finds, and how many of each kind."""
+    pieces: list[str] = []
+    at = 0
+    counts: Counter[str] = Counter()
+    for finding, stand_in in stand_ins(text):
+        pieces += (text[at : finding.start], stand_in)
+        counts[finding.kind] += 1
         at = finding.end
-    counts = Counter(finding.kind for finding in findings)
     return "".join([*pieces, text[at:]]), counts
 
 
