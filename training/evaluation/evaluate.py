@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,17 +14,17 @@ from numpy.typing import NDArray
 
 from assistant.config import Settings
 from assistant.engine import Engine
-from assistant.errors import AssistantError
 from assistant.local import LocalBackend, open_backend
-from model.folder import BUNDLED, ModelFolder, ModelFolderError, load_folder
+from model.folder import BUNDLED, ModelFolder, load_folder
 from model.runtime import Runtime, open_runtime
 from training.cli import existing_folder
-from training.data.sources import SourceError
+from training.evaluation import command
 from training.evaluation.exact_line import Answer, engine_answer, network_answer
 from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
 from training.evaluation.intervals import Interval, macro_mean
 from training.evaluation.loss import bits_per_byte
 
+PROG = "foretype train eval"
 System = Callable[[Task], Answer]
 
 
@@ -42,31 +41,25 @@ def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
     args = _parser().parse_args(argv)
     plan = Plan(tasks=args.tasks, loss_bytes=args.loss_bytes, seed=args.seed)
-    try:
-        report = evaluate(args.model or BUNDLED, args.repositories, plan)
-    except (ModelFolderError, AssistantError, SourceError, OSError, ValueError) as error:
-        sys.stderr.write(f"foretype train eval: {error}\n")
-        return 1
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(table(report))
-    return 0
+
+    def make() -> command.Report:
+        return evaluate(args.model or BUNDLED, args.repositories, plan)
+
+    return command.report_on(PROG, make, table, args.json)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="foretype train eval", description=__doc__)
+    parser = command.parser(PROG, __doc__)
     parser.add_argument("repositories", type=existing_folder, nargs="+", help="never trained on")
     parser.add_argument(
-        "--model", type=existing_folder, help="model folder (default: the bundled one)"
+        "--tasks", type=command.count, default=200, help="cursors a repository (default: 200)"
     )
     parser.add_argument(
-        "--tasks", type=int, default=200, help="cursors a repository (default: 200)"
+        "--loss-bytes",
+        type=command.count,
+        default=100_000,
+        help="text a repository for bits/byte (default: 100000)",
     )
-    parser.add_argument(
-        "--loss-bytes", type=int, default=100_000, help="text a repository for bits/byte"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the report here too")
     return parser
 
 

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from assistant.errors import AssistantError
 from assistant.local import LocalBackend, open_backend
-from model.folder import BUNDLED, ModelFolderError, load_folder
+from model.folder import BUNDLED, load_folder
 from training.cli import existing_folder, n_threads
 from training.data.corpus import Split
 from training.data.progress import Progress
-from training.evaluation import sandbox
+from training.evaluation import command, sandbox
 from training.evaluation.infilling import Filling, Task, fill, load_tasks, sample
 from training.evaluation.intervals import Interval, macro_mean
 from training.evaluation.sandbox import SandboxError, Verdict
 from training.evaluation.verbatim import CopySearch
 
+PROG = "foretype train eval-infilling"
 Judge = Callable[[Task, str], Verdict]
 BACKLOG = 16  # programs that wait to be judged; then the network waits, too
 RUN_TOKENS = 20  # two or three lines of code; shorter runs are common coin
@@ -56,40 +54,30 @@ class Outcome:
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
     args = _parser().parse_args(argv)
+    return command.report_on(PROG, lambda: _contained(args), table, args.json)
+
+
+def _contained(args: argparse.Namespace) -> dict[str, Any]:
     try:
         if not args.unsandboxed:
             sandbox.require_isolation()
-        report = evaluate(args)
+        return evaluate(args)
     except SandboxError as error:
-        sys.stderr.write(
-            f"foretype train eval-infilling: {error}\n"
-            "Generated code would run with your rights; --unsandboxed accepts that.\n"
-        )
-        return 1
-    except (ModelFolderError, AssistantError, OSError, ValueError) as error:
-        sys.stderr.write(f"foretype train eval-infilling: {error}\n")
-        return 1
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(table(report))
-    return 0
+        raise ValueError(
+            f"{error}\nGenerated code would run with your rights; --unsandboxed accepts that."
+        ) from error
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="foretype train eval-infilling", description=__doc__)
+    parser = command.parser(PROG, __doc__)
     parser.add_argument("files", type=Path, nargs="+", help="the benchmark's .jsonl or .jsonl.gz")
-    parser.add_argument(
-        "--model", type=existing_folder, help="model folder (default: the bundled one)"
-    )
-    parser.add_argument("--limit", type=_count, help="tasks of each file (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="which tasks are drawn")
-    parser.add_argument("--json", type=Path, help="write the report, with every answer, here too")
+    parser.add_argument("--limit", type=command.count, help="tasks of each file (default: all)")
     parser.add_argument(
         "--corpus", type=existing_folder, help="prepared corpus: look in it for verbatim copies"
     )
     parser.add_argument(
         "--run-tokens",
-        type=_count,
+        type=command.count,
         default=RUN_TOKENS,
         help=f"words and marks in a row that make a copy (default: {RUN_TOKENS})",
     )
@@ -97,12 +85,6 @@ def _parser() -> argparse.ArgumentParser:
         "--unsandboxed", action="store_true", help="run generated code with your own rights"
     )
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return int(text)
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:

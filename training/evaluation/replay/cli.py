@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import tempfile
 from pathlib import Path
 
-from assistant.errors import AssistantError
-from assistant.git import GitError, git_directory
+from assistant.git import git_directory
 from model.files import write_atomically
-from model.folder import BUNDLED, ModelFolderError, load_folder
+from model.folder import BUNDLED, load_folder
 from training.cli import existing_folder
 from training.data.progress import Progress
-from training.data.sources import SourceError
+from training.evaluation import command
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.report import About, Report, assemble
 from training.evaluation.replay.report_html import page
@@ -28,6 +26,7 @@ from training.evaluation.replay.report_text import table
 from training.evaluation.replay.run import INTERRUPTED, Plan, measure, plan_work
 from training.evaluation.replay.systems import SYSTEMS, open_systems
 
+PROG = "foretype eval"
 QUICK_LIMIT_S = 75.0  # for asking; drawing the tasks and loading come on top
 _QUICK = Plan(n_tasks=80, n_lines=10, n_commits=8, limit_s=QUICK_LIMIT_S)
 _FULL = Plan(n_tasks=400, n_lines=60)
@@ -37,22 +36,22 @@ _INTERRUPTED = 130
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
     args = _parser().parse_args(argv)
-    try:
+    was_interrupted = False
+
+    def make() -> Report:
+        nonlocal was_interrupted
         report = evaluate(args)
-        for path, text in ((args.json, _json), (args.html, page)):
-            if path is not None:
-                write_atomically(path, text(report).encode())
-    except (
-        ReplayError, GitError, SourceError, ModelFolderError, AssistantError, OSError
-    ) as error:  # fmt: skip
-        sys.stderr.write(f"foretype eval: {error}\n")
-        return 1
-    sys.stdout.write(table(report))
-    return _INTERRUPTED if report["stopped"] == INTERRUPTED else 0
+        was_interrupted = report["stopped"] == INTERRUPTED
+        if args.html is not None:
+            write_atomically(args.html, page(report).encode())
+        return report
+
+    code = command.report_on(PROG, make, table, args.json)
+    return _INTERRUPTED if was_interrupted and code == 0 else code
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="foretype eval", description=__doc__)
+    parser = command.parser(PROG, __doc__)
     parser.add_argument(
         "repositories", metavar="REPO", type=existing_folder, nargs="*", default=[Path()],
         help="git repositories, bare or not (default: the one around this folder)",
@@ -60,26 +59,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="a first impression in under two minutes"
     )
-    parser.add_argument("--tasks", type=_count, help="cursors in each repository (default: 400)")
-    parser.add_argument("--lines", type=_count, help="whole lines typed in each (default: 60)")
-    parser.add_argument("--commits", type=_count, help="commits of each (default: 20)")
+    parser.add_argument(
+        "--tasks", type=command.count, help="cursors in each repository (default: 400)"
+    )
+    parser.add_argument(
+        "--lines", type=command.count, help="whole lines typed in each (default: 60)"
+    )
+    parser.add_argument("--commits", type=command.count, help="commits of each (default: 20)")
     parser.add_argument(
         "--range", dest="revisions", metavar="A..B", help="commits (default: the last fifth)"
     )
-    parser.add_argument("--seed", type=int, help="another seed draws other cursors (default: 0)")
-    parser.add_argument("--model", type=existing_folder, help="model folder (default: the own one)")
     parser.add_argument(
         "--systems", type=_systems, default=SYSTEMS, help=f"of: {', '.join(SYSTEMS)} (default: all)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here, too")
     parser.add_argument("--html", type=Path, metavar="FILE", help="and as one page with plots")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return int(text)
 
 
 def _systems(text: str) -> tuple[str, ...]:
@@ -132,7 +126,3 @@ def _around(path: Path) -> Path:
     """Return the repository that a folder is part of; itself if it is in none."""
     path = path.absolute()
     return next((place for place in (path, *path.parents) if git_directory(place)), path)
-
-
-def _json(report: Report) -> str:
-    return json.dumps(report, indent=1) + "\n"
