@@ -6,6 +6,7 @@ post-processing, because the rest of the line may change meanwhile (an auto-clos
 Knows texts and offsets, no model. Not locked: the engine calls it under its own lock.
 """
 
+import dataclasses
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ _MAX_CLOSERS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generated:
-    """What the network wrote for a cursor, cut where a suggestion ends."""
+    """What is suggested at a cursor, cut where a suggestion ends."""
 
     text: str
     finish_reason: str
@@ -28,6 +29,8 @@ class Generated:
     prompt_tokens: int
     new_tokens: int
     multi_line: bool  # it may run over several lines
+    probability: float = 0.0  # that it is right, as judged when it was made
+    is_shown: bool = True  # no: known, but not sure enough; more typing may change that
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +99,7 @@ def _left(entry: _Entry, request: CompletionRequest) -> tuple[Generated, ...] | 
     left = tuple(
         _cut(draft, len(typed))
         for draft in entry.drafts
-        if draft.text.startswith(typed) and _worth_keeping(draft, len(typed))
+        if draft.is_shown and draft.text.startswith(typed) and _worth_keeping(draft, len(typed))
     )
     return left or None
 
@@ -109,14 +112,7 @@ def _worth_keeping(draft: Generated, n_typed: int) -> bool:
 
 
 def _cut(draft: Generated, n_typed: int) -> Generated:
-    return Generated(
-        text=draft.text[n_typed:],
-        finish_reason=draft.finish_reason,
-        logprob=draft.logprob,
-        prompt_tokens=draft.prompt_tokens,
-        new_tokens=draft.new_tokens,
-        multi_line=draft.multi_line,
-    )
+    return dataclasses.replace(draft, text=draft.text[n_typed:])
 
 
 def _same_after(after: str, text: str, offset: int, typed: bool) -> bool:

@@ -1,7 +1,7 @@
 """A completion from request to answer: the order of the stages, and nothing else.
 
-refusal -> cache -> context -> prompt -> local -> stopping -> cache -> postprocess -> answer. Every
-threshold and every text rule belongs to a stage, not here.
+refusal -> cache -> context -> memory and network -> judge -> rules -> gate -> cache -> answer.
+Every threshold and every text rule belongs to a stage, not here.
 """
 
 import hashlib
@@ -9,25 +9,24 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
-from typing import TYPE_CHECKING
 
-from assistant import context, postprocess, prompt, stopping, syntax
+from assistant import blocks_ahead, lines, offers, syntax
 from assistant.cache import Generated, SuggestionCache
 from assistant.cancel import Cancel
 from assistant.completion import Completion, CompletionRequest
 from assistant.config import Settings
 from assistant.cost import Cost
 from assistant.languages import language_of
-from assistant.local import Draft, Job, LocalBackend, open_backend
+from assistant.local import LocalBackend, open_backend
+from assistant.memory.candidates import Cursor, propose
+from assistant.memory.matches import Memory
+from assistant.ranker import bundled
 from assistant.refusal import refusal
-
-if TYPE_CHECKING:
-    from assistant.memory.matches import Memory
+from assistant.why import Why
 
 log = logging.getLogger(__name__)
 
-MemoryOf = Callable[[str], "Memory | None"]
+MemoryOf = Callable[[str], Memory | None]
 
 
 def open_from(settings: Settings) -> LocalBackend:
@@ -36,7 +35,7 @@ def open_from(settings: Settings) -> LocalBackend:
 
 
 class Engine:
-    """Answers requests from any thread, once loaded; one at a time reaches the network."""
+    """Answers requests from any thread; one at a time reaches the network, once that is loaded."""
 
     def __init__(
         self,
@@ -53,10 +52,11 @@ class Engine:
         self._cache = SuggestionCache()
         self._cache_lock = threading.Lock()
         self._n_requests = 0
+        self.last = Why(outcome="nothing was asked yet")
 
     @property
     def ready(self) -> bool:
-        """Whether the model is loaded; before that nothing is suggested."""
+        """Whether the model is loaded; before that the memory answers alone."""
         return self._backend is not None
 
     def load(self) -> None:
@@ -64,6 +64,8 @@ class Engine:
         with self._load_lock:
             if self._backend is None:
                 self._backend = self._open_model(self.settings)
+                with self._cache_lock:
+                    self._cache.clear()  # it may hold what the memory said alone
 
     def complete(
         self, request: CompletionRequest, cancel: Cancel | None = None
@@ -74,18 +76,23 @@ class Engine:
         """
         cost = Cost(started=time.monotonic())
         cancel = cancel or Cancel()
+        why = Why()
         self._n_requests += 1
         reason = refusal(request, self.settings)
-        if reason is not None or self._backend is None:
-            log.debug("no completion: %s", reason or "model not loaded")
+        if reason is None and self._backend is None and not self.settings.memory:
+            reason = "model not loaded"
+        if reason is not None:
+            log.debug("no completion: %s", reason)
+            why.outcome = reason
+            self.last = why
             return []
         generated = self._known(request, cost)
         if generated is None:
-            generated = self._generate(self._backend, request, cancel, cost)
+            generated = self._generate(request, cancel, cost, why)
             if cancel.is_set():
                 generated = ()
-        answer = _answer(request, generated, cost)
-        self._log(request, answer, cost)
+        answer = offers.answer(request, generated, cost)
+        self._note(request, answer, cost, why, cancel)
         return answer
 
     def _known(self, request: CompletionRequest, cost: Cost) -> tuple[Generated, ...] | None:
@@ -97,61 +104,61 @@ class Engine:
         return known
 
     def _generate(
-        self, backend: LocalBackend, request: CompletionRequest, cancel: Cancel, cost: Cost
+        self, request: CompletionRequest, cancel: Cancel, cost: Cost, why: Why
     ) -> tuple[Generated, ...]:
         language = language_of(request.path, request.language)
-        budget = self._budget(backend)
-        window = context.window(
-            request,
-            prefix_chars=budget.prefix_chars,
-            suffix_chars=budget.suffix_chars,
-            skeleton=False,  # the network has not been trained on folded code
+        backend = self._backend
+        ask = offers.Ask(
+            request=request,
+            language=language,
+            settings=self.settings,
+            cancel=cancel,
+            cost=cost,
+            why=why,
+            is_familiar=backend is not None
+            and language is not None
+            and language.name in backend.info.languages,
         )
         multi_line = self.settings.multi_line == "auto" and syntax.opens_block(
             request.text, request.offset, language
         )
-        asked = prompt.build(
-            backend.tokenizer,
-            budget,
-            window,
-            prefix_start=request.offset - len(window.prefix),
-            layout=backend.info.fim_layout,
-        )
-        job = Job(
-            prompt=asked,
-            n=request.n,
-            max_new_tokens=self.settings.max_new_tokens,
-            deadline=cost.started + request.deadline_ms / 1_000,
-            cancel=cancel,
-        )
-        distinct: dict[str, tuple[float, Generated]] = {}
-        with closing(backend.drafts(job)) as drafts:
-            for draft in drafts:
-                stopped = stopping.stop(
-                    language, window.prefix, window.suffix, draft.pieces, multi_line
-                )
-                cost.add(draft)
-                distinct.setdefault(
-                    stopped.text, (draft.mean_logprob, _keep(draft, stopped, multi_line))
-                )
-                if len(distinct) == request.n:
-                    break
-        ranked = sorted(distinct.values(), key=lambda pair: -pair[0])
-        kept = tuple(item for _, item in ranked)
-        if kept and not job.should_stop():
+        if multi_line and backend is not None:
+            kept = blocks_ahead.block(backend, ask)
+        else:
+            kept = self._line(backend, ask)
+        if kept and not ask.should_stop():
             with self._cache_lock:
                 self._cache.put(request, kept)
         return kept
 
-    def _budget(self, backend: LocalBackend) -> prompt.Budget:
-        return prompt.Budget(
-            block_size=backend.info.block_size,
-            suffix_tokens=backend.info.suffix_tokens,
-            max_new_tokens=self.settings.max_new_tokens,
-        )
+    def _line(self, backend: LocalBackend | None, ask: offers.Ask) -> tuple[Generated, ...]:
+        memory = None
+        if self.settings.memory and self._memory_of is not None:
+            memory = self._memory_of(ask.request.path)
+        cursor = Cursor.of(ask.request.path, ask.request.text, ask.request.offset)
+        proposal = propose(cursor, memory, use_document=self.settings.memory)
+        offers.note_matches(ask.why, proposal)
+        if backend is None:
+            found = lines.by_memory(proposal, bundled())
+        else:
+            stop, job = offers.job(backend, ask)
+            found = lines.judged(backend, backend.parameters, proposal, job, stop)
+        return offers.line(ask, found)
 
-    def _log(self, request: CompletionRequest, answer: list[Completion], cost: Cost) -> None:
-        """One line per completion; the path as a hash, and never text."""
+    def _note(
+        self,
+        request: CompletionRequest,
+        answer: list[Completion],
+        cost: Cost,
+        why: Why,
+        cancel: Cancel,
+    ) -> None:
+        """Keep the record, and log one line per completion: the path as a hash, and never text."""
+        why.source = cost.source
+        why.total_ms = cost.ms(time.monotonic())
+        if not why.outcome or answer:
+            why.outcome = "shown" if answer else "cancelled" if cancel.is_set() else "not shown"
+        self.last = why
         log.info(
             "completion %d document=%s source=%s n=%d prompt_tokens=%d new_tokens=%d "
             "reused_tokens=%d first_token_ms=%.1f total_ms=%.1f finish_reason=%s",
@@ -163,43 +170,6 @@ class Engine:
             cost.new_tokens,
             cost.reused_tokens,
             cost.ms(cost.first_token_at or cost.started),
-            cost.ms(time.monotonic()),
+            why.total_ms,
             answer[0].finish_reason if answer else "none",
         )
-
-
-def _keep(draft: Draft, stopped: stopping.Stopped, multi_line: bool) -> Generated:
-    return Generated(
-        text=stopped.text,
-        finish_reason=stopped.finish_reason,
-        logprob=draft.logprob,
-        prompt_tokens=draft.prompt_tokens,
-        new_tokens=draft.new_tokens,
-        multi_line=multi_line,
-    )
-
-
-def _answer(
-    request: CompletionRequest, generated: tuple[Generated, ...], cost: Cost
-) -> list[Completion]:
-    """Post-process each text; drop what is nothing or said already."""
-    answer: dict[tuple[str, int, int], Completion] = {}
-    for item in generated:
-        edit = postprocess.apply(request, item.text, multi_line=item.multi_line)
-        if edit is None:
-            continue
-        completion = Completion(
-            text=edit.text,
-            start=edit.start,
-            end=edit.end,
-            source=cost.source,
-            finish_reason=item.finish_reason,
-            logprob=item.logprob,
-            prompt_tokens=item.prompt_tokens,
-            new_tokens=item.new_tokens,
-            reused_tokens=cost.reused_tokens,
-            first_token_ms=cost.ms(cost.first_token_at or cost.started),
-            total_ms=cost.ms(time.monotonic()),
-        )
-        answer.setdefault((edit.text, edit.start, edit.end), completion)
-    return list(answer.values())[: request.n]

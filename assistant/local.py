@@ -7,15 +7,18 @@ consumer's business: each draft is a stream that is pulled.
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.cancel import Cancel
 from assistant.errors import ModelError
 from assistant.prompt import Prompt
+from assistant.ranker import Parameters, parse
+from model.branches import Foreseen, Scored, TreeSteps, plan, scored
 from model.config import ConfigError
-from model.decode import Healed, Token, Utf8Stream, choices, decode, heal
+from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
 from model.folder import BUNDLED, FolderInfo, ModelFolderError, load_folder
 from model.healing import TokenTable
 from model.runtime import Runtime, open_runtime
@@ -24,6 +27,7 @@ from model.transcript import Transcript
 
 PREFILL_TOKENS = 128  # appended at a time, so that a cancelled request leaves within some 30 ms
 WARM_UP_TOKENS = 8
+TREE_TOKENS = 128  # room in the cache for branches; their positions stay within the trained context
 BRANCHES_PER_DRAFT = 2  # first tokens tried for each text wanted; some lead to the same text
 _LOCK_POLL_S = 0.002  # how soon a waiting request notices that it was cancelled
 
@@ -90,8 +94,10 @@ def open_backend(folder: str, *, threads: int) -> "LocalBackend":
     path = Path(folder).expanduser() if folder else BUNDLED
     try:
         model = load_folder(path)
-        runtime = open_runtime(model, max_len=model.info.block_size, threads=threads)
-        backend = LocalBackend(runtime, model.tokenizer(), model.info)
+        size = model.info.block_size + TREE_TOKENS
+        runtime = open_runtime(model, max_len=size, threads=threads)
+        parameters = parse(model.ranker) if model.ranker is not None else None
+        backend = LocalBackend(runtime, model.tokenizer(), model.info, parameters)
         backend.warm_up()
     except (ModelFolderError, TokenizerError, ConfigError) as error:
         raise ModelError(str(error)) from error
@@ -103,9 +109,16 @@ def open_backend(folder: str, *, threads: int) -> "LocalBackend":
 class LocalBackend:
     """Owns a runtime; drafts for one job at a time, from any thread."""
 
-    def __init__(self, runtime: Runtime, tokenizer: Tokenizer, info: FolderInfo) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        tokenizer: Tokenizer,
+        info: FolderInfo,
+        parameters: Parameters | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.info = info
+        self.parameters = parameters  # how to rank with this model; None: not fitted
         self._table = TokenTable(tokenizer)
         self._transcript = Transcript(runtime)
         self._lock = threading.Lock()
@@ -124,10 +137,24 @@ class LocalBackend:
         The generator holds the model's lock: exhaust or close it on the thread that made it.
         Yields nothing when cancelled or out of time before the first token.
         """
+        with self.turn(job) as turn:
+            if turn is not None:
+                yield from turn.drafts()
+
+    @contextmanager
+    def turn(self, job: Job) -> Iterator["Turn | None"]:
+        """Read the prompt and hold the model for this thread; None if cancelled or out of time."""
         if not self._acquire(job):
+            yield None
             return
         try:
-            yield from self._drafts(job)
+            logits, n_reused = self._transcript.replace(
+                job.prompt.ids, chunk_tokens=PREFILL_TOKENS, should_stop=job.should_stop
+            )
+            if logits is None:
+                yield None
+            else:
+                yield Turn(self, self._transcript, self._table, job, logits, n_reused)
         finally:
             self._lock.release()
 
@@ -137,36 +164,73 @@ class LocalBackend:
                 return True
         return False
 
-    def _drafts(self, job: Job) -> Generator[Draft, None, None]:
-        cached, prompt = self._transcript, job.prompt
-        logits, n_reused = cached.replace(
-            prompt.ids, chunk_tokens=PREFILL_TOKENS, should_stop=job.should_stop
+
+class Turn:
+    """The network with one prompt read: it scores texts and writes its own."""
+
+    def __init__(
+        self,
+        backend: LocalBackend,
+        transcript: Transcript,
+        table: TokenTable,
+        job: Job,
+        root: Logits,
+        n_reused: int,
+    ) -> None:
+        self.n_reused = n_reused  # tokens of the prompt that were in the cache
+        self.n_nodes = 0  # of all scored trees
+        self._backend, self._transcript, self._table = backend, transcript, table
+        self._job = job
+        self._root = root.copy()
+        self._known: Scored | None = None
+        self._foreseen: Foreseen | None = None
+
+    @property
+    def n_foreseen(self) -> int:
+        """Tokens of drafts for which nothing had to be run: a scored tree held them."""
+        return self._foreseen.n_foreseen if self._foreseen else 0
+
+    def score(self, texts: Sequence[str], *, max_nodes: int) -> Scored:
+        """Score continuations in one pass; those that do not fit into it have no score."""
+        length = len(self._job.prompt.ids)
+        if self._transcript.length > length:
+            self._transcript.rewind(length)
+        tail = self._job.prompt.tail
+        branches = plan(
+            self._backend.tokenizer, tail, texts, max_nodes=min(max_nodes, self._transcript.room)
         )
-        if logits is None:
-            return
-        healed = heal(cached, logits, self._table, prompt.tail, job.should_stop)
+        found = scored(self._transcript, self._root, self._table, tail, branches)
+        self.n_nodes += len(branches.ids)
+        self._known = self._known or found
+        return found
+
+    def drafts(self) -> Generator[Draft, None, None]:
+        """Yield what the network writes itself; see `LocalBackend.drafts`."""
+        job, table = self._job, self._table
+        steps: TreeSteps | Foreseen = self._transcript
+        if self._known is not None:
+            steps = self._foreseen = Foreseen(self._transcript, self._known)
+        healed = heal(steps, self._root, table, job.prompt.tail, job.should_stop)
         if healed is None:
             return
         n_branches = job.n if job.n == 1 else BRANCHES_PER_DRAFT * job.n
-        for first in choices(healed.logits, self._table, healed.rest, n_branches):
+        for first in choices(healed.logits, table, healed.rest, n_branches):
             if job.should_stop():
                 return
-            draft = Draft(self._decode(healed, first, job), job, self._table.end_id)
+            draft = Draft(self._decode(steps, healed, first), job, table.end_id)
             draft.new_tokens = healed.n_tokens
-            draft.prompt_tokens = len(prompt.ids)
-            draft.reused_tokens = n_reused
+            draft.prompt_tokens = len(job.prompt.ids)
+            draft.reused_tokens = self.n_reused
             yield draft
 
-    def _decode(self, healed: Healed, first: Token, job: Job) -> Iterator[Token]:
-        if (
-            self._transcript.length > healed.length
-        ):  # an earlier draft of this job went on from there
-            self._transcript.rewind(healed.length)
+    def _decode(self, steps: TreeSteps | Foreseen, healed: Healed, first: Token) -> Iterator[Token]:
+        if steps.length > healed.length:  # an earlier draft of this job went on from there
+            steps.rewind(healed.length)
         return decode(
-            self._transcript,
+            steps,
             self._table,
             first,
             rest=healed.rest,
-            max_new_tokens=max(1, job.max_new_tokens - healed.n_tokens),
-            should_stop=job.should_stop,
+            max_new_tokens=max(1, self._job.max_new_tokens - healed.n_tokens),
+            should_stop=self._job.should_stop,
         )

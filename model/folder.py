@@ -42,6 +42,8 @@ _MAX_BYTES = {  # the known files, in the order of SHA256SUMS
     "tokenizer_config.json": 1 << 20,
     _CARD: 4 << 20,
 }
+RANKER = "ranker.json"  # how the assistant ranks and gates with this model; a folder may lack it
+_OPTIONAL_BYTES = {RANKER: 8 << 20}
 _TOKENIZER_CONFIG = {  # without it transformers guesses by model_type and adds tokens of its own
     "tokenizer_class": "PreTrainedTokenizerFast",
     "eos_token": "<|end|>",
@@ -98,6 +100,7 @@ class ModelFolder:
         info: FolderInfo,
         content_hash: str,
         weights: WeightsFile,
+        ranker: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = path
         self.config = config
@@ -105,6 +108,7 @@ class ModelFolder:
         self.content_hash = (
             content_hash  # of config, foretype.json, weights and vocabulary; not of the card
         )
+        self.ranker = ranker  # what ranker.json says; None without one
         self._weights = weights
 
     def tensor(self, name: str) -> NDArray[np.float32]:
@@ -146,20 +150,24 @@ def load_folder(path: Path) -> ModelFolder:
         )
     try:
         hashes = _read_sums(path, allow_links)
-        for name in _MAX_BYTES:
+        for name in hashes:
             _check_sum(path / name, hashes[name], allow_links)
         read = partial(_read_json, path, allow_links=allow_links)
         config = ModelConfig.from_hf(read("config.json"))
         info = from_table(FolderInfo, read("foretype.json"), "foretype.json: ")
         _check_context(info, config)
         weights = WeightsFile(path / "model.safetensors", config, allow_links=allow_links)
+        ranker = read(RANKER) if RANKER in hashes else None
     except WeightsError as error:
         raise ModelFolderError(_trouble(path, f"model.safetensors: {error}")) from error
     except (ConfigError, OSError) as error:
         raise ModelFolderError(_trouble(path, str(error))) from error
     identity = "".join(f"{hashes[name]}  {name}\n" for name in _MAX_BYTES if name != _CARD)
     content_hash = hashlib.sha256(identity.encode()).hexdigest()
-    return ModelFolder(path, config=config, info=info, content_hash=content_hash, weights=weights)
+    return ModelFolder(
+        path, config=config, info=info, content_hash=content_hash, weights=weights,
+        ranker=ranker,
+    )  # fmt: skip
 
 
 def save_folder(
@@ -199,6 +207,32 @@ def save_folder(
         sync_folder(aside)
         load_folder(aside).tokenizer()
         _swap(aside, path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)  # there only after a failure
+
+
+def with_ranker(source: Path, target: Path, ranker: Mapping[str, Any]) -> None:
+    """Copy the model folder `source` to `target` (or replace it there) with a new `ranker.json`.
+
+    The copy is written aside, checked and renamed into place, as by `save_folder`.
+    """
+    load_folder(source)
+    target = target.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    try:
+        for name in _MAX_BYTES:
+            shutil.copyfile(source / name, aside / name)
+        _write(aside / RANKER, json.dumps(ranker, separators=(",", ":")) + "\n")
+        names = (*_MAX_BYTES, RANKER)
+        _write(aside / _SUMS, "".join(f"{sha256_file(aside / name)}  {name}\n" for name in names))
+        mode = source.joinpath("config.json").stat().st_mode & 0o777
+        for file in aside.iterdir():
+            file.chmod(mode)
+        aside.chmod(source.stat().st_mode & 0o777)
+        sync_folder(aside)
+        load_folder(aside)
+        _swap(aside, target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)  # there only after a failure
 
@@ -266,7 +300,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _read_sums(path: Path, allow_links: bool) -> dict[str, str]:
-    """Return name -> SHA-256 as `SHA256SUMS` lists them: exactly the known files."""
+    """Return name -> SHA-256 as `SHA256SUMS` lists them: the known files, optional ones or not."""
     data = read_regular(path / _SUMS, _MAX_SUMS_BYTES, allow_links=allow_links)
     hashes: dict[str, str] = {}
     for line in data.decode("utf-8", "replace").splitlines():
@@ -274,22 +308,26 @@ def _read_sums(path: Path, allow_links: bool) -> dict[str, str]:
         if match is None or match[2] in hashes:
             raise ConfigError(f"{_SUMS} has a line that is not 'hash  name': {line[:80]!r}")
         hashes[match[2]] = match[1]
-    if wrong := sorted(hashes.keys() ^ _MAX_BYTES.keys()):
+    if wrong := sorted((hashes.keys() - _OPTIONAL_BYTES) ^ _MAX_BYTES.keys()):
         state = "does not list" if wrong[0] in _MAX_BYTES else "lists the unknown file"
         raise ConfigError(f"{_SUMS} {state} {wrong[0]}")
     return hashes
 
 
 def _check_sum(path: Path, expected: str, allow_links: bool) -> None:
-    os.close(open_regular(path, _MAX_BYTES[path.name], allow_links=allow_links))
+    os.close(open_regular(path, _limit(path.name), allow_links=allow_links))
     if sha256_file(path) != expected:
         raise ConfigError(
             f"{path.name} is not the file that {_SUMS} describes: damaged, cut off or changed"
         )
 
 
+def _limit(name: str) -> int:
+    return (_MAX_BYTES | _OPTIONAL_BYTES)[name]
+
+
 def _read_json(path: Path, name: str, *, allow_links: bool) -> Mapping[str, Any]:
-    table = _parse_json(name, read_regular(path / name, _MAX_BYTES[name], allow_links=allow_links))
+    table = _parse_json(name, read_regular(path / name, _limit(name), allow_links=allow_links))
     if not isinstance(table, dict):
         raise ConfigError(f"{name} is not a JSON object")
     return table

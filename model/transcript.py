@@ -52,6 +52,19 @@ class Transcript:
         self._runtime.rewind(length)
         del self._ids[length:]
 
+    @property
+    def room(self) -> int:
+        """How many tokens more the cache can hold."""
+        return self._runtime.max_len - len(self._ids)
+
+    def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
+        """Return the scores after each node of a tree (see `Runtime.tree`); the cache stays."""
+        try:
+            return self._runtime.tree(ids, parents)
+        except BaseException:
+            self._forget()
+            raise
+
     def replace(
         self, ids: Sequence[int], *, chunk_tokens: int, should_stop: Callable[[], bool]
     ) -> tuple[Logits | None, int]:

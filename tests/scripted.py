@@ -16,6 +16,7 @@ import regex
 from numpy.typing import NDArray
 
 from model.folder import FolderInfo, save_folder
+from model.runtime import branch_by_branch
 from model.tokenizer import PATTERNS, Tokenizer, tokenizer_json
 from tests.doubles import random_tensors, tiny_config, tiny_tokenizer_json
 
@@ -117,7 +118,7 @@ class ScriptedRuntime:
         self._ids = [int(id_) for id_ in saved]
 
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
-        raise NotImplementedError("the script has no branches")
+        return branch_by_branch(self, np.asarray(ids, np.int64), parents)
 
     def _scores(self) -> NDArray[np.float32]:
         scores = np.zeros(self.vocab_size, dtype=np.float32)

@@ -125,8 +125,8 @@ def test_keystroke_that_disagrees_reuses_the_prompt() -> None:
         offset=request.offset + 1,
     )
     engine.complete(typed)
-    n_generated = 20  # what the script makes of an unknown word is short
-    assert runtime.n_appended - before <= n_generated
+    n_judged = 40  # proposals, and what the script makes of an unknown word; the prompt is longer
+    assert runtime.n_appended - before <= n_judged
 
 
 def test_reused_cache_gives_the_text_of_a_fresh_one() -> None:
@@ -148,15 +148,27 @@ def test_several_suggestions_are_distinct_and_include_the_only_one() -> None:
     assert 1 < len(many) <= 3
 
 
-def test_before_loading_nothing_is_suggested() -> None:
+def test_before_loading_the_memory_answers_alone() -> None:
     engine = Engine(
-        Settings(), lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO)
+        Settings(show="eager"),
+        lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
     )
     assert not engine.ready
-    assert engine.complete(at("self.na")) == []
+    (early,) = engine.complete(at("self.na"))
+    assert (early.source, early.prompt_tokens) == ("memory", 0)
     engine.load()
     assert engine.ready
-    assert engine.complete(at("self.na")) != []
+    (late,) = engine.complete(at("self.na"))
+    assert (late.text, late.source) == ("mes = {}", "local")
+
+
+def test_before_loading_nothing_is_suggested_without_a_memory() -> None:
+    engine = Engine(
+        Settings(memory=False),
+        lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
+    )
+    assert engine.complete(at("self.na")) == []
+    assert engine.last.outcome == "model not loaded"
 
 
 def test_model_is_opened_once() -> None:

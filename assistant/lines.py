@@ -1,0 +1,126 @@
+"""The rest of the cursor's line: what memory and network propose, in the ranker's order.
+
+The network reads the prompt, scores the memory's best candidates in one pass, and writes its own
+line, for which only what leaves the scored tree has to be run. Without a network, or where its time
+is up, the memory's word alone decides. Knows no settings and no text rules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from assistant import judge
+from assistant.judge import Ranking
+from assistant.local import BRANCHES_PER_DRAFT, Draft, Job, LocalBackend, Turn
+from assistant.memory.candidates import Proposal
+from assistant.ranker import Parameters
+from assistant.stopping import Stopped
+from model.branches import Scored
+
+Stop = Callable[[Iterator[str]], Stopped]
+
+
+@dataclass(kw_only=True, slots=True)
+class OwnLines:
+    """What the network wrote itself."""
+
+    reasons: dict[str, str] = field(default_factory=dict)  # text -> why it ends; likeliest first
+    drafts: list[Draft] = field(default_factory=list)
+
+
+@dataclass(kw_only=True, slots=True)
+class Lines:
+    """Ranked texts, and what they cost."""
+
+    ranking: Ranking
+    own: OwnLines = field(default_factory=OwnLines)
+    n_nodes: int = 0  # of the trees that the network scored
+    n_foreseen: int = 0  # tokens of its own line that were among them
+    stage_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def greedy(self) -> str:
+        """The network's own line; empty without one."""
+        return next(iter(self.own.reasons), "")
+
+
+def by_memory(proposal: Proposal, parameters: Parameters | None) -> Lines:
+    """Rank without a network."""
+    return Lines(ranking=judge.by_memory(judge.shortlist(proposal, parameters)))
+
+
+def judged(
+    backend: LocalBackend,
+    parameters: Parameters | None,
+    proposal: Proposal,
+    job: Job,
+    stop: Stop,
+) -> Lines:
+    """Rank what both propose; by the memory alone if the network has no time for it."""
+    clock = _Clock()
+    chosen = judge.shortlist(proposal, parameters)
+    clock.lap("shortlist")
+    with backend.turn(job) as turn:
+        clock.lap("prompt")
+        if turn is None:
+            return Lines(ranking=judge.by_memory(chosen), stage_ms=clock.stage_ms)
+        chosen = chosen.top(judge.MAX_SCORED)
+        known = turn.score(chosen.texts, max_nodes=judge.MAX_NODES)
+        clock.lap("tree")
+        own = _own_lines(turn, job, stop, is_whole_line=not proposal.cursor.rest.strip())
+        clock.lap("own line")
+        chosen = chosen.plus(list(own.reasons))
+        known = _scored_too(turn, known, chosen.texts)
+        clock.lap("second tree")
+        n_nodes, n_foreseen = turn.n_nodes, turn.n_foreseen
+    greedy = next(iter(own.reasons), "")
+    ranking = judge.by_both(chosen, known, greedy, parameters)
+    clock.lap("ranking")
+    return Lines(
+        ranking=ranking,
+        own=own,
+        n_nodes=n_nodes,
+        n_foreseen=n_foreseen,
+        stage_ms=clock.stage_ms,
+    )
+
+
+def _own_lines(turn: Turn, job: Job, stop: Stop, *, is_whole_line: bool) -> OwnLines:
+    """Let the network write; gather its distinct texts, the likeliest first."""
+    own = OwnLines()
+    with closing(turn.drafts()) as drafts:
+        for draft in drafts:
+            stopped = stop(draft.pieces)
+            own.drafts.append(draft)
+            text = stopped.text.rstrip() if is_whole_line else stopped.text
+            if text:
+                own.reasons.setdefault(text, stopped.finish_reason)
+            if len(own.reasons) >= job.n or len(own.drafts) >= BRANCHES_PER_DRAFT * job.n:
+                break
+    return own
+
+
+def _scored_too(turn: Turn, known: Scored, texts: Sequence[str]) -> Scored:
+    """Add the scores of the texts that were not in the tree."""
+    new = texts[len(known.scores) :]
+    if not new:
+        return known
+    more = turn.score(new, max_nodes=judge.MAX_NODES)
+    return dataclasses.replace(known, scores=(*known.scores, *more.scores))
+
+
+class _Clock:
+    """Milliseconds from lap to lap, by name."""
+
+    def __init__(self) -> None:
+        self.stage_ms: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.stage_ms[name] = 1_000 * (now - self._last)
+        self._last = now

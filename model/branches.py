@@ -1,0 +1,249 @@
+"""Several continuations at once: their tokens as one tree, scored by one pass of the network.
+
+Texts that begin alike share nodes. The same pass serves decoding: as long as greedy decoding stays
+on a branch its scores are known already, so nothing has to be run for it (`Foreseen`). Knows ids,
+bytes and scores; where the texts come from is the caller's business.
+Shapes: N nodes, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.decode import Logits, Steps
+from model.healing import TokenTable, after
+from model.tokenizer import Tokenizer
+
+NEVER = -30.0  # the log-probability of what cannot be
+
+
+class TreeSteps(Steps, Protocol):
+    """A cache that can also be asked about branches, and cut back."""
+
+    def rewind(self, length: int) -> None:
+        """Keep the first `length` tokens."""
+
+    def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
+        """Return the scores (N, V) after each node; the cache is unchanged."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Branches:
+    """A tree of tokens; a node's parent comes before it, -1 is the end of the cache."""
+
+    ids: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    paths: list[list[int] | None] = field(default_factory=list)  # of each text: its nodes
+    children: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def add(self, ids: Sequence[int], max_nodes: int) -> bool:
+        """Add a branch and its path; False if it does not fit any more (its path is None then)."""
+        node, path = -1, []
+        n_shared = 0
+        for id_ in ids:
+            child = self.children.get((node, id_))
+            if child is None:
+                break
+            node, n_shared = child, n_shared + 1
+            path.append(node)
+        if len(self.ids) + len(ids) - n_shared > max_nodes:
+            self.paths.append(None)
+            return False
+        for id_ in ids[n_shared:]:
+            self.ids.append(id_)
+            self.parents.append(node)
+            self.children[node, id_] = len(self.ids) - 1
+            node = len(self.ids) - 1
+            path.append(node)
+        self.paths.append(path)
+        return True
+
+
+def plan(tokenizer: Tokenizer, tail: bytes, texts: Sequence[str], *, max_nodes: int) -> Branches:
+    """Return the tree of the texts' tokens, each after the bytes `tail`, as many as fit."""
+    branches = Branches()
+    for text in texts:
+        branches.add(tokenizer.encode_bytes(tail + text.encode("utf-8", "replace")), max_nodes)
+    return branches
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the network says about one text."""
+
+    tokens: tuple[float, ...]  # log P of each token, given those before and the bytes to re-spell
+    ending: float  # log P that the line ends behind it, given it
+
+    @property
+    def total(self) -> float:
+        """The log-probability of the text and of the line's end behind it."""
+        return sum(self.tokens) + self.ending
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """A tree and the scores of the network after each of its nodes."""
+
+    branches: Branches
+    root: Logits  # (V,) after the cache
+    logits: NDArray[np.float32]  # (N, V)
+    scores: tuple[Score | None, ...]  # of each text; None: it did not fit
+    ending_now: float  # log P that the line ends at once
+
+
+def scored(
+    steps: TreeSteps, root: Logits, table: TokenTable, tail: bytes, branches: Branches
+) -> Scored:
+    """Run the tree through the network and score each text."""
+    n_scores = root.shape[0]
+    logits = np.zeros((0, n_scores), np.float32)
+    if branches.ids:
+        logits = steps.tree(branches.ids, branches.parents)
+    judge = _Scorer(root, logits, table, tail, branches)
+    scores = tuple(None if path is None else judge.score(path) for path in branches.paths)
+    return Scored(
+        branches=branches,
+        root=root,
+        logits=logits,
+        scores=scores,
+        ending_now=judge.ending(-1),
+    )
+
+
+class _Scorer:
+    """Log-probabilities in a tree whose branches begin by spelling `tail` again."""
+
+    def __init__(
+        self,
+        root: Logits,
+        logits: NDArray[np.float32],
+        table: TokenTable,
+        tail: bytes,
+        branches: Branches,
+    ) -> None:
+        self._root, self._logits, self._table, self._branches = root, logits, table, branches
+        self._rest: list[bytes] = []
+        for node, parent in enumerate(branches.parents):
+            before = tail if parent < 0 else self._rest[parent]
+            self._rest.append(after(before, table.bytes_of[branches.ids[node]])[0])
+        self._tail = tail
+        self._sums: dict[int, float] = {}
+
+    def score(self, path: Sequence[int]) -> Score:
+        """Return the score of the text whose nodes are `path`."""
+        if not path:
+            return Score((), self.ending(-1))
+        ids, parents = self._branches.ids, self._branches.parents
+        tokens = tuple(
+            max(float(self._row(parents[node])[ids[node]]) - self._sum(parents[node]), NEVER)
+            for node in path
+        )
+        return Score(tokens, self._line_end(path[-1], tokens[-1]))
+
+    def _line_end(self, last: int, last_logprob: float) -> float:
+        """Return log P(the line ends | the text): by tokens of their own, or within the last."""
+        apart = self.ending(last)
+        parent = self._branches.parents[last]
+        piece = self._table.bytes_of[self._branches.ids[last]] + b"\n"
+        merged = self._beginning_with(parent, piece) - last_logprob
+        return max(float(np.logaddexp(apart, merged)), NEVER)
+
+    def ending(self, node: int) -> float:
+        """Return log P that a line break or the end comes next."""
+        rest = self._rest[node] if node >= 0 else self._tail
+        if rest:
+            return self._beginning_with(node, rest + b"\n")
+        end = float(self._row(node)[self._table.end_id]) - self._sum(node)
+        return max(float(np.logaddexp(end, self._beginning_with(node, b"\n"))), NEVER)
+
+    def _beginning_with(self, node: int, head: bytes) -> float:
+        found = self._table.beginning_with(head)
+        if not found.size:
+            return NEVER
+        return max(_log_sum(self._row(node)[found]) - self._sum(node), NEVER)
+
+    def _row(self, node: int) -> Logits:
+        return self._root if node < 0 else self._logits[node]
+
+    def _sum(self, node: int) -> float:
+        """Return the logarithm of the allowed tokens' weights after `node`."""
+        if node not in self._sums:
+            rest = self._tail if node < 0 else self._rest[node]
+            row = self._row(node)
+            if rest:
+                row = row[self._table.allowed(rest)]
+            else:
+                row = row[: self._table.n_scored]
+                if self._table.forbidden.size:
+                    row = np.delete(row, self._table.forbidden)
+            self._sums[node] = _log_sum(row)
+        return self._sums[node]
+
+
+def _log_sum(values: NDArray[np.float32]) -> float:
+    peak = float(values.max())
+    return peak + math.log(float(np.exp(values - np.float32(peak)).sum()))
+
+
+class Foreseen:
+    """A cache whose next scores are known along a tree: `Steps` for decoding, exact.
+
+    Tokens on a branch cost nothing; the first token off it runs, together with those before it.
+    """
+
+    def __init__(self, steps: TreeSteps, known: Scored) -> None:
+        self._steps = steps
+        self._known = known
+        self._base = steps.length
+        self._path: list[int] = []  # ids since then
+        self._node: int | None = -1  # None: off the tree
+        self.n_foreseen = 0  # tokens that cost nothing
+
+    @property
+    def length(self) -> int:
+        """Tokens in the cache, or known to fit behind it."""
+        return self._base + len(self._path)
+
+    def append(self, ids: Sequence[int]) -> Logits:
+        """Add `ids`; return the scores after the last."""
+        logits: Logits | None = None
+        for place, id_ in enumerate(ids):
+            child = None
+            if self._node is not None:
+                child = self._known.branches.children.get((self._node, id_))
+            if child is None:
+                return self._run(ids[place:])
+            self._path.append(id_)
+            self._node = child
+            self.n_foreseen += 1
+            logits = self._known.logits[child]
+        if logits is None:
+            raise ValueError("ids must not be empty")
+        return logits
+
+    def _run(self, ids: Sequence[int]) -> Logits:
+        waiting = self._path[self._steps.length - self._base :]
+        logits = self._steps.append([*waiting, *ids])
+        self._path.extend(ids)
+        self._node = None
+        return logits
+
+    def rewind(self, length: int) -> None:
+        """Keep the first `length` tokens, no fewer than were there at the beginning."""
+        if not self._base <= length <= self.length:
+            raise ValueError(f"cannot rewind to {length}: {self._base}..{self.length} can be kept")
+        if length < self._steps.length:
+            self._steps.rewind(length)
+        del self._path[length - self._base :]
+        self._node = -1
+        for id_ in self._path:
+            child = None
+            if self._node is not None:
+                child = self._known.branches.children.get((self._node, id_))
+            self._node = child
