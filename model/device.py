@@ -28,8 +28,10 @@ def cpu_has_bf16() -> bool:
     return bool(supported is not None and supported() and native())
 
 
-def choose_device(name: str = "auto", dtype: str = "auto") -> Device:
+def choose_device(name: str = "auto", dtype: str = "auto", *, index: int = 0) -> Device:
     """Pick a device and precision; `name` auto|cpu|cuda|mps, `dtype` auto|float32|bfloat16.
+
+    `index` is the GPU's number where a machine has several.
 
     Raises ConfigError when the machine lacks what was asked for.
     """
@@ -45,4 +47,5 @@ def choose_device(name: str = "auto", dtype: str = "auto") -> Device:
         dtype = "bfloat16" if name == "cuda" or (name == "cpu" and cpu_has_bf16()) else "float32"
     if dtype not in ("float32", "bfloat16"):
         raise ConfigError(f"dtype must be auto, float32 or bfloat16, got {dtype!r}")
-    return Device(device=torch.device(name), dtype=getattr(torch, dtype), compile=name == "cuda")
+    device = torch.device(name, index) if name == "cuda" else torch.device(name)
+    return Device(device=device, dtype=getattr(torch, dtype), compile=name == "cuda")

@@ -29,33 +29,41 @@ def train(trainer: Trainer, run: Path, *, validate: Callable[[GPT], float] | Non
     Raises DivergedError when going back to a checkpoint no longer helps, ShardError or ConfigError
     (after saving) when a stage begins whose rows are not there or do not fit.
     """
+    is_first = trainer.group.is_first
+    if is_first:
+        _describe(trainer, run)
+    clock = _Clock(trainer)
+    stopping = _StopRequest()
+    saved_at = time.monotonic()
+    while trainer.progress.step < trainer.plan.n_step and not stopping.heard_by_any(trainer):
+        try:
+            line = _step(trainer, clock)
+        except (ShardError, ConfigError):
+            trainer.save(run)
+            raise
+        if is_first:
+            _end_step(trainer, line, validate)
+            _log(run, line)
+            _show(line, clock.eta_s(trainer), trainer.plan.n_step)
+        if trainer.progress.n_skipped_in_row >= trainer.recipe.train.max_skips:
+            trainer.roll_back(run)
+            if is_first:
+                _log(run, {"went_back_to_step": trainer.progress.step})
+        elif time.monotonic() - saved_at > trainer.recipe.train.checkpoint_s:
+            trainer.save(run)
+            saved_at = time.monotonic()
+        _keep_stable(trainer, run)
+    trainer.save(run)
+    sys.stderr.write("\n" * is_first)
+
+
+def _describe(trainer: Trainer, run: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
     table = {
         "recipe": dataclasses.asdict(trainer.recipe),
         "plan": dataclasses.asdict(trainer.plan),
     }
     (run / "recipe.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
-    clock = _Clock(trainer)
-    stopping = _StopRequest()
-    saved_at = time.monotonic()
-    while trainer.progress.step < trainer.plan.n_step and not stopping.asked:
-        try:
-            line = _step(trainer, clock)
-        except (ShardError, ConfigError):
-            trainer.save(run)
-            raise
-        _end_step(trainer, line, validate)
-        _log(run, line)
-        _show(line, clock.eta_s(trainer), trainer.plan.n_step)
-        if trainer.progress.n_skipped_in_row >= trainer.recipe.train.max_skips:
-            trainer.roll_back(run)
-            _log(run, {"went_back_to_step": trainer.progress.step})
-        elif time.monotonic() - saved_at > trainer.recipe.train.checkpoint_s:
-            trainer.save(run)
-            saved_at = time.monotonic()
-        _keep_stable(trainer, run)
-    trainer.save(run)
-    sys.stderr.write("\n")
 
 
 def _step(trainer: Trainer, clock: _Clock) -> dict[str, float]:
@@ -92,6 +100,10 @@ class _StopRequest:
         self.asked = False
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self._ask)
+
+    def heard_by_any(self, trainer: Trainer) -> bool:
+        """Say whether to stop, the same in all processes: the signal reaches them one by one."""
+        return trainer.group.sum(float(self.asked), trainer.device.device) > 0
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
         self.asked = True

@@ -21,6 +21,7 @@ from training.cli import existing_folder, n_threads
 from training.config import Recipe, load_recipe
 from training.data.corpus import CorpusError, Split, read_manifest
 from training.data.shards import ShardError
+from training.distributed import Group, join, leave
 from training.evaluation.loss import bits_per_byte, gpt_logits
 from training.export import export, newest
 from training.plan import make_plan
@@ -88,7 +89,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace, recipe: Recipe) -> None:
-    torch.set_num_threads(n_threads())
+    group = join(recipe.train.device)
+    try:
+        _train(args, recipe, group)
+    finally:
+        leave()
+
+
+def _train(args: argparse.Namespace, recipe: Recipe, group: Group) -> None:
+    torch.set_num_threads(max(1, n_threads() // group.size))
     tokenizer = Tokenizer.from_file(args.tokenizer)
     config = recipe.network.config()
     if tokenizer.vocab_size != config.vocab_size:
@@ -102,17 +111,19 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> None:
         shards.open,
         pad_id=tokenizer.special_id("<|fim_pad|>"),
         end_id=tokenizer.end_id,
+        group=group,
     )
     resumed = trainer.resume(args.run)
     if args.init:
         _begin_with(trainer, args.init, args.tokenizer)
     if trainer.progress.step < trainer.plan.n_step:
         shards.open(trainer.stage)  # a mistake is known before the first step
-    sys.stderr.write(
-        f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of "
-        f"{trainer.plan.n_step}, {config.n_params / 1e6:.1f}M parameters, "
-        f"{trainer.device.device} {trainer.device.dtype}\n{shards.missing()}"
-    )
+    if group.is_first:
+        sys.stderr.write(
+            f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of "
+            f"{trainer.plan.n_step}, {config.n_params / 1e6:.1f}M parameters, {group.size} x "
+            f"{trainer.device.device.type} {trainer.device.dtype}\n{shards.missing()}"
+        )
     loop.train(trainer, args.run, validate=_validator(args.corpus, tokenizer, config.block_size))
 
 

@@ -22,6 +22,7 @@ from model.gpt import GPT, document_mask
 from training import state
 from training.batches import Batches, Rows
 from training.config import Recipe
+from training.distributed import Group
 from training.loss import cross_entropy
 from training.optim import AdamW, Average, Muon, split_parameters
 from training.plan import Plan, Stage, make_plan, plan_problem
@@ -48,10 +49,19 @@ class Trainer:
         *,
         pad_id: int = -1,
         end_id: int = -1,
+        group: Group | None = None,
     ) -> None:
         self.recipe = recipe
         self.plan: Plan = make_plan(recipe)
-        self.device: Device = choose_device(recipe.train.device, recipe.train.dtype)
+        self.group = Group() if group is None else group
+        if (fewest := min(stage.rows_per_step for stage in self.plan.stages)) < self.group.size:
+            raise ConfigError(
+                f"a batch of {fewest} rows cannot be spread over {self.group.size} processes; "
+                "raise train.batch_tokens"
+            )
+        self.device: Device = choose_device(
+            recipe.train.device, recipe.train.dtype, index=self.group.local_rank
+        )
         torch.manual_seed(recipe.train.seed)
         self.network = GPT(recipe.network.config(), dtype=self.device.dtype).to(self.device.device)
         self.forward = (
@@ -109,14 +119,14 @@ class Trainer:
         return self._batches[1]
 
     def _accumulate(self, batches: Batches, first: int, stage: Stage) -> float:
-        """Sum gradients over the step's micro-batches; return the mean loss."""
+        """Sum gradients over the step's micro-batches and processes; return the mean loss."""
         self.network.zero_grad(set_to_none=True)
-        total, done = 0.0, 0
-        while done < stage.rows_per_step:
-            count = min(stage.micro_rows, stage.rows_per_step - done)
+        total, ours = 0.0, self.group.share(stage.rows_per_step)
+        for start in ours[:: stage.micro_rows]:
+            count = min(stage.micro_rows, ours.stop - start)
             idx, targets = (
                 tensor.to(self.device.device)
-                for tensor in batches.take(first + done, count, self.pad_id)
+                for tensor in batches.take(first + start, count, self.pad_id)
             )  # (count, T) each
             mask = document_mask(idx, self.end_id) if self.recipe.train.document_mask else None
             hidden = self.forward(idx, mask=mask)  # (count, T, C)
@@ -124,8 +134,8 @@ class Trainer:
             loss = cross_entropy(hidden, self.network.head_weight, targets) * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
-            done += count
-        return total
+        self.group.sum_gradients(self.network.parameters())
+        return self.group.sum(total, self.device.device)
 
     def _gradient_norm(self) -> float:
         grads = [p.grad for p in self.network.parameters() if p.grad is not None]
@@ -166,10 +176,11 @@ class Trainer:
         self.average = Average(self.average.parameters)
         self.progress = dataclasses.replace(self.progress, parent=parent)
 
-    def save(self, run: Path) -> Path:
-        """Write a checkpoint."""
-        optimizer = self.muon.state() | self.adamw.state() | self.average.state()
-        return state.save(run, self.progress, self.network.state_dict(), optimizer)
+    def save(self, run: Path) -> None:
+        """Write a checkpoint; of several processes the first does."""
+        if self.group.is_first:
+            optimizer = self.muon.state() | self.adamw.state() | self.average.state()
+            state.save(run, self.progress, self.network.state_dict(), optimizer)
 
     def resume(self, run: Path) -> bool:
         """Go on from the newest checkpoint below `run`; False when there is none.
@@ -207,8 +218,10 @@ class Trainer:
         checkpoint = state.load_newest(run, accept=lambda progress: not progress.n_skipped_in_row)
         if checkpoint is None:
             raise DivergedError(f"{where}, before the first checkpoint; {advice}")
-        state.discard_after(run, checkpoint.progress.step)
         self._load(checkpoint)
+        self.group.wait()  # until all have read it
+        if self.group.is_first:
+            state.discard_after(run, checkpoint.progress.step)
         self.progress = dataclasses.replace(
             self.progress,
             rows=bad.rows,

@@ -50,3 +50,8 @@ def test_missing_accelerator_says_so(name: str) -> None:
         pytest.skip(f"this machine has {name}")
     with pytest.raises(ConfigError, match="use cpu"):
         choose_device(name)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_gpus_are_numbered() -> None:
+    assert choose_device("cuda", index=0).device == torch.device("cuda:0")
