@@ -6,6 +6,7 @@ A source's row is made when its files are written; the totals are sums over rows
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ def source_row(
         "commit": collected.source.commit,
         "version": collected.source.version,
         "sha256": collected.source.sha256,
+        "files_sha256": _digest(files),
         "licence": collected.licence,
         "refused": collected.refused,
         "split": split,
@@ -48,6 +50,14 @@ def source_row(
         "reasons": dict(sorted(refusals.files.items())),
         "refused_bytes": dict(sorted(refusals.bytes.items())),
     }
+
+
+def _digest(files: Iterable[Kept]) -> str:
+    """Return one hash of the files taken, by path: a folder has no commit that would pin them."""
+    digest = hashlib.sha256()
+    for kept in sorted(files, key=lambda kept: kept.path):
+        digest.update(f"{kept.sha256}  {kept.path}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def manifest_of(

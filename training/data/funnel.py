@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+FUNNEL = "funnel.svg"  # the picture of it, beside the manifest
+
 # In the order of `training.data.collect` and `training.data.dedup`.
 ORDER = (
     "vendored",

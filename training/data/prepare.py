@@ -30,7 +30,8 @@ from training.data.decontaminate import (
 from training.data.dedup import NEAR_EVALUATION, Duplicates
 from training.data.filters import hash_frac, text_of
 from training.data.folders import new_folder
-from training.data.funnel import Refusals
+from training.data.funnel import FUNNEL, Refusals
+from training.data.funnel_plot import funnel_svg
 from training.data.near import Sketcher
 from training.data.parts import Parts
 from training.data.progress import Progress
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, SourceError, ArchiveError, GitError, OSError) as error:
         sys.stderr.write(f"foretype data prepare: {error}\n")
         return 1
-    sys.stdout.write(summary(manifest))
+    sys.stdout.write(f"{summary(manifest)}plot: {args.out / FUNNEL}\n")
     return 0
 
 
@@ -87,6 +88,7 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
         parts = Parts(out.with_name(f"{out.name}.parts"), rules)
         rows, hits = _write(part, _collected(wanted, recipe, parts), len(wanted), duplicates)
         manifest = manifest_of(rows, refused, rules, hits)
+        (part / FUNNEL).write_text(funnel_svg(manifest["funnel"]), encoding="utf-8")
         write_manifest(part, manifest)
     parts.remove()
     return manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,10 @@ def test_manifest_pins_every_source_and_tells_no_path(sources: Path, tmp_path: P
     row = next(row for row in json.loads(text)["sources"] if row["name"] == "good/one")
     assert (row["licence"], row["kind"], row["split"], row["files"]) == ("MIT", "git", "train", 2)
     assert len(row["commit"]) == 40
+    kept = [("one/a.py", code("a")), ("one/b.py", code("b"))]
+    lines = [f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in kept]
+    assert row["files_sha256"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert row["bytes"] == sum(len(text) for _, text in kept)
 
 
 @pytest.mark.slow
@@ -232,6 +237,7 @@ def test_command_prints_the_funnel(tmp_path: Path, capsys: pytest.CaptureFixture
         f"        1 files, {size:.1f} MB in train\n"
         "        0 files, 0.0 MB in validation\n"
         "        0 lines scrubbed (0.000%):\n"
+        f"plot: {tmp_path}/out/funnel.svg\n"
     )
     assert main(arguments) == 1
     assert capsys.readouterr().err == (
