@@ -14,6 +14,7 @@ from pathlib import Path
 from assistant.memory.matches import MAX_CONTEXT, MAX_LEVELS, Level, Source, nested_levels
 from assistant.memory.online import OpenDocuments
 from assistant.memory.segment import Segment
+from assistant.memory.store import index_folder
 from assistant.memory.view import View, open_view, version_of
 
 log = logging.getLogger(__name__)
@@ -90,3 +91,12 @@ class RepositoryMemory:
         }
         if self.folder:
             self._view = open_view(self.folder, known)
+
+
+def find_memory(file: Path) -> tuple[RepositoryMemory, str] | None:
+    """Return the memory of the nearest folder around `file` that has one, and the path in it."""
+    file = file.absolute()
+    for root in file.parents:
+        if version_of(folder := index_folder(root)) is not None:
+            return RepositoryMemory(folder), file.relative_to(root).as_posix()
+    return None
