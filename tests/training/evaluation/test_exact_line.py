@@ -1,0 +1,105 @@
+"""A line is exact or it is not; the network's own line, and the engine's as an editor shows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from assistant.completion import Completion
+from assistant.config import Settings
+from assistant.engine import Engine
+from assistant.local import LocalBackend
+from model.folder import FolderInfo
+from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
+from training.evaluation.exact_line import (
+    engine_answer,
+    network_answer,
+    request_of,
+    rest_of_line,
+)
+from training.evaluation.held_out import HeldOutFile, Task
+
+FILE = HeldOutFile(repository="o/n", path="lib/counter.py", text=SAMPLE)
+
+
+def task_at(before: str) -> Task:
+    """The cursor stands behind the first place of `before`; the rest of its line is the truth."""
+    offset = SAMPLE.index(before) + len(before)
+    return Task(file=FILE, offset=offset, truth=SAMPLE[offset:].partition("\n")[0])
+
+
+def backend(script: str) -> LocalBackend:
+    info = FolderInfo(
+        name="scripted", block_size=512, suffix_tokens=64, snippet_tokens=0,
+        languages=("python",), licence="MIT",
+    )  # fmt: skip
+    tokenizer = small_tokenizer()
+    return LocalBackend(ScriptedRuntime(tokenizer, script), tokenizer, info)
+
+
+@pytest.mark.parametrize("before", ["def read_li", "self.names[name] +=", "        self.count"])
+@pytest.mark.parametrize("heal", [True, False])
+def test_network_that_knows_the_file_is_exact(before: str, heal: bool) -> None:
+    task = task_at(before)
+    answer = network_answer(backend(SAMPLE), task, heal=heal)
+    assert answer.text == task.truth.rstrip()
+    assert (answer.is_exact, answer.is_shown, answer.is_right) == (True, True, True)
+    assert answer.total_ms > 0
+
+
+def test_network_that_knows_another_line_is_not() -> None:
+    task = task_at("\n        self.names[name] ")
+    answer = network_answer(backend(SAMPLE.replace("+= value", "-= 1")), task, heal=True)
+    assert (answer.text, answer.is_exact, answer.is_right) == ("-= 1", False, False)
+
+
+def test_right_beginning_is_right_and_not_exact() -> None:
+    task = task_at("\n        self.names[name] ")
+    answer = network_answer(backend(SAMPLE.replace("+= value", "+= v")), task, heal=True)
+    assert (answer.text, answer.is_exact, answer.is_right) == ("+= v", False, True)
+
+
+def test_network_that_ends_at_once_offers_nothing() -> None:
+    task = task_at("        return self.names[name]")
+    empty = Task(file=FILE, offset=task.offset, truth="x")
+    answer = network_answer(backend(SAMPLE[: task.offset] + "\n"), empty, heal=True)
+    assert (answer.text, answer.is_shown, answer.is_right) == ("", False, False)
+
+
+def test_engine_without_a_model_and_memory_offers_nothing() -> None:
+    engine = Engine(Settings(memory=False))
+    answer = engine_answer(engine, task_at("def read_li"))
+    assert (answer.text, answer.is_exact, answer.is_shown) == ("", False, False)
+
+
+def test_engine_shows_what_its_network_knows() -> None:
+    engine = Engine(Settings(memory=False, show="eager"), lambda settings: backend(SAMPLE))
+    engine.load()
+    answer = engine_answer(engine, task_at("\n        self.names[name] "))
+    assert (answer.text, answer.is_exact, answer.is_right) == ("+= value", True, True)
+
+
+def test_request_is_what_an_editor_would_send() -> None:
+    task = task_at("def read_li")
+    request = request_of(task)
+    assert request.text[: request.offset].endswith("def read_li")
+    assert request.text[request.offset :].startswith('\n    """Return the lines')
+    assert (request.path, request.language) == ("lib/counter.py", None)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "text", "expected"),
+    [
+        (8, 8, "alpha)", "alpha)"),
+        (4, 8, "callalpha)", "alpha)"),  # what is replaced before the cursor is no answer
+        (8, 9, "alpha) ", "alpha)"),  # takes the closing bracket in
+        (8, 8, "alpha)\n    more()", "alpha)"),  # only the cursor's line is judged
+    ],
+)
+def test_rest_of_the_line_after_acceptance(start: int, end: int, text: str, expected: str) -> None:
+    line = "x = call" + ("" if end == 8 else ")")
+    task = Task(file=HeldOutFile(repository="r", path="a.py", text=line), offset=8, truth="")
+    completion = Completion(
+        text=text, start=start, end=end, source="local", finish_reason="stop", logprob=0.0,
+        prompt_tokens=0, new_tokens=0, reused_tokens=0, first_token_ms=0.0, total_ms=0.0,
+    )  # fmt: skip
+    assert rest_of_line(task, completion) == expected
