@@ -66,14 +66,19 @@ def refusal(request: CompletionRequest, settings: Settings) -> str | None:
     return None
 
 
-@functools.lru_cache(maxsize=256)  # some forty patterns, and asked at every key
 def is_excluded(path: str, extra: tuple[str, ...] = ()) -> bool:
     """Say whether the file at `path` must not be completed; `extra` patterns only add."""
+    return matches(path, (*SECRET_PATTERNS, *extra))
+
+
+@functools.lru_cache(maxsize=256)  # some forty patterns, and asked at every key
+def matches(path: str, patterns: tuple[str, ...]) -> bool:
+    """Say whether one of the patterns means the file at `path`."""
     parts = [part for part in path.replace("\\", "/").casefold().split("/") if part]
     if not parts:
         return False
     tails = ["/".join(parts[start:]) for start in range(len(parts))]
-    return any(_matches(tails, pattern) for pattern in (*SECRET_PATTERNS, *extra))
+    return any(_matches(tails, pattern) for pattern in patterns)
 
 
 def _matches(tails: list[str], pattern: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from assistant.remote.backend import Question
 from assistant.remote.errors import RemoteError, WithheldError
-from assistant.remote.flight import Call, Flight
+from assistant.remote.flight import Call, Flight, Plan
 from assistant.remote.formats import backend_of
 from assistant.remote.settings import RemoteSettings
 from assistant.remote.transport import Transport
@@ -49,14 +49,17 @@ class Line:
 
     def start(self, *, single_line: bool = True) -> Flight:
         backend = backend_of(self.settings)
+        self.body = json.dumps(backend.body(QUESTION)).encode()
+        call = Call(
+            url=self.settings.address + backend.path,
+            headers={"content-type": "application/json", "accept-encoding": "identity"},
+            body=self.body,
+        )
         return self.transport.start(
-            Call(
-                url=self.settings.address + backend.path,
-                headers={"content-type": "application/json", "accept-encoding": "identity"},
-                body=json.dumps(backend.body(QUESTION)).encode(),
+            Plan(
+                prepare=lambda: call,
                 backend=backend,
                 single_line=single_line,
-                read_s=self.settings.read_s,
                 total_s=self.settings.total_s,
             )
         )

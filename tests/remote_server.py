@@ -94,7 +94,6 @@ class RemoteServer:
         finally:
             self.n_open -= 1
             writer.close()
-            self._writers.discard(writer)
 
     async def _reply(
         self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -151,7 +150,7 @@ async def _play(reply: Reply, writer: asyncio.StreamWriter, request: Received) -
 _ENDLESS = {
     "hang": (b"", 3_600.0),
     "drip": (b":\n", 0.02),
-    "flood": (b'data: {"choices": [{"text": ""}]}\n\n' * 1_000, 0.0),
+    "flood": (b":" + b"x" * 60_000 + b"\n", 0.0),
 }
 
 

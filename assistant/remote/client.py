@@ -90,13 +90,14 @@ class Client:
             current.set(None)
 
     async def _ask(self, flight: Flight) -> None:
-        call = flight.call
+        call, framing = flight.call, flight.plan.backend.framing
+        assert call is not None, "prepared before it is asked"
         async with self._client.stream(
             "POST", call.url, content=call.body, headers=dict(call.headers)
         ) as response:
             flight.check()
-            _check(response, call.backend.framing)
-            reader = reader_of(call.backend.framing)
+            _check(response, framing)
+            reader = reader_of(framing)
             await _read(response, reader, flight)
         if not flight.is_whole and not reader.is_done:
             flight.check()
@@ -147,12 +148,12 @@ async def _read(response: httpx.Response, reader: Reader, flight: Flight) -> Non
             if flight.bytes_received > MAX_ANSWER_BYTES:
                 raise TooLargeError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
             for table in reader.feed(chunk):
-                if flight.take(flight.call.backend.piece(table)):
+                if flight.take(flight.plan.backend.piece(table)):
                     return  # enough: the rest is not even received
             if drain is None and (flight.is_whole or reader.is_done):
                 drain = loop.call_later(DRAIN_S, flight.halt)
         for table in reader.close():
-            flight.take(flight.call.backend.piece(table))
+            flight.take(flight.plan.backend.piece(table))
     except RemoteError:
         if not flight.is_whole:
             raise

@@ -28,17 +28,24 @@ class Call:
     url: str
     headers: Mapping[str, str]
     body: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A request to be: made up on another thread than the one that must answer an editor."""
+
+    prepare: Callable[[], Call]  # WithheldError if nothing may leave
     backend: Backend
     single_line: bool
-    read_s: float
-    total_s: float  # all attempts together
+    total_s: float  # for all attempts together
 
 
 class Flight:
     """Grows on the transport's thread."""
 
-    def __init__(self, call: Call) -> None:
-        self.call = call
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.call: Call | None = None  # once it is prepared
         self.line: Line | None = None  # of the transport's thread only, as is what follows
         self.is_halted = False
         self.bytes_received = 0
@@ -61,7 +68,7 @@ class Flight:
     def text(self) -> str:
         """What has come so far, as the format means it."""
         with self._changed:
-            return self.call.backend.tidy(self._text)
+            return self.plan.backend.tidy(self._text)
 
     @property
     def finish_reason(self) -> str:
@@ -133,7 +140,7 @@ class Flight:
 
     def time_out(self) -> None:
         """End it because the total time is up."""
-        self.halt(TooSlowError(f"no whole answer within {self.call.total_s:g} s"))
+        self.halt(TooSlowError(f"no whole answer within {self.plan.total_s:g} s"))
 
     def check(self) -> None:
         """Raise why it was halted, if it was."""
@@ -151,7 +158,7 @@ class Flight:
                 self._text += piece.text
                 if len(self._text) > MAX_TEXT_CHARS:
                     raise TooLargeError(f"the answer has over {MAX_TEXT_CHARS} characters")
-                is_enough = self.call.single_line and "\n" in self._text.lstrip()
+                is_enough = self.plan.single_line and "\n" in self._text.lstrip()
                 self._finish_reason = "stop" if is_enough else piece.finish_reason or ""
                 if self._finish_reason:
                     self._changed.notify_all()

@@ -6,6 +6,7 @@ pays for none of them.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
@@ -13,8 +14,9 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
+from assistant.remote.desk import Desk
 from assistant.remote.errors import BusyError, RemoteError
-from assistant.remote.flight import Call, Flight
+from assistant.remote.flight import Flight, Plan
 from assistant.remote.settings import RemoteSettings
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class Transport:
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self._flights: set[Flight] = set()
+        self._desk = Desk("remote-desk")
         # Of the loop's thread only:
         self._client: Client | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,9 +69,9 @@ class Transport:
         with self._lock:
             return len(self._flights)
 
-    def start(self, call: Call) -> Flight:
-        """Send `call`; BusyError if too many are under way."""
-        flight = Flight(call)
+    def start(self, plan: Plan) -> Flight:
+        """Prepare and send; BusyError if too many are under way."""
+        flight = Flight(plan)
         with self._lock:
             if self._is_closed or len(self._flights) >= MAX_FLIGHTS:
                 raise BusyError("too many questions are under way")
@@ -91,6 +94,20 @@ class Transport:
         if loop is not None and thread is not None:
             asyncio.run_coroutine_threadsafe(self._end(), loop)
             thread.join(timeout_s)
+        self._desk.close()
+
+    def warm_up(self) -> None:
+        """Begin the thread and import httpx there, so that the first question need not wait."""
+        with self._lock:
+            if self._loop is None and not self._is_closed:
+                self._begin()
+            loop = self._loop
+        if loop is not None:
+            self._call_soon(self._open_quietly)
+
+    def _open_quietly(self) -> None:
+        with contextlib.suppress(RemoteError):  # the first question will say it
+            self._opened()
 
     def _call_soon(self, action: Callable[[], None]) -> None:
         with self._lock:
@@ -131,7 +148,7 @@ class Transport:
     async def _own(self, flight: Flight) -> None:
         """See one flight from its start to its end."""
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(flight.call.total_s, flight.time_out)
+        timer = loop.call_later(flight.plan.total_s, flight.time_out)
         error: RemoteError | None = None
         try:
             await self._attempts(flight)
@@ -147,7 +164,8 @@ class Transport:
             flight.land(error)
 
     async def _attempts(self, flight: Flight) -> None:
-        deadline = flight.started_s + flight.call.total_s
+        deadline = flight.started_s + flight.plan.total_s
+        flight.call = await self._desk.run(flight.plan.prepare)
         for n in range(1, MAX_ATTEMPTS + 1):
             flight.check()
             self._watcher.sending(flight)
