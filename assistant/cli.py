@@ -11,14 +11,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from assistant.completion import Completion, CompletionRequest
 from assistant.config import Settings, load_settings
 from assistant.errors import AssistantError, ModelError
 from assistant.logs import configure
+from assistant.refusal import is_excluded
 from assistant.source_file import SourceFile, SourceFileError
 from model.files import UnreadableFileError, read_regular
+
+if TYPE_CHECKING:
+    from assistant.memory.matches import Memory
 
 SUGGESTED, NOTHING, BAD_INPUT, BAD_MODEL = 0, 1, 2, 3
 MAX_FILE_BYTES = 16 << 20
@@ -75,9 +79,24 @@ def _run(args: argparse.Namespace) -> int:
 def _complete(settings: Settings, request: CompletionRequest) -> list[Completion]:
     from assistant.engine import Engine  # the runtime is not needed to say that input is bad
 
-    engine = Engine(settings)
+    remembered = _remembered(settings, request.path)
+    if remembered is None:
+        engine = Engine(settings)
+    else:
+        memory, inside = remembered
+        request = dataclasses.replace(request, path=inside)
+        engine = Engine(settings, memory=lambda _: memory)
     engine.load()
     return engine.complete(request)
+
+
+def _remembered(settings: Settings, path: str) -> "tuple[Memory, str] | None":
+    """Return the memory that there is for a file, and the file's path in it."""
+    if not settings.memory or not path or is_excluded(path, settings.exclude):
+        return None
+    from assistant.memory.memory import find_memory
+
+    return find_memory(Path(path))
 
 
 def _parser() -> argparse.ArgumentParser:
