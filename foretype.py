@@ -20,8 +20,11 @@ COMMANDS = {
     "memory": ("assistant.memory.cli", "look at, build or delete a repository's memory"),
     "eval": ("training.evaluation.replay.cli", "replay a repository's own later commits"),
     "setup": ("assistant.setup.cli", "make an editor start foretype: show the lines or write them"),
+    "doctor": ("assistant.doctor.cli", "check the installation, say how faults are mended"),
+    "purge": ("assistant.purge.cli", "remove every cache, index, log and statistic"),
     "data": ("training.cli", "build a corpus from repositories and folders"),
     "train": ("training.cli", "train a model from a recipe"),
+    "plan": ("training.cost", "say what a training run will take, before it is started"),
 }
 _TRAINING_EXTRA = frozenset({"torch", "tokenizers"})  # not part of a serving installation
 _TAKES_NAME = frozenset({"training.cli"})  # one parser for several commands

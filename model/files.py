@@ -107,7 +107,7 @@ def cache_dir() -> Path:
 
     `FORETYPE_CACHE`, else `foretype` in the user's cache folder.
     """
-    path = Path(os.environ.get("FORETYPE_CACHE") or _user_cache() / "foretype").absolute()
+    path = cache_path()
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     if os.name != "nt" and stat.S_IMODE(path.stat().st_mode) & 0o077:
         # It existed, open to others, and derived files hold parts of private models. One that is
@@ -115,6 +115,11 @@ def cache_dir() -> Path:
         with contextlib.suppress(OSError):
             path.chmod(0o700)
     return path
+
+
+def cache_path() -> Path:
+    """Return where `cache_dir` is; it need not exist."""
+    return Path(os.environ.get("FORETYPE_CACHE") or _user_cache() / "foretype").absolute()
 
 
 def _user_cache() -> Path:

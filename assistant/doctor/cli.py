@@ -1,0 +1,90 @@
+"""`foretype doctor [FOLDER]`: check the installation, say how each fault is mended.
+
+Exit codes: 0 all works (warnings included), 1 something is broken, 2 bad usage.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from assistant.doctor import editors, installation, storage
+from assistant.doctor.finding import Finding
+from assistant.setup.machine import this_machine
+
+WORKS, BROKEN = 0, 1
+_COLOURS = {"ok": "\x1b[32m", "warning": "\x1b[33m", "broken": "\x1b[31m"}
+_RESET = "\x1b[0m"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `foretype doctor` with its arguments; return the exit code."""
+    options = _parser().parse_args(argv)
+    place = Path(options.folder)
+    findings = examine(place, is_timed=not options.no_timing)
+    found = _as_json(findings) if options.json else _as_lines(findings)
+    return BROKEN if any(finding.state == "broken" for finding in found) else WORKS
+
+
+def examine(place: Path, *, is_timed: bool = True) -> Iterator[Finding]:
+    """Yield what each check finds, as soon as it is known."""
+    machine = this_machine()
+    yield installation.python()
+    libraries = [*installation.libraries()]
+    yield from libraries
+    yield installation.processor()
+    yield installation.command(machine)
+    yield installation.git(machine)
+    settings, finding = installation.settings()
+    yield finding
+    yield storage.cache()
+    if settings is not None:
+        model = storage.model(settings)
+        yield model
+        yield storage.memory(settings, place)
+        if is_timed and not any(item.state == "broken" for item in (*libraries, model)):
+            from assistant.doctor import timing  # the runtime: not before it is known to be there
+
+            yield timing.completion(settings)
+    yield from editors.editors(machine)
+
+
+def _as_json(findings: Iterable[Finding]) -> list[Finding]:
+    listed = [*findings]
+    is_working = all(finding.state != "broken" for finding in listed)
+    table = {"works": is_working, "findings": [dataclasses.asdict(item) for item in listed]}
+    print(json.dumps(table, indent=2))
+    return listed
+
+
+def _as_lines(findings: Iterable[Finding]) -> list[Finding]:
+    listed = []
+    is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    for finding in findings:
+        listed.append(finding)
+        state = f"{finding.state:<8}"
+        if is_coloured:
+            state = f"{_COLOURS[finding.state]}{state}{_RESET}"
+        print(f"{state} {finding.name:<12} {' '.join(finding.found.split())}", flush=True)
+        if finding.fix:
+            print(f"{'':<22}-> {finding.fix}", flush=True)
+    n_broken = sum(finding.state == "broken" for finding in listed)
+    n_warnings = sum(finding.state == "warning" for finding in listed)
+    print(f"\n{n_broken} broken, {n_warnings} to look at, {len(listed)} checked.")
+    return listed
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="foretype doctor",
+        description="Check the installation, and say how each fault is mended.",
+        epilog="exit codes: 0 all works (warnings included), 1 something is broken",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", nargs="?", default=".", help="whose memory to look at")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--no-timing", action="store_true", help="leave the timed completion out")
+    return parser

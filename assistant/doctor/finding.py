@@ -1,0 +1,31 @@
+"""What a check found. Knows no check and no output."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["ok", "warning", "broken"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing looked at, and what to do if it is not as it should be."""
+
+    name: str
+    state: State
+    found: str
+    fix: str = ""  # empty: nothing to do
+
+
+def ok(name: str, found: str) -> Finding:
+    """Return that something is as it should be."""
+    return Finding(name=name, state="ok", found=found)
+
+
+def warning(name: str, found: str, fix: str) -> Finding:
+    """Return that something could be better."""
+    return Finding(name=name, state="warning", found=found, fix=fix)
+
+
+def broken(name: str, found: str, fix: str) -> Finding:
+    """Return that something keeps foretype from working."""
+    return Finding(name=name, state="broken", found=found, fix=fix)

@@ -1,0 +1,104 @@
+"""Checks of the installation: Python, libraries, processor, command, git, settings.
+
+Imports the libraries that it checks only when asked to.
+"""
+
+import importlib
+import platform
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from assistant.config import Settings, load_settings, settings_path
+from assistant.doctor.finding import Finding, broken, ok, warning
+from assistant.errors import SettingsError
+from assistant.setup.machine import Machine, server_command
+
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "regex", "tiktoken", "tree_sitter", "pygls")
+CPU_INFO = Path("/proc/cpuinfo")
+# What makes 8-bit products fast, the slowest first; the names are those of /proc/cpuinfo.
+_FEATURES = {
+    "avx2": "AVX2",
+    "avx512bw": "AVX-512",
+    "avx_vnni": "VNNI",
+    "avx512_vnni": "VNNI",
+    "amx_int8": "AMX",
+}
+
+
+def python() -> Finding:
+    """Look at the interpreter."""
+    version = platform.python_version()
+    found = f"{platform.python_implementation()} {version} at {sys.executable}"
+    if sys.maxsize < 1 << 32:
+        return broken("Python", f"{found}, 32 bits", "install a 64-bit Python 3.11 or newer")
+    return ok("Python", found)
+
+
+def libraries(names: Sequence[str] = LIBRARIES) -> Iterator[Finding]:
+    """Import what serving needs."""
+    failed = []
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - a broken binary may raise anything
+            failed.append(f"{name} ({type(error).__name__}: {error})")
+    if failed:
+        fix = f"install foretype again: {sys.executable} -m pip install --force-reinstall foretype"
+        yield broken("libraries", f"cannot import {', '.join(failed)}", fix)
+        return
+    import onnxruntime
+
+    yield ok("libraries", f"{len(names)} imported; onnxruntime {onnxruntime.__version__}")
+
+
+def processor(cpu_info: Path = CPU_INFO) -> Finding:
+    """Look at what the processor offers for 8-bit products."""
+    kind = platform.machine()
+    try:
+        text = cpu_info.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ok("processor", f"{kind}; its features cannot be read on this system")
+    flags = set(
+        re.findall(r"\w+", "".join(re.findall(r"^(?:flags|Features)\s*:(.*)$", text, re.M)))
+    )
+    count = len(re.findall(r"^processor\s*:", text, re.M)) or 1
+    if kind in ("x86_64", "AMD64") and "avx2" not in flags:
+        fix = "nothing to mend; a smaller `max_new_tokens` helps a slow machine"
+        return warning("processor", f"{count} x {kind} without AVX2: several times slower", fix)
+    known = ", ".join(dict.fromkeys(title for flag, title in _FEATURES.items() if flag in flags))
+    return ok("processor", f"{count} x {kind}" + (f" with {known}" if known else ""))
+
+
+def command(machine: Machine) -> Finding:
+    """Look whether editors can start the server by its name."""
+    program = machine.program("foretype")
+    if program is not None:
+        return ok("command", str(program))
+    line = " ".join(server_command(machine))
+    fix = f"put its folder on the PATH, or name it in your editor: {line}"
+    return warning("command", "`foretype` is not on the PATH", fix)
+
+
+def git(machine: Machine) -> Finding:
+    """Look for git, which tells the memory what belongs to a repository."""
+    program = machine.program("git")
+    if program is not None:
+        return ok("git", str(program))
+    fix = "install git; without it the memory reads whole folders, ignored files too"
+    return warning("git", "not found on the PATH", fix)
+
+
+def settings() -> tuple[Settings | None, Finding]:
+    """Read the user's settings; None if they cannot be used."""
+    path = settings_path()
+    try:
+        read = load_settings()
+    except SettingsError as error:
+        return None, broken("settings", str(error), f"correct {path} or the environment variable")
+    found = str(path) if path.is_file() else f"the defaults ({path} is not there)"
+    if not read.enabled or read.show == "off":
+        off = "enabled = false" if not read.enabled else 'show = "off"'
+        return read, warning("settings", f"{found}: {off}, so nothing is suggested", "change that")
+    return read, ok("settings", found)

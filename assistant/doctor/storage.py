@@ -1,0 +1,88 @@
+"""Checks of what is on disk: the model folder, the cache, the memory of a repository.
+
+Knows where these are and how to open them, not what they are used for.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from assistant.config import Settings
+from assistant.doctor.finding import Finding, broken, ok, warning
+from assistant.git import git_directory
+from assistant.memory.store import index_folder
+from assistant.memory.view import open_view
+from model.files import cache_dir, cache_path
+from model.folder import BUNDLED, ModelFolderError, load_folder
+
+MIN_FREE_BYTES = 500_000_000
+
+
+def model(settings: Settings) -> Finding:
+    """Check every file of the model folder, its checksums and its vocabulary."""
+    path = Path(settings.model).expanduser() if settings.model else BUNDLED
+    try:
+        folder = load_folder(path)
+        folder.tokenizer()
+    except ModelFolderError as error:
+        fix = "install foretype again" if path == BUNDLED else "or leave `model` empty for ours"
+        return broken("model", str(error), fix)
+    size = sum(file.stat().st_size for file in path.iterdir())
+    found = f"{folder.info.name}, {size / 1e6:.1f} MB, checksums right, in {path}"
+    return ok("model", found)
+
+
+def cache() -> Finding:
+    """Check that derived files can be written, and that there is room."""
+    try:
+        path = cache_dir()
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(b"x")
+        free = shutil.disk_usage(path).free
+    except OSError as error:
+        fix = "make it writable, or name another folder in the environment variable FORETYPE_CACHE"
+        return broken("cache", f"{cache_path()}: {error.strerror or error}", fix)
+    found = f"{path} holds {size_of(path) / 1e6:.0f} MB; {free / 1e9:.1f} GB are free"
+    if free < MIN_FREE_BYTES:
+        return warning("cache", found, "make room; `foretype purge` removes what is ours")
+    return ok("cache", found)
+
+
+def memory(settings: Settings, place: Path) -> Finding:
+    """Look at the index of the repository that `place` is in."""
+    root = repository_of(place)
+    if not settings.memory:
+        return ok("memory", "switched off in the settings")
+    if root is None:
+        return ok("memory", f"{place} is in no git repository; editors index the folder they open")
+    view = open_view(index_folder(root))
+    build = f"foretype memory build {root}"
+    if view.damaged:
+        return warning("memory", f"the index of {root} is damaged", f"build it again: {build}")
+    if view.version is None:
+        return ok("memory", f"no index of {root} yet; an editor makes it, as does: {build}")
+    n_files = sum(len(item.files) for item in view.opened)
+    n_bytes = sum(item.live_bytes for item in view.opened)
+    state = "" if view.manifest.is_complete else ", not complete yet"
+    return ok("memory", f"{root}: {n_files} files, {n_bytes / 1e6:.1f} MB{state}")
+
+
+def repository_of(place: Path) -> Path | None:
+    """Return the work tree that `place` is in."""
+    real = place.resolve()
+    return next((path for path in (real, *real.parents) if git_directory(path) is not None), None)
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of all files under a folder, links not followed."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size if os.path.lexists(path) else 0
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 - many files
+            except OSError:  # removed in the meantime
+                continue
+    return total

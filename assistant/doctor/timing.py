@@ -1,0 +1,81 @@
+"""A completion as an editor asks for it, timed: the first one, then while a person types.
+
+The times are this machine's at this moment; nothing is claimed about others.
+"""
+
+import dataclasses
+import statistics
+import time
+
+from assistant.completion import CompletionRequest
+from assistant.config import Settings
+from assistant.doctor.finding import Finding, broken, ok, warning
+from assistant.engine import Engine
+from assistant.errors import AssistantError
+
+SLOW_MS = 150.0
+DEADLINE_MS = 10_000
+BEFORE = '''\
+"""Reads measurements from a file and prints their mean."""
+
+import sys
+from pathlib import Path
+
+
+def read_numbers(path: Path) -> list[float]:
+    with path.open(encoding="utf-8") as file:
+        return [float(line) for line in file if line.strip()]
+
+
+def main() -> int:
+    numbers = read_numbers(Path(sys.argv[1]))
+    '''
+TYPED = "print(sum(numbers) / len(nu"
+AFTER = '\n    return 0\n\n\nif __name__ == "__main__":\n    sys.exit(main())\n'
+
+
+def completion(settings: Settings) -> Finding:
+    """Load the model and type a line."""
+    engine = Engine(dataclasses.replace(settings, show="eager", enabled=True))
+    started = time.monotonic()
+    try:
+        engine.load()
+    except AssistantError as error:
+        return broken("completion", str(error), "mend the model first")
+    loaded_ms = 1_000 * (time.monotonic() - started)
+    first, *rest = [_answer(engine, TYPED[:end]) for end in range(len(TYPED) // 2, len(TYPED) + 1)]
+    typed_ms = statistics.median(answer.ms for answer in rest)
+    network_ms = [answer.ms for answer in rest if answer.is_computed] or [first.ms]
+    found = (
+        f"loaded in {loaded_ms:.0f} ms, first answer {first.ms:.0f} ms, then {typed_ms:.1f} ms a"
+        f" keystroke ({statistics.median(network_ms):.1f} ms where the network answers)"
+    )
+    texts = [answer.text for answer in (first, *rest) if answer.text]
+    if not texts:
+        return warning("completion", f"{found}, but nothing was suggested", "try another model")
+    if statistics.median(network_ms) > SLOW_MS:
+        fix = "is the machine busy? else lower `max_new_tokens`, or set `threads` to 2"
+        return warning("completion", f"{found}: slow", fix)
+    return ok("completion", found)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Answer:
+    text: str
+    ms: float
+    is_computed: bool  # not known from an earlier keystroke
+
+
+def _answer(engine: Engine, typed: str) -> _Answer:
+    before = BEFORE + typed
+    request = CompletionRequest(
+        path="mean.py", text=before + AFTER, offset=len(before), deadline_ms=DEADLINE_MS
+    )
+    started = time.monotonic()
+    answers = engine.complete(request)
+    ms = 1_000 * (time.monotonic() - started)
+    return _Answer(
+        text=answers[0].text if answers else "",
+        ms=ms,
+        is_computed=bool(answers) and answers[0].source != "cache",
+    )

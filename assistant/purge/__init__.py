@@ -1,0 +1,1 @@
+"""`foretype purge`: remove every cache, index, log and statistic of ours."""

@@ -1,0 +1,90 @@
+"""`foretype purge`: list what foretype has stored on this machine, ask, remove it.
+
+Exit codes: 0 removed, or nothing there; 1 not agreed to, or something could not be removed; 2 bad
+usage. Settings, model folders and the configuration of editors stay.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from assistant.config import load_settings
+from assistant.errors import SettingsError
+from assistant.purge.places import Item, Listing, listing, remove, remove_empty
+from assistant.setup.machine import this_machine
+
+DONE, NOT_DONE = 0, 1
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `foretype purge` with its arguments; return the exit code."""
+    options = _parser().parse_args(argv)
+    machine = this_machine()
+    found = listing(machine, _log_file())
+    _show(found)
+    if not found.items:
+        return DONE
+    if options.dry_run:
+        print("Nothing was removed (--dry-run).")
+        return DONE
+    if not (options.yes or _agrees()):
+        print("Nothing was removed.")
+        return NOT_DONE
+    failed = [problem for item in found.items if (problem := _problem(item))]
+    remove_empty(machine)
+    for problem in failed:
+        print(f"foretype purge: {problem}", file=sys.stderr)
+    if not failed:
+        print("Removed. An editor that is open makes anew what it needs.")
+    return NOT_DONE if failed else DONE
+
+
+def _log_file() -> str:
+    try:
+        return load_settings().log_file
+    except SettingsError as error:
+        print(f"foretype purge: the log file is not known: {error}", file=sys.stderr)
+        return ""
+
+
+def _show(found: Listing) -> None:
+    for item in found.items:
+        print(f"{item.n_bytes / 1e6:10.1f} MB  {item.path}  ({item.what})")
+    for sentence in found.left:
+        print(f"Left out: {sentence}.")
+    if found.items:
+        total = sum(item.n_bytes for item in found.items)
+        print(f"{total / 1e6:10.1f} MB  in all. Settings and models stay.")
+    else:
+        print("Nothing of foretype's is stored here.")
+
+
+def _agrees() -> bool:
+    """Ask; no answer, as without a terminal, is a no."""
+    print("Remove all of it? [y/N] ", end="", flush=True)
+    try:
+        return input().strip().lower() in ("y", "yes")
+    except EOFError:
+        print("no answer; --yes agrees beforehand")
+        return False
+
+
+def _problem(item: Item) -> str:
+    """Remove; return what went wrong, "" if nothing did."""
+    try:
+        remove(item)
+    except OSError as error:
+        return f"cannot remove {error.filename or item.path}: {error.strerror or error}"
+    return ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="foretype purge",
+        description="Remove every cache, index, log and statistic that foretype has made.",
+        epilog="Settings, model folders and the configuration of editors stay.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list only")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    return parser

@@ -1,0 +1,110 @@
+"""What is ours is found and removed; what is behind a link or not ours stays."""
+
+from pathlib import Path
+
+import pytest
+
+from assistant.purge.places import Listing, listing, remove, remove_empty
+from assistant.setup.machine import Machine, this_machine
+
+
+@pytest.fixture
+def machine(private_home: Path) -> Machine:
+    return this_machine()
+
+
+def put(path: Path, n_bytes: int = 10) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(n_bytes))
+    return path
+
+
+def purge(machine: Machine, log_file: str = "") -> Listing:
+    found = listing(machine, log_file)
+    for item in found.items:
+        remove(item)
+    remove_empty(machine)
+    return found
+
+
+def test_all_that_is_ours_is_listed_with_its_size_and_removed(
+    machine: Machine, private_home: Path
+) -> None:
+    put(private_home / "cache" / "foretype" / "graphs" / "a" / "weights.bin", 1000)
+    put(private_home / "cache" / "foretype" / "memory" / "b" / "x.seg", 2000)
+    put(private_home / "state" / "foretype" / "egress.jsonl", 30)
+    put(private_home / "data" / "foretype" / "stats.sqlite", 40)
+    found = purge(machine)
+    sizes = {item.path.name: (item.what, item.n_bytes) for item in found.items}
+    assert sizes == {
+        "graphs": ("models made ready to run", 1000),
+        "memory": ("indexes of your code", 2000),
+        "egress.jsonl": ("record of what was sent", 30),
+        "stats.sqlite": ("statistics", 40),
+    }
+    for name in ("cache", "state", "data"):
+        assert not (private_home / name / "foretype").exists()
+        assert (private_home / name).is_dir()
+    assert listing(machine, "") == Listing(items=(), left=())
+
+
+def test_settings_models_and_neighbours_stay(machine: Machine, private_home: Path) -> None:
+    kept = [
+        put(private_home / "config" / "foretype" / "settings.toml"),
+        put(private_home / "data" / "foretype" / "models" / "tuned" / "model.safetensors"),
+        put(private_home / "cache" / "other" / "graphs"),
+    ]
+    put(private_home / "cache" / "foretype" / "graphs" / "x")
+    purge(machine)
+    assert all(path.is_file() for path in kept)
+
+
+def test_links_are_removed_and_not_followed(machine: Machine, private_home: Path) -> None:
+    mine = put(private_home / "home" / "thesis" / "chapter.tex", 5000)
+    cache = private_home / "cache" / "foretype"
+    (cache / "graphs").mkdir(parents=True)
+    (cache / "memory").symlink_to(mine.parent)
+    (cache / "graphs" / "inner").symlink_to(mine.parent)
+    (cache / "graphs" / "file").symlink_to(mine)
+    found = purge(machine)
+    assert sum(item.n_bytes for item in found.items) < 5000
+    assert not cache.exists()
+    assert mine.stat().st_size == 5000
+
+
+def test_folder_that_is_a_link_is_left_and_told(machine: Machine, private_home: Path) -> None:
+    big = put(private_home / "home" / "disk" / "graphs" / "x").parent.parent
+    (private_home / "cache" / "foretype").symlink_to(big)
+    found = purge(machine)
+    assert found.items == ()
+    assert found.left == (
+        f"{private_home / 'cache' / 'foretype'} is a link to {big}, which is not followed",
+    )
+    assert (big / "graphs" / "x").is_file()
+
+
+def test_only_known_names_go_from_a_folder_of_another_name(
+    machine: Machine, private_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = private_home / "home"
+    monkeypatch.setenv("FORETYPE_CACHE", str(shared))
+    mine = put(shared / "letters.txt")
+    put(shared / "graphs" / "x")
+    assert [item.path for item in purge(machine).items] == [shared / "graphs"]
+    assert mine.is_file()
+
+
+def test_logs_go_with_their_copies(machine: Machine, private_home: Path) -> None:
+    folder = private_home / "home" / "logs"
+    for name in ("f.log", "f.log.1", "f.log.2", "f.log.3", "other.log"):
+        put(folder / name)
+    purge(machine, str(folder / "f.log"))
+    assert sorted(path.name for path in folder.iterdir()) == ["f.log.3", "other.log"]
+
+
+def test_log_that_is_a_link_stays(machine: Machine, private_home: Path) -> None:
+    real = put(private_home / "home" / "real.log")
+    link = private_home / "home" / "f.log"
+    link.symlink_to(real)
+    assert purge(machine, str(link)).items == ()
+    assert link.is_symlink()
