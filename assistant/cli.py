@@ -135,7 +135,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 def _place(args: argparse.Namespace) -> tuple[SourceFile, int]:
     """Return the file that the arguments name and the offset of the cursor in it."""
-    name, line, column = _split(args.place)
+    name, line, column = split_place(args.place)
     if name == "-":
         if not args.path:
             raise UsageError("text from standard input needs --path to tell the language")
@@ -146,11 +146,11 @@ def _place(args: argparse.Namespace) -> tuple[SourceFile, int]:
     else:
         if args.path:
             raise UsageError("--path is only for text from standard input (FILE -)")
-        source = SourceFile.from_bytes(name, _read(name))
+        source = SourceFile.from_bytes(name, read_source(name))
     return source, source.offset(line, column)
 
 
-def _split(place: str) -> tuple[str, int, int]:
+def split_place(place: str) -> tuple[str, int, int]:
     """Cut FILE:LINE:COL at its last two colons; the file's name may hold more of them."""
     name, *numbers = place.rsplit(":", 2)
     if len(numbers) != 2 or not name:
@@ -161,7 +161,8 @@ def _split(place: str) -> tuple[str, int, int]:
     return name, int(numbers[0]), int(numbers[1])
 
 
-def _read(name: str) -> bytes:
+def read_source(name: str) -> bytes:
+    """Return the bytes of a file that may be completed; SourceFileError says what is wrong."""
     try:
         return read_regular(Path(name), MAX_FILE_BYTES)
     except UnreadableFileError as error:

@@ -69,13 +69,14 @@ class Transport:
         with self._lock:
             return len(self._flights)
 
-    def start(self, plan: Plan) -> Flight:
-        """Prepare and send; BusyError if too many are under way."""
+    def start(self, plan: Plan, on_start: Callable[[Flight], None] = lambda _: None) -> Flight:
+        """Prepare and send; BusyError if too many are under way. `on_start` comes before both."""
         flight = Flight(plan)
         with self._lock:
             if self._is_closed or len(self._flights) >= MAX_FLIGHTS:
                 raise BusyError("too many questions are under way")
             self._flights.add(flight)
+            on_start(flight)
             if self._loop is None:
                 self._begin()
             loop = self._loop

@@ -1,0 +1,259 @@
+"""When to ask a server: one call before the local answer, one after, neither of which holds it up.
+
+fallback: when the local answer is missing or unsure. race: at once, beside it. only: instead of it.
+A local answer that is worth showing is never kept waiting: the server's then serves the next
+keystroke. Works on the engine's thread; everything slow happens behind the transport.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from assistant import stopping
+from assistant.cancel import Cancel
+from assistant.completion import CompletionRequest
+from assistant.errors import SettingsError
+from assistant.languages import language_of
+from assistant.remote.breaker import Breaker
+from assistant.remote.clerk import Clerk, Errand
+from assistant.remote.errors import BusyError, WithheldError
+from assistant.remote.flight import Flight, Plan
+from assistant.remote.formats import backend_of
+from assistant.remote.incoming import unpack
+from assistant.remote.late import LateAnswers, RemoteText, typed_since
+from assistant.remote.ledger import Ledger, state_dir
+from assistant.remote.reach import Locate, Reach
+from assistant.remote.settings import RemoteSettings
+from assistant.remote.transport import Transport
+
+log = logging.getLogger(__name__)
+
+_CONTEXT_CHARS = 8_000  # around the cursor, for deciding where a suggestion ends
+
+
+@dataclass(kw_only=True, slots=True)
+class Ticket:
+    """What `before` knows of a request, for `after`."""
+
+    request: CompletionRequest
+    single_line: bool
+    errand: Errand | None = None
+    flight: Flight | None = None
+    kept: RemoteText | None = None
+
+
+class Remote:
+    """The remote side of one engine."""
+
+    def __init__(
+        self,
+        settings: RemoteSettings,
+        locate: Locate,
+        *,
+        exclude: tuple[str, ...] = (),
+        ledger: Ledger | None = None,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self.settings = settings
+        self._backend = backend_of(settings)
+        self._reach = Reach(settings, locate, exclude=exclude)
+        self._breaker = breaker or Breaker()
+        self._clerk = Clerk(
+            settings, self._backend, self._reach, ledger or Ledger(state_dir()), self._breaker
+        )
+        self._transport = Transport(settings, self._clerk)
+        self._lock = threading.Lock()
+        self._late = LateAnswers()
+        self._flying: dict[str, tuple[Flight, Errand]] = {}  # the newest of each document
+
+    @property
+    def replaces_local(self) -> bool:
+        """Whether the local model is not to be asked at all."""
+        return self.settings.mode == "only"
+
+    @property
+    def complaint(self) -> str:
+        """What the user must do before anything is sent; empty if nothing."""
+        if self.settings.is_consented:
+            return ""
+        return (
+            "remote.toml names a server, but nothing is sent to it until it also says: "
+            f'send_code_to = "{self.settings.host}"'
+        )
+
+    def status(self) -> dict[str, object]:
+        """Return the state for an editor's status line."""
+        state = "ready" if self._breaker.state == "closed" else "degraded"
+        return {
+            "mode": self.settings.mode,
+            "host": self.settings.host,
+            "state": "needs consent" if self.complaint else state,
+            "problem": self.complaint or self._clerk.last_problem,
+        }
+
+    def warm_up(self) -> None:
+        """Make ready in the background."""
+        if self.settings.is_consented:
+            self._transport.warm_up()
+
+    def close(self) -> None:
+        """Stop what is under way."""
+        self._transport.close()
+
+    def before(self, request: CompletionRequest, *, single_line: bool) -> Ticket | None:
+        """Begin with a request; None if the server has nothing to do with it."""
+        if not self._concerns(request):
+            return None
+        ticket = Ticket(request=request, single_line=single_line)
+        with self._lock:
+            ticket.kept = self._late.get(request)
+        if ticket.kept is None:
+            self._adopt(ticket)
+            if ticket.flight is None and self.settings.mode in ("race", "only"):
+                self._ask(ticket)
+        return ticket
+
+    def after(
+        self,
+        ticket: Ticket | None,
+        *,
+        confidence: float | None,
+        deadline: float,
+        cancel: Cancel,
+    ) -> RemoteText | None:
+        """Return a better text than the local one, if there is one.
+
+        `confidence` is the probability of the local answer that would be shown, None without one.
+        Only then this waits: to `deadline` (monotonic) or the setting's `wait_ms` at most.
+        """
+        if ticket is None:
+            return None
+        if confidence is not None and confidence >= self.settings.min_confidence:
+            self._leave(ticket)
+            return None
+        if ticket.kept is not None:
+            return ticket.kept
+        if ticket.flight is None:
+            self._ask(ticket)
+        flight = ticket.flight
+        if flight is None:
+            return None
+        if confidence is None:
+            wait_s = self.settings.wait_ms / 1_000
+            flight.wait(min(deadline, time.monotonic() + wait_s), cancel)
+        if flight.is_whole and ticket.errand is not None:
+            return self._answer(flight, ticket.errand, ticket.request)
+        if self.settings.late == "drop":
+            flight.stop()
+        return None
+
+    def _concerns(self, request: CompletionRequest) -> bool:
+        """Say whether this request may go to the server, by all that can be told at once."""
+        if self.complaint or not self._breaker.may_pass():
+            return False
+        language = language_of(request.path, request.language)
+        if language is None or (
+            self.settings.languages and language.name not in self.settings.languages
+        ):
+            return False
+        try:
+            self._reach.check_name(request.path)
+        except WithheldError:
+            return False
+        return True
+
+    def _adopt(self, ticket: Ticket) -> None:
+        """Take over an earlier question that this request still fits; stop it if it does not."""
+        with self._lock:
+            flight, errand = self._flying.get(ticket.request.path, (None, None))
+        if flight is None or errand is None:
+            return
+        typed = typed_since(errand.request, ticket.request)
+        if typed is None or not flight.text.startswith(typed[: len(flight.text)]):
+            flight.stop()
+            return
+        ticket.flight, ticket.errand = flight, errand
+
+    def _ask(self, ticket: Ticket) -> None:
+        errand = Errand(request=ticket.request, single_line=ticket.single_line)
+        plan = Plan(
+            prepare=lambda: self._clerk.prepare(errand),
+            backend=self._backend,
+            single_line=ticket.single_line,
+            total_s=self.settings.total_s,
+        )
+        try:
+            flight = self._transport.start(plan, lambda made: self._clerk.follow(made, errand))
+        except BusyError:
+            return
+        with self._lock:
+            self._flying[ticket.request.path] = (flight, errand)
+        flight.on_over(lambda over: self._landed(over, errand))
+        ticket.flight, ticket.errand = flight, errand
+
+    def _landed(self, flight: Flight, errand: Errand) -> None:
+        """Keep what may serve a later keystroke; on the transport's thread."""
+        self._clerk.forget(flight)
+        log.debug("remote: %s", flight.error.kind if flight.error else "ok")
+        answer = None
+        if flight.is_whole and self.settings.late == "keep":
+            answer = self._checked(flight, errand)
+        with self._lock:
+            if self._flying.get(errand.request.path, (None,))[0] is flight:
+                del self._flying[errand.request.path]
+            if answer is not None:
+                self._late.put(errand.request, answer)
+
+    def _checked(self, flight: Flight, errand: Errand) -> RemoteText | None:
+        if errand.parcel is None:
+            return None
+        try:
+            text = unpack(flight.text, errand.parcel, errand.request)
+        except WithheldError as error:
+            log.info("remote: not shown: %s", error)
+            return None
+        request = errand.request
+        stopped = stopping.stop(
+            language_of(request.path, request.language),
+            request.text[max(0, request.offset - _CONTEXT_CHARS) : request.offset],
+            request.text[request.offset : request.offset + _CONTEXT_CHARS],
+            iter([text]),
+            not errand.single_line,
+        )
+        reason = flight.finish_reason if stopped.text == text else stopped.finish_reason
+        return RemoteText(
+            text=stopped.text,
+            finish_reason=reason,
+            single_line=errand.single_line,
+            prompt_tokens=flight.prompt_tokens or 0,
+            new_tokens=flight.new_tokens or 0,
+        )
+
+    def _answer(
+        self, flight: Flight, errand: Errand, request: CompletionRequest
+    ) -> RemoteText | None:
+        """Return what is left of a whole answer at the cursor of `request`."""
+        answer = self._checked(flight, errand)
+        if answer is None:
+            return None
+        late = LateAnswers()
+        late.put(errand.request, answer)
+        return late.get(request)
+
+    def _leave(self, ticket: Ticket) -> None:
+        """The local answer is enough: do not pay for the rest of the other."""
+        if ticket.flight is not None:
+            ticket.flight.stop()
+
+
+def open_remote(
+    settings: RemoteSettings, locate: Locate, *, exclude: tuple[str, ...] = ()
+) -> Remote | None:
+    """Return the remote side that the user's settings ask for; None if they ask for none."""
+    if settings.mode == "off":
+        return None
+    try:
+        return Remote(settings, locate, exclude=exclude)
+    except OSError as error:
+        raise SettingsError(f"the egress ledger has no place: {error.strerror}") from error
