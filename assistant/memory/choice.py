@@ -63,7 +63,7 @@ class SnippetChoice:
         source = shelf.source(memory.view, is_waiting=self._is_waiting)
         if source is None:
             return []
-        found = _found(source, request, budget_chars)
+        found = chosen_from(source, request, budget_chars)
         with self._lock:
             self._kept[key] = found
             while len(self._kept) > KEPT_CHOICES:
@@ -80,7 +80,9 @@ def scope_key(request: CompletionRequest) -> _Key:
     return request.path, headers, (offset - start) // STRETCH_CHARS
 
 
-def _found(source: SnippetSource, request: CompletionRequest, budget_chars: int) -> list[Snippet]:
+def chosen_from(
+    source: SnippetSource, request: CompletionRequest, budget_chars: int
+) -> list[Snippet]:
     """Ask with the lines above and below the cursor's, which is being written."""
     text, offset = request.text, request.offset
     return source.snippets(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from assistant.config import Settings
 from assistant.engine import Engine
 from assistant.local import LocalBackend, open_backend
+from assistant.memory.snippets import SnippetSource
 from model.folder import BUNDLED, ModelFolder, load_folder
 from model.runtime import Runtime, open_runtime
 from training.cli import existing_folder
@@ -26,6 +27,8 @@ from training.evaluation.loss import bits_per_byte
 
 PROG = "foretype train eval"
 System = Callable[[Task], Answer]
+_HEALED = "network, healed"
+_SNIPPETS = "network, snippets"  # healed; only of a model that was trained on them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,28 +78,52 @@ def evaluate(model: Path, repositories: Sequence[Path], plan: Plan) -> dict[str,
     tasks = [
         task for found in files.values() for task in sample_tasks(found, plan.tasks, seed=plan.seed)
     ]
-    return {
+    answers = {
+        name: [system(task) for task in _progress(tasks, name)]
+        for name, system in _systems(str(model), files).items()
+    }
+    report = {
         "model": folder.info.name,
         "content_hash": folder.content_hash,
         "plan": dataclasses.asdict(plan),
         "repositories": list(files),
         "bits_per_byte": _losses(folder, files, plan),
-        "rest_of_line": {
-            name: _exactness([system(task) for task in _progress(tasks, name)])
-            for name, system in _systems(str(model)).items()
-        },
+        "rest_of_line": {name: _exactness(given) for name, given in answers.items()},
     }
+    if _SNIPPETS in answers:  # paired: the same cursors with and without
+        report["gain_of_snippets"] = _gain(answers[_HEALED], answers[_SNIPPETS])
+    return report
 
 
-def _systems(model: str) -> dict[str, System]:
+def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, System]:
     backend: LocalBackend = open_backend(model, threads=1)
     engine = Engine(Settings(model=model))
     engine.load()
-    return {
-        "network, healed": lambda task: network_answer(backend, task, heal=True),
+    systems: dict[str, System] = {
+        _HEALED: lambda task: network_answer(backend, task, heal=True),
         "network, not healed": lambda task: network_answer(backend, task, heal=False),
         "engine": lambda task: engine_answer(engine, task),
     }
+    if backend.info.snippet_tokens:
+        sources = {
+            name: SnippetSource((file.path, file.text) for file in found)
+            for name, found in files.items()
+        }
+        systems[_SNIPPETS] = lambda task: network_answer(
+            backend, task, heal=True, neighbours=sources[task.file.repository]
+        )
+    return systems
+
+
+def _gain(without: Sequence[Answer], given: Sequence[Answer]) -> dict[str, float]:
+    """Return by how much more is exact, over the same tasks, with its interval."""
+    outcomes: dict[str, dict[str, list[float]]] = {}
+    for before, after in zip(without, given, strict=True):
+        file = before.task.file
+        outcomes.setdefault(file.repository, {}).setdefault(file.path, []).append(
+            float(after.is_exact) - float(before.is_exact)
+        )
+    return _interval(outcomes)
 
 
 def _losses(folder: ModelFolder, files: dict[str, list[HeldOutFile]], plan: Plan) -> dict[str, Any]:
@@ -188,6 +215,9 @@ def table(report: dict[str, Any]) -> str:
         lines.append(
             f"{name:<22}{exact:<24}{mid:>10}{border:>10}{row['p50_ms']:>9.1f}{row['p95_ms']:>9.1f}"
         )
+    if "gain_of_snippets" in report:
+        gain = Interval(**report["gain_of_snippets"])
+        lines.append(f"gain of snippets, paired: {gain}")
     engine = report["rest_of_line"]["engine"]
     lines.append(
         f"engine: shown {_percent(engine['shown'])}, of which right {_percent(engine['precision'])}"

@@ -16,6 +16,9 @@ from assistant.cancel import Cancel
 from assistant.completion import Completion, CompletionRequest
 from assistant.engine import Engine
 from assistant.local import Job, LocalBackend
+from assistant.memory.choice import chosen_from
+from assistant.memory.snippets import SnippetSource
+from model.fim import Snippet
 from training.evaluation.held_out import Task
 
 DEADLINE_MS = 60_000  # quality is judged without a deadline; latency is measured elsewhere
@@ -35,19 +38,33 @@ class Answer:
     total_ms: float
 
 
-def network_answer(backend: LocalBackend, task: Task, *, heal: bool) -> Answer:
-    """Ask the network alone for the rest of the line, greedily."""
+def network_answer(
+    backend: LocalBackend, task: Task, *, heal: bool, neighbours: SnippetSource | None = None
+) -> Answer:
+    """Ask the network alone for the rest of the line, greedily.
+
+    With `neighbours`, the files of the task's repository, it is shown snippets of them.
+    """
     request = request_of(task)
+    snippet_tokens = backend.info.snippet_tokens if neighbours is not None else 0
+    snippets: list[Snippet] = []
+    if neighbours is not None:
+        snippets = chosen_from(neighbours, request, prompt.snippet_chars(snippet_tokens))
     budget = prompt.Budget(
         block_size=backend.info.block_size,
         suffix_tokens=backend.info.suffix_tokens,
         max_new_tokens=MAX_NEW_TOKENS,
+        snippet_tokens=snippet_tokens,
     )
     window = context.window(
         request, prefix_chars=budget.prefix_chars, suffix_chars=budget.suffix_chars, skeleton=False
     )
     asked = prompt.build(
-        backend.tokenizer, budget, window, prefix_start=request.offset - len(window.prefix)
+        backend.tokenizer,
+        budget,
+        window,
+        prefix_start=request.offset - len(window.prefix),
+        snippets=snippets,
     )
     if not heal:  # the cursor's token as a tokenizer would cut it, and no constraint
         asked = prompt.Prompt(ids=asked.ids + backend.tokenizer.encode_bytes(asked.tail), tail=b"")

@@ -35,7 +35,14 @@ def test_report_of_a_small_model(tmp_path: Path) -> None:
         assert losses["mean"] == pytest.approx((losses["first"] + losses["second"]) / 2)
         assert 0 < losses["mean"] < 20
     systems = report["rest_of_line"]
-    assert systems.keys() == {"network, healed", "network, not healed", "engine"}
+    assert systems.keys() == {
+        "network, healed", "network, not healed", "network, snippets", "engine",
+    }  # fmt: skip
+    gain = (
+        systems["network, snippets"]["exact"]["mean"] - systems["network, healed"]["exact"]["mean"]
+    )
+    assert report["gain_of_snippets"]["mean"] == pytest.approx(gain)
+    assert "gain of snippets, paired: " in table(report)
     for row in systems.values():
         assert row["tasks"] == 6
         assert 0 <= row["exact"]["low"] <= row["exact"]["mean"] <= row["exact"]["high"] <= 1

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from assistant.completion import Completion
 from assistant.config import Settings
 from assistant.engine import Engine
 from assistant.local import LocalBackend
+from assistant.memory.snippets import SnippetSource
 from model.folder import FolderInfo
+from model.tokenizer import Tokenizer
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
 from training.evaluation.exact_line import (
     engine_answer,
@@ -27,13 +33,28 @@ def task_at(before: str) -> Task:
     return Task(file=FILE, offset=offset, truth=SAMPLE[offset:].partition("\n")[0])
 
 
-def backend(script: str) -> LocalBackend:
-    info = FolderInfo(
-        name="scripted", block_size=512, suffix_tokens=64, snippet_tokens=0,
+def info(snippet_tokens: int = 0) -> FolderInfo:
+    return FolderInfo(
+        name="scripted", block_size=512, suffix_tokens=64, snippet_tokens=snippet_tokens,
         languages=("python",), licence="MIT",
     )  # fmt: skip
+
+
+def backend(script: str) -> LocalBackend:
     tokenizer = small_tokenizer()
-    return LocalBackend(ScriptedRuntime(tokenizer, script), tokenizer, info)
+    return LocalBackend(ScriptedRuntime(tokenizer, script), tokenizer, info())
+
+
+class ListeningRuntime(ScriptedRuntime):
+    """A runtime that keeps all it was given."""
+
+    def __init__(self, tokenizer: Tokenizer, script: str) -> None:
+        super().__init__(tokenizer, script)
+        self.heard: list[int] = []
+
+    def append(self, ids: Sequence[int], *, all_logits: bool = False) -> NDArray[np.float32]:
+        self.heard += ids
+        return super().append(ids, all_logits=all_logits)
 
 
 @pytest.mark.parametrize("before", ["def read_li", "self.names[name] +=", "        self.count"])
@@ -44,6 +65,24 @@ def test_network_that_knows_the_file_is_exact(before: str, heal: bool) -> None:
     assert answer.text == task.truth.rstrip()
     assert (answer.is_exact, answer.is_shown, answer.is_right) == (True, True, True)
     assert answer.total_ms > 0
+
+
+@pytest.mark.parametrize("snippet_tokens", [0, 100])
+def test_network_trained_on_snippets_is_shown_other_files(snippet_tokens: int) -> None:
+    text = "from lib.store import ParcelStore\n\nstore = ParcelStore(1)\n"
+    file = HeldOutFile(repository="o/n", path="lib/main.py", text=text)
+    other = "class ParcelStore:\n    def put_parcel(self, parcel):\n        pass\n"
+    neighbours = SnippetSource([("lib/store.py", other), ("lib/main.py", text)])
+    tokenizer = small_tokenizer()
+    runtime = ListeningRuntime(tokenizer, text)
+    asked = LocalBackend(runtime, tokenizer, info(snippet_tokens))
+    offset = text.index("(1)")
+    answer = network_answer(
+        asked, Task(file=file, offset=offset, truth="(1)"), heal=True, neighbours=neighbours
+    )
+    assert answer.text == "(1)"
+    seen = tokenizer.decode_bytes(runtime.heard).decode()
+    assert ("put_parcel(self, parcel)" in seen) == (snippet_tokens > 0)
 
 
 def test_network_that_knows_another_line_is_not() -> None:
