@@ -103,9 +103,7 @@ def evaluate(args: argparse.Namespace) -> Report:
         )
         if not measured.asked:
             raise ReplayError(f"nothing was measured: {measured.stopped}")
-        about = About(
-            model=folder.info.name, content_hash=folder.content_hash, thresholds={}, skipped=()
-        )
+        about = About(model=folder.info.name, content_hash=folder.content_hash, skipped=())
         return assemble(measured, systems, plan, about)
 
 

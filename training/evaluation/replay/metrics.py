@@ -34,6 +34,14 @@ class Stratum:
     is_near_duplicate: bool
 
 
+Least = Callable[[Stratum], float]  # the probability from which something is shown
+
+
+def everything(stratum: Stratum) -> float:
+    """Show whatever is offered."""
+    return 0.0
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
     """One cursor and each system's judged answer."""
@@ -50,8 +58,9 @@ class Line:
     text: str
     answers: Mapping[str, Sequence[Answer]]
 
-    def typed(self, system: str, threshold: float) -> Keystrokes:
+    def typed(self, system: str, least: Least | None = None) -> Keystrokes:
         """Type it with one system's help."""
+        threshold = least(self.stratum) if least else 0.0
         return type_line(self.text, self.answers[system], threshold)
 
 
@@ -99,11 +108,11 @@ def mean(asked: Sequence[Asked], system: str, metric: str) -> Interval | None:
 
 
 def precision(
-    asked: Sequence[Asked], system: str, metric: str, threshold: float = 0.0
+    asked: Sequence[Asked], system: str, metric: str, least: Least = everything
 ) -> Interval | None:
     """Return a metric's mean over the cursors at which something is shown."""
     value = METRICS[metric]
-    shown = (item for item in asked if is_shown(item.judged[system], threshold))
+    shown = (item for item in asked if is_shown(item, system, least))
     return interval((item.stratum, value(item.judged[system])) for item in shown)
 
 
@@ -115,28 +124,31 @@ def difference(asked: Sequence[Asked], left: str, right: str, metric: str) -> In
     )
 
 
-def saved(lines: Sequence[Line], system: str, threshold: float = 0.0) -> Interval | None:
+def saved(lines: Sequence[Line], system: str, least: Least = everything) -> Interval | None:
     """Return the share of characters saved. Lines come by their length, so each counts the same."""
-    return interval((line.stratum, line.typed(system, threshold).saved) for line in lines)
+    return interval((line.stratum, line.typed(system, least).saved) for line in lines)
 
 
 def saved_difference(lines: Sequence[Line], left: str, right: str) -> Interval | None:
     """Return the share of characters that left saves, less that of right, line by line."""
     return interval(
-        (line.stratum, line.typed(left, 0.0).saved - line.typed(right, 0.0).saved) for line in lines
+        (line.stratum, line.typed(left).saved - line.typed(right).saved) for line in lines
     )
 
 
-def wrong_per_100_chars(lines: Sequence[Line], system: str, threshold: float = 0.0) -> float | None:
+def wrong_per_100_chars(
+    lines: Sequence[Line], system: str, least: Least = everything
+) -> float | None:
     """Return how often a suggestion appears that cannot be taken, all lines together."""
-    typed = [line.typed(system, threshold) for line in lines]
+    typed = [line.typed(system, least) for line in lines]
     n_chars = sum(one.n_chars for one in typed)
     return 100 * sum(one.n_wrong for one in typed) / n_chars if typed else None
 
 
-def is_shown(judged: Judged, threshold: float) -> bool:
+def is_shown(item: Asked, system: str, least: Least) -> bool:
     """Say whether there is something, and it is sure enough."""
-    return judged.is_offered and judged.answer.probability >= threshold
+    judged = item.judged[system]
+    return judged.is_offered and judged.answer.probability >= least(item.stratum)
 
 
 def reliability(judged: Sequence[Judged]) -> list[Bin]:

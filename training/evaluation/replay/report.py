@@ -19,6 +19,7 @@ from training.evaluation.replay.run import Measured, Plan
 from training.evaluation.replay.systems import System
 
 FORMAT = 1
+SHOWN = ("eager", "balanced", "quiet")  # of the settings of `show`, those that show anything
 MIN_STRATUM = 10  # cursors: a smaller stratum is named, but not measured
 _LATENCY_EDGES_MS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 
@@ -31,7 +32,6 @@ class About:
 
     model: str
     content_hash: str
-    thresholds: dict[str, float]  # of the setting `show`: from which probability on
     skipped: tuple[str, ...]  # systems that could not take part, and why
 
 
@@ -44,13 +44,12 @@ def assemble(measured: Measured, systems: Sequence[System], plan: Plan, about: A
         "format": FORMAT,
         "model": about.model,
         "content_hash": about.content_hash,
-        "thresholds": about.thresholds,
         "skipped": list(about.skipped),
         "plan": dataclasses.asdict(plan),
         "is_complete": not measured.stopped,
         "stopped": measured.stopped,
         "repositories": _repositories(measured),
-        "systems": {system.name: _system(measured, system, about.thresholds) for system in systems},
+        "systems": {system.name: _system(measured, system) for system in systems},
         "differences": [
             found
             for left, right in itertools.combinations(names, 2)
@@ -74,7 +73,7 @@ def _repositories(measured: Measured) -> list[Report]:
     ]
 
 
-def _system(measured: Measured, system: System, thresholds: dict[str, float]) -> Report:
+def _system(measured: Measured, system: System) -> Report:
     asked, lines, name = measured.asked, measured.lines, system.name
     judged = [item.judged[name] for item in asked]
     half = metrics.threshold_for(judged)
@@ -84,7 +83,7 @@ def _system(measured: Measured, system: System, thresholds: dict[str, float]) ->
         "when_half_is_shown": None
         if half is None
         else {
-            metric: _plain(metrics.precision(asked, name, metric, half))
+            metric: _plain(metrics.precision(asked, name, metric, lambda stratum: half))
             for metric in ("right", "exact")
         },
         "wrong_per_100_chars": metrics.wrong_per_100_chars(lines, name),
@@ -99,9 +98,7 @@ def _system(measured: Measured, system: System, thresholds: dict[str, float]) ->
         bins = metrics.reliability(judged)
         found["reliability"] = [dataclasses.asdict(one) for one in bins]
         found["calibration_error"] = metrics.calibration_error(bins)
-        found["show"] = {
-            level: _shown_at(measured, name, threshold) for level, threshold in thresholds.items()
-        }
+        found["show"] = {level: _shown_at(measured, system, level) for level in SHOWN}
     return found
 
 
@@ -115,22 +112,27 @@ def _figures(asked: Sequence[Asked], lines: Sequence[Line], name: str) -> Report
     }
 
 
-def _shown_at(measured: Measured, name: str, threshold: float) -> Report:
+def _shown_at(measured: Measured, system: System, level: str) -> Report:
     """Return what a setting of `show` would have done."""
-    asked, lines = measured.asked, measured.lines
+    asked, lines, name = measured.asked, measured.lines, system.name
+
+    def least(stratum: Stratum) -> float:
+        return system.least(level, stratum.language)
+
     shown = metrics.interval(
-        (item.stratum, float(metrics.is_shown(item.judged[name], threshold))) for item in asked
+        (item.stratum, float(metrics.is_shown(item, name, least))) for item in asked
     )
-    right = [item.judged[name] for item in asked if item.judged[name].is_right]
-    hidden = [one for one in right if not metrics.is_shown(one, threshold)]
+    right = [item for item in asked if item.judged[name].is_right]
+    hidden = [item for item in right if not metrics.is_shown(item, name, least)]
+    languages = sorted({item.stratum.language for item in asked})
     return {
-        "threshold": threshold,
+        "thresholds": {language: system.least(level, language) for language in languages},
         "shown": _plain(shown),
-        "precision": _plain(metrics.precision(asked, name, "right", threshold)),
-        "exact_precision": _plain(metrics.precision(asked, name, "exact", threshold)),
+        "precision": _plain(metrics.precision(asked, name, "right", least)),
+        "exact_precision": _plain(metrics.precision(asked, name, "exact", least)),
         "right_but_hidden": len(hidden) / len(right) if right else None,
-        "saved": _plain(metrics.saved(lines, name, threshold)),
-        "wrong_per_100_chars": metrics.wrong_per_100_chars(lines, name, threshold),
+        "saved": _plain(metrics.saved(lines, name, least)),
+        "wrong_per_100_chars": metrics.wrong_per_100_chars(lines, name, least),
     }
 
 

@@ -183,7 +183,7 @@ def _settings(report: Report) -> str:
         [
             name,
             level,
-            f"{its['threshold']:.2f}",
+            ", ".join(f"{least:.2f}" for least in sorted(set(its["thresholds"].values()))),
             percent(its["shown"]),
             ranged(its["precision"]),
             percent(its["exact_precision"]),

@@ -16,9 +16,12 @@ from typing import Protocol
 
 from assistant.cancel import Cancel
 from assistant.config import Settings
-from assistant.engine import Engine
+from assistant.engine import Engine, open_from
+from assistant.gate import threshold
+from assistant.local import LocalBackend
 from assistant.memory.builder import build_from_texts, open_memory
 from assistant.memory.memory import RepositoryMemory
+from assistant.ranker import bundled
 from training.evaluation.exact_line import request_of, rest_of_line
 from training.evaluation.held_out import Task
 from training.evaluation.replay.answers import Answer
@@ -40,6 +43,9 @@ class System(Protocol):
     @property
     def is_calibrated(self) -> bool:
         """Whether its probabilities claim to be ones, or are an order only."""
+
+    def least(self, level: str, language: str) -> float:
+        """Return the probability from which a setting of `show` shows an answer."""
 
     def open(self, snapshot: Snapshot) -> None:
         """Make ready for the tasks of one commit."""
@@ -84,14 +90,34 @@ class Indexes:
 
 
 class EngineSystem:
-    """The engine as editors use it."""
+    """The engine as editors use it: with a network, a memory, or both."""
 
     is_calibrated = True
 
-    def __init__(self, name: str, engine: Engine, indexes: Indexes | None) -> None:
+    def __init__(
+        self, name: str, settings: Settings, backend: LocalBackend | None, indexes: Indexes | None
+    ) -> None:
         self.name = name
-        self._engine = engine
         self._indexes = indexes
+        memory = None if indexes is None else indexes.memory
+        settings = dataclasses.replace(settings, memory=memory is not None)
+        self._languages: tuple[str, ...] = ()
+        if backend is None:  # an engine that has not loaded its network answers from memory
+            self._engine = Engine(settings, memory=memory)
+            parameters = bundled()
+            self._fitted = None if parameters is None else parameters.memory
+            return
+        self._engine = Engine(settings, lambda settings: backend, memory)
+        self._engine.load()
+        parameters, self._languages = backend.parameters, backend.info.languages
+        self._fitted = None if parameters is None else parameters.both
+
+    def least(self, level: str, language: str) -> float:
+        """Return the threshold that the engine's own gate would use."""
+        if self._fitted is None:
+            return 0.0
+        points = dict(self._fitted.points)
+        return threshold(level, points, is_familiar=language in self._languages)
 
     def open(self, snapshot: Snapshot) -> None:
         """Index the tree, if this system has a memory."""
@@ -119,6 +145,10 @@ class VoteSystem:
         self._vote = Vote(())
         self._commit = ""
 
+    def least(self, level: str, language: str) -> float:
+        """Show everything: the vote has no gate."""
+        return 0.0
+
     def open(self, snapshot: Snapshot) -> None:
         """Sort the tree's suffixes."""
         if snapshot.commit != self._commit:
@@ -136,16 +166,13 @@ class VoteSystem:
 def open_systems(names: Sequence[str], *, model: str, folder: Path) -> list[System]:
     """Return the named systems, networks loaded; indexes go under `folder`."""
     indexes = Indexes(folder)
-    eager = Settings(model=model, show="eager")
-    systems: list[System] = []
-    for name in names:
+    settings = Settings(model=model, show="eager")
+
+    def opened(name: str) -> System:
         if name == VOTE:
-            systems.append(VoteSystem())
-            continue
-        has_memory = name != NETWORK
-        settings = dataclasses.replace(eager, memory=has_memory)
-        engine = Engine(settings, memory=indexes.memory if has_memory else None)
-        if name != MEMORY:  # an engine that has not loaded its network answers from memory
-            engine.load()
-        systems.append(EngineSystem(name, engine, indexes if has_memory else None))
-    return systems
+            return VoteSystem()
+        # Each has a network of its own: none finds keys and values that another has computed.
+        backend = None if name == MEMORY else open_from(settings)
+        return EngineSystem(name, settings, backend, None if name == NETWORK else indexes)
+
+    return [opened(name) for name in names]

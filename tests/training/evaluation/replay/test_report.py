@@ -22,7 +22,6 @@ from training.evaluation.replay.run import INTERRUPTED, Measured, Plan
 
 EVIL = "<script>alert('x')</script>&\"name"
 SYSTEMS = [ScriptedSystem("good", lambda task: ""), ScriptedSystem("bad", lambda task: "")]
-THRESHOLDS = {"eager": 0.0, "quiet": 0.6}
 
 
 def measured(repository: str = "owner/lib", stopped: str = "") -> Measured:
@@ -43,8 +42,7 @@ def measured(repository: str = "owner/lib", stopped: str = "") -> Measured:
 
 
 def report_of(found: Measured, name: str = "nano", skipped: tuple[str, ...] = ()) -> Report:
-    about = About(model=name, content_hash="0123456789abcdef", thresholds=THRESHOLDS,
-                  skipped=skipped)  # fmt: skip
+    about = About(model=name, content_hash="0123456789abcdef", skipped=skipped)
     return assemble(found, SYSTEMS, Plan(n_tasks=40, n_lines=1), about)
 
 
@@ -56,6 +54,7 @@ def test_figures_of_a_known_case() -> None:
     assert good["precision"]["mean"] == 0.5
     assert good["saved"]["mean"] == 0.75
     assert good["when_half_is_shown"]["exact"]["mean"] == 1.0
+    assert good["show"]["quiet"]["thresholds"] == {"python": 0.6}
     assert good["show"]["quiet"]["shown"]["mean"] == 0.5
     assert good["show"]["quiet"]["precision"]["mean"] == 1.0
     assert good["show"]["quiet"]["right_but_hidden"] == 0.0
@@ -172,7 +171,7 @@ def test_names_are_escaped_everywhere() -> None:
         Line(stratum=line.stratum, text=line.text, answers={EVIL: line.answers["good"]})
         for line in found.lines
     ]
-    about = About(model=EVIL, content_hash=EVIL, thresholds={EVIL: 0.0}, skipped=(EVIL,))
+    about = About(model=EVIL, content_hash=EVIL, skipped=(EVIL,))
     plan = Plan(n_tasks=1, n_lines=1, revisions=EVIL)
     text = page(assemble(found, systems, plan, about))
     assert "<script" not in text
