@@ -1,5 +1,6 @@
 """What is built and installed: our packages, the launcher, the weights, and nothing else."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -20,17 +21,22 @@ PROBE = (
 )
 
 
+MOVED = ("editors/neovim/", "assistant/setup/editors/neovim/")
+
+
 def product_files() -> set[str]:
-    """Everything in the four packages that git tracks or would, weights included."""
+    """Everything of the product that git tracks or would: weights too, and the Neovim module."""
+    ours = [*PACKAGES, "foretype.py", MOVED[0]]
     listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKAGES, "foretype.py"],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *ours],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     if listing.returncode:
         pytest.skip("this is not a git checkout")
-    return {item for item in listing.stdout.splitlines() if (ROOT / item).is_file()}
+    files = {item for item in listing.stdout.splitlines() if (ROOT / item).is_file()}
+    return {item.replace(*MOVED) if item.startswith(MOVED[0]) else item for item in files}
 
 
 def test_wheel_holds_the_product_and_nothing_else(wheel: Path) -> None:
@@ -76,6 +82,10 @@ def test_installed_wheel_runs_away_from_the_checkout(wheel: Path, tmp_path: Path
     assert run([str(programs / "foretype"), "--version"], cwd=tmp_path) == "foretype 0.1.0\n"
     places = run([str(programs / "python"), "-c", PROBE], cwd=tmp_path).splitlines()
     assert [place for place in places if str(tmp_path / "installed") not in place] == []
+    lines = run([str(programs / "foretype"), "setup", "nvim"], cwd=tmp_path)
+    (module,) = re.findall(r"runtimepath:prepend\('(.*)'\)", lines)
+    assert module.startswith(str(tmp_path / "installed"))
+    assert (Path(module) / "lua" / "foretype" / "init.lua").is_file()
 
 
 def test_editable_install_runs_this_checkout(tmp_path: Path) -> None:
