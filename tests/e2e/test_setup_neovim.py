@@ -1,0 +1,38 @@
+"""A real Neovim loads what `foretype setup nvim --write` has written."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from assistant.setup.cli import main
+from tests.e2e.neovim import is_new_enough
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMED_NVIM = os.environ.get("FORETYPE_NVIM")  # read before the fixtures take it away
+UNPACKED = str(ROOT / ".venv/neovim/root/usr/bin/nvim")
+
+
+@pytest.mark.e2e
+def test_written_file_configures_the_server(private_home: Path) -> None:
+    candidates = [NAMED_NVIM, shutil.which("nvim"), UNPACKED]
+    nvim = next((name for name in candidates if name and is_new_enough(name)), None)
+    if nvim is None:
+        pytest.skip("no Neovim 0.12 or newer here (scripts/setup-neovim unpacks one on Debian)")
+    folder = private_home / "config" / "nvim"
+    folder.mkdir()
+    (folder / "init.lua").write_text("vim.g.mine = 1\nreturn 1\n")
+    assert main(["nvim", "--write", "--yes"]) == 0
+    ask = "lua io.stdout:write(vim.lsp.config.foretype.cmd[#vim.lsp.config.foretype.cmd])"
+    keys = "lua io.stdout:write(' ' .. vim.fn.maparg('<Tab>', 'i', false, true).desc)"
+    done = subprocess.run(
+        [nvim, "--headless", "-c", ask, "-c", keys, "-c", "qa!"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.startswith("lsp foretype"), done.stderr
+    assert "Error" not in done.stderr
