@@ -1,0 +1,184 @@
+"""Each provider's way of asking and answering, on plain values."""
+
+from typing import Any
+
+import pytest
+
+from assistant.remote.backend import Backend, Piece, Question
+from assistant.remote.errors import NotUnderstoodError, WithheldError
+from assistant.remote.formats import backend_of
+from assistant.remote.settings import PROVIDERS, RemoteSettings
+from assistant.remote.templates import TEMPLATES
+
+
+def backend(provider: str, **changes: Any) -> Backend:
+    table: dict[str, Any] = {"mode": "race", "provider": provider, "model": "m"}
+    if not PROVIDERS[provider]:
+        table["url"] = "https://models.example"
+    if provider == "vllm":
+        table["template"] = "qwen"
+    return backend_of(RemoteSettings(**(table | changes)))
+
+
+def question(**changes: Any) -> Question:
+    table: dict[str, Any] = {
+        "prefix": "a = ", "suffix": "\nb = 2\n", "language": "python",
+        "max_new_tokens": 32, "single_line": True,
+    }  # fmt: skip
+    return Question(**(table | changes))
+
+
+def test_openai_takes_a_suffix() -> None:
+    format_ = backend("openai")
+    assert format_.path == "/v1/completions"
+    assert format_.body(question()) == {
+        "model": "m",
+        "prompt": "a = ",
+        "suffix": "\nb = 2\n",
+        "max_tokens": 32,
+        "temperature": 0,
+        "stop": ["\n"],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_several_lines_stop_elsewhere() -> None:
+    assert backend("openai").body(question(single_line=False))["stop"] == ["\n\n\n"]
+
+
+def test_vllm_gets_markers_and_no_suffix() -> None:
+    body = backend("vllm").body(question())
+    assert body["prompt"] == "<|fim_prefix|>a = <|fim_suffix|>\nb = 2\n<|fim_middle|>"
+    assert "suffix" not in body
+    assert len(body["stop"]) <= 4
+
+
+def test_mistral_speaks_of_prompt_and_suffix() -> None:
+    format_ = backend("mistral")
+    body = format_.body(question())
+    assert format_.path == "/v1/fim/completions"
+    assert (body["prompt"], body["suffix"], body["max_tokens"]) == ("a = ", "\nb = 2\n", 32)
+
+
+def test_deepseek_is_beneath_its_own_address() -> None:
+    format_ = backend("deepseek")
+    assert format_.path == "/completions"
+    assert "stream_options" not in format_.body(question())
+
+
+def test_ollama_lets_the_server_place_the_suffix() -> None:
+    body = backend("ollama").body(question())
+    assert (body["prompt"], body["suffix"]) == ("a = ", "\nb = 2\n")
+    assert body["options"] == {"num_predict": 32, "temperature": 0, "stop": ["\n"]}
+
+
+def test_ollama_takes_a_raw_prompt_with_a_template() -> None:
+    body = backend("ollama", template="starcoder").body(question())
+    assert body["prompt"] == "<fim_prefix>a = <fim_suffix>\nb = 2\n<fim_middle>"
+    assert body["raw"] is True
+    assert "suffix" not in body
+
+
+def test_llamacpp_needs_no_model() -> None:
+    format_ = backend("llamacpp", model="")
+    body = format_.body(question())
+    assert (body["input_prefix"], body["input_suffix"]) == ("a = ", "\nb = 2\n")
+    assert "model" not in body
+
+
+def test_chat_marks_the_gap() -> None:
+    order, text = backend("openai-chat").body(question())["messages"]
+    assert "python" in order["content"]
+    assert "rest of the line" in order["content"]
+    assert text["content"] == "a = <GAP/>\nb = 2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "tidy"),
+    [
+        ("x + 1", "x + 1"),
+        ("```python\nx + 1\n```", "x + 1"),
+        ("```\nx + 1\n```\n", "x + 1"),
+        ("```x + 1```", "x + 1"),
+        ("x = '```'", "x = '```'"),
+        ("x<GAP/>", "x"),
+    ],
+)
+def test_chat_answers_lose_their_fences(text: str, tidy: str) -> None:
+    assert backend("openai-chat").tidy(text) == tidy
+
+
+def test_markers_that_come_through_end_the_text() -> None:
+    assert backend("vllm").tidy("x<|endoftext|>y") == "x"
+    assert backend("openai").tidy("x<|endoftext|>y") == "x<|endoftext|>y"
+    for name in ("ollama", "llamacpp", "mistral"):
+        assert backend(name).tidy("x") == "x"
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_templates_hold_both_sides(name: str) -> None:
+    template = TEMPLATES[name]
+    prompt = template.prompt("PREFIX-TEXT", "SUFFIX-TEXT")
+    assert prompt.count("PREFIX-TEXT") == prompt.count("SUFFIX-TEXT") == 1
+    assert (prompt.index("SUFFIX") < prompt.index("PREFIX-")) or not template.suffix_first
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_text_with_a_marker_is_not_sent(name: str) -> None:
+    template = TEMPLATES[name]
+    for text in (("x" + template.between, ""), ("", template.before + "x")):
+        with pytest.raises(WithheldError, match="markers"):
+            template.prompt(*text)
+
+
+PIECES: list[tuple[str, dict[str, Any], Piece]] = [
+    ("openai", {"choices": [{"text": "x", "finish_reason": None}]}, Piece(text="x")),
+    ("openai", {"choices": [{"text": "", "finish_reason": "length"}]},
+     Piece(finish_reason="length")),
+    ("openai", {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}},
+     Piece(prompt_tokens=7, new_tokens=2)),
+    ("openai", {"choices": [{"text": "x"}], "usage": {"prompt_tokens": -1}}, Piece(text="x")),
+    ("mistral", {"choices": [{"delta": {"content": "x"}, "finish_reason": "stop"}]},
+     Piece(text="x", finish_reason="stop")),
+    ("mistral", {"choices": [{"delta": {"role": "assistant"}}]}, Piece()),
+    ("openai-chat", {"choices": [{"delta": {"content": None}}]}, Piece()),
+    ("ollama", {"response": "x", "done": False}, Piece(text="x")),
+    ("ollama", {"response": "", "done": True, "done_reason": "length",
+                "prompt_eval_count": 5, "eval_count": 4},
+     Piece(finish_reason="length", prompt_tokens=5, new_tokens=4)),
+    ("ollama", {"response": "", "done": True}, Piece(finish_reason="stop")),
+    ("llamacpp", {"content": "x", "stop": False}, Piece(text="x")),
+    ("llamacpp", {"content": "", "stop": True, "stop_type": "limit", "tokens_predicted": 3,
+                  "tokens_evaluated": 9},
+     Piece(finish_reason="length", prompt_tokens=9, new_tokens=3)),
+    ("llamacpp", {"content": "", "stop": True, "stopped_limit": True},
+     Piece(finish_reason="length")),
+    ("llamacpp", {"content": "", "stop": True, "stop_type": "eos"}, Piece(finish_reason="stop")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("provider", "table", "expected"), PIECES)
+def test_pieces_are_read(provider: str, table: dict[str, Any], expected: Piece) -> None:
+    assert backend(provider).piece(table) == expected
+
+
+@pytest.mark.parametrize(
+    ("provider", "table"),
+    [
+        ("openai", {}),
+        ("openai", {"choices": {}}),
+        ("openai", {"choices": ["x"]}),
+        ("openai", {"choices": [{"text": 3}]}),
+        ("openai", {"error": {"message": "no"}, "choices": []}),
+        ("mistral", {"choices": [{"delta": "x"}]}),
+        ("mistral", {"choices": [{"delta": {"content": ["x"]}}]}),
+        ("ollama", {"done": True}),
+        ("ollama", {"error": "no such model"}),
+        ("llamacpp", {"stop": True}),
+        ("llamacpp", {"content": 1}),
+    ],
+)
+def test_other_tables_are_not_understood(provider: str, table: dict[str, Any]) -> None:
+    with pytest.raises(NotUnderstoodError):
+        backend(provider).piece(table)

@@ -1,0 +1,111 @@
+"""remote.toml: off until it is whole, consented to, and the user's own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant.config import Settings, settings_from
+from assistant.errors import SettingsError
+from assistant.remote.settings import (
+    PROVIDERS,
+    RemoteSettings,
+    is_loopback,
+    load_remote_settings,
+    remote_settings_from,
+    remote_settings_path,
+)
+
+GOOD = {"mode": "fallback", "provider": "mistral", "model": "codestral-latest"}
+
+
+def test_nothing_is_sent_by_default() -> None:
+    settings = load_remote_settings()
+    assert settings == RemoteSettings()
+    assert (settings.mode, settings.is_consented) == ("off", False)
+
+
+def test_consent_is_the_host_typed_again() -> None:
+    assert not remote_settings_from(GOOD).is_consented
+    for wrong in ("", "yes", "true", "mistral.ai", "https://codestral.mistral.ai"):
+        assert not remote_settings_from(GOOD | {"send_code_to": wrong}).is_consented
+    assert remote_settings_from(GOOD | {"send_code_to": "Codestral.Mistral.ai "}).is_consented
+
+
+def test_consent_does_not_outlive_a_change_of_address() -> None:
+    table = GOOD | {"send_code_to": "codestral.mistral.ai", "url": "https://evil.example"}
+    assert not remote_settings_from(table).is_consented
+
+
+def test_the_file_is_read(private_home: Path) -> None:
+    path = remote_settings_path()
+    path.parent.mkdir(parents=True)
+    path.write_text('mode = "race"\nprovider = "llamacpp"\nsend_code_to = "127.0.0.1"\n')
+    settings = load_remote_settings()
+    assert (settings.mode, settings.host, settings.is_consented) == ("race", "127.0.0.1", True)
+    assert settings.address == PROVIDERS["llamacpp"]
+
+
+@pytest.mark.parametrize("text", ["mode = ", "mode = 3", "colour = 1", "\xff"])
+def test_a_wrong_file_is_named(text: str) -> None:
+    path = remote_settings_path()
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"remote\.toml"):
+        load_remote_settings()
+
+
+def test_a_folder_in_its_place_is_named() -> None:
+    remote_settings_path().mkdir(parents=True)
+    with pytest.raises(SettingsError, match=r"remote\.toml"):
+        load_remote_settings()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"mode": "always"}, "mode"),
+        ({"late": "never"}, "late"),
+        ({"provider": "other"}, "provider must be one of"),
+        ({"provider": "openai", "model": "m"}, "url must be"),
+        ({"model": ""}, "needs `model`"),
+        ({"provider": "vllm", "model": "m"}, "takes no suffix"),
+        ({"template": "qwen"}, "needs no template"),
+        ({"template": "other", "provider": "openai"}, "template must be one of"),
+        ({"url": "http://example.com"}, "https"),
+        ({"url": "ftp://example.com"}, "url must be http"),
+        ({"url": "https://"}, "url must be http"),
+        ({"url": "https://a:99999"}, "not an address"),
+        ({"url": "https://user:secret-word@a.example"}, "no user, password"),
+        ({"url": "https://a.example/?key=1"}, "no user, password"),
+        ({"money_per_day": 1.0}, "price_in"),
+        ({"key_env": "A", "key_keyring": "b/c"}, "one of key_env and key_keyring"),
+        ({"api_key": "sk-1"}, "keys are not kept in files"),
+        ({"min_confidence": 2}, "min_confidence must be in 0..1"),
+        ({"requests_per_minute": 0}, "requests_per_minute must be in 1..600"),
+        ({"read_s": 0.0}, "read_s must be in"),
+        ({"model": 3}, "model must be str"),
+    ],
+)
+def test_a_wrong_setting_says_how_to_mend_it(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        remote_settings_from(GOOD | changes)
+    assert "secret-word" not in str(caught.value)
+    assert "sk-1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("127.1.2.3", True),
+     ("localhost.example", False), ("10.0.0.1", False), ("0.0.0.0", False)],
+)  # fmt: skip
+def test_this_machine_is_recognised(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize("origin", ["user", "workspace"])
+@pytest.mark.parametrize("name", ["remote", "url", "provider", "send_code_to", "key_env", "mode"])
+def test_neither_workspace_nor_editor_can_name_a_server(name: str, origin: Any) -> None:
+    """The other settings are all that they can reach, and none of those is about a server."""
+    with pytest.raises(SettingsError, match="unknown setting"):
+        settings_from({name: "x"}, origin=origin, base=Settings())
