@@ -1,0 +1,223 @@
+"""The ledger: every line is written before the bytes leave, survives, and stays its owner's."""
+
+import json
+import stat
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant.remote import ledger as module
+from assistant.remote.budget import Budget
+from assistant.remote.errors import WithheldError
+from assistant.remote.ledger import Ended, Ledger, Sent, Tally, state_dir
+from assistant.remote.settings import RemoteSettings
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = datetime(2026, 5, 1, 23, 59, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+def send(ledger: Ledger, n_bytes: int = 100, cost: float = 0.0) -> str:
+    row = Sent(
+        id=ledger.new_id(), time=ledger.timestamp(), provider="llamacpp", host="127.0.0.1",
+        model="m", file="a.py", ranges=((0, 10), (10, 20)), bytes_sent=n_bytes,
+        redactions={"JWT": 2}, cost=cost,
+    )  # fmt: skip
+    ledger.sent(row)
+    return row.id
+
+
+def end(ledger: Ledger, id_: str, cost: float = 0.0, outcome: str = "ok") -> None:
+    ledger.ended(
+        Ended(
+            id=id_,
+            outcome=outcome,
+            bytes_received=7,
+            latency_ms=1.5,
+            prompt_tokens=3,
+            new_tokens=2,
+            cost=cost,
+        )
+    )
+
+
+def test_rows_come_back(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    end(ledger, send(ledger))
+    sent, ended = ledger.rows()
+    assert (sent["ranges"], sent["redactions"]) == ([[0, 10], [10, 20]], {"JWT": 2})
+    assert (ended["id"], ended["outcome"]) == (sent["id"], "ok")
+
+
+def test_only_the_owner_may_read(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    send(ledger)
+    ledger.path.chmod(0o644)
+    send(ledger)
+    for path in tmp_path.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_state_folder_is_its_owners(private_home: Path) -> None:
+    (private_home / "state" / "foretype").mkdir(mode=0o755)
+    folder = state_dir()
+    assert folder == private_home / "state" / "foretype"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert state_dir({"HOME": "/"}).name == "foretype"
+
+
+def test_totals_are_of_the_day_and_of_all(tmp_path: Path) -> None:
+    clock = Clock()
+    ledger = Ledger(tmp_path, clock)
+    end(ledger, send(ledger, 100, cost=0.5), cost=0.2)
+    assert (ledger.today().requests, ledger.today().bytes_sent) == (1, 100)
+    clock.at += timedelta(minutes=2)  # midnight has passed
+    assert ledger.today().requests == 0
+    send(ledger, 30, cost=0.5)
+    today = ledger.today()
+    assert (today.bytes_sent, today.cost, today.redactions) == (30, 0.5, 2)
+    everything = Tally()
+    for row in ledger.rows():
+        everything.add(row)
+    assert (everything.totals.requests, everything.totals.bytes_sent) == (2, 130)
+    assert everything.totals.cost == pytest.approx(0.7)
+    assert everything.totals.outcomes == {"ok": 1}
+
+
+def test_other_processes_count(tmp_path: Path) -> None:
+    one, two = Ledger(tmp_path), Ledger(tmp_path)
+    send(one)
+    assert two.today().requests == 1
+    send(one)
+    end(two, send(two))
+    assert (one.today().requests, two.today().requests) == (3, 3)
+
+
+def test_files_are_rotated_and_all_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 2_000)
+    ledger = Ledger(tmp_path)
+    for _ in range(12):
+        send(ledger)
+    assert len(ledger.files()) > 1
+    assert len(list(ledger.rows())) == 12
+    assert ledger.today().requests == 12
+    for _ in range(200):
+        send(ledger)
+    assert len(ledger.files()) == module.N_OLD_FILES + 1
+    assert all(path.stat().st_size <= 2_000 for path in ledger.files())
+
+
+@pytest.mark.parametrize(
+    "damage", [b"half a li", b"\xff\n", b"[]\n", b"{}\n", b'{"v":1,"redactions":3}\n',
+               b"x" * 70_000 + b"\n"]
+)  # fmt: skip
+def test_damaged_lines_are_passed_over(tmp_path: Path, damage: bytes) -> None:
+    ledger = Ledger(tmp_path)
+    send(ledger)
+    with ledger.path.open("ab") as file:
+        file.write(damage if damage.endswith(b"\n") else damage + b"\n")
+    send(ledger)
+    assert [row["event"] for row in ledger.rows()] == ["sent", "sent"]
+    assert Ledger(tmp_path).today().requests == 2
+
+
+def test_threads_do_not_mix_lines(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    threads = [threading.Thread(target=lambda: [send(ledger) for _ in range(25)]) for _ in "1234"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({row["id"] for row in ledger.rows()}) == 100
+
+
+def _block_by_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _block_by_link(path: Path) -> None:
+    (path.parent / "elsewhere").write_text("")
+    path.symlink_to(path.parent / "elsewhere")
+
+
+@pytest.mark.parametrize("block", [_block_by_folder, _block_by_link])
+def test_what_cannot_be_written_down_may_not_leave(tmp_path: Path, block: Any) -> None:
+    ledger = Ledger(tmp_path)
+    block(ledger.path)
+    with pytest.raises(WithheldError, match="cannot be written"):
+        send(ledger)
+
+
+def test_clearing_removes_all_files(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    send(ledger)
+    assert ledger.clear() == 1
+    assert list(ledger.rows()) == []
+    assert ledger.today().requests == 0
+
+
+class Seconds:
+    def __init__(self) -> None:
+        self.at = 1_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def budget(ledger: Ledger, clock: Seconds | None = None, **changes: Any) -> Budget:
+    table: dict[str, Any] = {"mode": "race", "provider": "llamacpp"}
+    return Budget(RemoteSettings(**(table | changes)), ledger, clock or Seconds())
+
+
+def test_a_minute_has_so_many_requests(tmp_path: Path) -> None:
+    clock = Seconds()
+    own = budget(Ledger(tmp_path), clock, requests_per_minute=3)
+    for _ in range(3):
+        own.take(1)
+    with pytest.raises(WithheldError, match="3 requests a minute"):
+        own.take(1)
+    clock.at += 60
+    own.take(1)
+
+
+def test_a_day_has_so_many_bytes(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    own = budget(ledger, bytes_per_day=250)
+    own.take(200)
+    send(ledger, 200)
+    with pytest.raises(WithheldError, match="250 bytes a day"):
+        own.take(51)
+    own.take(50)
+
+
+def test_a_day_has_so_much_money(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    own = budget(ledger, money_per_day=1.0, price_in=10.0, price_out=1_000.0, max_new_tokens=100)
+    assert own.cost(1_000_000, 0) == 10.0
+    estimate = own.estimate(2_500)
+    assert estimate == pytest.approx((1_000 * 10 + 100 * 1_000) / 1e6)
+    own.take(2_500)
+    send(ledger, 2_500, cost=0.95)
+    with pytest.raises(WithheldError, match="of money a day"):
+        own.take(2_500)
+
+
+def test_the_ledger_holds_no_text(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    end(ledger, send(ledger))
+    names = {name for row in ledger.rows() for name in row}
+    assert names == {
+        "v", "event", "id", "time", "provider", "host", "model", "file", "ranges", "bytes_sent",
+        "redactions", "cost", "outcome", "bytes_received", "latency_ms", "prompt_tokens",
+        "new_tokens",
+    }  # fmt: skip
+    assert all(json.loads(line) for line in ledger.path.read_text().splitlines())
