@@ -15,14 +15,16 @@ WAIT_S = 20.0
 REQUEST, RESPONSE = 0, 1
 
 GHOST = """
-local namespace = vim.api.nvim_get_namespaces()['nvim.lsp.inline_completion']
+local namespace = vim.api.nvim_get_namespaces()['foretype']
 if not namespace then return nil end
 local marks = vim.api.nvim_buf_get_extmarks(0, namespace, 0, -1, { details = true })
 if #marks == 0 then return nil end
 local lines = {}
 for _, chunks in ipairs({ marks[1][4].virt_text, unpack(marks[1][4].virt_lines or {}) }) do
   local line = ''
-  for _, chunk in ipairs(chunks) do line = line .. chunk[1] end
+  for _, chunk in ipairs(chunks) do
+    if chunk[2] == 'ForetypeGhost' then line = line .. chunk[1] end
+  end
   lines[#lines + 1] = line
 end
 return table.concat(lines, '\\n')
@@ -47,9 +49,9 @@ def wait_for(look: Callable[[], T | None], what: str, seconds: float = WAIT_S) -
     raise AssertionError(f"no {what} within {seconds} s")
 
 
-def is_new_enough(nvim: str) -> bool:
-    """Say whether this program is a Neovim with inline completion."""
-    ask = "+lua os.exit(vim.fn.has('nvim-0.12') == 1 and 0 or 1)"
+def is_new_enough(nvim: str, version: str = "0.12") -> bool:
+    """Say whether this program is a Neovim of this version or newer."""
+    ask = f"+lua os.exit(vim.fn.has('nvim-{version}') == 1 and 0 or 1)"
     try:
         run = subprocess.run([nvim, "--clean", "--headless", ask], timeout=60, capture_output=True)
     except OSError:

