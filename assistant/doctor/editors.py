@@ -10,7 +10,7 @@ from assistant.setup.change import SetupError
 from assistant.setup.editors import EDITORS, Editor
 from assistant.setup.machine import Machine, server_command
 
-NEOVIM_NEEDED = (0, 12)
+NEOVIM_NEEDED = (0, 11)
 VERSION_TIMEOUT_S = 10
 
 
@@ -31,7 +31,7 @@ def _editor(editor: Editor, program: Path, machine: Machine, command: list[str])
     version = neovim_version(program) if editor.name == "nvim" else None
     if version is not None and version < NEOVIM_NEEDED:
         shown = ".".join(map(str, version))
-        return warning(editor.title, f"{program} is {shown}", "install Neovim 0.12 or newer")
+        return warning(editor.title, f"{program} is {shown}", "install Neovim 0.11 or newer")
     try:
         is_set_up = editor.is_set_up(machine, command)
     except SetupError as error:

@@ -21,7 +21,7 @@ FILE_TYPES: tuple[str, ...] = (
 )  # fmt: skip
 
 _NEOVIM = """\
--- Written by `foretype setup nvim`; delete this file to undo it. Needs Neovim 0.12.
+-- Written by `foretype setup nvim`; delete this file to undo it. Needs Neovim 0.11.
 vim.opt.runtimepath:prepend({module})
 require('foretype').setup({{ cmd = {{ {command} }} }})
 """
