@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.memory.candidates import Candidate, Evidence, Proposal
+from assistant.memory.candidates import MAX_CONTEXT_BYTES, Candidate, Evidence, Proposal
 from model.branches import Score, Scored
 
 Rows = NDArray[np.float32]
@@ -22,7 +22,8 @@ Rows = NDArray[np.float32]
 MEMORY_FEATURES = (
     "own_longest", "own_gap", "own_first", "own_top", "own_deep", "own_count",
     "repo_longest", "repo_gap", "repo_first", "repo_top", "repo_deep", "repo_count",
-    "longest", "longest_gap", "neighbour", "in_own", "in_repo", "n_distinct", "place",
+    "longest", "longest_gap", "lines", "covers_line", "neighbour", "in_own", "in_repo",
+    "n_distinct", "place",
     "head_share", "below", "near", "stands_already", "is_next_line",
     "length", "n_words", "known_words", "near_words", "new_word", "line_words",
     "mid_token", "line_start", "after_space", "line_length", "in_comment",
@@ -33,6 +34,7 @@ MEMORY_FEATURES = (
 _WORD = re.compile(r"[^\W\d]\w*")
 _HEAD = re.compile(r"\s*(?:\w+|\W)")
 _NEAR_CHARS = 1_500
+_MAX_LINES = 5  # more lines that agree say no more
 _OPENERS, _CLOSERS = "([{", ")]}"
 
 
@@ -52,6 +54,8 @@ class View:
         self.indent = len(self.line) - len(self.line.lstrip())
         self.own_longest = proposal.document[0].length if proposal.document else 0
         self.repo_longest = proposal.repository[0].length if proposal.repository else 0
+        self.line_bytes = len(self.line.lstrip().encode("utf-8", "replace"))
+        self.line_ends = _line_ends(cursor.before)
         self.n_candidates = len(proposal.candidates)
         self.total = 0.0
         self.head_weight: dict[str, float] = {}
@@ -74,6 +78,8 @@ class View:
             *_evidence(repo, self.repo_longest),
             math.log1p(longest),
             math.log1p(overall) - math.log1p(longest),
+            float(sum(end < longest for end in self.line_ends)),
+            float(0 < self.line_bytes <= longest),
             math.log1p(candidate.neighbour),
             float(own.longest > 0),
             float(repo.longest > 0),
@@ -151,6 +157,17 @@ class View:
         ]
 
 
+def _line_ends(before: str) -> list[int]:
+    """Return how many bytes stand between the cursor and each of the nearest line ends above."""
+    lines = before[-MAX_CONTEXT_BYTES:].split("\n")
+    ends, n_bytes = [], 0
+    for line in reversed(lines[1:]):
+        n_bytes += len(line.encode("utf-8", "replace"))
+        ends.append(n_bytes)
+        n_bytes += 1
+    return ends[:_MAX_LINES]
+
+
 def _evidence(evidence: Evidence, longest: int) -> list[float]:
     return [
         math.log1p(evidence.longest),
@@ -182,16 +199,20 @@ def _clipped(value: int) -> float:
 
 
 NETWORK_FEATURES = (
-    "scored", "total", "mean", "least", "first", "ending", "total_gap", "mean_gap", "n_tokens",
-    "is_greedy", "greedy_share", "greedy_mean", "ending_now", "place_by_network",
+    "memory_share", "memory_logit", "scored", "total", "mean", "least", "first", "ending",
+    "total_gap", "mean_gap", "n_tokens", "is_greedy", "greedy_share", "greedy_mean",
+    "ending_now", "place_by_network",
 )  # fmt: skip
+_EDGE = 1e-4  # a share is kept so far from 0 and 1
 _LOW = -20.0  # log-probabilities are cut there
 
 
-def network_rows(scored: Scored, texts: Sequence[str], greedy: str | None) -> Rows:
+def network_rows(
+    scored: Scored, texts: Sequence[str], shares: Sequence[float], greedy: str
+) -> Rows:
     """Return a row of `NETWORK_FEATURES` for each text, as the network scored them.
 
-    `greedy` is the network's own line; None if it was not asked for one.
+    `shares` is the memory's belief in each; `greedy` the network's own line, empty without one.
     """
     totals = [max(score.total, _LOW) if score else _LOW for score in scored.scores]
     means = [_mean(score) for score in scored.scores]
@@ -202,9 +223,12 @@ def network_rows(scored: Scored, texts: Sequence[str], greedy: str | None) -> Ro
     rows = []
     for place, (text, score) in enumerate(zip(texts, scored.scores, strict=True)):
         tokens = score.tokens if score else ()
-        shared[0] = _common(text, greedy or "") / max(1, len(text))
+        shared[0] = _common(text, greedy) / max(1, len(text))
+        share = min(max(float(shares[place]), _EDGE), 1 - _EDGE)
         rows.append(
             [
+                share,
+                math.log(share / (1 - share)),
                 float(score is not None),
                 totals[place],
                 means[place],

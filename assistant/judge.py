@@ -20,8 +20,8 @@ from assistant.memory.candidates import Candidate, Proposal
 from assistant.ranker import Fitted, Floats, Parameters
 from model.branches import Scored
 
-MAX_SCORED = 16  # candidates of the memory that the network looks at
-MAX_NODES = 40  # of the tree of their tokens
+MAX_SCORED = 10  # candidates of the memory that the network looks at
+MAX_NODES = 28  # of the tree of their tokens
 _SURE = 0.9  # the most that is believed without a fitted ranker
 LONG_MATCH = 16  # bytes: without a ranker, what agrees so far goes before the network's own line
 
@@ -112,7 +112,7 @@ def by_both(
     chosen: Shortlist, known: Scored, greedy: str, parameters: Parameters | None
 ) -> Ranking:
     """Rank candidates that the network has scored; `greedy` is its own line."""
-    columns = network_rows(known, chosen.texts, greedy)
+    columns = network_rows(known, chosen.texts, [float(share) for share in chosen.shares], greedy)
     rows = np.concatenate([chosen.rows, columns], axis=1)
     fitted = parameters.both if parameters else None
     if fitted:

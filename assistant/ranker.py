@@ -83,7 +83,7 @@ class Parameters:
     """All that a `ranker.json` holds."""
 
     memory: Fitted  # rows of MEMORY_FEATURES
-    both: Fitted  # and of NETWORK_FEATURES behind them
+    both: Fitted | None  # and of NETWORK_FEATURES behind them; None while it is being fitted
 
 
 def parse(table: Mapping[str, Any]) -> Parameters:

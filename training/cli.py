@@ -24,6 +24,7 @@ STEPS: dict[str, dict[str, tuple[str, str]]] = {
     "train": {
         "run": ("training.pretrain", "train a network on packed rows, or go on with it"),
         "export": ("training.pretrain", "turn a run into a model folder"),
+        "fit": ("training.fit.command", "fit what ranks and gates a model's suggestions"),
         "eval": ("training.evaluation.evaluate", "judge a model folder on held-out repositories"),
         "eval-infilling": (
             "training.evaluation.evaluate_infilling",

@@ -19,7 +19,7 @@ from assistant.memory.matches import FOLLOWING_BYTES, Level, Memory, Occurrence,
 MAX_CONTEXT_BYTES = 512
 MAX_LEVELS = 8
 MAX_LINE_BYTES = 140  # of a continuation: longer ones are data
-MAX_CANDIDATES = 64  # kept before any ranking; the longest matches first
+MAX_CANDIDATES = 40  # kept before any ranking; the longest matches first
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _AUTO_CLOSED = CLOSERS | frozenset("\"'`>;,: ")

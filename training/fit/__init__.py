@@ -1,0 +1,1 @@
+"""Fitting of what ranks and gates suggestions, for one model folder."""
