@@ -5,8 +5,9 @@ the file name, one with a slash against the whole path or any tail of it; letter
 matter.
 """
 
+import fnmatch
 import functools
-from fnmatch import fnmatchcase
+import re
 
 from assistant.completion import CompletionRequest
 from assistant.config import Settings
@@ -52,6 +53,8 @@ SECRET_PATTERNS = (
     ".kube/config",
 )
 
+_NEVER = r"(?!)"
+
 
 def refusal(request: CompletionRequest, settings: Settings) -> str | None:
     """Return why `request` gets no suggestion whatever the model may say; None if it may."""
@@ -77,13 +80,15 @@ def matches(path: str, patterns: tuple[str, ...]) -> bool:
     parts = [part for part in path.replace("\\", "/").casefold().split("/") if part]
     if not parts:
         return False
-    tails = ["/".join(parts[start:]) for start in range(len(parts))]
-    return any(_matches(tails, pattern) for pattern in patterns)
+    names, tails = _compiled(patterns)
+    return bool(names.match(parts[-1]) or tails.search("/" + "/".join(parts)))
 
 
-def _matches(tails: list[str], pattern: str) -> bool:
-    pattern = pattern.replace("\\", "/").casefold().strip("/")
-    if not pattern:
-        return False
-    candidates = tails if "/" in pattern else tails[-1:]
-    return any(fnmatchcase(tail, pattern) for tail in candidates)
+@functools.lru_cache(maxsize=16)
+def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return what matches a file's name, and what an end of its path that begins with "/"."""
+    plain = (pattern.replace("\\", "/").casefold().strip("/") for pattern in patterns)
+    names, tails = [_NEVER], [_NEVER]
+    for pattern in filter(None, plain):
+        (tails if "/" in pattern else names).append(fnmatch.translate(pattern))
+    return re.compile("|".join(names)), re.compile("/(?:" + "|".join(tails) + ")")

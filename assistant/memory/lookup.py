@@ -21,6 +21,7 @@ from assistant.memory.matches import (
 )
 from assistant.memory.segment import END, Segment
 
+_SHORT = 24  # bytes
 _SPARE = 8  # times as many places are drawn as wanted, since some may be dead
 
 
@@ -43,9 +44,13 @@ class SegmentSource:
     @cached_property
     def longest(self) -> int:
         """The longest agreement in bytes."""
-        low, high = 0, len(self._backwards)
+        low, high = 0, self._segment.longest(self._backwards)
+        if not len(self._dead) or high < MIN_MATCH or self.count(high):
+            return high
+        if high > _SHORT and not self.count(_SHORT):
+            high = _SHORT  # in the dead files only, as a document agrees with its own copy
         while low < high:
-            middle = (low + high + 1) // 2 if low else min(high, MIN_MATCH)
+            middle = (low + high + 1) // 2
             if self.count(middle):
                 low = middle
             else:

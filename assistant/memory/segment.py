@@ -166,6 +166,23 @@ class Segment:
             return low, low
         return low + left.value, low + left.value + count
 
+    def longest(self, backwards: bytes) -> int:
+        """Return by how many bytes the best place agrees: it is where the context would stand."""
+        text, order = self._addresses
+        left = ctypes.c_int32()
+        n = len(backwards)
+        if _search(text, len(self.text), backwards, n, order, len(self.order), left) > 0:
+            return n
+        neighbours = self.order[max(0, left.value - 1) : left.value + 1].tolist()
+        return max((self._agreement(place, backwards) for place in neighbours), default=0)
+
+    def _agreement(self, place: int, backwards: bytes) -> int:
+        at = self._text_at + place
+        there = self._map[at : min(at + len(backwards), self._text_at + len(self.text))]
+        here = backwards[: len(there)]
+        differing = int.from_bytes(there, "big") ^ int.from_bytes(here, "big")
+        return len(there) - (differing.bit_length() + 7) // 8
+
     def file_of(self, places: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Return the number of the file that each place is in."""
         return self.starts.searchsorted(places, side="right") - 1
