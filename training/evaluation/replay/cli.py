@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from assistant.git import git_directory
@@ -23,8 +24,14 @@ from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.report import About, Report, assemble
 from training.evaluation.replay.report_html import page
 from training.evaluation.replay.report_text import table
+from training.evaluation.replay.rivals import (
+    JEDI,
+    JediSystem,
+    LlamaSystem,
+    RivalMissingError,
+)
 from training.evaluation.replay.run import INTERRUPTED, Plan, measure, plan_work
-from training.evaluation.replay.systems import SYSTEMS, open_systems
+from training.evaluation.replay.systems import SYSTEMS, System, open_systems
 
 PROG = "foretype eval"
 QUICK_LIMIT_S = 75.0  # for asking; drawing the tasks and loading come on top
@@ -72,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--systems", type=_systems, default=SYSTEMS, help=f"of: {', '.join(SYSTEMS)} (default: all)"
     )
+    parser.add_argument("--jedi", action="store_true", help="ask jedi, too, where it is installed")
+    parser.add_argument(
+        "--gguf",
+        type=Path,
+        metavar="FILE",
+        help="ask this model, too, in llama.cpp's Python binding",
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="and as one page with plots")
     return parser
 
@@ -93,6 +107,8 @@ def evaluate(args: argparse.Namespace) -> Report:
     folder = load_folder(args.model or BUNDLED)
     with tempfile.TemporaryDirectory(prefix="foretype-eval-", ignore_cleanup_errors=True) as place:
         systems = open_systems(args.systems, model=str(args.model or ""), folder=Path(place))
+        rivals, skipped = _rivals(args, Path(place))
+        systems += rivals
         progress = Progress("cursors", sum(part.n_cursors for part in work))
         total = sum(part.n_cursors for part in work)
         measured = measure(
@@ -103,8 +119,26 @@ def evaluate(args: argparse.Namespace) -> Report:
         )
         if not measured.asked:
             raise ReplayError(f"nothing was measured: {measured.stopped}")
-        about = About(model=folder.info.name, content_hash=folder.content_hash, skipped=())
+        about = About(model=folder.info.name, content_hash=folder.content_hash, skipped=skipped)
         return assemble(measured, systems, plan, about)
+
+
+def _rivals(args: argparse.Namespace, folder: Path) -> tuple[list[System], tuple[str, ...]]:
+    """Return the rivals asked for, and which of them cannot take part, and why."""
+    wanted: dict[str, Callable[[], System]] = {}
+    if args.jedi:
+        wanted[JEDI] = lambda: JediSystem(folder)
+    if args.gguf is not None:
+        wanted["llama.cpp"] = lambda: LlamaSystem(args.gguf)
+    found: list[System] = []
+    skipped = []
+    for name, make in wanted.items():
+        try:
+            found.append(make())
+        except RivalMissingError as error:
+            skipped.append(f"{name}: {error}")
+            sys.stderr.write(f"skipped: {skipped[-1]}\n")
+    return found, tuple(skipped)
 
 
 def _plan(args: argparse.Namespace) -> Plan:

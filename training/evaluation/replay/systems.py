@@ -92,8 +92,6 @@ class Indexes:
 class EngineSystem:
     """The engine as editors use it: with a network, a memory, or both."""
 
-    is_calibrated = True
-
     def __init__(
         self, name: str, settings: Settings, backend: LocalBackend | None, indexes: Indexes | None
     ) -> None:
@@ -111,6 +109,11 @@ class EngineSystem:
         self._engine.load()
         parameters, self._languages = backend.parameters, backend.info.languages
         self._fitted = None if parameters is None else parameters.both
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a gate was fitted."""
+        return self._fitted is not None
 
     def least(self, level: str, language: str) -> float:
         """Return the threshold that the engine's own gate would use."""

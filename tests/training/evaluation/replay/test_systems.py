@@ -68,7 +68,10 @@ def test_all_systems_open_and_answer(tmp_path: Path) -> None:
     model = tiny_folder(tmp_path)
     systems = open_systems(SYSTEMS, model=str(model), folder=tmp_path / "indexes")
     assert [system.name for system in systems] == [BOTH, NETWORK, MEMORY, VOTE]
-    assert [system.is_calibrated for system in systems] == [True, True, True, False]
+    calibrated = {system.name: system.is_calibrated for system in systems}
+    assert not calibrated[VOTE]
+    assert not calibrated[BOTH]  # nothing was fitted for this model
+    assert systems[0].least("quiet", "python") == 0.0
     for system in systems:
         system.open(TREE)
         given = system.answer(task("def other(first):\n    return combine(fir", "st)"))
