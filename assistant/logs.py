@@ -13,7 +13,6 @@ import os
 import queue
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from assistant.errors import SettingsError
@@ -96,12 +95,7 @@ class LogSession:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -55,15 +55,25 @@ def random_tensors(config: ModelConfig, seed: int = 0) -> dict[str, NDArray[np.f
     return tensors
 
 
+def tiny_info(block_size: int = 256, name: str = "tiny") -> FolderInfo:
+    """Return what the folder of a tiny model says."""
+    return FolderInfo(
+        name=name, block_size=block_size, suffix_tokens=32, snippet_tokens=32,
+        languages=("python",), licence="MIT",
+    )  # fmt: skip
+
+
+def names_in(path: Path) -> list[str]:
+    """Return the names in a folder, sorted."""
+    return sorted(entry.name for entry in path.iterdir())
+
+
 def tiny_folder(
     tmp_path: Path, *, name: str = "tiny", seed: int = 0, config: ModelConfig | None = None
 ) -> Path:
     """Write a model folder of random weights under `tmp_path` and return it."""
     config = config or tiny_config()
-    info = FolderInfo(
-        name=name, block_size=config.block_size, suffix_tokens=32, snippet_tokens=32,
-        languages=("python",), licence="MIT",
-    )  # fmt: skip
+    info = tiny_info(config.block_size, name)
     path = tmp_path / name
     save_folder(
         path, config=config, tensors=random_tensors(config, seed),

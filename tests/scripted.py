@@ -42,6 +42,14 @@ class Counter:
 '''
 
 
+def scripted_info(suffix_tokens: int = 32) -> FolderInfo:
+    """Return what the folder of a scripted model would say."""
+    return FolderInfo(
+        name="scripted", block_size=512, suffix_tokens=suffix_tokens, snippet_tokens=0,
+        languages=("python",), licence="MIT",
+    )  # fmt: skip
+
+
 @cache
 def small_tokenizer(pattern_name: str = "gpt-2", n_merges: int = 200) -> Tokenizer:
     """Return a byte-level BPE learnt from `SAMPLE`; some tokens end inside a character."""

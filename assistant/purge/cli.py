@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from assistant.asking import agrees
 from assistant.config import load_settings
 from assistant.errors import SettingsError
 from assistant.purge.places import Item, Listing, listing, remove, remove_empty
@@ -27,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     if options.dry_run:
         print("Nothing was removed (--dry-run).")
         return DONE
-    if not (options.yes or _agrees()):
+    if not (options.yes or agrees("Remove all of it?")):
         print("Nothing was removed.")
         return NOT_DONE
     failed = [problem for item in found.items if (problem := _problem(item))]
@@ -57,16 +58,6 @@ def _show(found: Listing) -> None:
         print(f"{total / 1e6:10.1f} MB  in all. Settings and models stay.")
     else:
         print("Nothing of foretype's is stored here.")
-
-
-def _agrees() -> bool:
-    """Ask; no answer, as without a terminal, is a no."""
-    print("Remove all of it? [y/N] ", end="", flush=True)
-    try:
-        return input().strip().lower() in ("y", "yes")
-    except EOFError:
-        print("no answer; --yes agrees beforehand")
-        return False
 
 
 def _problem(item: Item) -> str:

@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from assistant.asking import agrees
 from assistant.setup.change import SetupError, write
 from assistant.setup.editors import EDITORS, Editor
 from assistant.setup.machine import Machine, server_command, this_machine
@@ -61,7 +62,7 @@ def _write(editor: Editor, plan: Plan, *, is_agreed: bool) -> int:
         _show(editor, plan)
         return DONE if plan.done else NOT_WRITTEN
     print(plan.change.diff())
-    if not (is_agreed or _agrees(f"Change {plan.path}?")):
+    if not (is_agreed or agrees(f"Change {plan.path}?")):
         print("Nothing was changed.")
         return NOT_WRITTEN
     backup = write(plan.change)
@@ -69,16 +70,6 @@ def _write(editor: Editor, plan: Plan, *, is_agreed: bool) -> int:
     for note in plan.notes:
         print(note)
     return DONE
-
-
-def _agrees(question: str) -> bool:
-    """Ask; no answer, as without a terminal, is a no."""
-    print(f"{question} [y/N] ", end="", flush=True)
-    try:
-        return input().strip().lower() in ("y", "yes")
-    except EOFError:
-        print("no answer; --yes agrees beforehand")
-        return False
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,18 +16,10 @@ from assistant.config import Settings
 from assistant.engine import Engine
 from assistant.errors import ModelError
 from assistant.local import LocalBackend
-from model.folder import FolderInfo
-from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
+from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
 
 TOKENIZER = small_tokenizer()
-INFO = FolderInfo(
-    name="scripted",
-    block_size=512,
-    suffix_tokens=32,
-    snippet_tokens=0,
-    languages=("python",),
-    licence="MIT",
-)
+INFO = scripted_info()
 
 
 class Slow(ScriptedRuntime):

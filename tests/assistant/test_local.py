@@ -13,19 +13,11 @@ from assistant.errors import ModelError
 from assistant.local import Draft, Job, LocalBackend, open_backend
 from assistant.prompt import Prompt
 from model.files import sha256_file
-from model.folder import FolderInfo
 from tests.doubles import tiny_folder
-from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
+from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
 
 TOKENIZER = small_tokenizer()
-INFO = FolderInfo(
-    name="scripted",
-    block_size=512,
-    suffix_tokens=32,
-    snippet_tokens=0,
-    languages=("python",),
-    licence="MIT",
-)
+INFO = scripted_info()
 
 
 def scripted(script: str = SAMPLE) -> tuple[LocalBackend, ScriptedRuntime]:

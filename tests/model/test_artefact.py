@@ -13,14 +13,10 @@ import pytest
 from model import artefact
 from model.artefact import ArtefactError, open_artefact
 from model.folder import ModelFolder, load_folder
-from tests.doubles import tiny_folder
+from tests.doubles import names_in, tiny_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ["artefact.json", "graph.onnx", "weights.bin"]
-
-
-def names_in(path: Path) -> list[str]:
-    return sorted(entry.name for entry in path.iterdir())
 
 
 @pytest.fixture(scope="module")

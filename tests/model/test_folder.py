@@ -15,9 +15,16 @@ import numpy as np
 import pytest
 
 from model import folder as folder_module
-from model.folder import FolderInfo, ModelFolderError, load_folder
+from model.folder import ModelFolderError, load_folder
 from model.weights import from_bf16, to_bf16
-from tests.doubles import random_tensors, tiny_config, tiny_folder, tiny_tokenizer_json
+from tests.doubles import (
+    names_in,
+    random_tensors,
+    tiny_config,
+    tiny_folder,
+    tiny_info,
+    tiny_tokenizer_json,
+)
 
 FILES = [
     "README.md",
@@ -28,14 +35,7 @@ FILES = [
     "tokenizer.json",
     "tokenizer_config.json",
 ]
-INFO = FolderInfo(
-    name="tiny", block_size=256, suffix_tokens=32, snippet_tokens=32,
-    languages=("python",), licence="MIT",
-)  # fmt: skip
-
-
-def names_in(path: Path) -> list[str]:
-    return sorted(entry.name for entry in path.iterdir())
+INFO = tiny_info()
 
 
 @pytest.fixture(scope="module")

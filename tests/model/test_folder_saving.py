@@ -10,17 +10,10 @@ import pytest
 
 from model.config import ConfigError
 from model.folder import FolderInfo, ModelFolderError, load_folder, save_folder
-from tests.doubles import random_tensors, tiny_config, tiny_tokenizer_json
+from tests.doubles import names_in, random_tensors, tiny_config, tiny_info, tiny_tokenizer_json
 
 NORM = "model.norm.weight"
-INFO = FolderInfo(
-    name="tiny", block_size=256, suffix_tokens=32, snippet_tokens=32,
-    languages=("python",), licence="MIT",
-)  # fmt: skip
-
-
-def names_in(path: Path) -> list[str]:
-    return sorted(entry.name for entry in path.iterdir())
+INFO = tiny_info()
 
 
 def save(path: Path, **changes: Any) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from assistant.local import LocalBackend
-from model.folder import FolderInfo
 from tests.doubles import tiny_folder
-from tests.scripted import ScriptedRuntime, small_tokenizer
+from tests.scripted import ScriptedRuntime, scripted_info, small_tokenizer
 from training.cli import main
 from training.data.corpus import SplitWriter, write_manifest
 from training.evaluation import sandbox
@@ -62,14 +61,7 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def scripted(script: str) -> LocalBackend:
-    info = FolderInfo(
-        name="scripted",
-        block_size=512,
-        suffix_tokens=64,
-        snippet_tokens=0,
-        languages=("python",),
-        licence="MIT",
-    )
+    info = scripted_info(suffix_tokens=64)
     tokenizer = small_tokenizer()
     return LocalBackend(ScriptedRuntime(tokenizer, script), tokenizer, info)
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from assistant.local import LocalBackend
-from model.folder import FolderInfo
-from tests.scripted import ScriptedRuntime, small_tokenizer
+from tests.scripted import ScriptedRuntime, scripted_info, small_tokenizer
 from training.evaluation.infilling import BenchmarkError, Task, fill, load_tasks, sample
 
 HEAD, LINES, TAIL = (
@@ -18,14 +17,7 @@ HEAD, LINES, TAIL = (
 )
 TEST = "def check(candidate):\n    assert candidate(1, 2) == 3\n"
 TOKENIZER = small_tokenizer()
-INFO = FolderInfo(
-    name="scripted",
-    block_size=512,
-    suffix_tokens=64,
-    snippet_tokens=0,
-    languages=("python",),
-    licence="MIT",
-)
+INFO = scripted_info(suffix_tokens=64)
 
 
 def row(kind: str = "SingleLineInfilling", number: int = 0, **changes: object) -> dict[str, object]:
