@@ -1,0 +1,71 @@
+"""A workspace's memory through the real server: built, followed, and silent about secrets."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.e2e.raw_client import Client, ServerProcess
+from tests.repositories import new_repository
+
+pytestmark = pytest.mark.e2e
+
+WAIT_S = 90.0
+KEY = "AKIA" + "QZ7XK4PLM2N5RS6T"
+
+
+def uri(path: Path) -> str:
+    return "file://" + quote(str(path))
+
+
+def memory_of(client: Client) -> dict[str, Any]:
+    status = client.call("workspace/executeCommand", {"command": "foretype.status"})
+    (memory,) = status["memory"]
+    return dict(memory)
+
+
+def wait_for(client: Client, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    end = time.monotonic() + WAIT_S
+    while not condition(memory := memory_of(client)):
+        assert time.monotonic() < end, memory
+        time.sleep(0.05)
+    return memory
+
+
+def test_a_workspace_is_indexed_and_followed(tmp_path: Path) -> None:
+    files = {"a.py": "x = 1\n", "b.py": f'key = "{KEY}"\n', ".env": f"KEY={KEY}\n"}
+    root = new_repository(tmp_path / "my app", files)
+    with ServerProcess() as server:
+        client = server.client
+        able = {"didChangeWatchedFiles": {"dynamicRegistration": True}}
+        client.initialize(
+            rootUri=uri(root),
+            capabilities={"workspace": able, "window": {"workDoneProgress": True}},
+        )
+        request = client.others.get(timeout=WAIT_S)
+        assert request["method"] == "client/registerCapability"
+        client.send({"id": request["id"], "result": None})
+        memory = wait_for(client, lambda memory: memory.get("files") == 2)
+        assert memory["folder"] == "my app"
+        (root / "c.py").write_text("z = 3\n")
+        changes = [{"uri": uri(root / "c.py"), "type": 1}]
+        client.notify("workspace/didChangeWatchedFiles", {"changes": changes})
+        wait_for(client, lambda memory: memory["files"] == 3 and memory["state"] == "ready")
+        client.open(uri(root / "a.py"), "x = 1\n")
+        assert client.inline_text(uri(root / "a.py"), 0, 5) == "[1 = x]"
+        assert server.finish() == 0
+    stored = b"".join(path.read_bytes() for path in tmp_path.parent.rglob("*.seg"))
+    assert KEY.encode() not in stored and KEY.encode()[::-1] not in stored
+
+
+def test_switched_off_there_is_none(tmp_path: Path) -> None:
+    root = new_repository(tmp_path / "r", {"a.py": "x = 1\n"})
+    with ServerProcess() as server:
+        client = server.client
+        client.initialize(rootUri=uri(root), initializationOptions={"memory": False})
+        status = client.call("workspace/executeCommand", {"command": "foretype.status"})
+        assert status["memory"] == []
+        assert server.finish() == 0
