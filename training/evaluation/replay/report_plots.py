@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 58, 20, 12, 44
 N_COLOURS = 6
 
 
@@ -40,10 +40,10 @@ def bars(title: str, shown: Sequence[Bar]) -> str:
     top = max([bar.high for bar in shown], default=0.0)
     limit = next(step / 10 for step in range(1, 11) if step / 10 >= min(top, 1.0))
     height = TOP + 34 * len(shown) + BOTTOM
-    left = 110
+    left, right = 110, 56  # room for names and figures
 
     def x(value: float) -> float:
-        return left + (WIDTH - left - RIGHT) * value / limit
+        return left + (WIDTH - left - right) * value / limit
 
     parts = [_axis_x(x, [limit * i / 5 for i in range(6)], height - BOTTOM)]
     for row, bar in enumerate(shown):
