@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,22 @@ def test_missing_commit_is_a_git_error(repository: Path) -> None:
     missing = Commit(id="1" * 40, parent=head(repository), time_s=0)
     with pytest.raises(GitError):
         changes(repository, missing)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_outside_of_hunks_old_and_new_are_the_same(repository: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    old = [f"line {dice.randrange(30)}" for _ in range(60)]
+    commit_files(repository, {"c.py": "\n".join(old) + "\n"})
+    new = list(old)
+    for _ in range(12):
+        start = dice.randrange(len(new))
+        added = [f"new {dice.randrange(9)}" for _ in range(dice.randrange(4))]
+        new[start : start + dice.randrange(4)] = added
+    commit_files(repository, {"c.py": "\n".join(new)})
+    (change,) = changes(repository, later_commits(repository)[-1])
+    for hunk in reversed(change.hunks):
+        old[hunk.old_start : hunk.old_end] = []
+        new[hunk.new_start : hunk.new_end] = []
+    assert len(change.hunks) > 3
+    assert old == new
