@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from assistant.memory.candidates import Proposal
 from assistant.ranker import Fitted
 from assistant.redaction import find
 from assistant.why import Why
+from model.fim import Snippet
 
 MAX_TRIED = 4  # texts beyond those wanted that go through the rules
 
@@ -43,6 +44,7 @@ class Ask:
     cost: Cost
     why: Why
     is_familiar: bool  # the network is there, and was trained on this language
+    snippets: Sequence[Snippet] = ()  # code of other files for the prompt, the best one last
 
     @property
     def deadline(self) -> float:
@@ -71,6 +73,7 @@ def job(backend: LocalBackend, ask: Ask, *, multi_line: bool = False) -> tuple[S
         block_size=backend.info.block_size,
         suffix_tokens=backend.info.suffix_tokens,
         max_new_tokens=settings.max_new_tokens,
+        snippet_tokens=backend.info.snippet_tokens,
     )
     window = context.window(
         request,
@@ -84,8 +87,13 @@ def job(backend: LocalBackend, ask: Ask, *, multi_line: bool = False) -> tuple[S
         window,
         prefix_start=request.offset - len(window.prefix),
         layout=backend.info.fim_layout,
+        snippets=ask.snippets,
     )
-    ask.why.prompt = {"all": len(asked.ids), "bytes to spell again": len(asked.tail)}
+    ask.why.prompt = {
+        "all": len(asked.ids),
+        "snippets shown": len(ask.snippets),
+        "bytes to spell again": len(asked.tail),
+    }
 
     def stop(pieces: Iterator[str]) -> stopping.Stopped:
         return stopping.stop(ask.language, window.prefix, window.suffix, pieces, multi_line)

@@ -25,16 +25,16 @@ from model.fim import Snippet
 MIN_LINES, MAX_LINES = 8, 16  # of a stretch
 MIN_CHARS = 24  # of a snippet
 MAX_FILE_BYTES = 400_000  # of larger files only the head is read
-DEFINITIONS_FRAC = 0.6  # of the budget at most
+DEFINITIONS_FRAC = 0.3  # of the budget at most: code that is alike holds more of the names wanted
 MAX_DEFINITIONS = 5  # snippets that are definitions
 MAX_ALIKE = 3  # snippets that are stretches
 _NEAR_BEFORE, _NEAR_AFTER = 1_200, 300  # characters around the cursor that are compared
 _IMPORT_CHARS = 3_000  # of the file's head, where its imports are
-_COMMON_FRAC = 0.05  # of the stretches: an identifier in more of them says nothing
+_COMMON_FRAC = 0.15  # of the stretches: an identifier in more of them says nothing
 _AMBIGUOUS = 5  # definitions of one name, and it could be any
 _COPY_FRAC = 0.6  # of the lines of the shorter file: it is a copy
 _COPY_LINES = 5  # below that, any two files are alike
-_MIN_SCORE = 2.5  # rare identifiers in common, in units of the rarest
+_MIN_SCORE = 0.6  # rare identifiers in common, in units of the rarest
 
 _MAX_LINE = 160
 _LINES_ABOVE = 2  # the line that is most alike
