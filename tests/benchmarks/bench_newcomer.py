@@ -98,7 +98,7 @@ def _type(nvim: str, configuration: Path, scratch: Path) -> str:
     editor = Editor(nvim, configuration, file)
     try:
         editor.wait_for_client()
-        editor.keys(f"Go<C-u>{TYPED}")
+        editor.keys(f"Go<Esc>0DA{TYPED}")
         ends = time.monotonic() + PATIENCE
         while not (ghost := editor.ghost()):
             assert time.monotonic() < ends, f"no grey text: {editor.messages()}"
