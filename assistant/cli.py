@@ -78,16 +78,23 @@ def _run(args: argparse.Namespace) -> int:
 
 def _complete(settings: Settings, request: CompletionRequest) -> list[Completion]:
     from assistant.engine import Engine  # the runtime is not needed to say that input is bad
+    from assistant.remote.opening import open_configured
 
+    place = Path(request.path).absolute()
+    remote = open_configured(lambda _: place, exclude=settings.exclude)
     remembered = _remembered(settings, request.path)
     if remembered is None:
-        engine = Engine(settings)
+        engine = Engine(settings, remote=remote)
     else:
         memory, inside = remembered
         request = dataclasses.replace(request, path=inside)
-        engine = Engine(settings, memory=lambda _: memory)
-    engine.load()
-    return engine.complete(request)
+        engine = Engine(settings, memory=lambda _: memory, remote=remote)
+    try:
+        engine.load()
+        return engine.complete(request)
+    finally:
+        if remote is not None:
+            remote.close()
 
 
 def _remembered(settings: Settings, path: str) -> "tuple[Memory, str] | None":

@@ -48,10 +48,12 @@ class Settings:
     memory: bool = True  # also suggest lines that the repository holds already
     memory_mb: int = 512  # largest size of a repository's index on disk
     memory_dependencies: bool = False  # also index the installed packages that it imports
+    snippets: bool = True  # show the network code of other files, if it was trained on that
     max_new_tokens: int = 64  # longest suggestion; also taken from the room for context
     deadline_ms: int = 600  # from request to answer; what is valid by then is shown
     threads: int = 1  # for the network; more helps only on an otherwise idle machine
     exclude: tuple[str, ...] = ()  # path patterns never completed, added to the built-in ones
+    allow_remote: bool = True  # false: ask no server, whatever remote.toml says
     menu_completion: bool = False  # also answer textDocument/completion, for menu-only editors
     log_file: str = ""  # empty: standard error
 

@@ -9,8 +9,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from assistant import blocks_ahead, lines, offers, syntax
+from assistant import blocks_ahead, lines, offers, prompt, syntax
 from assistant.cache import Generated, SuggestionCache
 from assistant.cancel import Cancel
 from assistant.completion import Completion, CompletionRequest
@@ -23,6 +24,11 @@ from assistant.memory.matches import Memory
 from assistant.ranker import bundled
 from assistant.refusal import refusal
 from assistant.why import Why
+from model.fim import Snippet
+
+if TYPE_CHECKING:
+    from assistant.memory.choice import SnippetChoice
+    from assistant.remote.policy import Remote, Ticket
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +48,15 @@ class Engine:
         settings: Settings,
         open_model: Callable[[Settings], LocalBackend] = open_from,
         memory: MemoryOf | None = None,
+        remote: "Remote | None" = None,
+        snippets: "SnippetChoice | None" = None,
     ) -> None:
-        """Take settings, how to open the model, and what finds the memory for a file's path."""
+        """Take settings, how to open the model, what finds a path's memory, and a remote side."""
         self.settings = settings
         self._open_model = open_model
         self._memory_of = memory
+        self.remote = remote
+        self._snippets = snippets
         self._backend: LocalBackend | None = None
         self._load_lock = threading.Lock()
         self._cache = SuggestionCache()
@@ -61,6 +71,10 @@ class Engine:
 
     def load(self) -> None:
         """Load the model, blocking; a second call does nothing. ModelError says what to mend."""
+        if self.remote is not None:
+            self.remote.warm_up()
+            if self.remote.replaces_local:
+                return
         with self._load_lock:
             if self._backend is None:
                 self._backend = self._open_model(self.settings)
@@ -79,21 +93,37 @@ class Engine:
         why = Why()
         self._n_requests += 1
         reason = refusal(request, self.settings)
-        if reason is None and self._backend is None and not self.settings.memory:
+        remote = self.remote if self.settings.allow_remote and self.settings.show != "off" else None
+        answers = self._backend is not None or self.settings.memory or remote is not None
+        if reason is None and not answers:
             reason = "model not loaded"
         if reason is not None:
             log.debug("no completion: %s", reason)
             why.outcome = reason
             self.last = why
             return []
+        ticket = remote.before(request, blocks=self._blocks) if remote is not None else None
+        answer = []
+        if remote is None or not remote.replaces_local:
+            answer = self._local(request, cancel, cost, why)
+        if remote is not None:
+            answer = _or_remote(remote, ticket, request, answer, (cost, cancel))
+        self._note(request, answer, cost, why, cancel)
+        return answer
+
+    @property
+    def _blocks(self) -> bool:
+        return self.settings.multi_line == "auto"
+
+    def _local(
+        self, request: CompletionRequest, cancel: Cancel, cost: Cost, why: Why
+    ) -> list[Completion]:
         generated = self._known(request, cost)
         if generated is None:
             generated = self._generate(request, cancel, cost, why)
             if cancel.is_set():
                 generated = ()
-        answer = offers.answer(request, generated, cost)
-        self._note(request, answer, cost, why, cancel)
-        return answer
+        return offers.answer(request, generated, cost)
 
     def _known(self, request: CompletionRequest, cost: Cost) -> tuple[Generated, ...] | None:
         with self._cache_lock:
@@ -118,10 +148,9 @@ class Engine:
             is_familiar=backend is not None
             and language is not None
             and language.name in backend.info.languages,
+            snippets=self._shown(request),
         )
-        multi_line = self.settings.multi_line == "auto" and syntax.opens_block(
-            request.text, request.offset, language
-        )
+        multi_line = self._blocks and syntax.opens_block(request.text, request.offset, language)
         if multi_line and backend is not None:
             kept = blocks_ahead.block(backend, ask)
         else:
@@ -130,6 +159,19 @@ class Engine:
             with self._cache_lock:
                 self._cache.put(request, kept)
         return kept
+
+    def _shown(self, request: CompletionRequest) -> list[Snippet]:
+        """Return code of other files for the prompt; none for a network that never saw any."""
+        n_tokens = self._backend.info.snippet_tokens if self._backend is not None else 0
+        if not n_tokens or not self.settings.snippets or self._memory_of is None:
+            return []
+        if self._snippets is None:
+            from assistant.memory.choice import SnippetChoice
+
+            self._snippets = SnippetChoice()
+        return self._snippets.snippets_for(
+            self._memory_of(request.path), request, budget_chars=prompt.snippet_chars(n_tokens)
+        )
 
     def _line(self, backend: LocalBackend | None, ask: offers.Ask) -> tuple[Generated, ...]:
         memory = None
@@ -173,3 +215,35 @@ class Engine:
             why.total_ms,
             answer[0].finish_reason if answer else "none",
         )
+
+
+def _or_remote(
+    remote: "Remote",
+    ticket: "Ticket | None",
+    request: CompletionRequest,
+    answer: list[Completion],
+    limits: tuple[Cost, Cancel],
+) -> list[Completion]:
+    """Return the remote side's suggestion where the local one is missing or less sure."""
+    cost, cancel = limits
+    found = remote.after(
+        ticket,
+        confidence=answer[0].probability if answer else None,
+        deadline=cost.started + request.deadline_ms / 1_000,
+        cancel=cancel,
+    )
+    if found is None or cancel.is_set():
+        return answer
+    generated = Generated(
+        text=found.text,
+        finish_reason=found.finish_reason,
+        logprob=0.0,
+        prompt_tokens=found.prompt_tokens,
+        new_tokens=found.new_tokens,
+        multi_line=not found.single_line,
+    )
+    local, cost.source = cost.source, "remote"
+    better = offers.answer(request, (generated,), cost)
+    if not better:
+        cost.source = local
+    return better or answer

@@ -97,6 +97,8 @@ class Scheduler:
             older = [other for other in self._unsettled() if other.key == job.key]
             self._queue.pop(job.key, None)
             self._queue[job.key] = job
+            if self._running is not None:
+                self._running.cancel.hurry()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="completion", daemon=True)
                 self._thread.start()
@@ -153,6 +155,8 @@ class Scheduler:
             if self._is_stopped:
                 return None
             self._running = self._queue.pop(next(iter(self._queue)))
+            if self._queue:
+                self._running.cancel.hurry()
             return self._running
 
     def _engine_for(self, job: Job) -> Completer | None:

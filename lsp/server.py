@@ -77,6 +77,7 @@ class Server(LanguageServer):
         request = convert.request_of(
             snapshot, roots=self.workspace.roots, deadline_ms=settings.deadline_ms
         )
+        self.session.places.note(request.path, document.uri)
         job = Job(key=(kind, document.uri), uri=document.uri, request=request)
         self.session.scheduler.submit(job)
         try:
@@ -182,5 +183,6 @@ def _status(ls: Server, *_: object) -> dict[str, Any]:
         "documents": len(ls.workspace.text_documents),
         "answered": ls.session.n_answered,
         "memory": ls.session.memories.status(),
+        "remote": ls.session.remote.status() if ls.session.remote else {"mode": "off"},
         "positionEncoding": ls.workspace.position_encoding,
     }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lsp.memories import Memories, OnAnswer
+from lsp.places import Places
 from lsp.scheduler import Completer, Scheduler, describe
 from lsp.settings import ClientSettings
 from lsp.watch import POLL_S, watch
@@ -24,11 +25,11 @@ MemoryOf = Callable[[str], Any]  # of a document's path
 Send = Callable[[Mapping[str, Any]], None]
 
 
-def real_engine(settings: Any, memory: MemoryOf) -> Completer:
+def real_engine(settings: Any, memory: MemoryOf, remote: Any = None) -> Completer:
     """Return the real engine; imports the runtime."""
     from assistant.engine import Engine
 
-    return Engine(settings, memory=memory)
+    return Engine(settings, memory=memory, remote=remote)
 
 
 class Session:
@@ -46,8 +47,12 @@ class Session:
         self._send = send
         self.memories = Memories(self.ask, send)
         self._open_engine = open_engine or (
-            lambda settings: real_engine(settings, self.memories.memory_of)
+            lambda settings: real_engine(
+                settings, self.memories.memory_of, self._open_remote(settings)
+            )
         )
+        self.places = Places()
+        self.remote: Any = None  # the side of the engine that asks a server, if the user wants one
         self._asked: dict[str, OnAnswer] = {}
         self._n_asked = 0
         self._on_lost = on_lost
@@ -103,16 +108,30 @@ class Session:
         if isinstance(error, AssistantError):
             self.warn(type(error).__name__, str(error))
 
+    def _open_remote(self, settings: Any) -> Any:
+        """Return the remote side; what is wrong with it costs no local suggestion."""
+        from assistant.errors import AssistantError
+        from assistant.remote.opening import open_configured
+
+        try:
+            self.remote = open_configured(self.places.locate, exclude=settings.exclude)
+        except AssistantError as error:
+            self._report(error)
+        if self.remote is not None and self.remote.complaint:
+            self.warn("remote", self.remote.complaint)
+        return self.remote
+
     def _load(self) -> None:
         self.engine_state = "loading"
         started_s = time.monotonic()
+        engine: Completer | None = None
         try:
             engine = self._open_engine(self.settings.current)
             engine.load()
         except Exception as error:  # noqa: BLE001  the server lives on and says why it is silent
             self.engine_state = "failed"
             log.error("the model cannot be used: %s", describe(error))  # noqa: TRY400
-            self.scheduler.use(None)
+            self.scheduler.use(engine if self.remote is not None else None)
             self._report(error)
             return
         self.engine_state = "ready"

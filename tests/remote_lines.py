@@ -54,12 +54,12 @@ class Line:
             url=self.settings.address + backend.path,
             headers={"content-type": "application/json", "accept-encoding": "identity"},
             body=self.body,
+            single_line=single_line,
         )
         return self.transport.start(
             Plan(
                 prepare=lambda: call,
                 backend=backend,
-                single_line=single_line,
                 total_s=self.settings.total_s,
             )
         )

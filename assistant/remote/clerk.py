@@ -8,7 +8,9 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from assistant import syntax
 from assistant.completion import CompletionRequest
+from assistant.languages import language_of
 from assistant.remote.backend import Backend
 from assistant.remote.breaker import Breaker
 from assistant.remote.budget import Budget
@@ -26,7 +28,8 @@ class Errand:
     """One question of one request; its parcel is made on the way out."""
 
     request: CompletionRequest
-    single_line: bool
+    blocks: bool  # several lines are wanted where the cursor opens a block
+    single_line: bool = True  # whether one is wanted here, once that has been looked at
     parcel: Parcel | None = None
     row: str = ""  # of the ledger
 
@@ -68,6 +71,7 @@ class Clerk:
             self._check_consent()
             self._reach.check(errand.request.path)
             key = key_of(self._settings)
+            errand.single_line = is_single_line(errand.request, blocks=errand.blocks)
             errand.parcel = pack(
                 errand.request, self._settings, self._backend, single_line=errand.single_line
             )
@@ -78,6 +82,7 @@ class Clerk:
             url=self._settings.address + self._backend.path,
             headers=headers(self._backend, key),
             body=errand.parcel.body,
+            single_line=errand.single_line,
         )
 
     def _check_consent(self) -> None:
@@ -147,6 +152,12 @@ class Clerk:
                 cost=cost,
             )
         )
+
+
+def is_single_line(request: CompletionRequest, *, blocks: bool) -> bool:
+    """Say whether the rest of the line is wanted, and no more."""
+    language = language_of(request.path, request.language)
+    return not (blocks and syntax.opens_block(request.text, request.offset, language))
 
 
 def headers(backend: Backend, key: str) -> dict[str, str]:

@@ -12,14 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from assistant import syntax
 from assistant.cli import UsageError, read_source, split_place
 from assistant.completion import CompletionRequest
 from assistant.config import Settings, load_settings
 from assistant.errors import AssistantError
-from assistant.languages import language_of
 from assistant.refusal import refusal
-from assistant.remote.clerk import headers
+from assistant.remote.clerk import headers, is_single_line
 from assistant.remote.errors import RemoteError
 from assistant.remote.formats import backend_of
 from assistant.remote.ledger import Ledger, Tally, Totals, state_dir
@@ -207,9 +205,7 @@ def _packed(request: CompletionRequest, settings: Settings, remote: RemoteSettin
         raise RemoteError(reason)
     reach = Reach(remote, lambda path: Path(path).absolute(), exclude=settings.exclude)
     reach.check(request.path)
-    language = language_of(request.path, request.language)
-    opens = syntax.opens_block(request.text, request.offset, language)
-    single_line = not (settings.multi_line == "auto" and opens)
+    single_line = is_single_line(request, blocks=settings.multi_line == "auto")
     return pack(request, remote, backend_of(remote), single_line=single_line)
 
 

@@ -28,6 +28,7 @@ class Call:
     url: str
     headers: Mapping[str, str]
     body: bytes
+    single_line: bool  # its first line is enough
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +37,6 @@ class Plan:
 
     prepare: Callable[[], Call]  # WithheldError if nothing may leave
     backend: Backend
-    single_line: bool
     total_s: float  # for all attempts together
 
 
@@ -99,7 +99,7 @@ class Flight:
         with self._changed:
             while not (self._finish_reason or self._is_over):
                 left = deadline - time.monotonic()
-                if left <= 0 or (cancel is not None and cancel.is_set()):
+                if left <= 0 or (cancel is not None and cancel.is_hurried()):
                     break
                 self._changed.wait(min(left, _POLL_S) if cancel is not None else left)
             return bool(self._finish_reason)
@@ -158,7 +158,8 @@ class Flight:
                 self._text += piece.text
                 if len(self._text) > MAX_TEXT_CHARS:
                     raise TooLargeError(f"the answer has over {MAX_TEXT_CHARS} characters")
-                is_enough = self.plan.single_line and "\n" in self._text.lstrip()
+                is_short = self.call is not None and self.call.single_line
+                is_enough = is_short and "\n" in self._text.lstrip()
                 self._finish_reason = "stop" if is_enough else piece.finish_reason or ""
                 if self._finish_reason:
                     self._changed.notify_all()

@@ -37,7 +37,7 @@ class Ticket:
     """What `before` knows of a request, for `after`."""
 
     request: CompletionRequest
-    single_line: bool
+    blocks: bool  # several lines are wanted where the cursor opens a block
     errand: Errand | None = None
     flight: Flight | None = None
     kept: RemoteText | None = None
@@ -101,11 +101,14 @@ class Remote:
         """Stop what is under way."""
         self._transport.close()
 
-    def before(self, request: CompletionRequest, *, single_line: bool) -> Ticket | None:
-        """Begin with a request; None if the server has nothing to do with it."""
+    def before(self, request: CompletionRequest, *, blocks: bool) -> Ticket | None:
+        """Begin with a request; None if the server has nothing to do with it.
+
+        `blocks`: several lines may be wanted where the cursor opens a block.
+        """
         if not self._concerns(request):
             return None
-        ticket = Ticket(request=request, single_line=single_line)
+        ticket = Ticket(request=request, blocks=blocks)
         with self._lock:
             ticket.kept = self._late.get(request)
         if ticket.kept is None:
@@ -176,11 +179,10 @@ class Remote:
         ticket.flight, ticket.errand = flight, errand
 
     def _ask(self, ticket: Ticket) -> None:
-        errand = Errand(request=ticket.request, single_line=ticket.single_line)
+        errand = Errand(request=ticket.request, blocks=ticket.blocks)
         plan = Plan(
             prepare=lambda: self._clerk.prepare(errand),
             backend=self._backend,
-            single_line=ticket.single_line,
             total_s=self.settings.total_s,
         )
         try:

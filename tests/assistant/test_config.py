@@ -46,7 +46,10 @@ def test_excludes_of_all_layers_add_up() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"deadlin_ms": 5}, "unknown setting deadlin_ms; known: deadline_ms, enabled, exclude"),
+        (
+            {"deadlin_ms": 5},
+            "unknown setting deadlin_ms; known: allow_remote, deadline_ms, enabled, exclude",
+        ),
         ({"enabled": 1}, "enabled must be bool, got 1"),
         ({"model": None}, "model must be str, got None"),
         ({"exclude": "*.py"}, "exclude must be a list of strings"),
@@ -136,6 +139,7 @@ def test_defaults_survive_a_trip_through_toml() -> None:
         'enabled = true\nmodel = ""\nmulti_line = "auto"\nmax_new_tokens = 64\ndeadline_ms = 600\n'
         'threads = 1\nexclude = []\nmenu_completion = false\nlog_file = ""\n'
         'show = "balanced"\nmemory = true\nmemory_mb = 512\nmemory_dependencies = false\n'
+        "allow_remote = true\n"
     )
     assert table.keys() == set(Settings.__slots__)
     assert settings_from(table) == Settings()

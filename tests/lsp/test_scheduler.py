@@ -58,6 +58,9 @@ class Bench:
         self.jobs[text] = Job(key=document, uri=document, request=request)
         self.scheduler.submit(self.jobs[text])
 
+    def hurried(self, text: str) -> bool:
+        return self.jobs[text].cancel.is_hurried()
+
     def answer(self, text: str) -> list[str] | None:
         found = self.jobs[text].future.result(TIMEOUT_S)
         return None if found is None else [completion.text for completion in found]
@@ -239,3 +242,19 @@ def test_description_names_places_and_no_text() -> None:
     described = describe(caught.value)
     assert described.startswith("ValueError at test_scheduler.py:")
     assert "secret" not in described
+
+
+def test_a_request_that_others_wait_for_waits_for_nobody(bench: Bench) -> None:
+    bench.submit("first", "a")
+    assert bench.started() == "first"
+    assert not bench.hurried("first")
+    bench.submit("second", "b")
+    assert bench.hurried("first")
+    bench.submit("third", "c")
+    bench.engine.go_on.release()
+    assert bench.started() == "second"
+    assert bench.hurried("second")
+    bench.engine.go_on.release()
+    assert bench.started() == "third"
+    assert not bench.hurried("third")
+    bench.engine.go_on.release()

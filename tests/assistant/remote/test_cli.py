@@ -114,7 +114,7 @@ def _ask(folder: Path) -> None:
 
     remote = Remote(load_remote_settings(), folder.joinpath)
     request = CompletionRequest(path="a.py", text=TEXT, offset=TEXT.index("print(") + 6)
-    ticket = remote.before(request, single_line=True)
+    ticket = remote.before(request, blocks=True)
     assert ticket is not None
     assert ticket.flight is not None
     ticket.flight.wait(1e12, Cancel())

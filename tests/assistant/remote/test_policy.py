@@ -49,7 +49,7 @@ class Desk:
         path: str = "a.py",
     ) -> str | None:
         """Go through before and after as the engine does; return the server's text."""
-        ticket = self.remote.before(self.request(text, path), single_line=True)
+        ticket = self.remote.before(self.request(text, path), blocks=True)
         answer = self.after(ticket, confidence, cancel)
         return answer.text if answer else None
 
@@ -181,7 +181,7 @@ def test_another_text_stops_the_earlier_question(open_desk: Callable[..., Desk])
 
 def test_a_race_asks_before_the_local_answer(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(completion("a + b"), mode="race")
-    ticket = desk.remote.before(desk.request(), single_line=True)
+    ticket = desk.remote.before(desk.request(), blocks=True)
     desk.settle()
     answer = desk.after(ticket, confidence=0.1)
     assert answer is not None
@@ -190,7 +190,7 @@ def test_a_race_asks_before_the_local_answer(open_desk: Callable[..., Desk]) -> 
 
 def test_a_race_that_local_wins_hangs_up(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(["hang"], mode="race")
-    ticket = desk.remote.before(desk.request(), single_line=True)
+    ticket = desk.remote.before(desk.request(), blocks=True)
     desk.server.wait_received()
     assert desk.after(ticket, confidence=0.9) is None
     desk.server.wait_closed()

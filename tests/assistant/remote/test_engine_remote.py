@@ -1,0 +1,196 @@
+"""The engine with a remote side: the local answer comes first, and comes as fast."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant.cancel import Cancel
+from assistant.completion import CompletionRequest
+from assistant.config import Settings
+from assistant.engine import Engine
+from assistant.local import LocalBackend
+from assistant.remote.opening import open_configured
+from assistant.remote.policy import Remote
+from assistant.remote.settings import RemoteSettings, remote_settings_path
+from tests.remote_server import RemoteServer, completion, remote_server
+from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
+
+ROOT = Path(__file__).resolve().parents[3]
+TOKENIZER = small_tokenizer()
+OTHER = "def answer():\n    return "  # the scripted network does not know it
+
+
+class Bench:
+    """An engine with a scripted network, and a server beside it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        server: RemoteServer,
+        changes: dict[str, Any],
+        settings: dict[str, Any],
+        *,
+        load: bool = True,
+    ) -> None:
+        table: dict[str, Any] = {
+            "mode": "fallback", "provider": "openai", "url": server.url, "model": "m",
+            "send_code_to": "127.0.0.1", "wait_ms": 5_000,
+        }  # fmt: skip
+        (folder / "sample.py").write_text(SAMPLE)
+        self.server = server
+        self.remote = Remote(RemoteSettings(**(table | changes)), folder.joinpath)
+        runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
+        self.engine = Engine(
+            Settings(**settings),
+            lambda _: LocalBackend(runtime, TOKENIZER, scripted_info()),
+            remote=self.remote,
+        )
+        if load:
+            self.engine.load()
+
+    def complete(self, text: str, cancel: Cancel | None = None) -> list[tuple[str, str]]:
+        request = CompletionRequest(
+            path="sample.py", text=text, offset=len(text), deadline_ms=60_000
+        )
+        found = self.engine.complete(request, cancel)
+        return [(item.text, item.source) for item in found]
+
+    def settle(self) -> None:
+        end = time.monotonic() + 10
+        while self.remote._transport.n_flights:
+            assert time.monotonic() < end
+            time.sleep(0.002)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    opened: list[Bench] = []
+    contexts: list[Any] = []
+
+    def opener(
+        *replies: Any, remote: dict[str, Any] | None = None, load: bool = True, **settings: Any
+    ) -> Bench:
+        contexts.append(remote_server(*replies))
+        server = contexts[-1].__enter__()
+        opened.append(Bench(tmp_path, server, remote or {}, settings, load=load))
+        return opened[-1]
+
+    yield opener
+    for item in opened:
+        item.remote.close()
+    for context in contexts:
+        context.__exit__(None, None, None)
+
+
+def test_only_asks_the_server_and_loads_no_model(bench: Callable[..., Bench]) -> None:
+    own = bench(completion("42"), remote={"mode": "only"})
+    assert not own.engine.ready
+    assert own.complete(OTHER) == [("42", "remote")]
+
+
+def test_a_missing_local_model_is_made_up_for(bench: Callable[..., Bench]) -> None:
+    own = bench(completion("41 + 1"), load=False, memory=False)
+    assert own.complete(OTHER) == [("41 + 1", "remote")]
+    assert own.server.received[0].table["prompt"] == OTHER
+
+
+def test_a_local_answer_is_not_kept_waiting(bench: Callable[..., Bench]) -> None:
+    sure = {"min_confidence": 1.0}  # nothing local is sure enough
+    own = bench(["hang"], remote=sure, show="eager")
+    local = own.complete(SAMPLE[: SAMPLE.index("handle]")])
+    assert local
+    assert local[0][1] != "remote"
+
+
+def test_the_next_keystroke_has_the_servers_answer(bench: Callable[..., Bench]) -> None:
+    own = bench(completion("hand_over(1)"), remote={"min_confidence": 1.0}, show="eager")
+    text = SAMPLE[: SAMPLE.index("handle]")]
+    assert own.complete(text)[0][1] != "remote"
+    own.settle()
+    assert own.complete(text) == [("hand_over(1)", "remote")]
+    assert own.complete(text + "hand") == [("_over(1)", "remote")]
+    assert len(own.server.received) == 1
+
+
+def test_a_sure_local_answer_sends_nothing(bench: Callable[..., Bench]) -> None:
+    own = bench(completion("x"), remote={"min_confidence": 0.0}, show="eager")
+    assert own.complete(SAMPLE[: SAMPLE.index("handle]")])[0][1] != "remote"
+    assert own.server.received == []
+
+
+@pytest.mark.parametrize("settings", [{"allow_remote": False}, {"show": "off"}])
+def test_restricted_settings_send_nothing(
+    settings: dict[str, Any], bench: Callable[..., Bench]
+) -> None:
+    own = bench(completion("42"), remote={"mode": "race"}, **settings)
+    own.complete(OTHER)
+    own.settle()
+    assert own.server.received == []
+
+
+def test_files_that_are_never_completed_are_never_sent(
+    tmp_path: Path, bench: Callable[..., Bench]
+) -> None:
+    own = bench(completion("42"), remote={"mode": "only"}, exclude=["sample.py"])
+    assert own.complete(OTHER) == []
+    assert own.server.received == []
+
+
+def test_a_remote_text_goes_through_the_rules(bench: Callable[..., Bench]) -> None:
+    own = bench(
+        completion("ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"), remote={"mode": "only"}
+    )
+    assert own.complete(OTHER + '"') == []
+
+
+def test_several_lines_are_asked_for_where_a_block_opens(bench: Callable[..., Bench]) -> None:
+    own = bench(completion("\n    a = 1\n    return a"), remote={"mode": "only"})
+    found = own.complete("def f():")
+    assert own.server.received[0].table["stop"] != ["\n"]
+    assert found
+    assert found[0][0].count("\n") == 2
+
+
+def test_a_cancelled_request_is_answered_with_nothing(bench: Callable[..., Bench]) -> None:
+    own = bench(["hang"], remote={"mode": "only"})
+    cancel = Cancel()
+    cancel.set()
+    assert own.complete(OTHER, cancel) == []
+
+
+def test_off_is_the_default_and_opens_nothing(tmp_path: Path) -> None:
+    assert open_configured(tmp_path.joinpath) is None
+
+
+def test_the_users_file_opens_it(tmp_path: Path) -> None:
+    path = remote_settings_path()
+    path.parent.mkdir(parents=True)
+    path.write_text('mode = "race"\nprovider = "llamacpp"\n')
+    remote = open_configured(tmp_path.joinpath)
+    assert remote is not None
+    assert remote.complaint
+    remote.close()
+
+
+PROGRAM = """
+import sys
+from assistant.cli import main
+code = main(["sample.py:2:8"])
+unwanted = {"httpx2", "httpcore2", "h2", "anyio", "asyncio", "assistant.remote.policy"}
+loaded = unwanted & set(sys.modules)
+sys.exit(f"{code} {sorted(loaded)}" if loaded or code > 1 else 0)
+"""
+
+
+def test_with_the_remote_off_nothing_of_it_is_imported(tmp_path: Path, shared_cache: Path) -> None:
+    (tmp_path / "sample.py").write_text("import os\nos.path\n")
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{PROGRAM}"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
