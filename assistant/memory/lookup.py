@@ -5,6 +5,7 @@ are still in it: how often they agree themselves is taken off.
 """
 
 import bisect
+import itertools
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -74,15 +75,17 @@ class SegmentSource:
         return [self._occurrences[place] for place in places.tolist()]
 
     def _look_at(self, places: Positions) -> None:
-        files = self._segment.file_of(places).tolist()
-        lengths = self._agreements(places).tolist()
-        for agrees, place, file in zip(lengths, places.tolist(), files, strict=True):
-            self._occurrences[place] = Occurrence(
-                agrees,
-                self._segment.following(place, file, FOLLOWING_BYTES),
-                self._segment.entries[file].path,
-                self._layer,
-            )
+        files = self._segment.file_of(places)
+        entries = self._segment.entries
+        found = zip(
+            self._agreements(places).tolist(),
+            self._segment.following(places, files, FOLLOWING_BYTES),
+            [entries[file].path for file in files.tolist()],
+            itertools.repeat(self._layer),
+        )
+        self._occurrences.update(
+            zip(places.tolist(), itertools.starmap(Occurrence, found), strict=True)
+        )
 
     def _interval(self, length: int) -> tuple[int, int]:
         found = self._intervals.get(length)

@@ -20,6 +20,7 @@ FOLLOWING_BYTES = 160
 MAX_LEVELS = 6
 
 Positions = NDArray[np.int64]
+_MANY = 2000
 _LENGTH = operator.attrgetter("length")
 
 
@@ -200,9 +201,9 @@ def _lengths(data: NDArray[np.uint8], places: Positions, backwards: NDArray[np.u
     """Return by how many bytes each place agrees; MIN_MATCH are known to."""
     lengths = np.full(len(places), MIN_MATCH, np.int64)
     growing = np.arange(len(places))
-    done, step = MIN_MATCH, 4
+    done, step = MIN_MATCH, 4 if len(places) < _MANY else 1
     while len(growing) and done < len(backwards):
-        step = min(2 * step, len(backwards) - done)  # few places get far
+        step = min(4 * step, len(backwards) - done)  # few places get far
         at = places[growing, None] - (done + 1 + np.arange(step))
         same = (data.take(at, mode="clip") == backwards[done : done + step]) & (at >= 0)
         run = np.where(same.all(axis=1), step, same.argmin(axis=1))

@@ -187,10 +187,14 @@ class Segment:
         """Return the number of the file that each place is in."""
         return self.starts.searchsorted(places, side="right") - 1
 
-    def following(self, place: int, file: int, n_bytes: int) -> bytes:
-        """Return what follows a place in its file."""
-        start = max(int(self.starts[file]), place - n_bytes)
-        return self._map[self._text_at + start : self._text_at + place][::-1]
+    def following(
+        self, places: NDArray[np.int64], files: NDArray[np.int64], n_bytes: int
+    ) -> list[bytes]:
+        """Return what follows each place in its file."""
+        ends = (places + self._text_at).tolist()
+        starts = (np.maximum(self.starts[files], places - n_bytes) + self._text_at).tolist()
+        mapped = self._map
+        return [mapped[start:end][::-1] for start, end in zip(starts, ends, strict=True)]
 
     def text_of(self, file: int) -> bytes:
         """Return a file's text."""
