@@ -163,7 +163,8 @@ class Engine:
     def _shown(self, request: CompletionRequest) -> list[Snippet]:
         """Return code of other files for the prompt; none for a network that never saw any."""
         n_tokens = self._backend.info.snippet_tokens if self._backend is not None else 0
-        if not n_tokens or not self.settings.snippets or self._memory_of is None:
+        settings = self.settings
+        if not (n_tokens and settings.snippets and settings.memory) or self._memory_of is None:
             return []
         if self._snippets is None:
             from assistant.memory.choice import SnippetChoice

@@ -139,7 +139,7 @@ def test_defaults_survive_a_trip_through_toml() -> None:
         'enabled = true\nmodel = ""\nmulti_line = "auto"\nmax_new_tokens = 64\ndeadline_ms = 600\n'
         'threads = 1\nexclude = []\nmenu_completion = false\nlog_file = ""\n'
         'show = "balanced"\nmemory = true\nmemory_mb = 512\nmemory_dependencies = false\n'
-        "allow_remote = true\n"
+        "allow_remote = true\nsnippets = true\n"
     )
     assert table.keys() == set(Settings.__slots__)
     assert settings_from(table) == Settings()
