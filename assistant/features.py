@@ -35,6 +35,7 @@ _WORD = re.compile(r"[^\W\d]\w*")
 _HEAD = re.compile(r"\s*(?:\w+|\W)")
 _NEAR_CHARS = 1_500
 _MAX_LINES = 5  # more lines that agree say no more
+_WORD_CHARS = 64  # before the cursor: a word may go on across it
 _OPENERS, _CLOSERS = "([{", ")]}"
 
 
@@ -45,13 +46,18 @@ class View:
         cursor = proposal.cursor
         self.proposal = proposal
         self.line = cursor.line
+        self.line_end = self.line[-_WORD_CHARS:]
         self.rest = cursor.rest
         self.before = cursor.before
         self.near_words = set(_WORD.findall(cursor.before[-_NEAR_CHARS:]))
-        self.below_words = set(_WORD.findall(cursor.below[:_NEAR_CHARS]))
+        self.known_words = self.near_words | set(_WORD.findall(cursor.below[:_NEAR_CHARS]))
         self.line_words = set(_WORD.findall(self.line))
         self.next_line = next((x for x in cursor.below[:2_000].split("\n") if x.strip()), "")
-        self.indent = len(self.line) - len(self.line.lstrip())
+        indent = len(self.line) - len(self.line.lstrip())
+        below = len(self.next_line) - len(self.next_line.lstrip())
+        self.is_deeper_below = below > indent
+        self.is_shallower_below = bool(self.next_line) and below < indent
+        self.balance = _n_open(self.line + self.rest)
         self.own_longest = proposal.document[0].length if proposal.document else 0
         self.repo_longest = proposal.repository[0].length if proposal.repository else 0
         self.line_bytes = len(self.line.lstrip().encode("utf-8", "replace"))
@@ -107,21 +113,19 @@ class View:
         ]
 
     def _words(self, text: str) -> list[float]:
+        n_words = len(_WORD.findall(text))
         first = _WORD.match(text)
-        joined = self.line[-64:] + text
-        words = _WORD.findall(joined)[-len(_WORD.findall(text)) :] if _WORD.search(text) else []
-        known = sum(word in self.near_words or word in self.below_words for word in words)
-        near = sum(word in self.near_words for word in words)
-        said = sum(word in self.line_words for word in words)
-        n_words = max(1, len(words))
-        new = bool(words) and not (words[0] in self.near_words or words[0] in self.below_words)
+        words = _WORD.findall(self.line_end + text)[-n_words:] if n_words else []
+        n_near = sum(word in self.near_words for word in words)
+        n_known = sum(word in self.known_words for word in words)
+        is_new = bool(words) and first is not None and words[0] not in self.known_words
         return [
             math.log1p(len(text)),
-            math.log1p(len(words)),
-            known / n_words if words else 1.0,
-            near / n_words if words else 1.0,
-            float(new and first is not None),
-            said / n_words,
+            math.log1p(n_words),
+            n_known / n_words if words else 1.0,
+            n_near / n_words if words else 1.0,
+            float(is_new),
+            sum(word in self.line_words for word in words) / max(1, n_words),
         ]
 
     def _cursor(self) -> list[float]:
@@ -135,25 +139,22 @@ class View:
         ]
 
     def _shape(self, text: str) -> list[float]:
-        whole = self.line + text + self.rest
-        balance = sum(map(whole.count, _OPENERS)) - sum(map(whole.count, _CLOSERS))
-        opens = sum(map(text.count, _OPENERS)) - sum(map(text.count, _CLOSERS))
+        opens = _n_open(text)
+        balance = self.balance + opens
         end = text[-1:]
-        below = len(self.next_line) - len(self.next_line.lstrip()) if self.next_line else 0
-        deeper, shallower = below > self.indent, bool(self.next_line) and below < self.indent
-        opener = end in _OPENERS and bool(end)
+        is_opener = end in _OPENERS and bool(end)
         return [
             _clipped(opens),
             _clipped(balance),
             float(balance < 0),
             float(end == ":"),
             float(end == ","),
-            float(opener),
+            float(is_opener),
             float(end in _CLOSERS and bool(end)),
-            float(deeper),
-            float(shallower),
-            float((end == ":" or opener) == deeper),
-            float(opener and self.next_line.strip()[:1] in _CLOSERS),
+            float(self.is_deeper_below),
+            float(self.is_shallower_below),
+            float((end == ":" or is_opener) == self.is_deeper_below),
+            float(is_opener and self.next_line.strip()[:1] in _CLOSERS),
         ]
 
 
@@ -192,6 +193,10 @@ def head_of(text: str) -> str:
     """
     match = _HEAD.match(text)
     return match.group() if match else ""
+
+
+def _n_open(text: str) -> int:
+    return sum(map(text.count, _OPENERS)) - sum(map(text.count, _CLOSERS))
 
 
 def _clipped(value: int) -> float:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,8 @@ from assistant.memory.candidates import Candidate, Proposal
 from assistant.ranker import Fitted, Floats, Parameters
 from model.branches import Scored
 
-MAX_SCORED = 10  # candidates of the memory that the network looks at
-MAX_NODES = 28  # of the tree of their tokens
+MAX_SCORED = 5  # candidates of the memory that the network looks at
+MAX_NODES = 20  # of the tree of their tokens
 _SURE = 0.9  # the most that is believed without a fitted ranker
 LONG_MATCH = 16  # bytes: without a ranker, what agrees so far goes before the network's own line
 
@@ -157,11 +158,11 @@ def _ranked(
     )
 
 
-def summary(ranking: Ranking, n: int = 8) -> list[Mapping[str, object]]:
+def summary(ranking: Ranking, n: int = 8) -> list[dict[str, Any]]:
     """Return the best candidates with the numbers behind them, for `foretype why`."""
     return [
         {
-            "n_chars": len(text),
+            "text": text,
             "share": round(float(ranking.shares[place]), 4),
             "probability": round(ranking.probability(place), 4),
             "source": ranking.source(place),

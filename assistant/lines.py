@@ -8,8 +8,9 @@ is up, the memory's word alone decides. Knows no settings and no text rules.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -20,6 +21,10 @@ from assistant.memory.candidates import Proposal
 from assistant.ranker import Parameters
 from assistant.stopping import Stopped
 from model.branches import Scored
+
+SURE = 0.9  # from this probability on, by the memory's word, the network is not asked
+
+LEAST_LOGPROB = -8.0  # of the network's own line: below it, another text is right nearly always
 
 Stop = Callable[[Iterator[str]], Stopped]
 
@@ -59,11 +64,17 @@ def judged(
     proposal: Proposal,
     job: Job,
     stop: Stop,
+    *,
+    sure: float = SURE,
 ) -> Lines:
-    """Rank what both propose; by the memory alone if the network has no time for it."""
+    """Rank what both propose; by the memory alone if it is `sure`, or the network has no time."""
     clock = _Clock()
     chosen = judge.shortlist(proposal, parameters)
     clock.lap("shortlist")
+    if job.n == 1 and parameters and chosen.candidates:
+        ranking = judge.by_memory(chosen)
+        if ranking.probability(0) >= sure:
+            return Lines(ranking=ranking, stage_ms=clock.stage_ms)
     with backend.turn(job) as turn:
         clock.lap("prompt")
         if turn is None:
@@ -71,7 +82,13 @@ def judged(
         chosen = chosen.top(judge.MAX_SCORED)
         known = turn.score(chosen.texts, max_nodes=judge.MAX_NODES)
         clock.lap("tree")
-        own = _own_lines(turn, job, stop, is_whole_line=not proposal.cursor.rest.strip())
+        own = _own_lines(
+            turn,
+            job,
+            stop,
+            is_whole_line=not proposal.cursor.rest.strip(),
+            least=LEAST_LOGPROB if chosen.candidates and job.n == 1 else -math.inf,
+        )
         clock.lap("own line")
         chosen = chosen.plus(list(own.reasons))
         known = _scored_too(turn, known, chosen.texts)
@@ -89,19 +106,38 @@ def judged(
     )
 
 
-def _own_lines(turn: Turn, job: Job, stop: Stop, *, is_whole_line: bool) -> OwnLines:
-    """Let the network write; gather its distinct texts, the likeliest first."""
+def _own_lines(
+    turn: Turn, job: Job, stop: Stop, *, is_whole_line: bool, least: float = -math.inf
+) -> OwnLines:
+    """Let the network write; gather its distinct texts, the likeliest first.
+
+    A text less likely than `least` (the logarithm) is given up half-way.
+    """
     own = OwnLines()
     with closing(turn.drafts()) as drafts:
         for draft in drafts:
-            stopped = stop(draft.pieces)
+            stopped = stop(_likely(draft, least))
             own.drafts.append(draft)
             text = stopped.text.rstrip() if is_whole_line else stopped.text
-            if text:
+            if text and draft.logprob >= least:
                 own.reasons.setdefault(text, stopped.finish_reason)
             if len(own.reasons) >= job.n or len(own.drafts) >= BRANCHES_PER_DRAFT * job.n:
                 break
+            if draft.logprob < least:
+                break
     return own
+
+
+def _likely(draft: Draft, least: float) -> Generator[str, None, str]:
+    """Yield the draft's pieces as long as it is likely enough; return why it ended."""
+    while draft.logprob >= least:
+        try:
+            piece = next(draft.pieces)
+        except StopIteration as end:
+            return str(end.value)
+        yield piece
+    draft.pieces.close()
+    return "stop"
 
 
 def _scored_too(turn: Turn, known: Scored, texts: Sequence[str]) -> Scored:

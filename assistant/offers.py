@@ -197,7 +197,7 @@ def note_matches(why: Why, proposal: Proposal) -> None:
 def _note_lines(why: Why, found: Lines, least: float) -> None:
     why.threshold = least
     why.stage_ms = dict(found.stage_ms)
-    why.candidates = [dict(entry) for entry in judge.summary(found.ranking)]
+    why.candidates = functools.partial(judge.summary, found.ranking)
     why.network = {
         "tree nodes": found.n_nodes,
         "own tokens": sum(draft.new_tokens for draft in found.own.drafts),

@@ -6,6 +6,7 @@ who asked, and is never logged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ class Why:
     prompt: dict[str, int] = field(default_factory=dict)  # part -> tokens
     network: dict[str, int] = field(default_factory=dict)  # tree nodes, tokens foreseen and run
     matches: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # (length, count)
-    candidates: list[dict[str, Any]] = field(default_factory=list)  # best first
+    candidates: Callable[[], list[dict[str, Any]]] = list  # best first; made when asked for
     rules: list[dict[str, Any]] = field(default_factory=list)  # of the text that was chosen
     probability: float = 0.0
     threshold: float = 0.0
@@ -40,7 +41,7 @@ class Why:
                 name: [{"bytes": length, "places": count} for length, count in levels]
                 for name, levels in self.matches.items()
             },
-            "candidates": self.candidates,
+            "candidates": self.candidates(),
             "rules": self.rules,
             "stage_ms": numbers,
             "total_ms": round(self.total_ms, 2),

@@ -19,7 +19,7 @@ from assistant.memory.matches import FOLLOWING_BYTES, Level, Memory, Occurrence,
 MAX_CONTEXT_BYTES = 512
 MAX_LEVELS = 8
 MAX_LINE_BYTES = 140  # of a continuation: longer ones are data
-MAX_CANDIDATES = 40  # kept before any ranking; the longest matches first
+MAX_CANDIDATES = 24  # kept before any ranking; the longest matches first
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _AUTO_CLOSED = CLOSERS | frozenset("\"'`>;,: ")
@@ -102,7 +102,10 @@ def propose(cursor: Cursor, memory: Memory | None, *, use_document: bool = True)
     ending = _ending(cursor, own, others)
     ranked = sorted(
         merged.values(),
-        key=lambda c: -max(c.document.longest, c.repository.longest),
+        key=lambda c: (
+            -max(c.document.longest, c.repository.longest),
+            -max(c.document.share_first, c.repository.share_first),
+        ),
     )
     return Proposal(
         cursor=cursor,

@@ -34,6 +34,7 @@ from training.evaluation.held_out import HeldOutFile, Task, held_out_files, samp
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.tasks import replay_tasks
 
+_NEVER_SURE = 2.0
 _PATIENCE_S = 60.0  # quality is fitted without a deadline
 _SHARE_AT_END = 0.03  # of the cursors: about one typed character in thirty-five is a line's end
 
@@ -150,7 +151,7 @@ def _found(
         is_familiar=True,
     )
     stop, job = offers.job(backend, ask)
-    return lines.judged(backend, parameters, proposal, job, stop)
+    return lines.judged(backend, parameters, proposal, job, stop, sure=_NEVER_SURE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

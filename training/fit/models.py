@@ -8,7 +8,7 @@ ranker had not seen.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from training.fit.collect import Sheet
 
 DIGITS = 5  # of a parameter, significant
 MIN_SHOWN_CHARS = 2
-FOLDS_SEED = 0
+
+Loss = Callable[[nn.Module, torch.Tensor], torch.Tensor]  # (network, places of a batch)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,15 +61,16 @@ def _network(n_columns: int, shape: Shape) -> nn.Sequential:
     return nn.Sequential(nn.Linear(n_columns, shape.hidden), nn.SiLU(), nn.Linear(shape.hidden, 1))
 
 
-def _numbers(network: nn.Sequential, mean: Floats, scale: Floats) -> Net:
-    weight, bias, out, out_bias = (each.detach().numpy() for each in network.parameters())
+def _joined(networks: Sequence[nn.Sequential], mean: Floats, scale: Floats) -> Net:
+    """Return the mean of several networks, which is one wider network."""
+    parts = [[each.detach().numpy() for each in network.parameters()] for network in networks]
     return Net(
         mean=mean,
         scale=scale,
-        hidden=weight,
-        hidden_bias=bias,
-        out=out[0],
-        out_bias=float(out_bias[0]),
+        hidden=np.concatenate([weight for weight, _, _, _ in parts]),
+        hidden_bias=np.concatenate([bias for _, bias, _, _ in parts]),
+        out=np.concatenate([out[0] / np.float32(len(parts)) for _, _, out, _ in parts]),
+        out_bias=float(np.mean([bias[0] for _, _, _, bias in parts])),
     )
 
 
@@ -85,17 +87,15 @@ def fit_ranker(sheets: Sequence[Sheet], shape: Shape) -> Net:
         inputs[place, : len(each.texts)] = np.clip((each.rows - mean) / scale, -5, 5)
         mask[place, : len(each.texts)] = True
         labels[place] = each.label if each.label >= 0 else n_most
-    network = _network(len(mean), shape)
     tensors = torch.from_numpy(inputs), torch.from_numpy(mask), torch.from_numpy(labels)
 
-    def loss(at: torch.Tensor) -> torch.Tensor:
+    def loss(network: nn.Module, at: torch.Tensor) -> torch.Tensor:
         rows, allowed, wanted = (each[at] for each in tensors)
         scores = network(rows)[..., 0]
         scores = torch.cat([scores, scores.new_zeros(len(at), 1)], dim=1)
         return nn.functional.cross_entropy(scores.masked_fill(~allowed, -1e9), wanted)
 
-    _descend(network, len(used), loss, shape)
-    return _numbers(network, mean, scale)
+    return _joined(_descended(len(mean), len(used), loss, shape), mean, scale)
 
 
 def fit_gate(choices: Sequence[Choice], shape: Shape) -> Net:
@@ -105,28 +105,32 @@ def fit_gate(choices: Sequence[Choice], shape: Shape) -> Net:
     mean, scale = _standard(rows)
     inputs = torch.from_numpy(np.clip((rows - mean) / scale, -5, 5))
     labels = torch.tensor([float(each.is_right) for each in used])
-    network = _network(len(mean), shape)
 
-    def loss(at: torch.Tensor) -> torch.Tensor:
+    def loss(network: nn.Module, at: torch.Tensor) -> torch.Tensor:
         scores = network(inputs[at])[:, 0]
         return nn.functional.binary_cross_entropy_with_logits(scores, labels[at])
 
-    _descend(network, len(used), loss, shape)
-    return _numbers(network, mean, scale)
+    return _joined(_descended(len(mean), len(used), loss, shape), mean, scale)
 
 
-def _descend(network: nn.Module, n: int, loss: Any, shape: Shape) -> None:
-    optimiser = torch.optim.AdamW(network.parameters(), lr=shape.rate, weight_decay=shape.decay)
-    draws = torch.Generator().manual_seed(shape.seed)
-    for epoch in range(shape.epochs):
-        for group in optimiser.param_groups:
-            group["lr"] = shape.rate * (1 - epoch / shape.epochs) + 1e-5
-        order = torch.randperm(n, generator=draws)
-        for start in range(0, n, shape.batch):
-            optimiser.zero_grad()
-            value = loss(order[start : start + shape.batch])
-            value.backward()
-            optimiser.step()
+def _descended(n_columns: int, n: int, loss: Loss, shape: Shape) -> list[nn.Sequential]:
+    """Return `shape.members` networks, each fitted from its own beginning."""
+    networks = []
+    for member in range(shape.members):
+        its = dataclasses.replace(shape, seed=shape.seed + member)
+        network = _network(n_columns, its)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=its.rate, weight_decay=its.decay)
+        draws = torch.Generator().manual_seed(its.seed)
+        for epoch in range(its.epochs):
+            for group in optimiser.param_groups:
+                group["lr"] = its.rate * (1 - epoch / its.epochs) + 1e-5
+            order = torch.randperm(n, generator=draws)
+            for start in range(0, n, its.batch):
+                optimiser.zero_grad()
+                loss(network, order[start : start + its.batch]).backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+        networks.append(network)
+    return networks
 
 
 def choose(each: Sheet, fitted: Fitted) -> Choice:
