@@ -13,6 +13,7 @@ from pathlib import Path
 
 from assistant.doctor import editors, installation, storage
 from assistant.doctor.finding import Finding
+from assistant.doctor.remote import remote
 from assistant.setup.machine import this_machine
 
 WORKS, BROKEN = 0, 1
@@ -45,6 +46,7 @@ def examine(place: Path, *, is_timed: bool = True) -> Iterator[Finding]:
         model = storage.model(settings)
         yield model
         yield storage.memory(settings, place)
+        yield remote(settings)
         if is_timed and not any(item.state == "broken" for item in (*libraries, model)):
             from assistant.doctor import timing  # the runtime: not before it is known to be there
 

@@ -31,7 +31,7 @@ def test_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main([str(tmp_path), "--json", "--no-timing"]) == 0
     table = json.loads(capsys.readouterr().out)
     assert table["works"] is True
-    assert [finding["name"] for finding in table["findings"]][:9] == [*NAMES, "memory"]
+    assert [finding["name"] for finding in table["findings"]][:10] == [*NAMES, "memory", "remote"]
     for finding in table["findings"]:
         assert finding.keys() == {"name", "state", "found", "fix"}
         assert bool(finding["fix"]) == (finding["state"] != "ok")

@@ -1,0 +1,28 @@
+"""Check of the remote fallback's settings. Asks no server and sends nothing."""
+
+from assistant.config import Settings
+from assistant.doctor.finding import Finding, broken, ok, warning
+from assistant.errors import SettingsError
+from assistant.remote.errors import WithheldError
+from assistant.remote.keys import key_of
+from assistant.remote.settings import load_remote_settings, remote_settings_path
+
+
+def remote(settings: Settings) -> Finding:
+    """Look at what `remote.toml` says, and whether the key that it names is there."""
+    path = remote_settings_path()
+    try:
+        asked = load_remote_settings()
+    except SettingsError as error:
+        return broken("remote", str(error), f"correct {path}, or delete it")
+    if asked.mode == "off" or not settings.allow_remote:
+        return ok("remote", "off: no code leaves this machine")
+    found = f"{asked.mode}: {asked.provider} at {asked.host}"
+    if not asked.is_consented:
+        fix = f'to agree, write send_code_to = "{asked.host}" into {path}'
+        return warning("remote", f"{found}, but nothing is sent without your yes", fix)
+    try:
+        key_of(asked)
+    except WithheldError as error:
+        return warning("remote", f"{found}: {error}", f"set it, or change {path}")
+    return ok("remote", f"{found}; `foretype egress` shows what left")
