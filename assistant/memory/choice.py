@@ -43,7 +43,6 @@ class SnippetChoice:
         """With `is_waiting` the first question waits for the files to be read: for evaluation."""
         self._is_waiting = is_waiting
         self._lock = threading.Lock()
-        self._kept: OrderedDict[_Key, list[Snippet]] = OrderedDict()
         self._shelves: weakref.WeakKeyDictionary[RepositoryMemory, _Shelf] = (
             weakref.WeakKeyDictionary()
         )
@@ -54,20 +53,17 @@ class SnippetChoice:
         """Return the snippets for a request, the best one last; none if there is no index yet."""
         if budget_chars <= 0 or not isinstance(memory, RepositoryMemory):
             return []
-        key = scope_key(request)
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
             shelf = self._shelves.setdefault(memory, _Shelf())
+        key = scope_key(request)
+        kept = shelf.kept(key)
+        if kept is not None:
+            return kept
         source = shelf.source(memory.view, is_waiting=self._is_waiting)
         if source is None:
             return []
         found = chosen_from(source, request, budget_chars)
-        with self._lock:
-            self._kept[key] = found
-            while len(self._kept) > KEPT_CHOICES:
-                self._kept.popitem(last=False)
+        shelf.keep(key, found)
         return found
 
 
@@ -94,13 +90,29 @@ def chosen_from(
 
 
 class _Shelf:
-    """The snippets of one memory's files, read by a thread of its own."""
+    """One memory's files, read by a thread of its own, and what was chosen from them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._kept: OrderedDict[_Key, list[Snippet]] = OrderedDict()
         self._source: SnippetSource | None = None
         self._view: View | None = None  # that `_source` was, or is being, read from
         self._read_at = 0.0
+
+    def kept(self, key: _Key) -> list[Snippet] | None:
+        """Return what was chosen before, if it is still kept."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def keep(self, key: _Key, snippets: list[Snippet]) -> None:
+        """Keep a choice, at the cost of the one not asked for the longest."""
+        with self._lock:
+            self._kept[key] = snippets
+            while len(self._kept) > KEPT_CHOICES:
+                self._kept.popitem(last=False)
 
     def source(self, view: View, *, is_waiting: bool) -> SnippetSource | None:
         """Return what was read last; begin to read if there is newer, or nothing yet."""

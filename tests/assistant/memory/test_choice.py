@@ -113,3 +113,12 @@ def test_choices_kept_are_bounded(tmp_path: Path) -> None:
         ask(n)
     assert ask(0) is not first
     assert ask(0) == first
+
+
+def test_choice_is_of_one_memory_only(tmp_path: Path) -> None:
+    choice = SnippetChoice(is_waiting=True)
+    asked = request(MAIN, after(MAIN, "(root)\n    "))
+    one = memory_of(tmp_path / "one", {"shop/store.py": STORE})
+    other = memory_of(tmp_path / "other", {"old/store.py": STORE})
+    assert choice.snippets_for(one, asked, budget_chars=400)[0].path == "shop/store.py"
+    assert choice.snippets_for(other, asked, budget_chars=400)[0].path == "old/store.py"
