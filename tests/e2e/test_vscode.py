@@ -134,12 +134,12 @@ class InVSCode:
                 window.page.press("Escape")
         else:
             raise AssertionError(f"{name} could not be opened; in front is {window.title()}")
-        window.focus()
+        wait_for(window.is_editing, "cursor in the editor")
 
     def untitled(self) -> None:
         self._window.page.press("Control+Alt+n")
         wait_for(lambda: self._window.title().startswith("Untitled"), "a new editor")
-        self._window.focus()
+        wait_for(self._window.is_editing, "cursor in the editor")
 
     def read_only(self, name: str, content: bytes) -> None:
         self._file = self._window.folder / name

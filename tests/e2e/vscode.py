@@ -52,10 +52,15 @@ DATA_FOLDERS = {
     "--user-data-dir": "data",
     "--extensions-dir": "extensions",
 }
+# The first line stands in the document's own line, the others in lines of their own.
 GHOST = """(() => {
-  const found = document.querySelectorAll('.monaco-editor [class*="ghost-text"]');
-  const outer = [...found].filter((e) => !e.parentElement.closest('[class*="ghost-text"]'));
-  return outer.map((e) => e.textContent).join('').replace(/\\u00a0/g, ' ');
+  const clean = (e) => e.textContent.replace(/\\u00a0/g, ' ');
+  const first = [...document.querySelectorAll('.part.editor [class*="ghost-text-decoration"]')];
+  const below = new Set([...document.querySelectorAll('.part.editor .ghost-text')]
+    .map((e) => e.closest('.view-line')));
+  const top = (e) => e.getBoundingClientRect().top;
+  const lines = [...below].sort((a, b) => top(a) - top(b)).map(clean);
+  return first.length || lines.length ? [first.map(clean).join(''), ...lines].join('\\n') : '';
 })()"""
 STATUS = """(() => {
   const item = document.querySelector('[id="foretype.foretype.status"], [id$="foretype.status"]');
@@ -63,7 +68,8 @@ STATUS = """(() => {
     (item.querySelector('a')?.getAttribute('aria-label') || '') : null;
 })()"""
 TEXT = """(() => {
-  const lines = [...document.querySelectorAll('.part.editor .monaco-editor .view-line')];
+  const lines = [...document.querySelectorAll('.part.editor .monaco-editor .view-line')]
+    .filter((e) => !e.querySelector('.ghost-text'));
   const top = (e) => parseInt(e.style.top) || e.offsetTop;
   return lines.sort((a, b) => top(a) - top(b)).map((line) => {
     const copy = line.cloneNode(true);
@@ -170,6 +176,12 @@ class VSCode:
         wait_for(lambda: self.page.evaluate(shown), "editor", START_S)
         self.focus()
 
+    def is_editing(self) -> bool:
+        """Say whether keys go to a document that is shown."""
+        has_keys = "!!document.activeElement?.closest('.part.editor .monaco-editor')"
+        shown = "!!document.querySelector('.part.editor .monaco-editor .view-line')"
+        return bool(self.page.evaluate(f"{has_keys} && {shown}"))
+
     def focus(self) -> None:
         box = self.page.evaluate(
             "(() => { const r = document.querySelector('.monaco-editor .view-lines')"
@@ -196,8 +208,8 @@ class VSCode:
 
     def title(self) -> str:
         """The name on the tab in front."""
-        label = "document.querySelector('.tab.active .label-name')"
-        return str(self.page.evaluate(f"{label} ? {label}.textContent : ''"))
+        tab = "document.querySelector('.tab.active')"
+        return str(self.page.evaluate(f"{tab} ? {tab}.getAttribute('data-resource-name') : ''"))
 
     def _ask(self, chord: str, text: str) -> None:
         self.page.press(chord)

@@ -1,0 +1,267 @@
+;;; foretype.el --- Inline code completion on your own machine -*- lexical-binding: t; -*-
+
+;; Package-Requires: ((emacs "28.1"))
+;; Version: 0.1.0
+;; SPDX-License-Identifier: MIT
+
+;;; Commentary:
+
+;; Two ways, one for each language client:
+;;
+;;   lsp-mode 10   (foretype-lsp-setup), once; its lsp-inline-completion-mode shows the text.
+;;   eglot         (add-hook 'python-mode-hook #'foretype-eglot-ensure); eglot knows no inline
+;;                 completion, so `foretype-mode' below asks, shows and puts in.
+;;
+;; In foretype-mode, while there is a suggestion: TAB accepts it, M-<right> a word of it, M-<down>
+;; a line of it, M-n and M-p show another, C-g dismisses it.  Typing along keeps it.
+
+;;; Code:
+
+(require 'cl-lib)
+(require 'subr-x)
+
+(defvar eglot-server-programs)
+(defvar lsp-inline-completion-active-map)
+(declare-function eglot-current-server "eglot")
+(declare-function eglot-ensure "eglot")
+(declare-function eglot--TextDocumentPositionParams "eglot")
+(declare-function eglot--signal-textDocument/didChange "eglot")
+(declare-function eglot--lsp-position-to-point "eglot")
+(declare-function eglot-lsp-position-to-point "eglot")
+(declare-function eglot--managed-mode "eglot")
+(declare-function jsonrpc-async-request "jsonrpc")
+(declare-function lsp-register-client "lsp-mode")
+(declare-function make-lsp-client "lsp-mode")
+(declare-function lsp-stdio-connection "lsp-mode")
+(declare-function lsp-activate-on "lsp-mode")
+
+(defgroup foretype nil "Inline code completion on your own machine." :group 'convenience)
+
+(defcustom foretype-command '("foretype" "lsp")
+  "The server's program and arguments."
+  :type '(repeat string) :risky t)
+
+(defcustom foretype-settings nil
+  "Options of the server, a plist such as (:show \"quiet\")."
+  :type 'plist :risky t)
+
+(defcustom foretype-languages '("python" "javascript" "typescript" "go" "rust" "java" "c" "cpp")
+  "Languages that lsp-mode starts the server for."
+  :type '(repeat string))
+
+(defcustom foretype-delay 0.1
+  "Seconds from the last key to the question, in `foretype-mode'."
+  :type 'number)
+
+(defface foretype-ghost '((t :inherit shadow :slant italic))
+  "The text on offer.")
+
+;;; lsp-mode
+
+(defun foretype-lsp-setup ()
+  "Make lsp-mode start foretype beside other servers, and show what it offers."
+  (with-eval-after-load 'lsp-mode
+    (lsp-register-client
+     (make-lsp-client :new-connection (lsp-stdio-connection (lambda () foretype-command))
+                      :activation-fn (apply #'lsp-activate-on foretype-languages)
+                      :initialization-options (lambda () foretype-settings)
+                      :add-on? t
+                      :server-id 'foretype))
+    (require 'lsp-inline-completion nil t)
+    (when (fboundp 'lsp-inline-completion-mode)
+      (add-hook 'lsp-mode-hook #'lsp-inline-completion-mode)
+      ;; Its own key, C-<return>, does not exist in terminals.
+      (define-key lsp-inline-completion-active-map (kbd "TAB") 'lsp-inline-completion-accept)
+      (put 'lsp-inline-completion-accept 'lsp-inline-completion-keep t))))
+
+;;; eglot
+
+(defvar-local foretype--items nil "Texts on offer, as pairs of where they begin and the text.")
+(defvar-local foretype--index 0)
+(defvar-local foretype--over "" "What the text on offer replaces after the cursor.")
+(defvar-local foretype--after nil "The rest of the line after that, when it was asked.")
+(defvar-local foretype--overlay nil)
+(defvar-local foretype--timer nil)
+(defvar-local foretype--tick 0 "Counts questions; answers to older ones are dropped.")
+(defvar-local foretype--dismissed nil "Buffer tick and point where nothing is wanted.")
+
+(defvar foretype-active-map
+  (let ((map (make-sparse-keymap)))
+    (define-key map (kbd "TAB") #'foretype-accept)
+    (define-key map (kbd "M-<right>") #'foretype-accept-word)
+    (define-key map (kbd "M-<down>") #'foretype-accept-line)
+    (define-key map (kbd "M-n") #'foretype-next)
+    (define-key map (kbd "M-p") #'foretype-previous)
+    (define-key map (kbd "C-g") #'foretype-dismiss)
+    map)
+  "Keys while there is a suggestion.")
+
+(defvar-local foretype--is-showing nil)
+(add-to-list 'minor-mode-map-alist (cons 'foretype--is-showing foretype-active-map))
+
+(defun foretype--left ()
+  "Return what is left of the text on offer, or nil."
+  (when-let* ((item (nth foretype--index foretype--items))
+              (start (car item)))
+    (when (and (<= start (point))
+               (equal (buffer-substring-no-properties (point) (line-end-position))
+                      (concat foretype--over foretype--after)))
+      (let ((typed (buffer-substring-no-properties start (point))))
+        (when (and (string-prefix-p typed (cdr item)) (< (length typed) (length (cdr item))))
+          (substring (cdr item) (length typed)))))))
+
+(defun foretype--clear ()
+  "Forget what is on offer."
+  (when foretype--overlay (delete-overlay foretype--overlay))
+  (setq foretype--items nil foretype--index 0 foretype--is-showing nil))
+
+(defun foretype--draw ()
+  "Draw what is left; nil if nothing is."
+  (let ((left (foretype--left)))
+    (if (null left)
+        (progn (foretype--clear) nil)
+      (let ((shown (if (and (not (string-empty-p foretype--over))
+                            (string-suffix-p foretype--over left))
+                       (substring left 0 (- (length foretype--over)))
+                     (copy-sequence left))))
+        (unless foretype--overlay (setq foretype--overlay (make-overlay (point) (point))))
+        (move-overlay foretype--overlay (point) (point) (current-buffer))
+        (setq shown (propertize shown 'face 'foretype-ghost))
+        (unless (string-empty-p shown) (put-text-property 0 1 'cursor t shown))
+        (overlay-put foretype--overlay 'after-string shown)
+        (setq foretype--is-showing t)))))
+
+(defun foretype--point-of (position)
+  "Return the buffer position of the protocol's POSITION."
+  (if (fboundp 'eglot-lsp-position-to-point)
+      (eglot-lsp-position-to-point position)
+    (eglot--lsp-position-to-point position)))
+
+(defun foretype--receive (answer tick)
+  "Show ANSWER if it is to the newest question, which TICK counts."
+  (when (and (= tick foretype--tick) answer)
+    (let ((items (append (if (vectorp answer) answer (plist-get answer :items)) nil)))
+      (foretype--clear)
+      (when items
+        (let ((end (plist-get (plist-get (car items) :range) :end)))
+          (setq foretype--over
+                (buffer-substring-no-properties
+                 (point) (max (point) (min (foretype--point-of end) (line-end-position))))
+                foretype--after
+                (buffer-substring-no-properties (+ (point) (length foretype--over))
+                                                (line-end-position))
+                foretype--items
+                (mapcar (lambda (item)
+                          (cons (foretype--point-of
+                                 (plist-get (plist-get item :range) :start))
+                                (string-replace "\r\n" "\n" (plist-get item :insertText))))
+                        items)))
+        (foretype--draw)))))
+
+(defun foretype--ask (buffer tick)
+  "Ask for BUFFER, unless TICK is no longer the newest question."
+  (when (and (buffer-live-p buffer) (eq buffer (window-buffer)))
+    (with-current-buffer buffer
+      (when-let* ((is-newest (= tick foretype--tick))
+                  (server (eglot-current-server))
+                  (place (point)))
+        (eglot--signal-textDocument/didChange)
+        (jsonrpc-async-request
+         server :textDocument/inlineCompletion
+         (append (eglot--TextDocumentPositionParams) '(:context (:triggerKind 2)))
+         :success-fn (lambda (answer)
+                       (when (buffer-live-p buffer)
+                         (with-current-buffer buffer
+                           (when (= place (point)) (foretype--receive answer tick)))))
+         :error-fn #'ignore :timeout-fn #'ignore :deferred nil)))))
+
+(defun foretype--place ()
+  "Return what identifies the text and the cursor in it."
+  (cons (buffer-chars-modified-tick) (point)))
+
+(defun foretype--after-command ()
+  "Keep what still fits, or ask anew."
+  (unless (and foretype--items (foretype--draw))
+    (cl-incf foretype--tick)
+    (when (timerp foretype--timer) (cancel-timer foretype--timer))
+    (unless (or buffer-read-only
+                (equal foretype--dismissed (foretype--place))
+                (not (memq this-command '(self-insert-command newline foretype-accept
+                                          foretype-accept-word foretype-accept-line
+                                          newline-and-indent delete-backward-char
+                                          backward-delete-char-untabify
+                                          python-indent-dedent-line-backspace))))
+      (setq foretype--timer
+            (run-with-timer foretype-delay nil #'foretype--ask (current-buffer)
+                            foretype--tick)))))
+
+(defun foretype--accept (part)
+  "Put in PART, a function of what is left."
+  (when-let* ((left (foretype--left)))
+    (let ((text (funcall part left)))
+      (undo-boundary)
+      (when (string= text left) (delete-char (length foretype--over)))
+      (insert text)
+      (foretype--clear))))
+
+(defun foretype-accept ()
+  "Accept the suggestion."
+  (interactive)
+  (foretype--accept #'identity))
+
+(defun foretype-accept-word ()
+  "Accept a word of the suggestion."
+  (interactive)
+  (foretype--accept
+   (lambda (left)
+     (if (string-match "\\`[[:space:]\n]*\\(?:[[:alnum:]_]+\\|[^[:alnum:]_[:space:]]+\\)" left)
+         (match-string 0 left)
+       left))))
+
+(defun foretype-accept-line ()
+  "Accept a line of the suggestion."
+  (interactive)
+  (foretype--accept (lambda (left) (string-match "\\`\n?.*" left) (match-string 0 left))))
+
+(defun foretype-next (&optional step)
+  "Show the next suggestion, or the one STEP further."
+  (interactive)
+  (when foretype--items
+    (setq foretype--index (mod (+ foretype--index (or step 1)) (length foretype--items)))
+    (foretype--draw)))
+
+(defun foretype-previous ()
+  "Show the suggestion before this one."
+  (interactive)
+  (foretype-next -1))
+
+(defun foretype-dismiss ()
+  "Hide the suggestion until something changes."
+  (interactive)
+  (foretype--clear)
+  (setq foretype--dismissed (foretype--place)))
+
+;;;###autoload
+(define-minor-mode foretype-mode
+  "Show what foretype offers, in a buffer that eglot manages."
+  :lighter " ft"
+  (if foretype-mode
+      (add-hook 'post-command-hook #'foretype--after-command nil t)
+    (remove-hook 'post-command-hook #'foretype--after-command t)
+    (foretype--clear)))
+
+;;;###autoload
+(defun foretype-eglot-ensure ()
+  "Start foretype by eglot for this buffer's mode, and `foretype-mode' with it."
+  (require 'eglot)
+  (setq-local eglot-server-programs
+              (list (cons major-mode
+                          (if foretype-settings
+                              (append foretype-command
+                                      (list :initializationOptions foretype-settings))
+                            foretype-command))))
+  (eglot-ensure)
+  (foretype-mode 1))
+
+(provide 'foretype)
+;;; foretype.el ends here

@@ -1,0 +1,225 @@
+"""The behaviours of `conformance` in a real Emacs in tmux, with editors/emacs/foretype.el.
+
+Keys go through the terminal; what is shown is asked of Emacs over its own server. lsp-mode 10 and,
+before Emacs 29, eglot are looked for in FORETYPE_EMACS_PACKAGES, a folder of their folders.
+"""
+
+import base64
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conformance import BEHAVIOURS, Behaviour, UnsupportedError, judge
+from tests.e2e.neovim import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = Path("/usr/share/emacs/site-lisp/elpa")
+# Read before the fixtures take these variables away.
+PACKAGES = Path(os.environ.get("FORETYPE_EMACS_PACKAGES") or SITE)
+RESULTS = os.environ.get("FORETYPE_RESULTS")
+CALL_S = 30.0
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+COMMON = """\
+(setq inhibit-startup-screen t make-backup-files nil create-lockfiles nil auto-save-default nil
+      ring-bell-function 'ignore confirm-kill-processes nil python-indent-guess-indent-offset nil
+      server-socket-dir "{place}" server-name "s" user-emacs-directory "{place}/d/"
+      require-final-newline nil python-shell-interpreter "true")
+(electric-indent-mode -1)
+{paths}
+(require 'server)
+(require 'foretype)
+(setq foretype-command '({command}))
+"""
+LSP_MODE = """\
+(require 'lsp-mode)
+(setq lsp-client-packages nil lsp-auto-guess-root t lsp-enable-suggest-server-download nil
+      lsp-warn-no-matched-clients nil lsp-session-file "{place}/session"
+      lsp-keep-workspace-alive nil lsp-headerline-breadcrumb-enable nil
+      lsp-lens-enable nil lsp-modeline-code-actions-enable nil lsp-semantic-tokens-enable nil
+      lsp-modeline-diagnostics-enable nil lsp-modeline-workspace-status-enable nil
+      lsp-restart (quote auto-restart) lsp-inline-completion-idle-delay 0.2)
+(foretype-lsp-setup)
+(add-hook 'python-mode-hook #'lsp)
+(defun test-ghost ()
+  (and lsp-inline-completion--overlay (overlay-get lsp-inline-completion--overlay 'after-string)))
+(defun test-ready () (bound-and-true-p lsp--buffer-workspaces))
+(server-start)
+"""
+EGLOT = """\
+(add-hook 'python-mode-hook #'foretype-eglot-ensure)
+(setq eglot-sync-connect 30 eglot-autoreconnect 1)
+(defun test-ghost ()
+  (and foretype--is-showing (overlay-get foretype--overlay 'after-string)))
+(defun test-ready () (eglot-current-server))
+(server-start)
+"""
+KEYS = {
+    "accept": ["Tab"],
+    "dismiss": ["C-g"],
+    "leave": ["C-g"],
+    "undo": ["C-_"],
+    "left": ["Left"],
+    "right": ["Right"],
+    "back": ["BSpace"],
+}
+OWN_KEYS = {
+    "lsp-mode": {"next": ["C-n"], "previous": ["C-p"]},
+    "eglot": {"word": ["M-Right"], "line": ["M-Down"], "next": ["M-n"], "previous": ["M-p"]},
+}
+# What lsp-mode itself does or lacks; not ours to change.
+LSP_MODE_LACKS = {
+    "typing along keeps it": "asks anew at each key",
+}
+
+
+def folders_of_packages() -> list[Path]:
+    found = [path for path in SITE.glob("*-*") if path.is_dir()]
+    found += [path for path in PACKAGES.glob("*-*") if path.is_dir()] if PACKAGES != SITE else []
+    return found
+
+
+class InEmacs:
+    """Emacs as the conformance suite drives it."""
+
+    def __init__(self, client: str, place: Path) -> None:
+        self.client = client
+        self._place = place
+        self._folder = place / "workspace"
+        self._folder.mkdir()
+        first = self._folder / "first.py"
+        first.write_bytes(b"first = 1\n")
+        subprocess.run(["git", "init", "-q", str(self._folder)], check=True, timeout=CALL_S)
+        server = [sys.executable, "-m", "tests.e2e.storyteller"]
+        program = place / "server"
+        program.write_text(f"#!/bin/sh\ncd '{ROOT}'\nexec {shlex.join(server)}\n")
+        program.chmod(0o755)
+        lisp = [ROOT / "editors" / "emacs", *folders_of_packages()]
+        paths = "\n".join(f'(push "{folder}" load-path)' for folder in lisp)
+        text = COMMON + (LSP_MODE if client == "lsp-mode" else EGLOT)
+        for name, value in {"place": place, "paths": paths, "command": f'"{program}"'}.items():
+            text = text.replace("{" + name + "}", str(value))
+        (place / "init.el").write_text(text, encoding="utf-8")
+        self._tmux = [str(shutil.which("tmux")), "-S", str(place / "t"), "-f", "/dev/null"]
+        terminal = ["env", "TERM=tmux-256color", "LC_ALL=C.UTF-8"]
+        emacs = [*terminal, "emacs", "-nw", "-Q", "-l", str(place / "init.el"), str(first)]
+        self._run("new-session", "-d", "-x", "100", "-y", "40", shlex.join(emacs))
+        self._file = first
+        wait_for(lambda: (place / "s").exists(), f"Emacs; {self.screen()}", 60)
+        self._wait_for_client()
+
+    def _run(self, *arguments: str) -> str:
+        run = subprocess.run(
+            [*self._tmux, *arguments], check=True, capture_output=True, text=True, timeout=CALL_S
+        )
+        return run.stdout
+
+    def screen(self) -> str:
+        return self._run("capture-pane", "-p")
+
+    def ask(self, lisp: str) -> str:
+        """The value of an expression in the buffer in front, a string or nil."""
+        wrapped = (
+            "(with-current-buffer (window-buffer (frame-selected-window)) (let ((value "
+            f'{lisp})) (if value (base64-encode-string (encode-coding-string (format "%s" value)'
+            ' \'utf-8) t) "")))'
+        )
+        command = ["emacsclient", "-s", str(self._place / "s"), "--eval", wrapped]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=CALL_S)
+        assert run.returncode == 0, run.stderr
+        return base64.b64decode(run.stdout.strip().strip('"')).decode()
+
+    def _wait_for_client(self) -> None:
+        try:
+            wait_for(lambda: self.ask("(and (test-ready) t)"), "language client", 60)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.screen()}") from None
+
+    def _open(self, name: str, content: bytes) -> None:
+        self._file = self._folder / name
+        self._file.write_bytes(content)
+        self._run("send-keys", "C-g")
+        self.ask(f'(progn (switch-to-buffer (find-file-noselect "{self._file}")) (goto-char 1) t)')
+
+    def fresh(self, name: str, content: bytes) -> None:
+        self._open(name, content)
+        self._wait_for_client()
+        self.ask("(progn (goto-char (point-max)) t)")
+        wait_for(lambda: self.ask("(buffer-name)") == name, "the buffer")
+
+    def untitled(self) -> None:
+        raise UnsupportedError("buffers without a file have no language client")
+
+    def read_only(self, name: str, content: bytes) -> None:
+        self._open(name, content)
+        self.ask("(progn (read-only-mode 1) t)")
+
+    def type(self, text: str) -> None:
+        for key in text:
+            if key == "\n":
+                # Its own indenting is off, and with it what the others do on Enter.
+                self._run("send-keys", "Enter")
+                if (
+                    self.ask("(buffer-substring (line-beginning-position 0) (1- (point)))")[-1:]
+                    == ":"
+                ):
+                    self._run("send-keys", "-l", "    ")
+            else:
+                self._run("send-keys", "-l", ";" if key == ";" else key)
+
+    def press(self, action: str) -> None:
+        keys = {**KEYS, **OWN_KEYS[self.client]}
+        if action not in keys:
+            raise UnsupportedError(f"{self.client} has no such command")
+        self._run("send-keys", *keys[action])
+
+    def ghost(self) -> str:
+        return self.ask("(and (test-ghost) (substring-no-properties (test-ghost)))")
+
+    def text(self) -> str:
+        return self.ask("(buffer-substring-no-properties 1 (point-max))")
+
+    def saved(self) -> bytes:
+        self._run("send-keys", "C-g")
+        self.ask("(progn (save-buffer) t)")
+        return self._file.read_bytes()
+
+    def complaints(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], capture_output=True, timeout=CALL_S)
+
+
+@pytest.fixture(scope="module", params=["lsp-mode", "eglot"])
+def scripted(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[InEmacs]:
+    for program in ("emacs", "emacsclient", "tmux"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    names = {
+        path.name.partition("-")[0] + path.name.rpartition("-")[0] for path in folders_of_packages()
+    }
+    if not any(request.param in name for name in names):
+        pytest.skip(f"{request.param} is not in FORETYPE_EMACS_PACKAGES")
+    driven = InEmacs(request.param, tmp_path_factory.mktemp("emacs"))
+    yield driven
+    driven.close()
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.title)
+def test_emacs_conforms(
+    scripted: InEmacs, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if RESULTS:
+        monkeypatch.setenv("FORETYPE_RESULTS", RESULTS)
+    if (reason := judge(behaviour, f"Emacs {scripted.client}", scripted)) is not None:
+        pytest.skip(reason)
