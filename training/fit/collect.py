@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from assistant import lines, offers
+from assistant import lines, offers, prompt
 from assistant.cancel import Cancel
 from assistant.completion import CompletionRequest
 from assistant.config import Settings
@@ -27,6 +27,7 @@ from assistant.languages import language_of
 from assistant.local import LocalBackend
 from assistant.memory.builder import build_from_texts, open_memory
 from assistant.memory.candidates import Cursor, Proposal, propose
+from assistant.memory.choice import SnippetChoice
 from assistant.memory.matches import Memory
 from assistant.ranker import Parameters
 from assistant.why import Why
@@ -66,6 +67,7 @@ class Asked:
     kind: str
     group: str
     memory: Memory
+    choice: SnippetChoice
 
 
 def asked(repository: Path, kind: str, n: int, seed: int) -> Iterator[Asked]:
@@ -91,9 +93,9 @@ def _with_index(
 ) -> Iterator[Asked]:
     with tempfile.TemporaryDirectory() as folder:
         build_from_texts(Path(folder), texts)
-        memory = open_memory(Path(folder))
+        memory, choice = open_memory(Path(folder)), SnippetChoice(is_waiting=True)
         for task, group in tasks:
-            yield Asked(task=task, kind=kind, group=group, memory=memory)
+            yield Asked(task=task, kind=kind, group=group, memory=memory, choice=choice)
 
 
 def at_line_ends(tasks: Sequence[Asked], seed: int) -> Iterator[Asked]:
@@ -118,7 +120,7 @@ def sheet(
     )
     started = time.monotonic()
     proposal = propose(Cursor.of(task.file.path, task.text, task.offset), each.memory)
-    found = _found(request, proposal, backend, parameters)
+    found = _found(request, proposal, backend, parameters, each)
     seconds = time.monotonic() - started
     ranking = found.ranking
     return Sheet(
@@ -138,9 +140,11 @@ def _found(
     proposal: Proposal,
     backend: LocalBackend | None,
     parameters: Parameters | None,
+    each: Asked,
 ) -> lines.Lines:
     if backend is None:
         return lines.by_memory(proposal, parameters)
+    n_chars = prompt.snippet_chars(backend.info.snippet_tokens)
     ask = offers.Ask(
         request=request,
         language=language_of(request.path),
@@ -149,6 +153,7 @@ def _found(
         cost=Cost(started=time.monotonic() + _PATIENCE_S),
         why=Why(),
         is_familiar=True,
+        snippets=each.choice.snippets_for(each.memory, request, budget_chars=n_chars),
     )
     stop, job = offers.job(backend, ask)
     return lines.judged(backend, parameters, proposal, job, stop, sure=_NEVER_SURE)

@@ -20,6 +20,7 @@ from assistant.engine import Engine, open_from
 from assistant.gate import threshold
 from assistant.local import LocalBackend
 from assistant.memory.builder import build_from_texts, open_memory
+from assistant.memory.choice import SnippetChoice
 from assistant.memory.memory import RepositoryMemory
 from assistant.ranker import bundled
 from training.evaluation.exact_line import request_of, rest_of_line
@@ -105,7 +106,8 @@ class EngineSystem:
             parameters = bundled()
             self._fitted = None if parameters is None else parameters.memory
             return
-        self._engine = Engine(settings, lambda settings: backend, memory)
+        snippets = SnippetChoice(is_waiting=True)
+        self._engine = Engine(settings, lambda settings: backend, memory, snippets=snippets)
         self._engine.load()
         parameters, self._languages = backend.parameters, backend.info.languages
         self._fitted = None if parameters is None else parameters.both
