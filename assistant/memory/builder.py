@@ -100,7 +100,8 @@ def refresh(root: Path, folder: Path, limits: Limits | None = None) -> Report:
         report.left_out += left_out
         if left_out["excluded"]:
             store.forget([path for path in found if _is_excluded(root, path, limits)], "repo")
-        store.merge()
+        while store.merge():
+            pass
     if report.n_read or report.n_dropped:
         log.info("memory: %s", _said(report))
     return report

@@ -21,7 +21,7 @@ from assistant.errors import AssistantError
 from assistant.logs import configure
 from assistant.memory.builder import Limits, Progress, Report, limit_of, refresh
 from assistant.memory.dependencies import refresh_dependencies
-from assistant.memory.store import BusyError, Store, index_folder, memory_folder
+from assistant.memory.store import BusyError, Store, index_folder, memory_folder, prune
 from assistant.memory.tracked import is_too_wide
 from assistant.memory.view import open_view
 
@@ -79,6 +79,7 @@ def _refreshed(root: Path, limits: Limits, *, with_dependencies: bool) -> Report
     folder = index_folder(root)
     report = refresh(root, folder, limits)
     refresh_dependencies(root, folder, limits, is_wanted=with_dependencies)
+    prune()
     return report
 
 

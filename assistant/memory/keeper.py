@@ -24,9 +24,7 @@ from assistant.git import GitError, git
 from assistant.memory.memory import RepositoryMemory
 from assistant.memory.store import index_folder
 
-POLL_S = 5.0
-QUIET_S = 1.0  # changes come in swarms
-RETRY_S = 30.0
+_MAX_RETRY_S = 900.0
 _LAUNCHER = Path(__file__).resolve().parents[2] / "foretype.py"
 
 log = logging.getLogger(__name__)
@@ -42,6 +40,15 @@ class Terms:
     exclude: tuple[str, ...] = ()
     megabytes: int = 0  # of index on disk
     dependencies: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How long a keeper waits, in seconds."""
+
+    poll_s: float = 5.0  # between looks at git's files
+    quiet_s: float = 1.0  # after a change: they come in swarms
+    retry_s: float = 30.0  # after a failure, the first time; then ever longer
 
 
 def build_command(root: Path, terms: Terms) -> list[str]:
@@ -65,8 +72,7 @@ class Keeper:
         *,
         on_progress: OnProgress = lambda *_: None,
         command: Callable[[Path, Terms], Sequence[str]] = build_command,
-        quiet_s: float = QUIET_S,
-        poll_s: float = POLL_S,
+        pace: Pace | None = None,
     ) -> None:
         """Open the index of `root` as it is."""
         self.root = root
@@ -75,8 +81,9 @@ class Keeper:
         self._terms = terms
         self._on_progress = on_progress
         self._command = command
-        self._quiet_s = quiet_s
-        self._poll_s = poll_s
+        self._pace = pace or Pace()
+        self._retry_s = self._pace.retry_s
+        self._last_reason = ""
         self._changed = threading.Condition()
         self._is_dirty = True
         self._is_stopped = False
@@ -123,26 +130,33 @@ class Keeper:
     def _run(self) -> None:
         git_files = _git_files(self.root)
         seen = _times(git_files)
-        while self._wait(lambda: self._is_dirty, self._poll_s):
+        while self._wait(lambda: self._is_dirty, self._pace.poll_s):
             now = _times(git_files)
             if not self._is_dirty and now == seen:
                 continue
             seen = now
-            try:
-                self._settle()
-                with _one_at_a_time:
-                    is_done = self._is_stopped or self._refresh()
-                if not is_done:
-                    self._wait(lambda: False, RETRY_S)
-            except Exception as error:  # noqa: BLE001  the memory stays as it is, and the thread lives
-                self._fail(type(error).__name__)
+            self._settle()
+            if self._refreshed():
+                self._retry_s = self._pace.retry_s
+            else:
+                self._wait(lambda: False, self._retry_s)
+                self._retry_s = min(2 * self._retry_s, _MAX_RETRY_S)
+                self._is_dirty = True
+
+    def _refreshed(self) -> bool:
+        try:
+            with _one_at_a_time:
+                return self._is_stopped or self._refresh()
+        except Exception as error:  # noqa: BLE001  the memory stays as it is, and the thread lives
+            self._fail(type(error).__name__)
+            return False
 
     def _settle(self) -> None:
         """Wait until no more word of changes comes for a moment, but not for ever."""
         is_first = self.state == "waiting"
         for _ in range(1 if is_first else 10):
             self._is_dirty = False
-            self._wait(lambda: self._is_dirty, 0 if is_first else self._quiet_s)
+            self._wait(lambda: self._is_dirty, 0 if is_first else self._pace.quiet_s)
             if not self._is_dirty:
                 break
         self._is_dirty = False
@@ -173,6 +187,7 @@ class Keeper:
         self.memory.refresh()
         if self._is_stopped or outcome.get("outcome") == "done":
             self.state = "ready"
+            self._last_reason = ""
             return True
         if outcome.get("outcome") == "busy":  # another editor is at it; its work serves us too
             self.state = "ready"
@@ -197,7 +212,9 @@ class Keeper:
 
     def _fail(self, reason: str) -> None:
         self.state = "failed"
-        log.warning("memory: not up to date: %s", reason)
+        if reason != self._last_reason:
+            self._last_reason = reason
+            log.warning("memory: not up to date: %s", reason)
 
 
 def _parsed(line: str) -> dict[str, Any]:

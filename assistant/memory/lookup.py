@@ -32,12 +32,12 @@ class SegmentSource:
     def __init__(
         self, segment: Segment, context: bytes, *, layer: str, dead: Sequence[int] = ()
     ) -> None:
-        """`dead` numbers the files of the segment that are left out."""
+        """`dead` has the numbers of the files that are left out, in order."""
         self._segment = segment
         self._layer = layer
         self._context = context[-MAX_CONTEXT:].rpartition(END)[2]
         self._backwards = self._context[::-1]
-        self._dead = np.array(sorted(dead), np.int64)
+        self._dead = np.array(dead, np.int64)
         self._intervals = {0: (0, len(segment.order))}
         self._known_lengths = [0]  # of the intervals, in order
         self._occurrences: dict[int, Occurrence] = {}  # levels are nested: most are asked for again

@@ -12,6 +12,8 @@ import hashlib
 import logging
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,8 +21,16 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from assistant.memory.manifest import Manifest, SegmentRef, Stamp, write_manifest
-from assistant.memory.segment import Content, Entry, Segment, write_segment
+from assistant.memory.manifest import (
+    FILE_NAME,
+    Manifest,
+    ManifestError,
+    SegmentRef,
+    Stamp,
+    read_manifest,
+    write_manifest,
+)
+from assistant.memory.segment import Content, Entry, write_segment
 from assistant.memory.view import Opened, View, open_view
 from model.files import cache_dir, sync_folder
 
@@ -29,6 +39,8 @@ FIRST_SEGMENT_BYTES = 4 << 20  # so that there is something to find early
 _SMALL_BYTES = 1 << 18
 _MANY_SMALL = 4
 _MAX_DEAD_FRACTION = 0.3
+_MAX_DEAD_BYTES = 1 << 20  # dead text is looked through at each question
+_MAX_AGE_S = 90 * 24 * 3600.0  # of an index that nobody brings up to date
 _SUFFIX = ".seg"
 _LOCK_NAME = "lock"
 
@@ -218,20 +230,30 @@ def to_merge(segments: list[Opened], *, eager: bool) -> list[Opened]:
         total += size
     if len(chosen) >= (2 if eager else _MANY_SMALL):
         return chosen
-    wasteful = [opened for opened in by_size if _dead_fraction(opened) > _MAX_DEAD_FRACTION]
-    return wasteful[:1]
+    return [opened for opened in by_size if _is_wasteful(opened)][:1]
 
 
-def _dead_fraction(opened: Opened) -> float:
+def _is_wasteful(opened: Opened) -> bool:
     n_bytes = len(opened.segment.text)
-    return 1 - opened.live_bytes / n_bytes if n_bytes else 0.0
+    n_dead = n_bytes - opened.live_bytes
+    return n_dead > min(_MAX_DEAD_FRACTION * n_bytes, _MAX_DEAD_BYTES)
+
+
+def prune() -> None:
+    """Delete the indexes of folders that are gone, and those that nobody has used for long."""
+    with contextlib.suppress(OSError):
+        for folder in sorted(memory_folder().iterdir()):
+            with contextlib.suppress(ManifestError, BusyError, OSError):
+                manifest = read_manifest(folder)
+                if manifest is None:
+                    continue
+                age_s = time.time() - (folder / FILE_NAME).stat().st_mtime
+                is_gone = manifest.root != "" and not Path(manifest.root).exists()
+                if is_gone or age_s > _MAX_AGE_S:
+                    with Store(folder):  # not under a writer's hands
+                        shutil.rmtree(folder)
 
 
 def entries_of(view: View, layer: str) -> dict[str, Entry]:
     """Return the files of a layer that count, by path."""
     return {entry.path: entry for entry in view.entries(layer)}
-
-
-def segments_of(view: View) -> list[Segment]:
-    """Return the open segments."""
-    return [opened.segment for opened in view.opened]

@@ -41,6 +41,7 @@ class Opened:
     def __init__(self, segment: Segment, ref: SegmentRef) -> None:
         self.segment = segment
         self.ref = ref
+        self._dead = sorted(ref.dead)
         self.files = {
             entry.path: number
             for number, entry in enumerate(segment.entries)
@@ -51,7 +52,7 @@ class Opened:
         """Return the segment's places, without those of files of the names `hidden`."""
         files = self.files
         more = [files[path] for path in hidden if path in files]
-        dead = [*self.ref.dead, *more] if more else sorted(self.ref.dead)
+        dead = sorted((*self._dead, *more)) if more else self._dead
         return SegmentSource(self.segment, context, layer=self.ref.layer, dead=dead)
 
     @property

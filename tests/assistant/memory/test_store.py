@@ -1,5 +1,6 @@
 """One writer, many readers, and nothing that a kill, a full disk or damage can break."""
 
+import os
 import random
 import subprocess
 import sys
@@ -16,7 +17,15 @@ from assistant.memory import store as store_module
 from assistant.memory.builder import build_from_texts, open_memory
 from assistant.memory.manifest import FILE_NAME, read_manifest
 from assistant.memory.segment import Content, Entry, Segment
-from assistant.memory.store import BusyError, Store, entries_of, index_folder, to_merge
+from assistant.memory.store import (
+    BusyError,
+    Store,
+    entries_of,
+    index_folder,
+    memory_folder,
+    prune,
+    to_merge,
+)
 from assistant.memory.view import open_view
 from tests.assistant.memory.hammer import is_whole
 
@@ -213,7 +222,9 @@ def test_killed_at_any_moment_the_index_is_whole(folder: Path) -> None:
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
-            time.sleep(dice.random() * 0.2)
+            end = time.monotonic() + dice.random() * 0.3
+            while time.monotonic() < end:  # reading in another process meanwhile
+                assert all(is_whole(text.encode()) for text in texts_in(folder).values())
             process.kill()
         texts = texts_in(folder)
         assert all(is_whole(text.encode()) for text in texts.values())
@@ -309,6 +320,20 @@ def test_a_clear_empties_the_index(folder: Path) -> None:
         store.clear()
     assert texts_in(folder) == {}
     assert list(folder.glob("*.seg")) == []
+
+
+def test_indexes_of_folders_that_are_gone_or_long_unused_are_deleted(tmp_path: Path) -> None:
+    folders = {}
+    for name in ("kept", "gone", "old"):
+        (tmp_path / name).mkdir()
+        folders[name] = index_folder(tmp_path / name)
+        with Store(folders[name], root=str(tmp_path / name)) as store:
+            put(store, a="one\n")
+    (tmp_path / "gone").rmdir()
+    os.utime(folders["old"] / FILE_NAME, (1_000_000_000, 1_000_000_000))
+    (memory_folder() / "stray").write_text("not an index")
+    prune()
+    assert [name for name, folder in folders.items() if folder.exists()] == ["kept"]
 
 
 def test_opened_segments_outlive_their_files(folder: Path) -> None:
