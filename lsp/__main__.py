@@ -89,6 +89,7 @@ def _serve(
     asyncio.run(serve(server.protocol, messages, outbox, answered=is_greeted))
     session.memories.stop()
     session.scheduler.stop(STOP_S)
+    session.close_remote(STOP_S)
     outbox.close(STOP_S)
     channel.close()
     end(session.exit_code)

@@ -121,6 +121,11 @@ class Session:
             self.warn("remote", self.remote.complaint)
         return self.remote
 
+    def close_remote(self, timeout_s: float) -> None:
+        """Stop what is under way to a server, so that its outcome is written down."""
+        if self.remote is not None:
+            self.remote.close(timeout_s)
+
     def _load(self) -> None:
         self.engine_state = "loading"
         started_s = time.monotonic()

@@ -25,7 +25,7 @@ from assistant.remote.late import LateAnswers, RemoteText, typed_since
 from assistant.remote.ledger import Ledger, state_dir
 from assistant.remote.reach import Locate, Reach
 from assistant.remote.settings import RemoteSettings
-from assistant.remote.transport import Transport
+from assistant.remote.transport import CLOSE_S, Transport
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +97,9 @@ class Remote:
         if self.settings.is_consented:
             self._transport.warm_up()
 
-    def close(self) -> None:
-        """Stop what is under way."""
-        self._transport.close()
+    def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Stop what is under way, waiting at most `timeout_s` for it."""
+        self._transport.close(timeout_s)
 
     def before(self, request: CompletionRequest, *, blocks: bool) -> Ticket | None:
         """Begin with a request; None if the server has nothing to do with it.
