@@ -66,6 +66,7 @@ class TrainTable:
     validate_steps: int = 100  # steps between validations; 0: only at the end
     device: str = "auto"
     dtype: str = "auto"  # of activations: auto, float32 or bfloat16
+    compile: bool = False  # on a CPU too, which needs a C++ compiler; always on a GPU
 
     def __post_init__(self) -> None:
         for name in ("tokens", "batch_tokens", "micro_rows", "max_skips", "checkpoint_s"):

@@ -17,7 +17,7 @@ from model.gpt import GPT
 from model.tokenizer import Tokenizer, TokenizerError
 from training import loop, state
 from training.card import model_card
-from training.cli import existing_folder, n_threads
+from training.cli import existing_folder, keep_freed_memory, n_threads
 from training.config import Recipe, load_recipe
 from training.data.corpus import CorpusError, Split, read_manifest
 from training.data.shards import ShardError
@@ -98,6 +98,7 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> None:
 
 def _train(args: argparse.Namespace, recipe: Recipe, group: Group) -> None:
     torch.set_num_threads(max(1, n_threads() // group.size))
+    keep_freed_memory()
     tokenizer = Tokenizer.from_file(args.tokenizer)
     config = recipe.network.config()
     if tokenizer.vocab_size != config.vocab_size:

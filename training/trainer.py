@@ -28,10 +28,12 @@ from training.optim import AdamW, Average, Muon, split_parameters
 from training.plan import Plan, Stage, make_plan, plan_problem
 
 # Settings that may change in a run: those of the plan, which is compared with what was done, and
-# others that do not touch the weights (or, as the limits of the guard, only of a run that is ill).
+# others that do not touch the weights: the guard's limits only of a run that is ill, compilation
+# only their last bits, as another machine would.
 MAY_CHANGE = frozenset(
     {"tokens", "batch_tokens", "micro_rows", "warmdown_share", "final_lr", "final_momentum"}
     | {"block_size", "checkpoint_s", "validate_steps", "max_skips", "max_rollbacks"}
+    | {"compile"}
 )
 
 
@@ -64,9 +66,9 @@ class Trainer:
         )
         torch.manual_seed(recipe.train.seed)
         self.network = GPT(recipe.network.config(), dtype=self.device.dtype).to(self.device.device)
-        self.forward = (
-            torch.compile(self.network.hidden) if self.device.compile else self.network.hidden
-        )
+        self.forward = self.network.hidden
+        if self.device.compile or recipe.train.compile:
+            self.forward = torch.compile(self.network.hidden, dynamic=False)
         named = dict(self.network.named_parameters())
         matrices, rest = split_parameters(named.items())
         self.muon = Muon(
