@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from assistant.memory.matches import (
     FOLLOWING_BYTES,
     MAX_CONTEXT,
-    MIN_MATCH,
     Occurrence,
     Positions,
     agreeing,
 )
 from assistant.memory.segment import END, Segment
 
-_SHORT = 24  # bytes
+_NEAR = 64  # neighbours on each side among which a living one is expected
 _SPARE = 8  # times as many places are drawn as wanted, since some may be dead
 
 
@@ -45,11 +44,25 @@ class SegmentSource:
     @cached_property
     def longest(self) -> int:
         """The longest agreement in bytes."""
-        low, high = 0, self._segment.longest(self._backwards)
-        if not len(self._dead) or high < MIN_MATCH or self.count(high):
-            return high
-        if high > _SHORT and not self.count(_SHORT):
-            high = _SHORT  # in the dead files only, as a document agrees with its own copy
+        if not self._backwards:
+            return 0
+        order = self._segment.order
+        at = self._segment.position(self._backwards)
+        start, end = max(0, at - _NEAR), min(len(order), at + _NEAR)
+        near = order[start:end]
+        alive = np.flatnonzero(self._is_alive(near)) + start
+        middle = int(alive.searchsorted(at))
+        is_left_known = middle > 0 or start == 0
+        is_right_known = middle < len(alive) or end == len(order)
+        if is_left_known and is_right_known:
+            best = alive[max(0, middle - 1) : middle + 1].tolist()
+            return max(
+                (self._segment.agreement(int(order[n]), self._backwards) for n in best), default=0
+            )
+        return self._longest_by_counting()
+
+    def _longest_by_counting(self) -> int:
+        low, high = 0, len(self._backwards)
         while low < high:
             middle = (low + high + 1) // 2
             if self.count(middle):
@@ -107,9 +120,15 @@ class SegmentSource:
         return alive[_spread(0, len(alive), n)]
 
     def _alive(self, places: NDArray[np.int32]) -> NDArray[np.int32]:
+        alive: NDArray[np.int32] = places[self._is_alive(places)]
+        return alive
+
+    def _is_alive(self, places: NDArray[np.int32]) -> NDArray[np.bool_]:
+        if not len(self._dead):
+            return np.ones(len(places), np.bool_)
         files = self._segment.file_of(places)
         at = self._dead.searchsorted(files)
-        alive: NDArray[np.int32] = places[self._dead.take(at, mode="clip") != files]
+        alive: NDArray[np.bool_] = self._dead.take(at, mode="clip") != files
         return alive
 
     @cached_property

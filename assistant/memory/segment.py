@@ -166,17 +166,15 @@ class Segment:
             return low, low
         return low + left.value, low + left.value + count
 
-    def longest(self, backwards: bytes) -> int:
-        """Return by how many bytes the best place agrees: it is where the context would stand."""
+    def position(self, backwards: bytes) -> int:
+        """Return where in the order the context would stand; the nearer to it, the more agrees."""
         text, order = self._addresses
         left = ctypes.c_int32()
-        n = len(backwards)
-        if _search(text, len(self.text), backwards, n, order, len(self.order), left) > 0:
-            return n
-        neighbours = self.order[max(0, left.value - 1) : left.value + 1].tolist()
-        return max((self._agreement(place, backwards) for place in neighbours), default=0)
+        _search(text, len(self.text), backwards, len(backwards), order, len(self.order), left)
+        return left.value
 
-    def _agreement(self, place: int, backwards: bytes) -> int:
+    def agreement(self, place: int, backwards: bytes) -> int:
+        """Return by how many bytes a place agrees."""
         at = self._text_at + place
         there = self._map[at : min(at + len(backwards), self._text_at + len(self.text))]
         here = backwards[: len(there)]
