@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +266,27 @@ def test_filters_of_the_recipe_are_used(tmp_path: Path) -> None:
         tmp_path / "out",
     )
     assert places(tmp_path / "out", "train") == [("a/one", "t.py")]
+
+
+def test_memory_does_not_grow_with_the_number_of_sources(tmp_path: Path) -> None:
+    def peak(n_sources: int) -> int:
+        root = tmp_path / f"sources{n_sources}"
+        for n in range(n_sources):
+            folder = root / f"o+lib{n}"
+            folder.mkdir(parents=True)
+            (folder / "LICENSE").write_text(MIT)
+            for m in range(2):
+                (folder / f"m{m}.py").write_text(code(f"name_{n}_{m}", 1_000))
+        wanted = CorpusRecipe(sources=(f"{root}/*",), processes=1, near_duplicate=0.0)
+        tracemalloc.start()
+        manifest = prepare(wanted, tmp_path / f"out{n_sources}")
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert manifest["totals"]["train"]["files"] + manifest["totals"]["validation"]["files"] == (
+            2 * n_sources
+        )
+        return most
+
+    peak(1)  # what is read once and kept
+    few, many = peak(2), peak(8)
+    assert many < 1.3 * few
