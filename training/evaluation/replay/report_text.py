@@ -25,7 +25,7 @@ def _head(report: dict[str, Any]) -> str:
     tasks = sum(item["tasks"] for item in report["repositories"])
     commits = sum(item["commits"] for item in report["repositories"])
     names = ", ".join(item["name"] for item in report["repositories"])
-    return f"{report['model']} on {names}: {tasks} cursors in {commits} later commits"
+    return f"{report['model']} on {names}: {tasks} cursors in {commits} later commit{'s' * (commits != 1)}"
 
 
 def _systems(report: dict[str, Any]) -> list[str]:
@@ -99,5 +99,7 @@ def percent(value: dict[str, float] | float | None) -> str:
 
 
 def ranged(value: dict[str, float] | None) -> str:
-    """Return a mean with its range."""
-    return "-" if value is None else str(Interval(**value))
+    """Return a mean with its range, if it has one: one commit alone says nothing of others."""
+    if value is None or value["low"] == value["high"]:
+        return percent(value)
+    return str(Interval(**value))

@@ -69,7 +69,7 @@ def test_folder_inside_a_repository_stands_for_it(
     chosen = options(model, "--systems", "vote", "--range", "HEAD~1..HEAD")
     assert main([str(repository / "package"), *chosen]) == 0
     shown = capsys.readouterr().out
-    assert "in 1 later commits" in shown
+    assert "in 1 later commit\n" in shown
     assert "network" not in shown
 
 

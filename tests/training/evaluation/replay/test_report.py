@@ -119,6 +119,11 @@ def test_missing_figures_are_dashes() -> None:
     assert (percent(None), ranged(None)) == ("-", "-")
 
 
+def test_one_commit_has_no_range() -> None:
+    assert ranged({"mean": 0.5, "low": 0.5, "high": 0.5}) == "50.0%"
+    assert ranged({"mean": 0.5, "low": 0.4, "high": 0.6}) == "50.0% [40.0, 60.0]"
+
+
 class Page(HTMLParser):
     """Collects what a browser would see."""
 
