@@ -182,7 +182,7 @@ def _report(source: SourceFile, completions: Sequence[Completion]) -> dict[str, 
         table = dataclasses.asdict(item) | {"text": source.restored(item.text)}
         del table["start"], table["end"]
         table["range"] = {"start": _point(source, item.start), "end": _point(source, item.end)}
-        for name in ("logprob", "first_token_ms", "total_ms"):
+        for name in ("logprob", "first_token_ms", "total_ms", "probability"):
             table[name] = round(table[name], 3)
         suggestions.append(table)
     return {"path": source.path, "suggestions": suggestions}
