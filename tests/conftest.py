@@ -1,6 +1,7 @@
 """Shared guards: no test sees the developer's home or settings, and none reaches a network."""
 
 import ipaddress
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -46,10 +47,18 @@ def _refuse_remote_addresses(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_refuse_remote_addresses)
 
 
-@pytest.fixture(autouse=True)
-def private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Home, settings, caches and state in a fresh folder; children inherit it."""
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Names of fresh folders by a count: to look for a free one takes longer with each test."""
     place = tmp_path_factory.mktemp("private")
+    return (place / str(number) for number in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def private_home(_homes: Iterator[Path]) -> Iterator[Path]:
+    """Home, settings, caches and state in a fresh folder; children inherit it."""
+    place = next(_homes)
+    place.mkdir(mode=0o700)
     with pytest.MonkeyPatch.context() as environment:
         for variable, folder in HOME_VARIABLES.items():
             (place / folder).mkdir()

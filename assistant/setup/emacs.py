@@ -7,23 +7,19 @@ import dataclasses
 import re
 from pathlib import Path
 
-from assistant.setup.change import Change, read_config
-from assistant.setup.machine import Machine
+from assistant.setup.change import Change, SetupError, read_config
+from assistant.setup.machine import Machine, shipped
 from assistant.setup.plan import Plan, with_block, without_block
 
 _LINES = """\
-(with-eval-after-load 'lsp-mode
-  (lsp-register-client
-   (make-lsp-client :new-connection (lsp-stdio-connection '({command}))
-                    :activation-fn (lsp-activate-on "python" "javascript" "typescript" "go"
-                                                    "rust" "java" "c" "cpp")
-                    :add-on? t
-                    :server-id 'foretype))
-  (add-hook 'lsp-mode-hook
-            (lambda ()
-              (when (fboundp 'lsp-inline-completion-mode) (lsp-inline-completion-mode)))))
+(add-to-list 'load-path {folder})
+(when (require 'foretype nil t)
+  (setq foretype-command '({command}))
+  (foretype-lsp-setup))
+;; With eglot in place of lsp-mode, for each language that you want it for:
+;; (add-hook 'python-mode-hook #'foretype-eglot-ensure)
 """
-_NOTES = ("Needs the package lsp-mode, version 10, whose inline completion shows the text.",)
+_NOTES = ("Needs the package lsp-mode, version 10; with eglot, add the hook named in the lines.",)
 # A string, a character like ?\( or ?(, a comment, or a parenthesis; text between has no meaning.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![\w-])\?\\?.|;[^\n]*|[()\[\]]|\\.|"', re.DOTALL)
 _PAIRS = {")": "(", "]": "["}
@@ -32,7 +28,11 @@ _PAIRS = {")": "(", "]": "["}
 def emacs(machine: Machine, command: list[str]) -> Plan:
     """Plan a block at the end of the init file that Emacs would read."""
     path = init_file(machine)
-    body = _LINES.format(command=" ".join(_lisp(part) for part in command))
+    folder = shipped("emacs")
+    if folder is None:
+        raise SetupError("the Emacs package is missing from this installation; install it again")
+    words = " ".join(_lisp(part) for part in command)
+    body = _LINES.format(folder=_lisp(str(folder)), command=words)
     plan = Plan(editor="emacs", path=path, lines=body, notes=_NOTES)
     before = read_config(path)
     if before is None:

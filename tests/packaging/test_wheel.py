@@ -21,12 +21,12 @@ PROBE = (
 )
 
 
-MOVED = ("editors/neovim/", "assistant/setup/editors/neovim/")
+MOVED = ("editors/neovim/", "editors/emacs/")  # into assistant/setup
 
 
 def product_files() -> set[str]:
-    """Everything of the product that git tracks or would: weights too, and the Neovim module."""
-    ours = [*PACKAGES, "foretype.py", MOVED[0]]
+    """Everything of the product that git tracks or would: weights, and editors' modules too."""
+    ours = [*PACKAGES, "foretype.py", *MOVED]
     listing = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *ours],
         cwd=ROOT,
@@ -36,7 +36,7 @@ def product_files() -> set[str]:
     if listing.returncode:
         pytest.skip("this is not a git checkout")
     files = {item for item in listing.stdout.splitlines() if (ROOT / item).is_file()}
-    return {item.replace(*MOVED) if item.startswith(MOVED[0]) else item for item in files}
+    return {f"assistant/setup/{item}" if item.startswith(MOVED) else item for item in files}
 
 
 def test_wheel_holds_the_product_and_nothing_else(wheel: Path) -> None:

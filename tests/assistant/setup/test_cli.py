@@ -26,7 +26,7 @@ def test_lines_are_shown_and_nothing_is_changed(
     assert main(["emacs"]) == 0
     shown = capsys.readouterr().out
     assert f"In {init}:" in shown
-    assert "lsp-register-client" in shown
+    assert "foretype-lsp-setup" in shown
     assert "`foretype setup emacs --write` does that." in shown
     assert init.read_text() == "(setq mine t)\n"
 
@@ -62,7 +62,7 @@ def test_file_that_cannot_be_added_to_is_shown_instead(
     assert main(["emacs", "--write", "--yes"]) == 1
     shown = capsys.readouterr().out
     assert "To be done by hand" in shown
-    assert "lsp-register-client" in shown
+    assert "foretype-lsp-setup" in shown
     assert init.read_text() == "(setq mine t"
 
 

@@ -94,10 +94,13 @@ def test_other_neovim_folders_are_respected(tmp_path: Path) -> None:
     assert plan("nvim", machine).path == tmp_path / "c" / "mine" / "plugin" / "foretype.lua"
 
 
-def test_missing_module_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assistant.setup.own_file.shipped", lambda name: None)
+@pytest.mark.parametrize(("name", "module"), [("nvim", "own_file"), ("emacs", "emacs")])
+def test_missing_module_is_told(
+    name: str, module: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"assistant.setup.{module}.shipped", lambda name: None)
     with pytest.raises(SetupError, match="missing from this installation"):
-        plan("nvim", machine)
+        plan(name, machine)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_emacs_file_that_does_not_close_is_not_added_to(machine: Machine, text: 
     planned = plan("emacs", machine)
     assert (planned.done, planned.change) == (False, None)
     assert "do not close" in planned.reason
-    assert "lsp-register-client" in planned.lines
+    assert "foretype-lsp-setup" in planned.lines
 
 
 @pytest.mark.parametrize("text", ["(empty? a)", "?( (a)", "[a (b)]", '"\\"" (x ?\\")'])
@@ -144,9 +147,10 @@ def test_lisp_is_read_as_lisp(text: str) -> None:
 @pytest.mark.skipif(not shutil.which("emacs"), reason="emacs is not installed")
 def test_emacs_reads_what_is_written(machine: Machine) -> None:
     path = carried_out("emacs", machine)
-    run = ["emacs", "--batch", "-Q", "--load", str(path), "--eval", '(princ "read")']
+    ask = "(princ (list (featurep 'foretype) (car foretype-command)))"
+    run = ["emacs", "--batch", "-Q", "--load", str(path), "--eval", ask]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.stdout, done.returncode) == ("read", 0), done.stderr
+    assert (done.stdout, done.returncode) == (f"(t {COMMAND[0]})", 0), done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("vim"), reason="vim is not installed")
