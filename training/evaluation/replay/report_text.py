@@ -25,7 +25,8 @@ def _head(report: dict[str, Any]) -> str:
     tasks = sum(item["tasks"] for item in report["repositories"])
     commits = sum(item["commits"] for item in report["repositories"])
     names = ", ".join(item["name"] for item in report["repositories"])
-    return f"{report['model']} on {names}: {tasks} cursors in {commits} later commit{'s' * (commits != 1)}"
+    what = "1 later commit" if commits == 1 else f"{commits} later commits"
+    return f"{report['model']} on {names}: {tasks} cursors in {what}"
 
 
 def _systems(report: dict[str, Any]) -> list[str]:
