@@ -175,6 +175,10 @@
                            (when (= place (point)) (foretype--receive answer tick)))))
          :error-fn #'ignore :timeout-fn #'ignore :deferred nil)))))
 
+(defun foretype--managed ()
+  "Ask in a buffer that eglot has just begun to manage."
+  (foretype--ask (current-buffer) (cl-incf foretype--tick)))
+
 (defun foretype--place ()
   "Return what identifies the text and the cursor in it."
   (cons (buffer-chars-modified-tick) (point)))
@@ -246,7 +250,11 @@
   "Show what foretype offers, in a buffer that eglot manages."
   :lighter " ft"
   (if foretype-mode
-      (add-hook 'post-command-hook #'foretype--after-command nil t)
+      (progn
+        (add-hook 'post-command-hook #'foretype--after-command nil t)
+        ;; The server may have come while something was typed.
+        (add-hook 'eglot-managed-mode-hook #'foretype--managed nil t))
+    (remove-hook 'eglot-managed-mode-hook #'foretype--managed t)
     (remove-hook 'post-command-hook #'foretype--after-command t)
     (foretype--clear)))
 

@@ -33,6 +33,7 @@ COMMON = """\
       server-socket-dir "{place}" server-name "s" user-emacs-directory "{place}/d/"
       require-final-newline nil python-shell-interpreter "true")
 (electric-indent-mode -1)
+(electric-pair-mode 1)
 {paths}
 (require 'server)
 (require 'foretype)
@@ -58,7 +59,7 @@ EGLOT = """\
 (setq eglot-sync-connect 30 eglot-autoreconnect 1)
 (defun test-ghost ()
   (and foretype--is-showing (overlay-get foretype--overlay 'after-string)))
-(defun test-ready () (eglot-current-server))
+(defun test-ready () (and (eglot-current-server) (eglot-managed-p)))
 (server-start)
 """
 KEYS = {
@@ -172,7 +173,7 @@ class InEmacs:
                 ):
                     self._run("send-keys", "-l", "    ")
             else:
-                self._run("send-keys", "-l", ";" if key == ";" else key)
+                self._run("send-keys", "-l", "\\;" if key == ";" else key)
 
     def press(self, action: str) -> None:
         keys = {**KEYS, **OWN_KEYS[self.client]}

@@ -52,7 +52,8 @@ def write_configuration(folder: Path, command: list[str]) -> Path:
         # Looking for a Python with Neovim's own library costs seconds; nothing here uses one.
         "vim.g.loaded_python3_provider = 0\n"
         f"vim.opt.runtimepath:prepend({json.dumps(str(MODULE))})\n"
-        f"require('foretype').setup({{ cmd = {{ {', '.join(map(json.dumps, command))} }} }})\n",
+        f"local cmd = {{ {', '.join(map(json.dumps, command))} }}\n"
+        "require('foretype').setup({ cmd = cmd, settings = { show = 'eager' } })\n",
         encoding="utf-8",
     )
     return path
@@ -147,7 +148,7 @@ def test_old_or_missing_program_is_named(nvim: str, tmp_path: Path) -> None:
 # With the bundled model.
 
 SOURCE = """\
-class Rectangle:
+class Box:
     def __init__(self, width, height):
         self.width = width
         self.height = height
@@ -155,11 +156,11 @@ class Rectangle:
     def area(self):
         return self.width * self.height
 
-    def perimeter(self):
+    def volume(self, depth):
 """
-TYPED = "return 2 * (self.width + "
+TYPED = "return self.width "
 # tmux writes a cell's colour before it: red, green, blue, then the text in it. `self` has its own.
-COLOURED = re.compile(re.escape(".width + ") + r"\x1b\[38;2;(\d+);(\d+);(\d+)m([^\x1b]+)")
+COLOURED = re.compile(re.escape(".width ") + r"\x1b\[38;2;(\d+);(\d+);(\d+)m([^\x1b]+)")
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ def test_ghost_text_is_grey_on_a_real_screen(
     file.write_text(SOURCE, encoding="utf-8")
     configuration = write_configuration(tmp_path, server)
     terminal.start([nvim, "--clean", "-n", "-u", str(configuration), str(file)])
-    wait_for(lambda: "perimeter" in terminal.screen(), "file on the screen")
+    wait_for(lambda: "volume" in terminal.screen(), "file on the screen")
     terminal.type("Go" + TYPED)
     ghost = nudge_until(
         lambda: COLOURED.search(terminal.screen()),

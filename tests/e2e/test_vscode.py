@@ -31,7 +31,7 @@ RESULTS = os.environ.get("FORETYPE_RESULTS")
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SOURCE = """\
-class Rectangle:
+class Box:
     def __init__(self, width, height):
         self.width = width
         self.height = height
@@ -39,9 +39,9 @@ class Rectangle:
     def area(self):
         return self.width * self.height
 
-    def perimeter(self):
+    def volume(self, depth):
 """
-TYPED = "        return 2 * (self.width + "
+TYPED = "        return self.width "
 KEYS = {
     "accept": "Tab",
     "word": "Control+ArrowRight",
@@ -98,7 +98,7 @@ def open_window(
     def start(program: Path) -> VSCode:
         (vsix,) = EXTENSION.glob("*.vsix")
         place = tmp_path_factory.mktemp("vscode")
-        machine = {"foretype.path": str(program)}
+        machine = {"foretype.path": str(program), "foretype.show": "eager"}
         windows.append(VSCode(programs, place, vsix=vsix, machine=machine, bindings=BINDINGS))
         return windows[-1]
 
@@ -197,7 +197,7 @@ def test_bundled_model_completes_a_line_that_is_then_on_disk(
 ) -> None:
     program = write_program(tmp_path, f"exec '{sys.executable}' foretype.py \"$@\"")
     window = open_window(program)
-    file = window.folder / "geometry.py"
+    file = window.folder / "box.py"
     file.write_text(SOURCE, encoding="utf-8")
     window.open(file)
     wait_for(lambda: "ready" in window.status(), "a ready server", 180)
