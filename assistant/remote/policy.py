@@ -173,7 +173,8 @@ class Remote:
         if flight is None or errand is None:
             return
         typed = typed_since(errand.request, ticket.request)
-        if typed is None or not flight.text.startswith(typed[: len(flight.text)]):
+        is_past = typed is None or ("\n" in typed and errand.single_line)
+        if is_past or not flight.text.startswith((typed or "")[: len(flight.text)]):
             flight.stop()
             return
         ticket.flight, ticket.errand = flight, errand

@@ -33,7 +33,7 @@ class Line(httpcore.AsyncNetworkStream):
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
-        self._users: set[int] = set()
+        self._users: dict[int, Passenger] = {}
         self.n_flights = 0  # over its whole life
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -70,17 +70,18 @@ class Line(httpcore.AsyncNetworkStream):
         if flight.is_halted:
             raise refusal("halted")
         if id(flight) not in self._users:
-            self._users.add(id(flight))
+            self._users[id(flight)] = flight
             self.n_flights += 1
         flight.line = self
 
     def leave(self, flight: Passenger) -> None:
         """Forget a flight that is over."""
-        self._users.discard(id(flight))
+        self._users.pop(id(flight), None)
 
     def hang_up(self, flight: Passenger) -> None:
         """End the connection now, unless other flights share it, as HTTP/2 lets them."""
-        if self._users - {id(flight)}:
+        others = (user for user in self._users.values() if user is not flight)
+        if any(not user.is_halted for user in others):
             return
         inner: socket.socket | None = self._inner.get_extra_info("socket")
         if inner is not None:

@@ -49,8 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         p95 = statistics.quantiles(own, n=20)[-1]
         print(f"{name:26} p50 {statistics.median(own):7.2f} ms   p95 {p95:7.2f} ms   n {len(own)}")
     for name in (SILENT, REFUSED):
-        pairs = [on / off for on, off in zip(times[name], times[OFF], strict=True)]
-        print(f"{name} / {OFF}: {statistics.median(pairs):.3f} (median of {len(pairs)} pairs)")
+        pairs = list(zip(times[name], times[OFF], strict=True))
+        ratio = statistics.median(on / off for on, off in pairs)
+        extra = statistics.median(on - off for on, off in pairs)
+        print(f"{name} / {OFF}: {ratio:.3f}, {extra:+.3f} ms (medians of {len(pairs)} pairs)")
     return 0
 
 

@@ -179,6 +179,14 @@ def test_another_text_stops_the_earlier_question(open_desk: Callable[..., Desk])
     desk.server.wait_closed()
 
 
+def test_a_new_line_is_past_a_question_about_one_line(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(["hang"], completion("x"))
+    assert desk.ask(confidence=0.1) is None
+    desk.server.wait_received()
+    assert desk.ask(TEXT + "a\n    b = ") == "x"
+    desk.server.wait_closed()
+
+
 def test_a_race_asks_before_the_local_answer(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(completion("a + b"), mode="race")
     ticket = desk.remote.before(desk.request(), blocks=True)
