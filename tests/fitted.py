@@ -1,0 +1,54 @@
+"""Hand-made parameters of ranker and gate: scores that can be read off one or two columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from assistant.features import MEMORY_FEATURES, NETWORK_FEATURES
+from assistant.gate import GATE_FEATURES, LEVELS
+from assistant.ranker import FORMAT_VERSION, Parameters, columns, parse
+
+LARGE = 100.0  # x + LARGE passes the hidden unit unchanged: it is linear that far out
+
+
+def net(names: Sequence[str], weights: Mapping[str, float], bias: float = 0.0) -> dict[str, Any]:
+    """Return a network whose score is the weighted sum of columns (each kept within 5)."""
+    return {
+        "mean": [0.0] * len(names),
+        "scale": [1.0] * len(names),
+        "hidden": [[weights.get(name, 0.0) for name in names]],
+        "hidden_bias": [LARGE],
+        "out": [1.0],
+        "out_bias": bias - LARGE,
+    }
+
+
+def table(
+    *,
+    ranker: Mapping[str, float] | None = None,
+    gate: Mapping[str, float] | None = None,
+    gate_bias: float = 0.0,
+    thresholds: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Return the table of a `ranker.json`; by default what agrees longest is believed most."""
+    thresholds = {"strict": 0.9, "quiet": 0.75, "balanced": 0.5, "eager": 0.0} | dict(
+        thresholds or {}
+    )
+    fitted = {
+        "gate": net(GATE_FEATURES, gate or {"share_logit": 1.0}, gate_bias),
+        "points": {
+            name: {"threshold": thresholds[name], "precision": 0.6, "coverage": 0.5, "hidden": 0.2}
+            for name in LEVELS
+        },
+    }
+    weights = ranker or {"longest": 1.0}
+    return {
+        "format_version": FORMAT_VERSION,
+        "columns": columns(),
+        "memory": {"ranker": net(MEMORY_FEATURES, weights), **fitted},
+        "both": {"ranker": net(MEMORY_FEATURES + NETWORK_FEATURES, weights), **fitted},
+    }
+
+
+def parameters(**changes: Any) -> Parameters:
+    """Return `table(...)`, parsed."""
+    return parse(table(**changes))
