@@ -70,10 +70,14 @@ class SnippetChoice:
 def scope_key(request: CompletionRequest) -> _Key:
     """Return what stays the same while snippets shall."""
     text, offset = request.text, request.offset
-    scopes = text_scopes(text, offset, language_of(request.path, request.language))
-    start = scopes[-1].header_start if scopes else 0
-    headers = tuple(scope.header.strip() for scope in scopes)
-    return request.path, headers, (offset - start) // STRETCH_CHARS
+    stretch = offset // STRETCH_CHARS
+    # Headers further up are not looked for: all of a long class would be walked at each keystroke.
+    low = max(0, stretch - 1) * STRETCH_CHARS
+    near = text[low : blocks.line_end(text, offset)]
+    scopes = text_scopes(near, offset - low, language_of(request.path, request.language))
+    if scopes:
+        stretch = (offset - low - scopes[-1].header_start) // STRETCH_CHARS
+    return request.path, tuple(scope.header.strip() for scope in scopes), stretch
 
 
 def chosen_from(

@@ -77,6 +77,15 @@ def test_scope_file_and_distance_make_another_key() -> None:
     assert len(keys) == 5
 
 
+def test_class_of_many_lines_is_not_walked_at_each_keystroke() -> None:
+    methods = (f"    def m{i}(self):\n        return {i}\n\n" for i in range(2_000))
+    text = "class Long:\n" + "".join(methods)
+    _, headers, _ = scope_key(request(text, len(text) - 3))
+    assert headers == ("def m1999(self):",)  # the class's own header is too far up
+    _, headers, _ = scope_key(request(text, 60))
+    assert headers[0] == "class Long:"
+
+
 def test_file_itself_is_not_shown_under_whatever_name_the_editor_has_for_it(tmp_path: Path) -> None:
     text = MAIN.replace("from shop.store import ParcelStore\n", STORE)
     memory = memory_of(tmp_path / "index", {"shop/main.py": text, "shop/b.py": "x = 1\n"})
