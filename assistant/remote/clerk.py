@@ -4,6 +4,7 @@ Joins reach, redaction, key, budget, circuit breaker and ledger for the transpor
 it works. The policy decides when to ask; the clerk, whether it may leave.
 """
 
+import logging
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from assistant.remote.ledger import Ended, Ledger, Sent
 from assistant.remote.outgoing import Parcel, pack
 from assistant.remote.reach import Reach
 from assistant.remote.settings import RemoteSettings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -128,6 +131,8 @@ class Clerk:
             self.last_problem = ""
         elif error.is_fault:
             self._breaker.failed(error.retry_after_s)
+            if self.last_problem != str(error):  # said once, not at each key
+                log.warning("remote: %s", error)
             self.last_problem = str(error)
         else:
             self._breaker.gave_up()
