@@ -73,6 +73,7 @@ class Scheduler:
         self._on_error = on_error
         self._changed = threading.Condition()
         self._engine: Completer | None = None
+        self._early: Completer | None = None
         self._is_hopeless = False  # no engine will come
         self._is_stopped = False
         self._queue: dict[Hashable, Job] = {}  # in order of arrival
@@ -83,6 +84,10 @@ class Scheduler:
         """Complete by `settings` from the next request on."""
         if self._engine is not None:
             self._engine.settings = settings
+
+    def use_early(self, engine: Completer) -> None:
+        """Ask `engine` while it is still loading: what it has to say by then is said at once."""
+        self._early = engine
 
     def use(self, engine: Completer | None) -> None:
         """Complete with `engine` from now on; None says that there will be none."""
@@ -143,9 +148,10 @@ class Scheduler:
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
-            engine = self._engine_for(job)
-            if not job.cancel.is_set():
-                self._serve(job, engine)
+            if not self._serve_early(job):
+                engine = self._engine_for(job)
+                if not job.cancel.is_set():
+                    self._serve(job, engine)
             with self._changed:
                 self._running = None
 
@@ -167,6 +173,19 @@ class Scheduler:
                 lambda: self._engine or self._is_hopeless or job.cancel.is_set(), max(0.0, rest_s)
             )
             return self._engine
+
+    def _serve_early(self, job: Job) -> bool:
+        """Answer without waiting for the loaded engine, if there is something to say."""
+        if self._engine is not None or self._early is None or job.cancel.is_set():
+            return False
+        try:
+            completions = self._early.complete(job.request, job.cancel)
+        except Exception as error:  # noqa: BLE001  the loaded engine may do better
+            log.warning("no early suggestion: %s", describe(error))
+            return False
+        if completions:
+            _log_answer(job, completions, job.settle(completions))
+        return bool(completions)
 
     def _serve(self, job: Job, engine: Completer | None) -> None:
         completions: Sequence[Completion] = ()

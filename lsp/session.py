@@ -51,6 +51,7 @@ class Session:
                 settings, self.memories.memory_of, self._open_remote(settings)
             )
         )
+        self._answers_early = open_engine is None  # only our own knows how
         self.places = Places()
         self.remote: Any = None  # the side of the engine that asks a server, if the user wants one
         self._asked: dict[str, OnAnswer] = {}
@@ -132,11 +133,14 @@ class Session:
         engine: Completer | None = None
         try:
             engine = self._open_engine(self.settings.current)
+            if self._answers_early:
+                self.scheduler.use_early(engine)  # the memory answers before the network can
             engine.load()
         except Exception as error:  # noqa: BLE001  the server lives on and says why it is silent
             self.engine_state = "failed"
             log.error("the model cannot be used: %s", describe(error))  # noqa: TRY400
-            self.scheduler.use(engine if self.remote is not None else None)
+            has_memory = self._answers_early and self.settings.current.memory
+            self.scheduler.use(engine if has_memory or self.remote is not None else None)
             self._report(error)
             return
         self.engine_state = "ready"

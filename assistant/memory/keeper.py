@@ -47,6 +47,7 @@ class Pace:
     """How long a keeper waits, in seconds."""
 
     poll_s: float = 5.0  # between looks at git's files
+    start_s: float = 3.0  # at the start, with an index that is complete: the engine loads now
     quiet_s: float = 1.0  # after a change: they come in swarms
     retry_s: float = 30.0  # after a failure, the first time; then ever longer
 
@@ -153,12 +154,15 @@ class Keeper:
 
     def _settle(self) -> None:
         """Wait until no more word of changes comes for a moment, but not for ever."""
-        is_first = self.state == "waiting"
-        for _ in range(1 if is_first else 10):
-            self._is_dirty = False
-            self._wait(lambda: self._is_dirty, 0 if is_first else self._pace.quiet_s)
-            if not self._is_dirty:
-                break
+        if self.state == "waiting":
+            if self.memory.view.manifest.is_complete:
+                self._wait(lambda: False, self._pace.start_s)
+        else:
+            for _ in range(10):
+                self._is_dirty = False
+                self._wait(lambda: self._is_dirty, self._pace.quiet_s)
+                if not self._is_dirty:
+                    break
         self._is_dirty = False
 
     def _wait(self, until: Callable[[], bool], timeout_s: float) -> bool:

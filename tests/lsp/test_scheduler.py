@@ -258,3 +258,45 @@ def test_a_request_that_others_wait_for_waits_for_nobody(bench: Bench) -> None:
     assert bench.started() == "third"
     assert not bench.hurried("third")
     bench.engine.go_on.release()
+
+
+class EarlyEngine:
+    """Knows one text before it is loaded."""
+
+    def __init__(self, known: str) -> None:
+        self.settings = Settings()
+        self.known = known
+        self.error: Exception | None = None
+
+    def load(self) -> None:
+        """Nothing to do."""
+
+    def complete(self, request: CompletionRequest, cancel: Cancel) -> Sequence[Completion]:
+        if self.error is not None:
+            raise self.error
+        return [completion("early", 0, 0)] if request.text == self.known else []
+
+
+def test_what_is_known_early_does_not_wait_for_the_loaded_engine(idle: Bench) -> None:
+    idle.scheduler.use_early(EarlyEngine("known"))
+    idle.submit("known")
+    assert idle.answer("known") == ["early"]
+
+
+def test_what_is_not_known_early_waits_for_the_loaded_engine(idle: Bench) -> None:
+    idle.scheduler.use_early(EarlyEngine("known"))
+    idle.submit("other")
+    idle.scheduler.use(idle.engine)
+    idle.engine.go_on.release()
+    assert idle.answer("other") == ["other"]
+
+
+def test_an_early_engine_that_fails_is_no_answer(idle: Bench) -> None:
+    early = EarlyEngine("known")
+    early.error = ValueError("a secret")
+    idle.scheduler.use_early(early)
+    idle.submit("known")
+    idle.scheduler.use(idle.engine)
+    idle.engine.go_on.release()
+    assert idle.answer("known") == ["known"]
+    assert idle.errors == []

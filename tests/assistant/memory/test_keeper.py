@@ -51,7 +51,7 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.005)
 
 
-QUICK = Pace(poll_s=0.02, quiet_s=0.01, retry_s=0.02)
+QUICK = Pace(start_s=0.0, poll_s=0.02, quiet_s=0.01, retry_s=0.02)
 
 
 def keeper_of(root: Path, kept: list[Keeper], script: Script, **options: Any) -> Keeper:
@@ -107,6 +107,18 @@ def test_changed_files_count_no_more_until_they_are_read(root: Path, kept: list[
     assert keeper.memory.levels(b"one = call(", path="x.py") == []
     keeper.memory.refresh()
     assert keeper.memory.levels(b"one = call(", path="x.py")
+
+
+def test_a_complete_index_is_looked_at_a_little_later(root: Path, kept: list[Keeper]) -> None:
+    refresh(root, index_folder(root), Limits())
+    script = Script({"outcome": "done"})
+    keeper = Keeper(root, Terms(), command=script, pace=Pace(start_s=0.3))
+    kept.append(keeper)
+    keeper.start()
+    assert keeper.memory.levels(b"one = call(", path="x.py")
+    assert script.terms == []
+    assert wait_until_ready(keeper, WAIT_S)
+    assert len(script.terms) == 1
 
 
 def test_a_commit_starts_it_again(root: Path, kept: list[Keeper]) -> None:
