@@ -121,8 +121,9 @@ def by_both(
     else:
         shares = _plain_shares(chosen.candidates)
         for place, text in enumerate(chosen.texts):
-            if text == greedy and shares[place] < _SURE:
-                shares[place] = _SURE * math.exp(max(_mean_logprob(known, place), -20.0))
+            if text == greedy:
+                own = _SURE * math.exp(max(_mean_logprob(known, place), -20.0))
+                shares[place] = max(float(shares[place]), own)
     return _ranked(chosen, shares, rows, MEMORY_FEATURES + NETWORK_FEATURES, fitted)
 
 

@@ -34,7 +34,7 @@ def table(
         thresholds or {}
     )
     fitted = {
-        "gate": net(GATE_FEATURES, gate or {"share_logit": 1.0}, gate_bias),
+        "gate": net(GATE_FEATURES, {"share_logit": 1.0} if gate is None else gate, gate_bias),
         "points": {
             name: {"threshold": thresholds[name], "precision": 0.6, "coverage": 0.5, "hidden": 0.2}
             for name in LEVELS
