@@ -40,8 +40,8 @@ class Chunks:
         self.n_lines = len(self._lines)
         self._starts = [0, *itertools.accumulate(map(len, self._lines))]  # of lines, in characters
         sizes = np.array([len(line.encode()) for line in self._lines], np.int64)
-        ids = tokenizer.encode(document.text)
-        ends = np.cumsum([len(tokenizer.token_bytes(id_)) for id_ in ids])
+        ids = np.array(tokenizer.encode(document.text), np.int64)
+        ends = np.cumsum(_token_sizes(tokenizer)[ids])
         borders = np.concatenate([[0], np.cumsum(sizes)])
         # Tokens that end at or before each line border; a token across it counts to the next line.
         self._tokens_before: NDArray[np.int64] = np.searchsorted(ends, borders, side="right")
@@ -115,6 +115,12 @@ class Chunks:
             n_chars -= len(self._lines[following])
             following += 1
         return following
+
+
+@functools.lru_cache(maxsize=4)
+def _token_sizes(tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """Return how many bytes each token has."""
+    return np.array([len(tokenizer.token_bytes(id_)) for id_ in range(tokenizer.vocab_size)])
 
 
 def shown_path(tokenizer: Tokenizer, path: str) -> str:
