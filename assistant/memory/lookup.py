@@ -21,6 +21,7 @@ from assistant.memory.matches import (
 )
 from assistant.memory.segment import END, Segment
 
+_FEW = 1024  # places that are sooner looked at one by one
 _NEAR = 64  # neighbours on each side among which a living one is expected
 _SPARE = 8  # times as many places are drawn as wanted, since some may be dead
 
@@ -76,6 +77,8 @@ class SegmentSource:
         low, high = self._interval(length)
         if low == high or not len(self._dead):
             return high - low
+        if high - low <= _FEW and "_dead_lengths" not in self.__dict__:
+            return int(self._is_alive(self._segment.order[low:high]).sum())
         n_dead = len(self._dead_lengths) - int(self._dead_lengths.searchsorted(length))
         return high - low - n_dead
 
