@@ -41,7 +41,7 @@ class Line:
     def __init__(self, url: str, notes: Notes | None = None, **changes: Any) -> None:
         table: dict[str, Any] = {
             "mode": "race", "provider": "openai", "url": url, "model": "m",
-            "connect_s": 0.5, "read_s": 1.0, "total_s": 2.0,
+            "connect_s": 2.0, "read_s": 5.0, "total_s": 8.0,
         }  # fmt: skip
         self.settings = RemoteSettings(**(table | changes))
         self.notes = notes or Notes()
