@@ -72,14 +72,14 @@ def n_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def keep_freed_memory() -> None:
-    """Let a glibc process keep what it frees; nothing happens elsewhere.
+def keep_freed_memory() -> bool:
+    """Let a glibc process keep what it frees; say whether that was possible.
 
     A step frees and takes the same large tensors again and again. Returned to the kernel and taken
-    back, each page costs a fault: a twentieth of a step on a CPU.
+    back, each page costs a fault: up to a twentieth of a step on a CPU (docs/experiments.md).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # its limit; larger ones still come from the kernel
-        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
-        mallopt(_M_TOP_PAD, 1 << 28)  # 256 MB at a time
+    if mallopt is None:
+        return False
+    settings = {_M_MMAP_THRESHOLD: 1 << 25, _M_TRIM_THRESHOLD: (1 << 31) - 1, _M_TOP_PAD: 1 << 28}
+    return all([mallopt(name, value) == 1 for name, value in settings.items()])

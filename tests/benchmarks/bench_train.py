@@ -3,7 +3,8 @@
     python tests/benchmarks/bench_train.py nano s --rounds 5 --profile
 
 The plain loop is what one writes first: torch modules, fused attention, all logits at once, torch's
-AdamW; ours has Muon with all options, which costs more a step. Both take turns in one process, with the same threads, dtype, rows and micro-batches. FLOPs a
+AdamW; ours has Muon with all options, which costs more a step. Both take turns in one process, with
+the same threads, dtype, rows and micro-batches. FLOPs a
 token are 6 x matrix parameters (head included) + 6 x L x H x D x T; the peak is the best of large
 square-ish products in the same dtype. With one thread processor time counts, so that a busy machine
 disturbs less; with more, the clock on the wall.
