@@ -82,4 +82,4 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     settings = {_M_MMAP_THRESHOLD: 1 << 25, _M_TRIM_THRESHOLD: (1 << 31) - 1, _M_TOP_PAD: 1 << 28}
-    return all([mallopt(name, value) == 1 for name, value in settings.items()])
+    return all(mallopt(name, value) == 1 for name, value in settings.items())
