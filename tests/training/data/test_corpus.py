@@ -41,6 +41,16 @@ def test_documents_come_back(folder: Path) -> None:
     assert split.n_bytes == sum(len(text.encode()) for text in TEXTS.values())
 
 
+def test_files_of_one_repository_are_found(tmp_path: Path) -> None:
+    with SplitWriter(tmp_path, "train") as train, SplitWriter(tmp_path, "validation"):
+        for source, path in (("o/a", "x.py"), ("o/b", "y.py"), ("o/a", "z.py")):
+            train.add(source=source, path=path, text=f"# {path}\n".encode(), sha256="0")
+    write_manifest(tmp_path, {})
+    split = Split(tmp_path)
+    assert list(split.files_of("o/a")) == [("x.py", "# x.py\n"), ("z.py", "# z.py\n")]
+    assert list(split.files_of("o/none")) == []
+
+
 def test_empty_split_has_no_documents(folder: Path) -> None:
     assert list(Split(folder, "validation")) == []
 

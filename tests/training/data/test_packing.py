@@ -23,7 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("corpus")
     with SplitWriter(folder, "train") as train, SplitWriter(folder, "validation"):
         for n in range(10):
-            text = "".join(f"value_{n}_{i} = {i * n}\n" for i in range(40))
+            text = "".join(f"value_{n}_{i} = count_{i}({i * n})\n" for i in range(40))
             train.add(source="o/n", path=f"m{n}.py", text=text.encode(), sha256="")
     write_manifest(folder, {})
     tokenizer = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
@@ -110,6 +110,23 @@ def test_spans_that_are_asked_for_are_in_the_index(made: tuple[Path, Path], tmp_
     assert sum(some.index["settings"]["spans"].values()) == pytest.approx(1)
     assert other.index["settings"]["spans"]["block"] == 0.5
     assert some.index["sha256"] != other.index["sha256"]
+
+
+def test_snippets_that_are_asked_for_are_in_the_index(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    arguments = [str(made[0]), "--tokenizer", str(made[1]), "--block-size", "512"]
+    arguments += ["--processes", "1", "--spm", "0.9", "--psm", "0.1"]
+    assert main([*arguments, "--out", str(tmp_path / "some"), "--snippets", "1"]) == 0
+    index = ShardReader(tmp_path / "some").index
+    assert index["settings"]["snippet_frac"] == 1
+    assert index["settings"]["snippet_tokens"] == 128  # a quarter of the row
+    assert index["counts"]["with snippets"] > 0
+    more = ["--out", str(tmp_path / "none"), "--snippets", "0", "--snippet-tokens", "60"]
+    assert main([*arguments, *more]) == 0
+    index = ShardReader(tmp_path / "none").index
+    assert index["settings"]["snippet_tokens"] == 60
+    assert index["counts"]["with snippets"] == 0
 
 
 def test_no_process_is_an_error(made: tuple[Path, Path], tmp_path: Path) -> None:
