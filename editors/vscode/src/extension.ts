@@ -3,12 +3,13 @@
 
 import * as vscode from 'vscode';
 import { registerCommands } from './commands';
+import { SERVER_SETTINGS } from './names';
 import { Server } from './server';
 import { Status } from './status';
 import { Suggestions } from './suggestions';
 import { Switches } from './switches';
 
-const RESTARTING = ['path', 'languages', 'show', 'multiLine', 'memory', 'maxNewTokens', 'deadlineMs', 'exclude', 'model', 'threads', 'logFile'];
+const RESTARTING = ['path', 'languages', ...Object.keys(SERVER_SETTINGS)];
 
 let server: Server | undefined;
 

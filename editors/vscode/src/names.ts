@@ -7,6 +7,8 @@ export const SERVER_SETTINGS = {
   show: 'show',
   multiLine: 'multi_line',
   memory: 'memory',
+  memoryDependencies: 'memory_dependencies',
+  allowRemote: 'allow_remote',
   maxNewTokens: 'max_new_tokens',
   deadlineMs: 'deadline_ms',
   exclude: 'exclude',
