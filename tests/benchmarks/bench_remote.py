@@ -1,8 +1,9 @@
 """Times local answers with a dead remote beside none: `python -m tests.benchmarks.bench_remote`.
 
-Three engines type through the same file by turns, each key in another order: one without a remote,
-one whose server takes connections and never answers, one whose server refuses them. All keys of
-which the local answer is shown count; every one of them is unsure enough to ask the server.
+Four engines type through the same file by turns, each key in another order: one without a remote,
+two whose server takes connections and never answers (as a fallback, and in a race), one whose
+server refuses them. All keys of which the local answer is shown count; every one of them is unsure
+enough to ask the server.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tests.remote_server import remote_server
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FILE = "lsp/documents.py"
-OFF, SILENT, REFUSED = "no remote", "a server that is silent", "a server that refuses"
+OFF, SILENT, RACE, REFUSED = "no remote", "silent server", "silent server, race", "refusing server"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         engines = {
             OFF: _engine(None),
             SILENT: _engine(silent.url),
+            RACE: _engine(silent.url, mode="race"),
             REFUSED: _engine(gone.url),
         }
         times = _typed(engines, options)
@@ -47,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"requests that reached the silent server: {len(silent.received)}")
     for name, own in times.items():
         p95 = statistics.quantiles(own, n=20)[-1]
-        print(f"{name:26} p50 {statistics.median(own):7.2f} ms   p95 {p95:7.2f} ms   n {len(own)}")
-    for name in (SILENT, REFUSED):
+        print(f"{name:20} p50 {statistics.median(own):7.2f} ms   p95 {p95:7.2f} ms   n {len(own)}")
+    for name in (SILENT, RACE, REFUSED):
         pairs = list(zip(times[name], times[OFF], strict=True))
         ratio = statistics.median(on / off for on, off in pairs)
         extra = statistics.median(on - off for on, off in pairs)
@@ -56,11 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _engine(url: str | None) -> Engine:
+def _engine(url: str | None, mode: str = "fallback") -> Engine:
     remote = None
     if url is not None:
         settings = RemoteSettings(
-            mode="fallback",
+            mode=mode,
             provider="openai",
             url=url,
             model="m",
@@ -84,7 +86,7 @@ def _typed(engines: dict[str, Engine], options: argparse.Namespace) -> dict[str,
         offset = start + n_typed
         request = CompletionRequest(path=options.file, text=text[:offset] + rest, offset=offset)
         took: dict[str, float] = {}
-        for name in names[n_typed % 3 :] + names[: n_typed % 3]:
+        for name in names[n_typed % 4 :] + names[: n_typed % 4]:
             started = time.perf_counter()
             answer = engines[name].complete(request, Cancel())
             if answer:
