@@ -23,7 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("corpus")
     with SplitWriter(folder, "train") as train, SplitWriter(folder, "validation"):
         for n in range(10):
-            text = "".join(f"value_{n}_{i} = count_{i}({i * n})\n" for i in range(40))
+            text = "".join(f"value_{n}_{i} = count_{n % 5}_{i}({i * n})\n" for i in range(40))
             train.add(source="o/n", path=f"m{n}.py", text=text.encode(), sha256="")
     write_manifest(folder, {})
     tokenizer = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
