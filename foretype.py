@@ -16,6 +16,7 @@ INTERRUPTED = 130
 # name -> (module, one line of help); each module has `main(argv) -> int`
 COMMANDS = {
     "complete": ("assistant.cli", "print the suggestion at FILE:LINE:COL"),
+    "why": ("assistant.why_cli", "say how the suggestion at FILE:LINE:COL came about"),
     "egress": ("assistant.remote.cli", "show what left for a remote server, or would"),
     "lsp": ("lsp.__main__", "serve editors over the Language Server Protocol"),
     "memory": ("assistant.memory.cli", "look at, build or delete a repository's memory"),

@@ -19,6 +19,7 @@ from assistant.errors import AssistantError, ModelError
 from assistant.logs import configure
 from assistant.refusal import is_excluded
 from assistant.source_file import SourceFile, SourceFileError
+from assistant.why import Why, told
 from model.files import UnreadableFileError, read_regular
 
 if TYPE_CHECKING:
@@ -48,16 +49,17 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run `foretype complete` with its arguments; return the exit code."""
+def main(argv: Sequence[str], *, explains: bool = False) -> int:
+    """Run `foretype complete` (or `why`) with its arguments; return the exit code."""
     try:
-        return _run(_parser().parse_args(_with_places_last(argv)))
+        return _run(_parser(explains).parse_args(_with_places_last(argv)), explains)
     except (ModelError, AssistantError) as error:
-        print(f"foretype complete: {_one_line(error)}", file=sys.stderr)
+        name = "why" if explains else "complete"
+        print(f"foretype {name}: {_one_line(error)}", file=sys.stderr)
         return BAD_MODEL if isinstance(error, ModelError) else BAD_INPUT
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, explains: bool) -> int:
     settings = load_settings(_overrides(args))
     source, offset = _place(args)
     request = CompletionRequest(
@@ -68,15 +70,19 @@ def _run(args: argparse.Namespace) -> int:
         deadline_ms=DEADLINE_MS if args.deadline_ms is None else settings.deadline_ms,
     )
     with configure(settings.log_file, args.verbose):
-        completions = _complete(settings, request)
-    if args.json:
+        completions, why = _complete(settings, request)
+    if explains:
+        table = why.table()
+        _write(json.dumps(table, ensure_ascii=False, indent=2) if args.json else told(table))
+        _write("\n")
+    elif args.json:
         _write(json.dumps(_report(source, completions), ensure_ascii=False, indent=2) + "\n")
     else:
         _write("".join(source.restored(item.text + "\n") for item in completions))
     return SUGGESTED if completions else NOTHING
 
 
-def _complete(settings: Settings, request: CompletionRequest) -> list[Completion]:
+def _complete(settings: Settings, request: CompletionRequest) -> tuple[list[Completion], Why]:
     from assistant.engine import Engine  # the runtime is not needed to say that input is bad
     from assistant.remote.opening import open_configured
 
@@ -91,7 +97,7 @@ def _complete(settings: Settings, request: CompletionRequest) -> list[Completion
         engine = Engine(settings, memory=lambda _: memory, remote=remote)
     try:
         engine.load()
-        return engine.complete(request)
+        return engine.complete(request), engine.last
     finally:
         if remote is not None:
             remote.close()
@@ -106,10 +112,14 @@ def _remembered(settings: Settings, path: str) -> "tuple[Memory, str] | None":
     return find_memory(Path(path))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(explains: bool = False) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="foretype complete",
-        description="Suggest the code at a cursor, as the editor would show it.",
+        prog="foretype why" if explains else "foretype complete",
+        description=(
+            "Say how the suggestion at a cursor came about, or why there is none."
+            if explains
+            else "Suggest the code at a cursor, as the editor would show it."
+        ),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

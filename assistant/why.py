@@ -46,3 +46,29 @@ class Why:
             "stage_ms": numbers,
             "total_ms": round(self.total_ms, 2),
         }
+
+
+def told(table: dict[str, Any]) -> str:
+    """Return what `Why.table` says as text for a terminal."""
+    head = (
+        f"{table['outcome']} (source {table['source'] or 'none'}, "
+        f"probability {table['probability']:.2f}, shown from {table['threshold']:.2f}, "
+        f"{table['total_ms']:.0f} ms)"
+    )
+    lines = [head]
+    for name in ("prompt_tokens", "network", "stage_ms"):
+        said = ", ".join(f"{key} {value:g}" for key, value in table[name].items())
+        lines.append(f"{name.replace('_', ' ')}: {said or 'none'}")
+    for name, levels in table["matches"].items():
+        said = ", ".join(f"{each['bytes']} bytes at {each['places']}" for each in levels)
+        lines.append(f"matches in the {name}: {said or 'none'}")
+    lines += [
+        f"candidate {each['share']:.3f} {each['source']:<7}{each['text']!r}"
+        for each in table["candidates"]
+    ]
+    lines += [
+        f"rule {each['rule']}: {each['action']} {each['n_chars']} characters"
+        for each in table["rules"]
+        if each["action"] != "kept"
+    ]
+    return "\n".join(lines)

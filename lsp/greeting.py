@@ -12,6 +12,7 @@ from lsp.session import Send, Session
 
 NAME = "foretype"
 STATUS_COMMAND = "foretype.status"
+WHY_COMMAND = "foretype.why"
 _INCREMENTAL = 2  # TextDocumentSyncKind.Incremental
 _PROGRESS = "workDoneProgress"
 _MAX_PID = 2**31 - 1  # the protocol's largest integer
@@ -37,7 +38,7 @@ def capabilities(encoding: Encoding, menu_completion: bool) -> dict[str, Any]:
         "positionEncoding": encoding,
         "textDocumentSync": {"openClose": True, "change": _INCREMENTAL, "save": True},
         "inlineCompletionProvider": {},
-        "executeCommandProvider": {"commands": [STATUS_COMMAND]},
+        "executeCommandProvider": {"commands": [STATUS_COMMAND, WHY_COMMAND]},
         "workspace": {
             "workspaceFolders": {"supported": True, "changeNotifications": True},
             "fileOperations": {},

@@ -12,7 +12,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from lsp import convert
-from lsp.greeting import NAME, STATUS_COMMAND
+from lsp.greeting import NAME, STATUS_COMMAND, WHY_COMMAND
 from lsp.protocol import Protocol, strict_converter
 from lsp.scheduler import Job, describe
 from lsp.session import Session
@@ -109,6 +109,7 @@ def create_server(session: Session, *, is_started: bool = False) -> Server:
     server.feature(types.TEXT_DOCUMENT_DID_SAVE)(_note_file)
     server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(_note_file)
     server.command(STATUS_COMMAND)(_status)
+    server.command(WHY_COMMAND)(_why)
     server.protocol.on_answer = session.answered
     return server
 
@@ -174,6 +175,10 @@ async def _menu(ls: Server, params: types.CompletionParams) -> types.CompletionL
     is_on = ls.session.settings.current.menu_completion
     found = await ls.suggest("menu", params) if is_on else []
     return None if found is None else convert.menu_list(found)
+
+
+def _why(ls: Server, *_: object) -> dict[str, Any]:
+    return ls.session.why()
 
 
 def _status(ls: Server, *_: object) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Session:
         self.settings = ClientSettings(self.warn)
         self.scheduler = Scheduler(self._report)
         self.engine_state = "not loaded"
+        self._engine: Completer | None = None
         self.n_answered = 0  # requests for which the engine was asked and its answer sent
         self.is_shut_down = False
 
@@ -69,6 +70,11 @@ class Session:
     def exit_code(self) -> int:
         """What the protocol asks for: 0 if `shutdown` came before the end, 1 otherwise."""
         return 0 if self.is_shut_down else 1
+
+    def why(self) -> dict[str, Any]:
+        """Return how the last answer came about, as plain values."""
+        last = getattr(self._engine, "last", None)
+        return last.table() if last is not None else {"outcome": self.engine_state}
 
     def start(self, process_id: int | None) -> None:
         """Watch the client's process and load the engine, both on threads of their own."""
@@ -132,7 +138,7 @@ class Session:
         started_s = time.monotonic()
         engine: Completer | None = None
         try:
-            engine = self._open_engine(self.settings.current)
+            engine = self._engine = self._open_engine(self.settings.current)
             if self._answers_early:
                 self.scheduler.use_early(engine)  # the memory answers before the network can
             engine.load()
