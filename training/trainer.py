@@ -9,6 +9,8 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,7 @@ class Trainer:
         self.network = GPT(recipe.network.config(), dtype=self.device.dtype).to(self.device.device)
         self.forward = self.network.hidden
         if self.device.compile or recipe.train.compile:
+            _check_compiler(self.device)
             self.forward = torch.compile(self.network.hidden, dynamic=False)
         named = dict(self.network.named_parameters())
         matrices, rest = split_parameters(named.items())
@@ -243,6 +246,16 @@ class Trainer:
     def _plan_table(self) -> dict[str, Any]:
         table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.plan)))
         return table
+
+
+def _check_compiler(device: Device) -> None:
+    """Raise ConfigError where torch would stop with a traceback at the first step."""
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
+    if device.device.type == "cpu" and not any(map(shutil.which, names)):
+        raise ConfigError(
+            f"train.compile needs a C++ compiler ({' or '.join(names)}), and there is none; "
+            "install one or leave train.compile out"
+        )
 
 
 def recipe_hash(recipe: Recipe) -> str:

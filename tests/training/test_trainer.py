@@ -306,3 +306,17 @@ def test_document_mask_hides_what_is_before_an_end() -> None:
         losses.append([run.step() for _ in range(3)])
     assert losses[0][0] == pytest.approx(losses[1][0], abs=1e-3)  # at first nothing is attended to
     assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("variable", ["PATH", "CXX"])
+def test_compiling_without_a_compiler_says_so(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    with pytest.raises(ConfigError, match="needs a C\\+\\+ compiler"):
+        trainer(compile=True)
+
+
+def test_compilation_may_be_switched_on_in_a_run() -> None:
+    assert recipe_hash(small_recipe()) == recipe_hash(small_recipe(compile=True))
