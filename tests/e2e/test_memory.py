@@ -1,5 +1,6 @@
 """A workspace's memory through the real server: built, followed, and silent about secrets."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,4 +69,28 @@ def test_switched_off_there_is_none(tmp_path: Path) -> None:
         client.initialize(rootUri=uri(root), initializationOptions={"memory": False})
         status = client.call("workspace/executeCommand", {"command": "foretype.status"})
         assert status["memory"] == []
+        assert server.finish() == 0
+
+
+def test_the_memory_answers_without_a_network(tmp_path: Path) -> None:
+    line = "distance = measure_distance(first_place, second_place)\n"
+    secret = f'client = open_client("{KEY}")\n'
+    files = {"a.py": line + secret, "b.py": line + secret, "c.py": "x = 1\n"}
+    root = new_repository(tmp_path / "r", files)
+    options = {"model": str(tmp_path / "missing"), "show": "eager", "deadline_ms": 20_000}
+    with ServerProcess(command=[sys.executable, "-m", "foretype", "lsp"]) as server:
+        client = server.client
+        client.initialize(rootUri=uri(root), initializationOptions=options)
+        wait_for(client, lambda memory: memory.get("files") == 3)
+        place = uri(root / "c.py")
+        client.open(place, "x = 1\ndistance = measure_dist")
+        assert client.inline_text(place, 1, 23) == "ance(first_place, second_place)"
+        client.open(uri(root / "d.py"), "speed = measure_speed(distance, hours)\n")
+        typed = {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 23}}
+        client.change(place, 2, {"range": typed, "text": "speed = measure_sp"})
+        assert client.inline_text(place, 1, 18) == "eed(distance, hours)"
+        typed = {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 18}}
+        client.change(place, 3, {"range": typed, "text": 'client = open_client("'})
+        offered = client.inline(place, 1, 22)["items"]
+        assert KEY[4:] not in str(offered)
         assert server.finish() == 0
