@@ -176,7 +176,8 @@
          :error-fn #'ignore :timeout-fn #'ignore :deferred nil)))))
 
 (defun foretype--managed ()
-  "Ask in a buffer that eglot has just begun to manage."
+  "Ask in a buffer that eglot has begun to manage, the first time."
+  (remove-hook 'eglot-managed-mode-hook #'foretype--managed t)
   (foretype--ask (current-buffer) (cl-incf foretype--tick)))
 
 (defun foretype--place ()

@@ -42,7 +42,11 @@ SET_UP = """\
 (setq eglot-sync-connect 30 eglot-autoreconnect 1)
 (defun test-ghost ()
   (and foretype--is-showing (overlay-get foretype--overlay 'after-string)))
-(defun test-ready () (and (eglot-current-server) (eglot-managed-p)))
+(defun test-ready ()
+  (and (eglot-current-server) (eglot-managed-p)
+       (equal "ready" (plist-get (jsonrpc-request (eglot-current-server) :workspace/executeCommand
+                                                  '(:command "foretype.status"))
+                                 :engine))))
 (server-start)
 """
 KEYS = {

@@ -14,7 +14,7 @@ import { findServer } from './locate';
 import { asServerOptions, SERVER_SETTINGS, type Layer } from './names';
 import type { Status } from './status';
 import type { Suggestions } from './suggestions';
-import type { Switches } from './switches';
+import { SWITCHED_OFF, type Switches } from './switches';
 
 const SECTION = 'foretype';
 const SCHEMES = ['file', 'untitled', 'vscode-vfs'];
@@ -94,7 +94,7 @@ export class Server implements vscode.Disposable {
   private async start(): Promise<void> {
     await this.end();
     const why = this.switches.whyOff();
-    if (why !== undefined && why === 'switched off') {
+    if (why === SWITCHED_OFF) {
       this.status.set({ kind: 'off', why }); // no process, no memory, until it is switched on
       return;
     }
@@ -127,7 +127,6 @@ export class Server implements vscode.Disposable {
     const toLog = (stream: NodeJS.ReadableStream): void => {
       stream.on('data', (data: unknown) => this.log.append(String(data))); // the server's own log lines
     };
-    const isOurs = (): boolean => this.client !== undefined;
     return {
       documentSelector: this.switches.languages().flatMap((language) => SCHEMES.map((scheme) => ({ scheme, language }))),
       outputChannel: this.log,
@@ -138,7 +137,7 @@ export class Server implements vscode.Disposable {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
         closed: () => {
           const client = this.client;
-          if (client !== undefined && isOurs()) this.ended(client, 'ended unexpectedly');
+          if (client !== undefined) this.ended(client, 'ended unexpectedly');
           return { action: CloseAction.DoNotRestart, handled: true };
         },
       },
@@ -190,7 +189,7 @@ export class Server implements vscode.Disposable {
   /** A switch was turned: start, or draw the new state. */
   async refresh(): Promise<void> {
     const why = this.switches.whyOff();
-    if (this.client === undefined || why === 'switched off') await this.restart();
+    if (this.client === undefined || why === SWITCHED_OFF) await this.restart();
     else if (why !== undefined) this.status.set({ kind: 'off', why });
     else {
       this.status.set({ kind: 'loading' });

@@ -4,6 +4,7 @@ import * as vscode from 'vscode';
 import { isEnabled } from './names';
 
 const SECTION = 'foretype';
+export const SWITCHED_OFF = 'switched off'; // by the user, for good
 
 /** Read and change the switches; a pause ends with the window. */
 export class Switches implements vscode.Disposable {
@@ -15,7 +16,7 @@ export class Switches implements vscode.Disposable {
   /** Why there are no suggestions, or undefined if there are. */
   whyOff(): string | undefined {
     const seen = vscode.workspace.getConfiguration(SECTION).inspect<boolean>('enabled');
-    if (!isEnabled(seen?.globalValue)) return 'switched off';
+    if (!isEnabled(seen?.globalValue)) return SWITCHED_OFF;
     if (!isEnabled(seen?.globalValue, seen?.workspaceValue, seen?.workspaceFolderValue)) return 'switched off by the workspace';
     if (Date.now() < this.pausedUntilMs) {
       const time = new Date(this.pausedUntilMs).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
