@@ -144,12 +144,13 @@ class Clerk:
         cost = self._budget.estimate(len(errand.parcel.body))
         if is_counted:
             cost = self._budget.cost(flight.prompt_tokens or 0, flight.new_tokens or 0)
-        elif error is not None and error.kind in ("unreachable", "busy", "refused"):
+        elif not flight.has_sent or (error is not None and error.kind in ("busy", "refused")):
             cost = 0.0
         self._ledger.ended(
             Ended(
                 id=errand.row,
                 outcome="ok" if error is None else error.kind,
+                bytes_sent=len(errand.parcel.body) if flight.has_sent else 0,
                 bytes_received=flight.bytes_received,
                 latency_ms=round(1_000 * seconds, 1),
                 prompt_tokens=flight.prompt_tokens,

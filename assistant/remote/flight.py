@@ -48,6 +48,7 @@ class Flight:
         self.call: Call | None = None  # once it is prepared
         self.line: Line | None = None  # of the transport's thread only, as is what follows
         self.is_halted = False
+        self.has_sent = False
         self.bytes_received = 0
         self.prompt_tokens: int | None = None
         self.new_tokens: int | None = None
@@ -171,6 +172,7 @@ class Flight:
         with self._changed:
             self._text = ""
         self.bytes_received = 0
+        self.has_sent = False
 
     def land(self, error: RemoteError | None) -> None:
         """Be over; a whole text stays one whatever happened after it."""

@@ -50,6 +50,7 @@ class Ended:
 
     id: str
     outcome: str  # ok, or the error's kind
+    bytes_sent: int  # 0 if nothing at all was sent, else as many as were meant to be
     bytes_received: int
     latency_ms: float
     prompt_tokens: int | None
@@ -211,7 +212,7 @@ class Tally:
 
     def __init__(self, day: str = "") -> None:
         self._day = day  # empty: all days
-        self._open: dict[str, float] = {}
+        self._open: dict[str, tuple[int, float]] = {}
         self.totals = Totals()
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -222,10 +223,12 @@ class Tally:
             totals.bytes_sent += int(row.get("bytes_sent", 0))
             totals.redactions += sum(row.get("redactions", {}).values())
             totals.cost += float(row.get("cost", 0.0))
-            self._open[key] = float(row.get("cost", 0.0))
+            self._open[key] = (int(row.get("bytes_sent", 0)), float(row.get("cost", 0.0)))
         elif row.get("event") == "ended" and key in self._open:
+            n_bytes, cost = self._open.pop(key)
+            totals.bytes_sent += int(row.get("bytes_sent", n_bytes)) - n_bytes
             totals.bytes_received += int(row.get("bytes_received", 0))
-            totals.cost += float(row.get("cost", 0.0)) - self._open.pop(key)
+            totals.cost += float(row.get("cost", 0.0)) - cost
             outcome = str(row.get("outcome"))
             totals.outcomes[outcome] = totals.outcomes.get(outcome, 0) + 1
 

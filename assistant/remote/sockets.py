@@ -22,6 +22,7 @@ class Passenger(Protocol):
     """What a socket needs to know of a flight."""
 
     is_halted: bool
+    has_sent: bool  # anything at all, in this attempt
     line: "Line | None"  # the socket it is on now
 
 
@@ -43,7 +44,9 @@ class Line(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send; a flight that was halted sends nothing more."""
-        self._board(httpcore.WriteError)
+        flight = self._board(httpcore.WriteError)
+        if flight is not None:
+            flight.has_sent = True
         await self._inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -63,16 +66,17 @@ class Line(httpcore.AsyncNetworkStream):
         """Tell what the pool asks of a stream."""
         return self._inner.get_extra_info(info)
 
-    def _board(self, refusal: type[Exception]) -> None:
+    def _board(self, refusal: type[Exception]) -> Passenger | None:
         flight = current.get()
         if flight is None:
-            return
+            return None
         if flight.is_halted:
             raise refusal("halted")
         if id(flight) not in self._users:
             self._users[id(flight)] = flight
             self.n_flights += 1
         flight.line = self
+        return flight
 
     def leave(self, flight: Passenger) -> None:
         """Forget a flight that is over."""

@@ -35,8 +35,8 @@ def fill(n: int = 2) -> None:
         )  # fmt: skip
         if i:
             ledger.ended(
-                Ended(id=id_, outcome="ok", bytes_received=9, latency_ms=12.0, prompt_tokens=1,
-                      new_tokens=1, cost=0.25)
+                Ended(id=id_, outcome="ok", bytes_sent=100, bytes_received=9, latency_ms=12.0,
+                      prompt_tokens=1, new_tokens=1, cost=0.25)
             )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from assistant.local import LocalBackend
 from assistant.remote.opening import open_configured
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings, remote_settings_path
+from tests.doubles import tiny_folder
 from tests.remote_server import RemoteServer, completion, remote_server
 from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
 
@@ -180,14 +181,15 @@ def test_the_users_file_opens_it(tmp_path: Path) -> None:
 PROGRAM = """
 import sys
 from assistant.cli import main
-code = main(["sample.py:2:8"])
+code = main(["sample.py:2:8", "--model", "tiny"])
 unwanted = {"httpx2", "httpcore2", "h2", "anyio", "asyncio", "assistant.remote.policy"}
 loaded = unwanted & set(sys.modules)
 sys.exit(f"{code} {sorted(loaded)}" if loaded or code > 1 else 0)
 """
 
 
-def test_with_the_remote_off_nothing_of_it_is_imported(tmp_path: Path, shared_cache: Path) -> None:
+def test_with_the_remote_off_nothing_of_it_is_imported(tmp_path: Path) -> None:
+    tiny_folder(tmp_path)
     (tmp_path / "sample.py").write_text("import os\nos.path\n")
     run = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{PROGRAM}"],

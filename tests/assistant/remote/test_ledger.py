@@ -34,11 +34,14 @@ def send(ledger: Ledger, n_bytes: int = 100, cost: float = 0.0) -> str:
     return row.id
 
 
-def end(ledger: Ledger, id_: str, cost: float = 0.0, outcome: str = "ok") -> None:
+def end(
+    ledger: Ledger, id_: str, cost: float = 0.0, outcome: str = "ok", n_bytes: int = 100
+) -> None:
     ledger.ended(
         Ended(
             id=id_,
             outcome=outcome,
+            bytes_sent=n_bytes,
             bytes_received=7,
             latency_ms=1.5,
             prompt_tokens=3,
@@ -89,6 +92,12 @@ def test_totals_are_of_the_day_and_of_all(tmp_path: Path) -> None:
     assert (everything.totals.requests, everything.totals.bytes_sent) == (2, 130)
     assert everything.totals.cost == pytest.approx(0.7)
     assert everything.totals.outcomes == {"ok": 1}
+
+
+def test_what_never_left_is_taken_back(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    end(ledger, send(ledger, 100), outcome="unreachable", n_bytes=0)
+    assert (ledger.today().requests, ledger.today().bytes_sent) == (1, 0)
 
 
 def test_other_processes_count(tmp_path: Path) -> None:

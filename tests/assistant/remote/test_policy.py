@@ -110,6 +110,7 @@ def test_without_consent_nothing_is_sent(open_desk: Callable[..., Desk]) -> None
 def test_a_missing_local_answer_is_waited_for(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk([0.05, *completion("a + b")])
     assert desk.ask() == "a + b"
+    desk.settle()
     assert desk.remote.status()["state"] == "ready"
 
 
@@ -243,9 +244,22 @@ def test_the_ledger_agrees_with_the_server(open_desk: Callable[..., Desk]) -> No
     sent, ended = desk.rows("sent"), desk.rows("ended")
     assert len(desk.server.received) >= 5
     assert [row["bytes_sent"] for row in sent] == [len(r.body) for r in desk.server.received]
-    assert len(sent) == len(ended)
+    assert [row["bytes_sent"] for row in ended] == [row["bytes_sent"] for row in sent]
     assert {row["outcome"] for row in ended} >= {"ok", "busy", "refused"}
     assert ended[0]["prompt_tokens"] == 10
+
+
+def test_a_refused_connection_sent_nothing(open_desk: Callable[..., Desk]) -> None:
+    with remote_server(completion("x")) as gone:
+        pass  # nobody listens there any more
+    desk = open_desk(completion("x"), url=gone.url, price_in=1.0)
+    assert desk.ask() is None
+    desk.settle()
+    ended = desk.rows("ended")
+    assert {(row["outcome"], row["bytes_sent"], row["cost"]) for row in ended} == {
+        ("unreachable", 0, 0.0)
+    }
+    assert desk.ledger.today().bytes_sent == 0
 
 
 def test_usage_makes_the_cost(open_desk: Callable[..., Desk]) -> None:
@@ -359,6 +373,7 @@ def test_a_probe_after_the_pause_heals(open_desk: Callable[..., Desk]) -> None:
         desk.settle()
     now[0] = 6.0
     assert desk.ask("other = ") == "x"
+    desk.settle()
     assert desk.remote.status()["state"] == "ready"
 
 

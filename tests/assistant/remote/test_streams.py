@@ -29,7 +29,7 @@ def sse(newline: str = "\n") -> bytes:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_events_survive_any_cut(newline: str, data: st.DataObject) -> None:
     text = sse(newline)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
@@ -39,7 +39,7 @@ def test_events_survive_any_cut(newline: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_lines_survive_any_cut(newline: str, data: st.DataObject) -> None:
     text = newline.join(json.dumps(table) for table in [*TABLES, *TABLES]).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
@@ -49,7 +49,7 @@ def test_lines_survive_any_cut(newline: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("framing", ["sse", "ndjson"])
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([b"data: {", b"{}\n", b"\n\n", b"\r"])))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_bytes_give_objects_or_our_error(framing: Framing, chunks: list[bytes]) -> None:
     try:
         found = read(framing, chunks)
