@@ -29,7 +29,7 @@ def operating_points(choices: Sequence[Choice]) -> dict[str, Point]:
     for level, target in TARGETS.items():
         good = np.flatnonzero(precision >= target + _MARGIN)
         good = good[good >= min(_MIN_SHOWN, len(shown)) - 1]
-        last = int(good[-1]) if len(good) else min(_MIN_SHOWN, len(shown)) - 1
+        last = int(good[-1]) if len(good) else 0
         threshold = shown[last].probability if shown else 1.0
         points[level] = point(choices, max(threshold, EAGER_THRESHOLD))
     return points
