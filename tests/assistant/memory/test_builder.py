@@ -260,3 +260,12 @@ def test_given_texts_are_taken_exactly(index: Path) -> None:
     assert found(index, f"k = '{AWS_KEY[:8]}") == [("a.py", f"{AWS_KEY[8:]}'\n".encode())]
     build_from_texts(index, [("c.py", "k = 'other'\n")])
     assert files_of(index) == {"c.py"}
+
+
+def test_without_a_git_program_a_repository_is_walked(
+    tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = new_repository(tmp_path / "r", {"a.py": "x = 1\n", "build/b.py": "y = 2\n"})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refresh(root, index)
+    assert files_of(index) == {"a.py"}
