@@ -9,7 +9,6 @@ training and serving make it with the same code. Knows no token and no model.
 from __future__ import annotations
 
 import functools
-import re
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from assistant.memory.surroundings import IDENTIFIER, Surroundings, telling_lines, utf8
 from assistant.memory.symbols import Definition, definitions, described
 from model.fim import Snippet
 
@@ -28,8 +28,6 @@ MAX_FILE_BYTES = 400_000  # of larger files only the head is read
 DEFINITIONS_FRAC = 0.3  # of the budget at most: code that is alike holds more of the names wanted
 MAX_DEFINITIONS = 5  # snippets that are definitions
 MAX_ALIKE = 3  # snippets that are stretches
-_NEAR_BEFORE, _NEAR_AFTER = 1_200, 300  # characters around the cursor that are compared
-_IMPORT_CHARS = 3_000  # of the file's head, where its imports are
 _COMMON_FRAC = 0.15  # of the stretches: an identifier in more of them says nothing
 _AMBIGUOUS = 5  # definitions of one name, and it could be any
 _COPY_FRAC = 0.6  # of the lines of the shorter file: it is a copy
@@ -39,27 +37,6 @@ _MIN_SCORE = 0.6  # rare identifiers in common, in units of the rarest
 _MAX_LINE = 160
 _LINES_ABOVE = 2  # the line that is most alike
 _LEAST_LINES = 3  # fewer say too little
-_WIDE_CHARS = 6_000  # on each side of the cursor: its own names, and whether a file is a copy
-
-_ATTRIBUTE = re.compile(rb"\.([A-Za-z_][A-Za-z0-9_]{2,})")
-_CALLED = re.compile(rb"(?<![.\w])([A-Za-z_][A-Za-z0-9_]{2,})[ \t]*\(")
-_IDENTIFIER = re.compile(rb"[A-Za-z_][A-Za-z0-9_]{2,}")
-_IMPORT = re.compile(rb"^[ \t]*(?:import|from|use|using|#[ \t]*include|require)\b.*", re.MULTILINE)
-_KEYWORDS = frozenset(
-    b"and args assert async await bool break case catch class const continue def default del elif"
-    b" else enum except export extends False final finally float fn for from func function global"
-    b" impl import in int interface is kwargs lambda let list match mod mut namespace new None not"
-    b" null object or pass private protected pub public raise return self static str struct super"
-    b" switch this throw trait True try type use using var void while with yield dict set tuple"
-    b" len print range isinstance".split()
-)
-# Methods of everyday types: their use says nothing about a class of the repository.
-_BUILT_IN = frozenset(
-    b"add append clear close copy count decode encode endswith extend filter find format get group"
-    b" index insert items join keys length lower map open pop push read readlines remove replace"
-    b" reverse search setdefault slice sort split startswith strip sub update upper values"
-    b" write".split()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +65,7 @@ class SnippetSource:
         self._ends = array("i")
         keys, places = array("I"), array("i")
         for path, text in files:
-            data = _bytes(text) if isinstance(text, str) else text
+            data = utf8(text) if isinstance(text, str) else text
             self._add(path, data[:MAX_FILE_BYTES], keys, places)
         self._definitions.default_factory = None
         n_places = max(1, len(self._starts))
@@ -112,7 +89,7 @@ class SnippetSource:
 
         The best stands nearest to the file itself, where a small network copies best.
         """
-        cursor = _Cursor(path, before, after)
+        cursor = Surroundings(path, before, after)
         chosen: list[_Place] = []
         room = budget_chars
         for place in self._defining(cursor):
@@ -147,14 +124,14 @@ class SnippetSource:
                 if len(found) <= _AMBIGUOUS:  # one more than can be used says that it is ambiguous
                     found.append((number, definition))
         for start, end in _stretches(text, starts):
-            hashes = set(map(crc32, set(_IDENTIFIER.findall(text, start, end))))
+            hashes = set(map(crc32, set(IDENTIFIER.findall(text, start, end))))
             keys.extend(hashes)
             places.extend([len(self._starts)] * len(hashes))
             self._place_files.append(number)
             self._starts.append(start)
             self._ends.append(end)
 
-    def _defining(self, cursor: _Cursor) -> Iterator[_Place]:
+    def _defining(self, cursor: Surroundings) -> Iterator[_Place]:
         """Yield the definitions of names near the cursor, the nearest and rarest first."""
         scored: list[tuple[float, int, Definition]] = []
         for name, weight in cursor.names.items():
@@ -174,7 +151,7 @@ class SnippetSource:
                 shown, end = described(self._texts[file], definition)
                 yield _Place(file, definition.start, end, shown)
 
-    def _alike(self, number: int, cursor: _Cursor, room: int) -> _Place | None:
+    def _alike(self, number: int, cursor: Surroundings, room: int) -> _Place | None:
         """Return the lines of a stretch that are most like the cursor's, as many as there is room.
 
         They begin just above the line that is most alike: what follows it is wanted.
@@ -197,7 +174,7 @@ class SnippetSource:
             return None
         return _Place(file, start, end, b"\n".join(shown).rstrip())
 
-    def _is_other(self, file: int, cursor: _Cursor) -> bool:
+    def _is_other(self, file: int, cursor: Surroundings) -> bool:
         """Say whether a file is neither the cursor's own nor, under its name, nearly a copy."""
         path = self._paths[file]
         if path == cursor.path:
@@ -209,7 +186,7 @@ class SnippetSource:
         return n_lines < _COPY_LINES or len(own & lines) < _COPY_FRAC * n_lines
 
     def _read_lines(self, file: int) -> frozenset[bytes]:
-        return _line_set(self._texts[file])
+        return telling_lines(self._texts[file])
 
     def _fits(self, place: _Place, chosen: list[_Place]) -> bool:
         return len(place.shown) >= MIN_CHARS and not any(place.meets(other) for other in chosen)
@@ -259,73 +236,6 @@ class _Index:
         return [int(number) for number in likely[: 4 * MAX_ALIKE]]
 
 
-class _Cursor:
-    """What the text around a cursor says about what to look for."""
-
-    def __init__(self, path: str, before: str, after: str) -> None:
-        self.path = path
-        imported = b"\n".join(_IMPORT.findall(_bytes(before[:_IMPORT_CHARS])))
-        self._imported = frozenset(_IDENTIFIER.findall(imported))
-        self._before = _bytes(before[-_WIDE_CHARS:])
-        self._after = _bytes(after[:_WIDE_CHARS])
-        near = self._before[-_NEAR_BEFORE:], self._after[:_NEAR_AFTER]
-        self._attributes = frozenset(_ATTRIBUTE.findall(b"\n".join(near)))
-        self._called = frozenset(_CALLED.findall(b"\n".join(near)))
-        self.near = _weights(*near)  # identifiers, weighted by how near they are
-
-    @functools.cached_property
-    def names(self) -> dict[bytes, float]:
-        """Names whose definition may help, weighted."""
-        weights = dict.fromkeys(sorted(self._imported - _KEYWORDS), 0.3)
-        for name, weight in self.near.items():
-            weights[name] = weight * (2 if name in self._imported else 1)
-        return weights
-
-    @functools.cached_property
-    def own_names(self) -> frozenset[bytes]:
-        """Names that the file itself defines, not too far away."""
-        return frozenset(
-            definition.name
-            for text in (self._before, self._after)
-            for definition in definitions(self.path, text)
-        )
-
-    @functools.cached_property
-    def lines(self) -> frozenset[bytes]:
-        """The file's lines that are not too far away."""
-        return _line_set(self._before) | _line_set(self._after)
-
-    def can_mean(self, definition: Definition) -> bool:
-        """Say whether the name is used as such a definition is: most words are also a name."""
-        name = definition.name
-        if definition.kind == "member":
-            return name in self._attributes and name not in _BUILT_IN
-        if name in self._imported:
-            return True
-        if definition.kind == "variable":
-            return name.isupper()
-        return name in self._called or (definition.kind == "type" and name[:1].isupper())
-
-    def imports_stem(self, path: str) -> bool:
-        """Say whether an import names the file."""
-        return _bytes(path.rpartition("/")[2].partition(".")[0]) in self._imported
-
-    def likeness(self, line: bytes) -> float:
-        """Return how much a line has in common with the text near the cursor."""
-        return sum(self.near.get(name, 0.0) for name in set(_IDENTIFIER.findall(line)))
-
-
-def _weights(before: bytes, after: bytes) -> dict[bytes, float]:
-    weights: dict[bytes, float] = {}
-    for number, line in enumerate(after.split(b"\n")):
-        for name in _IDENTIFIER.findall(line):
-            weights[name] = max(weights.get(name, 0), 0.6 / (1 + number / 4))
-    for number, line in enumerate(reversed(before.split(b"\n"))):
-        for name in _IDENTIFIER.findall(line):
-            weights[name] = max(weights.get(name, 0), 1 / (1 + number / 12))
-    return {name: weight for name, weight in weights.items() if name not in _KEYWORDS}
-
-
 def _stretches(text: bytes, definition_starts: set[int]) -> Iterator[tuple[int, int]]:
     """Yield runs of lines, cut before a definition or at a blank line where there is one."""
     start = offset = n_lines = 0
@@ -338,13 +248,3 @@ def _stretches(text: bytes, definition_starts: set[int]) -> Iterator[tuple[int, 
         n_lines += 1
     if start < len(text):
         yield start, len(text)
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
-
-
-def _line_set(text: bytes) -> frozenset[bytes]:
-    """Return the lines that tell files apart."""
-    lines = (line.strip() for line in text.split(b"\n"))
-    return frozenset(line for line in lines if len(line) > 8)
