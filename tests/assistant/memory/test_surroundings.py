@@ -1,4 +1,4 @@
-"""What a cursor's text says: near names weigh more, and the use of a name tells what it can mean."""
+"""What a cursor's text says: near names weigh more, and their use tells what they can mean."""
 
 from __future__ import annotations
 
