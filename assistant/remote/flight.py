@@ -7,7 +7,7 @@ HTTP.
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from assistant.cancel import Cancel
@@ -26,8 +26,8 @@ class Call:
     """A request as it goes out."""
 
     url: str
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)  # one of them is the key
+    body: bytes = field(repr=False)
     single_line: bool  # its first line is enough
 
 

@@ -30,6 +30,7 @@ def test_a_streamed_answer_arrives_with_its_usage(lines: list[Line]) -> None:
     assert notes.outcomes == ["ok"]
     assert flight.call is not None
     assert server.received[0].body == flight.call.body
+    assert "accept" not in repr(flight.call)  # beside it is the key
 
 
 def test_connections_are_kept(lines: list[Line]) -> None:
