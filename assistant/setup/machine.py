@@ -24,7 +24,11 @@ class Machine:
     def config_home(self) -> Path:
         """The folder in which programs keep their settings."""
         named = self.environ.get("XDG_CONFIG_HOME", "")
-        return Path(named) if Path(named).is_absolute() else self.home / ".config"
+        if Path(named).is_absolute():
+            return Path(named)
+        if self.platform == "win32":
+            return Path(self.environ.get("LOCALAPPDATA") or self.home / "AppData" / "Local")
+        return self.home / ".config"
 
     @property
     def data_home(self) -> Path:

@@ -94,6 +94,12 @@ def test_other_neovim_folders_are_respected(tmp_path: Path) -> None:
     assert plan("nvim", machine).path == tmp_path / "c" / "mine" / "plugin" / "foretype.lua"
 
 
+def test_neovim_on_windows_has_another_folder(tmp_path: Path) -> None:
+    machine = Machine(home=tmp_path, environ={}, platform="win32")
+    folder = tmp_path / "AppData" / "Local" / "nvim"
+    assert plan("nvim", machine).path == folder / "plugin" / "foretype.lua"
+
+
 @pytest.mark.parametrize(("name", "module"), [("nvim", "own_file"), ("emacs", "emacs")])
 def test_missing_module_is_told(
     name: str, module: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
