@@ -77,7 +77,7 @@ def judged(
             return Lines(ranking=ranking, stage_ms=clock.stage_ms)
     with backend.turn(job) as turn:
         clock.lap("prompt")
-        if turn is None:
+        if turn is None or job.should_stop():
             return Lines(ranking=judge.by_memory(chosen), stage_ms=clock.stage_ms)
         chosen = chosen.top(judge.MAX_SCORED)
         known = turn.score(chosen.texts, max_nodes=judge.MAX_NODES)
@@ -90,8 +90,9 @@ def judged(
             least=LEAST_LOGPROB if chosen.candidates and job.n == 1 else -math.inf,
         )
         clock.lap("own line")
-        chosen = chosen.plus(list(own.reasons))
-        known = _scored_too(turn, known, chosen.texts)
+        if not job.should_stop() or not chosen.candidates:  # else: no time to judge it
+            chosen = chosen.plus(list(own.reasons))
+            known = _scored_too(turn, known, chosen.texts)
         clock.lap("second tree")
         n_nodes, n_foreseen = turn.n_nodes, turn.n_foreseen
     greedy = next(iter(own.reasons), "")
