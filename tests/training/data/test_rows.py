@@ -183,7 +183,8 @@ def test_same_seed_same_rows_and_other_epochs_other_spans() -> None:
 
     def rows(epoch: int, seed: int = 0) -> list[list[int]]:
         settings = dataclasses.replace(SETTINGS, seed=seed)
-        return pack_documents(texts, tokenizer, settings, epoch=epoch).rows.tolist()
+        packed = pack_documents(texts, tokenizer, settings, epoch=epoch)
+        return [[int(id_) for id_ in row] for row in packed.rows]
 
     assert rows(0) == rows(0)
     assert rows(0) != rows(1)
