@@ -236,10 +236,13 @@ class VSCode:
     def save(self, file: Path, expected: str | None = None) -> str:
         """Save, and return what is on disk once it has changed or is as expected."""
         before = file.stat().st_mtime_ns
+        # The tab is marked until the file is written whole.
+        dirty = "document.querySelector('.tab.active').classList.contains('dirty')"
         self.page.press("Control+s")
         wait_for(
             lambda: (
                 file.stat().st_mtime_ns != before
+                and not self.page.evaluate(dirty)
                 and expected in (None, file.read_text(encoding="utf-8"))
             ),
             f"{expected!r} on disk, which has {file.read_text(encoding='utf-8')!r}",
