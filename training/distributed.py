@@ -41,7 +41,9 @@ class Group:
         grads = [_gradient(parameter) for parameter in parameters]
         flat = torch.cat([grad.flatten() for grad in grads])
         dist.all_reduce(flat)
-        for grad, summed in zip(grads, torch.split(flat, [grad.numel() for grad in grads]), strict=True):
+        for grad, summed in zip(
+            grads, torch.split(flat, [grad.numel() for grad in grads]), strict=True
+        ):
             grad.copy_(summed.view_as(grad))
 
     def sum(self, value: float, device: torch.device) -> float:
