@@ -77,8 +77,9 @@ def shards(folder: Path) -> Path:
 
 
 @pytest.fixture
-def handlers() -> Iterator[None]:
-    """Put back what a run does with signals."""
+def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put back what a run does with signals; one thread, since other tests run beside this one."""
+    monkeypatch.setattr("training.pretrain.n_threads", lambda: 1)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in before.items():
