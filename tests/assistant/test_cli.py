@@ -50,6 +50,7 @@ def report(
     return table
 
 
+@pytest.mark.slow
 def test_plain_output_is_the_text_of_the_json_report(place: Path, model: Path) -> None:
     table = report(place, model, f"sample.py:{CURSOR}")
     (suggestion,) = table["suggestions"]  # type: ignore[misc]
@@ -58,6 +59,7 @@ def test_plain_output_is_the_text_of_the_json_report(place: Path, model: Path) -
     assert (run.stdout, run.stderr, run.returncode) == (b"y_mo\n", b"", 0)
 
 
+@pytest.mark.slow
 def test_report_has_range_and_costs(place: Path, model: Path) -> None:
     table = report(place, model, f"sample.py:{CURSOR}")
     assert table["path"] == "sample.py"
@@ -72,6 +74,7 @@ def test_report_has_range_and_costs(place: Path, model: Path) -> None:
     assert suggestion["prompt_tokens"] > 20
 
 
+@pytest.mark.slow
 def test_standard_input_gives_the_same_as_the_file(place: Path, model: Path) -> None:
     piped = report(place, model, f"-:{CURSOR}", "--path", "sample.py", data=SOURCE.encode())
     from_file = report(place, model, f"sample.py:{CURSOR}")
@@ -82,6 +85,7 @@ def test_standard_input_gives_the_same_as_the_file(place: Path, model: Path) -> 
     assert piped == from_file
 
 
+@pytest.mark.slow
 def test_carriage_returns_change_only_the_line_end_of_the_output(place: Path, model: Path) -> None:
     (place / "dos.py").write_bytes(SOURCE.replace("\n", "\r\n").encode())
     run = complete(place, "--model", str(model), f"dos.py:{CURSOR}")
@@ -92,6 +96,7 @@ def test_carriage_returns_change_only_the_line_end_of_the_output(place: Path, mo
     assert (suggestion["text"], suggestion["range"]["start"]) == ("y_mo", cursor)
 
 
+@pytest.mark.slow
 def test_several_suggestions_are_distinct(place: Path, model: Path) -> None:
     table = report(place, model, f"sample.py:{CURSOR}", "--n", "4")
     texts = [item["text"] for item in table["suggestions"]]  # type: ignore[attr-defined]
@@ -99,18 +104,21 @@ def test_several_suggestions_are_distinct(place: Path, model: Path) -> None:
     assert len(texts) == len(set(texts))
 
 
+@pytest.mark.slow
 def test_nothing_to_suggest_is_exit_code_one(place: Path, model: Path) -> None:
     (place / "notes.txt").write_text("hello")
     run = complete(place, "--model", str(model), "notes.txt:1:6")
     assert (run.stdout, run.stderr, run.returncode) == (b"", b"", 1)
 
 
+@pytest.mark.slow
 def test_secret_file_gets_nothing(place: Path, model: Path) -> None:
     (place / ".env.py").write_text("KEY = ")
     run = complete(place, "--model", str(model), ".env.py:1:7")
     assert (run.stdout, run.stderr, run.returncode) == (b"", b"", 1)
 
 
+@pytest.mark.slow
 def test_name_with_colons_and_spaces_works(place: Path, model: Path) -> None:
     (place / "a:1:2 b.py").write_text("x = ")
     run = complete(place, "--model", str(model), "a:1:2 b.py:1:5")
@@ -202,6 +210,7 @@ def test_wrong_settings_file_is_named(place: Path, private_home: Path) -> None:
     assert (run.stderr.count(b"\n"), run.returncode) == (1, 2)
 
 
+@pytest.mark.slow
 def test_log_file_has_a_line_without_text(place: Path, model: Path, private_home: Path) -> None:
     folder = private_home / "config" / "foretype"
     folder.mkdir()
@@ -212,6 +221,7 @@ def test_log_file_has_a_line_without_text(place: Path, model: Path, private_home
     assert not any(word in line for word in ("sample", "hand", "path"))
 
 
+@pytest.mark.slow
 def test_reader_that_goes_away_is_no_error(place: Path, model: Path) -> None:
     command = [sys.executable, str(ROOT / "foretype.py"), "complete", "--model", str(model)]
     with subprocess.Popen(
@@ -224,6 +234,7 @@ def test_reader_that_goes_away_is_no_error(place: Path, model: Path) -> None:
         assert child.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_interrupt_leaves_without_a_traceback(place: Path, model: Path) -> None:
     command = [sys.executable, str(ROOT / "foretype.py"), "complete", "--model", str(model)]
     with subprocess.Popen(
@@ -257,6 +268,7 @@ def interrupt(child: subprocess.Popen[bytes]) -> None:
             return
 
 
+@pytest.mark.slow
 def test_output_is_utf8_in_any_locale(place: Path, model: Path) -> None:
     command = [sys.executable, "-X", "utf8=0", str(ROOT / "foretype.py"), "complete", "--json"]
     environment = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
@@ -278,6 +290,7 @@ def test_help_states_the_exit_codes(place: Path) -> None:
     assert (run.stderr, run.returncode) == (b"", 0)
 
 
+@pytest.mark.slow
 def test_completion_leaves_torch_alone(place: Path, model: Path) -> None:
     program = (
         "import sys\n"

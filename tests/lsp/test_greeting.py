@@ -151,6 +151,7 @@ JSON = st.recursive(
 NAMES = ["processId", "rootUri", "rootPath", "workspaceFolders", "capabilities", "trace", "locale"]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), JSON))
 def test_any_parameters_are_answered_alike(params: dict[str, Any]) -> None:

@@ -220,6 +220,7 @@ def test_infill_stops_at_end_or_at_its_limit() -> None:
     assert reference.infill(network, "row", "") == "m" * 12
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_lesson_runs_alone_and_learns(tmp_path: Path) -> None:
     done = subprocess.run(

@@ -79,6 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_losses_and_weights_of_one(folder: Path) -> None:
     straight = trainer(*STAGES, tokens=18 * 128)
     expected = [straight.step() for _ in range(13)]

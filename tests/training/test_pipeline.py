@@ -16,6 +16,8 @@ from model.folder import load_folder
 from tests.repositories import new_repository
 from training.cli import main
 
+pytestmark = pytest.mark.slow
+
 MIT = """MIT License
 
 Permission is hereby granted, free of charge, to any person obtaining a copy of this software and

@@ -166,6 +166,7 @@ for delay in map(float, sys.argv[2:]):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_run_killed_at_random_moments_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     rng = np.random.default_rng()  # other moments each time: in a step, or in writing
@@ -213,6 +214,7 @@ def test_length_may_not_change_once_rates_go_down(tmp_path: Path) -> None:
         trainer(tokens=32 * 4 * 30).resume(tmp_path)
 
 
+@pytest.mark.slow
 def test_bf16_activations_learn_too() -> None:
     run = trainer(dtype="bfloat16")
     losses = [run.step() for _ in range(20)]
@@ -290,6 +292,7 @@ def test_gradient_that_is_no_number_is_skipped_too() -> None:
     assert run.progress.n_skipped == 1
 
 
+@pytest.mark.slow
 def test_document_mask_hides_what_is_before_an_end() -> None:
     class Ended(RepeatingRows):
         def row(self, index: int) -> NDArray[np.uint16]:

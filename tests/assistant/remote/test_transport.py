@@ -187,6 +187,7 @@ def test_closing_stops_what_is_under_way() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_ten_thousand_stops_leave_the_pool_whole(lines: list[Line]) -> None:
     """Cancelling tasks instead has cost httpx's pool all its slots after a thousand or so."""
     dice = random.Random(7)

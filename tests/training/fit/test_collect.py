@@ -72,6 +72,7 @@ def test_repository_without_history_is_told_and_passed_over(repository: Path) ->
     assert len(said) == 2
 
 
+@pytest.mark.slow
 def test_command_writes_a_model_folder_with_its_ranker(
     repository: Path,
     model: Path,

@@ -69,6 +69,7 @@ def test_fit_is_a_function_of_its_sheets_and_seed() -> None:
     assert not (first.hidden == other.hidden).all()
 
 
+@pytest.mark.slow
 def test_choices_are_made_without_the_own_repository_and_are_calibrated() -> None:
     all_sheets = [each for i, name in enumerate("abc") for each in sheets(250, name, seed=i)]
     choices = out_of_fold(all_sheets, SMALL, Shape(hidden=4, epochs=30, rate=2e-2))
