@@ -58,6 +58,8 @@ def test_a_session_from_start_to_exit() -> None:
             "enabled": True,
             "documents": 0,
             "answered": 3,
+            "memory": [],
+            "remote": {"mode": "off"},
             "positionEncoding": "utf-16",
         }
         assert server.finish() == 0

@@ -47,5 +47,6 @@ def test_closed_connection_ends_the_server() -> None:
         client.open(URI, "slow")
         client.ask_inline(URI, 0, 4)
         connection.shutdown(2)
+        assert client.ended.wait(TIMEOUT_S)  # our own reader is done with the socket
         connection.close()
         assert server.process.wait(TIMEOUT_S) == 1
