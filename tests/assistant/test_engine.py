@@ -238,6 +238,7 @@ def test_newer_request_waits_no_longer_than_one_token_for_a_cancelled_one() -> N
     older.join(30)
 
 
+@pytest.mark.slow
 def test_deadline_gives_what_is_there_and_does_not_keep_it() -> None:
     engine = engine_over(Slow(0.15))
     request = at('    """', deadline_ms=700)

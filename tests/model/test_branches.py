@@ -73,6 +73,7 @@ def prompts(tokenizer: Tokenizer, n: int) -> list[tuple[list[int], bytes, list[s
     return found
 
 
+@pytest.mark.slow
 def test_decoding_along_a_tree_is_plain_decoding(
     tiny: tuple[Transcript, Tokenizer, TokenTable],
 ) -> None:

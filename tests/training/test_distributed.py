@@ -24,6 +24,8 @@ from training import loop, state
 from training.distributed import Group, join, leave
 from training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 2e-3  # of the loss in nats: only the order of the sums differs, over 13 steps of Muon
 
 # Forked after torch is imported, so that two processes cost one start of it.
@@ -79,7 +81,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.slow
 def test_two_processes_have_the_losses_and_weights_of_one(folder: Path) -> None:
     straight = trainer(*STAGES, tokens=18 * 128)
     expected = [straight.step() for _ in range(13)]

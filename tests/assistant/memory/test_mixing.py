@@ -29,6 +29,7 @@ def networks(draw: st.DrawFn) -> np.ndarray:
     return result
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(networks(), LEVELS)
 def test_mixture_sums_to_one_over_the_vocabulary(

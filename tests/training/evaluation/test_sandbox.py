@@ -18,6 +18,8 @@ from training.evaluation import sandbox
 from training.evaluation.sandbox import Exercise, Limits, SandboxError, Verdict, run
 from training.evaluation.sandbox_guest import pack, unpack
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 # Long enough on a busy machine: only what sleeps comes to the end of the clock.
 LIMITS = Limits(cpu_s=1, wall_s=30.0, memory_bytes=256 << 20)

@@ -50,6 +50,7 @@ def sheets(n: int, repository: str = "a", *, seed: int = 0) -> list[Sheet]:
     return made
 
 
+@pytest.mark.slow
 def test_ranker_learns_what_tells_and_serving_says_the_same() -> None:
     net = fit_ranker(sheets(600), SMALL)
     fitted = dataclasses.replace(BLANK, ranker=net)
