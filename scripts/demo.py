@@ -1,7 +1,9 @@
 """Complete real source files with the bundled model, in the terminal.
 
 Each stop takes a file as it is, wipes the rest of one line as if it had not been typed yet, asks
-the engine that editors use, and shows what it offers in grey beside what the file really says.
+the engine that editors use, with a memory of this repository's other files, and shows what it
+offers in grey, how sure it is of it, and what the file really says. All is shown here (`eager`);
+editors leave out what is not sure enough.
 Knows nothing of editors. `scripts/demo` runs it in an environment of its own.
 """
 
@@ -9,6 +11,7 @@ import argparse
 import os
 import statistics
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from assistant.completion import Completion, CompletionRequest
 from assistant.config import Settings
 from assistant.engine import Engine
 from assistant.errors import AssistantError
+from assistant.memory.builder import build_from_texts, open_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 GREY, BOLD, RESET = "\x1b[90m", "\x1b[1m", "\x1b[0m"
@@ -89,7 +93,11 @@ def place(stop: Stop, typed: str | None = None) -> Cursor:
 def ask(engine: Engine, cursor: Cursor) -> tuple[Completion | None, float]:
     """Return the best suggestion and the milliseconds until it was there."""
     request = CompletionRequest(
-        path=str(cursor.path), text=cursor.text, offset=cursor.offset, deadline_ms=DEADLINE_MS
+        # as the memory names it, so that the file's own copy there does not tell the answer
+        path=cursor.path.relative_to(ROOT).as_posix(),
+        text=cursor.text,
+        offset=cursor.offset,
+        deadline_ms=DEADLINE_MS,
     )
     started = time.perf_counter()
     answers = engine.complete(request)
@@ -141,9 +149,8 @@ def show_stops(engine: Engine, screen: Screen) -> None:
         is_right = inserted == cursor.wiped
         n_right += is_right
         verdict = "as in the file" if is_right else f"the file says: {cursor.wiped}"
-        print(
-            f"{'':5} {elapsed_ms:.0f} ms; {verdict if offered else 'nothing offered; ' + verdict}"
-        )
+        sure = f"{offered.probability:.0%} sure" if offered else "nothing offered"
+        print(f"{'':5} {elapsed_ms:.0f} ms; {sure}; {verdict}")
     print(f"\nThe same as in the file: {n_right} of {len(STOPS)}.")
 
 
@@ -172,10 +179,25 @@ def show_keystrokes(engine: Engine, screen: Screen) -> None:
         print(f"  {source}: {len(times)} keystrokes, median {statistics.median(times):.1f} ms")
 
 
+def texts() -> list[tuple[str, str]]:
+    """Return the Python files that the memory knows, by path."""
+    files = [ROOT / "foretype.py"]
+    for folder in ("assistant", "docs/samples", "lsp", "model", "training"):
+        files += sorted((ROOT / folder).rglob("*.py"))
+    return [(file.relative_to(ROOT).as_posix(), file.read_text("utf-8")) for file in files]
+
+
 def main() -> int:
     """Load once, then show everything."""
     argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
-    engine = Engine(Settings())
+    with tempfile.TemporaryDirectory() as folder:
+        build_from_texts(Path(folder), texts())
+        memory = open_memory(Path(folder))  # leaves out what it has of the file it is asked about
+        return show(Engine(Settings(show="eager"), memory=lambda _: memory))
+
+
+def show(engine: Engine) -> int:
+    """Load the model and visit all places; return the exit code."""
     print("Loading the bundled model (the first time ever, its 8-bit form is made and kept) ...")
     started = time.perf_counter()
     try:

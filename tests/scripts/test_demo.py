@@ -21,6 +21,20 @@ def test_every_stop_is_one_line_of_its_file(stop: demo.Stop) -> None:
     assert whole == (ROOT / stop.file).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("stop", [*demo.STOPS, demo.KEYSTROKES], ids=lambda stop: stop.line)
+def test_memory_does_not_tell_what_the_file_says(stop: demo.Stop) -> None:
+    asked: list[str] = []
+
+    class Listener:
+        def complete(self, request: demo.CompletionRequest) -> list[demo.Completion]:
+            asked.append(request.path)
+            return []
+
+    demo.ask(Listener(), demo.place(stop))  # type: ignore[arg-type]
+    # the memory leaves out the file that is asked about, if it goes by the same name there
+    assert asked[0] in dict(demo.texts())
+
+
 def test_suggestion_is_shown_in_grey(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
