@@ -63,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     listing = commands.add_parser("list", help="the last requests (default)")
-    listing.add_argument("--limit", type=int, default=DEFAULT_LIMIT, help="how many (default: 20)")
+    listing.add_argument(
+        "--limit", type=int, default=DEFAULT_LIMIT, help="how many (default: %(default)s)"
+    )
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
     listing.set_defaults(run=_list)
     totals = commands.add_parser("totals", help="sums over all and over today (UTC)")

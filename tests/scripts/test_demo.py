@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from assistant.completion import Completion, CompletionRequest
 from scripts import demo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +27,7 @@ def test_memory_does_not_tell_what_the_file_says(stop: demo.Stop) -> None:
     asked: list[str] = []
 
     class Listener:
-        def complete(self, request: demo.CompletionRequest) -> list[demo.Completion]:
+        def complete(self, request: CompletionRequest) -> list[Completion]:
             asked.append(request.path)
             return []
 
@@ -40,7 +41,7 @@ def test_suggestion_is_shown_in_grey(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     cursor = demo.Cursor(path=Path("a.py"), text="x = (\ny = 2\n", offset=5, wiped="1)")
-    offered = demo.Completion(
+    offered = Completion(
         text="(1,\n     2)", start=4, end=5, source="local", finish_reason="stop", logprob=0.0,
         prompt_tokens=1, new_tokens=1, reused_tokens=0, first_token_ms=1.0, total_ms=1.0,
     )  # fmt: skip
