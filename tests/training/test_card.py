@@ -100,6 +100,20 @@ def test_report_becomes_tables() -> None:
     assert "| int8 | 0.912 | 0.900 | 0.925 |" in text
 
 
+def test_the_model_that_it_was_held_against_is_named() -> None:
+    other = {
+        "model": "older",
+        "content_hash": "ab" * 32,
+        "bits_per_byte": {"int8": {"mean": 1.0}},
+        "gain": {"network, healed": INTERVAL},
+    }
+    text = card(REPORT | {"against": other})
+    assert "Held against older abababababab at the same cursors" in text
+    assert "paired: network, healed: 12.5% [10.0, 15.0]." in text
+    assert "int8: 1.000 there, 0.912 here." in text
+    assert "Held against" not in card(REPORT)
+
+
 def test_notes_stand_between_figures_and_corpus() -> None:
     text = card(notes="\n## Limits\n\nIt is small.\n")
     assert "Not measured yet.\n\n## Limits\n\nIt is small.\n\n## Corpus" in text

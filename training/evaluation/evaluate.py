@@ -28,6 +28,7 @@ from training.evaluation.loss import bits_per_byte
 PROG = "foretype train eval"
 System = Callable[[Task], Answer]
 _HEALED = "network, healed"
+_ENGINE = "engine"
 _SNIPPETS = "network, snippets"  # healed; only of a model that was trained on them
 
 
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> int:
     plan = Plan(tasks=args.tasks, loss_bytes=args.loss_bytes, seed=args.seed)
 
     def make() -> command.Report:
-        return evaluate(args.model or BUNDLED, args.repositories, plan)
+        return evaluate(args.model or BUNDLED, args.repositories, plan, against=args.against)
 
     return command.report_on(PROG, make, table, args.json)
 
@@ -63,11 +64,22 @@ def _parser() -> argparse.ArgumentParser:
         default=100_000,
         help="text a repository for bits/byte (default: 100000)",
     )
+    parser.add_argument(
+        "--against",
+        type=existing_folder,
+        metavar="MODEL",
+        help="another model folder: compare with it at the same cursors",
+    )
     return parser
 
 
-def evaluate(model: Path, repositories: Sequence[Path], plan: Plan) -> dict[str, Any]:
-    """Return the report: bits per byte and exact lines, by repository and over all."""
+def evaluate(
+    model: Path, repositories: Sequence[Path], plan: Plan, *, against: Path | None = None
+) -> dict[str, Any]:
+    """Return the report: bits per byte and exact lines, by repository and over all.
+
+    With another model to hold it `against`, by how much more of the same lines is exact, too.
+    """
     folder = load_folder(model)
     files = {}
     for path in repositories:
@@ -92,7 +104,31 @@ def evaluate(model: Path, repositories: Sequence[Path], plan: Plan) -> dict[str,
     }
     if _SNIPPETS in answers:  # paired: the same cursors with and without
         report["gain_of_snippets"] = _gain(answers[_HEALED], answers[_SNIPPETS])
+    if against is not None:
+        report["against"] = _compared(load_folder(against), answers, files, plan)
     return report
+
+
+def _compared(
+    other: ModelFolder,
+    answers: dict[str, list[Answer]],
+    files: dict[str, list[HeldOutFile]],
+    plan: Plan,
+) -> dict[str, Any]:
+    """Ask another model at the same cursors; its figures, and the gain over it for each system."""
+    systems = _systems(str(other.path), files)
+    rows, gains = {}, {}
+    for name in (_HEALED, _ENGINE):
+        tasks = [answer.task for answer in answers[name]]
+        given = [systems[name](task) for task in _progress(tasks, f"{other.info.name}: {name}")]
+        rows[name], gains[name] = _exactness(given), _gain(given, answers[name])
+    return {
+        "model": other.info.name,
+        "content_hash": other.content_hash,
+        "bits_per_byte": _losses(other, files, plan),
+        "rest_of_line": rows,
+        "gain": gains,
+    }
 
 
 def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, System]:
@@ -102,7 +138,7 @@ def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, Syste
     systems: dict[str, System] = {
         _HEALED: lambda task: network_answer(backend, task, heal=True),
         "network, not healed": lambda task: network_answer(backend, task, heal=False),
-        "engine": lambda task: engine_answer(engine, task),
+        _ENGINE: lambda task: engine_answer(engine, task),
     }
     if backend.info.snippet_tokens:
         sources = {
@@ -218,10 +254,18 @@ def table(report: dict[str, Any]) -> str:
     if "gain_of_snippets" in report:
         gain = Interval(**report["gain_of_snippets"])
         lines.append(f"gain of snippets, paired: {gain}")
-    engine = report["rest_of_line"]["engine"]
+    engine = report["rest_of_line"][_ENGINE]
     lines.append(
         f"engine: shown {_percent(engine['shown'])}, of which right {_percent(engine['precision'])}"
     )
+    if "against" in report:
+        other = report["against"]
+        lines.append(f"against {other['model']} at the same cursors, paired:")
+        lines += [f"  {name}: {Interval(**gain)} more" for name, gain in other["gain"].items()]
+        bits = other["bits_per_byte"]
+        lines += [
+            f"  bits/byte {kind}: {losses['mean']:.4f} there" for kind, losses in bits.items()
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -49,6 +49,18 @@ def test_report_of_a_small_model(tmp_path: Path) -> None:
     assert table(report).startswith("tiny on first, second\n")
 
 
+def test_a_model_held_against_itself_gains_nothing(tmp_path: Path) -> None:
+    model, repository = tiny_folder(tmp_path), held_out(tmp_path / "first")
+    found = evaluate(model, [repository], Plan(tasks=3, loss_bytes=300, seed=1), against=model)
+    other = found["against"]
+    assert other["bits_per_byte"] == found["bits_per_byte"]
+    for name in ("network, healed", "engine"):
+        assert other["rest_of_line"][name]["exact"] == found["rest_of_line"][name]["exact"]
+        assert other["gain"][name] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    shown = table(found)
+    assert "against tiny at the same cursors, paired:\n  network, healed: 0.0% [0.0, 0.0]" in shown
+
+
 def test_repositories_without_code_are_a_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
