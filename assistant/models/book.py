@@ -1,0 +1,150 @@
+"""The registry's one file: which models are listed, which are arriving, which is served where.
+
+It is replaced as a whole, so that a reader sees all of a change or nothing of it. Knows no model
+folder and no lock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assistant.models.entry import Entry, ModelsError, check_name
+from model.files import UnreadableFileError, read_regular, write_atomically
+
+FILE_NAME = "registry.json"
+MAX_BYTES = 16 << 20
+MAX_HISTORY = 50  # choices that can be taken back
+_FORMAT = 1
+_TEXTS = tuple(item.name for item in dataclasses.fields(Entry) if item.name != "scores")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """What is served in one repository."""
+
+    history: tuple[str, ...] = ()  # names, the one in use last; "": the base
+    is_pinned: bool = False
+
+    @property
+    def name(self) -> str:
+        """The model in use, "" for the base."""
+        return self.history[-1] if self.history else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Book:
+    """All that the registry knows."""
+
+    models: Mapping[str, Entry] = field(default_factory=dict)  # by name
+    arriving: Mapping[str, Entry] = field(default_factory=dict)  # listed once their folder is there
+    leaving: tuple[str, ...] = ()  # no longer listed; their folders are being deleted
+    choices: Mapping[str, Choice] = field(default_factory=dict)  # by repository
+
+    def choice(self, repository: str) -> Choice:
+        """Return what was chosen for a repository."""
+        return self.choices.get(repository, Choice())
+
+    def with_choice(self, repository: str, choice: Choice) -> Book:
+        """Return a book in which `choice` holds for a repository."""
+        kept = dataclasses.replace(choice, history=choice.history[-MAX_HISTORY:])
+        return dataclasses.replace(self, choices={**self.choices, repository: kept})
+
+    def without(self, name: str) -> Book:
+        """Return a book in which a model is leaving and not chosen: what was before it is."""
+        return dataclasses.replace(
+            self,
+            leaving=(*self.leaving, name),
+            models={key: entry for key, entry in self.models.items() if key != name},
+            choices={
+                key: dataclasses.replace(choice, history=_dropped(choice.history, name))
+                for key, choice in self.choices.items()
+            },
+        )
+
+    def users_of(self, name: str) -> list[str]:
+        """Return the repositories in which a model is in use."""
+        return [key for key, choice in self.choices.items() if choice.name == name]
+
+
+def _dropped(history: tuple[str, ...], name: str) -> tuple[str, ...]:
+    kept: list[str] = []
+    for item in history:
+        if item != name and (not kept or kept[-1] != item):
+            kept.append(item)
+    return tuple(kept)
+
+
+def read_book(folder: Path) -> Book:
+    """Return the registry in `folder`, an empty one if there is none; ModelsError if damaged."""
+    path = folder / FILE_NAME
+    try:
+        data = read_regular(path, MAX_BYTES, allow_links=False)
+    except UnreadableFileError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return Book()
+        raise ModelsError(f"{error}; {_advice(path)}") from error
+    try:
+        return _parsed(json.loads(data))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelsError(f"{path} is damaged; {_advice(path)}") from error
+
+
+def write_book(folder: Path, book: Book) -> None:
+    """Put `book` in force."""
+    table = {
+        "format": _FORMAT,
+        "models": [dataclasses.asdict(entry) for entry in book.models.values()],
+        "arriving": [dataclasses.asdict(entry) for entry in book.arriving.values()],
+        "leaving": list(book.leaving),
+        "choices": {
+            key: {"history": list(choice.history), "pinned": choice.is_pinned}
+            for key, choice in book.choices.items()
+        },
+    }
+    write_atomically(folder / FILE_NAME, (json.dumps(table, indent=1) + "\n").encode())
+
+
+def _advice(path: Path) -> str:
+    return f"the base model is served until it is mended: restore {path.name}, or move it away"
+
+
+def _parsed(table: Any) -> Book:
+    if table["format"] != _FORMAT:
+        raise ValueError("another format")
+    return Book(
+        models=_entries(table["models"]),
+        arriving=_entries(table["arriving"]),
+        leaving=tuple(_checked(name) for name in table["leaving"]),
+        choices={_text(key): _choice(choice) for key, choice in table["choices"].items()},
+    )
+
+
+def _choice(table: Any) -> Choice:
+    if not isinstance(table["pinned"], bool):
+        raise TypeError("pinned")
+    return Choice(history=tuple(map(_text, table["history"])), is_pinned=table["pinned"])
+
+
+def _entries(tables: Any) -> dict[str, Entry]:
+    found = {}
+    for table in tables:
+        texts = {name: _text(table[name]) for name in _TEXTS}
+        scores = {_text(key): float(value) for key, value in table["scores"].items()}
+        found[texts["name"]] = Entry(**texts, scores=scores)
+    return found
+
+
+def _checked(name: Any) -> str:
+    check_name(_text(name))
+    return _text(name)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value

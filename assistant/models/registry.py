@@ -1,0 +1,274 @@
+"""The user's own models: folders, a list of them, and which one is served in which repository.
+
+One file, `registry.json`, says all of it. Writers hold a lock; what they do is in force with one
+rename, so that a process killed at any moment leaves a model listed and whole, or not there. What
+it leaves besides is cleared away by the next writer. Everything is the owner's alone: the weights
+hold parts of private code. Knows folders and names, not how a model is run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from assistant.models import shelter
+from assistant.models.book import FILE_NAME, Book, read_book, write_book
+from assistant.models.entry import BASE, Entry, ModelsError, check_name, slug
+from assistant.models.identity import repository_id, repository_root
+from model.files import cache_path, sync_folder
+from model.folder import ModelFolderError, load_folder
+
+__all__ = [
+    "BASE", "Entry", "ModelsError", "Registry", "models_folder", "repository_id",
+    "repository_root",
+]  # fmt: skip
+
+LOCK_NAME = "lock"
+WAIT_S = 30.0  # for another writer, who may be copying a model from another disk
+
+
+def models_folder() -> Path:
+    """Return where models are kept; it need not exist."""
+    named = os.environ.get("XDG_DATA_HOME", "")
+    data = Path(named) if Path(named).is_absolute() else Path.home() / ".local" / "share"
+    return data / "foretype" / "models"
+
+
+class Registry:
+    """Reads and changes the list; each question reads the file anew."""
+
+    def __init__(self, folder: Path | None = None, *, wait_s: float = WAIT_S) -> None:
+        """Look in `folder` (default: this user's), which is made when something is written."""
+        self.folder = folder or models_folder()
+        self._wait_s = wait_s
+
+    @property
+    def file(self) -> Path:
+        """The file that changes whenever anything does."""
+        return self.folder / FILE_NAME
+
+    # --- reading
+
+    def book(self) -> Book:
+        """Return all that is known; ModelsError if it cannot be read or trusted."""
+        shelter.check(self.folder)
+        return read_book(self.folder)
+
+    def entries(self) -> list[Entry]:
+        """Return the models, the oldest first."""
+        return list(self.book().models.values())
+
+    def chosen(self, repository: str) -> Path | None:
+        """Return the model folder to serve for documents of a repository; None: the base.
+
+        ModelsError if others can change what is in it.
+        """
+        entry = self.chosen_entry(repository)
+        if entry is None:
+            return None
+        shelter.check(self.place(entry.name))
+        return self.place(entry.name)
+
+    def chosen_entry(self, repository: str) -> Entry | None:
+        """Return the model chosen for a repository; None: the base."""
+        book = self.book()
+        entry = book.models.get(book.choice(repository).name)
+        return entry if entry is not None and entry.serves(repository) else None
+
+    def is_pinned(self, repository: str) -> bool:
+        """Say whether the choice for a repository is to stay, whatever `foretype tune` finds."""
+        return self.book().choice(repository).is_pinned
+
+    def place(self, name: str) -> Path:
+        """Return the folder of a model."""
+        check_name(name)
+        return self.folder / name
+
+    def new_name(self, root: Path, day: str) -> str:
+        """Return a free name for a model of the repository at `root`, made on `day` (YYYYMMDD)."""
+        book = self.book()
+        stem = f"{slug(root.absolute().name)}-{day}"
+        number = 1
+        while f"{stem}-{number}" in book.models or (self.folder / f"{stem}-{number}").exists():
+            number += 1
+        return f"{stem}-{number}"
+
+    # --- changing
+
+    def add(self, folder: Path, entry: Entry) -> Entry:
+        """Move the finished model folder in and list it; a link or a damaged one is refused.
+
+        The same model of the same repository is listed once: adding it again, as after a crash,
+        returns what is listed, whether or not its folder is still at `folder`.
+        """
+        with self._writing() as book:
+            for known in book.models.values():
+                same = (known.content_hash, known.repository)
+                if same == (entry.content_hash, entry.repository):
+                    return known
+            if os.path.lexists(self.folder / entry.name):
+                raise ModelsError(f"there is a model {entry.name} already; take another name")
+            _check_arrival(folder, entry)
+            arriving = dataclasses.replace(book, arriving={entry.name: entry})
+            write_book(self.folder, arriving)
+            self._take_in(folder, entry.name)
+            write_book(self.folder, _arrived(arriving, {entry.name}))
+        return entry
+
+    def use(self, name: str, repository: str) -> None:
+        """Serve a model for documents of a repository; "base" returns to the base."""
+        with self._writing() as book:
+            if name != BASE:
+                entry = _known(book, name)
+                if not entry.serves(repository):
+                    raise ModelsError(
+                        f"{name} was tuned on another repository ({entry.root}); what it knows of"
+                        " that code must not be suggested here"
+                    )
+                if not self.place(name).is_dir():
+                    raise ModelsError(f"the folder of {name} is gone; `foretype models remove` it")
+            choice = book.choice(repository)
+            wanted = "" if name == BASE else name
+            if choice.name != wanted:
+                history = (*(choice.history or ("",)), wanted)
+                choice = dataclasses.replace(choice, history=history)
+                write_book(self.folder, book.with_choice(repository, choice))
+
+    def pin(self, repository: str) -> None:
+        """Keep what is served in a repository, whatever `foretype tune` finds."""
+        self._set_pin(repository, is_pinned=True)
+
+    def unpin(self, repository: str) -> None:
+        """Let `foretype tune` choose again."""
+        self._set_pin(repository, is_pinned=False)
+
+    def roll_back(self, repository: str) -> Entry | None:
+        """Return to the model used before, and return it; None: the base."""
+        with self._writing() as book:
+            choice = book.choice(repository)
+            if len(choice.history) < 2:
+                raise ModelsError("there is no earlier choice to go back to")
+            choice = dataclasses.replace(choice, history=choice.history[:-1])
+            write_book(self.folder, book.with_choice(repository, choice))
+            return book.models.get(choice.name)
+
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """Delete a model. One in use only with `force`; what was used before it is used again."""
+        with self._writing() as book:
+            entry = _known(book, name)
+            if book.users_of(name) and not force:
+                raise ModelsError(
+                    f"{name} is in use; choose another first (`foretype models use base`), or"
+                    " remove it with --force"
+                )
+            left = book.without(name)
+            write_book(self.folder, left)
+            if all(other.content_hash != entry.content_hash for other in left.models.values()):
+                _delete_graphs(entry.content_hash)
+            self._mended(left)
+
+    def export(self, name: str, out: Path) -> None:
+        """Copy a model folder to `out`, which must not be there yet."""
+        _known(self.book(), name)
+        out = out.absolute()
+        if os.path.lexists(out):
+            raise ModelsError(f"{out} is there already; name a folder that is not")
+        if not out.parent.is_dir():
+            raise ModelsError(f"there is no folder {out.parent} to put the model into")
+        try:
+            load_folder(self.place(name))
+            shelter.copy(self.place(name), out)
+        except ModelFolderError as error:
+            raise ModelsError(str(error)) from error
+        except OSError as error:
+            raise ModelsError(f"cannot write {out}: {error.strerror or error}") from error
+
+    def _set_pin(self, repository: str, *, is_pinned: bool) -> None:
+        with self._writing() as book:
+            choice = dataclasses.replace(book.choice(repository), is_pinned=is_pinned)
+            write_book(self.folder, book.with_choice(repository, choice))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Book]:
+        """Hold the lock, finish or undo what a killed writer began, and give the book."""
+        try:
+            shelter.make(self.folder)
+            lock = FileLock(self.folder / LOCK_NAME, mode=0o600, thread_local=False)
+            with lock.acquire(timeout=self._wait_s):
+                yield self._mended(read_book(self.folder))
+        except Timeout:
+            raise ModelsError(
+                f"another process is changing the models in {self.folder}; try again when it is"
+                " done"
+            ) from None
+        except OSError as error:
+            raise ModelsError(
+                f"cannot change the models in {self.folder}: {error.strerror or error}"
+            ) from error
+
+    def _mended(self, book: Book) -> Book:
+        """List what arrived under a writer that was killed, and delete what was on its way out."""
+        for path in self.folder.iterdir():
+            if path.name in book.leaving or (path.name[0] == "." and path.suffix == ".tmp"):
+                shelter.delete(path)
+        if book.arriving or book.leaving:
+            here = {name for name in book.arriving if (self.folder / name).is_dir()}
+            book = dataclasses.replace(_arrived(book, here), leaving=())
+            write_book(self.folder, book)
+        return book
+
+    def _take_in(self, source: Path, name: str) -> None:
+        """Put a folder at its place: by a rename, or from another disk by a copy and a rename."""
+        target = self.folder / name
+        shelter.tighten(source)
+        try:
+            source.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            shelter.copy(source, target)
+            shutil.rmtree(source, ignore_errors=True)
+        sync_folder(self.folder)
+
+
+def _known(book: Book, name: str) -> Entry:
+    entry = book.models.get(name)
+    if entry is None:
+        names = ", ".join(book.models) or "there are none"
+        raise ModelsError(f"there is no model {name[:80]!r}; known: {names}")
+    return entry
+
+
+def _arrived(book: Book, names: set[str]) -> Book:
+    here = {name: entry for name, entry in book.arriving.items() if name in names}
+    return dataclasses.replace(book, models={**book.models, **here}, arriving={})
+
+
+def _check_arrival(folder: Path, entry: Entry) -> None:
+    if folder.is_symlink():
+        raise ModelsError(f"{folder} is a symbolic link; name the model folder itself")
+    try:
+        found = load_folder(folder)
+        found.tokenizer()
+    except ModelFolderError as error:
+        raise ModelsError(str(error)) from error
+    if found.content_hash != entry.content_hash:
+        raise ModelsError(
+            f"{folder} holds another model than the one to be listed"
+            f" ({found.content_hash[:12]} and not {entry.content_hash[:12]})"
+        )
+
+
+def _delete_graphs(content_hash: str) -> None:
+    """Delete what was derived from a model's weights: it holds the same private code."""
+    folder = cache_path() / "graphs"
+    with contextlib.suppress(OSError):
+        for path in folder.glob(f"{content_hash[:32]}-*"):
+            shelter.delete(path)

@@ -1,0 +1,103 @@
+"""Keeps the models' folder its owner's alone, and files in it to what they say they are.
+
+Weights tuned on private code hold parts of it. Knows folders, permissions and links; no model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from assistant.models.entry import ModelsError
+from model.files import sync_folder
+
+_OTHERS_WRITE = 0o022
+_OTHERS = 0o077
+
+
+def check(folder: Path) -> None:
+    """Raise ModelsError if others can decide what is in `folder`; it need not be there."""
+    try:
+        info = folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise ModelsError(f"cannot look at {folder}: {error.strerror or error}") from error
+    if stat.S_ISLNK(info.st_mode):
+        raise ModelsError(f"{folder} is a symbolic link; put the folder itself there")
+    if not stat.S_ISDIR(info.st_mode):
+        raise ModelsError(f"{folder} is not a folder; move it away")
+    if os.name == "nt":  # its permissions are inherited from the user's own folder
+        return
+    if info.st_uid != os.getuid():
+        raise ModelsError(f"{folder} belongs to another user; remove it, or take it over")
+    if info.st_mode & _OTHERS_WRITE:
+        raise ModelsError(f"{folder} can be changed by other users; run: chmod 700 {folder}")
+
+
+def make(folder: Path) -> None:
+    """Make `folder` if needed, the owner's alone; ModelsError if it is not what it should be."""
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if os.name != "nt" and not folder.is_symlink() and folder.lstat().st_uid == os.getuid():
+        folder.chmod(0o700)
+    check(folder)
+
+
+def tighten(folder: Path) -> None:
+    """Take from all others what they may do with a model folder."""
+    if os.name == "nt":
+        return
+    for path in folder.iterdir():
+        if not path.is_symlink():
+            path.chmod(0o700 if path.is_dir() else 0o600)
+    folder.chmod(0o700)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a model folder's files to `target`, the owner's alone; it is whole or not there."""
+    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    aside.mkdir(mode=0o700)
+    try:
+        for path in sorted(source.iterdir()):
+            if path.is_file() and not path.is_symlink():
+                _copy_file(path, aside / path.name)
+        sync_folder(aside)
+        aside.rename(target)
+        sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    handle = os.open(target, flags, 0o600)
+    with os.fdopen(handle, "wb") as writing, source.open("rb") as reading:
+        shutil.copyfileobj(reading, writing, 1 << 20)
+        writing.flush()
+        os.fsync(writing.fileno())
+
+
+def delete(path: Path) -> None:
+    """Delete a file or folder; of a link, the link alone. What resists is left to the next one."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+
+
+def open_to_others(folder: Path) -> Iterator[Path]:
+    """Yield what in `folder`, itself included, others may read or change."""
+    if os.name == "nt" or not folder.is_dir():
+        return
+    for path in (folder, *sorted(folder.rglob("*"))):
+        if not path.is_symlink() and path.lstat().st_mode & _OTHERS:
+            yield path
