@@ -1,0 +1,123 @@
+"""Which bytes are counted: the lines that later commits added, and general code.
+
+Knows git and no network. Every draw is a function of the seed and of what is drawn from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from assistant.git import GitError
+from training.evaluation.replay.history import Commit, ReplayError, later_commits
+from training.evaluation.replay.snapshot import BlobTexts
+from training.evaluation.replay.tasks import TypedLine, typed_lines
+
+MAX_COMMITS = 200  # of a range, spread evenly
+MAX_PASSAGE_BYTES = 4_000  # counted of one file in one commit: no new file outweighs the rest
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Passage:
+    """A file's text and the bytes of it that are counted."""
+
+    group: str  # what a bootstrap draws: a commit, or the file itself
+    path: str
+    text: str  # as far as the last counted byte
+    spans: tuple[tuple[int, int], ...]  # (start, end) in UTF-8 bytes, in order, never empty
+
+
+def added_passages(
+    repository: Path, revisions: str, *, max_bytes: int, seed: int = 0
+) -> list[Passage]:
+    """Return the typed lines of the commits of a range, file by file, in a random order.
+
+    Ends with the passage that reaches `max_bytes`. ReplayError if the range adds no code.
+    """
+    commits = later_commits(repository, revisions)
+    kept = np.linspace(0, len(commits) - 1, min(MAX_COMMITS, len(commits))).round().astype(int)
+    blobs = BlobTexts(repository)
+    found = []
+    for index in kept:
+        found += _of_commit(repository, commits[index], blobs)
+    if not found:
+        raise ReplayError(f"{revisions} of {repository} adds no code that can be judged")
+    draws = np.random.Generator(np.random.Philox(key=[seed, 3]))
+    return _capped([found[index] for index in draws.permutation(len(found))], max_bytes, draws)
+
+
+def general_passages(
+    documents: Sequence[tuple[str, str]], *, max_bytes: int, seed: int = 0
+) -> list[Passage]:
+    """Return (path, text) documents with all bytes counted, as added ones are cut and capped."""
+    whole = [
+        Passage(group=path, path=path, text=text, spans=((0, len(text.encode())),))
+        for path, text in sorted(documents)
+        if text
+    ]
+    if not whole:
+        raise ValueError("there is no general code to judge by: every document is empty")
+    draws = np.random.Generator(np.random.Philox(key=[seed, 4]))
+    return _capped([whole[index] for index in draws.permutation(len(whole))], max_bytes, draws)
+
+
+def _of_commit(repository: Path, commit: Commit, blobs: BlobTexts) -> list[Passage]:
+    try:
+        lines = typed_lines(repository, commit, blobs)
+    except GitError:  # a part of the history is not there: partial clones lack large files
+        return []
+    return [
+        _passage(commit.id, path, list(its))
+        for path, its in groupby(lines, key=lambda line: line.path)
+    ]
+
+
+def _passage(commit: str, path: str, lines: Sequence[TypedLine]) -> Passage:
+    """Join the typed lines of one file; a line's indentation and its end count with it."""
+    text = [line + "\n" for line in lines[0].new[: lines[-1].number + 1]]
+    ends = np.cumsum([len(line.encode()) for line in text])
+    spans: list[tuple[int, int]] = []
+    for line in lines:
+        end = int(ends[line.number])
+        start = end - len(text[line.number].encode())
+        if spans and spans[-1][1] == start:
+            start = spans.pop()[0]
+        spans.append((start, end))
+    return Passage(group=commit, path=path, text="".join(text), spans=tuple(spans))
+
+
+def _capped(
+    passages: Sequence[Passage], max_bytes: int, draws: np.random.Generator
+) -> list[Passage]:
+    kept: list[Passage] = []
+    for passage in passages:
+        if max_bytes <= 0:
+            break
+        kept.append(_shortened(passage, int(draws.integers(1 << 30))))
+        max_bytes -= sum(end - start for start, end in kept[-1].spans)
+    return kept
+
+
+def _shortened(passage: Passage, draw: int) -> Passage:
+    """Keep a run of at most `MAX_PASSAGE_BYTES` counted bytes, from a random one on."""
+    n_bytes = sum(end - start for start, end in passage.spans)
+    if n_bytes <= MAX_PASSAGE_BYTES:
+        return passage
+    skip, left = draw % (n_bytes - MAX_PASSAGE_BYTES + 1), MAX_PASSAGE_BYTES
+    spans = []
+    for start, end in passage.spans:
+        skipped = min(skip, end - start)
+        skip -= skipped
+        taken = min(left, end - start - skipped)
+        left -= taken
+        if taken:
+            spans.append((start + skipped, start + skipped + taken))
+    # Cut where a character may be cut in two: what is lost of it is not counted anyway.
+    text = passage.text.encode()[: spans[-1][1]].decode(errors="ignore")
+    last = len(text.encode())
+    spans = [(start, min(end, last)) for start, end in spans if start < last]
+    return dataclasses.replace(passage, text=text, spans=tuple(spans))
