@@ -3,7 +3,8 @@
 An entry is found again at the same place, and also further on while the user types exactly what was
 suggested: then the rest of it is the suggestion. What is kept is the text as generated, before
 post-processing, because the rest of the line may change meanwhile (an auto-closed bracket).
-Knows texts and offsets, no model. Not locked: the engine calls it under its own lock.
+Knows texts and offsets, and of models a number: one's words are no answer of another's.
+Not locked: the engine calls it under its own lock.
 """
 
 import dataclasses
@@ -48,9 +49,11 @@ class SuggestionCache:
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
         self._max_entries = max_entries
-        self._entries: OrderedDict[tuple[str, str | None, int, str], _Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[int, str, str | None, int, str], _Entry] = OrderedDict()
 
-    def put(self, request: CompletionRequest, drafts: tuple[Generated, ...]) -> None:
+    def put(
+        self, request: CompletionRequest, drafts: tuple[Generated, ...], *, model: int = 0
+    ) -> None:
         """Keep `drafts`; an empty tuple means that there is nothing to suggest here."""
         entry = _Entry(
             offset=request.offset,
@@ -60,17 +63,17 @@ class SuggestionCache:
             drafts=drafts,
             n_chars=max((len(draft.text) for draft in drafts), default=0),
         )
-        key = (request.path, request.language, request.offset, entry.before[-80:])
+        key = (model, request.path, request.language, request.offset, entry.before[-80:])
         self._entries[key] = entry
         self._entries.move_to_end(key)
         while len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
 
-    def get(self, request: CompletionRequest) -> tuple[Generated, ...] | None:
+    def get(self, request: CompletionRequest, *, model: int = 0) -> tuple[Generated, ...] | None:
         """Return what is left of kept suggestions here; None if the model must be asked."""
         for key in reversed(self._entries):
             entry = self._entries[key]
-            if key[:2] != (request.path, request.language) or entry.n < request.n:
+            if key[:3] != (model, request.path, request.language) or entry.n < request.n:
                 continue
             left = _left(entry, request)
             if left is not None:

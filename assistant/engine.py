@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MemoryOf = Callable[[str], Memory | None]
+BackendOf = Callable[[str], LocalBackend | None]
 
 
 def open_from(settings: Settings) -> LocalBackend:
@@ -56,6 +57,7 @@ class Engine:
         self._open_model = open_model
         self._memory_of = memory
         self.remote = remote
+        self.tuned_for: BackendOf | None = None  # a document's own model, where it has one
         self._snippets = snippets
         self._backend: LocalBackend | None = None
         self._load_lock = threading.Lock()
@@ -94,7 +96,8 @@ class Engine:
         self._n_requests += 1
         reason = refusal(request, self.settings)
         remote = self.remote if self.settings.allow_remote and self.settings.show != "off" else None
-        answers = self._backend is not None or self.settings.memory or remote is not None
+        backend = self._backend_for(request.path)
+        answers = backend is not None or self.settings.memory or remote is not None
         if reason is None and not answers:
             reason = "model not loaded"
         if reason is not None:
@@ -105,39 +108,56 @@ class Engine:
         ticket = remote.before(request, blocks=self._blocks) if remote is not None else None
         answer = []
         if remote is None or not remote.replaces_local:
-            answer = self._local(request, cancel, cost, why)
+            why.model = backend.label if backend is not None else ""
+            answer = self._local(request, cancel, cost, why, backend)
         if remote is not None:
             answer = _or_remote(remote, ticket, request, answer, (cost, cancel))
         self._note(request, answer, cost, why, cancel)
         return answer
+
+    def _backend_for(self, path: str) -> LocalBackend | None:
+        """Return the model of a document: its own, or the one for all; a request keeps it."""
+        tuned = self.tuned_for(path) if self.tuned_for is not None else None
+        return tuned if tuned is not None else self._backend
 
     @property
     def _blocks(self) -> bool:
         return self.settings.multi_line == "auto"
 
     def _local(
-        self, request: CompletionRequest, cancel: Cancel, cost: Cost, why: Why
+        self,
+        request: CompletionRequest,
+        cancel: Cancel,
+        cost: Cost,
+        why: Why,
+        backend: LocalBackend | None,
     ) -> list[Completion]:
-        generated = self._known(request, cost)
+        generated = self._known(request, cost, backend)
         if generated is None:
-            generated = self._generate(request, cancel, cost, why)
+            generated = self._generate(request, cancel, cost, why, backend)
             if cancel.is_set():
                 generated = ()
         return offers.answer(request, generated, cost)
 
-    def _known(self, request: CompletionRequest, cost: Cost) -> tuple[Generated, ...] | None:
+    def _known(
+        self, request: CompletionRequest, cost: Cost, backend: LocalBackend | None
+    ) -> tuple[Generated, ...] | None:
         with self._cache_lock:
-            known = self._cache.get(request)
+            known = self._cache.get(request, model=_number(backend))
         if known is not None:
             cost.source = "cache"
             cost.first_token_at = time.monotonic()
         return known
 
     def _generate(
-        self, request: CompletionRequest, cancel: Cancel, cost: Cost, why: Why
+        self,
+        request: CompletionRequest,
+        cancel: Cancel,
+        cost: Cost,
+        why: Why,
+        backend: LocalBackend | None,
     ) -> tuple[Generated, ...]:
         language = language_of(request.path, request.language)
-        backend = self._backend
         ask = offers.Ask(
             request=request,
             language=language,
@@ -148,7 +168,7 @@ class Engine:
             is_familiar=backend is not None
             and language is not None
             and language.name in backend.info.languages,
-            snippets=self._shown(request),
+            snippets=self._shown(request, backend),
         )
         multi_line = self._blocks and syntax.opens_block(request.text, request.offset, language)
         if multi_line and backend is not None:
@@ -157,12 +177,12 @@ class Engine:
             kept = self._line(backend, ask)
         if kept and not ask.should_stop():
             with self._cache_lock:
-                self._cache.put(request, kept)
+                self._cache.put(request, kept, model=_number(backend))
         return kept
 
-    def _shown(self, request: CompletionRequest) -> list[Snippet]:
+    def _shown(self, request: CompletionRequest, backend: LocalBackend | None) -> list[Snippet]:
         """Return code of other files for the prompt; none for a network that never saw any."""
-        n_tokens = self._backend.info.snippet_tokens if self._backend is not None else 0
+        n_tokens = backend.info.snippet_tokens if backend is not None else 0
         settings = self.settings
         if not (n_tokens and settings.snippets and settings.memory) or self._memory_of is None:
             return []
@@ -216,6 +236,10 @@ class Engine:
             why.total_ms,
             answer[0].finish_reason if answer else "none",
         )
+
+
+def _number(backend: LocalBackend | None) -> int:
+    return backend.number if backend is not None else 0
 
 
 def _or_remote(

@@ -5,6 +5,7 @@ keystroke costs a token or two. Speaks ids below and text above; where a suggest
 consumer's business: each draft is a stream that is pulled.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -30,6 +31,7 @@ WARM_UP_TOKENS = 8
 TREE_TOKENS = 128  # room in the cache for branches; their positions stay within the trained context
 BRANCHES_PER_DRAFT = 2  # first tokens tried for each text wanted; some lead to the same text
 _LOCK_POLL_S = 0.002  # how soon a waiting request notices that it was cancelled
+_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,8 +91,11 @@ class Draft:
         return job.why_stopped() if job.should_stop() else "length"
 
 
-def open_backend(folder: str, *, threads: int) -> "LocalBackend":
-    """Load the model in `folder` (empty: the bundled one); ModelError says what to mend."""
+def open_backend(folder: str, *, threads: int, label: str = "") -> "LocalBackend":
+    """Load the model in `folder` (empty: the bundled one); ModelError says what to mend.
+
+    `label` is what people call it (default: its own name).
+    """
     path = Path(folder).expanduser() if folder else BUNDLED
     try:
         model = load_folder(path)
@@ -98,6 +103,8 @@ def open_backend(folder: str, *, threads: int) -> "LocalBackend":
         runtime = open_runtime(model, max_len=size, threads=threads)
         parameters = parse(model.ranker) if model.ranker is not None else None
         backend = LocalBackend(runtime, model.tokenizer(), model.info, parameters)
+        backend.content_hash = model.content_hash
+        backend.label = label or model.info.name
         backend.warm_up()
     except (ModelFolderError, TokenizerError, ConfigError) as error:
         raise ModelError(str(error)) from error
@@ -119,6 +126,9 @@ class LocalBackend:
         self.tokenizer = tokenizer
         self.info = info
         self.parameters = parameters  # how to rank with this model; None: not fitted
+        self.number = next(_numbers)  # of this one alone, in this process
+        self.label = info.name
+        self.content_hash = ""
         self._table = TokenTable(tokenizer)
         self._transcript = Transcript(runtime)
         self._lock = threading.Lock()

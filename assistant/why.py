@@ -17,6 +17,7 @@ class Why:
 
     outcome: str = ""  # "shown", or why nothing is
     source: str = ""
+    model: str = ""  # which network was there to be asked; "": none yet
     prompt: dict[str, int] = field(default_factory=dict)  # part -> tokens
     network: dict[str, int] = field(default_factory=dict)  # tree nodes, tokens foreseen and run
     matches: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # (length, count)
@@ -33,6 +34,7 @@ class Why:
         return {
             "outcome": self.outcome,
             "source": self.source,
+            "model": self.model,
             "probability": round(self.probability, 4),
             "threshold": round(self.threshold, 4),
             "prompt_tokens": self.prompt,
@@ -52,6 +54,7 @@ def told(table: dict[str, Any]) -> str:
     """Return what `Why.table` says as text for a terminal."""
     head = (
         f"{table['outcome']} (source {table['source'] or 'none'}, "
+        f"model {table['model'] or 'none'}, "
         f"probability {table['probability']:.2f}, shown from {table['threshold']:.2f}, "
         f"{table['total_ms']:.0f} ms)"
     )
