@@ -105,10 +105,18 @@ def pack_group(
 
 
 def pack_documents(
-    documents: Sequence[Document], tokenizer: Tokenizer, settings: PackSettings, *, epoch: int = 0
+    documents: Sequence[Document],
+    tokenizer: Tokenizer,
+    settings: PackSettings,
+    *,
+    epoch: int = 0,
+    neighbours: Neighbours | None = None,
 ) -> Packed:
-    """Return the rows of documents in the order given."""
-    packer = _Packer(tokenizer, settings, Neighbours.of_documents(documents))
+    """Return the rows of documents in the order given.
+
+    `neighbours` are their own unless there are more files than are packed here.
+    """
+    packer = _Packer(tokenizer, settings, neighbours or Neighbours.of_documents(documents))
     for number, document in enumerate(documents):
         packer.add(document, epoch=epoch, number=number)
     return packer.packed()
