@@ -120,11 +120,17 @@ def made_choices(pairs: list[tuple[float, bool]]) -> list[Choice]:
 def test_each_level_shows_the_most_that_keeps_its_precision() -> None:
     ladder = [(1 - i / 1_000, i < 400 and i % 10 != 0) for i in range(1_000)]
     points = operating_points(made_choices(ladder))
-    for level, least in {"quiet": 0.75, "balanced": 0.5}.items():
-        assert points[level].precision >= least
+    assert points["quiet"].precision >= 0.75
     thresholds = [points[level].threshold for level in ("quiet", "balanced", "eager")]
     assert thresholds == sorted(thresholds, reverse=True)
-    assert points["eager"].coverage > points["balanced"].coverage > points["quiet"].coverage
+    assert points["eager"].coverage > points["quiet"].coverage
+
+
+def test_balanced_hides_a_tenth_of_what_is_right_and_no_more() -> None:
+    ladder = [(1 - i / 1_000, i % 5 == 0) for i in range(1_000)]
+    assert operating_points(made_choices(ladder))["balanced"].hidden == pytest.approx(0.1, abs=1e-3)
+    nothing_right = operating_points(made_choices([(0.5, False)] * 30))
+    assert nothing_right["balanced"].threshold == nothing_right["eager"].threshold
 
 
 def test_precision_out_of_reach_shows_only_the_surest() -> None:
