@@ -49,10 +49,23 @@ _HOW = (
 def page(report: Report) -> str:
     """Return the page."""
     title = f"{report['model']}: replay of later commits"
-    body = [
-        f"<h1>{_e(title)}</h1>",
-        *_warnings(report),
-        f"<p>{_e(_HOW)}</p>",
+    return document(title, [*_warnings(report), *sections(report)])
+
+
+def document(title: str, body: Iterable[str]) -> str:
+    """Return a page of its own, with its title above its parts."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escaped(title)}</title><style>{_STYLE}</style></head>"
+        f"<body><h1>{escaped(title)}</h1>{''.join(body)}</body></html>\n"
+    )
+
+
+def sections(report: Report) -> list[str]:
+    """Return how it was measured, the plots and the tables."""
+    return [
+        f"<p>{escaped(_HOW)}</p>",
         _plots(report),
         "<h2>Systems</h2>",
         _systems(report),
@@ -65,26 +78,21 @@ def page(report: Report) -> str:
         "<h2>What was replayed</h2>",
         _replayed(report),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{_e(title)}</title><style>{_STYLE}</style></head>"
-        f"<body>{''.join(body)}</body></html>\n"
-    )
 
 
-def _e(text: object) -> str:
+def escaped(text: object) -> str:
+    """Return a text as HTML."""
     return html.escape(str(text))
 
 
 def _warnings(report: Report) -> Iterable[str]:
     if not report["is_complete"]:
         yield (
-            f'<p class="warning"><strong>Not complete</strong>: {_e(report["stopped"])}.'
+            f'<p class="warning"><strong>Not complete</strong>: {escaped(report["stopped"])}.'
             " These are the figures until then.</p>"
         )
     for reason in report["skipped"]:
-        yield f'<p class="warning">Skipped: {_e(reason)}</p>'
+        yield f'<p class="warning">Skipped: {escaped(reason)}</p>'
 
 
 def _plots(report: Report) -> str:
@@ -92,7 +100,7 @@ def _plots(report: Report) -> str:
     drawn = [
         _bars("Exact rest of the line", systems, "exact"),
         _bars("Characters saved", systems, "saved"),
-        _figure(
+        figure(
             "Precision by how much is shown, the surest first",
             plots.curves(
                 "Precision and coverage",
@@ -105,7 +113,7 @@ def _plots(report: Report) -> str:
             ),
         ),
         _reliability(systems),
-        _figure(
+        figure(
             "Time to answer at a cursor in a document just opened",
             plots.latencies("Latency", {name: its["cold_ms"] for name, its in systems.items()}),
         ),
@@ -119,7 +127,7 @@ def _bars(title: str, systems: dict[str, Report], metric: str) -> str:
         for name, found in systems.items()
         if found[metric] is not None
     ]
-    return _figure(title, plots.bars(title, shown)) if shown else ""
+    return figure(title, plots.bars(title, shown)) if shown else ""
 
 
 def _reliability(systems: dict[str, Report]) -> str:
@@ -135,11 +143,12 @@ def _reliability(systems: dict[str, Report]) -> str:
     drawn = plots.curves(
         "Reliability", shown, across="probability that was claimed", up="share right", diagonal=True
     )
-    return _figure("Reliability: on the diagonal, claims are true", drawn)
+    return figure("Reliability: on the diagonal, claims are true", drawn)
 
 
-def _figure(caption: str, drawn: str) -> str:
-    return f"<figure><figcaption>{_e(caption)}</figcaption>{drawn}</figure>"
+def figure(caption: str, drawn: str) -> str:
+    """Return a plot with its caption."""
+    return f"<figure><figcaption>{escaped(caption)}</figcaption>{drawn}</figure>"
 
 
 def _systems(report: Report) -> str:
@@ -172,7 +181,7 @@ def _systems(report: Report) -> str:
                 ),
             ]
         )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _settings(report: Report) -> str:
@@ -195,7 +204,7 @@ def _settings(report: Report) -> str:
         for name, found in report["systems"].items()
         for level, its in found.get("show", {}).items()
     ]
-    return _table(head, rows) if rows else "<p>No system has a gate.</p>"
+    return table(head, rows) if rows else "<p>No system has a gate.</p>"
 
 
 def _splits(report: Report) -> str:
@@ -207,7 +216,7 @@ def _splits(report: Report) -> str:
         for split, values in strata[0].items()
         for value, figures in values.items()
     ]
-    return _table(("", "cursors", *names), rows)
+    return table(("", "cursors", *names), rows)
 
 
 def _differences(report: Report) -> str:
@@ -219,7 +228,7 @@ def _differences(report: Report) -> str:
         ]
         for found in report["differences"]
     ]
-    return _table(("", "metric", "points [95%]"), rows)
+    return table(("", "metric", "points [95%]"), rows)
 
 
 def _replayed(report: Report) -> str:
@@ -229,15 +238,17 @@ def _replayed(report: Report) -> str:
     ]
     plan = ", ".join(f"{key} {value}" for key, value in report["plan"].items())
     return (
-        _table(("repository", "commits", "cursors", "lines typed"), rows)
-        + f"<p>Model {_e(report['model'])} ({_e(report['content_hash'][:12])}); {_e(plan)}.</p>"
+        table(("repository", "commits", "cursors", "lines typed"), rows)
+        + f"<p>Model {escaped(report['model'])} ({escaped(report['content_hash'][:12])});"
+        f" {escaped(plan)}.</p>"
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = "".join(f"<th>{_e(cell)}</th>" for cell in head)
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of plain texts."""
+    cells = "".join(f"<th>{escaped(cell)}</th>" for cell in head)
     lines = "".join(
-        "<tr>" + "".join(f"<td>{_e(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     return f'<div class="wide"><table><tr>{cells}</tr>{lines}</table></div>'
 

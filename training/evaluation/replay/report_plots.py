@@ -14,6 +14,7 @@ from typing import Any
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 20, 12, 44
 N_COLOURS = 6
+_REACHES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of an axis of differences
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +62,30 @@ def bars(title: str, shown: Sequence[Bar]) -> str:
             _text(x(bar.high) + 6, y + 15, f"{100 * bar.mean:.1f}%"),
         ]
     return _svg(title, parts, height)
+
+
+def ranges(title: str, shown: Sequence[Bar]) -> str:
+    """Draw differences in points, each with its interval, about a line at zero."""
+    reach = max([max(abs(bar.low), abs(bar.high)) for bar in shown], default=0.0)
+    limit = next((step for step in _REACHES if step >= reach), 1.0)
+    left, row_height = 210, 22  # room for names
+    bottom = TOP + row_height * len(shown)
+
+    def x(value: float) -> float:
+        return left + (WIDTH - left - RIGHT) * (value + limit) / (2 * limit)
+
+    ticks = [-limit, 0.0, limit]
+    lines = "".join(f"M{_n(x(tick))} {TOP}V{bottom}" for tick in ticks)
+    parts = [f'<path class="axis" d="{lines}"/>']
+    parts += [_text(x(t), bottom + 16, f"{100 * t:+.0f}", anchor="middle") for t in ticks]
+    for row, bar in enumerate(shown):
+        y = TOP + row_height * row + row_height / 2
+        parts += [
+            _text(left - 8, y + 4, bar.label, anchor="end"),
+            f'<path class="range" d="M{_n(x(bar.low))} {_n(y)}H{_n(x(bar.high))}"/>',
+            f'<circle class="s0" cx="{_n(x(bar.mean))}" cy="{_n(y)}" r="4"/>',
+        ]
+    return _svg(title, parts, bottom + BOTTOM - 20)
 
 
 def curves(

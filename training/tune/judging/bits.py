@@ -139,7 +139,8 @@ def _weights(
     for start, end in spans:
         is_counted[start + 1 : end + 1] = 1
     before = np.cumsum(is_counted)  # counted bytes among the first i
-    return (before[ends] - before[ends - sizes]) / np.maximum(sizes, 1)
+    shares: NDArray[np.float64] = (before[ends] - before[ends - sizes]) / np.maximum(sizes, 1)
+    return shares
 
 
 def _windows(weights: NDArray[np.float64], *, room: int) -> Iterator[tuple[int, list[int]]]:
