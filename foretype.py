@@ -20,6 +20,7 @@ COMMANDS = {
     "egress": ("assistant.remote.cli", "show what left for a remote server, or would"),
     "lsp": ("lsp.__main__", "serve editors over the Language Server Protocol"),
     "memory": ("assistant.memory.cli", "look at, build or delete a repository's memory"),
+    "models": ("assistant.models.cli", "list your own models, choose which one serves where"),
     "eval": ("training.evaluation.replay.cli", "replay a repository's own later commits"),
     "setup": ("assistant.setup.cli", "make an editor start foretype: show the lines or write them"),
     "doctor": ("assistant.doctor.cli", "check the installation, say how faults are mended"),

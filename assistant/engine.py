@@ -71,6 +71,11 @@ class Engine:
         """Whether the model is loaded; before that the memory answers alone."""
         return self._backend is not None
 
+    @property
+    def base_name(self) -> str:
+        """What the model for all documents is called; "" before it is loaded."""
+        return self._backend.label if self._backend is not None else ""
+
     def load(self) -> None:
         """Load the model, blocking; a second call does nothing. ModelError says what to mend."""
         if self.remote is not None:

@@ -31,11 +31,16 @@ class Places:
         """Return the file of a document; None if it is none on this machine, or not known."""
         with self._lock:
             uri = self._known.get(path, "")
-        try:
-            parts = urlsplit(uri)
-        except ValueError:
-            return None
-        if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-            return None
-        place = Path(url2pathname(parts.path))
-        return place if place.is_absolute() else None
+        return local_path(uri)
+
+
+def local_path(uri: str) -> Path | None:
+    """Return the file or folder of a URI; None if it is none on this machine."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return None
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        return None
+    place = Path(url2pathname(parts.path))
+    return place if place.is_absolute() else None

@@ -11,8 +11,14 @@ from typing import Any
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from lsp import convert
-from lsp.greeting import NAME, STATUS_COMMAND, WHY_COMMAND
+from lsp import commands, convert
+from lsp.greeting import (
+    MODELS_COMMAND,
+    NAME,
+    STATUS_COMMAND,
+    USE_MODEL_COMMAND,
+    WHY_COMMAND,
+)
 from lsp.protocol import Protocol, strict_converter
 from lsp.scheduler import Job, describe
 from lsp.session import Session
@@ -78,6 +84,7 @@ class Server(LanguageServer):
             snapshot, roots=self.workspace.roots, deadline_ms=settings.deadline_ms
         )
         self.session.places.note(request.path, document.uri)
+        self.session.models.asked()
         job = Job(key=(kind, document.uri), uri=document.uri, request=request)
         self.session.scheduler.submit(job)
         try:
@@ -110,6 +117,8 @@ def create_server(session: Session, *, is_started: bool = False) -> Server:
     server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(_note_file)
     server.command(STATUS_COMMAND)(_status)
     server.command(WHY_COMMAND)(_why)
+    server.command(MODELS_COMMAND)(_models)
+    server.command(USE_MODEL_COMMAND)(_use_model)
     server.protocol.on_answer = session.answered
     return server
 
@@ -139,10 +148,12 @@ def _initialized(ls: Server, _: types.InitializedParams) -> None:
         shows_progress=bool(able.window and able.window.work_done_progress),
         watches=bool(watched and watched.dynamic_registration),
     )
+    ls.session.models.set_roots(ls.workspace.roots)
 
 
 def _change_folders(ls: Server, _: types.DidChangeWorkspaceFoldersParams) -> None:
     ls.session.memories.set_roots(ls.workspace.roots)
+    ls.session.models.set_roots(ls.workspace.roots)
 
 
 def _change_files(ls: Server, params: types.DidChangeWatchedFilesParams) -> None:
@@ -181,12 +192,24 @@ def _why(ls: Server, *_: object) -> dict[str, Any]:
     return ls.session.why()
 
 
-def _status(ls: Server, *_: object) -> dict[str, Any]:
+async def _models(ls: Server, *arguments: object) -> dict[str, Any]:
+    folder = commands.folder_named(arguments, ls.workspace.roots)
+    return await commands.list_models(ls.session, folder)
+
+
+async def _use_model(ls: Server, *arguments: object) -> dict[str, Any]:
+    folder = commands.folder_named(arguments, ls.workspace.roots)
+    return await commands.use_model(ls.session, folder, arguments)
+
+
+def _status(ls: Server, *arguments: object) -> dict[str, Any]:
+    folder = commands.folder_named(arguments, [])
     return {
         "engine": ls.session.engine_state,
         "enabled": ls.session.settings.current.enabled,
         "documents": len(ls.workspace.text_documents),
         "answered": ls.session.n_answered,
+        "model": ls.session.model_status(folder),
         "memory": ls.session.memories.status(),
         "remote": ls.session.remote.status() if ls.session.remote else {"mode": "off"},
         "positionEncoding": ls.workspace.position_encoding,

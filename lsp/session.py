@@ -8,9 +8,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from lsp.memories import Memories, OnAnswer
+from lsp.models import Models
 from lsp.places import Places
 from lsp.scheduler import Completer, Scheduler, describe
 from lsp.settings import ClientSettings
@@ -25,11 +27,15 @@ MemoryOf = Callable[[str], Any]  # of a document's path
 Send = Callable[[Mapping[str, Any]], None]
 
 
-def real_engine(settings: Any, memory: MemoryOf, remote: Any = None) -> Completer:
+def real_engine(
+    settings: Any, memory: MemoryOf, remote: Any = None, tuned_for: Any = None
+) -> Completer:
     """Return the real engine; imports the runtime."""
     from assistant.engine import Engine
 
-    return Engine(settings, memory=memory, remote=remote)
+    engine = Engine(settings, memory=memory, remote=remote)
+    engine.tuned_for = tuned_for
+    return engine
 
 
 class Session:
@@ -48,11 +54,15 @@ class Session:
         self.memories = Memories(self.ask, send)
         self._open_engine = open_engine or (
             lambda settings: real_engine(
-                settings, self.memories.memory_of, self._open_remote(settings)
+                settings,
+                self.memories.memory_of,
+                self._open_remote(settings),
+                self.models.backend_of,
             )
         )
         self._answers_early = open_engine is None  # only our own knows how
         self.places = Places()
+        self.models = Models(self.warn, self.places.locate)
         self.remote: Any = None  # the side of the engine that asks a server, if the user wants one
         self._asked: dict[str, OnAnswer] = {}
         self._n_asked = 0
@@ -75,6 +85,15 @@ class Session:
         """Return how the last answer came about, as plain values."""
         last = getattr(self._engine, "last", None)
         return last.table() if last is not None else {"outcome": self.engine_state}
+
+    def model_status(self, folder: Path | None) -> dict[str, Any]:
+        """Return which model serves documents in `folder` (default: the first of the workspace)."""
+        base = getattr(self._engine, "base_name", "")
+        status = self.models.status()
+        first = status["folders"][0]["model"] if status["folders"] else ""
+        tuned = self.models.label_of(folder) if folder is not None else first
+        by = "settings" if self.settings.current.model else "registry" if tuned else "default"
+        return {"serving": tuned or base, "base": base, "chosen_by": by, **status}
 
     def start(self, process_id: int | None) -> None:
         """Watch the client's process and load the engine, both on threads of their own."""
@@ -148,8 +167,16 @@ class Session:
             has_memory = self._answers_early and self.settings.current.memory
             self.scheduler.use(engine if has_memory or self.remote is not None else None)
             self._report(error)
+            self._start_models()
             return
         self.engine_state = "ready"
         self.scheduler.use(engine)
         self.scheduler.configure(self.settings.current)  # may have changed while it loaded
         log.info("model loaded in %.0f ms", 1000 * (time.monotonic() - started_s))
+        self._start_models()
+
+    def _start_models(self) -> None:
+        """Let the user's own models serve; one that their settings name wins over all."""
+        is_asked = self.remote is None or not self.remote.replaces_local
+        if self._answers_early and is_asked and not self.settings.current.model:
+            self.models.start(self.settings.current.threads)

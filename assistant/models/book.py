@@ -49,6 +49,11 @@ class Book:
         """Return what was chosen for a repository."""
         return self.choices.get(repository, Choice())
 
+    def served(self) -> dict[str, Entry]:
+        """Return the chosen model of each repository that has one."""
+        chosen = {key: self.models.get(choice.name) for key, choice in self.choices.items()}
+        return {key: entry for key, entry in chosen.items() if entry and entry.serves(key)}
+
     def with_choice(self, repository: str, choice: Choice) -> Book:
         """Return a book in which `choice` holds for a repository."""
         kept = dataclasses.replace(choice, history=choice.history[-MAX_HISTORY:])

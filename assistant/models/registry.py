@@ -78,9 +78,7 @@ class Registry:
 
     def chosen_entry(self, repository: str) -> Entry | None:
         """Return the model chosen for a repository; None: the base."""
-        book = self.book()
-        entry = book.models.get(book.choice(repository).name)
-        return entry if entry is not None and entry.serves(repository) else None
+        return self.book().served().get(repository)
 
     def is_pinned(self, repository: str) -> bool:
         """Say whether the choice for a repository is to stay, whatever `foretype tune` finds."""

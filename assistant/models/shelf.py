@@ -62,6 +62,7 @@ class Shelf:
         self._open_model = open_model
         self._shown = Shown()
         self._refused: set[_Key] = set()
+        self._planned: dict[str, _Key] = {}
 
     @property
     def labels(self) -> list[str]:
@@ -76,67 +77,75 @@ class Shelf:
 
     def forgive(self) -> None:
         """Try again what could not be loaded: something has changed."""
-        self._refused.clear()
+        if self._refused:
+            self._refused.clear()
+            self._planned = {}
+
+    def is_served(self, wanted: Mapping[str, Entry]) -> bool:
+        """Say whether `bring` has nothing to do."""
+        return _plan(wanted) == self._planned
 
     def bring(self, wanted: Mapping[str, Entry]) -> list[Trouble]:
         """Serve these models, the most wanted first, and let go of others; blocking.
 
-        A repository whose model cannot be loaded keeps what it had, if that is still listed.
+        A repository whose model cannot be loaded keeps what it had. While one model is exchanged
+        for another both are in memory.
         """
+        plan = _plan(wanted)
+        self._let_go(plan)
         before = self._shown
         loaded: dict[_Key, LocalBackend] = {}
         serving: dict[str, _Key] = {}
         troubles: list[Trouble] = []
-        for repository, entry in wanted.items():
-            key = (entry.name, entry.content_hash)
-            if key not in loaded:
-                if len(loaded) >= MAX_LOADED:
-                    continue
-                backend = before.loaded.get(key) or self._opened(repository, entry, troubles)
-                if backend is None:
-                    key = before.serving.get(repository, key)
-                    backend = before.loaded.get(key)
-                if backend is None:
-                    continue
+        for repository, key in plan.items():
+            backend = loaded.get(key) or before.loaded.get(key)
+            backend = backend or self._opened(repository, key, troubles)
+            if backend is None:
+                key = before.serving.get(repository, key)
+                backend = before.loaded.get(key)
+            if backend is not None:
                 loaded[key] = backend
-            serving[repository] = key
+                serving[repository] = key
         self._shown = Shown(loaded=loaded, serving=serving)
+        self._planned = plan
         return troubles
 
-    def is_served(self, wanted: Mapping[str, Entry]) -> bool:
-        """Say whether `bring` would change nothing."""
+    def _let_go(self, plan: Mapping[str, _Key]) -> None:
+        """Free what no repository of `plan` uses, before anything more is loaded."""
         shown = self._shown
-        serving: dict[str, _Key] = {}
-        for repository, entry in wanted.items():
-            key = (entry.name, entry.content_hash)
-            if key in self._refused:
-                key = shown.serving.get(repository, key)
-                if key not in shown.loaded:
-                    continue
-            if key in serving.values() or len(set(serving.values())) < MAX_LOADED:
-                serving[repository] = key
-        return serving == dict(shown.serving)
+        serving = {key: model for key, model in shown.serving.items() if key in plan}
+        kept = {*serving.values(), *plan.values()}
+        loaded = {key: backend for key, backend in shown.loaded.items() if key in kept}
+        self._shown = Shown(loaded=loaded, serving=serving)
 
-    def _opened(
-        self, repository: str, entry: Entry, troubles: list[Trouble]
-    ) -> LocalBackend | None:
-        key = (entry.name, entry.content_hash)
+    def _opened(self, repository: str, key: _Key, troubles: list[Trouble]) -> LocalBackend | None:
+        name, content_hash = key
         if key in self._refused:
             return None
         try:
             path = self._registry.chosen(repository)
-            if path is None or path.name != entry.name:
+            if path is None or path.name != name:
                 return None  # changed a moment ago: the next look sees it
-            backend = self._open_model(path, entry.name)
-            if backend.content_hash != entry.content_hash:
+            backend = self._open_model(path, name)
+            if backend.content_hash != content_hash:
                 raise ModelError(f"{path} is not the model that was listed")
         except AssistantError as error:
             self._refused.add(key)
-            log.warning("the model %s cannot be served", entry.name)
-            troubles.append(Trouble(name=entry.name, message=str(error)))
+            log.warning("the model %s cannot be served", name)
+            troubles.append(Trouble(name=name, message=str(error)))
             return None
-        log.info("serving the model %s", entry.name)
+        log.info("serving the model %s", name)
         return backend
+
+
+def _plan(wanted: Mapping[str, Entry]) -> dict[str, _Key]:
+    """Return which model each repository gets; those after the first few models get none."""
+    plan: dict[str, _Key] = {}
+    for repository, entry in wanted.items():
+        key = (entry.name, entry.content_hash)
+        if key in plan.values() or len(set(plan.values())) < MAX_LOADED:
+            plan[repository] = key
+    return plan
 
 
 def most_wanted(

@@ -58,6 +58,13 @@ def test_a_session_from_start_to_exit() -> None:
             "enabled": True,
             "documents": 0,
             "answered": 3,
+            "model": {
+                "serving": "",
+                "base": "",
+                "chosen_by": "default",
+                "loaded": [],
+                "folders": [{"folder": "w", "model": ""}],
+            },
             "memory": [],
             "remote": {"mode": "off"},
             "positionEncoding": "utf-16",

@@ -1,0 +1,81 @@
+"""The server's commands about models, so that an editor needs no terminal to choose one.
+
+Both may run git and read files, so they work on another thread than the event loop's. Answers are
+plain values; what goes wrong is a sentence in `message`. Knows the registry's desk, no document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lsp.places import local_path
+
+if TYPE_CHECKING:
+    from lsp.session import Session
+
+
+def folder_named(arguments: tuple[object, ...], roots: list[str]) -> Path | None:
+    """Return the folder of the `uri` in a command's arguments, else the first of the workspace."""
+    named = arguments[0] if arguments else None
+    uri = named.get("uri") if isinstance(named, dict) else None
+    place = local_path(uri) if isinstance(uri, str) else None
+    if place is not None:
+        return place if place.is_dir() else place.parent
+    folders = [path for root in roots if (path := local_path(root)) is not None]
+    return folders[0] if folders else None
+
+
+async def list_models(session: Session, folder: Path | None) -> dict[str, Any]:
+    """Answer `foretype.models`: what there is, and what serves in `folder`'s repository."""
+    return await asyncio.to_thread(_listed, session.settings.current.model, folder)
+
+
+async def use_model(
+    session: Session, folder: Path | None, arguments: tuple[object, ...]
+) -> dict[str, Any]:
+    """Answer `foretype.useModel`: choose the model called `name` for `folder`'s repository."""
+    named = arguments[0] if arguments else None
+    name = named.get("name") if isinstance(named, dict) else named
+    if not isinstance(name, str) or not name:
+        return _refused('an argument {"name": MODEL} is needed; "base" is the base')
+    if session.settings.current.model:
+        return _refused("the setting `model` names a model, and wins; empty it to choose here")
+    answer = await asyncio.to_thread(_used, name, folder)
+    session.models.look()
+    return answer
+
+
+def _listed(explicit: str, folder: Path | None) -> dict[str, Any]:
+    from assistant.models.desk import overview, place_of
+    from assistant.models.registry import ModelsError, Registry
+
+    place, message = None, ""
+    try:
+        place = place_of(folder) if folder is not None else None
+    except ModelsError as error:
+        message = str(error)
+    try:
+        return {**overview(Registry(), place, explicit=explicit), "message": message}
+    except ModelsError as error:
+        return {"models": [], "message": str(error)}
+
+
+def _used(name: str, folder: Path | None) -> dict[str, Any]:
+    from assistant.models.desk import choose, place_of
+    from assistant.models.registry import ModelsError, Registry
+
+    if folder is None:
+        return _refused("open a folder first: a model belongs to a repository")
+    try:
+        place = place_of(folder)
+        choose(Registry(), name, place)
+    except ModelsError as error:
+        return _refused(str(error))
+    message = f"{name} is chosen for {place.root.name}: it serves from the next quiet moment on"
+    return {"ok": True, "serving": name, "message": message}
+
+
+def _refused(message: str) -> dict[str, Any]:
+    return {"ok": False, "message": message}

@@ -1,0 +1,230 @@
+"""Which of the user's own models answers for which document, exchanged while the server runs.
+
+One small thread looks at the registry's file now and then, learns which repository a folder belongs
+to, and loads what is wanted when nobody is typing; a keystroke costs a look into two tables, and
+nothing at all for who has no model of their own. Until a model is there, the base answers. Knows
+folders and names; nothing of requests but when the last one came.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lsp.places import local_path
+from lsp.scheduler import describe
+
+if TYPE_CHECKING:
+    from assistant.local import LocalBackend
+    from assistant.models.entry import Entry
+    from assistant.models.registry import Registry
+    from assistant.models.shelf import OpenModel, Shelf
+
+POLL_S = 2.0  # between looks at the registry's file
+IDLE_S = 1.0  # without a request before a model is loaded
+PATIENCE_S = 30.0  # after so long it is loaded all the same
+MAX_FOLDERS = 4_096  # whose repositories are remembered
+_HURRY_S = 0.1  # between looks while something waits for an idle moment
+
+log = logging.getLogger(__name__)
+
+Warn = Callable[[str, str], None]  # kind (each is told once), text
+Locate = Callable[[str], Path | None]  # of the path that the engine knows a document by
+_Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How often to look, and how long to wait for a quiet moment; seconds."""
+
+    poll_s: float = POLL_S
+    idle_s: float = IDLE_S
+    patience_s: float = PATIENCE_S
+
+
+class Models:
+    """The choice of models of one client."""
+
+    def __init__(
+        self,
+        warn: Warn,
+        locate: Locate,
+        *,
+        open_model: OpenModel | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._warn = warn
+        self._locate = locate
+        self._open_model = open_model
+        self._pace = pace or Pace()
+        self._wake = threading.Event()
+        self._is_stopped = False
+        self._asked_s = 0.0  # when anything was last asked
+        self._waits_since: float | None = None  # for an idle moment
+        self._roots: tuple[Path, ...] = ()
+        self._registry: Registry | None = None
+        self._shelf: Shelf | None = None
+        self._stamp: _Stamp | None = None
+        self._choices: Mapping[str, Entry] = {}  # by repository; the base is not in it
+        self._ids: dict[Path, str] = {}  # of work trees; "": none
+        self._repositories: dict[str, str] = {}  # of folders; "": none
+        self._unknown: set[str] = set()  # folders to be looked up
+        self._asked_of: dict[str, float] = {}  # when a repository was last asked about
+
+    # --- on the event loop
+
+    def set_roots(self, uris: Iterable[str]) -> None:
+        """Have the models of these workspace folders ready before they are asked for."""
+        self._roots = tuple(path for uri in uris if (path := local_path(uri)) is not None)
+        self._wake.set()
+
+    def asked(self) -> None:
+        """Take note that somebody is typing."""
+        self._asked_s = time.monotonic()
+
+    def look(self) -> None:
+        """Look at the registry now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._is_stopped = True
+        self._wake.set()
+
+    def status(self) -> dict[str, Any]:
+        """Return what is loaded beside the base, and what each workspace folder has."""
+        return {
+            "loaded": self._shelf.labels if self._shelf is not None else [],
+            "folders": [
+                {"folder": root.name, "model": self.label_of(root)} for root in self._roots
+            ],
+        }
+
+    def label_of(self, folder: Path) -> str:
+        """Return the model that serves documents in a folder; "": the base."""
+        repository = self._repositories.get(str(folder), "")
+        backend = self._shelf.backend_for(repository) if self._shelf and repository else None
+        return backend.label if backend is not None else ""
+
+    # --- on the engine's thread
+
+    def backend_of(self, path: str) -> LocalBackend | None:
+        """Return the model of a document's repository; None: the base."""
+        if not self._choices or self._shelf is None or (place := self._locate(path)) is None:
+            return None
+        folder = os.path.dirname(place)  # noqa: PTH120 - at each keystroke
+        repository = self._repositories.get(folder)
+        if repository is None:
+            if folder not in self._unknown:
+                self._unknown.add(folder)
+                self._wake.set()
+            return None
+        if repository not in self._choices:
+            return None
+        self._asked_of[repository] = time.monotonic()
+        return self._shelf.backend_for(repository)
+
+    # --- on a thread of its own
+
+    def start(self, threads: int) -> None:
+        """Begin to look; `threads` is how many a model may use."""
+        from assistant.models.registry import Registry
+        from assistant.models.shelf import Shelf, opener
+
+        self._registry = Registry()
+        self._shelf = Shelf(self._registry, self._open_model or opener(threads))
+        threading.Thread(target=self._run, name="models", daemon=True).start()
+
+    def _run(self) -> None:
+        while not self._is_stopped:
+            try:
+                self._step()
+            except Exception as error:  # noqa: BLE001  what serves goes on serving
+                log.warning("models: %s", describe(error))
+            self._wake.wait(self._pace.poll_s if self._waits_since is None else _HURRY_S)
+            self._wake.clear()
+
+    def _step(self) -> None:
+        """Bring what is served in line with what is chosen, if this is the moment."""
+        assert self._registry is not None and self._shelf is not None
+        stamp = _stamp_of(self._registry.file)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._read(self._registry, self._shelf)
+        if self._choices:
+            self._look_up()
+        wanted = self._wanted()
+        if self._shelf.is_served(wanted):
+            self._waits_since = None
+        elif self._is_time():
+            self._waits_since = None
+            for trouble in self._shelf.bring(wanted):
+                text = f"the model {trouble.name} cannot be served: {trouble.message}"
+                self._warn(f"model {trouble.name}", text)
+
+    def _is_time(self) -> bool:
+        now_s = time.monotonic()
+        if self._waits_since is None:
+            self._waits_since = now_s
+        is_idle = now_s - self._asked_s >= self._pace.idle_s
+        return is_idle or now_s - self._waits_since >= self._pace.patience_s
+
+    def _read(self, registry: Registry, shelf: Shelf) -> None:
+        from assistant.models.entry import ModelsError
+
+        try:
+            self._choices = registry.book().served()
+        except ModelsError as error:
+            self._choices = {}
+            self._warn("registry", str(error))
+        shelf.forgive()
+        # What had no repository may have one by now.
+        self._ids = {root: found for root, found in self._ids.items() if found}
+        self._repositories = {
+            folder: found for folder, found in self._repositories.items() if found
+        }
+
+    def _look_up(self) -> None:
+        """Learn which repositories folders belong to; this may run git."""
+        if len(self._repositories) > MAX_FOLDERS:
+            self._repositories = {}
+        for folder in {*self._unknown.copy(), *map(str, self._roots)} - self._repositories.keys():
+            self._repositories[folder] = self._repository_of(Path(folder))
+            self._unknown.discard(folder)
+
+    def _repository_of(self, folder: Path) -> str:
+        from assistant.models.identity import repository_id, repository_root
+        from assistant.models.registry import ModelsError
+
+        root = repository_root(folder)
+        if root is None:
+            return ""
+        if root not in self._ids:
+            try:
+                self._ids[root] = repository_id(root)
+            except ModelsError:
+                log.info("models: a folder has no history to tell its repository by")
+                self._ids[root] = ""
+        return self._ids[root]
+
+    def _wanted(self) -> dict[str, Entry]:
+        """Return the models to serve, the most wanted first."""
+        from assistant.models.shelf import most_wanted
+
+        present = [self._repositories.get(str(root), "") for root in self._roots]
+        return most_wanted(self._choices, dict(self._asked_of), present)
+
+
+def _stamp_of(file: Path) -> _Stamp | None:
+    """Return what is different after each change of a file; None if there is none."""
+    try:
+        info = file.stat()
+    except OSError:
+        return None
+    return info.st_ino, info.st_mtime_ns, info.st_size
