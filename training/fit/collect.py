@@ -70,8 +70,13 @@ class Asked:
     choice: SnippetChoice
 
 
-def asked(repository: Path, kind: str, n: int, seed: int) -> Iterator[Asked]:
-    """Draw tasks of one repository; each index lives until the next one is needed."""
+def asked(
+    repository: Path, kind: str, n: int, seed: int, *, revisions: str | None = None
+) -> Iterator[Asked]:
+    """Draw tasks of one repository; each index lives until the next one is needed.
+
+    `revisions` is a range of commits for tasks of the history; without one, the later commits.
+    """
     if kind == "head":
         files = held_out_files(repository)
         yield from _with_index(
@@ -80,7 +85,7 @@ def asked(repository: Path, kind: str, n: int, seed: int) -> Iterator[Asked]:
             kind,
         )
         return
-    tasks = replay_tasks(repository, n, seed)
+    tasks = replay_tasks(repository, n, seed, revisions=revisions)
     for commit, its in groupby(tasks, key=lambda task: task.commit):
         members = list(its)
         yield from _with_index(
