@@ -8,9 +8,11 @@
 
 ;; Two ways, one for each language client:
 ;;
-;;   lsp-mode 10   (foretype-lsp-setup), once; its lsp-inline-completion-mode shows the text.
-;;   eglot         (add-hook 'python-mode-hook #'foretype-eglot-ensure); eglot knows no inline
-;;                 completion, so `foretype-mode' below asks, shows and puts in.
+;;   lsp-mode   (foretype-lsp-setup), once; then `lsp' starts it beside other servers.
+;;   eglot      (add-hook 'python-mode-hook #'foretype-eglot-ensure)
+;;
+;; `foretype-mode' asks, shows and puts in.  eglot knows no inline completion; lsp-mode 10 does,
+;; but waits two and a half seconds after each key and forgets what is typed along.
 ;;
 ;; In foretype-mode, while there is a suggestion: TAB accepts it, M-<right> a word of it, M-<down>
 ;; a line of it, M-n and M-p show another, C-g dismisses it.  Typing along keeps it.
@@ -21,7 +23,9 @@
 (require 'subr-x)
 
 (defvar eglot-server-programs)
-(defvar lsp-inline-completion-active-map)
+(defvar lsp--cur-workspace)
+(defvar lsp-inline-completion-enable)
+(defvar lsp-managed-mode)
 (declare-function eglot-current-server "eglot")
 (declare-function eglot-ensure "eglot")
 (declare-function eglot--TextDocumentPositionParams "eglot")
@@ -34,6 +38,13 @@
 (declare-function make-lsp-client "lsp-mode")
 (declare-function lsp-stdio-connection "lsp-mode")
 (declare-function lsp-activate-on "lsp-mode")
+(declare-function lsp-workspaces "lsp-mode")
+(declare-function lsp-request-async "lsp-mode")
+(declare-function lsp-inline-completion-mode "lsp-inline-completion")
+(declare-function lsp--client-server-id "lsp-mode")
+(declare-function lsp--workspace-client "lsp-mode")
+(declare-function lsp--text-document-position-params "lsp-mode")
+(declare-function lsp--line-character-to-point "lsp-mode")
 
 (defgroup foretype nil "Inline code completion on your own machine." :group 'convenience)
 
@@ -56,25 +67,7 @@
 (defface foretype-ghost '((t :inherit shadow :slant italic))
   "The text on offer.")
 
-;;; lsp-mode
-
-(defun foretype-lsp-setup ()
-  "Make lsp-mode start foretype beside other servers, and show what it offers."
-  (with-eval-after-load 'lsp-mode
-    (lsp-register-client
-     (make-lsp-client :new-connection (lsp-stdio-connection (lambda () foretype-command))
-                      :activation-fn (apply #'lsp-activate-on foretype-languages)
-                      :initialization-options (lambda () foretype-settings)
-                      :add-on? t
-                      :server-id 'foretype))
-    (require 'lsp-inline-completion nil t)
-    (when (fboundp 'lsp-inline-completion-mode)
-      (add-hook 'lsp-mode-hook #'lsp-inline-completion-mode)
-      ;; Its own key, C-<return>, does not exist in terminals.
-      (define-key lsp-inline-completion-active-map (kbd "TAB") 'lsp-inline-completion-accept)
-      (put 'lsp-inline-completion-accept 'lsp-inline-completion-keep t))))
-
-;;; eglot
+;;; What is on offer
 
 (defvar-local foretype--items nil "Texts on offer, as pairs of where they begin and the text.")
 (defvar-local foretype--index 0)
@@ -83,6 +76,7 @@
 (defvar-local foretype--overlay nil)
 (defvar-local foretype--timer nil)
 (defvar-local foretype--tick 0 "Counts questions; answers to older ones are dropped.")
+(defvar-local foretype--text-tick nil "The buffer's own tick after the last command.")
 (defvar-local foretype--dismissed nil "Buffer tick and point where nothing is wanted.")
 
 (defvar foretype-active-map
@@ -131,19 +125,52 @@
         (overlay-put foretype--overlay 'after-string shown)
         (setq foretype--is-showing t)))))
 
+;;; The language clients
+
+(defun foretype--workspace ()
+  "Return lsp-mode's workspace of our server for this buffer, if there is one."
+  (and (bound-and-true-p lsp-managed-mode)
+       (seq-find (lambda (workspace)
+                   (eq 'foretype (lsp--client-server-id (lsp--workspace-client workspace))))
+                 (lsp-workspaces))))
+
+(defun foretype--get (object key)
+  "Return the member KEY of OBJECT, a plist or one of lsp-mode's hash tables."
+  (if (hash-table-p object)
+      (gethash (substring (symbol-name key) 1) object)
+    (plist-get object key)))
+
 (defun foretype--point-of (position)
   "Return the buffer position of the protocol's POSITION."
-  (if (fboundp 'eglot-lsp-position-to-point)
-      (eglot-lsp-position-to-point position)
-    (eglot--lsp-position-to-point position)))
+  (cond ((foretype--workspace)
+         (lsp--line-character-to-point (foretype--get position :line)
+                                       (foretype--get position :character)))
+        ((fboundp 'eglot-lsp-position-to-point) (eglot-lsp-position-to-point position))
+        (t (eglot--lsp-position-to-point position))))
+
+(defun foretype--request (on-answer)
+  "Ask the server about the place at point; ON-ANSWER takes its answer."
+  (let ((context '(:context (:triggerKind 2))))
+    (if-let* ((workspace (foretype--workspace)))
+        (let ((lsp--cur-workspace workspace))
+          (lsp-request-async
+           "textDocument/inlineCompletion"
+           (append (lsp--text-document-position-params) context)
+           on-answer :mode 'detached :error-handler #'ignore :cancel-token 'foretype))
+      (when-let* ((server (and (fboundp 'eglot-current-server) (eglot-current-server))))
+        (eglot--signal-textDocument/didChange)
+        (jsonrpc-async-request
+         server :textDocument/inlineCompletion
+         (append (eglot--TextDocumentPositionParams) context)
+         :success-fn on-answer :error-fn #'ignore :timeout-fn #'ignore :deferred nil)))))
 
 (defun foretype--receive (answer tick)
   "Show ANSWER if it is to the newest question, which TICK counts."
   (when (and (= tick foretype--tick) answer)
-    (let ((items (append (if (vectorp answer) answer (plist-get answer :items)) nil)))
+    (let ((items (append (if (vectorp answer) answer (foretype--get answer :items)) nil)))
       (foretype--clear)
       (when items
-        (let ((end (plist-get (plist-get (car items) :range) :end)))
+        (let ((end (foretype--get (foretype--get (car items) :range) :end)))
           (setq foretype--over
                 (buffer-substring-no-properties
                  (point) (max (point) (min (foretype--point-of end) (line-end-position))))
@@ -153,8 +180,8 @@
                 foretype--items
                 (mapcar (lambda (item)
                           (cons (foretype--point-of
-                                 (plist-get (plist-get item :range) :start))
-                                (string-replace "\r\n" "\n" (plist-get item :insertText))))
+                                 (foretype--get (foretype--get item :range) :start))
+                                (string-replace "\r\n" "\n" (foretype--get item :insertText))))
                         items)))
         (foretype--draw)))))
 
@@ -162,21 +189,16 @@
   "Ask for BUFFER, unless TICK is no longer the newest question."
   (when (and (buffer-live-p buffer) (eq buffer (window-buffer)))
     (with-current-buffer buffer
-      (when-let* ((is-newest (= tick foretype--tick))
-                  (server (eglot-current-server))
-                  (place (point)))
-        (eglot--signal-textDocument/didChange)
-        (jsonrpc-async-request
-         server :textDocument/inlineCompletion
-         (append (eglot--TextDocumentPositionParams) '(:context (:triggerKind 2)))
-         :success-fn (lambda (answer)
-                       (when (buffer-live-p buffer)
-                         (with-current-buffer buffer
-                           (when (= place (point)) (foretype--receive answer tick)))))
-         :error-fn #'ignore :timeout-fn #'ignore :deferred nil)))))
+      (when (= tick foretype--tick)
+        (let ((place (point)))
+          (foretype--request
+           (lambda (answer)
+             (when (buffer-live-p buffer)
+               (with-current-buffer buffer
+                 (when (= place (point)) (foretype--receive answer tick)))))))))))
 
 (defun foretype--managed ()
-  "Ask in a buffer that eglot has begun to manage, the first time."
+  "Ask in a buffer that a language client has begun to manage, the first time."
   (remove-hook 'eglot-managed-mode-hook #'foretype--managed t)
   (foretype--ask (current-buffer) (cl-incf foretype--tick)))
 
@@ -185,20 +207,19 @@
   (cons (buffer-chars-modified-tick) (point)))
 
 (defun foretype--after-command ()
-  "Keep what still fits, or ask anew."
-  (unless (and foretype--items (foretype--draw))
-    (cl-incf foretype--tick)
-    (when (timerp foretype--timer) (cancel-timer foretype--timer))
-    (unless (or buffer-read-only
-                (equal foretype--dismissed (foretype--place))
-                (not (memq this-command '(self-insert-command newline foretype-accept
-                                          foretype-accept-word foretype-accept-line
-                                          newline-and-indent delete-backward-char
-                                          backward-delete-char-untabify
-                                          python-indent-dedent-line-backspace))))
-      (setq foretype--timer
-            (run-with-timer foretype-delay nil #'foretype--ask (current-buffer)
-                            foretype--tick)))))
+  "Keep what still fits, or ask anew if the text was changed."
+  (let ((has-changed (not (eql foretype--text-tick (buffer-chars-modified-tick)))))
+    (setq foretype--text-tick (buffer-chars-modified-tick))
+    (unless (and foretype--items (foretype--draw))
+      (cl-incf foretype--tick)
+      (when (timerp foretype--timer) (cancel-timer foretype--timer))
+      (when (and has-changed
+                 (not buffer-read-only)
+                 (not (equal foretype--dismissed (foretype--place)))
+                 (not (memq this-command '(undo undo-only undo-redo))))
+        (setq foretype--timer
+              (run-with-timer foretype-delay nil #'foretype--ask (current-buffer)
+                              foretype--tick))))))
 
 (defun foretype--accept (part)
   "Put in PART, a function of what is left."
@@ -248,16 +269,40 @@
 
 ;;;###autoload
 (define-minor-mode foretype-mode
-  "Show what foretype offers, in a buffer that eglot manages."
+  "Show what foretype offers, in a buffer that eglot or lsp-mode manages."
   :lighter " ft"
   (if foretype-mode
       (progn
+        (setq foretype--text-tick (buffer-chars-modified-tick))
         (add-hook 'post-command-hook #'foretype--after-command nil t)
         ;; The server may have come while something was typed.
         (add-hook 'eglot-managed-mode-hook #'foretype--managed nil t))
     (remove-hook 'eglot-managed-mode-hook #'foretype--managed t)
     (remove-hook 'post-command-hook #'foretype--after-command t)
     (foretype--clear)))
+
+;;; Setting up
+
+(defun foretype--lsp-managed ()
+  "Show what is on offer in a buffer that lsp-mode opens in our server."
+  (when (foretype--workspace)
+    ;; Its own display would show everything a second time.
+    (setq-local lsp-inline-completion-enable nil)
+    (when (bound-and-true-p lsp-inline-completion-mode) (lsp-inline-completion-mode -1))
+    (foretype-mode 1)
+    (foretype--ask (current-buffer) (cl-incf foretype--tick))))
+
+;;;###autoload
+(defun foretype-lsp-setup ()
+  "Make lsp-mode start foretype beside other servers, and `foretype-mode' with it."
+  (with-eval-after-load 'lsp-mode
+    (lsp-register-client
+     (make-lsp-client :new-connection (lsp-stdio-connection (lambda () foretype-command))
+                      :activation-fn (apply #'lsp-activate-on foretype-languages)
+                      :initialization-options (lambda () foretype-settings)
+                      :add-on? t
+                      :server-id 'foretype))
+    (add-hook 'lsp-after-open-hook #'foretype--lsp-managed)))
 
 ;;;###autoload
 (defun foretype-eglot-ensure ()

@@ -8,11 +8,13 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from tests.e2e.neovim import wait_for
-from tests.e2e.storyteller import BLOCK, BRACKETED, CALL, SECOND, SLOW_S, WIDE, checksum
+from tests.e2e.offline import without_network
+from tests.e2e.storyteller import BLOCK, BRACKETED, CALL, OFFLINE, SECOND, SLOW_S, WIDE, checksum
 
 SETTLE_S = 0.8  # longer than any editor waits before it asks
 START = b"import os\n"
@@ -27,6 +29,12 @@ class Editor(Protocol):
 
     def fresh(self, name: str, content: bytes) -> None:
         """Write a new file and open it."""
+
+    def second(self, name: str, content: bytes) -> None:
+        """The same in the second workspace folder."""
+
+    def speak(self, encoding: str) -> None:
+        """Count positions in this encoding from now on."""
 
     def untitled(self) -> None:
         """Open a new buffer of Python without a file."""
@@ -231,15 +239,16 @@ def tabs(editor: Editor) -> None:
     synchronised(editor, "tabs.py", b"def f():\n\tx = 1\n\ty = 2\n", "z = 3\n")
 
 
-def beyond_ascii(editor: Editor) -> None:
+def beyond_ascii(editor: Editor, encoding: str) -> None:
+    editor.speak(encoding)
     content = "naïve = '😀🦊'  # ∀ x\n".encode()
-    synchronised(editor, "wide.py", content, "a = 'é'; ")
-    editor.fresh("wide_line.py", "s = '🦊😀'; wide".encode())
+    synchronised(editor, f"wide_{encoding}.py", content, "a = 'é'; ")
+    editor.fresh(f"wide_line_{encoding}.py", "s = '🦊😀'; wide".encode())
     editor.type(" = ")
     see(editor, WIDE)
     editor.press("accept")
     holds(editor, f"s = '🦊😀'; wide = {WIDE}")
-    editor.fresh("wide_text.py", content)
+    editor.fresh(f"wide_text_{encoding}.py", content)
     editor.type("wide = ")
     see(editor, WIDE)
     editor.press("accept")
@@ -249,6 +258,29 @@ def beyond_ascii(editor: Editor) -> None:
 
 def form_feed(editor: Editor) -> None:
     synchronised(editor, "feed.py", b"a = 1\n\x0c\nb = 2\n", "c = 3\n")
+
+
+def several_folders(editor: Editor) -> None:
+    """The engine is told the short path in each: the server knows both folders."""
+    editor.fresh("in_first.py", START)
+    editor.type("where = ")
+    see(editor, "in_first.py")
+    editor.second("in_second.py", START)
+    editor.type("where = ")
+    see(editor, "in_second.py")
+    editor.press("accept")
+    holds(editor, "where = in_second.py")
+    editor.fresh("in_first_again.py", START)
+    editor.type("where = ")
+    see(editor, "in_first_again.py")
+
+
+def offline(editor: Editor) -> None:
+    if not without_network():
+        raise UnsupportedError("the machine of this run cannot take the network from a program")
+    editor.fresh("offline.py", START)
+    editor.type("net = ")
+    see(editor, OFFLINE)
 
 
 def read_only(editor: Editor) -> None:
@@ -317,11 +349,19 @@ BEHAVIOURS = [
     Behaviour("an auto-closed bracket is replaced", bracketed),
     Behaviour("CRLF file", crlf),
     Behaviour("tabs", tabs),
-    Behaviour("beyond ASCII, astral plane", beyond_ascii),
+    *(
+        Behaviour(
+            f"beyond ASCII and the astral plane, positions in {encoding}",
+            partial(beyond_ascii, encoding=encoding),
+        )
+        for encoding in ("utf-8", "utf-16", "utf-32")
+    ),
     Behaviour("form feed", form_feed),
     Behaviour("read-only file", read_only),
     Behaviour("buffer without a file", untitled),
     Behaviour("many documents", many_documents),
+    Behaviour("several workspace folders", several_folders),
+    Behaviour("no network", offline),
     Behaviour("the server crashes and comes back", crash),
 ]
 

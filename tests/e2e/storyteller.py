@@ -1,11 +1,15 @@
 """The real server process around an engine that tells known stories, one for each situation.
 
 What it offers depends on the cursor's line: see `story`. `sync = ` answers with a checksum of the
-text before the cursor, which proves that the server has the very document that the editor shows.
+text before the cursor, which proves that the server has the very document that the editor shows;
+`where = ` with the path that the engine is told, which is short inside a workspace folder; `net = `
+with whether this process has a network.
 Run as `python -m tests.e2e.storyteller [server options]`.
 """
 
+import errno
 import os
+import socket
 import sys
 import threading
 import zlib
@@ -23,6 +27,7 @@ BLOCK = "first()\n    second()\n    third()"
 BRACKETED = "left, right)"
 SLOW_S = 1.5
 STEP_S = 0.01
+OFFLINE, ONLINE = "network_unreachable", "network_there"
 
 
 def checksum(before: str) -> str:
@@ -34,7 +39,14 @@ def rest(typed: str, *choices: str) -> list[str]:
     return [choice[len(typed) :] for choice in choices if choice.startswith(typed)]
 
 
-def story(before: str, after: str) -> tuple[list[str], int, float]:
+def network() -> str:
+    """Say whether this process could reach even its own machine."""
+    with socket.socket() as probe:
+        failed = probe.connect_ex(("127.0.0.1", 9))
+    return OFFLINE if failed == errno.ENETUNREACH else ONLINE
+
+
+def story(before: str, after: str, path: str = "") -> tuple[list[str], int, float]:
     """Return the texts offered, the characters replaced after the cursor, and the seconds taken."""
     line = before.rpartition("\n")[2].rpartition("; ")[2]  # the last statement on it
     name, equals, typed = line.lstrip().partition(" = ")
@@ -47,6 +59,10 @@ def story(before: str, after: str) -> tuple[list[str], int, float]:
         os._exit(3)
     if name == "sync":
         return rest(typed, checksum(before[: len(before) - len(typed)])), 0, 0.0
+    if name == "where":
+        return rest(typed, path), 0, 0.0
+    if name == "net":
+        return rest(typed, network()), 0, 0.0
     if name == "wide":
         return rest(typed, WIDE), 0, 0.0
     if name == "slow":
@@ -66,7 +82,7 @@ class Storyteller:
 
     def complete(self, request: CompletionRequest, cancel: Cancel) -> Sequence[Completion]:
         at = request.offset
-        texts, n_replaced, seconds = story(request.text[:at], request.text[at:])
+        texts, n_replaced, seconds = story(request.text[:at], request.text[at:], request.path)
         for _ in range(int(seconds / STEP_S)):  # cancelled or not: a rude engine
             self._clock.wait(STEP_S)
         return [completion(text, at, at + n_replaced) for text in texts if text]

@@ -1,7 +1,8 @@
 """The behaviours of `conformance` in a real Emacs in tmux, with editors/emacs/foretype.el.
 
-Keys go through the terminal; what is shown is asked of Emacs over its own server. Before Emacs 29,
-eglot is looked for in FORETYPE_EMACS_PACKAGES, a folder of package folders.
+Once with eglot and once with lsp-mode. Keys go through the terminal; what is shown is asked of
+Emacs over its own server. lsp-mode, and eglot before Emacs 29, are looked for in
+FORETYPE_EMACS_PACKAGES, a folder of package folders.
 """
 
 import base64
@@ -17,13 +18,14 @@ import pytest
 
 from tests.e2e.conformance import BEHAVIOURS, Behaviour, UnsupportedError, judge
 from tests.e2e.neovim import wait_for
+from tests.e2e.offline import without_network
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path("/usr/share/emacs/site-lisp/elpa")
 # Read before the fixtures take these variables away.
 PACKAGES = Path(os.environ.get("FORETYPE_EMACS_PACKAGES") or SITE)
 RESULTS = os.environ.get("FORETYPE_RESULTS")
-CALL_S = 30.0
+CALL_S = 90.0
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -38,17 +40,35 @@ SET_UP = """\
 (require 'server)
 (require 'foretype)
 (setq foretype-command '({command}))
-(add-hook 'python-mode-hook #'foretype-eglot-ensure)
-(setq eglot-sync-connect 30 eglot-autoreconnect 1)
+{client}
 (defun test-ghost ()
   (and foretype--is-showing (overlay-get foretype--overlay 'after-string)))
+(server-start)
+"""
+EGLOT = """\
+(add-hook 'python-mode-hook #'foretype-eglot-ensure)
+(setq eglot-sync-connect 30 eglot-autoreconnect 1)
 (defun test-ready ()
   (and (eglot-current-server) (eglot-managed-p)
        (equal "ready" (plist-get (jsonrpc-request (eglot-current-server) :workspace/executeCommand
                                                   '(:command "foretype.status"))
                                  :engine))))
-(server-start)
 """
+LSP_MODE = """\
+(require 'lsp-mode-autoloads)
+(setq lsp-auto-guess-root t lsp-restart 'auto-restart lsp-enable-suggest-server-download nil
+      lsp-session-file "{place}/session" lsp-modeline-code-actions-enable nil
+      lsp-headerline-breadcrumb-enable nil)
+(foretype-lsp-setup)
+(add-hook 'python-mode-hook #'lsp)
+(defun test-ready ()
+  (and (foretype--workspace)
+       (equal "ready" (gethash "engine" (let ((lsp--cur-workspace (foretype--workspace)))
+                                          (lsp-request "workspace/executeCommand"
+                                                       '(:command "foretype.status")))))))
+"""
+CLIENTS = {"eglot": EGLOT, "lsp-mode": LSP_MODE}
+ENCODINGS = {"eglot": "utf-16", "lsp-mode": "utf-32"}
 KEYS = {
     "accept": ["Tab"],
     "dismiss": ["C-g"],
@@ -70,23 +90,30 @@ def folders_of_packages() -> list[Path]:
     return found
 
 
+def has_library(name: str) -> bool:
+    paths = [argument for folder in folders_of_packages() for argument in ("-L", str(folder))]
+    ask = f'(kill-emacs (if (locate-library "{name}") 0 1))'
+    command = ["emacs", "-Q", "--batch", *paths, "--eval", ask]
+    return subprocess.run(command, capture_output=True, timeout=CALL_S).returncode == 0
+
+
 class InEmacs:
     """Emacs as the conformance suite drives it."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
-        self._folder = place / "workspace"
-        self._folder.mkdir()
+    def __init__(self, place: Path, client: str) -> None:
+        self._place, self._client = place, client
+        self._folder, self._other = place / "workspace", place / "second"
+        for folder in (self._folder, self._other):
+            subprocess.run(["git", "init", "-q", str(folder)], check=True, timeout=CALL_S)
         first = self._folder / "first.py"
         first.write_bytes(b"first = 1\n")
-        subprocess.run(["git", "init", "-q", str(self._folder)], check=True, timeout=CALL_S)
-        server = [sys.executable, "-m", "tests.e2e.storyteller"]
+        server = [*without_network(), sys.executable, "-m", "tests.e2e.storyteller"]
         program = place / "server"
         program.write_text(f"#!/bin/sh\ncd '{ROOT}'\nexec {shlex.join(server)}\n")
         program.chmod(0o755)
         lisp = [ROOT / "editors" / "emacs", *folders_of_packages()]
         paths = "\n".join(f'(push "{folder}" load-path)' for folder in lisp)
-        text = SET_UP
+        text = SET_UP.replace("{client}", CLIENTS[client])
         for name, value in {"place": place, "paths": paths, "command": f'"{program}"'}.items():
             text = text.replace("{" + name + "}", str(value))
         (place / "init.el").write_text(text, encoding="utf-8")
@@ -126,23 +153,34 @@ class InEmacs:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.screen()}") from None
 
-    def _open(self, name: str, content: bytes) -> None:
-        self._file = self._folder / name
+    def _open(self, file: Path, content: bytes) -> None:
+        self._file = file
         self._file.write_bytes(content)
         self._run("send-keys", "C-g")
         self.ask(f'(progn (switch-to-buffer (find-file-noselect "{self._file}")) (goto-char 1) t)')
 
     def fresh(self, name: str, content: bytes) -> None:
-        self._open(name, content)
+        self._begin(self._folder / name, content)
+
+    def second(self, name: str, content: bytes) -> None:
+        self._begin(self._other / name, content)
+
+    def _begin(self, file: Path, content: bytes) -> None:
+        self._open(file, content)
+        self._run("send-keys", "C-l")  # eglot connects after a command in the buffer
         self.wait_for_client()
         self.ask("(progn (goto-char (point-max)) t)")
-        wait_for(lambda: self.ask("(buffer-name)") == name, "the buffer")
+        wait_for(lambda: self.ask("(buffer-name)") == file.name, "the buffer")
+
+    def speak(self, encoding: str) -> None:
+        if encoding != ENCODINGS[self._client]:
+            raise UnsupportedError(f"this editor speaks {ENCODINGS[self._client]} only")
 
     def untitled(self) -> None:
         raise UnsupportedError("buffers without a file have no language client")
 
     def read_only(self, name: str, content: bytes) -> None:
-        self._open(name, content)
+        self._open(self._folder / name, content)
         self.ask("(progn (read-only-mode 1) t)")
 
     def type(self, text: str) -> None:
@@ -179,25 +217,30 @@ class InEmacs:
         subprocess.run([*self._tmux, "kill-server"], capture_output=True, timeout=CALL_S)
 
 
-@pytest.fixture(scope="module")
-def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InEmacs]:
+@pytest.fixture(scope="module", params=list(CLIENTS))
+def scripted(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, InEmacs]]:
     for program in ("emacs", "emacsclient", "tmux"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
-    driven = InEmacs(tmp_path_factory.mktemp("emacs"))
-    if driven.ask('(and (locate-library "eglot") t)') != "t":
+    client = str(request.param)
+    if not has_library(client):
+        pytest.skip(f"this Emacs has no {client} (FORETYPE_EMACS_PACKAGES may name a folder)")
+    driven = InEmacs(tmp_path_factory.mktemp("emacs"), client)
+    try:
+        driven.wait_for_client()
+        yield f"Emacs, {client}", driven
+    finally:
         driven.close()
-        pytest.skip("this Emacs has no eglot (FORETYPE_EMACS_PACKAGES may name a folder with it)")
-    driven.wait_for_client()
-    yield driven
-    driven.close()
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.title)
 def test_emacs_conforms(
-    scripted: InEmacs, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
+    scripted: tuple[str, InEmacs], behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if RESULTS:
         monkeypatch.setenv("FORETYPE_RESULTS", RESULTS)
-    if (reason := judge(behaviour, "Emacs, eglot", scripted)) is not None:
+    name, editor = scripted
+    if (reason := judge(behaviour, name, editor)) is not None:
         pytest.skip(reason)

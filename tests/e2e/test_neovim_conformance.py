@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.conformance import BEHAVIOURS, Behaviour, judge
 from tests.e2e.neovim import Editor, is_new_enough, wait_for
+from tests.e2e.offline import without_network
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "editors" / "neovim"
@@ -32,6 +33,8 @@ KEYS = {
     "back": "<BS>",
 }
 
+SPOKEN = "return vim.lsp.get_clients({ bufnr = 0, name = 'foretype' })[1].offset_encoding"
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
@@ -52,11 +55,12 @@ class InNeovim:
     """Neovim as the conformance suite drives it."""
 
     def __init__(self, nvim: str, place: Path) -> None:
-        self._folder = place / "workspace"
-        (self._folder / ".git").mkdir(parents=True)
+        self._folder, self._other = place / "workspace", place / "second"
+        for folder in (self._folder, self._other):
+            (folder / ".git").mkdir(parents=True)
         first = self._folder / "first.py"
         first.write_bytes(b"first = 1\n")
-        command = [sys.executable, "-m", "tests.e2e.storyteller"]
+        command = [*without_network(), sys.executable, "-m", "tests.e2e.storyteller"]
         lines = [
             "vim.g.loaded_python3_provider = 0",
             f"vim.opt.runtimepath:prepend({json.dumps(str(MODULE))})",
@@ -71,8 +75,8 @@ class InNeovim:
         self.editor.wait_for_client()
         self._file = first
 
-    def _open(self, name: str, content: bytes) -> None:
-        self._file = self._folder / name
+    def _open(self, file: Path, content: bytes) -> None:
+        self._file = file
         self._file.write_bytes(content)
         self.editor.keys("<Esc>")
         self.editor.lua(
@@ -82,10 +86,23 @@ class InNeovim:
         self.editor.lua("vim.bo.fixendofline = false")
 
     def fresh(self, name: str, content: bytes) -> None:
-        self._open(name, content)
+        self._begin(self._folder / name, content)
+
+    def second(self, name: str, content: bytes) -> None:
+        self._begin(self._other / name, content)
+
+    def _begin(self, file: Path, content: bytes) -> None:
+        self._open(file, content)
         self.editor.wait_for_client()
         # A new last line, without Neovim's own indenting.
         self.editor.keys("Go<Esc>0C" if content.endswith(b"\n") else "GA")
+
+    def speak(self, encoding: str) -> None:
+        offered = f"{{ general = {{ positionEncodings = {{ '{encoding}' }} }} }}"
+        self.editor.lua(f"vim.lsp.config('foretype', {{ capabilities = {offered} }})")
+        self.editor.lua("require('foretype').restart()")
+        self.editor.wait_for_client()
+        assert self.editor.lua(SPOKEN) == encoding
 
     def untitled(self) -> None:
         self.editor.keys("<Esc>")
@@ -94,7 +111,7 @@ class InNeovim:
         self.editor.keys("i")
 
     def read_only(self, name: str, content: bytes) -> None:
-        self._open(name, content)
+        self._open(self._folder / name, content)
         self.editor.lua("vim.bo.readonly = true vim.bo.modifiable = false")
         self.editor.keys("G$")
 

@@ -7,12 +7,29 @@ from typing import Any
 import pytest
 
 from tests.doubles import tiny_folder
+from tests.e2e.offline import without_network
 from tests.e2e.raw_client import ROOT, TIMEOUT_S, ServerProcess
 
 pytestmark = pytest.mark.e2e
 
 URI = "file:///w/a.py"
 REAL = [sys.executable, "-m", "foretype", "lsp"]
+
+# Notes each use of the network that Python itself reports to its auditors.
+WATCHED = """
+import sys
+notes = open({asked!r}, "w", buffering=1)
+KINDS = ("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto", "urllib.Request")
+def note(event, arguments):
+    if event in KINDS:
+        notes.write(event + repr(arguments[1:]) + chr(10))
+sys.addaudithook(note)
+import socket
+socket.socket().connect_ex(("127.0.0.1", 9))
+sys.argv = ["foretype", "lsp"]
+from foretype import main
+sys.exit(main())
+"""
 
 
 def first_items(server: ServerProcess, text: str) -> list[dict[str, Any]]:
@@ -65,3 +82,29 @@ def test_bundled_model_suggests_while_a_person_types() -> None:
         (item,) = first_items(server, "import os\n\nfor name in os.listdir(path):\n    print(na")
         assert item["insertText"].strip()
         assert server.finish() == 0
+
+
+@pytest.mark.skipif(not without_network(), reason="a program cannot lose the network here")
+def test_real_engine_where_there_is_no_network(tmp_path: Path) -> None:
+    options = {"model": str(tiny_folder(tmp_path)), "deadline_ms": 60_000, "max_new_tokens": 4}
+    with ServerProcess(command=[*without_network(), *REAL]) as server:
+        server.client.initialize(initializationOptions=options)
+        first_items(server, "x = 1\ny")
+        status = server.client.call("workspace/executeCommand", {"command": "foretype.status"})
+        assert (status["engine"], status["answered"]) == ("ready", 7)
+        assert server.client.others.empty()
+        assert server.finish() == 0
+
+
+def test_server_reaches_for_no_network(tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    program = WATCHED.format(asked=str(asked))
+    options = {"model": str(tiny_folder(tmp_path)), "deadline_ms": 60_000, "max_new_tokens": 4}
+    with ServerProcess(command=[sys.executable, "-c", program]) as server:
+        server.client.initialize(initializationOptions=options)
+        first_items(server, "x = 1\ny")
+        assert server.finish() == 0
+    ours = (
+        "socket.connect(('127.0.0.1', 9),)\n"  # the watched program's own, to see that it is seen
+    )
+    assert asked.read_text(encoding="utf-8") == ours

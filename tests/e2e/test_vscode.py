@@ -7,6 +7,7 @@ FORETYPE_PICTURES names a folder for screenshots.
 
 import os
 import re
+import shlex
 import stat
 import sys
 import time
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conformance import BEHAVIOURS, Behaviour, judge
+from tests.e2e.conformance import BEHAVIOURS, Behaviour, UnsupportedError, judge
 from tests.e2e.neovim import wait_for
+from tests.e2e.offline import without_network
 from tests.e2e.vscode import Programs, VSCode, find_programs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,19 +116,29 @@ class InVSCode:
         self._window = window
         self._file = window.folder / "first.py"
         self._file.write_bytes(b"first = 1\n")
-        window.open(self._file)
+        window.open(self._file, both=True)
         wait_for(lambda: "ready" in window.status(), "a ready server", 120)
 
     def fresh(self, name: str, content: bytes) -> None:
-        self._file = self._window.folder / name
+        self._begin(self._window.folder / name, content)
+
+    def second(self, name: str, content: bytes) -> None:
+        self._begin(self._window.other / name, content)
+
+    def speak(self, encoding: str) -> None:
+        if encoding != "utf-16":
+            raise UnsupportedError("this editor speaks utf-16 only")
+
+    def _begin(self, file: Path, content: bytes) -> None:
+        self._file = file
         self._file.write_bytes(content)
-        self._show(name)
+        self._show(file)
         self._window.page.press("Control+End")
 
-    def _show(self, name: str) -> None:
-        window = self._window
+    def _show(self, file: Path) -> None:
+        window, name = self._window, file.name
         for _ in range(3):  # its index of files may not have met a new one yet
-            window.quick_open(window.folder / name)
+            window.quick_open(file)
             try:
                 wait_for(lambda: window.title() == name, f"{name} in front", 8)
                 break
@@ -146,7 +158,7 @@ class InVSCode:
         self._file = self._window.folder / name
         self._file.write_bytes(content)
         self._file.chmod(0o444)
-        self._show(name)
+        self._show(self._file)
         self._window.page.press("Control+End")
 
     def type(self, text: str) -> None:
@@ -171,8 +183,8 @@ class InVSCode:
 
 @pytest.fixture(scope="module")
 def scripted(open_window: OpenWindow, tmp_path_factory: pytest.TempPathFactory) -> InVSCode:
-    command = f"exec '{sys.executable}' -m tests.e2e.storyteller"
-    program = write_program(tmp_path_factory.mktemp("program"), "shift", command + ' "$@"')
+    command = shlex.join([*without_network(), sys.executable, "-m", "tests.e2e.storyteller"])
+    program = write_program(tmp_path_factory.mktemp("program"), "shift", f'exec {command} "$@"')
     return InVSCode(open_window(program))
 
 

@@ -120,9 +120,11 @@ class VSCode:
         bindings: str = "[]",
     ) -> None:
         """`machine` is settings by their full names; `place` is an empty folder."""
-        self.folder = place / "workspace"
+        self.folder, self.other = place / "workspace", place / "second"
+        self._workspace = place / "both.code-workspace"
+        folders = [{"path": str(folder)} for folder in (self.folder, self.other)]
         self._port = free_port()
-        for name in ("workspace", "home", "data/User", "data/Machine", "extensions"):
+        for name in ("workspace", "second", "home", "data/User", "data/Machine", "extensions"):
             (place / name).mkdir(parents=True)
         for path, text in {
             "User/settings.json": json.dumps(SETTINGS),
@@ -130,6 +132,7 @@ class VSCode:
             "Machine/settings.json": json.dumps(dict(machine)),
         }.items():
             (place / "data" / path).write_text(text, encoding="utf-8")
+        self._workspace.write_text(json.dumps({"folders": folders}), encoding="utf-8")
         self._log = (place / "code-server.log").open("wb")
         environment = {**os.environ, "HOME": str(place / "home")}
         environment["PATH"] = f"{programs.node.parent}:{environment['PATH']}"
@@ -166,11 +169,12 @@ class VSCode:
         except (urllib.error.URLError, OSError):
             return False
 
-    def open(self, file: Path) -> None:
-        """Open the folder with one file, and put the cursor in it."""
+    def open(self, file: Path, *, both: bool = False) -> None:
+        """Open the folder, or both, with one file, and put the cursor in it."""
         host = f"127.0.0.1:{self._port}"
         payload = json.dumps([["openFile", f"vscode-remote://{host}{file}"]])
-        query = urllib.parse.urlencode({"folder": str(self.folder), "payload": payload})
+        opened = {"workspace": self._workspace} if both else {"folder": self.folder}
+        query = urllib.parse.urlencode({**opened, "payload": payload})
         self.page.go(f"http://{host}/?{query}")
         shown = "!!document.querySelector('.monaco-editor .view-line')"
         wait_for(lambda: self.page.evaluate(shown), "editor", START_S)
