@@ -88,6 +88,7 @@ def _serve(
     messages = itertools.chain(first, received)
     asyncio.run(serve(server.protocol, messages, outbox, answered=is_greeted))
     session.memories.stop()
+    session.models.stop()
     session.scheduler.stop(STOP_S)
     session.close_remote(STOP_S)
     outbox.close(STOP_S)

@@ -177,6 +177,7 @@ class Session:
 
     def _start_models(self) -> None:
         """Let the user's own models serve; one that their settings name wins over all."""
-        is_asked = self.remote is None or not self.remote.replaces_local
-        if self._answers_early and is_asked and not self.settings.current.model:
+        if not self._answers_early or self.settings.current.model:
+            return
+        if self.remote is None or not self.remote.replaces_local:
             self.models.start(self.settings.current.threads)
