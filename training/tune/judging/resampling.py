@@ -29,9 +29,8 @@ def resampled(
     sums = np.zeros((len(names), values.shape[1]))
     np.add.at(sums, [names[name] for name in clusters], values)
     draws = np.random.Generator(np.random.Philox(key=[seed, 0]))
-    picks = draws.integers(len(sums), size=(N_RESAMPLE, len(sums)))
-    counts = np.zeros((N_RESAMPLE, len(sums)))
-    np.add.at(counts, (np.arange(N_RESAMPLE)[:, None], picks), 1.0)
+    # How often each cluster is drawn, when as many are drawn as there are.
+    counts = draws.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=N_RESAMPLE)
     with np.errstate(divide="ignore", invalid="ignore"):
         figures = statistic(counts @ sums)
     low, high = np.nanpercentile(figures, [2.5, 97.5])  # a draw may hold nothing to divide by
