@@ -5,6 +5,7 @@ import { offerInstall } from './install';
 import { selectModel } from './models';
 import type { Server } from './server';
 import type { Switches } from './switches';
+import { doctor, tune } from './terminals';
 
 /** What the commands work on. */
 export interface Parts {
@@ -32,16 +33,6 @@ async function snooze({ switches }: Parts): Promise<void> {
   if (picked !== undefined) switches.pause(picked.minutes);
 }
 
-async function doctor({ server, log }: Parts): Promise<void> {
-  const command = await server.command().catch((error: unknown) => void log.error(String(error)));
-  if (command === undefined) {
-    await vscode.commands.executeCommand('foretype.install');
-    return;
-  }
-  const terminal = vscode.window.createTerminal({ name: 'foretype doctor', shellPath: command, shellArgs: ['doctor'] });
-  terminal.show();
-}
-
 async function install({ context, environment, server, log }: Parts): Promise<void> {
   if (await offerInstall(context, environment, log)) await server.restart();
 }
@@ -57,6 +48,7 @@ async function menu(parts: Parts): Promise<void> {
     ...(name === undefined ? [] : [{ label: `$(symbol-file) ${isListed ? 'Off' : 'On'} for ${name}`, command: 'foretype.toggleLanguage' }]),
     { label: '$(clock) Snooze...', command: 'foretype.snooze' },
     { label: '$(package) Select model...', command: 'foretype.selectModel' },
+    ...(vscode.workspace.isTrusted ? [{ label: '$(beaker) Tune a model on this repository...', command: 'foretype.tune' }] : []),
     { label: '$(debug-restart) Restart the server', command: 'foretype.restart' },
     { label: '$(pulse) Run doctor', command: 'foretype.doctor' },
     { label: '$(output) Show log', command: 'foretype.showLog' },
@@ -75,8 +67,9 @@ export function registerCommands(parts: Parts): vscode.Disposable[] {
     snooze: () => snooze(parts),
     restart: () => parts.server.restart(),
     install: () => install(parts),
-    selectModel: () => selectModel(parts.context),
-    doctor: () => doctor(parts),
+    selectModel: () => selectModel(parts.server),
+    tune: () => tune(parts.server, parts.log),
+    doctor: () => doctor(parts.server, parts.log),
     showLog: () => parts.log.show(),
     openSettings: () => vscode.commands.executeCommand('workbench.action.openSettings', '@ext:foretype.foretype'),
   };

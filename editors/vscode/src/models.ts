@@ -1,39 +1,59 @@
-// Lets the user choose the weights: the bundled ones, those used before, or a folder.
+// Lets the user choose the weights: the base or a model of their own for this repository, which the
+// server keeps; or a folder for everything, which is a setting and wins.
 
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
+import { choices, type Shelf } from './choices';
+import type { Server } from './server';
 
-const RECENT_KEY = 'recentModels';
-const MAX_RECENT = 8;
+const SWAPPED_MS = 3_000; // the server changes models at its next quiet moment
+
+interface Answer {
+  readonly ok: boolean;
+  readonly message: string;
+}
 
 async function isModelFolder(folder: string): Promise<boolean> {
   return access(join(folder, 'foretype.json')).then(() => true, () => false);
 }
 
-async function browse(): Promise<string | undefined> {
-  const [picked] = (await vscode.window.showOpenDialog({ canSelectFolders: true, canSelectFiles: false, openLabel: 'Use This Model' })) ?? [];
-  if (picked === undefined || (await isModelFolder(picked.fsPath))) return picked?.fsPath;
-  void vscode.window.showErrorMessage(`foretype: ${picked.fsPath} is no model folder: it has no foretype.json`);
-  return undefined;
+async function setFolder(folder: string | undefined): Promise<void> {
+  await vscode.workspace.getConfiguration('foretype').update('model', folder, vscode.ConfigurationTarget.Global);
 }
 
-/** Ask for a model and set it in the user's settings. */
-export async function selectModel(context: vscode.ExtensionContext): Promise<void> {
-  const configuration = vscode.workspace.getConfiguration('foretype');
-  const current = configuration.get<string>('model', '');
-  const recent = context.globalState.get<string[]>(RECENT_KEY, []);
-  const known = [...new Set([current, ...recent])].filter((folder) => folder !== '');
-  const mark = (folder: string): string => (folder === current ? '$(check) ' : '');
-  const items = [
-    { label: `${mark('')}Bundled model`, description: 'came with the server', folder: '' },
-    ...known.map((folder) => ({ label: `${mark(folder)}${folder}`, description: '', folder })),
-    { label: '$(folder-opened) Choose a model folder...', description: '', folder: undefined },
-  ];
-  const picked = await vscode.window.showQuickPick(items, { title: 'foretype: the model that suggests' });
+async function browse(): Promise<void> {
+  const [picked] = (await vscode.window.showOpenDialog({ canSelectFolders: true, canSelectFiles: false, openLabel: 'Use This Model' })) ?? [];
   if (picked === undefined) return;
-  const folder = picked.folder ?? (await browse());
-  if (folder === undefined) return;
-  if (folder !== '') await context.globalState.update(RECENT_KEY, [...new Set([folder, ...recent])].slice(0, MAX_RECENT));
-  await configuration.update('model', folder === '' ? undefined : folder, vscode.ConfigurationTarget.Global);
+  if (await isModelFolder(picked.fsPath)) await setFolder(picked.fsPath);
+  else void vscode.window.showErrorMessage(`foretype: ${picked.fsPath} is no model folder: it has no foretype.json`);
+}
+
+/** The place that a choice is for: the document in front, else the first folder. */
+function place(): { uri?: string } {
+  const uri = vscode.window.activeTextEditor?.document.uri ?? vscode.workspace.workspaceFolders?.[0]?.uri;
+  return uri?.scheme === 'file' ? { uri: uri.toString() } : {};
+}
+
+async function use(server: Server, name: string): Promise<void> {
+  const answer = await server.ask<Answer>('foretype.useModel', { name, ...place() });
+  if (answer === undefined) return;
+  if (answer.ok) vscode.window.setStatusBarMessage(`foretype: ${answer.message}`, 10_000);
+  else void vscode.window.showWarningMessage(`foretype: ${answer.message}`);
+  setTimeout(() => void server.look(), SWAPPED_MS);
+}
+
+/** Ask for a model. */
+export async function selectModel(server: Server): Promise<void> {
+  const folder = vscode.workspace.getConfiguration('foretype').get<string>('model', '');
+  const shelf = (await server.ask<Shelf>('foretype.models', place())) ?? { models: [] };
+  if (shelf.message) void vscode.window.showWarningMessage(`foretype: ${shelf.message}`);
+  const items = [
+    ...choices(shelf).map((choice) => ({ ...choice, run: () => use(server, choice.name) })),
+    ...(folder === '' ? [] : [{ label: '$(close) Use the setting foretype.model no more', description: folder, run: () => setFolder(undefined) }]),
+    { label: '$(folder-opened) Choose a model folder for everything...', description: 'sets foretype.model', run: browse },
+    { label: '$(beaker) Tune a model on this repository...', description: '', run: () => vscode.commands.executeCommand('foretype.tune') },
+  ];
+  const picked = await vscode.window.showQuickPick(items, { title: 'foretype: the model that suggests here' });
+  await picked?.run();
 }

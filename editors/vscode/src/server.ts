@@ -15,10 +15,12 @@ import { asServerOptions, SERVER_SETTINGS, type Layer } from './names';
 import type { Status } from './status';
 import type { Suggestions } from './suggestions';
 import { SWITCHED_OFF, type Switches } from './switches';
+import { details, type Told } from './told';
 
 const SECTION = 'foretype';
 const SCHEMES = ['file', 'untitled', 'vscode-vfs'];
 const POLL_MS = 300; // while the model loads
+const LOOK_MS = 5_000; // afterwards, while the window is in front
 const STOP_MS = 2_000;
 
 interface Layers {
@@ -169,21 +171,43 @@ export class Server implements vscode.Disposable {
     });
   }
 
+  /** The server's answer to one of its commands; undefined if there is none. */
+  async ask<T>(command: string, ...args: unknown[]): Promise<T | undefined> {
+    const client = this.client;
+    if (client === undefined || !client.isRunning()) return undefined;
+    try {
+      return (await client.sendRequest(ExecuteCommandRequest.type, { command, arguments: args })) as T;
+    } catch (error) {
+      this.log.warn(`${command}: ${String(error)}`);
+      return undefined;
+    }
+  }
+
   private watchLoading(client: LanguageClient): void {
     const look = async (): Promise<void> => {
-      if (this.client !== client || !client.isRunning()) return;
-      const seen = (await client.sendRequest(ExecuteCommandRequest.type, { command: 'foretype.status' })) as { engine?: string; enabled?: boolean };
-      if (seen.engine === 'ready') this.show(seen.enabled !== false);
-      else if (seen.engine === 'failed') this.fail('the model cannot be used; the log says why');
-      else this.timer = setTimeout(() => void look().catch(() => undefined), POLL_MS);
+      if (this.client !== client) return;
+      const told = await this.look();
+      if (this.client !== client) return;
+      if (told?.engine === 'failed') this.fail('the model cannot be used; the log says why');
+      else this.timer = setTimeout(() => void look(), told?.engine === 'ready' ? LOOK_MS : POLL_MS);
     };
-    void look().catch((error: unknown) => this.log.warn(`no status: ${String(error)}`));
+    clearTimeout(this.timer);
+    void look();
+  }
+
+  /** Ask the server how it is, and draw that. */
+  async look(): Promise<Told | undefined> {
+    if (this.status.kind === 'ready' && !vscode.window.state.focused) return { engine: 'ready' };
+    const uri = vscode.window.activeTextEditor?.document.uri;
+    const told = await this.ask<Told>('foretype.status', ...(uri?.scheme === 'file' ? [{ uri: uri.toString() }] : []));
+    if (told?.engine === 'ready') this.show(told);
+    return told;
   }
 
   /** Draw the state of a server that runs. */
-  private show(isEnabledByServer: boolean): void {
-    const why = this.switches.whyOff() ?? (isEnabledByServer ? undefined : 'switched off in settings.toml');
-    this.status.set(why === undefined ? { kind: 'ready' } : { kind: 'off', why });
+  private show(told: Told): void {
+    const why = this.switches.whyOff() ?? (told.enabled === false ? 'switched off in settings.toml' : undefined);
+    this.status.set(why === undefined ? { kind: 'ready', details: details(told) } : { kind: 'off', why });
   }
 
   /** A switch was turned: start, or draw the new state. */

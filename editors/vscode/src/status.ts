@@ -1,10 +1,12 @@
 // The status bar item: what the server does, and how fast it answered last.
 
 import * as vscode from 'vscode';
+import type { Details } from './told';
 
 /** What there is to tell. */
 export type State =
-  | { readonly kind: 'missing' | 'loading' | 'ready' }
+  | { readonly kind: 'missing' | 'loading' }
+  | { readonly kind: 'ready'; readonly details: Details }
   | { readonly kind: 'off'; readonly why: string }
   | { readonly kind: 'failed'; readonly why: string };
 
@@ -56,10 +58,11 @@ export class Status implements vscode.Disposable {
     const isReady = state.kind === 'ready';
     const speed = isReady && latencyMs !== undefined ? ` ${Math.round(latencyMs)} ms` : '';
     const text = 'why' in state ? state.why : TEXTS[state.kind];
-    this.item.text = `$(${ICONS[state.kind]}) foretype${speed}`;
-    this.item.accessibilityInformation = { label: `foretype, ${text}` };
+    const { lines, isDegraded } = state.kind === 'ready' ? state.details : { lines: [], isDegraded: false };
+    this.item.text = `$(${isDegraded ? 'warning' : ICONS[state.kind]}) foretype${speed}`;
+    this.item.accessibilityInformation = { label: ['foretype', text, ...lines].join(', ') };
     this.item.backgroundColor = state.kind === 'failed' ? new vscode.ThemeColor('statusBarItem.errorBackground') : undefined;
     const counts = `suggestions: ${tally.offered}, accepted: ${tally.whole}, in part: ${tally.partly}`;
-    this.item.tooltip = `foretype: ${text}\nsince the start, ${counts}`;
+    this.item.tooltip = [`foretype: ${text}`, ...lines, `since the start, ${counts}`].join('\n');
   }
 }

@@ -8,8 +8,10 @@ import { test } from 'node:test';
 import { Watch } from '../src/accepts';
 import { Backoff } from '../src/backoff';
 import { findServer, NoSuchProgramError } from '../src/locate';
+import { choices } from '../src/choices';
 import { asServerOptions, isEnabled } from '../src/names';
 import { plansFor, shown } from '../src/plans';
+import { details } from '../src/told';
 
 const OFFER = { uri: 'a', start: 10, cursor: 12, text: 'foobar(a)' }; // `fo` is there already
 
@@ -93,4 +95,28 @@ test('every way to install is a list of whole commands', () => {
     '/e/bin/python -m pip install --disable-pip-version-check /w.whl',
   ]);
   assert.deepEqual(plansFor({ uv: undefined, pipx: undefined, python: undefined }, '/w.whl', '/e'), []);
+});
+
+test('the tooltip names a model of the user and a remote server in trouble', () => {
+  const model = { serving: 'app-1', base: 'nano' };
+  assert.deepEqual(details({ model, remote: { mode: 'off' } }), { lines: ['model: app-1, your own'], isDegraded: false });
+  const remote = { mode: 'fallback', host: 'h', state: 'degraded', problem: 'no answer' };
+  const seen = details({ model: { serving: 'nano', base: 'nano' }, remote });
+  assert.equal(seen.isDegraded, true);
+  assert.deepEqual(seen.lines, ['model: nano', 'remote: h is degraded (no answer); suggestions come from this machine alone']);
+  assert.equal(details({ remote: { ...remote, state: 'ready' } }).isDegraded, false);
+  assert.match(details({ remote: { ...remote, mode: 'only' } }).lines[0] ?? '', /no suggestions until/);
+  assert.match(details({ remote: { ...remote, state: 'needs consent' } }).lines[0] ?? '', /nothing is sent \(no answer\)/);
+  assert.deepEqual(details({}), { lines: [], isDegraded: false });
+});
+
+test('a repository may be served by the base and by its own models', () => {
+  const model = { name: 'app-1', kind: 'full', created: '2026-11-22T10:00:00Z', fits: true, scores: { exact_base_on: 0.2, exact_tuned_on: 0.25 } };
+  const models = [model, { ...model, name: 'other-1', fits: false }, { ...model, name: 'app-2', scores: {} }];
+  const offered = choices({ models, serving: 'app-1', pinned: true });
+  assert.deepEqual(offered.map(({ name }) => name), ['base', 'app-1', 'app-2']);
+  assert.equal(offered[1]?.label, '$(check) $(pin) app-1');
+  assert.equal(offered[1]?.description, 'full, 2026-11-22, lines right 25.0% (base 20.0%)');
+  assert.equal(offered[2]?.description, 'full, 2026-11-22');
+  assert.deepEqual(choices({ models, settings_model: '/m' }), []);
 });

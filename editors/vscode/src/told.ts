@@ -1,0 +1,31 @@
+// What the server tells of itself (`foretype.status`), in the words of the status bar.
+
+/** The members that are read; an older server may lack the later ones. */
+export interface Told {
+  readonly engine?: string;
+  readonly enabled?: boolean;
+  readonly model?: { readonly serving?: string; readonly base?: string };
+  readonly remote?: { readonly mode?: string; readonly host?: string; readonly state?: string; readonly problem?: string };
+}
+
+/** Lines for the tooltip, and whether something needs the user. */
+export interface Details {
+  readonly lines: readonly string[];
+  readonly isDegraded: boolean;
+}
+
+function remoteLine(remote: NonNullable<Told['remote']>): string {
+  const problem = remote.problem ? ` (${remote.problem})` : '';
+  if (remote.state === 'ready') return `remote: ${remote.host}, ${remote.mode}`;
+  if (remote.state === 'needs consent') return `remote: nothing is sent${problem}`;
+  const rest = remote.mode === 'only' ? 'no suggestions until it answers' : 'suggestions come from this machine alone';
+  return `remote: ${remote.host} is degraded${problem}; ${rest}`;
+}
+
+export function details({ model, remote }: Told): Details {
+  const lines: string[] = [];
+  if (model?.serving) lines.push(`model: ${model.serving}${model.serving === model.base ? '' : ', your own'}`);
+  const hasRemote = remote !== undefined && remote.mode !== undefined && remote.mode !== 'off';
+  if (hasRemote) lines.push(remoteLine(remote));
+  return { lines, isDegraded: hasRemote && remote.state !== 'ready' };
+}
