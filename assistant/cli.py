@@ -84,17 +84,20 @@ def _run(args: argparse.Namespace, explains: bool) -> int:
 
 def _complete(settings: Settings, request: CompletionRequest) -> tuple[list[Completion], Why]:
     from assistant.engine import Engine  # the runtime is not needed to say that input is bad
+    from assistant.models.opening import opener_for
     from assistant.remote.opening import open_configured
 
+
     place = Path(request.path).absolute()
+    open_model = opener_for(place, lambda text: print(f"foretype: {text}", file=sys.stderr))
     remote = open_configured(lambda _: place, exclude=settings.exclude)
     remembered = _remembered(settings, request.path)
     if remembered is None:
-        engine = Engine(settings, remote=remote)
+        engine = Engine(settings, open_model, remote=remote)
     else:
         memory, inside = remembered
         request = dataclasses.replace(request, path=inside)
-        engine = Engine(settings, memory=lambda _: memory, remote=remote)
+        engine = Engine(settings, open_model, memory=lambda _: memory, remote=remote)
     try:
         engine.load()
         return engine.complete(request), engine.last

@@ -73,7 +73,9 @@ def _told(table: dict[str, Any]) -> str:
         mark = "*" if item["name"] == table["serving"] else " "
         use = "in use" if item["in_use"] else "not in use"
         lines.append(f"{mark} {item['name']}  ({item['kind']}, {item['created'][:10]}, {use})")
-        lines.append(f"    of {item['root'] or 'no repository'}, up to commit {item['trained_to'][:12]}")
+        lines.append(
+            f"    of {item['root'] or 'no repository'}, up to commit {item['trained_to'][:12]}"
+        )
         lines.append(f"    parent {item['parent'][:12]}, data {item['data_hash'][:12]}")
         scores = ", ".join(f"{name} {value:g}" for name, value in item["scores"].items())
         lines.append(f"    {scores or 'no scores'}")

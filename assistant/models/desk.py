@@ -7,7 +7,6 @@ graph of a model built before it is chosen.
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -80,20 +79,3 @@ def prepare(registry: Registry, entry: Entry) -> None:
         raise ModelsError(f"cannot read the model {entry.name}: {error}") from error
     if folder.content_hash != entry.content_hash:
         raise ModelsError(f"{folder.path} is not the model that was listed; remove it")
-
-
-def serving_model(registry: Registry, file: Path) -> Entry | None:
-    """Return the model chosen for a file's repository, None for the base; asks git only if any is.
-
-    ModelsError if the registry cannot be used.
-    """
-    if not os.path.lexists(registry.file):
-        return None
-    served = registry.book().served()
-    root = repository_root(file) if served else None
-    if root is None:
-        return None
-    try:
-        return served.get(repository_id(root))
-    except ModelsError:  # a repository without a history has no model of its own
-        return None

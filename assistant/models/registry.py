@@ -71,10 +71,7 @@ class Registry:
         ModelsError if others can change what is in it.
         """
         entry = self.chosen_entry(repository)
-        if entry is None:
-            return None
-        shelter.check(self.place(entry.name))
-        return self.place(entry.name)
+        return self.trusted(entry.name) if entry is not None else None
 
     def chosen_entry(self, repository: str) -> Entry | None:
         """Return the model chosen for a repository; None: the base."""
@@ -88,6 +85,11 @@ class Registry:
         """Return the folder of a model."""
         check_name(name)
         return self.folder / name
+
+    def trusted(self, name: str) -> Path:
+        """Return the folder of a model; ModelsError if others can change what is in it."""
+        shelter.check(self.place(name))
+        return self.place(name)
 
     def new_name(self, root: Path, day: str) -> str:
         """Return a free name for a model of the repository at `root`, made on `day` (YYYYMMDD)."""
