@@ -196,3 +196,57 @@ def test_help_has_a_tag_for_every_function(scripted: tuple[str, InNeovim]) -> No
     text = (MODULE / "doc" / "foretype.txt").read_text(encoding="utf-8")
     names = driven.editor.lua("return vim.tbl_keys(require('foretype'))")
     assert [name for name in names if name != "config" and f"*foretype.{name}()*" not in text] == []
+
+
+STATUS_WORDS = """
+local told = require('foretype.told')
+local server = require('foretype.server')
+server.state, server.latency_ms = 'ready', 12
+local function words(status)
+  server.trouble, server.model = told.trouble(status), told.own_model(status)
+  return require('foretype').status()
+end
+local remote = { mode = 'fallback', host = 'h', state = 'degraded', problem = 'no answer' }
+local seen = {
+  words({ remote = { mode = 'off' }, model = { serving = 'nano', base = 'nano' } }),
+  words({ remote = remote, model = { serving = 'app-1', base = 'nano' } }),
+  server.trouble,
+  words({ remote = { mode = 'race', state = 'needs consent' } }),
+}
+server.trouble, server.model = nil, nil
+return seen
+"""
+
+
+def test_statusline_tells_of_the_model_and_of_a_remote_server(
+    scripted: tuple[str, InNeovim],
+) -> None:
+    _, driven = scripted
+    assert driven.editor.lua(STATUS_WORDS) == [
+        "foretype 12 ms",
+        "foretype remote! app-1 12 ms",
+        "h is degraded (no answer); suggestions come from this machine alone",
+        "foretype remote! 12 ms",
+    ]
+
+
+def test_models_are_listed_and_chosen(scripted: tuple[str, InNeovim]) -> None:
+    """The storyteller's server has no model of the user's own, and no repository with commits."""
+    _, driven = scripted
+    driven.fresh("models.py", b"x = 1\n")
+    driven.editor.keys("<Esc>")
+    driven.editor.lua("vim.ui.select = function(items, _, on) Listed = items on(items[1]) end")
+    driven.editor.lua("vim.cmd.messages('clear') vim.cmd.Foretype('models')")
+    wait_for(lambda: driven.editor.lua("return Listed ~= nil"), "a list of models")
+    assert driven.editor.lua("return #Listed") == 1
+    assert driven.editor.lua("return Listed[1].name") == "base"
+    wait_for(lambda: "foretype: " in driven.editor.messages(), "what became of it")
+
+
+def test_commands_of_the_program_run_in_a_terminal(scripted: tuple[str, InNeovim]) -> None:
+    _, driven = scripted
+    driven.editor.lua("require('foretype').config.cmd = { 'echo', 'program', 'lsp' }")
+    driven.editor.lua("vim.cmd.Foretype({ args = { 'tune', '--dry-run' } })")
+    wait_for(lambda: "program tune --dry-run" in driven.editor.text(), "a terminal")
+    driven.editor.keys("<C-\\><C-n>")
+    driven.editor.lua("vim.cmd.bdelete({ bang = true })")

@@ -3,6 +3,8 @@
 local M = {}
 
 local health = vim.health
+local told = require('foretype.told')
+
 local TIMEOUT_MS = 60000
 
 local function check_program(cmd)
@@ -12,6 +14,15 @@ local function check_program(cmd)
   end
   health.ok(('%s is %s'):format(cmd[1], vim.fn.exepath(cmd[1])))
   return true
+end
+
+local function check_remote(status)
+  local remote, trouble = status.remote or { mode = 'off' }, told.trouble(status)
+  if trouble then
+    health.warn('remote: ' .. trouble, { 'see docs/remote.md, and: foretype doctor' })
+  elseif remote.mode ~= 'off' then
+    health.ok(('remote: %s, %s'):format(remote.host, remote.mode))
+  end
 end
 
 local function check_server()
@@ -29,6 +40,11 @@ local function check_server()
       health.error('the model cannot be used', { 'see :Foretype log', 'run in a shell: foretype doctor' })
     else
       health.ok(('the server answers: model %s, %d documents, %d answers'):format(status.engine, status.documents, status.answered))
+      local model = status.model or {}
+      if (model.serving or '') ~= '' then
+        health.info(('serving: %s%s'):format(model.serving, told.own_model(status) and ', your own' or ''))
+      end
+      check_remote(status)
     end
   end
 end

@@ -1,6 +1,7 @@
 -- foretype for Neovim 0.11 or newer: suggestions in grey as you type. See :help foretype.
 
 local ghost = require('foretype.ghost')
+local models = require('foretype.models')
 local server = require('foretype.server')
 
 local M = {}
@@ -61,12 +62,23 @@ function M.snooze(minutes)
   vim.defer_fn(function() M.enable(true) end, minutes * 60000)
 end
 
---- A few words for a statusline: the state, and how long the last answer took.
+--- A few words for a statusline: the state, how long the last answer took, your own model, and
+--- whether a remote server is of no use now.
 function M.status()
   if not M.is_enabled() then return 'foretype off' end
   if server.state ~= 'ready' then return 'foretype ' .. server.state end
-  return server.latency_ms and ('foretype %d ms'):format(server.latency_ms) or 'foretype'
+  local words = { 'foretype' }
+  if server.trouble then words[#words + 1] = 'remote!' end
+  if server.model then words[#words + 1] = server.model end
+  if server.latency_ms then words[#words + 1] = ('%d ms'):format(server.latency_ms) end
+  return table.concat(words, ' ')
 end
+
+--- Choose the model of this repository: by name, or from a list.
+M.models = models.choose
+
+--- Run `foretype` with these arguments in a terminal: 'tune', '--dry-run'.
+function M.run(...) models.run({ ... }) end
 
 --- Map `key` to do something if there is a suggestion, and else what it did before.
 local function map_if_offered(key, method, desc)
@@ -96,21 +108,24 @@ local commands = {
   toggle = function() M.toggle() end,
   snooze = function(minutes) M.snooze(tonumber(minutes) or 15) end,
   restart = function() M.restart() end,
-  status = function() vim.notify(M.status()) end,
+  status = function() vim.notify(M.status() .. (server.trouble and ('\nremote: ' .. server.trouble) or '')) end,
+  models = function(name) M.models(name) end,
+  tune = function(...) M.run('tune', ...) end,
+  doctor = function() M.run('doctor') end,
   log = function() vim.cmd.tabnew(vim.lsp.log.get_filename()) end,
   health = function() vim.cmd.checkhealth('foretype') end,
 }
 
 local function make_command()
   vim.api.nvim_create_user_command('Foretype', function(options)
-    local name, argument = options.fargs[1] or 'status', options.fargs[2]
+    local name = options.fargs[1] or 'status'
     if not commands[name] then
       return vim.notify(('foretype: no command %q'):format(name), vim.log.levels.ERROR)
     end
-    commands[name](argument)
+    commands[name](unpack(options.fargs, 2))
   end, {
     nargs = '*',
-    desc = 'foretype: on, off, toggle, snooze MINUTES, restart, status, log, health',
+    desc = 'foretype: on, off, toggle, snooze MINUTES, restart, status, models, tune, doctor, log, health',
     complete = function(start)
       return vim.tbl_filter(function(name) return vim.startswith(name, start) end, vim.fn.sort(vim.tbl_keys(commands)))
     end,

@@ -1,20 +1,59 @@
 -- The server's life: starts it, starts it again when it ends by itself, knows what it is doing.
 
 local ghost = require('foretype.ghost')
+local told = require('foretype.told')
 
-local M = { state = 'not started', latency_ms = nil }
+local M = { state = 'not started', latency_ms = nil, trouble = nil, model = nil }
 
 local FIRST_MS, MAX_RESTARTS, WINDOW_MS = 1000, 5, 180000
-local POLL_MS = 300
+local POLL_MS = 300 -- while the model loads
+local LOOK_MS = 5000 -- afterwards, while answers come
 local ends = {} -- when it ended by itself
 local is_stopping = false
+local looked_ms = 0
 
 local function set_state(state)
   M.state = state
+  M.announce()
+end
+
+--- Tell statuslines that there is something new.
+function M.announce()
   vim.schedule(function()
     vim.api.nvim_exec_autocmds('User', { pattern = 'ForetypeStatus', modeline = false })
     vim.cmd.redrawstatus({ bang = true })
   end)
+end
+
+--- Have the server of this buffer, or any, carry out a command of its own.
+function M.command(name, argument, on_result)
+  local client = vim.lsp.get_clients({ bufnr = 0, name = 'foretype' })[1] or vim.lsp.get_clients({ name = 'foretype' })[1]
+  if not client then return vim.notify('foretype: no server runs; open a file first', vim.log.levels.WARN) end
+  client:request('workspace/executeCommand', { command = name, arguments = { argument } }, function(err, result)
+    if type(result) == 'table' then return on_result(result) end
+    vim.notify('foretype: ' .. (err and err.message or 'the server does not answer'), vim.log.levels.WARN)
+  end)
+end
+
+--- Keep what the server tells of its model and of a remote server.
+local function note(status)
+  local trouble, model = told.trouble(status), told.own_model(status)
+  local is_new = trouble ~= M.trouble or model ~= M.model
+  M.trouble, M.model = trouble, model
+  if is_new then M.announce() end
+end
+
+--- Ask the server how it is.
+function M.look()
+  looked_ms = vim.uv.now()
+  if #vim.lsp.get_clients({ name = 'foretype' }) > 0 then
+    M.command('foretype.status', { uri = vim.uri_from_bufnr(0) }, note)
+  end
+end
+
+local function answered(ms)
+  M.latency_ms = ms
+  if vim.uv.now() - looked_ms >= LOOK_MS then M.look() end
 end
 
 --- Ask the server until its model is loaded, or never will be.
@@ -22,6 +61,7 @@ local function watch_loading(client)
   client:request('workspace/executeCommand', { command = 'foretype.status' }, function(_, status)
     if type(status) ~= 'table' then return end
     if status.engine == 'ready' or status.engine == 'failed' then
+      note(status)
       set_state(status.engine)
     else
       vim.defer_fn(function()
@@ -69,7 +109,7 @@ function M.start(config)
     end,
     on_exit = vim.schedule_wrap(function(code) ended(code) end),
   })
-  ghost.on_answer = function(ms) M.latency_ms = ms end
+  ghost.on_answer = answered
   vim.api.nvim_create_autocmd('VimLeavePre', { group = group, callback = function() is_stopping = true end })
   vim.lsp.enable('foretype')
 end
