@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from training.evaluation.replay import report_plots as plots
 from training.evaluation.replay.report_html import document, escaped, figure, sections, table
 from training.evaluation.replay.report_plots import Bar
 from training.tune.judging.judging import BASE, TUNED
-from training.tune.judging.report_text import bits_rows, decision, gain_label, points
+from training.tune.judging.report_text import (
+    bits_rows,
+    decision,
+    gain_label,
+    nats,
+    points,
+    refitted,
+)
 
 Report = dict[str, Any]
 
@@ -34,6 +42,7 @@ def page(report: Report) -> str:
                 ("", BASE, TUNED, "gain [95%]"),
                 [[label, *cells] for label, cells in bits_rows(report)],
             ),
+            *_refit(report),
             "<h2>The replay: both models, with memory and without</h2>",
             *sections(report["replay"]),
         ],
@@ -53,3 +62,16 @@ def _gain_plot(report: Report) -> str:
         "Tuned less base, in points, with 95% intervals over commits; right of the line is better",
         plots.ranges("What tuning changed", shown),
     )
+
+
+def _refit(report: Report) -> Iterator[str]:
+    if not (its := report.get("refit")):
+        return
+    yield f"<h2>Ranker and gate</h2><p>{escaped(refitted(its))}</p>"
+    rows = [
+        [f"{part}: {way}", f"{found['loss']:.4f}", nats(found["gain"])]
+        for part, ways in its["tried"].items()
+        for way, found in ways.items()
+    ]
+    if rows:
+        yield table(("on commits left out", "nats a cursor", "less than as it is [95%]"), rows)

@@ -13,10 +13,8 @@ Report = dict[str, Any]
 
 def table(report: Report) -> str:
     """Return the judgement as text: the decision, the 2x2, what it was decided by."""
-    return (
-        "\n".join([*_decision(report), "", *_cells(report), "", *_gains(report), *_bits(report)])
-        + "\n"
-    )
+    parts = (_decision, _cells, _gains, _bits, _refit)
+    return "\n\n".join("\n".join(part(report)) for part in parts).rstrip() + "\n"
 
 
 def decision(report: Report) -> str:
@@ -70,11 +68,28 @@ def points(gain: Report) -> str:
     return f"{100 * gain['mean']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
 
 
+def nats(gain: Report) -> str:
+    """Return a difference of losses with its range."""
+    return f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
+
+
 def _bits(report: Report) -> Iterator[str]:
-    yield ""
     yield f"{'bits a byte':<26}{'base':>8}{'tuned':>8}  {'gain':<24}"
     for label, cells in bits_rows(report):
         yield f"  {label:<24}{cells[0]:>8}{cells[1]:>8}  {cells[2]}"
+
+
+def _refit(report: Report) -> Iterator[str]:
+    if its := report.get("refit"):
+        yield refitted(its)
+
+
+def refitted(refit: Report) -> str:
+    """Say which parameters rank and gate the tuned model's suggestions."""
+    return (
+        f"refitted on the development commits: ranker {refit['ranker']}, gate {refit['gate']}"
+        f" ({refit['cursors']} cursors in {refit['commits']} commits): {refit['reason']}"
+    )
 
 
 def bits_rows(report: Report) -> Iterator[tuple[str, list[str]]]:

@@ -11,10 +11,8 @@ import pytest
 from tests.repositories import commit_files, new_repository
 from tests.scripted import speaking_folder
 from tests.training.evaluation.replay.scripted_systems import judged, stratum
-from training.evaluation.replay import run
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.metrics import Asked
-from training.tune.judging import judging
 from training.tune.judging.judging import Trial, half_difference, judge, system_name
 from training.tune.judging.phases import Phases
 from training.tune.judging.report_html import page
@@ -27,7 +25,7 @@ GENERAL = [("lib.py", "def handy():\n    return 1\n")]
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = new_repository(tmp_path_factory.mktemp("git") / "own", {"a.py": "import os\n"})
-    for i in range(6):
+    for i in range(2):
         lines = f"def {SECRET}_{i}(handy_mo):\n    other = handy_mo + {i}\n    return other\n"
         commit_files(path, {f"m{i}.py": lines})
     return path
@@ -43,10 +41,10 @@ def trial(repository: Path, model: Path, folder: Path, **changed: object) -> Tri
         base=model,
         tuned=model,
         repository=repository,
-        revisions="HEAD~6..HEAD",
+        revisions="HEAD~2..HEAD",
         general=GENERAL,
         folder=folder,
-        n_tasks=6,
+        n_tasks=4,
     )
     return dataclasses.replace(given, **changed)
 
@@ -55,6 +53,7 @@ def quiet(what: str, done: int, total: int) -> None:
     """Say nothing."""
 
 
+@pytest.mark.slow
 def test_model_against_itself_gains_nothing_and_is_not_promoted(
     repository: Path, model: Path, tmp_path: Path
 ) -> None:
@@ -83,6 +82,7 @@ def test_model_against_itself_gains_nothing_and_is_not_promoted(
         assert "handy" not in text
 
 
+@pytest.mark.slow
 def test_interrupt_decides_nothing(repository: Path, model: Path, tmp_path: Path) -> None:
     def stop(what: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -121,11 +121,6 @@ def test_surer_half_is_each_systems_own() -> None:
 
 def test_half_that_is_not_offered_is_not_judged() -> None:
     assert half_difference(asked(("truth", 0.9), ("", 0.0), ("", 0.0)), "left", "right") is None
-
-
-def test_margins_and_sizes_are_sane() -> None:
-    assert judging.N_COMMITS >= run.N_COMMITS
-    assert judging.CURSORS_PER_LINE > 0
 
 
 def test_progress_has_a_line_for_each_kind_of_work(capsys: pytest.CaptureFixture[str]) -> None:
