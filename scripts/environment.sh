@@ -1,6 +1,7 @@
 # Sourced by the other scripts: private virtual environments under .venv/.
 #
 #   ensure_environment NAME EXTRAS   makes .venv/NAME with foretype[EXTRAS] installed in place
+#   ensure_builder                   makes .venv/build with what builds the wheel, and nothing else
 #
 # Safe to run again: nothing is done when the stamp, written last, matches the package's description,
 # constraints.txt, the interpreter and the place of the checkout. An interrupted run leaves no
@@ -63,4 +64,19 @@ build_environment() { # PYTHON PLACE EXTRAS
   "${install[@]}" hatchling editables || die "could not install the build tools (see above)"
   # In place, with the build tools just installed: an edited source file needs no new set-up.
   "${install[@]}" --no-build-isolation --editable "$ROOT${3:+[$3]}" || die "could not install foretype (see above)"
+}
+
+ensure_builder() {
+  local place=$ROOT/.venv/build python
+  python=$(find_python) || exit 1
+  mkdir -p "$ROOT/.venv"
+  exec 9>"$ROOT/.venv/build.lock"
+  if command -v flock >/dev/null; then flock 9; fi
+  if ! "$place/bin/python" -c 'import hatchling' 2>/dev/null; then
+    rm -rf "$place"
+    "$python" -m venv "$place" || die "$python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"
+    "$place/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+      --constraint "$ROOT/constraints.txt" hatchling || die "could not install the build tools (see above)"
+  fi
+  exec 9>&-
 }

@@ -43,6 +43,7 @@
 (declare-function lsp-inline-completion-mode "lsp-inline-completion")
 (declare-function lsp--client-server-id "lsp-mode")
 (declare-function lsp--workspace-client "lsp-mode")
+(declare-function lsp--workspace-status "lsp-mode")
 (declare-function lsp--text-document-position-params "lsp-mode")
 (declare-function lsp--line-character-to-point "lsp-mode")
 
@@ -131,7 +132,8 @@
   "Return lsp-mode's workspace of our server for this buffer, if there is one."
   (and (bound-and-true-p lsp-managed-mode)
        (seq-find (lambda (workspace)
-                   (eq 'foretype (lsp--client-server-id (lsp--workspace-client workspace))))
+                   (and (eq 'foretype (lsp--client-server-id (lsp--workspace-client workspace)))
+                        (eq 'initialized (lsp--workspace-status workspace))))
                  (lsp-workspaces))))
 
 (defun foretype--get (object key)

@@ -1,110 +1,85 @@
-"""From a clone to grey text in Neovim, timed: `python -m tests.benchmarks.bench_newcomer`.
+"""From a clone to grey text, timed: `python -m tests.benchmarks.bench_newcomer [--editor vscode]`.
 
-Does what README tells a newcomer, in a home of its own: clone, install, `foretype setup nvim
---write`, open a Python file, type. Needs Neovim 0.12 (`scripts/setup-neovim`) and what pip installs
-from. Says wall and processor seconds of each step: the former depend on the network and on who else
-is at work.
+Does what the README tells a newcomer, in a home and with package caches of its own: clone, install,
+open a Python file, type. For Neovim by pip and `foretype setup nvim --write`; for VS Code by
+`editors/vscode/package` and the extension's own offer to install the server, clicked. The editors
+are there already (`scripts/setup-neovim`, `scripts/setup-vscode`). Says wall and processor seconds
+of each step, and how busy the machine was: the former depend on the network and on who else is at
+work.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.e2e.neovim import Editor
+from tests.benchmarks import newcomer_vscode
+from tests.benchmarks.newcomer import BUDGET_S, PATIENCE_S, SOURCE, TYPED, Clock
+from tests.e2e.neovim import Editor, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
-BUDGET_S = 120
-SOURCE = '''\
-"""A shopping basket."""
-
-
-class Basket:
-    def __init__(self):
-        self.prices = []
-
-    def add(self, price):
-        self.prices.append(price)
-
-    def total(self):
-'''
-TYPED = "        return sum(self."
-PATIENCE = 120.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
-        clock = _Clock()
-        text = _follow(Path(scratch), options.nvim, clock)
-    print(f"{'all':28} {clock.wall_s:8.1f} s   {clock.cpu_s:8.1f} s of processor")
+        place, clock = Path(scratch), Clock()
+        clone = _prepare(place, clock)
+        if options.editor == "nvim":
+            text = _in_neovim(place, clone, options.nvim, clock)
+        else:
+            text = newcomer_vscode.follow(place, clone, options.vscode, clock)
+        print(clock.summary())
     print(f"\ngrey text: {text!r}; the budget is {BUDGET_S} s")
     return 0 if clock.wall_s <= BUDGET_S else 1
 
 
-class _Clock:
-    """Adds up steps; a child's processor time counts once it has ended."""
-
-    def __init__(self) -> None:
-        self.wall_s = 0.0
-        self.cpu_s = 0.0
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        started, used = time.monotonic(), _children_s()
-        yield
-        wall_s, cpu_s = time.monotonic() - started, _children_s() - used
-        print(f"{name:28} {wall_s:8.1f} s   {cpu_s:8.1f} s of processor", flush=True)
-        self.wall_s += wall_s
-        self.cpu_s += cpu_s
-
-
-def _children_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _follow(scratch: Path, nvim: str, clock: _Clock) -> str:
-    """Take the steps; return the grey text."""
-    home, clone, programs = scratch / "home", scratch / "foretype", scratch / "venv" / "bin"
-    home.mkdir()
+def _prepare(place: Path, clock: Clock) -> Path:
+    """Take the user's own settings and caches away, and clone."""
+    (place / "home").mkdir()
     for name in [name for name in os.environ if name.startswith(("XDG_", "FORETYPE_"))]:
         del os.environ[name]
-    environ = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    os.environ["PIP_CACHE_DIR"] = str(place / "pip-cache")
+    os.environ["npm_config_cache"] = str(place / "npm-cache")
     with clock.step("git clone"):
-        _run(["git", "clone", "--quiet", str(ROOT), str(clone)])
+        _run(["git", "clone", "--quiet", str(ROOT), str(place / "foretype")])
+    return place / "foretype"
+
+
+def _in_neovim(place: Path, clone: Path, nvim: str, clock: Clock) -> str:
+    """Take the steps; return the grey text."""
+    home, programs = place / "home", place / "venv" / "bin"
     with clock.step("pip install"):
         _run([sys.executable, "-m", "venv", str(programs.parent)])
         pip = [str(programs / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
         _run([*pip, "install", "--constraint", str(clone / "constraints.txt"), str(clone)])
-    os.environ.update(environ, HOME=str(home))
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    os.environ.update(HOME=str(home), PATH=path)
     with clock.step("foretype setup nvim --write"):
         _run([str(programs / "foretype"), "setup", "nvim", "--write", "--yes"])
     with clock.step("grey text in Neovim"):
-        return _type(nvim, home / ".config" / "nvim" / "plugin" / "foretype.lua", scratch)
+        return _type(nvim, home / ".config" / "nvim" / "plugin" / "foretype.lua", place)
 
 
-def _type(nvim: str, configuration: Path, scratch: Path) -> str:
-    file = scratch / "basket.py"
+def _type(nvim: str, configuration: Path, place: Path) -> str:
+    file = place / "basket.py"
     file.write_text(SOURCE, encoding="utf-8")
     editor = Editor(nvim, configuration, file)
     try:
         editor.wait_for_client()
         editor.keys(f"Go<Esc>0DA{TYPED}")
-        ends = time.monotonic() + PATIENCE
-        while not (ghost := editor.ghost()):
-            assert time.monotonic() < ends, f"no grey text: {editor.messages()}"
-            time.sleep(0.5)
-            editor.keys("<Space><BS>")  # a person goes on typing while the model loads
-        return ghost
+
+        def look() -> str | None:
+            if (ghost := editor.ghost()) is None:
+                editor.keys("<Space><BS>")  # a person goes on typing while the model loads
+            return ghost
+
+        return wait_for(look, f"grey text; {editor.messages()}", PATIENCE_S, pause_s=0.5)
     finally:
         editor.close()
 
@@ -115,8 +90,11 @@ def _run(command: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench_newcomer", description=__doc__.splitlines()[0])
+    parser.add_argument("--editor", choices=("nvim", "vscode"), default="nvim")
     unpacked = ROOT / ".venv" / "neovim" / "root" / "usr" / "bin" / "nvim"
     parser.add_argument("--nvim", default=str(unpacked), help="Neovim 0.12 or newer")
+    fetched = ROOT / ".venv" / "vscode"
+    parser.add_argument("--vscode", default=fetched, type=Path, help="made by setup-vscode")
     return parser
 
 

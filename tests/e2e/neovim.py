@@ -39,13 +39,15 @@ TEXT = "return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, true), '\\n')"
 T = TypeVar("T")
 
 
-def wait_for(look: Callable[[], T | None], what: str, seconds: float = WAIT_S) -> T:
+def wait_for(
+    look: Callable[[], T | None], what: str, seconds: float = WAIT_S, *, pause_s: float = 0.02
+) -> T:
     """Look until there is something to see."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if seen := look():
             return seen
-        time.sleep(0.02)
+        time.sleep(pause_s)
     raise AssertionError(f"no {what} within {seconds} s")
 
 
