@@ -32,6 +32,7 @@ class Generated:
     multi_line: bool  # it may run over several lines
     probability: float = 0.0  # that it is right, as judged when it was made
     is_shown: bool = True  # no: known, but not sure enough; more typing may change that
+    beliefs: tuple[tuple[str, float], ...] = ()  # all proposals for the line, and their shares
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +116,9 @@ def _worth_keeping(draft: Generated, n_typed: int) -> bool:
 
 
 def _cut(draft: Generated, n_typed: int) -> Generated:
-    return dataclasses.replace(draft, text=draft.text[n_typed:])
+    typed = draft.text[:n_typed]
+    beliefs = tuple((t[n_typed:], share) for t, share in draft.beliefs if t.startswith(typed))
+    return dataclasses.replace(draft, text=draft.text[n_typed:], beliefs=beliefs)
 
 
 def _same_after(after: str, text: str, offset: int, typed: bool) -> bool:

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assistant import blocks_ahead, lines, offers, prompt, syntax
@@ -111,12 +112,15 @@ class Engine:
             self.last = why
             return []
         ticket = remote.before(request, blocks=self._blocks) if remote is not None else None
-        answer = []
+        generated: tuple[Generated, ...] = ()
         if remote is None or not remote.replaces_local:
             why.model = backend.label if backend is not None else ""
-            answer = self._local(request, cancel, cost, why, backend)
+            generated = self._local(request, cancel, cost, why, backend)
+        answer = offers.answer(request, generated, cost)
         if remote is not None:
-            answer = _or_remote(remote, ticket, request, answer, (cost, cancel))
+            least = self._least_remote(request, backend)
+            asked = _Asked(request=request, cancel=cancel, cost=cost, why=why, least=least)
+            answer = _or_remote(remote, ticket, generated, answer, asked)
         self._note(request, answer, cost, why, cancel)
         return answer
 
@@ -136,13 +140,19 @@ class Engine:
         cost: Cost,
         why: Why,
         backend: LocalBackend | None,
-    ) -> list[Completion]:
+    ) -> tuple[Generated, ...]:
         generated = self._known(request, cost, backend)
         if generated is None:
             generated = self._generate(request, cancel, cost, why, backend)
             if cancel.is_set():
                 generated = ()
-        return offers.answer(request, generated, cost)
+        return generated
+
+    def _least_remote(self, request: CompletionRequest, backend: LocalBackend | None) -> float:
+        """Return how sure a server's text must be: as sure as the network's own."""
+        parameters = (backend.parameters if backend is not None else None) or bundled()
+        fitted = parameters.both if parameters else None
+        return offers.least_of(self.settings, request, fitted, is_familiar=True)
 
     def _known(
         self, request: CompletionRequest, cost: Cost, backend: LocalBackend | None
@@ -250,30 +260,41 @@ def _number(backend: LocalBackend | None) -> int:
 def _or_remote(
     remote: "Remote",
     ticket: "Ticket | None",
-    request: CompletionRequest,
+    generated: tuple[Generated, ...],
     answer: list[Completion],
-    limits: tuple[Cost, Cancel],
+    asked: "_Asked",
 ) -> list[Completion]:
-    """Return the remote side's suggestion where the local one is missing or less sure."""
-    cost, cancel = limits
+    """Return what is shown of both sides: the remote one where it is sure enough, and surer."""
+    request, cost, why = asked.request, asked.cost, asked.why
     found = remote.after(
         ticket,
         confidence=answer[0].probability if answer else None,
         deadline=cost.started + request.deadline_ms / 1_000,
-        cancel=cancel,
+        cancel=asked.cancel,
     )
-    if found is None or cancel.is_set():
+    if found is None or asked.cancel.is_set():
         return answer
-    generated = Generated(
-        text=found.text,
-        finish_reason=found.finish_reason,
-        logprob=0.0,
-        prompt_tokens=found.prompt_tokens,
-        new_tokens=found.new_tokens,
-        multi_line=not found.single_line,
-    )
+    beliefs = generated[0].beliefs if generated else ()
+    judged = remote.judged(found, request, beliefs, least=asked.least)
+    why.remote = {"probability": judged.probability, "threshold": asked.least}
     local, cost.source = cost.source, "remote"
-    better = offers.answer(request, (generated,), cost)
-    if not better:
+    offered = offers.answer(request, (judged,), cost)
+    both = sorted([*offered, *answer], key=lambda item: -item.probability)  # equal: remote first
+    distinct = {(item.text, item.start, item.end): item for item in reversed(both)}
+    shown = [item for item in both if distinct[item.text, item.start, item.end] is item]
+    if not offered or shown[0] is not offered[0]:
         cost.source = local
-    return better or answer
+    else:
+        why.probability, why.threshold = judged.probability, asked.least
+    return shown[: request.n]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """One request, for the remote side."""
+
+    request: CompletionRequest
+    cancel: Cancel
+    cost: Cost
+    why: Why
+    least: float  # the probability from which its text is shown

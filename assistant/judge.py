@@ -45,6 +45,10 @@ class Ranking:
         row = gate_row(self.texts, self.shares, place, self.named(place), n_chars=n_chars)
         return self.fitted.probability(row)
 
+    def beliefs(self, n: int) -> tuple[tuple[str, float], ...]:
+        """Return the first `n` texts, each with the belief in it."""
+        return tuple(zip(self.texts[:n], map(float, self.shares[:n]), strict=True))
+
     def named(self, place: int) -> dict[str, float]:
         """Return the columns of text `place` by name."""
         return dict(zip(self.names, map(float, self.rows[place]), strict=True))

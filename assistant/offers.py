@@ -31,6 +31,7 @@ from assistant.why import Why
 from model.fim import Snippet
 
 MAX_TRIED = 4  # texts beyond those wanted that go through the rules
+MAX_BELIEFS = 8  # proposals that are remembered with their shares
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,10 +61,16 @@ class Ask:
 
         Who asks for several has asked by hand, and is shown what there is.
         """
-        if fitted is None or self.request.n > 1:
-            return 0.0 if self.settings.show != "off" else 2.0
-        points = dict(fitted.points)
-        return threshold(self.settings.show, points, is_familiar=self.is_familiar)
+        return least_of(self.settings, self.request, fitted, is_familiar=self.is_familiar)
+
+
+def least_of(
+    settings: Settings, request: CompletionRequest, fitted: Fitted | None, *, is_familiar: bool
+) -> float:
+    """Return the probability from which a suggestion for `request` is shown."""
+    if fitted is None or request.n > 1:
+        return 0.0 if settings.show != "off" else 2.0
+    return threshold(settings.show, dict(fitted.points), is_familiar=is_familiar)
 
 
 def job(backend: LocalBackend, ask: Ask, *, multi_line: bool = False) -> tuple[Stop, Job]:
@@ -139,6 +146,7 @@ def line(ask: Ask, found: Lines) -> tuple[Generated, ...]:
                 multi_line=False,
                 probability=probability,
                 is_shown=probability >= least,
+                beliefs=ranking.beliefs(MAX_BELIEFS),
             ),
         )
         if len(kept) == ask.request.n:

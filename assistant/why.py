@@ -25,6 +25,7 @@ class Why:
     rules: list[dict[str, Any]] = field(default_factory=list)  # of the text that was chosen
     probability: float = 0.0
     threshold: float = 0.0
+    remote: dict[str, float] = field(default_factory=dict)  # of a server's text, if one came
     stage_ms: dict[str, float] = field(default_factory=dict)
     total_ms: float = 0.0
 
@@ -37,6 +38,7 @@ class Why:
             "model": self.model,
             "probability": round(self.probability, 4),
             "threshold": round(self.threshold, 4),
+            "remote": {name: round(value, 4) for name, value in self.remote.items()},
             "prompt_tokens": self.prompt,
             "network": self.network,
             "matches": {
@@ -59,7 +61,7 @@ def told(table: dict[str, Any]) -> str:
         f"{table['total_ms']:.0f} ms)"
     )
     lines = [head]
-    for name in ("prompt_tokens", "network", "stage_ms"):
+    for name in ("prompt_tokens", "network", "remote", "stage_ms"):
         said = ", ".join(f"{key} {value:g}" for key, value in table[name].items())
         lines.append(f"{name.replace('_', ' ')}: {said or 'none'}")
     for name, levels in table["matches"].items():

@@ -30,6 +30,7 @@ class Piece:
     finish_reason: str | None = None  # "stop" or "length"
     prompt_tokens: int | None = None
     new_tokens: int | None = None
+    logprob: float | None = None  # of its tokens together, if the server says
 
 
 class Backend(Protocol):

@@ -55,6 +55,7 @@ class Flight:
         self.started_s = time.monotonic()
         self._changed = threading.Condition()
         self._text = ""
+        self._marks: list[tuple[int, float]] | None = []  # None: the server does not say
         self._finish_reason = ""
         self._is_over = False
         self._error: RemoteError | None = None
@@ -70,6 +71,20 @@ class Flight:
         """What has come so far, as the format means it."""
         with self._changed:
             return self.plan.backend.tidy(self._text)
+
+    @property
+    def marks(self) -> tuple[tuple[int, float], ...]:
+        """How likely the server calls its text: (characters of it, logarithm so far), growing.
+
+        Empty if it does not say. Where the format takes something away, the whole counts.
+        """
+        with self._changed:
+            if not self._marks:
+                return ()
+            tidied = self.plan.backend.tidy(self._text)
+            if self._text.startswith(tidied):
+                return tuple(self._marks)
+            return ((len(tidied), self._marks[-1][1]),)
 
     @property
     def finish_reason(self) -> str:
@@ -157,6 +172,7 @@ class Flight:
         with self._changed:
             if not self._finish_reason:
                 self._text += piece.text
+                self._mark(piece)
                 if len(self._text) > MAX_TEXT_CHARS:
                     raise TooLargeError(f"the answer has over {MAX_TEXT_CHARS} characters")
                 is_short = self.call is not None and self.call.single_line
@@ -167,10 +183,18 @@ class Flight:
                 return is_enough
             return False
 
+    def _mark(self, piece: Piece) -> None:
+        if piece.logprob is not None and self._marks is not None:
+            so_far = self._marks[-1][1] if self._marks else 0.0
+            self._marks.append((len(self._text), so_far + piece.logprob))
+        elif piece.text:
+            self._marks = None  # of a part nothing is known, so of the whole neither
+
     def restart(self) -> None:
         """Forget what came: another attempt begins."""
         with self._changed:
             self._text = ""
+            self._marks = []
         self.bytes_received = 0
         self.has_sent = False
 

@@ -4,6 +4,7 @@ Facts of their public documentation: OpenAI's completions and chat (also DeepSee
 llama-cpp-python's), Mistral's FIM, Ollama's generate, llama.cpp's infill.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,10 +24,18 @@ class OpenAi:
 
     framing: Framing = "sse"
 
-    def __init__(self, model: str, template: Template | None = None, *, root: str = "/v1") -> None:
+    def __init__(
+        self,
+        model: str,
+        template: Template | None = None,
+        *,
+        root: str = "/v1",
+        logprobs: bool = False,
+    ) -> None:
         self._model = model
         self._template = template
         self._root = root
+        self._logprobs = logprobs
 
     @property
     def path(self) -> str:
@@ -42,6 +51,8 @@ class OpenAi:
         else:
             body["prompt"] = self._template.prompt(question.prefix, question.suffix)
             stops = [*_stops(question), *self._template.stops][:_MAX_STOPS]
+        if self._logprobs:
+            body["logprobs"] = 1
         return body | {
             "max_tokens": question.max_new_tokens,
             "temperature": 0,
@@ -53,7 +64,12 @@ class OpenAi:
     def piece(self, table: Mapping[str, Any]) -> Piece:
         """Read one object of the answer."""
         choice = _choice(table)
-        return _piece(choice.get("text"), choice.get("finish_reason"), table.get("usage"))
+        return _piece(
+            choice.get("text"),
+            choice.get("finish_reason"),
+            table.get("usage"),
+            _logprobs(choice.get("logprobs")),
+        )
 
     def tidy(self, text: str) -> str:
         """Return the text up to a marker that the server let through."""
@@ -65,8 +81,8 @@ class OpenAi:
 class DeepSeek(OpenAi):
     """DeepSeek's FIM completion: OpenAI's, at another path and without its usage option."""
 
-    def __init__(self, model: str) -> None:
-        super().__init__(model, root="")
+    def __init__(self, model: str, *, logprobs: bool = False) -> None:
+        super().__init__(model, root="", logprobs=logprobs)
 
     def body(self, question: Question) -> dict[str, Any]:
         """Return the request."""
@@ -119,14 +135,16 @@ class OpenAiChat:
     framing: Framing = "sse"
     path = "/v1/chat/completions"
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, logprobs: bool = False) -> None:
         self._model = model
+        self._logprobs = logprobs
 
     def body(self, question: Question) -> dict[str, Any]:
         """Return the request."""
         lines = "Write at most the rest of the line." if question.single_line else ""
         order = _CHAT_ORDER.format(language=question.language or "some", lines=lines).strip()
-        return {
+        more = {"logprobs": True} if self._logprobs else {}
+        return more | {
             "model": self._model,
             "messages": [
                 {"role": "system", "content": order},
@@ -158,9 +176,12 @@ class Ollama:
     framing: Framing = "ndjson"
     path = "/api/generate"
 
-    def __init__(self, model: str, template: Template | None = None) -> None:
+    def __init__(
+        self, model: str, template: Template | None = None, *, logprobs: bool = False
+    ) -> None:
         self._model = model
         self._template = template
+        self._logprobs = logprobs
 
     def body(self, question: Question) -> dict[str, Any]:
         """Return the request."""
@@ -170,6 +191,8 @@ class Ollama:
             prompt = self._template.prompt(question.prefix, question.suffix)
             asked = {"prompt": prompt, "raw": True}
             stops += self._template.stops
+        if self._logprobs:
+            asked["logprobs"] = True
         options = {"num_predict": question.max_new_tokens, "temperature": 0, "stop": stops}
         return {"model": self._model, **asked, "stream": True, "options": options}
 
@@ -183,7 +206,7 @@ class Ollama:
             "prompt_tokens": table.get("prompt_eval_count"),
             "completion_tokens": table.get("eval_count"),
         }
-        return _piece(table["response"], reason, usage)
+        return _piece(table["response"], reason, usage, _logprobs(table.get("logprobs")))
 
     def tidy(self, text: str) -> str:
         """Return the text: the server cuts its stops off."""
@@ -196,9 +219,13 @@ class LlamaCpp:
     framing: Framing = "sse"
     path = "/infill"
 
+    def __init__(self, *, logprobs: bool = False) -> None:
+        self._logprobs = logprobs
+
     def body(self, question: Question) -> dict[str, Any]:
         """Return the request."""
-        return {
+        more = {"n_probs": 1} if self._logprobs else {}
+        return more | {
             "input_prefix": question.prefix,
             "input_suffix": question.suffix,
             "n_predict": question.max_new_tokens,
@@ -221,7 +248,8 @@ class LlamaCpp:
             "prompt_tokens": table.get("tokens_evaluated"),
             "completion_tokens": table.get("tokens_predicted"),
         }
-        return _piece(table["content"], reason, usage)
+        probabilities = _logprobs(table.get("completion_probabilities"))
+        return _piece(table["content"], reason, usage, probabilities)
 
     def tidy(self, text: str) -> str:
         """Return the text: the server cuts its stops off."""
@@ -230,15 +258,15 @@ class LlamaCpp:
 
 def backend_of(settings: RemoteSettings) -> Backend:
     """Return the format that checked settings name."""
-    template = TEMPLATES.get(settings.template)
+    template, logprobs = TEMPLATES.get(settings.template), settings.asks_logprobs
     makers: dict[str, Callable[[], Backend]] = {
-        "openai": lambda: OpenAi(settings.model, template),
-        "openai-chat": lambda: OpenAiChat(settings.model),
+        "openai": lambda: OpenAi(settings.model, template, logprobs=logprobs),
+        "openai-chat": lambda: OpenAiChat(settings.model, logprobs=logprobs),
         "mistral": lambda: Mistral(settings.model),
-        "deepseek": lambda: DeepSeek(settings.model),
-        "ollama": lambda: Ollama(settings.model, template),
-        "llamacpp": LlamaCpp,
-        "vllm": lambda: OpenAi(settings.model, template),
+        "deepseek": lambda: DeepSeek(settings.model, logprobs=logprobs),
+        "ollama": lambda: Ollama(settings.model, template, logprobs=logprobs),
+        "llamacpp": lambda: LlamaCpp(logprobs=logprobs),
+        "vllm": lambda: OpenAi(settings.model, template, logprobs=logprobs),
     }
     return makers[settings.provider]()
 
@@ -265,10 +293,15 @@ def _chat_piece(table: Mapping[str, Any]) -> Piece:
     delta = choice.get("delta", {})
     if not isinstance(delta, Mapping):
         raise NotUnderstoodError("the `delta` of a choice is no object")
-    return _piece(delta.get("content"), choice.get("finish_reason"), table.get("usage"))
+    return _piece(
+        delta.get("content"),
+        choice.get("finish_reason"),
+        table.get("usage"),
+        _logprobs(choice.get("logprobs")),
+    )
 
 
-def _piece(text: object, reason: object, usage: object) -> Piece:
+def _piece(text: object, reason: object, usage: object, logprob: float | None = None) -> Piece:
     if text is not None and not isinstance(text, str):
         raise NotUnderstoodError("the text of an answer is no text")
     counts = usage if isinstance(usage, Mapping) else {}
@@ -280,7 +313,26 @@ def _piece(text: object, reason: object, usage: object) -> Piece:
         finish_reason=finish,
         prompt_tokens=_count(counts.get("prompt_tokens")),
         new_tokens=_count(counts.get("completion_tokens")),
+        logprob=logprob,
     )
+
+
+def _logprobs(told: object) -> float | None:
+    """Return the sum of what a server says of a piece's tokens; None if it says nothing usable.
+
+    It is a list of objects, such a list under `content`, or numbers under `token_logprobs`.
+    """
+    listed = told
+    if isinstance(told, Mapping):
+        listed = told.get("token_logprobs") or told.get("content")
+    if not isinstance(listed, list) or not listed:
+        return None
+    numbers: list[Any] = [
+        each.get("logprob") if isinstance(each, Mapping) else each for each in listed
+    ]
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        return None
+    return float(sum(min(number, 0.0) for number in numbers))
 
 
 def _count(value: object) -> int | None:

@@ -4,6 +4,7 @@ Someone who types on what was being suggested asks again at each key. The earlie
 the right one as far as it begins with what was typed meanwhile. Knows texts and offsets.
 """
 
+import dataclasses
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -24,6 +25,25 @@ class RemoteText:
     single_line: bool
     prompt_tokens: int
     new_tokens: int
+    marks: tuple[tuple[int, float], ...] = ()  # (characters, logarithm so far); empty: unknown
+    n_typed: int = 0  # characters of it that the user has typed meanwhile
+
+    def logprob(self, n_chars: int) -> float | None:
+        """Return the server's word on the first `n_chars` characters; None if it gave none."""
+        if not self.marks:
+            return None
+        return next((so_far for end, so_far in self.marks if end >= n_chars), self.marks[-1][1])
+
+    def after(self, n_typed: int) -> "RemoteText":
+        """Return what is left once the user has typed the beginning."""
+        known = [so_far for end, so_far in self.marks if end <= n_typed]
+        spent = known[-1] if known else 0.0  # a token typed in part is still to be paid for
+        return dataclasses.replace(
+            self,
+            text=self.text[n_typed:],
+            marks=tuple((end - n_typed, sum_ - spent) for end, sum_ in self.marks if end > n_typed),
+            n_typed=self.n_typed + n_typed,
+        )
 
 
 def typed_since(asked: CompletionRequest, now: CompletionRequest) -> str | None:
@@ -64,11 +84,5 @@ class LateAnswers:
             typed = typed_since(asked, request)
             if typed is None or not answer.text.startswith(typed) or answer.text == typed:
                 continue
-            return RemoteText(
-                text=answer.text[len(typed) :],
-                finish_reason=answer.finish_reason,
-                single_line=answer.single_line,
-                prompt_tokens=answer.prompt_tokens,
-                new_tokens=answer.new_tokens,
-            )
+            return answer.after(len(typed))
         return None

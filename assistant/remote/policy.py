@@ -10,7 +10,8 @@ import threading
 import time
 from dataclasses import dataclass
 
-from assistant import stopping
+from assistant import postprocess, stopping
+from assistant.cache import Generated
 from assistant.cancel import Cancel
 from assistant.completion import CompletionRequest
 from assistant.errors import SettingsError
@@ -26,6 +27,7 @@ from assistant.remote.ledger import Ledger, state_dir
 from assistant.remote.reach import Locate, Reach
 from assistant.remote.settings import RemoteSettings
 from assistant.remote.transport import CLOSE_S, Transport
+from assistant.remote.worth import Beliefs, probability
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +153,26 @@ class Remote:
             flight.stop()
         return None
 
+    def judged(
+        self, found: RemoteText, request: CompletionRequest, beliefs: Beliefs, *, least: float
+    ) -> Generated:
+        """Return a server's text with what it is worth beside the local proposals.
+
+        It is worth nothing if the rules leave nothing of it, and shown from `least` on.
+        """
+        edit = postprocess.apply(request, found.text, multi_line=not found.single_line)
+        worth = probability(found, edit.text, request, beliefs) if edit is not None else 0.0
+        return Generated(
+            text=found.text,
+            finish_reason=found.finish_reason,
+            logprob=found.logprob(len(found.text)) or 0.0,
+            prompt_tokens=found.prompt_tokens,
+            new_tokens=found.new_tokens,
+            multi_line=not found.single_line,
+            probability=worth,
+            is_shown=worth >= least,
+        )
+
     def _concerns(self, request: CompletionRequest) -> bool:
         """Say whether this request may go to the server, by all that can be told at once."""
         if self.complaint or not self._breaker.may_pass():
@@ -231,6 +253,7 @@ class Remote:
             single_line=errand.single_line,
             prompt_tokens=flight.prompt_tokens or 0,
             new_tokens=flight.new_tokens or 0,
+            marks=flight.marks if text == flight.text else flight.marks[-1:],
         )
 
     def _answer(

@@ -22,6 +22,7 @@ from model.files import UnreadableFileError, read_regular
 
 MODES = ("off", "fallback", "race", "only")
 LATE = ("keep", "drop")
+LOGPROBS = ("auto", "always", "never")
 MAX_FILE_BYTES = 1 << 20
 
 # name -> address used when none is given; empty: there is no usual one
@@ -36,6 +37,9 @@ PROVIDERS = {
 }
 _NEEDS_TEMPLATE = frozenset({"vllm"})  # refuses `suffix`
 _TAKES_TEMPLATE = frozenset({"openai", "vllm", "ollama"})
+# Documented to give them; others may refuse a request that asks.
+_GIVES_LOGPROBS = frozenset({"vllm", "llamacpp", "ollama", "deepseek"})
+_CAN_GIVE_LOGPROBS = _GIVES_LOGPROBS | {"openai", "openai-chat"}
 _RANGES: dict[str, tuple[float, float]] = {
     "min_confidence": (0, 1),
     "wait_ms": (0, 60_000),
@@ -70,6 +74,7 @@ class RemoteSettings:
     languages: tuple[str, ...] = ()  # empty: all
     min_confidence: float = 0.5  # a local answer that is likelier right than this is enough
     wait_ms: int = 400  # for a remote answer, where there is no local one to show
+    logprobs: str = "auto"  # whether to ask how sure the server is: auto, always or never
     late: str = "keep"  # an answer that came too late waits for the next keystroke; or "drop"
     requests_per_minute: int = 30
     bytes_per_day: int = 20_000_000
@@ -91,7 +96,7 @@ class RemoteSettings:
                 raise SettingsError(
                     f"{name} must be in {low:g}..{high:g}, got {getattr(self, name)}"
                 )
-        for name, known in (("mode", MODES), ("late", LATE)):
+        for name, known in (("mode", MODES), ("late", LATE), ("logprobs", LOGPROBS)):
             if getattr(self, name) not in known:
                 raise SettingsError(f"{name} must be one of {', '.join(known)}")
         if self.mode != "off":
@@ -112,6 +117,12 @@ class RemoteSettings:
     def is_consented(self) -> bool:
         """Whether the user has repeated the host that gets their code."""
         return bool(self.host) and self.send_code_to.strip().lower() == self.host
+
+    @property
+    def asks_logprobs(self) -> bool:
+        """Whether the server is asked how sure it is."""
+        is_known = self.provider in _GIVES_LOGPROBS
+        return self.logprobs == "always" or (self.logprobs == "auto" and is_known)
 
     @property
     def is_loopback(self) -> bool:
@@ -141,6 +152,8 @@ def _check_provider(settings: RemoteSettings) -> None:
             f"provider {settings.provider} takes no suffix: set template to one of "
             f"{', '.join(sorted(TEMPLATES))}"
         )
+    if settings.logprobs == "always" and settings.provider not in _CAN_GIVE_LOGPROBS:
+        raise SettingsError(f"provider {settings.provider} does not say how sure it is")
     if not settings.model and settings.provider != "llamacpp":
         raise SettingsError(f"provider {settings.provider} needs `model`")
     if settings.money_per_day and not (settings.price_in or settings.price_out):

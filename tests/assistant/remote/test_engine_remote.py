@@ -1,5 +1,6 @@
 """The engine with a remote side: the local answer comes first, and comes as fast."""
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from assistant import offers
 from assistant.cancel import Cancel
 from assistant.completion import CompletionRequest
 from assistant.config import Settings
@@ -18,7 +20,15 @@ from assistant.remote.opening import open_configured
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings, remote_settings_path
 from tests.doubles import tiny_folder
-from tests.remote_server import RemoteServer, completion, remote_server
+from tests.remote_server import (
+    END,
+    RemoteServer,
+    chunk,
+    completion,
+    event,
+    head,
+    remote_server,
+)
 from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,6 +38,8 @@ OTHER = "def answer():\n    return "  # the scripted network does not know it
 
 class Bench:
     """An engine with a scripted network, and a server beside it."""
+
+    monkeypatch: pytest.MonkeyPatch
 
     def __init__(
         self,
@@ -69,7 +81,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
     opened: list[Bench] = []
     contexts: list[Any] = []
 
@@ -79,6 +91,7 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         contexts.append(remote_server(*replies))
         server = contexts[-1].__enter__()
         opened.append(Bench(tmp_path, server, remote or {}, settings, load=load))
+        opened[-1].monkeypatch = monkeypatch
         return opened[-1]
 
     yield opener
@@ -108,14 +121,95 @@ def test_a_local_answer_is_not_kept_waiting(bench: Callable[..., Bench]) -> None
     assert local[0][1] != "remote"
 
 
+def told(text: str, logprob: float) -> list[Any]:
+    """A completion of one piece, with the server's word on it."""
+    word = {"token_logprobs": [logprob]}
+    last = {"text": "", "finish_reason": "stop"}
+    pieces = [{"text": text, "logprobs": word}, last]
+    return [head(), *(chunk(event({"choices": [piece]})) for piece in pieces), END]
+
+
+def unsure(bench: Bench) -> None:
+    """Make the network's line likely wrong, in its own judgement."""
+    bench.engine._cache.clear()
+    original = offers.line
+
+    def line(ask: Any, found: Any) -> Any:
+        return tuple(dataclasses.replace(item, probability=0.2) for item in original(ask, found))
+
+    bench.monkeypatch.setattr(offers, "line", line)
+
+
 def test_the_next_keystroke_has_the_servers_answer(bench: Callable[..., Bench]) -> None:
-    own = bench(completion("hand_over(1)"), remote={"min_confidence": 1.0}, show="eager")
+    own = bench(told("hand_over(1)", -0.01), remote={"min_confidence": 1.0}, show="eager")
+    unsure(own)
     text = SAMPLE[: SAMPLE.index("handle]")]
     assert own.complete(text)[0][1] != "remote"
     own.settle()
     assert own.complete(text) == [("hand_over(1)", "remote")]
     assert own.complete(text + "hand") == [("_over(1)", "remote")]
     assert len(own.server.received) == 1
+
+
+def test_the_surer_side_is_shown(bench: Callable[..., Bench]) -> None:
+    own = bench(told("hand_over(1)", -6.0), remote={"min_confidence": 1.0}, show="eager")
+    unsure(own)
+    text = SAMPLE[: SAMPLE.index("handle]")]
+    local = own.complete(text)
+    own.settle()
+    assert own.complete(text)[0][0] == local[0][0]
+
+
+def test_who_asks_for_several_gets_both_sides(bench: Callable[..., Bench]) -> None:
+    own = bench(told("hand_over(1)", -0.01), remote={"min_confidence": 1.0}, show="eager")
+    unsure(own)
+    text = SAMPLE[: SAMPLE.index("handle]")]
+    request = CompletionRequest(
+        path="sample.py", text=text, offset=len(text), n=3, deadline_ms=60_000
+    )
+    own.engine.complete(request)
+    own.settle()
+    found = own.engine.complete(request)
+    assert found[0].text == "hand_over(1)"
+    assert any(item.text == "handle]" for item in found)
+
+
+@pytest.mark.parametrize(
+    ("show", "logprob", "is_shown"),
+    [
+        ("quiet", -0.01, True),
+        ("quiet", -1.5, False),
+        ("balanced", -0.3, True),
+        ("balanced", -6.0, False),
+        ("eager", -1.5, True),
+    ],
+)
+def test_a_servers_text_must_be_sure_enough(
+    show: str, logprob: float, is_shown: bool, bench: Callable[..., Bench]
+) -> None:
+    own = bench(told("41 + 1", logprob), remote={"mode": "only"}, show=show)
+    assert own.complete(OTHER) == ([("41 + 1", "remote")] if is_shown else [])
+    why = own.engine.last.table()
+    assert (why["remote"]["probability"] >= why["remote"]["threshold"]) is is_shown
+
+
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ("x = (|)\n", ")"),  # only what stands behind the cursor already
+        ("def f():\n    |\n    return total\n", "return total"),  # the next line again
+        ("x = 1|\n", ")"),  # closes what nobody opened
+    ],
+)
+def test_a_sure_server_does_not_outvote_the_rules(
+    text: str, typed: str, bench: Callable[..., Bench]
+) -> None:
+    own = bench(told(typed, -0.001), remote={"mode": "only"}, show="eager")
+    offset = text.index("|")
+    request = CompletionRequest(
+        path="sample.py", text=text.replace("|", ""), offset=offset, deadline_ms=60_000
+    )
+    assert own.engine.complete(request) == []
 
 
 def test_a_sure_local_answer_sends_nothing(bench: Callable[..., Bench]) -> None:

@@ -182,3 +182,52 @@ def test_pieces_are_read(provider: str, table: dict[str, Any], expected: Piece) 
 def test_other_tables_are_not_understood(provider: str, table: dict[str, Any]) -> None:
     with pytest.raises(NotUnderstoodError):
         backend(provider).piece(table)
+
+
+LOGPROBS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("openai", {"logprobs": 1},
+     {"choices": [{"text": "a b", "logprobs": {"token_logprobs": [-0.5, -1.5], "tokens": []}}]}),
+    ("vllm", {"logprobs": 1},
+     {"choices": [{"text": "a b", "logprobs": {"token_logprobs": [-2.0]}}]}),
+    ("deepseek", {"logprobs": 1},
+     {"choices": [{"text": "a b", "logprobs": {"token_logprobs": [-2.0]}}]}),
+    ("openai-chat", {"logprobs": True},
+     {"choices": [{"delta": {"content": "a b"},
+                   "logprobs": {"content": [{"logprob": -0.5}, {"logprob": -1.5}]}}]}),
+    ("ollama", {"logprobs": True},
+     {"response": "a b", "done": False, "logprobs": [{"token": "a b", "logprob": -2}]}),
+    ("llamacpp", {"n_probs": 1},
+     {"content": "a b", "stop": False, "completion_probabilities": [{"logprob": -2.0}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("provider", "asked", "told"), LOGPROBS)
+def test_how_sure_a_server_is_is_asked_and_read(
+    provider: str, asked: dict[str, Any], told: dict[str, Any]
+) -> None:
+    format_ = backend(provider, logprobs="always")
+    body = format_.body(question())
+    assert {name: body[name] for name in asked} == asked
+    assert format_.piece(told) == Piece(text="a b", logprob=-2.0)
+    silent = backend(provider, logprobs="never").body(question())
+    assert not asked.keys() & silent.keys()
+
+
+def test_how_sure_it_is_is_asked_of_those_known_to_say() -> None:
+    asking = {name for name in PROVIDERS if {"logprobs", "n_probs"} & backend(name).body(
+        question()).keys()}  # fmt: skip
+    assert asking == {"vllm", "llamacpp", "ollama", "deepseek"}
+
+
+@pytest.mark.parametrize(
+    "told", [None, [], {}, 7, [None], ["x"], [{"logprob": None}], [float("nan")], [True],
+             {"token_logprobs": [-1.0, None]}, {"content": "x"}],
+)  # fmt: skip
+def test_a_word_that_cannot_be_read_is_none(told: Any) -> None:
+    table = {"choices": [{"text": "x", "logprobs": told}]}
+    assert backend("openai").piece(table) == Piece(text="x")
+
+
+def test_a_probability_above_one_is_one() -> None:
+    table = {"choices": [{"text": "x", "logprobs": {"token_logprobs": [3.0]}}]}
+    assert backend("openai").piece(table).logprob == 0.0
