@@ -87,7 +87,6 @@ def _complete(settings: Settings, request: CompletionRequest) -> tuple[list[Comp
     from assistant.models.opening import opener_for
     from assistant.remote.opening import open_configured
 
-
     place = Path(request.path).absolute()
     open_model = opener_for(place, lambda text: print(f"foretype: {text}", file=sys.stderr))
     remote = open_configured(lambda _: place, exclude=settings.exclude)

@@ -59,6 +59,7 @@ class Registry:
     def book(self) -> Book:
         """Return all that is known; ModelsError if it cannot be read or trusted."""
         shelter.check(self.folder)
+        shelter.check_file(self.file)
         return read_book(self.folder)
 
     def entries(self) -> list[Entry]:

@@ -32,12 +32,22 @@ def check(folder: Path) -> None:
         raise ModelsError(f"{folder} is a symbolic link; put the folder itself there")
     if not stat.S_ISDIR(info.st_mode):
         raise ModelsError(f"{folder} is not a folder; move it away")
-    if os.name == "nt":  # its permissions are inherited from the user's own folder
+    _check_owner(folder, info)
+
+
+def check_file(path: Path) -> None:
+    """Raise ModelsError if others can change a file; it need not be there."""
+    with contextlib.suppress(FileNotFoundError):
+        _check_owner(path, path.lstat())
+
+
+def _check_owner(path: Path, info: os.stat_result) -> None:
+    if os.name == "nt":  # permissions are inherited from the user's own folder
         return
     if info.st_uid != os.getuid():
-        raise ModelsError(f"{folder} belongs to another user; remove it, or take it over")
-    if info.st_mode & _OTHERS_WRITE:
-        raise ModelsError(f"{folder} can be changed by other users; run: chmod 700 {folder}")
+        raise ModelsError(f"{path} belongs to another user; remove it, or take it over")
+    if info.st_mode & _OTHERS_WRITE and not stat.S_ISLNK(info.st_mode):
+        raise ModelsError(f"{path} can be changed by other users; run: chmod go-rwx {path}")
 
 
 def make(folder: Path) -> None:
