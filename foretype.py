@@ -22,6 +22,7 @@ COMMANDS = {
     "memory": ("assistant.memory.cli", "look at, build or delete a repository's memory"),
     "models": ("assistant.models.cli", "list your own models, choose which one serves where"),
     "eval": ("training.evaluation.replay.cli", "replay a repository's own later commits"),
+    "tune": ("training.tune.cli", "tune a model on your own repository, kept if it is better"),
     "setup": ("assistant.setup.cli", "make an editor start foretype: show the lines or write them"),
     "doctor": ("assistant.doctor.cli", "check the installation, say how faults are mended"),
     "purge": ("assistant.purge.cli", "remove every cache, index, log and statistic"),

@@ -23,8 +23,14 @@ from training.trainer import Trainer
 STABLE = "stable"  # below the run folder: the last checkpoint at the full rates, as a run folder
 
 
-def train(trainer: Trainer, run: Path, *, validate: Callable[[GPT], float] | None = None) -> None:
-    """Run to the end of the schedule; SIGTERM and Ctrl-C stop it after a step, saved.
+def train(
+    trainer: Trainer,
+    run: Path,
+    *,
+    validate: Callable[[GPT], float] | None = None,
+    until: int | None = None,
+) -> None:
+    """Run to step `until` (None: to the end); SIGTERM and Ctrl-C stop it after a step, saved.
 
     Raises DivergedError when going back to a checkpoint no longer helps, ShardError or ConfigError
     (after saving) when a stage begins whose rows are not there or do not fit.
@@ -35,7 +41,8 @@ def train(trainer: Trainer, run: Path, *, validate: Callable[[GPT], float] | Non
     clock = _Clock(trainer)
     stopping = _StopRequest()
     saved_at = time.monotonic()
-    while trainer.progress.step < trainer.plan.n_step and not stopping.heard_by_any(trainer):
+    end = trainer.plan.n_step if until is None else until
+    while trainer.progress.step < end and not stopping.heard_by_any(trainer):
         try:
             line = _step(trainer, clock)
         except (ShardError, ConfigError):

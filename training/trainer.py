@@ -54,7 +54,9 @@ class Trainer:
         pad_id: int = -1,
         end_id: int = -1,
         group: Group | None = None,
+        adapt: Callable[[GPT], None] | None = None,
     ) -> None:
+        """Make the network; `adapt` may change which of its parameters there are, and learn."""
         self.recipe = recipe
         self.plan: Plan = make_plan(recipe)
         self.group = Group() if group is None else group
@@ -67,12 +69,15 @@ class Trainer:
             recipe.train.device, recipe.train.dtype, index=self.group.local_rank
         )
         torch.manual_seed(recipe.train.seed)
-        self.network = GPT(recipe.network.config(), dtype=self.device.dtype).to(self.device.device)
+        self.network = GPT(recipe.network.config(), dtype=self.device.dtype)
+        if adapt is not None:
+            adapt(self.network)
+        self.network.to(self.device.device)
         self.forward = self.network.hidden
         if self.device.compile or recipe.train.compile:
             _check_compiler(self.device)
             self.forward = torch.compile(self.network.hidden, dynamic=False)
-        named = dict(self.network.named_parameters())
+        named = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         matrices, rest = split_parameters(named.items())
         self.muon = Muon(
             matrices,

@@ -6,6 +6,7 @@ is replayed or held out is a function of its path alone. Knows no repository and
 
 from __future__ import annotations
 
+import hashlib
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,7 +86,8 @@ def _texts(folder: Path, seed: int, *, is_held_out: bool) -> Iterator[Text]:
         if text is None or filters.path_reason(path, len(content), _FILTERS, ""):
             continue
         if filters.text_reason(text, _FILTERS) is None:
-            yield Text(source=GENERAL, path=path, text=scrub(text).text)
+            blob = hashlib.sha256(content).hexdigest()
+            yield Text(source=GENERAL, path=path, text=scrub(text).text, blob=blob)
 
 
 def _paths(folder: Path) -> Iterator[str]:

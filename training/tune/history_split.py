@@ -16,7 +16,7 @@ from training.tune.errors import TuneError
 LATER_FRAC = 0.2  # of the commits: not trained on
 MAX_LATER = 400  # commits; of a long history more would only make the model older
 DEVELOPMENT_FRAC = 1 / 3  # of the later ones: for early stop and refit
-MIN_COMMITS = 30  # that have a parent: 6 later ones, 2 to choose by and 4 to judge by
+MIN_COMMITS = 50  # that have a parent: 10 later ones, 3 to choose by and 7 to judge by
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

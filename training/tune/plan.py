@@ -1,4 +1,4 @@
-"""What one tuning will do, fixed before it is begun: commits, base, options; kept as JSON.
+"""What one tuning will do, fixed before it is begun: commits, models, options; kept as JSON.
 
 A run that was stopped goes on with the plan that it began with, so what decides the outcome is
 here. Knows no text.
@@ -15,7 +15,6 @@ from training.tune.history_split import HistorySplit
 
 LORA_ABOVE = 350e6  # parameters: larger bases are tuned by adapters
 LORA_RANK = 64  # unless one is given
-MIN_TOKENS = 20_000  # of the repository's code
 _SPARE_BYTES = 200 << 20  # for the judge's indexes and the system
 
 
@@ -32,16 +31,26 @@ class Options:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRef:
+    """A model folder, and what was in it when the plan was made."""
+
+    path: str
+    content_hash: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TunePlan:
     """One tuning from the first step to the last."""
 
+    name: str  # of the model that may come of it
     repository_id: str
     root: str
     split: HistorySplit
-    base: str  # model folder that is judged against and may be kept
-    base_hash: str
+    base: ModelRef  # the general model; whose general code must not be forgotten
+    start: ModelRef  # whose weights it begins with: the base's, or by night the last tuned ones
+    serving: ModelRef  # what is served in the repository: to be beaten
     options: Options
-    since: str = ""  # nightly: the commit that the base has already seen; "": none
+    since: str = ""  # by night: the commit that `start` has seen already
 
     def to_table(self) -> dict[str, Any]:
         """Return the plan for JSON."""
@@ -50,15 +59,16 @@ class TunePlan:
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> Self:
         """Read what `to_table` gave; TypeError or KeyError if it is something else."""
-        parts = {
-            "split": HistorySplit(**table["split"]),
-            "options": Options(**table["options"]),
-        }
-        return cls(**(table | parts))
+        models = {name: ModelRef(**table[name]) for name in ("base", "start", "serving")}
+        split, options = HistorySplit(**table["split"]), Options(**table["options"])
+        return cls(**(table | models | {"split": split, "options": options}))
 
     def is_same_work(self, other: TunePlan) -> bool:
         """Say whether a plan differs in the commits alone, which move while people work."""
-        return dataclasses.replace(self, split=other.split, root=other.root) == other
+        same_commits = dataclasses.replace(
+            self, split=other.split, root=other.root, name=other.name
+        )
+        return same_commits == other
 
 
 def lora_rank(options: Options, config: ModelConfig) -> int:
@@ -74,7 +84,7 @@ def disk_bytes(config: ModelConfig, *, n_tokens: int, n_epochs: int) -> int:
     Checkpoints hold the weights and up to two numbers more for each, in 4 bytes; an epoch's
     weights are kept; model folders are in 2 bytes.
     """
-    checkpoints = (state.KEEP + 1) * 12 * config.n_params
+    checkpoints = (state.KEEP + 2) * 12 * config.n_params
     weights = n_epochs * 4 * config.n_params
     folders = 5 * 2 * config.n_params
     rows = n_epochs * 2 * 2 * n_tokens

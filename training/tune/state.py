@@ -43,7 +43,7 @@ class TuneState:
                 "another `foretype tune` works on this repository; wait for it or stop it"
             ) from None
         for leftover in folder.glob(f"*{_ASIDE}"):  # of a killed run
-            shutil.rmtree(leftover, ignore_errors=True)
+            _delete(leftover)
 
     def __enter__(self) -> Self:
         return self
@@ -70,12 +70,8 @@ class TuneState:
             self._table_path(PLAN).unlink(missing_ok=True)
         kept = {_LOCK, *keep, *(f"{name}.json" for name in keep)}
         for path in sorted(self.folder.iterdir()):
-            if path.name in kept:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            if path.name not in kept:
+                _delete(path)
 
     def table(self, name: str) -> dict[str, Any] | None:
         """Return what a step wrote under `name`; None if it did not, or if it cannot be read."""
@@ -112,3 +108,11 @@ class TuneState:
 
     def _table_path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+
+def _delete(path: Path) -> None:
+    """Delete a file or folder; of a link, the link alone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

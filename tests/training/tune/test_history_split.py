@@ -44,7 +44,7 @@ def test_ranges_share_no_commit(tmp_path: Path) -> None:
     split = split_history(repository)
     development = {commit.id for commit in later_commits(repository, split.development)}
     judged = {commit.id for commit in later_commits(repository, split.judged)}
-    assert (len(development), len(judged)) == (split.n_development, split.n_judged) == (2, 4)
+    assert (len(development), len(judged)) == (split.n_development, split.n_judged) == (3, 7)
     assert not development & judged
     assert split.trained_to not in development | judged
 

@@ -1,0 +1,100 @@
+"""Git histories of many commits, made in one go; what a tuning of a tiny network needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.doubles import tiny_folder
+from tests.repositories import plain_git
+from training.tune.finish import Judges
+from training.tune.judging.judging import Trial
+from training.tune.judging.verdict import Verdict
+from training.tune.plan import Options, TunePlan
+from training.tune.prepare import Request
+from training.tune.state import TuneState
+
+
+def new_history(path: Path, commits: Sequence[Mapping[str, str]]) -> Path:
+    """Make a bare repository: each commit writes its files over those before."""
+    path.mkdir(parents=True)
+    plain_git(path, "init", "-q", "--bare", "-b", "main")
+    return add_commits(path, commits)
+
+
+def add_commits(path: Path, commits: Sequence[Mapping[str, str]]) -> Path:
+    """Add commits to a repository that `new_history` made."""
+    has_head = bool(plain_git(path, "rev-list", "--all", "-1").strip())
+    stream: list[bytes] = []
+    for number, files in enumerate(commits):
+        stream.append(b"commit refs/heads/main\n")
+        stream.append(
+            b"committer A <a@example.org> %d +0000\ndata 1\nc\n" % (1_700_000_000 + number)
+        )
+        if number == 0 and has_head:
+            stream.append(b"from refs/heads/main^0\n")
+        for name, text in files.items():
+            data = text.encode()
+            stream.append(b"M 100644 inline %s\ndata %d\n%s\n" % (name.encode(), len(data), data))
+    command = ["git", "--git-dir", str(path), "fast-import", "--quiet", "--force"]
+    subprocess.run(command, input=b"".join(stream), check=True)
+    return path
+
+
+def module(number: int, n_functions: int = 2) -> str:
+    """Source of a module like no other."""
+    return "".join(
+        f"def handle_{number}_{n}(request, limit={number}):\n"
+        f'    """Handle part {n} of request {number}."""\n'
+        f"    total = request.count_{n} + limit * {n + number}\n"
+        f"    return total if total > {number} else {n}\n\n\n"
+        for n in range(n_functions)
+    )
+
+
+def growing_history(path: Path, n_commits: int = 50) -> Path:
+    """Make a repository that each commit adds a module to."""
+    return new_history(
+        path, [{f"pkg/part_{number}.py": module(number)} for number in range(n_commits + 1)]
+    )
+
+
+SCORES = {"bits_base": 1.2, "bits_tuned": 1.0}
+
+
+def judges(*, promoted: bool = True, seen: list[Trial] | None = None) -> Judges:
+    """Judges that say what a test wants, and remember what they were asked."""
+
+    def refit(state: TuneState, plan: TunePlan) -> dict[str, Any]:
+        shutil.copytree(state.path("candidate"), state.path("refitted"))
+        return {"kept": "base"}
+
+    def judge(trial: Trial, on_progress: object) -> Verdict:
+        if seen is not None:
+            seen.append(dataclasses.replace(trial, general=list(trial.general)))
+        return Verdict(
+            promoted=promoted, reasons=("as the test says",), scores=dict(SCORES), report={"n": 1}
+        )
+
+    return Judges(refit=refit, judge=judge)
+
+
+def general_folder(path: Path) -> Path:
+    """Write a little code that is not the repository's."""
+    path.mkdir(parents=True)
+    for number in range(20):
+        (path / f"plain_{number}.py").write_text(module(1_000 + number, n_functions=4))
+    return path
+
+
+def small_request(parent: Path, *, n_epochs: int = 2, repository: Path | None = None) -> Request:
+    """Ask for the tuning of a small repository on a tiny base, both below `parent`."""
+    return Request(
+        repository=repository or growing_history(parent / "project"),
+        base=tiny_folder(parent),
+        options=Options(n_epochs=n_epochs, general=str(general_folder(parent / "general"))),
+    )

@@ -1,0 +1,123 @@
+"""One `foretype tune` from the first look to the model that serves; every step can be repeated.
+
+Reads as the order of events. Knows no arguments and prints nothing but what it does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from assistant.models.registry import Registry
+from model.folder import load_folder
+from training.tune import finish, steps
+from training.tune.card import Story
+from training.tune.finish import Judges, Kept
+from training.tune.gather import NothingToDoError
+from training.tune.plan import TunePlan, lora_rank
+from training.tune.prepare import Request, has_commits, make_plan, tune_folder
+from training.tune.state import PLAN, TuneState
+
+RESULT = "result"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a tuning came to."""
+
+    plan: TunePlan
+    result: dict[str, Any]  # JSON: every figure, no line of code
+    is_old: bool  # found, not made
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The judgement."""
+        report: dict[str, Any] = self.result["verdict"]["report"]
+        return report
+
+
+def tune(
+    request: Request, judges: Judges, *, is_fresh: bool = False, registry: Registry | None = None
+) -> Outcome:
+    """Tune, or go on with a tuning that was stopped; TuneError and others say what to mend.
+
+    StoppedError and KeyboardInterrupt leave a run that goes on when it is asked for again.
+    """
+    registry = registry or Registry()
+    wanted = make_plan(request, registry)
+    with TuneState(tune_folder(wanted.repository_id)) as state:
+        plan = _plan_to_follow(state, wanted, request, is_fresh=is_fresh)
+        if (result := state.table(RESULT)) is not None:
+            return Outcome(plan=plan, result=result, is_old=True)
+        result = _carry_out(state, plan, judges, registry)
+        state.write_table(RESULT, result)
+        state.clear(keep=(PLAN, RESULT))
+        return Outcome(plan=plan, result=result, is_old=False)
+
+
+def _plan_to_follow(
+    state: TuneState, wanted: TunePlan, request: Request, *, is_fresh: bool
+) -> TunePlan:
+    """Return the plan that is under way if it is the same work, else begin the new one."""
+    old = state.plan()
+    if old is not None and not is_fresh and old.is_same_work(wanted):
+        is_done = state.table(RESULT) is not None
+        if old.split == wanted.split or (not is_done and has_commits(request.repository, old)):
+            if not is_done:
+                _say("going on with the run that was stopped")
+            return dataclasses.replace(old, root=wanted.root)
+    if wanted.options.is_nightly and wanted.since == wanted.split.trained_to:
+        raise NothingToDoError(
+            f"nothing to do: {wanted.since[:12]} is still the newest commit that is trained on"
+        )
+    state.begin(wanted)
+    return wanted
+
+
+def _carry_out(
+    state: TuneState, plan: TunePlan, judges: Judges, registry: Registry
+) -> dict[str, Any]:
+    start, split = load_folder(Path(plan.start.path)), plan.split
+    _say(
+        f"history: trained on {split.n_trained} commits, chosen by {split.n_development}, judged "
+        f"by {split.n_judged}"
+    )
+    gathered = steps.texts_of(state, plan, start)
+    _say(f"code: {gathered.account.line()}")
+    n_rows = steps.rows_of(state, plan, start, gathered)
+    _say(f"rows: {', '.join(map(str, n_rows))} of {start.info.block_size} tokens, an epoch each")
+    passages = steps.development_passages(plan)
+    trained = steps.train(state, plan, start, n_rows, passages)
+    candidate = steps.candidate_of(state, plan, trained, passages, gathered)
+    _say(f"weights: epoch {candidate['epoch']}, {candidate['share']:g} of the way")
+    refit = finish.refitted(state, plan, judges)
+    verdict = finish.verdict_of(state, plan, gathered, judges)
+    story = Story(
+        plan=plan,
+        account=gathered.account,
+        trained=trained,
+        candidate=candidate,
+        refit=refit,
+        verdict=verdict,
+        lora_rank=lora_rank(plan.options, start.config),
+    )
+    return _result(story, finish.keep(state, story, registry))
+
+
+def _result(story: Story, kept: Kept) -> dict[str, Any]:
+    return {
+        "plan": story.plan.to_table(),
+        "texts": dataclasses.asdict(story.account),
+        "training": dataclasses.asdict(story.trained),
+        "candidate": dict(story.candidate),
+        "refit": dict(story.refit),
+        "verdict": dict(story.verdict),
+        "model": None if kept.entry is None else dataclasses.asdict(kept.entry),
+        "is_used": kept.is_used,
+    }
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
