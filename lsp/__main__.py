@@ -16,6 +16,7 @@ from lsp.stdio import AddressError, Channel, accept, guard_stdio, listen
 from lsp.watch import POLL_S
 
 if TYPE_CHECKING:
+    from lsp.models import Pace
     from lsp.scheduler import Completer
 
 STOP_S = 0.5  # granted to the worker's token and to the last replies at the end
@@ -26,6 +27,7 @@ def main(
     *,
     engine: "Completer | None" = None,
     poll_s: float = POLL_S,
+    pace: "Pace | None" = None,
 ) -> int:
     """Serve one client; exit code 0 after `shutdown` and `exit`, 1 otherwise, 2 if not started."""
     options = _parser().parse_args(argv)
@@ -49,12 +51,15 @@ def main(
         os._exit(code)
 
     signal.signal(signal.SIGINT, lambda *_: end(130))
-    _serve(channel, end, engine, poll_s)
+    _serve(channel, end, engine, (poll_s, pace))
     raise AssertionError("the process has ended")
 
 
 def _serve(
-    channel: Channel, end: Callable[[int], None], engine: "Completer | None", poll_s: float
+    channel: Channel,
+    end: Callable[[int], None],
+    engine: "Completer | None",
+    clocks: "tuple[float, Pace | None]",
 ) -> None:
     from lsp.framing import Reader
     from lsp.greeting import greet
@@ -68,7 +73,8 @@ def _serve(
         outbox.put,
         open_engine=(lambda _: engine) if engine else None,
         on_lost=lambda: end(session.exit_code),
-        poll_s=poll_s,
+        poll_s=clocks[0],
+        pace=clocks[1],
     )
     received = values(Reader(channel.read))
     first = list(itertools.islice(received, 1))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lsp.memories import Memories, OnAnswer
-from lsp.models import Models
+from lsp.models import Models, Pace
 from lsp.places import Places
 from lsp.scheduler import Completer, Scheduler, describe
 from lsp.settings import ClientSettings
@@ -48,6 +48,7 @@ class Session:
         open_engine: OpenEngine | None = None,
         on_lost: Callable[[], None] = lambda: None,
         poll_s: float = POLL_S,
+        pace: Pace | None = None,
     ) -> None:
         """`on_lost` is called, on another thread, when the client's process is gone."""
         self._send = send
@@ -62,7 +63,7 @@ class Session:
         )
         self._answers_early = open_engine is None  # only our own knows how
         self.places = Places()
-        self.models = Models(self.warn, self.places.locate)
+        self.models = Models(self.warn, self.places.locate, pace=pace)
         self.remote: Any = None  # the side of the engine that asks a server, if the user wants one
         self._asked: dict[str, OnAnswer] = {}
         self._n_asked = 0
