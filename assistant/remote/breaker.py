@@ -29,6 +29,12 @@ class Breaker:
         with self._lock:
             return self._state()
 
+    @property
+    def wait_s(self) -> float:
+        """How long the server is still left alone."""
+        with self._lock:
+            return max(0.0, self._open_until - self._clock()) if self._open_until else 0.0
+
     def _state(self) -> str:
         if self._open_until == 0.0:
             return "closed"

@@ -57,6 +57,7 @@ class Clerk:
         self._lock = threading.Lock()
         self._errands: OrderedDict[int, Errand] = OrderedDict()
         self.last_problem = ""  # for the editor's status
+        self.obstacle = ""  # why nothing at all is sent, whatever the file; "" while it is
 
     def follow(self, flight: Flight, errand: Errand) -> None:
         """Know whose question a flight is."""
@@ -72,8 +73,12 @@ class Clerk:
         """Make up the request; on the desk's thread."""
         try:
             self._check_consent()
-            self._reach.check(errand.request.path)
             key = key_of(self._settings)
+        except WithheldError as error:
+            self.last_problem = self.obstacle = str(error)
+            raise
+        try:
+            self._reach.check(errand.request.path)
             errand.single_line = is_single_line(errand.request, blocks=errand.blocks)
             errand.parcel = pack(
                 errand.request, self._settings, self._backend, single_line=errand.single_line
@@ -107,8 +112,9 @@ class Clerk:
             self._ledger.sent(self._row(errand, errand.parcel))
         except WithheldError as error:
             self._breaker.gave_up()
-            self.last_problem = str(error)
+            self.last_problem = self.obstacle = str(error)
             raise
+        self.obstacle = ""
 
     def _row(self, errand: Errand, parcel: Parcel) -> Sent:
         return Sent(

@@ -25,7 +25,6 @@ from assistant.remote.outgoing import Parcel, pack
 from assistant.remote.reach import Reach
 from assistant.remote.settings import RemoteSettings, load_remote_settings, remote_settings_path
 from assistant.source_file import SourceFile
-from model.files import write_atomically
 
 DONE, NOTHING, BAD_INPUT = 0, 1, 2
 DEFAULT_LIMIT = 20
@@ -33,7 +32,8 @@ DEFAULT_LIMIT = 20
 _EPILOG = """\
 The ledger has one entry for each request, written before the request leaves: time, server, model,
 file, ranges of the file's UTF-8 bytes, size, what was replaced, outcome, latency and cost. It holds
-no text. `preview` sends nothing; its standard output is the request's body, byte for byte.
+no text. --dry-run sends nothing: its standard output is the request's body, byte for byte, and its
+standard error what goes around that. A key is never shown.
 """
 
 
@@ -45,8 +45,10 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str]) -> int:
     """Run `foretype egress` with its arguments; return the exit code."""
     try:
-        args = _parser().parse_args(argv or ["list"])
-        return int(args.run(args))
+        args = _parser().parse_args(argv)
+        if args.dry_run is not None:
+            return _dry_run(args.dry_run)
+        return _clear(args) if args.clear else _show(args)
     except BrokenPipeError:
         return DONE
     except (AssistantError, OSError) as error:
@@ -60,39 +62,45 @@ def _parser() -> argparse.ArgumentParser:
         description="Show what has been sent to a remote server, or would be.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
-    listing = commands.add_parser("list", help="the last requests (default)")
-    listing.add_argument(
-        "--limit", type=int, default=DEFAULT_LIMIT, help="how many (default: %(default)s)"
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=DEFAULT_LIMIT,
+        metavar="N",
+        help="the last N requests, 0 for all (default: %(default)s)",
     )
-    listing.add_argument("--json", action="store_true", help="one JSON object a line")
-    listing.set_defaults(run=_list)
-    totals = commands.add_parser("totals", help="sums over all and over today (UTC)")
-    totals.add_argument("--json", action="store_true", help="as JSON")
-    totals.set_defaults(run=_totals)
-    export = commands.add_parser("export", help="write the whole ledger as JSON lines")
-    export.add_argument("file", metavar="FILE", help="a file, or - for standard output")
-    export.set_defaults(run=_export)
-    clear = commands.add_parser("clear", help="remove the ledger")
-    clear.add_argument("--yes", action="store_true", help="do not ask")
-    clear.set_defaults(run=_clear)
-    preview = commands.add_parser("preview", help="show exactly what would be sent; send nothing")
-    preview.add_argument("place", metavar="FILE:LINE:COL", help="where the cursor is, from 1 on")
-    preview.set_defaults(run=_preview)
+    parser.add_argument("--json", action="store_true", help="requests and totals as JSON")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--dry-run", metavar="FILE:LINE:COL", help="show exactly what would be sent there instead"
+    )
+    instead.add_argument("--clear", action="store_true", help="remove the ledger instead")
+    parser.add_argument("--yes", action="store_true", help="with --clear: do not ask")
     return parser
 
 
-def _list(args: argparse.Namespace) -> int:
-    if args.limit < 1:
-        raise UsageError(f"--limit must be at least 1, got {args.limit}")
-    requests = joined(_ledger().rows())[-args.limit :]
+def _show(args: argparse.Namespace) -> int:
+    if args.limit < 0:
+        raise UsageError(f"--limit must be 0 or more, got {args.limit}")
+    ledger = _ledger()
+    everything = Tally()
+    rows = list(ledger.rows())
+    for row in rows:
+        everything.add(row)
+    requests = joined(rows)[-args.limit :]
+    totals = {"today": ledger.today(), "all": everything.totals}
     if args.json:
-        print("".join(json.dumps(row) + "\n" for row in requests), end="")
+        sums = {name: asdict(total) for name, total in totals.items()}
+        print(json.dumps({"requests": requests, "totals": sums}, indent=2))
     elif not requests:
-        print("nothing has been sent")
+        print("Nothing has been sent.")
     else:
         _table(requests)
+        print()
+        for name, total in totals.items():
+            print(f"{name}: {_told(total)}")
     return DONE
 
 
@@ -138,54 +146,33 @@ def _shown(path: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in path)
 
 
-def _totals(args: argparse.Namespace) -> int:
-    ledger = _ledger()
-    everything = Tally()
-    for row in ledger.rows():
-        everything.add(row)
-    sums = {"all": everything.totals, "today": ledger.today()}
-    if args.json:
-        print(json.dumps({name: asdict(total) for name, total in sums.items()}, indent=2))
-    else:
-        for name, total in sums.items():
-            print(f"{name}: {_told(total)}")
-    return DONE
-
-
 def _told(total: Totals) -> str:
     outcomes = ", ".join(f"{count} {name}" for name, count in sorted(total.outcomes.items()))
+    plural = "" if total.requests == 1 else "s"
     return (
-        f"{total.requests} requests ({outcomes or 'none ended'}), {total.bytes_sent} bytes sent, "
+        f"{total.requests} request{plural} ({outcomes or 'none ended'}), "
+        f"{total.bytes_sent} bytes sent, "
         f"{total.bytes_received} received, {total.redactions} replaced, cost {total.cost:.4f}"
     )
-
-
-def _export(args: argparse.Namespace) -> int:
-    data = "".join(json.dumps(row) + "\n" for row in joined(_ledger().rows())).encode()
-    if args.file == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    else:
-        write_atomically(Path(args.file).absolute(), data)
-    return DONE
 
 
 def _clear(args: argparse.Namespace) -> int:
     ledger = _ledger()
     if not args.yes:
         if not sys.stdin.isatty():
-            raise UsageError("clear removes the ledger: say --yes")
+            raise UsageError("--clear removes the ledger: say --yes too")
         if input(f"Remove {ledger.path} and its older files? [y/N] ").strip().lower() != "y":
             return NOTHING
-    print(f"{ledger.clear()} files removed")
+    n_files = ledger.clear()
+    print(f"{n_files} file{'' if n_files == 1 else 's'} removed.")
     return DONE
 
 
-def _preview(args: argparse.Namespace) -> int:
+def _dry_run(place: str) -> int:
     settings, remote = load_settings(), load_remote_settings()
     if remote.mode == "off":
         raise UsageError(f"no server is named in {remote_settings_path()}: nothing would be sent")
-    name, line, column = split_place(args.place)
+    name, line, column = split_place(place)
     source = SourceFile.from_bytes(name, read_source(name))
     request = CompletionRequest(
         path=source.path, text=source.text, offset=source.offset(line, column)

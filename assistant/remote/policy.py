@@ -6,6 +6,7 @@ keystroke. Works on the engine's thread; everything slow happens behind the tran
 """
 
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from assistant.remote.worth import Beliefs, probability
 
 log = logging.getLogger(__name__)
 
+REPLY_S = 0.02  # before the deadline, for the way back to the editor
 _CONTEXT_CHARS = 8_000  # around the cursor, for deciding where a suggestion ends
 
 
@@ -85,13 +87,25 @@ class Remote:
         )
 
     def status(self) -> dict[str, object]:
-        """Return the state for an editor's status line."""
-        state = "ready" if self._breaker.state == "closed" else "degraded"
+        """Return the state for an editor's status line: ready, degraded or needs consent.
+
+        `problem` says why, and when the server is asked again; `said` is both in one line.
+        """
+        state, problem = "ready", self._clerk.last_problem
+        if self.complaint:
+            state, problem = "needs consent", self.complaint
+        elif self._breaker.state != "closed":
+            wait_s = math.ceil(self._breaker.wait_s)
+            again = f"in {wait_s} s" if wait_s else "with the next suggestion"
+            state, problem = "degraded", f"{problem}; next try {again}"
+        elif self._clerk.obstacle:
+            state, problem = "degraded", self._clerk.obstacle
         return {
             "mode": self.settings.mode,
             "host": self.settings.host,
-            "state": "needs consent" if self.complaint else state,
-            "problem": self.complaint or self._clerk.last_problem,
+            "state": state,
+            "problem": problem,
+            "said": state if state == "ready" else f"{state}: {problem}",
         }
 
     def warm_up(self) -> None:
@@ -130,7 +144,9 @@ class Remote:
         """Return a better text than the local one, if there is one.
 
         `confidence` is the probability of the local answer that would be shown, None without one.
-        Only then this waits: to `deadline` (monotonic) or the setting's `wait_ms` at most.
+        Without one this waits for the server: until shortly before `deadline` (monotonic), or as
+        long as the setting `wait_ms` allows. Nothing is kept from the user by that, and a newer
+        key or another document's request ends it.
         """
         if ticket is None:
             return None
@@ -146,7 +162,7 @@ class Remote:
             return None
         if confidence is None:
             wait_s = self.settings.wait_ms / 1_000
-            flight.wait(min(deadline, time.monotonic() + wait_s), cancel)
+            flight.wait(min(deadline - REPLY_S, time.monotonic() + wait_s), cancel)
         if flight.is_whole and ticket.errand is not None:
             return self._answer(flight, ticket.errand, ticket.request)
         if self.settings.late == "drop":

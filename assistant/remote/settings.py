@@ -73,7 +73,7 @@ class RemoteSettings:
     deny: tuple[str, ...] = ()  # path patterns never sent, besides those never completed
     languages: tuple[str, ...] = ()  # empty: all
     min_confidence: float = 0.5  # a local answer that is likelier right than this is enough
-    wait_ms: int = 400  # for a remote answer, where there is no local one to show
+    wait_ms: int = 60_000  # for a remote answer, where no local one is shown; see deadline_ms
     logprobs: str = "auto"  # whether to ask how sure the server is: auto, always or never
     late: str = "keep"  # an answer that came too late waits for the next keystroke; or "drop"
     requests_per_minute: int = 30

@@ -1,5 +1,6 @@
 """When a server is asked, and what its answer is worth."""
 
+import re
 import sys
 import threading
 import time
@@ -111,7 +112,7 @@ def test_a_missing_local_answer_is_waited_for(open_desk: Callable[..., Desk]) ->
     desk = open_desk([0.05, *completion("a + b")])
     assert desk.ask() == "a + b"
     desk.settle()
-    assert desk.remote.status()["state"] == "ready"
+    assert desk.remote.status()["state"] == desk.remote.status()["said"] == "ready"
 
 
 def test_a_sure_local_answer_sends_nothing(open_desk: Callable[..., Desk]) -> None:
@@ -142,6 +143,24 @@ def test_late_answers_can_be_dropped(open_desk: Callable[..., Desk]) -> None:
     assert desk.ask(confidence=0.1) is None
     desk.settle()
     assert [row["outcome"] for row in desk.rows("ended")] in ([], ["stopped"])
+
+
+def test_waiting_follows_the_requests_deadline(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(["hang"], wait_ms=60_000)
+    ticket = desk.remote.before(desk.request(), blocks=True)
+    began = time.monotonic()
+    answer = desk.remote.after(ticket, confidence=None, deadline=began + 0.2, cancel=Cancel())
+    assert answer is None
+    assert 0.1 < time.monotonic() - began < 0.2 + 2
+    assert RemoteSettings().wait_ms > 10_000  # the deadline alone ends it by default
+
+
+def test_a_deadline_that_is_over_is_not_waited_for(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(["hang"])
+    ticket = desk.remote.before(desk.request(), blocks=True)
+    began = time.monotonic()
+    assert desk.remote.after(ticket, confidence=None, deadline=began, cancel=Cancel()) is None
+    assert time.monotonic() - began < 1
 
 
 def test_waiting_ends_after_the_settings_time(open_desk: Callable[..., Desk]) -> None:
@@ -276,7 +295,7 @@ def test_a_spent_budget_sends_nothing(open_desk: Callable[..., Desk]) -> None:
         desk.ask(f"value_{n} = ")
         desk.settle()
     assert len(desk.server.received) == 2
-    assert "requests a minute" in str(desk.remote.status()["problem"])
+    assert str(desk.remote.status()["said"]).startswith("degraded: 2 requests a minute are used")
 
 
 def test_a_failing_server_is_left_alone(open_desk: Callable[..., Desk]) -> None:
@@ -285,8 +304,11 @@ def test_a_failing_server_is_left_alone(open_desk: Callable[..., Desk]) -> None:
         desk.ask(f"value_{n} = ")
         desk.settle()
     assert len(desk.server.received) == 3
-    assert desk.remote.status()["state"] == "degraded"
-    assert "500" in str(desk.remote.status()["problem"])
+    told = desk.remote.status()
+    assert told["state"] == "degraded"
+    assert re.fullmatch(
+        r"degraded: the server answers with status 500; next try in [1-5] s", str(told["said"])
+    )
 
 
 def test_a_ledger_that_cannot_be_written_stops_all(
@@ -304,6 +326,7 @@ def test_a_missing_key_sends_nothing_and_is_named(open_desk: Callable[..., Desk]
     assert desk.ask() is None
     assert desk.server.received == []
     assert "NO_SUCH_KEY" in str(desk.remote.status()["problem"])
+    assert desk.remote.status()["state"] == "degraded"
 
 
 def test_the_key_is_in_one_header_and_nowhere_else(
@@ -372,6 +395,7 @@ def test_a_probe_after_the_pause_heals(open_desk: Callable[..., Desk]) -> None:
         assert desk.ask(f"value_{n} = ") is None
         desk.settle()
     now[0] = 6.0
+    assert str(desk.remote.status()["said"]).endswith("; next try with the next suggestion")
     assert desk.ask("other = ") == "x"
     desk.settle()
     assert desk.remote.status()["state"] == "ready"
