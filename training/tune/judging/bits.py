@@ -58,7 +58,8 @@ def of_network(network: GPT, tokenizer: Tokenizer, block_size: int) -> Scorer:
         with torch.inference_mode():
             states = network.hidden(torch.tensor([list(ids)], device=device))[0]  # (T, C)
             wanted = torch.tensor(places, device=device)
-            logits = (states[wanted - 1] @ network.head_weight.T).float().cpu().numpy()
+            head = network.head_weight.to(states.dtype)  # bf16 where that is native
+            logits = (states[wanted - 1] @ head.T).float().cpu().numpy()
         return _logprobs(logits, [ids[place] for place in places])
 
     return Scorer(logprobs=logprobs, tokenizer=tokenizer, block_size=block_size)

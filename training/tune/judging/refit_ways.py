@@ -23,7 +23,7 @@ KEEP, SCALED, LINEAR, WARM, ANEW = "as it is", "scaled", "linear term", "warm st
 WAYS = (KEEP, SCALED, LINEAR, WARM, ANEW)
 STEPS = 120
 _RATE = {SCALED: 2e-2, LINEAR: 2e-2, WARM: 3e-3}
-_HOLD = {SCALED: 1.0, LINEAR: 10.0, WARM: 30.0}  # what a squared change of one costs, in examples
+_HOLD = {SCALED: 1.0, LINEAR: 100.0, WARM: 100.0}  # what a squared change of one costs, in examples
 _LIMIT = 5.0  # of a standardised column, as in serving
 
 Loss = Callable[[Tensor], Tensor]  # scores (N, ...) -> mean loss
