@@ -78,7 +78,7 @@ class Clerk:
             self.last_problem = self.obstacle = str(error)
             raise
         try:
-            self._reach.check(errand.request.path)
+            self._reach.check(errand.request.path, errand.request.language)
             errand.single_line = is_single_line(errand.request, blocks=errand.blocks)
             errand.parcel = pack(
                 errand.request, self._settings, self._backend, single_line=errand.single_line

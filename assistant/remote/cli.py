@@ -185,10 +185,14 @@ def _dry_run(place: str) -> int:
     _explain(remote, parcel)
     sys.stdout.buffer.write(parcel.body)
     sys.stdout.buffer.flush()
+    if sys.stdout.isatty():
+        print(file=sys.stderr)  # the body has no line end, and gets none in a file
     return DONE
 
 
 def _packed(request: CompletionRequest, settings: Settings, remote: RemoteSettings) -> Parcel:
+    if not settings.allow_remote or settings.show == "off":
+        raise RemoteError("the settings say allow_remote = false, or show = off")
     reason = refusal(request, settings)
     if reason is not None:
         raise RemoteError(reason)

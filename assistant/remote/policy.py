@@ -193,13 +193,8 @@ class Remote:
         """Say whether this request may go to the server, by all that can be told at once."""
         if self.complaint or not self._breaker.may_pass():
             return False
-        language = language_of(request.path, request.language)
-        if language is None or (
-            self.settings.languages and language.name not in self.settings.languages
-        ):
-            return False
         try:
-            self._reach.check_name(request.path)
+            self._reach.check_name(request.path, request.language)
         except WithheldError:
             return False
         return True

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from assistant.git import GitError, git, git_directory
+from assistant.languages import language_of
 from assistant.refusal import is_excluded, matches
 from assistant.remote.errors import WithheldError
 from assistant.remote.settings import RemoteSettings
@@ -38,17 +39,22 @@ class Reach:
         self._clock = clock
         self._known: dict[Path, tuple[float, str]] = {}
 
-    def check_name(self, path: str) -> None:
-        """Raise WithheldError if the path alone says that the file must stay; looks at no disk."""
+    def check_name(self, path: str, language: str | None = None) -> None:
+        """Raise WithheldError if name or language say that the file must stay; reads no disk."""
         settings = self._settings
         if is_excluded(path, (*self._exclude, *settings.deny)):
             raise WithheldError("the file is excluded")
         if settings.allow and not matches(path, settings.allow):
             raise WithheldError("the file is not among those in `allow`")
+        known = language_of(path, language)
+        if known is None:
+            raise WithheldError("the language is not known")
+        if settings.languages and known.name not in settings.languages:
+            raise WithheldError("the language is not among those in `languages`")
 
-    def check(self, path: str) -> None:
+    def check(self, path: str, language: str | None = None) -> None:
         """Raise WithheldError if the file must stay here."""
-        self.check_name(path)
+        self.check_name(path, language)
         place = self._locate(path)
         if place is None:
             raise WithheldError("the document is no file of a workspace folder")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from assistant.config import settings_path
 from assistant.remote.cli import main
 from assistant.remote.ledger import Ended, Ledger, Sent, state_dir
 from assistant.remote.policy import Remote
@@ -129,6 +130,24 @@ def test_a_dry_run_before_consent_says_what_is_missing(capsys: Any, tmp_path: Pa
     said = capsys.readouterr().err
     assert 'send_code_to = "127.0.0.1"' in said
     assert "Bearer (the key)" in said
+
+
+@pytest.mark.parametrize("setting", ["allow_remote = false", 'show = "off"'])
+def test_a_dry_run_minds_the_settings(setting: str, capsys: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(TEXT)
+    configure()
+    settings_path().write_text(setting)
+    assert main(["--dry-run", f"{tmp_path}/a.py:2:7"]) == 1
+    assert "allow_remote" in capsys.readouterr().err
+
+
+def test_a_dry_run_minds_the_languages(capsys: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(TEXT)
+    configure()
+    with remote_settings_path().open("a") as file:
+        file.write('languages = ["rust"]\n')
+    assert main(["--dry-run", f"{tmp_path}/a.py:2:7"]) == 1
+    assert "languages" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
