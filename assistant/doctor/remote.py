@@ -4,8 +4,7 @@ from assistant.config import Settings
 from assistant.doctor.finding import Finding, broken, ok, warning
 from assistant.errors import SettingsError
 from assistant.remote.errors import WithheldError
-from assistant.remote.keys import key_of
-from assistant.remote.settings import load_remote_settings, remote_settings_path
+from assistant.remote.settings import key_of, load_remote_settings, remote_settings_path
 
 
 def remote(settings: Settings) -> Finding:

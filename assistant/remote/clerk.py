@@ -13,15 +13,13 @@ from assistant import syntax
 from assistant.completion import CompletionRequest
 from assistant.languages import language_of
 from assistant.remote.backend import Backend
-from assistant.remote.breaker import Breaker
-from assistant.remote.budget import Budget
 from assistant.remote.errors import RemoteError, WithheldError
 from assistant.remote.flight import Call, Flight
-from assistant.remote.keys import key_of
 from assistant.remote.ledger import Ended, Ledger, Sent
-from assistant.remote.outgoing import Parcel, pack
+from assistant.remote.limits import Breaker, Budget
+from assistant.remote.parcels import Parcel, pack
 from assistant.remote.reach import Reach
-from assistant.remote.settings import RemoteSettings
+from assistant.remote.settings import RemoteSettings, key_of
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from assistant.remote.clerk import headers, is_single_line
 from assistant.remote.errors import RemoteError
 from assistant.remote.formats import backend_of
 from assistant.remote.ledger import Ledger, Tally, Totals, state_dir
-from assistant.remote.outgoing import Parcel, pack
+from assistant.remote.parcels import Parcel, pack
 from assistant.remote.reach import Reach
 from assistant.remote.settings import RemoteSettings, load_remote_settings, remote_settings_path
 from assistant.source_file import SourceFile

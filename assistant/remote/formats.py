@@ -4,16 +4,23 @@ Facts of their public documentation: OpenAI's completions and chat (also DeepSee
 llama-cpp-python's), Mistral's FIM, Ollama's generate, llama.cpp's infill.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from assistant.remote.backend import Backend, Framing, Piece, Question
+from assistant.remote.backend import (
+    Backend,
+    Framing,
+    Piece,
+    Question,
+    choice_of,
+    logprob_of,
+    piece_of,
+    raise_error,
+)
 from assistant.remote.errors import NotUnderstoodError
 from assistant.remote.settings import RemoteSettings
 from assistant.remote.templates import TEMPLATES, Template
 
-_LENGTH = frozenset({"length", "max_tokens", "model_length", "limit"})
 _MAX_STOPS = 4  # more are refused by OpenAI
 _LINE_STOPS = ("\n",)
 _BLOCK_STOPS = ("\n\n\n",)
@@ -63,12 +70,12 @@ class OpenAi:
 
     def piece(self, table: Mapping[str, Any]) -> Piece:
         """Read one object of the answer."""
-        choice = _choice(table)
-        return _piece(
+        choice = choice_of(table)
+        return piece_of(
             choice.get("text"),
             choice.get("finish_reason"),
             table.get("usage"),
-            _logprobs(choice.get("logprobs")),
+            logprob_of(choice.get("logprobs")),
         )
 
     def tidy(self, text: str) -> str:
@@ -198,7 +205,7 @@ class Ollama:
 
     def piece(self, table: Mapping[str, Any]) -> Piece:
         """Read one object of the answer."""
-        _raise_error(table)
+        raise_error(table)
         if not isinstance(table.get("response"), str):
             raise NotUnderstoodError("an object of the answer has no text in `response`")
         reason = table.get("done_reason") or "stop" if table.get("done") is True else None
@@ -206,7 +213,7 @@ class Ollama:
             "prompt_tokens": table.get("prompt_eval_count"),
             "completion_tokens": table.get("eval_count"),
         }
-        return _piece(table["response"], reason, usage, _logprobs(table.get("logprobs")))
+        return piece_of(table["response"], reason, usage, logprob_of(table.get("logprobs")))
 
     def tidy(self, text: str) -> str:
         """Return the text: the server cuts its stops off."""
@@ -237,7 +244,7 @@ class LlamaCpp:
 
     def piece(self, table: Mapping[str, Any]) -> Piece:
         """Read one object of the answer."""
-        _raise_error(table)
+        raise_error(table)
         if not isinstance(table.get("content"), str):
             raise NotUnderstoodError("an object of the answer has no text in `content`")
         reason = None
@@ -248,8 +255,8 @@ class LlamaCpp:
             "prompt_tokens": table.get("tokens_evaluated"),
             "completion_tokens": table.get("tokens_predicted"),
         }
-        probabilities = _logprobs(table.get("completion_probabilities"))
-        return _piece(table["content"], reason, usage, probabilities)
+        probabilities = logprob_of(table.get("completion_probabilities"))
+        return piece_of(table["content"], reason, usage, probabilities)
 
     def tidy(self, text: str) -> str:
         """Return the text: the server cuts its stops off."""
@@ -275,71 +282,14 @@ def _stops(question: Question) -> list[str]:
     return list(_LINE_STOPS if question.single_line else _BLOCK_STOPS)
 
 
-def _choice(table: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the first choice; an empty table for the last chunk, which holds only the usage."""
-    _raise_error(table)
-    choices = table.get("choices")
-    if not isinstance(choices, list):
-        raise NotUnderstoodError("an object of the answer has no `choices`")
-    if not choices:
-        return {}
-    if not isinstance(choices[0], Mapping):
-        raise NotUnderstoodError("a choice of the answer is no object")
-    return choices[0]
-
-
 def _chat_piece(table: Mapping[str, Any]) -> Piece:
-    choice = _choice(table)
+    choice = choice_of(table)
     delta = choice.get("delta", {})
     if not isinstance(delta, Mapping):
         raise NotUnderstoodError("the `delta` of a choice is no object")
-    return _piece(
+    return piece_of(
         delta.get("content"),
         choice.get("finish_reason"),
         table.get("usage"),
-        _logprobs(choice.get("logprobs")),
+        logprob_of(choice.get("logprobs")),
     )
-
-
-def _piece(text: object, reason: object, usage: object, logprob: float | None = None) -> Piece:
-    if text is not None and not isinstance(text, str):
-        raise NotUnderstoodError("the text of an answer is no text")
-    counts = usage if isinstance(usage, Mapping) else {}
-    finish = None
-    if isinstance(reason, str) and reason:
-        finish = "length" if reason in _LENGTH else "stop"
-    return Piece(
-        text=text or "",
-        finish_reason=finish,
-        prompt_tokens=_count(counts.get("prompt_tokens")),
-        new_tokens=_count(counts.get("completion_tokens")),
-        logprob=logprob,
-    )
-
-
-def _logprobs(told: object) -> float | None:
-    """Return the sum of what a server says of a piece's tokens; None if it says nothing usable.
-
-    It is a list of objects, such a list under `content`, or numbers under `token_logprobs`.
-    """
-    listed = told
-    if isinstance(told, Mapping):
-        listed = told.get("token_logprobs") or told.get("content")
-    if not isinstance(listed, list) or not listed:
-        return None
-    numbers: list[Any] = [
-        each.get("logprob") if isinstance(each, Mapping) else each for each in listed
-    ]
-    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-        return None
-    return float(sum(min(number, 0.0) for number in numbers))
-
-
-def _count(value: object) -> int | None:
-    """Return a plausible number of tokens; servers' statistics are not to be trusted with more."""
-    return value if type(value) is int and 0 <= value < 1 << 31 else None
-
-
-def _raise_error(table: Mapping[str, Any]) -> None:
-    if table.get("error"):
-        raise NotUnderstoodError("the server reports an error instead of text")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assistant.errors import SettingsError
 from assistant.remote.settings import load_remote_settings
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ def open_configured(locate: Locate, *, exclude: tuple[str, ...] = ()) -> Remote 
     settings = load_remote_settings()
     if settings.mode == "off":
         return None
-    from assistant.remote.policy import open_remote
+    from assistant.remote.policy import Remote
 
-    return open_remote(settings, locate, exclude=exclude)
+    try:
+        return Remote(settings, locate, exclude=exclude)
+    except OSError as error:
+        raise SettingsError(f"the egress ledger has no place: {error.strerror}") from error

@@ -15,20 +15,18 @@ from assistant import postprocess, stopping
 from assistant.cache import Generated
 from assistant.cancel import Cancel
 from assistant.completion import CompletionRequest
-from assistant.errors import SettingsError
 from assistant.languages import language_of
-from assistant.remote.breaker import Breaker
+from assistant.remote.answers import Beliefs, LateAnswers, RemoteText, probability, typed_since
 from assistant.remote.clerk import Clerk, Errand
 from assistant.remote.errors import BusyError, WithheldError
 from assistant.remote.flight import Flight, Plan
 from assistant.remote.formats import backend_of
-from assistant.remote.incoming import unpack
-from assistant.remote.late import LateAnswers, RemoteText, typed_since
 from assistant.remote.ledger import Ledger, state_dir
+from assistant.remote.limits import Breaker
+from assistant.remote.parcels import unpack
 from assistant.remote.reach import Locate, Reach
 from assistant.remote.settings import RemoteSettings
 from assistant.remote.transport import CLOSE_S, Transport
-from assistant.remote.worth import Beliefs, probability
 
 log = logging.getLogger(__name__)
 
@@ -282,15 +280,3 @@ class Remote:
         """The local answer is enough: do not pay for the rest of the other."""
         if ticket.flight is not None:
             ticket.flight.stop()
-
-
-def open_remote(
-    settings: RemoteSettings, locate: Locate, *, exclude: tuple[str, ...] = ()
-) -> Remote | None:
-    """Return the remote side that the user's settings ask for; None if they ask for none."""
-    if settings.mode == "off":
-        return None
-    try:
-        return Remote(settings, locate, exclude=exclude)
-    except OSError as error:
-        raise SettingsError(f"the egress ledger has no place: {error.strerror}") from error

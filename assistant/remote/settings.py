@@ -1,11 +1,13 @@
-"""The user's own `remote.toml`: which server may be sent code, and how much of it.
+"""The user's own `remote.toml`: which server may be sent code, how much of it, with which key.
 
 It lies beside settings.toml and is the only place that turns the remote on: no workspace, editor
 option, environment variable or command line can name a server. `send_code_to` is the consent: it
-must repeat the server's host, so a changed address needs a new yes.
+must repeat the server's host, so a changed address needs a new yes. The key itself comes from the
+environment or the system's keyring, never from a file of ours, and is in no message.
 """
 
 import dataclasses
+import importlib
 import ipaddress
 import os
 import tomllib
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit
 
 from assistant.config import settings_path
 from assistant.errors import SettingsError
+from assistant.remote.errors import WithheldError
 from assistant.remote.templates import TEMPLATES
 from model.config import ConfigError, from_table
 from model.files import UnreadableFileError, read_regular
@@ -210,3 +213,39 @@ def remote_settings_from(table: Mapping[str, Any]) -> RemoteSettings:
         raise
     except ConfigError as error:
         raise SettingsError(str(error)) from error
+
+
+MAX_KEY_CHARS = 4_096
+
+
+def key_of(settings: RemoteSettings, environ: Mapping[str, str] | None = None) -> str:
+    """Return the key, empty if the settings name none; WithheldError says what is missing."""
+    environ = os.environ if environ is None else environ
+    if settings.key_env:
+        key = environ.get(settings.key_env, "").strip()
+        if not key:
+            raise WithheldError(f"environment variable {settings.key_env} (key_env) is not set")
+    elif settings.key_keyring:
+        key = _from_keyring(settings.key_keyring)
+    else:
+        return ""
+    if len(key) > MAX_KEY_CHARS or not key.isascii() or not key.isprintable() or " " in key:
+        raise WithheldError("the key has characters that no key has; set it again")
+    return key
+
+
+def _from_keyring(name: str) -> str:
+    service, slash, user = name.rpartition("/")
+    if not (service and slash and user):
+        raise WithheldError(f"key_keyring must be SERVICE/USER, got {name!r}")
+    try:
+        keyring = importlib.import_module("keyring")  # an extra: most keys are in the environment
+    except ImportError:
+        raise WithheldError("key_keyring needs: pip install 'foretype[keyring]'") from None
+    try:
+        key = keyring.get_password(service, user)
+    except Exception as error:  # noqa: BLE001  each backend has its own, with who knows what text
+        raise WithheldError(f"the keyring cannot be read ({type(error).__name__})") from None
+    if not key:
+        raise WithheldError(f"the keyring has no entry {name!r}: keyring set {service} {user}")
+    return str(key).strip()

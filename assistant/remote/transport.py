@@ -2,19 +2,20 @@
 
 Each flight has an owner task that nobody cancels: it is asked to stop, and its socket is hung up.
 The thread, the loop and httpx begin with the first question, so an installation without a remote
-pays for none of them.
+pays for none of them. What may take a while before a request can go has a second thread, the desk.
 """
 
 import asyncio
 import contextlib
 import logging
+import queue
 import random
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from assistant.remote.desk import Desk
 from assistant.remote.errors import BusyError, RemoteError
 from assistant.remote.flight import Flight, Plan
 from assistant.remote.settings import RemoteSettings
@@ -217,3 +218,41 @@ async def _pause(flight: Flight, seconds: float) -> None:
     while (left := end - time.monotonic()) > 0:
         flight.check()
         await asyncio.sleep(min(left, 0.02))
+
+
+T = TypeVar("T")
+_Job = tuple[Callable[[], Any], Future[Any]]
+
+
+class Desk:
+    """Runs jobs in order; the thread begins with the first."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Return what `job` returns; to be awaited on one event loop."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._thread.start()
+        future: Future[T] = Future()
+        self._jobs.put((job, future))
+        return await asyncio.wrap_future(future)
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """End the thread after the job it is at, waiting at most `timeout_s`."""
+        self._jobs.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            job, future = item
+            try:
+                result = job()
+            except Exception as error:  # noqa: BLE001  handed to who waits
+                future.set_exception(error)
+            else:
+                future.set_result(result)

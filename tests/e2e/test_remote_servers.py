@@ -1,183 +1,221 @@
 """The remote side against real servers on loopback, with our own model in them.
 
-Outside the default run: each needs an interpreter that has the server, named by a variable.
-FORETYPE_TEST_LLAMA_PYTHON (llama-cpp-python with `server`) and FORETYPE_TEST_GGUF (our model);
-FORETYPE_TEST_SERVE_PYTHON (transformers with `serving`), which reads the bundled model folder.
+Outside the default run: each server needs a program named by a variable (see `model_servers`).
+With FORETYPE_WRITE_DOCS the matrix of docs/remote.md is written from what was seen.
 """
 
-import os
-import socket
-import subprocess
+from __future__ import annotations
+
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assistant.cancel import Cancel
 from assistant.completion import CompletionRequest
+from assistant.remote.flight import Flight
 from assistant.remote.ledger import Ledger, state_dir
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
 from model.folder import BUNDLED
+from tests import generated_docs
+from tests.e2e.model_servers import SERVERS, n_established, running
 
-# Read now: tests run without variables of ours.
-LLAMA_PYTHON = os.environ.get("FORETYPE_TEST_LLAMA_PYTHON", "")
-GGUF = os.environ.get("FORETYPE_TEST_GGUF", "")
-SERVE_PYTHON = os.environ.get("FORETYPE_TEST_SERVE_PYTHON", "")
-SERVE_PATH = os.environ.get("FORETYPE_TEST_SERVE_PATH", "")  # where its packages are, if elsewhere
-HERE = Path(__file__).resolve().parent
-START_S = 600.0  # a loaded machine imports torch for minutes
 TEXTS = [
     "class A:\n    def __init__(self, name, value):\n        self.name = name\n        self.",
     "import os\nimport sys\n\n\ndef read(path):\n    with open(path) as ",
     "for i in ",
     "def total(values):\n    result = 0\n    for value in ",
 ]
+FORMS: list[tuple[str, str, dict[str, Any]]] = [
+    ("llama.cpp", "/infill", {"provider": "llamacpp"}),
+    ("llama.cpp", "/v1/completions, template",
+     {"provider": "openai", "template": "foretype", "logprobs": "always"}),
+    ("llama.cpp", "/v1/chat/completions", {"provider": "openai-chat", "logprobs": "always"}),
+    ("llama-cpp-python", "/v1/completions, suffix",
+     {"provider": "openai", "logprobs": "always"}),
+    ("llama-cpp-python", "/v1/completions, template",
+     {"provider": "openai", "template": "foretype", "logprobs": "always"}),
+    ("llama-cpp-python", "/v1/chat/completions", {"provider": "openai-chat"}),
+    ("transformers serve", "/v1/completions, template",
+     {"provider": "openai", "template": "foretype"}),
+    ("vLLM", "/v1/completions, template", {"provider": "vllm", "template": "foretype"}),
+]  # fmt: skip
+HEADS = ("server", "form", "answers", "streams", "one line", "token limit", "usage", "how sure",
+         "hangs up when cancelled", "first text, whole")  # fmt: skip
+DOCUMENTED = [
+    ("Ollama", "`/api/generate`, suffix or raw template"),
+    ("Mistral", "`/v1/fim/completions`"),
+    ("DeepSeek", "`/beta/completions`, suffix"),
+    ("OpenAI", "`/v1/completions`, `/v1/chat/completions`"),
+]
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(900)]
-needs_llama = pytest.mark.skipif(
-    not (LLAMA_PYTHON and GGUF), reason="FORETYPE_TEST_LLAMA_PYTHON and FORETYPE_TEST_GGUF"
-)
-needs_serve = pytest.mark.skipif(not SERVE_PYTHON, reason="FORETYPE_TEST_SERVE_PYTHON")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def running(command: list[str], port: int, log: Path, path: str = "") -> Iterator[str]:
-    """Run a server until it answers, then until the block ends."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    if path:
-        environment |= {"PYTHONPATH": path}
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + START_S
-        while True:
-            assert process.poll() is None, log.read_text()[-2_000:]
-            assert time.monotonic() < end, log.read_text()[-2_000:]
-            try:
-                urllib.request.urlopen(f"{url}/v1/models", timeout=5)
-                break
-            except urllib.error.HTTPError:
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(1_800)]
+ROWS: dict[tuple[str, str], list[str]] = {}
 
 
 @pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    command = [LLAMA_PYTHON, str(HERE / "llama_server.py"), "--model", GGUF, "--port", str(port),
-               "--host", "127.0.0.1", "--n_ctx", "512", "--n_threads", "1"]  # fmt: skip
-    with running(command, port, tmp_path_factory.mktemp("llama") / "log") as url:
-        yield url
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Addresses of the servers that run, one at a time: memory and cores are few."""
+    yield {}
+    if generated_docs.WRITES and ROWS:
+        rows = [[f"{server}", f"`{form.partition(',')[0]}`{''.join(form.partition(',')[1:])}",
+                 *ROWS.get((server, form), ["not run", *[""] * 7])]
+                for server, form, _ in FORMS]  # fmt: skip
+        rows += [[name, form, "by its documentation only", *[""] * 7] for name, form in DOCUMENTED]
+        table = generated_docs.table_of(HEADS, rows)
+        generated_docs.write("remote.md", "matrix", table)
 
 
-@pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    command = [SERVE_PYTHON, str(HERE / "serve_transformers.py"), str(BUNDLED), str(port)]
-    with running(command, port, tmp_path_factory.mktemp("serve") / "log", SERVE_PATH) as url:
-        yield url
+@pytest.fixture(scope="module", params=SERVERS)
+def address(
+    request: pytest.FixtureRequest,
+    addresses: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, str]]:
+    server = SERVERS[request.param]
+    if not server.is_there:
+        pytest.skip(" and ".join(f"FORETYPE_TEST_{name}" for name in server.needs))
+    with running(server, tmp_path_factory.mktemp("server") / "log") as url:
+        yield server.name, url
 
 
-def answers(folder: Path, url: str, **changes: Any) -> tuple[list[str], list[dict[str, Any]]]:
-    """Ask for all texts; return what came, and the ledger's rows on how it ended."""
-    table: dict[str, Any] = {
-        "mode": "only", "url": url, "model": str(BUNDLED), "send_code_to": "127.0.0.1",
-        "wait_ms": 60_000, "read_s": 60.0, "total_s": 60.0, "max_new_tokens": 12,
-        "prefix_chars": 400, "suffix_chars": 100,
-    }  # fmt: skip
-    (folder / "a.py").write_text("")
-    remote = Remote(RemoteSettings(**(table | changes)), folder.joinpath)
-    found = []
-    try:
-        for text in TEXTS:
-            request = CompletionRequest(path="a.py", text=text + "\n", offset=len(text))
-            ticket = remote.before(request, blocks=False)
-            assert ticket is not None
-            assert ticket.flight is not None
-            ticket.flight.wait(time.monotonic() + 60)
-            found.append(ticket.flight.text)
-            remote.after(ticket, confidence=None, deadline=time.monotonic() + 1, cancel=Cancel())
-    finally:
-        remote.close()
-    return found, [row for row in Ledger(state_dir()).rows() if row["event"] == "ended"]
+@dataclass
+class Asker:
+    """A remote side for one server and form."""
 
+    folder: Path
+    url: str
+    changes: dict[str, Any]
+    remotes: list[Remote] = field(default_factory=list)
 
-@needs_llama
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"provider": "openai"},
-        {"provider": "openai", "template": "foretype"},
-        {"provider": "vllm", "template": "foretype"},
-        {"provider": "openai-chat"},
-    ],
-    ids=["suffix", "template", "as vllm", "chat"],
-)
-def test_llama_cpp_answers(changes: dict[str, Any], llama: str, tmp_path: Path) -> None:
-    found, rows = answers(tmp_path, llama, **changes)
-    assert [row["outcome"] for row in rows] == ["ok"] * len(TEXTS)
-    assert any(text.strip() for text in found)
-    assert all(row["bytes_received"] > 0 for row in rows)
+    def remote(self, **more: Any) -> Remote:
+        table: dict[str, Any] = {
+            "mode": "only", "url": self.url, "model": str(BUNDLED), "send_code_to": "127.0.0.1",
+            "read_s": 60.0, "total_s": 60.0, "max_new_tokens": 12,
+            "prefix_chars": 400, "suffix_chars": 100, "requests_per_minute": 600,
+        }  # fmt: skip
+        (self.folder / "a.py").write_text("")
+        self.remotes.append(Remote(RemoteSettings(**(table | self.changes | more)),
+                                   self.folder.joinpath))  # fmt: skip
+        return self.remotes[-1]
 
-
-@needs_llama
-def test_llama_cpp_stops_when_it_is_told(llama: str, tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("")
-    remote = Remote(
-        RemoteSettings(
-            mode="only",
-            provider="openai",
-            url=llama,
-            model="m",
-            send_code_to="127.0.0.1",
-            max_new_tokens=400,
-            read_s=60.0,
-            total_s=60.0,
-        ),
-        tmp_path.joinpath,
-    )
-    try:
-        for n in range(20):
-            text = f"values_{n} = ["
-            request = CompletionRequest(path="a.py", text=text, offset=len(text))
-            ticket = remote.before(request, blocks=False)
-            assert ticket is not None
-            assert ticket.flight is not None
-            time.sleep(0.01 * n)
-            ticket.flight.stop()
-            ticket.flight.wait(time.monotonic() + 10)
-        request = CompletionRequest(path="a.py", text=TEXTS[0], offset=len(TEXTS[0]))
-        ticket = remote.before(request, blocks=False)
+    def start(self, remote: Remote, text: str, *, blocks: bool = False) -> Flight:
+        request = CompletionRequest(path="a.py", text=text + "\n", offset=len(text))
+        ticket = remote.before(request, blocks=blocks)
         assert ticket is not None
         assert ticket.flight is not None
-        assert ticket.flight.wait(time.monotonic() + 60)
-    finally:
+        return ticket.flight
+
+    def whole(self, remote: Remote, text: str, *, blocks: bool = False) -> Flight:
+        flight = self.start(remote, text, blocks=blocks)
+        flight.wait(time.monotonic() + 60)
+        _until(lambda: flight.is_over)
+        return flight
+
+
+@pytest.fixture
+def asker(tmp_path: Path, address: tuple[str, str]) -> Iterator[Asker]:
+    asker = Asker(tmp_path, address[1], {})
+    yield asker
+    for remote in asker.remotes:
         remote.close()
 
 
-@needs_serve
-@pytest.mark.parametrize("changes", [{"provider": "vllm", "template": "foretype"}])
-def test_transformers_answers(changes: dict[str, Any], serve: str, tmp_path: Path) -> None:
-    found, rows = answers(tmp_path, serve, **changes)
+def _until(holds: Any, seconds: float = 60.0) -> float:
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.001)
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("server", "form", "changes"), FORMS, ids=[f"{server} {form}" for server, form, _ in FORMS]
+)
+def test_a_real_server(
+    server: str, form: str, changes: dict[str, Any], address: tuple[str, str], asker: Asker
+) -> None:
+    if server != address[0]:
+        pytest.skip("another server runs now")
+    asker.changes = changes
+    row = [_answers(asker), *_streams(asker), _token_limit(asker)]
+    usage, sure = _told(asker)
+    times = _times(asker)
+    ROWS[server, form] = [*row, usage, sure, _hangs_up(asker), times]
+
+
+def _answers(asker: Asker) -> str:
+    """Every question has a whole answer, and the ledger says what was sent."""
+    remote = asker.remote()
+    flights = [asker.whole(remote, text) for text in TEXTS]
+    assert [flight.error for flight in flights] == [None] * len(TEXTS)
+    assert any(flight.text.strip() for flight in flights)
+    rows = [row for row in Ledger(state_dir()).rows() if row["event"] == "ended"]
     assert [row["outcome"] for row in rows] == ["ok"] * len(TEXTS)
-    assert any(text.strip() for text in found)
-    assert all(row["new_tokens"] or row["bytes_received"] for row in rows)
+    assert all(row["bytes_received"] > 0 and row["bytes_sent"] > 0 for row in rows)
+    return f"{len(TEXTS)} of {len(TEXTS)}"
+
+
+def _streams(asker: Asker) -> tuple[str, str]:
+    """Text is there before it is whole; and it ends with the line, where a line is asked for."""
+    remote = asker.remote(max_new_tokens=40)
+    flight = asker.start(remote, "values = [1, 2, 3, 4, 5, 6, 7, ")
+    _until(lambda: flight.text or flight.is_over)
+    is_growing = not flight.is_whole
+    _until(lambda: flight.is_over)
+    line = asker.whole(remote, TEXTS[3])
+    kept = line.text.lstrip("\n")
+    return "yes" if is_growing else "in one piece", "yes" if "\n" not in kept else "cut by us"
+
+
+def _token_limit(asker: Asker) -> str:
+    flight = asker.whole(asker.remote(max_new_tokens=3), "values = [1, 2, 3, 4, 5, 6, 7, ")
+    assert flight.error is None
+    n_tokens = flight.new_tokens
+    assert n_tokens is None or n_tokens <= 3
+    assert len(flight.text) < 60
+    return f"yes, says {flight.finish_reason}"
+
+
+def _told(asker: Asker) -> tuple[str, str]:
+    """What the server tells of tokens read and written, and of how sure it is."""
+    flight = asker.whole(asker.remote(), TEXTS[0])
+    counts = (flight.prompt_tokens, flight.new_tokens)
+    usage = "yes" if None not in counts else "no"
+    if flight.marks:
+        assert all(so_far <= 0 for _, so_far in flight.marks)
+        assert flight.marks[-1][0] >= len(flight.text.rstrip())
+    asked = asker.remote().settings.asks_logprobs
+    return usage, "yes" if flight.marks else "no" if asked else "not asked"
+
+
+def _hangs_up(asker: Asker) -> str:
+    """The connection of a cancelled question closes, and the next question is answered."""
+    remote = asker.remote(max_new_tokens=400)
+    _until(lambda: n_established(asker.url) <= 8)
+    took = []
+    for n in range(5):
+        flight = asker.start(remote, f"values_{n} = [1, 2, 3, ")
+        _until(lambda f=flight: f.line is not None or f.is_over)  # type: ignore[misc]
+        time.sleep(0.05 * n)
+        before = n_established(asker.url)
+        if flight.is_over:
+            continue
+        flight.stop()
+        took.append(_until(lambda b=before: n_established(asker.url) < b))  # type: ignore[misc]
+    assert asker.whole(asker.remote(), TEXTS[0]).error is None
+    return f"yes, {1_000 * max(took):.0f} ms" if took else "too quick to cancel"
+
+
+def _times(asker: Asker) -> str:
+    remote = asker.remote()
+    first, whole = [], []
+    for text in TEXTS:
+        flight = asker.start(remote, "x = 1\n" + text)
+        first.append(_until(lambda f=flight: f.text or f.is_over))  # type: ignore[misc]
+        whole.append(first[-1] + _until(lambda f=flight: f.is_over))  # type: ignore[misc]
+    median = len(TEXTS) // 2
+    return f"{1_000 * sorted(first)[median]:.0f}, {1_000 * sorted(whole)[median]:.0f} ms"

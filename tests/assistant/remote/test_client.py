@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.remote_faults import FAULTS
 from tests.remote_lines import Line, ask, kind
-from tests.remote_server import END, Reply, chunk, completion, event, head, plain, remote_server
+from tests.remote_server import completion, head, plain, remote_server
 
 
 @pytest.fixture
@@ -16,48 +17,6 @@ def lines() -> Iterator[list[Line]]:
     yield opened
     for line in opened:
         line.transport.close()
-
-
-FAULTS: dict[str, tuple[Reply, str]] = {
-    "reset before an answer": (["reset"], "broken off"),
-    "closed before an answer": (["close"], "broken off"),
-    "reset in the answer": ([head(), chunk(event({"choices": [{"text": "x"}]})), "reset"],
-                            "broken off"),
-    "closed in the answer": ([head(), chunk(event({"choices": [{"text": "x"}]})), "close"],
-                             "broken off"),
-    "whole body, unfinished answer": ([head(), chunk(event({"choices": [{"text": "x"}]})), END],
-                                      "broken off"),
-    "silence": (["hang"], "too slow"),
-    "silence in the answer": ([head(), chunk(event({"choices": [{"text": "x"}]})), "hang"],
-                              "too slow"),
-    "a drop at a time": ([b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", "drip"],
-                         "too slow"),
-    "500": ([plain("500 Oops", b"{}")], "refused"),
-    "404": ([plain("404 Not Found", b"{}")], "refused"),
-    "401": ([plain("401 Unauthorized", b"sk-secret")], "refused"),
-    "redirect elsewhere": ([plain("307 There", extra="Location: https://198.51.100.7/\r\n")],
-                           "refused"),
-    "redirect here": ([plain("302 There", extra="Location: /v1/other\r\n")], "refused"),
-    "wrong type": ([plain("200 OK", b"{}")], "not understood"),
-    "no type": ([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"], "not understood"),
-    "compressed": ([head(extra="Content-Encoding: gzip\r\n"), chunk(b"\x1f\x8b"), END],
-                   "not understood"),
-    "malformed JSON": ([head(), chunk(b"data: {]\n\n"), END], "not understood"),
-    "JSON of another kind": ([head(), chunk(b"data: [1]\n\n"), END], "not understood"),
-    "truncated JSON": ([head(), chunk(b'data: {"choices": [{"te'), END], "broken off"),
-    "an error object": ([head(), chunk(event({"error": {"message": "no"}})), END],
-                        "not understood"),
-    "invalid UTF-8": ([head(), chunk(b'data: {"choices": [{"text": "\xff"}]}\n\n'), END],
-                      "not understood"),
-    "endless answer": ([head(), chunk(b"data: 1")[:-2], "flood"], "broken off"),
-    "100 MB answer": ([b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", "flood"],
-                      "too large"),
-    "endless line": ([head(), *[chunk(b"x" * 65_536)] * 8, END], "too large"),
-    "endless head": ([b"HTTP/1.1 200 OK\r\n", *[b"X-A: " + b"a" * 1_000 + b"\r\n"] * 200],
-                     "broken off"),
-    "not HTTP": ([b"SSH-2.0-OpenSSH_9.2\r\n", "close"], "broken off"),
-    "chunk size overflow": ([head(), b"fffffffffffffffffffff\r\nx"], "broken off"),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FAULTS)

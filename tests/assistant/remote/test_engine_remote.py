@@ -15,6 +15,7 @@ from assistant.cancel import Cancel
 from assistant.completion import CompletionRequest
 from assistant.config import Settings
 from assistant.engine import Engine
+from assistant.errors import SettingsError
 from assistant.local import LocalBackend
 from assistant.remote.opening import open_configured
 from assistant.remote.policy import Remote
@@ -270,6 +271,18 @@ def test_the_users_file_opens_it(tmp_path: Path) -> None:
     assert remote is not None
     assert remote.complaint
     remote.close()
+
+
+def test_a_ledger_without_a_place_is_an_error_of_the_settings(
+    private_home: Path, tmp_path: Path
+) -> None:
+    path = remote_settings_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('mode = "race"\nprovider = "llamacpp"\n')
+    (private_home / "state").mkdir(exist_ok=True)
+    (private_home / "state" / "foretype").write_text("in the way")
+    with pytest.raises(SettingsError, match="no place"):
+        open_configured(tmp_path.joinpath)
 
 
 PROGRAM = """

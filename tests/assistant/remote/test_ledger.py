@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from assistant.remote import ledger as module
-from assistant.remote.budget import Budget
 from assistant.remote.errors import WithheldError
 from assistant.remote.ledger import Ended, Ledger, Sent, Tally, state_dir
+from assistant.remote.limits import Budget
 from assistant.remote.settings import RemoteSettings
 
 

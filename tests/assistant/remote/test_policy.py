@@ -12,10 +12,10 @@ import pytest
 
 from assistant.cancel import Cancel
 from assistant.completion import CompletionRequest
-from assistant.remote.breaker import Breaker
-from assistant.remote.late import RemoteText
+from assistant.remote.answers import RemoteText
 from assistant.remote.ledger import Ledger, state_dir
-from assistant.remote.policy import Remote, Ticket, open_remote
+from assistant.remote.limits import Breaker
+from assistant.remote.policy import Remote, Ticket
 from assistant.remote.settings import RemoteSettings
 from tests.remote_server import RemoteServer, Reply, completion, plain, remote_server
 
@@ -93,10 +93,6 @@ def open_desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
         desk.remote.close()
     for context in exits:
         context.__exit__(None, None, None)
-
-
-def test_off_is_nothing(tmp_path: Path) -> None:
-    assert open_remote(RemoteSettings(), tmp_path.joinpath) is None
 
 
 def test_without_consent_nothing_is_sent(open_desk: Callable[..., Desk]) -> None:

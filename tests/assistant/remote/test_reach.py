@@ -78,7 +78,14 @@ def test_without_a_repository_a_saved_file_may_go(tmp_path: Path) -> None:
 def test_what_is_not_saved_or_has_no_place_stays(tmp_path: Path) -> None:
     assert "not saved" in refusal(reach(tmp_path), "a.py")
     homeless = Reach(RemoteSettings(), lambda path: None)
-    assert "no file" in refusal(homeless, "Untitled-1")
+    with pytest.raises(WithheldError, match="no file"):
+        homeless.check("Untitled-1", "python")
+
+
+def test_a_file_of_no_known_language_stays(tmp_path: Path) -> None:
+    write(tmp_path, "a.unknown")
+    assert "language" in refusal(reach(tmp_path), "a.unknown")
+    reach(tmp_path).check("a.unknown", "rust")
 
 
 def test_a_link_to_a_secret_file_stays(tmp_path: Path) -> None:

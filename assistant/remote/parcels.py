@@ -1,10 +1,14 @@
-"""What leaves: a window around the cursor, with secrets and personal data replaced.
+"""What leaves, and what may come in: texts with secrets replaced, and looked for again.
 
-Secrets are looked for beyond the window's edges, so one that the edge would cut in two is found
-too. If the cursor is inside a secret nothing is sent. Knows texts, no server and no network.
+Out goes a window around the cursor, with secrets and personal data replaced; a secret that the
+window's edge would cut in two is found too, and with the cursor in one nothing is sent. Of an
+answer, a text from a stranger, personal data are put back; one with a stand-in of a secret, with
+what looks like a secret of its own, or with characters that hide or reorder text is not shown.
+Knows texts, no server and no network.
 """
 
 import json
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
@@ -108,3 +112,38 @@ def _redacted(text: str, start: int, end: int, found: list[tuple[Finding, str]])
 def _byte_ranges(text: str, start: int, cursor: int, end: int) -> tuple[tuple[int, int], ...]:
     first, middle, last = (len(text[:at].encode("utf-8", "replace")) for at in (start, cursor, end))
     return tuple(pair for pair in ((first, middle), (middle, last)) if pair[0] < pair[1])
+
+
+_BEFORE_CHARS = 300  # of the cursor's line: the name that a value is given to
+_PLAIN_CONTROLS = frozenset("\n\t")
+
+
+def unpack(text: str, parcel: Parcel, request: CompletionRequest) -> str:
+    """Return the text to suggest; WithheldError if there is none that may be shown."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if any(stand_in in text for stand_in in parcel.hidden):
+        raise WithheldError("the answer repeats the place of a secret")
+    for stand_in in sorted(parcel.personal, key=len, reverse=True):
+        text = text.replace(stand_in, parcel.personal[stand_in])
+    if any(_hides(char) and char not in request.text for char in set(text)):
+        raise WithheldError("the answer holds invisible or control characters")
+    if _has_secret(text, parcel, request):
+        raise WithheldError("the answer looks like a secret")
+    return text
+
+
+def _hides(char: str) -> bool:
+    """Say whether a character is shown as nothing, or changes how its neighbours are shown."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Co", "Cs") and char not in _PLAIN_CONTROLS
+
+
+def _has_secret(text: str, parcel: Parcel, request: CompletionRequest) -> bool:
+    line_start = request.text.rfind("\n", 0, request.offset) + 1
+    before = request.text[max(line_start, request.offset - _BEFORE_CHARS) : request.offset]
+    after = request.text[request.offset : request.offset + 1]  # often the closing quote
+    known = set(parcel.personal.values())
+    joined = before + text + after
+    return any(
+        item.end > len(before) and joined[item.start : item.end] not in known
+        for item in find(joined)
+    )

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from assistant.completion import CompletionRequest
 from assistant.remote.errors import WithheldError
 from assistant.remote.formats import backend_of
-from assistant.remote.incoming import unpack
-from assistant.remote.outgoing import Parcel, pack
+from assistant.remote.parcels import Parcel, pack, unpack
 from assistant.remote.settings import RemoteSettings
 
 KEY = "AKIA" + "QWERTYUIOPASDFGH"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from assistant.remote.breaker import FIRST_PAUSE_S, MAX_PAUSE_S, THRESHOLD, Breaker
+from assistant.remote.limits import FIRST_PAUSE_S, MAX_PAUSE_S, THRESHOLD, Breaker
 
 
 class Clock:
