@@ -5,24 +5,35 @@ import dataclasses
 from model.config import PRESETS
 from tests.doubles import tiny_config
 from training.tune.history_split import HistorySplit
-from training.tune.plan import LORA_RANK, Options, TunePlan, disk_bytes, lora_rank
+from training.tune.plan import LORA_RANK, ModelRef, Options, TunePlan, disk_bytes, lora_rank
 
 SPLIT = HistorySplit(
     trained_to="a", developed_to="b", judged_to="c", n_trained=3, n_development=2, n_judged=1
 )
+OTHER = ModelRef(path="/b", content_hash="ef")
+BASE = ModelRef(path="/b", content_hash="cd")
 PLAN = TunePlan(
-    repository_id="ab" * 16, root="/r", split=SPLIT, base="/b", base_hash="cd", options=Options()
+    name="r-1",
+    repository_id="ab" * 16,
+    root="/r",
+    split=SPLIT,
+    base=BASE,
+    start=BASE,
+    serving=BASE,
+    options=Options(),
 )
 
 
 def test_new_commits_are_the_same_work() -> None:
-    later = dataclasses.replace(PLAN, split=dataclasses.replace(SPLIT, trained_to="z"), root="/q")
+    later = dataclasses.replace(
+        PLAN, split=dataclasses.replace(SPLIT, trained_to="z"), root="/q", name="q-1"
+    )
     assert PLAN.is_same_work(later)
 
 
 def test_other_options_or_base_are_other_work() -> None:
     assert not PLAN.is_same_work(dataclasses.replace(PLAN, options=Options(n_epochs=1)))
-    assert not PLAN.is_same_work(dataclasses.replace(PLAN, base_hash="ef"))
+    assert not PLAN.is_same_work(dataclasses.replace(PLAN, serving=OTHER))
     assert not PLAN.is_same_work(dataclasses.replace(PLAN, since="a"))
 
 

@@ -8,17 +8,20 @@ import pytest
 
 from training.tune.errors import TuneError
 from training.tune.history_split import HistorySplit
-from training.tune.plan import Options, TunePlan
+from training.tune.plan import ModelRef, Options, TunePlan
 from training.tune.state import TuneState
 
+BASE = ModelRef(path="/models/base", content_hash="cd" * 32)
 PLAN = TunePlan(
+    name="project-1",
     repository_id="ab" * 16,
     root="/home/me/project",
     split=HistorySplit(
         trained_to="a", developed_to="b", judged_to="c", n_trained=3, n_development=2, n_judged=1
     ),
-    base="/models/base",
-    base_hash="cd" * 32,
+    base=BASE,
+    start=BASE,
+    serving=BASE,
     options=Options(),
 )
 
@@ -74,8 +77,9 @@ def test_step_replaces_what_was_there(tmp_path: Path) -> None:
 
 def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     (tmp_path / "s" / "rows.part").mkdir(parents=True)
+    (tmp_path / "s" / "epoch-1.part").write_text("half")
     with TuneState(tmp_path / "s"):
-        assert not (tmp_path / "s" / "rows.part").exists()
+        assert [path.name for path in (tmp_path / "s").iterdir()] == ["lock"]
 
 
 def test_new_plan_forgets_the_old_steps(tmp_path: Path) -> None:
