@@ -55,18 +55,29 @@ class Offer:
     text: str  # with the document's own line ends
     plain: str  # the same with LF
     range: types.Range  # what it replaces
+    word: str  # the part of a word that stands before that
+    word_start: types.Position
 
 
 def offers(snapshot: Snapshot, completions: Sequence[Completion]) -> list[Offer]:
     """Return the suggestions for the client that has the document of `snapshot`."""
-    return [
-        Offer(
-            text=_own_line_ends(completion.text, snapshot),
-            plain=completion.text,
-            range=_range(snapshot, completion),
-        )
-        for completion in completions
-    ]
+    return [_offer(snapshot, completion) for completion in completions]
+
+
+def _offer(snapshot: Snapshot, completion: Completion) -> Offer:
+    start, end = _columns(snapshot, completion)
+    word_start = start
+    while word_start and (
+        snapshot.line[word_start - 1].isalnum() or snapshot.line[word_start - 1] == "_"
+    ):
+        word_start -= 1
+    return Offer(
+        text=_own_line_ends(completion.text, snapshot),
+        plain=completion.text,
+        range=types.Range(start=_position(snapshot, start), end=_position(snapshot, end)),
+        word=snapshot.line[word_start:start],
+        word_start=_position(snapshot, word_start),
+    )
 
 
 def inline_list(found: Sequence[Offer]) -> types.InlineCompletionList:
@@ -77,28 +88,34 @@ def inline_list(found: Sequence[Offer]) -> types.InlineCompletionList:
 
 
 def menu_list(found: Sequence[Offer]) -> types.CompletionList:
-    """Return the same suggestions as the result of textDocument/completion."""
+    """Return the same suggestions as the result of textDocument/completion.
+
+    An entry begins with the word that is being typed: menus compare it with that word.
+    """
     items = [
         types.CompletionItem(
-            label=offer.plain.strip().partition("\n")[0][:LABEL_CHARS],
+            label=(offer.word + offer.plain).strip().partition("\n")[0][:LABEL_CHARS],
             kind=types.CompletionItemKind.Text,
             detail="foretype",
-            documentation=offer.plain,
-            filter_text=offer.plain,
+            documentation=offer.word + offer.plain,
+            filter_text=offer.word + offer.plain,
             sort_text=f"{rank:04}",
             insert_text_format=types.InsertTextFormat.PlainText,
-            text_edit=types.TextEdit(range=offer.range, new_text=offer.text),
+            text_edit=types.TextEdit(
+                range=types.Range(start=offer.word_start, end=offer.range.end),
+                new_text=offer.word + offer.text,
+            ),
         )
         for rank, offer in enumerate(found)
     ]
     return types.CompletionList(is_incomplete=True, items=items)
 
 
-def _range(snapshot: Snapshot, completion: Completion) -> types.Range:
+def _columns(snapshot: Snapshot, completion: Completion) -> tuple[int, int]:
+    """Return what is replaced of the cursor's line; never without the cursor."""
     line_start = snapshot.offset - snapshot.column
     start = min(max(completion.start - line_start, 0), snapshot.column)
-    end = min(max(completion.end - line_start, snapshot.column), len(snapshot.line))
-    return types.Range(start=_position(snapshot, start), end=_position(snapshot, end))
+    return start, min(max(completion.end - line_start, snapshot.column), len(snapshot.line))
 
 
 def _position(snapshot: Snapshot, column: int) -> types.Position:

@@ -1,7 +1,7 @@
 # Sourced by the other scripts: private virtual environments under .venv/.
 #
 #   ensure_environment NAME EXTRAS   makes .venv/NAME with foretype[EXTRAS] installed in place
-#   ensure_builder                   makes .venv/build with what builds the wheel, and nothing else
+#   ensure_tools NAME PACKAGE...     makes .venv/NAME with these packages of others, without foretype
 #
 # Safe to run again: nothing is done when the stamp, written last, matches the package's description,
 # constraints.txt, the interpreter and the place of the checkout. An interrupted run leaves no
@@ -66,17 +66,20 @@ build_environment() { # PYTHON PLACE EXTRAS
   "${install[@]}" --no-build-isolation --editable "$ROOT${3:+[$3]}" || die "could not install foretype (see above)"
 }
 
-ensure_builder() {
-  local place=$ROOT/.venv/build python
+ensure_tools() { # NAME PACKAGE...
+  local name=$1 place=$ROOT/.venv/$1 python
+  shift
   python=$(find_python) || exit 1
   mkdir -p "$ROOT/.venv"
-  exec 9>"$ROOT/.venv/build.lock"
+  exec 9>"$ROOT/.venv/$name.lock"
   if command -v flock >/dev/null; then flock 9; fi
-  if ! "$place/bin/python" -c 'import hatchling' 2>/dev/null; then
+  if [ "$(cat "$place/.ready" 2>/dev/null)" != "$*" ] || ! "$place/bin/python" -c '' 2>/dev/null; then
     rm -rf "$place"
     "$python" -m venv "$place" || die "$python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"
     "$place/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-      --constraint "$ROOT/constraints.txt" hatchling || die "could not install the build tools (see above)"
+      --constraint "$ROOT/constraints.txt" "$@" || die "could not install $* (see above)"
+    printf '%s\n' "$*" >"$place/.ready.part"
+    mv "$place/.ready.part" "$place/.ready"
   fi
   exec 9>&-
 }

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from tests.e2e.neovim import wait_for
 from tests.e2e.offline import without_network
@@ -323,12 +323,15 @@ def crash(editor: Editor) -> None:
     see(editor, CALL)
 
 
+E = TypeVar("E", contravariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Behaviour:
-    """A row of the table."""
+class Behaviour(Generic[E]):
+    """A row of the table, for editors of one kind."""
 
     title: str
-    run: Callable[[Editor], None]
+    run: Callable[[E], None]
 
 
 BEHAVIOURS = [
@@ -366,15 +369,17 @@ BEHAVIOURS = [
 ]
 
 
-def record(editor: str, title: str, outcome: str) -> None:
+def record(editor: str, title: str, outcome: str, table: str) -> None:
     """Note an outcome where FORETYPE_RESULTS says; scripts/conformance-table reads it."""
     if place := os.environ.get("FORETYPE_RESULTS"):
-        line = json.dumps({"editor": editor, "behaviour": title, "outcome": outcome})
+        row = {"table": table, "editor": editor, "behaviour": title, "outcome": outcome}
         with Path(place).open("a", encoding="utf-8") as out:
-            out.write(line + "\n")
+            out.write(json.dumps(row) + "\n")
 
 
-def judge(behaviour: Behaviour, name: str, editor: Editor) -> str | None:
+def judge(
+    behaviour: Behaviour[E], name: str, editor: E, *, table: str = "conformance"
+) -> str | None:
     """Run a behaviour and note how it went; return why it is unsupported, None if it works."""
     outcome = "fails"
     try:
@@ -384,5 +389,5 @@ def judge(behaviour: Behaviour, name: str, editor: Editor) -> str | None:
         outcome = str(error)
         return outcome
     finally:
-        record(name, behaviour.title, outcome)
+        record(name, behaviour.title, outcome, table)
     return None

@@ -57,15 +57,17 @@ EGLOT = """\
 LSP_MODE = """\
 (require 'lsp-mode-autoloads)
 (setq lsp-auto-guess-root t lsp-restart 'auto-restart lsp-enable-suggest-server-download nil
-      lsp-session-file "{place}/session" lsp-modeline-code-actions-enable nil
+      lsp-response-timeout 5 lsp-session-file "{place}/session" lsp-modeline-code-actions-enable nil
       lsp-headerline-breadcrumb-enable nil)
 (foretype-lsp-setup)
 (add-hook 'python-mode-hook #'lsp)
 (defun test-ready ()
   (and (foretype--workspace)
-       (equal "ready" (gethash "engine" (let ((lsp--cur-workspace (foretype--workspace)))
-                                          (lsp-request "workspace/executeCommand"
-                                                       '(:command "foretype.status")))))))
+       (equal "ready"
+              (ignore-errors ; it may have died since
+                (gethash "engine" (let ((lsp--cur-workspace (foretype--workspace)))
+                                    (lsp-request "workspace/executeCommand"
+                                                 '(:command "foretype.status"))))))))
 """
 CLIENTS = {"eglot": EGLOT, "lsp-mode": LSP_MODE}
 ENCODINGS = {"eglot": "utf-16", "lsp-mode": "utf-32"}

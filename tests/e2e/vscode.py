@@ -45,6 +45,9 @@ SETTINGS = {
     "files.readonlyFromPermissions": True,
     "editor.acceptSuggestionOnEnter": "off",
     "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
+    # Nothing moves by itself: drawing takes processor time that the test waits for.
+    "workbench.reduceMotion": "on",
+    "editor.cursorBlinking": "solid",
     "editor.fontFamily": "'DejaVu Sans Mono'",
 }
 DATA_FOLDERS = {

@@ -74,6 +74,16 @@ def test_document_s_own_line_ends_are_restored(eol: str, text: str) -> None:
     assert item["insertText"] == text
 
 
+def test_menu_entry_begins_with_the_word_that_is_typed() -> None:
+    snapshot = snapshot_of("a😀.fo)", 0, 6)
+    (item,) = menu_list(offers(snapshot, [completion("obar(\n)", 5, 5)])).items
+    assert (item.label, item.filter_text) == ("foobar(", "foobar(\n)")
+    assert CONVERTER.unstructure(item.text_edit) == {
+        "range": {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 6}},
+        "newText": "foobar(\n)",
+    }
+
+
 def test_menu_entry_edits_the_same_range() -> None:
     snapshot = snapshot_of("x = \r\n", 0, 4)
     assert CONVERTER.unstructure(menu_list(offers(snapshot, [completion("f(\n)", 4, 4)]))) == {

@@ -92,7 +92,7 @@ test('every way to install is a list of whole commands', () => {
   const [plain] = plansFor({ uv: undefined, pipx: undefined, python: '/y' }, '/w.whl', '/e');
   assert.deepEqual(plain?.commands.map(shown), [
     '/y -m venv --clear /e',
-    '/e/bin/python -m pip install --disable-pip-version-check /w.whl',
+    '/e/bin/python -m pip install --disable-pip-version-check --no-compile /w.whl',
   ]);
   assert.deepEqual(plansFor({ uv: undefined, pipx: undefined, python: undefined }, '/w.whl', '/e'), []);
 });

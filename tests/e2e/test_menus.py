@@ -1,0 +1,193 @@
+"""The behaviours of `menus` in a real Helix and a real Vim 9 with yegappan/lsp, in tmux.
+
+Helix is what scripts/setup-helix unpacks, or on the PATH. FORETYPE_VIM_LSP names a checkout of
+yegappan/lsp. What is missing is skipped with the reason.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conformance import Behaviour, judge
+from tests.e2e.menus import MENU_BEHAVIOURS
+from tests.e2e.neovim import wait_for
+from tests.e2e.offline import without_network
+
+ROOT = Path(__file__).resolve().parents[2]
+HELIX = ROOT / ".venv" / "helix" / "root" / "usr"
+# Read before the fixtures take these variables away.
+VIM_LSP = os.environ.get("FORETYPE_VIM_LSP")
+RESULTS = os.environ.get("FORETYPE_RESULTS")
+CALL_S = 90.0
+KEYS = {
+    "Helix": {
+        "last": ["g", "e"],
+        "ask": ["C-x"],
+        "first": ["C-n", "Enter"],
+        "dismiss": ["C-c"],
+        "save": ["Escape", ":w!", "Enter"],
+    },
+    "Vim 9": {
+        "last": ["G"],
+        "ask": ["C-x", "C-o"],
+        "first": ["C-n", "C-y"],
+        "dismiss": ["C-e"],
+        "save": ["Escape", ":w!", "Enter"],
+    },
+}
+LANGUAGES = """\
+[language-server.foretype]
+command = "{program}"
+args = ["lsp"]
+config = {{ menu_completion = true }}
+
+[[language]]
+name = "python"
+language-servers = ["foretype"]
+auto-format = false
+"""
+VIMRC = """\
+set nocompatible noswapfile shortmess+=I encoding=utf-8
+filetype plugin on
+set runtimepath^={plugin}
+runtime plugin/lsp.vim
+call LspAddServer([#{{name: 'foretype', filetype: ['python'], path: '{program}', args: ['lsp'],
+  \\ initializationOptions: #{{menu_completion: v:true}}}}])
+"""
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+class InTerminal:
+    """A terminal editor as the behaviours drive it; each file gets a process of its own."""
+
+    def __init__(self, place: Path, name: str, command: list[str], environment: list[str]) -> None:
+        self._name, self._keys = name, KEYS[name]
+        self._command = ["env", "LC_ALL=C.UTF-8", "COLORTERM=truecolor", *environment, *command]
+        self._folder = place / "workspace"
+        (self._folder / ".git").mkdir(parents=True)
+        self._file = self._folder / "none"
+        self._tmux = [str(shutil.which("tmux")), "-S", str(place / "t"), "-f", "/dev/null"]
+        self._log = place / "server.log"
+
+    def _run(self, *arguments: str) -> str:
+        run = subprocess.run(
+            [*self._tmux, *arguments], check=True, capture_output=True, text=True, timeout=CALL_S
+        )
+        return run.stdout
+
+    def fresh(self, name: str, content: bytes) -> None:
+        self.close()
+        self._file = self._folder / name
+        self._file.write_bytes(content)
+        self._log.unlink(missing_ok=True)
+        command = shlex.join([*self._command, str(self._file)])
+        self._run("new-session", "-d", "-x", "90", "-y", "24", "-c", str(self._folder), command)
+        wait_for(lambda: name in self.screen(), f"{name} on the screen", CALL_S, pause_s=0.1)
+        wait_for(self._is_served, "a server that is ready", CALL_S, pause_s=0.1)
+        self._begin(content)
+
+    def _is_served(self) -> bool:
+        return self._log.exists() and "model loaded" in self._log.read_text(encoding="utf-8")
+
+    def _begin(self, content: bytes) -> None:
+        """Enter insert mode at the end of the last line, in a new one if that has a line end."""
+        self._run("send-keys", *self._keys["last"], "o" if content.endswith(b"\n") else "A")
+        time.sleep(0.5)
+
+    def type(self, text: str) -> None:
+        for key in text:
+            self._run("send-keys", "-l", "\\;" if key == ";" else key)
+
+    def press(self, action: str) -> None:
+        for key in self._keys[action]:
+            self._run("send-keys", key)
+            time.sleep(0.1)
+
+    def screen(self) -> str:
+        return self._run("capture-pane", "-p")
+
+    def saved(self) -> bytes:
+        before = self._stamp()
+        self.press("save")
+        wait_for(lambda: self._stamp() not in (None, before), "the file", CALL_S)
+        time.sleep(0.5)  # Helix writes it under its name, after moving the old one away
+        return self._file.read_bytes()
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            info = self._file.stat()
+        except FileNotFoundError:
+            return None
+        return info.st_ino, info.st_mtime_ns
+
+    def close(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], capture_output=True, timeout=CALL_S)
+        time.sleep(0.2)
+
+
+def write_program(place: Path) -> Path:
+    """The server, which notes in a file of `place` that it is ready."""
+    server = [*without_network(), sys.executable, "-m", "tests.e2e.storyteller"]
+    command = shlex.join([*server, "--log-file", str(place / "server.log")])
+    path = place / "foretype"
+    path.write_text(f"#!/bin/sh\nshift\ncd '{ROOT}'\nexec {command} \"$@\"\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def helix(place: Path) -> InTerminal:
+    found = HELIX / "bin" / "hx"
+    program = str(found) if found.exists() else shutil.which("hx")
+    if program is None:
+        pytest.skip("no Helix here (scripts/setup-helix unpacks one on Debian)")
+    folder = place / "config" / "helix"
+    folder.mkdir(parents=True)
+    text = LANGUAGES.format(program=write_program(place))
+    (folder / "languages.toml").write_text(text, encoding="utf-8")
+    environment = [f"XDG_CONFIG_HOME={place / 'config'}", f"XDG_CACHE_HOME={place / 'cache'}"]
+    if found.exists():
+        environment.append(f"HELIX_RUNTIME={HELIX / 'lib' / 'hx' / 'runtime'}")
+    return InTerminal(place, "Helix", [program], environment)
+
+
+def vim(place: Path) -> InTerminal:
+    program = shutil.which("vim")
+    if program is None:
+        pytest.skip("vim is not installed")
+    if VIM_LSP is None:
+        pytest.skip("no yegappan/lsp here (FORETYPE_VIM_LSP may name a checkout)")
+    text = VIMRC.format(program=write_program(place), plugin=VIM_LSP)
+    (place / "vimrc").write_text(text, encoding="utf-8")
+    return InTerminal(place, "Vim 9", [program, "-u", str(place / "vimrc")], [])
+
+
+@pytest.fixture(scope="module", params=[helix, vim], ids=["Helix", "Vim 9"])
+def scripted(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, InTerminal]]:
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    driven = request.param(tmp_path_factory.mktemp("menus"))
+    yield ("Helix" if request.param is helix else "Vim 9"), driven
+    driven.close()
+
+
+@pytest.mark.parametrize("behaviour", MENU_BEHAVIOURS, ids=lambda behaviour: behaviour.title)
+def test_menu_conforms(
+    scripted: tuple[str, InTerminal],
+    behaviour: "Behaviour[InTerminal]",
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if RESULTS:
+        monkeypatch.setenv("FORETYPE_RESULTS", RESULTS)
+    name, editor = scripted
+    if (reason := judge(behaviour, name, editor, table="menus")) is not None:
+        pytest.skip(reason)
