@@ -105,6 +105,12 @@ class Flight:
             return self._is_over
 
     @property
+    def is_hopeless(self) -> bool:
+        """Whether no whole text will come of it any more: it failed, or was stopped."""
+        with self._changed:
+            return not self._finish_reason and (self._is_over or self._is_unwanted)
+
+    @property
     def error(self) -> RemoteError | None:
         """Why there is no whole text, once it is over."""
         with self._changed:

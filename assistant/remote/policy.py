@@ -201,7 +201,7 @@ class Remote:
         """Take over an earlier question that this request still fits; stop it if it does not."""
         with self._lock:
             flight, errand = self._flying.get(ticket.request.path, (None, None))
-        if flight is None or errand is None:
+        if flight is None or errand is None or flight.is_hopeless:
             return
         typed = typed_since(errand.request, ticket.request)
         is_past = typed is None or ("\n" in typed and errand.single_line)

@@ -187,6 +187,14 @@ def test_typing_on_takes_over_the_question(open_desk: Callable[..., Desk]) -> No
     assert len(desk.server.received) == 1
 
 
+def test_a_question_that_was_stopped_is_asked_anew(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(["hang"], completion("a + b"), mode="race")
+    first = desk.remote.before(desk.request(), blocks=True)
+    desk.server.wait_received()
+    assert desk.after(first, confidence=0.9) is None  # the local one was enough: it is stopped
+    assert desk.ask() == "a + b"
+
+
 def test_another_text_stops_the_earlier_question(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(["hang"], completion("x"))
     assert desk.ask(confidence=0.1) is None
