@@ -79,7 +79,7 @@ def _type(nvim: str, configuration: Path, place: Path) -> str:
                 editor.keys("<Space><BS>")  # a person goes on typing while the model loads
             return ghost
 
-        return wait_for(look, f"grey text; {editor.messages()}", PATIENCE_S, pause_s=0.5)
+        return wait_for(look, f"grey text; {editor.messages()}", PATIENCE_S, pause_s=2.0)
     finally:
         editor.close()
 

@@ -66,8 +66,8 @@ def _type(window: VSCode) -> str:
 
     def look() -> str | None:
         if not (ghost := window.ghost()):
-            window.page.type(" ")
+            window.page.type(" ")  # a person goes on typing while the model loads
             window.page.press("Backspace")
         return ghost or None
 
-    return re.sub(r"\s+", " ", wait_for(look, "grey text", PATIENCE_S, pause_s=1.0))
+    return re.sub(r"\s+", " ", wait_for(look, "grey text", PATIENCE_S, pause_s=5.0))

@@ -22,19 +22,19 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def outcome(editor: str, behaviour: str, result: str) -> str:
-    return json.dumps({"editor": editor, "behaviour": behaviour, "outcome": result})
+def outcome(editor: str, behaviour: str, result: str) -> dict[str, str]:
+    return {"editor": editor, "behaviour": behaviour, "outcome": result}
 
 
 def test_table_has_the_last_outcome_and_explains_what_is_missing() -> None:
-    lines = [
+    rows = [
         outcome("VS Code", "a", "works"),
         outcome("Neovim", "a", "fails"),
         outcome("Neovim", "a", "works"),
         outcome("Neovim", "b", "has no such key"),
         outcome("VS Code", "c", "fails"),
     ]
-    assert load("conformance-table").table(lines).splitlines() == [
+    assert load("conformance-table").table(rows).splitlines() == [
         "| behaviour | Neovim | VS Code |",
         "|---|---|---|",
         "| a | yes | yes |",
@@ -48,13 +48,18 @@ def test_table_has_the_last_outcome_and_explains_what_is_missing() -> None:
 def test_table_replaces_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = load("conformance-table")
     document, results = tmp_path / "editors.md", tmp_path / "results"
-    document.write_text(f"above\n{script.BEGIN}old\n{script.END}\nbelow\n")
-    results.write_text(outcome("Vi", "a", "works") + "\n")
+    marks = [f"<!-- {name} -->\n{{{name}}}<!-- /{name} -->\n" for name in script.TABLES]
+    text = "above\n" + "between\n".join(marks) + "below\n"
+    document.write_text(text.format(conformance="old\n", menus="kept\n"))
+    results.write_text(json.dumps(outcome("Vi", "a", "works")) + "\n")
     monkeypatch.setattr(script, "DOCUMENT", document)
     for _ in range(2):
         assert script.main([str(results)]) == 0
     table = "| behaviour | Vi |\n|---|---|\n| a | yes |\n"
-    assert document.read_text() == f"above\n{script.BEGIN}{table}{script.END}\nbelow\n"
+    assert document.read_text() == text.format(conformance=table, menus="kept\n")
+    results.write_text(json.dumps({**outcome("Vi", "a", "works"), "table": "menus"}) + "\n")
+    assert script.main([str(results)]) == 0
+    assert document.read_text() == text.format(conformance=table, menus=table)
     assert script.main([]) == 2
 
 
