@@ -8,6 +8,7 @@ folders and names; nothing of requests but when the last one came.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import threading
@@ -67,6 +68,7 @@ class Models:
         self._is_stopped = False
         self._asked_s = 0.0  # when anything was last asked
         self._waits_since: float | None = None  # for an idle moment
+        self._is_untidy = False  # something was let go, and is still in memory
         self._roots: tuple[Path, ...] = ()
         self._registry: Registry | None = None
         self._shelf: Shelf | None = None
@@ -162,11 +164,19 @@ class Models:
         wanted = self._wanted()
         if self._shelf.is_served(wanted):
             self._waits_since = None
+            self._tidy()
         elif self._is_time():
             self._waits_since = None
+            self._is_untidy = True
             for trouble in self._shelf.bring(wanted):
                 text = f"the model {trouble.name} cannot be served: {trouble.message}"
                 self._warn(f"model {trouble.name}", text)
+
+    def _tidy(self) -> None:
+        """Free models that were let go: drafts not read to their end hold them in cycles."""
+        if self._is_untidy and time.monotonic() - self._asked_s >= self._pace.idle_s:
+            self._is_untidy = False
+            gc.collect()
 
     def _is_time(self) -> bool:
         now_s = time.monotonic()

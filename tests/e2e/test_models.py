@@ -26,6 +26,7 @@ pytestmark = [
 ]
 
 OWN = "own-20260102-1"
+WAIT_S = 3 * TIMEOUT_S  # the first test of a run has the graph built
 SERVER = [sys.executable, "-m", "tests.e2e.swapping_server"]
 OPTIONS = {"show": "eager", "deadline_ms": 20_000, "memory": False}
 TYPED, SPOKEN = "x = hand", "y_mo"  # what the model of our own says after `hand`
@@ -52,7 +53,7 @@ class Person:
         early = [self._ask_in_a_hurry(n_keys) for n_keys in (6, 7)]
         items = self._ask(len(TYPED))
         for request in early:  # outdated by the next key, but answered
-            self.client.result(request)
+            self.client.result(request, WAIT_S)
         model = str(self.command("why")["model"])
         texts = [item["insertText"] for item in items]
         assert (SPOKEN in texts) == (model == OWN), (model, texts)
@@ -60,7 +61,7 @@ class Person:
 
     def type_until(self, model: str) -> int:
         """Type until `model` answers; return how many lines that took."""
-        deadline = time.monotonic() + 3 * TIMEOUT_S
+        deadline = time.monotonic() + WAIT_S
         for n_lines in range(1, 10_000):
             if self.type_line() == model:
                 return n_lines
@@ -74,22 +75,22 @@ class Person:
         return self.client.ask_inline(self.uri, 0, n_keys)
 
     def _ask(self, n_keys: int) -> list[dict[str, Any]]:
-        result = self.client.result(self._ask_in_a_hurry(n_keys))
+        result = self.client.result(self._ask_in_a_hurry(n_keys), WAIT_S)
         assert isinstance(result, dict), "nothing has outdated this request"
         self.answered[str(self.command("why")["model"])] += 1
         items: list[dict[str, Any]] = result["items"]
         return items
 
 
-def opened(server: ServerProcess, repository: Path) -> Person:
+def opened(server: ServerProcess, repository: Path, **options: Any) -> Person:
     client = server.client
     folders = [{"uri": repository.as_uri(), "name": "own"}]
     client.initialize(
-        rootUri=folders[0]["uri"], workspaceFolders=folders, initializationOptions=OPTIONS
+        rootUri=None, workspaceFolders=folders, initializationOptions=OPTIONS | options
     )
     person = Person(client, (repository / "a.py").as_uri())
     client.open(person.uri, "\n")
-    deadline = time.monotonic() + 3 * TIMEOUT_S
+    deadline = time.monotonic() + WAIT_S
     while person.command("status")["engine"] != "ready":
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -151,13 +152,13 @@ def test_damaged_model_is_told_once_and_the_base_serves(repository: Path) -> Non
     (Registry().place(OWN) / "model.safetensors").write_bytes(b"damaged")
     with ServerProcess(command=[*SERVER, "0", "0"]) as server:
         person = opened(server, repository)
-        told = server.client.others.get(timeout=TIMEOUT_S)
+        told = server.client.others.get(timeout=WAIT_S)
         assert told["method"] == "window/showMessage"
         assert OWN in told["params"]["message"]
         base = person.command("status")["model"]["base"]
         assert person.type_line() == base
         Registry().file.write_text("{")
-        told = server.client.others.get(timeout=TIMEOUT_S)
+        told = server.client.others.get(timeout=WAIT_S)
         assert "registry.json is damaged" in told["params"]["message"]
         assert person.type_line() == base
         assert person.command("models", {})["message"]
@@ -166,15 +167,10 @@ def test_damaged_model_is_told_once_and_the_base_serves(repository: Path) -> Non
         assert server.finish() == 0
 
 
-def test_model_that_the_settings_name_wins(repository: Path, tmp_path: Path) -> None:
+def test_model_that_the_settings_name_wins(repository: Path) -> None:
     models(repository, "use", OWN)
-    options = {**OPTIONS, "model": str(ROOT / "model" / "bundled")}
     with ServerProcess(command=[*SERVER, "0", "0"]) as server:
-        server.client.initialize(
-            rootUri=repository.as_uri(), workspaceFolders=None, initializationOptions=options
-        )
-        person = Person(server.client, (repository / "a.py").as_uri())
-        server.client.open(person.uri, "\n")
+        person = opened(server, repository, model=str(ROOT / "model" / "bundled"))
         time.sleep(1.0)
         assert person.type_line() != OWN
         assert person.command("status")["model"]["chosen_by"] == "settings"
