@@ -12,6 +12,7 @@ from assistant.setup.machine import Machine, server_command
 
 NEOVIM_NEEDED = (0, 11)
 VERSION_TIMEOUT_S = 10
+_NOT_SET_UP = "is not set up"
 
 
 def editors(machine: Machine) -> Iterator[Finding]:
@@ -23,8 +24,12 @@ def editors(machine: Machine) -> Iterator[Finding]:
         names = ", ".join(editor.title for editor in EDITORS.values())
         fix = "install one, or start `foretype lsp` from yours (editors/README.md)"
         yield warning("editors", f"none of {names} is on the PATH", fix)
-    for editor, program in here:
-        yield _editor(editor, program, machine, command)
+    looked_at = [_editor(editor, program, machine, command) for editor, program in here]
+    has_one = any(finding.state == "ok" for finding in looked_at)
+    for finding in looked_at:
+        # Who has set up one editor does not want to hear of every other on the machine.
+        is_spare = has_one and finding.found.endswith(_NOT_SET_UP)
+        yield ok(finding.name, f"{finding.found} ({finding.fix})") if is_spare else finding
 
 
 def _editor(editor: Editor, program: Path, machine: Machine, command: list[str]) -> Finding:
@@ -39,7 +44,7 @@ def _editor(editor: Editor, program: Path, machine: Machine, command: list[str])
     if is_set_up:
         return ok(editor.title, f"{program} starts foretype")
     fix = f"foretype setup {editor.name}, then the same with --write"
-    return warning(editor.title, f"{program} is not set up", fix)
+    return warning(editor.title, f"{program} {_NOT_SET_UP}", fix)
 
 
 def neovim_version(program: Path) -> tuple[int, int] | None:

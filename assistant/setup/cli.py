@@ -39,9 +39,17 @@ def _list(machine: Machine) -> int:
     print("Editors that `foretype setup EDITOR` knows:\n")
     for editor in EDITORS.values():
         program = editor.program(machine)
-        print(f"  {editor.name:<12} {editor.title:<12} {program or 'not found on the PATH'}")
+        state = f"{program}{_state(editor, machine)}" if program else "not found on the PATH"
+        print(f"  {editor.name:<12} {editor.title:<12} {state}")
     print("\nOthers: see editors/README.md; each starts `foretype lsp`.")
     return DONE
+
+
+def _state(editor: Editor, machine: Machine) -> str:
+    try:
+        return ", set up" if editor.is_set_up(machine, server_command(machine)) else ""
+    except SetupError as error:
+        return f": {error}"
 
 
 def _show(editor: Editor, plan: Plan) -> None:
@@ -69,6 +77,7 @@ def _write(editor: Editor, plan: Plan, *, is_agreed: bool) -> int:
     print(f"Written: {plan.path}" + (f" (as it was: {backup})" if backup else ""))
     for note in plan.notes:
         print(note)
+    print(f"Start {editor.title} anew and type. `foretype doctor` says whether all is well.")
     return DONE
 
 

@@ -41,6 +41,18 @@ def test_editor_that_is_not_set_up_gets_the_command(machine: Machine) -> None:
     assert (finding.state, finding.fix) == ("ok", "")
 
 
+def test_other_editors_are_no_fault_once_one_is_set_up(machine: Machine) -> None:
+    program(machine, "emacs")
+    vim = program(machine, "vim")
+    assert [finding.state for finding in editors(machine)] == ["warning", "warning"]
+    change = EDITORS["emacs"].plan(machine, server_command(machine)).change
+    assert change is not None
+    write(change)
+    _, other = editors(machine)
+    assert (other.name, other.state) == ("Vim", "ok")
+    assert other.found.startswith(f"{vim} is not set up (foretype setup vim")
+
+
 def test_old_neovim_is_told(machine: Machine) -> None:
     path = program(machine, "nvim", "NVIM v0.9.5")
     (finding,) = editors(machine)

@@ -20,6 +20,24 @@ def test_without_an_editor_the_known_ones_are_listed(capsys: pytest.CaptureFixtu
     assert "nvim         Neovim" in capsys.readouterr().out
 
 
+def test_list_says_which_editors_are_set_up(
+    private_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emacs = private_home / "emacs"
+    emacs.write_text("#!/bin/sh\n")
+    emacs.chmod(0o755)
+    monkeypatch.setenv("PATH", str(private_home))
+    assert main([]) == 0
+    assert f"{emacs}\n" in capsys.readouterr().out
+    assert main(["emacs", "--write", "--yes"]) == 0
+    assert "`foretype doctor` says whether" in capsys.readouterr().out
+    assert main([]) == 0
+    assert f"{emacs}, set up\n" in capsys.readouterr().out
+    (private_home / "home" / ".emacs").write_bytes(b"\xff")
+    assert main([]) == 0
+    assert f"{emacs}: " in capsys.readouterr().out
+
+
 def test_lines_are_shown_and_nothing_is_changed(
     init: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
