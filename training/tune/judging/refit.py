@@ -21,18 +21,15 @@ import numpy as np
 from assistant.local import open_backend
 from assistant.ranker import Fitted, Net, parse
 from model.folder import load_folder, with_ranker
-from training.evaluation.intervals import Interval
 from training.fit.collect import Asked, Sheet, asked, at_line_ends, sheet
-from training.fit.models import Choice, Shape, choose, table_of
+from training.fit.models import Choice, choose, table_of
 from training.fit.points import point
 from training.tune.judging.phases import OnProgress, Phases
-from training.tune.judging.refit_ways import KEEP, WAYS, gate_by, ranker_by
+from training.tune.judging.refit_ways import GATE_WAYS, KEEP, RANKER_WAYS, gate_by, ranker_by
 from training.tune.judging.resampling import ratio, resampled
 
 N_FOLDS = 5
 MIN_SHEETS, MIN_COMMITS = 150, N_FOLDS  # fewer say nothing about other commits
-RANKER = Shape(hidden=16, epochs=20, decay=1e-1, members=2)
-GATE = Shape(hidden=4, epochs=30, rate=5e-3, decay=1e-1, members=2)
 T = TypeVar("T")
 _LEAST = 1e-6  # of a probability whose logarithm is taken
 
@@ -51,12 +48,12 @@ class Development:
 class RefitReport:
     """What was tried and what was used."""
 
-    ranker: str  # one of `refit_ways.WAYS`
-    gate: str
+    ranker: str  # one of `refit_ways.RANKER_WAYS`
+    gate: str  # one of `refit_ways.GATE_WAYS`
     reason: str  # a plain sentence
     cursors: int
     commits: int
-    tried: Mapping[str, Any]  # part -> way -> out-of-fold figures
+    tried: Mapping[str, Any]  # ways of both -> figures on commits left out
 
     def table(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -121,24 +118,32 @@ def refitted(sheets: Sequence[Sheet], start: Fitted) -> Refitted:
         )
         return Refitted(fitted=start, report=_kept(reason, sheets))
     folds = [commits.index(each.group) % N_FOLDS for each in sheets]
-    ranker, by_ranker, tried_rankers = _best_ranker(sheets, folds, start)
-    gate, by_gate, tried_gates = _best_gate(by_ranker, folds, start)
-    if (ranker, gate) == (KEEP, KEEP):
+    tried = {
+        (ranker, gate): outcome
+        for ranker in RANKER_WAYS
+        for gate, outcome in _outcomes(ranker, sheets, folds, start).items()
+    }
+    compared = {ways: _compared(its, tried[KEEP, KEEP]) for ways, its in tried.items()}
+    ranker, gate = best = _best(compared)
+    if best == (KEEP, KEEP):
         fitted, reason = start, "nothing was clearly better than the base's parameters"
     else:
         fitted = Fitted(
-            ranker=ranker_by(ranker, start.ranker, sheets, RANKER),
-            gate=gate_by(gate, start.gate, by_ranker, GATE),
-            points={name: point(by_gate, its.threshold) for name, its in start.points.items()},
+            ranker=ranker_by(ranker, start.ranker, sheets),
+            gate=gate_by(gate, start.gate, tried[ranker, KEEP].choices),
+            points={
+                name: point(tried[best].choices, its.threshold)
+                for name, its in start.points.items()
+            },
         )
-        reason = f"better on commits left out: ranker {ranker}, gate {gate}"
+        reason = "better than the base's parameters on commits left out"
     report = RefitReport(
         ranker=ranker,
         gate=gate,
         reason=reason,
         cursors=len(sheets),
         commits=len(commits),
-        tried={"ranker": tried_rankers, "gate": tried_gates},
+        tried={" / ".join(ways): its for ways, its in compared.items()},
     )
     return Refitted(fitted=fitted, report=report)
 
@@ -150,49 +155,36 @@ def _kept(reason: str, sheets: Sequence[Sheet]) -> RefitReport:
     )
 
 
-def _best_ranker(
-    sheets: Sequence[Sheet], folds: Sequence[int], start: Fitted
-) -> tuple[str, list[Choice], dict[str, Any]]:
-    """Return the best way, the choices it makes on commits left out, and what each way gave."""
-    groups = [each.group for each in sheets]
-    choices, losses, tried = {}, {}, {}
-    for way in WAYS:
-        nets = [
-            ranker_by(way, start.ranker, _others(sheets, folds, fold), RANKER)
-            for fold in range(N_FOLDS)
-        ]
-        by_fold = [dataclasses.replace(start, ranker=net) for net in nets]
-        pairs = [(each, by_fold[fold]) for each, fold in zip(sheets, folds, strict=True)]
-        choices[way] = [choose(each, fitted) for each, fitted in pairs]
-        losses[way] = [_ranking_loss(each, fitted) for each, fitted in pairs]
-        exact = [
-            float(one.is_exact) - float(old.is_exact)
-            for one, old in zip(choices[way], choices[KEEP], strict=True)
-        ]
-        tried[way] = _compared(groups, losses[way], losses[KEEP]) | {
-            "exact": float(np.mean([one.is_exact for one in choices[way]])),
-            "exact_gain": dataclasses.asdict(_mean(groups, exact)),
-        }
-    best = _best({way: its for way, its in tried.items() if its["exact_gain"]["mean"] >= 0})
-    return best, choices[best], tried
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Outcome:
+    """What a ranker and a gate do at cursors of commits that they were not fitted on."""
+
+    choices: list[Choice]
+    ranking: list[float]  # -log of the belief in what was right, cursor by cursor
+    claim: list[float]  # -log of what was claimed of the chosen text
 
 
-def _best_gate(
-    choices: Sequence[Choice], folds: Sequence[int], start: Fitted
-) -> tuple[str, list[Choice], dict[str, Any]]:
-    groups = [each.sheet.group for each in choices]
-    gated, losses, tried = {}, {}, {}
-    for way in WAYS:
-        nets = [
-            gate_by(way, start.gate, _others(choices, folds, fold), GATE) for fold in range(N_FOLDS)
+def _outcomes(
+    way: str, sheets: Sequence[Sheet], folds: Sequence[int], start: Fitted
+) -> dict[str, _Outcome]:
+    """Return the outcome of one way to fit the ranker with each way to fit the gate."""
+    fitted = [
+        dataclasses.replace(
+            start, ranker=ranker_by(way, start.ranker, _others(sheets, folds, fold))
+        )
+        for fold in range(N_FOLDS)
+    ]
+    ranking = [_ranking_loss(each, fitted[fold]) for each, fold in zip(sheets, folds, strict=True)]
+    plain = [choose(each, fitted[fold]) for each, fold in zip(sheets, folds, strict=True)]
+    found = {}
+    for gate in GATE_WAYS:
+        gates = [gate_by(gate, start.gate, _others(plain, folds, fold)) for fold in range(N_FOLDS)]
+        choices = [
+            _regated(one, gates[fold], start) for one, fold in zip(plain, folds, strict=True)
         ]
-        gated[way] = [
-            _regated(one, nets[fold], start) for one, fold in zip(choices, folds, strict=True)
-        ]
-        losses[way] = [_gate_loss(one) for one in gated[way]]
-        tried[way] = _compared(groups, losses[way], losses[KEEP])
-    best = _best(tried)
-    return best, gated[best], tried
+        claim = [_claim_loss(one) for one in choices]
+        found[gate] = _Outcome(choices=choices, ranking=ranking, claim=claim)
+    return found
 
 
 def _others(items: Sequence[T], folds: Sequence[int], fold: int) -> list[T]:
@@ -213,28 +205,45 @@ def _ranking_loss(each: Sheet, fitted: Fitted) -> float:
     return -float(np.log(max(share, _LEAST)))
 
 
-def _gate_loss(choice: Choice) -> float:
+def _claim_loss(choice: Choice) -> float:
     if not choice.has_text:
         return 0.0
     share = choice.probability if choice.is_right else 1 - choice.probability
     return -float(np.log(max(share, _LEAST)))
 
 
-def _compared(
-    groups: Sequence[str], losses: Sequence[float], kept: Sequence[float]
-) -> dict[str, Any]:
-    saved = [old - new for new, old in zip(losses, kept, strict=True)]
-    return {"loss": float(np.mean(losses)), "gain": dataclasses.asdict(_mean(groups, saved))}
+def _compared(outcome: _Outcome, kept: _Outcome) -> dict[str, Any]:
+    """Return what both losses come to, and how much less that is than with the base's parameters.
+
+    In nats a cursor. The two count alike: a text ranked first and a claim that can be believed.
+    """
+    groups = [one.sheet.group for one in outcome.choices]
+    new, old = (
+        [left + right for left, right in zip(its.ranking, its.claim, strict=True)]
+        for its in (outcome, kept)
+    )
+    exact = [
+        (float(one.is_exact) - float(other.is_exact), 1.0)
+        for one, other in zip(outcome.choices, kept.choices, strict=True)
+    ]
+    gains = [(before - after, 1.0) for before, after in zip(old, new, strict=True)]
+    return {
+        "ranking": float(np.mean(outcome.ranking)),
+        "claim": float(np.mean(outcome.claim)),
+        "gain": dataclasses.asdict(resampled(groups, gains, ratio)),
+        "exact": float(np.mean([one.is_exact for one in outcome.choices])),
+        "exact_gain": dataclasses.asdict(resampled(groups, exact, ratio)),
+    }
 
 
-def _mean(groups: Sequence[str], values: Sequence[float]) -> Interval:
-    return resampled(groups, [(value, 1.0) for value in values], ratio)
-
-
-def _best(tried: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the way that gains most of those whose gain is hardly chance; else keep."""
-    clear = [way for way, its in tried.items() if its["gain"]["low"] > 0]
-    return max(clear, key=lambda way: float(tried[way]["gain"]["mean"]), default=KEEP)
+def _best(compared: Mapping[tuple[str, str], Mapping[str, Any]]) -> tuple[str, str]:
+    """Return the ways that gain most, of those whose gain is hardly chance; else keep both."""
+    clear = [
+        ways
+        for ways, its in compared.items()
+        if its["gain"]["low"] > 0 and its["exact_gain"]["mean"] >= 0
+    ]
+    return max(clear, key=lambda ways: float(compared[ways]["gain"]["mean"]), default=(KEEP, KEEP))
 
 
 def _table(fitted: Fitted) -> dict[str, Any]:

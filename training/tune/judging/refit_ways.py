@@ -1,8 +1,9 @@
 """Ways to fit a ranker or a gate to a little data, all beginning with a network that is there.
 
-Every way but `ANEW` ends as a network near the one it began with: only its scale and an offset, a
-linear term beside it, or all of its weights, held back the more, the less data there is. A linear
-term is two hidden units, for silu(z) - silu(-z) = z, so serving knows one form only.
+A linear term beside it, or all of its weights; each with a new scale and offset, and held back the
+more, the less data there is. How much, and which ways at all, was measured: fitting anew is worse
+than not fitting. A linear term is two hidden units, for silu(z) - silu(-z) = z, so serving knows
+one form only.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from torch import Tensor, nn
 
 from assistant.ranker import Net
 from training.fit.collect import Sheet
-from training.fit.models import Choice, Shape, fit_gate, fit_ranker
+from training.fit.models import Choice
 
-KEEP, SCALED, LINEAR, WARM, ANEW = "as it is", "scaled", "linear term", "warm start", "anew"
-WAYS = (KEEP, SCALED, LINEAR, WARM, ANEW)
-STEPS = 120
-_RATE = {SCALED: 2e-2, LINEAR: 2e-2, WARM: 3e-3}
-_HOLD = {SCALED: 1.0, LINEAR: 100.0, WARM: 100.0}  # what a squared change of one costs, in examples
+KEEP, LINEAR, WARM = "as it is", "linear term", "warm start"
+RANKER_WAYS, GATE_WAYS = (KEEP, LINEAR, WARM), (KEEP, LINEAR)
+STEPS = 100
+_RATE = {LINEAR: 2e-2, WARM: 3e-3}
+_RANKER_HOLD = {LINEAR: 30.0, WARM: 100.0}  # what a squared change of one costs, in cursors
+_GATE_HOLD = {LINEAR: 10.0}
 _LIMIT = 5.0  # of a standardised column, as in serving
 
 Loss = Callable[[Tensor], Tensor]  # scores (N, ...) -> mean loss
@@ -81,13 +83,11 @@ class _Beside(nn.Module):
         )
 
 
-def ranker_by(way: str, start: Net, sheets: Sequence[Sheet], anew: Shape) -> Net:
+def ranker_by(way: str, start: Net, sheets: Sequence[Sheet]) -> Net:
     """Fit the order of candidates on sheets."""
     used = [each for each in sheets if each.texts]
     if way == KEEP or not used:
         return start
-    if way == ANEW:
-        return fit_ranker(used, anew)
     n_most = max(len(each.texts) for each in used)
     inputs = torch.zeros(len(used), n_most, len(start.mean))
     mask = torch.zeros(len(used), n_most + 1, dtype=torch.bool)
@@ -101,23 +101,21 @@ def ranker_by(way: str, start: Net, sheets: Sequence[Sheet], anew: Shape) -> Net
         scores = torch.cat([scores, scores.new_zeros(len(used), 1)], dim=1)
         return nn.functional.cross_entropy(scores.masked_fill(~mask, -1e9), wanted)
 
-    return _descended(way, start, inputs, loss, len(used))
+    return _descended(way, start, inputs, loss, _RANKER_HOLD[way] / len(used))
 
 
-def gate_by(way: str, start: Net, choices: Sequence[Choice], anew: Shape) -> Net:
+def gate_by(way: str, start: Net, choices: Sequence[Choice]) -> Net:
     """Fit the probability that the chosen text is right."""
     used = [each for each in choices if each.has_text]
     if way == KEEP or not used:
         return start
-    if way == ANEW:
-        return fit_gate(used, anew)
     inputs = _standard(start, [each.row for each in used])
     labels = torch.tensor([float(each.is_right) for each in used])
 
     def loss(scores: Tensor) -> Tensor:
         return nn.functional.binary_cross_entropy_with_logits(scores, labels)
 
-    return _descended(way, start, inputs, loss, len(used))
+    return _descended(way, start, inputs, loss, _GATE_HOLD[way] / len(used))
 
 
 def _standard(net: Net, rows: Any) -> Tensor:
@@ -125,7 +123,7 @@ def _standard(net: Net, rows: Any) -> Tensor:
     return torch.from_numpy(np.clip(values, -_LIMIT, _LIMIT).astype(np.float32))
 
 
-def _descended(way: str, start: Net, inputs: Tensor, loss: Loss, n: int) -> Net:
+def _descended(way: str, start: Net, inputs: Tensor, loss: Loss, hold: float) -> Net:
     beside = _Beside(start, way)
     fitted = [each for each in beside.parameters() if each.requires_grad]
     optimiser = torch.optim.Adam(fitted, lr=_RATE[way])
@@ -133,7 +131,7 @@ def _descended(way: str, start: Net, inputs: Tensor, loss: Loss, n: int) -> Net:
         for group in optimiser.param_groups:
             group["lr"] = _RATE[way] * (1 - step / STEPS)
         optimiser.zero_grad()
-        total = loss(beside(inputs)) + beside.change() * (_HOLD[way] / n)
+        total = loss(beside(inputs)) + beside.change() * hold
         total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return beside.net(start)

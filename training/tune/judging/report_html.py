@@ -69,9 +69,14 @@ def _refit(report: Report) -> Iterator[str]:
         return
     yield f"<h2>Ranker and gate</h2><p>{escaped(refitted(its))}</p>"
     rows = [
-        [f"{part}: {way}", f"{found['loss']:.4f}", nats(found["gain"])]
-        for part, ways in its["tried"].items()
-        for way, found in ways.items()
+        [
+            ways,
+            *(f"{found[key]:.4f}" for key in ("ranking", "claim")),
+            nats(found["gain"]),
+            points(found["exact_gain"]),
+        ]
+        for ways, found in its["tried"].items()
     ]
     if rows:
-        yield table(("on commits left out", "nats a cursor", "less than as it is [95%]"), rows)
+        head = ("ranker / gate", "ranking, nats", "claim, nats", "gain [95%]", "exact, points")
+        yield table(head, rows)

@@ -15,20 +15,15 @@ from tests.fitted import table as hand_made
 from tests.repositories import commit_files, new_repository
 from tests.scripted import speaking_folder
 from tests.training.tune.judging.made_sheets import made_fitted, made_sheets
-from training.fit.models import Shape
 from training.tune.judging import refit as refit_module
 from training.tune.judging import refit_ways
 from training.tune.judging.refit import Development, refit, refitted
 from training.tune.judging.refit_ways import KEEP
 
-QUICK = Shape(hidden=2, epochs=2)
-
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refit_ways, "STEPS", 25)
-    monkeypatch.setattr(refit_module, "RANKER", QUICK)
-    monkeypatch.setattr(refit_module, "GATE", QUICK)
 
 
 @pytest.mark.parametrize(("n", "n_commits"), [(149, 8), (160, 4)])
@@ -45,9 +40,9 @@ def test_parameters_that_believe_too_little_are_replaced() -> None:
     start = made_fitted(0.1, -3.0)
     found = refitted(made_sheets(160), start)
     assert found.report.ranker != KEEP
-    tried = found.report.tried["ranker"]
-    assert tried[found.report.ranker]["gain"]["low"] > 0
-    assert tried[KEEP]["gain"]["mean"] == 0
+    tried = found.report.tried
+    assert tried[f"{found.report.ranker} / {found.report.gate}"]["gain"]["low"] > 0
+    assert tried[f"{KEEP} / {KEEP}"]["gain"]["mean"] == 0
     assert found.fitted.points.keys() == start.points.keys()
     for name, its in found.fitted.points.items():  # the thresholds stay, what they give is measured
         assert its.threshold == start.points[name].threshold

@@ -107,12 +107,13 @@ def test_table_and_page_say_what_was_decided_and_why(promoted: bool, said: str) 
 
 
 def test_refit_is_told_if_there_was_one() -> None:
-    tried = {"ranker": {"scaled": {"loss": 1.0, "gain": {"mean": 0.1, "low": 0.05, "high": 0.2}}}}
+    gain = {"mean": 0.1, "low": 0.05, "high": 0.2}
+    tried = {"a / b": {"ranking": 1.0, "claim": 0.5, "gain": gain, "exact_gain": gain}}
     refit = {
-        "ranker": "scaled", "gate": "as it is", "reason": "better", "cursors": 200, "commits": 9,
-        "tried": tried,
+        "ranker": "warm start", "gate": "as it is", "reason": "better", "cursors": 200,
+        "commits": 9, "tried": tried,
     }  # fmt: skip
     given = report() | {"refit": refit}
-    assert "ranker scaled, gate as it is (200 cursors in 9 commits): better" in table(given)
+    assert "ranker warm start, gate as it is (200 cursors in 9 commits): better" in table(given)
     assert "+0.1000 [+0.0500, +0.2000]" in page(given)
     assert "refitted" not in table(report())
