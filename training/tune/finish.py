@@ -50,6 +50,7 @@ def refitted(state: TuneState, plan: TunePlan, judges: Judges) -> dict[str, Any]
     """Refit ranker and gate on the development commits, or find them again."""
     table = state.table(REFIT)
     if table is None or not state.path(REFITTED).is_dir():
+        shutil.rmtree(state.path(REFITTED), ignore_errors=True)  # of a run killed just then
         table = judges.refit(state, plan)
         state.write_table(REFIT, table)
     return table

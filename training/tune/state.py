@@ -23,6 +23,7 @@ from training.tune.plan import TunePlan
 PLAN = "plan"
 _LOCK = "lock"
 _ASIDE = ".part"
+_LEFTOVERS = (f"*{_ASIDE}", ".*.tmp", ".*.old")  # of a killed run
 _MAX_TABLE_BYTES = 64 << 20
 
 
@@ -42,8 +43,9 @@ class TuneState:
             raise TuneError(
                 "another `foretype tune` works on this repository; wait for it or stop it"
             ) from None
-        for leftover in folder.glob(f"*{_ASIDE}"):  # of a killed run
-            _delete(leftover)
+        for pattern in _LEFTOVERS:
+            for path in folder.glob(pattern):
+                _delete(path)
 
     def __enter__(self) -> Self:
         return self
