@@ -42,6 +42,7 @@ class Job:
     key: Hashable
     uri: str
     request: CompletionRequest
+    survives_edits: bool = False  # the client itself fits the answer to what was typed meanwhile
     future: Future[Outcome] = field(default_factory=Future)
     cancel: Cancel = field(default_factory=Cancel)
     received_s: float = field(default_factory=time.monotonic)
@@ -112,7 +113,7 @@ class Scheduler:
 
     def outdate(self, uri: str) -> None:
         """Settle with None what was asked about an earlier version of document `uri`."""
-        self._give_up(self._remove(lambda job: job.uri == uri))
+        self._give_up(self._remove(lambda job: job.uri == uri and not job.survives_edits))
 
     def drop(self, job: Job) -> None:
         """Stop `job`, for which nobody waits any more."""

@@ -85,7 +85,13 @@ class Server(LanguageServer):
         )
         self.session.places.note(request.path, document.uri)
         self.session.models.asked()
-        job = Job(key=(kind, document.uri), uri=document.uri, request=request)
+        # A menu filters an answer by what was typed since, and asks no second time for null.
+        job = Job(
+            key=(kind, document.uri),
+            uri=document.uri,
+            request=request,
+            survives_edits=kind == "menu",
+        )
         self.session.scheduler.submit(job)
         try:
             async with asyncio.timeout(settings.deadline_ms / 1000 + OVERDUE_S):

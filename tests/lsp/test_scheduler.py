@@ -53,9 +53,11 @@ class Bench:
         self.scheduler = Scheduler(self.errors.append)
         self.jobs: dict[str, Job] = {}
 
-    def submit(self, text: str, document: str = "a", deadline_ms: int = 10_000) -> None:
+    def submit(
+        self, text: str, document: str = "a", deadline_ms: int = 10_000, *, survives: bool = False
+    ) -> None:
         request = CompletionRequest(path="x.py", text=text, offset=0, deadline_ms=deadline_ms)
-        self.jobs[text] = Job(key=document, uri=document, request=request)
+        self.jobs[text] = Job(key=document, uri=document, request=request, survives_edits=survives)
         self.scheduler.submit(self.jobs[text])
 
     def hurried(self, text: str) -> bool:
@@ -131,6 +133,14 @@ def test_edit_outdates_running_and_waiting_requests(bench: Bench) -> None:
     assert bench.started() == "kept"
     bench.engine.go_on.release()
     assert bench.answer("kept") == ["kept"]
+
+
+def test_edit_leaves_a_menu_s_request(bench: Bench) -> None:
+    bench.submit("menu", survives=True)
+    bench.started()
+    bench.scheduler.outdate("a")
+    bench.engine.go_on.release()
+    assert bench.answer("menu") == ["menu"]
 
 
 @pytest.mark.parametrize("is_running", [True, False])
