@@ -14,6 +14,7 @@ from assistant.models.registry import Registry
 from model.folder import load_folder
 from training.tune import finish, steps
 from training.tune.card import Story
+from training.tune.errors import TuneError
 from training.tune.finish import Judges, Kept
 from training.tune.gather import NothingToDoError
 from training.tune.plan import TunePlan, lora_rank
@@ -61,13 +62,20 @@ def _plan_to_follow(
     state: TuneState, wanted: TunePlan, request: Request, *, is_fresh: bool
 ) -> TunePlan:
     """Return the plan that is under way if it is the same work, else begin the new one."""
-    old = state.plan()
-    if old is not None and not is_fresh and old.is_same_work(wanted):
-        is_done = state.table(RESULT) is not None
-        if old.split == wanted.split or (not is_done and has_commits(request.repository, old)):
-            if not is_done:
-                _say("going on with the run that was stopped")
+    old = None if is_fresh else state.plan()
+    is_done = state.table(RESULT) is not None
+    is_under_way = not is_done and state.table(steps.TEXTS) is not None
+    if old is not None and old.is_same_work(wanted):
+        if is_under_way and has_commits(request.repository, old):
+            _say("going on with the run that was stopped")
             return dataclasses.replace(old, root=wanted.root)
+        if is_done and old.split == wanted.split:
+            return old
+    elif old is not None and is_under_way and wanted.options.is_nightly:
+        raise TuneError(
+            "another run of this repository was stopped; let the same command finish it, or begin "
+            "anew with --fresh"
+        )
     if wanted.options.is_nightly and wanted.since == wanted.split.trained_to:
         raise NothingToDoError(
             f"nothing to do: {wanted.since[:12]} is still the newest commit that is trained on"
@@ -84,11 +92,13 @@ def _carry_out(
         f"history: trained on {split.n_trained} commits, chosen by {split.n_development}, judged "
         f"by {split.n_judged}"
     )
+    passages = steps.development_passages(plan)
+    if state.table(steps.TEXTS) is None:
+        steps.require_judgeable(plan)
     gathered = steps.texts_of(state, plan, start)
     _say(f"code: {gathered.account.line()}")
     n_rows = steps.rows_of(state, plan, start, gathered)
     _say(f"rows: {', '.join(map(str, n_rows))} of {start.info.block_size} tokens, an epoch each")
-    passages = steps.development_passages(plan)
     trained = steps.train(state, plan, start, n_rows, passages)
     candidate = steps.candidate_of(state, plan, trained, passages, gathered)
     _say(f"weights: epoch {candidate['epoch']}, {candidate['share']:g} of the way")

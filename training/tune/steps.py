@@ -81,6 +81,11 @@ def development_passages(plan: TunePlan) -> tuple[Passage, ...]:
     )
 
 
+def require_judgeable(plan: TunePlan) -> None:
+    """Raise ReplayError unless the judging commits add code: better known before than after."""
+    added_passages(Path(plan.root), plan.split.judged, max_bytes=1, seed=plan.options.seed)
+
+
 def train(
     state: TuneState,
     plan: TunePlan,

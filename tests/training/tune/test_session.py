@@ -1,18 +1,28 @@
 """A tuning from end to end, with a tiny network: what serves afterwards, and what is left."""
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 
-from assistant.models.registry import Registry, models_folder
+from assistant.models.registry import Entry, Registry, models_folder, repository_id
 from model.folder import load_folder
 from tests.doubles import names_in
 from tests.histories import add_commits, judges, module, small_request
+from training.evaluation.replay.history import ReplayError
 from training.tune import gather, steps
 from training.tune.errors import TuneError
+from training.tune.finish import Judges
+from training.tune.gather import NothingToDoError
+from training.tune.history_split import split_history
 from training.tune.judging.judging import Trial
-from training.tune.prepare import Request, tune_folder
+from training.tune.plan import TunePlan
+from training.tune.prepare import Request, make_plan, tune_folder
 from training.tune.session import Outcome, tune
+from training.tune.state import TuneState
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -95,3 +105,93 @@ def test_next_tuning_is_held_against_what_serves(request_for: Request) -> None:
 def test_too_little_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TuneError, match=r"tokens of code to learn from, 20000 are needed"):
         tune(small_request(tmp_path), judges())
+
+
+def nightly(request: Request) -> Request:
+    options = dataclasses.replace(request.options, is_nightly=True)
+    return dataclasses.replace(request, options=options)
+
+
+def test_night_goes_on_from_the_last_model(
+    request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tune(request_for, judges())
+    with pytest.raises(NothingToDoError, match="still the newest commit"):
+        tune(nightly(request_for), judges())
+    add_commits(request_for.repository, [{f"pkg/new_{n}.py": module(300 + n)} for n in range(20)])
+    monkeypatch.setattr(gather, "MIN_NIGHTLY_TOKENS", 10**6)
+    for _ in range(2):  # the first leaves nothing that the second would go on with
+        with pytest.raises(NothingToDoError, match="are worth a run"):
+            tune(nightly(request_for), judges())
+    monkeypatch.setattr(gather, "MIN_NIGHTLY_TOKENS", 500)
+    second = tune(nightly(request_for), judges())
+    [old, new] = Registry().entries()
+    assert (second.plan.since, second.plan.start.content_hash) == (
+        first.plan.split.trained_to, old.content_hash,
+    )  # fmt: skip
+    assert served(request_for, second) == Registry().place(new.name)
+    assert load_folder(Registry().place(new.name)).info.parent == old.content_hash
+    assert new.parent == old.parent == load_folder(request_for.base).content_hash
+    assert second.result["texts"]["n_fresh"] < second.result["texts"]["n_files"]
+
+
+def test_stopped_run_goes_on_although_commits_were_added(request_for: Request) -> None:
+    def interrupted(state: TuneState, plan: TunePlan) -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(request_for, Judges(refit=interrupted))
+    add_commits(request_for.repository, [{"pkg/more.py": module(99)}] * 5)
+    with pytest.raises(TuneError, match="another run of this repository was stopped"):
+        tune(night_after_a_tuning(request_for), judges())
+    outcome = tune(request_for, judges())
+    assert outcome.plan.split.judged_to != split_history(request_for.repository).judged_to
+
+
+def night_after_a_tuning(request: Request) -> Request:
+    """A nightly request in a repository that has a tuned model from elsewhere."""
+    copy = shutil.copytree(request.base, request.base.with_name("copy"))
+    entry = Entry(
+        name="before-1",
+        repository=repository_id(request.repository),
+        root="",
+        content_hash=load_folder(copy).content_hash,
+        parent=load_folder(copy).content_hash,
+        data_hash="",
+        trained_to="0" * 40,
+        created="",
+        kind="full",
+    )
+    Registry().add(copy, entry)
+    return nightly(request)
+
+
+def test_refused_run_does_not_stand_in_the_way_of_the_next(
+    request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "MIN_TOKENS", 10**6)
+    with pytest.raises(TuneError, match="1000000 are needed"):
+        tune(request_for, judges())
+    monkeypatch.setattr(gather, "MIN_TOKENS", 1_000)
+    add_commits(request_for.repository, [{"pkg/more.py": module(99)}] * 5)
+    outcome = tune(request_for, judges())
+    assert outcome.plan.split == split_history(request_for.repository)
+
+
+def test_full_disk_is_refused(request_for: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "disk_bytes", lambda *_, **__: 1 << 60)
+    with pytest.raises(TuneError, match="GB are free; make room"):
+        tune(request_for, judges())
+
+
+def test_commits_without_code_cannot_judge(request_for: Request) -> None:
+    add_commits(request_for.repository, [{"notes.txt": str(n)} for n in range(30)])
+    with pytest.raises(ReplayError, match="adds no code that can be judged"):
+        tune(request_for, judges())
+
+
+def test_second_process_is_refused(request_for: Request) -> None:
+    plan = make_plan(request_for, Registry())
+    with TuneState(tune_folder(plan.repository_id)):
+        with pytest.raises(TuneError, match="another `foretype tune` works"):
+            tune(request_for, judges())
