@@ -175,7 +175,10 @@ class Remote:
         It is worth nothing if the rules leave nothing of it, and shown from `least` on.
         """
         edit = postprocess.apply(request, found.text, multi_line=not found.single_line)
-        worth = probability(found, edit.text, request, beliefs) if edit is not None else 0.0
+        worth = 0.0
+        if edit is not None:
+            trust = self.settings.trust
+            worth = probability(found, edit.text, request, beliefs, trust=trust)
         return Generated(
             text=found.text,
             finish_reason=found.finish_reason,

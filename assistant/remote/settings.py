@@ -45,6 +45,7 @@ _GIVES_LOGPROBS = frozenset({"vllm", "llamacpp", "ollama", "deepseek"})
 _CAN_GIVE_LOGPROBS = _GIVES_LOGPROBS | {"openai", "openai-chat"}
 _RANGES: dict[str, tuple[float, float]] = {
     "min_confidence": (0, 1),
+    "trust": (0.05, 0.95),
     "wait_ms": (0, 60_000),
     "requests_per_minute": (1, 600),
     "bytes_per_day": (1, 1 << 40),
@@ -78,6 +79,7 @@ class RemoteSettings:
     min_confidence: float = 0.5  # a local answer that is likelier right than this is enough
     wait_ms: int = 60_000  # for a remote answer, where no local one is shown; see deadline_ms
     logprobs: str = "auto"  # whether to ask how sure the server is: auto, always or never
+    trust: float = 0.5  # how often the server's line is right, if it does not say how sure it is
     late: str = "keep"  # an answer that came too late waits for the next keystroke; or "drop"
     requests_per_minute: int = 30
     bytes_per_day: int = 20_000_000

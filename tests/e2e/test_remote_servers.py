@@ -56,24 +56,28 @@ pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(1_800)]
 ROWS: dict[tuple[str, str], list[str]] = {}
 
 
-@pytest.fixture(scope="module")
-def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Addresses of the servers that run, one at a time: memory and cores are few."""
-    yield {}
-    if generated_docs.WRITES and ROWS:
-        rows = [[f"{server}", f"`{form.partition(',')[0]}`{''.join(form.partition(',')[1:])}",
-                 *ROWS.get((server, form), ["not run", *[""] * 7])]
-                for server, form, _ in FORMS]  # fmt: skip
-        rows += [[name, form, "by its documentation only", *[""] * 7] for name, form in DOCUMENTED]
-        table = generated_docs.table_of(HEADS, rows)
-        generated_docs.write("remote.md", "matrix", table)
+@pytest.fixture(scope="module", autouse=True)
+def matrix() -> Iterator[None]:
+    """Write what was seen; servers that did not run this time keep their rows."""
+    yield
+    if not (generated_docs.WRITES and ROWS):
+        return
+    before = generated_docs.written("remote.md", "matrix").splitlines()
+    rows = []
+    for server, form, _ in FORMS:
+        path, comma, how = form.partition(",")
+        named = [server, f"`{path}`{comma}{how}"]
+        old = next((line for line in before if line.startswith(f"| {' | '.join(named)} |")), "")
+        seen = ROWS.get((server, form)) or [cell.strip() for cell in old.split("|")[3:-1]]
+        rows.append([*named, *(seen or ["not run", *[""] * (len(HEADS) - 3)])])
+    rows += [[name, form, "by its documentation only", *[""] * (len(HEADS) - 3)]
+             for name, form in DOCUMENTED]  # fmt: skip
+    generated_docs.write("remote.md", "matrix", generated_docs.table_of(HEADS, rows))
 
 
 @pytest.fixture(scope="module", params=SERVERS)
 def address(
-    request: pytest.FixtureRequest,
-    addresses: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
     server = SERVERS[request.param]
     if not server.is_there:

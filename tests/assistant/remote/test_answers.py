@@ -80,6 +80,14 @@ def test_without_a_word_of_the_server_short_texts_are_worth_more() -> None:
     assert worth("a + b") > worth("a + b * (total - rest) / count(values)")
 
 
+def test_a_server_that_says_nothing_is_trusted_as_the_user_does() -> None:
+    text = "name, values"
+    assert [round(probability(told(text), text, at(), (), trust=trust), 3)
+            for trust in (0.2, 0.5, 0.8)] == [0.2, 0.5, 0.8]  # fmt: skip
+    said = told(text, (12, -0.2))
+    assert probability(said, text, at(), (), trust=0.2) == probability(said, text, at(), ())
+
+
 def test_local_proposals_raise_what_they_begin_alike_and_lower_the_rest() -> None:
     alone = worth("name)", (5, -1.0))
     assert worth("name)", (5, -1.0), beliefs=[("name)", 0.6)]) > alone

@@ -53,7 +53,7 @@ class Bench:
     ) -> None:
         table: dict[str, Any] = {
             "mode": "fallback", "provider": "openai", "url": server.url, "model": "m",
-            "send_code_to": "127.0.0.1", "wait_ms": 5_000,
+            "send_code_to": "127.0.0.1", "wait_ms": 60_000,
         }  # fmt: skip
         (folder / "sample.py").write_text(SAMPLE)
         self.server = server

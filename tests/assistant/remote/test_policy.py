@@ -30,7 +30,7 @@ class Desk:
     def __init__(self, folder: Path, server: RemoteServer, **changes: Any) -> None:
         table: dict[str, Any] = {
             "mode": "fallback", "provider": "openai", "url": server.url, "model": "m",
-            "send_code_to": "127.0.0.1", "wait_ms": 5_000, "read_s": 5.0,
+            "send_code_to": "127.0.0.1", "wait_ms": 60_000, "read_s": 5.0,
         }  # fmt: skip
         (folder / "a.py").write_text(TEXT)
         self.server = server
@@ -58,7 +58,7 @@ class Desk:
         self, ticket: Ticket | None, confidence: float | None = None, cancel: Cancel | None = None
     ) -> RemoteText | None:
         return self.remote.after(
-            ticket, confidence=confidence, deadline=OPENED() + 10, cancel=cancel or Cancel()
+            ticket, confidence=confidence, deadline=OPENED() + 30, cancel=cancel or Cancel()
         )
 
     def settle(self) -> None:
