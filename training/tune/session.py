@@ -34,9 +34,9 @@ class Outcome:
 
     @property
     def report(self) -> dict[str, Any]:
-        """The judgement."""
+        """The judgement, and what ranks and gates the model that was judged."""
         report: dict[str, Any] = self.result["verdict"]["report"]
-        return report
+        return report | {"refit": self.result["refit"]}
 
 
 def tune(
