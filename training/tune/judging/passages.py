@@ -47,13 +47,17 @@ def added_passages(
     if not found:
         raise ReplayError(f"{revisions} of {repository} adds no code that can be judged")
     draws = np.random.Generator(np.random.Philox(key=[seed, 3]))
-    return _capped([found[index] for index in draws.permutation(len(found))], max_bytes, draws)
+    drawn = [found[index] for index in draws.permutation(len(found))]
+    return _capped(drawn, max_bytes, draws, most=MAX_PASSAGE_BYTES)
 
 
 def general_passages(
     documents: Sequence[tuple[str, str]], *, max_bytes: int, seed: int = 0
 ) -> list[Passage]:
-    """Return (path, text) documents with all bytes counted, as added ones are cut and capped."""
+    """Return (path, text) documents with all bytes counted, in a random order.
+
+    Ends as `added_passages` does; of few documents, more is counted of each.
+    """
     whole = [
         Passage(group=path, path=path, text=text, spans=((0, len(text.encode())),))
         for path, text in sorted(documents)
@@ -62,7 +66,9 @@ def general_passages(
     if not whole:
         raise ValueError("there is no general code to judge by: every document is empty")
     draws = np.random.Generator(np.random.Philox(key=[seed, 4]))
-    return _capped([whole[index] for index in draws.permutation(len(whole))], max_bytes, draws)
+    drawn = [whole[index] for index in draws.permutation(len(whole))]
+    most = max(MAX_PASSAGE_BYTES, -(-max_bytes // len(whole)))
+    return _capped(drawn, max_bytes, draws, most=most)
 
 
 def _of_commit(repository: Path, commit: Commit, blobs: BlobTexts) -> list[Passage]:
@@ -91,23 +97,23 @@ def _passage(commit: str, path: str, lines: Sequence[TypedLine]) -> Passage:
 
 
 def _capped(
-    passages: Sequence[Passage], max_bytes: int, draws: np.random.Generator
+    passages: Sequence[Passage], max_bytes: int, draws: np.random.Generator, *, most: int
 ) -> list[Passage]:
     kept: list[Passage] = []
     for passage in passages:
         if max_bytes <= 0:
             break
-        kept.append(_shortened(passage, int(draws.integers(1 << 30))))
+        kept.append(_shortened(passage, int(draws.integers(1 << 30)), most))
         max_bytes -= sum(end - start for start, end in kept[-1].spans)
     return kept
 
 
-def _shortened(passage: Passage, draw: int) -> Passage:
-    """Keep a run of at most `MAX_PASSAGE_BYTES` counted bytes, from a random one on."""
+def _shortened(passage: Passage, draw: int, most: int) -> Passage:
+    """Keep a run of at most `most` counted bytes, from a random one on."""
     n_bytes = sum(end - start for start, end in passage.spans)
-    if n_bytes <= MAX_PASSAGE_BYTES:
+    if n_bytes <= most:
         return passage
-    skip, left = draw % (n_bytes - MAX_PASSAGE_BYTES + 1), MAX_PASSAGE_BYTES
+    skip, left = draw % (n_bytes - most + 1), most
     spans = []
     for start, end in passage.spans:
         skipped = min(skip, end - start)

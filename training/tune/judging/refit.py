@@ -30,6 +30,7 @@ from training.tune.judging.resampling import ratio, resampled
 
 N_FOLDS = 5
 MIN_SHEETS, MIN_COMMITS = 150, N_FOLDS  # fewer say nothing about other commits
+_WHAT = "cursors to choose ranker and gate by"
 T = TypeVar("T")
 _LEAST = 1e-6  # of a probability whose logarithm is taken
 
@@ -90,7 +91,9 @@ def refit(
     sheets = []
     for done, each in enumerate(_cursors(on), 1):
         sheets.append(sheet(each, backend, parameters)[0])
-        progress("cursors of the development commits", min(done, on.n_tasks), on.n_tasks)
+        progress(_WHAT, min(done, on.n_tasks), on.n_tasks)
+    if len(sheets) < on.n_tasks:  # the commits have no more to ask about
+        progress(_WHAT, len(sheets), len(sheets))
     found = refitted(sheets, parameters.both)
     with_ranker(model, out, {**table, "both": _table(found.fitted)})
     return found.report

@@ -62,13 +62,20 @@ def test_range_without_code_is_refused(repository: Path) -> None:
 
 def test_general_code_counts_whole_and_capped() -> None:
     documents = [("a.py", "x = 1\n"), ("b.py", "é" * MAX_PASSAGE_BYTES), ("empty.py", "")]
-    found = {each.path: each for each in general_passages(documents, max_bytes=1 << 20)}
+    enough = MAX_PASSAGE_BYTES + 6
+    found = {each.path: each for each in general_passages(documents, max_bytes=enough)}
     assert found["a.py"].spans == ((0, 6),)
     assert found.keys() == {"a.py", "b.py"}
     [(start, end)] = found["b.py"].spans
     assert MAX_PASSAGE_BYTES - 1 <= end - start <= MAX_PASSAGE_BYTES
     assert end <= len(found["b.py"].text.encode())
     assert len(general_passages(documents, max_bytes=1)) == 1
+
+
+def test_of_few_general_documents_more_is_counted() -> None:
+    [found] = general_passages([("a.py", "x" * 50_000)], max_bytes=20_000)
+    [(start, end)] = found.spans
+    assert end - start == 20_000
 
 
 def test_no_general_code_is_refused() -> None:
