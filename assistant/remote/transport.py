@@ -13,7 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from assistant.remote.errors import BusyError, RemoteError
@@ -29,6 +29,9 @@ MAX_FLIGHTS = 4
 MAX_ATTEMPTS = 3
 BACKOFF_S = 0.1  # before the second attempt; doubled for the third, and drawn by lot below that
 CLOSE_S = 2.0
+
+T = TypeVar("T")
+_Job = tuple[Callable[[], Any], Future[Any]]
 
 
 class Watcher(Protocol):
@@ -118,6 +121,7 @@ class Transport:
 
     def _begin(self) -> None:
         loop = asyncio.new_event_loop()
+        loop.set_default_executor(_Daemons())  # on which names are looked up
         self._loop = loop
         self._thread = threading.Thread(target=self._run, args=(loop,), name="remote", daemon=True)
         self._thread.start()
@@ -212,16 +216,33 @@ class Transport:
         return BACKOFF_S * float(1 << (n - 1)) * (0.5 + self._draw() / 2)
 
 
+class _Daemons(ThreadPoolExecutor):
+    """A thread for each job, which the end of the process does not wait for: a dead resolver."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run a job."""
+        future: Future[T] = Future()
+
+        def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001  handed to who waits
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        threading.Thread(target=work, name="remote-names", daemon=True).start()
+        return future
+
+
 async def _pause(flight: Flight, seconds: float) -> None:
     """Wait, in steps small enough to notice that the flight was halted."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         flight.check()
         await asyncio.sleep(min(left, 0.02))
-
-
-T = TypeVar("T")
-_Job = tuple[Callable[[], Any], Future[Any]]
 
 
 class Desk:
