@@ -8,7 +8,6 @@ folders and names; nothing of requests but when the last one came.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import threading
@@ -176,7 +175,9 @@ class Models:
         """Free models that were let go: drafts not read to their end hold them in cycles."""
         if self._is_untidy and time.monotonic() - self._asked_s >= self._pace.idle_s:
             self._is_untidy = False
-            gc.collect()
+            from assistant.models.shelf import free_memory
+
+            free_memory()
 
     def _is_time(self) -> bool:
         now_s = time.monotonic()

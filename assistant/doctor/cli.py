@@ -13,6 +13,7 @@ from pathlib import Path
 
 from assistant.doctor import editors, installation, storage
 from assistant.doctor.finding import Finding
+from assistant.doctor.models import models
 from assistant.doctor.remote import remote
 from assistant.setup.machine import this_machine
 
@@ -45,6 +46,7 @@ def examine(place: Path, *, is_timed: bool = True) -> Iterator[Finding]:
     if settings is not None:
         model = storage.model(settings)
         yield model
+        yield from models(settings, place)
         yield storage.memory(settings, place)
         yield remote(settings)
         if is_timed and not any(item.state == "broken" for item in (*libraries, model)):

@@ -6,6 +6,9 @@ ends on it, and the last such request frees it. Knows no document and no clock.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +28,13 @@ log = logging.getLogger(__name__)
 
 OpenModel = Callable[[Path, str], "LocalBackend"]  # of a folder and the name for people
 _Key = tuple[str, str]  # name and content hash: a name may come back with other weights
+
+
+def free_memory() -> None:
+    """Return what models that were let go have held: to Python, and to the system where it can."""
+    gc.collect()  # a draft that was not read to its end holds its model in a cycle
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def opener(threads: int) -> OpenModel:

@@ -1,7 +1,7 @@
 """`foretype purge`: list what foretype has stored on this machine, ask, remove it.
 
 Exit codes: 0 removed, or nothing there; 1 not agreed to, or something could not be removed; 2 bad
-usage. Settings, model folders and the configuration of editors stay.
+usage. Settings and the configuration of editors stay; models tuned here too, without --models.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from assistant.asking import agrees
 from assistant.config import load_settings
 from assistant.errors import SettingsError
-from assistant.purge.places import Item, Listing, listing, remove, remove_empty
+from assistant.purge.places import MODELS, Item, Listing, listing, remove, remove_empty
 from assistant.setup.machine import this_machine
 
 DONE, NOT_DONE = 0, 1
@@ -21,14 +21,14 @@ def main(argv: Sequence[str]) -> int:
     """Run `foretype purge` with its arguments; return the exit code."""
     options = _parser().parse_args(argv)
     machine = this_machine()
-    found = listing(machine, _log_file())
-    _show(found)
+    found = listing(machine, _log_file(), with_models=options.models)
+    _show(found, with_models=options.models)
     if not found.items:
         return DONE
     if options.dry_run:
         print("Nothing was removed (--dry-run).")
         return DONE
-    if not (options.yes or agrees("Remove all of it?")):
+    if not (options.yes or agrees(_question(options.models, found))):
         print("Nothing was removed.")
         return NOT_DONE
     failed = [problem for item in found.items if (problem := _problem(item))]
@@ -40,6 +40,12 @@ def main(argv: Sequence[str]) -> int:
     return NOT_DONE if failed else DONE
 
 
+def _question(with_models: bool, found: Listing) -> str:
+    if with_models and any(item.path.name == MODELS for item in found.items):
+        return "Remove all of it, your own models too? Only tuning again brings those back."
+    return "Remove all of it?"
+
+
 def _log_file() -> str:
     try:
         return load_settings().log_file
@@ -48,14 +54,15 @@ def _log_file() -> str:
         return ""
 
 
-def _show(found: Listing) -> None:
+def _show(found: Listing, *, with_models: bool) -> None:
     for item in found.items:
         print(f"{item.n_bytes / 1e6:10.1f} MB  {item.path}  ({item.what})")
     for sentence in found.left:
         print(f"Left out: {sentence}.")
     if found.items:
+        stays = "Settings stay." if with_models else "Settings and models stay."
         total = sum(item.n_bytes for item in found.items)
-        print(f"{total / 1e6:10.1f} MB  in all. Settings and models stay.")
+        print(f"{total / 1e6:10.1f} MB  in all. {stays}")
     else:
         print("Nothing of foretype's is stored here.")
 
@@ -73,9 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="foretype purge",
         description="Remove every cache, index, log and statistic that foretype has made.",
-        epilog="Settings, model folders and the configuration of editors stay.",
+        epilog="Settings and the configuration of editors stay.",
         allow_abbrev=False,
     )
     parser.add_argument("--dry-run", action="store_true", help="list only")
+    parser.add_argument(
+        "--models",
+        action="store_true",
+        help="also the models tuned on your repositories, which took hours to make",
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     return parser

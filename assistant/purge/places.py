@@ -13,13 +13,19 @@ from assistant.setup.machine import Machine
 from model.files import cache_path
 
 OUR_NAME = "foretype"
-KEPT = frozenset({"models"})  # tuned weights took hours to make
+MODELS = "models"  # tuned weights took hours to make: only when asked for by name
 _KNOWN = {  # what we put into the folders for derived data
     "graphs": "models made ready to run",
     "memory": "indexes of your code",
     "egress": "record of what was sent",
     "stats": "statistics",
 }
+_KNOWN_OF_OURS = {  # and only into folders that bear our name
+    "tune": "runs of `foretype tune`: one that was stopped cannot go on",
+    MODELS: "models tuned on your repositories: to have them back takes as long as it took",
+}
+
+_KEPT = "models tuned on your repositories (foretype models); --models removes them too"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,15 +45,17 @@ class Listing:
     left: tuple[str, ...]  # a sentence each
 
 
-def listing(machine: Machine, log_file: str) -> Listing:
-    """Look for all that is ours."""
+def listing(machine: Machine, log_file: str, *, with_models: bool = False) -> Listing:
+    """Look for all that is ours; models tuned here are left out unless they are asked for."""
     items: list[Item] = []
     left: list[str] = []
     for folder in _folders(machine):
         if folder.is_symlink():
             left.append(f"{folder} is a link to {folder.readlink()}, which is not followed")
         elif folder.is_dir():
-            items += _in_folder(folder)
+            found = _in_folder(folder)
+            items += [item for item in found if with_models or not _is_models(item.path)]
+            left += [_KEPT for item in found if _is_models(item.path) and not with_models]
     items += _logs(log_file)
     return Listing(items=tuple(items), left=tuple(left))
 
@@ -81,11 +89,16 @@ def _in_folder(folder: Path) -> list[Item]:
     """List a folder; one that does not bear our name may hold other things than ours."""
     found = []
     for path in sorted(folder.iterdir()):
-        what = _KNOWN.get(path.stem)
-        if path.name in KEPT or (what is None and folder.name != OUR_NAME):
+        is_ours = folder.name == OUR_NAME
+        what = _KNOWN.get(path.stem) or (_KNOWN_OF_OURS.get(path.name) if is_ours else None)
+        if what is None and not is_ours:
             continue
         found.append(Item(path=path, what=what or "derived data", n_bytes=size_of(path)))
     return found
+
+
+def _is_models(path: Path) -> bool:
+    return path.name == MODELS and path.parent.name == OUR_NAME
 
 
 def _logs(log_file: str) -> list[Item]:

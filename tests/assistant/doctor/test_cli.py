@@ -10,6 +10,7 @@ from assistant.doctor import timing
 from assistant.doctor.cli import main
 from tests.scripted import speaking_folder
 
+LATER = ["own models", "memory", "remote"]
 NAMES = ["Python", "libraries", "processor", "command", "git", "settings", "cache", "model"]
 
 
@@ -31,7 +32,7 @@ def test_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main([str(tmp_path), "--json", "--no-timing"]) == 0
     table = json.loads(capsys.readouterr().out)
     assert table["works"] is True
-    assert [finding["name"] for finding in table["findings"]][:10] == [*NAMES, "memory", "remote"]
+    assert [finding["name"] for finding in table["findings"]][:11] == [*NAMES, *LATER]
     for finding in table["findings"]:
         assert finding.keys() == {"name", "state", "found", "fix"}
         assert bool(finding["fix"]) == (finding["state"] != "ok")

@@ -43,6 +43,22 @@ def test_it_asks(graph: Path, answer: str, is_kept: bool, monkeypatch: pytest.Mo
     assert graph.exists() is is_kept
 
 
+def test_models_are_named_in_the_question(
+    private_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = private_home / "data" / "foretype" / "models" / "own" / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"x")
+    assert main(["--yes"]) == 0
+    assert weights.exists()
+    assert "Left out: models tuned on your repositories" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO("no\n"))
+    assert main(["--models"]) == 1
+    assert "Only tuning again brings those back" in capsys.readouterr().out
+    assert main(["--models", "--yes"]) == 0
+    assert not weights.exists()
+
+
 def test_what_cannot_be_removed_is_one_line_and_exit_code_one(
     graph: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,32 @@ def test_settings_models_and_neighbours_stay(machine: Machine, private_home: Pat
     assert all(path.is_file() for path in kept)
 
 
+def test_models_go_only_when_they_are_asked_for(machine: Machine, private_home: Path) -> None:
+    weights = put(private_home / "data" / "foretype" / "models" / "own" / "model.safetensors", 50)
+    run = put(private_home / "data" / "foretype" / "tune" / "ab" / "state.json")
+    found = listing(machine, "")
+    assert [item.path.name for item in found.items] == ["tune"]
+    assert "--models removes them too" in found.left[0]
+    with_them = listing(machine, "", with_models=True)
+    assert [(item.path.name, item.n_bytes) for item in with_them.items] == [
+        ("models", 50),
+        ("tune", 10),
+    ]
+    assert with_them.left == ()
+    for item in with_them.items:
+        remove(item)
+    assert not weights.exists() and not run.exists()
+
+
+def test_models_in_a_folder_of_others_are_theirs(
+    machine: Machine, private_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORETYPE_CACHE", str(private_home / "shared"))
+    put(private_home / "shared" / "models" / "x")
+    put(private_home / "shared" / "tune" / "x")
+    assert listing(machine, "", with_models=True) == Listing(items=(), left=())
+
+
 def test_links_are_removed_and_not_followed(machine: Machine, private_home: Path) -> None:
     mine = put(private_home / "home" / "thesis" / "chapter.tex", 5000)
     cache = private_home / "cache" / "foretype"
