@@ -63,6 +63,15 @@ def test_terminated_run_is_saved_after_its_step(tmp_path: Path) -> None:
     assert newest(tmp_path).progress.step == 3
 
 
+def test_run_ends_at_the_step_asked_for_and_goes_on_alike(tmp_path: Path) -> None:
+    whole, parts = trainer(), trainer()
+    loop.train(whole, tmp_path / "whole")
+    loop.train(parts, tmp_path / "parts", until=7)
+    assert (parts.progress.step, newest(tmp_path / "parts").progress.step) == (7, 7)
+    loop.train(parts, tmp_path / "parts")
+    assert_same(weights(parts), weights(whole))
+
+
 def test_last_state_at_full_rates_is_kept_and_can_be_made_longer(tmp_path: Path) -> None:
     loop.train(trainer(), tmp_path)
     assert newest(tmp_path / loop.STABLE).progress.step == 8  # of 20, 60% warmdown

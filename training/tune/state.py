@@ -32,7 +32,8 @@ class TuneState:
 
     def __init__(self, folder: Path) -> None:
         """Lock `folder`, made if needed; TuneError if another process tunes there."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
         if os.name != "nt":
             folder.chmod(0o700)
         self.folder = folder

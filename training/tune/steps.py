@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from model.folder import FolderInfo, ModelFolder, load_folder, save_folder, with_ranker
+from training.data.progress import Progress
 from training.data.shards import ShardReader
 from training.tune import candidates, gather, run
 from training.tune.candidates import Bits, Candidate
@@ -67,8 +68,16 @@ def rows_of(
     folder, n_epochs = state.path(ROWS), plan.options.n_epochs
     if not folder.is_dir():
         settings = pack_settings(start.info, seed=plan.options.seed)
+        progress = Progress("epochs packed", n_epochs)
         with state.new_folder(ROWS) as part:
-            write_rows(part, gathered.mixture, start.tokenizer(), settings, n_epochs=n_epochs)
+            write_rows(
+                part,
+                gathered.mixture,
+                start.tokenizer(),
+                settings,
+                n_epochs=n_epochs,
+                on_progress=progress.show,
+            )
     return tuple(len(ShardReader(epoch_folder(folder, epoch))) for epoch in range(n_epochs))
 
 

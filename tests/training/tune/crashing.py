@@ -1,4 +1,4 @@
-"""A tuning that is killed again and again, before one rename after another, until it is through.
+"""A tuning that is killed after each file or folder that it puts in place, until it is through.
 
     python -m tests.training.tune.crashing FOLDER
 
@@ -16,14 +16,14 @@ from pathlib import Path
 
 import torch
 
-from assistant.models.registry import Registry, repository_id
+from assistant.models.registry import Registry, models_folder, repository_id
 from model.folder import load_folder
 from tests.histories import judges, small_request
 from training.tune import gather, steps
 from training.tune.prepare import Request
 from training.tune.session import tune
 
-EVERY = 3  # renames that a try gets through, less one
+Rename = Callable[[Path, Path], Path]
 
 
 def main(folder: Path) -> int:
@@ -31,14 +31,14 @@ def main(folder: Path) -> int:
     gather.MIN_TOKENS, steps.MAX_BYTES = 1_000, 2_000
     torch.set_num_threads(1)
     request = small_request(folder)
-    while True:
-        status = in_child(lambda: disturbed(request))
-        print(json.dumps({"status": status, **served(request)}), flush=True)
-        if status != -signal.SIGKILL:
-            break
+    n_renames, before = 1, names()
+    while (status := in_child(disturbed(request, n_renames))) == -signal.SIGKILL:
+        report(status, request)
+        # A step of several renames is begun again: to get through it takes a later kill.
+        n_renames, before = (n_renames + 1 if names() == before else 1), names()
+    report(status, request)
     os.environ["XDG_DATA_HOME"] = str(folder / "undisturbed")
-    status = in_child(lambda: tune(request, judges()))
-    print(json.dumps({"status": status, **served(request)}), flush=True)
+    report(in_child(lambda: tune(request, judges())), request)
     return 0
 
 
@@ -55,21 +55,35 @@ def in_child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def disturbed(request: Request) -> None:
-    """Tune, and be killed before a later rename."""
-    left = EVERY
-    for name in ("rename", "replace"):
-        plain = getattr(Path, name)
+def disturbed(request: Request, n_renames: int) -> Callable[[], object]:
+    """Return a tuning that is killed when so many files and folders have been put in place."""
 
-        def counted(self: Path, target: Path, plain: Callable[..., Path] = plain) -> Path:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return plain(self, target)
+    def work() -> object:
+        left = n_renames
+        for name in ("rename", "replace"):
 
-        setattr(Path, name, counted)
-    tune(request, judges())
+            def counted(self: Path, target: Path, plain: Rename = getattr(Path, name)) -> Path:
+                nonlocal left
+                moved = plain(self, target)
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return moved
+
+            setattr(Path, name, counted)
+        return tune(request, judges())
+
+    return work
+
+
+def names() -> list[str]:
+    """Return what lies in the user's data, but for what is half written."""
+    data = models_folder().parent
+    return sorted(str(path) for path in data.rglob("[!.]*") if path.suffix != ".part")
+
+
+def report(status: int, request: Request) -> None:
+    print(json.dumps({"status": status, **served(request)}), flush=True)
 
 
 def served(request: Request) -> dict[str, object]:
