@@ -58,7 +58,7 @@ set nocompatible noswapfile shortmess+=I encoding=utf-8
 filetype plugin on
 set runtimepath^={plugin}
 runtime plugin/lsp.vim
-call LspOptionsSet(#{{omniComplete: v:true}})
+call LspOptionsSet(#{{omniComplete: v:true, omniCompleteAllowBare: v:true}})
 call LspAddServer([#{{name: 'foretype', filetype: ['python'], path: '{program}', args: ['lsp'],
   \\ initializationOptions: #{{menu_completion: v:true}}}}])
 """
