@@ -14,7 +14,7 @@ from typing import Any
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 20, 12, 44
 N_COLOURS = 6
-_REACHES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of an axis of differences
+_REACHES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.5)  # of an axis of differences
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +77,11 @@ def ranges(title: str, shown: Sequence[Bar]) -> str:
     ticks = [-limit, 0.0, limit]
     lines = "".join(f"M{_n(x(tick))} {TOP}V{bottom}" for tick in ticks)
     parts = [f'<path class="axis" d="{lines}"/>']
-    parts += [_text(x(t), bottom + 16, f"{100 * t:+.0f}", anchor="middle") for t in ticks]
+    names = [f"{100 * tick:+.0f}" if tick else "0" for tick in ticks]
+    parts += [
+        _text(x(tick), bottom + 16, name, anchor="middle")
+        for tick, name in zip(ticks, names, strict=True)
+    ]
     for row, bar in enumerate(shown):
         y = TOP + row_height * row + row_height / 2
         parts += [

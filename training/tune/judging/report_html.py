@@ -20,7 +20,7 @@ from training.tune.judging.report_text import (
 
 Report = dict[str, Any]
 
-_PLOTTED = ("exact", "right", "saved")
+_PLOTTED = ("exact", "saved")
 
 
 def page(report: Report) -> str:
@@ -58,10 +58,9 @@ def _gain_plot(report: Report) -> str:
         for each in report["gains"]
         if each["metric"] in _PLOTTED
     ]
-    return figure(
-        "Tuned less base, in points, with 95% intervals over commits; right of the line is better",
-        plots.ranges("What tuning changed", shown),
-    )
+    caption = "Tuned less base, in points, with 95% intervals over commits: right of 0 is better"
+    drawn = figure(caption, plots.ranges("What tuning changed", shown))
+    return f'<div class="plots">{drawn}</div>'
 
 
 def _refit(report: Report) -> Iterator[str]:

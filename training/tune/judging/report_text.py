@@ -10,6 +10,8 @@ from training.tune.judging.judging import ALL_LINES, BASE, TUNED, system_name
 
 Report = dict[str, Any]
 
+_LINES = {ALL_LINES: "", "new": ", new lines", "seen elsewhere": ", seen lines"}
+
 
 def table(report: Report) -> str:
     """Return the judgement as text: the decision, the 2x2, what it was decided by."""
@@ -59,7 +61,7 @@ def _gains(report: Report) -> Iterator[str]:
 
 def gain_label(gain: Report) -> str:
     """Say what a difference is of."""
-    lines = "" if gain["lines"] == ALL_LINES else f", line {gain['lines']}"
+    lines = _LINES[gain["lines"]]
     return f"{gain['metric']}, memory {'on' if gain['memory'] else 'off'}{lines}"
 
 
