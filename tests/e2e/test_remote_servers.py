@@ -203,13 +203,13 @@ def _hangs_up(asker: Asker) -> str:
     took = []
     for n in range(5):
         flight = asker.start(remote, f"values_{n} = [1, 2, 3, ")
-        _until(lambda f=flight: f.line is not None or f.is_over)  # type: ignore[misc]
+        _until(lambda f=flight: f.line is not None or f.is_over)
         time.sleep(0.05 * n)
         before = n_established(asker.url)
         if flight.is_over:
             continue
         flight.stop()
-        took.append(_until(lambda b=before: n_established(asker.url) < b))  # type: ignore[misc]
+        took.append(_until(lambda b=before: n_established(asker.url) < b))
     assert asker.whole(asker.remote(), TEXTS[0]).error is None
     return f"yes, {1_000 * max(took):.0f} ms" if took else "too quick to cancel"
 
@@ -219,7 +219,7 @@ def _times(asker: Asker) -> str:
     first, whole = [], []
     for text in TEXTS:
         flight = asker.start(remote, "x = 1\n" + text)
-        first.append(_until(lambda f=flight: f.text or f.is_over))  # type: ignore[misc]
-        whole.append(first[-1] + _until(lambda f=flight: f.is_over))  # type: ignore[misc]
+        first.append(_until(lambda f=flight: f.text or f.is_over))
+        whole.append(first[-1] + _until(lambda f=flight: f.is_over))
     median = len(TEXTS) // 2
     return f"{1_000 * sorted(first)[median]:.0f}, {1_000 * sorted(whole)[median]:.0f} ms"
