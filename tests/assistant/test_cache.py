@@ -113,3 +113,12 @@ def test_short_text_is_not_found_in_a_longer_one() -> None:
     cache.put(CompletionRequest(path="a.py", text="x = ", offset=4), (generated("1"),))
     longer = CompletionRequest(path="a.py", text="x = y = ", offset=8)
     assert cache.get(longer) is None
+
+
+def test_one_model_s_words_are_no_answer_of_another() -> None:
+    cache = SuggestionCache()
+    cache.put(asked(), (generated("os.getcwd()"),), model=1)
+    for typed in ("", "os."):
+        assert cache.get(asked(typed), model=2) is None
+        assert cache.get(asked(typed)) is None
+        assert cache.get(asked(typed), model=1) is not None
