@@ -45,7 +45,7 @@ def add_commits(path: Path, commits: Sequence[Mapping[str, str]]) -> Path:
     return path
 
 
-def module(number: int, n_functions: int = 2) -> str:
+def module(number: int, n_functions: int = 1) -> str:
     """Source of a module like no other."""
     return "".join(
         f"def handle_{number}_{n}(request, limit={number}):\n"

@@ -6,6 +6,7 @@ Reads as the order of events. Knows no arguments and prints nothing but what it 
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def tune(
         plan = _plan_to_follow(state, wanted, request, is_fresh=is_fresh)
         if (result := state.table(RESULT)) is not None:
             return Outcome(plan=plan, result=result, is_old=True)
-        result = _carry_out(state, plan, judges, registry)
+        result = json.loads(json.dumps(_carry_out(state, plan, judges, registry)))
         state.write_table(RESULT, result)
         state.clear(keep=(PLAN, RESULT))
         return Outcome(plan=plan, result=result, is_old=False)

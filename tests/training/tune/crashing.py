@@ -31,11 +31,12 @@ def main(folder: Path) -> int:
     gather.MIN_TOKENS, steps.MAX_BYTES = 1_000, 2_000
     torch.set_num_threads(1)
     request = small_request(folder)
-    n_renames, before = 1, names()
+    n_renames, seen = 1, {names()}
     while (status := in_child(disturbed(request, n_renames))) == -signal.SIGKILL:
         report(status, request)
         # A step of several renames is begun again: to get through it takes a later kill.
-        n_renames, before = (n_renames + 1 if names() == before else 1), names()
+        n_renames = n_renames + 1 if names() in seen else 1
+        seen.add(names())
     report(status, request)
     os.environ["XDG_DATA_HOME"] = str(folder / "undisturbed")
     report(in_child(lambda: tune(request, judges())), request)
@@ -59,27 +60,31 @@ def disturbed(request: Request, n_renames: int) -> Callable[[], object]:
     """Return a tuning that is killed when so many files and folders have been put in place."""
 
     def work() -> object:
-        left = n_renames
+        left = [n_renames]
         for name in ("rename", "replace"):
-
-            def counted(self: Path, target: Path, plain: Rename = getattr(Path, name)) -> Path:
-                nonlocal left
-                moved = plain(self, target)
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return moved
-
-            setattr(Path, name, counted)
+            setattr(Path, name, counting(getattr(Path, name), left))
         return tune(request, judges())
 
     return work
 
 
-def names() -> list[str]:
+def counting(plain: Rename, left: list[int]) -> Rename:
+    """Return a rename that is the last thing a process does when none is left."""
+
+    def counted(self: Path, target: Path) -> Path:
+        moved = plain(self, target)
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return moved
+
+    return counted
+
+
+def names() -> tuple[str, ...]:
     """Return what lies in the user's data, but for what is half written."""
     data = models_folder().parent
-    return sorted(str(path) for path in data.rglob("[!.]*") if path.suffix != ".part")
+    return tuple(sorted(str(path) for path in data.rglob("[!.]*") if path.suffix != ".part"))
 
 
 def report(status: int, request: Request) -> None:

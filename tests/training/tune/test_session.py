@@ -52,30 +52,24 @@ def test_better_model_serves_its_repository(request_for: Request) -> None:
     [entry] = Registry().entries()
     assert entry.trained_to == outcome.plan.split.trained_to
     assert (entry.parent, entry.kind) == (base.content_hash, "full")
-
-
-def test_training_lowers_the_bits_of_later_lines(request_for: Request) -> None:
-    bits = tune(request_for, judges()).result["training"]["bits"]
+    bits = outcome.result["training"]["bits"]
     assert min(bits[1:]) < 0.9 * bits[0]
+    assert_tidy(outcome)
 
 
-def test_model_that_is_not_better_is_not_kept(request_for: Request) -> None:
-    outcome = tune(request_for, judges(promoted=False))
-    assert served(request_for, outcome) is None
-    assert Registry().entries() == []
-    assert outcome.result["model"] is None
-
-
-def test_only_the_result_is_left_of_a_run(request_for: Request) -> None:
-    outcome = tune(request_for, judges())
+def assert_tidy(outcome: Outcome) -> None:
+    """Only the result is left of a run, and all of it is its owner's alone."""
     folder = tune_folder(outcome.plan.repository_id)
     assert names_in(folder) == ["lock", "plan.json", "result.json"]
     for path in [folder, models_folder(), *models_folder().rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_tuned_before_is_found_again(request_for: Request) -> None:
+def test_model_that_is_not_better_is_not_kept_and_found_again(request_for: Request) -> None:
     first = tune(request_for, judges(promoted=False))
+    assert served(request_for, first) is None
+    assert Registry().entries() == []
+    assert first.result["model"] is None
     again = tune(request_for, judges(promoted=False))
     assert (again.is_old, again.result) == (True, first.result)
     fresh = tune(request_for, judges(promoted=False), is_fresh=True)
@@ -84,9 +78,8 @@ def test_tuned_before_is_found_again(request_for: Request) -> None:
 
 
 def test_pinned_choice_is_left_alone(request_for: Request) -> None:
-    outcome = tune(request_for, judges(promoted=False))
-    Registry().pin(outcome.plan.repository_id)
-    outcome = tune(request_for, judges(), is_fresh=True)
+    Registry().pin(repository_id(request_for.repository))
+    outcome = tune(request_for, judges())
     assert served(request_for, outcome) is None
     assert [entry.name for entry in Registry().entries()] == [outcome.result["model"]["name"]]
     assert outcome.result["is_used"] is False
