@@ -151,7 +151,7 @@ class InVSCode:
     def untitled(self) -> None:
         self._window.page.press("Control+Alt+n")
         wait_for(lambda: self._window.title().startswith("Untitled"), "a new editor")
-        time.sleep(1)  # VS Code does not ask for a document that its extensions have not met
+        time.sleep(5)  # VS Code does not ask for a document that its extensions have not met
         wait_for(self._window.is_editing, "cursor in the editor")
 
     def read_only(self, name: str, content: bytes) -> None:
