@@ -275,15 +275,18 @@ def _or_remote(
     if found is None or asked.cancel.is_set():
         return answer
     beliefs = generated[0].beliefs if generated else ()
+    beliefs = beliefs or tuple((item.text, item.probability) for item in generated)  # of a block
     judged = remote.judged(found, request, beliefs, least=asked.least)
     why.remote = {"probability": judged.probability, "threshold": asked.least}
     local, cost.source = cost.source, "remote"
     offered = offers.answer(request, (judged,), cost)
-    both = sorted([*offered, *answer], key=lambda item: -item.probability)  # equal: remote first
-    distinct = {(item.text, item.start, item.end): item for item in reversed(both)}
-    shown = [item for item in both if distinct[item.text, item.start, item.end] is item]
+    distinct: dict[tuple[str, int, int], Completion] = {}
+    for item in sorted([*offered, *answer], key=lambda item: -item.probability):
+        distinct.setdefault((item.text, item.start, item.end), item)
+    shown = list(distinct.values())
     if not offered or shown[0] is not offered[0]:
         cost.source = local
+        why.outcome = why.outcome or "not sure enough"  # unless something is shown
     else:
         why.probability, why.threshold = judged.probability, asked.least
     return shown[: request.n]

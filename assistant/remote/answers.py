@@ -31,7 +31,6 @@ class RemoteText:
     prompt_tokens: int
     new_tokens: int
     marks: tuple[tuple[int, float], ...] = ()  # (characters, logarithm so far); empty: unknown
-    n_typed: int = 0  # characters of it that the user has typed meanwhile
 
     def logprob(self, n_chars: int) -> float | None:
         """Return the server's word on the first `n_chars` characters; None if it gave none."""
@@ -47,7 +46,6 @@ class RemoteText:
             self,
             text=self.text[n_typed:],
             marks=tuple((end - n_typed, sum_ - spent) for end, sum_ in self.marks if end > n_typed),
-            n_typed=self.n_typed + n_typed,
         )
 
 

@@ -71,12 +71,8 @@ class Clerk:
         """Make up the request; on the desk's thread."""
         try:
             self._check_consent()
-            key = key_of(self._settings)
-        except WithheldError as error:
-            self.last_problem = self.obstacle = str(error)
-            raise
-        try:
             self._reach.check(errand.request.path, errand.request.language)
+            key = self._key()  # last: a keyring may ask its owner
             errand.single_line = is_single_line(errand.request, blocks=errand.blocks)
             errand.parcel = pack(
                 errand.request, self._settings, self._backend, single_line=errand.single_line
@@ -90,6 +86,13 @@ class Clerk:
             body=errand.parcel.body,
             single_line=errand.single_line,
         )
+
+    def _key(self) -> str:
+        try:
+            return key_of(self._settings)
+        except WithheldError as error:
+            self.obstacle = str(error)
+            raise
 
     def _check_consent(self) -> None:
         if not self._settings.is_consented:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from assistant import offers
+from assistant.cache import Generated, SuggestionCache
 from assistant.cancel import Cancel
 from assistant.completion import CompletionRequest
 from assistant.config import Settings
@@ -159,6 +160,19 @@ def test_the_surer_side_is_shown(bench: Callable[..., Bench]) -> None:
     local = own.complete(text)
     own.settle()
     assert own.complete(text)[0][0] == local[0][0]
+
+
+def test_what_the_local_side_believes_is_cut_as_one_types() -> None:
+    before = CompletionRequest(path="a.py", text="x = ", offset=4)
+    kept = Generated(
+        text="name.first", finish_reason="stop", logprob=0.0, prompt_tokens=1, new_tokens=1,
+        multi_line=False, beliefs=(("name.first", 0.5), ("name.last", 0.2), ("value", 0.1)),
+    )  # fmt: skip
+    cache = SuggestionCache()
+    cache.put(before, (kept,))
+    found = cache.get(CompletionRequest(path="a.py", text="x = name", offset=8))
+    assert found is not None
+    assert found[0].beliefs == ((".first", 0.5), (".last", 0.2))
 
 
 def test_who_asks_for_several_gets_both_sides(bench: Callable[..., Bench]) -> None:
