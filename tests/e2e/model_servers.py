@@ -31,7 +31,7 @@ NAMED = {
     )
 }
 HERE = Path(__file__).resolve().parent
-START_S = 600.0  # a loaded machine imports torch for minutes
+START_S = 1_500.0  # a loaded machine imports torch for minutes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
