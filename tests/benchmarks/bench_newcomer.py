@@ -71,7 +71,7 @@ def _type(nvim: str, configuration: Path, place: Path) -> str:
     file.write_text(SOURCE, encoding="utf-8")
     editor = Editor(nvim, configuration, file)
     try:
-        editor.wait_for_client()
+        editor.wait_for_client(PATIENCE_S)
         editor.keys(f"Go<Esc>0DA{TYPED}")
 
         def look() -> str | None:

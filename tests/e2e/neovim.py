@@ -97,8 +97,8 @@ class Editor:
     def messages(self) -> str:
         return str(self._call("nvim_exec2", "messages", {"output": True})["output"])
 
-    def wait_for_client(self) -> None:
-        wait_for(lambda: self.lua(CLIENT), "language client")
+    def wait_for_client(self, seconds: float = WAIT_S) -> None:
+        wait_for(lambda: self.lua(CLIENT), "language client", seconds)
 
     def ghost(self) -> str | None:
         shown = self.lua(GHOST)
