@@ -1,6 +1,7 @@
 """Each margin decides, alone; nothing is promoted by chance."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_better_model_is_promoted_with_all_that_speaks_for_it() -> None:
         ({"tasks": MIN_TASKS - 1}, "only 99 cursors could be judged"),
     ],
 )
-def test_each_miss_keeps_the_base(changed: dict[str, object], said: str) -> None:
+def test_each_miss_keeps_the_base(changed: dict[str, Any], said: str) -> None:
     promoted, reasons = decide(dataclasses.replace(GOOD, **changed), Limits())
     assert not promoted
     [reason] = reasons

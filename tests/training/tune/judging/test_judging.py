@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return speaking_folder(tmp_path_factory.mktemp("model"))
 
 
-def trial(repository: Path, model: Path, folder: Path, **changed: object) -> Trial:
+def trial(repository: Path, model: Path, folder: Path, **changed: Any) -> Trial:
     given = Trial(
         base=model,
         tuned=model,
