@@ -13,7 +13,8 @@ local function place() return { uri = vim.uri_from_bufnr(0) } end
 
 local function use(name)
   local argument = vim.tbl_extend('force', place(), { name = name })
-  server.command('foretype.useModel', argument, function(answer)
+  server.command('foretype.useModel', argument, function(answer, why)
+    if not answer then return say(why, vim.log.levels.WARN) end
     say(answer.message, answer.ok and vim.log.levels.INFO or vim.log.levels.WARN)
     if answer.ok then vim.defer_fn(server.look, SWAPPED_MS) end
   end)
@@ -22,7 +23,8 @@ end
 --- Use the model `name` for this repository; without a name, ask which.
 function M.choose(name)
   if name then return use(name) end
-  server.command('foretype.models', place(), function(shelf)
+  server.command('foretype.models', place(), function(shelf, why)
+    if not shelf then return say(why, vim.log.levels.WARN) end
     if (shelf.message or '') ~= '' then say(shelf.message, vim.log.levels.WARN) end
     if (shelf.settings_model or '') ~= '' then
       return say(('the setting `model` names %s, and wins'):format(shelf.settings_model))

@@ -25,18 +25,19 @@ function M.announce()
   end)
 end
 
---- Have the server of this buffer, or any, carry out a command of its own.
+--- Have the server of this buffer, or any, carry out a command of its own; `on_result(nil, why)` if it cannot.
 function M.command(name, argument, on_result)
   local client = vim.lsp.get_clients({ bufnr = 0, name = 'foretype' })[1] or vim.lsp.get_clients({ name = 'foretype' })[1]
-  if not client then return vim.notify('foretype: no server runs; open a file first', vim.log.levels.WARN) end
+  if not client then return on_result(nil, 'no server runs; open a file first') end
   client:request('workspace/executeCommand', { command = name, arguments = { argument } }, function(err, result)
     if type(result) == 'table' then return on_result(result) end
-    vim.notify('foretype: ' .. (err and err.message or 'the server does not answer'), vim.log.levels.WARN)
+    on_result(nil, err and err.message or 'the server does not answer')
   end)
 end
 
 --- Keep what the server tells of its model and of a remote server.
 local function note(status)
+  if not status then return end
   local trouble, model = told.trouble(status), told.own_model(status)
   local is_new = trouble ~= M.trouble or model ~= M.model
   M.trouble, M.model = trouble, model
@@ -46,9 +47,7 @@ end
 --- Ask the server how it is.
 function M.look()
   looked_ms = vim.uv.now()
-  if #vim.lsp.get_clients({ name = 'foretype' }) > 0 then
-    M.command('foretype.status', { uri = vim.uri_from_bufnr(0) }, note)
-  end
+  M.command('foretype.status', { uri = vim.uri_from_bufnr(0) }, note)
 end
 
 local function answered(ms)
