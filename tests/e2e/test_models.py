@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 OWN = "own-20260102-1"
-WAIT_S = 3 * TIMEOUT_S  # the first test of a run has the graph built
+WAIT_S = 4 * TIMEOUT_S  # the first test of a run has the graph built
 SERVER = [sys.executable, "-m", "tests.e2e.swapping_server"]
 OPTIONS = {"show": "eager", "deadline_ms": 20_000, "memory": False}
 TYPED, SPOKEN = "x = hand", "y_mo"  # what the model of our own says after `hand`
@@ -44,7 +44,7 @@ class Person:
 
     def command(self, name: str, *arguments: Any) -> Any:
         params = {"command": f"foretype.{name}", "arguments": [*arguments]}
-        return self.client.call("workspace/executeCommand", params)
+        return self.client.result(self.client.ask("workspace/executeCommand", params), WAIT_S)
 
     def type_line(self) -> str:
         """Type the line; return the model that answered its last key."""
