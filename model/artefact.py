@@ -17,7 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from model.files import cache_dir, read_regular, sha256_file, sync_folder, write_atomically
+from model.files import (
+    cache_dir,
+    cache_path,
+    read_regular,
+    sha256_file,
+    sync_folder,
+    write_atomically,
+)
 from model.folder import ModelFolder
 
 logger = logging.getLogger(__name__)
@@ -43,6 +50,13 @@ def open_artefact(folder: ModelFolder, bits: int) -> Path:
             f"cannot write a cache for the model's graph: {error}; make that place writable, or "
             "name another folder in the environment variable FORETYPE_CACHE"
         ) from error
+
+
+def delete_artefacts(content_hash: str) -> None:
+    """Delete what was derived from a model's weights: it holds all that they hold."""
+    with contextlib.suppress(OSError):
+        for path in (cache_path() / "graphs").glob(f"{content_hash[:32]}-v*"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _opened(folder: ModelFolder, bits: int, parent: Path) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.models.registry import Entry, Registry
+from model.artefact import delete_artefacts
 from model.folder import load_folder, save_folder, with_ranker
 from training.tune.card import Story, card
 from training.tune.errors import TuneError
@@ -83,6 +84,8 @@ def verdict_of(
 def keep(state: TuneState, story: Story, registry: Registry) -> Kept:
     """List the model and serve it in its repository if it was found better."""
     if not story.verdict["promoted"]:
+        if state.path(REFITTED).is_dir():  # it was made ready to run for the judge
+            delete_artefacts(load_folder(state.path(REFITTED)).content_hash)
         return Kept(entry=None, is_used=False)
     plan = story.plan
     if not state.path(FINAL).is_dir():

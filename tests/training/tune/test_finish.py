@@ -132,3 +132,17 @@ def test_card_of_adapters_and_of_a_night() -> None:
     text = card(dataclasses.replace(STORY, plan=plan, lora_rank=8))
     assert "adapters of rank 8, merged" in text
     assert "41 files that changed since " + "d" * 40 in text
+
+
+def test_model_that_was_refused_leaves_no_graph_in_the_cache(
+    state: TuneState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path / "cache"))
+    content_hash = load_folder(state.path("refitted")).content_hash
+    graphs = tmp_path / "cache" / "graphs"
+    for name in (f"{content_hash[:32]}-v1-8", f"{content_hash[:32]}-v1-32", "other-v1-8"):
+        (graphs / name).mkdir(parents=True)
+        (graphs / name / "weights.bin").write_bytes(b"private")
+    refused = dataclasses.replace(STORY, verdict={"promoted": False, "reasons": ["worse"]})
+    assert finish.keep(state, refused, Registry()).entry is None
+    assert [path.name for path in graphs.iterdir()] == ["other-v1-8"]
