@@ -117,7 +117,11 @@ class Shelf:
                 loaded[key] = backend
                 serving[repository] = key
         self._shown = Shown(loaded=loaded, serving=serving)
-        self._planned = plan
+        self._planned = {
+            repository: key
+            for repository, key in plan.items()
+            if key in loaded or key in self._refused
+        }
         return troubles
 
     def _let_go(self, plan: Mapping[str, _Key]) -> None:

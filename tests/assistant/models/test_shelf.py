@@ -137,6 +137,10 @@ def test_choice_that_has_changed_meanwhile_waits_for_the_next_look(bench: Bench)
     assert bench.shelf.bring(bench.wanted(HERE)) == []
     assert bench.labels() == {}
     assert bench.loaded == []
+    bench.registry.use("m-0", HERE)  # and back again before that look
+    assert not bench.shelf.is_served(bench.wanted(HERE))
+    assert bench.shelf.bring(bench.wanted(HERE)) == []
+    assert bench.labels() == {HERE: "m-0"}
 
 
 def test_latest_asked_comes_first(bench: Bench) -> None:
