@@ -1,19 +1,32 @@
-// Commands that run `foretype` in a terminal, where the user sees them and can end them.
+// Commands that run the program itself: the doctor, whose report goes to the log, and `tune`, which
+// runs for hours in a terminal, where the user sees it and can end it.
 
+import { execFile } from 'node:child_process';
 import * as vscode from 'vscode';
 import type { Server } from './server';
 
-async function open(server: Server, log: vscode.LogOutputChannel, args: string[], cwd?: string): Promise<void> {
+const DOCTOR_MS = 5 * 60_000;
+
+async function program(server: Server, log: vscode.LogOutputChannel): Promise<string | undefined> {
   const command = await server.command().catch((error: unknown) => void log.error(String(error)));
-  if (command === undefined) {
-    await vscode.commands.executeCommand('foretype.install');
-    return;
-  }
-  vscode.window.createTerminal({ name: `foretype ${args[0]}`, shellPath: command, shellArgs: args, ...(cwd === undefined ? {} : { cwd }) }).show();
+  if (command === undefined) await vscode.commands.executeCommand('foretype.install');
+  return command;
 }
 
-export function doctor(server: Server, log: vscode.LogOutputChannel): Promise<void> {
-  return open(server, log, ['doctor']);
+/** Run the doctor; not in a terminal, since one closes with the program that it was opened for. */
+export async function doctor(server: Server, log: vscode.LogOutputChannel): Promise<void> {
+  const command = await program(server, log);
+  if (command === undefined) return;
+  const report = await vscode.window.withProgress(
+    { location: vscode.ProgressLocation.Notification, title: 'foretype doctor' },
+    () => new Promise<string>((resolve) => {
+      execFile(command, ['doctor'], { timeout: DOCTOR_MS }, (error, stdout, stderr) => {
+        resolve(stdout || stderr || String(error));
+      });
+    }),
+  );
+  log.append(`\n${report}\n`);
+  log.show();
 }
 
 async function folder(): Promise<vscode.WorkspaceFolder | undefined> {
@@ -37,5 +50,11 @@ export async function tune(server: Server, log: vscode.LogOutputChannel): Promis
     { label: 'Tune on what is new', description: 'since the last model of this repository', args: ['--nightly'] },
   ];
   const picked = await vscode.window.showQuickPick(items, { title: `foretype: train a model on ${chosen.name}` });
-  if (picked !== undefined) await open(server, log, ['tune', ...picked.args, chosen.uri.fsPath], chosen.uri.fsPath);
+  const command = picked === undefined ? undefined : await program(server, log);
+  if (picked === undefined || command === undefined) return;
+  // A task's terminal stays open when the program has ended.
+  const run = new vscode.ProcessExecution(command, ['tune', ...picked.args, chosen.uri.fsPath], { cwd: chosen.uri.fsPath });
+  const task = new vscode.Task({ type: 'process' }, chosen, 'tune', 'foretype', run, []);
+  task.presentationOptions = { reveal: vscode.TaskRevealKind.Always, panel: vscode.TaskPanelKind.Dedicated };
+  await vscode.tasks.executeTask(task);
 }
