@@ -98,7 +98,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
     yield opener
     for item in opened:
-        item.remote.close()
+        item.remote.close(20.0)
     for context in contexts:
         context.__exit__(None, None, None)
 

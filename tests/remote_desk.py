@@ -1,0 +1,70 @@
+"""A remote side for one server of the tests, asked as the engine asks it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from assistant.cancel import Cancel
+from assistant.completion import CompletionRequest
+from assistant.remote.answers import RemoteText
+from assistant.remote.ledger import Ledger, state_dir
+from assistant.remote.policy import Remote, Ticket
+from assistant.remote.settings import RemoteSettings
+from tests.remote_server import RemoteServer
+
+TEXT = "def add(a, b):\n    return "
+TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+OPENED = time.monotonic
+
+
+class Desk:
+    """A Remote for one server, and a folder with the file that is completed."""
+
+    def __init__(self, folder: Path, server: RemoteServer, **changes: Any) -> None:
+        table: dict[str, Any] = {
+            "mode": "fallback", "provider": "openai", "url": server.url, "model": "m",
+            "send_code_to": "127.0.0.1", "wait_ms": 60_000, "read_s": 5.0,
+        }  # fmt: skip
+        (folder / "a.py").write_text(TEXT)
+        self.server = server
+        self.remote = Remote(RemoteSettings(**(table | changes)), folder.joinpath)
+        self.ledger = Ledger(state_dir())
+
+    def request(self, text: str = TEXT, path: str = "a.py") -> CompletionRequest:
+        offset = text.index("|") if "|" in text else len(text)
+        return CompletionRequest(path=path, text=text.replace("|", "", 1), offset=offset)
+
+    def ask(
+        self,
+        text: str = TEXT,
+        *,
+        confidence: float | None = None,
+        cancel: Cancel | None = None,
+        path: str = "a.py",
+    ) -> str | None:
+        """Go through before and after as the engine does; return the server's text."""
+        ticket = self.remote.before(self.request(text, path), blocks=True)
+        answer = self.after(ticket, confidence, cancel)
+        return answer.text if answer else None
+
+    def after(
+        self, ticket: Ticket | None, confidence: float | None = None, cancel: Cancel | None = None
+    ) -> RemoteText | None:
+        return self.remote.after(
+            ticket, confidence=confidence, deadline=OPENED() + 30, cancel=cancel or Cancel()
+        )
+
+    def settle(self) -> None:
+        """Wait until nothing is under way."""
+        eventually(lambda: self.remote._transport.n_flights == 0)
+
+    def rows(self, event: str) -> list[dict[str, Any]]:
+        return [row for row in self.ledger.rows() if row["event"] == event]
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.002)
