@@ -33,6 +33,12 @@ def encode(tokenizer: Tokenizer, text: str) -> list[int]:
     return [*_head(tokenizer, text[:border]), *_piece(tokenizer, text[border:])]
 
 
+def forget() -> None:
+    """Let go of all that is kept, and of the vocabularies behind it: one is out of use."""
+    _head.cache_clear()
+    _kept.cache_clear()
+
+
 @lru_cache(maxsize=16)  # the same while one types in a line
 def _head(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     ids: list[int] = []

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from assistant.errors import AssistantError, ModelError
 from assistant.models.entry import Entry
+from model import pieces
 
 if TYPE_CHECKING:
     from assistant.local import LocalBackend
@@ -32,6 +33,7 @@ _Key = tuple[str, str]  # name and content hash: a name may come back with other
 
 def free_memory() -> None:
     """Return what models that were let go have held: to Python, and to the system where it can."""
+    pieces.forget()
     gc.collect()  # a draft that was not read to its end holds its model in a cycle
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)

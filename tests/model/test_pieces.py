@@ -1,5 +1,8 @@
 """Pieces encoded alone give the ids of the whole text, for every split pattern."""
 
+import copy
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -55,3 +58,13 @@ def test_long_pieces_are_encoded_but_not_kept() -> None:
     before = pieces._kept.cache_info().currsize
     assert pieces.encode(tokenizer, text) == tokenizer.encode(text)
     assert pieces._kept.cache_info().currsize == before
+
+
+def test_vocabulary_that_is_out_of_use_is_let_go() -> None:
+    tokenizer = copy.copy(small_tokenizer())
+    pieces.encode(tokenizer, "a = 1\nb = 2\n")
+    gone = weakref.ref(tokenizer)
+    del tokenizer
+    pieces.forget()
+    gc.collect()
+    assert gone() is None
