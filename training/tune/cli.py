@@ -38,6 +38,7 @@ from training.tune.session import Outcome, tune
 
 PROG = "foretype tune"
 _INTERRUPTED = 130
+_MAX_SEED_DIGITS = 9
 _GO_ON = "the same command goes on from here"
 # What a user can cause and mend; each says how in one line.
 _MISTAKES = (
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tasks", type=count, default=defaults.n_tasks, help="cursors that judge (default: 600)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of every random draw (default: 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of every random draw (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here, too")
     parser.add_argument("--html", type=Path, metavar="FILE", help="and as one page with plots")
     parser.add_argument(
@@ -120,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="say what would be done; train and write nothing"
     )
     return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or len(text) > _MAX_SEED_DIGITS:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 on")
+    return int(text)
 
 
 def _request(args: argparse.Namespace) -> Request:

@@ -1,4 +1,4 @@
-"""A tuning that is killed after each file or folder that it puts in place, until it is through.
+"""A tuning that is killed again and again, some files and folders further, until it is through.
 
     python -m tests.training.tune.crashing FOLDER
 
@@ -35,7 +35,7 @@ def main(folder: Path) -> int:
     while (status := in_child(disturbed(request, n_renames))) == -signal.SIGKILL:
         report(status, request)
         # A step of several renames is begun again: to get through it takes a later kill.
-        n_renames = n_renames + 1 if names() in seen else 1
+        n_renames += names() in seen
         seen.add(names())
     report(status, request)
     os.environ["XDG_DATA_HOME"] = str(folder / "undisturbed")

@@ -14,7 +14,12 @@ from training.tune.privacy import owner_only
 from training.tune.run import StoppedError
 from training.tune.session import Outcome
 
-RESULT = {"verdict": {"report": {"n": 1}}, "model": {"name": "project-1"}, "is_used": True}
+RESULT = {
+    "verdict": {"report": {"n": 1}},
+    "refit": {},
+    "model": {"name": "project-1"},
+    "is_used": True,
+}
 
 
 def says(monkeypatch: pytest.MonkeyPatch, result: object) -> list[tuple[Request, bool]]:
@@ -59,6 +64,15 @@ def test_options_reach_the_tuning(
     found = request.options
     assert (found.n_epochs, found.lora_rank, found.n_tasks, found.seed) == (5, 8, 50, 3)
     assert (found.is_nightly, found.general) == (True, str(tmp_path))
+
+
+@pytest.mark.parametrize("seed", ["-1", "x", "1" * 20])
+def test_seed_must_be_a_whole_number(
+    repository: Path, capsys: pytest.CaptureFixture[str], seed: str
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([str(repository), f"--seed={seed}"])
+    assert f"{seed} is not a whole number from 0 on" in capsys.readouterr().err
 
 
 def test_result_is_shown_and_written(

@@ -12,14 +12,14 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # some thirty processes, one after another
+@pytest.mark.timeout(900)  # a dozen processes, one after another
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_killed_tuning_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.training.tune.crashing", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     *killed, last, undisturbed = map(json.loads, done.stdout.splitlines())
-    assert len(killed) > 15
+    assert len(killed) > 5
     assert {line["status"] for line in killed} == {-signal.SIGKILL}
     # Nothing served before; what is listed or served after a kill is the finished model.
     assert {line["served"] for line in killed} <= {"", undisturbed["served"]}
