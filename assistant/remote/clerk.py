@@ -55,6 +55,7 @@ class Clerk:
         self._lock = threading.Lock()
         self._errands: OrderedDict[int, Errand] = OrderedDict()
         self.last_problem = ""  # for the editor's status
+        self.fault = ""  # the server's last one; "" since it worked again
         self.obstacle = ""  # why nothing at all is sent, whatever the file; "" while it is
 
     def follow(self, flight: Flight, errand: Errand) -> None:
@@ -135,12 +136,12 @@ class Clerk:
         """Write down what came of it."""
         if error is None:
             self._breaker.succeeded()
-            self.last_problem = ""
+            self.last_problem = self.fault = ""
         elif error.is_fault:
             self._breaker.failed(error.retry_after_s)
-            if self.last_problem != str(error):  # said once, not at each key
+            if self.fault != str(error):  # said once, not at each key
                 log.warning("remote: %s", error)
-            self.last_problem = str(error)
+            self.last_problem = self.fault = str(error)
         else:
             self._breaker.gave_up()
         with self._lock:

@@ -95,7 +95,7 @@ class Remote:
         elif self._breaker.state != "closed":
             wait_s = math.ceil(self._breaker.wait_s)
             again = f"in {wait_s} s" if wait_s else "with the next suggestion"
-            state, problem = "degraded", f"{problem}; next try {again}"
+            state, problem = "degraded", f"{self._clerk.fault}; next try {again}"
         elif self._clerk.obstacle:
             state, problem = "degraded", self._clerk.obstacle
         return {

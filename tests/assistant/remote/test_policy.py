@@ -206,6 +206,9 @@ def test_a_probe_after_the_pause_heals(open_desk: Callable[..., Desk]) -> None:
         assert desk.ask(f"value_{n} = ") is None
         desk.settle()
     now[0] = 6.0
+    assert desk.ask(path="gone.py") is None  # never sent, and no fault of the server's
+    desk.settle()
+    assert "500" in str(desk.remote.status()["said"])
     assert str(desk.remote.status()["said"]).endswith("; next try with the next suggestion")
     assert desk.ask("other = ") == "x"
     desk.settle()
