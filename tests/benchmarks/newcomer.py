@@ -22,9 +22,10 @@ class Basket:
     def add(self, price):
         self.prices.append(price)
 
-    def total(self):
+    def add_twice(self, price):
+        self.prices.append(price)
 '''
-TYPED = "        return sum(self."
+TYPED = "        self.prices."  # what the default of `show` is sure enough of
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
