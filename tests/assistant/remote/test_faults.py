@@ -136,8 +136,8 @@ def test_a_fault_costs_no_local_answer_and_is_told(name: str, tmp_path: Path) ->
     (tmp_path / "sample.py").write_text(SAMPLE)
     clock = {"clock": _jumping()} if "clock" in name else {}
     ledger = Ledger(state_dir(), **clock)
-    limits = {"read_s": 0.2, "total_s": 0.3} if "silence" in name or "byte" in name else {}
-    limits = limits or ({"read_s": 0.2} if name.startswith("no answer") else {})
+    limits = {"read_s": 0.2} if "silence" in name or name.startswith("no answer") else {}
+    limits |= {"total_s": 0.3} if "byte" in name else {}
     with _server(name, tmp_path) as (url, changes):
         settings = RemoteSettings(
             mode="fallback", provider="openai", url=url, model="m", send_code_to="127.0.0.1",
