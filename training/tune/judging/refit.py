@@ -53,7 +53,7 @@ class RefitReport:
     gate: str  # one of `refit_ways.GATE_WAYS`
     reason: str  # a plain sentence
     cursors: int
-    commits: int
+    commits: int  # or files, of too few commits
     tried: Mapping[str, Any]  # ways of both -> figures on commits left out
 
     def table(self) -> dict[str, Any]:
@@ -88,13 +88,14 @@ def refit(
     if parameters.both is None:
         raise ValueError(f"{base}: its ranker knows no network")
     progress, backend = on_progress or Phases(), open_backend(str(model), threads=1)
-    sheets = []
+    sheets, paths = [], []
     for done, each in enumerate(_cursors(on), 1):
         sheets.append(sheet(each, backend, parameters)[0])
+        paths.append(each.task.file.path)
         progress(_WHAT, min(done, on.n_tasks), on.n_tasks)
     if len(sheets) < on.n_tasks:  # the commits have no more to ask about
         progress(_WHAT, len(sheets), len(sheets))
-    found = refitted(sheets, parameters.both)
+    found = refitted(grouped(sheets, paths), parameters.both)
     with_ranker(model, out, {**table, "both": _table(found.fitted)})
     return found.report
 
@@ -111,12 +112,26 @@ def _copied(model: Path, out: Path) -> None:
         shutil.copytree(model, Path(aside) / out.name).rename(out)
 
 
+def grouped(sheets: Sequence[Sheet], paths: Sequence[str]) -> list[Sheet]:
+    """Return the sheets with what is left out in turn: commits or, of too few, their files.
+
+    The choosing commits of a small repository are often three or four that add code. What two
+    files of one commit have in common is then a little overrated; the judge has other commits.
+    """
+    if len({each.group for each in sheets}) >= MIN_COMMITS:
+        return list(sheets)
+    return [
+        dataclasses.replace(each, group=f"{each.group} {path}")
+        for each, path in zip(sheets, paths, strict=True)
+    ]
+
+
 def refitted(sheets: Sequence[Sheet], start: Fitted) -> Refitted:
-    """Return the parameters that are best on commits left out in turn."""
+    """Return the parameters that are best on groups of sheets left out in turn."""
     commits = list(dict.fromkeys(each.group for each in sheets))
     if len(sheets) < MIN_SHEETS or len(commits) < MIN_COMMITS:
         reason = (
-            f"{len(sheets)} cursors of {len(commits)} commits are too few to fit on"
+            f"{len(sheets)} cursors of {len(commits)} commits or files are too few to fit on"
             f" ({MIN_SHEETS} and {MIN_COMMITS} are needed)"
         )
         return Refitted(fitted=start, report=_kept(reason, sheets))

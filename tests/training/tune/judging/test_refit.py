@@ -17,7 +17,7 @@ from tests.scripted import speaking_folder
 from tests.training.tune.judging.made_sheets import made_fitted, made_sheets
 from training.tune.judging import refit as refit_module
 from training.tune.judging import refit_ways
-from training.tune.judging.refit import Development, refit, refitted
+from training.tune.judging.refit import Development, grouped, refit, refitted
 from training.tune.judging.refit_ways import KEEP
 
 
@@ -26,13 +26,23 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refit_ways, "STEPS", 25)
 
 
+def test_files_are_left_out_where_there_are_too_few_commits() -> None:
+    few = made_sheets(12, n_commits=4)
+    paths = [f"{i % 3}.py" for i in range(12)]
+    assert [each.group for each in grouped(few, paths)] == [
+        f"{each.group} {path}" for each, path in zip(few, paths, strict=True)
+    ]
+    enough = made_sheets(12, n_commits=5)
+    assert grouped(enough, paths) == enough
+
+
 @pytest.mark.parametrize(("n", "n_commits"), [(149, 8), (160, 4)])
 def test_too_little_keeps_the_bases_parameters(n: int, n_commits: int) -> None:
     start = made_fitted(0.1, -3.0)
     found = refitted(made_sheets(n, n_commits=n_commits), start)
     assert found.fitted is start
     assert (found.report.ranker, found.report.gate) == (KEEP, KEEP)
-    assert f"{n} cursors of {n_commits} commits are too few" in found.report.reason
+    assert f"{n} cursors of {n_commits} commits or files are too few" in found.report.reason
 
 
 @pytest.mark.slow
