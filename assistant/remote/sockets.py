@@ -25,6 +25,10 @@ class Passenger(Protocol):
     has_sent: bool  # anything at all, in this attempt
     line: "Line | None"  # the socket it is on now
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+
 
 current: ContextVar[Passenger | None] = ContextVar("current flight", default=None)
 
@@ -85,7 +89,7 @@ class Line(httpcore.AsyncNetworkStream):
     def hang_up(self, flight: Passenger) -> None:
         """End the connection now, unless other flights share it, as HTTP/2 lets them."""
         others = (user for user in self._users.values() if user is not flight)
-        if any(not user.is_halted for user in others):
+        if any(not (user.is_halted or user.is_over) for user in others):
             return
         inner: socket.socket | None = self._inner.get_extra_info("socket")
         if inner is not None:
