@@ -42,7 +42,10 @@ class Line(httpcore.AsyncNetworkStream):
         self.n_flights = 0  # over its whole life
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Receive; a flight that was halted gets an error instead."""
+        """Receive; a flight that was halted gets an error instead, if it is alone here.
+
+        Over HTTP/2 one flight reads for all, and its error would end the others, too.
+        """
         self._board(httpcore.ReadError)
         return await self._inner.read(max_bytes, timeout)
 
@@ -74,7 +77,7 @@ class Line(httpcore.AsyncNetworkStream):
         flight = current.get()
         if flight is None:
             return None
-        if flight.is_halted:
+        if flight.is_halted and not (flight.has_sent and self._has_others(flight)):
             raise refusal("halted")
         if id(flight) not in self._users:
             self._users[id(flight)] = flight
@@ -83,14 +86,21 @@ class Line(httpcore.AsyncNetworkStream):
         return flight
 
     def leave(self, flight: Passenger) -> None:
-        """Forget a flight that is over."""
+        """Forget a flight that is over; if only halted ones are left, nobody waits for more."""
         self._users.pop(id(flight), None)
+        if self._users and not self._has_others(flight):
+            self._shut_down()
 
     def hang_up(self, flight: Passenger) -> None:
         """End the connection now, unless other flights share it, as HTTP/2 lets them."""
+        if not self._has_others(flight):
+            self._shut_down()
+
+    def _has_others(self, flight: Passenger) -> bool:
         others = (user for user in self._users.values() if user is not flight)
-        if any(not (user.is_halted or user.is_over) for user in others):
-            return
+        return any(not (user.is_halted or user.is_over) for user in others)
+
+    def _shut_down(self) -> None:
         inner: socket.socket | None = self._inner.get_extra_info("socket")
         if inner is not None:
             with contextlib.suppress(OSError):  # gone already
