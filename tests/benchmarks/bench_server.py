@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         first_ms = _until_suggestion(client, started, *_place(text, at))
         first_cpu_ms = _cpu_ms(server.process.pid)
         keys_ms, n_offered = _type(client, text, at, options.keys)
-        memory_mb = _own_memory_mb(server.process.pid)
+        memory_mb = own_memory_mb(server.process.pid)
         server.finish()
     _row("spawn to initialize", initialize_ms, "ms")
     _row("  of it on a processor", initialize_cpu_ms, "ms")
@@ -92,7 +92,7 @@ def _type(client: Client, text: str, at: int, n_keys: int) -> tuple[list[float],
     return times_ms, n_offered
 
 
-def _own_memory_mb(pid: int) -> float:
+def own_memory_mb(pid: int) -> float:
     """Anonymous memory: mapped files are shared and can be dropped."""
     rollup = Path(f"/proc/{pid}/smaps_rollup")
     if not rollup.exists():

@@ -22,6 +22,7 @@ from typing import Any
 from assistant.models.desk import prepare
 from assistant.models.registry import Entry, Registry, repository_id
 from model.folder import BUNDLED, load_folder, save_folder
+from tests.benchmarks.bench_server import own_memory_mb
 from tests.e2e.raw_client import ROOT, Client, ServerProcess
 from tests.repositories import new_repository
 
@@ -164,16 +165,7 @@ def _add_second(registry: Registry, place: Path, named: str, identity: str) -> N
 
 def _settled_memory_mb(pid: int) -> float:
     time.sleep(SETTLED_S)
-    return _own_memory_mb(pid)
-
-
-def _own_memory_mb(pid: int) -> float:
-    """Anonymous memory: mapped files are shared and can be dropped."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup")
-    if not rollup.exists():
-        return float("nan")
-    lines = dict(line.split(":", 1) for line in rollup.read_text().splitlines()[1:])
-    return int(lines["Anonymous"].split()[0]) / 1024
+    return own_memory_mb(pid)
 
 
 def _parser() -> argparse.ArgumentParser:
