@@ -21,6 +21,7 @@ from assistant.ranker import FORMAT_VERSION, Fitted, Parameters, columns, parse
 from model.folder import BUNDLED, ModelFolderError, with_ranker
 from training.cli import existing_folder
 from training.data.sources import SourceError
+from training.evaluation.intervals import Interval, macro_mean
 from training.fit.collect import Plan, Sheet, collect
 from training.fit.models import Choice, Shape, choose, fit_gate, fit_ranker, out_of_fold, table_of
 from training.fit.points import calibration_error, operating_points, precision_at
@@ -132,13 +133,17 @@ def report(
 def _table(table: dict[str, Any], rows: dict[str, dict[str, list[Choice]]]) -> str:
     lines = []
     for title, systems in rows.items():
-        lines += [title, f"  {'':<24}{'exact':>8}{'among':>8}{'at 50%':>8}{'error':>8}{'tasks':>8}"]
+        lines += [
+            title,
+            f"  {'':<24}{'exact [95%]':>22}{'among':>8}{'at 50%':>8}{'error':>8}{'tasks':>8}",
+        ]
         for name, figures in _figures(systems).items():
             numbers = "".join(
                 f"{100 * figures[key]:>7.1f}%"
-                for key in ("exact", "among", "precision_at_half", "calibration_error")
+                for key in ("among", "precision_at_half", "calibration_error")
             )
-            lines.append(f"  {name:<24}{numbers}{figures['tasks']:>8}")
+            exact = str(Interval(**figures["exact"]))
+            lines.append(f"  {name:<24}{exact:>22}{numbers}{figures['tasks']:>8}")
     for name in ("memory", "both"):
         lines.append(f"{name}: shown from, precision, coverage, right answers hidden")
         for level, its in table[name]["points"].items():
@@ -168,11 +173,20 @@ def _figure(choices: Sequence[Choice]) -> dict[str, Any]:
     n = len(choices)
     return {
         "tasks": n,
-        "exact": sum(c.is_exact for c in choices) / n,
+        "exact": dataclasses.asdict(_exact(choices)),
         "among": sum(c.sheet.label >= 0 for c in choices) / n,
         "precision_at_half": precision_at(choices, 0.5),
         "calibration_error": calibration_error(choices),
     }
+
+
+def _exact(choices: Sequence[Choice]) -> Interval:
+    """Return the mean over repositories; whole files or commits are drawn again."""
+    outcomes: dict[str, dict[str, list[float]]] = {}
+    for each in choices:
+        groups = outcomes.setdefault(each.sheet.repository, {})
+        groups.setdefault(each.sheet.group, []).append(float(each.is_exact))
+    return macro_mean(outcomes)
 
 
 def _summary(rows: dict[str, dict[str, list[Choice]]]) -> dict[str, Any]:
