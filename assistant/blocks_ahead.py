@@ -1,12 +1,14 @@
 """Several lines at once, where the cursor opens an empty block: the network's own drafts.
 
-What is judged there is the first line: if that is wrong, nobody reads the rest. Knows the same
-stages as the rest of a line does, but no candidates of the memory.
+What is judged there is the first line: if that is wrong, nobody reads the rest, so a draft is given
+up as soon as its first line is too unlikely to be shown. Knows the same stages as the rest of a
+line does, but no candidates of the memory.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from contextlib import closing
 
 from assistant import offers
@@ -21,9 +23,10 @@ def block(backend: LocalBackend, ask: offers.Ask) -> tuple[Generated, ...]:
     distinct: dict[str, tuple[float, Generated]] = {}
     with closing(backend.drafts(job)) as drafts:
         for draft in drafts:
-            stopped = stop(draft.pieces)
+            first = _FirstLine(draft, least)
+            stopped = stop(first.pieces)
             ask.cost.add(draft)
-            probability = _first_line_probability(draft, stopped.text)
+            probability = first.probability(stopped.text)
             generated = Generated(
                 text=stopped.text,
                 finish_reason=stopped.finish_reason,
@@ -44,11 +47,32 @@ def block(backend: LocalBackend, ask: offers.Ask) -> tuple[Generated, ...]:
     return tuple(ranked)
 
 
-def _first_line_probability(draft: Draft, text: str) -> float:
-    """Return about how likely the first line that says something is, by the network's own word."""
-    if not text.strip():
-        return 0.0
-    head = len(text) - len(text.lstrip())
-    end = text.find("\n", head)
-    share = (end if end > 0 else len(text)) / len(text)
-    return math.exp(max(draft.logprob * share, -30.0))
+class _FirstLine:
+    """Pulls a draft as long as its first line that says something is likely enough."""
+
+    def __init__(self, draft: Draft, least: float) -> None:
+        self._draft, self._least = draft, least
+        self._logprob = 0.0  # of the line, its end included; grows until that
+        self.pieces = self._pull()
+
+    def probability(self, text: str) -> float:
+        """Return how likely the line is, by the network's own word; 0 if `text` says nothing."""
+        return math.exp(max(self._logprob, -30.0)) if text.strip() else 0.0
+
+    def _pull(self) -> Generator[str, None, str]:
+        """Yield the pieces; return why they ended."""
+        line, is_over = "", False
+        floor = math.log(self._least) if self._least > 0 else -math.inf
+        while True:
+            try:
+                piece = next(self._draft.pieces)
+            except StopIteration as end:
+                return str(end.value)
+            if not is_over:
+                self._logprob = self._draft.logprob
+                line = (line + piece).lstrip()
+                is_over = "\n" in line
+                if self._logprob < floor:
+                    self._draft.pieces.close()
+                    return "stop"
+            yield piece

@@ -17,7 +17,7 @@ from assistant.cancel import Cancel
 from assistant.errors import ModelError
 from assistant.prompt import Prompt
 from assistant.ranker import Parameters, parse
-from model.branches import Foreseen, Scored, TreeSteps, plan, scored
+from model.branches import Scored, plan, scored
 from model.config import ConfigError
 from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
 from model.folder import BUNDLED, FolderInfo, ModelFolderError, load_folder
@@ -192,13 +192,12 @@ class Turn:
         self._backend, self._transcript, self._table = backend, transcript, table
         self._job = job
         self._root = root.copy()
-        self._known: Scored | None = None
-        self._foreseen: Foreseen | None = None
+        self._n_foreseen_before = transcript.n_foreseen
 
     @property
     def n_foreseen(self) -> int:
-        """Tokens of drafts for which nothing had to be run: a scored tree held them."""
-        return self._foreseen.n_foreseen if self._foreseen else 0
+        """Tokens of drafts for which nothing had to be run: their scores were known."""
+        return self._transcript.n_foreseen - self._n_foreseen_before
 
     def score(self, texts: Sequence[str], *, max_nodes: int) -> Scored:
         """Score continuations in one pass; those that do not fit into it have no score."""
@@ -211,15 +210,11 @@ class Turn:
         )
         found = scored(self._transcript, self._root, self._table, tail, branches)
         self.n_nodes += len(branches.ids)
-        self._known = self._known or found
         return found
 
     def drafts(self) -> Generator[Draft, None, None]:
         """Yield what the network writes itself; see `LocalBackend.drafts`."""
-        job, table = self._job, self._table
-        steps: TreeSteps | Foreseen = self._transcript
-        if self._known is not None:
-            steps = self._foreseen = Foreseen(self._transcript, self._known)
+        job, table, steps = self._job, self._table, self._transcript
         healed = heal(steps, self._root, table, job.prompt.tail, job.should_stop)
         if healed is None:
             return
@@ -227,17 +222,19 @@ class Turn:
         for first in choices(healed.logits, table, healed.rest, n_branches):
             if job.should_stop():
                 return
-            draft = Draft(self._decode(steps, healed, first), job, table.end_id)
+            draft = Draft(self._decode(healed, first), job, table.end_id)
             draft.new_tokens = healed.n_tokens
             draft.prompt_tokens = len(job.prompt.ids)
             draft.reused_tokens = self.n_reused
             yield draft
 
-    def _decode(self, steps: TreeSteps | Foreseen, healed: Healed, first: Token) -> Iterator[Token]:
-        if steps.length > healed.length:  # an earlier draft of this job went on from there
-            steps.rewind(healed.length)
+    def _decode(self, healed: Healed, first: Token) -> Iterator[Token]:
+        if (
+            self._transcript.length > healed.length
+        ):  # an earlier draft of this job went on from there
+            self._transcript.rewind(healed.length)
         return decode(
-            steps,
+            self._transcript,
             self._table,
             first,
             rest=healed.rest,

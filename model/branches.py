@@ -1,8 +1,8 @@
 """Several continuations at once: their tokens as one tree, scored by one pass of the network.
 
-Texts that begin alike share nodes. The same pass serves decoding: as long as greedy decoding stays
-on a branch its scores are known already, so nothing has to be run for it (`Foreseen`). Knows ids,
-bytes and scores; where the texts come from is the caller's business.
+Texts that begin alike share nodes. The same pass serves decoding: a `Transcript` remembers the
+scores, so nothing has to be run as long as greedy decoding stays on a branch. Knows ids, bytes and
+scores; where the texts come from is the caller's business.
 Shapes: N nodes, V vocabulary.
 """
 
@@ -16,18 +16,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.decode import Logits, Steps
+from model.decode import Logits
 from model.healing import TokenTable, after
 from model.tokenizer import Tokenizer
 
 NEVER = -30.0  # the log-probability of what cannot be
 
 
-class TreeSteps(Steps, Protocol):
-    """A cache that can also be asked about branches, and cut back."""
-
-    def rewind(self, length: int) -> None:
-        """Keep the first `length` tokens."""
+class TreeSteps(Protocol):
+    """A cache that can be asked about branches behind it."""
 
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
         """Return the scores (N, V) after each node; the cache is unchanged."""
@@ -189,61 +186,3 @@ class _Scorer:
 def _log_sum(values: NDArray[np.float32]) -> float:
     peak = float(values.max())
     return peak + math.log(float(np.exp(values - np.float32(peak)).sum()))
-
-
-class Foreseen:
-    """A cache whose next scores are known along a tree: `Steps` for decoding, exact.
-
-    Tokens on a branch cost nothing; the first token off it runs, together with those before it.
-    """
-
-    def __init__(self, steps: TreeSteps, known: Scored) -> None:
-        self._steps = steps
-        self._known = known
-        self._base = steps.length
-        self._path: list[int] = []  # ids since then
-        self._node: int | None = -1  # None: off the tree
-        self.n_foreseen = 0  # tokens that cost nothing
-
-    @property
-    def length(self) -> int:
-        """Tokens in the cache, or known to fit behind it."""
-        return self._base + len(self._path)
-
-    def append(self, ids: Sequence[int]) -> Logits:
-        """Add `ids`; return the scores after the last."""
-        logits: Logits | None = None
-        for place, id_ in enumerate(ids):
-            child = None
-            if self._node is not None:
-                child = self._known.branches.children.get((self._node, id_))
-            if child is None:
-                return self._run(ids[place:])
-            self._path.append(id_)
-            self._node = child
-            self.n_foreseen += 1
-            logits = self._known.logits[child]
-        if logits is None:
-            raise ValueError("ids must not be empty")
-        return logits
-
-    def _run(self, ids: Sequence[int]) -> Logits:
-        waiting = self._path[self._steps.length - self._base :]
-        logits = self._steps.append([*waiting, *ids])
-        self._path.extend(ids)
-        self._node = None
-        return logits
-
-    def rewind(self, length: int) -> None:
-        """Keep the first `length` tokens, no fewer than were there at the beginning."""
-        if not self._base <= length <= self.length:
-            raise ValueError(f"cannot rewind to {length}: {self._base}..{self.length} can be kept")
-        if length < self._steps.length:
-            self._steps.rewind(length)
-        del self._path[length - self._base :]
-        self._node = -1
-        for id_ in self._path:
-            child = None
-            if self._node is not None:
-                child = self._known.branches.children.get((self._node, id_))
-            self._node = child

@@ -21,11 +21,11 @@ from assistant import judge
 from assistant.memory.builder import build_from_texts, open_memory
 from assistant.memory.candidates import Cursor, propose
 from assistant.ranker import bundled
-from model.branches import Foreseen, TreeSteps, plan, scored
+from model.branches import plan, scored
 from model.decode import Logits, choices, decode, heal
 from model.folder import BUNDLED, load_folder
 from model.healing import TokenTable, split
-from model.runtime import open_runtime
+from model.runtime import Runtime, open_runtime
 from model.transcript import Transcript
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in sorted((ROOT / package).rglob("*.py"))
     }
     runtime = open_runtime(folder, max_len=folder.info.block_size + 128, bits=options.bits)
-    transcript = Transcript(runtime)
     drafted: dict[tuple[int, int], list[tuple[float, bool, int]]] = {draft: [] for draft in DRAFTS}
     plain_ms: list[float] = []
     with tempfile.TemporaryDirectory() as place:
@@ -58,23 +57,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path, text, offset in _cursors(files, options.cursors):
             stable, tail = split(tokenizer, text[max(0, offset - PREFIX_CHARS) : offset])
             ids = tokenizer.encode(f"{path}\n{stable}")[-350:]
-            logits, _ = transcript.replace(ids, chunk_tokens=128, should_stop=never)
-            assert logits is not None
-            root = logits.copy()
             line_end = text.find("\n", offset)
             cursor = Cursor.of(path, text[:offset] + text[line_end:], offset)
             texts = judge.shortlist(propose(cursor, memory), bundled()).texts
-            plain, took = _plain(transcript, root, table, tail)
-            plain_ms.append(took)
+            transcript, root = _read(runtime, ids)
+            started = time.perf_counter()
+            plain = _write(transcript, root, table, tail)
+            plain_ms.append(1_000 * (time.perf_counter() - started))
             for n_texts, n_nodes in DRAFTS:
-                transcript.rewind(len(ids))
+                transcript, root = _read(runtime, ids)
                 started = time.perf_counter()
                 branches = plan(tokenizer, tail, texts[:n_texts], max_nodes=n_nodes)
-                known = scored(transcript, root, table, tail, branches)
-                steps = Foreseen(transcript, known)
-                own = _write(steps, root, table, tail)
+                scored(transcript, root, table, tail, branches)
+                own = _write(transcript, root, table, tail)
                 took = 1_000 * (time.perf_counter() - started)
-                drafted[n_texts, n_nodes].append((took, own == plain, steps.n_foreseen))
+                drafted[n_texts, n_nodes].append((took, own == plain, transcript.n_foreseen))
     _report(plain_ms, drafted, options.bits)
     return 0
 
@@ -99,21 +96,22 @@ def _cursors(files: dict[str, str], n: int) -> list[tuple[str, str, int]]:
     return found
 
 
-def _plain(
-    transcript: Transcript, root: Logits, table: TokenTable, tail: bytes
-) -> tuple[list[int], float]:
-    started = time.perf_counter()
-    ids = _write(transcript, root, table, tail)
-    return ids, 1_000 * (time.perf_counter() - started)
+def _read(runtime: Runtime, ids: Sequence[int]) -> tuple[Transcript, Logits]:
+    """Run the prompt, in a transcript that remembers nothing of what was written before."""
+    runtime.rewind(0)
+    transcript = Transcript(runtime)
+    logits, _ = transcript.replace(ids, chunk_tokens=128, should_stop=never)
+    assert logits is not None
+    return transcript, logits.copy()
 
 
-def _write(steps: TreeSteps | Foreseen, root: Logits, table: TokenTable, tail: bytes) -> list[int]:
-    healed = heal(steps, root, table, tail, never)
+def _write(transcript: Transcript, root: Logits, table: TokenTable, tail: bytes) -> list[int]:
+    healed = heal(transcript, root, table, tail, never)
     assert healed is not None
     first = choices(healed.logits, table, healed.rest, 1)[0]
     ids = []
     for token in decode(
-        steps, table, first, rest=healed.rest, max_new_tokens=MAX_NEW_TOKENS, should_stop=never
+        transcript, table, first, rest=healed.rest, max_new_tokens=MAX_NEW_TOKENS, should_stop=never
     ):
         ids.append(token.id)
         if b"\n" in token.text:

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from model.branches import Branches, Foreseen, plan, scored
+from model.branches import Branches, plan, scored
 from model.decode import choices, decode, heal
 from model.folder import load_folder
 from model.healing import TokenTable, after
-from model.runtime import open_runtime
+from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer
 from model.transcript import Transcript
 from tests.doubles import tiny_folder
@@ -23,7 +23,7 @@ def never() -> bool:
 
 
 def greedy(
-    steps: Transcript | Foreseen, root: np.ndarray, table: TokenTable, tail: bytes, n: int
+    steps: Transcript, root: np.ndarray, table: TokenTable, tail: bytes, n: int
 ) -> list[int]:
     """Return the ids of plain greedy decoding, those of the healing not among them."""
     healed = heal(steps, root, table, tail, never)
@@ -53,10 +53,17 @@ def test_empty_text_has_an_empty_path() -> None:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Transcript, Tokenizer, TokenTable]:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runtime, Tokenizer, TokenTable]:
     folder = load_folder(tiny_folder(tmp_path_factory.mktemp("model")))
     tokenizer = folder.tokenizer()
-    return Transcript(open_runtime(folder, max_len=160, bits=32)), tokenizer, TokenTable(tokenizer)
+    return open_runtime(folder, max_len=160, bits=32), tokenizer, TokenTable(tokenizer)
+
+
+def read(runtime: Runtime, ids: list[int]) -> tuple[Transcript, np.ndarray]:
+    """Return a transcript that remembers nothing but `ids`, and the scores after them."""
+    runtime.rewind(0)
+    transcript = Transcript(runtime)
+    return transcript, transcript.append(ids)
 
 
 def prompts(tokenizer: Tokenizer, n: int) -> list[tuple[list[int], bytes, list[str]]]:
@@ -75,37 +82,33 @@ def prompts(tokenizer: Tokenizer, n: int) -> list[tuple[list[int], bytes, list[s
 
 @pytest.mark.slow
 def test_decoding_along_a_tree_is_plain_decoding(
-    tiny: tuple[Transcript, Tokenizer, TokenTable],
+    tiny: tuple[Runtime, Tokenizer, TokenTable],
 ) -> None:
-    transcript, tokenizer, table = tiny
+    runtime, tokenizer, table = tiny
     n_foreseen = 0
     for ids, tail, texts in prompts(tokenizer, 300):
-        root, _ = transcript.replace(ids, chunk_tokens=64, should_stop=never)
-        assert root is not None
-        root = root.copy()
+        transcript, root = read(runtime, ids)
         plain = greedy(transcript, root, table, tail, 6)
-        transcript.rewind(len(ids))
+        assert transcript.n_foreseen == 0
         # What the network will write is proposed too, cut short and with a wrong end.
         own = tokenizer.decode_bytes(plain[:4])[len(tail) :].decode("utf-8", "ignore")
         branches = plan(tokenizer, tail, [own + "?", *texts], max_nodes=40)
-        known = scored(transcript, root, table, tail, branches)
-        foreseen = Foreseen(transcript, known)
-        assert greedy(foreseen, root, table, tail, 6) == plain
-        n_foreseen += foreseen.n_foreseen
-        transcript.rewind(0)
+        transcript, root = read(runtime, ids)
+        scored(transcript, root, table, tail, branches)
+        assert greedy(transcript, root, table, tail, 6) == plain
+        n_foreseen += transcript.n_foreseen
     assert n_foreseen > 150  # the tree was of use
 
 
-def test_scores_are_those_of_single_steps(tiny: tuple[Transcript, Tokenizer, TokenTable]) -> None:
-    transcript, tokenizer, table = tiny
+def test_scores_are_those_of_single_steps(tiny: tuple[Runtime, Tokenizer, TokenTable]) -> None:
+    runtime, tokenizer, table = tiny
     ids, tail, text = tokenizer.encode("def ret"), b"re", "turn self"
-    root, _ = transcript.replace(ids, chunk_tokens=64, should_stop=never)
-    assert root is not None
-    root = root.copy()
+    transcript, root = read(runtime, ids)
     branches = plan(tokenizer, tail, [text], max_nodes=40)
     score = scored(transcript, root, table, tail, branches).scores[0]
     assert score is not None
-    logits, rest, expected = root, tail, []
+    transcript, logits = read(runtime, ids)
+    rest, expected = tail, []
     for id_ in tokenizer.encode_bytes(tail + text.encode()):
         allowed = logits[table.allowed(rest)] if rest else logits[: table.n_scored]
         expected.append(float(logits[id_] - np.log(np.exp(allowed).sum())))
@@ -130,55 +133,6 @@ def test_what_cannot_be_is_a_large_finite_penalty() -> None:
     assert math.isfinite(wrong.total)
     assert empty.tokens == ()
     assert empty.ending == known.ending_now
-
-
-def foreseen_over(text: str) -> tuple[Foreseen, Transcript]:
-    transcript = Transcript(ScriptedRuntime(TOKENIZER, SAMPLE))
-    root = transcript.append(TOKENIZER.encode("x\n" + SAMPLE[:40]))
-    known = scored(
-        transcript,
-        root,
-        TokenTable(TOKENIZER),
-        b"",
-        plan(TOKENIZER, b"", [text], max_nodes=50),
-    )
-    return Foreseen(transcript, known), transcript
-
-
-def test_tokens_on_a_branch_are_run_only_when_it_is_left() -> None:
-    steps, transcript = foreseen_over("self.count")
-    before = transcript.length
-    ids = TOKENIZER.encode("self.count")
-    for id_ in ids:
-        steps.append([id_])
-    assert (transcript.length, steps.length) == (before, before + len(ids))
-    steps.append(TOKENIZER.encode("zz"))
-    assert transcript.length == steps.length > before + len(ids)
-
-
-def test_rewinding_goes_back_onto_the_tree() -> None:
-    steps, transcript = foreseen_over("self.count")
-    before = steps.length
-    ids = TOKENIZER.encode("self.count")
-    steps.append(ids[:1])
-    steps.append(TOKENIZER.encode("zz"))
-    steps.rewind(before + 1)
-    assert transcript.length == before + 1
-    n_foreseen = steps.n_foreseen
-    steps.append(ids[1:2])
-    assert steps.n_foreseen == n_foreseen + 1
-    steps.append(TOKENIZER.encode("zz"))
-    assert transcript.length == steps.length
-
-
-def test_what_cannot_be_kept_or_appended_is_refused() -> None:
-    steps, _ = foreseen_over("self")
-    with pytest.raises(ValueError, match="can be kept"):
-        steps.rewind(steps.length + 1)
-    with pytest.raises(ValueError, match="can be kept"):
-        steps.rewind(0)
-    with pytest.raises(ValueError, match="ids must not be empty"):
-        steps.append([])
 
 
 def test_branches_count_only_new_nodes_against_the_limit() -> None:
