@@ -96,32 +96,34 @@ class Engine:
 
         Also empty when cancelled: the caller who set `cancel` knows why.
         """
-        cost = Cost(started=time.monotonic())
-        cancel = cancel or Cancel()
-        why = Why()
+        asked = _Asked(
+            request=request,
+            backend=self._backend_for(request.path),
+            cancel=cancel or Cancel(),
+            cost=Cost(started=time.monotonic()),
+            why=Why(),
+        )
         self._n_requests += 1
-        reason = refusal(request, self.settings)
         remote = self.remote if self.settings.allow_remote and self.settings.show != "off" else None
-        backend = self._backend_for(request.path)
-        answers = backend is not None or self.settings.memory or remote is not None
+        reason = refusal(request, self.settings)
+        answers = asked.backend is not None or self.settings.memory or remote is not None
         if reason is None and not answers:
             reason = "model not loaded"
         if reason is not None:
             log.debug("no completion: %s", reason)
-            why.outcome = reason
-            self.last = why
+            asked.why.outcome = reason
+            self.last = asked.why
             return []
         ticket = remote.before(request, blocks=self._blocks) if remote is not None else None
         generated: tuple[Generated, ...] = ()
         if remote is None or not remote.replaces_local:
-            why.model = backend.label if backend is not None else ""
-            generated = self._local(request, cancel, cost, why, backend)
-        answer = offers.answer(request, generated, cost)
+            asked.why.model = asked.backend.label if asked.backend is not None else ""
+            generated = self._local(asked)
+        answer = offers.answer(request, generated, asked.cost)
         if remote is not None:
-            least = self._least_remote(request, backend)
-            asked = _Asked(request=request, cancel=cancel, cost=cost, why=why, least=least)
-            answer = _or_remote(remote, ticket, generated, answer, asked)
-        self._note(request, answer, cost, why, cancel)
+            least = self._least_remote(asked)
+            answer = _or_remote(remote, ticket, generated, answer, asked, least)
+        self._note(asked, answer)
         return answer
 
     def _backend_for(self, path: str) -> LocalBackend | None:
@@ -133,53 +135,38 @@ class Engine:
     def _blocks(self) -> bool:
         return self.settings.multi_line == "auto"
 
-    def _local(
-        self,
-        request: CompletionRequest,
-        cancel: Cancel,
-        cost: Cost,
-        why: Why,
-        backend: LocalBackend | None,
-    ) -> tuple[Generated, ...]:
-        generated = self._known(request, cost, backend)
+    def _local(self, asked: "_Asked") -> tuple[Generated, ...]:
+        generated = self._kept(asked)
         if generated is None:
-            generated = self._generate(request, cancel, cost, why, backend)
-            if cancel.is_set():
+            generated = self._generate(asked)
+            if asked.cancel.is_set():
                 generated = ()
         return generated
 
-    def _least_remote(self, request: CompletionRequest, backend: LocalBackend | None) -> float:
+    def _least_remote(self, asked: "_Asked") -> float:
         """Return how sure a server's text must be: as sure as the network's own."""
-        parameters = (backend.parameters if backend is not None else None) or bundled()
+        parameters = (asked.backend.parameters if asked.backend is not None else None) or bundled()
         fitted = parameters.both if parameters else None
-        return offers.least_of(self.settings, request, fitted, is_familiar=True)
+        return offers.least_of(self.settings, asked.request, fitted, is_familiar=True)
 
-    def _known(
-        self, request: CompletionRequest, cost: Cost, backend: LocalBackend | None
-    ) -> tuple[Generated, ...] | None:
+    def _kept(self, asked: "_Asked") -> tuple[Generated, ...] | None:
         with self._cache_lock:
-            known = self._cache.get(request, model=_number(backend))
-        if known is not None:
-            cost.source = "cache"
-            cost.first_token_at = time.monotonic()
-        return known
+            kept = self._cache.get(asked.request, model=asked.number)
+        if kept is not None:
+            asked.cost.source = "cache"
+            asked.cost.first_token_at = time.monotonic()
+        return kept
 
-    def _generate(
-        self,
-        request: CompletionRequest,
-        cancel: Cancel,
-        cost: Cost,
-        why: Why,
-        backend: LocalBackend | None,
-    ) -> tuple[Generated, ...]:
+    def _generate(self, asked: "_Asked") -> tuple[Generated, ...]:
+        request, backend = asked.request, asked.backend
         language = language_of(request.path, request.language)
         ask = offers.Ask(
             request=request,
             language=language,
             settings=self.settings,
-            cancel=cancel,
-            cost=cost,
-            why=why,
+            cancel=asked.cancel,
+            cost=asked.cost,
+            why=asked.why,
             is_familiar=backend is not None
             and language is not None
             and language.name in backend.info.languages,
@@ -187,13 +174,13 @@ class Engine:
         )
         multi_line = self._blocks and syntax.opens_block(request.text, request.offset, language)
         if multi_line and backend is not None:
-            kept = blocks_ahead.block(backend, ask)
+            made = blocks_ahead.block(backend, ask)
         else:
-            kept = self._line(backend, ask)
-        if kept and not ask.should_stop():
+            made = self._line(backend, ask)
+        if made and not ask.should_stop():
             with self._cache_lock:
-                self._cache.put(request, kept, model=_number(backend))
-        return kept
+                self._cache.put(request, made, model=asked.number)
+        return made
 
     def _shown(self, request: CompletionRequest, backend: LocalBackend | None) -> list[Snippet]:
         """Return code of other files for the prompt; none for a network that never saw any."""
@@ -223,25 +210,22 @@ class Engine:
             found = lines.judged(backend, backend.parameters, proposal, job, stop)
         return offers.line(ask, found)
 
-    def _note(
-        self,
-        request: CompletionRequest,
-        answer: list[Completion],
-        cost: Cost,
-        why: Why,
-        cancel: Cancel,
-    ) -> None:
+    def _note(self, asked: "_Asked", answer: list[Completion]) -> None:
         """Keep the record, and log one line per completion: the path as a hash, and never text."""
+        cost, why = asked.cost, asked.why
         why.source = cost.source
         why.total_ms = cost.ms(time.monotonic())
         if not why.outcome or answer:
-            why.outcome = "shown" if answer else "cancelled" if cancel.is_set() else "not shown"
+            is_over = asked.cancel.is_set()
+            why.outcome = "shown" if answer else "cancelled" if is_over else "not shown"
         self.last = why
         log.info(
             "completion %d document=%s source=%s n=%d prompt_tokens=%d new_tokens=%d "
             "reused_tokens=%d first_token_ms=%.1f total_ms=%.1f finish_reason=%s",
             self._n_requests,
-            hashlib.blake2b(request.path.encode("utf-8", "replace"), digest_size=4).hexdigest(),
+            hashlib.blake2b(
+                asked.request.path.encode("utf-8", "replace"), digest_size=4
+            ).hexdigest(),
             cost.source,
             len(answer),
             cost.prompt_tokens,
@@ -253,8 +237,20 @@ class Engine:
         )
 
 
-def _number(backend: LocalBackend | None) -> int:
-    return backend.number if backend is not None else 0
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """One request on its way through the stages, and the record that grows with it."""
+
+    request: CompletionRequest
+    backend: LocalBackend | None  # the document's model, from now to the end; None: none is loaded
+    cancel: Cancel
+    cost: Cost
+    why: Why
+
+    @property
+    def number(self) -> int:
+        """Which model's words the cache may hold for this."""
+        return self.backend.number if self.backend is not None else 0
 
 
 def _or_remote(
@@ -262,7 +258,8 @@ def _or_remote(
     ticket: "Ticket | None",
     generated: tuple[Generated, ...],
     answer: list[Completion],
-    asked: "_Asked",
+    asked: _Asked,
+    least: float,
 ) -> list[Completion]:
     """Return what is shown of both sides: the remote one where it is sure enough, and surer."""
     request, cost, why = asked.request, asked.cost, asked.why
@@ -276,8 +273,8 @@ def _or_remote(
         return answer
     beliefs = generated[0].beliefs if generated else ()
     beliefs = beliefs or tuple((item.text, item.probability) for item in generated)  # of a block
-    judged = remote.judged(found, request, beliefs, least=asked.least)
-    why.remote = {"probability": judged.probability, "threshold": asked.least}
+    judged = remote.judged(found, request, beliefs, least=least)
+    why.remote = {"probability": judged.probability, "threshold": least}
     local, cost.source = cost.source, "remote"
     offered = offers.answer(request, (judged,), cost)
     distinct: dict[tuple[str, int, int], Completion] = {}
@@ -288,16 +285,5 @@ def _or_remote(
         cost.source = local
         why.outcome = why.outcome or "not sure enough"  # unless something is shown
     else:
-        why.probability, why.threshold = judged.probability, asked.least
+        why.probability, why.threshold = judged.probability, least
     return shown[: request.n]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Asked:
-    """One request, for the remote side."""
-
-    request: CompletionRequest
-    cancel: Cancel
-    cost: Cost
-    why: Why
-    least: float  # the probability from which its text is shown
