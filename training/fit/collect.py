@@ -34,6 +34,7 @@ from assistant.why import Why
 from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.tasks import replay_tasks
+from training.evaluation.vote import Vote
 
 _NEVER_SURE = 2.0
 _PATIENCE_S = 60.0  # quality is fitted without a deadline
@@ -52,6 +53,7 @@ class Sheet:
     rows: Rows
     names: tuple[str, ...]
     greedy: str = ""
+    voted: str = ""  # the longest-match vote's line, where that was asked for
 
     @property
     def label(self) -> int:
@@ -68,6 +70,7 @@ class Asked:
     group: str
     memory: Memory
     choice: SnippetChoice
+    files: Sequence[tuple[str, str]]  # that the memory was built from
 
 
 def asked(
@@ -100,7 +103,9 @@ def _with_index(
         build_from_texts(Path(folder), texts)
         memory, choice = open_memory(Path(folder)), SnippetChoice(is_waiting=True)
         for task, group in tasks:
-            yield Asked(task=task, kind=kind, group=group, memory=memory, choice=choice)
+            yield Asked(
+                task=task, kind=kind, group=group, memory=memory, choice=choice, files=texts
+            )
 
 
 def at_line_ends(tasks: Sequence[Asked], seed: int) -> Iterator[Asked]:
@@ -172,6 +177,21 @@ class Plan:
     kinds: tuple[str, ...]
     seed: int
     line_ends: bool = True
+    vote: bool = False  # ask the longest-match vote too
+
+
+class _Voter:
+    """The rival's word on tasks; builds an index whenever the files change."""
+
+    def __init__(self) -> None:
+        self._files: Sequence[tuple[str, str]] | None = None
+        self._vote = Vote(())
+
+    def line(self, each: Asked) -> str:
+        if each.files is not self._files:
+            self._files, self._vote = each.files, Vote(each.files)
+        text, offset = each.task.text, each.task.offset
+        return self._vote.rest_of_line(text[:offset], text[offset:], path=each.task.file.path)[0]
 
 
 def collect(
@@ -183,12 +203,15 @@ def collect(
 ) -> list[Sheet]:
     """Return the sheets of all tasks; with `backend`, judged by the network too."""
     sheets: list[Sheet] = []
+    voter = _Voter()
     for repository in repositories:
         for kind in plan.kinds:
             before, seconds = len(sheets), 0.0
             try:
                 for each in _drawn(repository, kind, plan):
                     found, took = sheet(each, backend, parameters)
+                    if plan.vote:
+                        found.voted = voter.line(each)
                     sheets.append(found)
                     seconds += took
             except ReplayError as error:

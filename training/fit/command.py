@@ -21,10 +21,10 @@ from assistant.ranker import FORMAT_VERSION, Fitted, Parameters, columns, parse
 from model.folder import BUNDLED, ModelFolderError, with_ranker
 from training.cli import existing_folder
 from training.data.sources import SourceError
-from training.evaluation.intervals import Interval, macro_mean
+from training.fit import report
 from training.fit.collect import Plan, Sheet, collect
 from training.fit.models import Choice, Shape, choose, fit_gate, fit_ranker, out_of_fold, table_of
-from training.fit.points import calibration_error, operating_points, precision_at
+from training.fit.points import operating_points
 
 KINDS = ("head", "history")
 RANKER = Shape(hidden=32, epochs=30, decay=3e-2, members=3)
@@ -40,16 +40,18 @@ def main(argv: list[str]) -> int:
         table, parameters, choices = fit(args.repositories, plan, backend)
         if args.out:
             with_ranker(args.model, args.out, table)
-        rows = {"left out one at a time": choices}
+        comparison: dict[str, dict[str, Any]] = {}
         if args.report:
             plan = dataclasses.replace(plan, line_ends=False, seed=plan.seed + 1)
-            rows |= report(args.report, plan, backend, parameters)
+            comparison = compare(args.report, plan, backend, parameters)
     except (ModelFolderError, AssistantError, SourceError, OSError, ValueError) as error:
         sys.stderr.write(f"foretype train fit: {error}\n")
         return 1
-    sys.stdout.write(_table(table, rows))
+    figures = report.figures_of(choices)
+    sys.stdout.write(report.table(table, figures, comparison))
     if args.json:
-        args.json.write_text(json.dumps(_summary(rows), indent=1) + "\n", encoding="utf-8")
+        summary = {"left out one at a time": figures, "reported": comparison}
+        args.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
@@ -114,80 +116,16 @@ def _fitted_table(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def report(
+def compare(
     repositories: Sequence[Path], plan: Plan, backend: LocalBackend, parameters: Parameters
-) -> dict[str, dict[str, list[Choice]]]:
-    """Return the choices on repositories that nothing was fitted on."""
+) -> dict[str, dict[str, Any]]:
+    """Return how all systems do on repositories that nothing was fitted on."""
     if parameters.both is None:
         raise ValueError("the network's part was not fitted")
     both = collect(repositories, plan, backend, parameters)
-    alone = collect(repositories, plan, None, parameters)
-    return {
-        "reported": {
-            "memory": [choose(each, parameters.memory) for each in alone],
-            "both": [choose(each, parameters.both) for each in both],
-        }
-    }
-
-
-def _table(table: dict[str, Any], rows: dict[str, dict[str, list[Choice]]]) -> str:
-    lines = []
-    for title, systems in rows.items():
-        lines += [
-            title,
-            f"  {'':<24}{'exact [95%]':>22}{'among':>8}{'at 50%':>8}{'error':>8}{'tasks':>8}",
-        ]
-        for name, figures in _figures(systems).items():
-            numbers = "".join(
-                f"{100 * figures[key]:>7.1f}%"
-                for key in ("among", "precision_at_half", "calibration_error")
-            )
-            exact = str(Interval(**figures["exact"]))
-            lines.append(f"  {name:<24}{exact:>22}{numbers}{figures['tasks']:>8}")
-    for name in ("memory", "both"):
-        lines.append(f"{name}: shown from, precision, coverage, right answers hidden")
-        for level, its in table[name]["points"].items():
-            shares = "".join(f"{100 * its[k]:>7.1f}%" for k in ("precision", "coverage", "hidden"))
-            lines.append(f"  {level:<10}{its['threshold']:>7.3f}{shares}")
-    return "\n".join(lines) + "\n"
-
-
-def _figures(systems: dict[str, list[Choice]]) -> dict[str, dict[str, Any]]:
-    figures = {}
-    for system, choices in systems.items():
-        for kind in sorted({c.sheet.kind for c in choices}):
-            for repository in ("all", *sorted({c.sheet.repository for c in choices})):
-                its = [
-                    c
-                    for c in choices
-                    if c.sheet.kind == kind
-                    and c.sheet.truth
-                    and repository in ("all", c.sheet.repository)
-                ]
-                if its:
-                    figures[f"{system} {kind} {repository}"] = _figure(its)
-    return figures
-
-
-def _figure(choices: Sequence[Choice]) -> dict[str, Any]:
-    n = len(choices)
-    return {
-        "tasks": n,
-        "exact": dataclasses.asdict(_exact(choices)),
-        "among": sum(c.sheet.label >= 0 for c in choices) / n,
-        "precision_at_half": precision_at(choices, 0.5),
-        "calibration_error": calibration_error(choices),
-    }
-
-
-def _exact(choices: Sequence[Choice]) -> Interval:
-    """Return the mean over repositories; whole files or commits are drawn again."""
-    outcomes: dict[str, dict[str, list[float]]] = {}
-    for each in choices:
-        groups = outcomes.setdefault(each.sheet.repository, {})
-        groups.setdefault(each.sheet.group, []).append(float(each.is_exact))
-    return macro_mean(outcomes)
-
-
-def _summary(rows: dict[str, dict[str, list[Choice]]]) -> dict[str, Any]:
-    return {title: _figures(systems) for title, systems in rows.items()}
+    alone = collect(repositories, dataclasses.replace(plan, vote=True), None, parameters)
+    return report.compared(
+        [choose(each, parameters.both) for each in both],
+        [choose(each, parameters.memory) for each in alone],
+        parameters.both,
+    )

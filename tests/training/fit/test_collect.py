@@ -8,6 +8,7 @@ from assistant.features import MEMORY_FEATURES, NETWORK_FEATURES
 from assistant.local import open_backend
 from model.folder import load_folder
 from tests.scripted import speaking_folder
+from training.evaluation.vote import Vote
 from training.fit import command
 from training.fit.collect import Asked, Plan, asked, at_line_ends, collect
 from training.fit.models import Shape
@@ -72,6 +73,20 @@ def test_repository_without_history_is_told_and_passed_over(repository: Path) ->
     assert len(said) == 2
 
 
+def test_the_vote_is_asked_at_the_same_cursors(repository: Path) -> None:
+    plan = Plan(tasks=20, kinds=("head",), seed=0, line_ends=False, vote=True)
+    sheets = collect([repository], plan, None, None, lambda _: None)
+    tasks = list(asked(repository, "head", 20, 0))
+    vote = Vote(tasks[0].files)
+    expected = []
+    for each in tasks:
+        text, offset = each.task.text, each.task.offset
+        line, _ = vote.rest_of_line(text[:offset], text[offset:], path=each.task.file.path)
+        expected.append(line)
+    assert [sheet.voted for sheet in sheets] == expected
+    assert any(expected)
+
+
 @pytest.mark.slow
 def test_command_writes_a_model_folder_with_its_ranker(
     repository: Path,
@@ -91,7 +106,9 @@ def test_command_writes_a_model_folder_with_its_ranker(
     assert command.main(arguments) == 0, capsys.readouterr().err
     assert load_folder(out).ranker is not None
     assert open_backend(str(out), threads=1).parameters is not None
-    assert "both head all" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "both head all" in said
+    assert "both - vote" in said
     assert figures.stat().st_size > 100
 
 
