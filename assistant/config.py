@@ -6,7 +6,6 @@ options). Names are the same everywhere. Unknown keys are errors that name the k
 
 import dataclasses
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -131,6 +130,8 @@ def load_settings(
 def _from_file(path: Path) -> Settings:
     try:
         text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
+        import tomllib  # most users have no such file, and the server starts sooner without it
+
         return settings_from(tomllib.loads(text))
     except UnreadableFileError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):

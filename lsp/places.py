@@ -3,11 +3,11 @@
 Who decides whether a file may leave this machine needs the file itself. Used from several threads.
 """
 
+import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 MAX_PLACES = 256
 
@@ -42,5 +42,13 @@ def local_path(uri: str) -> Path | None:
         return None
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         return None
-    place = Path(url2pathname(parts.path))
+    place = Path(_path_of(parts.path))
     return place if place.is_absolute() else None
+
+
+def _path_of(url_path: str) -> str:
+    if os.name != "nt":
+        return unquote(url_path)
+    from urllib.request import url2pathname  # elsewhere not worth a fifth of the start
+
+    return url2pathname(url_path)
