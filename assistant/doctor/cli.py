@@ -26,19 +26,20 @@ def main(argv: Sequence[str]) -> int:
     """Run `foretype doctor` with its arguments; return the exit code."""
     options = _parser().parse_args(argv)
     place = Path(options.folder)
-    findings = examine(place, is_timed=not options.no_timing)
+    findings = examine(place, is_timed=not options.no_timing, is_wide=not options.no_editors)
     found = _as_json(findings) if options.json else _as_lines(findings)
     return BROKEN if any(finding.state == "broken" for finding in found) else WORKS
 
 
-def examine(place: Path, *, is_timed: bool = True) -> Iterator[Finding]:
-    """Yield what each check finds, as soon as it is known."""
+def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iterator[Finding]:
+    """Yield what each check finds, as soon as it is known; `is_wide`: the editors too."""
     machine = this_machine()
     yield installation.python()
     libraries = [*installation.libraries()]
     yield from libraries
     yield installation.processor()
-    yield installation.command(machine)
+    if is_wide:  # an editor that asks has found the program
+        yield installation.command(machine)
     yield installation.git(machine)
     settings, finding = installation.settings()
     yield finding
@@ -53,7 +54,8 @@ def examine(place: Path, *, is_timed: bool = True) -> Iterator[Finding]:
             from assistant.doctor import timing  # the runtime: not before it is known to be there
 
             yield timing.completion(settings)
-    yield from editors.editors(machine)
+    if is_wide:
+        yield from editors.editors(machine)
 
 
 def _as_json(findings: Iterable[Finding]) -> list[Finding]:
@@ -91,4 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", nargs="?", default=".", help="whose memory to look at")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument("--no-timing", action="store_true", help="leave the timed completion out")
+    parser.add_argument(
+        "--no-editors", action="store_true", help="leave the editors out, as one that asks would"
+    )
     return parser

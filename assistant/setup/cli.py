@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from assistant.asking import agrees
 from assistant.setup.change import SetupError, write
 from assistant.setup.editors import EDITORS, Editor
+from assistant.setup.emacs import CLIENTS, emacs
 from assistant.setup.machine import Machine, server_command, this_machine
 from assistant.setup.plan import Plan
 
@@ -24,8 +25,15 @@ def main(argv: Sequence[str]) -> int:
     if not options.editor:
         return _list(machine)
     editor = EDITORS[options.editor]
+    if options.client and editor.name != "emacs":
+        print("foretype setup: --client is for emacs only", file=sys.stderr)
+        return BAD_USAGE
     try:
-        plan = editor.plan(machine, server_command(machine))
+        command = server_command(machine)
+        if options.client:
+            plan = emacs(machine, command, options.client)
+        else:
+            plan = editor.plan(machine, command)
         if options.write:
             return _write(editor, plan, is_agreed=options.yes)
     except SetupError as error:
@@ -93,4 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         "--write", action="store_true", help="show the change, ask, keep a backup, write"
     )
     parser.add_argument("--yes", action="store_true", help="with --write: do not ask")
+    parser.add_argument(
+        "--client", choices=CLIENTS, help="emacs: by which language client (else as your file says)"
+    )
     return parser

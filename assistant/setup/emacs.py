@@ -11,30 +11,49 @@ from assistant.setup.change import Change, SetupError, read_config
 from assistant.setup.machine import Machine, shipped
 from assistant.setup.plan import Plan, with_block, without_block
 
+CLIENTS = ("eglot", "lsp-mode")
 _LINES = """\
 (add-to-list 'load-path {folder})
 (when (require 'foretype nil t)
   (setq foretype-command '({command}))
-  (foretype-lsp-setup))
-;; With eglot in place of lsp-mode, for each language that you want it for:
-;; (add-hook 'python-mode-hook #'foretype-eglot-ensure)
+  (foretype-setup '{client})) ; or '{other}
 """
-_NOTES = ("Needs the package lsp-mode, version 10; with eglot, add the hook named in the lines.",)
+_NOTES = {
+    "eglot": (
+        "Needs eglot: Emacs 29 has it, before that: M-x package-install RET eglot.",
+        "eglot runs one server for a buffer: where another has that place, foretype leaves it.",
+        "With `--client lsp-mode` both run, by the package lsp-mode.",
+    ),
+    "lsp-mode": (
+        "Needs the package lsp-mode, version 10. foretype runs beside your other servers.",
+        "With `--client eglot` nothing is needed since Emacs 29.",
+    ),
+}
+_CHOSEN = re.compile(r"\(foretype-setup '(eglot|lsp-mode)\)")
+_USES_LSP = re.compile(r"^[^;\n]*(?:lsp-mode|#?'lsp(?:-deferred)?\b)", re.MULTILINE)
 # A string, a character like ?\( or ?(, a comment, or a parenthesis; text between has no meaning.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![\w-])\?\\?.|;[^\n]*|[()\[\]]|\\.|"', re.DOTALL)
 _PAIRS = {")": "(", "]": "["}
 
 
-def emacs(machine: Machine, command: list[str]) -> Plan:
-    """Plan a block at the end of the init file that Emacs would read."""
+def emacs(machine: Machine, command: list[str], client: str = "") -> Plan:
+    """Plan a block at the end of the init file that Emacs would read.
+
+    `client` is one of CLIENTS; "" goes by what the file says: our block, else what is used there.
+    """
     path = init_file(machine)
     folder = shipped("emacs")
     if folder is None:
         raise SetupError("the Emacs package is missing from this installation; install it again")
-    words = " ".join(_lisp(part) for part in command)
-    body = _LINES.format(folder=_lisp(str(folder)), command=words)
-    plan = Plan(editor="emacs", path=path, lines=body, notes=_NOTES)
     before = read_config(path)
+    client = client or _client(before or "")
+    body = _LINES.format(
+        folder=_lisp(str(folder)),
+        command=" ".join(_lisp(part) for part in command),
+        client=client,
+        other=next(name for name in CLIENTS if name != client),
+    )
+    plan = Plan(editor="emacs", path=path, lines=body, notes=_NOTES[client])
     if before is None:
         return dataclasses.replace(plan, change=_change(path, None, body))
     if "foretype" in without_block(before, ";;"):
@@ -45,6 +64,13 @@ def emacs(machine: Machine, command: list[str]) -> Plan:
     if change.after == before:
         return dataclasses.replace(plan, done=True)
     return dataclasses.replace(plan, change=change)
+
+
+def _client(text: str) -> str:
+    """Return the language client that an init file uses; eglot comes with Emacs."""
+    if (chosen := _CHOSEN.search(text)) is not None:
+        return chosen[1]
+    return "lsp-mode" if _USES_LSP.search(without_block(text, ";;")) else "eglot"
 
 
 def _change(path: Path, before: str | None, body: str) -> Change:

@@ -8,8 +8,11 @@
 
 ;; Two ways, one for each language client:
 ;;
-;;   lsp-mode   (foretype-lsp-setup), once; then `lsp' starts it beside other servers.
-;;   eglot      (add-hook 'python-mode-hook #'foretype-eglot-ensure)
+;;   eglot      (foretype-setup 'eglot): wherever nothing else starts a language client
+;;   lsp-mode   (foretype-setup 'lsp-mode): everywhere, beside other servers
+;;
+;; eglot runs one server for a buffer.  `foretype-eglot-ensure' in a mode's hook gives that place
+;; to foretype, whatever else would have it; `foretype-lsp-setup' leaves starting `lsp' to you.
 ;;
 ;; `foretype-mode' asks, shows and puts in.  eglot knows no inline completion; lsp-mode 10 does,
 ;; but waits two and a half seconds after each key and forgets what is typed along.
@@ -39,6 +42,7 @@
 (declare-function lsp-stdio-connection "lsp-mode")
 (declare-function lsp-activate-on "lsp-mode")
 (declare-function lsp-workspaces "lsp-mode")
+(declare-function lsp-deferred "lsp-mode")
 (declare-function lsp-request-async "lsp-mode")
 (declare-function lsp-inline-completion-mode "lsp-inline-completion")
 (declare-function lsp--client-server-id "lsp-mode")
@@ -318,6 +322,60 @@
                             foretype-command))))
   (eglot-ensure)
   (foretype-mode 1))
+
+;;; Setting up everything at once
+
+(defconst foretype--modes
+  '(python-mode python-ts-mode js-mode js-ts-mode typescript-mode typescript-ts-mode tsx-ts-mode
+    go-mode go-ts-mode rust-mode rust-ts-mode java-mode java-ts-mode
+    c-mode c-ts-mode c++-mode c++-ts-mode)
+  "Modes of `foretype-languages', those of other packages too.")
+
+(defvar foretype--said nil "What was said once and is not said again.")
+
+(defun foretype--say-once (text)
+  "Show TEXT, the first time."
+  (unless (member text foretype--said)
+    (push text foretype--said)
+    (message "foretype: %s" text)))
+
+(defun foretype--has-client ()
+  "Say whether the hooks of this buffer's mode start a language client."
+  (let ((mode major-mode) (found nil))
+    (while (and mode (not found))
+      (let ((hook (intern-soft (format "%s-hook" mode))))
+        (setq found (and hook (boundp hook)
+                         (seq-intersection (ensure-list (symbol-value hook))
+                                           '(eglot-ensure foretype-eglot-ensure lsp lsp-deferred)))
+              mode (get mode 'derived-mode-parent))))
+    (car found)))
+
+(defun foretype--start-eglot ()
+  "Start foretype by eglot in this buffer, unless that is another server's place."
+  (cond ((not buffer-file-name))
+        ((eq 'eglot-ensure (foretype--has-client))
+         (foretype--say-once
+          "eglot runs one server for a buffer, and another one here; (foretype-setup 'lsp-mode) runs both"))
+        ((foretype--has-client))
+        ((not (locate-library "eglot"))
+         (foretype--say-once "needs eglot: M-x package-install RET eglot, or Emacs 29"))
+        (t (foretype-eglot-ensure))))
+
+(defun foretype--start-lsp ()
+  "Start lsp-mode in this buffer, unless its mode's hooks do."
+  (cond ((or (not buffer-file-name) (foretype--has-client)))
+        ((fboundp 'lsp-deferred) (lsp-deferred))
+        (t (foretype--say-once "needs lsp-mode: M-x package-install RET lsp-mode"))))
+
+;;;###autoload
+(defun foretype-setup (&optional client)
+  "Show suggestions wherever there can be some.
+CLIENT is `eglot', the default, or `lsp-mode'."
+  (when (eq client 'lsp-mode) (foretype-lsp-setup))
+  (dolist (mode foretype--modes)
+    ;; Late: what else these hooks start comes first.
+    (add-hook (intern (format "%s-hook" mode))
+              (if (eq client 'lsp-mode) #'foretype--start-lsp #'foretype--start-eglot) 90)))
 
 (provide 'foretype)
 ;;; foretype.el ends here

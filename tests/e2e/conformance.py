@@ -72,7 +72,8 @@ def see(editor: Editor, ghost: str) -> None:
     try:
         wait_for(look, f"ghost text {ghost!r}", 30)
     except AssertionError as error:
-        raise AssertionError(f"{error}; there is {seen[0]!r}, and {editor.complaints()}") from None
+        told = f"there is {seen[0]!r} after {editor.text()[-80:]!r}, and {editor.complaints()}"
+        raise AssertionError(f"{error}; {told}") from None
 
 
 def holds(editor: Editor, end: str) -> None:

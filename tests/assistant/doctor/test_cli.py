@@ -38,6 +38,20 @@ def test_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert bool(finding["fix"]) == (finding["state"] != "ok")
 
 
+def test_editor_that_asks_hears_of_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "bin" / "nvim"
+    editor.parent.mkdir()
+    editor.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(editor.parent))
+    names = []
+    for arguments in ([], ["--no-editors"]):
+        assert main([str(tmp_path), "--json", "--no-timing", *arguments]) == 0
+        names.append([item["name"] for item in json.loads(capsys.readouterr().out)["findings"]])
+    assert set(names[0]) - set(names[1]) == {"command", "Neovim"}
+
+
 def test_lines_are_plain_where_nobody_looks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

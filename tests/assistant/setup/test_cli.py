@@ -44,7 +44,7 @@ def test_lines_are_shown_and_nothing_is_changed(
     assert main(["emacs"]) == 0
     shown = capsys.readouterr().out
     assert f"In {init}:" in shown
-    assert "foretype-lsp-setup" in shown
+    assert "(foretype-setup 'eglot)" in shown
     assert "`foretype setup emacs --write` does that." in shown
     assert init.read_text() == "(setq mine t)\n"
 
@@ -80,7 +80,7 @@ def test_file_that_cannot_be_added_to_is_shown_instead(
     assert main(["emacs", "--write", "--yes"]) == 1
     shown = capsys.readouterr().out
     assert "To be done by hand" in shown
-    assert "foretype-lsp-setup" in shown
+    assert "(foretype-setup 'eglot)" in shown
     assert init.read_text() == "(setq mine t"
 
 
@@ -99,3 +99,10 @@ def test_unknown_editor_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None
         main(["notepad"])
     assert caught.value.code == 2
     assert "invalid choice" in capsys.readouterr().err
+
+
+def test_emacs_client_can_be_named(private_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["emacs", "--client", "lsp-mode"]) == 0
+    assert "(foretype-setup 'lsp-mode)" in capsys.readouterr().out
+    assert main(["vim", "--client", "eglot"]) == 2
+    assert "--client is for emacs only" in capsys.readouterr().err

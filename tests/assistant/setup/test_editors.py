@@ -142,7 +142,25 @@ def test_emacs_file_that_does_not_close_is_not_added_to(machine: Machine, text: 
     planned = plan("emacs", machine)
     assert (planned.done, planned.change) == (False, None)
     assert "do not close" in planned.reason
-    assert "foretype-lsp-setup" in planned.lines
+    assert "(foretype-setup 'eglot)" in planned.lines
+
+
+@pytest.mark.parametrize(
+    ("text", "client"),
+    [
+        ("", "eglot"),
+        (";; not lsp-mode\n(add-hook 'prog-mode-hook #'eglot-ensure)\n", "eglot"),
+        ("(use-package lsp-mode :hook (python-mode . lsp))\n", "lsp-mode"),
+        ("(add-hook 'python-mode-hook #'lsp-deferred)\n", "lsp-mode"),
+        (";; >>> foretype >>>\n(foretype-setup 'lsp-mode)\n;; <<< foretype <<<\n", "lsp-mode"),
+    ],
+)
+def test_emacs_client_is_the_one_in_use(machine: Machine, text: str, client: str) -> None:
+    (machine.home / ".emacs").write_text(text)
+    path = carried_out("emacs", machine)
+    assert f"(foretype-setup '{client})" in path.read_text()
+    other = next(name for name in emacs.CLIENTS if name != client)
+    assert f"(foretype-setup '{other})" in emacs.emacs(machine, COMMAND, other).lines
 
 
 @pytest.mark.parametrize("text", ["(empty? a)", "?( (a)", "[a (b)]", '"\\"" (x ?\\")'])
@@ -153,10 +171,11 @@ def test_lisp_is_read_as_lisp(text: str) -> None:
 @pytest.mark.skipif(not shutil.which("emacs"), reason="emacs is not installed")
 def test_emacs_reads_what_is_written(machine: Machine) -> None:
     path = carried_out("emacs", machine)
-    ask = "(princ (list (featurep 'foretype) (car foretype-command)))"
+    hooks = "(memq 'foretype--start-eglot python-mode-hook)"
+    ask = f"(princ (list (featurep 'foretype) (car foretype-command) (not {hooks})))"
     run = ["emacs", "--batch", "-Q", "--load", str(path), "--eval", ask]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.stdout, done.returncode) == (f"(t {COMMAND[0]})", 0), done.stderr
+    assert (done.stdout, done.returncode) == (f"(t {COMMAND[0]} nil)", 0), done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("vim"), reason="vim is not installed")
