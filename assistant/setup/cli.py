@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     except SetupError as error:
         print(f"foretype setup: {error}; nothing was changed", file=sys.stderr)
         return NOT_WRITTEN
-    _show(editor, plan)
+    _show(editor, plan, f" --client {options.client}" if options.client else "")
     return DONE
 
 
@@ -60,7 +60,7 @@ def _state(editor: Editor, machine: Machine) -> str:
         return f": {error}"
 
 
-def _show(editor: Editor, plan: Plan) -> None:
+def _show(editor: Editor, plan: Plan, chosen: str = "") -> None:
     if plan.done:
         print(f"{editor.title} starts foretype already ({plan.reason or plan.path}).")
     else:
@@ -68,7 +68,7 @@ def _show(editor: Editor, plan: Plan) -> None:
         if plan.reason:
             print(f"To be done by hand: {plan.reason}.")
         elif plan.change is not None:
-            print(f"`foretype setup {editor.name} --write` does that.")
+            print(f"`foretype setup {editor.name}{chosen} --write` does that.")
     for note in plan.notes:
         print(note)
 

@@ -103,6 +103,8 @@ def test_unknown_editor_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_emacs_client_can_be_named(private_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["emacs", "--client", "lsp-mode"]) == 0
-    assert "(foretype-setup 'lsp-mode)" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "(foretype-setup 'lsp-mode)" in shown
+    assert "`foretype setup emacs --client lsp-mode --write` does that." in shown
     assert main(["vim", "--client", "eglot"]) == 2
     assert "--client is for emacs only" in capsys.readouterr().err
