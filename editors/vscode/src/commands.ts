@@ -3,9 +3,10 @@
 import * as vscode from 'vscode';
 import { offerInstall } from './install';
 import { selectModel } from './models';
+import { doctor, type Reports } from './reports';
 import type { Server } from './server';
 import type { Switches } from './switches';
-import { doctor, tune } from './terminals';
+import { tune } from './terminals';
 
 /** What the commands work on. */
 export interface Parts {
@@ -14,6 +15,7 @@ export interface Parts {
   readonly server: Server;
   readonly switches: Switches;
   readonly log: vscode.LogOutputChannel;
+  readonly reports: Reports;
 }
 
 function language(): string | undefined {
@@ -48,7 +50,7 @@ async function menu(parts: Parts): Promise<void> {
     ...(name === undefined ? [] : [{ label: `$(symbol-file) ${isListed ? 'Off' : 'On'} for ${name}`, command: 'foretype.toggleLanguage' }]),
     { label: '$(clock) Snooze...', command: 'foretype.snooze' },
     { label: '$(package) Select model...', command: 'foretype.selectModel' },
-    ...(vscode.workspace.isTrusted ? [{ label: '$(beaker) Tune a model on this repository...', command: 'foretype.tune' }] : []),
+    { label: '$(beaker) Tune a model on this repository...', command: 'foretype.tune' },
     { label: '$(debug-restart) Restart the server', command: 'foretype.restart' },
     { label: '$(pulse) Run doctor', command: 'foretype.doctor' },
     { label: '$(output) Show log', command: 'foretype.showLog' },
@@ -68,8 +70,8 @@ export function registerCommands(parts: Parts): vscode.Disposable[] {
     restart: () => parts.server.restart(),
     install: () => install(parts),
     selectModel: () => selectModel(parts.server),
-    tune: () => tune(parts.server, parts.log),
-    doctor: () => doctor(parts.server, parts.log),
+    tune: () => tune(parts.server),
+    doctor: () => doctor(parts.server, parts.reports),
     showLog: () => parts.log.show(),
     openSettings: () => vscode.commands.executeCommand('workbench.action.openSettings', '@ext:foretype.foretype'),
   };

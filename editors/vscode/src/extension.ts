@@ -4,6 +4,7 @@
 import * as vscode from 'vscode';
 import { registerCommands } from './commands';
 import { SERVER_SETTINGS } from './names';
+import { Reports } from './reports';
 import { Server } from './server';
 import { Status } from './status';
 import { Suggestions } from './suggestions';
@@ -19,9 +20,10 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const status = new Status();
   const switches = new Switches();
   const suggestions = new Suggestions(switches, status);
+  const reports = new Reports();
   server = new Server(environment, status, switches, suggestions, log);
-  context.subscriptions.push(log, status, switches, suggestions, server);
-  context.subscriptions.push(...registerCommands({ context, environment, server, switches, log }));
+  context.subscriptions.push(log, status, switches, suggestions, reports, server);
+  context.subscriptions.push(...registerCommands({ context, environment, server, switches, log, reports }));
   context.subscriptions.push(switches.onChange(() => void server?.refresh()));
   context.subscriptions.push(vscode.workspace.onDidChangeConfiguration((event) => void configurationChanged(event)));
   await server.restart();

@@ -37,7 +37,10 @@ function place(): { uri?: string } {
 
 async function use(server: Server, name: string): Promise<void> {
   const answer = await server.ask<Answer>('foretype.useModel', { name, ...place() });
-  if (answer === undefined) return;
+  if (answer === undefined) {
+    void vscode.window.showWarningMessage('foretype: the server does not answer now; "foretype: Restart Server" starts it anew.');
+    return;
+  }
   if (answer.ok) vscode.window.setStatusBarMessage(`foretype: ${answer.message}`, 10_000);
   else void vscode.window.showWarningMessage(`foretype: ${answer.message}`);
   setTimeout(() => void server.look(), SWAPPED_MS);
@@ -48,12 +51,13 @@ export async function selectModel(server: Server): Promise<void> {
   const folder = vscode.workspace.getConfiguration('foretype').get<string>('model', '');
   const shelf = (await server.ask<Shelf>('foretype.models', place())) ?? { models: [] };
   if (shelf.message) void vscode.window.showWarningMessage(`foretype: ${shelf.message}`);
+  const known = choices(shelf);
   const items = [
-    ...choices(shelf).map((choice) => ({ ...choice, run: () => use(server, choice.name) })),
+    ...known.map((choice) => ({ ...choice, run: () => use(server, choice.name) })),
     ...(folder === '' ? [] : [{ label: '$(close) Use the setting foretype.model no more', description: folder, run: () => setFolder(undefined) }]),
     { label: '$(folder-opened) Choose a model folder for everything...', description: 'sets foretype.model', run: browse },
     { label: '$(beaker) Tune a model on this repository...', description: '', run: () => vscode.commands.executeCommand('foretype.tune') },
   ];
-  const picked = await vscode.window.showQuickPick(items, { title: 'foretype: the model that suggests here' });
+  const picked = await vscode.window.showQuickPick(items, { title: 'foretype: the model that suggests here', placeHolder: known.length === 1 ? 'No model of your own fits this repository' : '' });
   await picked?.run();
 }

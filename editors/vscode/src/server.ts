@@ -71,6 +71,17 @@ export class Server implements vscode.Disposable {
     return (await findServer(path, this.environment))?.command;
   }
 
+  /** How well it does, and in words. */
+  get state(): 'ok' | 'warning' | 'broken' {
+    const { kind } = this.status;
+    if (kind === 'failed' || kind === 'missing') return 'broken';
+    return kind === 'off' ? 'warning' : 'ok';
+  }
+
+  get summary(): string {
+    return this.status.text;
+  }
+
   /** Pass on what the workspace restricts. */
   async configure(): Promise<void> {
     const settings = { [SECTION]: asServerOptions(layers().workspace) };

@@ -39,6 +39,13 @@ export class Status implements vscode.Disposable {
     return this.state.kind;
   }
 
+  /** The state in words, with what is known of a server that is ready. */
+  get text(): string {
+    const { state } = this;
+    if (state.kind === 'ready') return [TEXTS.ready, ...state.details.lines].join(', ');
+    return 'why' in state ? state.why : TEXTS[state.kind];
+  }
+
   set(state: State): void {
     this.state = state;
     this.draw();
@@ -60,7 +67,7 @@ export class Status implements vscode.Disposable {
     const text = 'why' in state ? state.why : TEXTS[state.kind];
     const { lines, isDegraded } = state.kind === 'ready' ? state.details : { lines: [], isDegraded: false };
     this.item.text = `$(${isDegraded ? 'warning' : ICONS[state.kind]}) foretype${speed}`;
-    this.item.accessibilityInformation = { label: ['foretype', text, ...lines].join(', ') };
+    this.item.accessibilityInformation = { label: `foretype, ${this.text}` };
     this.item.backgroundColor = state.kind === 'failed' ? new vscode.ThemeColor('statusBarItem.errorBackground') : undefined;
     const counts = `suggestions: ${tally.offered}, accepted: ${tally.whole}, in part: ${tally.partly}`;
     this.item.tooltip = [`foretype: ${text}`, ...lines, `since the start, ${counts}`].join('\n');

@@ -1,33 +1,13 @@
-// Commands that run the program itself: the doctor, whose report goes to the log, and `tune`, which
-// runs for hours in a terminal, where the user sees it and can end it.
+// `foretype tune` in a terminal: it runs for hours, where the user sees it and can end it.
 
-import { execFile } from 'node:child_process';
 import * as vscode from 'vscode';
+import { program } from './program';
 import type { Server } from './server';
 
-const DOCTOR_MS = 5 * 60_000;
-
-async function program(server: Server, log: vscode.LogOutputChannel): Promise<string | undefined> {
-  const command = await server.command().catch((error: unknown) => void log.error(String(error)));
-  if (command === undefined) await vscode.commands.executeCommand('foretype.install');
-  return command;
-}
-
-/** Run the doctor; not in a terminal, since one closes with the program that it was opened for. */
-export async function doctor(server: Server, log: vscode.LogOutputChannel): Promise<void> {
-  const command = await program(server, log);
-  if (command === undefined) return;
-  const report = await vscode.window.withProgress(
-    { location: vscode.ProgressLocation.Notification, title: 'foretype doctor' },
-    () => new Promise<string>((resolve) => {
-      execFile(command, ['doctor'], { timeout: DOCTOR_MS }, (error, stdout, stderr) => {
-        resolve(stdout || stderr || String(error));
-      });
-    }),
-  );
-  log.append(`\n${report}\n`);
-  log.show();
-}
+const INTERRUPTED = 130; // by the user, who knows
+const WHY: Readonly<Record<number, string>> = {
+  3: 'this installation of the server cannot train: PyTorch is missing. The terminal says how to add it',
+};
 
 async function folder(): Promise<vscode.WorkspaceFolder | undefined> {
   const folders = (vscode.workspace.workspaceFolders ?? []).filter(({ uri }) => uri.scheme === 'file');
@@ -36,12 +16,26 @@ async function folder(): Promise<vscode.WorkspaceFolder | undefined> {
   return folders[0];
 }
 
+async function isTrusted(): Promise<boolean> {
+  if (vscode.workspace.isTrusted) return true;
+  const answer = await vscode.window.showWarningMessage('foretype: a model is tuned only on folders that you trust.', 'Manage Trust');
+  if (answer !== undefined) await vscode.commands.executeCommand('workbench.trust.manage');
+  return false;
+}
+
+/** Say when a task ends without what it was for; its terminal stays open. */
+function watch(execution: vscode.TaskExecution): void {
+  const watching = vscode.tasks.onDidEndTaskProcess(({ execution: ended, exitCode }) => {
+    if (ended !== execution) return;
+    watching.dispose();
+    if (exitCode === undefined || exitCode === 0 || exitCode === INTERRUPTED) return;
+    void vscode.window.showWarningMessage(`foretype: ${WHY[exitCode] ?? 'tune ended without a model; the terminal says why'}.`);
+  });
+}
+
 /** Train a model on a repository that the user trusts: git and the folder's code are read. */
-export async function tune(server: Server, log: vscode.LogOutputChannel): Promise<void> {
-  if (!vscode.workspace.isTrusted) {
-    void vscode.window.showInformationMessage('foretype: a model is tuned only on folders that you trust.');
-    return;
-  }
+export async function tune(server: Server): Promise<void> {
+  if (!(await isTrusted())) return;
   const chosen = await folder();
   if (chosen === undefined) return;
   const items = [
@@ -50,11 +44,10 @@ export async function tune(server: Server, log: vscode.LogOutputChannel): Promis
     { label: 'Tune on what is new', description: 'since the last model of this repository', args: ['--nightly'] },
   ];
   const picked = await vscode.window.showQuickPick(items, { title: `foretype: train a model on ${chosen.name}` });
-  const command = picked === undefined ? undefined : await program(server, log);
+  const command = picked === undefined ? undefined : await program(server);
   if (picked === undefined || command === undefined) return;
-  // A task's terminal stays open when the program has ended.
   const run = new vscode.ProcessExecution(command, ['tune', ...picked.args, chosen.uri.fsPath], { cwd: chosen.uri.fsPath });
   const task = new vscode.Task({ type: 'process' }, chosen, 'tune', 'foretype', run, []);
-  task.presentationOptions = { reveal: vscode.TaskRevealKind.Always, panel: vscode.TaskPanelKind.Dedicated };
-  await vscode.tasks.executeTask(task);
+  task.presentationOptions = { reveal: vscode.TaskRevealKind.Always, panel: vscode.TaskPanelKind.Dedicated, focus: true };
+  watch(await vscode.tasks.executeTask(task));
 }

@@ -22,6 +22,11 @@ function remoteLine(remote: NonNullable<Told['remote']>): string {
   return `remote: ${remote.host} is degraded${problem}; ${rest}`;
 }
 
+/** One line of the doctor's report, as the program writes its own. */
+export function finding(state: 'ok' | 'warning' | 'broken', name: string, found: string): string {
+  return `${state.padEnd(8)} ${name.padEnd(12)} ${found}`;
+}
+
 export function details({ model, remote }: Told): Details {
   const lines: string[] = [];
   if (model?.serving) lines.push(`model: ${model.serving}${model.serving === model.base ? '' : ', your own'}`);
