@@ -11,15 +11,21 @@ import shlex
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
+from assistant.models.registry import Registry, repository_id
 from tests.e2e.conformance import BEHAVIOURS, Behaviour, UnsupportedError, judge
 from tests.e2e.neovim import wait_for
 from tests.e2e.offline import without_network
+from tests.e2e.storyteller import CALL
 from tests.e2e.vscode import Programs, VSCode, find_programs
+from tests.own_models import added
+from tests.repositories import commit_files, plain_git
+from tests.scripted import speaking_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSION = ROOT / "editors" / "vscode"
@@ -62,9 +68,19 @@ BINDINGS = (
     ' {"key": "ctrl+alt+n", "command": "workbench.action.files.newUntitledFile",'
     ' "args": {"languageId": "python"}}]'
 )
-COMPLAINTS = """[...document.querySelectorAll(
-    '.notification-toast .notification-list-item-message')]
-  .map((e) => e.textContent).join('; ')"""
+# What is not the language server is done by the shell: the doctor and tuning need no second window.
+OTHERS = """\
+case $1 in
+  tune) cd "$here"; echo "$PWD $*" >noted; echo no torch here; exit 3 ;;
+  doctor) export FORETYPE_MODEL=/nowhere; exec '{python}' foretype.py "$@" ;;
+esac
+shift
+"""
+TRUST = {
+    "security.workspace.trust.enabled": True,
+    "security.workspace.trust.startupPrompt": "never",
+}
+OWN = "own-20260102-1"
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +99,15 @@ def write_program(place: Path, *command: str) -> Path:
     """A program of the kind that the setting `foretype.path` names."""
     path = place / "foretype"
     lines = "\n".join(command)
-    path.write_text(f"#!/bin/sh\ncd '{ROOT}'\n{lines}\n", encoding="utf-8")
+    path.write_text(f"#!/bin/sh\nhere=$PWD\ncd '{ROOT}'\n{lines}\n", encoding="utf-8")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
 
 
-OpenWindow = Callable[[Path], VSCode]
+class OpenWindow(Protocol):
+    """Starts a window on a folder of its own, with this program as its server."""
+
+    def __call__(self, program: Path, **settings: Any) -> VSCode: ...
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +116,14 @@ def open_window(
 ) -> Iterator[OpenWindow]:
     windows: list[VSCode] = []
 
-    def start(program: Path) -> VSCode:
+    def start(program: Path, **settings: Any) -> VSCode:
         (vsix,) = EXTENSION.glob("*.vsix")
         place = tmp_path_factory.mktemp("vscode")
         machine = {"foretype.path": str(program), "foretype.show": "eager"}
-        windows.append(VSCode(programs, place, vsix=vsix, machine=machine, bindings=BINDINGS))
+        window = VSCode(
+            programs, place, vsix=vsix, machine=machine, bindings=BINDINGS, settings=settings
+        )
+        windows.append(window)
         return windows[-1]
 
     yield start
@@ -113,17 +135,17 @@ class InVSCode:
     """VS Code as the conformance suite drives it."""
 
     def __init__(self, window: VSCode) -> None:
-        self._window = window
+        self.window = window
         self._file = window.folder / "first.py"
         self._file.write_bytes(b"first = 1\n")
         window.open(self._file, both=True)
         wait_for(lambda: "ready" in window.status(), "a ready server", 120)
 
     def fresh(self, name: str, content: bytes) -> None:
-        self._begin(self._window.folder / name, content)
+        self._begin(self.window.folder / name, content)
 
     def second(self, name: str, content: bytes) -> None:
-        self._begin(self._window.other / name, content)
+        self._begin(self.window.other / name, content)
 
     def speak(self, encoding: str) -> None:
         if encoding != "utf-16":
@@ -133,10 +155,10 @@ class InVSCode:
         self._file = file
         self._file.write_bytes(content)
         self._show(file)
-        self._window.page.press("Control+End")
+        self.window.page.press("Control+End")
 
     def _show(self, file: Path) -> None:
-        window, name = self._window, file.name
+        window, name = self.window, file.name
         for _ in range(3):  # its index of files may not have met a new one yet
             window.quick_open(file)
             try:
@@ -149,42 +171,44 @@ class InVSCode:
         wait_for(window.is_editing, "cursor in the editor")
 
     def untitled(self) -> None:
-        self._window.page.press("Control+Alt+n")
-        wait_for(lambda: self._window.title().startswith("Untitled"), "a new editor")
+        self.window.page.press("Control+Alt+n")
+        wait_for(lambda: self.window.title().startswith("Untitled"), "a new editor")
         time.sleep(5)  # VS Code does not ask for a document that its extensions have not met
-        wait_for(self._window.is_editing, "cursor in the editor")
+        wait_for(self.window.is_editing, "cursor in the editor")
 
     def read_only(self, name: str, content: bytes) -> None:
-        self._file = self._window.folder / name
+        self._file = self.window.folder / name
         self._file.write_bytes(content)
         self._file.chmod(0o444)
         self._show(self._file)
-        self._window.page.press("Control+End")
+        self.window.page.press("Control+End")
 
     def type(self, text: str) -> None:
-        self._window.page.type(text, pause_s=0.02)
+        self.window.page.type(text, pause_s=0.02)
 
     def press(self, action: str) -> None:
-        self._window.page.press(KEYS[action])
+        self.window.page.press(KEYS[action])
 
     def ghost(self) -> str:
-        return self._window.ghost()
+        return self.window.ghost()
 
     def text(self) -> str:
-        return self._window.text()
+        return self.window.text()
 
     def saved(self) -> bytes:
-        self._window.save(self._file)
+        self.window.save(self._file)
         return self._file.read_bytes()
 
     def complaints(self) -> str:
-        return str(self._window.page.evaluate(COMPLAINTS))
+        return self.window.complaints()
 
 
 @pytest.fixture(scope="module")
 def scripted(open_window: OpenWindow, tmp_path_factory: pytest.TempPathFactory) -> InVSCode:
+    place = tmp_path_factory.mktemp("program")
     command = shlex.join([*without_network(), sys.executable, "-m", "tests.e2e.storyteller"])
-    program = write_program(tmp_path_factory.mktemp("program"), "shift", f'exec {command} "$@"')
+    others = OTHERS.format(python=sys.executable)
+    program = write_program(place, others, f'exec {command} "$@"')
     return InVSCode(open_window(program))
 
 
@@ -196,6 +220,48 @@ def test_vscode_conforms(
         monkeypatch.setenv("FORETYPE_RESULTS", RESULTS)
     if (reason := judge(behaviour, "VS Code", scripted)) is not None:
         pytest.skip(reason)
+
+
+def test_doctor_shows_what_it_found_and_how_it_is_mended(scripted: InVSCode) -> None:
+    window = scripted.window
+    window.command("foretype: Run Doctor")
+    wait_for(lambda: window.title() == "foretype doctor.txt", "the report", 400)
+    report = wait_for(lambda: text if " checked." in (text := window.text()) else None, "its end")
+    assert re.search(r"^ok +program +/\S+/foretype$", report, re.M), report
+    assert re.search(r"^ok +server +ready", report, re.M), report
+    assert re.search(r"^broken +model .+/nowhere.*\n +-> .+", report, re.M), report
+    take_picture(window, "vscode-doctor.png")
+
+
+def test_tune_runs_in_a_terminal_in_the_folder_and_a_fault_is_told(scripted: InVSCode) -> None:
+    window = scripted.window
+    window.command("foretype: Tune a Model on This Repository")
+    window.pick("second")  # of the two folders
+    window.pick("Show the plan")
+    noted = window.other / "noted"
+    wait_for(noted.exists, "a run of `foretype tune`", 120)
+    wait_for(lambda: "no torch here" in window.terminal(), "what it says, in the terminal", 60)
+    assert noted.read_text(encoding="utf-8") == f"{window.other} tune --dry-run {window.other}\n"
+    wait_for(lambda: "PyTorch is missing" in window.complaints(), "a notification", 60)
+
+
+def test_folder_that_is_not_trusted_gets_suggestions_but_is_not_tuned_on(
+    open_window: OpenWindow, tmp_path: Path
+) -> None:
+    command = shlex.join([sys.executable, "-m", "tests.e2e.storyteller"])
+    others = OTHERS.format(python=sys.executable)
+    window = open_window(write_program(tmp_path, others, f'exec {command} "$@"'), **TRUST)
+    file = window.folder / "strange.py"
+    file.write_text("import os\n", encoding="utf-8")
+    window.open(file)
+    wait_for(lambda: "ready" in window.status(), "a ready server", 180)
+    window.page.press("Control+End")
+    window.page.type("x = ")
+    window.wait_for_ghost(CALL, 60)
+    window.command("foretype: Tune a Model on This Repository")
+    wait_for(lambda: "only on folders that you trust" in window.complaints(), "a refusal", 60)
+    assert "Show the plan" not in window.picks()
+    assert not (window.folder / "noted").exists()
 
 
 def take_picture(window: VSCode, name: str) -> None:
@@ -210,8 +276,11 @@ def test_bundled_model_completes_a_line_that_is_then_on_disk(
 ) -> None:
     program = write_program(tmp_path, f"exec '{sys.executable}' foretype.py \"$@\"")
     window = open_window(program)
+    plain_git(window.folder, "init", "-q")
+    commit_files(window.folder, {"box.py": SOURCE})
+    own = repository_id(window.folder)
+    added(Registry(), speaking_folder(tmp_path), OWN, repository=own)
     file = window.folder / "box.py"
-    file.write_text(SOURCE, encoding="utf-8")
     window.open(file)
     wait_for(lambda: "ready" in window.status(), "a ready server", 180)
     window.page.press("Control+b")  # the side bar goes
@@ -235,3 +304,12 @@ def test_bundled_model_completes_a_line_that_is_then_on_disk(
     wait_for(lambda: "Run doctor" in window.picks(), "the menu")
     take_picture(window, "vscode-menu.png")
     window.page.press("Escape")
+    choose(window, OWN, f"model: {OWN}, your own")
+    choose(window, "Base model", "model: foretype-")
+
+
+def choose(window: VSCode, name: str, shown: str) -> None:
+    """Choose a model, and wait until the status bar names it."""
+    window.command("foretype: Select Model")
+    window.pick(name)
+    wait_for(lambda: shown in window.status(), shown, 120)

@@ -43,6 +43,7 @@ SETTINGS = {
     "breadcrumbs.enabled": False,
     "files.autoSave": "off",
     "files.readonlyFromPermissions": True,
+    "terminal.integrated.gpuAcceleration": "off",  # so that its text stands in the page
     "editor.acceptSuggestionOnEnter": "off",
     "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
     # Nothing moves by itself: drawing takes processor time that the test waits for.
@@ -70,6 +71,9 @@ STATUS = """(() => {
   return item ? item.textContent.trim() + '|' + (item.getAttribute('aria-label') || '') +
     (item.querySelector('a')?.getAttribute('aria-label') || '') : null;
 })()"""
+COMPLAINTS = """[...document.querySelectorAll(
+    '.notification-toast .notification-list-item-message')]
+  .map((e) => e.textContent).join('; ')"""
 TEXT = """(() => {
   const lines = [...document.querySelectorAll('.part.editor .monaco-editor .view-line')]
     .filter((e) => !e.querySelector('.ghost-text'));
@@ -121,8 +125,9 @@ class VSCode:
         vsix: Path,
         machine: Mapping[str, Any],
         bindings: str = "[]",
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """`machine` is settings by their full names; `place` is an empty folder."""
+        """`machine` and `settings` are settings by their full names; `place` is an empty folder."""
         self.folder, self.other = place / "workspace", place / "second"
         self._workspace = place / "both.code-workspace"
         folders = [{"path": str(folder)} for folder in (self.folder, self.other)]
@@ -130,7 +135,7 @@ class VSCode:
         for name in ("workspace", "second", "home", "data/User", "data/Machine", "extensions"):
             (place / name).mkdir(parents=True)
         for path, text in {
-            "User/settings.json": json.dumps(SETTINGS),
+            "User/settings.json": json.dumps({**SETTINGS, **(settings or {})}),
             "User/keybindings.json": bindings,
             "Machine/settings.json": json.dumps(dict(machine)),
         }.items():
@@ -235,6 +240,23 @@ class VSCode:
         self._ask("F1", title)
         wait_for(lambda: title in self.picks(), f"{title} in the palette")
         self.page.press("Enter")
+
+    def pick(self, title: str) -> None:
+        """Take the one entry of a list that holds this."""
+        wait_for(lambda: title in self.picks(), f"{title} to choose", START_S)
+        self.page.type(title, pause_s=0)
+        wait_for(lambda: self.picks().count("\n") == 0 and title in self.picks(), f"{title} alone")
+        self.page.press("Enter")
+
+    def terminal(self) -> str:
+        """What the terminal shows."""
+        rows = "[...document.querySelectorAll('.terminal-wrapper.active .xterm-rows > div')]"
+        shown = self.page.evaluate(f"{rows}.map((e) => e.textContent).join('\\n')")
+        return str(shown).replace("\u00a0", " ")
+
+    def complaints(self) -> str:
+        """The notifications in view."""
+        return str(self.page.evaluate(COMPLAINTS))
 
     def picks(self) -> str:
         rows = "[...document.querySelectorAll('.quick-input-list .monaco-list-row')]"
