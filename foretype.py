@@ -99,7 +99,7 @@ def _run(command: str, module: str, argv: list[str]) -> int:
     except ModuleNotFoundError as error:
         if error.name not in _TRAINING_EXTRA:
             raise
-        advice = "install it with: pip install 'foretype[train]'"
+        advice = f"install it with: {sys.executable} -m pip install 'foretype[train]'"
         print(f"foretype: `{command}` needs {error.name}; {advice}", file=sys.stderr)
         return 3
 

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         initialize_ms = _ms_since(started)
         initialize_cpu_ms = _cpu_ms(server.process.pid)
-        at = text.index("def ", len(text) // 3)
+        at = text.index("def ", len(text) // 3) + len("def ")
         _open(client, text, at)
         first_ms = _until_suggestion(client, started, *_place(text, at))
         first_cpu_ms = _cpu_ms(server.process.pid)
