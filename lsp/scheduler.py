@@ -80,19 +80,29 @@ class Scheduler:
         self._queue: dict[Hashable, Job] = {}  # in order of arrival
         self._running: Job | None = None
         self._thread: threading.Thread | None = None
+        self._settings: Settings | None = None  # the last ones configured
 
     def configure(self, settings: Settings) -> None:
-        """Complete by `settings` from the next request on."""
-        if self._engine is not None:
-            self._engine.settings = settings
+        """Complete by `settings` from the next request on, whichever engine is there or comes."""
+        with self._changed:
+            self._settings = settings
+            for engine in (self._early, self._engine):
+                self._adjust(engine)
+
+    def _adjust(self, engine: Completer | None) -> None:
+        if engine is not None and self._settings is not None:
+            engine.settings = self._settings
 
     def use_early(self, engine: Completer) -> None:
         """Ask `engine` while it is still loading: what it has to say by then is said at once."""
-        self._early = engine
+        with self._changed:
+            self._adjust(engine)  # it was opened with the settings of a moment ago
+            self._early = engine
 
     def use(self, engine: Completer | None) -> None:
         """Complete with `engine` from now on; None says that there will be none."""
         with self._changed:
+            self._adjust(engine)
             self._engine = engine
             self._is_hopeless = engine is None
             self._changed.notify_all()

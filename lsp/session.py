@@ -172,7 +172,6 @@ class Session:
             return
         self.engine_state = "ready"
         self.scheduler.use(engine)
-        self.scheduler.configure(self.settings.current)  # may have changed while it loaded
         log.info("model loaded in %.0f ms", 1000 * (time.monotonic() - started_s))
         self._start_models()
 

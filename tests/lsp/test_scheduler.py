@@ -216,6 +216,20 @@ def test_settings_reach_the_engine(bench: Bench) -> None:
     assert bench.engine.settings.multi_line == "never"
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_settings_reach_an_engine_that_is_still_loading(idle: Bench, is_first: bool) -> None:
+    early, settings = EarlyEngine("known"), Settings(allow_remote=False)
+    if is_first:
+        idle.scheduler.configure(settings)
+    idle.scheduler.use_early(early)
+    if not is_first:
+        idle.scheduler.configure(settings)
+    assert early.settings == settings
+    late = EarlyEngine("known")
+    idle.scheduler.use(late)
+    assert late.settings == settings
+
+
 def test_many_threads_ask_and_edit_and_all_are_answered_once(bench: Bench) -> None:
     bench.engine.go_on.release(10_000)
 
