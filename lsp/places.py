@@ -49,6 +49,6 @@ def local_path(uri: str) -> Path | None:
 def _path_of(url_path: str) -> str:
     if os.name != "nt":
         return unquote(url_path)
-    from urllib.request import url2pathname  # elsewhere not worth a fifth of the start
+    from urllib.request import url2pathname  # imports much: not where nobody needs it
 
     return url2pathname(url_path)

@@ -20,7 +20,7 @@ class UnreadableFileError(OSError):
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace `path` by `data`: after a crash it holds all of the old bytes or the new ones."""
-    import tempfile  # with all that it imports, a tenth of the time to `initialize`
+    import tempfile  # imports much, and the server starts without writing a file
 
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:

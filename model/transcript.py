@@ -33,9 +33,8 @@ class Transcript:
     """Append and rewind as the runtime does, and run only what was not run before."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._runtime = (
-            runtime  # whose cache holds the first ids, at most MAX_BEHIND fewer than all
-        )
+        # Its cache holds the first of the ids, at most MAX_BEHIND fewer than all.
+        self._runtime = runtime
         self._ids: list[int] = []
         self._names: list[bytes] = []  # of the ids up to each of them (see `model.known`)
         self._known = KnownScores()
