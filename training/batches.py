@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.data.shards import TokenIds
 from training.loss import IGNORE
 
 
@@ -20,7 +21,7 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
 
-    def row(self, index: int) -> NDArray[np.uint16]:
+    def row(self, index: int) -> TokenIds:
         """Return row `index`, (T + 1,)."""
         ...
 

@@ -25,6 +25,7 @@ from training.data.chunks import Chunks
 from training.data.corpus import Document, Split
 from training.data.infill import SpanShares
 from training.data.neighbours import Neighbours
+from training.data.shards import TokenIds, ids_dtype
 
 _SLACK_TOKENS = 8  # a cut text can take a few more tokens than it did in one piece
 _MIN_CHUNK_TOKENS = 40  # below this an example is nearly all header
@@ -74,7 +75,7 @@ class PackSettings:
 class Packed:
     """The rows of a group and what is in them."""
 
-    rows: NDArray[np.uint16]  # (n, block_size + 1)
+    rows: TokenIds  # (n, block_size + 1)
     counts: Counter[str]  # examples by layout, "bytes" of text, "filler" tokens
 
 
@@ -138,7 +139,8 @@ class _Packer:
         self._settings = settings
         self._neighbours = neighbours
         self._width = settings.block_size + 1
-        self._rows: list[NDArray[np.uint16]] = []
+        self._dtype = ids_dtype(tokenizer.vocab_size)
+        self._rows: list[TokenIds] = []
         self._row: list[int] = []
         self._counts: Counter[str] = Counter()
 
@@ -155,7 +157,7 @@ class _Packer:
 
     def packed(self) -> Packed:
         """Return the full rows; a last one that is not full is left out."""
-        rows = np.stack(self._rows) if self._rows else np.zeros((0, self._width), np.uint16)
+        rows = np.stack(self._rows) if self._rows else np.zeros((0, self._width), self._dtype)
         return Packed(rows=rows, counts=self._counts)
 
     def _add_chunk(self, text: Chunks, line: int, rng: np.random.Generator) -> int:
@@ -243,7 +245,7 @@ class _Packer:
         self._row += ids
         assert len(self._row) <= self._width, len(self._row)
         if len(self._row) == self._width:
-            self._rows.append(np.array(self._row, np.uint16))
+            self._rows.append(np.array(self._row, self._dtype))
             self._row = []
 
 

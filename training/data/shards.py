@@ -1,7 +1,8 @@
 """Packed shards: rows of token ids in one memory-mapped file, and a JSON that describes them.
 
     index.json  rows, block_size, vocab_size, hashes of tokenizer and rows, how they were made
-    tokens.bin  uint16 little-endian, rows x (block_size + 1): a row's input and target overlap
+    tokens.bin  little-endian, rows x (block_size + 1): a row's input and target overlap; 16 bits
+                an id, 32 for vocabularies that need them
 
 Knows no text and no model.
 """
@@ -20,31 +21,37 @@ from numpy.typing import NDArray
 FORMAT_VERSION = 1
 INDEX = "index.json"
 TOKENS = "tokens.bin"
-MAX_VOCAB_SIZE = 1 << 16
+
+#: Token ids, in as few bytes as their vocabulary needs.
+TokenIds = NDArray[np.unsignedinteger[Any]]
 
 
 class ShardError(ValueError):
     """A folder of shards cannot be used; the message says why."""
 
 
+def ids_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """Return the type in which a vocabulary's ids are packed."""
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+
+
 class ShardWriter:
     """Appends rows; `close` writes the index, without which a folder is not read."""
 
     def __init__(self, folder: Path, *, block_size: int, vocab_size: int) -> None:
-        if vocab_size > MAX_VOCAB_SIZE:
-            raise ShardError(f"vocabulary of {vocab_size} ids does not fit shards of 16 bits")
         self.block_size = block_size
         self.n_rows = 0
         self.description: dict[str, Any] = {}  # joined into the index
         self._vocab_size = vocab_size
+        self._dtype = ids_dtype(vocab_size)
         self._folder = folder
         self._hash = hashlib.sha256()
         self._file = (folder / TOKENS).open("wb")
 
-    def add(self, rows: NDArray[np.uint16]) -> None:
+    def add(self, rows: TokenIds) -> None:
         """Append rows (n, block_size + 1)."""
         assert rows.shape[1:] == (self.block_size + 1,), rows.shape
-        content = rows.astype("<u2").tobytes()
+        content = rows.astype(self._dtype).tobytes()
         self._hash.update(content)
         self._file.write(content)
         self.n_rows += len(rows)
@@ -95,25 +102,25 @@ class ShardReader:
             raise ShardError(
                 f"{folder} has shard format {version}, this program reads {FORMAT_VERSION}"
             )
-        width = self.block_size + 1
-        if self.n_rows < 1 or n_bytes != 2 * self.n_rows * width:
+        width, dtype = self.block_size + 1, ids_dtype(self.vocab_size)
+        if self.n_rows < 1 or n_bytes != dtype.itemsize * self.n_rows * width:
             raise ShardError(
                 f"{folder / TOKENS} has {n_bytes} bytes, {self.n_rows} rows of {width} ids were"
                 " expected; pack it again"
             )
-        self._rows: NDArray[np.uint16] = np.memmap(
-            folder / TOKENS, dtype="<u2", mode="r", shape=(self.n_rows, width)
+        self._rows: TokenIds = np.memmap(
+            folder / TOKENS, dtype=dtype, mode="r", shape=(self.n_rows, width)
         )
 
     def __len__(self) -> int:
         return self.n_rows
 
-    def row(self, number: int) -> NDArray[np.uint16]:
+    def row(self, number: int) -> TokenIds:
         """Return the ids of one row, (block_size + 1,)."""
-        row: NDArray[np.uint16] = self._rows[number]
+        row: TokenIds = self._rows[number]
         return row
 
-    def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.uint16]:
+    def rows(self, numbers: NDArray[np.int64]) -> TokenIds:
         """Return several rows, (n, block_size + 1)."""
         return np.asarray(self._rows[numbers])
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from model.config import ModelConfig
 from training import state
+from training.data.shards import ids_dtype
 from training.tune.history_split import HistorySplit
 
 LORA_ABOVE = 350e6  # parameters: larger bases are tuned by adapters
@@ -87,5 +88,5 @@ def disk_bytes(config: ModelConfig, *, n_tokens: int, n_epochs: int) -> int:
     checkpoints = (state.KEEP + 2) * 12 * config.n_params
     weights = n_epochs * 4 * config.n_params
     folders = 5 * 2 * config.n_params
-    rows = n_epochs * 2 * 2 * n_tokens
+    rows = n_epochs * 2 * ids_dtype(config.vocab_size).itemsize * n_tokens
     return checkpoints + weights + folders + rows + _SPARE_BYTES

@@ -12,7 +12,6 @@ from pathlib import Path
 from assistant.git import GitError, git
 from assistant.models.registry import Entry, Registry, models_folder, repository_id
 from model.folder import ModelFolder, load_folder
-from training.data.shards import MAX_VOCAB_SIZE
 from training.tune.errors import TuneError
 from training.tune.history_split import split_history
 from training.tune.plan import ModelRef, Options, TunePlan
@@ -34,7 +33,7 @@ def make_plan(request: Request, registry: Registry) -> TunePlan:
     split = split_history(root)
     identity = repository_id(root)
     base = load_folder(request.base)
-    _require_usable(base)
+    pack_settings(base.info, seed=0)  # TuneError if no row for this base can be packed
     chosen = registry.chosen_entry(identity)
     serving = ref(base) if chosen is None else ref(load_folder(registry.place(chosen.name)))
     last = _last_tuned(registry, identity, base) if request.options.is_nightly else None
@@ -71,16 +70,6 @@ def has_commits(repository: Path, plan: TunePlan) -> bool:
         return False
     wanted = {plan.split.trained_to, plan.split.developed_to, plan.split.judged_to}
     return wanted <= set(found)
-
-
-def _require_usable(base: ModelFolder) -> None:
-    """Raise TuneError unless rows for this base can be packed."""
-    if base.config.vocab_size > MAX_VOCAB_SIZE:
-        raise TuneError(
-            f"the base {base.info.name} has {base.config.vocab_size} tokens; up to "
-            f"{MAX_VOCAB_SIZE} can be tuned: take another base with --model"
-        )
-    pack_settings(base.info, seed=0)
 
 
 def _last_tuned(registry: Registry, identity: str, base: ModelFolder) -> Entry:

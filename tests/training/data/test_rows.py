@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.config import ConfigError
-from model.tokenizer import Tokenizer
+from model.tokenizer import SPECIAL_TOKENS, Tokenizer
 from tests.scripted import small_tokenizer
 from training.data.corpus import MANIFEST, Document, Split, SplitWriter, write_manifest
 from training.data.infill import SpanShares
@@ -124,6 +124,19 @@ def test_rows_are_full_and_little_is_repeated() -> None:
     assert packed.rows.shape[1] == SETTINGS.block_size + 1
     assert packed.counts["filler"] < 0.3 * packed.rows.size  # rows are very short here
     assert not (packed.rows == tokenizer.special_id("<|fim_pad|>")).any()
+
+
+def test_rows_hold_the_ids_of_a_large_vocabulary() -> None:
+    tokens = [bytes([byte]) for byte in range(256)]
+    tokens += [b"\xff" + number.to_bytes(3) for number in range(1 << 16)]  # in no text
+    tokenizer = Tokenizer(
+        {token: id_ for id_, token in enumerate(tokens)},
+        {name: id_ for id_, name in enumerate(SPECIAL_TOKENS, len(tokens))},
+        "gpt-2",
+    )
+    packed = pack_documents(documents(*[40] * 10), tokenizer, SETTINGS)
+    assert packed.rows[0, 0] == tokenizer.special_id("<|file_sep|>") > 1 << 16
+    assert packed.rows.max() < tokenizer.vocab_size
 
 
 def test_layouts_have_the_shares_asked_for() -> None:

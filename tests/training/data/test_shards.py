@@ -71,6 +71,12 @@ def test_interrupted_writing_leaves_no_index(tmp_path: Path) -> None:
     assert not (tmp_path / INDEX).exists()
 
 
-def test_vocabulary_over_16_bits_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ShardError, match="does not fit shards of 16 bits"):
-        ShardWriter(tmp_path, block_size=5, vocab_size=(1 << 16) + 1)
+@pytest.mark.parametrize(("vocab_size", "n_bytes"), [(1 << 16, 2), ((1 << 16) + 1, 4)])
+def test_ids_of_a_large_vocabulary_come_back(vocab_size: int, n_bytes: int, tmp_path: Path) -> None:
+    rows = np.array([[0, 1, vocab_size - 1]], np.uint32)
+    with ShardWriter(tmp_path, block_size=2, vocab_size=vocab_size) as writer:
+        writer.add(rows)
+    reader = ShardReader(tmp_path)
+    reader.verify()
+    assert reader.row(0).tolist() == rows[0].tolist()
+    assert (tmp_path / TOKENS).stat().st_size == 3 * n_bytes

@@ -12,7 +12,6 @@ from tests.doubles import tiny_folder
 from tests.histories import add_commits, growing_history, small_request
 from tests.repositories import plain_git
 from training.evaluation.replay.history import ReplayError
-from training.tune import prepare
 from training.tune.errors import TuneError
 from training.tune.prepare import Request, has_commits, make_plan
 
@@ -85,14 +84,6 @@ def test_night_after_another_base_is_refused(request_for: Request, tmp_path: Pat
     tuned(request_for, tmp_path, parent="cd" * 32)
     with pytest.raises(TuneError, match="was tuned from another base"):
         make_plan(nightly(request_for), Registry())
-
-
-def test_base_with_too_many_tokens_is_refused(
-    request_for: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prepare, "MAX_VOCAB_SIZE", 256)
-    with pytest.raises(TuneError, match="tokens; up to 256 can be tuned"):
-        make_plan(request_for, Registry())
 
 
 def test_shallow_clone_is_refused(request_for: Request, tmp_path: Path) -> None:
