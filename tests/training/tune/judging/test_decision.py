@@ -44,7 +44,8 @@ def test_better_model_is_promoted_with_all_that_speaks_for_it() -> None:
         ({"later_gain": Interval(0.009, 0.005, 0.02)}, "1.0% fewer are asked for"),
         ({"later_gain": Interval(0.02, -0.001, 0.04)}, "this may be chance"),
         ({"later_gain": Interval(0.02, 0.0, 0.04)}, "this may be chance"),
-        ({"exact_gain": Interval(0.0, -0.021, 0.02)}, "may not be below -2.0 points"),
+        ({"exact_gain": Interval(0.0, -0.021, 0.02)}, "no lower end below -2.0 points"),
+        ({"exact_gain": Interval(-0.001, -0.01, 0.01)}, "no loss is allowed"),
         ({"general_tuned": 1.225}, "2.0% more are allowed at most"),
         ({"commits": MIN_COMMITS - 1}, "only 4 commits could be judged"),
         ({"later_commits": 1}, "only 1 commit could be judged"),
@@ -56,6 +57,10 @@ def test_each_miss_keeps_the_base(changed: dict[str, Any], said: str) -> None:
     assert not promoted
     [reason] = reasons
     assert said in reason
+
+
+def test_as_many_lines_as_before_are_enough() -> None:
+    assert decide(dataclasses.replace(GOOD, exact_gain=Interval(0.0, -0.02, 0.02)), Limits())[0]
 
 
 def test_refusal_names_every_miss() -> None:
