@@ -2,7 +2,7 @@
 
 Three conditions, all needed: the lines added later cost clearly fewer bits a byte (the sharpest
 figure there is: every byte counts); the engine with memory, which is what people use, completes no
-fewer lines, and not many fewer by any fair reading; general code is hardly worse. Knows figures only.
+fewer lines, and by its interval not many fewer; general code is hardly worse. Knows figures only.
 """
 
 from __future__ import annotations
