@@ -21,6 +21,7 @@ from training.plan import Stage
 from training.trainer import Trainer
 
 STABLE = "stable"  # below the run folder: the last checkpoint at the full rates, as a run folder
+_LOG_INTERVAL_S = 10.0  # of the progress line where stderr is a file, in which lines stay
 
 
 def train(
@@ -38,7 +39,7 @@ def train(
     is_first = trainer.group.is_first
     if is_first:
         _describe(trainer, run)
-    clock = _Clock(trainer)
+    clock, screen = _Clock(trainer), _Screen()
     stopping = _StopRequest()
     saved_at = time.monotonic()
     end = trainer.plan.n_step if until is None else until
@@ -51,7 +52,7 @@ def train(
         if is_first:
             _end_step(trainer, line, validate)
             _log(run, line)
-            _show(line, clock.eta_s(trainer), trainer.plan.n_step)
+            screen.show(line, clock.eta_s(trainer), trainer.plan.n_step)
         if trainer.progress.n_skipped_in_row >= trainer.recipe.train.max_skips:
             trainer.roll_back(run)
             if is_first:
@@ -61,7 +62,7 @@ def train(
             saved_at = time.monotonic()
         _keep_stable(trainer, run)
     trainer.save(run)
-    sys.stderr.write("\n" * is_first)
+    screen.end()
 
 
 def _describe(trainer: Trainer, run: Path) -> None:
@@ -154,15 +155,31 @@ def _log(run: Path, line: dict[str, float]) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-def _show(line: dict[str, float], eta_s: float, n_step: int) -> None:
-    minutes, seconds = divmod(round(eta_s), 60)
-    text = f"step {line['step']:.0f}/{n_step}  loss {line['loss']:.3f}  "
-    text += f"{line['tokens_per_s']:.0f} tokens/s"
-    if "bits_per_byte" in line:
-        text += f"  bits/byte {line['bits_per_byte']:.4f}\n"
-    sys.stderr.write(
-        f"\r\x1b[K{text}  {minutes}:{seconds:02d} left"
-        if not text.endswith("\n")
-        else f"\r\x1b[K{text}"
-    )
-    sys.stderr.flush()
+class _Screen:
+    """The progress line: rewritten in a terminal; in a file a new one now and then."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._is_open = False
+        self._next_s = 0.0
+
+    def show(self, line: dict[str, float], eta_s: float, n_step: int) -> None:
+        """Show a step's line of the log, and the time left."""
+        now_s, is_measured = time.monotonic(), "bits_per_byte" in line
+        if not (self._is_terminal or is_measured or now_s >= self._next_s):
+            return
+        self._next_s = now_s + _LOG_INTERVAL_S
+        minutes, seconds = divmod(round(eta_s), 60)
+        text = f"step {line['step']:.0f}/{n_step}  loss {line['loss']:.3f}  "
+        text += f"{line['tokens_per_s']:.0f} tokens/s  "
+        if is_measured:
+            text += f"bits/byte {line['bits_per_byte']:.4f}  "
+        text += f"{minutes}:{seconds:02d} left"
+        self._is_open = self._is_terminal and not is_measured
+        start, end = "\r\x1b[K" * self._is_terminal, "\n" * (not self._is_open)
+        sys.stderr.write(f"{start}{text}{end}")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Let what is written next begin on its own line."""
+        sys.stderr.write("\n" * self._is_open)

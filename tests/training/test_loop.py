@@ -1,8 +1,10 @@
 """The run: its log, its checkpoints, and what it does when the loss is no number."""
 
+import io
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +35,13 @@ def handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+class Terminal(io.StringIO):
+    """What is written to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def log(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
@@ -52,6 +61,28 @@ def test_train_writes_a_log_and_a_last_checkpoint(tmp_path: Path) -> None:
     progress = newest(tmp_path).progress
     assert (progress.step, progress.tokens) == (20, 20 * 128)
     assert progress.seconds > 0
+
+
+def test_progress_in_a_file_is_a_line_now_and_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop.train(trainer(validate_steps=10), tmp_path, validate=lambda network: 1.5)
+    shown = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[0] for line in shown] == ["step 1/20", "step 10/20", "step 20/20"]
+    assert "bits/byte 1.5000" in shown[1]
+    assert shown[2].endswith("0:00 left")
+    assert all(line.isprintable() for line in shown)
+
+
+def test_progress_in_a_terminal_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    loop.train(trainer(), tmp_path)
+    shown = terminal.getvalue()
+    assert shown.count("\r\x1b[Kstep ") == 20
+    assert shown.count("\n") == shown.endswith("\n")
 
 
 def test_terminated_run_is_saved_after_its_step(tmp_path: Path) -> None:

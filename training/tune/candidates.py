@@ -18,6 +18,7 @@ from model.folder import ModelFolder
 from model.gpt import GPT
 from training.tune.judging.bits import bits_per_byte, counted, of_network
 from training.tune.judging.passages import Passage
+from training.tune.judging.phases import OnProgress, Phases
 
 SHARES = (1.0, 0.85, 0.7, 0.5)  # of the way from the base to the tuned weights
 MAX_GENERAL_LOSS = 0.02  # of the base's bits per byte of general code
@@ -50,12 +51,17 @@ def between(start: Weights, tuned: Weights, share: float) -> dict[str, Tensor]:
 
 
 def measure(
-    start: Weights, tuned: Weights, score: Callable[[Weights], Bits]
+    start: Weights,
+    tuned: Weights,
+    score: Callable[[Weights], Bits],
+    on_progress: OnProgress | None = None,
 ) -> tuple[Candidate, ...]:
     """Score the base and each point."""
-    return tuple(
-        Candidate(share=share, bits=score(between(start, tuned, share))) for share in (0.0, *SHARES)
-    )
+    progress, found = on_progress or Phases(), list[Candidate]()
+    for share in (0.0, *SHARES):
+        found.append(Candidate(share=share, bits=score(between(start, tuned, share))))
+        progress("points of the way", len(found), 1 + len(SHARES))
+    return tuple(found)
 
 
 def choose(candidates: Sequence[Candidate], general_limit: float) -> Candidate:

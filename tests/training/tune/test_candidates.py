@@ -37,7 +37,10 @@ def test_base_and_all_points_are_measured() -> None:
     def score(weights: Mapping[str, Tensor]) -> Bits:
         return Bits(later=1 - float(weights["w"][0]), general=1.0)
 
-    found = measure(START, TUNED, score)
+    told: list[tuple[str, int, int]] = []
+    found = measure(START, TUNED, score, lambda *step: told.append(step))
+    assert told[0][1:] == (1, len(found))
+    assert told[-1][1:] == (len(found), len(found))
     assert [candidate.share for candidate in found] == [0.0, *SHARES]
     assert found[0].bits.later == 1.0
 
