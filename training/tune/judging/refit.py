@@ -92,9 +92,9 @@ def refit(
     for done, each in enumerate(_cursors(on), 1):
         sheets.append(sheet(each, backend, parameters)[0])
         paths.append(each.task.file.path)
-        progress(_WHAT, min(done, on.n_tasks), on.n_tasks)
-    if len(sheets) < on.n_tasks:  # the commits have no more to ask about
-        progress(_WHAT, len(sheets), len(sheets))
+        if done < on.n_tasks:  # ends of lines come on top
+            progress(_WHAT, done, on.n_tasks)
+    progress(_WHAT, on.n_tasks, on.n_tasks)
     found = refitted(grouped(sheets, paths), parameters.both)
     with_ranker(model, out, {**table, "both": _table(found.fitted)})
     return found.report
