@@ -67,6 +67,7 @@ def verdict_of(
         trial = Trial(
             base=Path(plan.serving.path),
             tuned=state.path(REFITTED),
+            general_base=Path(plan.base.path),
             repository=Path(plan.root),
             revisions=plan.split.judged,
             general=[(text.path, text.text) for text in gathered.held_out],

@@ -13,9 +13,14 @@ from tests.histories import SCORES
 from training.tune import finish
 from training.tune.card import Story, card
 from training.tune.errors import TuneError
-from training.tune.gather import Account
+from training.tune.finish import Judges, verdict_of
+from training.tune.gather import Account, Gathered
 from training.tune.history_split import HistorySplit
+from training.tune.judging.judging import Trial
+from training.tune.judging.phases import OnProgress
+from training.tune.judging.verdict import Verdict
 from training.tune.plan import ModelRef, Options, TunePlan
+from training.tune.rows import Mixture
 from training.tune.run import Trained
 from training.tune.state import TuneState
 
@@ -70,6 +75,24 @@ def test_promoted_model_serves_with_its_card(state: TuneState) -> None:
     assert kept.is_used
     assert (kept.entry.name, kept.entry.scores) == (STORY.plan.name, SCORES)
     assert (kept.entry.parent, kept.entry.kind) == (BASE.content_hash, "full")
+
+
+def test_night_is_held_against_what_serves_and_the_general_model(state: TuneState) -> None:
+    served = ModelRef(path="/models/last-night", content_hash="ef" * 32)
+    plan = dataclasses.replace(STORY.plan, start=served, serving=served)
+    gathered = Gathered(mixture=Mixture(fresh=(), general=()), held_out=(), account=STORY.account)
+    given: list[Trial] = []
+
+    def judge(trial: Trial, progress: OnProgress | None) -> Verdict:
+        given.append(trial)
+        return Verdict(promoted=False, reasons=("worse",), scores={}, report={})
+
+    judges = Judges(refit=lambda state, plan: {}, judge=judge)
+    assert verdict_of(state, plan, gathered, judges)["reasons"] == ("worse",)
+    assert verdict_of(state, plan, gathered, judges)["reasons"] == ["worse"]  # found again
+    [trial] = given
+    assert (trial.base, trial.general_base) == (Path(served.path), Path(BASE.path))
+    assert trial.tuned == state.path("refitted")
 
 
 def test_ranker_goes_with_the_model(state: TuneState) -> None:

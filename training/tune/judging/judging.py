@@ -73,10 +73,11 @@ class Bits:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """Two model folders, and what they are judged by."""
+    """The model folders, and what they are judged by."""
 
-    base: Path
+    base: Path  # what serves now, and is to be beaten
     tuned: Path
+    general_base: Path  # the model whose general code must not be forgotten, however many nights on
     repository: Path
     revisions: str  # commits that neither tuning nor fitting saw
     general: Sequence[tuple[str, str]]  # (path, text) of code that tuning did not see
@@ -93,6 +94,7 @@ def judge(trial: Trial, on_progress: OnProgress | None = None) -> Verdict:
     """
     progress = on_progress or Phases()
     models = {BASE: load_folder(trial.base), TUNED: load_folder(trial.tuned)}
+    general = models | {BASE: load_folder(trial.general_base)}
     plan = Plan(
         n_tasks=trial.n_tasks,
         n_lines=max(1, trial.n_tasks // CURSORS_PER_LINE),
@@ -109,13 +111,14 @@ def judge(trial: Trial, on_progress: OnProgress | None = None) -> Verdict:
     )
     counted = {
         "later": _counted(models, later, partial(progress, "lines added later")),
-        "general": _counted(models, plain, partial(progress, "general code")),
+        "general": _counted(general, plain, partial(progress, "general code")),
     }
     report: Report = {
         "format": FORMAT,
         "revisions": trial.revisions,
         "limits": dataclasses.asdict(trial.limits),
         **{name: _identity(model) for name, model in models.items()},
+        "general_base": _identity(general[BASE]),
         "bits": {name: each.table() for name, each in counted.items()},
         "gains": gains(measured),
         "replay": assemble(measured, systems, plan, about),

@@ -96,7 +96,11 @@ def refitted(refit: Report) -> str:
 
 def bits_rows(report: Report) -> Iterator[tuple[str, list[str]]]:
     """Yield a label, bits/byte of base and tuned, and the gain with its range, in percent."""
-    for key, label in (("later", "lines added later"), ("general", "general code")):
+    labels = {"later": "lines added later", "general": "general code"}
+    general = report["general_base" if "general_base" in report else BASE]  # older: no such entry
+    if general != report[BASE]:
+        labels["general"] += f" (base: {general['name']})"
+    for key, label in labels.items():
         its = report["bits"][key]
         gain = its["gain"]
         ranged_gain = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.doubles import tiny_folder, tiny_info
 from tests.repositories import commit_files, new_repository
 from tests.scripted import speaking_folder
 from tests.training.evaluation.replay.scripted_systems import judged, stratum
@@ -41,6 +42,7 @@ def trial(repository: Path, model: Path, folder: Path, **changed: Any) -> Trial:
     given = Trial(
         base=model,
         tuned=model,
+        general_base=model,
         repository=repository,
         revisions="HEAD~2..HEAD",
         general=GENERAL,
@@ -81,6 +83,18 @@ def test_model_against_itself_gains_nothing_and_is_not_promoted(
     for text in (shown, html, json.dumps(verdict.report)):
         assert SECRET not in text
         assert "handy" not in text
+
+
+@pytest.mark.slow
+def test_general_code_is_held_against_the_general_model(
+    repository: Path, model: Path, tmp_path: Path
+) -> None:
+    report = judge(
+        trial(repository, model, tmp_path, general_base=tiny_folder(tmp_path)), quiet
+    ).report
+    assert report["bits"]["general"]["base"] != report["bits"]["general"]["tuned"]
+    assert report["bits"]["later"]["base"] == report["bits"]["later"]["tuned"]
+    assert f"general code (base: {tiny_info().name})" in table(report)
 
 
 @pytest.mark.slow
