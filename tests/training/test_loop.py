@@ -64,8 +64,9 @@ def test_train_writes_a_log_and_a_last_checkpoint(tmp_path: Path) -> None:
 
 
 def test_progress_in_a_file_is_a_line_now_and_then(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(loop, "_LOG_INTERVAL_S", 3_600.0)  # on a slow machine, too
     loop.train(trainer(validate_steps=10), tmp_path, validate=lambda network: 1.5)
     shown = capsys.readouterr().err.splitlines()
     assert [line.split("  ")[0] for line in shown] == ["step 1/20", "step 10/20", "step 20/20"]
