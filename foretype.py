@@ -15,20 +15,20 @@ INTERRUPTED = 130
 
 # name -> (module, one line of help); each module has `main(argv) -> int`
 COMMANDS = {
-    "complete": ("assistant.cli", "print the suggestion at FILE:LINE:COL"),
-    "why": ("assistant.why_cli", "say how the suggestion at FILE:LINE:COL came about"),
-    "egress": ("assistant.remote.cli", "show what left for a remote server, or would"),
+    "complete": ("assistant.cli.complete", "print the suggestion at FILE:LINE:COL"),
+    "why": ("assistant.cli.why", "say how the suggestion at FILE:LINE:COL came about"),
+    "egress": ("assistant.cli.remote", "show what left for a remote server, or would"),
     "lsp": ("lsp.__main__", "serve editors over the Language Server Protocol"),
-    "memory": ("assistant.memory.cli", "look at, build or delete a repository's memory"),
-    "models": ("assistant.models.cli", "list your own models, choose which one serves where"),
+    "memory": ("assistant.cli.index", "look at, build or delete a repository's memory"),
+    "models": ("assistant.cli.models", "list your own models, choose which one serves where"),
     "eval": ("training.evaluation.replay.cli", "replay a repository's own later commits"),
-    "tune": ("training.tune.cli", "tune a model on your own repository, kept if it is better"),
-    "setup": ("assistant.setup.cli", "make an editor start foretype: show the lines or write them"),
-    "doctor": ("assistant.doctor.cli", "check the installation, say how faults are mended"),
-    "purge": ("assistant.purge.cli", "remove every cache, index, log and statistic"),
+    "tune": ("training.finetune.cli", "tune a model on your own repository, kept if it is better"),
+    "setup": ("assistant.cli.setup", "make an editor start foretype: show the lines or write them"),
+    "doctor": ("assistant.cli.doctor", "check the installation, say how faults are mended"),
+    "purge": ("assistant.cli.purge", "remove every cache, index, log and statistic"),
     "data": ("training.cli", "build a corpus from repositories and folders"),
     "train": ("training.cli", "train a model from a recipe"),
-    "plan": ("training.cost", "say what a training run will take, before it is started"),
+    "plan": ("training.pretrain.plan", "say what a training run will take, before it is started"),
 }
 _TRAINING_EXTRA = frozenset({"torch", "tokenizers"})  # not part of a serving installation
 _TAKES_NAME = frozenset({"training.cli"})  # one parser for several commands

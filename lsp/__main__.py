@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from lsp.parent_watch import POLL_S
 from lsp.stdio import AddressError, Channel, accept, guard_stdio, listen
-from lsp.watch import POLL_S
 
 if TYPE_CHECKING:
     from lsp.models import Pace
@@ -61,8 +61,8 @@ def _serve(
     engine: "Completer | None",
     clocks: "tuple[float, Pace | None]",
 ) -> None:
+    from lsp.fast_initialize import greet
     from lsp.framing import Reader
-    from lsp.greeting import greet
     from lsp.jsonrpc import values
     from lsp.outbox import Outbox
     from lsp.session import Session
@@ -80,7 +80,7 @@ def _serve(
     first = list(itertools.islice(received, 1))
     is_greeted = bool(first) and greet(first[0], session, outbox.put)
 
-    from lsp.lean import import_lsprotocol
+    from lsp.lazy_types import import_lsprotocol
 
     import_lsprotocol()
     import asyncio

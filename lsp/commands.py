@@ -10,7 +10,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp.places import local_path
+from lsp.document_paths import local_path
 
 if TYPE_CHECKING:
     from lsp.session import Session
@@ -48,8 +48,8 @@ async def use_model(
 
 
 def _listed(explicit: str, folder: Path | None) -> dict[str, Any]:
-    from assistant.models.desk import overview, place_of
     from assistant.models.registry import ModelsError, Registry
+    from assistant.models.selection import overview, place_of
 
     place, message = None, ""
     try:
@@ -63,8 +63,8 @@ def _listed(explicit: str, folder: Path | None) -> dict[str, Any]:
 
 
 def _used(name: str, folder: Path | None) -> dict[str, Any]:
-    from assistant.models.desk import choose, place_of
     from assistant.models.registry import ModelsError, Registry
+    from assistant.models.selection import choose, place_of
 
     if folder is None:
         return _refused("open a folder first: a model belongs to a repository")

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from lsprotocol import types
 
-from assistant.completion import Completion, CompletionRequest
+from assistant.request import Completion, CompletionRequest
 from lsp.documents import Snapshot
 from lsp.positions import units_of
 

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp.places import local_path
+from lsp.document_paths import local_path
 from lsp.scheduler import describe
 
 if TYPE_CHECKING:
-    from assistant.local import LocalBackend
+    from assistant.generate.backend import LocalBackend
     from assistant.models.entry import Entry
+    from assistant.models.loaded_models import OpenModel, Shelf
     from assistant.models.registry import Registry
-    from assistant.models.shelf import OpenModel, Shelf
 
 POLL_S = 2.0  # between looks at the registry's file
 IDLE_S = 1.0  # without a request before a model is loaded
@@ -135,8 +135,8 @@ class Models:
 
     def start(self, threads: int) -> None:
         """Begin to look; `threads` is how many a model may use."""
+        from assistant.models.loaded_models import Shelf, opener
         from assistant.models.registry import Registry
-        from assistant.models.shelf import Shelf, opener
 
         self._registry = Registry()
         self._shelf = Shelf(self._registry, self._open_model or opener(threads))
@@ -175,7 +175,7 @@ class Models:
         """Free models that were let go: drafts not read to their end hold them in cycles."""
         if self._is_untidy and time.monotonic() - self._asked_s >= self._pace.idle_s:
             self._is_untidy = False
-            from assistant.models.shelf import free_memory
+            from assistant.models.loaded_models import free_memory
 
             free_memory()
 
@@ -226,7 +226,7 @@ class Models:
 
     def _wanted(self) -> dict[str, Entry]:
         """Return the models to serve, the most wanted first."""
-        from assistant.models.shelf import most_wanted
+        from assistant.models.loaded_models import most_wanted
 
         present = [self._repositories.get(str(root), "") for root in self._roots]
         return most_wanted(self._choices, dict(self._asked_of), present)

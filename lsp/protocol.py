@@ -18,8 +18,8 @@ from lsprotocol import types
 from pygls import exceptions
 from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
 
+from lsp.fast_initialize import essential
 from lsp.framing import Malformed
-from lsp.greeting import essential
 from lsp.scheduler import describe
 from lsp.workspace import Workspace
 

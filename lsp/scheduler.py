@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from assistant.cancel import Cancel
-from assistant.completion import Completion, CompletionRequest
-from assistant.config import Settings
+from assistant.request import Completion, CompletionRequest
+from assistant.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from lsp import commands, convert
-from lsp.greeting import (
+from lsp.fast_initialize import (
     MODELS_COMMAND,
     NAME,
     STATUS_COMMAND,

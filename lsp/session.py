@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lsp.memories import Memories, OnAnswer
+from lsp.document_paths import Places
+from lsp.indexes import Memories, OnAnswer
 from lsp.models import Models, Pace
-from lsp.places import Places
+from lsp.parent_watch import POLL_S, watch
 from lsp.scheduler import Completer, Scheduler, describe
 from lsp.settings import ClientSettings
-from lsp.watch import POLL_S, watch
 
 _WARNING = 2  # MessageType.Warning
 
@@ -31,7 +31,7 @@ def real_engine(
     settings: Any, memory: MemoryOf, remote: Any = None, tuned_for: Any = None
 ) -> Completer:
     """Return the real engine; imports the runtime."""
-    from assistant.engine import Engine
+    from assistant.generate.engine import Engine
 
     engine = Engine(settings, memory=memory, remote=remote)
     engine.tuned_for = tuned_for
@@ -138,7 +138,7 @@ class Session:
     def _open_remote(self, settings: Any) -> Any:
         """Return the remote side; what is wrong with it costs no local suggestion."""
         from assistant.errors import AssistantError
-        from assistant.remote.opening import open_configured
+        from assistant.remote.open import open_configured
 
         try:
             self.remote = open_configured(self.places.locate, exclude=settings.exclude)

@@ -8,8 +8,8 @@ A wrong setting is left at what it was, and the user is told once.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from assistant.config import Origin, Settings, load_settings, settings_from
 from assistant.errors import SettingsError
+from assistant.settings import Origin, Settings, load_settings, settings_from
 
 SECTION = "foretype"
 

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 import numpy as np
 from numpy.typing import NDArray
 
-from model import pieces
+from model import incremental_encode as pieces
 from model.tokenizer import Tokenizer
 
 # Longest tail worth re-spelling. Longer ones are cut, since every token more costs a decoding step

@@ -1,6 +1,6 @@
 """Write a model folder as an ONNX graph for the CPU: `python -m model.onnx_graph FOLDER OUT BITS`.
 
-Run in a child process by `model.artefact`, because `onnx` and protobuf would stay in the server's
+Run in a child process by `model.onnx_cache`, because `onnx` and protobuf would stay in the server's
 memory. Writes `graph.onnx` and `weights.bin`, which the runtime maps. BITS is 8, 4 or 32 (not
 quantised).
 

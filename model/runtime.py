@@ -73,7 +73,7 @@ def open_runtime(
     if not 1 <= max_len <= 131_072:
         raise ValueError(f"max_len must be in 1..131072, got {max_len}")
     if kind == "onnx":
-        from model.artefact import open_artefact
+        from model.onnx_cache import open_artefact
         from model.runtime_onnx import OnnxRuntime
 
         if bits not in (4, 8, 32):

@@ -16,11 +16,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistant.completion import Completion, CompletionRequest
-from assistant.config import Settings
-from assistant.engine import Engine
 from assistant.errors import AssistantError
-from assistant.memory.builder import build_from_texts, open_memory
+from assistant.generate.engine import Engine
+from assistant.index.builder import build_from_texts, open_memory
+from assistant.request import Completion, CompletionRequest
+from assistant.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 GREY, BOLD, RESET = "\x1b[90m", "\x1b[1m", "\x1b[0m"
@@ -55,7 +55,7 @@ STOPS = (
     Stop(file=REPORT, line="arguments = parser.parse_args()", typed="arguments = parser.pa"),
     Stop(file="foretype.py", line="sys.exit(main())", typed="sys.ex"),
     Stop(
-        file="assistant/completion.py",
+        file="assistant/request.py",
         line='raise ValueError(f"n must be at least 1, got {self.n}")',
         typed="raise Val",
     ),

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assistant.features import MEMORY_FEATURES, NETWORK_FEATURES
-from assistant.gate import GATE_FEATURES, LEVELS
-from assistant.ranker import FORMAT_VERSION, Parameters, columns, parse
+from assistant.rank.confidence import GATE_FEATURES, LEVELS
+from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES
+from assistant.rank.ranker import FORMAT_VERSION, Parameters, columns, parse
 
 LARGE = 100.0  # x + LARGE passes the hidden unit unchanged: it is linear that far out
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from tests.doubles import tiny_folder
 from tests.repositories import plain_git
-from training.tune.finish import Judges
-from training.tune.judging.judging import Trial
-from training.tune.judging.verdict import Verdict
-from training.tune.plan import Options, TunePlan
-from training.tune.prepare import Request
-from training.tune.state import TuneState
+from training.finetune.finish import Judges
+from training.finetune.judging.judging import Trial
+from training.finetune.judging.verdict import Verdict
+from training.finetune.plan import Options, TunePlan
+from training.finetune.prepare import Request
+from training.finetune.state import TuneState
 
 
 def new_history(path: Path, commits: Sequence[Mapping[str, str]]) -> Path:

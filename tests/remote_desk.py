@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from assistant.cancel import Cancel
-from assistant.completion import CompletionRequest
 from assistant.remote.answers import RemoteText
 from assistant.remote.ledger import Ledger, state_dir
 from assistant.remote.policy import Remote, Ticket
 from assistant.remote.settings import RemoteSettings
+from assistant.request import CompletionRequest
 from tests.remote_server import RemoteServer
 
 TEXT = "def add(a, b):\n    return "

@@ -6,8 +6,8 @@ from typing import Any
 
 from assistant.remote.backend import Question
 from assistant.remote.errors import RemoteError, WithheldError
-from assistant.remote.flight import Call, Flight, Plan
 from assistant.remote.formats import backend_of
+from assistant.remote.inflight import Call, Flight, Plan
 from assistant.remote.settings import RemoteSettings
 from assistant.remote.transport import Transport
 from tests.remote_server import RemoteServer, Reply, remote_server

@@ -209,7 +209,7 @@ def test_every_dependency_is_declared_and_used() -> None:
 
 def grammars_loaded_by_name() -> set[str]:
     """Grammars are imported by a name in a table, when a language is first met."""
-    text = (ROOT / "assistant" / "languages.py").read_text(encoding="utf-8")
+    text = (ROOT / "assistant" / "source" / "languages.py").read_text(encoding="utf-8")
     return set(re.findall(r"\btree_sitter_[a-z]+\b", text))
 
 

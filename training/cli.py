@@ -19,22 +19,22 @@ STEPS: dict[str, dict[str, tuple[str, str]]] = {
     "data": {
         "prepare": ("training.data.prepare", "collect, filter and deduplicate a corpus"),
         "funnel": ("training.data.funnel_plot", "show again what a corpus was made of"),
-        "tokenizer": ("training.train_tokenizer", "train a tokenizer on a corpus"),
+        "tokenizer": ("training.data.train_tokenizer", "train a tokenizer on a corpus"),
         "pack": ("training.data.packing", "pack a corpus into rows of token ids"),
     },
     "train": {
-        "run": ("training.pretrain", "train a network on packed rows, or go on with it"),
-        "export": ("training.pretrain", "turn a run into a model folder"),
-        "fit": ("training.fit.command", "fit what ranks and gates a model's suggestions"),
-        "eval": ("training.evaluation.evaluate", "judge a model folder on held-out repositories"),
+        "run": ("training.pretrain.command", "train a network on packed rows, or go on with it"),
+        "export": ("training.pretrain.command", "turn a run into a model folder"),
+        "fit": ("training.calibration.command", "fit what ranks and gates a model's suggestions"),
+        "eval": ("training.evaluation.score", "judge a model folder on held-out repositories"),
         "eval-infilling": (
-            "training.evaluation.evaluate_infilling",
+            "training.evaluation.score_infilling",
             "judge it by running what it writes into HumanEval-Infilling",
         ),
     },
 }
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
-_TAKES_STEP = frozenset({"training.pretrain"})  # one parser for both steps
+_TAKES_STEP = frozenset({"training.pretrain.command"})  # one parser for both steps
 
 
 def main(argv: list[str]) -> int:

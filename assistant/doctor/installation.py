@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from assistant.config import Settings, load_settings, settings_path
 from assistant.doctor.finding import Finding, broken, ok, warning
 from assistant.errors import SettingsError
+from assistant.settings import Settings, load_settings, settings_path
 from assistant.setup.machine import Machine, server_command
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "regex", "tiktoken", "tree_sitter", "pygls")

@@ -6,11 +6,11 @@ Reads the registry and every listed folder; changes nothing.
 from collections.abc import Iterator
 from pathlib import Path
 
-from assistant.config import Settings
 from assistant.doctor.finding import Finding, ok, warning
-from assistant.models import shelter
-from assistant.models.desk import place_of
+from assistant.models import permissions as shelter
 from assistant.models.registry import BASE, Entry, ModelsError, Registry
+from assistant.models.selection import place_of
+from assistant.settings import Settings
 from model.folder import BUNDLED, ModelFolderError, load_folder
 
 NAME = "own models"

@@ -1,10 +1,10 @@
 """Check of the remote fallback's settings. Asks no server and sends nothing."""
 
-from assistant.config import Settings
 from assistant.doctor.finding import Finding, broken, ok, warning
 from assistant.errors import SettingsError
 from assistant.remote.errors import WithheldError
 from assistant.remote.settings import key_of, load_remote_settings, remote_settings_path
+from assistant.settings import Settings
 
 
 def remote(settings: Settings) -> Finding:

@@ -8,11 +8,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from assistant.config import Settings
 from assistant.doctor.finding import Finding, broken, ok, warning
 from assistant.git import git_directory
-from assistant.memory.store import index_folder
-from assistant.memory.view import open_view
+from assistant.index.reader import open_view
+from assistant.index.writer import index_folder
+from assistant.settings import Settings
 from model.files import cache_dir, cache_path
 from model.folder import BUNDLED, ModelFolderError, load_folder
 

@@ -7,11 +7,11 @@ import dataclasses
 import statistics
 import time
 
-from assistant.completion import CompletionRequest
-from assistant.config import Settings
 from assistant.doctor.finding import Finding, broken, ok, warning
-from assistant.engine import Engine
 from assistant.errors import AssistantError
+from assistant.generate.engine import Engine
+from assistant.request import CompletionRequest
+from assistant.settings import Settings
 
 SLOW_MS = 150.0
 DEADLINE_MS = 10_000

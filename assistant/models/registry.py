@@ -18,10 +18,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from assistant.models import shelter
-from assistant.models.book import FILE_NAME, Book, read_book, write_book
+from assistant.models import permissions as shelter
 from assistant.models.entry import BASE, Entry, ModelsError, check_name, slug
 from assistant.models.identity import repository_id, repository_root
+from assistant.models.registry_file import FILE_NAME, Book, read_book, write_book
 from model.files import cache_path, sync_folder
 from model.folder import ModelFolderError, load_folder
 

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assistant.completion import CompletionRequest
+from assistant.request import CompletionRequest
 
 MAX_ENTRIES = 16
 _BEFORE_CHARS = 1_024  # of the text before the cursor that must be the same

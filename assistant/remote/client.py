@@ -26,7 +26,7 @@ from assistant.remote.errors import (
     TooSlowError,
     UnreachableError,
 )
-from assistant.remote.flight import Flight
+from assistant.remote.inflight import Flight
 from assistant.remote.settings import RemoteSettings
 from assistant.remote.sockets import Exchange, current
 from assistant.remote.streams import Reader, reader_of

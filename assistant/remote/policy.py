@@ -11,22 +11,23 @@ import threading
 import time
 from dataclasses import dataclass
 
-from assistant import postprocess, stopping
-from assistant.cache import Generated
 from assistant.cancel import Cancel
-from assistant.completion import CompletionRequest
-from assistant.languages import language_of
+from assistant.filter import postprocess
+from assistant.generate.cache import Generated
 from assistant.remote.answers import Beliefs, LateAnswers, RemoteText, probability, typed_since
-from assistant.remote.clerk import Clerk, Errand
 from assistant.remote.errors import BusyError, WithheldError
-from assistant.remote.flight import Flight, Plan
+from assistant.remote.file_policy import Locate, Reach
 from assistant.remote.formats import backend_of
+from assistant.remote.inflight import Flight, Plan
 from assistant.remote.ledger import Ledger, state_dir
 from assistant.remote.limits import Breaker
-from assistant.remote.parcels import unpack
-from assistant.remote.reach import Locate, Reach
+from assistant.remote.payload import unpack
+from assistant.remote.request_guard import Clerk, Errand
 from assistant.remote.settings import RemoteSettings
 from assistant.remote.transport import CLOSE_S, Transport
+from assistant.request import CompletionRequest
+from assistant.source import stopping
+from assistant.source.languages import language_of
 
 log = logging.getLogger(__name__)
 

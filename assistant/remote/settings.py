@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from assistant.config import settings_path
 from assistant.errors import SettingsError
 from assistant.remote.errors import WithheldError
 from assistant.remote.templates import TEMPLATES
+from assistant.settings import settings_path
 from model.config import ConfigError, from_table
 from model.files import UnreadableFileError, read_regular
 

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from assistant.remote.errors import BusyError, RemoteError
-from assistant.remote.flight import Flight, Plan
+from assistant.remote.inflight import Flight, Plan
 from assistant.remote.settings import RemoteSettings
 
 if TYPE_CHECKING:

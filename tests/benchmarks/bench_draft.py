@@ -17,16 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from assistant import judge
-from assistant.memory.builder import build_from_texts, open_memory
-from assistant.memory.candidates import Cursor, propose
-from assistant.ranker import bundled
-from model.branches import plan, scored
+from assistant.index.builder import build_from_texts, open_memory
+from assistant.rank import ranking as judge
+from assistant.rank.candidates import Cursor, propose
+from assistant.rank.ranker import bundled
+from model.candidate_tree import plan, scored
 from model.decode import Logits, choices, decode, heal
 from model.folder import BUNDLED, load_folder
 from model.healing import TokenTable, split
+from model.prefix_cache import Transcript
 from model.runtime import Runtime, open_runtime
-from model.transcript import Transcript
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_NEW_TOKENS = 24

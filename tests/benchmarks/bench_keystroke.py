@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from assistant import context, prompt
 from assistant.cancel import Cancel
-from assistant.completion import CompletionRequest
-from assistant.config import Settings
-from assistant.engine import Engine
+from assistant.generate import context, prompt
+from assistant.generate.engine import Engine
+from assistant.request import CompletionRequest
+from assistant.settings import Settings
 from model.folder import BUNDLED, load_folder
 
 ROOT = Path(__file__).resolve().parents[2]

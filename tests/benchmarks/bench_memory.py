@@ -26,11 +26,11 @@ from pathlib import Path
 import numpy as np
 from pydivsufsort import divsufsort, sa_search
 
-from assistant.memory.builder import Limits, open_memory, refresh
-from assistant.memory.lookup import SegmentSource
-from assistant.memory.matches import MAX_CONTEXT
-from assistant.memory.memory import RepositoryMemory
-from assistant.memory.segment import END
+from assistant.index.builder import Limits, open_memory, refresh
+from assistant.index.folder_index import RepositoryMemory
+from assistant.index.matches import MAX_CONTEXT
+from assistant.index.segment import END
+from assistant.index.segment_search import SegmentSource
 
 BUDGETS = {"seconds per 1M lines": 10.0, "edit": 5.0, "longest match": 1.0, "narrowing": 0.2}
 N_SLOW = 25  # questions for a rival that takes long

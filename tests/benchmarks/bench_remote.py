@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assistant.cancel import Cancel
-from assistant.completion import CompletionRequest
-from assistant.config import Settings
-from assistant.engine import Engine
+from assistant.generate.engine import Engine
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
+from assistant.request import CompletionRequest
+from assistant.settings import Settings
 from tests.remote_server import remote_server
 
 ROOT = Path(__file__).resolve().parents[2]

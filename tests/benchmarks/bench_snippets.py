@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistant.memory.snippets import SnippetSource
+from assistant.snippets.search import SnippetSource
 from model.fim import Snippet
 
 BUDGET_CHARS = 430

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assistant.models.desk import prepare
 from assistant.models.registry import Entry, Registry, repository_id
+from assistant.models.selection import prepare
 from model.folder import BUNDLED, load_folder, save_folder
 from tests.benchmarks.bench_server import own_memory_mb
 from tests.e2e.raw_client import ROOT, Client, ServerProcess

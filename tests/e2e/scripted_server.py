@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assistant.cancel import Cancel
-from assistant.completion import Completion, CompletionRequest
-from assistant.config import Settings
+from assistant.request import Completion, CompletionRequest
+from assistant.settings import Settings
 from lsp.__main__ import main
 
 TOKEN_S = 0.005

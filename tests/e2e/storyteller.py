@@ -17,8 +17,8 @@ import zlib
 from collections.abc import Sequence
 
 from assistant.cancel import Cancel
-from assistant.completion import Completion, CompletionRequest
-from assistant.config import Settings
+from assistant.request import Completion, CompletionRequest
+from assistant.settings import Settings
 from lsp.__main__ import main
 from tests.e2e.scripted_server import completion
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assistant.models import cli
+from assistant.cli import models as cli
 from assistant.models.registry import Registry, repository_id
 from tests.e2e.raw_client import ROOT, TIMEOUT_S, Client, ServerProcess
 from tests.own_models import added

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from assistant.completion import CompletionRequest
-from assistant.remote.flight import Flight
+from assistant.remote.inflight import Flight
 from assistant.remote.ledger import Ledger, state_dir
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
+from assistant.request import CompletionRequest
 from model.folder import BUNDLED
 from tests import generated_docs
 from tests.e2e.model_servers import SERVERS, n_established, running

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.setup.cli import main
+from assistant.cli.setup import main
 from tests.e2e.neovim import is_new_enough
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from assistant import config
-from assistant.config import Settings
+from assistant import settings as config
+from assistant.settings import Settings
 
 EXTENSION = Path(__file__).resolve().parents[2] / "editors" / "vscode"
 # Settings of the server that VS Code does not show, and why.

@@ -6,7 +6,7 @@ import pytest
 from lsprotocol import types
 from pygls.workspace import PositionCodec
 
-from assistant.completion import Completion
+from assistant.request import Completion
 from lsp.convert import inline_list, menu_list, offers, path_of, request_of
 from lsp.documents import Document, Snapshot
 from lsp.positions import Encoding

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from assistant.errors import ModelError
-from assistant.local import LocalBackend
+from assistant.generate.backend import LocalBackend
 from assistant.models.registry import Registry, repository_id
 from lsp import commands
 from lsp.models import Models, Pace
@@ -234,11 +234,11 @@ def test_keystroke_runs_no_git_and_parses_nothing(bench: Bench) -> None:
         assert bench.models.backend_of("a.py") is not None
     finally:
         sys.setprofile(None)
-    ours = {name for name in called if name.startswith(("models.", "shelf.", "test_models."))}
+    ours = {name for name in called if name.startswith(("models.", "loaded_models.", "test_models."))}
     assert ours == {
         "models.asked",
         "models.backend_of",
-        "shelf.backend_for",
+        "loaded_models.backend_for",
         "test_models.<lambda>",
     }
     of_the_library = {name.partition(".")[0] for name in called - ours}

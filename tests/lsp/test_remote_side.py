@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from assistant.completion import Completion, CompletionRequest
-from assistant.config import Settings
 from assistant.errors import ModelError
 from assistant.remote.settings import remote_settings_path
+from assistant.request import Completion, CompletionRequest
+from assistant.settings import Settings
 from lsp.session import Session
 
 GOOD = 'mode = "fallback"\nprovider = "llamacpp"\n'

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from assistant.cancel import Cancel
-from assistant.completion import Completion, CompletionRequest
-from assistant.config import Settings
+from assistant.request import Completion, CompletionRequest
+from assistant.settings import Settings
 from lsp.scheduler import Job, Scheduler, describe
 from tests.e2e.scripted_server import completion
 

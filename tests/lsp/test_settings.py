@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.config import Settings
+from assistant.settings import Settings
 from lsp.settings import ClientSettings, section_of
 
 

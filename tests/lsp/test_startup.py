@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 from lsprotocol import types
 
-from lsp.lean import import_lsprotocol
+from lsp.lazy_types import import_lsprotocol
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds of imports between them; the protocol's classes alone take longer to build than
@@ -30,7 +30,7 @@ GREETING = """
 from lsp.stdio import guard_stdio
 import assistant.logs, lsp.__main__
 from lsp.framing import Reader, frame
-from lsp.greeting import greet
+from lsp.fast_initialize import greet
 from lsp.jsonrpc import dump, values
 from lsp.outbox import Outbox
 from lsp.session import Session
@@ -74,7 +74,7 @@ def test_control_heavy_modules_would_be_seen() -> None:
 
 
 LEAN = """
-from lsp.lean import import_lsprotocol
+from lsp.lazy_types import import_lsprotocol
 import_lsprotocol()
 import attrs
 from lsprotocol import types

@@ -5,7 +5,7 @@ import pytest
 
 from model.decode import DecodeError, Token, choices, decode, heal
 from model.healing import TokenTable
-from model.transcript import Transcript
+from model.prefix_cache import Transcript
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
 
 TOKENIZER = small_tokenizer()

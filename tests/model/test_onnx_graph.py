@@ -61,6 +61,6 @@ def test_command_writes_the_graph_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_serving_modules_do_not_import_the_writer() -> None:
-    program = "import sys, model.runtime_onnx, model.artefact; sys.exit('onnx' in sys.modules)"
+    program = "import sys, model.runtime_onnx, model.onnx_cache; sys.exit('onnx' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.completion import Completion, CompletionRequest
+from assistant.request import Completion, CompletionRequest
 from scripts import demo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +54,7 @@ def test_suggestion_is_shown_in_grey(
 
 def test_missing_model_is_said_plainly(tmp_path: Path) -> None:
     program = (
-        "import sys, model.folder, assistant.local as local, pathlib\n"
+        "import sys, model.folder, assistant.generate.backend as local, pathlib\n"
         "local.BUNDLED = pathlib.Path(sys.argv[1])\n"
         "sys.argv[1:] = []\n"
         "from scripts.demo import main\n"

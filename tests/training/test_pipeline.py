@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from assistant.cancel import Cancel
-from assistant.completion import CompletionRequest
-from assistant.config import Settings
-from assistant.engine import Engine
+from assistant.generate.engine import Engine
+from assistant.request import CompletionRequest
+from assistant.settings import Settings
 from model.folder import load_folder
 from tests.repositories import new_repository
 from training.cli import main
@@ -81,7 +81,7 @@ def shards(folder: Path) -> Path:
 @pytest.fixture
 def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put back what a run does with signals; one thread, since other tests run beside this one."""
-    monkeypatch.setattr("training.pretrain.n_threads", lambda: 1)
+    monkeypatch.setattr("training.pretrain.command.n_threads", lambda: 1)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in before.items():

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.syntax import SyntaxTree
+from assistant.source.syntax import SyntaxTree
 from model import fim
 from model.tokenizer import Tokenizer
 from training.data.corpus import Document

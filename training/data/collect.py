@@ -19,7 +19,7 @@ from training.data.archives import ArchiveError
 from training.data.decontaminate import Overlap, content_hash
 from training.data.dedup import fingerprint
 from training.data.funnel import Refusals
-from training.data.near import Sketcher
+from training.data.minhash import Sketcher
 from training.data.recipe import CorpusRecipe
 from training.data.scrub import scrub
 from training.data.sources import Entry, Source

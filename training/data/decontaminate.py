@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ConfigError
-from training.data.runs import NO_RUNS, RunHasher, words_of
 from training.data.sources import name_hash, names_to_check
+from training.data.word_runs import NO_RUNS, RunHasher, words_of
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _MIN_TELLING_WORDS = 5  # distinct ones, in a run that counts

@@ -1,6 +1,6 @@
 """Duplicates: of texts that are equal or nearly so one is kept, whichever repository has it first.
 
-Equal up to white space costs 16 bytes a text; nearly equal is `training.data.near`'s business.
+Equal up to white space costs 16 bytes a text; nearly equal is `training.data.minhash`'s business.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 
 import rensa
 
-from training.data.near import NearTexts
+from training.data.minhash import NearTexts
 
 NEAR_EVALUATION = "near an evaluation file"
 

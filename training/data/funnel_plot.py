@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.data.account import summary
 from training.data.corpus import CorpusError, read_manifest
+from training.data.corpus_stats import summary
 from training.data.funnel import FUNNEL
 
 _ROW, _BAR = 24, 16  # pixels down

@@ -18,9 +18,9 @@ from typing import Any
 from model.config import ConfigError
 from model.tokenizer import Tokenizer, TokenizerError
 from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split, sha256_of
+from training.data.cross_file import Neighbours
 from training.data.folders import new_folder
 from training.data.infill import SpanShares
-from training.data.neighbours import Neighbours
 from training.data.progress import Progress
 from training.data.rows import Packed, PackSettings, n_groups, pack_group
 from training.data.shards import INDEX, ShardError, ShardWriter

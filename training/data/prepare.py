@@ -16,10 +16,10 @@ from typing import Any
 
 from assistant.git import GitError
 from model.config import ConfigError
-from training.data.account import manifest_of, source_row, summary
 from training.data.archives import ArchiveError
 from training.data.collect import Collected, Kept, Rules, contents
 from training.data.corpus import MANIFEST, SplitWriter, write_manifest
+from training.data.corpus_stats import manifest_of, source_row, summary
 from training.data.decontaminate import (
     Overlap,
     benchmark_texts,
@@ -32,10 +32,10 @@ from training.data.filters import hash_frac, text_of
 from training.data.folders import new_folder
 from training.data.funnel import FUNNEL, Refusals
 from training.data.funnel_plot import funnel_svg
-from training.data.near import Sketcher
-from training.data.parts import Parts
+from training.data.minhash import Sketcher
 from training.data.progress import Progress
 from training.data.recipe import CorpusRecipe, expand, load_recipe
+from training.data.source_parts import Parts
 from training.data.sources import Source, SourceError, find_sources, normalise
 from training.data.workers import in_order
 

@@ -17,14 +17,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.prompt import snippet_chars, snippet_header
+from assistant.generate.prompt import snippet_chars, snippet_header
 from model import fim
 from model.config import ConfigError
 from model.tokenizer import Tokenizer
 from training.data.chunks import Chunks
 from training.data.corpus import Document, Split
+from training.data.cross_file import Neighbours
 from training.data.infill import SpanShares
-from training.data.neighbours import Neighbours
 from training.data.shards import TokenIds, ids_dtype
 
 _SLACK_TOKENS = 8  # a cut text can take a few more tokens than it did in one piece

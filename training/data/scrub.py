@@ -1,7 +1,7 @@
 """Keep secrets and personal data out of the corpus: each is replaced, the file stays.
 
-What counts as one is decided in `assistant.redaction`, for the assistant and the corpus alike. Here
-is only the account of it. Knows no file and no repository.
+What counts as one is decided in `assistant.privacy.redaction`, for the assistant and the corpus
+alike. Here is only the account of it. Knows no file and no repository.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 
-from assistant.redaction import redact
+from assistant.privacy.redaction import redact
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

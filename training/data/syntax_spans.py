@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tree_sitter
 
-from assistant.languages import language_of
-from assistant.syntax import BODY_KINDS, SyntaxTree, parse
+from assistant.source.languages import language_of
+from assistant.source.syntax import BODY_KINDS, SyntaxTree, parse
 from training.data.text_spans import LONGEST_CHARS, Span
 
 _PARSE_LIMIT_S = 60.0  # so generous that the same files are parsed on every machine

@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
-from assistant import context, prompt
 from assistant.cancel import Cancel
-from assistant.completion import Completion, CompletionRequest
-from assistant.engine import Engine
-from assistant.local import Job, LocalBackend
-from assistant.memory.choice import chosen_from
-from assistant.memory.snippets import SnippetSource
+from assistant.generate import context, prompt
+from assistant.generate.backend import Job, LocalBackend
+from assistant.generate.engine import Engine
+from assistant.request import Completion, CompletionRequest
+from assistant.snippets.cache import chosen_from
+from assistant.snippets.search import SnippetSource
 from model.fim import Snippet
 from training.evaluation.held_out import Task
 

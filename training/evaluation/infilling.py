@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from assistant import context, prompt
 from assistant.cancel import Cancel
-from assistant.completion import CompletionRequest
-from assistant.local import Job, LocalBackend
+from assistant.generate import context, prompt
+from assistant.generate.backend import Job, LocalBackend
+from assistant.request import CompletionRequest
 from training.evaluation.sandbox import Exercise
 
 PATH = "solution.py"  # what the model is told; the benchmark names no file

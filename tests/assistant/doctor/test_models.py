@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from assistant.config import Settings
 from assistant.doctor.models import models
 from assistant.models.registry import Registry, repository_id
+from assistant.settings import Settings
 from model.folder import BUNDLED, load_folder
 from tests.doubles import tiny_folder
 from tests.own_models import added

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from assistant.config import Settings
 from assistant.doctor.remote import remote
+from assistant.settings import Settings
 
 ON = 'mode = "fallback"\nprovider = "mistral"\nmodel = "m"\nkey_env = "TEST_KEY"\n'
 HOST = "codestral.mistral.ai"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from assistant.config import Settings
 from assistant.doctor import storage
-from assistant.memory.builder import build_from_texts
-from assistant.memory.store import index_folder
+from assistant.index.builder import build_from_texts
+from assistant.index.writer import index_folder
+from assistant.settings import Settings
 from tests.doubles import tiny_folder
 
 

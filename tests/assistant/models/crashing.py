@@ -12,8 +12,8 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from assistant.models.book import FILE_NAME
 from assistant.models.registry import LOCK_NAME, Registry
+from assistant.models.registry_file import FILE_NAME
 from model.folder import load_folder
 from tests.doubles import names_in, tiny_folder
 from tests.own_models import HERE, added, entry_of

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from assistant.models.book import FILE_NAME
 from assistant.models.registry import LOCK_NAME, Entry, ModelsError, Registry, models_folder
+from assistant.models.registry_file import FILE_NAME
 from model.files import cache_dir
 from model.folder import load_folder
 from tests.doubles import names_in, tiny_folder

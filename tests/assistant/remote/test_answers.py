@@ -2,7 +2,6 @@
 
 import pytest
 
-from assistant.completion import CompletionRequest
 from assistant.remote.answers import (
     MAX_ENTRIES,
     Beliefs,
@@ -14,6 +13,7 @@ from assistant.remote.answers import (
     shares,
     typed_since,
 )
+from assistant.request import CompletionRequest
 
 
 def request(text: str, offset: int | None = None, path: str = "a.py") -> CompletionRequest:

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from assistant import offers
-from assistant.cache import Generated, SuggestionCache
 from assistant.cancel import Cancel
-from assistant.completion import CompletionRequest
-from assistant.config import Settings
-from assistant.engine import Engine
 from assistant.errors import SettingsError
-from assistant.local import LocalBackend
-from assistant.remote.opening import open_configured
+from assistant.generate import response as offers
+from assistant.generate.backend import LocalBackend
+from assistant.generate.cache import Generated, SuggestionCache
+from assistant.generate.engine import Engine
+from assistant.remote.open import open_configured
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings, remote_settings_path
+from assistant.request import CompletionRequest
+from assistant.settings import Settings
 from tests.doubles import tiny_folder
 from tests.remote_server import (
     END,
@@ -301,7 +301,7 @@ def test_a_ledger_without_a_place_is_an_error_of_the_settings(
 
 PROGRAM = """
 import sys
-from assistant.cli import main
+from assistant.cli.complete import main
 code = main(["sample.py:2:8", "--model", "tiny"])
 unwanted = {"httpx2", "httpcore2", "h2", "anyio", "asyncio", "assistant.remote.policy"}
 loaded = unwanted & set(sys.modules)

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 import trustme
 
-from assistant.completion import CompletionRequest
-from assistant.config import Settings
-from assistant.engine import Engine
-from assistant.local import LocalBackend
+from assistant.generate.backend import LocalBackend
+from assistant.generate.engine import Engine
 from assistant.remote.ledger import Ledger, state_dir
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
+from assistant.request import CompletionRequest
+from assistant.settings import Settings
 from tests import generated_docs
 from tests.remote_faults import FAULTS
 from tests.remote_server import Reply, completion, plain, remote_server

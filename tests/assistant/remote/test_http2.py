@@ -15,7 +15,7 @@ import h2.events
 import pytest
 import trustme
 
-from assistant.remote.flight import Flight
+from assistant.remote.inflight import Flight
 from tests.remote_lines import Line
 from tests.remote_server import event
 

@@ -10,7 +10,6 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringError
 
-from assistant.config import Settings, settings_from
 from assistant.errors import SettingsError
 from assistant.remote.errors import WithheldError
 from assistant.remote.settings import (
@@ -22,6 +21,7 @@ from assistant.remote.settings import (
     remote_settings_from,
     remote_settings_path,
 )
+from assistant.settings import Settings, settings_from
 
 GOOD = {"mode": "fallback", "provider": "mistral", "model": "codestral-latest"}
 

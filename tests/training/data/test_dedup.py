@@ -1,7 +1,7 @@
 """Duplicates: equal up to white space, nearly equal, and like what models are judged by."""
 
 from training.data.dedup import Duplicates, SeenTexts, fingerprint
-from training.data.near import Sketcher
+from training.data.minhash import Sketcher
 
 
 def test_white_space_makes_no_difference() -> None:

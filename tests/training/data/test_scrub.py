@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.repositories import MIT, new_repository
-from training.data.account import summary
 from training.data.corpus import Split
+from training.data.corpus_stats import summary
 from training.data.prepare import prepare
 from training.data.recipe import CorpusRecipe
 from training.data.scrub import Scrubbed, scrub

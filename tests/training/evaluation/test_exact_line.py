@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from assistant.completion import Completion
-from assistant.config import Settings
-from assistant.engine import Engine
-from assistant.local import LocalBackend
-from assistant.memory.snippets import SnippetSource
+from assistant.generate.backend import LocalBackend
+from assistant.generate.engine import Engine
+from assistant.request import Completion
+from assistant.settings import Settings
+from assistant.snippets.search import SnippetSource
 from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.local import LocalBackend
+from assistant.generate.backend import LocalBackend
 from tests.scripted import ScriptedRuntime, scripted_info, small_tokenizer
 from training.evaluation.infilling import BenchmarkError, Task, fill, load_tasks, sample
 

@@ -20,16 +20,16 @@ from model.folder import BUNDLED, load_folder
 from training.cli import existing_folder
 from training.data.progress import Progress
 from training.evaluation import command
-from training.evaluation.replay.history import ReplayError
-from training.evaluation.replay.report import About, Report, assemble
-from training.evaluation.replay.report_html import page
-from training.evaluation.replay.report_text import table
-from training.evaluation.replay.rivals import (
+from training.evaluation.replay.baselines import (
     JEDI,
     JediSystem,
     LlamaSystem,
     RivalMissingError,
 )
+from training.evaluation.replay.history import ReplayError
+from training.evaluation.replay.report import About, Report, assemble
+from training.evaluation.replay.report_html import page
+from training.evaluation.replay.report_text import table
 from training.evaluation.replay.run import INTERRUPTED, Plan, measure, plan_work
 from training.evaluation.replay.systems import SYSTEMS, System, open_systems
 

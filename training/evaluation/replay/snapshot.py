@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.git import git, read_blobs
-from assistant.languages import language_of
-from assistant.refusal import is_excluded
+from assistant.privacy.exclusion import is_excluded
+from assistant.source.languages import language_of
 from training.data.filters import text_of
-from training.data.runs import RunHasher, words_of
+from training.data.word_runs import RunHasher, words_of
 
 MAX_FILE_BYTES = 1_000_000
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of runs of five words

@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Protocol
 
 from assistant.cancel import Cancel
-from assistant.config import Settings
-from assistant.engine import Engine, open_from
-from assistant.gate import threshold
-from assistant.local import LocalBackend
-from assistant.memory.builder import build_from_texts, open_memory
-from assistant.memory.choice import SnippetChoice
-from assistant.memory.memory import RepositoryMemory
-from assistant.ranker import bundled
+from assistant.generate.backend import LocalBackend
+from assistant.generate.engine import Engine, open_from
+from assistant.index.builder import build_from_texts, open_memory
+from assistant.index.folder_index import RepositoryMemory
+from assistant.rank.confidence import threshold
+from assistant.rank.ranker import bundled
+from assistant.settings import Settings
+from assistant.snippets.cache import SnippetChoice
 from training.evaluation.exact_line import request_of, rest_of_line
 from training.evaluation.held_out import Task
+from training.evaluation.longest_match import Vote
 from training.evaluation.replay.answers import Answer
 from training.evaluation.replay.snapshot import Snapshot
-from training.evaluation.vote import Vote
 
 BOTH, NETWORK, MEMORY, VOTE = "both", "network alone", "memory alone", "vote"
 SYSTEMS = (BOTH, NETWORK, MEMORY, VOTE)

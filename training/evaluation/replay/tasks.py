@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 
 from assistant.git import GitError
-from assistant.languages import language_of
+from assistant.source.languages import language_of
 from training.data.filters import path_reason, text_reason
 from training.data.recipe import FilterSettings
 from training.data.sources import open_source

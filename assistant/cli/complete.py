@@ -1,0 +1,224 @@
+"""`foretype complete FILE:LINE:COL`: print what an editor would suggest there.
+
+Exit codes: 0 a suggestion was printed, 1 nothing to suggest, 2 bad usage or input, 3 the model
+cannot be used. Errors are one line on standard error.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from assistant.cli.source_file import SourceFile, SourceFileError
+from assistant.errors import AssistantError, ModelError
+from assistant.generate.completion_trace import Why, told
+from assistant.logs import configure
+from assistant.privacy.exclusion import is_excluded
+from assistant.request import Completion, CompletionRequest
+from assistant.settings import Settings, load_settings
+from model.files import UnreadableFileError, read_regular
+
+if TYPE_CHECKING:
+    from assistant.index.matches import Memory
+
+SUGGESTED, NOTHING, BAD_INPUT, BAD_MODEL = 0, 1, 2, 3
+MAX_FILE_BYTES = 16 << 20
+MAX_N = 16
+DEADLINE_MS = 10_000  # nobody is typing: a busy machine should be slow here, not silent
+
+_EPILOG = """\
+LINE and COL count from 1, COL in characters: COL = length of the line + 1 is its end.
+Plain output is the text of each suggestion, ended by a newline; --json also gives the range of the
+file that it replaces, in the same counting, and the costs. Line ends are the file's own.
+
+exit codes: 0 a suggestion was printed, 1 nothing to suggest, 2 bad usage or input,
+            3 the model cannot be used, 130 interrupted
+"""
+
+
+class UsageError(AssistantError, ValueError):
+    """The command line is wrong; the message says how."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def main(argv: Sequence[str], *, explains: bool = False) -> int:
+    """Run `foretype complete` (or `why`) with its arguments; return the exit code."""
+    try:
+        return _run(_parser(explains).parse_args(_with_places_last(argv)), explains)
+    except (ModelError, AssistantError) as error:
+        name = "why" if explains else "complete"
+        print(f"foretype {name}: {_one_line(error)}", file=sys.stderr)
+        return BAD_MODEL if isinstance(error, ModelError) else BAD_INPUT
+
+
+def _run(args: argparse.Namespace, explains: bool) -> int:
+    settings = load_settings(_overrides(args))
+    source, offset = _place(args)
+    request = CompletionRequest(
+        path=source.path,
+        text=source.text,
+        offset=offset,
+        n=args.n,
+        deadline_ms=DEADLINE_MS if args.deadline_ms is None else settings.deadline_ms,
+    )
+    with configure(settings.log_file, args.verbose):
+        completions, why = _complete(settings, request)
+    if explains:
+        table = why.table()
+        _write(json.dumps(table, ensure_ascii=False, indent=2) if args.json else told(table))
+        _write("\n")
+    elif args.json:
+        _write(json.dumps(_report(source, completions), ensure_ascii=False, indent=2) + "\n")
+    else:
+        _write("".join(source.restored(item.text + "\n") for item in completions))
+    return SUGGESTED if completions else NOTHING
+
+
+def _complete(settings: Settings, request: CompletionRequest) -> tuple[list[Completion], Why]:
+    from assistant.generate.engine import (
+        Engine,  # the runtime is not needed to say that input is bad
+    )
+    from assistant.models.open import opener_for
+    from assistant.remote.open import open_configured
+
+    place = Path(request.path).absolute()
+    open_model = opener_for(place, lambda text: print(f"foretype: {text}", file=sys.stderr))
+    remote = open_configured(lambda _: place, exclude=settings.exclude)
+    remembered = _remembered(settings, request.path)
+    if remembered is None:
+        engine = Engine(settings, open_model, remote=remote)
+    else:
+        memory, inside = remembered
+        request = dataclasses.replace(request, path=inside)
+        engine = Engine(settings, open_model, memory=lambda _: memory, remote=remote)
+    try:
+        engine.load()
+        return engine.complete(request), engine.last
+    finally:
+        if remote is not None:
+            remote.close()
+
+
+def _remembered(settings: Settings, path: str) -> "tuple[Memory, str] | None":
+    """Return the memory that there is for a file, and the file's path in it."""
+    if not settings.memory or not path or is_excluded(path, settings.exclude):
+        return None
+    from assistant.index.folder_index import find_memory
+
+    return find_memory(Path(path))
+
+
+def _parser(explains: bool = False) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="foretype why" if explains else "foretype complete",
+        description=(
+            "Say how the suggestion at a cursor came about, or why there is none."
+            if explains
+            else "Suggest the code at a cursor, as the editor would show it."
+        ),
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("place", metavar="FILE:LINE:COL", help="a cursor; FILE - is standard input")
+    parser.add_argument("--path", default="", help="the file's name, where FILE is -")
+    parser.add_argument("--json", action="store_true", help="print ranges and costs as JSON")
+    parser.add_argument("--n", type=int, default=1, help=f"suggestions wanted, up to {MAX_N}")
+    parser.add_argument("--model", metavar="FOLDER", help="a model folder")
+    parser.add_argument(
+        "--deadline-ms", type=int, metavar="MS", help=f"time to answer in (default: {DEADLINE_MS})"
+    )
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="log more (-vv: all)")
+    return parser
+
+
+def _with_places_last(argv: Sequence[str]) -> list[str]:
+    """Move `-:LINE:COL` behind a `--`: argparse would take it for an option."""
+    places = [argument for argument in argv if argument.startswith("-:")]
+    others = [argument for argument in argv if not argument.startswith("-:")]
+    return [*others, "--", *places] if places else others
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, Any]:
+    if not 1 <= args.n <= MAX_N:
+        raise UsageError(f"--n must be in 1..{MAX_N}, got {args.n}")
+    asked = {"model": args.model, "deadline_ms": args.deadline_ms}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _place(args: argparse.Namespace) -> tuple[SourceFile, int]:
+    """Return the file that the arguments name and the offset of the cursor in it."""
+    name, line, column = split_place(args.place)
+    if name == "-":
+        if not args.path:
+            raise UsageError("text from standard input needs --path to tell the language")
+        data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise UsageError(f"standard input is larger than {MAX_FILE_BYTES} bytes")
+        source = SourceFile.from_bytes(args.path, data)
+    else:
+        if args.path:
+            raise UsageError("--path is only for text from standard input (FILE -)")
+        source = SourceFile.from_bytes(name, read_source(name))
+    return source, source.offset(line, column)
+
+
+def split_place(place: str) -> tuple[str, int, int]:
+    """Cut FILE:LINE:COL at its last two colons; the file's name may hold more of them."""
+    name, *numbers = place.rsplit(":", 2)
+    if len(numbers) != 2 or not name:
+        raise UsageError(f"FILE:LINE:COL is needed, got {place!r}")
+    for what, text in zip(("LINE", "COL"), numbers, strict=True):
+        if not (text.isascii() and text.isdigit() and len(text) <= 9):
+            raise UsageError(f"{what} must be a whole number from 1 on, got {text!r} in {place!r}")
+    return name, int(numbers[0]), int(numbers[1])
+
+
+def read_source(name: str) -> bytes:
+    """Return the bytes of a file that may be completed; SourceFileError says what is wrong."""
+    try:
+        return read_regular(Path(name), MAX_FILE_BYTES)
+    except UnreadableFileError as error:
+        raise SourceFileError(str(error)) from error
+
+
+def _report(source: SourceFile, completions: Sequence[Completion]) -> dict[str, Any]:
+    suggestions = []
+    for item in completions:
+        table = dataclasses.asdict(item) | {"text": source.restored(item.text)}
+        del table["start"], table["end"]
+        table["range"] = {"start": _point(source, item.start), "end": _point(source, item.end)}
+        for name in ("logprob", "first_token_ms", "total_ms", "probability"):
+            table[name] = round(table[name], 3)
+        suggestions.append(table)
+    return {"path": source.path, "suggestions": suggestions}
+
+
+def _point(source: SourceFile, offset: int) -> dict[str, int]:
+    line, column = source.position(offset)
+    return {"line": line, "column": column}
+
+
+def _write(text: str) -> None:
+    """Write UTF-8 whatever the locale; a reader that has gone away is not an error.
+
+    A file name that the locale could not decode goes out as the bytes that came in.
+    """
+    try:
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Python flushes once more on exit; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

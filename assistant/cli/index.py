@@ -1,0 +1,217 @@
+"""`foretype memory status|build|clear [REPO]`: look at, bring up to date or delete an index.
+
+Exit codes: 0 done, 1 there is no index or another process is writing it, 2 bad usage, 3 the disk
+does not take it. Errors are one line on standard error.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from assistant.errors import AssistantError
+from assistant.index.builder import Limits, Progress, Report, limit_of, refresh
+from assistant.index.dependencies import refresh_dependencies
+from assistant.index.files import is_too_wide
+from assistant.index.reader import open_view
+from assistant.index.writer import BusyError, Store, index_folder, memory_folder, prune
+from assistant.logs import configure
+from assistant.settings import load_settings
+
+DONE, NOTHING, BAD_INPUT, NO_ROOM = 0, 1, 2, 3
+_NICENESS = 10
+_SAY_EVERY_S = 0.2
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `foretype memory` with its arguments; return the exit code."""
+    args = _parser().parse_intermixed_args(argv)
+    try:
+        settings = load_settings()
+    except AssistantError as error:
+        return _fail(str(error), BAD_INPUT)
+    root = Path(args.repo).absolute()
+    if args.action != "clear" and not root.is_dir():
+        return _fail(f"{args.repo} is not a folder", BAD_INPUT)
+    if args.action == "status":
+        return _status(root)
+    if args.action == "clear":
+        return _clear(root, everything=args.all)
+    exclude = (*settings.exclude, *args.exclude)
+    limits = limit_of(args.mb or settings.memory_mb, exclude=tuple(dict.fromkeys(exclude)))
+    with_dependencies = args.dependencies or settings.memory_dependencies
+    if args.watched:
+        return _watched_build(root, limits, with_dependencies=with_dependencies)
+    with configure():
+        return _build(root, limits, with_dependencies=with_dependencies)
+
+
+def _build(root: Path, limits: Limits, *, with_dependencies: bool) -> int:
+    if is_too_wide(root) and not (root / ".git").exists():
+        return _fail(f"{root} is no project: name a folder inside it", BAD_INPUT)
+    bar = _Bar()
+    started = time.monotonic()
+    try:
+        report = _refreshed(root, _with_progress(limits, bar), with_dependencies=with_dependencies)
+    except BusyError as error:
+        bar.end()
+        return _fail(str(error), NOTHING)
+    except OSError as error:
+        bar.end()
+        return _fail(f"cannot write the index: {error.strerror or error}", NO_ROOM)
+    bar.end()
+    left_out = ", ".join(f"{n} {why}" for why, n in sorted(report.left_out.items()))
+    print(
+        f"{report.n_added} files taken up, {report.n_dropped} dropped in"
+        f" {time.monotonic() - started:.1f} s; left out: {left_out or 'none'}"
+    )
+    return _status(root)
+
+
+def _refreshed(root: Path, limits: Limits, *, with_dependencies: bool) -> Report:
+    folder = index_folder(root)
+    report = refresh(root, folder, limits)
+    refresh_dependencies(root, folder, limits, is_wanted=with_dependencies)
+    prune()
+    return report
+
+
+def _watched_build(root: Path, limits: Limits, *, with_dependencies: bool) -> int:
+    """Build for a program that reads JSON lines, and end when it does."""
+    threading.Thread(target=_end_with_reader, daemon=True).start()
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    teller = _Teller()
+    try:
+        _refreshed(root, _with_progress(limits, teller), with_dependencies=with_dependencies)
+    except BusyError:
+        teller.say({"outcome": "busy"})
+        return NOTHING
+    except OSError as error:
+        teller.say({"outcome": "failed", "message": error.strerror or type(error).__name__})
+        return NO_ROOM
+    teller.say({"outcome": "done"})
+    return DONE
+
+
+def _end_with_reader() -> None:
+    while os.read(0, 4096):  # not sys.stdin, whose lock the end of the program waits for
+        pass
+    os._exit(NOTHING)  # an index is whole at any moment
+
+
+def _with_progress(limits: Limits, teller: "_Teller") -> Limits:
+    return Limits(
+        exclude=limits.exclude, max_text_bytes=limits.max_text_bytes, on_progress=teller.progress
+    )
+
+
+class _Teller:
+    """Says how far a build has come, now and then, as JSON lines."""
+
+    def __init__(self) -> None:
+        self._said_at = time.monotonic()
+
+    def progress(self, progress: Progress) -> None:
+        if time.monotonic() - self._said_at >= _SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            self.show(progress)
+
+    def show(self, progress: Progress) -> None:
+        self.say({"n_bytes": progress.n_bytes, "of_bytes": progress.of_bytes})
+
+    def say(self, table: dict[str, Any]) -> None:
+        print(json.dumps(table), flush=True)
+
+
+class _Bar(_Teller):
+    """The same as one line on a terminal; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_shown = False
+
+    def show(self, progress: Progress) -> None:
+        if sys.stderr.isatty() and progress.of_bytes:
+            self._is_shown = True
+            share = progress.n_bytes / progress.of_bytes
+            megabytes = f"{progress.n_bytes / 1e6:.1f} of {progress.of_bytes / 1e6:.1f} MB"
+            print(f"\rreading {megabytes} ({share:.0%}) ", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._is_shown:
+            print(file=sys.stderr)
+
+
+def _status(root: Path) -> int:
+    folder = index_folder(root)
+    view = open_view(folder)
+    if view.version is None:
+        print(f"{root}: no index; make it with: foretype memory build {root}")
+        return NOTHING
+    print(f"{root}: {'complete' if view.manifest.is_complete else 'begun'}, in {folder}")
+    for layer in sorted({opened.ref.layer for opened in view.opened}):
+        opened = [item for item in view.opened if item.ref.layer == layer]
+        n_files = sum(len(item.files) for item in opened)
+        n_text = sum(item.live_bytes for item in opened)
+        n_bytes = sum(item.segment.n_bytes for item in opened)
+        print(
+            f"  {layer}: {n_files} files, {n_text / 1e6:.1f} MB of text,"
+            f" {n_bytes / 1e6:.1f} MB on disk in {len(opened)} segments"
+        )
+    return DONE
+
+
+def _clear(root: Path, *, everything: bool) -> int:
+    folders = [index_folder(root)]
+    if everything:
+        with contextlib.suppress(FileNotFoundError):
+            folders = sorted(memory_folder().iterdir())
+    try:
+        n_deleted = sum(_delete(folder) for folder in folders)
+    except BusyError as error:
+        return _fail(str(error), NOTHING)
+    except OSError as error:
+        return _fail(f"cannot delete the index: {error.strerror or error}", NO_ROOM)
+    print(f"{n_deleted} deleted" if everything else "deleted" if n_deleted else "there was none")
+    return DONE
+
+
+def _delete(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    with Store(folder):  # not under another writer's hands
+        shutil.rmtree(folder)
+    return True
+
+
+def _fail(problem: str, code: int) -> int:
+    print(f"foretype memory: {' '.join(problem.split())}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="foretype memory",
+        description="The memory of a repository: an index of its text, in your cache folder.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("action", choices=("status", "build", "clear"))
+    parser.add_argument("repo", nargs="?", default=".", help="a folder (default: this one)")
+    parser.add_argument("--all", action="store_true", help="clear: the indexes of all folders")
+    parser.add_argument(
+        "--exclude", action="append", default=[], metavar="PATTERN", help="leave these files out"
+    )
+    parser.add_argument("--mb", type=int, default=0, help="largest size of the index on disk")
+    parser.add_argument(
+        "--dependencies", action="store_true", help="also what the project imports, if installed"
+    )
+    parser.add_argument("--watched", action="store_true", help=argparse.SUPPRESS)
+    return parser

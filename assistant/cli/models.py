@@ -1,0 +1,195 @@
+"""`foretype models`: list the models of your own, choose which one serves a repository, remove one.
+
+Exit codes: 0 done, 1 refused or not possible, 2 bad usage. Errors are one line on standard error.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from assistant.cli.confirm import agrees
+from assistant.errors import AssistantError, SettingsError
+from assistant.models.registry import BASE, ModelsError, Registry
+from assistant.models.selection import Place, choose, overview, place_of
+from assistant.settings import load_settings
+
+DONE, REFUSED, BAD_INPUT = 0, 1, 2
+_EPILOG = """\
+A model that was tuned on a repository is served for documents of that repository only. `base` is
+the model for all others; it came with foretype. Editors that are open change over by themselves, at
+the next quiet moment. A model that the setting `model` names is served everywhere, whatever is
+chosen here.
+
+exit codes: 0 done, 1 refused or not possible, 2 bad usage
+"""
+PRIVATE = (
+    "the weights were tuned on private code and hold parts of it: whoever has this folder can get"
+    " at them. Treat it as you treat the code"
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `foretype models` with its arguments; return the exit code."""
+    args = _parser().parse_args(_with_action(argv))
+    try:
+        run: Callable[[argparse.Namespace], int] = args.run
+        return run(args)
+    except SettingsError as error:
+        return _fail(error, BAD_INPUT)
+    except AssistantError as error:
+        return _fail(error, REFUSED)
+
+
+def _with_action(argv: Sequence[str]) -> list[str]:
+    """Put `list` where no action is named."""
+    is_named = any(not argument.startswith("-") for argument in argv[:1])
+    is_help = argv[:1] in (["-h"], ["--help"])
+    return [*argv] if is_named or is_help else ["list", *argv]
+
+
+def _list(args: argparse.Namespace) -> int:
+    try:
+        place = place_of(_folder(args))
+    except ModelsError:
+        if args.repository:  # it was asked for by name
+            raise
+        place = None
+    table = overview(Registry(), place, explicit=load_settings().model)
+    print(json.dumps(table, indent=2) if args.json else _told(table))
+    return DONE
+
+
+def _told(table: dict[str, Any]) -> str:
+    lines = []
+    if table["root"]:
+        pinned = ", pinned" if table["pinned"] else ""
+        lines.append(f"{table['root']}: {table['serving']} serves{pinned}")
+    if table["settings_model"]:
+        lines.append(f"but the setting `model` names {table['settings_model']}, which wins")
+    for item in table["models"]:
+        mark = "*" if item["name"] == table["serving"] else " "
+        use = "in use" if item["in_use"] else "not in use"
+        lines.append(f"{mark} {item['name']}  ({item['kind']}, {item['created'][:10]}, {use})")
+        lines.append(
+            f"    of {item['root'] or 'no repository'}, up to commit {item['trained_to'][:12]}"
+        )
+        lines.append(f"    parent {item['parent'][:12]}, data {item['data_hash'][:12]}")
+        scores = ", ".join(f"{name} {value:g}" for name, value in item["scores"].items())
+        lines.append(f"    {scores or 'no scores'}")
+    if not table["models"]:
+        lines.append("There are no models of your own; `foretype tune` makes one.")
+    return "\n".join(lines)
+
+
+def _use(args: argparse.Namespace) -> int:
+    place = place_of(_folder(args))
+    choose(Registry(), args.name, place)
+    return _say(args, place, f"{args.name} serves {place.root}")
+
+
+def _pin(args: argparse.Namespace) -> int:
+    place = place_of(_folder(args))
+    registry = Registry()
+    registry.pin(place.repository)
+    return _say(args, place, f"{place.root} keeps {_serving(registry, place)}, whatever tune finds")
+
+
+def _unpin(args: argparse.Namespace) -> int:
+    place = place_of(_folder(args))
+    Registry().unpin(place.repository)
+    return _say(args, place, f"`foretype tune` may choose for {place.root} again")
+
+
+def _roll_back(args: argparse.Namespace) -> int:
+    place = place_of(_folder(args))
+    entry = Registry().roll_back(place.repository)
+    return _say(args, place, f"{entry.name if entry else BASE} serves {place.root} again")
+
+
+def _remove(args: argparse.Namespace) -> int:
+    registry = Registry()
+    if args.name not in [entry.name for entry in registry.entries()]:
+        registry.remove(args.name)  # says which there are
+    question = f"Remove {args.name}? It cannot be had back but by tuning again."
+    if not (args.yes or agrees(question)):
+        print("Nothing was removed.")
+        return REFUSED
+    registry.remove(args.name, force=args.force)
+    return _say(args, None, f"{args.name} is removed")
+
+
+def _export(args: argparse.Namespace) -> int:
+    Registry().export(args.name, Path(args.out))
+    print(f"foretype models: {PRIVATE}.", file=sys.stderr)
+    return _say(args, None, f"{args.name} is copied to {Path(args.out).absolute()}")
+
+
+def _folder(args: argparse.Namespace) -> Path:
+    folder = Path(args.repository or ".").absolute()
+    if not folder.is_dir():
+        raise ModelsError(f"{args.repository} is not a folder")
+    return folder
+
+
+def _serving(registry: Registry, place: Place) -> str:
+    entry = registry.chosen_entry(place.repository)
+    return entry.name if entry else BASE
+
+
+def _say(args: argparse.Namespace, place: Place | None, sentence: str) -> int:
+    """Print what was done; as JSON, with how things stand."""
+    explicit = load_settings().model
+    if args.json:
+        table = overview(Registry(), place, explicit=explicit)
+        print(json.dumps(table | {"message": sentence}, indent=2))
+        return DONE
+    print(f"{sentence}.")
+    if explicit and place is not None:
+        print(f"But the setting `model` names {explicit}, which wins.")
+    return DONE
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"foretype models: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="foretype models",
+        description="The models of your own: which there are, and which one serves a repository.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+
+    def action(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, *positional: str
+    ) -> argparse.ArgumentParser:
+        added = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        for each in positional:
+            added.add_argument(each, metavar=each.upper())
+        added.add_argument("--json", action="store_true", help="print JSON")
+        added.add_argument(
+            "--repository",
+            default="",
+            metavar="DIR",
+            help="which one (default: around this folder)",
+        )
+        added.set_defaults(run=run)
+        return added
+
+    action("list", _list, "list the models, with parent, data and scores (the default)")
+    action("use", _use, "serve a model here; `base` returns to the base", "name")
+    action("pin", _pin, "keep what serves here, whatever `foretype tune` finds")
+    action("unpin", _unpin, "let `foretype tune` choose again")
+    action("rollback", _roll_back, "return to what served here before")
+    removing = action("remove", _remove, "delete a model", "name")
+    removing.add_argument("--force", action="store_true", help="even one that is in use")
+    removing.add_argument("--yes", action="store_true", help="do not ask")
+    action("export", _export, "copy a model folder elsewhere", "name", "out")
+    return parser

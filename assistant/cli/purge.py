@@ -1,0 +1,93 @@
+"""`foretype purge`: list what foretype has stored on this machine, ask, remove it.
+
+Exit codes: 0 removed, or nothing there; 1 not agreed to, or something could not be removed; 2 bad
+usage. Settings and the configuration of editors stay; models tuned here too, without --models.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from assistant.cli.confirm import agrees
+from assistant.errors import SettingsError
+from assistant.purge.places import MODELS, Item, Listing, listing, remove, remove_empty
+from assistant.settings import load_settings
+from assistant.setup.machine import this_machine
+
+DONE, NOT_DONE = 0, 1
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `foretype purge` with its arguments; return the exit code."""
+    options = _parser().parse_args(argv)
+    machine = this_machine()
+    found = listing(machine, _log_file(), with_models=options.models)
+    _show(found, with_models=options.models)
+    if not found.items:
+        return DONE
+    if options.dry_run:
+        print("Nothing was removed (--dry-run).")
+        return DONE
+    if not (options.yes or agrees(_question(options.models, found))):
+        print("Nothing was removed.")
+        return NOT_DONE
+    failed = [problem for item in found.items if (problem := _problem(item))]
+    remove_empty(machine)
+    for problem in failed:
+        print(f"foretype purge: {problem}", file=sys.stderr)
+    if not failed:
+        print("Removed. An editor that is open makes anew what it needs.")
+    return NOT_DONE if failed else DONE
+
+
+def _question(with_models: bool, found: Listing) -> str:
+    if with_models and any(item.path.name == MODELS for item in found.items):
+        return "Remove all of it, your own models too? Only tuning again brings those back."
+    return "Remove all of it?"
+
+
+def _log_file() -> str:
+    try:
+        return load_settings().log_file
+    except SettingsError as error:
+        print(f"foretype purge: the log file is not known: {error}", file=sys.stderr)
+        return ""
+
+
+def _show(found: Listing, *, with_models: bool) -> None:
+    for item in found.items:
+        print(f"{item.n_bytes / 1e6:10.1f} MB  {item.path}  ({item.what})")
+    for sentence in found.left:
+        print(f"Left out: {sentence}.")
+    if found.items:
+        stays = "Settings stay." if with_models else "Settings and models stay."
+        total = sum(item.n_bytes for item in found.items)
+        print(f"{total / 1e6:10.1f} MB  in all. {stays}")
+    else:
+        print("Nothing of foretype's is stored here.")
+
+
+def _problem(item: Item) -> str:
+    """Remove; return what went wrong, "" if nothing did."""
+    try:
+        remove(item)
+    except OSError as error:
+        return f"cannot remove {error.filename or item.path}: {error.strerror or error}"
+    return ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="foretype purge",
+        description="Remove every cache, index, log and statistic that foretype has made.",
+        epilog="Settings and the configuration of editors stay.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list only")
+    parser.add_argument(
+        "--models",
+        action="store_true",
+        help="also the models tuned on your repositories, which took hours to make",
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    return parser

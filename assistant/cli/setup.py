@@ -1,0 +1,107 @@
+"""`foretype setup EDITOR`: show the few lines that start foretype, or write them.
+
+Exit codes: 0 shown, written or done already, 1 nothing was written though it was asked for, 2 bad
+usage. Without --write nothing is changed.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from assistant.cli.confirm import agrees
+from assistant.setup.change import SetupError, write
+from assistant.setup.editors import EDITORS, Editor
+from assistant.setup.emacs import CLIENTS, emacs
+from assistant.setup.machine import Machine, server_command, this_machine
+from assistant.setup.plan import Plan
+
+DONE, NOT_WRITTEN, BAD_USAGE = 0, 1, 2
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `foretype setup` with its arguments; return the exit code."""
+    options = _parser().parse_args(argv)
+    machine = this_machine()
+    if not options.editor:
+        return _list(machine)
+    editor = EDITORS[options.editor]
+    if options.client and editor.name != "emacs":
+        print("foretype setup: --client is for emacs only", file=sys.stderr)
+        return BAD_USAGE
+    try:
+        command = server_command(machine)
+        if options.client:
+            plan = emacs(machine, command, options.client)
+        else:
+            plan = editor.plan(machine, command)
+        if options.write:
+            return _write(editor, plan, is_agreed=options.yes)
+    except SetupError as error:
+        print(f"foretype setup: {error}; nothing was changed", file=sys.stderr)
+        return NOT_WRITTEN
+    _show(editor, plan, f" --client {options.client}" if options.client else "")
+    return DONE
+
+
+def _list(machine: Machine) -> int:
+    print("Editors that `foretype setup EDITOR` knows:\n")
+    for editor in EDITORS.values():
+        program = editor.program(machine)
+        state = f"{program}{_state(editor, machine)}" if program else "not found on the PATH"
+        print(f"  {editor.name:<12} {editor.title:<12} {state}")
+    print("\nOthers: see editors/README.md; each starts `foretype lsp`.")
+    return DONE
+
+
+def _state(editor: Editor, machine: Machine) -> str:
+    try:
+        return ", set up" if editor.is_set_up(machine, server_command(machine)) else ""
+    except SetupError as error:
+        return f": {error}"
+
+
+def _show(editor: Editor, plan: Plan, chosen: str = "") -> None:
+    if plan.done:
+        print(f"{editor.title} starts foretype already ({plan.reason or plan.path}).")
+    else:
+        print(f"In {plan.path}:\n\n{plan.lines}")
+        if plan.reason:
+            print(f"To be done by hand: {plan.reason}.")
+        elif plan.change is not None:
+            print(f"`foretype setup {editor.name}{chosen} --write` does that.")
+    for note in plan.notes:
+        print(note)
+
+
+def _write(editor: Editor, plan: Plan, *, is_agreed: bool) -> int:
+    if plan.change is None:
+        _show(editor, plan)
+        return DONE if plan.done else NOT_WRITTEN
+    print(plan.change.diff())
+    if not (is_agreed or agrees(f"Change {plan.path}?")):
+        print("Nothing was changed.")
+        return NOT_WRITTEN
+    backup = write(plan.change)
+    print(f"Written: {plan.path}" + (f" (as it was: {backup})" if backup else ""))
+    for note in plan.notes:
+        print(note)
+    print(f"Start {editor.title} anew and type. `foretype doctor` says whether all is well.")
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="foretype setup",
+        description="Show the few lines that make an editor start foretype, or write them.",
+        epilog="Without an editor: which ones there are. Nothing is changed without --write.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("editor", nargs="?", choices=sorted(EDITORS), metavar="EDITOR")
+    parser.add_argument(
+        "--write", action="store_true", help="show the change, ask, keep a backup, write"
+    )
+    parser.add_argument("--yes", action="store_true", help="with --write: do not ask")
+    parser.add_argument(
+        "--client", choices=CLIENTS, help="emacs: by which language client (else as your file says)"
+    )
+    return parser

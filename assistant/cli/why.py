@@ -1,0 +1,13 @@
+"""`foretype why FILE:LINE:COL`: how the suggestion at a cursor came about, or why there is none.
+
+The same arguments and exit codes as `foretype complete`; --json prints the whole record.
+"""
+
+from collections.abc import Sequence
+
+from assistant.cli import complete as cli
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; return the exit code."""
+    return cli.main(argv, explains=True)

@@ -1,0 +1,1 @@
+"""What is cut from a suggestion before anyone sees it."""

@@ -1,0 +1,93 @@
+"""From generated text to the edit that a user sees: named text rules in fixed order.
+
+Every rule only takes away. The rules run until the text is stable, so applying them to their own
+answer changes nothing. They know the document's text and its language's lexical habits; they do not
+know models, probabilities or syntax trees.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from assistant.filter import rules
+from assistant.filter.rules import Draft, Place
+from assistant.request import CompletionRequest
+
+Rule = Callable[[Place, str], Draft]
+
+RULES: tuple[tuple[str, Rule], ...] = (
+    ("control_characters", rules.control_characters),  # first: they could hide a marker
+    ("marker_text", rules.marker_text),
+    ("line_limit", rules.line_limit),
+    ("repetition", rules.repetition),
+    ("repeated_previous", rules.repeated_previous),
+    ("duplicate_following", rules.duplicate_following),
+    ("suffix_overlap", rules.suffix_overlap),
+    ("bracket_balance", rules.bracket_balance),
+    ("trailing_space", rules.trailing_space),
+    ("too_short", rules.too_short),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """Put `text` in place of [start, end) of the document; both are on the cursor's line."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What one rule did to the text that reached it."""
+
+    rule: str
+    action: Literal["kept", "cut", "dropped"]
+    n_chars: int  # characters taken away
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """The edit, or None for silence, and every rule's verdict in order."""
+
+    edit: Edit | None
+    verdicts: tuple[Verdict, ...]
+
+
+def apply(request: CompletionRequest, text: str, *, multi_line: bool) -> Edit | None:
+    """Return the edit to offer for generated `text`, or None if nothing should be shown."""
+    return explain(request, text, multi_line=multi_line).edit
+
+
+def explain(request: CompletionRequest, text: str, *, multi_line: bool) -> Outcome:
+    """Apply the rules until the text is stable; say what each did in the order they ran."""
+    place = Place.of(request, multi_line=multi_line)
+    verdicts: list[Verdict] = []
+    while True:
+        draft = _round(place, text, verdicts)
+        if not draft.text:
+            return Outcome(edit=None, verdicts=tuple(verdicts))
+        if draft.text == text:
+            break
+        text = draft.text
+    end = request.offset + draft.n_replaced
+    edit = Edit(text=text, start=request.offset, end=end)
+    return Outcome(edit=edit, verdicts=tuple(verdicts))
+
+
+def _round(place: Place, text: str, verdicts: list[Verdict]) -> Draft:
+    """Run every rule once, stopping where nothing is left."""
+    n_replaced = 0
+    for name, rule in RULES:
+        if not text:
+            break
+        draft = rule(place, text)
+        n_taken = len(text) - len(draft.text)
+        action: Literal["kept", "cut", "dropped"] = "cut" if n_taken else "kept"
+        verdicts.append(
+            Verdict(rule=name, action=action if draft.text else "dropped", n_chars=n_taken)
+        )
+        text = draft.text
+        n_replaced = max(n_replaced, draft.n_replaced)
+    return Draft(text, n_replaced)

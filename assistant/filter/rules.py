@@ -1,0 +1,283 @@
+"""The rules of `postprocess`, one function each: (place, text) -> what is left of the text.
+
+A rule may only take characters away, and may say how many characters behind the cursor the text
+types again. An empty text means that nothing is shown.
+"""
+
+import functools
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from assistant.request import CompletionRequest
+from assistant.source.blocks import (
+    MAX_SCAN_CHARS,
+    line_end,
+    line_start,
+    lines_above,
+    lines_below,
+    scan_before,
+)
+from assistant.source.brackets import CLOSERS, PAIRS, Scan, scan
+from assistant.source.languages import Language, language_of
+from assistant.source.repetition import cut_repetition
+
+MIN_VISIBLE_CHARS = 2
+MAX_SIDE_CHARS = 4_000  # of the cursor's own line, each way: a longer line is data
+MIN_TELLING_CHARS = 3  # letters and digits that make a line worth comparing with its neighbours
+AUTO_CLOSED = CLOSERS | frozenset("\"'`>;,: ")  # what an editor, or a writer ahead, leaves behind
+
+_MARKER = re.compile(r"<\|[A-Za-z0-9_]{1,40}\|>")
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, surrogate...
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+class Draft(NamedTuple):
+    """What a rule leaves."""
+
+    text: str
+    n_replaced: int = 0  # characters right of the cursor that the text types again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """The cursor's surroundings, cut once for all rules."""
+
+    document: str
+    offset: int
+    language: Language | None
+    multi_line: bool
+    before: str  # the cursor's line, left of the cursor
+    after: str  # and right of it
+    behind: str  # the document right of the cursor, as far as brackets are looked for
+    context: Scan  # what is open at the cursor
+    sees_all: bool  # whether `context` knows every bracket that is open
+
+    @classmethod
+    def of(cls, request: CompletionRequest, *, multi_line: bool) -> "Place":
+        """Cut the surroundings of the request's cursor."""
+        document, offset = request.text, request.offset
+        language = language_of(request.path, request.language)
+        context, sees_all = scan_before(document, offset, language, is_top=True)
+        return cls(
+            document=document,
+            offset=offset,
+            language=language,
+            multi_line=multi_line,
+            before=document[max(line_start(document, offset), offset - MAX_SIDE_CHARS) : offset],
+            after=document[offset : min(line_end(document, offset), offset + MAX_SIDE_CHARS)],
+            behind=document[offset : offset + MAX_SCAN_CHARS],
+            context=context,
+            sees_all=sees_all,
+        )
+
+
+def _n_telling(line: str) -> int:
+    return sum(1 for char in line if char.isalnum())
+
+
+def control_characters(place: Place, text: str) -> Draft:
+    """Drop control, bidirectional and zero-width characters that the line does not have yet."""
+    known = set(place.before) | set(place.after) | {"\n", "\t"}
+    kept = (
+        char
+        for char in text
+        if (char.isascii() and char.isprintable())
+        or char in known
+        or (char != _REPLACEMENT and unicodedata.category(char) not in _INVISIBLE_CATEGORIES)
+    )
+    return Draft("".join(kept))
+
+
+def marker_text(place: Place, text: str) -> Draft:
+    """Cut where the literal text of a model's special token begins, or is completed."""
+    for match in _MARKER.finditer(place.before + text):
+        if match.end() > len(place.before):
+            return Draft(text[: max(0, match.start() - len(place.before))])
+    return Draft(text)
+
+
+def line_limit(place: Place, text: str) -> Draft:
+    """Keep the first line only, unless several were asked for and nothing but closers follows."""
+    if place.multi_line and not place.after.strip("".join(AUTO_CLOSED) + "\t"):
+        return Draft(text)
+    return Draft(text.partition("\n")[0])
+
+
+def repetition(place: Place, text: str) -> Draft:
+    """Cut what says the same again and again."""
+    return Draft(cut_repetition(text))
+
+
+def repeated_previous(place: Place, text: str) -> Draft:
+    """Drop text that would make the same line stand three times, or repeat the lines above.
+
+    Saying the line above once more is honest code now and then, so once is allowed.
+    """
+    lines = [line.rstrip() for line in (place.before + text).split("\n") if line.strip()]
+    if not lines or _n_telling("".join(lines)) < MIN_TELLING_CHARS:
+        return Draft(text)
+    above: list[str] = []
+    for _, line in lines_above(place.document, place.offset):
+        if line.strip():
+            above.append(line.rstrip())
+        if len(above) == max(2, len(lines)):
+            break
+    above.reverse()
+    if len(lines) == 1:
+        is_again = len(above) == 2 and above == [lines[0] + place.after.rstrip()] * 2
+    else:
+        is_again = above == lines
+    return Draft("" if is_again else text)
+
+
+def duplicate_following(place: Place, text: str) -> Draft:
+    """Cut from where the text says what already stands on the lines below."""
+    if place.after.strip():
+        return Draft(text)
+    lines = (place.before + text).split("\n")
+    filled = [(index, line.rstrip()) for index, line in enumerate(lines) if line.strip()]
+    below: list[str] = []
+    for _, line in lines_below(place.document, place.offset):
+        if len(below) == len(filled):
+            break
+        if line.strip():
+            below.append(line.rstrip())
+    for first in range(len(filled)):
+        tail = [line for _, line in filled[first:]]
+        if tail == below[: len(tail)] and _is_duplicate(tail, is_whole_block=first > 0):
+            index = filled[first][0]
+            return Draft("\n".join(lines[:index])[len(place.before) :].rstrip() if index else "")
+    return Draft(text)
+
+
+def _is_duplicate(tail: list[str], *, is_whole_block: bool) -> bool:
+    """Return whether equal lines prove a copy: telling ones, or a block's closing line."""
+    joined = "".join(tail).strip()
+    is_closing = set(joined) <= CLOSERS | {";", ","} and "}" in joined
+    return _n_telling(joined) >= MIN_TELLING_CHARS or (is_whole_block and is_closing)
+
+
+def suffix_overlap(place: Place, text: str) -> Draft:
+    """Take back what already follows the cursor on its line.
+
+    Auto-closed brackets and quotes that the text types again are replaced by it, so that the cursor
+    ends behind them; anything else that both share is left to the document.
+
+    >>> place = Place.of(CompletionRequest(path="a.py", text="f()", offset=2), multi_line=False)
+    >>> suffix_overlap(place, "x)")
+    Draft(text='x)', n_replaced=1)
+    """
+    rest = place.after.rstrip()
+    if not rest:
+        return Draft(text)
+    n_closers = _n_retyped(place, text, rest)
+    is_code = bool(rest[n_closers:].strip("".join(AUTO_CLOSED)))
+    said = text.rstrip()
+    for shared in (rest, rest.strip()):
+        if is_code and said.endswith(shared) and _is_border(said, len(said) - len(shared)):
+            return Draft(said[: -len(shared)])
+    return Draft(text, n_closers)
+
+
+def _is_border(text: str, index: int) -> bool:
+    """Return whether no word goes on across `index`."""
+    return not (text[:index][-1:].isalnum() and text[index : index + 1].isalnum())
+
+
+def _n_retyped(place: Place, text: str, rest: str) -> int:
+    """Return how many leading characters of `rest` the text types again.
+
+    Those are the closers that would be too many on the line if both stayed, a quote that ends the
+    string at the cursor, and what stands behind them in the text and in the document (`;`, `,`).
+    """
+    quote = place.context.quote
+    state = scan(text, place.language, quote)
+    if state.quote:
+        return 0
+    n_quote, end = 0, 0
+    if state.unquoted_at is not None and rest.startswith(quote):
+        n_quote, end = len(quote), state.unquoted_at
+    n_rest = len(scan(rest, place.language, quote if quote in rest else "").extra)
+    n_open = max(n_rest, len(scan(place.before, place.language).openers)) + len(state.openers)
+    n_again = max(0, min(n_rest, len(state.extra), n_rest + len(state.extra) - n_open))
+    again = state.extra[len(state.extra) - n_again :]
+    if again and rest.startswith("".join(mark.char for mark in again), n_quote):
+        end = again[-1].at + 1
+    else:
+        n_again = 0
+    n_matched = n_quote + n_again
+    tail = text[end:].rstrip()
+    if n_matched and tail and set(tail) <= AUTO_CLOSED and rest.startswith(tail, n_matched):
+        n_matched += len(tail)
+    return n_matched
+
+
+def bracket_balance(place: Place, text: str) -> Draft:
+    """Cut at the first closer that neither the text nor the code before the cursor opened.
+
+    Openers whose closers already stand behind the cursor are not for the text to close.
+    """
+    state = scan(text, place.language, place.context.quote)
+    if not state.extra:
+        return Draft(text)
+    openers = [mark.char for mark in place.context.openers]
+    n_replaced = _n_retyped(place, text, place.after.rstrip())
+    closers = _closers(place.behind[n_replaced:], place.language, state.quote)
+    can_close = functools.partial(_can_close, closers=closers, sees_all=place.sees_all)
+    # A document that does not fit together without the text proves nothing against the text.
+    before = _closers(place.behind, place.language, place.context.quote)
+    fits = _can_close(openers, closers=before, sees_all=place.sees_all)
+    ends = openers[: max(0, len(openers) - len(state.extra))]
+    fits_at_end = can_close([*ends, *(mark.char for mark in state.openers)])
+    for mark in state.extra:
+        is_extra = PAIRS[openers.pop()] != mark.char if openers else place.sees_all
+        fitted, fits = fits, can_close(openers)
+        if is_extra or (fitted and not fits and not fits_at_end):
+            return Draft(text[: mark.at].rstrip())
+    return Draft(text)
+
+
+@functools.lru_cache(maxsize=8)  # while one types, the text behind the cursor stays as it is
+def _closers(text: str, language: Language | None, quote: str) -> tuple[str, ...]:
+    return tuple(mark.char for mark in scan(text, language, quote).extra)
+
+
+def _can_close(openers: list[str], *, closers: tuple[str, ...], sees_all: bool) -> bool:
+    """Return whether `closers` close what is open, the last opener first."""
+    if sees_all and len(closers) > len(openers):
+        return False
+    return all(
+        PAIRS[char] == closer for char, closer in zip(reversed(openers), closers, strict=False)
+    )
+
+
+def trailing_space(place: Place, text: str) -> Draft:
+    """Strip the white space at the ends of lines; before more code one space may stay."""
+    *lines, last = text.split("\n")
+    lines = [line.rstrip() for line in lines]
+    stripped = last.rstrip()
+    if not place.after.strip():
+        return Draft("\n".join([*lines, stripped]).rstrip())
+    if stripped:
+        keeps_space = last != stripped and not place.after[:1].isspace()
+        last = last[: len(stripped) + keeps_space]
+    return Draft("\n".join([*lines, last]))  # else: the indentation of what follows
+
+
+def too_short(place: Place, text: str) -> Draft:
+    """Drop fewer than two new visible characters, unless the one closes the line's last bracket."""
+    n_replaced = suffix_overlap(place, text).n_replaced
+    n_visible = sum(1 for char in text if not char.isspace())
+    n_visible -= sum(1 for char in place.after[:n_replaced] if not char.isspace())
+    if n_visible >= MIN_VISIBLE_CHARS:
+        return Draft(text)
+    openers = scan(place.before, place.language).openers
+    closes = (
+        n_replaced == 0
+        and not place.after.strip()
+        and len(openers) == 1
+        and text.strip() == PAIRS[openers[0].char]
+    )
+    return Draft(text if closes else "")

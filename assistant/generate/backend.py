@@ -1,0 +1,243 @@
+"""The network on this machine: one runtime, one lock, and the ids its cache holds.
+
+A request rewinds the cache to what its prompt shares with the last one and appends the rest, so a
+keystroke costs a token or two. Speaks ids below and text above; where a suggestion ends is its
+consumer's business: each draft is a stream that is pulled.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistant.cancel import Cancel
+from assistant.errors import ModelError
+from assistant.generate.prompt import Prompt
+from assistant.rank.ranker import Parameters, parse
+from model.candidate_tree import Scored, plan, scored
+from model.config import ConfigError
+from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
+from model.folder import BUNDLED, FolderInfo, ModelFolderError, load_folder
+from model.healing import TokenTable
+from model.prefix_cache import Transcript
+from model.runtime import Runtime, open_runtime
+from model.tokenizer import Tokenizer, TokenizerError
+
+PREFILL_TOKENS = 128  # appended at a time, so that a cancelled request leaves within some 30 ms
+WARM_UP_TOKENS = 8
+TREE_TOKENS = 128  # room in the cache for branches; their positions stay within the trained context
+BRANCHES_PER_DRAFT = 2  # first tokens tried for each text wanted; some lead to the same text
+_LOCK_POLL_S = 0.002  # how soon a waiting request notices that it was cancelled
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What to generate, and when to give up."""
+
+    prompt: Prompt
+    n: int  # distinct texts wanted
+    max_new_tokens: int
+    deadline: float  # time.monotonic() seconds
+    cancel: Cancel
+
+    def should_stop(self) -> bool:
+        """Say whether nobody wants more tokens, or the time is up."""
+        return self.cancel.is_set() or time.monotonic() >= self.deadline
+
+    def why_stopped(self) -> str:
+        """Name the reason for which `should_stop` is true."""
+        return "cancelled" if self.cancel.is_set() else "deadline"
+
+
+class Draft:
+    """One continuation, generated while `pieces` is pulled; the other fields grow with it.
+
+    `pieces` returns why it ended on its own: stop, length, deadline or cancelled.
+    """
+
+    def __init__(self, tokens: Iterator[Token], job: Job, end_id: int) -> None:
+        self.pieces = self._pull(tokens, job, end_id)
+        self.logprob = 0.0  # summed over the tokens that `pieces` came from
+        self.visible_tokens = 0  # those tokens
+        self.new_tokens = 0  # and those spent on healing
+        self.prompt_tokens = 0
+        self.reused_tokens = 0
+        self.first_token_at = 0.0  # time.monotonic() seconds; 0: no token came
+
+    @property
+    def mean_logprob(self) -> float:
+        """Per token; -inf without any."""
+        return self.logprob / self.visible_tokens if self.visible_tokens else float("-inf")
+
+    def _pull(self, tokens: Iterator[Token], job: Job, end_id: int) -> Generator[str, None, str]:
+        stream = Utf8Stream()
+        last_id = -1
+        for token in tokens:
+            self.first_token_at = self.first_token_at or time.monotonic()
+            self.new_tokens += 1
+            self.visible_tokens += 1
+            self.logprob += token.logprob
+            last_id = token.id
+            if text := stream.feed(token.text):
+                yield text
+            if stream.broken:
+                return "stop"
+        if last_id == end_id:
+            return "stop"
+        return job.why_stopped() if job.should_stop() else "length"
+
+
+def open_backend(folder: str, *, threads: int, label: str = "") -> "LocalBackend":
+    """Load the model in `folder` (empty: the bundled one); ModelError says what to mend.
+
+    `label` is what people call it (default: its own name).
+    """
+    path = Path(folder).expanduser() if folder else BUNDLED
+    try:
+        model = load_folder(path)
+        size = model.info.block_size + TREE_TOKENS
+        runtime = open_runtime(model, max_len=size, threads=threads)
+        parameters = parse(model.ranker) if model.ranker is not None else None
+        backend = LocalBackend(runtime, model.tokenizer(), model.info, parameters)
+        backend.content_hash = model.content_hash
+        backend.label = label or model.info.name
+        backend.warm_up()
+    except (ModelFolderError, TokenizerError, ConfigError) as error:
+        raise ModelError(str(error)) from error
+    except (OSError, RuntimeError, MemoryError) as error:
+        raise ModelError(f"cannot run the model in {path}: {error}") from error
+    return backend
+
+
+class LocalBackend:
+    """Owns a runtime; drafts for one job at a time, from any thread."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        tokenizer: Tokenizer,
+        info: FolderInfo,
+        parameters: Parameters | None = None,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.info = info
+        self.parameters = parameters  # how to rank with this model; None: not fitted
+        self.number = next(_numbers)  # of this one alone, in this process
+        self.label = info.name
+        self.content_hash = ""
+        self._table = TokenTable(tokenizer)
+        self._transcript = Transcript(runtime)
+        self._lock = threading.Lock()
+
+    def warm_up(self) -> None:
+        """Run the network once: the first request must not pay for its first allocations."""
+        with self._lock:
+            self._transcript.append([self.tokenizer.end_id] * WARM_UP_TOKENS)
+            self._transcript.append([self.tokenizer.end_id])
+            self._transcript.rewind(0)
+
+    def drafts(self, job: Job) -> Generator[Draft, None, None]:
+        """Yield drafts, the likeliest first token first; pull each before asking for the next.
+
+        More than `job.n` may come, since two may end as the same text: stop when there are enough.
+        The generator holds the model's lock: exhaust or close it on the thread that made it.
+        Yields nothing when cancelled or out of time before the first token.
+        """
+        with self.turn(job) as turn:
+            if turn is not None:
+                yield from turn.drafts()
+
+    @contextmanager
+    def turn(self, job: Job) -> Iterator["Turn | None"]:
+        """Read the prompt and hold the model for this thread; None if cancelled or out of time."""
+        if not self._acquire(job):
+            yield None
+            return
+        try:
+            logits, n_reused = self._transcript.replace(
+                job.prompt.ids, chunk_tokens=PREFILL_TOKENS, should_stop=job.should_stop
+            )
+            if logits is None:
+                yield None
+            else:
+                yield Turn(self, self._transcript, self._table, job, logits, n_reused)
+        finally:
+            self._lock.release()
+
+    def _acquire(self, job: Job) -> bool:
+        while not job.should_stop():
+            if self._lock.acquire(timeout=_LOCK_POLL_S):
+                return True
+        return False
+
+
+class Turn:
+    """The network with one prompt read: it scores texts and writes its own."""
+
+    def __init__(
+        self,
+        backend: LocalBackend,
+        transcript: Transcript,
+        table: TokenTable,
+        job: Job,
+        root: Logits,
+        n_reused: int,
+    ) -> None:
+        self.n_reused = n_reused  # tokens of the prompt that were in the cache
+        self.n_nodes = 0  # of all scored trees
+        self._backend, self._transcript, self._table = backend, transcript, table
+        self._job = job
+        self._root = root.copy()
+        self._n_foreseen_before = transcript.n_foreseen
+
+    @property
+    def n_foreseen(self) -> int:
+        """Tokens of drafts for which nothing had to be run: their scores were known."""
+        return self._transcript.n_foreseen - self._n_foreseen_before
+
+    def score(self, texts: Sequence[str], *, max_nodes: int) -> Scored:
+        """Score continuations in one pass; those that do not fit into it have no score."""
+        length = len(self._job.prompt.ids)
+        if self._transcript.length > length:
+            self._transcript.rewind(length)
+        tail = self._job.prompt.tail
+        branches = plan(
+            self._backend.tokenizer, tail, texts, max_nodes=min(max_nodes, self._transcript.room)
+        )
+        found = scored(self._transcript, self._root, self._table, tail, branches)
+        self.n_nodes += len(branches.ids)
+        return found
+
+    def drafts(self) -> Generator[Draft, None, None]:
+        """Yield what the network writes itself; see `LocalBackend.drafts`."""
+        job, table, steps = self._job, self._table, self._transcript
+        healed = heal(steps, self._root, table, job.prompt.tail, job.should_stop)
+        if healed is None:
+            return
+        n_branches = job.n if job.n == 1 else BRANCHES_PER_DRAFT * job.n
+        for first in choices(healed.logits, table, healed.rest, n_branches):
+            if job.should_stop():
+                return
+            draft = Draft(self._decode(healed, first), job, table.end_id)
+            draft.new_tokens = healed.n_tokens
+            draft.prompt_tokens = len(job.prompt.ids)
+            draft.reused_tokens = self.n_reused
+            yield draft
+
+    def _decode(self, healed: Healed, first: Token) -> Iterator[Token]:
+        if (
+            self._transcript.length > healed.length
+        ):  # an earlier draft of this job went on from there
+            self._transcript.rewind(healed.length)
+        return decode(
+            self._transcript,
+            self._table,
+            first,
+            rest=healed.rest,
+            max_new_tokens=max(1, self._job.max_new_tokens - healed.n_tokens),
+            should_stop=self._job.should_stop,
+        )

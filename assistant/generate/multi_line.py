@@ -1,0 +1,78 @@
+"""Several lines at once, where the cursor opens an empty block: the network's own drafts.
+
+What is judged there is the first line: if that is wrong, nobody reads the rest, so a draft is given
+up as soon as its first line is too unlikely to be shown. Knows the same stages as the rest of a
+line does, but no candidates of the memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from contextlib import closing
+
+from assistant.generate import response as offers
+from assistant.generate.backend import Draft, LocalBackend
+from assistant.generate.cache import Generated
+
+
+def block(backend: LocalBackend, ask: offers.Ask) -> tuple[Generated, ...]:
+    """Return the network's distinct drafts, the likeliest a token first."""
+    stop, job = offers.job(backend, ask, multi_line=True)
+    least = ask.least(backend.parameters.both if backend.parameters else None)
+    distinct: dict[str, tuple[float, Generated]] = {}
+    with closing(backend.drafts(job)) as drafts:
+        for draft in drafts:
+            first = _FirstLine(draft, least)
+            stopped = stop(first.pieces)
+            ask.cost.add(draft)
+            probability = first.probability(stopped.text)
+            generated = Generated(
+                text=stopped.text,
+                finish_reason=stopped.finish_reason,
+                logprob=draft.logprob,
+                prompt_tokens=draft.prompt_tokens,
+                new_tokens=draft.new_tokens,
+                multi_line=True,
+                probability=probability,
+                is_shown=probability >= least,
+            )
+            distinct.setdefault(stopped.text, (draft.mean_logprob, generated))
+            if len(distinct) == ask.request.n:
+                break
+    ask.why.threshold = least
+    ranked = [item for _, item in sorted(distinct.values(), key=lambda pair: -pair[0])]
+    if ranked:
+        ask.why.probability = ranked[0].probability
+    return tuple(ranked)
+
+
+class _FirstLine:
+    """Pulls a draft as long as its first line that says something is likely enough."""
+
+    def __init__(self, draft: Draft, least: float) -> None:
+        self._draft, self._least = draft, least
+        self._logprob = 0.0  # of the line, its end included; grows until that
+        self.pieces = self._pull()
+
+    def probability(self, text: str) -> float:
+        """Return how likely the line is, by the network's own word; 0 if `text` says nothing."""
+        return math.exp(max(self._logprob, -30.0)) if text.strip() else 0.0
+
+    def _pull(self) -> Generator[str, None, str]:
+        """Yield the pieces; return why they ended."""
+        line, is_over = "", False
+        floor = math.log(self._least) if self._least > 0 else -math.inf
+        while True:
+            try:
+                piece = next(self._draft.pieces)
+            except StopIteration as end:
+                return str(end.value)
+            if not is_over:
+                self._logprob = self._draft.logprob
+                line = (line + piece).lstrip()
+                is_over = "\n" in line
+                if self._logprob < floor:
+                    self._draft.pieces.close()
+                    return "stop"
+            yield piece

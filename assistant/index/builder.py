@@ -1,0 +1,267 @@
+"""Builds an index and brings it up to date: only files that have changed are read.
+
+A file counts as changed if its size or time differs, and as the same after all if its bytes have
+the same digest. What is excluded or secret by its name is not read, and secrets inside files are
+replaced before anything is written. Stopped or killed at any moment, the next run goes on.
+"""
+
+import hashlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assistant.index.file_filter import max_bytes, rank, source_text
+from assistant.index.files import stamps_of
+from assistant.index.folder_index import RepositoryMemory
+from assistant.index.manifest import Stamp
+from assistant.index.open_documents import encoded
+from assistant.index.segment import Content, Entry
+from assistant.index.writer import Store, entries_of
+from assistant.privacy.exclusion import is_excluded
+from assistant.privacy.redaction import redact
+from model.files import UnreadableFileError, read_regular
+
+INDEX_BYTES_PER_TEXT_BYTE = 5.1  # the text, four bytes for each of its suffixes, the files' names
+_RACY_NS = 2_000_000_000  # a file changed so shortly ago may change again without a newer time
+_RACY = -1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a refresh has come."""
+
+    n_bytes: int  # of source looked at
+    of_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a refresh may do, and how it is watched."""
+
+    exclude: tuple[str, ...] = ()
+    max_text_bytes: int = 100 << 20
+    on_progress: Callable[[Progress], None] = lambda _: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(kw_only=True, slots=True)
+class Report:
+    """What a refresh did."""
+
+    n_read: int = 0  # files opened
+    n_added: int = 0  # files whose text is new in the index
+    n_dropped: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)  # reason -> files
+    is_complete: bool = False
+
+
+def limit_of(megabytes: int, *, exclude: tuple[str, ...] = ()) -> Limits:
+    """Return the limits for an index of at most so many megabytes on disk."""
+    n_bytes = int(megabytes * (1 << 20) / INDEX_BYTES_PER_TEXT_BYTE)
+    return Limits(exclude=exclude, max_text_bytes=n_bytes)
+
+
+def build_from_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
+    """Make `folder` the index of exactly these (path, text); for evaluation.
+
+    The texts are taken as they are: nothing is left out and nothing replaced.
+    """
+    contents = (
+        Content(Entry(path, 0, 0, _digest(data)), data)
+        for path, text in texts
+        for data in [encoded(text)]
+    )
+    with Store(folder, timeout_s=60.0) as store:
+        store.clear()
+        store.add(contents, "repo")
+        store.commit(is_complete=True)
+
+
+def open_memory(folder: Path) -> RepositoryMemory:
+    """Open the index in `folder`; empty if there is none."""
+    return RepositoryMemory(folder)
+
+
+def refresh(root: Path, folder: Path, limits: Limits | None = None) -> Report:
+    """Bring the index in `folder` up to date with the files of `root`.
+
+    BusyError if another process is at it; OSError if the disk does not take it.
+    """
+    limits = limits or Limits()
+    with Store(folder, root=str(root)) as store:
+        found = stamps_of(root)
+        stamps, left_out = wanted(found, limits, root)
+        report = refresh_layer(store, "repo", root, stamps, limits)
+        report.left_out += left_out
+        if left_out["excluded"]:
+            store.forget([path for path in found if _is_excluded(root, path, limits)], "repo")
+        while store.merge():
+            pass
+    if report.n_read or report.n_dropped:
+        log.info("memory: %s", _said(report))
+    return report
+
+
+def wanted(
+    stamps: Mapping[str, Stamp], limits: Limits, root: Path
+) -> tuple[dict[str, Stamp], Counter[str]]:
+    """Return the files to remember, the most useful first, and why others are not."""
+    left_out: Counter[str] = Counter()
+    ranked: list[tuple[int, int, str]] = []
+    for path, stamp in stamps.items():
+        file_rank = rank(path)
+        if file_rank is None:
+            left_out["not source"] += 1
+        elif stamp.size > max_bytes(file_rank):
+            left_out["too large"] += 1
+        elif _is_excluded(root, path, limits):
+            left_out["excluded"] += 1
+        else:
+            ranked.append((file_rank, stamp.size, path))
+    ranked.sort()  # code before data, and many small files before a few large ones
+    room = limits.max_text_bytes
+    kept: list[str] = []
+    for _, size, path in ranked:
+        room -= size + 1
+        if room < 0:
+            left_out["no room"] = len(ranked) - len(kept)
+            log.warning(
+                "memory: full; %d of %d files are left out (setting memory_mb)",
+                left_out["no room"],
+                len(ranked),
+            )
+            break
+        kept.append(path)
+    return {path: stamps[path] for path in sorted(kept)}, left_out
+
+
+def _is_excluded(root: Path, path: str, limits: Limits) -> bool:
+    return is_excluded(f"{root.name}/{path}", limits.exclude)
+
+
+def refresh_layer(
+    store: Store, layer: str, root: Path, stamps: Mapping[str, Stamp], limits: Limits
+) -> Report:
+    """Make one layer of an index that of these files."""
+    known = entries_of(store.view, layer)
+    report = Report()
+    gone = known.keys() - stamps.keys()
+    store.drop(gone, layer)
+    report.n_dropped = len(gone)
+    reader = _Reader(store, layer, root, known, report)
+    changed = {path: stamp for path, stamp in stamps.items() if not reader.is_known(path, stamp)}
+    store.add(_watched(reader.contents(changed), changed, limits, report), layer, stepwise=True)
+    store.commit(
+        is_complete=report.is_complete or store.view.manifest.is_complete,
+        unfit=reader.present(reader.unfit, stamps),
+        touched=reader.present(reader.touched, stamps),
+    )
+    return report
+
+
+class _Reader:
+    """Reads the files of one layer that may have changed."""
+
+    def __init__(
+        self, store: Store, layer: str, root: Path, known: dict[str, Entry], report: Report
+    ) -> None:
+        self._store = store
+        self._layer = layer
+        self._root = root
+        self._known = known
+        self._report = report
+        self.unfit = dict(store.view.manifest.unfit)
+        self.touched = dict(store.view.manifest.touched)
+
+    def is_known(self, path: str, stamp: Stamp) -> bool:
+        """Say whether what the index has of a file is still right, by its stamp."""
+        if stamp in (self.unfit.get(self._key(path)), self.touched.get(self._key(path))):
+            return True
+        entry = self._known.get(path)
+        return entry is not None and (entry.size, entry.mtime_ns) == (stamp.size, stamp.mtime_ns)
+
+    def contents(self, changed: Mapping[str, Stamp]) -> Iterator[Content | None]:
+        """Yield the text of each file that is new, None for one that is not."""
+        for path, stamp in changed.items():
+            yield self._content(path, stamp)
+
+    def present(self, kept: Mapping[str, Stamp], stamps: Mapping[str, Stamp]) -> dict[str, Stamp]:
+        """Return of what is kept what is about files that are there, or about another layer."""
+        here = self._layer + "/"
+        return {
+            key: stamp
+            for key, stamp in kept.items()
+            if not key.startswith(here) or key.removeprefix(here) in stamps
+        }
+
+    def _content(self, path: str, stamp: Stamp) -> Content | None:
+        key = self._key(path)
+        now_ns = time.time_ns()
+        self._report.n_read += 1
+        self.unfit.pop(key, None)
+        self.touched.pop(key, None)
+        try:
+            data = read_regular(self._root / path, max_bytes(0))
+        except UnreadableFileError:
+            self._drop(path)
+            self._report.left_out["unreadable"] += 1
+            return None
+        is_racy = len(data) != stamp.size or now_ns - stamp.mtime_ns < _RACY_NS
+        stamp = Stamp(size=len(data), mtime_ns=_RACY if is_racy else stamp.mtime_ns)
+        digest = _digest(data)
+        entry = self._known.get(path)
+        if entry is not None and entry.digest == digest:
+            self.touched[key] = stamp
+            return None
+        self._drop(path)
+        text = source_text(data)
+        if text is None:
+            self.unfit[key] = stamp
+            self._report.left_out["no source text"] += 1
+            return None
+        self._report.n_added += 1
+        return Content(Entry(path, stamp.size, stamp.mtime_ns, digest), encoded(redact(text)[0]))
+
+    def _drop(self, path: str) -> None:
+        if path in self._known:
+            self._store.drop([path], self._layer)
+
+    def _key(self, path: str) -> str:
+        return f"{self._layer}/{path}"
+
+
+def _watched(
+    contents: Iterator[Content | None],
+    changed: Mapping[str, Stamp],
+    limits: Limits,
+    report: Report,
+) -> Iterator[Content]:
+    """Yield the contents that there are, reporting progress; end early when asked to."""
+    of_bytes = sum(stamp.size for stamp in changed.values())
+    n_bytes = 0
+    for stamp in changed.values():
+        if limits.should_stop():
+            return
+        content = next(contents)
+        n_bytes += stamp.size
+        limits.on_progress(Progress(n_bytes=n_bytes, of_bytes=of_bytes))
+        if content is not None:
+            yield content
+    report.is_complete = True
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def _said(report: Report) -> str:
+    left_out = ", ".join(f"{n} {reason}" for reason, n in sorted(report.left_out.items()))
+    return (
+        f"{report.n_read} files read, {report.n_added} taken up, {report.n_dropped} dropped"
+        f"; left out: {left_out or 'none'}"
+    )

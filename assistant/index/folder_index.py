@@ -1,0 +1,102 @@
+"""The memory of one folder: its index as it is now, and over it the documents open in an editor.
+
+Any thread may ask. An open document is searched in its live text, and its copy in the index does
+not count meanwhile; nor does that of the document that is asked for, whose own text is
+`document_levels`'s business. A newer index, written here or by another process, is noticed at the
+next question and opened in the background. Knows how to look things up; writes nothing.
+"""
+
+import logging
+import threading
+from collections.abc import Collection
+from pathlib import Path
+
+from assistant.index.matches import MAX_CONTEXT, MAX_LEVELS, Level, Source, nested_levels
+from assistant.index.open_documents import OpenDocuments
+from assistant.index.reader import View, open_view, version_of
+from assistant.index.segment import Segment
+from assistant.index.writer import index_folder
+
+log = logging.getLogger(__name__)
+
+
+class RepositoryMemory:
+    """Answers `levels` from an index and open documents."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Open the index in `folder`; one that is not there yet is empty until it is.
+
+        Without a folder there are only open documents.
+        """
+        self.folder = folder
+        self._documents = OpenDocuments()
+        self._stale: frozenset[str] = frozenset()
+        self._reload_lock = threading.Lock()
+        self._view = open_view(folder) if folder else View()
+
+    @property
+    def view(self) -> View:
+        """The index as it was last read."""
+        return self._view
+
+    def levels(self, context: bytes, *, path: str, max_levels: int = MAX_LEVELS) -> list[Level]:
+        """Return where `context`, the bytes before a cursor in `path`, stands elsewhere."""
+        self._notice_newer()
+        context = context[-MAX_CONTEXT:]
+        sources: list[Source] = [*self._documents.sources(context, but=path)]
+        hidden = {path, *self._documents.paths(), *self._stale}
+        sources += [opened.source(context, hidden) for opened in self._view.opened]
+        return nested_levels(sources, max_levels)
+
+    def set_open(self, path: str, text: str) -> None:
+        """Search `text` in place of the file at `path`, from now on."""
+        self._documents.put(path, text)
+
+    def close_open(self, path: str) -> None:
+        """Search the file at `path` as the index has it."""
+        self._documents.remove(path)
+
+    def update(self, stale: Collection[str]) -> None:
+        """Leave out what the index has of these files: they have changed, and are not yet read."""
+        self._stale = self._stale | frozenset(stale)
+
+    def refresh(self) -> None:
+        """Open the newest index, blocking; what it has of any file counts again."""
+        self._stale = frozenset()
+        with self._reload_lock:
+            self._reload()
+
+    def _notice_newer(self) -> None:
+        if self.folder is None or version_of(self.folder) == self._view.version:
+            return
+        if self._reload_lock.acquire(blocking=False):
+            try:
+                threading.Thread(
+                    target=self._reload_unlocking, name="memory-open", daemon=True
+                ).start()
+            except RuntimeError:  # no more threads, or the interpreter is ending
+                self._reload_lock.release()
+
+    def _reload_unlocking(self) -> None:
+        try:
+            self._reload()
+        except OSError as error:
+            log.warning("memory: cannot open %s: %s", self.folder, error.strerror)
+        finally:
+            self._reload_lock.release()
+
+    def _reload(self) -> None:
+        known: dict[str, Segment] = {
+            opened.segment.name: opened.segment for opened in self._view.opened
+        }
+        if self.folder:
+            self._view = open_view(self.folder, known)
+
+
+def find_memory(file: Path) -> tuple[RepositoryMemory, str] | None:
+    """Return the memory of the nearest folder around `file` that has one, and the path in it."""
+    file = file.absolute()
+    for root in file.parents:
+        if version_of(folder := index_folder(root)) is not None:
+            return RepositoryMemory(folder), file.relative_to(root).as_posix()
+    return None

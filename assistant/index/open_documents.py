@@ -1,0 +1,88 @@
+"""The text of open documents as it is now, searched without an index.
+
+A document is handed over by reference and prepared when it is first searched, away from whoever
+handed it over: what is typed in one document is found from another at once. Secrets are replaced as
+they are in the index, paragraph by paragraph, so that an edit costs one paragraph. Knows no file.
+"""
+
+import threading
+from dataclasses import dataclass, field
+
+from assistant.index.matches import TextSource
+from assistant.index.segment import END
+from assistant.privacy.redaction import redact
+
+MAX_CHARS = 1_000_000  # of a document that is searched
+_BREAK = "\n\n"  # no secret but a private key goes across
+_SPANNING = "PRIVATE KEY"
+
+
+@dataclass(slots=True)
+class _Document:
+    text: str
+    prepared: bytes | None = None
+    paragraphs: dict[str, bytes] = field(default_factory=dict)  # as they were prepared before
+
+
+class OpenDocuments:
+    """The documents open in an editor; safe for many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._documents: dict[str, _Document] = {}
+
+    def put(self, path: str, text: str) -> None:
+        """Take the text of a document; instant."""
+        with self._lock:
+            before = self._documents.get(path)
+            known = before.paragraphs if before else {}
+            self._documents[path] = _Document(text, paragraphs=known)
+
+    def remove(self, path: str) -> None:
+        """Forget a document."""
+        with self._lock:
+            self._documents.pop(path, None)
+
+    def paths(self) -> list[str]:
+        """Return which documents are open."""
+        with self._lock:
+            return list(self._documents)
+
+    def sources(self, context: bytes, *, but: str) -> list[TextSource]:
+        """Return the places in each document but one."""
+        with self._lock:
+            documents = [(path, item) for path, item in self._documents.items() if path != but]
+        return [
+            TextSource(_prepared(document), context, path=path, layer="open")
+            for path, document in documents
+        ]
+
+
+def _prepared(document: _Document) -> bytes:
+    if document.prepared is None:
+        if len(document.text) > MAX_CHARS:
+            document.prepared = b""
+        elif _SPANNING in document.text:
+            document.prepared = encoded(redact(document.text)[0])
+        else:
+            document.prepared = _by_paragraph(document)
+    return document.prepared
+
+
+def _by_paragraph(document: _Document) -> bytes:
+    text = document.text.replace("\r\n", "\n") if "\r" in document.text else document.text
+    known = document.paragraphs
+    pieces = text.split(_BREAK)
+    document.paragraphs = {
+        piece: known.get(piece) or encoded(redact(piece)[0]) for piece in dict.fromkeys(pieces)
+    }
+    return _BREAK.encode().join([document.paragraphs[piece] for piece in pieces])
+
+
+def encoded(text: str) -> bytes:
+    """Return a text as it is searched: UTF-8 with LF."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    data = text.encode("utf-8", "replace")
+    assert END not in data
+    return data

@@ -1,0 +1,116 @@
+"""An index as a reader has it: the segments that the manifest names, opened and checked.
+
+A reader needs no lock. A segment that goes away between the manifest and its opening means that
+there is a newer manifest; a damaged one is left out with one line, and the next writer replaces it.
+"""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assistant.index.manifest import (
+    FILE_NAME,
+    Manifest,
+    ManifestError,
+    SegmentRef,
+    read_manifest,
+)
+from assistant.index.segment import Entry, Segment, SegmentError
+from assistant.index.segment_search import SegmentSource
+
+_TRIES = 20
+
+log = logging.getLogger(__name__)
+
+Version = tuple[int, int, int]  # of a manifest's file
+
+
+def version_of(folder: Path) -> Version | None:
+    """Return what tells one manifest's file from the next; None if there is none."""
+    try:
+        info = (folder / FILE_NAME).stat()
+    except OSError:
+        return None
+    return info.st_mtime_ns, info.st_ino, info.st_size
+
+
+class Opened:
+    """A segment in use."""
+
+    def __init__(self, segment: Segment, ref: SegmentRef) -> None:
+        self.segment = segment
+        self.ref = ref
+        self._dead = sorted(ref.dead)
+        self.files = {
+            entry.path: number
+            for number, entry in enumerate(segment.entries)
+            if number not in ref.dead
+        }
+
+    def source(self, context: bytes, hidden: Collection[str]) -> SegmentSource:
+        """Return the segment's places, without those of files of the names `hidden`."""
+        files = self.files
+        more = [files[path] for path in hidden if path in files]
+        dead = sorted((*self._dead, *more)) if more else self._dead
+        return SegmentSource(self.segment, context, layer=self.ref.layer, dead=dead)
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes of text that count."""
+        return self.segment.size_of(list(self.files.values()))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """All of an index, at one moment."""
+
+    manifest: Manifest = field(default_factory=Manifest)
+    version: Version | None = None
+    opened: tuple[Opened, ...] = ()
+    damaged: tuple[str, ...] = ()  # names of segments that the manifest has and that are no good
+
+    def entries(self, layer: str) -> Iterator[Entry]:
+        """Yield the files that count."""
+        for opened in self.opened:
+            if opened.ref.layer == layer:
+                for number in opened.files.values():
+                    yield opened.segment.entries[number]
+
+
+def open_view(folder: Path, known: Mapping[str, Segment] | None = None) -> View:
+    """Open the index in `folder`; an empty view if there is none.
+
+    `known` segments are not opened again.
+    """
+    known = known or {}
+    for left in reversed(range(_TRIES)):
+        version = version_of(folder)
+        try:
+            manifest = read_manifest(folder)
+        except ManifestError as error:
+            log.warning("memory: %s; it will be built again", error)
+            return View(version=version)
+        if manifest is None:
+            return View()
+        opened, damaged = _opened(folder, manifest, known, may_vanish=left > 0)
+        if opened is not None:
+            return View(manifest=manifest, version=version, opened=opened, damaged=tuple(damaged))
+    raise AssertionError("the last try does not fail")
+
+
+def _opened(
+    folder: Path, manifest: Manifest, known: Mapping[str, Segment], *, may_vanish: bool
+) -> tuple[tuple[Opened, ...] | None, list[str]]:
+    opened: list[Opened] = []
+    damaged: list[str] = []
+    for ref in manifest.segments:
+        path = folder / ref.name
+        try:
+            opened.append(Opened(known.get(ref.name) or Segment(path), ref))
+        except SegmentError as error:
+            if may_vanish and not path.exists() and read_manifest(folder) != manifest:
+                return None, []
+            log.warning("memory: %s; its files will be read again", error)
+            damaged.append(ref.name)
+    return tuple(opened), damaged

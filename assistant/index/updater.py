@@ -1,0 +1,260 @@
+"""Keeps the index of one folder fresh while an editor has it open.
+
+A thread waits for word of changes (or sees git's HEAD or index change), lets things settle, and
+starts a process of low priority that brings the index up to date: neither the memory nor the
+processor time of that is felt where one is typing, and it may be killed at any moment. Knows what
+progress there is; knows no editor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assistant.git import GitError, git
+from assistant.index.folder_index import RepositoryMemory
+from assistant.index.writer import index_folder
+
+_MAX_RETRY_S = 900.0
+_LAUNCHER = Path(__file__).resolve().parents[2] / "foretype.py"
+
+log = logging.getLogger(__name__)
+
+OnProgress = Callable[[int, int], None]  # bytes read, of bytes; (0, 0): nothing is under way
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """What the user's settings say about the memory."""
+
+    exclude: tuple[str, ...] = ()
+    megabytes: int = 0  # of index on disk
+    dependencies: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How long a keeper waits, in seconds."""
+
+    poll_s: float = 5.0  # between looks at git's files
+    start_s: float = 3.0  # at the start, with an index that is complete: the engine loads now
+    quiet_s: float = 1.0  # after a change: they come in swarms
+    retry_s: float = 30.0  # after a failure, the first time; then ever longer
+
+
+def build_command(root: Path, terms: Terms) -> list[str]:
+    """Return the command that brings the index of `root` up to date and says how it goes."""
+    options = [f"--exclude={pattern}" for pattern in terms.exclude]
+    if terms.dependencies:
+        options.append("--dependencies")
+    return [
+        *(sys.executable, str(_LAUNCHER), "memory", "build", "--watched"),
+        *(f"--mb={terms.megabytes}", *options, "--", str(root)),
+    ]
+
+
+class Keeper:
+    """Owns the memory of one folder, its thread and at most one process."""
+
+    def __init__(
+        self,
+        root: Path,
+        terms: Terms,
+        *,
+        on_progress: OnProgress = lambda *_: None,
+        command: Callable[[Path, Terms], Sequence[str]] = build_command,
+        pace: Pace | None = None,
+    ) -> None:
+        """Open the index of `root` as it is."""
+        self.root = root
+        self.memory = RepositoryMemory(index_folder(root))
+        self.state = "waiting"
+        self._terms = terms
+        self._on_progress = on_progress
+        self._command = command
+        self._pace = pace or Pace()
+        self._retry_s = self._pace.retry_s
+        self._last_reason = ""
+        self._changed = threading.Condition()
+        self._is_dirty = True
+        self._is_stopped = False
+        self._process: subprocess.Popen[str] | None = None
+        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
+
+    def start(self) -> None:
+        """Begin to keep the index fresh."""
+        self._thread.start()
+
+    def changed(self, paths: Collection[str] = ()) -> None:
+        """Take note that files have changed; what the index has of `paths` counts no more."""
+        if paths:
+            self.memory.update(paths)
+        with self._changed:
+            self._is_dirty = True
+            self._changed.notify_all()
+
+    def use(self, terms: Terms) -> None:
+        """Go by other settings."""
+        if terms != self._terms:
+            self._terms = terms
+            self.changed()
+
+    def stop(self) -> None:
+        """End the thread and its process soon; what is under way is gone on with another time."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+            process = self._process
+        if process is not None:
+            process.kill()
+
+    def status(self) -> dict[str, Any]:
+        """Return what a user wants to know."""
+        view = self.memory.view
+        return {
+            "state": self.state,
+            "complete": view.manifest.is_complete,
+            "files": sum(len(opened.files) for opened in view.opened),
+            "bytes": sum(opened.segment.n_bytes for opened in view.opened),
+        }
+
+    def _run(self) -> None:
+        git_files = _git_files(self.root)
+        seen = _times(git_files)
+        while self._wait(lambda: self._is_dirty, self._pace.poll_s):
+            now = _times(git_files)
+            if not self._is_dirty and now == seen:
+                continue
+            seen = now
+            self._settle()
+            if self._refreshed():
+                self._retry_s = self._pace.retry_s
+            else:
+                self._wait(lambda: False, self._retry_s)
+                self._retry_s = min(2 * self._retry_s, _MAX_RETRY_S)
+                self._is_dirty = True
+
+    def _refreshed(self) -> bool:
+        try:
+            with _one_at_a_time:
+                return self._is_stopped or self._refresh()
+        except Exception as error:  # noqa: BLE001  the memory stays as it is, and the thread lives
+            self._fail(type(error).__name__)
+            return False
+
+    def _settle(self) -> None:
+        """Wait until no more word of changes comes for a moment, but not for ever."""
+        if self.state == "waiting":
+            if self.memory.view.manifest.is_complete:
+                self._wait(lambda: False, self._pace.start_s)
+        else:
+            for _ in range(10):
+                self._is_dirty = False
+                self._wait(lambda: self._is_dirty, self._pace.quiet_s)
+                if not self._is_dirty:
+                    break
+        self._is_dirty = False
+
+    def _wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for a condition, the end, or the time; False at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_stopped or until(), timeout_s)
+            return not self._is_stopped
+
+    def _refresh(self) -> bool:
+        """Run the process to its end; False if it should be tried again."""
+        self.state = "building"
+        outcome: dict[str, Any] = {}
+        try:
+            with self._started() as process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    outcome = _parsed(line)
+                    if "of_bytes" in outcome:
+                        self._on_progress(int(outcome["n_bytes"]), int(outcome["of_bytes"]))
+        except OSError as error:
+            self._fail(f"cannot start: {error.strerror}")
+            return False
+        finally:
+            self._on_progress(0, 0)
+            self._process = None
+        self.memory.refresh()
+        if self._is_stopped or outcome.get("outcome") == "done":
+            self.state = "ready"
+            self._last_reason = ""
+            return True
+        if outcome.get("outcome") == "busy":  # another editor is at it; its work serves us too
+            self.state = "ready"
+            return False
+        self._fail(str(outcome.get("message", "the building process ended early")))
+        return False
+
+    def _started(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(  # noqa: S603  our own program; the folder is one argument
+            self._command(self.root, self._terms),
+            stdin=subprocess.PIPE,  # ends with us, and the process with it
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
+        )
+        with self._changed:
+            self._process = process
+            if self._is_stopped:
+                process.kill()
+        return process
+
+    def _fail(self, reason: str) -> None:
+        self.state = "failed"
+        if reason != self._last_reason:
+            self._last_reason = reason
+            log.warning("memory: not up to date: %s", reason)
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(line)
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+def _git_files(root: Path) -> list[Path]:
+    """Return the files of git's that a commit or a change of branch writes anew."""
+    for folder in (root, *root.parents):
+        if (folder / ".git").exists():
+            with contextlib.suppress(GitError):
+                found = git(folder, "rev-parse", "--absolute-git-dir").decode("utf-8", "replace")
+                directory = Path(found.strip())
+                return [directory / "HEAD", directory / "index"]
+    return []
+
+
+def _times(paths: Sequence[Path]) -> list[int]:
+    times = []
+    for path in paths:
+        try:
+            times.append(path.stat().st_mtime_ns)
+        except OSError:
+            times.append(0)
+    return times
+
+
+def wait_until_ready(keeper: Keeper, timeout_s: float) -> bool:
+    """Wait until the index has been brought up to date once; for tools and tests."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if keeper.state in ("ready", "failed"):
+            return keeper.state == "ready"
+        time.sleep(0.01)
+    return False

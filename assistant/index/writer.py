@@ -1,0 +1,259 @@
+"""An index as its one writer has it: segments added, files dropped, small segments merged.
+
+The folder is private, and a lock in it lets one process write at a time. New segments are on disk
+before a manifest names them, and old ones are deleted after it no longer does: killed at any
+moment, the writer leaves an index that is whole, at most with a file too many, which the next one
+deletes. Knows no file of the user's.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from assistant.index.manifest import (
+    FILE_NAME,
+    Manifest,
+    ManifestError,
+    SegmentRef,
+    Stamp,
+    read_manifest,
+    write_manifest,
+)
+from assistant.index.reader import Opened, View, open_view
+from assistant.index.segment import Content, Entry, write_segment
+from model.files import cache_dir, sync_folder
+
+SEGMENT_BYTES = 16 << 20  # of text; building one takes six times as much memory for a moment
+FIRST_SEGMENT_BYTES = 4 << 20  # so that there is something to find early
+_SMALL_BYTES = 1 << 18
+_MANY_SMALL = 4
+_MAX_DEAD_FRACTION = 0.3
+_MAX_DEAD_BYTES = 1 << 20  # dead text is looked through at each question
+_MAX_AGE_S = 90 * 24 * 3600.0  # of an index that nobody brings up to date
+_SUFFIX = ".seg"
+_LOCK_NAME = "lock"
+
+log = logging.getLogger(__name__)
+
+
+class BusyError(RuntimeError):
+    """Another process is writing this index."""
+
+
+def memory_folder() -> Path:
+    """Return the folder that holds all indexes."""
+    return cache_dir() / "memory"
+
+
+def index_folder(root: Path) -> Path:
+    """Return where the index of a workspace is kept; it may not exist yet."""
+    real = os.path.realpath(root)
+    name = hashlib.sha256(os.fsencode(real)).hexdigest()[:32]
+    return memory_folder() / name
+
+
+class Store:
+    """The writer of one index; a context manager that holds the lock."""
+
+    def __init__(self, folder: Path, *, root: str = "", timeout_s: float = 0.0) -> None:
+        """Lock the index in `folder`, made if needed; BusyError if another writer has it."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.name != "nt":
+            folder.chmod(0o700)
+        self.folder = folder
+        self._lock = FileLock(folder / _LOCK_NAME, mode=0o600, thread_local=False)
+        try:
+            self._lock.acquire(timeout=timeout_s)
+        except Timeout:
+            raise BusyError(f"another process is writing the memory in {folder}") from None
+        try:
+            self.view = open_view(folder)
+            self._root = root or self.view.manifest.root
+            self._added: list[SegmentRef] = []
+            self._dead = {opened.ref.name: set(opened.ref.dead) for opened in self.view.opened}
+            self._sorter = ThreadPoolExecutor(1, thread_name_prefix="memory-sort")
+            self._delete_orphans()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sorter.shutdown(cancel_futures=True)
+        self._lock.release()
+
+    def drop(self, paths: Collection[str], layer: str) -> None:
+        """Let files count no more, from the next commit on."""
+        for opened in self.view.opened:
+            if opened.ref.layer == layer:
+                dead = self._dead[opened.ref.name]
+                dead.update(opened.files[path] for path in paths if path in opened.files)
+
+    def add(self, contents: Iterable[Content], layer: str, *, stepwise: bool = False) -> None:
+        """Add files, from the next commit on; `stepwise` commits each segment that is full.
+
+        Suffixes are sorted on another thread while `contents` yields.
+        """
+        room = FIRST_SEGMENT_BYTES
+        batch: list[Content] = []
+        n_bytes = 0
+        pending: Future[SegmentRef] | None = None
+        for content in contents:
+            if batch and n_bytes + len(content.text) > room:
+                self._take(pending, stepwise=stepwise)
+                pending = self._sorter.submit(self._write, batch, layer)
+                batch, n_bytes = [], 0
+                room = min(2 * room, SEGMENT_BYTES)
+            batch.append(content)
+            n_bytes += len(content.text)
+        self._take(pending, stepwise=stepwise)
+        if batch:
+            self._take(self._sorter.submit(self._write, batch, layer), stepwise=False)
+
+    def commit(
+        self,
+        *,
+        is_complete: bool | None = None,
+        unfit: dict[str, Stamp] | None = None,
+        touched: dict[str, Stamp] | None = None,
+    ) -> None:
+        """Put what was added and dropped in force; what is None stays as it was."""
+        old = self.view.manifest
+        kept = [
+            dataclasses.replace(opened.ref, dead=frozenset(self._dead[opened.ref.name]))
+            for opened in self.view.opened
+            if len(self._dead[opened.ref.name]) < len(opened.segment.entries)
+        ]
+        manifest = Manifest(
+            root=self._root,
+            is_complete=old.is_complete if is_complete is None else is_complete,
+            segments=(*kept, *self._added),
+            unfit=old.unfit if unfit is None else unfit,
+            touched=old.touched if touched is None else touched,
+        )
+        if manifest == old and not self.view.damaged:
+            return
+        if self._added:
+            sync_folder(self.folder)  # the names of new segments, before a manifest has them
+        write_manifest(self.folder, manifest)
+        self._added = []
+        known = {opened.segment.name: opened.segment for opened in self.view.opened}
+        self.view = open_view(self.folder, known)
+        self._dead = {opened.ref.name: set(opened.ref.dead) for opened in self.view.opened}
+        self._delete_orphans()
+
+    def merge(self, *, eager: bool = False) -> bool:
+        """Join small segments and clear out dead files; say whether there was something to do.
+
+        `eager` does so as soon as two can be joined: for when nobody is waiting.
+        """
+        merged = False
+        for layer in sorted({opened.ref.layer for opened in self.view.opened}):
+            chosen = to_merge(
+                [opened for opened in self.view.opened if opened.ref.layer == layer], eager=eager
+            )
+            if chosen:
+                self._merge(chosen, layer)
+                merged = True
+        return merged
+
+    def forget(self, paths: Collection[str], layer: str) -> None:
+        """Rewrite the segments that still hold the text of dropped files: these must not stay."""
+        for opened in [*self.view.opened]:
+            dead = (opened.segment.entries[number].path for number in opened.ref.dead)
+            if opened.ref.layer == layer and not set(paths).isdisjoint(dead):
+                self._merge([opened], layer)
+
+    def clear(self) -> None:
+        """Empty the index."""
+        for opened in self.view.opened:
+            self._dead[opened.ref.name] = set(range(len(opened.segment.entries)))
+        self.commit(is_complete=False, unfit={}, touched={})
+
+    def _merge(self, chosen: list[Opened], layer: str) -> None:
+        contents = (
+            Content(opened.segment.entries[number], opened.segment.text_of(number))
+            for opened in chosen
+            for number in opened.files.values()
+        )
+        if batch := list(contents):
+            self._added.append(self._write(batch, layer))
+        for opened in chosen:
+            self._dead[opened.ref.name] = set(range(len(opened.segment.entries)))
+        self.commit()
+
+    def _take(self, pending: "Future[SegmentRef] | None", *, stepwise: bool) -> None:
+        if pending is not None:
+            self._added.append(pending.result())
+            if stepwise:
+                self.commit()
+
+    def _write(self, batch: list[Content], layer: str) -> SegmentRef:
+        name = secrets.token_hex(8) + _SUFFIX
+        write_segment(self.folder / name, batch)
+        return SegmentRef(name=name, layer=layer)
+
+    def _delete_orphans(self) -> None:
+        """Delete what no manifest names: only a writer that was killed leaves such files."""
+        named = {ref.name for ref in self.view.manifest.segments} - set(self.view.damaged)
+        for path in self.folder.iterdir():
+            is_orphan = path.suffix in (_SUFFIX, ".tmp") and path.name not in named
+            if is_orphan:
+                with contextlib.suppress(OSError):  # on Windows, a reader may still have it mapped
+                    path.unlink()
+
+
+def to_merge(segments: list[Opened], *, eager: bool) -> list[Opened]:
+    """Return which segments are worth joining into one, none if it does not pay."""
+    by_size = sorted(segments, key=lambda opened: opened.live_bytes)
+    chosen: list[Opened] = []
+    total = 0
+    for opened in by_size:
+        size = opened.live_bytes
+        # A segment is rewritten only with as much that is new: each byte a few times in all.
+        if total + size > SEGMENT_BYTES or (chosen and size > 2 * max(total, _SMALL_BYTES)):
+            break
+        chosen.append(opened)
+        total += size
+    if len(chosen) >= (2 if eager else _MANY_SMALL):
+        return chosen
+    return [opened for opened in by_size if _is_wasteful(opened)][:1]
+
+
+def _is_wasteful(opened: Opened) -> bool:
+    n_bytes = len(opened.segment.text)
+    n_dead = n_bytes - opened.live_bytes
+    return n_dead > min(_MAX_DEAD_FRACTION * n_bytes, _MAX_DEAD_BYTES)
+
+
+def prune() -> None:
+    """Delete the indexes of folders that are gone, and those that nobody has used for long."""
+    with contextlib.suppress(OSError):
+        for folder in sorted(memory_folder().iterdir()):
+            with contextlib.suppress(ManifestError, BusyError, OSError):
+                manifest = read_manifest(folder)
+                if manifest is None:
+                    continue
+                age_s = time.time() - (folder / FILE_NAME).stat().st_mtime
+                is_gone = manifest.root != "" and not Path(manifest.root).exists()
+                if is_gone or age_s > _MAX_AGE_S:
+                    with Store(folder):  # not under a writer's hands
+                        shutil.rmtree(folder)
+
+
+def entries_of(view: View, layer: str) -> dict[str, Entry]:
+    """Return the files of a layer that count, by path."""
+    return {entry.path: entry for entry in view.entries(layer)}

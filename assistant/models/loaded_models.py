@@ -1,0 +1,173 @@
+"""The user's own models that are loaded: each once, a few at most, exchanged as a whole.
+
+One thread brings what is wanted; any thread takes what is there. A request that has taken a model
+ends on it, and the last such request frees it. Knows no document and no clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assistant.errors import AssistantError, ModelError
+from assistant.models.entry import Entry
+from model import incremental_encode as pieces
+
+if TYPE_CHECKING:
+    from assistant.generate.backend import LocalBackend
+    from assistant.models.registry import Registry
+
+MAX_LOADED = 2  # beside the base: three in all
+
+log = logging.getLogger(__name__)
+
+OpenModel = Callable[[Path, str], "LocalBackend"]  # of a folder and the name for people
+_Key = tuple[str, str]  # name and content hash: a name may come back with other weights
+
+
+def free_memory() -> None:
+    """Return what models that were let go have held: to Python, and to the system where it can."""
+    pieces.forget()
+    gc.collect()  # a draft that was not read to its end holds its model in a cycle
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def opener(threads: int) -> OpenModel:
+    """Return what loads a model folder as the engine would."""
+
+    def open_model(path: Path, label: str) -> LocalBackend:
+        from assistant.generate.backend import open_backend
+
+        return open_backend(str(path), threads=threads, label=label)
+
+    return open_model
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """What is served at one moment."""
+
+    loaded: Mapping[_Key, LocalBackend] = field(default_factory=dict)
+    serving: Mapping[str, _Key] = field(default_factory=dict)  # by repository
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """A model that cannot be served."""
+
+    name: str
+    message: str
+
+
+class Shelf:
+    """Holds loaded models by repository."""
+
+    def __init__(self, registry: Registry, open_model: OpenModel) -> None:
+        self._registry = registry
+        self._open_model = open_model
+        self._shown = Shown()
+        self._refused: set[_Key] = set()
+        self._planned: dict[str, _Key] = {}
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the models that are loaded."""
+        return [name for name, _ in self._shown.loaded]
+
+    def backend_for(self, repository: str) -> LocalBackend | None:
+        """Return the model of a repository if it is loaded; None: the base."""
+        shown = self._shown
+        key = shown.serving.get(repository)
+        return shown.loaded.get(key) if key is not None else None
+
+    def forgive(self) -> None:
+        """Try again what could not be loaded: something has changed."""
+        if self._refused:
+            self._refused.clear()
+            self._planned = {}
+
+    def is_served(self, wanted: Mapping[str, Entry]) -> bool:
+        """Say whether `bring` has nothing to do."""
+        return _plan(wanted) == self._planned
+
+    def bring(self, wanted: Mapping[str, Entry]) -> list[Trouble]:
+        """Serve these models, the most wanted first, and let go of others; blocking.
+
+        A repository whose model cannot be loaded keeps what it had. While one model is exchanged
+        for another both are in memory.
+        """
+        plan = _plan(wanted)
+        self._let_go(plan)
+        before = self._shown
+        loaded: dict[_Key, LocalBackend] = {}
+        serving: dict[str, _Key] = {}
+        troubles: list[Trouble] = []
+        for repository, key in plan.items():
+            backend = loaded.get(key) or before.loaded.get(key)
+            backend = backend or self._opened(repository, key, troubles)
+            if backend is None:
+                key = before.serving.get(repository, key)
+                backend = before.loaded.get(key)
+            if backend is not None:
+                loaded[key] = backend
+                serving[repository] = key
+        self._shown = Shown(loaded=loaded, serving=serving)
+        self._planned = {
+            repository: key
+            for repository, key in plan.items()
+            if key in loaded or key in self._refused
+        }
+        return troubles
+
+    def _let_go(self, plan: Mapping[str, _Key]) -> None:
+        """Free what no repository of `plan` uses, before anything more is loaded."""
+        shown = self._shown
+        serving = {key: model for key, model in shown.serving.items() if key in plan}
+        kept = {*serving.values(), *plan.values()}
+        loaded = {key: backend for key, backend in shown.loaded.items() if key in kept}
+        self._shown = Shown(loaded=loaded, serving=serving)
+
+    def _opened(self, repository: str, key: _Key, troubles: list[Trouble]) -> LocalBackend | None:
+        name, content_hash = key
+        if key in self._refused:
+            return None
+        try:
+            path = self._registry.chosen(repository)
+            if path is None or path.name != name:
+                return None  # changed a moment ago: the next look sees it
+            backend = self._open_model(path, name)
+            if backend.content_hash != content_hash:
+                raise ModelError(f"{path} is not the model that was listed")
+        except AssistantError as error:
+            self._refused.add(key)
+            log.warning("the model %s cannot be served", name)
+            troubles.append(Trouble(name=name, message=str(error)))
+            return None
+        log.info("serving the model %s", name)
+        return backend
+
+
+def _plan(wanted: Mapping[str, Entry]) -> dict[str, _Key]:
+    """Return which model each repository gets; those after the first few models get none."""
+    plan: dict[str, _Key] = {}
+    for repository, entry in wanted.items():
+        key = (entry.name, entry.content_hash)
+        if key in plan.values() or len(set(plan.values())) < MAX_LOADED:
+            plan[repository] = key
+    return plan
+
+
+def most_wanted(
+    choices: Mapping[str, Entry], asked_s: Mapping[str, float], present: Sequence[str]
+) -> dict[str, Entry]:
+    """Return whose models to serve: repositories asked about, the latest first, then `present`."""
+    recent = sorted(asked_s, key=lambda repository: -asked_s[repository])
+    order = dict.fromkeys((*recent, *present))
+    return {repository: choices[repository] for repository in order if repository in choices}

@@ -1,0 +1,53 @@
+"""The model for one file, opened: its repository's own, else the one of the settings.
+
+For commands that answer once and end; the server keeps models on a shelf instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from assistant.errors import AssistantError
+from assistant.generate.backend import LocalBackend, open_backend
+from assistant.generate.engine import open_from
+from assistant.models.identity import repository_id, repository_root
+from assistant.models.registry import Entry, ModelsError, Registry
+from assistant.settings import Settings
+
+
+def serving_model(registry: Registry, file: Path) -> Entry | None:
+    """Return the model chosen for a file's repository, None for the base; asks git only if any is.
+
+    ModelsError if the registry cannot be used.
+    """
+    if not os.path.lexists(registry.file):
+        return None
+    served = registry.book().served()
+    root = repository_root(file) if served else None
+    if root is None:
+        return None
+    try:
+        return served.get(repository_id(root))
+    except ModelsError:  # a repository without a history has no model of its own
+        return None
+
+
+def opener_for(file: Path, complain: Callable[[str], None]) -> Callable[[Settings], LocalBackend]:
+    """Return what opens the model for `file`; what is wrong with its own one costs only that."""
+
+    def open_model(settings: Settings) -> LocalBackend:
+        if settings.model:  # the user's word wins
+            return open_from(settings)
+        registry = Registry()
+        try:
+            entry = serving_model(registry, file)
+            if entry is not None:
+                folder = str(registry.trusted(entry.name))
+                return open_backend(folder, threads=settings.threads, label=entry.name)
+        except AssistantError as error:
+            complain(f"the base model answers: {error}")
+        return open_from(settings)
+
+    return open_model

@@ -1,0 +1,81 @@
+"""What people and editors ask of the registry: which models there are for a place, and to switch.
+
+Answers are plain values, fit for JSON. Works on files and runs git; loads no network, but has the
+graph of a model built before it is chosen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from assistant.models.entry import BASE, Entry, ModelsError
+from assistant.models.identity import repository_id, repository_root
+from assistant.models.registry import Registry
+from model.folder import ModelFolderError, load_folder
+from model.onnx_cache import ArtefactError, open_artefact
+
+SERVED_BITS = 8  # of the graph that servers run
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """The repository that is asked about."""
+
+    root: Path
+    repository: str
+
+
+def place_of(folder: Path) -> Place:
+    """Return the repository around a file or folder; ModelsError if there is none."""
+    root = repository_root(folder)
+    if root is None:
+        raise ModelsError(f"{folder} is in no git repository, which a model could belong to")
+    return Place(root=root, repository=repository_id(root))
+
+
+def overview(registry: Registry, place: Place | None, *, explicit: str = "") -> dict[str, Any]:
+    """Return what there is: all models, and what serves in `place`."""
+    book = registry.book()
+    serving = book.served()
+    chosen = serving.get(place.repository) if place else None
+    return {
+        "folder": str(registry.folder),
+        "repository": place.repository if place else "",
+        "root": str(place.root) if place else "",
+        "serving": chosen.name if chosen else BASE,
+        "pinned": book.choice(place.repository).is_pinned if place else False,
+        "settings_model": explicit,  # not empty: the user's settings name a model, which wins
+        "models": [
+            dataclasses.asdict(entry)
+            | {
+                "in_use": entry.name in {used.name for used in serving.values()},
+                "fits": bool(place and entry.serves(place.repository)),
+            }
+            for entry in book.models.values()
+        ],
+    }
+
+
+def choose(registry: Registry, name: str, place: Place) -> None:
+    """Serve a model in `place`, once it is known that it can be."""
+    if name != BASE:
+        known = {entry.name: entry for entry in registry.entries()}
+        if name in known and known[name].serves(place.repository):
+            prepare(registry, known[name])
+    registry.use(name, place.repository)
+
+
+def prepare(registry: Registry, entry: Entry) -> None:
+    """Check a model folder, and have built what a server needs to load it in a moment."""
+    try:
+        folder = load_folder(registry.place(entry.name))
+        folder.tokenizer()
+        open_artefact(folder, SERVED_BITS)
+    except (ModelFolderError, ArtefactError) as error:
+        raise ModelsError(str(error)) from error
+    except OSError as error:
+        raise ModelsError(f"cannot read the model {entry.name}: {error}") from error
+    if folder.content_hash != entry.content_hash:
+        raise ModelsError(f"{folder.path} is not the model that was listed; remove it")

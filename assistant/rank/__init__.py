@@ -1,0 +1,1 @@
+"""Which of the proposed texts is best, and how sure it is."""

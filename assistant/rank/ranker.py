@@ -1,0 +1,165 @@
+"""Orders candidates by small fitted networks; numpy alone evaluates them.
+
+Parameters are the plain JSON of a model folder's `ranker.json`, fitted by `foretype train fit`: one
+set for candidates that only the memory speaks for, one for those that the network has scored too.
+A table that is not exactly what this version writes is refused. What the columns mean is the
+business of `features`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.errors import ModelError
+from assistant.rank.confidence import GATE_FEATURES, LEVELS, Point
+from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES, Rows
+from model.files import UnreadableFileError, read_regular
+from model.folder import BUNDLED, RANKER
+
+FORMAT_VERSION = 1
+_LIMIT = 5.0  # standardised features are cut there: nothing further out was fitted
+_MAX_FILE_BYTES = 8 << 20
+_FIT_AGAIN = "fit it again with: foretype train fit"
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Net:
+    """One hidden layer over standardised columns."""
+
+    mean: Floats  # (F,)
+    scale: Floats  # (F,)
+    hidden: Floats  # (H, F)
+    hidden_bias: Floats  # (H,)
+    out: Floats  # (H,)
+    out_bias: float
+
+    def __call__(self, rows: Rows) -> Floats:
+        """Return a score for each row."""
+        inner = np.clip((rows - self.mean) / self.scale, -_LIMIT, _LIMIT) @ self.hidden.T
+        inner += self.hidden_bias
+        inner *= 1 / (1 + np.exp(-inner))
+        scores: Floats = inner @ self.out + np.float32(self.out_bias)
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitted:
+    """What was fitted for one kind of rows."""
+
+    ranker: Net
+    gate: Net
+    points: Mapping[str, Point]  # by level of the setting `show`
+
+    def probabilities(self, rows: Rows) -> Floats:
+        """Return for each row the share of belief that it is the whole line; they sum to < 1.
+
+        What is missing is the belief that it is none of them.
+        """
+        if not len(rows):
+            return np.zeros(0, np.float32)
+        scores = self.ranker(rows)
+        peak = max(float(scores.max()), 0.0)
+        weights = np.exp(scores - np.float32(peak))
+        shares: Floats = weights / (weights.sum() + np.exp(np.float32(-peak)))
+        return shares
+
+    def probability(self, row: Sequence[float]) -> float:
+        """Return the calibrated probability that a text with these gate features is right."""
+        score = float(self.gate(np.array([row], np.float32))[0])
+        return float(1 / (1 + np.exp(-np.clip(score, -30, 30))))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parameters:
+    """All that a `ranker.json` holds."""
+
+    memory: Fitted  # rows of MEMORY_FEATURES
+    both: Fitted | None  # and of NETWORK_FEATURES behind them; None while it is being fitted
+
+
+def parse(table: Mapping[str, Any]) -> Parameters:
+    """Check and take the table of a `ranker.json`; ModelError says what is wrong with it."""
+    try:
+        _check_kind(table)
+        n_memory, n_both = len(MEMORY_FEATURES), len(MEMORY_FEATURES + NETWORK_FEATURES)
+        return Parameters(
+            memory=_fitted(table["memory"], n_memory), both=_fitted(table["both"], n_both)
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelError(f"{RANKER} cannot be used: {what}; {_FIT_AGAIN}") from error
+
+
+def _check_kind(table: Mapping[str, Any]) -> None:
+    if (version := table["format_version"]) != FORMAT_VERSION:
+        raise ValueError(f"format_version is {version!r}; this program reads {FORMAT_VERSION}")
+    for name, names in _COLUMNS.items():
+        if tuple(table["columns"][name]) != names:
+            raise ValueError(f"its columns of kind {name} are not this program's")
+
+
+_COLUMNS = {"memory": MEMORY_FEATURES, "network": NETWORK_FEATURES, "gate": GATE_FEATURES}
+
+
+def columns() -> dict[str, list[str]]:
+    """Return the names of all columns, as a `ranker.json` states them."""
+    return {name: list(names) for name, names in _COLUMNS.items()}
+
+
+@functools.cache
+def bundled() -> Parameters | None:
+    """Return the parameters beside the bundled model, without the model; None without any."""
+    try:
+        data = read_regular(BUNDLED / RANKER, _MAX_FILE_BYTES, allow_links=True)
+    except UnreadableFileError:
+        return None
+    try:
+        return parse(json.loads(data))
+    except ValueError as error:
+        raise ModelError(f"{BUNDLED / RANKER}: {error}; install foretype again") from error
+
+
+def _fitted(table: Mapping[str, Any], n_columns: int) -> Fitted:
+    points = {name: _point(table["points"][name]) for name in LEVELS}
+    return Fitted(
+        ranker=_net(table["ranker"], n_columns),
+        gate=_net(table["gate"], len(GATE_FEATURES)),
+        points=points,
+    )
+
+
+def _point(table: Mapping[str, Any]) -> Point:
+    values = {name: float(table[name]) for name in Point.__slots__}
+    if not all(0 <= value <= 1 for value in values.values()):
+        raise ValueError("a share of an operating point is not in 0..1")
+    return Point(**values)
+
+
+def _net(table: Mapping[str, Any], n_columns: int) -> Net:
+    arrays = {
+        name: np.array(table[name], np.float32)
+        for name in ("mean", "scale", "hidden", "hidden_bias", "out")
+    }
+    n_hidden = len(arrays["out"])
+    shapes = {
+        "mean": (n_columns,), "scale": (n_columns,), "hidden": (n_hidden, n_columns),
+        "hidden_bias": (n_hidden,), "out": (n_hidden,),
+    }  # fmt: skip
+    bias = float(table["out_bias"])
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} has shape {arrays[name].shape}, not {shape}")
+        if not np.isfinite(arrays[name]).all() or not np.isfinite(bias):
+            raise ValueError(f"{name} or out_bias holds what is no finite number")
+    if (arrays["scale"] <= 0).any():
+        raise ValueError("scale must be above 0")
+    return Net(out_bias=bias, **arrays)

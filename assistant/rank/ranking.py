@@ -1,0 +1,177 @@
+"""Which of the proposed texts is best, and how likely it is right: memory and network together.
+
+The memory proposes, the network scores all proposals in one pass and adds its own line, and a
+fitted ranker orders them. Without fitted parameters a simple order takes its place. Knows no
+document beyond what the proposal says, and decides nothing about showing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from assistant.rank.candidates import Candidate, Proposal
+from assistant.rank.confidence import gate_row
+from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES, Rows, View, network_rows
+from assistant.rank.ranker import Fitted, Floats, Parameters
+from model.candidate_tree import Scored
+
+MAX_SCORED = 5  # candidates of the memory that the network looks at
+MAX_NODES = 20  # of the tree of their tokens
+_SURE = 0.9  # the most that is believed without a fitted ranker
+LONG_MATCH = 16  # bytes: without a ranker, what agrees so far goes before the network's own line
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ranking:
+    """Texts for the rest of the line, best first."""
+
+    texts: tuple[str, ...]
+    shares: Floats  # belief that each is the whole line
+    rows: Rows
+    names: tuple[str, ...]  # of the columns of `rows`
+    from_memory: frozenset[str]  # the texts that the memory proposed
+    fitted: Fitted | None
+
+    def probability(self, place: int, n_chars: int | None = None) -> float:
+        """Return how likely text `place`, or its beginning, is right; its share if not fitted."""
+        if self.fitted is None:
+            return float(self.shares[place])
+        row = gate_row(self.texts, self.shares, place, self.named(place), n_chars=n_chars)
+        return self.fitted.probability(row)
+
+    def beliefs(self, n: int) -> tuple[tuple[str, float], ...]:
+        """Return the first `n` texts, each with the belief in it."""
+        return tuple(zip(self.texts[:n], map(float, self.shares[:n]), strict=True))
+
+    def named(self, place: int) -> dict[str, float]:
+        """Return the columns of text `place` by name."""
+        return dict(zip(self.names, map(float, self.rows[place]), strict=True))
+
+    def source(self, place: int) -> str:
+        """Say who proposed text `place`: memory, or the network alone."""
+        return "memory" if self.texts[place] in self.from_memory else "local"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shortlist:
+    """The memory's candidates in the order of its own word, each with its columns."""
+
+    view: View
+    candidates: tuple[Candidate, ...]
+    rows: Rows
+    shares: Floats
+    fitted: Fitted | None
+
+    def top(self, n: int) -> Shortlist:
+        """Return the first `n`."""
+        return dataclasses.replace(
+            self, candidates=self.candidates[:n], rows=self.rows[:n], shares=self.shares[:n]
+        )
+
+    def plus(self, texts: Sequence[str]) -> Shortlist:
+        """Return these and the texts that are not among them, which nothing speaks for yet."""
+        known = {candidate.text for candidate in self.candidates}
+        new = [Candidate(text) for text in dict.fromkeys(texts) if text and text not in known]
+        rows = self.view.rows(new, first_place=len(self.view.proposal.candidates))
+        return dataclasses.replace(
+            self,
+            candidates=(*self.candidates, *new),
+            rows=np.concatenate([self.rows, rows]),
+            shares=np.concatenate([self.shares, np.zeros(len(new), np.float32)]),
+        )
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The candidates' texts."""
+        return tuple(candidate.text for candidate in self.candidates)
+
+
+def shortlist(proposal: Proposal, parameters: Parameters | None) -> Shortlist:
+    """Order what the memory proposes by the memory's word."""
+    view = View(proposal)
+    rows = view.rows(proposal.candidates)
+    fitted = parameters.memory if parameters else None
+    shares = fitted.probabilities(rows) if fitted else _plain_shares(proposal.candidates)
+    order = np.argsort(-shares, kind="stable")
+    return Shortlist(
+        view=view,
+        candidates=tuple(proposal.candidates[place] for place in order),
+        rows=rows[order],
+        shares=shares[order],
+        fitted=fitted,
+    )
+
+
+def by_memory(chosen: Shortlist) -> Ranking:
+    """Rank by the memory's word alone."""
+    return _ranked(chosen, chosen.shares, chosen.rows, MEMORY_FEATURES, chosen.fitted)
+
+
+def by_both(
+    chosen: Shortlist, known: Scored, greedy: str, parameters: Parameters | None
+) -> Ranking:
+    """Rank candidates that the network has scored; `greedy` is its own line."""
+    columns = network_rows(known, chosen.texts, [float(share) for share in chosen.shares], greedy)
+    rows = np.concatenate([chosen.rows, columns], axis=1)
+    fitted = parameters.both if parameters else None
+    if fitted:
+        shares = fitted.probabilities(rows)
+    else:
+        shares = _plain_shares(chosen.candidates)
+        for place, text in enumerate(chosen.texts):
+            if text == greedy:
+                own = _SURE * math.exp(max(_mean_logprob(known, place), -20.0))
+                shares[place] = max(float(shares[place]), own)
+    return _ranked(chosen, shares, rows, MEMORY_FEATURES + NETWORK_FEATURES, fitted)
+
+
+def _mean_logprob(known: Scored, place: int) -> float:
+    score = known.scores[place]
+    return score.total / (len(score.tokens) + 1) if score else -20.0
+
+
+def _plain_shares(candidates: Sequence[Candidate]) -> Floats:
+    """Return a belief in each candidate from the length of its match and its share there."""
+    shares = np.zeros(len(candidates), np.float32)
+    for place, candidate in enumerate(candidates):
+        own, repository = candidate.document, candidate.repository
+        best = own if own.longest >= repository.longest else repository
+        belief = min(best.longest, 80) / 80 * (0.5 + 0.5 * best.share_first)
+        shares[place] = _SURE * (belief + (best.longest >= LONG_MATCH)) / 2
+    return shares
+
+
+def _ranked(
+    chosen: Shortlist, shares: Floats, rows: Rows, names: Sequence[str], fitted: Fitted | None
+) -> Ranking:
+    order = np.argsort(-shares, kind="stable")
+    texts = chosen.texts
+    proposed = (c.text for c in chosen.candidates if c.document.longest or c.repository.longest)
+    return Ranking(
+        texts=tuple(texts[place] for place in order),
+        shares=shares[order],
+        rows=rows[order],
+        names=tuple(names),
+        from_memory=frozenset(proposed),
+        fitted=fitted,
+    )
+
+
+def summary(ranking: Ranking, n: int = 8) -> list[dict[str, Any]]:
+    """Return the best candidates with the numbers behind them, for `foretype why`."""
+    return [
+        {
+            "text": text,
+            "share": round(float(ranking.shares[place]), 4),
+            "probability": round(ranking.probability(place), 4),
+            "source": ranking.source(place),
+            "columns": {name: round(v, 3) for name, v in ranking.named(place).items()},
+        }
+        for place, text in enumerate(ranking.texts[:n])
+    ]

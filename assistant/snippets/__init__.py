@@ -1,0 +1,1 @@
+"""Code of other files for the network's prompt."""

@@ -1,0 +1,162 @@
+"""Which snippets a cursor gets: from the memory's files, and the same ones while a person types.
+
+A change of snippets changes the start of the prompt, and all that is cached behind it is lost. So
+a choice is kept for the scope that the cursor is in, and made anew when it leaves the scope, the
+file, or some thousands of characters. The files are read from the memory in the background, once;
+until then there are no snippets. Knows no token and no model.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from assistant.index.folder_index import RepositoryMemory
+from assistant.index.matches import Memory
+from assistant.index.reader import Opened, View
+from assistant.request import CompletionRequest
+from assistant.snippets.search import SnippetSource
+from assistant.source import blocks
+from assistant.source.languages import language_of
+from assistant.source.syntax import text_scopes
+from model.fim import Snippet
+
+MAX_SOURCE_BYTES = 8_000_000  # of a repository's code that is looked through
+KEPT_CHOICES = 64
+STRETCH_CHARS = 4_096  # within one scope; further on, other names matter
+REFRESH_S = 60.0  # a newer index is not read again sooner
+_PAUSE_S = 0.002  # between files, so that who types never waits for the interpreter
+
+log = logging.getLogger(__name__)
+
+_Key = tuple[str, tuple[str, ...], int]
+
+
+class SnippetChoice:
+    """Chooses snippets and remembers what it chose; any thread may ask."""
+
+    def __init__(self, *, is_waiting: bool = False) -> None:
+        """With `is_waiting` the first question waits for the files to be read: for evaluation."""
+        self._is_waiting = is_waiting
+        self._lock = threading.Lock()
+        self._shelves: weakref.WeakKeyDictionary[RepositoryMemory, _Shelf] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def snippets_for(
+        self, memory: Memory | None, request: CompletionRequest, *, budget_chars: int
+    ) -> list[Snippet]:
+        """Return the snippets for a request, the best one last; none if there is no index yet."""
+        if budget_chars <= 0 or not isinstance(memory, RepositoryMemory):
+            return []
+        with self._lock:
+            shelf = self._shelves.setdefault(memory, _Shelf())
+        key = scope_key(request)
+        kept = shelf.kept(key)
+        if kept is not None:
+            return kept
+        source = shelf.source(memory.view, is_waiting=self._is_waiting)
+        if source is None:
+            return []
+        found = chosen_from(source, request, budget_chars)
+        shelf.keep(key, found)
+        return found
+
+
+def scope_key(request: CompletionRequest) -> _Key:
+    """Return what stays the same while snippets shall."""
+    text, offset = request.text, request.offset
+    stretch = offset // STRETCH_CHARS
+    # Headers further up are not looked for: all of a long class would be walked at each keystroke.
+    low = max(0, stretch - 1) * STRETCH_CHARS
+    near = text[low : blocks.line_end(text, offset)]
+    scopes = text_scopes(near, offset - low, language_of(request.path, request.language))
+    if scopes:
+        stretch = (offset - low - scopes[-1].header_start) // STRETCH_CHARS
+    return request.path, tuple(scope.header.strip() for scope in scopes), stretch
+
+
+def chosen_from(
+    source: SnippetSource, request: CompletionRequest, budget_chars: int
+) -> list[Snippet]:
+    """Ask with the lines above and below the cursor's, which is being written."""
+    text, offset = request.text, request.offset
+    return source.snippets(
+        path=source.own_path(request.path),
+        before=text[: blocks.line_start(text, offset)],
+        after=text[blocks.line_end(text, offset) :],
+        budget_chars=budget_chars,
+    )
+
+
+class _Shelf:
+    """One memory's files, read by a thread of its own, and what was chosen from them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[_Key, list[Snippet]] = OrderedDict()
+        self._source: SnippetSource | None = None
+        self._view: View | None = None  # that `_source` was, or is being, read from
+        self._read_at = 0.0
+
+    def kept(self, key: _Key) -> list[Snippet] | None:
+        """Return what was chosen before, if it is still kept."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def keep(self, key: _Key, snippets: list[Snippet]) -> None:
+        """Keep a choice, at the cost of the one not asked for the longest."""
+        with self._lock:
+            self._kept[key] = snippets
+            while len(self._kept) > KEPT_CHOICES:
+                self._kept.popitem(last=False)
+
+    def source(self, view: View, *, is_waiting: bool) -> SnippetSource | None:
+        """Return what was read last; begin to read if there is newer, or nothing yet."""
+        with self._lock:
+            is_new = self._view is None or view.version != self._view.version
+            is_due = self._source is None or time.monotonic() - self._read_at > REFRESH_S
+            if not (is_new and is_due and view.opened):
+                return self._source
+            self._view, self._read_at = view, time.monotonic()
+            if is_waiting:
+                self._source = SnippetSource(_files(view, pause_s=0.0))
+                return self._source
+        threading.Thread(target=self._read, args=(view,), name="snippets", daemon=True).start()
+        return self._source
+
+    def _read(self, view: View) -> None:
+        started = time.monotonic()
+        source = SnippetSource(_files(view, pause_s=_PAUSE_S))
+        with self._lock:
+            self._source = source
+        log.info("snippets: %d files in %.1f s", source.n_files, time.monotonic() - started)
+
+
+def _files(view: View, *, pause_s: float) -> Iterator[tuple[str, bytes]]:
+    """Yield the code of the repository; of too much, the smaller files."""
+    found = [
+        (opened.segment.size_of([number]), path, opened, number)
+        for opened in view.opened
+        if opened.ref.layer == "repo"
+        for path, number in opened.files.items()
+        if language_of(path) is not None
+    ]
+    chosen: list[tuple[str, Opened, int]] = []
+    room = MAX_SOURCE_BYTES
+    for size, path, opened, number in sorted(found, key=lambda each: each[:2]):
+        room -= size
+        if room < 0:
+            break
+        chosen.append((path, opened, number))
+    for path, opened, number in sorted(chosen, key=lambda each: each[0]):
+        yield path, opened.segment.text_of(number)
+        if pause_s:
+            time.sleep(pause_s)

@@ -1,0 +1,1 @@
+"""What a source text is: languages, trees, blocks, brackets, where a suggestion ends."""

@@ -1,0 +1,294 @@
+"""The memories of the workspace folders: kept fresh, fed with open documents, shown as progress.
+
+Opening an index and everything after it happen on other threads. A document's text is handed over
+when a suggestion is asked for, so that a keystroke costs nothing here. Knows the protocol's
+messages as plain tables; knows nothing of how a memory works.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote
+
+from lsp.scheduler import describe
+
+if TYPE_CHECKING:
+    from assistant.index.folder_index import RepositoryMemory
+    from assistant.index.updater import Keeper
+    from assistant.settings import Settings
+
+WATCH_ID = "foretype-watch"
+
+log = logging.getLogger(__name__)
+
+OnAnswer = Callable[[bool], None]  # whether the client did what it was asked
+Ask = Callable[[str, Mapping[str, Any], OnAnswer], None]
+Send = Callable[[Mapping[str, Any]], None]
+OpenKeeper = Callable[[Path, "Settings", Callable[[int, int], None]], "Keeper"]
+
+
+class Text(Protocol):
+    """What is needed of an open document."""
+
+    is_broken: bool
+
+    def plain(self) -> str:
+        """Return the text with LF."""
+
+
+def open_keeper(root: Path, settings: Settings, on_progress: Callable[[int, int], None]) -> Keeper:
+    """Return what keeps the memory of a folder; imports numpy."""
+    from assistant.index.updater import Keeper
+
+    return Keeper(root, _terms(settings), on_progress=on_progress)
+
+
+def _terms(settings: Settings) -> Any:
+    from assistant.index.updater import Terms
+
+    return Terms(
+        exclude=settings.exclude,
+        megabytes=settings.memory_mb,
+        dependencies=settings.memory_dependencies,
+    )
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class _Folder:
+    """One workspace folder."""
+
+    uri: str
+    path: Path
+    keeper: Keeper | None = None
+    texts: dict[str, str] = field(default_factory=dict)  # of its open documents
+    is_gone: bool = False
+
+
+class Memories:
+    """All memories of one client."""
+
+    def __init__(self, ask: Ask, send: Send, open_keeper: OpenKeeper = open_keeper) -> None:
+        self._ask = ask
+        self._send = send
+        self._open_keeper = open_keeper
+        self._settings: Settings | None = None
+        self._lock = threading.Lock()
+        self._folders: dict[str, _Folder] = {}
+        self._loose: RepositoryMemory | None = None  # documents in no folder
+        self._folder_of_path: dict[str, _Folder | None] = {}
+        self._touched: set[str] = set()
+        self._shows_progress = False
+        self._n_builds = 0
+
+    # --- on the event loop
+
+    def start(
+        self, roots: Sequence[str], settings: Settings, *, shows_progress: bool, watches: bool
+    ) -> None:
+        """Open the memories of these folders' URIs, in the background."""
+        self._settings = settings
+        self._shows_progress = shows_progress
+        self.set_roots(roots)
+        if watches and roots:
+            watcher = {
+                "id": WATCH_ID,
+                "method": "workspace/didChangeWatchedFiles",
+                "registerOptions": {"watchers": [{"globPattern": "**/*"}]},
+            }
+            self._ask("client/registerCapability", {"registrations": [watcher]}, lambda _: None)
+
+    def set_roots(self, roots: Sequence[str]) -> None:
+        """Keep the memories of these folders, and no others."""
+        if self._settings is None or not self._settings.memory:
+            roots = ()
+        for uri in self._folders.keys() - set(roots):
+            self._drop(self._folders.pop(uri))
+        for uri in roots:
+            path = _path(uri)
+            if uri not in self._folders and path is not None and path.is_dir():
+                folder = _Folder(uri=uri, path=path)
+                self._folders[uri] = folder
+                threading.Thread(
+                    target=self._open, args=(folder,), name="memory-open", daemon=True
+                ).start()
+
+    def configure(self, settings: Settings, roots: Sequence[str]) -> None:
+        """Go by other settings."""
+        if self._settings is None:
+            return
+        self._settings = settings
+        self.set_roots(roots)
+        for folder in self._folders.values():
+            if folder.keeper is not None:
+                folder.keeper.use(_terms(settings))
+
+    def touched(self, uri: str) -> None:
+        """Take note that a document was opened, edited or closed."""
+        self._touched.add(uri)
+
+    def sync(
+        self, uri: str, path_of: Callable[[str], str], opened: Callable[[str], Text | None]
+    ) -> None:
+        """Hand over the texts that have changed, before a suggestion for `uri`."""
+        if self._settings is None or not self._settings.memory:
+            return
+        for changed in self._touched:
+            document = opened(changed)
+            text = None if document is None or document.is_broken else document.plain()
+            self._put(self._folder_of(changed), path_of(changed), text)
+        self._touched.clear()
+        self._folder_of_path[path_of(uri)] = self._folder_of(uri)
+
+    def files_changed(self, uris: Iterable[str]) -> None:
+        """Take note that files on disk have changed."""
+        by_folder: dict[str, list[str]] = {}
+        for uri in uris:
+            if folder := self._folder_of(uri):
+                inside = unquote(uri)[len(unquote(folder.uri).rstrip("/")) + 1 :]
+                by_folder.setdefault(folder.uri, []).append(inside)
+        for root, paths in by_folder.items():
+            keeper = self._folders[root].keeper
+            own = [path for path in paths if not path.startswith(".git/")]
+            if keeper is not None and own:
+                keeper.changed(own)
+
+    def status(self) -> list[dict[str, Any]]:
+        """Return what the user wants to know of each folder."""
+        return [
+            {"folder": folder.path.name}
+            | (folder.keeper.status() if folder.keeper else {"state": "opening"})
+            for folder in self._folders.values()
+        ]
+
+    def stop(self) -> None:
+        """End what is under way."""
+        for folder in self._folders.values():
+            self._drop(folder)
+
+    # --- on the engine's thread
+
+    def memory_of(self, path: str) -> RepositoryMemory | None:
+        """Return the memory for a document that a suggestion is asked for."""
+        folder = self._folder_of_path.get(path)
+        if folder is None:
+            return self._loose
+        return folder.keeper.memory if folder.keeper else None
+
+    # --- anywhere
+
+    def _folder_of(self, uri: str) -> _Folder | None:
+        place = unquote(uri)
+        inside = [
+            folder
+            for folder in self._folders.values()
+            if place.startswith(unquote(folder.uri).rstrip("/") + "/")
+        ]
+        return max(inside, key=lambda folder: len(folder.uri), default=None)
+
+    def _put(self, folder: _Folder | None, path: str, text: str | None) -> None:
+        with self._lock:
+            if folder is None:
+                self._put_loose(path, text)
+                return
+            if text is None:
+                folder.texts.pop(path, None)
+            else:
+                folder.texts[path] = text
+            if folder.keeper is not None:
+                _tell(folder.keeper.memory, path, text)
+
+    def _put_loose(self, path: str, text: str | None) -> None:
+        from assistant.index.folder_index import RepositoryMemory
+
+        self._loose = self._loose or RepositoryMemory()
+        _tell(self._loose, path, text)
+
+    def _open(self, folder: _Folder) -> None:
+        settings = self._settings
+        assert settings is not None
+        try:
+            keeper = self._open_keeper(folder.path, settings, self._progress())
+        except Exception as error:  # noqa: BLE001  suggestions go on without a memory
+            log.warning("memory: not available: %s", describe(error))
+            return
+        with self._lock:
+            for path, text in folder.texts.items():
+                _tell(keeper.memory, path, text)
+            folder.keeper = keeper
+            if not folder.is_gone:
+                keeper.start()
+
+    def _drop(self, folder: _Folder) -> None:
+        with self._lock:
+            folder.is_gone = True
+            if folder.keeper is not None:
+                folder.keeper.stop()
+
+    def _progress(self) -> Callable[[int, int], None]:
+        if not self._shows_progress:
+            return lambda *_: None
+        return _ShownProgress(self._ask, self._send).report
+
+
+def _tell(memory: RepositoryMemory, path: str, text: str | None) -> None:
+    if text is None:
+        memory.close_open(path)
+    else:
+        memory.set_open(path, text)
+
+
+def _path(uri: str) -> Path | None:
+    """Return the folder of a URI."""
+    from pygls import uris
+
+    found = uris.to_fs_path(uri)
+    return Path(found) if found and uri.startswith("file:") else None
+
+
+class _ShownProgress:
+    """One folder's builds as the client shows them; only those that take a while report at all."""
+
+    def __init__(self, ask: Ask, send: Send) -> None:
+        self._ask = ask
+        self._send = send
+        self._lock = threading.Lock()
+        self._n_builds = 0
+        self._is_asked = False
+        self._is_shown = False
+
+    def report(self, n_bytes: int, of_bytes: int) -> None:
+        """Show how far a build is; (0, 0) when it has ended."""
+        with self._lock:
+            if not of_bytes:
+                self._end()
+            elif self._is_shown:
+                percentage = min(100, 100 * n_bytes // of_bytes)
+                self._tell({"kind": "report", "percentage": percentage})
+            elif not self._is_asked:
+                self._is_asked = True
+                self._n_builds += 1
+                self._ask("window/workDoneProgress/create", {"token": self._token}, self._begin)
+
+    @property
+    def _token(self) -> str:
+        return f"foretype-memory-{id(self):x}-{self._n_builds}"
+
+    def _begin(self, is_granted: bool) -> None:
+        with self._lock:
+            if is_granted and self._is_asked:  # it may have ended meanwhile
+                self._is_shown = True
+                begin = {"kind": "begin", "title": "foretype: reading the repository"}
+                self._tell(begin | {"cancellable": False, "percentage": 0})
+
+    def _end(self) -> None:
+        if self._is_shown:
+            self._tell({"kind": "end"})
+        self._is_asked = self._is_shown = False
+
+    def _tell(self, value: Mapping[str, Any]) -> None:
+        self._send({"method": "$/progress", "params": {"token": self._token, "value": value}})

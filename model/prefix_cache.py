@@ -1,0 +1,164 @@
+"""A runtime together with the ids that its cache holds, and what it computed before.
+
+The one place where ids and cache can get out of step, so the one place that keeps them in step.
+Two memories save time. Scores are remembered by the ids before them: walking again along what the
+network wrote, or along a tree that it scored, runs nothing until it leaves what is known. And
+caches are copied: going to and fro between documents, or undoing an edit behind the cursor, finds
+the one of before; a copy costs about what running one token costs. Knows nothing of prompts.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.decode import Logits
+from model.logits_cache import START, KnownScores, name_after, names_after
+from model.runtime import Runtime, check_parents
+
+MAX_KEPT = 8
+MAX_KEPT_BYTES = 64 << 20  # of all copies; the bundled model needs 1 MB for each
+WORTH_TOKENS = 48  # a difference of fewer is computed again
+MAX_BEHIND = 64  # ids whose scores are known and that were not run yet; they then run in one call
+
+
+class _Kept(NamedTuple):
+    ids: list[int]
+    names: list[bytes]
+    cache: NDArray[np.float32]
+
+
+class Transcript:
+    """Append and rewind as the runtime does, and run only what was not run before."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        # Its cache holds the first of the ids, at most MAX_BEHIND fewer than all.
+        self._runtime = runtime
+        self._ids: list[int] = []
+        self._names: list[bytes] = []  # of the ids up to each of them (see `model.logits_cache`)
+        self._known = KnownScores()
+        self._kept: list[_Kept] = []  # the latest last
+        self.n_foreseen = 0  # ids appended so far that did not have to be run
+
+    @property
+    def length(self) -> int:
+        """Tokens held: in the cache, or known to fit behind it."""
+        return len(self._ids)
+
+    def append(self, ids: Sequence[int]) -> Logits:
+        """Add `ids`; return the scores after the last of them, which nobody may change."""
+        if not ids:
+            raise ValueError("ids must not be empty")
+        names = names_after(self._name, ids)
+        row = self._known.get(names[-1])
+        is_near = len(self._ids) + len(ids) - self._runtime.length <= MAX_BEHIND
+        if row is not None and is_near:
+            self.n_foreseen += len(ids)
+        else:
+            row = self._run([*self._ids[self._runtime.length :], *ids])
+            self._known.put(names[-1], row)
+        self._ids.extend(ids)
+        self._names.extend(names)
+        return row
+
+    def rewind(self, length: int) -> None:
+        """Keep the first `length` tokens; ValueError unless there are so many."""
+        if not 0 <= length <= len(self._ids):
+            raise ValueError(f"cannot rewind to {length}: {len(self._ids)} tokens are held")
+        if length < self._runtime.length:
+            self._runtime.rewind(length)
+        del self._ids[length:]
+        del self._names[length:]
+
+    @property
+    def room(self) -> int:
+        """How many tokens more the cache can hold."""
+        return self._runtime.max_len - len(self._ids)
+
+    def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
+        """Return the scores after each node of a tree (see `Runtime.tree`); the cache stays."""
+        check_parents(parents, len(ids))
+        names: list[bytes] = []
+        for id_, parent in zip(ids, parents, strict=True):
+            names.append(name_after(names[parent] if parent >= 0 else self._name, id_))
+        known = [row for name in names if (row := self._known.get(name)) is not None]
+        if ids and len(known) == len(ids):
+            return np.stack(known)
+        if waiting := self._ids[self._runtime.length :]:
+            self._known.put(self._name, self._run(waiting))
+        try:
+            rows = self._runtime.tree(ids, parents)
+        except BaseException:
+            self._forget()
+            raise
+        for name, row in zip(names, rows, strict=True):
+            self._known.put(name, row.copy())  # a view would keep all rows alive
+        return rows
+
+    @property
+    def _name(self) -> bytes:
+        return self._names[-1] if self._names else START
+
+    def _run(self, ids: Sequence[int]) -> Logits:
+        try:
+            return self._runtime.append(ids)
+        except BaseException:
+            self._forget()
+            raise
+
+    def replace(
+        self, ids: Sequence[int], *, chunk_tokens: int, should_stop: Callable[[], bool]
+    ) -> tuple[Logits | None, int]:
+        """Hold exactly `ids`; return the scores after them and how many of them were held before.
+
+        Stops between two chunks when told to, without scores; what was added by then stays and is
+        reused later.
+        """
+        n_shared = _common(self._ids, ids)
+        if len(ids) - n_shared > WORTH_TOKENS:
+            n_shared = self._switch(ids, n_shared)
+        n_shared = min(n_shared, len(ids) - 1)  # the last one's scores are wanted
+        self.rewind(n_shared)
+        logits: Logits | None = None
+        for start in range(n_shared, len(ids), chunk_tokens):
+            if should_stop():
+                return None, n_shared
+            logits = self.append(ids[start : start + chunk_tokens])
+        return logits, n_shared
+
+    def _switch(self, ids: Sequence[int], n_shared: int) -> int:
+        """Keep a copy of the cache and take the one that shares more with `ids`, if there is one.
+
+        Returns how many tokens the cache shares with `ids` then.
+        """
+        shared = [_common(kept.ids, ids) for kept in self._kept]
+        best = max(range(len(shared)), key=shared.__getitem__, default=None)
+        is_better = best is not None and shared[best] - n_shared > WORTH_TOKENS
+        found = self._kept.pop(best) if best is not None and is_better else None
+        n_run = self._runtime.length
+        if n_run - n_shared > WORTH_TOKENS:
+            copy = _Kept(self._ids[:n_run], self._names[:n_run], self._runtime.save())
+            self._kept.append(copy)
+        while len(self._kept) > MAX_KEPT or self._n_kept_bytes() > MAX_KEPT_BYTES:
+            del self._kept[0]
+        if found is None:
+            return n_shared
+        self._runtime.restore(found.cache)
+        self._ids, self._names = found.ids, found.names
+        return _common(found.ids, ids)
+
+    def _n_kept_bytes(self) -> int:
+        return sum(kept.cache.nbytes for kept in self._kept)
+
+    def _forget(self) -> None:
+        """Start from nothing: a call that failed half-way leaves a cache that nobody trusts."""
+        self._ids, self._names = [], []
+        self._known.clear()
+        self._runtime.rewind(0)
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """Return how many leading ids are the same."""
+    n_both = min(len(left), len(right))
+    return next((i for i in range(n_both) if left[i] != right[i]), n_both)

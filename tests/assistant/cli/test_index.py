@@ -1,0 +1,113 @@
+"""`foretype memory`: what it prints, makes and deletes."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assistant.cli.index import main
+from assistant.index.updater import Terms, build_command
+from assistant.index.writer import Store, index_folder, memory_folder
+from tests.repositories import new_repository
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return new_repository(tmp_path / "r", {"a.py": "x = 1\n", "b.py": "y = 2\n"})
+
+
+@pytest.fixture(autouse=True)
+def _no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watched build ends its process with its input, and this one has none."""
+    monkeypatch.setattr("assistant.cli.index._end_with_reader", lambda: None)
+    monkeypatch.setattr("assistant.cli.index.os.nice", lambda _: 0)
+
+
+def test_build_status_and_clear(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(root)]) == 1
+    assert "foretype memory build" in capsys.readouterr().out
+    assert main(["build", str(root), "--exclude", "b*"]) == 0
+    out = capsys.readouterr().out
+    assert "1 files taken up" in out
+    assert "left out: 1 excluded" in out
+    assert main(["status", str(root)]) == 0
+    assert "repo: 1 files" in capsys.readouterr().out
+    assert main(["clear", str(root)]) == 0
+    assert not index_folder(root).exists()
+    assert main(["clear", str(root)]) == 0
+    assert "there was none" in capsys.readouterr().out
+
+
+def test_clear_all(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clear", "--all"]) == 0
+    other = new_repository(tmp_path / "other", {"c.py": "z = 3\n"})
+    for folder in (root, other):
+        main(["build", str(folder)])
+    assert main(["clear", "--all"]) == 0
+    assert "2 deleted" in capsys.readouterr().out
+    assert list(memory_folder().iterdir()) == []
+
+
+def test_another_writer_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store(index_folder(root)):
+        assert main(["build", str(root)]) == 1
+        assert main(["clear", str(root)]) == 1
+        assert main(["build", "--watched", str(root)]) == 1
+    said = capsys.readouterr()
+    assert said.err.count("another process is writing") == 2
+    assert json.loads(said.out) == {"outcome": "busy"}
+
+
+def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", str(tmp_path / "none")]) == 2
+    assert main(["build", str(Path.home())]) == 2
+    settings = Path.home().parent / "config" / "foretype"
+    settings.mkdir()
+    (settings / "settings.toml").write_text("nonsense = 1\n")
+    assert main(["status", str(tmp_path)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith("foretype memory: ") for line in lines] == [True] * 3
+
+
+def test_a_disk_that_takes_nothing_is_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("assistant.index.segment.os.fsync", refuse)
+    assert main(["build", str(root)]) == 3
+    assert main(["build", "--watched", str(root)]) == 3
+    said = capsys.readouterr()
+    assert "cannot write the index: No space left on device" in said.err
+    assert json.loads(said.out)["message"] == "No space left on device"
+
+
+def test_a_terminal_is_shown_progress(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr("assistant.cli.index._SAY_EVERY_S", 0.0)
+    assert main(["build", str(root)]) == 0
+    assert "(100%)" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\n")
+
+
+@pytest.mark.slow
+def test_a_watched_build_ends_with_its_reader(root: Path) -> None:
+    command = build_command(root, Terms(megabytes=10))
+    done = subprocess.run(command, input="", capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode in (0, 1)  # its input has ended: so may it, at any moment
+    assert done.stderr == ""
+    with Store(index_folder(root), timeout_s=10):
+        pass

@@ -1,0 +1,42 @@
+"""`foretype why` on a real file: text for people, JSON for programs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from assistant.cli import why as why_cli
+from assistant.generate.completion_trace import Why, told
+from tests.scripted import speaking_folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return speaking_folder(tmp_path_factory.mktemp("model"))
+
+
+def test_says_how_a_suggestion_came_about(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sample.py"
+    file.write_text("value = compute(1)\nother = compute(2)\nthird = comp\nhand")
+    assert why_cli.main([f"{file}:3:13", "--model", str(model)]) in (0, 1)
+    said = capsys.readouterr().out
+    assert "matches in the document:" in said
+    assert "candidate" in said
+    assert "tree nodes" in said
+    assert why_cli.main([f"{file}:3:13", "--model", str(model), "--json"]) in (0, 1)
+    table = json.loads(capsys.readouterr().out)
+    assert {"outcome", "candidates", "rules", "stage_ms", "threshold"} <= table.keys()
+
+
+def test_bad_place_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert why_cli.main(["nowhere"]) == 2
+    assert capsys.readouterr().err.startswith("foretype why: FILE:LINE:COL is needed")
+
+
+def test_silence_is_told_too() -> None:
+    why = Why(outcome="excluded file")
+    assert told(why.table()).startswith("excluded file (source none")
+    why.rules = [{"rule": "too_short", "action": "dropped", "n_chars": 1}]
+    assert "rule too_short: dropped 1 characters" in told(why.table())

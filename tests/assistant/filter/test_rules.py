@@ -1,0 +1,214 @@
+import pytest
+
+from assistant.filter import rules
+from assistant.filter.rules import Place
+from assistant.request import CompletionRequest
+
+
+def place(source, path="a.py", *, multi_line=False):
+    text, _, rest = source.rpartition("|")  # the last bar is the cursor
+    request = CompletionRequest(path=path, text=text + rest, offset=len(text))
+    return Place.of(request, multi_line=multi_line)
+
+
+def left(rule, source, text, path="a.py", *, multi_line=False):
+    return rule(place(source, path, multi_line=multi_line), text).text
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "expected"),
+    [
+        ("x = |", "a\u202eb", "ab"),
+        ("x = |", "a\u200b\ufeff\u2066b", "ab"),
+        ("x = |", "a\x00\x1b\x7f\x85b\u2028", "ab"),
+        ("x = |", "a\r\n\tb\f", "a\n\tb"),
+        ("x = |", "a\ud800\ufffdb", "ab"),
+        ("x = |", "\u5b57e\u0301\U0001f600\xa0", "\u5b57e\u0301\U0001f600\xa0"),
+        ("s = '\U0001f468\u200d' + |", "'\u200d'", "'\u200d'"),
+        ("s = '\u200d'\ny = |", "'\u200d'", "''"),
+    ],
+)
+def test_control_characters_are_dropped_unless_the_line_has_them(source, text, expected):
+    assert left(rules.control_characters, source, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "expected"),
+    [
+        ("x = |", "foo<|end|>bar", "foo"),
+        ("x = |", "<|fim_middle|>", ""),
+        ("x = '<|fim_|", "middle|>' + y", ""),
+        ("x = '<|end|>' + |", "y", "y"),
+        ("x = |", "a <| b |> c", "a <| b |> c"),
+        ("x = |", "a <|b", "a <|b"),
+    ],
+)
+def test_marker_text_is_never_shown(source, text, expected):
+    assert left(rules.marker_text, source, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "multi_line", "expected"),
+    [
+        ("x|", False, "a"),
+        ("x|", True, "a\nb"),
+        ("x {|}", True, "a\nb"),
+        ("x| + 1", True, "a"),
+    ],
+)
+def test_lines_are_limited(source, multi_line, expected):
+    assert left(rules.line_limit, source, "a\nb", multi_line=multi_line) == expected
+
+
+def test_repetition_within_the_text_is_cut():
+    assert left(rules.repetition, "x = |", "ab, cd, " * 5) == "ab, cd, "
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "expected"),
+    [
+        ("step()\nstep()\n|", "step()", ""),
+        ("step()\n\nstep()\nst|", "ep()", ""),
+        ("step(1)\nstep()\n|", "step()", "step()"),
+        ("step()\n|", "step()", "step()"),
+        ("step()\nstep()\n  |", "step()", "step()"),
+        ("}\n}\n|", "}", "}"),
+        ("a = one\nb = two\n|", "a = one\nb = two", ""),
+        ("a = one\nb = two\n|", "b = two\na = one", "b = two\na = one"),
+        ("f(xyz)\nf(xyz)\nf(|)", "xyz", ""),
+        ("|", "step()", "step()"),
+    ],
+)
+def test_lines_above_are_not_said_a_third_time(source, text, expected):
+    assert left(rules.repeated_previous, source, text, multi_line=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "path", "expected"),
+    [
+        ("    |\n    return x\n", "return x", "a.py", ""),
+        ("    ret|\n    return x\n", "urn x", "a.py", ""),
+        ("    |\n\n    return x\n", "return x", "a.py", ""),
+        ("        |\n    return x\n", "return x", "a.py", "return x"),
+        ("    |\n    return xyz\n", "return x", "a.py", "return x"),
+        ("    |\n    0,\n", "0,", "a.py", "0,"),
+        ("    |\n    return x\n", "y = 1\n    return x", "a.py", "y = 1"),
+        ("    |\n    b()\n    abc()", "a()\n\n    b()\n    abc()", "a.py", "a()"),
+        ("  |\n}\n", "return 1;\n}", "a.c", "return 1;"),
+        ("  |\n}\n", "return 1;\n  }", "a.c", "return 1;\n  }"),
+        ("f() {|\n}\n", "\n  a();\n}", "a.js", "\n  a();"),
+        ("|\nimport os\n", "\nimport os", "a.py", ""),
+        ("f(|)\nf(x)\n", "x", "a.py", "x"),
+        ("x = |", "1", "a.py", "1"),
+    ],
+)
+def test_lines_below_are_not_said_again(source, text, path, expected):
+    assert left(rules.duplicate_following, source, text, path, multi_line=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "path", "expected"),
+    [
+        ("print(|)", "x, y)", "a.py", ("x, y)", 1)),
+        ("print(|)", "x, y", "a.py", ("x, y", 0)),
+        ("print(|)", "x[1], f(y)", "a.py", ("x[1], f(y)", 0)),
+        ("foo(bar(|))", "xy)", "a.py", ("xy)", 1)),
+        ("foo(bar(|))", "xy))", "a.py", ("xy))", 2)),
+        ("foo(|);", "xy);", "a.js", ("xy);", 2)),
+        ("foo(|)", "xy);", "a.js", ("xy);", 1)),
+        ("foo(|);", "xy)", "a.js", ("xy)", 1)),
+        ("foo(|): ", "xy):", "a.py", ("xy):", 2)),
+        ("x = {'a|'}", "bc'}", "a.py", ("bc'}", 2)),
+        ("x = f('a|')", "bc'", "a.py", ("bc'", 1)),
+        ('f("|)', 'abc")', "a.py", ('abc")', 1)),
+        ("f('|')", "it(s)", "a.py", ("it(s)", 0)),
+        ("if (|) {", "x && y) {", "a.js", ("x && y", 0)),
+        ("if (|) {", "x && y)", "a.js", ("x && y)", 1)),
+        ("foo(|, b)", "aa, b)", "a.py", ("aa", 0)),
+        ("x = | + total", "count + total", "a.py", ("count", 0)),
+        ("x = |total", "count + total", "a.py", ("count + ", 0)),
+        ("fo|o = 1", "o = 1", "a.py", ("", 0)),
+        ("x = |  ", "y", "a.py", ("y", 0)),
+        ("f(() => {|})", "\n  a();\n})", "a.js", ("\n  a();\n})", 2)),
+        ("x = [|]\n", "a]", "a.rs", ("a]", 1)),
+        ("# see (|)", "x)", "a.py", ("x)", 0)),
+        ("foo(bar(|)", "xy)", "a.py", ("xy)", 0)),
+        ("f(|)", "a) + (b", "a.py", ("a) + (b", 0)),
+        ("if (f((T*)x|) {", ") != 0", "a.c", (") != 0", 0)),
+        ("f(\n    a|)", "b)", "a.py", ("b)", 1)),
+        ("f('|')", "a', 'b", "a.py", ("a', 'b", 0)),
+        ("#define KERN|P", "EL_HP", "a.h", ("EL_HP", 0)),
+    ],
+)
+def test_what_follows_on_the_line_is_not_doubled(source, text, path, expected):
+    assert rules.suffix_overlap(place(source, path), text) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "path", "expected"),
+    [
+        ("x = |", "y)", "a.py", "y"),
+        ("x = |", "y) + 1", "a.py", "y"),
+        ("x = |", "f(y) + g[1]", "a.py", "f(y) + g[1]"),
+        ("f(|", "y)", "a.py", "y)"),
+        ("f(|", "y))", "a.py", "y)"),
+        ("f(|", "y]", "a.py", "y"),
+        ("f(\n    x,\n    |", "y)", "a.py", "y)"),
+        ("f(\n    x,\n    |\n)\n", "y)", "a.py", "y"),
+        ("f(|, b)", "aa)", "a.py", "aa"),
+        ("f(|)", "aa)", "a.py", "aa)"),
+        ("f(|)", "aa) + (b)", "a.py", "aa) + (b)"),
+        ("d = {\n  'a': [1, 2|\n}\n", "3],", "a.py", "3],"),
+        ("d = {\n  'a': [1, 2|\n}\n", "3]}", "a.py", "3]"),
+        ("x = '|'", ":)", "a.py", ":)"),
+        ("# x |", ":)", "a.py", ":)"),
+        ("class A {\n  void f() {\n    g(|\n  }\n}", "a);}}", "A.java", "a);"),
+        ("class A {\n  void f() {\n    g();\n  |\n}", "}", "A.java", "}"),
+        ("fn f<'a>(x: &'a str) {\n    x|\n}", ".len())", "a.rs", ".len()"),
+        ("f(|)\n)", "aa)", "a.py", "aa)"),
+        ("if (a) {\n  b();\n|\n  c();\n}", "} else {", "a.c", "} else {"),
+        ("if (a(/* b|\n  c();\n}", "*/ 1)) {", "a.c", "*/ 1)) {"),
+    ],
+)
+def test_closers_without_an_opener_are_cut(source, text, path, expected):
+    assert left(rules.bracket_balance, source, text, path) == expected
+
+
+def test_brackets_opened_out_of_sight_may_be_closed():
+    far = "x = f(\n" + "    1,\n" * 2_000 + "    |"
+    assert left(rules.bracket_balance, far, "2)") == "2)"
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "expected"),
+    [
+        ("x = |", "y  ", "y"),
+        ("x = |", "y\n\n  ", "y"),
+        ("x:|", "\n  a \n   \n  b\t", "\n  a\n\n  b"),
+        ("x = |+ 1", "y ", "y "),
+        ("x = |+ 1", "y   ", "y "),
+        ("x = | + 1", "y ", "y"),
+        ("x {|}", "\n  a\n  ", "\n  a\n  "),
+        ("x = |", "   ", ""),
+    ],
+)
+def test_trailing_space_is_stripped(source, text, expected):
+    assert left(rules.trailing_space, source, text, multi_line=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "expected"),
+    [
+        ("x = |", "1", ""),
+        ("x = |", "10", "10"),
+        ("x = |", " \n", ""),
+        ("f(x|", ")", ")"),
+        ("f(g(x|", ")", ""),
+        ("f(x|)", ")", ""),
+        ("f(|)", "x)", ""),
+        ("f(|)", "xy)", "xy)"),
+        ("if x|", ":", ""),
+    ],
+)
+def test_too_little_is_not_shown(source, text, expected):
+    assert left(rules.too_short, source, text) == expected

@@ -1,0 +1,160 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assistant.generate.context import STEPS_PER_WINDOW, shown_path, window, window_start
+from assistant.request import CompletionRequest
+
+LINES = st.lists(st.text(alphabet="ab \u5b57\f", max_size=30), max_size=60).map("\n".join)
+
+
+def cut(text, offset, *, prefix_chars=200, suffix_chars=100, path="a.py", skeleton=False):
+    request = CompletionRequest(path=path, text=text, offset=offset)
+    return window(request, prefix_chars=prefix_chars, suffix_chars=suffix_chars, skeleton=skeleton)
+
+
+def test_small_file_is_seen_whole():
+    found = cut("abc\ndef\n", 5)
+    assert (found.prefix, found.suffix, found.path) == ("abc\nd", "ef\n", "a.py")
+
+
+@given(above=LINES, typed=LINES, n_chars=st.integers(4, 300))
+@settings(max_examples=150)
+def test_typing_only_appends_within_a_step(above, typed, n_chars):
+    step = max(1, n_chars // STEPS_PER_WINDOW)
+    starts = []
+    for end in range(len(above), len(above) + len(typed) + 1):
+        text = (above + typed)[:end]
+        start = window_start(text + "\nwhat follows", end, n_chars)
+        assert 0 <= end - start <= n_chars
+        assert start == 0 or end - start >= min(end, n_chars - 3 * step)
+        starts.append(start)
+    assert starts == sorted(starts)
+    n_moves = len(set(starts)) - 1
+    assert n_moves <= len(typed) // step + 2
+
+
+@given(text=LINES, n_chars=st.integers(4, 200), data=st.data())
+@settings(max_examples=100)
+def test_window_begins_at_a_line_unless_the_line_is_longer_than_a_step(text, n_chars, data):
+    offset = data.draw(st.integers(0, len(text)))
+    start = window_start(text, offset, n_chars)
+    step = max(1, n_chars // STEPS_PER_WINDOW)
+    if start and text[start - 1] != "\n":
+        assert start % step == 0
+        assert "\n" not in text[start : start + step - 1]
+
+
+def test_one_endless_line_is_cut_in_steps():
+    text = "x" * 10_000
+    assert [window_start(text, offset, 400) for offset in (5_000, 5_050, 5_100, 5_101)] == [
+        4_600,
+        4_700,
+        4_700,
+        4_800,
+    ]
+
+
+@given(text=LINES, data=st.data(), n_chars=st.integers(0, 100))
+@settings(max_examples=100)
+def test_suffix_fits_and_ends_with_a_line(text, data, n_chars):
+    offset = data.draw(st.integers(0, len(text)))
+    suffix = cut(text, offset, suffix_chars=n_chars).suffix
+    assert text[offset:].startswith(suffix)
+    assert len(suffix) <= n_chars
+    whole = len(text) - offset <= n_chars
+    assert whole or suffix.endswith("\n") or "\n" not in text[offset : offset + n_chars]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("pkg/module.py", "pkg/module.py"),
+        ("/home/someone/project/pkg/module.py", "project/pkg/module.py"),
+        ("/a.py", "a.py"),
+        ("C:\\Users\\someone\\project\\pkg\\module.py", "project/pkg/module.py"),
+        ("pkg\\module.py", "pkg/module.py"),
+        ("./a/../b.py", "a/../b.py"),
+        ("", ""),
+    ],
+)
+def test_path_is_shown_without_private_folders(path, expected):
+    assert shown_path(path) == expected
+
+
+BODY = "".join(f"        line_{index} = self.value + {index}\n" for index in range(60))
+
+SKELETONS = {
+    "a.py": (
+        (
+            f"import os\nfrom sys import (\n    path,\n)\n\nx = 1\n\n\nclass A(B):\n    y = 2\n\n"
+            f"    def f(self):\n{BODY}"
+        ),
+        "import os\nfrom sys import (\n    path,\n)\n\nclass A(B):\n    def f(self):\n",
+    ),
+    "a.ts": (
+        f"import a from 'b';\n\nexport class A {{\n  x = 1;\n\n    f(): void {{\n{BODY}",
+        "import a from 'b';\n\nexport class A {\n    f(): void {\n",
+    ),
+    "a.rs": (
+        f"use a::b;\n\nimpl A {{\n    const X: u8 = 1;\n\n    fn f(&self) {{\n{BODY}",
+        "use a::b;\n\nimpl A {\n    fn f(&self) {\n",
+    ),
+    "a.unknown": (
+        f"import a\n\nobject A\n    x = 1\n\n    method f\n{BODY}",
+        "import a\n\nobject A\n    method f\n",
+    ),
+    "plain.py": (BODY.replace("        ", ""), ""),
+}
+
+
+@pytest.mark.parametrize("path", SKELETONS)
+def test_skeleton_leads_a_window_that_begins_inside(path):
+    text, expected = SKELETONS[path]
+    found = cut(text, len(text), prefix_chars=800, path=path, skeleton=True)
+    plain = window_start(text, len(text), 600)
+    assert found.prefix == expected + text[plain:]
+    assert len(found.prefix) <= 800
+
+
+@pytest.mark.parametrize("path", ["a.py", "a.ts", "a.rs"])
+def test_text_rules_give_the_same_skeleton_where_a_file_is_too_long_to_parse(path, monkeypatch):
+    text, expected = SKELETONS[path]
+    text = text.replace("from sys import (\n    path,\n)", "from sys import path").replace(
+        "    f(): void", "    public f(): void"
+    )
+    expected = expected.replace("(\n    path,\n)", "path").replace(
+        "  f(): void", "  public f(): void"
+    )
+    monkeypatch.setattr("assistant.generate.context.MAX_TREE_CHARS", 10)
+    found = cut(text + "# no tree\n", len(text), prefix_chars=808, path=path, skeleton=True)
+    assert found.prefix.startswith(expected + "        line_")
+
+
+def test_skeleton_keeps_to_its_share():
+    text = "".join(f"import module_{index}\n" for index in range(500)) + "x = 1\n" * 500
+    found = cut(text, len(text), prefix_chars=400, skeleton=True)
+    assert len(found.prefix) <= 400
+    assert found.prefix.startswith("import module_0\nimport module_1\n")
+    start = window_start(text, len(text), 300)
+    assert found.prefix.endswith("import module_4\n\n" + text[start:])
+
+
+def test_file_within_the_budget_has_no_skeleton():
+    text, _ = SKELETONS["a.py"]
+    assert cut(text, len(text), prefix_chars=len(text), skeleton=True).prefix == text
+
+
+def test_skeleton_is_stable_while_typing():
+    text, _ = SKELETONS["a.py"]
+    typed = "        answer = self.line(1)\n        return answer\n"
+    before = cut(text, len(text), prefix_chars=800, skeleton=True).prefix
+    n_moves = 0
+    for end in range(1, len(typed) + 1):
+        document = text + typed[:end]
+        prefix = cut(
+            document + "\n    def g", len(document), prefix_chars=800, skeleton=True
+        ).prefix
+        n_moves += not prefix.startswith(before)
+        before = prefix
+    assert n_moves <= 1

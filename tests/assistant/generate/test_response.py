@@ -1,0 +1,176 @@
+"""From ranked texts to what is shown: rules, gate, secrets, several suggestions, the record."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from assistant.generate.backend import LocalBackend
+from assistant.generate.engine import Engine
+from assistant.generate.response import holds_secret
+from assistant.index.matches import Level, Occurrence
+from assistant.rank.ranker import Parameters
+from assistant.request import CompletionRequest
+from assistant.settings import Settings
+from model.folder import FolderInfo
+from tests.fitted import parameters
+from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
+
+TOKENIZER = small_tokenizer()
+INFO = FolderInfo(
+    name="scripted", block_size=512, suffix_tokens=32, snippet_tokens=0,
+    languages=("python",), licence="MIT",
+)  # fmt: skip
+TEXT = "alpha = compute(1)\nbeta = compute(2)\ngamma = compute(1)\ndelta = comp"
+SECRET = "AKIA" + "QX7ZK2M4WPL5TRVN"
+
+
+class Says:
+    """A memory that always proposes the same lines, all with one length of agreement."""
+
+    def __init__(self, lines: Sequence[str], length: int = 40) -> None:
+        self.lines, self.length = lines, length
+
+    def levels(self, context: bytes, *, path: str, max_levels: int = 6) -> list[Level]:
+        found = tuple(
+            Occurrence(self.length, f"{line}\n".encode(), "pkg/other.py", "repo")
+            for line in self.lines
+        )
+        return [Level(self.length, len(found), found)] if found else []
+
+
+def engine(
+    lines: Sequence[str] = (), fitted: Parameters | None = None, **settings: object
+) -> Engine:
+    memory = Says(lines)
+    made = Engine(
+        Settings(**settings),  # type: ignore[arg-type]
+        lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO, fitted),
+        memory=lambda _: memory,
+    )
+    made.load()
+    return made
+
+
+def request(text: str = TEXT, **changes: object) -> CompletionRequest:
+    base = CompletionRequest(path="pkg/a.py", text=text, offset=len(text), deadline_ms=60_000)
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+# What the gate believes: little, about even, or a lot, whatever the candidate.
+UNSURE, EVEN, SURE = -3.0, 0.3, 3.0
+
+
+@pytest.mark.parametrize(
+    ("show", "belief", "is_shown"),
+    [
+        ("eager", UNSURE, True),
+        ("balanced", UNSURE, False),
+        ("balanced", EVEN, True),
+        ("quiet", EVEN, False),
+        ("quiet", SURE, True),
+        ("off", SURE, False),
+    ],
+)
+def test_setting_decides_how_sure_a_suggestion_must_be(
+    show: str, belief: float, is_shown: bool
+) -> None:
+    fitted = parameters(gate={}, gate_bias=belief)
+    found = engine(["ute(1)"], fitted, show=show).complete(request())
+    assert bool(found) is is_shown
+    if found:
+        assert found[0].probability == pytest.approx(1 / (1 + 2.718281828**-belief), rel=1e-2)
+        assert (found[0].text, found[0].source) == ("ute(1)", "memory")
+
+
+def test_language_that_the_network_does_not_know_needs_more() -> None:
+    fitted = parameters(gate={}, gate_bias=EVEN)
+    rust = request(path="pkg/a.rs")
+    assert engine(["ute(1)"], fitted).complete(rust) == []
+    sure = parameters(gate={}, gate_bias=SURE)
+    assert engine(["ute(1)"], sure).complete(rust)[0].text == "ute(1)"
+
+
+def test_who_asks_for_several_gets_distinct_ones_however_unsure() -> None:
+    fitted = parameters(gate={}, gate_bias=UNSURE)
+    found = engine(["ute(1)", "ute(2)", "ile(it)"], fitted).complete(request(n=3))
+    texts = [item.text for item in found]
+    assert len(texts) == len(set(texts)) == 3
+    assert {"ute(1)", "ute(2)"} <= set(texts)
+
+
+def test_what_was_not_sure_enough_is_asked_again_once_more_is_typed() -> None:
+    made = engine(["ute(1)"], parameters(gate={}, gate_bias=UNSURE))
+    assert made.complete(request()) == []
+    assert made.last.outcome == "not sure enough"
+    made.complete(request())
+    assert made.last.source == "cache"
+    made.complete(request(TEXT + "u", offset=len(TEXT) + 1))
+    assert made.last.source != "cache"
+
+
+def test_typing_along_a_memory_s_suggestion_is_served_from_the_cache() -> None:
+    made = engine(["ute(1)"], parameters(gate={}, gate_bias=SURE))
+    (first,) = made.complete(request())
+    (second,) = made.complete(request(TEXT + "ut", offset=len(TEXT) + 2))
+    assert (second.text, second.source) == (first.text[2:], "cache")
+    assert second.probability == first.probability
+
+
+def test_candidate_that_the_rules_drop_gives_way_to_the_next() -> None:
+    fitted = parameters(ranker={"place": -1.0})
+    made = engine(["u", "ute(2)"], fitted, show="eager")
+    assert [item.text for item in made.complete(request())] == ["ute(2)"]
+
+
+@pytest.mark.parametrize("belief", [EVEN, SURE])
+def test_secret_is_never_offered(belief: float) -> None:
+    text = f'KEY = "{SECRET}"\nother = 1\nKEY = "AKI'
+    made = engine([f'A{SECRET[4:]}"'], parameters(gate={}, gate_bias=belief), show="eager")
+    for n in (1, 3):
+        for item in made.complete(request(text, n=n)):
+            assert SECRET[6:] not in item.text
+    waiting = Engine(Settings(show="eager"), memory=lambda _: Says([f'A{SECRET[4:]}"']))
+    assert all(SECRET[6:] not in item.text for item in waiting.complete(request(text)))
+
+
+def test_secret_check_looks_at_the_new_text_behind_its_line() -> None:
+    text = 'key = "AKIA'
+    assert holds_secret(request(text), SECRET[4:] + '"')
+    assert not holds_secret(request(text), "...")
+    assert not holds_secret(request(f'old = "{SECRET}"; x = '), "1 + 1")
+
+
+def test_without_memory_only_the_network_speaks() -> None:
+    found = engine(["ute(1)"], memory=False).complete(request())
+    assert {item.source for item in found} <= {"local"}
+
+
+def test_memory_s_certainty_saves_the_network() -> None:
+    made = engine(["ute(1)"], parameters(gate={}, gate_bias=SURE))
+    (item,) = made.complete(request())
+    assert (item.source, item.prompt_tokens) == ("memory", 0)
+    made = engine(["ute(1)"], parameters(gate={}, gate_bias=1.0))
+    (item,) = made.complete(request())
+    assert item.prompt_tokens > 0
+
+
+def test_record_explains_the_answer() -> None:
+    made = engine(["ute(1)", "ute(2)"], parameters(gate={}, gate_bias=EVEN))
+    made.complete(request())
+    table = made.last.table()
+    assert table["outcome"] == "shown"
+    assert table["threshold"] == 0.5
+    assert table["candidates"][0]["text"].startswith("ute(")
+    assert table["rules"][0]["rule"] == "control_characters"
+    assert table["matches"]["repository"] == [{"bytes": 40, "places": 2}]
+    assert table["network"]["tree nodes"] > 0
+    assert {"prompt", "tree", "own line"} <= table["stage_ms"].keys()
+    made.complete(request(path="notes.unknown"))
+    assert made.last.table()["outcome"] == "unknown language"
+
+
+def test_deadline_that_is_over_leaves_the_memory_s_word() -> None:
+    made = engine(["ute(1)"], parameters(gate={}, gate_bias=EVEN))
+    (item,) = made.complete(request(deadline_ms=0))
+    assert (item.text, item.source) == ("ute(1)", "memory")

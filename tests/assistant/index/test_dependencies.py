@@ -1,0 +1,119 @@
+"""The lower layer holds installed packages that the repository imports, and runs nothing."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from assistant.index import dependencies
+from assistant.index.builder import Limits, open_memory, refresh
+from assistant.index.dependencies import chosen, imported, refresh_dependencies, site_packages
+from tests.repositories import new_repository
+
+
+def install(root: Path, files: dict[str, str], environment: str = ".venv") -> Path:
+    packages = root / environment / "lib" / "python3.12" / "site-packages"
+    for name, text in files.items():
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
+        (packages / name).write_text(text)
+    (root / environment / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    return packages
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    files = {
+        "a.py": "import tool\nfrom shape.box import Box\n",
+        "b.py": "import tool, os\n",
+        ".gitignore": ".venv/\n",
+    }
+    return new_repository(tmp_path / "r", files)
+
+
+def layer_of(index: Path, layer: str) -> set[str]:
+    return {entry.path for entry in open_memory(index).view.entries(layer)}
+
+
+def test_imported_packages_are_found_beneath_the_repository(root: Path, tmp_path: Path) -> None:
+    install(
+        root,
+        {
+            "tool.py": "def measure(width):\n    return width\n",
+            "shape/__init__.py": "",
+            "shape/box.py": "class Box: ...\n",
+            "shape/tests/test_box.py": "x = 1\n",
+            "shape-stubs/box.pyi": "class Box: ...\n",
+            "unused/__init__.py": "y = 2\n",
+        },
+    )
+    index = tmp_path / "index"
+    refresh(root, index)
+    refresh_dependencies(root, index, Limits(), is_wanted=True)
+    assert layer_of(index, "deps") == {
+        "tool.py", "shape/__init__.py", "shape/box.py", "shape-stubs/box.pyi",
+    }  # fmt: skip
+    (level, *_) = open_memory(index).levels(b"def measure(", path="a.py")
+    assert [(item.following, item.layer) for item in level.occurrences] == [
+        (b"width):\n    return width\n", "deps")
+    ]  # fmt: skip
+    refresh_dependencies(root, index, Limits(), is_wanted=False)
+    assert layer_of(index, "deps") == set()
+    assert layer_of(index, "repo") == {"a.py", "b.py"}
+
+
+def test_a_refresh_of_the_repository_leaves_the_layer_alone(root: Path, tmp_path: Path) -> None:
+    install(root, {"tool.py": "x = 1\n"})
+    index = tmp_path / "index"
+    refresh(root, index)
+    refresh_dependencies(root, index, Limits(), is_wanted=True)
+    (root / "a.py").write_text("import tool\n")
+    refresh(root, index)
+    assert layer_of(index, "deps") == {"tool.py"}
+
+
+def test_without_an_environment_there_is_no_layer(root: Path, tmp_path: Path) -> None:
+    (root / ".venv").mkdir()
+    assert site_packages(root) is None
+    refresh(root, tmp_path / "index")
+    refresh_dependencies(root, tmp_path / "index", Limits(), is_wanted=True)
+    assert layer_of(tmp_path / "index", "deps") == set()
+
+
+def test_a_windows_environment_is_found(root: Path) -> None:
+    packages = root / "venv" / "Lib" / "site-packages"
+    packages.mkdir(parents=True)
+    (root / "venv" / "pyvenv.cfg").write_text("")
+    assert site_packages(root) == packages
+
+
+def test_nothing_in_the_environment_is_run(root: Path, tmp_path: Path) -> None:
+    packages = install(root, {"tool.py": "open('ran', 'w')\n"})
+    python = root / ".venv" / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    python.chmod(0o755)
+    (packages / "evil.pth").write_text("import os; os.mkdir('ran')\n")
+    refresh(root, tmp_path / "index")
+    refresh_dependencies(root, tmp_path / "index", Limits(), is_wanted=True)
+    assert not list(tmp_path.rglob("ran"))
+
+
+def test_links_are_not_followed(root: Path, tmp_path: Path) -> None:
+    packages = install(root, {"other.py": "x = 1\n"})
+    (tmp_path / "secret.py").write_text("y = 2\n")
+    (packages / "tool.py").symlink_to(tmp_path / "secret.py")
+    assert chosen(packages, Counter(tool=1)) == {}
+
+
+def test_the_most_imported_come_first_and_size_is_bounded(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = install(root, {"rare.py": "x" * 50, "often.py": "y" * 50, "huge.py": "z" * 600_000})
+    monkeypatch.setattr(dependencies, "MAX_TEXT_BYTES", 60)
+    names = Counter(rare=1, often=9, huge=99, missing=5)
+    assert list(chosen(packages, names)) == ["often.py"]
+
+
+def test_imports_are_counted_by_file(root: Path, tmp_path: Path) -> None:
+    refresh(root, tmp_path / "index")
+    assert imported(open_memory(tmp_path / "index").view) == {"tool": 2, "shape": 1}

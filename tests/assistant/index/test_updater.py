@@ -1,0 +1,183 @@
+"""A keeper runs its process when something changes, and survives whatever that does."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant.index.builder import Limits, refresh
+from assistant.index.updater import Keeper, Pace, Terms, build_command, wait_until_ready
+from assistant.index.writer import index_folder
+from tests.repositories import new_repository, plain_git
+
+WAIT_S = 60.0
+
+
+class Script:
+    """Commands that say given lines; counts how often one was asked for."""
+
+    def __init__(self, *lines: dict[str, Any], then: str = "") -> None:
+        texts = [json.dumps(line) for line in lines]
+        self.code = f"import sys, time\nfor line in {texts!r}: print(line, flush=True)\n{then}"
+        self.terms: list[Terms] = []
+
+    def __call__(self, root: Path, terms: Terms) -> Sequence[str]:
+        self.terms.append(terms)
+        return [sys.executable, "-I", "-S", "-c", self.code]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return new_repository(tmp_path / "r", {"a.py": "one = call(1)\n"})
+
+
+@pytest.fixture
+def kept() -> Iterator[list[Keeper]]:
+    """What is stopped at the end."""
+    keepers: list[Keeper] = []
+    yield keepers
+    for keeper in keepers:
+        keeper.stop()
+
+
+def wait_for(condition: Any) -> None:
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end, "it does not come"
+        time.sleep(0.005)
+
+
+QUICK = Pace(start_s=0.0, poll_s=0.02, quiet_s=0.01, retry_s=0.02)
+
+
+def keeper_of(root: Path, kept: list[Keeper], script: Script, **options: Any) -> Keeper:
+    keeper = Keeper(root, Terms(), command=script, pace=QUICK, **options)
+    kept.append(keeper)
+    keeper.start()
+    return keeper
+
+
+@pytest.mark.slow
+def test_the_real_command_builds_the_index(root: Path, kept: list[Keeper]) -> None:
+    keeper = Keeper(root, Terms(exclude=("b*",), megabytes=100), pace=QUICK)
+    kept.append(keeper)
+    (root / "b.py").write_text("excluded = 1\n")
+    keeper.start()
+    assert wait_until_ready(keeper, WAIT_S)
+    status = keeper.status()
+    assert (status["files"], status["complete"]) == (1, True)
+    (level, *_) = keeper.memory.levels(b"one = call(", path="x.py")
+    assert level.occurrences[0].following == b"1)\n"
+
+
+def test_the_command_names_the_folder_last(root: Path) -> None:
+    terms = Terms(exclude=("*.gen", "-x"), megabytes=7, dependencies=True)
+    command = build_command(root, terms)
+    assert command[-2:] == ["--", str(root)]
+    assert {"--exclude=*.gen", "--exclude=-x", "--mb=7", "--dependencies"} < set(command)
+
+
+def test_progress_is_passed_on_and_ends(root: Path, kept: list[Keeper]) -> None:
+    seen: list[tuple[int, int]] = []
+    script = Script({"n_bytes": 1, "of_bytes": 4}, {"outcome": "done"})
+    keeper = keeper_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))
+    assert wait_until_ready(keeper, WAIT_S)
+    assert seen == [(1, 4), (0, 0)]
+
+
+def test_a_change_starts_it_again_once(root: Path, kept: list[Keeper]) -> None:
+    script = Script({"outcome": "done"})
+    keeper = keeper_of(root, kept, script)
+    assert wait_until_ready(keeper, WAIT_S)
+    for _ in range(20):
+        keeper.changed(["a.py"])
+    wait_for(lambda: len(script.terms) > 1 and keeper.state == "ready")
+    assert len(script.terms) <= 3
+
+
+def test_changed_files_count_no_more_until_they_are_read(root: Path, kept: list[Keeper]) -> None:
+    refresh(root, index_folder(root), Limits())
+    keeper = Keeper(root, Terms(), command=Script({"outcome": "done"}))
+    assert keeper.memory.levels(b"one = call(", path="x.py")
+    keeper.changed(["a.py"])
+    assert keeper.memory.levels(b"one = call(", path="x.py") == []
+    keeper.memory.refresh()
+    assert keeper.memory.levels(b"one = call(", path="x.py")
+
+
+def test_a_complete_index_is_looked_at_a_little_later(root: Path, kept: list[Keeper]) -> None:
+    refresh(root, index_folder(root), Limits())
+    script = Script({"outcome": "done"})
+    keeper = Keeper(root, Terms(), command=script, pace=Pace(start_s=0.3))
+    kept.append(keeper)
+    keeper.start()
+    assert keeper.memory.levels(b"one = call(", path="x.py")
+    assert script.terms == []
+    assert wait_until_ready(keeper, WAIT_S)
+    assert len(script.terms) == 1
+
+
+def test_a_commit_starts_it_again(root: Path, kept: list[Keeper]) -> None:
+    script = Script({"outcome": "done"})
+    keeper = keeper_of(root, kept, script)
+    assert wait_until_ready(keeper, WAIT_S)
+    plain_git(root, "commit", "-q", "--allow-empty", "-m", "second")
+    plain_git(root, "checkout", "-q", "-b", "side")
+    wait_for(lambda: len(script.terms) > 1)
+
+
+def test_other_settings_start_it_again(root: Path, kept: list[Keeper]) -> None:
+    script = Script({"outcome": "done"})
+    keeper = keeper_of(root, kept, script)
+    assert wait_until_ready(keeper, WAIT_S)
+    keeper.use(Terms())
+    keeper.use(Terms(exclude=("*.gen",)))
+    wait_for(lambda: Terms(exclude=("*.gen",)) in script.terms)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (Script({"outcome": "failed", "message": "No space left on device"}), "No space left"),
+        (Script(then="print('not json'); sys.exit(3)"), "ended early"),
+        (Script(then="raise SystemExit('boom')"), "ended early"),
+    ],
+)
+def test_failures_are_one_line_and_the_memory_stays(
+    root: Path, kept: list[Keeper], script: Script, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    refresh(root, index_folder(root), Limits())
+    keeper = keeper_of(root, kept, script)
+    assert not wait_until_ready(keeper, WAIT_S)
+    assert [record.getMessage() for record in caplog.records if said in record.getMessage()]
+    assert keeper.memory.levels(b"one = call(", path="x.py")
+
+
+def test_a_command_that_cannot_start_is_a_failure(
+    root: Path, kept: list[Keeper], caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = Keeper(root, Terms(), command=lambda *_: ["/nonexistent/program"])
+    kept.append(keeper)
+    keeper.start()
+    assert not wait_until_ready(keeper, WAIT_S)
+    assert "cannot start" in caplog.text
+
+
+def test_another_writer_is_no_failure(root: Path, kept: list[Keeper]) -> None:
+    script = Script({"outcome": "busy"})
+    keeper = keeper_of(root, kept, script)
+    assert wait_until_ready(keeper, WAIT_S)
+    wait_for(lambda: len(script.terms) > 2)  # its work may have been done before our change
+
+
+def test_stopping_ends_the_process(root: Path, kept: list[Keeper]) -> None:
+    seen: list[tuple[int, int]] = []
+    script = Script({"n_bytes": 1, "of_bytes": 4}, then="time.sleep(600)")
+    keeper = keeper_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))
+    wait_for(lambda: seen)
+    keeper.stop()
+    wait_for(lambda: seen[-1] == (0, 0))

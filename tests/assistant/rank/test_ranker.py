@@ -1,0 +1,84 @@
+"""Parameters of ranker and gate: numbers as they were fitted, and strict about the file."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from assistant.errors import ModelError
+from assistant.rank.confidence import GATE_FEATURES, LEVELS
+from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES
+from assistant.rank.ranker import bundled, parse
+from tests.fitted import parameters, table
+
+
+def rows(**columns: list[float]) -> np.ndarray:
+    n = len(next(iter(columns.values())))
+    values = np.zeros((n, len(MEMORY_FEATURES)), np.float32)
+    for name, numbers in columns.items():
+        values[:, MEMORY_FEATURES.index(name)] = numbers
+    return values
+
+
+def test_beliefs_follow_the_scores_and_leave_room_for_none() -> None:
+    fitted = parameters(ranker={"longest": 1.0}).memory
+    shares = fitted.probabilities(rows(longest=[1.0, 3.0, 2.0]))
+    weights = np.exp([1.0, 3.0, 2.0])
+    assert shares == pytest.approx(weights / (weights.sum() + 1), rel=1e-3)
+    assert fitted.probabilities(rows(longest=[])).shape == (0,)
+
+
+def test_what_lies_outside_of_the_fitted_range_counts_as_its_edge() -> None:
+    fitted = parameters(ranker={"longest": 1.0}).memory
+    far, edge = fitted.probabilities(rows(longest=[1e6, 5.0]))
+    assert far == pytest.approx(edge)
+
+
+def test_probability_is_a_logistic_function_of_the_gate() -> None:
+    fitted = parameters(gate={"share_logit": 1.0}, gate_bias=0.5).memory
+    row = [0.0] * len(GATE_FEATURES)
+    row[GATE_FEATURES.index("share_logit")] = 2.0
+    assert fitted.probability(row) == pytest.approx(1 / (1 + np.exp(-2.5)), rel=1e-3)
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.update(format_version=2), "format_version is 2; this program reads 1"),
+        (lambda t: t.pop("memory"), "it lacks 'memory'"),
+        (lambda t: t["columns"]["gate"].pop(), "columns of kind gate are not this program's"),
+        (lambda t: t["both"]["ranker"]["mean"].pop(), "mean has shape"),
+        (lambda t: t["both"]["ranker"]["out"].append(1.0), "hidden has shape"),
+        (lambda t: t["memory"]["gate"]["scale"].__setitem__(0, 0.0), "scale must be above 0"),
+        (lambda t: t["memory"]["gate"]["out"].__setitem__(0, float("nan")), "no finite number"),
+        (lambda t: t["memory"]["gate"].update(out_bias=float("inf")), "no finite number"),
+        (lambda t: t["memory"]["gate"].update(hidden="x"), "could not convert"),
+        (lambda t: t["both"]["points"].pop("quiet"), "it lacks 'quiet'"),
+        (lambda t: t["both"]["points"]["quiet"].update(threshold=1.5), "is not in 0..1"),
+        (lambda t: t.update(memory=3), "not subscriptable"),
+    ],
+)
+def test_wrong_table_is_refused_with_the_reason(change: Change, message: str) -> None:
+    wrong = copy.deepcopy(table())
+    change(wrong)
+    with pytest.raises(ModelError, match=message) as caught:
+        parse(wrong)
+    assert "fit it again with: foretype train fit" in str(caught.value)
+
+
+def test_bundled_parameters_are_usable_and_their_points_in_order() -> None:
+    found = bundled()
+    assert found is not None
+    assert found.both is not None
+    for fitted in (found.memory, found.both):
+        thresholds = [fitted.points[level].threshold for level in LEVELS]
+        assert thresholds == sorted(thresholds, reverse=True)
+        assert fitted.points["balanced"].hidden <= 0.1
+        assert fitted.points["quiet"].precision >= 0.75
+    zeros = np.zeros((3, len(MEMORY_FEATURES + NETWORK_FEATURES)), np.float32)
+    assert 0 < found.both.probabilities(zeros).sum() < 1

@@ -1,0 +1,127 @@
+"""Rankings: by the memory alone, by both, and without fitted parameters."""
+
+import numpy as np
+import pytest
+
+from assistant.rank import ranking as judge
+from assistant.rank.candidates import Cursor, Proposal, propose
+from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES, View, head_of
+from model.candidate_tree import Branches, Score, Scored
+from tests.fitted import parameters
+
+TEXT = """\
+def first(path):
+    value = load(path)
+    return value.strip()
+
+
+def second(path):
+    value = load(other)
+    return value.split()
+
+
+def third(path):
+    value = lo"""
+
+
+def proposal(text: str = TEXT) -> Proposal:
+    return propose(Cursor.of("pkg/here.py", text, len(text)), None)
+
+
+def scored(*totals: float | None) -> Scored:
+    """Return scores whose single token has these log-probabilities; None did not fit."""
+    scores = tuple(None if total is None else Score((total,), 0.0) for total in totals)
+    nothing = np.zeros((0, 1), np.float32)
+    return Scored(branches=Branches(), root=nothing, logits=nothing, scores=scores, ending_now=-9.0)
+
+
+def test_ranker_orders_what_the_memory_proposes() -> None:
+    longest = judge.by_memory(judge.shortlist(proposal(), parameters()))
+    shortest = judge.by_memory(judge.shortlist(proposal(), parameters(ranker={"longest": -1.0})))
+    assert set(longest.texts) == {"ad(path)", "ad(other)"}
+    assert longest.texts == tuple(reversed(shortest.texts)) or len(set(longest.shares)) == 1
+    assert list(longest.shares) == sorted(longest.shares, reverse=True)
+    assert {longest.source(place) for place in range(2)} == {"memory"}
+
+
+def test_network_s_word_can_turn_the_order() -> None:
+    chosen = judge.shortlist(proposal(), parameters())
+    fitted = parameters(ranker={"total": 1.0})
+    for favourite in range(2):
+        known = scored(*(-0.1 if place == favourite else -4.0 for place in range(2)))
+        ranking = judge.by_both(chosen, known, "", fitted)
+        assert ranking.texts[0] == chosen.texts[favourite]
+        assert ranking.named(0)["total"] == pytest.approx(-0.1)
+
+
+def test_own_line_joins_the_proposals_and_is_named_as_such() -> None:
+    chosen = judge.shortlist(proposal(), parameters()).plus(["ad(third)", "ad(path)", ""])
+    assert chosen.texts[2:] == ("ad(third)",)
+    ranking = judge.by_both(
+        chosen, scored(-3, -3, -0.5), "ad(third)", parameters(ranker={"is_greedy": 2.0})
+    )
+    assert (ranking.texts[0], ranking.source(0)) == ("ad(third)", "local")
+    assert ranking.named(0)["in_own"] == 0.0
+
+
+def test_text_that_the_network_did_not_look_at_is_marked() -> None:
+    chosen = judge.shortlist(proposal(), parameters())
+    ranking = judge.by_both(chosen, scored(-1.0, None), "", parameters())
+    marks = {ranking.named(place)["scored"] for place in range(2)}
+    assert marks == {0.0, 1.0}
+
+
+def test_without_parameters_long_matches_go_before_a_doubtful_own_line() -> None:
+    short = propose(Cursor.of("a.py", "abcde = 1\nx\nabcd", 16), None)
+    chosen = judge.shortlist(short, None).plus(["own"])
+    assert judge.by_both(chosen, scored(-9, -0.05), "own", None).texts[0] == "own"
+    long = proposal()
+    chosen = judge.shortlist(long, None).plus(["own"])
+    assert judge.by_both(chosen, scored(-9, -9, -3.0), "own", None).texts[0] != "own"
+    assert judge.by_both(chosen, scored(-9, -9, -0.1), "own", None).texts[0] == "own"
+    assert judge.by_memory(judge.shortlist(long, None)).probability(0) > 0
+
+
+def test_nothing_proposed_is_an_empty_ranking() -> None:
+    nothing = propose(Cursor.of("a.py", "", 0), None)
+    ranking = judge.by_memory(judge.shortlist(nothing, parameters()))
+    assert ranking.texts == ()
+    assert judge.summary(ranking) == []
+    own = judge.by_both(
+        judge.shortlist(nothing, parameters()).plus(["x = 1"]), scored(-1.0), "x = 1", parameters()
+    )
+    assert own.texts == ("x = 1",)
+
+
+def test_summary_names_every_column() -> None:
+    chosen = judge.shortlist(proposal(), parameters())
+    first, *_ = judge.summary(judge.by_both(chosen, scored(-1, -2), "", parameters()))
+    assert first["columns"].keys() == set(MEMORY_FEATURES + NETWORK_FEATURES)
+    assert 0 <= first["probability"] <= 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "\n\n", "é = 'ü'\né", "    ", "if (a[", 'x = """doc\nmore', "a" * 5_000]
+)
+def test_columns_are_finite_whatever_the_text(text: str) -> None:
+    view = View(proposal(text + "\n" + TEXT + text))
+    assert np.isfinite(view.rows(view.proposal.candidates)).all()
+
+
+def test_columns_say_how_a_text_would_sit_at_the_cursor() -> None:
+    text = "class A:\n    def go(self):\n        call(x)\n\n    def stop(self):\n        ca"
+    whole = propose(Cursor.of("a.py", text + "\n            deeper()", len(text)), None)
+    view = View(whole)
+    row = dict(zip(MEMORY_FEATURES, view.rows(whole.candidates)[0], strict=True))
+    assert whole.candidates[0].text == "ll(x)"
+    assert (row["balance"], row["ends_closer"], row["deeper_below"]) == (0.0, 1.0, 1.0)
+    assert row["mid_token"] == 1.0
+    assert row["covers_line"] == 1.0
+    assert row["known_words"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "head"), [("lf.name", "lf"), (" == 1", " =="[:2]), ("", ""), ("(a", "(")]
+)
+def test_candidates_part_at_their_first_word(text: str, head: str) -> None:
+    assert head_of(text) == head

@@ -1,0 +1,59 @@
+import pytest
+
+from assistant.source.languages import LANGUAGES, grammar, language_of
+
+
+@pytest.mark.parametrize(
+    ("path", "language_id", "name"),
+    [
+        ("a.py", None, "python"),
+        ("a.pyi", None, "python"),
+        ("dir.py/a.js", None, "javascript"),
+        ("a.jsx", None, "javascript"),
+        ("a.ts", None, "typescript"),
+        ("a.tsx", None, "tsx"),
+        ("a.tsx", "typescriptreact", "tsx"),
+        ("a.go", None, "go"),
+        ("a.rs", None, "rust"),
+        ("A.java", None, "java"),
+        ("a.c", None, "c"),
+        ("a.h", None, "c"),
+        ("a.h", "cpp", "cpp"),
+        ("A.CPP", None, "cpp"),
+        ("C:\\src\\a.rs", None, "rust"),
+        ("untitled", "Python", "python"),
+        ("a.py", "plaintext", "python"),
+    ],
+)
+def test_language_comes_from_identifier_then_extension(path, language_id, name):
+    language = language_of(path, language_id)
+    assert language is not None
+    assert language.name == name
+
+
+@pytest.mark.parametrize("path", ["a.unknown", "Makefile", "", ".py", "a."])
+def test_unknown_files_have_no_language(path):
+    assert language_of(path) is None
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_grammar_knows_every_scope_and_import_kind(name):
+    known = grammar(name)
+    assert known is not None
+    language = LANGUAGES[name]
+    unknown = [
+        kind
+        for kind in language.scope_kinds | language.import_kinds
+        if known.id_for_node_kind(kind, True) is None
+    ]
+    assert unknown == []
+
+
+def test_grammar_is_kept():
+    assert grammar("python") is grammar("python")
+
+
+def test_extensions_and_identifiers_are_unambiguous():
+    for pick in ("extensions", "ids"):
+        every = [word for language in LANGUAGES.values() for word in getattr(language, pick)]
+        assert len(every) == len(set(every))

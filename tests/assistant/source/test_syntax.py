@@ -1,0 +1,270 @@
+import inspect
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assistant.source import blocks
+from assistant.source.languages import LANGUAGES, PYTHON
+from assistant.source.syntax import (
+    MAX_PARSE_CHARS,
+    block_end,
+    head_tree,
+    imports,
+    open_scopes,
+    opens_block,
+    parse,
+    scopes_at,
+    statement_end,
+)
+
+DATA = Path(__file__).parents[2] / "data" / "text"
+
+SOURCES = {
+    "python": (
+        (
+            "import os\nfrom a import b\n\n@deco\nclass A(B):\n    def f(self, x):\n"
+            "        y = g(1)|\n        return y\n\n    def h(self):\n        pass\n"
+        ),
+        ["class A(B):", "    def f(self, x):"],
+        ["import os", "from a import b"],
+    ),
+    "javascript": (
+        "import a from 'b';\nclass A {\n  f(x) {\n    y = g(1)|;\n    return y;\n  }\n}\n",
+        ["class A {", "  f(x) {"],
+        ["import a from 'b';"],
+    ),
+    "typescript": (
+        (
+            "import { a } from 'b';\nexport class A {\n  f(x: number): void {\n    y = g(1)|;\n"
+            "    return y;\n  }\n}\n"
+        ),
+        ["export class A {", "  f(x: number): void {"],
+        ["import { a } from 'b';"],
+    ),
+    "tsx": (
+        (
+            "import a from 'b';\nfunction A() {\n  const f = () => {\n    y = g(1)|;\n  };\n"
+            "  return <a b={f}>c</a>;\n}\n"
+        ),
+        ["function A() {", "  const f = () => {"],
+        ["import a from 'b';"],
+    ),
+    "go": (
+        'package a\n\nimport "b"\n\nfunc (t T) F(x int) int {\n\ty = g(1)|\n\treturn y\n}\n',
+        ["func (t T) F(x int) int {"],
+        ['import "b"'],
+    ),
+    "rust": (
+        (
+            "use a::b;\n\nimpl<'a> A for B<'a> {\n    fn f(&self) -> u8 {\n        y = g(1)|;\n"
+            "        y\n    }\n}\n"
+        ),
+        ["impl<'a> A for B<'a> {", "    fn f(&self) -> u8 {"],
+        ["use a::b;"],
+    ),
+    "java": (
+        "import a.B;\n\nclass A {\n  int f(int x) {\n    y = g(1)|;\n    return y;\n  }\n}\n",
+        ["class A {", "  int f(int x) {"],
+        ["import a.B;"],
+    ),
+    "c": (
+        "#include <a.h>\n\nint f(int x)\n{\n    y = g(1)|;\n    return y;\n}\n",
+        ["int f(int x)\n{"],
+        ["#include <a.h>"],
+    ),
+    "cpp": (
+        (
+            "#include <a>\nnamespace n {\nclass A {\n  int f(int x) {\n    y = g(1)|;\n"
+            "    return y;\n  }\n};\n}\n"
+        ),
+        ["namespace n {", "class A {", "  int f(int x) {"],
+        ["#include <a>"],
+    ),
+}
+
+
+def cut(source):
+    return source.replace("|", "", 1), source.index("|")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_scopes_and_imports_are_found(name):
+    source, headers, wanted = SOURCES[name]
+    text, offset = cut(source)
+    tree = parse(LANGUAGES[name], text)
+    assert tree is not None
+    assert [scope.header for scope in scopes_at(tree, offset)] == headers
+    assert [text[span.start : span.end].rstrip() for span in imports(tree)] == wanted
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("typed", ["g(", "y = g([{", "y =", "", "if", '"text'])
+def test_open_scopes_bear_a_half_typed_line(name, typed):
+    source, headers, _ = SOURCES[name]
+    above, _, below = source.partition("y = g(1)|")
+    text = above + typed + below.partition("\n")[2]
+    scopes = open_scopes(text, len(above + typed), LANGUAGES[name])
+    assert [scope.header for scope in scopes] == headers
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_statement_and_block_end_where_they_should(name):
+    text, offset = cut(SOURCES[name][0])
+    tree = parse(LANGUAGES[name], text)
+    assert tree is not None
+    statement = text[offset : statement_end(tree, offset)]
+    assert statement in ("", ";")
+    end = block_end(tree, offset)
+    if LANGUAGES[name].blocks == "brace":
+        assert text[end - 1 : end] in ("}", ";", "\n", "y")  # Go and Rust end with the statements
+    else:
+        assert text[:end].endswith("return y")
+
+
+def test_scope_says_what_and_where():
+    text, offset = cut(SOURCES["python"][0])
+    tree = parse(PYTHON, text)
+    assert tree is not None
+    outer, inner = scopes_at(tree, offset)
+    assert (outer.kind, outer.name, inner.kind, inner.name) == (
+        "class_definition",
+        "A",
+        "function_definition",
+        "f",
+    )
+    assert text[inner.start : inner.end] == ("def f(self, x):\n        y = g(1)\n        return y")
+    assert text[inner.header_start :].startswith("    def f")
+
+
+def test_long_header_keeps_its_first_line():
+    lines = "".join(f"    arg_{index},\n" for index in range(9))
+    text = f"def f(\n{lines}):\n    x\n"
+    assert [scope.header for scope in open_scopes(text, len(text) - 1, PYTHON)] == ["def f("]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("c", "static int *f(int a) {\n  x\n}", "f"),
+        ("rust", "impl A for B {\n  \n}", "B"),
+        ("go", "type T struct {\n\ta int\n}", "T"),
+        ("javascript", "x = () => {\n  y\n}", ""),
+    ],
+)
+def test_scope_names_come_from_where_the_grammar_keeps_them(name, text, expected):
+    tree = parse(LANGUAGES[name], text)
+    assert tree is not None
+    assert [scope.name for scope in scopes_at(tree, text.index("{") + 1)] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("source", "headers"),
+    [
+        ("class A:\n    def f(self):\n        x\n    |", ["class A:"]),
+        ("class A:\n    def f(self):\n        x\n|", []),
+        ("class A:\n    def f(self):\n        x\n\n        |", ["class A:", "    def f(self):"]),
+        ("def f(:\n  x = (\ndef g():\n    |", ["def g():"]),
+        ('def f():\n    """Doc\n    |', ["def f():"]),
+    ],
+)
+def test_indentation_decides_which_python_scopes_are_open(source, headers):
+    text, offset = cut(source)
+    assert [scope.header for scope in open_scopes(text, offset, PYTHON)][-len(headers) :] == headers
+
+
+def test_unknown_language_and_too_long_text_are_not_parsed():
+    assert parse(None, "x") is None
+    assert parse(PYTHON, "x" * (MAX_PARSE_CHARS + 1)) is None
+    assert open_scopes("x", 1, None) == ()
+
+
+def test_parse_gives_up_at_its_limit():
+    assert parse(PYTHON, "if x {\n" * 5_000, limit_s=0.0) is None
+
+
+@pytest.mark.parametrize("text", ["(" * 50_000, "[" * 20_000 + "]" * 20_000, "{" * 50_000])
+@pytest.mark.parametrize("name", ["python", "cpp"])
+def test_hostile_nesting_is_borne(name, text):
+    begin = time.process_time()
+    tree = parse(LANGUAGES[name], text)
+    if tree is not None:
+        middle = len(text) // 2
+        scopes_at(tree, middle)
+        statement_end(tree, middle)
+        block_end(tree, middle)
+        assert sum(1 for _ in tree.walk()) >= len(text) // 2
+    open_scopes(text, len(text), LANGUAGES[name])
+    assert time.process_time() - begin < 5
+
+
+def test_walk_gives_nodes_in_order_with_their_depth():
+    tree = parse(PYTHON, "a = 1\n")
+    assert tree is not None
+    found = [(depth, node.type) for depth, node in tree.walk() if node.is_named]
+    assert found == [
+        (0, "module"),
+        (1, "expression_statement"),
+        (2, "assignment"),
+        (3, "identifier"),
+        (3, "integer"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["astral.py", "form_feed.py"])
+def test_offsets_are_code_points_in_odd_files(name):
+    text = (DATA / name).read_bytes().decode("utf-8")
+    tree = parse(PYTHON, text)
+    assert tree is not None
+    for offset in range(len(text) + 1):
+        assert tree.offset_of(tree.byte_of(offset)) == offset
+    for _, node in tree.walk():
+        span = tree.span(node)
+        assert text[span.start : span.end].encode() == node.text
+    offset = text.index("return")
+    assert next(scope.name for scope in scopes_at(tree, offset)) in ("Kreis", "Page")
+
+
+@given(text=st.text(max_size=60), offset=st.integers(0, 60), name=st.sampled_from([*LANGUAGES]))
+@settings(max_examples=100)
+def test_any_text_gets_an_answer_in_range(text, offset, name):
+    offset = min(offset, len(text))
+    language = LANGUAGES[name]
+    tree = parse(language, text)
+    assert tree is not None
+    assert offset <= statement_end(tree, offset) <= len(text)
+    assert offset <= block_end(tree, offset) <= len(text)
+    tree, place = head_tree(text, offset, language)
+    assert tree is not None
+    assert tree.text[:place].rstrip() in text
+    opens_block(text, offset, language)
+
+
+def test_opens_block_agrees_with_the_grammar_on_a_real_module():
+    """Where a suite follows a colon, taking it away leaves an empty block; elsewhere not."""
+    text = inspect.getsource(textwrap)
+    tree = parse(PYTHON, text)
+    assert tree is not None
+    bodies = [tree.span(node) for _, node in tree.walk() if node.type == "block"]
+    headers = set()
+    for body in bodies:
+        end = len(text[: body.start].rstrip())
+        if text[end - 1] != ":" or blocks.line_end(text, end) >= body.start:
+            continue  # a comment or the body stands behind the colon
+        headers.add(end)
+        assert not opens_block(text, end, PYTHON)
+        without = text[:end] + text[body.end :]
+        assert opens_block(without, end, PYTHON)
+    assert len(headers) > 20
+    n_other = 0
+    for end in range(1, len(text)):
+        if text[end - 1] != ":" or end in headers:
+            continue
+        *_, above, leaf = (node.type for node in tree.path_to(end - 1))
+        if leaf != ":" or above in ("pair", "slice", "lambda"):
+            n_other += 1
+            assert not opens_block(text[:end], end, PYTHON), text[end - 60 : end]
+    assert n_other > 20

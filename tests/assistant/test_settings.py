@@ -1,0 +1,145 @@
+"""Settings: layers, checks, and what a workspace may not do."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from assistant.errors import AssistantError, ConfigError, SettingsError
+from assistant.settings import Settings, load_settings, settings_from, settings_path
+
+
+def write(text: str) -> Path:
+    path = settings_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_without_any_layer_the_defaults_hold() -> None:
+    assert load_settings(environ={}) == Settings()
+
+
+def test_layers_override_one_another_in_order() -> None:
+    write('model = "/from/file"\ndeadline_ms = 100\nthreads = 2\nmax_new_tokens = 20\n')
+    variables = {"FORETYPE_DEADLINE_MS": "200", "FORETYPE_THREADS": "3"}
+    environ = {"XDG_CONFIG_HOME": str(settings_path().parent.parent)} | variables
+    assert load_settings({"threads": 4}, environ) == Settings(
+        model="/from/file", deadline_ms=200, threads=4, max_new_tokens=20
+    )
+
+
+def test_settings_path_ignores_a_relative_config_home() -> None:
+    assert settings_path({"XDG_CONFIG_HOME": "relative"}).is_absolute()
+    assert settings_path({"XDG_CONFIG_HOME": "/etc/xdg"}) == Path("/etc/xdg/foretype/settings.toml")
+
+
+def test_excludes_of_all_layers_add_up() -> None:
+    base = settings_from({"exclude": ["*.gen.py", "a/*"]})
+    assert settings_from({"exclude": ["a/*", "b/*"]}, base=base).exclude == (
+        "*.gen.py",
+        "a/*",
+        "b/*",
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            {"deadlin_ms": 5},
+            "unknown setting deadlin_ms; known: allow_remote, deadline_ms, enabled, exclude",
+        ),
+        ({"enabled": 1}, "enabled must be bool, got 1"),
+        ({"model": None}, "model must be str, got None"),
+        ({"exclude": "*.py"}, "exclude must be a list of strings"),
+        ({"exclude": [1]}, "exclude must be a list of strings"),
+        ({"deadline_ms": 0}, r"deadline_ms must be in 1\.\.600000, got 0"),
+        ({"threads": 1000}, r"threads must be in 1\.\.256, got 1000"),
+        ({"max_new_tokens": 0}, r"max_new_tokens must be in 1\.\.512, got 0"),
+        ({"multi_line": "always"}, "multi_line must be auto or never, got 'always'"),
+        ({"show": "all"}, "show must be eager, balanced, quiet or off, got 'all'"),
+    ],
+)
+def test_wrong_setting_is_named(table: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        settings_from(table)
+    assert isinstance(caught.value, ConfigError | AssistantError)
+
+
+@pytest.mark.parametrize("name", ["model", "log_file", "threads"])
+def test_workspace_names_no_files_and_takes_no_processors(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"setting {name} is not read from a workspace"):
+        settings_from({name: "x"}, origin="workspace")
+
+
+def test_workspace_only_restricts() -> None:
+    strict = Settings(
+        enabled=False,
+        multi_line="never",
+        max_new_tokens=10,
+        deadline_ms=50,
+        menu_completion=False,
+        show="quiet",
+        memory=False,
+        exclude=("secret/*",),
+    )
+    loose = {
+        "enabled": True,
+        "multi_line": "auto",
+        "max_new_tokens": 500,
+        "deadline_ms": 5_000,
+        "menu_completion": True,
+        "show": "eager",
+        "memory": True,
+        "exclude": ["more/*"],
+    }
+    changed = settings_from(loose, origin="workspace", base=strict)
+    assert changed == settings_from({"exclude": ["more/*"]}, base=strict)
+    tighter = {"enabled": False, "multi_line": "never", "max_new_tokens": 5, "deadline_ms": 9}
+    tighter |= {"show": "off", "memory": False}
+    assert settings_from(tighter, origin="workspace") == settings_from(tighter)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model = \n", "settings.toml: .*line 1"),
+        ('modle = "x"\n', "settings.toml: unknown setting modle"),
+        ("deadline_ms = -1\n", "settings.toml: deadline_ms must be in"),
+    ],
+)
+def test_error_in_the_file_names_it(text: str, message: str) -> None:
+    write(text)
+    with pytest.raises(SettingsError, match=message):
+        load_settings()
+
+
+def test_file_that_is_not_text_is_named() -> None:
+    write("").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"settings\.toml: .*utf-8"):
+        load_settings()
+
+
+def test_folder_in_the_place_of_the_file_is_an_error() -> None:
+    settings_path().mkdir(parents=True)
+    with pytest.raises(SettingsError, match=r"settings\.toml is not a regular file"):
+        load_settings()
+
+
+def test_error_in_a_variable_names_it() -> None:
+    with pytest.raises(SettingsError, match="FORETYPE_THREADS: a whole number is needed"):
+        load_settings(environ={"FORETYPE_THREADS": "two"})
+    with pytest.raises(SettingsError, match="FORETYPE_DEADLINE_MS: deadline_ms must be in"):
+        load_settings(environ={"FORETYPE_DEADLINE_MS": "0"})
+
+
+def test_defaults_survive_a_trip_through_toml() -> None:
+    table = tomllib.loads(
+        'enabled = true\nmodel = ""\nmulti_line = "auto"\nmax_new_tokens = 64\ndeadline_ms = 600\n'
+        'threads = 1\nexclude = []\nmenu_completion = false\nlog_file = ""\n'
+        'show = "balanced"\nmemory = true\nmemory_mb = 512\nmemory_dependencies = false\n'
+        "allow_remote = true\nsnippets = true\n"
+    )
+    assert table.keys() == set(Settings.__slots__)
+    assert settings_from(table) == Settings()

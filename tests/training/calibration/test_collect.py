@@ -1,0 +1,122 @@
+"""Sheets from a small repository, through the product's own stages; the fit of a whole folder."""
+
+from pathlib import Path
+
+import pytest
+
+from assistant.generate.backend import open_backend
+from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES
+from model.folder import load_folder
+from tests.scripted import speaking_folder
+from training.calibration import command
+from training.calibration.collect import Asked, Plan, asked, at_line_ends, collect
+from training.calibration.networks import Shape
+from training.evaluation.longest_match import Vote
+
+MODULE = '''\
+"""Numbers of the {name} kind."""
+
+
+def first_{name}(path, mode):
+    handle = open(path, mode)
+    value = handle.read()
+    return value.strip()
+
+
+def second_{name}(path, mode):
+    handle = open(path, mode)
+    total = handle.read()
+    return total.strip()
+'''
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repository")
+    for name in ("alpha", "beta", "gamma"):
+        (folder / f"{name}.py").write_text(MODULE.format(name=name))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return speaking_folder(tmp_path_factory.mktemp("model"))
+
+
+def test_sheets_hold_what_the_engine_would_rank(repository: Path, model: Path) -> None:
+    plan = Plan(tasks=6, kinds=("head",), seed=0, line_ends=False)
+    said: list[str] = []
+    alone = collect([repository], plan, None, None, said.append)
+    assert len(alone) == 6
+    assert "6 tasks" in said[0]
+    assert {each.names for each in alone} == {MEMORY_FEATURES}
+    assert any(each.label >= 0 for each in alone)
+    judged = collect([repository], plan, open_backend(str(model), threads=1), None, said.append)
+    assert {each.names for each in judged} == {MEMORY_FEATURES + NETWORK_FEATURES}
+    assert [each.truth for each in judged] == [each.truth for each in alone]
+
+
+def test_some_cursors_stand_where_nothing_is_right(repository: Path) -> None:
+    tasks: list[Asked] = []
+    for each in asked(repository, "head", 60, 0):
+        tasks += at_line_ends([each], each.task.offset)
+    ends = [each for each in tasks if not each.task.truth]
+    assert ends
+    for each in ends:
+        assert each.task.text[each.task.offset] == "\n"
+
+
+def test_repository_without_history_is_told_and_passed_over(repository: Path) -> None:
+    said: list[str] = []
+    plan = Plan(tasks=3, kinds=("history",), seed=0)
+    assert collect([repository], plan, None, None, said.append) == []
+    assert len(said) == 2
+
+
+def test_the_vote_is_asked_at_the_same_cursors(repository: Path) -> None:
+    plan = Plan(tasks=20, kinds=("head",), seed=0, line_ends=False, vote=True)
+    sheets = collect([repository], plan, None, None, lambda _: None)
+    tasks = list(asked(repository, "head", 20, 0))
+    vote = Vote(tasks[0].files)
+    expected = []
+    for each in tasks:
+        text, offset = each.task.text, each.task.offset
+        line, _ = vote.rest_of_line(text[:offset], text[offset:], path=each.task.file.path)
+        expected.append(line)
+    assert [sheet.voted for sheet in sheets] == expected
+    assert any(expected)
+
+
+@pytest.mark.slow
+def test_command_writes_a_model_folder_with_its_ranker(
+    repository: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    quick = Shape(hidden=2, epochs=1)
+    monkeypatch.setattr(command, "RANKER", quick)
+    monkeypatch.setattr(command, "GATE", quick)
+    out, figures = tmp_path / "out", tmp_path / "figures.json"
+    arguments = [
+        str(model), "--repositories", str(repository), "--tasks", "8", "--kinds", "head",
+        "--out", str(out), "--json", str(figures), "--report", str(repository),
+    ]  # fmt: skip
+    assert command.main(arguments) == 0, capsys.readouterr().err
+    assert load_folder(out).ranker is not None
+    assert open_backend(str(out), threads=1).parameters is not None
+    said = capsys.readouterr().out
+    assert "both head all" in said
+    assert "both - vote" in said
+    assert figures.stat().st_size > 100
+
+
+def test_folder_without_python_is_one_line(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    arguments = [str(model), "--repositories", str(tmp_path), "--kinds", "head", "--tasks", "3"]
+    assert command.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.strip().splitlines()[-1].startswith("foretype train fit: ")

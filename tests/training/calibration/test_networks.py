@@ -1,0 +1,167 @@
+"""Fitting on made-up sheets: what is learnt, how it is measured, and where thresholds go."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from assistant.rank.features import MEMORY_FEATURES
+from assistant.rank.ranker import parse
+from tests.fitted import table as hand_made
+from training.calibration import command
+from training.calibration.collect import Sheet
+from training.calibration.networks import (
+    BLANK,
+    Choice,
+    Shape,
+    choose,
+    fit_gate,
+    fit_ranker,
+    is_right,
+    out_of_fold,
+    table_of,
+)
+from training.calibration.operating_points import (
+    calibration_error,
+    operating_points,
+    point,
+    precision_at,
+)
+
+SMALL = Shape(hidden=8, epochs=15, batch=32, rate=2e-2, members=2)
+TELLING = MEMORY_FEATURES.index("longest")
+
+
+def sheets(n: int, repository: str = "a", *, seed: int = 0) -> list[Sheet]:
+    """Return sheets whose truth is the candidate of the longest match, if it is long at all."""
+    dice = np.random.default_rng(seed)
+    made = []
+    for number in range(n):
+        rows = dice.standard_normal((4, len(MEMORY_FEATURES))).astype(np.float32)
+        best = int(rows[:, TELLING].argmax())
+        is_there = rows[best, TELLING] > 0.8
+        texts = tuple(f"text{place}" for place in range(4))
+        made.append(
+            Sheet(
+                repository=repository,
+                group=f"file{number % 5}",
+                kind="history" if number % 2 else "head",
+                truth=texts[best] if is_there else "nothing of the kind",
+                texts=texts,
+                rows=rows,
+                names=tuple(MEMORY_FEATURES),
+            )
+        )
+    return made
+
+
+@pytest.mark.slow
+def test_ranker_learns_what_tells_and_serving_says_the_same() -> None:
+    net = fit_ranker(sheets(600), SMALL)
+    fitted = dataclasses.replace(BLANK, ranker=net)
+    fresh = sheets(200, seed=1)
+    there = [each for each in fresh if each.label >= 0]
+    assert np.mean([choose(each, fitted).is_exact for each in there]) > 0.9
+    parsed = parse(hand_made() | {"memory": hand_made()["memory"] | {"ranker": table_of(net)}})
+    for each in fresh[:20]:
+        served = parsed.memory.probabilities(each.rows)
+        assert served == pytest.approx(fitted.probabilities(each.rows), abs=1e-3)
+
+
+def test_fit_is_a_function_of_its_sheets_and_seed() -> None:
+    first, second = (fit_ranker(sheets(80), SMALL) for _ in range(2))
+    assert (first.hidden == second.hidden).all()
+    other = fit_ranker(sheets(80), dataclasses.replace(SMALL, seed=9))
+    assert not (first.hidden == other.hidden).all()
+
+
+@pytest.mark.slow
+def test_choices_are_made_without_the_own_repository_and_are_calibrated() -> None:
+    all_sheets = [each for i, name in enumerate("abc") for each in sheets(250, name, seed=i)]
+    choices = out_of_fold(all_sheets, SMALL, Shape(hidden=4, epochs=30, rate=2e-2))
+    assert len(choices) == len(all_sheets)
+    assert calibration_error(choices) < 0.1
+    assert precision_at(choices, 0.3) > np.mean([c.is_right for c in choices])
+
+
+def test_one_repository_is_split_by_files() -> None:
+    assert len(out_of_fold(sheets(60), SMALL, SMALL)) == 60
+
+
+def test_sheet_without_candidates_is_silence() -> None:
+    empty = dataclasses.replace(
+        sheets(1)[0], texts=(), rows=np.zeros((0, len(MEMORY_FEATURES)), np.float32)
+    )
+    choice = choose(empty, BLANK)
+    assert (choice.has_text, choice.probability, choice.is_right) == (False, 0.0, False)
+    assert empty.label == -1
+
+
+@pytest.mark.parametrize(
+    ("text", "truth", "right"),
+    [
+        ("name)", "name)", True),
+        ("name", "name)", True),
+        ("na", "name)", True),
+        ("n", "name)", False),
+        (")", ")", True),
+        ("other", "name)", False),
+        ("name)", "", False),
+        ("", "name", False),
+    ],
+)
+def test_right_is_a_right_beginning_of_two_characters(text: str, truth: str, right: bool) -> None:
+    assert is_right(text, truth) is right
+
+
+def made_choices(pairs: list[tuple[float, bool]]) -> list[Choice]:
+    (sheet,) = sheets(1)
+    return [
+        Choice(row=[], probability=p, is_right=right, is_exact=right, has_text=True, sheet=sheet)
+        for p, right in pairs
+    ]
+
+
+def test_each_level_shows_the_most_that_keeps_its_precision() -> None:
+    ladder = [(1 - i / 1_000, i < 400 and i % 10 != 0) for i in range(1_000)]
+    points = operating_points(made_choices(ladder))
+    assert points["quiet"].precision >= 0.75
+    thresholds = [points[level].threshold for level in ("quiet", "balanced", "eager")]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert points["eager"].coverage > points["quiet"].coverage
+
+
+def test_balanced_hides_a_tenth_of_what_is_right_and_no_more() -> None:
+    ladder = [(1 - i / 1_000, i % 5 == 0) for i in range(1_000)]
+    assert operating_points(made_choices(ladder))["balanced"].hidden == pytest.approx(0.1, abs=1e-3)
+    nothing_right = operating_points(made_choices([(0.5, False)] * 30))
+    assert nothing_right["balanced"].threshold == nothing_right["eager"].threshold
+
+
+def test_precision_out_of_reach_shows_only_the_surest() -> None:
+    points = operating_points(made_choices([(0.5, False)] * 100 + [(0.9, True)] * 5))
+    assert points["quiet"].coverage == pytest.approx(5 / 105, abs=1e-3)
+
+
+def test_point_counts_what_is_hidden() -> None:
+    its = point(made_choices([(0.9, True), (0.6, False), (0.2, True), (0.1, False)]), 0.5)
+    assert (its.precision, its.coverage, its.hidden) == (0.5, 0.5, 0.5)
+
+
+def test_gate_learns_from_the_belief() -> None:
+    fitted = dataclasses.replace(BLANK, ranker=fit_ranker(sheets(300), SMALL))
+    choices = [choose(each, fitted) for each in sheets(300, seed=3)]
+    gate = fit_gate(choices, Shape(hidden=4, epochs=40, rate=2e-2))
+    fitted = dataclasses.replace(fitted, gate=gate)
+    fresh = [choose(each, fitted) for each in sheets(200, seed=4)]
+    right = np.mean([c.probability for c in fresh if c.is_right])
+    wrong = np.mean([c.probability for c in fresh if not c.is_right])
+    assert right > wrong + 0.2
+
+
+def test_command_names_a_folder_that_is_none(
+    tmp_path: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--repositories", f"{tmp_path}/absent"])
+    assert "absent is not a folder" in capsys.readouterr().err

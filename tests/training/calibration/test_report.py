@@ -1,0 +1,90 @@
+"""The figures of a fit: pairs at the same cursors, and a table that holds them all."""
+
+import numpy as np
+import pytest
+
+from assistant.rank.confidence import Point
+from assistant.rank.ranker import Fitted, Net
+from training.calibration.collect import Sheet
+from training.calibration.networks import Choice
+from training.calibration.report import compared, figures_of, table
+
+NET = Net(
+    mean=np.zeros(1, np.float32),
+    scale=np.ones(1, np.float32),
+    hidden=np.zeros((1, 1), np.float32),
+    hidden_bias=np.zeros(1, np.float32),
+    out=np.zeros(1, np.float32),
+    out_bias=0.0,
+)
+LEVELS = {
+    level: Point(threshold=threshold, precision=0.5, coverage=0.5, hidden=0.5)
+    for level, threshold in (("quiet", 0.8), ("balanced", 0.5), ("eager", 0.1))
+}
+FITTED = Fitted(ranker=NET, gate=NET, points=LEVELS)
+
+
+def choice(
+    place: int, *, is_right: bool, probability: float = 0.5, greedy: str = "", voted: str = ""
+) -> Choice:
+    sheet = Sheet(
+        repository=f"r{place % 2}",
+        group=f"g{place % 6}",
+        kind="head",
+        truth="right",
+        texts=("right",),
+        rows=np.zeros((1, 1), np.float32),
+        names=("x",),
+        greedy=greedy,
+        voted=voted,
+    )
+    return Choice(
+        row=[], probability=probability, is_right=is_right, is_exact=is_right, has_text=True,
+        sheet=sheet,
+    )  # fmt: skip
+
+
+def test_systems_are_compared_cursor_by_cursor() -> None:
+    both = [choice(n, is_right=n % 4 != 0, greedy="right" if n % 2 else "") for n in range(40)]
+    memory = [
+        choice(n, is_right=n % 2 == 1, voted="right" if n % 8 == 1 else "") for n in range(40)
+    ]
+    found = compared(both, memory, FITTED)["head"]
+    exact = {name: its["mean"] for name, its in found["exact"].items()}
+    assert exact == pytest.approx(
+        {
+            "both": 0.75,
+            "memory": 0.5,
+            "network": 0.5,
+            "vote": 0.125,
+            "both - vote": 0.625,
+            "both - memory": 0.25,
+        }
+    )
+    assert found["tasks"] == 40
+    assert found["exact"]["both - memory"]["low"] >= 0  # in no pair is the memory better alone
+
+
+def test_levels_are_measured_at_the_fitted_thresholds() -> None:
+    both = [choice(n, is_right=n < 10, probability=0.9 if n < 10 else 0.3) for n in range(40)]
+    found = compared(both, both, FITTED)["head"]
+    assert found["levels"]["balanced"] == {
+        "threshold": 0.5, "precision": 1.0, "coverage": 0.25, "hidden": 0.0
+    }  # fmt: skip
+    assert found["levels"]["eager"]["coverage"] == 1.0
+    assert found["right_when_shown"]["0.5"] == pytest.approx(0.5)
+
+
+def test_table_holds_the_fit_and_the_comparison() -> None:
+    both = [choice(n, is_right=n % 2 == 0, probability=0.1 + n / 100) for n in range(40)]
+    points = {
+        level: {"threshold": 0.5, "precision": 0.6, "coverage": 0.7, "hidden": 0.1}
+        for level in LEVELS
+    }
+    ranker = {name: {"points": points} for name in ("memory", "both")}
+    said = table(ranker, figures_of({"both": both}), compared(both, both, FITTED))
+    assert "both head all" in said
+    assert "both head r1" in said
+    assert "reported, head: 40 tasks" in said
+    assert "both - vote" in said
+    assert "  balanced    0.500   60.0%   70.0%   10.0%" in said

@@ -1,0 +1,105 @@
+"""A tuning that is killed again and again, some files and folders further, until it is through.
+
+    python -m tests.training.finetune.crashing FOLDER
+
+Each try is a process of its own, forked before anything was computed. Prints a JSON line a try.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from assistant.models.registry import Registry, models_folder, repository_id
+from model.folder import load_folder
+from tests.histories import judges, small_request
+from training.finetune import gather, steps
+from training.finetune.prepare import Request
+from training.finetune.session import tune
+
+Rename = Callable[[Path, Path], Path]
+
+
+def main(folder: Path) -> int:
+    """Make the repository, kill tries until one ends by itself, then tune once undisturbed."""
+    gather.MIN_TOKENS, steps.MAX_BYTES = 1_000, 2_000
+    torch.set_num_threads(1)
+    request = small_request(folder)
+    n_renames, seen = 1, {names()}
+    while (status := in_child(disturbed(request, n_renames))) == -signal.SIGKILL:
+        report(status, request)
+        # A step of several renames is begun again: to get through it takes a later kill.
+        n_renames += names() in seen
+        seen.add(names())
+    report(status, request)
+    os.environ["XDG_DATA_HOME"] = str(folder / "undisturbed")
+    report(in_child(lambda: tune(request, judges())), request)
+    return 0
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Do it in a fork; return its exit status, negative for a signal."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def disturbed(request: Request, n_renames: int) -> Callable[[], object]:
+    """Return a tuning that is killed when so many files and folders have been put in place."""
+
+    def work() -> object:
+        left = [n_renames]
+        for name in ("rename", "replace"):
+            setattr(Path, name, counting(getattr(Path, name), left))
+        return tune(request, judges())
+
+    return work
+
+
+def counting(plain: Rename, left: list[int]) -> Rename:
+    """Return a rename that is the last thing a process does when none is left."""
+
+    def counted(self: Path, target: Path) -> Path:
+        moved = plain(self, target)
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return moved
+
+    return counted
+
+
+def names() -> tuple[str, ...]:
+    """Return what lies in the user's data, but for what is half written."""
+    data = models_folder().parent
+    return tuple(sorted(str(path) for path in data.rglob("[!.]*") if path.suffix != ".part"))
+
+
+def report(status: int, request: Request) -> None:
+    print(json.dumps({"status": status, **served(request)}), flush=True)
+
+
+def served(request: Request) -> dict[str, object]:
+    """Return what a server would find now; it must be whole."""
+    registry = Registry()
+    place = registry.chosen(repository_id(request.repository))
+    for entry in registry.entries():
+        assert load_folder(registry.place(entry.name)).content_hash == entry.content_hash
+    found = "" if place is None else load_folder(place).content_hash
+    return {"served": found, "listed": len(registry.entries())}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))

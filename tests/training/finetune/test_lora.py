@@ -1,0 +1,108 @@
+"""Adapters: nothing at first, all that learns, and plain weights again when merged."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.gpt import GPT
+from tests.doubles import random_tensors, tiny_config
+from tests.training.pretrain.test_trainer import RepeatingRows
+from training.finetune.lora import adapt, adapted_weights, plain_weights
+from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, TrainTable
+from training.pretrain.schedule import Stage
+from training.pretrain.trainer import Trainer
+
+RANK = 4
+IDS = torch.tensor([[1, 2, 3, 4, 5]])
+
+
+def plain(seed: int = 0, *, tied: bool = True) -> tuple[GPT, dict[str, Tensor]]:
+    config = tiny_config(tie_embeddings=tied)
+    weights = {
+        name: torch.from_numpy(array) for name, array in random_tensors(config, seed).items()
+    }
+    network = GPT(config)
+    network.load_state_dict(weights)
+    return network, weights
+
+
+def adapted(weights: dict[str, Tensor], *, tied: bool = True) -> GPT:
+    network = GPT(tiny_config(tie_embeddings=tied))
+    adapt(network, RANK)
+    network.load_state_dict(adapted_weights(network, weights))
+    return network
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_adapters_change_nothing_at_first(tied: bool) -> None:
+    network, weights = plain(tied=tied)
+    assert torch.equal(adapted(weights, tied=tied)(IDS), network(IDS))
+
+
+def test_only_adapters_learn() -> None:
+    network = adapted(plain()[1])
+    learning = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert learning
+    assert {name.rpartition(".")[2] for name in learning} == {"a", "b"}
+    embedding = "model.embed_tokens.parametrizations.weight.0"
+    assert {f"{embedding}.a", f"{embedding}.b"} <= learning
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_merged_weights_are_the_same_network(tied: bool) -> None:
+    network = adapted(plain(tied=tied)[1], tied=tied)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith(".b"):
+                parameter.normal_(std=0.1)
+    merged, _ = plain(seed=1, tied=tied)
+    merged.load_state_dict(plain_weights(network))
+    torch.testing.assert_close(merged(IDS), network(IDS), rtol=1e-4, atol=1e-4)
+
+
+def test_plain_network_keeps_its_weights() -> None:
+    network, weights = plain()
+    found = plain_weights(network)
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
+
+
+def small_trainer() -> Trainer:
+    recipe = Recipe(
+        network=NetworkTable(preset="nano", vocab_size=256, block_size=32, n_layer=1, n_embd=32),
+        train=TrainTable(tokens=32 * 4 * 20, batch_tokens=128, micro_rows=4, lr_scale=20.0),
+        folder=FolderTable(name="small"),
+    )
+    return Trainer(recipe, open_rows, adapt=lambda network: adapt(network, RANK))
+
+
+def open_rows(stage: Stage) -> RepeatingRows:
+    return RepeatingRows(stage.block_size)
+
+
+def test_trainer_moves_adapters_alone(tmp_path: Path) -> None:
+    run = small_trainer()
+    before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    losses = [run.step() for _ in range(8)]
+    after = run.network.state_dict()
+    moved = {
+        name.rpartition(".")[2] for name in before if not torch.equal(before[name], after[name])
+    }
+    assert moved == {"a", "b"}
+    assert losses[-1] < losses[0]
+
+
+def test_adapted_run_goes_on_to_the_same_last_bit(tmp_path: Path) -> None:
+    whole, first, second = small_trainer(), small_trainer(), small_trainer()
+    for _ in range(4):
+        whole.step()
+    for _ in range(2):
+        first.step()
+    first.save(tmp_path)
+    assert second.resume(tmp_path)
+    for _ in range(2):
+        second.step()
+    left, right = whole.network.state_dict(), second.network.state_dict()
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []

@@ -1,0 +1,102 @@
+"""The folder of a tuning: one writer, whole steps, and only its owner's."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from training.finetune.errors import TuneError
+from training.finetune.history_split import HistorySplit
+from training.finetune.plan import ModelRef, Options, TunePlan
+from training.finetune.state import TuneState
+
+BASE = ModelRef(path="/models/base", content_hash="cd" * 32)
+PLAN = TunePlan(
+    name="project-1",
+    repository_id="ab" * 16,
+    root="/home/me/project",
+    split=HistorySplit(
+        trained_to="a", developed_to="b", judged_to="c", n_trained=3, n_development=2, n_judged=1
+    ),
+    base=BASE,
+    start=BASE,
+    serving=BASE,
+    options=Options(),
+)
+
+
+def test_plan_is_read_as_written(tmp_path: Path) -> None:
+    with TuneState(tmp_path / "s") as state:
+        assert state.plan() is None
+        state.begin(PLAN)
+        assert state.plan() == PLAN
+
+
+def test_plan_of_another_version_is_no_plan(tmp_path: Path) -> None:
+    with TuneState(tmp_path / "s") as state:
+        state.write_table("plan", {"repository": "x"})
+        assert state.plan() is None
+        (tmp_path / "s" / "plan.json").write_text("[]")
+        assert state.plan() is None
+        (tmp_path / "s" / "plan.json").write_text("{")
+        assert state.plan() is None
+
+
+def test_second_writer_is_refused(tmp_path: Path) -> None:
+    with TuneState(tmp_path / "s"):
+        with pytest.raises(TuneError, match="another `foretype tune` works"):
+            TuneState(tmp_path / "s")
+    TuneState(tmp_path / "s").__exit__()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of another kind")
+def test_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir(mode=0o755)
+    with TuneState(tmp_path / "s") as state:
+        state.begin(PLAN)
+        assert (tmp_path / "s").stat().st_mode & 0o777 == 0o700
+        assert (tmp_path / "s" / "plan.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_step_that_failed_leaves_nothing(tmp_path: Path) -> None:
+    with TuneState(tmp_path / "s") as state:
+        with pytest.raises(OSError, match="full"), state.new_folder("rows") as folder:
+            (folder / "a").write_text("half")
+            raise OSError("full")
+        assert not state.path("rows").exists()
+
+
+def test_step_replaces_what_was_there(tmp_path: Path) -> None:
+    with TuneState(tmp_path / "s") as state:
+        for text in ("old", "new"):
+            with state.new_folder("rows") as folder:
+                (folder / text).write_text(text)
+        assert [path.name for path in state.path("rows").iterdir()] == ["new"]
+
+
+def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "s" / "rows.part").mkdir(parents=True)
+    (tmp_path / "s" / "epoch-1.part").write_text("half")
+    with TuneState(tmp_path / "s"):
+        assert [path.name for path in (tmp_path / "s").iterdir()] == ["lock"]
+
+
+def test_new_plan_forgets_the_old_steps(tmp_path: Path) -> None:
+    with TuneState(tmp_path / "s") as state:
+        state.begin(PLAN)
+        state.write_table("texts", {"n": 1})
+        with state.new_folder("rows"):
+            pass
+        state.begin(dataclasses.replace(PLAN, options=Options(n_epochs=1)))
+        assert state.table("texts") is None
+        assert not state.path("rows").exists()
+
+
+def test_kept_steps_survive(tmp_path: Path) -> None:
+    with TuneState(tmp_path / "s") as state:
+        state.begin(PLAN)
+        state.write_table("result", {"n": 1})
+        state.write_table("texts", {"n": 1})
+        state.clear(keep=("plan", "result"))
+        assert (state.plan(), state.table("result"), state.table("texts")) == (PLAN, {"n": 1}, None)

@@ -1,0 +1,54 @@
+"""Rows come in an order that depends on the seed and the position alone."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from training.pretrain.batches import Batches
+from training.pretrain.loss import IGNORE
+
+
+class CountingRows:
+    """Row i holds i, i+1, i+2."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def row(self, index: int) -> NDArray[np.uint16]:
+        return np.arange(index, index + 3, dtype=np.uint16)
+
+
+def test_each_epoch_reads_every_row_once_in_another_order() -> None:
+    batches = Batches(CountingRows(50), seed=3)
+    first = [batches.row_index(i) for i in range(50)]
+    second = [batches.row_index(i) for i in range(50, 100)]
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert first != second
+
+
+def test_order_depends_on_the_position_not_on_what_was_read_before() -> None:
+    batches = Batches(CountingRows(20), seed=3)
+    forwards = [batches.row_index(i) for i in range(60)]
+    backwards = [batches.row_index(i) for i in reversed(range(60))]
+    assert forwards == backwards[::-1]
+
+
+def test_seeds_give_other_orders() -> None:
+    one, two = Batches(CountingRows(50), seed=1), Batches(CountingRows(50), seed=2)
+    assert [one.row_index(i) for i in range(50)] != [two.row_index(i) for i in range(50)]
+
+
+def test_targets_are_the_inputs_shifted_and_padding_is_ignored() -> None:
+    batches = Batches(CountingRows(1), seed=0)
+    inputs, targets = batches.take(0, 2, pad_id=2)
+    assert torch.equal(inputs, torch.tensor([[0, 1], [0, 1]]))
+    assert torch.equal(targets, torch.tensor([[1, IGNORE], [1, IGNORE]]))
+
+
+def test_no_rows_is_an_error() -> None:
+    with pytest.raises(ValueError, match="pack the corpus first"):
+        Batches(CountingRows(0), seed=0)

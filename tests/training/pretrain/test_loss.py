@@ -1,0 +1,43 @@
+"""The chunked cross-entropy against torch's own."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from training.pretrain.loss import IGNORE, cross_entropy
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 64])
+def test_loss_and_gradients_equal_torch(chunk: int) -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(2, 5, 8, requires_grad=True)
+    weight = torch.randn(11, 8, requires_grad=True)
+    targets = torch.randint(0, 11, (2, 5))
+    targets[0, 1] = IGNORE
+    ours = cross_entropy(hidden, weight, targets, chunk=chunk) * 0.5
+    ours.backward()
+    grads = hidden.grad.clone(), weight.grad.clone()
+    hidden.grad = weight.grad = None
+    logits = (hidden @ weight.T).reshape(-1, 11)
+    theirs = F.cross_entropy(logits, targets.reshape(-1), ignore_index=IGNORE) * 0.5
+    theirs.backward()
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    assert torch.allclose(grads[0], hidden.grad, atol=1e-6)
+    assert torch.allclose(grads[1], weight.grad, atol=1e-6)
+
+
+def test_loss_of_ignored_targets_only_is_zero() -> None:
+    hidden = torch.randn(3, 4, requires_grad=True)
+    loss = cross_entropy(hidden, torch.randn(5, 4), torch.full((3,), IGNORE))
+    loss.backward()
+    assert loss.item() == 0
+    assert hidden.grad.abs().max() == 0
+
+
+def test_bf16_activations_give_a_close_loss() -> None:
+    torch.manual_seed(1)
+    hidden, weight = torch.randn(64, 32), torch.randn(50, 32) * 0.2
+    targets = torch.randint(0, 50, (64,))
+    exact = cross_entropy(hidden, weight, targets)
+    rounded = cross_entropy(hidden.bfloat16(), weight, targets)
+    assert abs(exact - rounded) < 0.02

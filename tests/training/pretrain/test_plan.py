@@ -1,0 +1,69 @@
+"""What a run will take, worked out by hand for small figures."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tests.training.pretrain.test_schedule import LONG, SHORT, recipe
+from training.pretrain.plan import HARDWARE, Hardware, hours, main, report, total_flops
+from training.pretrain.recipe import RECIPES, NetworkTable, load_recipe
+from training.pretrain.schedule import make_plan
+
+MACHINE = Hardware(name="box", flops=1e9, dollars_per_hour=2.0, source="made up")
+
+
+def test_operations_count_each_stage_at_its_own_length() -> None:
+    plain, staged = recipe(), recipe(SHORT, LONG)
+    config = plain.network.config()
+    matrices = 6 * config.n_params_matrix
+    per_position = 6 * config.n_layer * config.n_head * config.head_dim
+    assert total_flops(make_plan(plain), config) == 102_400 * (matrices + per_position * 128)
+    plan = make_plan(staged)
+    expected = 51_200 * (matrices + per_position * 64)
+    expected += plan.stages[1].tokens * (matrices + per_position * 128)
+    assert total_flops(plan, config) == expected
+
+
+def test_hours_follow_from_the_machine_and_gpus_suffer_from_narrow_networks() -> None:
+    narrow, wide = (NetworkTable(preset=name).config() for name in ("m", "xl"))
+    assert hours(3.6e12, MACHINE, narrow) == pytest.approx(1.0)
+    gpu = dataclasses.replace(MACHINE, is_gpu=True)
+    assert hours(3.6e12, gpu, wide) == pytest.approx(1.0)
+    assert hours(3.6e12, gpu, narrow) > 1.3
+
+
+def test_report_names_stages_sources_and_the_story() -> None:
+    text = report(recipe(SHORT, LONG), (MACHINE,))
+    assert "stage 2: 49.2 thousand tokens in 12 steps of 32 rows of 128 tokens (long)" in text
+    assert "box: made up" in text
+    assert "$43,000 in 2019" in text
+
+
+def test_own_machine_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nano", "--gflops", "50", "--price", "1", "--set", "train.tokens=1_000_000"]) == 0
+    shown = capsys.readouterr().out
+    assert "995 thousand tokens" in shown  # whole steps of both stages
+    assert shown.index("your machine") < shown.index(HARDWARE[0].name)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["nowhere"], "cannot read recipe"),
+        (["nano", "--gflops", "0"], "--gflops must be positive"),
+        (["nano", "--gflops", "1", "--price", "-1"], "--price not negative"),
+    ],
+)
+def test_mistakes_are_one_line(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", [path.stem for path in RECIPES.glob("*.toml")])
+def test_every_bundled_recipe_has_a_plan(name: str) -> None:
+    assert "floating-point operations" in report(load_recipe(Path(name)))

@@ -1,0 +1,232 @@
+"""Tasks with everything the ranker may look at: the product's own proposals and scores.
+
+Two kinds: cursors in the files of the newest commit, and in lines that later commits added,
+with the tree as it was. The index never holds the file under test. Some cursors stand at the end of
+a finished line, where nothing is right: the gate must know them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from assistant.cancel import Cancel
+from assistant.generate import prompt
+from assistant.generate import response as offers
+from assistant.generate import single_line as lines
+from assistant.generate.backend import LocalBackend
+from assistant.generate.completion_trace import Why
+from assistant.generate.timing import Cost
+from assistant.index.builder import build_from_texts, open_memory
+from assistant.index.matches import Memory
+from assistant.rank.candidates import Cursor, Proposal, propose
+from assistant.rank.features import Rows
+from assistant.rank.ranker import Parameters
+from assistant.request import CompletionRequest
+from assistant.settings import Settings
+from assistant.snippets.cache import SnippetChoice
+from assistant.source.languages import language_of
+from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
+from training.evaluation.longest_match import Vote
+from training.evaluation.replay.history import ReplayError
+from training.evaluation.replay.tasks import replay_tasks
+
+_NEVER_SURE = 2.0
+_PATIENCE_S = 60.0  # quality is fitted without a deadline
+_SHARE_AT_END = 0.03  # of the cursors: about one typed character in thirty-five is a line's end
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Sheet:
+    """One cursor: what was proposed, as the ranker sees it, and what was right."""
+
+    repository: str
+    group: str  # what a bootstrap draws: a file, or a commit
+    kind: str  # "head" or "history"
+    truth: str
+    texts: tuple[str, ...]
+    rows: Rows
+    names: tuple[str, ...]
+    greedy: str = ""
+    voted: str = ""  # the longest-match vote's line, where that was asked for
+
+    @property
+    def label(self) -> int:
+        """The place of the truth among the texts; -1 if it is not there."""
+        return self.texts.index(self.truth) if self.truth in self.texts else -1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A task and the memory it may use."""
+
+    task: Task
+    kind: str
+    group: str
+    memory: Memory
+    choice: SnippetChoice
+    files: Sequence[tuple[str, str]]  # that the memory was built from
+
+
+def asked(
+    repository: Path, kind: str, n: int, seed: int, *, revisions: str | None = None
+) -> Iterator[Asked]:
+    """Draw tasks of one repository; each index lives until the next one is needed.
+
+    `revisions` is a range of commits for tasks of the history; without one, the later commits.
+    """
+    if kind == "head":
+        files = held_out_files(repository)
+        yield from _with_index(
+            [(file.path, file.text) for file in files],
+            [(task, task.file.path) for task in sample_tasks(files, n, seed=seed)],
+            kind,
+        )
+        return
+    tasks = replay_tasks(repository, n, seed, revisions=revisions)
+    for commit, its in groupby(tasks, key=lambda task: task.commit):
+        members = list(its)
+        yield from _with_index(
+            members[0].snapshot.files, [(each.task, commit) for each in members], kind
+        )
+
+
+def _with_index(
+    texts: Sequence[tuple[str, str]], tasks: Sequence[tuple[Task, str]], kind: str
+) -> Iterator[Asked]:
+    with tempfile.TemporaryDirectory() as folder:
+        build_from_texts(Path(folder), texts)
+        memory, choice = open_memory(Path(folder)), SnippetChoice(is_waiting=True)
+        for task, group in tasks:
+            yield Asked(
+                task=task, kind=kind, group=group, memory=memory, choice=choice, files=texts
+            )
+
+
+def at_line_ends(tasks: Sequence[Asked], seed: int) -> Iterator[Asked]:
+    """Yield the tasks, and now and then one more at the end of the task's own line."""
+    draws = np.random.Generator(np.random.Philox(key=[seed, 7]))
+    for each in tasks:
+        yield each
+        if draws.random() < _SHARE_AT_END:
+            file, task = each.task.file, each.task
+            end = task.offset + len(task.truth)
+            whole = HeldOutFile(repository=file.repository, path=file.path, text=file.text)
+            yield dataclasses.replace(each, task=Task(file=whole, offset=end, truth=""))
+
+
+def sheet(
+    each: Asked, backend: LocalBackend | None, parameters: Parameters | None
+) -> tuple[Sheet, float]:
+    """Ask as the engine would; return the sheet and the seconds it took."""
+    task = each.task
+    request = CompletionRequest(
+        path=task.file.path, text=task.text, offset=task.offset, deadline_ms=60_000
+    )
+    started = time.monotonic()
+    proposal = propose(Cursor.of(task.file.path, task.text, task.offset), each.memory)
+    found = _found(request, proposal, backend, parameters, each)
+    seconds = time.monotonic() - started
+    ranking = found.ranking
+    return Sheet(
+        repository=task.file.repository,
+        group=each.group,
+        kind=each.kind,
+        truth=task.truth,
+        texts=ranking.texts,
+        rows=ranking.rows,
+        names=ranking.names,
+        greedy=found.greedy,
+    ), seconds
+
+
+def _found(
+    request: CompletionRequest,
+    proposal: Proposal,
+    backend: LocalBackend | None,
+    parameters: Parameters | None,
+    each: Asked,
+) -> lines.Lines:
+    if backend is None:
+        return lines.by_memory(proposal, parameters)
+    n_chars = prompt.snippet_chars(backend.info.snippet_tokens)
+    ask = offers.Ask(
+        request=request,
+        language=language_of(request.path),
+        settings=Settings(),
+        cancel=Cancel(),
+        cost=Cost(started=time.monotonic() + _PATIENCE_S),
+        why=Why(),
+        is_familiar=True,
+        snippets=each.choice.snippets_for(each.memory, request, budget_chars=n_chars),
+    )
+    stop, job = offers.job(backend, ask)
+    return lines.judged(backend, parameters, proposal, job, stop, sure=_NEVER_SURE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Which tasks to collect."""
+
+    tasks: int  # in each repository, of each kind
+    kinds: tuple[str, ...]
+    seed: int
+    line_ends: bool = True
+    vote: bool = False  # ask the longest-match vote too
+
+
+class _Voter:
+    """The rival's word on tasks; builds an index whenever the files change."""
+
+    def __init__(self) -> None:
+        self._files: Sequence[tuple[str, str]] | None = None
+        self._vote = Vote(())
+
+    def line(self, each: Asked) -> str:
+        if each.files is not self._files:
+            self._files, self._vote = each.files, Vote(each.files)
+        text, offset = each.task.text, each.task.offset
+        return self._vote.rest_of_line(text[:offset], text[offset:], path=each.task.file.path)[0]
+
+
+def collect(
+    repositories: Sequence[Path],
+    plan: Plan,
+    backend: LocalBackend | None,
+    parameters: Parameters | None,
+    say: Callable[[str], object] = sys.stderr.write,
+) -> list[Sheet]:
+    """Return the sheets of all tasks; with `backend`, judged by the network too."""
+    sheets: list[Sheet] = []
+    voter = _Voter()
+    for repository in repositories:
+        for kind in plan.kinds:
+            before, seconds = len(sheets), 0.0
+            try:
+                for each in _drawn(repository, kind, plan):
+                    found, took = sheet(each, backend, parameters)
+                    if plan.vote:
+                        found.voted = voter.line(each)
+                    sheets.append(found)
+                    seconds += took
+            except ReplayError as error:
+                say(f"{error}\n")
+            n = len(sheets) - before
+            say(f"{repository.name} {kind}: {n} tasks, {1_000 * seconds / max(1, n):.0f} ms each\n")
+    return sheets
+
+
+def _drawn(repository: Path, kind: str, plan: Plan) -> Iterator[Asked]:
+    tasks = asked(repository, kind, plan.tasks, plan.seed)
+    if not plan.line_ends:
+        yield from tasks
+        return
+    for each in tasks:  # one at a time: an index is gone once the next one is built
+        yield from at_line_ends([each], plan.seed + each.task.offset)

@@ -1,0 +1,139 @@
+"""`foretype train fit`: fit ranker and gate for a model on repositories, and report on others.
+
+Two rounds, since what the network gets to see is what the memory's ranker puts first: first the
+memory's word alone, then both. Thresholds are taken from choices on repositories that were left out
+of the fit, one at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from assistant.errors import AssistantError
+from assistant.generate.backend import LocalBackend, open_backend
+from assistant.rank.ranker import FORMAT_VERSION, Fitted, Parameters, columns, parse
+from model.folder import BUNDLED, ModelFolderError, with_ranker
+from training.calibration import report
+from training.calibration.collect import Plan, Sheet, collect
+from training.calibration.networks import (
+    Choice,
+    Shape,
+    choose,
+    fit_gate,
+    fit_ranker,
+    out_of_fold,
+    table_of,
+)
+from training.calibration.operating_points import operating_points
+from training.cli import existing_folder
+from training.data.sources import SourceError
+
+KINDS = ("head", "history")
+RANKER = Shape(hidden=32, epochs=30, decay=3e-2, members=3)
+GATE = Shape(hidden=8, epochs=40, rate=5e-3, decay=3e-2, members=2)
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; a user's mistake is one line on stderr."""
+    args = _parser().parse_args(argv)
+    plan = Plan(tasks=args.tasks, kinds=tuple(args.kinds), seed=args.seed)
+    try:
+        backend = open_backend(str(args.model), threads=1)
+        table, parameters, choices = fit(args.repositories, plan, backend)
+        if args.out:
+            with_ranker(args.model, args.out, table)
+        comparison: dict[str, dict[str, Any]] = {}
+        if args.report:
+            plan = dataclasses.replace(plan, line_ends=False, seed=plan.seed + 1)
+            comparison = compare(args.report, plan, backend, parameters)
+    except (ModelFolderError, AssistantError, SourceError, OSError, ValueError) as error:
+        sys.stderr.write(f"foretype train fit: {error}\n")
+        return 1
+    figures = report.figures_of(choices)
+    sys.stdout.write(report.table(table, figures, comparison))
+    if args.json:
+        summary = {"left out one at a time": figures, "reported": comparison}
+        args.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="foretype train fit", description=__doc__)
+    parser.add_argument("model", type=existing_folder, nargs="?", default=BUNDLED)
+    parser.add_argument(
+        "--repositories", type=existing_folder, nargs="+", required=True, help="to fit on"
+    )
+    parser.add_argument("--report", type=existing_folder, nargs="+", help="to report on, apart")
+    parser.add_argument("--out", type=Path, help="write the model with its ranker.json here")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument(
+        "--tasks", type=int, default=1_000, help="cursors a repository and kind (default: 1000)"
+    )
+    parser.add_argument(
+        "--kinds", nargs="+", choices=KINDS, default=list(KINDS),
+        help="head: the newest files; history: lines that later commits added",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def fit(
+    repositories: Sequence[Path], plan: Plan, backend: LocalBackend
+) -> tuple[dict[str, Any], Parameters, dict[str, list[Choice]]]:
+    """Return the table of `ranker.json`, what it parses to, and the choices behind its points."""
+    sheets = collect(repositories, plan, None, None)
+    memory, memory_choices = _fitted(sheets)
+    first = Parameters(memory=memory, both=None)
+    sheets = collect(repositories, plan, backend, first)
+    both, both_choices = _fitted(sheets)
+    table = {
+        "format_version": FORMAT_VERSION,
+        "columns": columns(),
+        "memory": _fitted_table(memory),
+        "both": _fitted_table(both),
+    }
+    return table, parse(table), {"memory": memory_choices, "both": both_choices}
+
+
+def _fitted(sheets: Sequence[Sheet]) -> tuple[Fitted, list[Choice]]:
+    """Fit on all sheets; the points come from choices made without the sheet's repository.
+
+    The gate is fitted on such choices too: on its own sheets a ranker is too sure. Thresholds are
+    for people who type, so the history decides about them where there is one.
+    """
+    choices = out_of_fold(sheets, RANKER, GATE)
+    typed = [c for c in choices if c.sheet.kind == "history"] or choices
+    return Fitted(
+        ranker=fit_ranker(sheets, RANKER),
+        gate=fit_gate(choices, GATE),
+        points=operating_points(typed),
+    ), choices
+
+
+def _fitted_table(fitted: Fitted) -> dict[str, Any]:
+    return {
+        "ranker": table_of(fitted.ranker),
+        "gate": table_of(fitted.gate),
+        "points": {name: dataclasses.asdict(each) for name, each in fitted.points.items()},
+    }
+
+
+def compare(
+    repositories: Sequence[Path], plan: Plan, backend: LocalBackend, parameters: Parameters
+) -> dict[str, dict[str, Any]]:
+    """Return how all systems do on repositories that nothing was fitted on."""
+    if parameters.both is None:
+        raise ValueError("the network's part was not fitted")
+    both = collect(repositories, plan, backend, parameters)
+    alone = collect(repositories, dataclasses.replace(plan, vote=True), None, parameters)
+    return report.compared(
+        [choose(each, parameters.both) for each in both],
+        [choose(each, parameters.memory) for each in alone],
+        parameters.both,
+    )

@@ -1,0 +1,93 @@
+"""Operating points: from which probability on a suggestion is shown, and what that gives.
+
+Measured on choices that neither ranker nor gate was fitted on. Knows numbers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.rank.confidence import Point
+from training.calibration.networks import Choice
+
+#: level -> least precision; where no threshold reaches it, the strictest one that shows anything
+TARGETS = {"strict": 0.9, "quiet": 0.75}
+#: "balanced" hides at most this share of what is right: gates in use elsewhere that annoy less and
+#: are kept cost their users about as much (JetBrains, arXiv:2601.20223: 10-14% of completed code)
+MAX_HIDDEN = 0.10
+EAGER_THRESHOLD = 0.03
+_MARGIN = 0.02  # more than the target is asked for: elsewhere it will be a little less
+_MIN_SHOWN = 20  # a precision of fewer is chance
+_RELIABILITY_BINS = 10
+
+
+def operating_points(choices: Sequence[Choice]) -> dict[str, Point]:
+    """Return each level's point: the largest coverage that keeps its precision.
+
+    For "balanced", the smallest that hides few right answers.
+    """
+    shown = sorted((c for c in choices if c.has_text), key=lambda c: -c.probability)
+    right = np.cumsum([c.is_right for c in shown])
+    balanced = _least_hiding(shown, right)
+    points = {
+        "eager": point(choices, EAGER_THRESHOLD),
+        "balanced": point(choices, max(balanced, EAGER_THRESHOLD)),
+    }
+    precision = right / np.arange(1, len(shown) + 1)
+    for level, target in TARGETS.items():
+        good = np.flatnonzero(precision >= target + _MARGIN)
+        good = good[good >= min(_MIN_SHOWN, len(shown)) - 1]
+        last = int(good[-1]) if len(good) else 0
+        threshold = shown[last].probability if shown else 1.0
+        points[level] = point(choices, max(threshold, points["balanced"].threshold))
+    return points
+
+
+def _least_hiding(shown: Sequence[Choice], right: NDArray[np.int64]) -> float:
+    """Return the highest threshold that hides at most MAX_HIDDEN of the right answers."""
+    if not shown or not right[-1]:
+        return EAGER_THRESHOLD
+    enough = np.flatnonzero(right >= (1 - MAX_HIDDEN) * right[-1])
+    return shown[int(enough[0])].probability
+
+
+def point(choices: Sequence[Choice], threshold: float) -> Point:
+    """Measure one threshold."""
+    shown = [c for c in choices if c.has_text and c.probability >= threshold]
+    n_right = sum(c.is_right for c in choices)
+    n_shown_right = sum(c.is_right for c in shown)
+    return Point(
+        threshold=round(min(max(threshold, 0.0), 1.0), 4),
+        precision=round(n_shown_right / max(1, len(shown)), 4),
+        coverage=round(len(shown) / max(1, len(choices)), 4),
+        hidden=round(1 - n_shown_right / max(1, n_right), 4),
+    )
+
+
+def precision_at(choices: Sequence[Choice], coverage: float) -> float:
+    """Return the precision when the surest `coverage` of all cursors is shown."""
+    ranked = sorted(choices, key=lambda c: -c.probability)
+    n_shown = max(1, int(coverage * len(ranked)))
+    return sum(c.is_right for c in ranked[:n_shown]) / n_shown
+
+
+def reliability(choices: Sequence[Choice]) -> list[tuple[float, float, int]]:
+    """Return (mean probability, share right, number) for ten bands of probability."""
+    bands: list[tuple[float, float, int]] = []
+    for low in range(_RELIABILITY_BINS):
+        edges = low / _RELIABILITY_BINS, (low + 1) / _RELIABILITY_BINS
+        band = [c for c in choices if c.has_text and edges[0] <= c.probability < edges[1]]
+        if band:
+            mean = sum(c.probability for c in band) / len(band)
+            bands.append((mean, sum(c.is_right for c in band) / len(band), len(band)))
+    return bands
+
+
+def calibration_error(choices: Sequence[Choice]) -> float:
+    """Return the mean distance of probability and share right over the bands, by their size."""
+    bands = reliability(choices)
+    total = sum(n for _, _, n in bands)
+    return sum(abs(mean - share) * n for mean, share, n in bands) / max(1, total)

@@ -1,0 +1,146 @@
+"""What `foretype train fit` says: figures of choices, as a table and as JSON.
+
+Two parts: the choices that thresholds were taken from, of repositories left out one at a time; and
+repositories that nothing was fitted on, where the parts and the longest-match vote answer the same
+cursors and are compared pair by pair. Knows choices, and nothing of how they were made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from assistant.rank.ranker import Fitted
+from training.calibration.collect import Sheet
+from training.calibration.networks import Choice
+from training.calibration.operating_points import calibration_error, point, precision_at
+from training.evaluation.intervals import Interval, macro_mean
+
+COVERAGES = (0.3, 0.4, 0.5, 0.6)
+_LEVELS = ("quiet", "balanced", "eager")
+
+
+def figures_of(systems: Mapping[str, Sequence[Choice]]) -> dict[str, dict[str, Any]]:
+    """Return the figures of each system, kind and repository."""
+    figures = {}
+    for system, choices in systems.items():
+        for kind in sorted({c.sheet.kind for c in choices}):
+            for repository in ("all", *sorted({c.sheet.repository for c in choices})):
+                its = [
+                    c
+                    for c in choices
+                    if c.sheet.kind == kind
+                    and c.sheet.truth
+                    and repository in ("all", c.sheet.repository)
+                ]
+                if its:
+                    figures[f"{system} {kind} {repository}"] = _figure(its)
+    return figures
+
+
+def _figure(choices: Sequence[Choice]) -> dict[str, Any]:
+    n = len(choices)
+    exact = _exact([c.sheet for c in choices], [float(c.is_exact) for c in choices])
+    return {
+        "tasks": n,
+        "exact": dataclasses.asdict(exact),
+        "among": sum(c.sheet.label >= 0 for c in choices) / n,
+        "precision_at_half": precision_at(choices, 0.5),
+        "calibration_error": calibration_error(choices),
+    }
+
+
+def _exact(sheets: Sequence[Sheet], values: Sequence[float]) -> Interval:
+    """Return the mean over repositories; whole files or commits are drawn again."""
+    outcomes: dict[str, dict[str, list[float]]] = {}
+    for sheet, value in zip(sheets, values, strict=True):
+        groups = outcomes.setdefault(sheet.repository, {})
+        groups.setdefault(sheet.group, []).append(value)
+    return macro_mean(outcomes)
+
+
+def compared(
+    both: Sequence[Choice], memory: Sequence[Choice], fitted: Fitted
+) -> dict[str, dict[str, Any]]:
+    """Return, for each kind, who is right how often at the same cursors, and what levels show.
+
+    `both` and `memory` are choices at the same cursors in the same order; the vote's line and the
+    network's own stand in their sheets.
+    """
+    return {
+        kind: _compared(
+            [c for c in both if c.sheet.kind == kind],
+            [c for c in memory if c.sheet.kind == kind],
+            fitted,
+        )
+        for kind in sorted({c.sheet.kind for c in both})
+    }
+
+
+def _compared(both: Sequence[Choice], memory: Sequence[Choice], fitted: Fitted) -> dict[str, Any]:
+    sheets = [c.sheet for c in both]
+    right = {
+        "both": [c.is_exact for c in both],
+        "memory": [c.is_exact for c in memory],
+        "network": [sheet.greedy == sheet.truth for sheet in sheets],
+        "vote": [c.sheet.voted == c.sheet.truth for c in memory],
+    }
+    exact = {
+        name: _exact(sheets, [float(is_right) for is_right in its]) for name, its in right.items()
+    }
+    for rival in ("vote", "memory"):
+        pairs = zip(right["both"], right[rival], strict=True)
+        exact[f"both - {rival}"] = _exact(sheets, [float(a) - float(b) for a, b in pairs])
+    return {
+        "tasks": len(both),
+        "exact": {name: dataclasses.asdict(its) for name, its in exact.items()},
+        "right_when_shown": {str(share): precision_at(both, share) for share in COVERAGES},
+        "levels": {
+            level: dataclasses.asdict(point(both, fitted.points[level].threshold))
+            for level in _LEVELS
+        },
+        "calibration_error": calibration_error(both),
+    }
+
+
+def table(
+    ranker: Mapping[str, Any],
+    figures: Mapping[str, Mapping[str, Any]],
+    comparison: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Return all of it for people; `ranker` is the table of `ranker.json`."""
+    lines = [
+        "left out one at a time",
+        f"  {'':<24}{'exact [95%]':>22}{'among':>8}{'at 50%':>8}{'error':>8}{'tasks':>8}",
+    ]
+    for name, its in figures.items():
+        keys = ("among", "precision_at_half", "calibration_error")
+        numbers = "".join(f"{100 * its[key]:>7.1f}%" for key in keys)
+        exact = str(Interval(**its["exact"]))
+        lines.append(f"  {name:<24}{exact:>22}{numbers}{its['tasks']:>8}")
+    for name in ("memory", "both"):
+        lines.append(f"{name}: shown from, precision, coverage, right answers hidden")
+        lines += [_level(level, its) for level, its in ranker[name]["points"].items()]
+    for kind, its in comparison.items():
+        lines += _comparison_lines(kind, its)
+    return "\n".join(lines) + "\n"
+
+
+def _level(name: str, its: Mapping[str, float]) -> str:
+    shares = "".join(f"{100 * its[k]:>7.1f}%" for k in ("precision", "coverage", "hidden"))
+    return f"  {name:<10}{its['threshold']:>7.3f}{shares}"
+
+
+def _comparison_lines(kind: str, its: Mapping[str, Any]) -> Iterator[str]:
+    yield f"reported, {kind}: {its['tasks']} tasks, exact [95%]"
+    for name, exact in its["exact"].items():
+        yield f"  {name:<16}{Interval(**exact)!s:>24}"
+    shares = ", ".join(
+        f"{100 * right:.1f}% of {100 * float(share):.0f}%"
+        for share, right in its["right_when_shown"].items()
+    )
+    yield f"  right when the surest are shown: {shares}"
+    yield f"  off by, on average: {100 * its['calibration_error']:.1f} points"
+    for level, figures in its["levels"].items():
+        yield _level(level, figures)

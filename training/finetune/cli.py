@@ -1,0 +1,171 @@
+"""`foretype tune [REPO]`: a model of your own repository, kept only if later commits prefer it.
+
+Trains the base on the code of most of the history, holds it against the base on the commits after
+that, with the memory on and off, and serves it in this repository if it is better. Nothing leaves
+this machine. Stopped at any moment, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from assistant.errors import AssistantError
+from assistant.git import GitError
+from assistant.models.registry import Registry, repository_root
+from model.files import write_atomically
+from model.folder import BUNDLED, ModelFolderError
+from training.cli import existing_folder, keep_freed_memory, n_threads
+from training.data.shards import ShardError
+from training.evaluation.command import count
+from training.finetune.dry_run import outlook
+from training.finetune.errors import TuneError
+from training.finetune.finish import Judges
+from training.finetune.gather import NothingToDoError
+from training.finetune.judging.report_html import page
+from training.finetune.judging.report_text import table
+from training.finetune.plan import Options
+from training.finetune.prepare import Request, make_plan
+from training.finetune.privacy import owner_only
+from training.finetune.refitting import refit_candidate
+from training.finetune.run import StoppedError
+from training.finetune.session import Outcome, tune
+from training.pretrain.trainer import DivergedError
+
+PROG = "foretype tune"
+_INTERRUPTED = 130
+_MAX_SEED_DIGITS = 9
+_GO_ON = "the same command goes on from here"
+# What a user can cause and mend; each says how in one line.
+_MISTAKES = (
+    ModelFolderError, AssistantError, GitError, ShardError, DivergedError, OSError, ValueError,
+)  # fmt: skip
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; a user's mistake is one line on stderr."""
+    args = _parser().parse_args(argv)
+    try:
+        return _run(args)
+    except NothingToDoError as nothing:
+        sys.stdout.write(f"{nothing}\n")
+        return 0
+    except StoppedError as stopped:
+        sys.stderr.write(f"{PROG}: {stopped}; {_GO_ON}\n")
+        return _INTERRUPTED
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{PROG}: stopped; {_GO_ON}\n")
+        return _INTERRUPTED
+    except _MISTAKES as error:
+        sys.stderr.write(f"{PROG}: {error}\n")
+        return 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    request = _request(args)
+    with owner_only():
+        if args.dry_run:
+            sys.stdout.write(outlook(make_plan(request, Registry())))
+            return 0
+        _set_threads()
+        outcome = tune(request, Judges(refit=refit_candidate), is_fresh=args.fresh)
+    if args.json is not None:
+        write_atomically(args.json, (json.dumps(outcome.result, indent=1) + "\n").encode())
+    if args.html is not None:
+        write_atomically(args.html, page(outcome.report).encode())
+    sys.stdout.write(table(outcome.report) + "\n" + _ending(outcome))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = Options()
+    parser = argparse.ArgumentParser(prog=PROG, description=__doc__)
+    parser.add_argument(
+        "repository", metavar="REPO", type=existing_folder, nargs="?", default=Path(),
+        help="a git repository (default: the one around this folder)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model", type=existing_folder, default=BUNDLED,
+        help="the base to begin with, a model folder (default: the bundled one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--epochs", type=count, default=defaults.n_epochs,
+        help="passes over the code at most (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lora", type=count, default=0, metavar="RANK",
+        help="train adapters of this rank, not all weights (default: above 350M parameters)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--nightly", action="store_true",
+        help="go on from the last tuned model, with the files that changed since",
+    )  # fmt: skip
+    parser.add_argument(
+        "--general", type=existing_folder, metavar="FOLDER",
+        help="code that must not be forgotten (default: the standard library of this Python)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tasks", type=count, default=defaults.n_tasks, help="cursors that judge (default: 600)"
+    )
+    parser.add_argument("--seed", type=_seed, default=0, help="of every random draw (default: 0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here, too")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="and as one page with plots")
+    parser.add_argument(
+        "--fresh", action="store_true", help="begin anew, even if a run was stopped or is done"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done; train and write nothing"
+    )
+    return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or len(text) > _MAX_SEED_DIGITS:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 on")
+    return int(text)
+
+
+def _request(args: argparse.Namespace) -> Request:
+    root = repository_root(args.repository)
+    if root is None:
+        raise TuneError(
+            f"{args.repository.absolute()} is in no git repository; tuning needs its history"
+        )
+    return Request(
+        repository=root,
+        base=args.model.absolute(),
+        options=Options(
+            n_epochs=args.epochs,
+            lora_rank=args.lora,
+            general="" if args.general is None else str(args.general.absolute()),
+            n_tasks=args.tasks,
+            seed=args.seed,
+            is_nightly=args.nightly,
+        ),
+    )
+
+
+def _set_threads() -> None:
+    torch.set_num_threads(n_threads())
+    keep_freed_memory()
+
+
+def _ending(outcome: Outcome) -> str:
+    """Say what holds now, and how to change it."""
+    model = outcome.result["model"]
+    again = "This was tuned before; --fresh does it again.\n" if outcome.is_old else ""
+    if model is None:
+        return f"{again}What served before goes on serving.\n"
+    if not outcome.result["is_used"]:
+        return (
+            f"{again}{model['name']} is listed, but what serves here is pinned: "
+            f"foretype models use {model['name']}\n"
+        )
+    return (
+        f"{again}{model['name']} was put to serve in this repository; running servers take it "
+        "soon. Back: foretype models rollback\n"
+    )

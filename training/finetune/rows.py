@@ -1,0 +1,156 @@
+"""Texts to rows of token ids: fresh holes each epoch, general code among the repository's own.
+
+How a row is made is `training.data.rows`'s business. Knows no network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from model.folder import FolderInfo
+from model.tokenizer import Tokenizer
+from training.data.corpus import Document
+from training.data.cross_file import Neighbours
+from training.data.rows import PackSettings, pack_documents
+from training.data.shards import ShardWriter
+from training.finetune.errors import TuneError
+from training.finetune.texts import GENERAL, Text
+
+GENERAL_FRAC = 0.25  # of the tokens, against forgetting
+UNCHANGED_FRAC = (
+    0.25  # of the tokens when only changed files are learnt: the rest of the repository
+)
+_SNIPPET_FRAC = 0.5  # of the chunks, where the base has learnt to read snippets
+_MIN_BLOCK = 160  # tokens; shorter rows hold no hole worth learning
+_DRAWS = 5  # names the random numbers of the order
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Mixture:
+    """What each epoch reads: all that is fresh, and a share of the rest."""
+
+    fresh: tuple[Text, ...]
+    general: tuple[Text, ...]
+    unchanged: tuple[Text, ...] = ()  # of the repository; replayed beside fresh files
+
+    @property
+    def n_fresh_bytes(self) -> int:
+        """Bytes that are read in full each epoch."""
+        return sum(text.n_bytes for text in self.fresh)
+
+    @property
+    def n_general_bytes(self) -> int:
+        """Bytes of general code that an epoch reads."""
+        return round(self.n_fresh_bytes * GENERAL_FRAC / self._fresh_frac)
+
+    @property
+    def n_unchanged_bytes(self) -> int:
+        """Bytes of unchanged files that an epoch reads."""
+        frac = UNCHANGED_FRAC if self.unchanged else 0.0
+        return round(self.n_fresh_bytes * frac / self._fresh_frac)
+
+    @property
+    def _fresh_frac(self) -> float:
+        return 1.0 - GENERAL_FRAC - (UNCHANGED_FRAC if self.unchanged else 0.0)
+
+    def documents(self, epoch: int, seed: int) -> list[Document]:
+        """Return an epoch's documents, shuffled."""
+        texts = [
+            *self.fresh,
+            *_turn(self.general, self.n_general_bytes, epoch),
+            *_turn(self.unchanged, self.n_unchanged_bytes, epoch),
+        ]
+        draws = np.random.Generator(np.random.Philox(key=[seed, _DRAWS], counter=[0, 0, 0, epoch]))
+        return [
+            Document(source=texts[i].source, path=texts[i].path, text=texts[i].text)
+            for i in draws.permutation(len(texts))
+        ]
+
+
+def pack_settings(info: FolderInfo, *, seed: int) -> PackSettings:
+    """Return how rows for a base are made: in its layout, with its budgets."""
+    block_size = info.block_size
+    if block_size < _MIN_BLOCK:
+        raise TuneError(
+            f"the base {info.name} reads {block_size} tokens at once; at least {_MIN_BLOCK} are "
+            "needed to tune it: take another base with --model"
+        )
+    often, seldom = 0.65, 0.05  # of the chunks: the layout that it is asked in, and the other
+    is_spm = info.fim_layout == "spm"
+    return PackSettings(
+        block_size=block_size,
+        spm_frac=often if is_spm else seldom,
+        psm_frac=seldom if is_spm else often,
+        short_frac=0.3,
+        suffix_tokens=min(info.suffix_tokens, block_size // 2),
+        snippet_frac=_SNIPPET_FRAC if info.snippet_tokens else 0.0,
+        snippet_tokens=min(info.snippet_tokens, block_size // 2),
+        seed=seed,
+    )
+
+
+def write_rows(
+    folder: Path,
+    mixture: Mixture,
+    tokenizer: Tokenizer,
+    settings: PackSettings,
+    *,
+    n_epochs: int,
+    on_progress: Callable[[int], None] = lambda n_epochs: None,
+) -> list[int]:
+    """Write the rows of each epoch as shards `folder/epoch-N`; return how many each has."""
+    neighbours = _neighbours(mixture)
+    counts = []
+    for epoch in range(n_epochs):
+        documents = mixture.documents(epoch, settings.seed)
+        packed = pack_documents(documents, tokenizer, settings, epoch=epoch, neighbours=neighbours)
+        if not len(packed.rows):
+            raise TuneError("the repository's code does not fill one row; there is too little")
+        place = epoch_folder(folder, epoch)
+        place.mkdir(parents=True)
+        with ShardWriter(
+            place, block_size=settings.block_size, vocab_size=tokenizer.vocab_size
+        ) as writer:
+            writer.add(packed.rows)
+            writer.description = {"counts": dict(sorted(packed.counts.items()))}
+        counts.append(len(packed.rows))
+        on_progress(epoch + 1)
+    return counts
+
+
+def epoch_folder(folder: Path, epoch: int) -> Path:
+    """Return where an epoch's rows are; epochs count from 0."""
+    return folder / f"epoch-{epoch}"
+
+
+def _turn(texts: Sequence[Text], n_bytes: int, epoch: int) -> Iterator[Text]:
+    """Yield texts of `n_bytes` in all, each epoch others as long as there are; the last is cut."""
+    if not texts or not n_bytes:
+        return
+    total = sum(text.n_bytes for text in texts)
+    skip = epoch * n_bytes % total
+    left = n_bytes
+    for i in range(2 * len(texts)):
+        text = texts[i % len(texts)]
+        if i < len(texts) and skip >= text.n_bytes:
+            skip -= text.n_bytes
+            continue
+        skip = 0
+        if text.n_bytes > left:
+            if short := text.text[: text.text.rfind("\n", 0, left) + 1]:
+                yield dataclasses.replace(text, text=short)
+            return
+        yield text
+        left -= text.n_bytes
+    return
+
+
+def _neighbours(mixture: Mixture) -> Neighbours:
+    """Snippets come from all files of the source, whichever of them an epoch reads."""
+    own = [(text.path, text.text) for text in (*mixture.fresh, *mixture.unchanged)]
+    general = [(text.path, text.text) for text in mixture.general]
+    return Neighbours(lambda source: general if source == GENERAL else own)

@@ -1,0 +1,121 @@
+"""The folder of one repository's tuning: a lock, the plan, and what each step has left.
+
+A step's result is written aside and renamed: after kill -9 it is there and whole, or absent, and
+the next run does it again. The folder is its owner's only. Knows no step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from model.files import read_regular, sync_folder, write_atomically
+from training.finetune.errors import TuneError
+from training.finetune.plan import TunePlan
+
+PLAN = "plan"
+_LOCK = "lock"
+_ASIDE = ".part"
+_LEFTOVERS = (f"*{_ASIDE}", ".*.tmp", ".*.old")  # of a killed run
+_MAX_TABLE_BYTES = 64 << 20
+
+
+class TuneState:
+    """What is known of a tuning; a context manager that holds the lock."""
+
+    def __init__(self, folder: Path) -> None:
+        """Lock `folder`, made if needed; TuneError if another process tunes there."""
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        if os.name != "nt":
+            folder.chmod(0o700)
+        self.folder = folder
+        self._lock = FileLock(folder / _LOCK, mode=0o600, thread_local=False)
+        try:
+            self._lock.acquire(timeout=0.0)
+        except Timeout:
+            raise TuneError(
+                "another `foretype tune` works on this repository; wait for it or stop it"
+            ) from None
+        for pattern in _LEFTOVERS:
+            for path in folder.glob(pattern):
+                _delete(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def plan(self) -> TunePlan | None:
+        """Return the plan that was begun last; None if there is none that can be read."""
+        table = self.table(PLAN)
+        try:
+            return None if table is None else TunePlan.from_table(table)
+        except (TypeError, KeyError):  # of another version
+            return None
+
+    def begin(self, plan: TunePlan) -> None:
+        """Forget what another plan has left, and keep this one."""
+        self.clear()
+        self.write_table(PLAN, plan.to_table())
+
+    def clear(self, *, keep: tuple[str, ...] = ()) -> None:
+        """Delete everything but the lock and the steps named; the plan goes first."""
+        if PLAN not in keep:
+            self._table_path(PLAN).unlink(missing_ok=True)
+        kept = {_LOCK, *keep, *(f"{name}.json" for name in keep)}
+        for path in sorted(self.folder.iterdir()):
+            if path.name not in kept:
+                _delete(path)
+
+    def table(self, name: str) -> dict[str, Any] | None:
+        """Return what a step wrote under `name`; None if it did not, or if it cannot be read."""
+        path = self._table_path(name)
+        if not path.is_file():
+            return None
+        try:
+            table = json.loads(read_regular(path, _MAX_TABLE_BYTES))
+        except (OSError, ValueError):
+            return None
+        return table if isinstance(table, dict) else None
+
+    def write_table(self, name: str, table: dict[str, Any]) -> None:
+        """Write a step's table, all of it or nothing."""
+        write_atomically(self._table_path(name), (json.dumps(table, indent=1) + "\n").encode())
+
+    def path(self, name: str) -> Path:
+        """Return where a step's folder is; it may not exist yet."""
+        return self.folder / name
+
+    @contextlib.contextmanager
+    def new_folder(self, name: str) -> Iterator[Path]:
+        """Give an empty folder that becomes `path(name)` when the block ends without an error."""
+        aside, final = self.folder / f"{name}{_ASIDE}", self.path(name)
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(mode=0o700)
+        try:
+            yield aside
+            shutil.rmtree(final, ignore_errors=True)
+            aside.rename(final)
+            sync_folder(self.folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def _table_path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+
+def _delete(path: Path) -> None:
+    """Delete a file or folder; of a link, the link alone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

@@ -1,0 +1,58 @@
+"""Packed rows -> batches, in an order that is a function of (seed, position).
+
+So to resume is to know one number.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.data.shards import TokenIds
+from training.pretrain.loss import IGNORE
+
+
+class Rows(Protocol):
+    """Rows of T + 1 token ids, as `training.data.shards.ShardReader` gives them."""
+
+    def __len__(self) -> int: ...
+
+    def row(self, index: int) -> TokenIds:
+        """Return row `index`, (T + 1,)."""
+        ...
+
+
+class Batches:
+    """Draw rows in a fresh random order each epoch."""
+
+    def __init__(self, rows: Rows, *, seed: int) -> None:
+        if len(rows) == 0:
+            raise ValueError("the shards hold no row: pack the corpus first")
+        self._rows = rows
+        self._seed = seed
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def row_index(self, position: int) -> int:
+        """Return which row is the `position`-th ever drawn."""
+        epoch, offset = divmod(position, len(self._rows))
+        if epoch != self._epoch:
+            draws = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
+            self._order = draws.permutation(len(self._rows))
+            self._epoch = epoch
+        return int(self._order[offset])
+
+    def take(self, position: int, count: int, pad_id: int = -1) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets, both (count, T), of the rows from `position` on.
+
+        Targets equal to `pad_id` carry no loss.
+        """
+        rows = [self._rows.row(self.row_index(position + i)) for i in range(count)]
+        ids = torch.from_numpy(np.stack(rows).astype(np.int64))  # (count, T + 1)
+        targets = ids[:, 1:].clone()
+        targets[targets == pad_id] = IGNORE
+        return ids[:, :-1], targets

@@ -1,0 +1,131 @@
+"""Train state on disk: everything a run needs to go on to the same last bit. No pickle.
+
+A checkpoint is a folder `step-000123` with two safetensors files and `state.json`. It is written
+under another name and renamed, so a folder with the right name is complete; kill -9 leaves the one
+before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+KEEP = 2  # newest checkpoints kept: one more than needed, in case the newest cannot be read
+
+
+class StateError(ValueError):
+    """A run folder cannot be resumed; the message says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a run is."""
+
+    step: int = 0  # optimizer steps done
+    tokens: int = 0
+    seconds: float = 0.0  # wall-clock spent training, all sessions together
+    cpu_seconds: float = 0.0
+    recipe_hash: str = ""
+    parent: str = ""  # content hash of the model folder whose weights it began with
+    plan: dict[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # training.pretrain.schedule.Plan, a table
+    rows: dict[str, int] = dataclasses.field(default_factory=dict)  # next one to read, by shards
+    n_skipped: int = 0  # steps without an update, their loss or gradient being no number
+    n_skipped_in_row: int = 0
+    n_rollback: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What `save` wrote and `load_newest` read."""
+
+    progress: Progress
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+
+
+def save(
+    run: Path, progress: Progress, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]
+) -> Path:
+    """Write a checkpoint below `run`, delete all but the newest two, return its folder."""
+    parent = run / "checkpoints"
+    parent.mkdir(parents=True, exist_ok=True)
+    final = parent / f"step-{progress.step:06d}"
+    aside = parent / f".tmp-{final.name}-{os.getpid()}"
+    for leftover in parent.glob(".tmp-*"):  # of a killed run; one process writes a run folder
+        shutil.rmtree(leftover)
+    aside.mkdir()
+    save_file(
+        {name: tensor.contiguous() for name, tensor in weights.items()},
+        aside / "weights.safetensors",
+    )
+    save_file(
+        {name: tensor.contiguous() for name, tensor in optimizer.items()},
+        aside / "optimizer.safetensors",
+    )
+    (aside / "state.json").write_text(
+        json.dumps(dataclasses.asdict(progress), indent=1), encoding="utf-8"
+    )
+    for path in [*aside.iterdir(), aside]:
+        _fsync(path)
+    if final.exists():  # resumed from an older checkpoint and arrived here again
+        shutil.rmtree(final)
+    aside.rename(final)
+    _fsync(parent)
+    for old in sorted(parent.glob("step-*"))[:-KEEP]:
+        shutil.rmtree(old)
+    return final
+
+
+def load_newest(
+    run: Path, *, accept: Callable[[Progress], bool] = lambda progress: True
+) -> Checkpoint | None:
+    """Return the newest readable checkpoint below `run` that is accepted, None if there is none.
+
+    A damaged newest one is passed over for the one before; StateError when none can be read.
+    """
+    folders = sorted((run / "checkpoints").glob("step-*"), reverse=True)
+    problems = []
+    for folder in folders:
+        try:
+            table = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            progress = Progress(**table)
+            if not accept(progress):
+                continue
+            return Checkpoint(
+                progress,
+                load_file(folder / "weights.safetensors"),
+                load_file(folder / "optimizer.safetensors"),
+            )
+        except (OSError, ValueError, TypeError, SafetensorError) as error:
+            problems.append(f"{folder.name}: {error}")
+    if problems:
+        raise StateError(
+            f"no checkpoint in {run} can be read ({'; '.join(problems)}); use another --run folder"
+        )
+    return None
+
+
+def discard_after(run: Path, step: int) -> None:
+    """Delete checkpoints of later steps: a run that went back would otherwise resume from them."""
+    for folder in (run / "checkpoints").glob("step-*"):
+        if int(folder.name.removeprefix("step-")) > step:
+            shutil.rmtree(folder)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

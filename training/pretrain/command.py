@@ -1,0 +1,190 @@
+"""`foretype train run` and `foretype train export`: packed rows -> train state -> model folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from model.config import ConfigError
+from model.files import sha256_file
+from model.folder import ModelFolderError, load_folder
+from model.gpt import GPT
+from model.tokenizer import Tokenizer, TokenizerError
+from training.cli import existing_folder, keep_freed_memory, n_threads
+from training.data.corpus import CorpusError, Split, read_manifest
+from training.data.shards import ShardError
+from training.evaluation.bits_per_byte import bits_per_byte, gpt_logits
+from training.pretrain import checkpoint as state
+from training.pretrain import loop
+from training.pretrain.card import model_card
+from training.pretrain.distributed import Group, join, leave
+from training.pretrain.export import export, newest
+from training.pretrain.recipe import Recipe, load_recipe
+from training.pretrain.schedule import make_plan
+from training.pretrain.stages import ShardFolders
+from training.pretrain.trainer import DivergedError, Trainer
+
+VALIDATION_BYTES = 60_000  # of held-out text read at each validation
+
+
+def main(argv: list[str]) -> int:
+    """Run one step, `run` or `export`; a user's mistake is one line on stderr."""
+    args = _parser().parse_args(argv)
+    try:
+        recipe = load_recipe(args.recipe, overrides=tuple(args.set))
+        step: Callable[[argparse.Namespace, Recipe], None] = args.step
+        step(args, recipe)
+    except (ConfigError, CorpusError, ShardError, TokenizerError, ModelFolderError) as error:
+        return _complain(error)
+    except (state.StateError, DivergedError, OSError, json.JSONDecodeError) as error:
+        return _complain(error)
+    return 0
+
+
+def _complain(error: Exception) -> int:
+    sys.stderr.write(f"foretype train: {error}\n")
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="foretype train", description=__doc__)
+    steps = parser.add_subparsers(required=True, metavar="run|export")
+    run = steps.add_parser("run", help="train, or go on with a run that was stopped")
+    run.set_defaults(step=_run)
+    run.add_argument(
+        "--shards",
+        action="append",
+        required=True,
+        metavar="[NAME=]FOLDER",
+        help="from `foretype data pack`; repeat it for stages with rows of their own, by name or "
+        "in their order",
+    )
+    run.add_argument(
+        "--init", type=existing_folder, help="model folder whose weights to begin with"
+    )
+    run.add_argument("--corpus", type=existing_folder, help="validate on its held-out split")
+    out = steps.add_parser("export", help="write the newest checkpoint as a model folder")
+    out.set_defaults(step=_export)
+    out.add_argument("--out", type=Path, required=True, help="model folder to write")
+    out.add_argument(
+        "--corpus", type=existing_folder, required=True, help="named in the model card"
+    )
+    out.add_argument(
+        "--average", action="store_true", help="take the run's averaged weights (average_tokens)"
+    )
+    out.add_argument("--report", type=Path, help="JSON of `train eval`, for the model card")
+    out.add_argument("--notes", type=Path, help="Markdown for the model card: where it fails")
+    for sub in (run, out):
+        sub.add_argument("recipe", type=Path, help="a TOML file, or the name of a bundled recipe")
+        sub.add_argument("--run", type=Path, required=True, help="folder of the train state")
+        sub.add_argument(
+            "--tokenizer", type=Path, required=True, help="tokenizer.json of the shards"
+        )
+        sub.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
+    return parser
+
+
+def _run(args: argparse.Namespace, recipe: Recipe) -> None:
+    group = join(recipe.train.device)
+    try:
+        _train(args, recipe, group)
+    finally:
+        leave()
+
+
+def _train(args: argparse.Namespace, recipe: Recipe, group: Group) -> None:
+    torch.set_num_threads(max(1, n_threads() // group.size))
+    keep_freed_memory()
+    tokenizer = Tokenizer.from_file(args.tokenizer)
+    config = recipe.network.config()
+    if tokenizer.vocab_size != config.vocab_size:
+        raise ConfigError(
+            f"{args.tokenizer} has {tokenizer.vocab_size} ids, the recipe's network wants "
+            f"{config.vocab_size}"
+        )
+    shards = ShardFolders(args.shards, make_plan(recipe), vocab_size=config.vocab_size)
+    trainer = Trainer(
+        recipe,
+        shards.open,
+        pad_id=tokenizer.special_id("<|fim_pad|>"),
+        end_id=tokenizer.end_id,
+        group=group,
+    )
+    resumed = trainer.resume(args.run)
+    if args.init:
+        _begin_with(trainer, args.init, args.tokenizer)
+    if trainer.progress.step < trainer.plan.n_step:
+        shards.open(trainer.stage)  # a mistake is known before the first step
+    if group.is_first:
+        sys.stderr.write(
+            f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of "
+            f"{trainer.plan.n_step}, {config.n_params / 1e6:.1f}M parameters, {group.size} x "
+            f"{trainer.device.device.type} {trainer.device.dtype}\n{shards.missing()}"
+        )
+    loop.train(trainer, args.run, validate=_validator(args.corpus, tokenizer, config.block_size))
+
+
+def _begin_with(trainer: Trainer, model: Path, tokenizer: Path) -> None:
+    """Take the weights of a model folder with the same tokenizer, or check that the run did."""
+    folder = load_folder(model)
+    if trainer.progress.step:
+        if trainer.progress.parent != folder.content_hash:
+            raise state.StateError(f"the run did not begin with {model}; leave --init out")
+        return
+    if sha256_file(model / "tokenizer.json") != sha256_file(tokenizer):
+        raise ConfigError(
+            f"{tokenizer} is not the tokenizer of {model}; pack the corpus with {model}'s"
+        )
+    weights = {name: torch.from_numpy(array) for name, array in folder.tensors().items()}
+    trainer.begin_with(weights, folder.content_hash)
+
+
+def _validator(
+    corpus: Path | None, tokenizer: Tokenizer, block_size: int
+) -> Callable[[GPT], float] | None:
+    if corpus is None:
+        return None
+    split = Split(corpus, "validation")
+    stride = max(
+        1, split.n_bytes // VALIDATION_BYTES
+    )  # spread over repositories, which come in order
+    documents = [(split[i].path, split[i].text) for i in range(0, len(split), stride)]
+    if not documents:
+        raise CorpusError(
+            f"{corpus} holds no validation split; leave --corpus out or name repositories"
+        )
+
+    def validate(network: GPT) -> float:
+        return bits_per_byte(gpt_logits(network), tokenizer, documents, block_size=block_size)
+
+    return validate
+
+
+def _export(args: argparse.Namespace, recipe: Recipe) -> None:
+    config, manifest = recipe.network.config(), read_manifest(args.corpus)
+    report = json.loads(args.report.read_text(encoding="utf-8")) if args.report else None
+    notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
+
+    checkpoint = newest(args.run, average=args.average)
+    card = model_card(
+        recipe.folder,
+        config,
+        checkpoint.progress,
+        manifest=manifest,
+        report=report,
+        notes=notes,
+    )
+    export(
+        checkpoint,
+        args.out,
+        config=config,
+        table=recipe.folder,
+        tokenizer=args.tokenizer,
+        card=card,
+    )
+    sys.stdout.write(f"wrote {args.out}\n")

@@ -1,0 +1,185 @@
+"""A run from its first step or its last checkpoint to its end: logs, checkpoints, the guard.
+
+Writes nothing but the run folder (checkpoints, `log.jsonl`, `recipe.json`) and one progress line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from model.config import ConfigError
+from model.gpt import GPT
+from training.data.shards import ShardError
+from training.pretrain.schedule import Stage
+from training.pretrain.trainer import Trainer
+
+STABLE = "stable"  # below the run folder: the last checkpoint at the full rates, as a run folder
+_LOG_INTERVAL_S = 10.0  # of the progress line where stderr is a file, in which lines stay
+
+
+def train(
+    trainer: Trainer,
+    run: Path,
+    *,
+    validate: Callable[[GPT], float] | None = None,
+    until: int | None = None,
+) -> None:
+    """Run to step `until` (None: to the end); SIGTERM and Ctrl-C stop it after a step, saved.
+
+    Raises DivergedError when going back to a checkpoint no longer helps, ShardError or ConfigError
+    (after saving) when a stage begins whose rows are not there or do not fit.
+    """
+    is_first = trainer.group.is_first
+    if is_first:
+        _describe(trainer, run)
+    clock, screen = _Clock(trainer), _Screen()
+    stopping = _StopRequest()
+    saved_at = time.monotonic()
+    end = trainer.plan.n_step if until is None else until
+    while trainer.progress.step < end and not stopping.heard_by_any(trainer):
+        try:
+            line = _step(trainer, clock)
+        except (ShardError, ConfigError):
+            trainer.save(run)
+            raise
+        if is_first:
+            _end_step(trainer, line, validate)
+            _log(run, line)
+            screen.show(line, clock.eta_s(trainer), trainer.plan.n_step)
+        if trainer.progress.n_skipped_in_row >= trainer.recipe.train.max_skips:
+            trainer.roll_back(run)
+            if is_first:
+                _log(run, {"went_back_to_step": trainer.progress.step})
+        elif time.monotonic() - saved_at > trainer.recipe.train.checkpoint_s:
+            trainer.save(run)
+            saved_at = time.monotonic()
+        _keep_stable(trainer, run)
+    trainer.save(run)
+    screen.end()
+
+
+def _describe(trainer: Trainer, run: Path) -> None:
+    run.mkdir(parents=True, exist_ok=True)
+    table = {
+        "recipe": dataclasses.asdict(trainer.recipe),
+        "plan": dataclasses.asdict(trainer.plan),
+    }
+    (run / "recipe.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
+
+
+def _step(trainer: Trainer, clock: _Clock) -> dict[str, float]:
+    """Take a step; return its line of the log."""
+    stage, n_skipped = trainer.stage, trainer.progress.n_skipped
+    loss = trainer.step()
+    clock.tick(trainer, stage)
+    line: dict[str, float] = {"step": trainer.progress.step, "tokens": trainer.progress.tokens}
+    line |= {"loss": loss, "grad_norm": round(trainer.grad_norm, 4), **clock.figures()}
+    return line | ({"skipped": 1} if trainer.progress.n_skipped > n_skipped else {})
+
+
+def _end_step(
+    trainer: Trainer, line: dict[str, float], validate: Callable[[GPT], float] | None
+) -> None:
+    step, every = trainer.progress.step, trainer.recipe.train.validate_steps
+    if validate is not None and (step == trainer.plan.n_step or (every and step % every == 0)):
+        line["bits_per_byte"] = validate(trainer.network)
+
+
+def _keep_stable(trainer: Trainer, run: Path) -> None:
+    """Keep the last state before the rates go down: from there a run can still be made longer."""
+    progress, plan = trainer.progress, trainer.plan
+    if progress.step < plan.n_step and progress.n_skipped_in_row == 0:
+        after = progress.tokens + trainer.stage.tokens_per_step
+        if progress.tokens <= plan.warmdown_from < after:
+            trainer.save(run / STABLE)
+
+
+class _StopRequest:
+    """Remembers that the user asked to stop, so that the step under way is finished and saved."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._ask)
+
+    def heard_by_any(self, trainer: Trainer) -> bool:
+        """Say whether to stop, the same in all processes: the signal reaches them one by one."""
+        return trainer.group.sum(float(self.asked), trainer.device.device) > 0
+
+    def _ask(self, signum: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+
+class _Clock:
+    """Wall and CPU seconds of a run over all its sessions, and its recent speed."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+        self._config = trainer.network.config
+        self._token_s = 0.0
+        self._flops_per_token = 0.0
+
+    def tick(self, trainer: Trainer, stage: Stage) -> None:
+        """Add the time since the last tick, in which one step was made, to the run's progress."""
+        wall, cpu = time.monotonic(), time.process_time()
+        passed = wall - self._wall
+        trainer.progress = dataclasses.replace(
+            trainer.progress,
+            seconds=trainer.progress.seconds + passed,
+            cpu_seconds=trainer.progress.cpu_seconds + cpu - self._cpu,
+        )
+        token_s = passed / stage.tokens_per_step
+        self._token_s = token_s if self._token_s == 0.0 else 0.9 * self._token_s + 0.1 * token_s
+        self._flops_per_token = self._config.flops_per_token(stage.block_size)
+        self._wall, self._cpu = wall, cpu
+
+    def figures(self) -> dict[str, float]:
+        """Return tokens per second and GFLOPS of the last steps."""
+        gflops = self._flops_per_token / self._token_s / 1e9
+        return {"tokens_per_s": round(1 / self._token_s, 1), "gflops": round(gflops, 1)}
+
+    def eta_s(self, trainer: Trainer) -> float:
+        """Return the seconds left at the present speed."""
+        return (trainer.plan.tokens - trainer.progress.tokens) * self._token_s
+
+
+def _log(run: Path, line: dict[str, float]) -> None:
+    with (run / "log.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+class _Screen:
+    """The progress line: rewritten in a terminal; in a file a new one now and then."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._is_open = False
+        self._next_s = 0.0
+
+    def show(self, line: dict[str, float], eta_s: float, n_step: int) -> None:
+        """Show a step's line of the log, and the time left."""
+        now_s, is_measured = time.monotonic(), "bits_per_byte" in line
+        if not (self._is_terminal or is_measured or now_s >= self._next_s):
+            return
+        self._next_s = now_s + _LOG_INTERVAL_S
+        minutes, seconds = divmod(round(eta_s), 60)
+        text = f"step {line['step']:.0f}/{n_step}  loss {line['loss']:.3f}  "
+        text += f"{line['tokens_per_s']:.0f} tokens/s  "
+        if is_measured:
+            text += f"bits/byte {line['bits_per_byte']:.4f}  "
+        text += f"{minutes}:{seconds:02d} left"
+        self._is_open = self._is_terminal and not is_measured
+        start, end = "\r\x1b[K" * self._is_terminal, "\n" * (not self._is_open)
+        sys.stderr.write(f"{start}{text}{end}")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Let what is written next begin on its own line."""
+        sys.stderr.write("\n" * self._is_open)

@@ -1,0 +1,165 @@
+"""`foretype plan RECIPE`: what a run will take (operations, hours, money) before it is started.
+
+Arithmetic on a recipe and a short table of hardware; nothing is measured here, and the answer says
+which of its figures are measured elsewhere and which are assumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from model.config import ConfigError, ModelConfig
+from training.pretrain.recipe import Recipe, load_recipe
+from training.pretrain.schedule import Plan, make_plan
+
+NARROW = 1_024  # below this width products are too small to keep a large GPU busy
+NARROW_SHARE = 0.7  # of the utilisation of wide networks; published small runs have 25-35%
+# Operations of the run of nanochat that first reached GPT-2 for $73: 8 H100, 3.04 hours.
+GPT2_FLOPS = 4.33e19
+GPT2_STORY = (
+    "For comparison, GPT-2 (1.56 billion parameters): about $43,000 in 2019 (32 TPU v3, 168 hours "
+    "at $8 a chip);\n$73 in February 2026 (nanochat: 8 H100, 3.04 hours at $24), about $40 a month "
+    "later (1.65 hours)."
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Hardware:
+    """A machine: what it does of this work, and what an hour of it costs."""
+
+    name: str
+    flops: float  # sustained in a training step
+    dollars_per_hour: float
+    source: str
+    is_gpu: bool = False
+
+
+HARDWARE = (
+    Hardware(
+        name="2 server cores of 2017, fp32",
+        flops=90e9,
+        dollars_per_hour=0.08,
+        source="measured: 45 to 47 GFLOPS a core (docs/experiments.md); price assumed",
+    ),
+    Hardware(
+        name="2 Zen 5 cores, bf16",
+        flops=330e9,
+        dollars_per_hour=0.10,
+        source="assumed: 40% of a measured matmul peak of 830 GFLOPS; price assumed",
+    ),
+    Hardware(
+        name="1 H100",
+        flops=0.4 * 989e12,
+        dollars_per_hour=3.0,
+        source="assumed: 40% of the data sheet's bf16 peak, $3 an hour; not run here",
+        is_gpu=True,
+    ),
+    Hardware(
+        name="8 H100",
+        flops=8 * 0.4 * 989e12,
+        dollars_per_hour=24.0,
+        source="the same, times 8: exchange of gradients not counted; not run here",
+        is_gpu=True,
+    ),
+)
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; a user's mistake is one line on stderr."""
+    args = _parser().parse_args(argv)
+    try:
+        recipe = load_recipe(args.recipe, overrides=tuple(args.set))
+        sys.stdout.write(report(recipe, _machines(args)))
+    except ConfigError as error:
+        sys.stderr.write(f"foretype plan: {error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="foretype plan", description="Say what a training run will take, before it is started."
+    )
+    parser.add_argument("recipe", type=Path, help="a TOML file, or the name of a bundled recipe")
+    parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
+    parser.add_argument(
+        "--gflops", type=float, help="what your machine does; a run's log.jsonl has it"
+    )
+    parser.add_argument("--price", type=float, default=0.0, help="of your machine, dollars an hour")
+    return parser
+
+
+def _machines(args: argparse.Namespace) -> tuple[Hardware, ...]:
+    if args.gflops is None:
+        return HARDWARE
+    if args.gflops <= 0 or args.price < 0:
+        raise ConfigError("--gflops must be positive and --price not negative")
+    own = Hardware(
+        name="your machine", flops=args.gflops * 1e9, dollars_per_hour=args.price, source="given"
+    )
+    return (own, *HARDWARE)
+
+
+def total_flops(plan: Plan, config: ModelConfig) -> float:
+    """Return the operations of all steps; a stage of longer rows costs more a token."""
+    return sum(stage.tokens * config.flops_per_token(stage.block_size) for stage in plan.stages)
+
+
+def hours(flops: float, machine: Hardware, config: ModelConfig) -> float:
+    """Return how long a machine takes; narrow networks leave a GPU partly idle."""
+    share = NARROW_SHARE if machine.is_gpu and config.n_embd < NARROW else 1.0
+    return flops / (machine.flops * share) / 3600
+
+
+def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:
+    """Return the plan of a run as text."""
+    plan, config = make_plan(recipe), recipe.network.config()
+    flops = total_flops(plan, config)
+    size, tokens = _count(config.n_params), _count(plan.tokens)
+    ratio = plan.tokens / config.n_params
+    lines = [
+        f"{recipe.folder.name}: {size} parameters, {tokens} tokens ({ratio:.1f} a parameter)",
+        *_stage_lines(plan),
+        f"{flops:.2g} floating-point operations in all, {flops / GPT2_FLOPS:.2g} of a GPT-2",
+        "",
+        f"{'on':<28}{'sustained':>16}{'time':>12}{'cost':>12}",
+    ]
+    for machine in machines:
+        time_h = hours(flops, machine, config)
+        sustained = f"{flops / (time_h * 3600) / 1e9:,.0f} GFLOPS"
+        cost = _dollars(time_h * machine.dollars_per_hour)
+        lines.append(f"{machine.name:<28}{sustained:>16}{_duration(time_h):>12}{cost:>12}")
+    lines += ["", *(f"{machine.name}: {machine.source}" for machine in machines), "", GPT2_STORY]
+    return "\n".join(lines) + "\n"
+
+
+def _stage_lines(plan: Plan) -> list[str]:
+    return [
+        f"  stage {number}: {_count(stage.tokens)} tokens in {stage.n_step:,} steps of "
+        f"{stage.rows_per_step} rows of {stage.block_size} tokens ({stage.shards})"
+        for number, stage in enumerate(plan.stages, 1)
+    ]
+
+
+def _count(number: float) -> str:
+    for limit, unit in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
+        if number >= limit:
+            return f"{number / limit:.3g} {unit}"
+    return f"{number:.0f}"
+
+
+def _duration(time_h: float) -> str:
+    if time_h >= 48:
+        return f"{time_h / 24:.1f} days"
+    if time_h >= 1:
+        return f"{time_h:.1f} h"
+    return f"{time_h * 60:.0f} min" if time_h > 0.05 else f"{time_h * 3600:.1f} s"
+
+
+def _dollars(amount: float) -> str:
+    if amount < 0.01:
+        return "under $0.01"
+    return f"${amount:,.0f}" if amount >= 10 else f"${amount:.2f}"

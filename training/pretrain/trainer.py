@@ -1,0 +1,280 @@
+"""Network and optimizers of one run, and the step that moves them: batches in, weights out.
+
+Knows rows and checkpoints, not where rows come from, nor logs and progress lines.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.config import ConfigError
+from model.device import Device, choose_device
+from model.gpt import GPT, document_mask
+from training.pretrain import checkpoint as state
+from training.pretrain.batches import Batches, Rows
+from training.pretrain.distributed import Group
+from training.pretrain.loss import cross_entropy
+from training.pretrain.optim import AdamW, Average, Muon, split_parameters
+from training.pretrain.recipe import Recipe
+from training.pretrain.schedule import Plan, Stage, make_plan, plan_problem
+
+# Settings that may change in a run: those of the plan, which is compared with what was done, and
+# others that do not touch the weights: the guard's limits only of a run that is ill, compilation
+# only their last bits, as another machine would.
+MAY_CHANGE = frozenset(
+    {"tokens", "batch_tokens", "micro_rows", "warmdown_share", "final_lr", "final_momentum"}
+    | {"block_size", "checkpoint_s", "validate_steps", "max_skips", "max_rollbacks"}
+    | {"compile"}
+)
+
+
+class DivergedError(RuntimeError):
+    """The loss or its gradient is no number, again and again."""
+
+
+class Trainer:
+    """One run; `open_rows` gives a stage's rows when the stage begins."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        open_rows: Callable[[Stage], Rows],
+        *,
+        pad_id: int = -1,
+        end_id: int = -1,
+        group: Group | None = None,
+        adapt: Callable[[GPT], None] | None = None,
+    ) -> None:
+        """Make the network; `adapt` may change which of its parameters there are, and learn."""
+        self.recipe = recipe
+        self.plan: Plan = make_plan(recipe)
+        self.group = Group() if group is None else group
+        if (fewest := min(stage.rows_per_step for stage in self.plan.stages)) < self.group.size:
+            raise ConfigError(
+                f"a batch of {fewest} rows cannot be spread over {self.group.size} processes; "
+                "raise train.batch_tokens"
+            )
+        self.device: Device = choose_device(
+            recipe.train.device, recipe.train.dtype, index=self.group.local_rank
+        )
+        torch.manual_seed(recipe.train.seed)
+        self.network = GPT(recipe.network.config(), dtype=self.device.dtype)
+        if adapt is not None:
+            adapt(self.network)
+        self.network.to(self.device.device)
+        self.forward = self.network.hidden
+        if self.device.compile or recipe.train.compile:
+            _check_compiler(self.device)
+            self.forward = torch.compile(self.network.hidden, dynamic=False)
+        named = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        matrices, rest = split_parameters(named.items())
+        self.muon = Muon(
+            matrices,
+            orthogonaliser=recipe.train.orthogonaliser,
+            beta2=recipe.train.normuon_beta2,
+        )
+        self.adamw = AdamW(rest, betas=(0.8, 0.95), eps=1e-10)
+        self.average = Average(named if recipe.train.average_tokens else {})
+        self.pad_id = pad_id  # its targets carry no loss
+        self.end_id = end_id  # ends an example
+        self.grad_norm = 0.0  # of the last step
+        self.progress = state.Progress(recipe_hash=recipe_hash(recipe), plan=self._plan_table())
+        self._open_rows = open_rows
+        self._batches: tuple[str, Batches] | None = None  # of the shards that are read now
+
+    @property
+    def stage(self) -> Stage:
+        """The stage of the next step."""
+        return self.plan.stage_at(self.progress.step)
+
+    def step(self) -> float:
+        """Take one optimizer step; return its mean loss in nats per token.
+
+        When the loss or its gradient is no number, the weights stay as they are and the step is
+        counted as skipped; whoever drives the run decides when that is too often.
+        """
+        stage, before = self.stage, self.progress
+        batches = self._batches_of(stage)
+        first = before.rows.get(stage.shards, 0)
+        loss = self._accumulate(batches, first, stage)
+        self.grad_norm = self._gradient_norm()
+        is_good = math.isfinite(loss) and math.isfinite(self.grad_norm)
+        if is_good:
+            self._update(stage)
+        self.progress = dataclasses.replace(
+            before,
+            step=before.step + 1,
+            tokens=before.tokens + stage.tokens_per_step,
+            rows=before.rows | {stage.shards: first + stage.rows_per_step},
+            n_skipped=before.n_skipped + (not is_good),
+            n_skipped_in_row=0 if is_good else before.n_skipped_in_row + 1,
+        )
+        return loss
+
+    def _batches_of(self, stage: Stage) -> Batches:
+        if self._batches is None or self._batches[0] != stage.shards:
+            rows = self._open_rows(stage)
+            self._batches = stage.shards, Batches(rows, seed=self.recipe.train.seed)
+        return self._batches[1]
+
+    def _accumulate(self, batches: Batches, first: int, stage: Stage) -> float:
+        """Sum gradients over the step's micro-batches and processes; return the mean loss."""
+        self.network.zero_grad(set_to_none=True)
+        total, ours = 0.0, self.group.share(stage.rows_per_step)
+        for start in ours[:: stage.micro_rows]:
+            count = min(stage.micro_rows, ours.stop - start)
+            idx, targets = (
+                tensor.to(self.device.device)
+                for tensor in batches.take(first + start, count, self.pad_id)
+            )  # (count, T) each
+            mask = document_mask(idx, self.end_id) if self.recipe.train.document_mask else None
+            hidden = self.forward(idx, mask=mask)  # (count, T, C)
+            share = count / stage.rows_per_step
+            loss = cross_entropy(hidden, self.network.head_weight, targets) * share
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        self.group.sum_gradients(self.network.parameters())
+        return self.group.sum(total, self.device.device)
+
+    def _gradient_norm(self) -> float:
+        grads = [p.grad for p in self.network.parameters() if p.grad is not None]
+        return torch.nn.utils.get_total_norm(grads).item()
+
+    def _update(self, stage: Stage) -> None:
+        progress, train = self.progress, self.recipe.train
+        factor = self.plan.factor(progress.tokens, stage.tokens_per_step)
+        rate = factor * stage.rate_factor
+        self.muon.step(
+            lr=train.matrix_lr * rate,
+            momentum=self.plan.momentum(progress.step, progress.tokens),
+            weight_decay=train.weight_decay * factor,
+        )
+        rates = {
+            name: rate * (train.embed_lr if parameter.dim() == 2 else train.gain_lr)
+            for name, parameter in self.adamw.parameters.items()
+        }
+        self.adamw.step(step=progress.step + 1, lr=rates)
+        if train.average_tokens:
+            self.average.step(math.exp(-stage.tokens_per_step / train.average_tokens))
+
+    def begin_with(self, weights: Mapping[str, Tensor], parent: str) -> None:
+        """Take another model's weights, `parent` being its name; before the first step only."""
+        assert self.progress.step == 0, "begin_with() in the middle of a run"
+        own = self.network.state_dict()
+        differing = sorted(
+            name
+            for name in own.keys() | weights.keys()
+            if name not in own or name not in weights or own[name].shape != weights[name].shape
+        )
+        if differing:
+            raise ConfigError(
+                f"the weights to begin with do not fit the recipe's network: {differing[0]} "
+                f"and {len(differing) - 1} others are missing or of another shape"
+            )
+        self.network.load_state_dict(dict(weights))
+        self.average = Average(self.average.parameters)
+        self.progress = dataclasses.replace(self.progress, parent=parent)
+
+    def save(self, run: Path) -> None:
+        """Write a checkpoint; of several processes the first does."""
+        if self.group.is_first:
+            optimizer = self.muon.state() | self.adamw.state() | self.average.state()
+            state.save(run, self.progress, self.network.state_dict(), optimizer)
+
+    def resume(self, run: Path) -> bool:
+        """Go on from the newest checkpoint below `run`; False when there is none.
+
+        Tokens and stages may differ from the run's so far where that changes nothing that is done,
+        and while no plan has begun to lower the rates. Raises StateError otherwise, and when the
+        recipe differs in anything else.
+        """
+        checkpoint = state.load_newest(run)
+        if checkpoint is None:
+            return False
+        progress = checkpoint.progress
+        if progress.recipe_hash != recipe_hash(self.recipe):
+            raise state.StateError(
+                f"{run} was started with another recipe (see {run / 'recipe.json'}); "
+                "use another --run folder"
+            )
+        if problem := plan_problem(progress.plan, self.plan, progress.step, progress.tokens):
+            raise state.StateError(f"{run} cannot go on with this recipe: {problem}")
+        self._load(checkpoint)
+        return True
+
+    def roll_back(self, run: Path) -> None:
+        """Return to the last checkpoint with good steps; what was read since is left out for good.
+
+        Raises DivergedError when there is none or the run went back often enough.
+        """
+        bad = self.progress
+        where = f"the loss or its gradient is no number at step {bad.step}"
+        advice = "lower train.lr_scale and start another run"
+        if bad.n_rollback >= self.recipe.train.max_rollbacks:
+            raise DivergedError(
+                f"{where}, after {bad.n_rollback} returns to a checkpoint; {advice}"
+            )
+        checkpoint = state.load_newest(run, accept=lambda progress: not progress.n_skipped_in_row)
+        if checkpoint is None:
+            raise DivergedError(f"{where}, before the first checkpoint; {advice}")
+        self._load(checkpoint)
+        self.group.wait()  # until all have read it
+        if self.group.is_first:
+            state.discard_after(run, checkpoint.progress.step)
+        self.progress = dataclasses.replace(
+            self.progress,
+            rows=bad.rows,
+            n_skipped=bad.n_skipped,
+            n_rollback=bad.n_rollback + 1,
+            seconds=bad.seconds,
+            cpu_seconds=bad.cpu_seconds,
+        )
+        self.save(run)
+
+    def _load(self, checkpoint: state.Checkpoint) -> None:
+        self.network.load_state_dict(checkpoint.weights)
+        for part in (self.muon, self.adamw, self.average):
+            part.load(checkpoint.optimizer)
+        self.progress = dataclasses.replace(checkpoint.progress, plan=self._plan_table())
+
+    def _plan_table(self) -> dict[str, Any]:
+        table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.plan)))
+        return table
+
+
+def _check_compiler(device: Device) -> None:
+    """Raise ConfigError where torch would stop with a traceback at the first step."""
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
+    if device.device.type == "cpu" and not any(map(shutil.which, names)):
+        raise ConfigError(
+            f"train.compile needs a C++ compiler ({' or '.join(names)}), and there is none; "
+            "install one or leave train.compile out"
+        )
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """Return a hash of what decides the weights, but for the plan, which is compared by itself.
+
+    Settings at their defaults do not count, so that a setting added later leaves old runs alone.
+    """
+    decisive = [
+        {
+            field.name: value
+            for field in dataclasses.fields(table)
+            if field.name not in MAY_CHANGE
+            and (value := getattr(table, field.name)) != field.default
+        }
+        for table in (recipe.network, recipe.train)
+    ]
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
