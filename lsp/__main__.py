@@ -16,7 +16,7 @@ from lsp.parent_watch import POLL_S
 from lsp.stdio import AddressError, Channel, accept, guard_stdio, listen
 
 if TYPE_CHECKING:
-    from lsp.models import Pace
+    from lsp.models import ReloadPace
     from lsp.scheduler import Completer
 
 STOP_S = 0.5  # granted to the worker's token and to the last replies at the end
@@ -27,7 +27,7 @@ def main(
     *,
     engine: "Completer | None" = None,
     poll_s: float = POLL_S,
-    pace: "Pace | None" = None,
+    pace: "ReloadPace | None" = None,
 ) -> int:
     """Serve one client; exit code 0 after `shutdown` and `exit`, 1 otherwise, 2 if not started."""
     options = _parser().parse_args(argv)
@@ -59,10 +59,10 @@ def _serve(
     channel: Channel,
     end: Callable[[int], None],
     engine: "Completer | None",
-    clocks: "tuple[float, Pace | None]",
+    clocks: "tuple[float, ReloadPace | None]",
 ) -> None:
     from lsp.fast_initialize import greet
-    from lsp.framing import Reader
+    from lsp.framing import MessageReader
     from lsp.jsonrpc import values
     from lsp.outbox import Outbox
     from lsp.session import Session
@@ -76,7 +76,7 @@ def _serve(
         poll_s=clocks[0],
         pace=clocks[1],
     )
-    received = values(Reader(channel.read))
+    received = values(MessageReader(channel.read))
     first = list(itertools.islice(received, 1))
     is_greeted = bool(first) and greet(first[0], session, outbox.put)
 

@@ -49,7 +49,7 @@ def path_of(uri: str, roots: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Offer:
+class ItemOptions:
     """One suggestion in the client's terms."""
 
     text: str  # with the document's own line ends
@@ -59,19 +59,19 @@ class Offer:
     word_start: types.Position
 
 
-def offers(snapshot: Snapshot, completions: Sequence[Completion]) -> list[Offer]:
+def offers(snapshot: Snapshot, completions: Sequence[Completion]) -> list[ItemOptions]:
     """Return the suggestions for the client that has the document of `snapshot`."""
     return [_offer(snapshot, completion) for completion in completions]
 
 
-def _offer(snapshot: Snapshot, completion: Completion) -> Offer:
+def _offer(snapshot: Snapshot, completion: Completion) -> ItemOptions:
     start, end = _columns(snapshot, completion)
     word_start = start
     while word_start and (
         snapshot.line[word_start - 1].isalnum() or snapshot.line[word_start - 1] == "_"
     ):
         word_start -= 1
-    return Offer(
+    return ItemOptions(
         text=_own_line_ends(completion.text, snapshot),
         plain=completion.text,
         range=types.Range(start=_position(snapshot, start), end=_position(snapshot, end)),
@@ -80,14 +80,14 @@ def _offer(snapshot: Snapshot, completion: Completion) -> Offer:
     )
 
 
-def inline_list(found: Sequence[Offer]) -> types.InlineCompletionList:
+def inline_list(found: Sequence[ItemOptions]) -> types.InlineCompletionList:
     """Return the result of textDocument/inlineCompletion."""
     return types.InlineCompletionList(
         [types.InlineCompletionItem(offer.text, range=offer.range) for offer in found]
     )
 
 
-def menu_list(found: Sequence[Offer]) -> types.CompletionList:
+def menu_list(found: Sequence[ItemOptions]) -> types.CompletionList:
     """Return the same suggestions as the result of textDocument/completion.
 
     An entry begins with the word that is being typed: menus compare it with that word.

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 MAX_PLACES = 256
 
 
-class Places:
+class DocumentPaths:
     """The last few documents, by the path that the engine is told."""
 
     def __init__(self) -> None:

@@ -39,7 +39,7 @@ def frame(body: bytes) -> bytes:
     return b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
-class Reader:
+class MessageReader:
     """Reads messages from `read(n)`, which returns at most n bytes and b"" at the end."""
 
     def __init__(self, read: Callable[[int], bytes], max_body_bytes: int = MAX_BODY_BYTES) -> None:

@@ -18,8 +18,8 @@ from urllib.parse import unquote
 from lsp.scheduler import describe
 
 if TYPE_CHECKING:
-    from assistant.index.folder_index import RepositoryMemory
-    from assistant.index.updater import Keeper
+    from assistant.index.folder_index import FolderIndex
+    from assistant.index.updater import IndexUpdater
     from assistant.settings import Settings
 
 WATCH_ID = "foretype-watch"
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 OnAnswer = Callable[[bool], None]  # whether the client did what it was asked
 Ask = Callable[[str, Mapping[str, Any], OnAnswer], None]
 Send = Callable[[Mapping[str, Any]], None]
-OpenKeeper = Callable[[Path, "Settings", Callable[[int, int], None]], "Keeper"]
+OpenKeeper = Callable[[Path, "Settings", Callable[[int, int], None]], "IndexUpdater"]
 
 
-class Text(Protocol):
+class OpenText(Protocol):
     """What is needed of an open document."""
 
     is_broken: bool
@@ -41,17 +41,19 @@ class Text(Protocol):
         """Return the text with LF."""
 
 
-def open_keeper(root: Path, settings: Settings, on_progress: Callable[[int, int], None]) -> Keeper:
+def open_keeper(
+    root: Path, settings: Settings, on_progress: Callable[[int, int], None]
+) -> IndexUpdater:
     """Return what keeps the memory of a folder; imports numpy."""
-    from assistant.index.updater import Keeper
+    from assistant.index.updater import IndexUpdater
 
-    return Keeper(root, _terms(settings), on_progress=on_progress)
+    return IndexUpdater(root, _terms(settings), on_progress=on_progress)
 
 
 def _terms(settings: Settings) -> Any:
-    from assistant.index.updater import Terms
+    from assistant.index.updater import IndexTerms
 
-    return Terms(
+    return IndexTerms(
         exclude=settings.exclude,
         megabytes=settings.memory_mb,
         dependencies=settings.memory_dependencies,
@@ -64,12 +66,12 @@ class _Folder:
 
     uri: str
     path: Path
-    keeper: Keeper | None = None
+    keeper: IndexUpdater | None = None
     texts: dict[str, str] = field(default_factory=dict)  # of its open documents
     is_gone: bool = False
 
 
-class Memories:
+class WorkspaceIndexes:
     """All memories of one client."""
 
     def __init__(self, ask: Ask, send: Send, open_keeper: OpenKeeper = open_keeper) -> None:
@@ -79,7 +81,7 @@ class Memories:
         self._settings: Settings | None = None
         self._lock = threading.Lock()
         self._folders: dict[str, _Folder] = {}
-        self._loose: RepositoryMemory | None = None  # documents in no folder
+        self._loose: FolderIndex | None = None  # documents in no folder
         self._folder_of_path: dict[str, _Folder | None] = {}
         self._touched: set[str] = set()
         self._shows_progress = False
@@ -132,7 +134,7 @@ class Memories:
         self._touched.add(uri)
 
     def sync(
-        self, uri: str, path_of: Callable[[str], str], opened: Callable[[str], Text | None]
+        self, uri: str, path_of: Callable[[str], str], opened: Callable[[str], OpenText | None]
     ) -> None:
         """Hand over the texts that have changed, before a suggestion for `uri`."""
         if self._settings is None or not self._settings.memory:
@@ -172,7 +174,7 @@ class Memories:
 
     # --- on the engine's thread
 
-    def memory_of(self, path: str) -> RepositoryMemory | None:
+    def memory_of(self, path: str) -> FolderIndex | None:
         """Return the memory for a document that a suggestion is asked for."""
         folder = self._folder_of_path.get(path)
         if folder is None:
@@ -203,9 +205,9 @@ class Memories:
                 _tell(folder.keeper.memory, path, text)
 
     def _put_loose(self, path: str, text: str | None) -> None:
-        from assistant.index.folder_index import RepositoryMemory
+        from assistant.index.folder_index import FolderIndex
 
-        self._loose = self._loose or RepositoryMemory()
+        self._loose = self._loose or FolderIndex()
         _tell(self._loose, path, text)
 
     def _open(self, folder: _Folder) -> None:
@@ -235,7 +237,7 @@ class Memories:
         return _ShownProgress(self._ask, self._send).report
 
 
-def _tell(memory: RepositoryMemory, path: str, text: str | None) -> None:
+def _tell(memory: FolderIndex, path: str, text: str | None) -> None:
     if text is None:
         memory.close_open(path)
     else:

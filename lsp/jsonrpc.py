@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lsp.framing import Malformed, Reader
+from lsp.framing import Malformed, MessageReader
 
 
 def dump(message: Mapping[str, Any]) -> bytes:
@@ -16,7 +16,7 @@ def dump(message: Mapping[str, Any]) -> bytes:
     return json.dumps({"jsonrpc": "2.0", **message}, separators=(",", ":")).encode("ascii")
 
 
-def values(reader: Reader) -> Iterator[Any]:
+def values(reader: MessageReader) -> Iterator[Any]:
     """Yield the JSON value of each body, or a Malformed where there is none, until the end."""
     while (body := reader.next()) is not None:
         if isinstance(body, Malformed):

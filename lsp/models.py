@@ -22,8 +22,8 @@ from lsp.scheduler import describe
 
 if TYPE_CHECKING:
     from assistant.generate.backend import LocalBackend
-    from assistant.models.entry import Entry
-    from assistant.models.loaded_models import OpenModel, Shelf
+    from assistant.models.entry import ModelEntry
+    from assistant.models.loaded_models import LoadedModels, OpenModel
     from assistant.models.registry import Registry
 
 POLL_S = 2.0  # between looks at the registry's file
@@ -40,7 +40,7 @@ _Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
+class ReloadPace:
     """How often to look, and how long to wait for a quiet moment; seconds."""
 
     poll_s: float = POLL_S
@@ -48,7 +48,7 @@ class Pace:
     patience_s: float = PATIENCE_S
 
 
-class Models:
+class WorkspaceModels:
     """The choice of models of one client."""
 
     def __init__(
@@ -57,12 +57,12 @@ class Models:
         locate: Locate,
         *,
         open_model: OpenModel | None = None,
-        pace: Pace | None = None,
+        pace: ReloadPace | None = None,
     ) -> None:
         self._warn = warn
         self._locate = locate
         self._open_model = open_model
-        self._pace = pace or Pace()
+        self._pace = pace or ReloadPace()
         self._wake = threading.Event()
         self._is_stopped = False
         self._asked_s = 0.0  # when anything was last asked
@@ -70,9 +70,9 @@ class Models:
         self._is_untidy = False  # something was let go, and is still in memory
         self._roots: tuple[Path, ...] = ()
         self._registry: Registry | None = None
-        self._shelf: Shelf | None = None
+        self._shelf: LoadedModels | None = None
         self._stamp: _Stamp | None = None
-        self._choices: Mapping[str, Entry] = {}  # by repository; the base is not in it
+        self._choices: Mapping[str, ModelEntry] = {}  # by repository; the base is not in it
         self._ids: dict[Path, str] = {}  # of work trees; "": none
         self._repositories: dict[str, str] = {}  # of folders; "": none
         self._unknown: set[str] = set()  # folders to be looked up
@@ -135,11 +135,11 @@ class Models:
 
     def start(self, threads: int) -> None:
         """Begin to look; `threads` is how many a model may use."""
-        from assistant.models.loaded_models import Shelf, opener
+        from assistant.models.loaded_models import LoadedModels, opener
         from assistant.models.registry import Registry
 
         self._registry = Registry()
-        self._shelf = Shelf(self._registry, self._open_model or opener(threads))
+        self._shelf = LoadedModels(self._registry, self._open_model or opener(threads))
         threading.Thread(target=self._run, name="models", daemon=True).start()
 
     def _run(self) -> None:
@@ -186,7 +186,7 @@ class Models:
         is_idle = now_s - self._asked_s >= self._pace.idle_s
         return is_idle or now_s - self._waits_since >= self._pace.patience_s
 
-    def _read(self, registry: Registry, shelf: Shelf) -> None:
+    def _read(self, registry: Registry, shelf: LoadedModels) -> None:
         from assistant.models.entry import ModelsError
 
         try:
@@ -224,7 +224,7 @@ class Models:
                 self._ids[root] = ""
         return self._ids[root]
 
-    def _wanted(self) -> dict[str, Entry]:
+    def _wanted(self) -> dict[str, ModelEntry]:
         """Return the models to serve, the most wanted first."""
         from assistant.models.loaded_models import most_wanted
 

@@ -36,7 +36,7 @@ class Completer(Protocol):
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
-class Job:
+class ScheduledRequest:
     """One request under way; at most one per `key`."""
 
     key: Hashable
@@ -77,8 +77,8 @@ class Scheduler:
         self._early: Completer | None = None
         self._is_hopeless = False  # no engine will come
         self._is_stopped = False
-        self._queue: dict[Hashable, Job] = {}  # in order of arrival
-        self._running: Job | None = None
+        self._queue: dict[Hashable, ScheduledRequest] = {}  # in order of arrival
+        self._running: ScheduledRequest | None = None
         self._thread: threading.Thread | None = None
         self._settings: Settings | None = None  # the last ones configured
 
@@ -107,7 +107,7 @@ class Scheduler:
             self._is_hopeless = engine is None
             self._changed.notify_all()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: ScheduledRequest) -> None:
         """Take `job`; an older one with its key is settled with None."""
         with self._changed:
             older = [other for other in self._unsettled() if other.key == job.key]
@@ -125,7 +125,7 @@ class Scheduler:
         """Settle with None what was asked about an earlier version of document `uri`."""
         self._give_up(self._remove(lambda job: job.uri == uri and not job.survives_edits))
 
-    def drop(self, job: Job) -> None:
+    def drop(self, job: ScheduledRequest) -> None:
         """Stop `job`, for which nobody waits any more."""
         self._give_up([job, *self._remove(lambda other: other is job)])
 
@@ -138,11 +138,11 @@ class Scheduler:
         if self._thread is not None:
             self._thread.join(timeout_s)
 
-    def _unsettled(self) -> list[Job]:
+    def _unsettled(self) -> list[ScheduledRequest]:
         running = [self._running] if self._running is not None else []
         return [job for job in (*running, *self._queue.values()) if not job.cancel.is_set()]
 
-    def _remove(self, is_meant: Callable[[Job], bool]) -> list[Job]:
+    def _remove(self, is_meant: Callable[[ScheduledRequest], bool]) -> list[ScheduledRequest]:
         with self._changed:
             jobs = [job for job in self._unsettled() if is_meant(job)]
             for job in jobs:
@@ -150,7 +150,7 @@ class Scheduler:
                     del self._queue[job.key]
             return jobs
 
-    def _give_up(self, jobs: Sequence[Job]) -> None:
+    def _give_up(self, jobs: Sequence[ScheduledRequest]) -> None:
         for job in jobs:
             job.cancel.set()
             job.settle(None)
@@ -166,7 +166,7 @@ class Scheduler:
             with self._changed:
                 self._running = None
 
-    def _next(self) -> Job | None:
+    def _next(self) -> ScheduledRequest | None:
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._is_stopped)
             if self._is_stopped:
@@ -176,7 +176,7 @@ class Scheduler:
                 self._running.cancel.hurry()
             return self._running
 
-    def _engine_for(self, job: Job) -> Completer | None:
+    def _engine_for(self, job: ScheduledRequest) -> Completer | None:
         """Wait for the engine until the job's deadline."""
         rest_s = job.received_s + job.request.deadline_ms / 1000 - time.monotonic()
         with self._changed:
@@ -185,7 +185,7 @@ class Scheduler:
             )
             return self._engine
 
-    def _serve_early(self, job: Job) -> bool:
+    def _serve_early(self, job: ScheduledRequest) -> bool:
         """Answer without waiting for the loaded engine, if there is something to say."""
         if self._engine is not None or self._early is None or job.cancel.is_set():
             return False
@@ -198,7 +198,7 @@ class Scheduler:
             _log_answer(job, completions, job.settle(completions))
         return bool(completions)
 
-    def _serve(self, job: Job, engine: Completer | None) -> None:
+    def _serve(self, job: ScheduledRequest, engine: Completer | None) -> None:
         completions: Sequence[Completion] = ()
         try:
             if engine is not None:
@@ -210,7 +210,7 @@ class Scheduler:
         _log_answer(job, completions, is_wanted)
 
 
-def _log_answer(job: Job, completions: Sequence[Completion], is_wanted: bool) -> None:
+def _log_answer(job: ScheduledRequest, completions: Sequence[Completion], is_wanted: bool) -> None:
     log.debug(
         "request answered: %d suggestions%s, %.1f ms after it came",
         len(completions),

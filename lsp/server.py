@@ -20,7 +20,7 @@ from lsp.fast_initialize import (
     WHY_COMMAND,
 )
 from lsp.protocol import Protocol, strict_converter
-from lsp.scheduler import Job, describe
+from lsp.scheduler import ScheduledRequest, describe
 from lsp.session import Session
 from lsp.workspace import Workspace
 
@@ -62,7 +62,7 @@ class Server(LanguageServer):
         """Return the path that the engine knows a document by."""
         return convert.path_of(uri, self.workspace.roots)
 
-    async def suggest(self, kind: str, params: Any) -> list[convert.Offer] | None:
+    async def suggest(self, kind: str, params: Any) -> list[convert.ItemOptions] | None:
         """Return the suggestions for a request, or None if it has become pointless.
 
         No later message is handled before this waits for the first time.
@@ -73,7 +73,7 @@ class Server(LanguageServer):
             log.warning("no suggestion: %s", describe(error))
             return []
 
-    async def _suggest(self, kind: str, params: Any) -> list[convert.Offer] | None:
+    async def _suggest(self, kind: str, params: Any) -> list[convert.ItemOptions] | None:
         settings = self.session.settings.current
         document = self.workspace.completable(params.text_document.uri)
         if document is None or not settings.enabled:
@@ -86,7 +86,7 @@ class Server(LanguageServer):
         self.session.places.note(request.path, document.uri)
         self.session.models.asked()
         # A menu filters an answer by what was typed since, and asks no second time for null.
-        job = Job(
+        job = ScheduledRequest(
             key=(kind, document.uri),
             uri=document.uri,
             request=request,

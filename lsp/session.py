@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lsp.document_paths import Places
-from lsp.indexes import Memories, OnAnswer
-from lsp.models import Models, Pace
+from lsp.document_paths import DocumentPaths
+from lsp.indexes import OnAnswer, WorkspaceIndexes
+from lsp.models import ReloadPace, WorkspaceModels
 from lsp.parent_watch import POLL_S, watch
 from lsp.scheduler import Completer, Scheduler, describe
 from lsp.settings import ClientSettings
@@ -48,11 +48,11 @@ class Session:
         open_engine: OpenEngine | None = None,
         on_lost: Callable[[], None] = lambda: None,
         poll_s: float = POLL_S,
-        pace: Pace | None = None,
+        pace: ReloadPace | None = None,
     ) -> None:
         """`on_lost` is called, on another thread, when the client's process is gone."""
         self._send = send
-        self.memories = Memories(self.ask, send)
+        self.memories = WorkspaceIndexes(self.ask, send)
         self._open_engine = open_engine or (
             lambda settings: real_engine(
                 settings,
@@ -62,8 +62,8 @@ class Session:
             )
         )
         self._answers_early = open_engine is None  # only our own knows how
-        self.places = Places()
-        self.models = Models(self.warn, self.places.locate, pace=pace)
+        self.places = DocumentPaths()
+        self.models = WorkspaceModels(self.warn, self.places.locate, pace=pace)
         self.remote: Any = None  # the side of the engine that asks a server, if the user wants one
         self._asked: dict[str, OnAnswer] = {}
         self._n_asked = 0

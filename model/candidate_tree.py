@@ -31,7 +31,7 @@ class TreeSteps(Protocol):
 
 
 @dataclass(kw_only=True, slots=True)
-class Branches:
+class CandidateTree:
     """A tree of tokens; a node's parent comes before it, -1 is the end of the cache."""
 
     ids: list[int] = field(default_factory=list)
@@ -62,9 +62,11 @@ class Branches:
         return True
 
 
-def plan(tokenizer: Tokenizer, tail: bytes, texts: Sequence[str], *, max_nodes: int) -> Branches:
+def plan(
+    tokenizer: Tokenizer, tail: bytes, texts: Sequence[str], *, max_nodes: int
+) -> CandidateTree:
     """Return the tree of the texts' tokens, each after the bytes `tail`, as many as fit."""
-    branches = Branches()
+    branches = CandidateTree()
     for text in texts:
         branches.add(tokenizer.encode_bytes(tail + text.encode("utf-8", "replace")), max_nodes)
     return branches
@@ -87,7 +89,7 @@ class Score:
 class Scored:
     """A tree and the scores of the network after each of its nodes."""
 
-    branches: Branches
+    branches: CandidateTree
     root: Logits  # (V,) after the cache
     logits: NDArray[np.float32]  # (N, V)
     scores: tuple[Score | None, ...]  # of each text; None: it did not fit
@@ -95,7 +97,7 @@ class Scored:
 
 
 def scored(
-    steps: TreeSteps, root: Logits, table: TokenTable, tail: bytes, branches: Branches
+    steps: TreeSteps, root: Logits, table: TokenTable, tail: bytes, branches: CandidateTree
 ) -> Scored:
     """Run the tree through the network and score each text."""
     n_scores = root.shape[0]
@@ -122,7 +124,7 @@ class _Scorer:
         logits: NDArray[np.float32],
         table: TokenTable,
         tail: bytes,
-        branches: Branches,
+        branches: CandidateTree,
     ) -> None:
         self._root, self._logits, self._table, self._branches = root, logits, table, branches
         self._rest: list[bytes] = []

@@ -82,7 +82,7 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight.to(x.dtype), bias)
 
 
-class Places(NamedTuple):
+class Positions(NamedTuple):
     """Where the tokens of a call stand, and whom each may see if not all before it."""
 
     cos: Tensor  # (T, D/2)
@@ -169,7 +169,7 @@ class Attention(nn.Module):
             self.k_norm = RMSNorm(D, config.norm_eps)
 
     def forward(
-        self, x: Tensor, places: Places, cache: KVCache | None = None, layer: int = 0
+        self, x: Tensor, places: Positions, cache: KVCache | None = None, layer: int = 0
     ) -> Tensor:
         """Mix x (B, T, C) along T; with a cache, also with the positions before."""
         B, T, _ = x.size()
@@ -220,7 +220,7 @@ class Block(nn.Module):
         self.mlp = SwiGLU(config)
 
     def forward(
-        self, x: Tensor, places: Places, cache: KVCache | None = None, layer: int = 0
+        self, x: Tensor, places: Positions, cache: KVCache | None = None, layer: int = 0
     ) -> Tensor:
         """Return x (B, T, C) after this layer."""
         x = x + self.self_attn(self.input_layernorm(x), places, cache, layer)
@@ -228,7 +228,7 @@ class Block(nn.Module):
         return out
 
 
-class Trunk(nn.Module):
+class Backbone(nn.Module):
     """Embedding, layers and final norm: everything but the head (Hugging Face calls it `model`)."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -246,7 +246,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.dtype = dtype
-        self.model = Trunk(config)
+        self.model = Backbone(config)
         self.lm_head = (
             None if config.tie_embeddings else Linear(config.n_embd, config.vocab_size, bias=False)
         )
@@ -286,7 +286,7 @@ class GPT(nn.Module):
         x = self.model.embed_tokens(idx)  # (B, T, C)
         x = x if self.dtype is None else x.to(self.dtype)
         positions = torch.arange(past, past + idx.size(1), device=idx.device)
-        places = Places(*rotary_table(self.config, positions, x.dtype), mask)
+        places = Positions(*rotary_table(self.config, positions, x.dtype), mask)
         for layer, block in enumerate(self.model.layers):
             x = block(x, places, cache, layer)
         if cache is not None:

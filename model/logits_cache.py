@@ -29,7 +29,7 @@ def names_after(name: bytes, ids: Iterable[int]) -> list[bytes]:
     return found
 
 
-class KnownScores:
+class LogitsCache:
     """A small LRU of scores (V,), which nobody may change."""
 
     def __init__(self) -> None:

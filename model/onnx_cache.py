@@ -37,7 +37,7 @@ _BUILD_SECONDS = 1800
 _ABANDONED_SECONDS = 24 * 3600
 
 
-class ArtefactError(RuntimeError):
+class OnnxCacheError(RuntimeError):
     """The graph of a model folder could not be built; the message holds the reason."""
 
 
@@ -46,7 +46,7 @@ def open_artefact(folder: ModelFolder, bits: int) -> Path:
     try:
         return _opened(folder, bits, cache_dir() / "graphs")
     except OSError as error:
-        raise ArtefactError(
+        raise OnnxCacheError(
             f"cannot write a cache for the model's graph: {error}; make that place writable, or "
             "name another folder in the environment variable FORETYPE_CACHE"
         ) from error
@@ -91,10 +91,10 @@ def _build(folder: ModelFolder, aside: Path, bits: int) -> None:
             stderr=subprocess.STDOUT, timeout=_BUILD_SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ArtefactError(f"cannot build the graph of {folder.path}: {error}") from error
+        raise OnnxCacheError(f"cannot build the graph of {folder.path}: {error}") from error
     if done.returncode:
         lines = done.stdout.decode("utf-8", "replace").strip().splitlines() or ["no message"]
-        raise ArtefactError(
+        raise OnnxCacheError(
             f"cannot build the graph of {folder.path} (status {done.returncode}): {lines[-1]}"
         )
     manifest = {}
@@ -141,7 +141,7 @@ def _swap(aside: Path, path: Path) -> None:
         else:
             sync_folder(path.parent)
             return
-    raise ArtefactError(f"cannot put the new graph at {path}; delete what is there")
+    raise OnnxCacheError(f"cannot put the new graph at {path}; delete what is there")
 
 
 def _remove_abandoned(parent: Path) -> None:

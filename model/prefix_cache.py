@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.decode import Logits
-from model.logits_cache import START, KnownScores, name_after, names_after
+from model.logits_cache import START, LogitsCache, name_after, names_after
 from model.runtime import Runtime, check_parents
 
 MAX_KEPT = 8
@@ -29,7 +29,7 @@ class _Kept(NamedTuple):
     cache: NDArray[np.float32]
 
 
-class Transcript:
+class PrefixCache:
     """Append and rewind as the runtime does, and run only what was not run before."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -37,7 +37,7 @@ class Transcript:
         self._runtime = runtime
         self._ids: list[int] = []
         self._names: list[bytes] = []  # of the ids up to each of them (see `model.logits_cache`)
-        self._known = KnownScores()
+        self._known = LogitsCache()
         self._kept: list[_Kept] = []  # the latest last
         self.n_foreseen = 0  # ids appended so far that did not have to be run
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from assistant.rank.confidence import GATE_FEATURES, LEVELS
 from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES
-from assistant.rank.ranker import FORMAT_VERSION, Parameters, columns, parse
+from assistant.rank.ranker import FORMAT_VERSION, RankerParameters, columns, parse
 
 LARGE = 100.0  # x + LARGE passes the hidden unit unchanged: it is linear that far out
 
@@ -49,6 +49,6 @@ def table(
     }
 
 
-def parameters(**changes: Any) -> Parameters:
+def parameters(**changes: Any) -> RankerParameters:
     """Return `table(...)`, parsed."""
     return parse(table(**changes))

@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from assistant.models.registry import Entry, Registry
+from assistant.models.registry import ModelEntry, Registry
 from model.folder import load_folder
 
 HERE = "ab" * 16  # the id of one repository
 ELSEWHERE = "cd" * 16
 
 
-def entry_of(folder: Path, name: str = "own-20260102-1", **changes: Any) -> Entry:
+def entry_of(folder: Path, name: str = "own-20260102-1", **changes: Any) -> ModelEntry:
     """Return an entry for a model folder."""
-    entry = Entry(
+    entry = ModelEntry(
         name=name,
         repository=HERE,
         root="/home/a/own",
@@ -31,7 +31,9 @@ def entry_of(folder: Path, name: str = "own-20260102-1", **changes: Any) -> Entr
     return replace(entry, **changes)
 
 
-def added(registry: Registry, folder: Path, name: str = "own-20260102-1", **changes: Any) -> Entry:
+def added(
+    registry: Registry, folder: Path, name: str = "own-20260102-1", **changes: Any
+) -> ModelEntry:
     """Add a copy of a model folder."""
     copy = folder.with_name(f"{folder.name}-to-add-as-{name}")
     shutil.copytree(folder, copy)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from assistant.cli.source_file import SourceFile, SourceFileError
 from assistant.errors import AssistantError, ModelError
-from assistant.generate.completion_trace import Why, told
+from assistant.generate.completion_trace import Trace, format_trace
 from assistant.logs import configure
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import Completion, CompletionRequest
@@ -23,7 +23,7 @@ from assistant.settings import Settings, load_settings
 from model.files import UnreadableFileError, read_regular
 
 if TYPE_CHECKING:
-    from assistant.index.matches import Memory
+    from assistant.index.matches import SearchableIndex
 
 SUGGESTED, NOTHING, BAD_INPUT, BAD_MODEL = 0, 1, 2, 3
 MAX_FILE_BYTES = 16 << 20
@@ -73,7 +73,9 @@ def _run(args: argparse.Namespace, explains: bool) -> int:
         completions, why = _complete(settings, request)
     if explains:
         table = why.table()
-        _write(json.dumps(table, ensure_ascii=False, indent=2) if args.json else told(table))
+        _write(
+            json.dumps(table, ensure_ascii=False, indent=2) if args.json else format_trace(table)
+        )
         _write("\n")
     elif args.json:
         _write(json.dumps(_report(source, completions), ensure_ascii=False, indent=2) + "\n")
@@ -82,7 +84,7 @@ def _run(args: argparse.Namespace, explains: bool) -> int:
     return SUGGESTED if completions else NOTHING
 
 
-def _complete(settings: Settings, request: CompletionRequest) -> tuple[list[Completion], Why]:
+def _complete(settings: Settings, request: CompletionRequest) -> tuple[list[Completion], Trace]:
     from assistant.generate.engine import (
         Engine,  # the runtime is not needed to say that input is bad
     )
@@ -107,7 +109,7 @@ def _complete(settings: Settings, request: CompletionRequest) -> tuple[list[Comp
             remote.close()
 
 
-def _remembered(settings: Settings, path: str) -> "tuple[Memory, str] | None":
+def _remembered(settings: Settings, path: str) -> "tuple[SearchableIndex, str] | None":
     """Return the memory that there is for a file, and the file's path in it."""
     if not settings.memory or not path or is_excluded(path, settings.exclude):
         return None

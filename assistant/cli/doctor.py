@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from assistant.doctor import editors, installation, storage
-from assistant.doctor.finding import Finding
+from assistant.doctor.finding import CheckResult
 from assistant.doctor.models import models
 from assistant.doctor.remote import remote
 from assistant.setup.machine import this_machine
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     return BROKEN if any(finding.state == "broken" for finding in found) else WORKS
 
 
-def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iterator[Finding]:
+def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iterator[CheckResult]:
     """Yield what each check finds, as soon as it is known; `is_wide`: the editors too."""
     machine = this_machine()
     yield installation.python()
@@ -58,7 +58,7 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
         yield from editors.editors(machine)
 
 
-def _as_json(findings: Iterable[Finding]) -> list[Finding]:
+def _as_json(findings: Iterable[CheckResult]) -> list[CheckResult]:
     listed = [*findings]
     is_working = all(finding.state != "broken" for finding in listed)
     table = {"works": is_working, "findings": [dataclasses.asdict(item) for item in listed]}
@@ -66,7 +66,7 @@ def _as_json(findings: Iterable[Finding]) -> list[Finding]:
     return listed
 
 
-def _as_lines(findings: Iterable[Finding]) -> list[Finding]:
+def _as_lines(findings: Iterable[CheckResult]) -> list[CheckResult]:
     listed = []
     is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for finding in findings:

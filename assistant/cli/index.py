@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import AssistantError
-from assistant.index.builder import Limits, Progress, Report, limit_of, refresh
+from assistant.index.builder import BuildLimits, BuildProgress, BuildReport, limit_of, refresh
 from assistant.index.dependencies import refresh_dependencies
 from assistant.index.files import is_too_wide
 from assistant.index.reader import open_view
-from assistant.index.writer import BusyError, Store, index_folder, memory_folder, prune
+from assistant.index.writer import IndexBusyError, IndexWriter, index_folder, memory_folder, prune
 from assistant.logs import configure
 from assistant.settings import load_settings
 
@@ -53,14 +53,14 @@ def main(argv: Sequence[str]) -> int:
         return _build(root, limits, with_dependencies=with_dependencies)
 
 
-def _build(root: Path, limits: Limits, *, with_dependencies: bool) -> int:
+def _build(root: Path, limits: BuildLimits, *, with_dependencies: bool) -> int:
     if is_too_wide(root) and not (root / ".git").exists():
         return _fail(f"{root} is no project: name a folder inside it", BAD_INPUT)
     bar = _Bar()
     started = time.monotonic()
     try:
         report = _refreshed(root, _with_progress(limits, bar), with_dependencies=with_dependencies)
-    except BusyError as error:
+    except IndexBusyError as error:
         bar.end()
         return _fail(str(error), NOTHING)
     except OSError as error:
@@ -75,7 +75,7 @@ def _build(root: Path, limits: Limits, *, with_dependencies: bool) -> int:
     return _status(root)
 
 
-def _refreshed(root: Path, limits: Limits, *, with_dependencies: bool) -> Report:
+def _refreshed(root: Path, limits: BuildLimits, *, with_dependencies: bool) -> BuildReport:
     folder = index_folder(root)
     report = refresh(root, folder, limits)
     refresh_dependencies(root, folder, limits, is_wanted=with_dependencies)
@@ -83,7 +83,7 @@ def _refreshed(root: Path, limits: Limits, *, with_dependencies: bool) -> Report
     return report
 
 
-def _watched_build(root: Path, limits: Limits, *, with_dependencies: bool) -> int:
+def _watched_build(root: Path, limits: BuildLimits, *, with_dependencies: bool) -> int:
     """Build for a program that reads JSON lines, and end when it does."""
     threading.Thread(target=_end_with_reader, daemon=True).start()
     if hasattr(os, "nice"):
@@ -91,7 +91,7 @@ def _watched_build(root: Path, limits: Limits, *, with_dependencies: bool) -> in
     teller = _Teller()
     try:
         _refreshed(root, _with_progress(limits, teller), with_dependencies=with_dependencies)
-    except BusyError:
+    except IndexBusyError:
         teller.say({"outcome": "busy"})
         return NOTHING
     except OSError as error:
@@ -107,8 +107,8 @@ def _end_with_reader() -> None:
     os._exit(NOTHING)  # an index is whole at any moment
 
 
-def _with_progress(limits: Limits, teller: "_Teller") -> Limits:
-    return Limits(
+def _with_progress(limits: BuildLimits, teller: "_Teller") -> BuildLimits:
+    return BuildLimits(
         exclude=limits.exclude, max_text_bytes=limits.max_text_bytes, on_progress=teller.progress
     )
 
@@ -119,12 +119,12 @@ class _Teller:
     def __init__(self) -> None:
         self._said_at = time.monotonic()
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, progress: BuildProgress) -> None:
         if time.monotonic() - self._said_at >= _SAY_EVERY_S:
             self._said_at = time.monotonic()
             self.show(progress)
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: BuildProgress) -> None:
         self.say({"n_bytes": progress.n_bytes, "of_bytes": progress.of_bytes})
 
     def say(self, table: dict[str, Any]) -> None:
@@ -138,7 +138,7 @@ class _Bar(_Teller):
         super().__init__()
         self._is_shown = False
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: BuildProgress) -> None:
         if sys.stderr.isatty() and progress.of_bytes:
             self._is_shown = True
             share = progress.n_bytes / progress.of_bytes
@@ -176,7 +176,7 @@ def _clear(root: Path, *, everything: bool) -> int:
             folders = sorted(memory_folder().iterdir())
     try:
         n_deleted = sum(_delete(folder) for folder in folders)
-    except BusyError as error:
+    except IndexBusyError as error:
         return _fail(str(error), NOTHING)
     except OSError as error:
         return _fail(f"cannot delete the index: {error.strerror or error}", NO_ROOM)
@@ -187,7 +187,7 @@ def _clear(root: Path, *, everything: bool) -> int:
 def _delete(folder: Path) -> bool:
     if not folder.is_dir():
         return False
-    with Store(folder):  # not under another writer's hands
+    with IndexWriter(folder):  # not under another writer's hands
         shutil.rmtree(folder)
     return True
 

@@ -13,7 +13,7 @@ from typing import Any
 from assistant.cli.confirm import agrees
 from assistant.errors import AssistantError, SettingsError
 from assistant.models.registry import BASE, ModelsError, Registry
-from assistant.models.selection import Place, choose, overview, place_of
+from assistant.models.selection import RepositoryPlace, choose, overview, place_of
 from assistant.settings import load_settings
 
 DONE, REFUSED, BAD_INPUT = 0, 1, 2
@@ -134,12 +134,12 @@ def _folder(args: argparse.Namespace) -> Path:
     return folder
 
 
-def _serving(registry: Registry, place: Place) -> str:
+def _serving(registry: Registry, place: RepositoryPlace) -> str:
     entry = registry.chosen_entry(place.repository)
     return entry.name if entry else BASE
 
 
-def _say(args: argparse.Namespace, place: Place | None, sentence: str) -> int:
+def _say(args: argparse.Namespace, place: RepositoryPlace | None, sentence: str) -> int:
     """Print what was done; as JSON, with how things stand."""
     explicit = load_settings().model
     if args.json:

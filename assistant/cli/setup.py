@@ -13,7 +13,7 @@ from assistant.setup.change import SetupError, write
 from assistant.setup.editors import EDITORS, Editor
 from assistant.setup.emacs import CLIENTS, emacs
 from assistant.setup.machine import Machine, server_command, this_machine
-from assistant.setup.plan import Plan
+from assistant.setup.plan import SetupPlan
 
 DONE, NOT_WRITTEN, BAD_USAGE = 0, 1, 2
 
@@ -60,7 +60,7 @@ def _state(editor: Editor, machine: Machine) -> str:
         return f": {error}"
 
 
-def _show(editor: Editor, plan: Plan, chosen: str = "") -> None:
+def _show(editor: Editor, plan: SetupPlan, chosen: str = "") -> None:
     if plan.done:
         print(f"{editor.title} starts foretype already ({plan.reason or plan.path}).")
     else:
@@ -73,7 +73,7 @@ def _show(editor: Editor, plan: Plan, chosen: str = "") -> None:
         print(note)
 
 
-def _write(editor: Editor, plan: Plan, *, is_agreed: bool) -> int:
+def _write(editor: Editor, plan: SetupPlan, *, is_agreed: bool) -> int:
     if plan.change is None:
         _show(editor, plan)
         return DONE if plan.done else NOT_WRITTEN

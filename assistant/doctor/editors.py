@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from assistant.doctor.finding import Finding, ok, warning
+from assistant.doctor.finding import CheckResult, ok, warning
 from assistant.setup.change import SetupError
 from assistant.setup.editors import EDITORS, Editor
 from assistant.setup.machine import Machine, server_command
@@ -15,7 +15,7 @@ VERSION_TIMEOUT_S = 10
 _NOT_SET_UP = "is not set up"
 
 
-def editors(machine: Machine) -> Iterator[Finding]:
+def editors(machine: Machine) -> Iterator[CheckResult]:
     """Look at each editor that is on the PATH."""
     command = server_command(machine)
     found = [(editor, editor.program(machine)) for editor in EDITORS.values()]
@@ -32,7 +32,7 @@ def editors(machine: Machine) -> Iterator[Finding]:
         yield ok(finding.name, f"{finding.found} ({finding.fix})") if is_spare else finding
 
 
-def _editor(editor: Editor, program: Path, machine: Machine, command: list[str]) -> Finding:
+def _editor(editor: Editor, program: Path, machine: Machine, command: list[str]) -> CheckResult:
     version = neovim_version(program) if editor.name == "nvim" else None
     if version is not None and version < NEOVIM_NEEDED:
         shown = ".".join(map(str, version))

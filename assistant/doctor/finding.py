@@ -7,7 +7,7 @@ State = Literal["ok", "warning", "broken"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing looked at, and what to do if it is not as it should be."""
 
     name: str
@@ -16,16 +16,16 @@ class Finding:
     fix: str = ""  # empty: nothing to do
 
 
-def ok(name: str, found: str) -> Finding:
+def ok(name: str, found: str) -> CheckResult:
     """Return that something is as it should be."""
-    return Finding(name=name, state="ok", found=found)
+    return CheckResult(name=name, state="ok", found=found)
 
 
-def warning(name: str, found: str, fix: str) -> Finding:
+def warning(name: str, found: str, fix: str) -> CheckResult:
     """Return that something could be better."""
-    return Finding(name=name, state="warning", found=found, fix=fix)
+    return CheckResult(name=name, state="warning", found=found, fix=fix)
 
 
-def broken(name: str, found: str, fix: str) -> Finding:
+def broken(name: str, found: str, fix: str) -> CheckResult:
     """Return that something keeps foretype from working."""
-    return Finding(name=name, state="broken", found=found, fix=fix)
+    return CheckResult(name=name, state="broken", found=found, fix=fix)

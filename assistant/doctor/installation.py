@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from assistant.doctor.finding import Finding, broken, ok, warning
+from assistant.doctor.finding import CheckResult, broken, ok, warning
 from assistant.errors import SettingsError
 from assistant.settings import Settings, load_settings, settings_path
 from assistant.setup.machine import Machine, server_command
@@ -27,7 +27,7 @@ _FEATURES = {
 }
 
 
-def python() -> Finding:
+def python() -> CheckResult:
     """Look at the interpreter."""
     version = platform.python_version()
     found = f"{platform.python_implementation()} {version} at {sys.executable}"
@@ -36,7 +36,7 @@ def python() -> Finding:
     return ok("Python", found)
 
 
-def libraries(names: Sequence[str] = LIBRARIES) -> Iterator[Finding]:
+def libraries(names: Sequence[str] = LIBRARIES) -> Iterator[CheckResult]:
     """Import what serving needs."""
     failed = []
     for name in names:
@@ -53,7 +53,7 @@ def libraries(names: Sequence[str] = LIBRARIES) -> Iterator[Finding]:
     yield ok("libraries", f"{len(names)} imported; onnxruntime {onnxruntime.__version__}")
 
 
-def processor(cpu_info: Path = CPU_INFO) -> Finding:
+def processor(cpu_info: Path = CPU_INFO) -> CheckResult:
     """Look at what the processor offers for 8-bit products."""
     kind = platform.machine()
     try:
@@ -71,7 +71,7 @@ def processor(cpu_info: Path = CPU_INFO) -> Finding:
     return ok("processor", f"{count} x {kind}" + (f" with {known}" if known else ""))
 
 
-def command(machine: Machine) -> Finding:
+def command(machine: Machine) -> CheckResult:
     """Look whether editors can start the server by its name."""
     program = machine.program("foretype")
     if program is not None:
@@ -81,7 +81,7 @@ def command(machine: Machine) -> Finding:
     return warning("command", "`foretype` is not on the PATH", fix)
 
 
-def git(machine: Machine) -> Finding:
+def git(machine: Machine) -> CheckResult:
     """Look for git, which tells the memory what belongs to a repository."""
     program = machine.program("git")
     if program is not None:
@@ -90,7 +90,7 @@ def git(machine: Machine) -> Finding:
     return warning("git", "not found on the PATH", fix)
 
 
-def settings() -> tuple[Settings | None, Finding]:
+def settings() -> tuple[Settings | None, CheckResult]:
     """Read the user's settings; None if they cannot be used."""
     path = settings_path()
     try:

@@ -6,9 +6,9 @@ Reads the registry and every listed folder; changes nothing.
 from collections.abc import Iterator
 from pathlib import Path
 
-from assistant.doctor.finding import Finding, ok, warning
+from assistant.doctor.finding import CheckResult, ok, warning
 from assistant.models import permissions as shelter
-from assistant.models.registry import BASE, Entry, ModelsError, Registry
+from assistant.models.registry import BASE, ModelEntry, ModelsError, Registry
 from assistant.models.selection import place_of
 from assistant.settings import Settings
 from model.folder import BUNDLED, ModelFolderError, load_folder
@@ -17,7 +17,7 @@ NAME = "own models"
 _UNLISTED = "delete it if you know what it is; nothing serves it"
 
 
-def models(settings: Settings, place: Path) -> Iterator[Finding]:
+def models(settings: Settings, place: Path) -> Iterator[CheckResult]:
     """Look at the registry and all that it lists, then say which model serves `place`."""
     registry = Registry()
     if not registry.folder.exists() and not registry.folder.is_symlink():
@@ -35,7 +35,7 @@ def models(settings: Settings, place: Path) -> Iterator[Finding]:
     yield ok(NAME, f"{len(entries)} listed; {_serving(registry, settings, place)}")
 
 
-def _folders(registry: Registry, entries: list[Entry]) -> Iterator[Finding]:
+def _folders(registry: Registry, entries: list[ModelEntry]) -> Iterator[CheckResult]:
     known = {_base_hash(), *(entry.content_hash for entry in entries)}
     for entry in entries:
         remedy = f"foretype models remove {entry.name} --force, then tune again"

@@ -1,13 +1,13 @@
 """Check of the remote fallback's settings. Asks no server and sends nothing."""
 
-from assistant.doctor.finding import Finding, broken, ok, warning
+from assistant.doctor.finding import CheckResult, broken, ok, warning
 from assistant.errors import SettingsError
 from assistant.remote.errors import WithheldError
 from assistant.remote.settings import key_of, load_remote_settings, remote_settings_path
 from assistant.settings import Settings
 
 
-def remote(settings: Settings) -> Finding:
+def remote(settings: Settings) -> CheckResult:
     """Look at what `remote.toml` says, and whether the key that it names is there."""
     path = remote_settings_path()
     try:

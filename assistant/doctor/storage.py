@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from assistant.doctor.finding import Finding, broken, ok, warning
+from assistant.doctor.finding import CheckResult, broken, ok, warning
 from assistant.git import git_directory
 from assistant.index.reader import open_view
 from assistant.index.writer import index_folder
@@ -19,7 +19,7 @@ from model.folder import BUNDLED, ModelFolderError, load_folder
 MIN_FREE_BYTES = 500_000_000
 
 
-def model(settings: Settings) -> Finding:
+def model(settings: Settings) -> CheckResult:
     """Check every file of the model folder, its checksums and its vocabulary."""
     path = Path(settings.model).expanduser() if settings.model else BUNDLED
     try:
@@ -33,7 +33,7 @@ def model(settings: Settings) -> Finding:
     return ok("model", found)
 
 
-def cache() -> Finding:
+def cache() -> CheckResult:
     """Check that derived files can be written, and that there is room."""
     try:
         path = cache_dir()
@@ -49,7 +49,7 @@ def cache() -> Finding:
     return ok("cache", found)
 
 
-def memory(settings: Settings, place: Path) -> Finding:
+def memory(settings: Settings, place: Path) -> CheckResult:
     """Look at the index of the repository that `place` is in."""
     root = repository_of(place)
     if not settings.memory:

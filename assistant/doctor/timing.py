@@ -7,7 +7,7 @@ import dataclasses
 import statistics
 import time
 
-from assistant.doctor.finding import Finding, broken, ok, warning
+from assistant.doctor.finding import CheckResult, broken, ok, warning
 from assistant.errors import AssistantError
 from assistant.generate.engine import Engine
 from assistant.request import CompletionRequest
@@ -34,7 +34,7 @@ TYPED = "print(sum(numbers) / len(nu"
 AFTER = '\n    return 0\n\n\nif __name__ == "__main__":\n    sys.exit(main())\n'
 
 
-def completion(settings: Settings) -> Finding:
+def completion(settings: Settings) -> CheckResult:
     """Load the model and type a line."""
     engine = Engine(dataclasses.replace(settings, show="eager", enabled=True))
     started = time.monotonic()

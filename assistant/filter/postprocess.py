@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from assistant.filter import rules
-from assistant.filter.rules import Draft, Place
+from assistant.filter.rules import CursorSite, RuleResult
 from assistant.request import CompletionRequest
 
-Rule = Callable[[Place, str], Draft]
+Rule = Callable[[CursorSite, str], RuleResult]
 
 RULES: tuple[tuple[str, Rule], ...] = (
     ("control_characters", rules.control_characters),  # first: they could hide a marker
@@ -30,7 +30,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Edit:
+class TextEdit:
     """Put `text` in place of [start, end) of the document; both are on the cursor's line."""
 
     text: str
@@ -39,7 +39,7 @@ class Edit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class RuleVerdict:
     """What one rule did to the text that reached it."""
 
     rule: str
@@ -48,35 +48,35 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class FilterResult:
     """The edit, or None for silence, and every rule's verdict in order."""
 
-    edit: Edit | None
-    verdicts: tuple[Verdict, ...]
+    edit: TextEdit | None
+    verdicts: tuple[RuleVerdict, ...]
 
 
-def apply(request: CompletionRequest, text: str, *, multi_line: bool) -> Edit | None:
+def apply(request: CompletionRequest, text: str, *, multi_line: bool) -> TextEdit | None:
     """Return the edit to offer for generated `text`, or None if nothing should be shown."""
     return explain(request, text, multi_line=multi_line).edit
 
 
-def explain(request: CompletionRequest, text: str, *, multi_line: bool) -> Outcome:
+def explain(request: CompletionRequest, text: str, *, multi_line: bool) -> FilterResult:
     """Apply the rules until the text is stable; say what each did in the order they ran."""
-    place = Place.of(request, multi_line=multi_line)
-    verdicts: list[Verdict] = []
+    place = CursorSite.of(request, multi_line=multi_line)
+    verdicts: list[RuleVerdict] = []
     while True:
         draft = _round(place, text, verdicts)
         if not draft.text:
-            return Outcome(edit=None, verdicts=tuple(verdicts))
+            return FilterResult(edit=None, verdicts=tuple(verdicts))
         if draft.text == text:
             break
         text = draft.text
     end = request.offset + draft.n_replaced
-    edit = Edit(text=text, start=request.offset, end=end)
-    return Outcome(edit=edit, verdicts=tuple(verdicts))
+    edit = TextEdit(text=text, start=request.offset, end=end)
+    return FilterResult(edit=edit, verdicts=tuple(verdicts))
 
 
-def _round(place: Place, text: str, verdicts: list[Verdict]) -> Draft:
+def _round(place: CursorSite, text: str, verdicts: list[RuleVerdict]) -> RuleResult:
     """Run every rule once, stopping where nothing is left."""
     n_replaced = 0
     for name, rule in RULES:
@@ -86,8 +86,8 @@ def _round(place: Place, text: str, verdicts: list[Verdict]) -> Draft:
         n_taken = len(text) - len(draft.text)
         action: Literal["kept", "cut", "dropped"] = "cut" if n_taken else "kept"
         verdicts.append(
-            Verdict(rule=name, action=action if draft.text else "dropped", n_chars=n_taken)
+            RuleVerdict(rule=name, action=action if draft.text else "dropped", n_chars=n_taken)
         )
         text = draft.text
         n_replaced = max(n_replaced, draft.n_replaced)
-    return Draft(text, n_replaced)
+    return RuleResult(text, n_replaced)

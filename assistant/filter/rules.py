@@ -33,7 +33,7 @@ _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, fo
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-class Draft(NamedTuple):
+class RuleResult(NamedTuple):
     """What a rule leaves."""
 
     text: str
@@ -41,7 +41,7 @@ class Draft(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class CursorSite:
     """The cursor's surroundings, cut once for all rules."""
 
     document: str
@@ -55,7 +55,7 @@ class Place:
     sees_all: bool  # whether `context` knows every bracket that is open
 
     @classmethod
-    def of(cls, request: CompletionRequest, *, multi_line: bool) -> "Place":
+    def of(cls, request: CompletionRequest, *, multi_line: bool) -> "CursorSite":
         """Cut the surroundings of the request's cursor."""
         document, offset = request.text, request.offset
         language = language_of(request.path, request.language)
@@ -77,7 +77,7 @@ def _n_telling(line: str) -> int:
     return sum(1 for char in line if char.isalnum())
 
 
-def control_characters(place: Place, text: str) -> Draft:
+def control_characters(place: CursorSite, text: str) -> RuleResult:
     """Drop control, bidirectional and zero-width characters that the line does not have yet."""
     known = set(place.before) | set(place.after) | {"\n", "\t"}
     kept = (
@@ -87,37 +87,37 @@ def control_characters(place: Place, text: str) -> Draft:
         or char in known
         or (char != _REPLACEMENT and unicodedata.category(char) not in _INVISIBLE_CATEGORIES)
     )
-    return Draft("".join(kept))
+    return RuleResult("".join(kept))
 
 
-def marker_text(place: Place, text: str) -> Draft:
+def marker_text(place: CursorSite, text: str) -> RuleResult:
     """Cut where the literal text of a model's special token begins, or is completed."""
     for match in _MARKER.finditer(place.before + text):
         if match.end() > len(place.before):
-            return Draft(text[: max(0, match.start() - len(place.before))])
-    return Draft(text)
+            return RuleResult(text[: max(0, match.start() - len(place.before))])
+    return RuleResult(text)
 
 
-def line_limit(place: Place, text: str) -> Draft:
+def line_limit(place: CursorSite, text: str) -> RuleResult:
     """Keep the first line only, unless several were asked for and nothing but closers follows."""
     if place.multi_line and not place.after.strip("".join(AUTO_CLOSED) + "\t"):
-        return Draft(text)
-    return Draft(text.partition("\n")[0])
+        return RuleResult(text)
+    return RuleResult(text.partition("\n")[0])
 
 
-def repetition(place: Place, text: str) -> Draft:
+def repetition(place: CursorSite, text: str) -> RuleResult:
     """Cut what says the same again and again."""
-    return Draft(cut_repetition(text))
+    return RuleResult(cut_repetition(text))
 
 
-def repeated_previous(place: Place, text: str) -> Draft:
+def repeated_previous(place: CursorSite, text: str) -> RuleResult:
     """Drop text that would make the same line stand three times, or repeat the lines above.
 
     Saying the line above once more is honest code now and then, so once is allowed.
     """
     lines = [line.rstrip() for line in (place.before + text).split("\n") if line.strip()]
     if not lines or _n_telling("".join(lines)) < MIN_TELLING_CHARS:
-        return Draft(text)
+        return RuleResult(text)
     above: list[str] = []
     for _, line in lines_above(place.document, place.offset):
         if line.strip():
@@ -129,13 +129,13 @@ def repeated_previous(place: Place, text: str) -> Draft:
         is_again = len(above) == 2 and above == [lines[0] + place.after.rstrip()] * 2
     else:
         is_again = above == lines
-    return Draft("" if is_again else text)
+    return RuleResult("" if is_again else text)
 
 
-def duplicate_following(place: Place, text: str) -> Draft:
+def duplicate_following(place: CursorSite, text: str) -> RuleResult:
     """Cut from where the text says what already stands on the lines below."""
     if place.after.strip():
-        return Draft(text)
+        return RuleResult(text)
     lines = (place.before + text).split("\n")
     filled = [(index, line.rstrip()) for index, line in enumerate(lines) if line.strip()]
     below: list[str] = []
@@ -148,8 +148,10 @@ def duplicate_following(place: Place, text: str) -> Draft:
         tail = [line for _, line in filled[first:]]
         if tail == below[: len(tail)] and _is_duplicate(tail, is_whole_block=first > 0):
             index = filled[first][0]
-            return Draft("\n".join(lines[:index])[len(place.before) :].rstrip() if index else "")
-    return Draft(text)
+            return RuleResult(
+                "\n".join(lines[:index])[len(place.before) :].rstrip() if index else ""
+            )
+    return RuleResult(text)
 
 
 def _is_duplicate(tail: list[str], *, is_whole_block: bool) -> bool:
@@ -159,26 +161,27 @@ def _is_duplicate(tail: list[str], *, is_whole_block: bool) -> bool:
     return _n_telling(joined) >= MIN_TELLING_CHARS or (is_whole_block and is_closing)
 
 
-def suffix_overlap(place: Place, text: str) -> Draft:
+def suffix_overlap(place: CursorSite, text: str) -> RuleResult:
     """Take back what already follows the cursor on its line.
 
     Auto-closed brackets and quotes that the text types again are replaced by it, so that the cursor
     ends behind them; anything else that both share is left to the document.
 
-    >>> place = Place.of(CompletionRequest(path="a.py", text="f()", offset=2), multi_line=False)
+    >>> request = CompletionRequest(path="a.py", text="f()", offset=2)
+    >>> place = CursorSite.of(request, multi_line=False)
     >>> suffix_overlap(place, "x)")
-    Draft(text='x)', n_replaced=1)
+    RuleResult(text='x)', n_replaced=1)
     """
     rest = place.after.rstrip()
     if not rest:
-        return Draft(text)
+        return RuleResult(text)
     n_closers = _n_retyped(place, text, rest)
     is_code = bool(rest[n_closers:].strip("".join(AUTO_CLOSED)))
     said = text.rstrip()
     for shared in (rest, rest.strip()):
         if is_code and said.endswith(shared) and _is_border(said, len(said) - len(shared)):
-            return Draft(said[: -len(shared)])
-    return Draft(text, n_closers)
+            return RuleResult(said[: -len(shared)])
+    return RuleResult(text, n_closers)
 
 
 def _is_border(text: str, index: int) -> bool:
@@ -186,7 +189,7 @@ def _is_border(text: str, index: int) -> bool:
     return not (text[:index][-1:].isalnum() and text[index : index + 1].isalnum())
 
 
-def _n_retyped(place: Place, text: str, rest: str) -> int:
+def _n_retyped(place: CursorSite, text: str, rest: str) -> int:
     """Return how many leading characters of `rest` the text types again.
 
     Those are the closers that would be too many on the line if both stayed, a quote that ends the
@@ -214,14 +217,14 @@ def _n_retyped(place: Place, text: str, rest: str) -> int:
     return n_matched
 
 
-def bracket_balance(place: Place, text: str) -> Draft:
+def bracket_balance(place: CursorSite, text: str) -> RuleResult:
     """Cut at the first closer that neither the text nor the code before the cursor opened.
 
     Openers whose closers already stand behind the cursor are not for the text to close.
     """
     state = scan(text, place.language, place.context.quote)
     if not state.extra:
-        return Draft(text)
+        return RuleResult(text)
     openers = [mark.char for mark in place.context.openers]
     n_replaced = _n_retyped(place, text, place.after.rstrip())
     closers = _closers(place.behind[n_replaced:], place.language, state.quote)
@@ -235,8 +238,8 @@ def bracket_balance(place: Place, text: str) -> Draft:
         is_extra = PAIRS[openers.pop()] != mark.char if openers else place.sees_all
         fitted, fits = fits, can_close(openers)
         if is_extra or (fitted and not fits and not fits_at_end):
-            return Draft(text[: mark.at].rstrip())
-    return Draft(text)
+            return RuleResult(text[: mark.at].rstrip())
+    return RuleResult(text)
 
 
 @functools.lru_cache(maxsize=8)  # while one types, the text behind the cursor stays as it is
@@ -253,26 +256,26 @@ def _can_close(openers: list[str], *, closers: tuple[str, ...], sees_all: bool) 
     )
 
 
-def trailing_space(place: Place, text: str) -> Draft:
+def trailing_space(place: CursorSite, text: str) -> RuleResult:
     """Strip the white space at the ends of lines; before more code one space may stay."""
     *lines, last = text.split("\n")
     lines = [line.rstrip() for line in lines]
     stripped = last.rstrip()
     if not place.after.strip():
-        return Draft("\n".join([*lines, stripped]).rstrip())
+        return RuleResult("\n".join([*lines, stripped]).rstrip())
     if stripped:
         keeps_space = last != stripped and not place.after[:1].isspace()
         last = last[: len(stripped) + keeps_space]
-    return Draft("\n".join([*lines, last]))  # else: the indentation of what follows
+    return RuleResult("\n".join([*lines, last]))  # else: the indentation of what follows
 
 
-def too_short(place: Place, text: str) -> Draft:
+def too_short(place: CursorSite, text: str) -> RuleResult:
     """Drop fewer than two new visible characters, unless the one closes the line's last bracket."""
     n_replaced = suffix_overlap(place, text).n_replaced
     n_visible = sum(1 for char in text if not char.isspace())
     n_visible -= sum(1 for char in place.after[:n_replaced] if not char.isspace())
     if n_visible >= MIN_VISIBLE_CHARS:
-        return Draft(text)
+        return RuleResult(text)
     openers = scan(place.before, place.language).openers
     closes = (
         n_replaced == 0
@@ -280,4 +283,4 @@ def too_short(place: Place, text: str) -> Draft:
         and len(openers) == 1
         and text.strip() == PAIRS[openers[0].char]
     )
-    return Draft(text if closes else "")
+    return RuleResult(text if closes else "")

@@ -16,13 +16,13 @@ from pathlib import Path
 from assistant.cancel import Cancel
 from assistant.errors import ModelError
 from assistant.generate.prompt import Prompt
-from assistant.rank.ranker import Parameters, parse
+from assistant.rank.ranker import RankerParameters, parse
 from model.candidate_tree import Scored, plan, scored
 from model.config import ConfigError
 from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
 from model.folder import BUNDLED, FolderInfo, ModelFolderError, load_folder
 from model.healing import TokenTable
-from model.prefix_cache import Transcript
+from model.prefix_cache import PrefixCache
 from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer, TokenizerError
 
@@ -35,7 +35,7 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class GenerationJob:
     """What to generate, and when to give up."""
 
     prompt: Prompt
@@ -59,7 +59,7 @@ class Draft:
     `pieces` returns why it ended on its own: stop, length, deadline or cancelled.
     """
 
-    def __init__(self, tokens: Iterator[Token], job: Job, end_id: int) -> None:
+    def __init__(self, tokens: Iterator[Token], job: GenerationJob, end_id: int) -> None:
         self.pieces = self._pull(tokens, job, end_id)
         self.logprob = 0.0  # summed over the tokens that `pieces` came from
         self.visible_tokens = 0  # those tokens
@@ -73,7 +73,9 @@ class Draft:
         """Per token; -inf without any."""
         return self.logprob / self.visible_tokens if self.visible_tokens else float("-inf")
 
-    def _pull(self, tokens: Iterator[Token], job: Job, end_id: int) -> Generator[str, None, str]:
+    def _pull(
+        self, tokens: Iterator[Token], job: GenerationJob, end_id: int
+    ) -> Generator[str, None, str]:
         stream = Utf8Stream()
         last_id = -1
         for token in tokens:
@@ -121,7 +123,7 @@ class LocalBackend:
         runtime: Runtime,
         tokenizer: Tokenizer,
         info: FolderInfo,
-        parameters: Parameters | None = None,
+        parameters: RankerParameters | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.info = info
@@ -130,7 +132,7 @@ class LocalBackend:
         self.label = info.name
         self.content_hash = ""
         self._table = TokenTable(tokenizer)
-        self._transcript = Transcript(runtime)
+        self._transcript = PrefixCache(runtime)
         self._lock = threading.Lock()
 
     def warm_up(self) -> None:
@@ -140,7 +142,7 @@ class LocalBackend:
             self._transcript.append([self.tokenizer.end_id])
             self._transcript.rewind(0)
 
-    def drafts(self, job: Job) -> Generator[Draft, None, None]:
+    def drafts(self, job: GenerationJob) -> Generator[Draft, None, None]:
         """Yield drafts, the likeliest first token first; pull each before asking for the next.
 
         More than `job.n` may come, since two may end as the same text: stop when there are enough.
@@ -152,7 +154,7 @@ class LocalBackend:
                 yield from turn.drafts()
 
     @contextmanager
-    def turn(self, job: Job) -> Iterator["Turn | None"]:
+    def turn(self, job: GenerationJob) -> Iterator["PromptSession | None"]:
         """Read the prompt and hold the model for this thread; None if cancelled or out of time."""
         if not self._acquire(job):
             yield None
@@ -164,26 +166,26 @@ class LocalBackend:
             if logits is None:
                 yield None
             else:
-                yield Turn(self, self._transcript, self._table, job, logits, n_reused)
+                yield PromptSession(self, self._transcript, self._table, job, logits, n_reused)
         finally:
             self._lock.release()
 
-    def _acquire(self, job: Job) -> bool:
+    def _acquire(self, job: GenerationJob) -> bool:
         while not job.should_stop():
             if self._lock.acquire(timeout=_LOCK_POLL_S):
                 return True
         return False
 
 
-class Turn:
+class PromptSession:
     """The network with one prompt read: it scores texts and writes its own."""
 
     def __init__(
         self,
         backend: LocalBackend,
-        transcript: Transcript,
+        transcript: PrefixCache,
         table: TokenTable,
-        job: Job,
+        job: GenerationJob,
         root: Logits,
         n_reused: int,
     ) -> None:

@@ -21,7 +21,7 @@ _MAX_CLOSERS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Generated:
+class Suggestion:
     """What is suggested at a cursor, cut where a suggestion ends."""
 
     text: str
@@ -41,7 +41,7 @@ class _Entry:
     before: str
     after: str
     n: int  # how many were asked for; fewer may have come
-    drafts: tuple[Generated, ...]
+    drafts: tuple[Suggestion, ...]
     n_chars: int  # of the longest draft: further on, nothing of it is left
 
 
@@ -53,7 +53,7 @@ class SuggestionCache:
         self._entries: OrderedDict[tuple[int, str, str | None, int, str], _Entry] = OrderedDict()
 
     def put(
-        self, request: CompletionRequest, drafts: tuple[Generated, ...], *, model: int = 0
+        self, request: CompletionRequest, drafts: tuple[Suggestion, ...], *, model: int = 0
     ) -> None:
         """Keep `drafts`; an empty tuple means that there is nothing to suggest here."""
         entry = _Entry(
@@ -70,7 +70,7 @@ class SuggestionCache:
         while len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
 
-    def get(self, request: CompletionRequest, *, model: int = 0) -> tuple[Generated, ...] | None:
+    def get(self, request: CompletionRequest, *, model: int = 0) -> tuple[Suggestion, ...] | None:
         """Return what is left of kept suggestions here; None if the model must be asked."""
         for key in reversed(self._entries):
             entry = self._entries[key]
@@ -87,7 +87,7 @@ class SuggestionCache:
         self._entries.clear()
 
 
-def _left(entry: _Entry, request: CompletionRequest) -> tuple[Generated, ...] | None:
+def _left(entry: _Entry, request: CompletionRequest) -> tuple[Suggestion, ...] | None:
     """Return what of `entry` still lies ahead of the cursor; None if it does not apply."""
     text, offset = request.text, request.offset
     begin = entry.offset
@@ -108,14 +108,14 @@ def _left(entry: _Entry, request: CompletionRequest) -> tuple[Generated, ...] | 
     return left or None
 
 
-def _worth_keeping(draft: Generated, n_typed: int) -> bool:
+def _worth_keeping(draft: Suggestion, n_typed: int) -> bool:
     """Say whether enough is left; one cut off for its length would go on further by now."""
     if draft.finish_reason == "length":
         return 2 * n_typed <= len(draft.text)
     return n_typed < len(draft.text)
 
 
-def _cut(draft: Generated, n_typed: int) -> Generated:
+def _cut(draft: Suggestion, n_typed: int) -> Suggestion:
     typed = draft.text[:n_typed]
     beliefs = tuple((t[n_typed:], share) for t, share in draft.beliefs if t.startswith(typed))
     return dataclasses.replace(draft, text=draft.text[n_typed:], beliefs=beliefs)

@@ -1,4 +1,4 @@
-"""Why the last answer was what it was: a record that the engine keeps, for `foretype why`.
+"""Trace the last answer was what it was: a record that the engine keeps, for `foretype why`.
 
 Filled in along the way, one per request; it may hold suggested texts, for it is shown to the user
 who asked, and is never logged.
@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass(kw_only=True, slots=True)
-class Why:
+class Trace:
     """What happened to one request."""
 
     outcome: str = ""  # "shown", or why nothing is
@@ -52,8 +52,8 @@ class Why:
         }
 
 
-def told(table: dict[str, Any]) -> str:
-    """Return what `Why.table` says as text for a terminal."""
+def format_trace(table: dict[str, Any]) -> str:
+    """Return what `Trace.table` says as text for a terminal."""
     head = (
         f"{table['outcome']} (source {table['source'] or 'none'}, "
         f"model {table['model'] or 'none'}, "

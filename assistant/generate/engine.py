@@ -18,10 +18,10 @@ from assistant.generate import prompt
 from assistant.generate import response as offers
 from assistant.generate import single_line as lines
 from assistant.generate.backend import LocalBackend, open_backend
-from assistant.generate.cache import Generated, SuggestionCache
-from assistant.generate.completion_trace import Why
-from assistant.generate.timing import Cost
-from assistant.index.matches import Memory
+from assistant.generate.cache import Suggestion, SuggestionCache
+from assistant.generate.completion_trace import Trace
+from assistant.generate.timing import Timing
+from assistant.index.matches import SearchableIndex
 from assistant.privacy.exclusion import refusal
 from assistant.rank.candidates import Cursor, propose
 from assistant.rank.ranker import bundled
@@ -33,11 +33,11 @@ from model.fim import Snippet
 
 if TYPE_CHECKING:
     from assistant.remote.policy import Remote, Ticket
-    from assistant.snippets.cache import SnippetChoice
+    from assistant.snippets.cache import SnippetCache
 
 log = logging.getLogger(__name__)
 
-MemoryOf = Callable[[str], Memory | None]
+MemoryOf = Callable[[str], SearchableIndex | None]
 BackendOf = Callable[[str], LocalBackend | None]
 
 
@@ -55,7 +55,7 @@ class Engine:
         open_model: Callable[[Settings], LocalBackend] = open_from,
         memory: MemoryOf | None = None,
         remote: "Remote | None" = None,
-        snippets: "SnippetChoice | None" = None,
+        snippets: "SnippetCache | None" = None,
     ) -> None:
         """Take settings, how to open the model, what finds a path's memory, and a remote side."""
         self.settings = settings
@@ -69,7 +69,7 @@ class Engine:
         self._cache = SuggestionCache()
         self._cache_lock = threading.Lock()
         self._n_requests = 0
-        self.last = Why(outcome="nothing was asked yet")
+        self.last = Trace(outcome="nothing was asked yet")
 
     @property
     def ready(self) -> bool:
@@ -104,8 +104,8 @@ class Engine:
             request=request,
             backend=self._backend_for(request.path),
             cancel=cancel or Cancel(),
-            cost=Cost(started=time.monotonic()),
-            why=Why(),
+            cost=Timing(started=time.monotonic()),
+            why=Trace(),
         )
         self._n_requests += 1
         remote = self.remote if self.settings.allow_remote and self.settings.show != "off" else None
@@ -119,7 +119,7 @@ class Engine:
             self.last = asked.why
             return []
         ticket = remote.before(request, blocks=self._blocks) if remote is not None else None
-        generated: tuple[Generated, ...] = ()
+        generated: tuple[Suggestion, ...] = ()
         if remote is None or not remote.replaces_local:
             asked.why.model = asked.backend.label if asked.backend is not None else ""
             generated = self._local(asked)
@@ -139,7 +139,7 @@ class Engine:
     def _blocks(self) -> bool:
         return self.settings.multi_line == "auto"
 
-    def _local(self, asked: "_Asked") -> tuple[Generated, ...]:
+    def _local(self, asked: "_Asked") -> tuple[Suggestion, ...]:
         generated = self._kept(asked)
         if generated is None:
             generated = self._generate(asked)
@@ -153,7 +153,7 @@ class Engine:
         fitted = parameters.both if parameters else None
         return offers.least_of(self.settings, asked.request, fitted, is_familiar=True)
 
-    def _kept(self, asked: "_Asked") -> tuple[Generated, ...] | None:
+    def _kept(self, asked: "_Asked") -> tuple[Suggestion, ...] | None:
         with self._cache_lock:
             kept = self._cache.get(asked.request, model=asked.number)
         if kept is not None:
@@ -161,7 +161,7 @@ class Engine:
             asked.cost.first_token_at = time.monotonic()
         return kept
 
-    def _generate(self, asked: "_Asked") -> tuple[Generated, ...]:
+    def _generate(self, asked: "_Asked") -> tuple[Suggestion, ...]:
         request, backend = asked.request, asked.backend
         language = language_of(request.path, request.language)
         ask = offers.Ask(
@@ -193,14 +193,14 @@ class Engine:
         if not (n_tokens and settings.snippets and settings.memory) or self._memory_of is None:
             return []
         if self._snippets is None:
-            from assistant.snippets.cache import SnippetChoice
+            from assistant.snippets.cache import SnippetCache
 
-            self._snippets = SnippetChoice()
+            self._snippets = SnippetCache()
         return self._snippets.snippets_for(
             self._memory_of(request.path), request, budget_chars=prompt.snippet_chars(n_tokens)
         )
 
-    def _line(self, backend: LocalBackend | None, ask: offers.Ask) -> tuple[Generated, ...]:
+    def _line(self, backend: LocalBackend | None, ask: offers.Ask) -> tuple[Suggestion, ...]:
         memory = None
         if self.settings.memory and self._memory_of is not None:
             memory = self._memory_of(ask.request.path)
@@ -248,8 +248,8 @@ class _Asked:
     request: CompletionRequest
     backend: LocalBackend | None  # the document's model, from now to the end; None: none is loaded
     cancel: Cancel
-    cost: Cost
-    why: Why
+    cost: Timing
+    why: Trace
 
     @property
     def number(self) -> int:
@@ -260,7 +260,7 @@ class _Asked:
 def _or_remote(
     remote: "Remote",
     ticket: "Ticket | None",
-    generated: tuple[Generated, ...],
+    generated: tuple[Suggestion, ...],
     answer: list[Completion],
     asked: _Asked,
     least: float,

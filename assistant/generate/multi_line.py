@@ -13,21 +13,21 @@ from contextlib import closing
 
 from assistant.generate import response as offers
 from assistant.generate.backend import Draft, LocalBackend
-from assistant.generate.cache import Generated
+from assistant.generate.cache import Suggestion
 
 
-def block(backend: LocalBackend, ask: offers.Ask) -> tuple[Generated, ...]:
+def block(backend: LocalBackend, ask: offers.Ask) -> tuple[Suggestion, ...]:
     """Return the network's distinct drafts, the likeliest a token first."""
     stop, job = offers.job(backend, ask, multi_line=True)
     least = ask.least(backend.parameters.both if backend.parameters else None)
-    distinct: dict[str, tuple[float, Generated]] = {}
+    distinct: dict[str, tuple[float, Suggestion]] = {}
     with closing(backend.drafts(job)) as drafts:
         for draft in drafts:
             first = _FirstLine(draft, least)
             stopped = stop(first.pieces)
             ask.cost.add(draft)
             probability = first.probability(stopped.text)
-            generated = Generated(
+            generated = Suggestion(
                 text=stopped.text,
                 finish_reason=stopped.finish_reason,
                 logprob=draft.logprob,

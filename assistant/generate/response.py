@@ -16,16 +16,16 @@ from typing import Any
 from assistant.cancel import Cancel
 from assistant.filter import postprocess
 from assistant.generate import context, prompt
-from assistant.generate.backend import Job, LocalBackend
-from assistant.generate.cache import Generated
-from assistant.generate.completion_trace import Why
-from assistant.generate.single_line import Lines, Stop
-from assistant.generate.timing import Cost
+from assistant.generate.backend import GenerationJob, LocalBackend
+from assistant.generate.cache import Suggestion
+from assistant.generate.completion_trace import Trace
+from assistant.generate.single_line import RankedLines, Stop
+from assistant.generate.timing import Timing
 from assistant.privacy.redaction import find
 from assistant.rank import ranking as judge
 from assistant.rank.candidates import Proposal
 from assistant.rank.confidence import threshold
-from assistant.rank.ranker import Fitted
+from assistant.rank.ranker import FittedRanker
 from assistant.request import Completion, CompletionRequest
 from assistant.settings import Settings
 from assistant.source import stopping
@@ -45,8 +45,8 @@ class Ask:
     language: Language | None
     settings: Settings
     cancel: Cancel
-    cost: Cost
-    why: Why
+    cost: Timing
+    why: Trace
     is_familiar: bool  # the network is there, and was trained on this language
     snippets: Sequence[Snippet] = ()  # code of other files for the prompt, the best one last
 
@@ -59,7 +59,7 @@ class Ask:
         """Say whether nobody waits any more."""
         return self.cancel.is_set() or time.monotonic() >= self.deadline
 
-    def least(self, fitted: Fitted | None) -> float:
+    def least(self, fitted: FittedRanker | None) -> float:
         """Return the probability from which a suggestion is shown.
 
         Who asks for several has asked by hand, and is shown what there is.
@@ -68,7 +68,11 @@ class Ask:
 
 
 def least_of(
-    settings: Settings, request: CompletionRequest, fitted: Fitted | None, *, is_familiar: bool
+    settings: Settings,
+    request: CompletionRequest,
+    fitted: FittedRanker | None,
+    *,
+    is_familiar: bool,
 ) -> float:
     """Return the probability from which a suggestion for `request` is shown."""
     if fitted is None or request.n > 1:
@@ -76,7 +80,7 @@ def least_of(
     return threshold(settings.show, dict(fitted.points), is_familiar=is_familiar)
 
 
-def job(backend: LocalBackend, ask: Ask, *, multi_line: bool = False) -> tuple[Stop, Job]:
+def job(backend: LocalBackend, ask: Ask, *, multi_line: bool = False) -> tuple[Stop, GenerationJob]:
     """Return where the network's text ends, and what to ask it."""
     request, settings = ask.request, ask.settings
     budget = prompt.Budget(
@@ -108,7 +112,7 @@ def job(backend: LocalBackend, ask: Ask, *, multi_line: bool = False) -> tuple[S
     def stop(pieces: Iterator[str]) -> stopping.Stopped:
         return stopping.stop(ask.language, window.prefix, window.suffix, pieces, multi_line)
 
-    return stop, Job(
+    return stop, GenerationJob(
         prompt=asked,
         n=request.n,
         max_new_tokens=settings.max_new_tokens,
@@ -117,14 +121,14 @@ def job(backend: LocalBackend, ask: Ask, *, multi_line: bool = False) -> tuple[S
     )
 
 
-def line(ask: Ask, found: Lines) -> tuple[Generated, ...]:
+def line(ask: Ask, found: RankedLines) -> tuple[Suggestion, ...]:
     """Return the texts to keep, best first: at most as many as wanted, all past the rules."""
     for own in found.own.drafts:
         ask.cost.add(own)
     ranking = found.ranking
     least = ask.least(ranking.fitted)
     _note_lines(ask.why, found, least)
-    kept: dict[tuple[str, int], Generated] = {}
+    kept: dict[tuple[str, int], Suggestion] = {}
     for place, text in enumerate(ranking.texts[: ask.request.n + MAX_TRIED]):
         outcome = postprocess.explain(ask.request, text, multi_line=False)
         if not kept:
@@ -140,7 +144,7 @@ def line(ask: Ask, found: Lines) -> tuple[Generated, ...]:
             ask.why.probability = probability
         kept.setdefault(
             (final, outcome.edit.end),
-            Generated(
+            Suggestion(
                 text=text,
                 finish_reason=found.own.reasons.get(text, "stop"),
                 logprob=draft.logprob if draft and text == found.greedy else 0.0,
@@ -162,7 +166,7 @@ def line(ask: Ask, found: Lines) -> tuple[Generated, ...]:
 
 
 def answer(
-    request: CompletionRequest, generated: tuple[Generated, ...], cost: Cost
+    request: CompletionRequest, generated: tuple[Suggestion, ...], cost: Timing
 ) -> list[Completion]:
     """Post-process each text; drop what is nothing or said already."""
     found: dict[tuple[str, int, int], Completion] = {}
@@ -199,13 +203,13 @@ def _findings(text: str) -> tuple[Any, ...]:
     return tuple(find(text))
 
 
-def note_matches(why: Why, proposal: Proposal) -> None:
+def note_matches(why: Trace, proposal: Proposal) -> None:
     """Record how far the text before the cursor was found elsewhere."""
     for name, levels in (("document", proposal.document), ("repository", proposal.repository)):
         why.matches[name] = [(level.length, level.count) for level in levels]
 
 
-def _note_lines(why: Why, found: Lines, least: float) -> None:
+def _note_lines(why: Trace, found: RankedLines, least: float) -> None:
     why.threshold = least
     why.stage_ms = dict(found.stage_ms)
     why.candidates = functools.partial(judge.summary, found.ranking)
@@ -217,5 +221,5 @@ def _note_lines(why: Why, found: Lines, least: float) -> None:
     }
 
 
-def _verdict(verdict: postprocess.Verdict) -> dict[str, object]:
+def _verdict(verdict: postprocess.RuleVerdict) -> dict[str, object]:
     return {"rule": verdict.rule, "action": verdict.action, "n_chars": verdict.n_chars}

@@ -14,10 +14,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from assistant.generate.backend import BRANCHES_PER_DRAFT, Draft, Job, LocalBackend, Turn
+from assistant.generate.backend import (
+    BRANCHES_PER_DRAFT,
+    Draft,
+    GenerationJob,
+    LocalBackend,
+    PromptSession,
+)
 from assistant.rank import ranking as judge
 from assistant.rank.candidates import Proposal
-from assistant.rank.ranker import Parameters
+from assistant.rank.ranker import RankerParameters
 from assistant.rank.ranking import Ranking
 from assistant.source.stopping import Stopped
 from model.candidate_tree import Scored
@@ -30,7 +36,7 @@ Stop = Callable[[Iterator[str]], Stopped]
 
 
 @dataclass(kw_only=True, slots=True)
-class OwnLines:
+class NetworkLines:
     """What the network wrote itself."""
 
     reasons: dict[str, str] = field(default_factory=dict)  # text -> why it ends; likeliest first
@@ -38,11 +44,11 @@ class OwnLines:
 
 
 @dataclass(kw_only=True, slots=True)
-class Lines:
+class RankedLines:
     """Ranked texts, and what they cost."""
 
     ranking: Ranking
-    own: OwnLines = field(default_factory=OwnLines)
+    own: NetworkLines = field(default_factory=NetworkLines)
     n_nodes: int = 0  # of the trees that the network scored
     n_foreseen: int = 0  # tokens of its own line that were among them
     stage_ms: dict[str, float] = field(default_factory=dict)
@@ -53,20 +59,20 @@ class Lines:
         return next(iter(self.own.reasons), "")
 
 
-def by_memory(proposal: Proposal, parameters: Parameters | None) -> Lines:
+def by_memory(proposal: Proposal, parameters: RankerParameters | None) -> RankedLines:
     """Rank without a network."""
-    return Lines(ranking=judge.by_memory(judge.shortlist(proposal, parameters)))
+    return RankedLines(ranking=judge.by_memory(judge.shortlist(proposal, parameters)))
 
 
 def judged(
     backend: LocalBackend,
-    parameters: Parameters | None,
+    parameters: RankerParameters | None,
     proposal: Proposal,
-    job: Job,
+    job: GenerationJob,
     stop: Stop,
     *,
     sure: float = SURE,
-) -> Lines:
+) -> RankedLines:
     """Rank what both propose; by the memory alone if it is `sure`, or the network has no time."""
     clock = _Clock()
     chosen = judge.shortlist(proposal, parameters)
@@ -74,11 +80,11 @@ def judged(
     if job.n == 1 and parameters and chosen.candidates:
         ranking = judge.by_memory(chosen)
         if ranking.probability(0) >= sure:
-            return Lines(ranking=ranking, stage_ms=clock.stage_ms)
+            return RankedLines(ranking=ranking, stage_ms=clock.stage_ms)
     with backend.turn(job) as turn:
         clock.lap("prompt")
         if turn is None or job.should_stop():
-            return Lines(ranking=judge.by_memory(chosen), stage_ms=clock.stage_ms)
+            return RankedLines(ranking=judge.by_memory(chosen), stage_ms=clock.stage_ms)
         chosen = chosen.top(judge.MAX_SCORED)
         known = turn.score(chosen.texts, max_nodes=judge.MAX_NODES)
         clock.lap("tree")
@@ -98,7 +104,7 @@ def judged(
     greedy = next(iter(own.reasons), "")
     ranking = judge.by_both(chosen, known, greedy, parameters)
     clock.lap("ranking")
-    return Lines(
+    return RankedLines(
         ranking=ranking,
         own=own,
         n_nodes=n_nodes,
@@ -108,13 +114,18 @@ def judged(
 
 
 def _own_lines(
-    turn: Turn, job: Job, stop: Stop, *, is_whole_line: bool, least: float = -math.inf
-) -> OwnLines:
+    turn: PromptSession,
+    job: GenerationJob,
+    stop: Stop,
+    *,
+    is_whole_line: bool,
+    least: float = -math.inf,
+) -> NetworkLines:
     """Let the network write; gather its distinct texts, the likeliest first.
 
     A text less likely than `least` (the logarithm) is given up half-way.
     """
-    own = OwnLines()
+    own = NetworkLines()
     with closing(turn.drafts()) as drafts:
         for draft in drafts:
             stopped = stop(_likely(draft, least))
@@ -141,7 +152,7 @@ def _likely(draft: Draft, least: float) -> Generator[str, None, str]:
     return "stop"
 
 
-def _scored_too(turn: Turn, known: Scored, texts: Sequence[str]) -> Scored:
+def _scored_too(turn: PromptSession, known: Scored, texts: Sequence[str]) -> Scored:
     """Add the scores of the texts that were not in the tree."""
     new = texts[len(known.scores) :]
     if not new:

@@ -6,7 +6,7 @@ from assistant.generate.backend import Draft
 
 
 @dataclass(kw_only=True, slots=True)
-class Cost:
+class Timing:
     """What one request cost; for the answer and for its log line."""
 
     started: float  # time.monotonic() seconds

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from assistant.index.file_filter import max_bytes, rank, source_text
 from assistant.index.files import stamps_of
-from assistant.index.folder_index import RepositoryMemory
+from assistant.index.folder_index import FolderIndex
 from assistant.index.manifest import Stamp
 from assistant.index.open_documents import encoded
-from assistant.index.segment import Content, Entry
-from assistant.index.writer import Store, entries_of
+from assistant.index.segment import FileContent, SegmentEntry
+from assistant.index.writer import IndexWriter, entries_of
 from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import redact
 from model.files import UnreadableFileError, read_regular
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class BuildProgress:
     """How far a refresh has come."""
 
     n_bytes: int  # of source looked at
@@ -40,17 +40,17 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class BuildLimits:
     """What a refresh may do, and how it is watched."""
 
     exclude: tuple[str, ...] = ()
     max_text_bytes: int = 100 << 20
-    on_progress: Callable[[Progress], None] = lambda _: None
+    on_progress: Callable[[BuildProgress], None] = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
 
 
 @dataclass(kw_only=True, slots=True)
-class Report:
+class BuildReport:
     """What a refresh did."""
 
     n_read: int = 0  # files opened
@@ -60,10 +60,10 @@ class Report:
     is_complete: bool = False
 
 
-def limit_of(megabytes: int, *, exclude: tuple[str, ...] = ()) -> Limits:
+def limit_of(megabytes: int, *, exclude: tuple[str, ...] = ()) -> BuildLimits:
     """Return the limits for an index of at most so many megabytes on disk."""
     n_bytes = int(megabytes * (1 << 20) / INDEX_BYTES_PER_TEXT_BYTE)
-    return Limits(exclude=exclude, max_text_bytes=n_bytes)
+    return BuildLimits(exclude=exclude, max_text_bytes=n_bytes)
 
 
 def build_from_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
@@ -72,28 +72,28 @@ def build_from_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
     The texts are taken as they are: nothing is left out and nothing replaced.
     """
     contents = (
-        Content(Entry(path, 0, 0, _digest(data)), data)
+        FileContent(SegmentEntry(path, 0, 0, _digest(data)), data)
         for path, text in texts
         for data in [encoded(text)]
     )
-    with Store(folder, timeout_s=60.0) as store:
+    with IndexWriter(folder, timeout_s=60.0) as store:
         store.clear()
         store.add(contents, "repo")
         store.commit(is_complete=True)
 
 
-def open_memory(folder: Path) -> RepositoryMemory:
+def open_memory(folder: Path) -> FolderIndex:
     """Open the index in `folder`; empty if there is none."""
-    return RepositoryMemory(folder)
+    return FolderIndex(folder)
 
 
-def refresh(root: Path, folder: Path, limits: Limits | None = None) -> Report:
+def refresh(root: Path, folder: Path, limits: BuildLimits | None = None) -> BuildReport:
     """Bring the index in `folder` up to date with the files of `root`.
 
     BusyError if another process is at it; OSError if the disk does not take it.
     """
-    limits = limits or Limits()
-    with Store(folder, root=str(root)) as store:
+    limits = limits or BuildLimits()
+    with IndexWriter(folder, root=str(root)) as store:
         found = stamps_of(root)
         stamps, left_out = wanted(found, limits, root)
         report = refresh_layer(store, "repo", root, stamps, limits)
@@ -108,7 +108,7 @@ def refresh(root: Path, folder: Path, limits: Limits | None = None) -> Report:
 
 
 def wanted(
-    stamps: Mapping[str, Stamp], limits: Limits, root: Path
+    stamps: Mapping[str, Stamp], limits: BuildLimits, root: Path
 ) -> tuple[dict[str, Stamp], Counter[str]]:
     """Return the files to remember, the most useful first, and why others are not."""
     left_out: Counter[str] = Counter()
@@ -140,16 +140,16 @@ def wanted(
     return {path: stamps[path] for path in sorted(kept)}, left_out
 
 
-def _is_excluded(root: Path, path: str, limits: Limits) -> bool:
+def _is_excluded(root: Path, path: str, limits: BuildLimits) -> bool:
     return is_excluded(f"{root.name}/{path}", limits.exclude)
 
 
 def refresh_layer(
-    store: Store, layer: str, root: Path, stamps: Mapping[str, Stamp], limits: Limits
-) -> Report:
+    store: IndexWriter, layer: str, root: Path, stamps: Mapping[str, Stamp], limits: BuildLimits
+) -> BuildReport:
     """Make one layer of an index that of these files."""
     known = entries_of(store.view, layer)
-    report = Report()
+    report = BuildReport()
     gone = known.keys() - stamps.keys()
     store.drop(gone, layer)
     report.n_dropped = len(gone)
@@ -168,7 +168,12 @@ class _Reader:
     """Reads the files of one layer that may have changed."""
 
     def __init__(
-        self, store: Store, layer: str, root: Path, known: dict[str, Entry], report: Report
+        self,
+        store: IndexWriter,
+        layer: str,
+        root: Path,
+        known: dict[str, SegmentEntry],
+        report: BuildReport,
     ) -> None:
         self._store = store
         self._layer = layer
@@ -185,7 +190,7 @@ class _Reader:
         entry = self._known.get(path)
         return entry is not None and (entry.size, entry.mtime_ns) == (stamp.size, stamp.mtime_ns)
 
-    def contents(self, changed: Mapping[str, Stamp]) -> Iterator[Content | None]:
+    def contents(self, changed: Mapping[str, Stamp]) -> Iterator[FileContent | None]:
         """Yield the text of each file that is new, None for one that is not."""
         for path, stamp in changed.items():
             yield self._content(path, stamp)
@@ -199,7 +204,7 @@ class _Reader:
             if not key.startswith(here) or key.removeprefix(here) in stamps
         }
 
-    def _content(self, path: str, stamp: Stamp) -> Content | None:
+    def _content(self, path: str, stamp: Stamp) -> FileContent | None:
         key = self._key(path)
         now_ns = time.time_ns()
         self._report.n_read += 1
@@ -225,7 +230,9 @@ class _Reader:
             self._report.left_out["no source text"] += 1
             return None
         self._report.n_added += 1
-        return Content(Entry(path, stamp.size, stamp.mtime_ns, digest), encoded(redact(text)[0]))
+        return FileContent(
+            SegmentEntry(path, stamp.size, stamp.mtime_ns, digest), encoded(redact(text)[0])
+        )
 
     def _drop(self, path: str) -> None:
         if path in self._known:
@@ -236,11 +243,11 @@ class _Reader:
 
 
 def _watched(
-    contents: Iterator[Content | None],
+    contents: Iterator[FileContent | None],
     changed: Mapping[str, Stamp],
-    limits: Limits,
-    report: Report,
-) -> Iterator[Content]:
+    limits: BuildLimits,
+    report: BuildReport,
+) -> Iterator[FileContent]:
     """Yield the contents that there are, reporting progress; end early when asked to."""
     of_bytes = sum(stamp.size for stamp in changed.values())
     n_bytes = 0
@@ -249,7 +256,7 @@ def _watched(
             return
         content = next(contents)
         n_bytes += stamp.size
-        limits.on_progress(Progress(n_bytes=n_bytes, of_bytes=of_bytes))
+        limits.on_progress(BuildProgress(n_bytes=n_bytes, of_bytes=of_bytes))
         if content is not None:
             yield content
     report.is_complete = True
@@ -259,7 +266,7 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
-def _said(report: Report) -> str:
+def _said(report: BuildReport) -> str:
     left_out = ", ".join(f"{n} {reason}" for reason, n in sorted(report.left_out.items()))
     return (
         f"{report.n_read} files read, {report.n_added} taken up, {report.n_dropped} dropped"

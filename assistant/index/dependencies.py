@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from assistant.index.builder import Limits, refresh_layer
+from assistant.index.builder import BuildLimits, refresh_layer
 from assistant.index.file_filter import MAX_FILE_BYTES
 from assistant.index.manifest import Stamp
-from assistant.index.reader import View
-from assistant.index.writer import Store
+from assistant.index.reader import IndexView
+from assistant.index.writer import IndexWriter
 
 MAX_TEXT_BYTES = 16 << 20
 LAYER = "deps"
@@ -25,9 +25,9 @@ _SUFFIXES = (".py", ".pyi")
 _LEFT_OUT = frozenset({"test", "tests", "__pycache__", "_vendor", "vendored"})
 
 
-def refresh_dependencies(root: Path, folder: Path, limits: Limits, *, is_wanted: bool) -> None:
+def refresh_dependencies(root: Path, folder: Path, limits: BuildLimits, *, is_wanted: bool) -> None:
     """Bring the lower layer up to date, or take it away if it is not wanted (any more)."""
-    with Store(folder, root=str(root)) as store:
+    with IndexWriter(folder, root=str(root)) as store:
         stamps: dict[str, Stamp] = {}
         packages = site_packages(root) if is_wanted else None
         if packages is not None:
@@ -53,7 +53,7 @@ def site_packages(root: Path) -> Path | None:
     return None
 
 
-def imported(view: View) -> Counter[str]:
+def imported(view: IndexView) -> Counter[str]:
     """Return how many files of the repository import each top-level name."""
     names: Counter[str] = Counter()
     for opened in view.opened:

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from assistant.index.matches import MAX_CONTEXT, MAX_LEVELS, Level, Source, nested_levels
 from assistant.index.open_documents import OpenDocuments
-from assistant.index.reader import View, open_view, version_of
+from assistant.index.reader import IndexView, open_view, version_of
 from assistant.index.segment import Segment
 from assistant.index.writer import index_folder
 
 log = logging.getLogger(__name__)
 
 
-class RepositoryMemory:
+class FolderIndex:
     """Answers `levels` from an index and open documents."""
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -32,10 +32,10 @@ class RepositoryMemory:
         self._documents = OpenDocuments()
         self._stale: frozenset[str] = frozenset()
         self._reload_lock = threading.Lock()
-        self._view = open_view(folder) if folder else View()
+        self._view = open_view(folder) if folder else IndexView()
 
     @property
-    def view(self) -> View:
+    def view(self) -> IndexView:
         """The index as it was last read."""
         return self._view
 
@@ -93,10 +93,10 @@ class RepositoryMemory:
             self._view = open_view(self.folder, known)
 
 
-def find_memory(file: Path) -> tuple[RepositoryMemory, str] | None:
+def find_memory(file: Path) -> tuple[FolderIndex, str] | None:
     """Return the memory of the nearest folder around `file` that has one, and the path in it."""
     file = file.absolute()
     for root in file.parents:
         if version_of(folder := index_folder(root)) is not None:
-            return RepositoryMemory(folder), file.relative_to(root).as_posix()
+            return FolderIndex(folder), file.relative_to(root).as_posix()
     return None

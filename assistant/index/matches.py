@@ -42,7 +42,7 @@ class Level:
     occurrences: tuple[Occurrence, ...]  # all, or MAX_SAMPLED evenly spread; longest match first
 
 
-class Memory(Protocol):
+class SearchableIndex(Protocol):
     """What proposes continuations."""
 
     def levels(self, context: bytes, *, path: str, max_levels: int = MAX_LEVELS) -> list[Level]:

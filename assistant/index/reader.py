@@ -16,7 +16,7 @@ from assistant.index.manifest import (
     SegmentRef,
     read_manifest,
 )
-from assistant.index.segment import Entry, Segment, SegmentError
+from assistant.index.segment import Segment, SegmentEntry, SegmentError
 from assistant.index.segment_search import SegmentSource
 
 _TRIES = 20
@@ -35,7 +35,7 @@ def version_of(folder: Path) -> Version | None:
     return info.st_mtime_ns, info.st_ino, info.st_size
 
 
-class Opened:
+class OpenSegment:
     """A segment in use."""
 
     def __init__(self, segment: Segment, ref: SegmentRef) -> None:
@@ -62,15 +62,15 @@ class Opened:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class View:
+class IndexView:
     """All of an index, at one moment."""
 
     manifest: Manifest = field(default_factory=Manifest)
     version: Version | None = None
-    opened: tuple[Opened, ...] = ()
+    opened: tuple[OpenSegment, ...] = ()
     damaged: tuple[str, ...] = ()  # names of segments that the manifest has and that are no good
 
-    def entries(self, layer: str) -> Iterator[Entry]:
+    def entries(self, layer: str) -> Iterator[SegmentEntry]:
         """Yield the files that count."""
         for opened in self.opened:
             if opened.ref.layer == layer:
@@ -78,7 +78,7 @@ class View:
                     yield opened.segment.entries[number]
 
 
-def open_view(folder: Path, known: Mapping[str, Segment] | None = None) -> View:
+def open_view(folder: Path, known: Mapping[str, Segment] | None = None) -> IndexView:
     """Open the index in `folder`; an empty view if there is none.
 
     `known` segments are not opened again.
@@ -90,24 +90,26 @@ def open_view(folder: Path, known: Mapping[str, Segment] | None = None) -> View:
             manifest = read_manifest(folder)
         except ManifestError as error:
             log.warning("memory: %s; it will be built again", error)
-            return View(version=version)
+            return IndexView(version=version)
         if manifest is None:
-            return View()
+            return IndexView()
         opened, damaged = _opened(folder, manifest, known, may_vanish=left > 0)
         if opened is not None:
-            return View(manifest=manifest, version=version, opened=opened, damaged=tuple(damaged))
+            return IndexView(
+                manifest=manifest, version=version, opened=opened, damaged=tuple(damaged)
+            )
     raise AssertionError("the last try does not fail")
 
 
 def _opened(
     folder: Path, manifest: Manifest, known: Mapping[str, Segment], *, may_vanish: bool
-) -> tuple[tuple[Opened, ...] | None, list[str]]:
-    opened: list[Opened] = []
+) -> tuple[tuple[OpenSegment, ...] | None, list[str]]:
+    opened: list[OpenSegment] = []
     damaged: list[str] = []
     for ref in manifest.segments:
         path = folder / ref.name
         try:
-            opened.append(Opened(known.get(ref.name) or Segment(path), ref))
+            opened.append(OpenSegment(known.get(ref.name) or Segment(path), ref))
         except SegmentError as error:
             if may_vanish and not path.exists() and read_manifest(folder) != manifest:
                 return None, []

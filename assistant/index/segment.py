@@ -41,7 +41,7 @@ class SegmentError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SegmentEntry:
     """One file as it was when it was read."""
 
     path: str  # relative, forward slashes
@@ -51,10 +51,10 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class FileContent:
     """An entry and the text to be found: UTF-8, LF, no secrets."""
 
-    entry: Entry
+    entry: SegmentEntry
     text: bytes
 
 
@@ -76,7 +76,7 @@ def _prototype() -> Any:
 _search = _prototype()
 
 
-def write_segment(path: Path, contents: Iterable[Content]) -> int:
+def write_segment(path: Path, contents: Iterable[FileContent]) -> int:
     """Write a segment; return its size in bytes. OSError if the disk does not take it."""
     pieces: list[bytes] = []
     table: list[tuple[str, int, int, str, int]] = []
@@ -142,7 +142,7 @@ class Segment:
         self.text: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8, n_text, _HEADER.size)
         self.order: NDArray[np.int32] = np.frombuffer(self._map, np.int32, n_text, order_at)
         table = json.loads(self._map[table_at:])
-        self.entries = [Entry(*row[:4]) for row in table]
+        self.entries = [SegmentEntry(*row[:4]) for row in table]
         sizes = np.array([0, *(row[4] + len(END) for row in table)], np.int64)
         self.starts: NDArray[np.int64] = np.cumsum(sizes)  # of each file, and the end of all
         self._text_at = _HEADER.size

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.git import GitError, git
-from assistant.index.folder_index import RepositoryMemory
+from assistant.index.folder_index import FolderIndex
 from assistant.index.writer import index_folder
 
 _MAX_RETRY_S = 900.0
@@ -34,7 +34,7 @@ _one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
+class IndexTerms:
     """What the user's settings say about the memory."""
 
     exclude: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Terms:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
+class UpdatePace:
     """How long a keeper waits, in seconds."""
 
     poll_s: float = 5.0  # between looks at git's files
@@ -52,7 +52,7 @@ class Pace:
     retry_s: float = 30.0  # after a failure, the first time; then ever longer
 
 
-def build_command(root: Path, terms: Terms) -> list[str]:
+def build_command(root: Path, terms: IndexTerms) -> list[str]:
     """Return the command that brings the index of `root` up to date and says how it goes."""
     options = [f"--exclude={pattern}" for pattern in terms.exclude]
     if terms.dependencies:
@@ -63,26 +63,26 @@ def build_command(root: Path, terms: Terms) -> list[str]:
     ]
 
 
-class Keeper:
+class IndexUpdater:
     """Owns the memory of one folder, its thread and at most one process."""
 
     def __init__(
         self,
         root: Path,
-        terms: Terms,
+        terms: IndexTerms,
         *,
         on_progress: OnProgress = lambda *_: None,
-        command: Callable[[Path, Terms], Sequence[str]] = build_command,
-        pace: Pace | None = None,
+        command: Callable[[Path, IndexTerms], Sequence[str]] = build_command,
+        pace: UpdatePace | None = None,
     ) -> None:
         """Open the index of `root` as it is."""
         self.root = root
-        self.memory = RepositoryMemory(index_folder(root))
+        self.memory = FolderIndex(index_folder(root))
         self.state = "waiting"
         self._terms = terms
         self._on_progress = on_progress
         self._command = command
-        self._pace = pace or Pace()
+        self._pace = pace or UpdatePace()
         self._retry_s = self._pace.retry_s
         self._last_reason = ""
         self._changed = threading.Condition()
@@ -103,7 +103,7 @@ class Keeper:
             self._is_dirty = True
             self._changed.notify_all()
 
-    def use(self, terms: Terms) -> None:
+    def use(self, terms: IndexTerms) -> None:
         """Go by other settings."""
         if terms != self._terms:
             self._terms = terms
@@ -250,7 +250,7 @@ def _times(paths: Sequence[Path]) -> list[int]:
     return times
 
 
-def wait_until_ready(keeper: Keeper, timeout_s: float) -> bool:
+def wait_until_ready(keeper: IndexUpdater, timeout_s: float) -> bool:
     """Wait until the index has been brought up to date once; for tools and tests."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

@@ -30,8 +30,8 @@ from assistant.index.manifest import (
     read_manifest,
     write_manifest,
 )
-from assistant.index.reader import Opened, View, open_view
-from assistant.index.segment import Content, Entry, write_segment
+from assistant.index.reader import IndexView, OpenSegment, open_view
+from assistant.index.segment import FileContent, SegmentEntry, write_segment
 from model.files import cache_dir, sync_folder
 
 SEGMENT_BYTES = 16 << 20  # of text; building one takes six times as much memory for a moment
@@ -47,7 +47,7 @@ _LOCK_NAME = "lock"
 log = logging.getLogger(__name__)
 
 
-class BusyError(RuntimeError):
+class IndexBusyError(RuntimeError):
     """Another process is writing this index."""
 
 
@@ -63,11 +63,11 @@ def index_folder(root: Path) -> Path:
     return memory_folder() / name
 
 
-class Store:
+class IndexWriter:
     """The writer of one index; a context manager that holds the lock."""
 
     def __init__(self, folder: Path, *, root: str = "", timeout_s: float = 0.0) -> None:
-        """Lock the index in `folder`, made if needed; BusyError if another writer has it."""
+        """Lock the index in `folder`, made if needed; IndexBusyError if another writer has it."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if os.name != "nt":
             folder.chmod(0o700)
@@ -76,7 +76,7 @@ class Store:
         try:
             self._lock.acquire(timeout=timeout_s)
         except Timeout:
-            raise BusyError(f"another process is writing the memory in {folder}") from None
+            raise IndexBusyError(f"another process is writing the memory in {folder}") from None
         try:
             self.view = open_view(folder)
             self._root = root or self.view.manifest.root
@@ -102,13 +102,13 @@ class Store:
                 dead = self._dead[opened.ref.name]
                 dead.update(opened.files[path] for path in paths if path in opened.files)
 
-    def add(self, contents: Iterable[Content], layer: str, *, stepwise: bool = False) -> None:
+    def add(self, contents: Iterable[FileContent], layer: str, *, stepwise: bool = False) -> None:
         """Add files, from the next commit on; `stepwise` commits each segment that is full.
 
         Suffixes are sorted on another thread while `contents` yields.
         """
         room = FIRST_SEGMENT_BYTES
-        batch: list[Content] = []
+        batch: list[FileContent] = []
         n_bytes = 0
         pending: Future[SegmentRef] | None = None
         for content in contents:
@@ -183,9 +183,9 @@ class Store:
             self._dead[opened.ref.name] = set(range(len(opened.segment.entries)))
         self.commit(is_complete=False, unfit={}, touched={})
 
-    def _merge(self, chosen: list[Opened], layer: str) -> None:
+    def _merge(self, chosen: list[OpenSegment], layer: str) -> None:
         contents = (
-            Content(opened.segment.entries[number], opened.segment.text_of(number))
+            FileContent(opened.segment.entries[number], opened.segment.text_of(number))
             for opened in chosen
             for number in opened.files.values()
         )
@@ -201,7 +201,7 @@ class Store:
             if stepwise:
                 self.commit()
 
-    def _write(self, batch: list[Content], layer: str) -> SegmentRef:
+    def _write(self, batch: list[FileContent], layer: str) -> SegmentRef:
         name = secrets.token_hex(8) + _SUFFIX
         write_segment(self.folder / name, batch)
         return SegmentRef(name=name, layer=layer)
@@ -216,10 +216,10 @@ class Store:
                     path.unlink()
 
 
-def to_merge(segments: list[Opened], *, eager: bool) -> list[Opened]:
+def to_merge(segments: list[OpenSegment], *, eager: bool) -> list[OpenSegment]:
     """Return which segments are worth joining into one, none if it does not pay."""
     by_size = sorted(segments, key=lambda opened: opened.live_bytes)
-    chosen: list[Opened] = []
+    chosen: list[OpenSegment] = []
     total = 0
     for opened in by_size:
         size = opened.live_bytes
@@ -233,7 +233,7 @@ def to_merge(segments: list[Opened], *, eager: bool) -> list[Opened]:
     return [opened for opened in by_size if _is_wasteful(opened)][:1]
 
 
-def _is_wasteful(opened: Opened) -> bool:
+def _is_wasteful(opened: OpenSegment) -> bool:
     n_bytes = len(opened.segment.text)
     n_dead = n_bytes - opened.live_bytes
     return n_dead > min(_MAX_DEAD_FRACTION * n_bytes, _MAX_DEAD_BYTES)
@@ -243,17 +243,17 @@ def prune() -> None:
     """Delete the indexes of folders that are gone, and those that nobody has used for long."""
     with contextlib.suppress(OSError):
         for folder in sorted(memory_folder().iterdir()):
-            with contextlib.suppress(ManifestError, BusyError, OSError):
+            with contextlib.suppress(ManifestError, IndexBusyError, OSError):
                 manifest = read_manifest(folder)
                 if manifest is None:
                     continue
                 age_s = time.time() - (folder / FILE_NAME).stat().st_mtime
                 is_gone = manifest.root != "" and not Path(manifest.root).exists()
                 if is_gone or age_s > _MAX_AGE_S:
-                    with Store(folder):  # not under a writer's hands
+                    with IndexWriter(folder):  # not under a writer's hands
                         shutil.rmtree(folder)
 
 
-def entries_of(view: View, layer: str) -> dict[str, Entry]:
+def entries_of(view: IndexView, layer: str) -> dict[str, SegmentEntry]:
     """Return the files of a layer that count, by path."""
     return {entry.path: entry for entry in view.entries(layer)}

@@ -20,7 +20,7 @@ class ModelsError(AssistantError, ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class ModelEntry:
     """One model folder of the registry."""
 
     name: str  # of its folder, e.g. "cadwyn-20261122-1"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import AssistantError, ModelError
-from assistant.models.entry import Entry
+from assistant.models.entry import ModelEntry
 from model import incremental_encode as pieces
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def opener(threads: int) -> OpenModel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
+class ServedModels:
     """What is served at one moment."""
 
     loaded: Mapping[_Key, LocalBackend] = field(default_factory=dict)
@@ -59,20 +59,20 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trouble:
+class LoadFailure:
     """A model that cannot be served."""
 
     name: str
     message: str
 
 
-class Shelf:
+class LoadedModels:
     """Holds loaded models by repository."""
 
     def __init__(self, registry: Registry, open_model: OpenModel) -> None:
         self._registry = registry
         self._open_model = open_model
-        self._shown = Shown()
+        self._shown = ServedModels()
         self._refused: set[_Key] = set()
         self._planned: dict[str, _Key] = {}
 
@@ -93,11 +93,11 @@ class Shelf:
             self._refused.clear()
             self._planned = {}
 
-    def is_served(self, wanted: Mapping[str, Entry]) -> bool:
+    def is_served(self, wanted: Mapping[str, ModelEntry]) -> bool:
         """Say whether `bring` has nothing to do."""
         return _plan(wanted) == self._planned
 
-    def bring(self, wanted: Mapping[str, Entry]) -> list[Trouble]:
+    def bring(self, wanted: Mapping[str, ModelEntry]) -> list[LoadFailure]:
         """Serve these models, the most wanted first, and let go of others; blocking.
 
         A repository whose model cannot be loaded keeps what it had. While one model is exchanged
@@ -108,7 +108,7 @@ class Shelf:
         before = self._shown
         loaded: dict[_Key, LocalBackend] = {}
         serving: dict[str, _Key] = {}
-        troubles: list[Trouble] = []
+        troubles: list[LoadFailure] = []
         for repository, key in plan.items():
             backend = loaded.get(key) or before.loaded.get(key)
             backend = backend or self._opened(repository, key, troubles)
@@ -118,7 +118,7 @@ class Shelf:
             if backend is not None:
                 loaded[key] = backend
                 serving[repository] = key
-        self._shown = Shown(loaded=loaded, serving=serving)
+        self._shown = ServedModels(loaded=loaded, serving=serving)
         self._planned = {
             repository: key
             for repository, key in plan.items()
@@ -132,9 +132,11 @@ class Shelf:
         serving = {key: model for key, model in shown.serving.items() if key in plan}
         kept = {*serving.values(), *plan.values()}
         loaded = {key: backend for key, backend in shown.loaded.items() if key in kept}
-        self._shown = Shown(loaded=loaded, serving=serving)
+        self._shown = ServedModels(loaded=loaded, serving=serving)
 
-    def _opened(self, repository: str, key: _Key, troubles: list[Trouble]) -> LocalBackend | None:
+    def _opened(
+        self, repository: str, key: _Key, troubles: list[LoadFailure]
+    ) -> LocalBackend | None:
         name, content_hash = key
         if key in self._refused:
             return None
@@ -148,13 +150,13 @@ class Shelf:
         except AssistantError as error:
             self._refused.add(key)
             log.warning("the model %s cannot be served", name)
-            troubles.append(Trouble(name=name, message=str(error)))
+            troubles.append(LoadFailure(name=name, message=str(error)))
             return None
         log.info("serving the model %s", name)
         return backend
 
 
-def _plan(wanted: Mapping[str, Entry]) -> dict[str, _Key]:
+def _plan(wanted: Mapping[str, ModelEntry]) -> dict[str, _Key]:
     """Return which model each repository gets; those after the first few models get none."""
     plan: dict[str, _Key] = {}
     for repository, entry in wanted.items():
@@ -165,8 +167,8 @@ def _plan(wanted: Mapping[str, Entry]) -> dict[str, _Key]:
 
 
 def most_wanted(
-    choices: Mapping[str, Entry], asked_s: Mapping[str, float], present: Sequence[str]
-) -> dict[str, Entry]:
+    choices: Mapping[str, ModelEntry], asked_s: Mapping[str, float], present: Sequence[str]
+) -> dict[str, ModelEntry]:
     """Return whose models to serve: repositories asked about, the latest first, then `present`."""
     recent = sorted(asked_s, key=lambda repository: -asked_s[repository])
     order = dict.fromkeys((*recent, *present))

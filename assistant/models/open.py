@@ -13,11 +13,11 @@ from assistant.errors import AssistantError
 from assistant.generate.backend import LocalBackend, open_backend
 from assistant.generate.engine import open_from
 from assistant.models.identity import repository_id, repository_root
-from assistant.models.registry import Entry, ModelsError, Registry
+from assistant.models.registry import ModelEntry, ModelsError, Registry
 from assistant.settings import Settings
 
 
-def serving_model(registry: Registry, file: Path) -> Entry | None:
+def serving_model(registry: Registry, file: Path) -> ModelEntry | None:
     """Return the model chosen for a file's repository, None for the base; asks git only if any is.
 
     ModelsError if the registry cannot be used.

@@ -19,14 +19,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from assistant.models import permissions as shelter
-from assistant.models.entry import BASE, Entry, ModelsError, check_name, slug
+from assistant.models.entry import BASE, ModelEntry, ModelsError, check_name, slug
 from assistant.models.identity import repository_id, repository_root
-from assistant.models.registry_file import FILE_NAME, Book, read_book, write_book
+from assistant.models.registry_file import FILE_NAME, RegistryFile, read_book, write_book
 from model.files import cache_path, sync_folder
 from model.folder import ModelFolderError, load_folder
 
 __all__ = [
-    "BASE", "Entry", "ModelsError", "Registry", "models_folder", "repository_id",
+    "BASE", "ModelEntry", "ModelsError", "Registry", "models_folder", "repository_id",
     "repository_root",
 ]  # fmt: skip
 
@@ -56,13 +56,13 @@ class Registry:
 
     # --- reading
 
-    def book(self) -> Book:
+    def book(self) -> RegistryFile:
         """Return all that is known; ModelsError if it cannot be read or trusted."""
         shelter.check(self.folder)
         shelter.check_file(self.file)
         return read_book(self.folder)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ModelEntry]:
         """Return the models, the oldest first."""
         return list(self.book().models.values())
 
@@ -74,7 +74,7 @@ class Registry:
         entry = self.chosen_entry(repository)
         return self.trusted(entry.name) if entry is not None else None
 
-    def chosen_entry(self, repository: str) -> Entry | None:
+    def chosen_entry(self, repository: str) -> ModelEntry | None:
         """Return the model chosen for a repository; None: the base."""
         return self.book().served().get(repository)
 
@@ -103,7 +103,7 @@ class Registry:
 
     # --- changing
 
-    def add(self, folder: Path, entry: Entry) -> Entry:
+    def add(self, folder: Path, entry: ModelEntry) -> ModelEntry:
         """Move the finished model folder in and list it; a link or a damaged one is refused.
 
         The same model of the same repository is listed once: adding it again, as after a crash,
@@ -150,7 +150,7 @@ class Registry:
         """Let `foretype tune` choose again."""
         self._set_pin(repository, is_pinned=False)
 
-    def roll_back(self, repository: str) -> Entry | None:
+    def roll_back(self, repository: str) -> ModelEntry | None:
         """Return to the model used before, and return it; None: the base."""
         with self._writing() as book:
             choice = book.choice(repository)
@@ -197,7 +197,7 @@ class Registry:
             write_book(self.folder, book.with_choice(repository, choice))
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[Book]:
+    def _writing(self) -> Iterator[RegistryFile]:
         """Hold the lock, finish or undo what a killed writer began, and give the book."""
         try:
             shelter.make(self.folder)
@@ -214,7 +214,7 @@ class Registry:
                 f"cannot change the models in {self.folder}: {error.strerror or error}"
             ) from error
 
-    def _mended(self, book: Book) -> Book:
+    def _mended(self, book: RegistryFile) -> RegistryFile:
         """List what arrived under a writer that was killed, and delete what was on its way out."""
         for path in self.folder.iterdir():
             if path.name in book.leaving or (path.name[0] == "." and path.suffix == ".tmp"):
@@ -239,7 +239,7 @@ class Registry:
         sync_folder(self.folder)
 
 
-def _known(book: Book, name: str) -> Entry:
+def _known(book: RegistryFile, name: str) -> ModelEntry:
     entry = book.models.get(name)
     if entry is None:
         names = ", ".join(book.models) or "there are none"
@@ -247,12 +247,12 @@ def _known(book: Book, name: str) -> Entry:
     return entry
 
 
-def _arrived(book: Book, names: set[str]) -> Book:
+def _arrived(book: RegistryFile, names: set[str]) -> RegistryFile:
     here = {name: entry for name, entry in book.arriving.items() if name in names}
     return dataclasses.replace(book, models={**book.models, **here}, arriving={})
 
 
-def _check_arrival(folder: Path, entry: Entry) -> None:
+def _check_arrival(folder: Path, entry: ModelEntry) -> None:
     if folder.is_symlink():
         raise ModelsError(f"{folder} is a symbolic link; name the model folder itself")
     try:

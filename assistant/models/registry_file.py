@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from assistant.models.entry import Entry, ModelsError, check_name
+from assistant.models.entry import ModelEntry, ModelsError, check_name
 from model.files import UnreadableFileError, read_regular, write_atomically
 
 FILE_NAME = "registry.json"
 MAX_BYTES = 16 << 20
 MAX_HISTORY = 50  # choices that can be taken back
 _FORMAT = 1
-_TEXTS = tuple(item.name for item in dataclasses.fields(Entry) if item.name != "scores")
+_TEXTS = tuple(item.name for item in dataclasses.fields(ModelEntry) if item.name != "scores")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class ModelChoice:
     """What is served in one repository."""
 
     history: tuple[str, ...] = ()  # names, the one in use last; "": the base
@@ -37,29 +37,31 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Book:
+class RegistryFile:
     """All that the registry knows."""
 
-    models: Mapping[str, Entry] = field(default_factory=dict)  # by name
-    arriving: Mapping[str, Entry] = field(default_factory=dict)  # listed once their folder is there
+    models: Mapping[str, ModelEntry] = field(default_factory=dict)  # by name
+    arriving: Mapping[str, ModelEntry] = field(
+        default_factory=dict
+    )  # listed once their folder is there
     leaving: tuple[str, ...] = ()  # no longer listed; their folders are being deleted
-    choices: Mapping[str, Choice] = field(default_factory=dict)  # by repository
+    choices: Mapping[str, ModelChoice] = field(default_factory=dict)  # by repository
 
-    def choice(self, repository: str) -> Choice:
+    def choice(self, repository: str) -> ModelChoice:
         """Return what was chosen for a repository."""
-        return self.choices.get(repository, Choice())
+        return self.choices.get(repository, ModelChoice())
 
-    def served(self) -> dict[str, Entry]:
+    def served(self) -> dict[str, ModelEntry]:
         """Return the chosen model of each repository that has one."""
         chosen = {key: self.models.get(choice.name) for key, choice in self.choices.items()}
         return {key: entry for key, entry in chosen.items() if entry and entry.serves(key)}
 
-    def with_choice(self, repository: str, choice: Choice) -> Book:
+    def with_choice(self, repository: str, choice: ModelChoice) -> RegistryFile:
         """Return a book in which `choice` holds for a repository."""
         kept = dataclasses.replace(choice, history=choice.history[-MAX_HISTORY:])
         return dataclasses.replace(self, choices={**self.choices, repository: kept})
 
-    def without(self, name: str) -> Book:
+    def without(self, name: str) -> RegistryFile:
         """Return a book in which a model is leaving and not chosen: what was before it is."""
         return dataclasses.replace(
             self,
@@ -84,14 +86,14 @@ def _dropped(history: tuple[str, ...], name: str) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def read_book(folder: Path) -> Book:
+def read_book(folder: Path) -> RegistryFile:
     """Return the registry in `folder`, an empty one if there is none; ModelsError if damaged."""
     path = folder / FILE_NAME
     try:
         data = read_regular(path, MAX_BYTES, allow_links=False)
     except UnreadableFileError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-            return Book()
+            return RegistryFile()
         raise ModelsError(f"{error}; {_advice(path)}") from error
     try:
         return _parsed(json.loads(data))
@@ -99,7 +101,7 @@ def read_book(folder: Path) -> Book:
         raise ModelsError(f"{path} is damaged; {_advice(path)}") from error
 
 
-def write_book(folder: Path, book: Book) -> None:
+def write_book(folder: Path, book: RegistryFile) -> None:
     """Put `book` in force."""
     table = {
         "format": _FORMAT,
@@ -118,10 +120,10 @@ def _advice(path: Path) -> str:
     return f"the base model is served until it is mended: restore {path.name}, or move it away"
 
 
-def _parsed(table: Any) -> Book:
+def _parsed(table: Any) -> RegistryFile:
     if table["format"] != _FORMAT:
         raise ValueError("another format")
-    return Book(
+    return RegistryFile(
         models=_entries(table["models"]),
         arriving=_entries(table["arriving"]),
         leaving=tuple(_checked(name) for name in table["leaving"]),
@@ -129,18 +131,18 @@ def _parsed(table: Any) -> Book:
     )
 
 
-def _choice(table: Any) -> Choice:
+def _choice(table: Any) -> ModelChoice:
     if not isinstance(table["pinned"], bool):
         raise TypeError("pinned")
-    return Choice(history=tuple(map(_text, table["history"])), is_pinned=table["pinned"])
+    return ModelChoice(history=tuple(map(_text, table["history"])), is_pinned=table["pinned"])
 
 
-def _entries(tables: Any) -> dict[str, Entry]:
+def _entries(tables: Any) -> dict[str, ModelEntry]:
     found = {}
     for table in tables:
         texts = {name: _text(table[name]) for name in _TEXTS}
         scores = {_text(key): float(value) for key, value in table["scores"].items()}
-        found[texts["name"]] = Entry(**texts, scores=scores)
+        found[texts["name"]] = ModelEntry(**texts, scores=scores)
     return found
 
 

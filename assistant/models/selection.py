@@ -10,32 +10,34 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from assistant.models.entry import BASE, Entry, ModelsError
+from assistant.models.entry import BASE, ModelEntry, ModelsError
 from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry import Registry
 from model.folder import ModelFolderError, load_folder
-from model.onnx_cache import ArtefactError, open_artefact
+from model.onnx_cache import OnnxCacheError, open_artefact
 
 SERVED_BITS = 8  # of the graph that servers run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class RepositoryPlace:
     """The repository that is asked about."""
 
     root: Path
     repository: str
 
 
-def place_of(folder: Path) -> Place:
+def place_of(folder: Path) -> RepositoryPlace:
     """Return the repository around a file or folder; ModelsError if there is none."""
     root = repository_root(folder)
     if root is None:
         raise ModelsError(f"{folder} is in no git repository, which a model could belong to")
-    return Place(root=root, repository=repository_id(root))
+    return RepositoryPlace(root=root, repository=repository_id(root))
 
 
-def overview(registry: Registry, place: Place | None, *, explicit: str = "") -> dict[str, Any]:
+def overview(
+    registry: Registry, place: RepositoryPlace | None, *, explicit: str = ""
+) -> dict[str, Any]:
     """Return what there is: all models, and what serves in `place`."""
     book = registry.book()
     serving = book.served()
@@ -58,7 +60,7 @@ def overview(registry: Registry, place: Place | None, *, explicit: str = "") -> 
     }
 
 
-def choose(registry: Registry, name: str, place: Place) -> None:
+def choose(registry: Registry, name: str, place: RepositoryPlace) -> None:
     """Serve a model in `place`, once it is known that it can be."""
     if name != BASE:
         known = {entry.name: entry for entry in registry.entries()}
@@ -67,13 +69,13 @@ def choose(registry: Registry, name: str, place: Place) -> None:
     registry.use(name, place.repository)
 
 
-def prepare(registry: Registry, entry: Entry) -> None:
+def prepare(registry: Registry, entry: ModelEntry) -> None:
     """Check a model folder, and have built what a server needs to load it in a moment."""
     try:
         folder = load_folder(registry.place(entry.name))
         folder.tokenizer()
         open_artefact(folder, SERVED_BITS)
-    except (ModelFolderError, ArtefactError) as error:
+    except (ModelFolderError, OnnxCacheError) as error:
         raise ModelsError(str(error)) from error
     except OSError as error:
         raise ModelsError(f"cannot read the model {entry.name}: {error}") from error

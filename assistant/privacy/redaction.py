@@ -123,7 +123,7 @@ _PASSWORD_WORD = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class SecretFinding:
     """One secret or piece of personal data; only what must go, without a key's known prefix."""
 
     kind: str
@@ -131,18 +131,18 @@ class Finding:
     end: int
 
 
-def find(text: str) -> list[Finding]:
+def find(text: str) -> list[SecretFinding]:
     """Return what must not leave its owner, in the order of the text, without overlaps."""
     found = [*_private_keys(text), *_tokens(text), *_named(text), *_emails(text), *_addresses(text)]
     found.sort(key=lambda finding: finding.start)  # stable: the more certain kind stays first
-    kept: list[Finding] = []
+    kept: list[SecretFinding] = []
     for finding in found:
         if not kept or finding.start >= kept[-1].end:
             kept.append(finding)
     return kept
 
 
-def stand_ins(text: str) -> list[tuple[Finding, str]]:
+def stand_ins(text: str) -> list[tuple[SecretFinding, str]]:
     """Return what `find` finds, each with the text that may take its place."""
     numbers: dict[tuple[str, str], int] = {}
     n_of_kind: Counter[str] = Counter()
@@ -200,7 +200,7 @@ def _is_stand_in(value: str) -> bool:
     return _STAND_IN.fullmatch(bare) is not None or "EXAMPLE" in value.upper()
 
 
-def _private_keys(text: str) -> Iterator[Finding]:
+def _private_keys(text: str) -> Iterator[SecretFinding]:
     if "PRIVATE KEY" not in text:
         return
     end = 0
@@ -213,10 +213,10 @@ def _private_keys(text: str) -> Iterator[Finding]:
             end = body.end() if body else begin.end()
         runs = [run[2] for run in _PEM_RUN.finditer(text, begin.end(), end) if run[2]]
         if sum(map(len, runs)) >= _MIN_PEM_CHARS and not all(map(_is_stand_in, runs)):
-            yield Finding(kind="private key", start=begin.end(), end=end)
+            yield SecretFinding(kind="private key", start=begin.end(), end=end)
 
 
-def _tokens(text: str) -> Iterator[Finding]:
+def _tokens(text: str) -> Iterator[SecretFinding]:
     for kind, hints, pattern in _TOKENS:
         if not any(hint in text for hint in hints):
             continue
@@ -224,7 +224,7 @@ def _tokens(text: str) -> Iterator[Finding]:
             value = match[1]
             if _is_stand_in(value) or (kind == "URL password" and _is_no_password(value)):
                 continue
-            yield Finding(kind=kind, start=match.start(1), end=match.end(1))
+            yield SecretFinding(kind=kind, start=match.start(1), end=match.end(1))
 
 
 def _is_no_password(value: str) -> bool:
@@ -233,14 +233,16 @@ def _is_no_password(value: str) -> bool:
     return has_variable or _PASSWORD_WORD.fullmatch(value) is not None
 
 
-def _named(text: str) -> Iterator[Finding]:
+def _named(text: str) -> Iterator[SecretFinding]:
     for match in named_values(text):
         value = match["value"]
         if is_random(value, match["name"]) and not _is_stand_in(value):
-            yield Finding(kind="named secret", start=match.start("value"), end=match.end("value"))
+            yield SecretFinding(
+                kind="named secret", start=match.start("value"), end=match.end("value")
+            )
 
 
-def _emails(text: str) -> Iterator[Finding]:
+def _emails(text: str) -> Iterator[SecretFinding]:
     for match in _EMAIL.finditer(text):
         low = max(0, match.start() - _MAX_LOCAL_CHARS - 1)
         local = _LOCAL_REVERSED.match(text[low : match.start()][::-1])
@@ -248,7 +250,7 @@ def _emails(text: str) -> Iterator[Finding]:
             continue
         start = match.start() - local.end()
         if not _IN_URL.search(text, max(0, start - _MAX_URL_USER_CHARS), start):
-            yield Finding(kind="e-mail address", start=start, end=match.end())
+            yield SecretFinding(kind="e-mail address", start=start, end=match.end())
 
 
 def _is_mail(local: str, domain: str, ending: str) -> bool:
@@ -264,14 +266,14 @@ def _is_mail(local: str, domain: str, ending: str) -> bool:
     return is_known and name not in _EXAMPLE_NAMES and local.lower() not in _SYSTEM_USERS
 
 
-def _addresses(text: str) -> Iterator[Finding]:
+def _addresses(text: str) -> Iterator[SecretFinding]:
     for match in _IPV4.finditer(text) if _MAYBE_IPV4.search(text) else ():
         before = text[max(0, match.start() - 16) : match.start()]
         if _is_public_v4(match[0]) and not _VERSION_BEFORE.search(before):
-            yield Finding(kind="IP address", start=match.start(), end=match.end())
+            yield SecretFinding(kind="IP address", start=match.start(), end=match.end())
     for match in _IPV6.finditer(text) if any(p.search(text) for p in _MAYBE_IPV6) else ():
         if _is_public_v6(match[0]):
-            yield Finding(kind="IP address", start=match.start(), end=match.end())
+            yield SecretFinding(kind="IP address", start=match.start(), end=match.end())
 
 
 def _is_public_v4(value: str) -> bool:

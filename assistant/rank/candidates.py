@@ -13,7 +13,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from assistant.index.matches import FOLLOWING_BYTES, Level, Memory, Occurrence, document_levels
+from assistant.index.matches import (
+    FOLLOWING_BYTES,
+    Level,
+    Occurrence,
+    SearchableIndex,
+    document_levels,
+)
 from assistant.source.brackets import CLOSERS
 
 MAX_CONTEXT_BYTES = 512
@@ -85,7 +91,9 @@ class Proposal:
     ending: float  # share of the longest level's occurrences whose line ends at the cursor
 
 
-def propose(cursor: Cursor, memory: Memory | None, *, use_document: bool = True) -> Proposal:
+def propose(
+    cursor: Cursor, memory: SearchableIndex | None, *, use_document: bool = True
+) -> Proposal:
     """Look the cursor up in its document and in `memory`."""
     before = cursor.before.encode("utf-8", "replace")
     below = cursor.below.encode("utf-8", "replace")

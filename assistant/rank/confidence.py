@@ -27,7 +27,7 @@ _EDGE = 1e-4  # a share is kept so far from 0 and 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
+class OperatingPoint:
     """An operating point: what is shown from `threshold` on, and what that gave when fitted."""
 
     threshold: float
@@ -70,7 +70,7 @@ def gate_row(
     ]
 
 
-def threshold(show: str, points: dict[str, Point], *, is_familiar: bool) -> float:
+def threshold(show: str, points: dict[str, OperatingPoint], *, is_familiar: bool) -> float:
     """Return the probability from which a suggestion is shown; above 1 for never."""
     if show == "off":
         return 2.0

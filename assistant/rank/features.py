@@ -39,7 +39,7 @@ _WORD_CHARS = 64  # before the cursor: a word may go on across it
 _OPENERS, _CLOSERS = "([{", ")]}"
 
 
-class View:
+class CandidateFeatures:
     """A cursor and all that the memory proposes there: what a candidate's numbers depend on."""
 
     def __init__(self, proposal: Proposal) -> None:

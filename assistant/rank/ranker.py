@@ -1,7 +1,7 @@
 """Orders candidates by small fitted networks; numpy alone evaluates them.
 
-Parameters are the plain JSON of a model folder's `ranker.json`, fitted by `foretype train fit`: one
-set for candidates that only the memory speaks for, one for those that the network has scored too.
+The parameters are the plain JSON of a model folder's `ranker.json`, fitted by `foretype train fit`:
+one set for candidates that only the memory speaks for, one for those that the network has scored too.
 A table that is not exactly what this version writes is refused. What the columns mean is the
 business of `features`.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.errors import ModelError
-from assistant.rank.confidence import GATE_FEATURES, LEVELS, Point
+from assistant.rank.confidence import GATE_FEATURES, LEVELS, OperatingPoint
 from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES, Rows
 from model.files import UnreadableFileError, read_regular
 from model.folder import BUNDLED, RANKER
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Net:
+class SmallNetwork:
     """One hidden layer over standardised columns."""
 
     mean: Floats  # (F,)
@@ -52,12 +52,12 @@ class Net:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fitted:
+class FittedRanker:
     """What was fitted for one kind of rows."""
 
-    ranker: Net
-    gate: Net
-    points: Mapping[str, Point]  # by level of the setting `show`
+    ranker: SmallNetwork
+    gate: SmallNetwork
+    points: Mapping[str, OperatingPoint]  # by level of the setting `show`
 
     def probabilities(self, rows: Rows) -> Floats:
         """Return for each row the share of belief that it is the whole line; they sum to < 1.
@@ -79,19 +79,19 @@ class Fitted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parameters:
+class RankerParameters:
     """All that a `ranker.json` holds."""
 
-    memory: Fitted  # rows of MEMORY_FEATURES
-    both: Fitted | None  # and of NETWORK_FEATURES behind them; None while it is being fitted
+    memory: FittedRanker  # rows of MEMORY_FEATURES
+    both: FittedRanker | None  # and of NETWORK_FEATURES behind them; None while it is being fitted
 
 
-def parse(table: Mapping[str, Any]) -> Parameters:
+def parse(table: Mapping[str, Any]) -> RankerParameters:
     """Check and take the table of a `ranker.json`; ModelError says what is wrong with it."""
     try:
         _check_kind(table)
         n_memory, n_both = len(MEMORY_FEATURES), len(MEMORY_FEATURES + NETWORK_FEATURES)
-        return Parameters(
+        return RankerParameters(
             memory=_fitted(table["memory"], n_memory), both=_fitted(table["both"], n_both)
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -116,7 +116,7 @@ def columns() -> dict[str, list[str]]:
 
 
 @functools.cache
-def bundled() -> Parameters | None:
+def bundled() -> RankerParameters | None:
     """Return the parameters beside the bundled model, without the model; None without any."""
     try:
         data = read_regular(BUNDLED / RANKER, _MAX_FILE_BYTES, allow_links=True)
@@ -128,23 +128,23 @@ def bundled() -> Parameters | None:
         raise ModelError(f"{BUNDLED / RANKER}: {error}; install foretype again") from error
 
 
-def _fitted(table: Mapping[str, Any], n_columns: int) -> Fitted:
+def _fitted(table: Mapping[str, Any], n_columns: int) -> FittedRanker:
     points = {name: _point(table["points"][name]) for name in LEVELS}
-    return Fitted(
+    return FittedRanker(
         ranker=_net(table["ranker"], n_columns),
         gate=_net(table["gate"], len(GATE_FEATURES)),
         points=points,
     )
 
 
-def _point(table: Mapping[str, Any]) -> Point:
-    values = {name: float(table[name]) for name in Point.__slots__}
+def _point(table: Mapping[str, Any]) -> OperatingPoint:
+    values = {name: float(table[name]) for name in OperatingPoint.__slots__}
     if not all(0 <= value <= 1 for value in values.values()):
         raise ValueError("a share of an operating point is not in 0..1")
-    return Point(**values)
+    return OperatingPoint(**values)
 
 
-def _net(table: Mapping[str, Any], n_columns: int) -> Net:
+def _net(table: Mapping[str, Any], n_columns: int) -> SmallNetwork:
     arrays = {
         name: np.array(table[name], np.float32)
         for name in ("mean", "scale", "hidden", "hidden_bias", "out")
@@ -162,4 +162,4 @@ def _net(table: Mapping[str, Any], n_columns: int) -> Net:
             raise ValueError(f"{name} or out_bias holds what is no finite number")
     if (arrays["scale"] <= 0).any():
         raise ValueError("scale must be above 0")
-    return Net(out_bias=bias, **arrays)
+    return SmallNetwork(out_bias=bias, **arrays)

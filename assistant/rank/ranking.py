@@ -17,8 +17,14 @@ import numpy as np
 
 from assistant.rank.candidates import Candidate, Proposal
 from assistant.rank.confidence import gate_row
-from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES, Rows, View, network_rows
-from assistant.rank.ranker import Fitted, Floats, Parameters
+from assistant.rank.features import (
+    MEMORY_FEATURES,
+    NETWORK_FEATURES,
+    CandidateFeatures,
+    Rows,
+    network_rows,
+)
+from assistant.rank.ranker import FittedRanker, Floats, RankerParameters
 from model.candidate_tree import Scored
 
 MAX_SCORED = 5  # candidates of the memory that the network looks at
@@ -36,7 +42,7 @@ class Ranking:
     rows: Rows
     names: tuple[str, ...]  # of the columns of `rows`
     from_memory: frozenset[str]  # the texts that the memory proposed
-    fitted: Fitted | None
+    fitted: FittedRanker | None
 
     def probability(self, place: int, n_chars: int | None = None) -> float:
         """Return how likely text `place`, or its beginning, is right; its share if not fitted."""
@@ -62,11 +68,11 @@ class Ranking:
 class Shortlist:
     """The memory's candidates in the order of its own word, each with its columns."""
 
-    view: View
+    view: CandidateFeatures
     candidates: tuple[Candidate, ...]
     rows: Rows
     shares: Floats
-    fitted: Fitted | None
+    fitted: FittedRanker | None
 
     def top(self, n: int) -> Shortlist:
         """Return the first `n`."""
@@ -92,9 +98,9 @@ class Shortlist:
         return tuple(candidate.text for candidate in self.candidates)
 
 
-def shortlist(proposal: Proposal, parameters: Parameters | None) -> Shortlist:
+def shortlist(proposal: Proposal, parameters: RankerParameters | None) -> Shortlist:
     """Order what the memory proposes by the memory's word."""
-    view = View(proposal)
+    view = CandidateFeatures(proposal)
     rows = view.rows(proposal.candidates)
     fitted = parameters.memory if parameters else None
     shares = fitted.probabilities(rows) if fitted else _plain_shares(proposal.candidates)
@@ -114,7 +120,7 @@ def by_memory(chosen: Shortlist) -> Ranking:
 
 
 def by_both(
-    chosen: Shortlist, known: Scored, greedy: str, parameters: Parameters | None
+    chosen: Shortlist, known: Scored, greedy: str, parameters: RankerParameters | None
 ) -> Ranking:
     """Rank candidates that the network has scored; `greedy` is its own line."""
     columns = network_rows(known, chosen.texts, [float(share) for share in chosen.shares], greedy)
@@ -148,7 +154,7 @@ def _plain_shares(candidates: Sequence[Candidate]) -> Floats:
 
 
 def _ranked(
-    chosen: Shortlist, shares: Floats, rows: Rows, names: Sequence[str], fitted: Fitted | None
+    chosen: Shortlist, shares: Floats, rows: Rows, names: Sequence[str], fitted: FittedRanker | None
 ) -> Ranking:
     order = np.argsort(-shares, kind="stable")
     texts = chosen.texts

@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
-from assistant.privacy.redaction import Finding, find, stand_ins
+from assistant.privacy.redaction import SecretFinding, find, stand_ins
 from assistant.remote.backend import Backend, Question
 from assistant.remote.errors import WithheldError
 from assistant.remote.settings import RemoteSettings
@@ -86,11 +86,11 @@ def _line_end(text: str, at: int, cursor: int) -> int:
     return newline + 1 if newline >= 0 else at
 
 
-def _moved(finding: Finding, by: int) -> Finding:
-    return Finding(kind=finding.kind, start=finding.start + by, end=finding.end + by)
+def _moved(finding: SecretFinding, by: int) -> SecretFinding:
+    return SecretFinding(kind=finding.kind, start=finding.start + by, end=finding.end + by)
 
 
-def _check_cursor(text: str, cursor: int, found: list[Finding]) -> None:
+def _check_cursor(text: str, cursor: int, found: list[SecretFinding]) -> None:
     """Refuse where a secret is being typed: also one whose quote is not closed yet."""
     if any(item.start < cursor <= item.end and item.kind not in PERSONAL for item in found):
         raise WithheldError("the cursor is in a secret")
@@ -100,7 +100,7 @@ def _check_cursor(text: str, cursor: int, found: list[Finding]) -> None:
             raise WithheldError("the cursor is in a secret that is being typed")
 
 
-def _redacted(text: str, start: int, end: int, found: list[tuple[Finding, str]]) -> str:
+def _redacted(text: str, start: int, end: int, found: list[tuple[SecretFinding, str]]) -> str:
     pieces, at = [], start
     for finding, stand_in in found:
         if start <= finding.start and finding.end <= end:

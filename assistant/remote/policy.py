@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from assistant.cancel import Cancel
 from assistant.filter import postprocess
-from assistant.generate.cache import Generated
+from assistant.generate.cache import Suggestion
 from assistant.remote.answers import Beliefs, LateAnswers, RemoteText, probability, typed_since
 from assistant.remote.errors import BusyError, WithheldError
 from assistant.remote.file_policy import Locate, Reach
@@ -170,7 +170,7 @@ class Remote:
 
     def judged(
         self, found: RemoteText, request: CompletionRequest, beliefs: Beliefs, *, least: float
-    ) -> Generated:
+    ) -> Suggestion:
         """Return a server's text with what it is worth beside the local proposals.
 
         It is worth nothing if the rules leave nothing of it, and shown from `least` on.
@@ -180,7 +180,7 @@ class Remote:
         if edit is not None:
             trust = self.settings.trust
             worth = probability(found, edit.text, request, beliefs, trust=trust)
-        return Generated(
+        return Suggestion(
             text=found.text,
             finish_reason=found.finish_reason,
             logprob=found.logprob(len(found.text)) or 0.0,

@@ -12,7 +12,7 @@ from assistant.setup.emacs import emacs
 from assistant.setup.helix import helix
 from assistant.setup.machine import Machine
 from assistant.setup.own_file import neovim, vim
-from assistant.setup.plan import Plan
+from assistant.setup.plan import SetupPlan
 from assistant.setup.vscode import FLAVOURS, is_extension_installed, vscode
 
 
@@ -23,7 +23,7 @@ class Editor:
     name: str
     title: str
     programs: tuple[str, ...]
-    plan: Callable[[Machine, list[str]], Plan]
+    plan: Callable[[Machine, list[str]], SetupPlan]
 
     def program(self, machine: Machine) -> Path | None:
         """Return its program, None if it is not on the PATH."""

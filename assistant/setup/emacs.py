@@ -9,7 +9,7 @@ from pathlib import Path
 
 from assistant.setup.change import Change, SetupError, read_config
 from assistant.setup.machine import Machine, shipped
-from assistant.setup.plan import Plan, with_block, without_block
+from assistant.setup.plan import SetupPlan, with_block, without_block
 
 CLIENTS = ("eglot", "lsp-mode")
 _LINES = """\
@@ -36,8 +36,8 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![\w-])\?\\?.|;[^\n]*|[()\[\]]|\\.|"'
 _PAIRS = {")": "(", "]": "["}
 
 
-def emacs(machine: Machine, command: list[str], client: str = "") -> Plan:
-    """Plan a block at the end of the init file that Emacs would read.
+def emacs(machine: Machine, command: list[str], client: str = "") -> SetupPlan:
+    """SetupPlan a block at the end of the init file that Emacs would read.
 
     `client` is one of CLIENTS; "" goes by what the file says: our block, else what is used there.
     """
@@ -53,7 +53,7 @@ def emacs(machine: Machine, command: list[str], client: str = "") -> Plan:
         client=client,
         other=next(name for name in CLIENTS if name != client),
     )
-    plan = Plan(editor="emacs", path=path, lines=body, notes=_NOTES[client])
+    plan = SetupPlan(editor="emacs", path=path, lines=body, notes=_NOTES[client])
     if before is None:
         return dataclasses.replace(plan, change=_change(path, None, body))
     if "foretype" in without_block(before, ";;"):

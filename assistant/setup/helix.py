@@ -10,7 +10,7 @@ from typing import Any
 
 from assistant.setup.change import Change, read_config
 from assistant.setup.machine import Machine
-from assistant.setup.plan import Plan, with_block, without_block
+from assistant.setup.plan import SetupPlan, with_block, without_block
 
 # What Helix itself starts for a language; a list of ours takes its place.
 _SERVERS = {
@@ -26,13 +26,13 @@ _SERVERS = {
 _CHANGED = ("language-server", "language")  # tables that ours go into
 
 
-def helix(machine: Machine, command: list[str]) -> Plan:
-    """Plan a server table, and foretype in the list of each language not configured yet."""
+def helix(machine: Machine, command: list[str]) -> SetupPlan:
+    """SetupPlan a server table, and foretype in the list of each language not configured yet."""
     is_windows = machine.platform == "win32"
     folder = machine.application_folder if is_windows else machine.config_home
     path = folder / "helix" / "languages.toml"
     before = read_config(path)
-    plan = Plan(editor="helix", path=path, lines=_lines(command, set()))
+    plan = SetupPlan(editor="helix", path=path, lines=_lines(command, set()))
     own = without_block(before or "", "#")
     try:
         table = tomllib.loads(own)

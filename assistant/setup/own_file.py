@@ -11,7 +11,7 @@ from pathlib import Path
 
 from assistant.setup.change import Change, SetupError, read_config
 from assistant.setup.machine import Machine, shipped
-from assistant.setup.plan import Plan
+from assistant.setup.plan import SetupPlan
 
 OWN_MARK = "foretype setup"  # in the first line of a file that we wrote
 MAX_FILES_READ = 500
@@ -37,8 +37,8 @@ autocmd User LspSetup call LspAddServer([#{{
 """
 
 
-def neovim(machine: Machine, command: list[str]) -> Plan:
-    """Plan a file in Neovim's `plugin` folder that loads our module."""
+def neovim(machine: Machine, command: list[str]) -> SetupPlan:
+    """SetupPlan a file in Neovim's `plugin` folder that loads our module."""
     folder = machine.config_home / (machine.environ.get("NVIM_APPNAME") or "nvim")
     module = shipped("neovim")
     if module is None:
@@ -49,8 +49,8 @@ def neovim(machine: Machine, command: list[str]) -> Plan:
     return _plan("nvim", folder / "plugin" / "foretype.lua", lines, _scripts(folder))
 
 
-def vim(machine: Machine, command: list[str]) -> Plan:
-    """Plan a file in Vim's `plugin` folder for the plugin `lsp` (yegappan/lsp)."""
+def vim(machine: Machine, command: list[str]) -> SetupPlan:
+    """SetupPlan a file in Vim's `plugin` folder for the plugin `lsp` (yegappan/lsp)."""
     folder = machine.home / ("vimfiles" if machine.platform == "win32" else ".vim")
     lines = _VIM.format(
         types=", ".join(_vim(name) for name in FILE_TYPES),
@@ -66,9 +66,9 @@ def vim(machine: Machine, command: list[str]) -> Plan:
     return dataclasses.replace(plan, notes=notes)
 
 
-def _plan(editor: str, path: Path, lines: str, scripts: Iterator[Path]) -> Plan:
-    """Plan `lines` as the file `path`, unless one of the user's `scripts` starts foretype."""
-    plan = Plan(editor=editor, path=path, lines=lines)
+def _plan(editor: str, path: Path, lines: str, scripts: Iterator[Path]) -> SetupPlan:
+    """SetupPlan `lines` as the file `path`, unless one of the user's `scripts` starts foretype."""
+    plan = SetupPlan(editor=editor, path=path, lines=lines)
     before = read_config(path)
     if before == lines:
         return dataclasses.replace(plan, done=True)

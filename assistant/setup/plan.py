@@ -9,7 +9,7 @@ START, END = ">>> foretype >>>", "<<< foretype <<<"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class SetupPlan:
     """How one editor is made to start foretype."""
 
     editor: str

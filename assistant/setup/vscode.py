@@ -12,7 +12,7 @@ from pathlib import Path
 from assistant.setup import jsonc
 from assistant.setup.change import Change, read_config
 from assistant.setup.machine import Machine, shipped
-from assistant.setup.plan import Plan
+from assistant.setup.plan import SetupPlan
 
 PATH_KEY = "foretype.path"
 _EXTENSION = "foretype.foretype-"
@@ -58,12 +58,12 @@ FLAVOURS = {
 }
 
 
-def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> Plan:
-    """Plan the setting that names our program; say how the extension is installed."""
+def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> SetupPlan:
+    """SetupPlan the setting that names our program; say how the extension is installed."""
     flavour = FLAVOURS[editor]
     path = _settings_file(machine, flavour)
     lines = f'"{PATH_KEY}": {json.dumps(command[0])}\n'
-    plan = Plan(editor=editor, path=path, lines=lines, notes=_notes(machine, flavour))
+    plan = SetupPlan(editor=editor, path=path, lines=lines, notes=_notes(machine, flavour))
     if len(command) != 2:
         reason = "no program `foretype` stands beside this Python; install the package with pip"
         return dataclasses.replace(plan, reason=reason)

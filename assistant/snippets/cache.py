@@ -15,11 +15,11 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from assistant.index.folder_index import RepositoryMemory
-from assistant.index.matches import Memory
-from assistant.index.reader import Opened, View
+from assistant.index.folder_index import FolderIndex
+from assistant.index.matches import SearchableIndex
+from assistant.index.reader import IndexView, OpenSegment
 from assistant.request import CompletionRequest
-from assistant.snippets.search import SnippetSource
+from assistant.snippets.search import SnippetSearch
 from assistant.source import blocks
 from assistant.source.languages import language_of
 from assistant.source.syntax import text_scopes
@@ -36,22 +36,20 @@ log = logging.getLogger(__name__)
 _Key = tuple[str, tuple[str, ...], int]
 
 
-class SnippetChoice:
+class SnippetCache:
     """Chooses snippets and remembers what it chose; any thread may ask."""
 
     def __init__(self, *, is_waiting: bool = False) -> None:
         """With `is_waiting` the first question waits for the files to be read: for evaluation."""
         self._is_waiting = is_waiting
         self._lock = threading.Lock()
-        self._shelves: weakref.WeakKeyDictionary[RepositoryMemory, _Shelf] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._shelves: weakref.WeakKeyDictionary[FolderIndex, _Shelf] = weakref.WeakKeyDictionary()
 
     def snippets_for(
-        self, memory: Memory | None, request: CompletionRequest, *, budget_chars: int
+        self, memory: SearchableIndex | None, request: CompletionRequest, *, budget_chars: int
     ) -> list[Snippet]:
         """Return the snippets for a request, the best one last; none if there is no index yet."""
-        if budget_chars <= 0 or not isinstance(memory, RepositoryMemory):
+        if budget_chars <= 0 or not isinstance(memory, FolderIndex):
             return []
         with self._lock:
             shelf = self._shelves.setdefault(memory, _Shelf())
@@ -81,7 +79,7 @@ def scope_key(request: CompletionRequest) -> _Key:
 
 
 def chosen_from(
-    source: SnippetSource, request: CompletionRequest, budget_chars: int
+    source: SnippetSearch, request: CompletionRequest, budget_chars: int
 ) -> list[Snippet]:
     """Ask with the lines above and below the cursor's, which is being written."""
     text, offset = request.text, request.offset
@@ -99,8 +97,8 @@ class _Shelf:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, list[Snippet]] = OrderedDict()
-        self._source: SnippetSource | None = None
-        self._view: View | None = None  # that `_source` was, or is being, read from
+        self._source: SnippetSearch | None = None
+        self._view: IndexView | None = None  # that `_source` was, or is being, read from
         self._read_at = 0.0
 
     def kept(self, key: _Key) -> list[Snippet] | None:
@@ -118,7 +116,7 @@ class _Shelf:
             while len(self._kept) > KEPT_CHOICES:
                 self._kept.popitem(last=False)
 
-    def source(self, view: View, *, is_waiting: bool) -> SnippetSource | None:
+    def source(self, view: IndexView, *, is_waiting: bool) -> SnippetSearch | None:
         """Return what was read last; begin to read if there is newer, or nothing yet."""
         with self._lock:
             is_new = self._view is None or view.version != self._view.version
@@ -127,20 +125,20 @@ class _Shelf:
                 return self._source
             self._view, self._read_at = view, time.monotonic()
             if is_waiting:
-                self._source = SnippetSource(_files(view, pause_s=0.0))
+                self._source = SnippetSearch(_files(view, pause_s=0.0))
                 return self._source
         threading.Thread(target=self._read, args=(view,), name="snippets", daemon=True).start()
         return self._source
 
-    def _read(self, view: View) -> None:
+    def _read(self, view: IndexView) -> None:
         started = time.monotonic()
-        source = SnippetSource(_files(view, pause_s=_PAUSE_S))
+        source = SnippetSearch(_files(view, pause_s=_PAUSE_S))
         with self._lock:
             self._source = source
         log.info("snippets: %d files in %.1f s", source.n_files, time.monotonic() - started)
 
 
-def _files(view: View, *, pause_s: float) -> Iterator[tuple[str, bytes]]:
+def _files(view: IndexView, *, pause_s: float) -> Iterator[tuple[str, bytes]]:
     """Yield the code of the repository; of too much, the smaller files."""
     found = [
         (opened.segment.size_of([number]), path, opened, number)
@@ -149,7 +147,7 @@ def _files(view: View, *, pause_s: float) -> Iterator[tuple[str, bytes]]:
         for path, number in opened.files.items()
         if language_of(path) is not None
     ]
-    chosen: list[tuple[str, Opened, int]] = []
+    chosen: list[tuple[str, OpenSegment, int]] = []
     room = MAX_SOURCE_BYTES
     for size, path, opened, number in sorted(found, key=lambda each: each[:2]):
         room -= size

@@ -36,7 +36,7 @@ _BUILT_IN = frozenset(
 )
 
 
-class Surroundings:
+class CursorContext:
     """What the text around a cursor says about what to look for."""
 
     def __init__(self, path: str, before: str, after: str) -> None:

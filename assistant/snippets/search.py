@@ -18,7 +18,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.snippets.cursor_context import IDENTIFIER, Surroundings, telling_lines, utf8
+from assistant.snippets.cursor_context import IDENTIFIER, CursorContext, telling_lines, utf8
 from assistant.snippets.symbols import Definition, definitions, described
 from model.fim import Snippet
 
@@ -52,7 +52,7 @@ class _Place:
         return self.file == other.file and self.start < other.end and other.start < self.end
 
 
-class SnippetSource:
+class SnippetSearch:
     """Finds snippets among files that were read once; may be asked from several threads."""
 
     def __init__(self, files: Iterable[tuple[str, str | bytes]]) -> None:
@@ -89,7 +89,7 @@ class SnippetSource:
 
         The best stands nearest to the file itself, where a small network copies best.
         """
-        cursor = Surroundings(path, before, after)
+        cursor = CursorContext(path, before, after)
         chosen: list[_Place] = []
         room = budget_chars
         for place in self._defining(cursor):
@@ -131,7 +131,7 @@ class SnippetSource:
             self._starts.append(start)
             self._ends.append(end)
 
-    def _defining(self, cursor: Surroundings) -> Iterator[_Place]:
+    def _defining(self, cursor: CursorContext) -> Iterator[_Place]:
         """Yield the definitions of names near the cursor, the nearest and rarest first."""
         scored: list[tuple[float, int, Definition]] = []
         for name, weight in cursor.names.items():
@@ -151,7 +151,7 @@ class SnippetSource:
                 shown, end = described(self._texts[file], definition)
                 yield _Place(file, definition.start, end, shown)
 
-    def _alike(self, number: int, cursor: Surroundings, room: int) -> _Place | None:
+    def _alike(self, number: int, cursor: CursorContext, room: int) -> _Place | None:
         """Return the lines of a stretch that are most like the cursor's, as many as there is room.
 
         They begin just above the line that is most alike: what follows it is wanted.
@@ -174,7 +174,7 @@ class SnippetSource:
             return None
         return _Place(file, start, end, b"\n".join(shown).rstrip())
 
-    def _is_other(self, file: int, cursor: Surroundings) -> bool:
+    def _is_other(self, file: int, cursor: CursorContext) -> bool:
         """Say whether a file is neither the cursor's own nor, under its name, nearly a copy."""
         path = self._paths[file]
         if path == cursor.path:

@@ -25,7 +25,7 @@ from model.candidate_tree import plan, scored
 from model.decode import Logits, choices, decode, heal
 from model.folder import BUNDLED, load_folder
 from model.healing import TokenTable, split
-from model.prefix_cache import Transcript
+from model.prefix_cache import PrefixCache
 from model.runtime import Runtime, open_runtime
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,16 +96,16 @@ def _cursors(files: dict[str, str], n: int) -> list[tuple[str, str, int]]:
     return found
 
 
-def _read(runtime: Runtime, ids: Sequence[int]) -> tuple[Transcript, Logits]:
+def _read(runtime: Runtime, ids: Sequence[int]) -> tuple[PrefixCache, Logits]:
     """Run the prompt, in a transcript that remembers nothing of what was written before."""
     runtime.rewind(0)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     logits, _ = transcript.replace(ids, chunk_tokens=128, should_stop=never)
     assert logits is not None
     return transcript, logits.copy()
 
 
-def _write(transcript: Transcript, root: Logits, table: TokenTable, tail: bytes) -> list[int]:
+def _write(transcript: PrefixCache, root: Logits, table: TokenTable, tail: bytes) -> list[int]:
     healed = heal(transcript, root, table, tail, never)
     assert healed is not None
     first = choices(healed.logits, table, healed.rest, 1)[0]

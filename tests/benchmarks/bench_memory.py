@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 from pydivsufsort import divsufsort, sa_search
 
-from assistant.index.builder import Limits, open_memory, refresh
-from assistant.index.folder_index import RepositoryMemory
+from assistant.index.builder import BuildLimits, open_memory, refresh
+from assistant.index.folder_index import FolderIndex
 from assistant.index.matches import MAX_CONTEXT
 from assistant.index.segment import END
 from assistant.index.segment_search import SegmentSource
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _build(root: Path, index: Path, missed: list[str]) -> dict[str, bytes]:
-    wall_s, cpu_s = _timed(lambda: refresh(root, index, Limits(max_text_bytes=1 << 30)))
+    wall_s, cpu_s = _timed(lambda: refresh(root, index, BuildLimits(max_text_bytes=1 << 30)))
     memory = open_memory(index)
     texts = {
         path: opened.segment.text_of(number)
@@ -80,7 +80,9 @@ def _build(root: Path, index: Path, missed: list[str]) -> dict[str, bytes]:
         f" (clock {wall_s * 1e6 / n_lines:.1f})"
     )
     _judge("seconds per 1M lines", per_million, missed)
-    again_wall_s, again_cpu_s = _timed(lambda: refresh(root, index, Limits(max_text_bytes=1 << 30)))
+    again_wall_s, again_cpu_s = _timed(
+        lambda: refresh(root, index, BuildLimits(max_text_bytes=1 << 30))
+    )
     print(f"refresh without a change: {again_wall_s:.2f} s, {again_cpu_s:.2f} s processor")
     with tempfile.TemporaryDirectory() as place:
         rival_wall_s, rival_cpu_s = _timed(lambda: _trigrams(Path(place) / "t.db", texts))
@@ -118,7 +120,7 @@ def _questions(texts: dict[str, bytes], n: int, seed: int) -> list[Question]:
 
 
 def _lookups(
-    memory: RepositoryMemory,
+    memory: FolderIndex,
     texts: dict[str, bytes],
     questions: list[Question],
     missed: list[str],
@@ -154,11 +156,11 @@ def _lookups(
     _judge("narrowing", _p(narrowing, 50), missed)
 
 
-def _sources(memory: RepositoryMemory, question: Question) -> list[SegmentSource]:
+def _sources(memory: FolderIndex, question: Question) -> list[SegmentSource]:
     return [opened.source(question.context, {question.path}) for opened in memory.view.opened]
 
 
-def _longest(memory: RepositoryMemory, question: Question) -> int:
+def _longest(memory: FolderIndex, question: Question) -> int:
     return max(source.longest for source in _sources(memory, question))
 
 
@@ -183,7 +185,7 @@ def _bisected(context: bytes, has: Callable[[bytes], bool]) -> int:
 
 
 def _edits(
-    memory: RepositoryMemory,
+    memory: FolderIndex,
     texts: dict[str, bytes],
     root: Path,
     place: Path,
@@ -216,7 +218,7 @@ def _edits(
     _judge("edit", _p(seen, 50), missed)
 
 
-def _type(memory: RepositoryMemory, path: str, text: str, context: bytes) -> None:
+def _type(memory: FolderIndex, path: str, text: str, context: bytes) -> None:
     memory.set_open(path, text)
     levels = memory.levels(context, path="other.py")
     assert levels[0].length >= len(context), "the edit is not found"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistant.snippets.search import SnippetSource
+from assistant.snippets.search import SnippetSearch
 from model.fim import Snippet
 
 BUDGET_CHARS = 430
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     n_mb = sum(map(len, files.values())) / 1e6
     print(f"{len(files)} files, {n_mb:.1f} MB")
     started = time.process_time()
-    source = SnippetSource(files.items())
+    source = SnippetSearch(files.items())
     took = time.process_time() - started
     print(f"read       {took:.2f} s, {took / n_mb:.2f} s/MB (processor time)")
     cursors = _cursors(files, options.n, options.seed)

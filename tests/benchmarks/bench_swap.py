@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assistant.models.registry import Entry, Registry, repository_id
+from assistant.models.registry import ModelEntry, Registry, repository_id
 from assistant.models.selection import prepare
 from model.folder import BUNDLED, load_folder, save_folder
 from tests.benchmarks.bench_server import own_memory_mb
@@ -155,7 +155,7 @@ def _add_second(registry: Registry, place: Path, named: str, identity: str) -> N
         place / "second", config=source.config, tensors=tensors, tokenizer_json=tokenizer,
         info=source.info, card="# second\n",
     )  # fmt: skip
-    entry = Entry(
+    entry = ModelEntry(
         name=NAME, repository=identity, root="", parent=source.content_hash, data_hash="",
         content_hash=load_folder(place / "second").content_hash, trained_to="", kind="full",
         created="",

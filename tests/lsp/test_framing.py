@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsp.framing import MAX_BODY_BYTES, MAX_LINE_BYTES, Malformed, Reader, frame
+from lsp.framing import MAX_BODY_BYTES, MAX_LINE_BYTES, Malformed, MessageReader, frame
 
 GOOD = b'{"jsonrpc":"2.0","id":7,"method":"x"}'
 
 
-def reader_of(data: bytes, *, piece: int = 65536) -> Reader:
+def reader_of(data: bytes, *, piece: int = 65536) -> MessageReader:
     """A reader whose source hands out at most `piece` bytes at a time."""
     place = 0
 
@@ -21,10 +21,10 @@ def reader_of(data: bytes, *, piece: int = 65536) -> Reader:
         start, place = place, min(len(data), place + min(n_bytes, piece))
         return data[start:place]
 
-    return Reader(read)
+    return MessageReader(read)
 
 
-def drain(reader: Reader) -> list[bytes | Malformed]:
+def drain(reader: MessageReader) -> list[bytes | Malformed]:
     """Everything the reader finds, putting back what is no JSON as the server does."""
     found = []
     while (item := reader.next()) is not None:

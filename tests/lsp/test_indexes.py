@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import pytest
 
-from assistant.index.folder_index import RepositoryMemory
+from assistant.index.folder_index import FolderIndex
 from assistant.settings import Settings
-from lsp.indexes import WATCH_ID, Memories
+from lsp.indexes import WATCH_ID, WorkspaceIndexes
 
 
 class KeeperDouble:
@@ -21,7 +21,7 @@ class KeeperDouble:
     def __init__(self, root: Path, report: Callable[[int, int], None]) -> None:
         self.root = root
         self.report = report
-        self.memory = RepositoryMemory()
+        self.memory = FolderIndex()
         self.told: list[Any] = []
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class Document:
 
 
 class Bench:
-    """Memories with everything around them."""
+    """WorkspaceIndexes with everything around them."""
 
     def __init__(self, *folders: Path, fails: bool = False, gate: bool = False) -> None:
         self.asked: list[tuple[str, Any, Callable[[bool], None]]] = []
@@ -64,7 +64,7 @@ class Bench:
         if not gate:
             self.gate.set()
         self.roots = [uri(folder) for folder in folders]
-        self.memories = Memories(
+        self.memories = WorkspaceIndexes(
             lambda method, params, done: self.asked.append((method, params, done)),
             self.sent.append,
             self.open,  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ class Bench:
         del self.documents[place]
         self.memories.touched(place)
 
-    def ask(self, place: str) -> RepositoryMemory | None:
+    def ask(self, place: str) -> FolderIndex | None:
         self.memories.sync(place, path_of, self.documents.get)
         return self.memories.memory_of(path_of(place))
 
@@ -114,7 +114,7 @@ def wait_for(condition: Callable[[], Any]) -> None:
         time.sleep(0.002)
 
 
-def texts_found(memory: RepositoryMemory | None, path: str = "x.py") -> set[bytes]:
+def texts_found(memory: FolderIndex | None, path: str = "x.py") -> set[bytes]:
     assert memory is not None
     levels = memory.levels(b"text = ", path=path)
     return {item.following for level in levels for item in level.occurrences}

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from lsp.framing import Malformed, Reader, frame
+from lsp.framing import Malformed, MessageReader, frame
 from lsp.jsonrpc import dump, values
 
 
 def found(data: bytes) -> list[Any]:
     """What the client's bytes hold."""
     pieces = [data]
-    return list(values(Reader(lambda _: pieces.pop() if pieces else b"")))
+    return list(values(MessageReader(lambda _: pieces.pop() if pieces else b"")))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from assistant.errors import ModelError
 from assistant.generate.backend import LocalBackend
 from assistant.models.registry import Registry, repository_id
 from lsp import commands
-from lsp.models import Models, Pace
+from lsp.models import ReloadPace, WorkspaceModels
 from lsp.session import Session
 from tests.doubles import tiny_folder
 from tests.own_models import added
@@ -46,11 +46,11 @@ class Bench:
         self.loaded: list[str] = []
         self.is_broken = False
         self.warned: list[tuple[str, str]] = []
-        self.models = Models(
+        self.models = WorkspaceModels(
             lambda kind, text: self.warned.append((kind, text)),
             lambda path: repository / path if path != "untitled" else None,
             open_model=self.open,
-            pace=Pace(**{"poll_s": 600.0, "idle_s": 0.0, **pace}),
+            pace=ReloadPace(**{"poll_s": 600.0, "idle_s": 0.0, **pace}),
         )
 
     def open(self, path: Path, label: str) -> LocalBackend:
@@ -119,11 +119,11 @@ def test_document_outside_the_workspace_has_its_own_model_too(bench: Bench) -> N
 
 
 def test_own_thread_follows_and_ends(bench: Bench) -> None:
-    models = Models(
+    models = WorkspaceModels(
         lambda *_: None,
         lambda path: bench.root / path,
         open_model=bench.open,
-        pace=Pace(poll_s=0.01, idle_s=0.0),
+        pace=ReloadPace(poll_s=0.01, idle_s=0.0),
     )
     models.set_roots([bench.root.as_uri(), "untitled:x"])
     models.start(1)
@@ -234,7 +234,9 @@ def test_keystroke_runs_no_git_and_parses_nothing(bench: Bench) -> None:
         assert bench.models.backend_of("a.py") is not None
     finally:
         sys.setprofile(None)
-    ours = {name for name in called if name.startswith(("models.", "loaded_models.", "test_models."))}
+    ours = {
+        name for name in called if name.startswith(("models.", "loaded_models.", "test_models."))
+    }
     assert ours == {
         "models.asked",
         "models.backend_of",
@@ -251,7 +253,7 @@ def test_without_models_a_keystroke_does_not_even_look_for_the_document(
     def fail(path: str) -> Path:
         raise AssertionError(path)
 
-    models = Models(lambda *_: None, fail, pace=Pace(poll_s=600.0))
+    models = WorkspaceModels(lambda *_: None, fail, pace=ReloadPace(poll_s=600.0))
     models.start(1)
     assert models.backend_of("a.py") is None
     models.stop()

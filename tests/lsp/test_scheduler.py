@@ -9,7 +9,7 @@ import pytest
 from assistant.cancel import Cancel
 from assistant.request import Completion, CompletionRequest
 from assistant.settings import Settings
-from lsp.scheduler import Job, Scheduler, describe
+from lsp.scheduler import ScheduledRequest, Scheduler, describe
 from tests.e2e.scripted_server import completion
 
 TIMEOUT_S = 10.0
@@ -51,13 +51,15 @@ class Bench:
         self.engine = StepEngine()
         self.errors: list[Exception] = []
         self.scheduler = Scheduler(self.errors.append)
-        self.jobs: dict[str, Job] = {}
+        self.jobs: dict[str, ScheduledRequest] = {}
 
     def submit(
         self, text: str, document: str = "a", deadline_ms: int = 10_000, *, survives: bool = False
     ) -> None:
         request = CompletionRequest(path="x.py", text=text, offset=0, deadline_ms=deadline_ms)
-        self.jobs[text] = Job(key=document, uri=document, request=request, survives_edits=survives)
+        self.jobs[text] = ScheduledRequest(
+            key=document, uri=document, request=request, survives_edits=survives
+        )
         self.scheduler.submit(self.jobs[text])
 
     def hurried(self, text: str) -> bool:
@@ -254,7 +256,9 @@ def test_many_threads_ask_and_edit_and_all_are_answered_once(bench: Bench) -> No
 
 
 def test_first_outcome_of_a_job_counts() -> None:
-    job = Job(key="a", uri="a", request=CompletionRequest(path="x.py", text="", offset=0))
+    job = ScheduledRequest(
+        key="a", uri="a", request=CompletionRequest(path="x.py", text="", offset=0)
+    )
     assert job.settle(())
     assert not job.settle(None)
     assert job.future.result() == ()

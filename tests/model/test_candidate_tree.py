@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from model.candidate_tree import Branches, plan, scored
+from model.candidate_tree import CandidateTree, plan, scored
 from model.decode import choices, decode, heal
 from model.folder import load_folder
 from model.healing import TokenTable, after
-from model.prefix_cache import Transcript
+from model.prefix_cache import PrefixCache
 from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer
 from tests.doubles import tiny_folder
@@ -23,7 +23,7 @@ def never() -> bool:
 
 
 def greedy(
-    steps: Transcript, root: np.ndarray, table: TokenTable, tail: bytes, n: int
+    steps: PrefixCache, root: np.ndarray, table: TokenTable, tail: bytes, n: int
 ) -> list[int]:
     """Return the ids of plain greedy decoding, those of the healing not among them."""
     healed = heal(steps, root, table, tail, never)
@@ -59,10 +59,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runtime, Tokenizer, 
     return open_runtime(folder, max_len=160, bits=32), tokenizer, TokenTable(tokenizer)
 
 
-def read(runtime: Runtime, ids: list[int]) -> tuple[Transcript, np.ndarray]:
+def read(runtime: Runtime, ids: list[int]) -> tuple[PrefixCache, np.ndarray]:
     """Return a transcript that remembers nothing but `ids`, and the scores after them."""
     runtime.rewind(0)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     return transcript, transcript.append(ids)
 
 
@@ -122,7 +122,7 @@ def test_scores_are_those_of_single_steps(tiny: tuple[Runtime, Tokenizer, TokenT
 
 
 def test_what_cannot_be_is_a_large_finite_penalty() -> None:
-    transcript = Transcript(ScriptedRuntime(TOKENIZER, SAMPLE))
+    transcript = PrefixCache(ScriptedRuntime(TOKENIZER, SAMPLE))
     table = TokenTable(TOKENIZER)
     root = transcript.append(TOKENIZER.encode("x\n" + SAMPLE[:40]))
     known = scored(transcript, root, table, b"", plan(TOKENIZER, b"", ["zzz", ""], max_nodes=20))
@@ -136,7 +136,7 @@ def test_what_cannot_be_is_a_large_finite_penalty() -> None:
 
 
 def test_branches_count_only_new_nodes_against_the_limit() -> None:
-    branches = Branches()
+    branches = CandidateTree()
     assert branches.add([1, 2, 3], 4)
     assert branches.add([1, 2, 4], 4)
     assert not branches.add([1, 5], 4)

@@ -5,7 +5,7 @@ import pytest
 
 from model.decode import DecodeError, Token, choices, decode, heal
 from model.healing import TokenTable
-from model.prefix_cache import Transcript
+from model.prefix_cache import PrefixCache
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
 
 TOKENIZER = small_tokenizer()
@@ -17,7 +17,7 @@ def never() -> bool:
 
 
 def decoded(prompt: str, tail: bytes = b"", max_new_tokens: int = 200) -> list[Token]:
-    steps = Transcript(ScriptedRuntime(TOKENIZER, SAMPLE))
+    steps = PrefixCache(ScriptedRuntime(TOKENIZER, SAMPLE))
     healed = heal(steps, steps.append(TOKENIZER.encode(prompt)), TABLE, tail, never)
     assert healed is not None
     first = choices(healed.logits, TABLE, healed.rest, 1)[0]

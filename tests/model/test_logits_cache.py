@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model import logits_cache as known
-from model.logits_cache import START, KnownScores, name_after, names_after
+from model.logits_cache import START, LogitsCache, name_after, names_after
 
 some_ids = st.lists(st.integers(0, 1 << 20), max_size=6)
 
@@ -24,7 +24,7 @@ def test_names_grow_one_id_at_a_time() -> None:
 
 
 def test_row_is_found_by_its_name() -> None:
-    scores = KnownScores()
+    scores = LogitsCache()
     name = name_after(START, 1)
     assert scores.get(name) is None
     row = np.ones(3, np.float32)
@@ -36,7 +36,7 @@ def test_row_is_found_by_its_name() -> None:
 
 def test_rows_not_asked_for_the_longest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "MAX_KNOWN_BYTES", 2 * 4 * 10)
-    scores = KnownScores()
+    scores = LogitsCache()
     names = names_after(START, [1, 2, 3])
     scores.put(names[0], np.zeros(10, np.float32))
     scores.put(names[1], np.zeros(10, np.float32))
@@ -47,6 +47,6 @@ def test_rows_not_asked_for_the_longest_go_first(monkeypatch: pytest.MonkeyPatch
 
 def test_one_row_is_kept_however_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "MAX_KNOWN_BYTES", 8)
-    scores = KnownScores()
+    scores = LogitsCache()
     scores.put(START, np.zeros(10, np.float32))
     assert scores.get(START) is not None

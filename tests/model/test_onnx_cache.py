@@ -12,7 +12,7 @@ import pytest
 
 from model import onnx_cache as artefact
 from model.folder import ModelFolder, load_folder
-from model.onnx_cache import ArtefactError, open_artefact
+from model.onnx_cache import OnnxCacheError, open_artefact
 from tests.doubles import names_in, tiny_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,7 +114,7 @@ def test_failed_build_says_why_and_leaves_nothing(
     folder: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
-    with pytest.raises(ArtefactError, match=r"cannot build the graph .*4 or 8 bits, not 5"):
+    with pytest.raises(OnnxCacheError, match=r"cannot build the graph .*4 or 8 bits, not 5"):
         open_artefact(folder, 5)
     assert names_in(tmp_path / "graphs") == []
 
@@ -124,7 +124,7 @@ def test_build_without_an_interpreter_fails_clearly(
 ) -> None:
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
-    with pytest.raises(ArtefactError, match="cannot build the graph"):
+    with pytest.raises(OnnxCacheError, match="cannot build the graph"):
         open_artefact(folder, 8)
 
 
@@ -135,7 +135,7 @@ def test_artefact_that_cannot_be_put_in_place_is_reported(
     place = tmp_path / "graphs" / f"{folder.content_hash[:32]}-v{artefact.GRAPH_VERSION}-8"
     place.parent.mkdir()
     place.write_text("a file where the folder should be")
-    with pytest.raises(ArtefactError, match="delete what is there"):
+    with pytest.raises(OnnxCacheError, match="delete what is there"):
         open_artefact(folder, 8)
 
 
@@ -144,7 +144,7 @@ def test_cache_that_cannot_be_written_is_reported_with_the_way_out(
 ) -> None:
     (tmp_path / "graphs").write_text("a file where the folder should be")
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
-    with pytest.raises(ArtefactError, match=r"cannot write a cache .*graphs.*FORETYPE_CACHE"):
+    with pytest.raises(OnnxCacheError, match=r"cannot write a cache .*graphs.*FORETYPE_CACHE"):
         open_artefact(folder, 8)
 
 

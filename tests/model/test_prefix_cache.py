@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from numpy.typing import NDArray
 
 from model import prefix_cache as module
-from model.prefix_cache import MAX_BEHIND, MAX_KEPT, WORTH_TOKENS, Transcript
+from model.prefix_cache import MAX_BEHIND, MAX_KEPT, WORTH_TOKENS, PrefixCache
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
 
 TOKENIZER = small_tokenizer()
@@ -21,7 +21,7 @@ def never() -> bool:
     return False
 
 
-def replace(transcript: Transcript, ids: Sequence[int]) -> int:
+def replace(transcript: PrefixCache, ids: Sequence[int]) -> int:
     logits, n_reused = transcript.replace(ids, chunk_tokens=4, should_stop=never)
     assert logits is not None
     return n_reused
@@ -39,7 +39,7 @@ class Recording(ScriptedRuntime):
 @settings(max_examples=60, deadline=None)
 def test_cache_holds_exactly_the_last_prompt(given_prompts: list[list[int]]) -> None:
     runtime = Recording(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     for ids in given_prompts:
         replace(transcript, ids)
         transcript._known.clear()
@@ -50,7 +50,7 @@ def test_cache_holds_exactly_the_last_prompt(given_prompts: list[list[int]]) -> 
 
 def test_only_the_new_end_of_a_prompt_is_run() -> None:
     runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     assert replace(transcript, [1, 2, 3, 4, 5]) == 0
     assert replace(transcript, [1, 2, 3, 4, 5, 6, 7]) == 5
     assert runtime.n_appended == 7
@@ -60,7 +60,7 @@ def test_only_the_new_end_of_a_prompt_is_run() -> None:
 
 def test_same_prompt_again_runs_nothing() -> None:
     runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     replace(transcript, [1, 2, 3])
     assert replace(transcript, [1, 2, 3]) == 2
     assert runtime.n_appended == 3
@@ -68,7 +68,7 @@ def test_same_prompt_again_runs_nothing() -> None:
 
 def test_stopped_prefill_keeps_whole_chunks_for_later() -> None:
     runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     answers = iter([False, False, True])
     logits, _ = transcript.replace(
         range(100, 120), chunk_tokens=4, should_stop=lambda: next(answers)
@@ -89,7 +89,7 @@ def test_failed_call_forgets_the_cache() -> None:
             return scores
 
     runtime = Failing(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     replace(transcript, [1, 2, 3])
     runtime.fails = True
     with pytest.raises(RuntimeError, match="half-way"):
@@ -108,7 +108,7 @@ def document(first: int) -> list[int]:
 
 def test_going_back_to_a_document_finds_its_cache() -> None:
     runtime = Recording(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     first, second = document(1), document(2)
     assert (replace(transcript, first), replace(transcript, second)) == (0, 0)
     assert replace(transcript, [*first, 7]) == len(first)
@@ -118,7 +118,7 @@ def test_going_back_to_a_document_finds_its_cache() -> None:
 
 
 def test_undone_edit_before_the_end_finds_the_cache_of_before() -> None:
-    transcript = Transcript(ScriptedRuntime(TOKENIZER, SAMPLE))
+    transcript = PrefixCache(ScriptedRuntime(TOKENIZER, SAMPLE))
     before, edited = document(1), [1, 9, *range(100, 100 + LONG)]
     replace(transcript, before)
     assert replace(transcript, edited) == 1
@@ -127,14 +127,14 @@ def test_undone_edit_before_the_end_finds_the_cache_of_before() -> None:
 
 def test_few_tokens_are_not_worth_a_copy() -> None:
     runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     for first in (1, 2, 1, 2):
         assert replace(transcript, [first, *range(100, 100 + WORTH_TOKENS - 2)]) == 0
     assert transcript._kept == []
 
 
 def test_only_the_latest_documents_are_kept() -> None:
-    transcript = Transcript(ScriptedRuntime(TOKENIZER, SAMPLE))
+    transcript = PrefixCache(ScriptedRuntime(TOKENIZER, SAMPLE))
     for first in range(MAX_KEPT + 2):
         replace(transcript, document(first))
     assert len(transcript._kept) == MAX_KEPT
@@ -144,7 +144,7 @@ def test_only_the_latest_documents_are_kept() -> None:
 
 def test_copies_stay_within_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_KEPT_BYTES", 3 * 4 * (LONG + 1))
-    transcript = Transcript(ScriptedRuntime(TOKENIZER, SAMPLE))
+    transcript = PrefixCache(ScriptedRuntime(TOKENIZER, SAMPLE))
     for first in range(9):
         replace(transcript, document(first))
         assert transcript._n_kept_bytes() <= module.MAX_KEPT_BYTES
@@ -155,7 +155,7 @@ def test_copies_stay_within_their_memory(monkeypatch: pytest.MonkeyPatch) -> Non
 @settings(max_examples=60, deadline=None)
 def test_switching_documents_never_mixes_them(visits: list[tuple[int, int]]) -> None:
     runtime = Recording(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     for first, length in visits:
         ids = [first, *range(100, 100 + length)]
         replace(transcript, ids)
@@ -170,7 +170,7 @@ class Walk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runtime = Recording(TOKENIZER, SAMPLE)
-        self.transcript = Transcript(self.runtime)
+        self.transcript = PrefixCache(self.runtime)
         self.ids: list[int] = []
 
     def expected(self, ids: Sequence[int]) -> NDArray[np.float32]:
@@ -225,7 +225,7 @@ TestWalk.settings = settings(max_examples=40, stateful_step_count=20, deadline=N
 
 def test_walking_again_along_what_was_written_runs_nothing() -> None:
     runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     replace(transcript, [1, 2, 3])
     written = [transcript.append([id_]) for id_ in (100, 101, 102)]
     assert replace(transcript, [1, 2, 3, 100]) == 3
@@ -236,7 +236,7 @@ def test_walking_again_along_what_was_written_runs_nothing() -> None:
 
 def test_tokens_on_a_scored_branch_are_run_only_when_it_is_left() -> None:
     runtime = Recording(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     replace(transcript, [1, 2, 3])
     transcript.tree([100, 101, 102], [-1, 0, 0])
     transcript.append([100])
@@ -248,7 +248,7 @@ def test_tokens_on_a_scored_branch_are_run_only_when_it_is_left() -> None:
 
 def test_tree_of_what_was_written_runs_nothing() -> None:
     runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     replace(transcript, [1, 2, 3])
     written = [transcript.append([id_]) for id_ in (100, 101)]
     transcript.rewind(3)
@@ -262,7 +262,7 @@ def test_tree_of_what_was_written_runs_nothing() -> None:
 
 def test_a_long_known_way_is_run_in_good_time() -> None:
     runtime = Recording(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     way = [97 + place % 3 for place in range(MAX_BEHIND + 20)]
     for _ in range(2):
         transcript.append([1])
@@ -276,7 +276,7 @@ def test_a_long_known_way_is_run_in_good_time() -> None:
 
 
 def test_what_cannot_be_kept_or_appended_is_refused() -> None:
-    transcript = Transcript(ScriptedRuntime(TOKENIZER, SAMPLE))
+    transcript = PrefixCache(ScriptedRuntime(TOKENIZER, SAMPLE))
     transcript.append([1, 2])
     for length in (-1, 3):
         with pytest.raises(ValueError, match="2 tokens are held"):
@@ -293,7 +293,7 @@ def test_failed_call_forgets_scores_too() -> None:
             raise RuntimeError("half-way")
 
     runtime = Failing(TOKENIZER, SAMPLE)
-    transcript = Transcript(runtime)
+    transcript = PrefixCache(runtime)
     replace(transcript, [1, 2])
     with pytest.raises(RuntimeError, match="half-way"):
         transcript.tree([3], [-1])

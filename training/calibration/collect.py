@@ -22,19 +22,19 @@ from assistant.generate import prompt
 from assistant.generate import response as offers
 from assistant.generate import single_line as lines
 from assistant.generate.backend import LocalBackend
-from assistant.generate.completion_trace import Why
-from assistant.generate.timing import Cost
+from assistant.generate.completion_trace import Trace
+from assistant.generate.timing import Timing
 from assistant.index.builder import build_from_texts, open_memory
-from assistant.index.matches import Memory
+from assistant.index.matches import SearchableIndex
 from assistant.rank.candidates import Cursor, Proposal, propose
 from assistant.rank.features import Rows
-from assistant.rank.ranker import Parameters
+from assistant.rank.ranker import RankerParameters
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
-from assistant.snippets.cache import SnippetChoice
+from assistant.snippets.cache import SnippetCache
 from assistant.source.languages import language_of
 from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
-from training.evaluation.longest_match import Vote
+from training.evaluation.longest_match import LongestMatch
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.tasks import replay_tasks
 
@@ -44,7 +44,7 @@ _SHARE_AT_END = 0.03  # of the cursors: about one typed character in thirty-five
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
-class Sheet:
+class RankingExample:
     """One cursor: what was proposed, as the ranker sees it, and what was right."""
 
     repository: str
@@ -70,8 +70,8 @@ class Asked:
     task: Task
     kind: str
     group: str
-    memory: Memory
-    choice: SnippetChoice
+    memory: SearchableIndex
+    choice: SnippetCache
     files: Sequence[tuple[str, str]]  # that the memory was built from
 
 
@@ -103,7 +103,7 @@ def _with_index(
 ) -> Iterator[Asked]:
     with tempfile.TemporaryDirectory() as folder:
         build_from_texts(Path(folder), texts)
-        memory, choice = open_memory(Path(folder)), SnippetChoice(is_waiting=True)
+        memory, choice = open_memory(Path(folder)), SnippetCache(is_waiting=True)
         for task, group in tasks:
             yield Asked(
                 task=task, kind=kind, group=group, memory=memory, choice=choice, files=texts
@@ -123,8 +123,8 @@ def at_line_ends(tasks: Sequence[Asked], seed: int) -> Iterator[Asked]:
 
 
 def sheet(
-    each: Asked, backend: LocalBackend | None, parameters: Parameters | None
-) -> tuple[Sheet, float]:
+    each: Asked, backend: LocalBackend | None, parameters: RankerParameters | None
+) -> tuple[RankingExample, float]:
     """Ask as the engine would; return the sheet and the seconds it took."""
     task = each.task
     request = CompletionRequest(
@@ -135,7 +135,7 @@ def sheet(
     found = _found(request, proposal, backend, parameters, each)
     seconds = time.monotonic() - started
     ranking = found.ranking
-    return Sheet(
+    return RankingExample(
         repository=task.file.repository,
         group=each.group,
         kind=each.kind,
@@ -151,9 +151,9 @@ def _found(
     request: CompletionRequest,
     proposal: Proposal,
     backend: LocalBackend | None,
-    parameters: Parameters | None,
+    parameters: RankerParameters | None,
     each: Asked,
-) -> lines.Lines:
+) -> lines.RankedLines:
     if backend is None:
         return lines.by_memory(proposal, parameters)
     n_chars = prompt.snippet_chars(backend.info.snippet_tokens)
@@ -162,8 +162,8 @@ def _found(
         language=language_of(request.path),
         settings=Settings(),
         cancel=Cancel(),
-        cost=Cost(started=time.monotonic() + _PATIENCE_S),
-        why=Why(),
+        cost=Timing(started=time.monotonic() + _PATIENCE_S),
+        why=Trace(),
         is_familiar=True,
         snippets=each.choice.snippets_for(each.memory, request, budget_chars=n_chars),
     )
@@ -187,11 +187,11 @@ class _Voter:
 
     def __init__(self) -> None:
         self._files: Sequence[tuple[str, str]] | None = None
-        self._vote = Vote(())
+        self._vote = LongestMatch(())
 
     def line(self, each: Asked) -> str:
         if each.files is not self._files:
-            self._files, self._vote = each.files, Vote(each.files)
+            self._files, self._vote = each.files, LongestMatch(each.files)
         text, offset = each.task.text, each.task.offset
         return self._vote.rest_of_line(text[:offset], text[offset:], path=each.task.file.path)[0]
 
@@ -200,11 +200,11 @@ def collect(
     repositories: Sequence[Path],
     plan: Plan,
     backend: LocalBackend | None,
-    parameters: Parameters | None,
+    parameters: RankerParameters | None,
     say: Callable[[str], object] = sys.stderr.write,
-) -> list[Sheet]:
+) -> list[RankingExample]:
     """Return the sheets of all tasks; with `backend`, judged by the network too."""
-    sheets: list[Sheet] = []
+    sheets: list[RankingExample] = []
     voter = _Voter()
     for repository in repositories:
         for kind in plan.kinds:

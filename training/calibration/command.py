@@ -17,12 +17,12 @@ from typing import Any
 
 from assistant.errors import AssistantError
 from assistant.generate.backend import LocalBackend, open_backend
-from assistant.rank.ranker import FORMAT_VERSION, Fitted, Parameters, columns, parse
+from assistant.rank.ranker import FORMAT_VERSION, FittedRanker, RankerParameters, columns, parse
 from model.folder import BUNDLED, ModelFolderError, with_ranker
 from training.calibration import report
-from training.calibration.collect import Plan, Sheet, collect
+from training.calibration.collect import Plan, RankingExample, collect
 from training.calibration.networks import (
-    Choice,
+    RankedChoice,
     Shape,
     choose,
     fit_gate,
@@ -85,11 +85,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def fit(
     repositories: Sequence[Path], plan: Plan, backend: LocalBackend
-) -> tuple[dict[str, Any], Parameters, dict[str, list[Choice]]]:
+) -> tuple[dict[str, Any], RankerParameters, dict[str, list[RankedChoice]]]:
     """Return the table of `ranker.json`, what it parses to, and the choices behind its points."""
     sheets = collect(repositories, plan, None, None)
     memory, memory_choices = _fitted(sheets)
-    first = Parameters(memory=memory, both=None)
+    first = RankerParameters(memory=memory, both=None)
     sheets = collect(repositories, plan, backend, first)
     both, both_choices = _fitted(sheets)
     table = {
@@ -101,7 +101,7 @@ def fit(
     return table, parse(table), {"memory": memory_choices, "both": both_choices}
 
 
-def _fitted(sheets: Sequence[Sheet]) -> tuple[Fitted, list[Choice]]:
+def _fitted(sheets: Sequence[RankingExample]) -> tuple[FittedRanker, list[RankedChoice]]:
     """Fit on all sheets; the points come from choices made without the sheet's repository.
 
     The gate is fitted on such choices too: on its own sheets a ranker is too sure. Thresholds are
@@ -109,14 +109,14 @@ def _fitted(sheets: Sequence[Sheet]) -> tuple[Fitted, list[Choice]]:
     """
     choices = out_of_fold(sheets, RANKER, GATE)
     typed = [c for c in choices if c.sheet.kind == "history"] or choices
-    return Fitted(
+    return FittedRanker(
         ranker=fit_ranker(sheets, RANKER),
         gate=fit_gate(choices, GATE),
         points=operating_points(typed),
     ), choices
 
 
-def _fitted_table(fitted: Fitted) -> dict[str, Any]:
+def _fitted_table(fitted: FittedRanker) -> dict[str, Any]:
     return {
         "ranker": table_of(fitted.ranker),
         "gate": table_of(fitted.gate),
@@ -125,7 +125,7 @@ def _fitted_table(fitted: Fitted) -> dict[str, Any]:
 
 
 def compare(
-    repositories: Sequence[Path], plan: Plan, backend: LocalBackend, parameters: Parameters
+    repositories: Sequence[Path], plan: Plan, backend: LocalBackend, parameters: RankerParameters
 ) -> dict[str, dict[str, Any]]:
     """Return how all systems do on repositories that nothing was fitted on."""
     if parameters.both is None:

@@ -18,8 +18,8 @@ from torch import nn
 
 from assistant.rank.confidence import GATE_FEATURES, gate_row
 from assistant.rank.features import Rows
-from assistant.rank.ranker import Fitted, Floats, Net
-from training.calibration.collect import Sheet
+from assistant.rank.ranker import FittedRanker, Floats, SmallNetwork
+from training.calibration.collect import RankingExample
 
 DIGITS = 5  # of a parameter, significant
 MIN_SHOWN_CHARS = 2
@@ -41,7 +41,7 @@ class Shape:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class RankedChoice:
     """The text that a ranking puts first, as the gate sees it."""
 
     row: list[float]
@@ -49,7 +49,7 @@ class Choice:
     is_right: bool
     is_exact: bool
     has_text: bool  # there was something to choose from
-    sheet: Sheet
+    sheet: RankingExample
 
 
 def _standard(rows: Rows) -> tuple[Floats, Floats]:
@@ -61,10 +61,10 @@ def _network(n_columns: int, shape: Shape) -> nn.Sequential:
     return nn.Sequential(nn.Linear(n_columns, shape.hidden), nn.SiLU(), nn.Linear(shape.hidden, 1))
 
 
-def _joined(networks: Sequence[nn.Sequential], mean: Floats, scale: Floats) -> Net:
+def _joined(networks: Sequence[nn.Sequential], mean: Floats, scale: Floats) -> SmallNetwork:
     """Return the mean of several networks, which is one wider network."""
     parts = [[each.detach().numpy() for each in network.parameters()] for network in networks]
-    return Net(
+    return SmallNetwork(
         mean=mean,
         scale=scale,
         hidden=np.concatenate([weight for weight, _, _, _ in parts]),
@@ -74,7 +74,7 @@ def _joined(networks: Sequence[nn.Sequential], mean: Floats, scale: Floats) -> N
     )
 
 
-def fit_ranker(sheets: Sequence[Sheet], shape: Shape) -> Net:
+def fit_ranker(sheets: Sequence[RankingExample], shape: Shape) -> SmallNetwork:
     """Fit the order of candidates on sheets of one kind of columns."""
     used = [each for each in sheets if each.texts]
     mean, scale = _standard(np.concatenate([each.rows for each in used]))
@@ -98,7 +98,7 @@ def fit_ranker(sheets: Sequence[Sheet], shape: Shape) -> Net:
     return _joined(_descended(len(mean), len(used), loss, shape), mean, scale)
 
 
-def fit_gate(choices: Sequence[Choice], shape: Shape) -> Net:
+def fit_gate(choices: Sequence[RankedChoice], shape: Shape) -> SmallNetwork:
     """Fit the probability that the chosen text is right."""
     used = [each for each in choices if each.has_text]
     rows = np.array([each.row for each in used], np.float32)
@@ -133,10 +133,10 @@ def _descended(n_columns: int, n: int, loss: Loss, shape: Shape) -> list[nn.Sequ
     return networks
 
 
-def choose(each: Sheet, fitted: Fitted) -> Choice:
+def choose(each: RankingExample, fitted: FittedRanker) -> RankedChoice:
     """Return what the fitted ranking puts first."""
     if not each.texts:
-        return Choice(
+        return RankedChoice(
             row=[], probability=0.0, is_right=False, is_exact=False, has_text=False, sheet=each
         )
     shares = fitted.probabilities(each.rows)
@@ -144,7 +144,7 @@ def choose(each: Sheet, fitted: Fitted) -> Choice:
     named = dict(zip(each.names, map(float, each.rows[place]), strict=True))
     text = each.texts[place]
     row = gate_row(each.texts, shares, place, named)
-    return Choice(
+    return RankedChoice(
         row=row,
         probability=fitted.probability(row),
         is_right=is_right(text, each.truth),
@@ -160,7 +160,7 @@ def is_right(text: str, truth: str) -> bool:
     return len(text) >= wanted and truth.startswith(text)
 
 
-def out_of_fold(sheets: Sequence[Sheet], ranker: Shape, gate: Shape) -> list[Choice]:
+def out_of_fold(sheets: Sequence[RankingExample], ranker: Shape, gate: Shape) -> list[RankedChoice]:
     """Return each sheet's choice by models fitted on the other repositories."""
     repositories = sorted({each.repository for each in sheets})
     folds: Mapping[str, int] = {name: i for i, name in enumerate(repositories)}
@@ -178,7 +178,7 @@ def out_of_fold(sheets: Sequence[Sheet], ranker: Shape, gate: Shape) -> list[Cho
         choose(each, dataclasses.replace(BLANK, ranker=rankers[its]))
         for each, its in zip(sheets, of, strict=True)
     ]
-    chosen: list[Choice] = []
+    chosen: list[RankedChoice] = []
     gates = [
         fit_gate([c for c, its in zip(plain, of, strict=True) if its != fold], gate)
         for fold in range(n_folds)
@@ -190,10 +190,10 @@ def out_of_fold(sheets: Sequence[Sheet], ranker: Shape, gate: Shape) -> list[Cho
     return chosen
 
 
-def _blank_net() -> Net:
+def _blank_net() -> SmallNetwork:
     n = len(GATE_FEATURES)
     zeros = np.zeros(n, np.float32)
-    return Net(
+    return SmallNetwork(
         mean=zeros,
         scale=zeros + 1,
         hidden=np.zeros((1, n), np.float32),
@@ -203,10 +203,10 @@ def _blank_net() -> Net:
     )
 
 
-BLANK = Fitted(ranker=_blank_net(), gate=_blank_net(), points={})
+BLANK = FittedRanker(ranker=_blank_net(), gate=_blank_net(), points={})
 
 
-def table_of(net: Net) -> dict[str, Any]:
+def table_of(net: SmallNetwork) -> dict[str, Any]:
     """Return a network as plain JSON values."""
     return {
         name: _rounded(getattr(net, name))

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.rank.confidence import Point
-from training.calibration.networks import Choice
+from assistant.rank.confidence import OperatingPoint
+from training.calibration.networks import RankedChoice
 
 #: level -> least precision; where no threshold reaches it, the strictest one that shows anything
 TARGETS = {"strict": 0.9, "quiet": 0.75}
@@ -24,7 +24,7 @@ _MIN_SHOWN = 20  # a precision of fewer is chance
 _RELIABILITY_BINS = 10
 
 
-def operating_points(choices: Sequence[Choice]) -> dict[str, Point]:
+def operating_points(choices: Sequence[RankedChoice]) -> dict[str, OperatingPoint]:
     """Return each level's point: the largest coverage that keeps its precision.
 
     For "balanced", the smallest that hides few right answers.
@@ -46,7 +46,7 @@ def operating_points(choices: Sequence[Choice]) -> dict[str, Point]:
     return points
 
 
-def _least_hiding(shown: Sequence[Choice], right: NDArray[np.int64]) -> float:
+def _least_hiding(shown: Sequence[RankedChoice], right: NDArray[np.int64]) -> float:
     """Return the highest threshold that hides at most MAX_HIDDEN of the right answers."""
     if not shown or not right[-1]:
         return EAGER_THRESHOLD
@@ -54,12 +54,12 @@ def _least_hiding(shown: Sequence[Choice], right: NDArray[np.int64]) -> float:
     return shown[int(enough[0])].probability
 
 
-def point(choices: Sequence[Choice], threshold: float) -> Point:
+def point(choices: Sequence[RankedChoice], threshold: float) -> OperatingPoint:
     """Measure one threshold."""
     shown = [c for c in choices if c.has_text and c.probability >= threshold]
     n_right = sum(c.is_right for c in choices)
     n_shown_right = sum(c.is_right for c in shown)
-    return Point(
+    return OperatingPoint(
         threshold=round(min(max(threshold, 0.0), 1.0), 4),
         precision=round(n_shown_right / max(1, len(shown)), 4),
         coverage=round(len(shown) / max(1, len(choices)), 4),
@@ -67,14 +67,14 @@ def point(choices: Sequence[Choice], threshold: float) -> Point:
     )
 
 
-def precision_at(choices: Sequence[Choice], coverage: float) -> float:
+def precision_at(choices: Sequence[RankedChoice], coverage: float) -> float:
     """Return the precision when the surest `coverage` of all cursors is shown."""
     ranked = sorted(choices, key=lambda c: -c.probability)
     n_shown = max(1, int(coverage * len(ranked)))
     return sum(c.is_right for c in ranked[:n_shown]) / n_shown
 
 
-def reliability(choices: Sequence[Choice]) -> list[tuple[float, float, int]]:
+def reliability(choices: Sequence[RankedChoice]) -> list[tuple[float, float, int]]:
     """Return (mean probability, share right, number) for ten bands of probability."""
     bands: list[tuple[float, float, int]] = []
     for low in range(_RELIABILITY_BINS):
@@ -86,7 +86,7 @@ def reliability(choices: Sequence[Choice]) -> list[tuple[float, float, int]]:
     return bands
 
 
-def calibration_error(choices: Sequence[Choice]) -> float:
+def calibration_error(choices: Sequence[RankedChoice]) -> float:
     """Return the mean distance of probability and share right over the bands, by their size."""
     bands = reliability(choices)
     total = sum(n for _, _, n in bands)

@@ -11,9 +11,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from assistant.rank.ranker import Fitted
-from training.calibration.collect import Sheet
-from training.calibration.networks import Choice
+from assistant.rank.ranker import FittedRanker
+from training.calibration.collect import RankingExample
+from training.calibration.networks import RankedChoice
 from training.calibration.operating_points import calibration_error, point, precision_at
 from training.evaluation.intervals import Interval, macro_mean
 
@@ -21,7 +21,7 @@ COVERAGES = (0.3, 0.4, 0.5, 0.6)
 _LEVELS = ("quiet", "balanced", "eager")
 
 
-def figures_of(systems: Mapping[str, Sequence[Choice]]) -> dict[str, dict[str, Any]]:
+def figures_of(systems: Mapping[str, Sequence[RankedChoice]]) -> dict[str, dict[str, Any]]:
     """Return the figures of each system, kind and repository."""
     figures = {}
     for system, choices in systems.items():
@@ -39,7 +39,7 @@ def figures_of(systems: Mapping[str, Sequence[Choice]]) -> dict[str, dict[str, A
     return figures
 
 
-def _figure(choices: Sequence[Choice]) -> dict[str, Any]:
+def _figure(choices: Sequence[RankedChoice]) -> dict[str, Any]:
     n = len(choices)
     exact = _exact([c.sheet for c in choices], [float(c.is_exact) for c in choices])
     return {
@@ -51,7 +51,7 @@ def _figure(choices: Sequence[Choice]) -> dict[str, Any]:
     }
 
 
-def _exact(sheets: Sequence[Sheet], values: Sequence[float]) -> Interval:
+def _exact(sheets: Sequence[RankingExample], values: Sequence[float]) -> Interval:
     """Return the mean over repositories; whole files or commits are drawn again."""
     outcomes: dict[str, dict[str, list[float]]] = {}
     for sheet, value in zip(sheets, values, strict=True):
@@ -61,7 +61,7 @@ def _exact(sheets: Sequence[Sheet], values: Sequence[float]) -> Interval:
 
 
 def compared(
-    both: Sequence[Choice], memory: Sequence[Choice], fitted: Fitted
+    both: Sequence[RankedChoice], memory: Sequence[RankedChoice], fitted: FittedRanker
 ) -> dict[str, dict[str, Any]]:
     """Return, for each kind, who is right how often at the same cursors, and what levels show.
 
@@ -78,7 +78,9 @@ def compared(
     }
 
 
-def _compared(both: Sequence[Choice], memory: Sequence[Choice], fitted: Fitted) -> dict[str, Any]:
+def _compared(
+    both: Sequence[RankedChoice], memory: Sequence[RankedChoice], fitted: FittedRanker
+) -> dict[str, Any]:
     sheets = [c.sheet for c in both]
     right = {
         "both": [c.is_exact for c in both],

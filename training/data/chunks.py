@@ -16,7 +16,7 @@ from assistant.source.syntax import SyntaxTree
 from model import fim
 from model.tokenizer import Tokenizer
 from training.data.corpus import Document
-from training.data.infill import Parts, SpanShares, cut
+from training.data.infill import InfillParts, SpanShares, cut
 from training.data.syntax_spans import SyntaxPart, tree_of
 
 _MAX_HEADER_TOKENS = 80
@@ -81,9 +81,9 @@ class Chunks:
         start = self._starts[line] + len(parts.prefix)
         header = header_of(start, start + len(parts.middle))
         ids = fim.example(self._tokenizer, header, (parts.prefix, parts.middle, suffix), layout)
-        return ids, self._line_after(Parts(parts.prefix, parts.middle, suffix), line)
+        return ids, self._line_after(InfillParts(parts.prefix, parts.middle, suffix), line)
 
-    def _cut(self, line: int, end_line: int, rng: np.random.Generator) -> Parts:
+    def _cut(self, line: int, end_line: int, rng: np.random.Generator) -> InfillParts:
         """Cut a hole; one of several lines that ends where only the chunk does is cut again."""
         text = "".join(self._lines[line:end_line])
         syntax = self._syntax(line, end_line)
@@ -108,7 +108,7 @@ class Chunks:
         """The document's tree; parsed when the first hole is cut."""
         return tree_of(self.document.path, self.document.text)
 
-    def _line_after(self, parts: Parts, line: int) -> int:
+    def _line_after(self, parts: InfillParts, line: int) -> int:
         n_chars = len(parts.prefix) + len(parts.middle) + len(parts.suffix)
         following = line
         while following < self.n_lines and n_chars >= len(self._lines[following]):

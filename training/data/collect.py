@@ -22,7 +22,7 @@ from training.data.funnel import Refusals
 from training.data.minhash import Sketcher
 from training.data.recipe import CorpusRecipe
 from training.data.scrub import scrub
-from training.data.sources import Entry, Source
+from training.data.sources import Source, SourceEntry
 
 _log = logging.getLogger(__name__)
 _MAX_LICENCE_BYTES = 200_000
@@ -105,7 +105,7 @@ def _collect(source: Source, rules: Rules) -> Collected:
     )
 
 
-def find_licence(source: Source, entries: Iterable[Entry], allowed: Iterable[str]) -> str:
+def find_licence(source: Source, entries: Iterable[SourceEntry], allowed: Iterable[str]) -> str:
     """Return the licence that the source's own licence files grant."""
     named = [entry for entry in entries if licences.is_licence_file(entry.path)]
     top = [entry for entry in named if "/" not in entry.path] or named
@@ -122,8 +122,8 @@ def contents(source: Source, recipe: CorpusRecipe) -> Iterator[bytes]:
 
 
 def _by_path(
-    source: Source, entries: Iterable[Entry], rules: Rules, refusals: Refusals
-) -> list[Entry]:
+    source: Source, entries: Iterable[SourceEntry], rules: Rules, refusals: Refusals
+) -> list[SourceEntry]:
     """Refuse what needs no read; order the rest by hash: any head of it is a fair sample."""
     kept = []
     key = f"{rules.recipe.seed} {source.name}"
@@ -138,7 +138,7 @@ def _by_path(
 
 def _chosen(
     source: Source,
-    entries: list[Entry],
+    entries: list[SourceEntry],
     rules: Rules,
     counts: tuple[Refusals, list[tuple[str, str]]],
 ) -> list[Kept]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from assistant.snippets.search import SnippetSource
+from assistant.snippets.search import SnippetSearch
 from model.fim import Snippet
 from training.data.corpus import Document
 
@@ -19,15 +19,15 @@ _FRESH_FRAC = 0.4  # of the snippets: chosen just before the cursor's line was b
 _STALE_LINES = 15  # of the others, chosen before at most so many lines were written
 
 
-class Neighbours:
+class CrossFileSnippets:
     """Finds snippets for holes in documents of several repositories."""
 
     def __init__(self, files_of: Callable[[str], Iterable[tuple[str, str]]]) -> None:
         self._files_of = files_of  # (path, text) of the files of a repository
-        self._sources: dict[str, SnippetSource] = {}
+        self._sources: dict[str, SnippetSearch] = {}
 
     @classmethod
-    def of_documents(cls, documents: Sequence[Document]) -> Neighbours:
+    def of_documents(cls, documents: Sequence[Document]) -> CrossFileSnippets:
         """Return the neighbours of documents among themselves."""
         files: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for document in documents:
@@ -44,7 +44,7 @@ class Neighbours:
         """
         source = self._sources.get(document.source)
         if source is None:
-            source = SnippetSource(self._files_of(document.source))
+            source = SnippetSearch(self._files_of(document.source))
             self._sources[document.source] = source
         start, end = hole
         n_lines = 0 if rng.random() < _FRESH_FRAC else int(rng.integers(1, _STALE_LINES + 1))

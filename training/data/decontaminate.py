@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from model.config import ConfigError
 from training.data.sources import name_hash, names_to_check
-from training.data.word_runs import NO_RUNS, RunHasher, words_of
+from training.data.word_runs import NO_RUNS, WordRunHasher, words_of
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _MIN_TELLING_WORDS = 5  # distinct ones, in a run that counts
@@ -78,7 +78,7 @@ class Overlap:
 
     def __init__(self, texts: Iterable[str], n_words: int) -> None:
         self.n_words = n_words
-        self._hasher = RunHasher(n_words)
+        self._hasher = WordRunHasher(n_words)
         distinct = dict.fromkeys(texts)  # infilling sets repeat each program for every hole in it
         runs = [self._hasher.hashes(words_of(text)) for text in distinct]
         self._known: NDArray[np.uint64] = np.unique(np.concatenate([NO_RUNS, *runs]))

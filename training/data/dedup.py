@@ -9,7 +9,7 @@ import hashlib
 
 import rensa
 
-from training.data.minhash import NearTexts
+from training.data.minhash import MinHashIndex
 
 NEAR_EVALUATION = "near an evaluation file"
 
@@ -41,8 +41,8 @@ class Duplicates:
 
     def __init__(self, threshold: float) -> None:
         self._exact = SeenTexts()
-        self._near = NearTexts(threshold) if threshold else None
-        self._judged = NearTexts(threshold) if threshold else None
+        self._near = MinHashIndex(threshold) if threshold else None
+        self._judged = MinHashIndex(threshold) if threshold else None
 
     def keep_out(self, sketch: rensa.RMinHash | None) -> None:
         """Remember a text of an evaluation set."""

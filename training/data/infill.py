@@ -16,13 +16,13 @@ import numpy as np
 from model.config import ConfigError
 from training.data import syntax_spans, text_spans
 from training.data.syntax_spans import SyntaxPart
-from training.data.text_spans import Lines, Span
+from training.data.text_spans import Span, TextLines
 
 MAX_MIDDLE_CHARS = text_spans.LONGEST_CHARS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Parts:
+class InfillParts:
     """A text in three; prefix + middle + suffix is the text."""
 
     prefix: str
@@ -64,7 +64,7 @@ class SpanShares:
 
 
 # What takes the place of a kind where syntax has no answer.
-TEXT_KINDS: Mapping[str, Callable[[Lines, np.random.Generator], Span | None]] = {
+TEXT_KINDS: Mapping[str, Callable[[TextLines, np.random.Generator], Span | None]] = {
     "rest_of_line": text_spans.rest_of_line,
     "statement": text_spans.whole_lines,
     "block": text_spans.block,
@@ -79,18 +79,18 @@ def cut(
     rng: np.random.Generator,
     shares: SpanShares,
     syntax: SyntaxPart | None = None,
-) -> Parts:
+) -> InfillParts:
     """Choose a kind of hole and a place for it; every draw comes from `rng`."""
     if not text:
-        return Parts("", "", "")
+        return InfillParts("", "", "")
     kind = shares.draw(rng)
     span = syntax.hole(kind, rng) if syntax is not None and kind in syntax_spans.KINDS else None
     if span is None:
-        lines = Lines(text)
+        lines = TextLines(text)
         span = TEXT_KINDS[kind](lines, rng) or text_spans.characters(lines, rng)
     start, end = span
     end = _shortened(text, start, end)
-    return Parts(text[:start], text[start:end], text[end:])
+    return InfillParts(text[:start], text[start:end], text[end:])
 
 
 def _shortened(text: str, start: int, end: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import rensa
 
-from training.data.word_runs import RunHasher, words_of
+from training.data.word_runs import WordRunHasher, words_of
 
 N_PERMUTATIONS = 256
 SHINGLE_WORDS = 5
@@ -23,7 +23,7 @@ class Sketcher:
     """Makes sketches; keeps the hashes of words between texts."""
 
     def __init__(self) -> None:
-        self._runs = RunHasher(SHINGLE_WORDS)
+        self._runs = WordRunHasher(SHINGLE_WORDS)
 
     def sketch(self, text: str) -> rensa.RMinHash | None:
         """Return the sketch of a text, or None if it is too short to be compared."""
@@ -35,7 +35,7 @@ class Sketcher:
         return sketch
 
 
-class NearTexts:
+class MinHashIndex:
     """The sketches seen so far."""
 
     def __init__(self, threshold: float) -> None:

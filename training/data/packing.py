@@ -18,7 +18,7 @@ from typing import Any
 from model.config import ConfigError
 from model.tokenizer import Tokenizer, TokenizerError
 from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split, sha256_of
-from training.data.cross_file import Neighbours
+from training.data.cross_file import CrossFileSnippets
 from training.data.folders import new_folder
 from training.data.infill import SpanShares
 from training.data.progress import Progress
@@ -224,7 +224,7 @@ class _Worker:
 
     def __init__(self, job: PackJob, settings: PackSettings) -> None:
         self._split = Split(job.corpus, job.split)
-        self._neighbours = Neighbours(self._split.files_of)
+        self._neighbours = CrossFileSnippets(self._split.files_of)
         self._tokenizer = Tokenizer.from_file(job.tokenizer)
         self._settings = settings
 

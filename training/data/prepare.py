@@ -35,7 +35,7 @@ from training.data.funnel_plot import funnel_svg
 from training.data.minhash import Sketcher
 from training.data.progress import Progress
 from training.data.recipe import CorpusRecipe, expand, load_recipe
-from training.data.source_parts import Parts
+from training.data.source_parts import SourceParts
 from training.data.sources import Source, SourceError, find_sources, normalise
 from training.data.workers import in_order
 
@@ -85,7 +85,7 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
     with new_folder(out, marker=MANIFEST, replace=replace) as part:
         duplicates = Duplicates(recipe.near_duplicate)
         rules = _rules(recipe, [s for s in sources if s.name in refused], duplicates)
-        parts = Parts(out.with_name(f"{out.name}.parts"), rules)
+        parts = SourceParts(out.with_name(f"{out.name}.parts"), rules)
         rows, hits = _write(part, _collected(wanted, recipe, parts), len(wanted), duplicates)
         manifest = manifest_of(rows, refused, rules, hits)
         (part / FUNNEL).write_text(funnel_svg(manifest["funnel"]), encoding="utf-8")
@@ -184,10 +184,12 @@ def _add(source: str, files: Sequence[Kept], writer: SplitWriter) -> None:
         writer.add(source=source, path=kept.path, text=kept.text, sha256=kept.sha256)
 
 
-_worker_parts: Parts | None = None  # set once in each worker: its tables are too large for tasks
+_worker_parts: SourceParts | None = (
+    None  # set once in each worker: its tables are too large for tasks
+)
 
 
-def _set_worker_parts(parts: Parts) -> None:
+def _set_worker_parts(parts: SourceParts) -> None:
     global _worker_parts
     _worker_parts = parts
 
@@ -198,7 +200,7 @@ def _collect_in_worker(source: Source) -> Collected:
 
 
 def _collected(
-    sources: list[Source], recipe: CorpusRecipe, parts: Parts
+    sources: list[Source], recipe: CorpusRecipe, parts: SourceParts
 ) -> Iterator[tuple[Collected, bool]]:
     """Yield what came of each source, in order, and whether it is held out."""
     n_workers = min(recipe.processes, len(sources))

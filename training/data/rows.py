@@ -23,7 +23,7 @@ from model.config import ConfigError
 from model.tokenizer import Tokenizer
 from training.data.chunks import Chunks
 from training.data.corpus import Document, Split
-from training.data.cross_file import Neighbours
+from training.data.cross_file import CrossFileSnippets
 from training.data.infill import SpanShares
 from training.data.shards import TokenIds, ids_dtype
 
@@ -91,7 +91,7 @@ def pack_group(
     *,
     epoch: int,
     group: int,
-    neighbours: Neighbours | None = None,
+    neighbours: CrossFileSnippets | None = None,
 ) -> Packed:
     """Return the rows of one group of documents of an epoch.
 
@@ -99,7 +99,7 @@ def pack_group(
     """
     order = document_order(len(split), settings.seed, epoch)
     first = group * settings.group_documents
-    packer = _Packer(tokenizer, settings, neighbours or Neighbours(split.files_of))
+    packer = _Packer(tokenizer, settings, neighbours or CrossFileSnippets(split.files_of))
     for index in order[first : first + settings.group_documents]:
         packer.add(split[int(index)], epoch=epoch, number=int(index))
     return packer.packed()
@@ -111,13 +111,13 @@ def pack_documents(
     settings: PackSettings,
     *,
     epoch: int = 0,
-    neighbours: Neighbours | None = None,
+    neighbours: CrossFileSnippets | None = None,
 ) -> Packed:
     """Return the rows of documents in the order given.
 
     `neighbours` are their own unless there are more files than are packed here.
     """
-    packer = _Packer(tokenizer, settings, neighbours or Neighbours.of_documents(documents))
+    packer = _Packer(tokenizer, settings, neighbours or CrossFileSnippets.of_documents(documents))
     for number, document in enumerate(documents):
         packer.add(document, epoch=epoch, number=number)
     return packer.packed()
@@ -133,7 +133,7 @@ class _Packer:
     """Fills rows with the chunks of documents, one document after another."""
 
     def __init__(
-        self, tokenizer: Tokenizer, settings: PackSettings, neighbours: Neighbours
+        self, tokenizer: Tokenizer, settings: PackSettings, neighbours: CrossFileSnippets
     ) -> None:
         self._tokenizer = tokenizer
         self._settings = settings

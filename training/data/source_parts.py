@@ -29,7 +29,7 @@ _OTHER_SETTINGS = (
 ).split()
 
 
-class Parts:
+class SourceParts:
     """The parts of one corpus: `collect` makes them or finds them, `remove` ends them."""
 
     def __init__(self, folder: Path, rules: Rules) -> None:

@@ -28,7 +28,7 @@ class SourceError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class SourceEntry:
     """One file of a source, not yet read."""
 
     path: str  # within the source, with /; without an archive's one folder
@@ -47,12 +47,12 @@ class Source:
     version: str = ""  # archives only, from the file's name
     sha256: str = ""  # of the archive
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[SourceEntry]:
         """Return all regular files, by path."""
         listed = {"git": _git_entries, "folder": _folder_entries, "archive": _archive_entries}
         return sorted(listed[self.kind](self.root), key=lambda entry: entry.path)
 
-    def read(self, entries: Sequence[Entry], *, max_bytes: int) -> Iterator[bytes | None]:
+    def read(self, entries: Sequence[SourceEntry], *, max_bytes: int) -> Iterator[bytes | None]:
         """Yield the contents of `entries` in their order; None where there is none to read."""
         if self.kind == "git":
             names = [entry.object_id for entry in entries]
@@ -154,7 +154,7 @@ def _name_of_repository(path: Path) -> str:
     return f"{match[1]}/{match[2]}" if match and is_remote else folder
 
 
-def _git_entries(root: Path) -> Iterator[Entry]:
+def _git_entries(root: Path) -> Iterator[SourceEntry]:
     for line in git(root, "ls-tree", "-r", "-l", "-z", "--full-tree", "HEAD").split(b"\0"):
         if not line:
             continue
@@ -165,19 +165,19 @@ def _git_entries(root: Path) -> Iterator[Entry]:
                 name = path.decode("utf-8")
             except UnicodeDecodeError:
                 continue  # a name we could neither show nor train on
-            yield Entry(path=name, n_bytes=int(size), object_id=object_id.decode())
+            yield SourceEntry(path=name, n_bytes=int(size), object_id=object_id.decode())
 
 
-def _archive_entries(path: Path) -> Iterator[Entry]:
+def _archive_entries(path: Path) -> Iterator[SourceEntry]:
     sizes = archives.sizes(path)
     tops = {name.partition("/")[0] for name in sizes if "/" in name}
     has_one_folder = len(tops) == 1 and all("/" in name for name in sizes)
     for name, n_bytes in sizes.items():
         inner = name.partition("/")[2] if has_one_folder else name
-        yield Entry(path=inner, n_bytes=n_bytes, object_id=name)
+        yield SourceEntry(path=inner, n_bytes=n_bytes, object_id=name)
 
 
-def _folder_entries(root: Path) -> Iterator[Entry]:
+def _folder_entries(root: Path) -> Iterator[SourceEntry]:
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name != ".git")
         for name in names:
@@ -185,7 +185,7 @@ def _folder_entries(root: Path) -> Iterator[Entry]:
             status = path.lstat()
             relative = path.relative_to(root).as_posix()
             if stat.S_ISREG(status.st_mode) and relative.isprintable():
-                yield Entry(path=relative, n_bytes=status.st_size)
+                yield SourceEntry(path=relative, n_bytes=status.st_size)
 
 
 def _read_regular(path: Path, max_bytes: int) -> bytes | None:

@@ -15,7 +15,7 @@ _MAX_LINES = 6  # of a hole of whole lines
 Span = tuple[int, int]
 
 
-class Lines:
+class TextLines:
     """A text and where its lines begin."""
 
     def __init__(self, text: str) -> None:
@@ -45,7 +45,7 @@ class Lines:
         return self.starts[line] + self.indent(line) >= self.end(line)
 
 
-def rest_of_line(lines: Lines, rng: np.random.Generator) -> Span | None:
+def rest_of_line(lines: TextLines, rng: np.random.Generator) -> Span | None:
     """From a character of a line to the line's end: what is asked most while typing."""
     line = _written_line(lines, rng)
     if line is None:
@@ -54,7 +54,7 @@ def rest_of_line(lines: Lines, rng: np.random.Generator) -> Span | None:
     return int(rng.integers(lines.starts[line] + lines.indent(line), end + 1)), end
 
 
-def whole_lines(lines: Lines, rng: np.random.Generator) -> Span | None:
+def whole_lines(lines: TextLines, rng: np.random.Generator) -> Span | None:
     """One or a few lines; the indentation of the first is usually typed by the editor."""
     line = _written_line(lines, rng)
     if line is None:
@@ -67,7 +67,7 @@ def whole_lines(lines: Lines, rng: np.random.Generator) -> Span | None:
     return start if rng.random() < 0.25 else start + lines.indent(line), lines.end(last)
 
 
-def block(lines: Lines, rng: np.random.Generator) -> Span | None:
+def block(lines: TextLines, rng: np.random.Generator) -> Span | None:
     """The more indented lines after a line that opens them."""
     line = _written_line(lines, rng)
     if line is None or line + 1 >= len(lines.starts):
@@ -83,7 +83,7 @@ def block(lines: Lines, rng: np.random.Generator) -> Span | None:
     return start, max(start, end)
 
 
-def characters(lines: Lines, rng: np.random.Generator) -> Span:
+def characters(lines: TextLines, rng: np.random.Generator) -> Span:
     """Any span of characters: lengths of all orders of magnitude."""
     n_chars = len(lines.text)
     longest = min(LONGEST_CHARS, n_chars)
@@ -92,7 +92,7 @@ def characters(lines: Lines, rng: np.random.Generator) -> Span:
     return start, start + length
 
 
-def _written_line(lines: Lines, rng: np.random.Generator) -> int | None:
+def _written_line(lines: TextLines, rng: np.random.Generator) -> int | None:
     """Return a line that is not blank, long ones more often; None if none is found soon."""
     for _ in range(8):
         line = lines.at(int(rng.integers(0, len(lines.text) + 1)))
@@ -101,7 +101,7 @@ def _written_line(lines: Lines, rng: np.random.Generator) -> int | None:
     return None
 
 
-def _opener(lines: Lines, line: int) -> int | None:
+def _opener(lines: TextLines, line: int) -> int | None:
     """Return `line` if it opens a block, else the line that opened the block around it."""
     indent = lines.indent(line)
     following = next(
@@ -116,7 +116,7 @@ def _opener(lines: Lines, line: int) -> int | None:
     return None
 
 
-def _last_of_block(lines: Lines, opener: int) -> int:
+def _last_of_block(lines: TextLines, opener: int) -> int:
     last = opener + 1
     for i in range(opener + 1, len(lines.starts)):
         if lines.is_blank(i):

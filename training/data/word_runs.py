@@ -22,7 +22,7 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-class RunHasher:
+class WordRunHasher:
     """Hashes the runs of `n_words` words; letter case makes no difference."""
 
     def __init__(self, n_words: int) -> None:

@@ -13,11 +13,11 @@ from contextlib import closing
 
 from assistant.cancel import Cancel
 from assistant.generate import context, prompt
-from assistant.generate.backend import Job, LocalBackend
+from assistant.generate.backend import GenerationJob, LocalBackend
 from assistant.generate.engine import Engine
 from assistant.request import Completion, CompletionRequest
 from assistant.snippets.cache import chosen_from
-from assistant.snippets.search import SnippetSource
+from assistant.snippets.search import SnippetSearch
 from model.fim import Snippet
 from training.evaluation.held_out import Task
 
@@ -39,7 +39,7 @@ class Answer:
 
 
 def network_answer(
-    backend: LocalBackend, task: Task, *, heal: bool, neighbours: SnippetSource | None = None
+    backend: LocalBackend, task: Task, *, heal: bool, neighbours: SnippetSearch | None = None
 ) -> Answer:
     """Ask the network alone for the rest of the line, greedily.
 
@@ -69,7 +69,7 @@ def network_answer(
     if not heal:  # the cursor's token as a tokenizer would cut it, and no constraint
         asked = prompt.Prompt(ids=asked.ids + backend.tokenizer.encode_bytes(asked.tail), tail=b"")
     started = time.monotonic()
-    job = Job(
+    job = GenerationJob(
         prompt=asked,
         n=1,
         max_new_tokens=MAX_NEW_TOKENS,

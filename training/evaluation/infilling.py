@@ -22,7 +22,7 @@ import numpy as np
 
 from assistant.cancel import Cancel
 from assistant.generate import context, prompt
-from assistant.generate.backend import Job, LocalBackend
+from assistant.generate.backend import GenerationJob, LocalBackend
 from assistant.request import CompletionRequest
 from training.evaluation.sandbox import Exercise
 
@@ -161,7 +161,7 @@ def fill(backend: LocalBackend, task: Task) -> Filling:
         prefix_start=request.offset - len(window.prefix),
         layout=backend.info.fim_layout,
     )
-    job = Job(
+    job = GenerationJob(
         prompt=asked,
         n=1,
         max_new_tokens=max_new_tokens,

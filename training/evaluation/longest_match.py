@@ -18,7 +18,7 @@ MAX_CONTEXT = 512  # bytes before the cursor that are looked at
 MAX_VOTES = 10_000  # of a very common context; the first ones in suffix order
 
 
-class Vote:
+class LongestMatch:
     """A suffix array over all bytes of some files; answers for one document at a time."""
 
     def __init__(self, files: Iterable[tuple[str, str]]) -> None:

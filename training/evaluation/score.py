@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from assistant.generate.backend import LocalBackend, open_backend
 from assistant.generate.engine import Engine
 from assistant.settings import Settings
-from assistant.snippets.search import SnippetSource
+from assistant.snippets.search import SnippetSearch
 from model.folder import BUNDLED, ModelFolder, load_folder
 from model.runtime import Runtime, open_runtime
 from training.cli import existing_folder
@@ -142,7 +142,7 @@ def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, Syste
     }
     if backend.info.snippet_tokens:
         sources = {
-            name: SnippetSource((file.path, file.text) for file in found)
+            name: SnippetSearch((file.path, file.text) for file in found)
             for name, found in files.items()
         }
         systems[_SNIPPETS] = lambda task: network_answer(

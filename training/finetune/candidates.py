@@ -35,7 +35,7 @@ class Bits:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class WeightCandidate:
     """One point of the way; the base is at 0."""
 
     share: float
@@ -55,16 +55,16 @@ def measure(
     tuned: Weights,
     score: Callable[[Weights], Bits],
     on_progress: OnProgress | None = None,
-) -> tuple[Candidate, ...]:
+) -> tuple[WeightCandidate, ...]:
     """Score the base and each point."""
-    progress, found = on_progress or Phases(), list[Candidate]()
+    progress, found = on_progress or Phases(), list[WeightCandidate]()
     for share in (0.0, *SHARES):
-        found.append(Candidate(share=share, bits=score(between(start, tuned, share))))
+        found.append(WeightCandidate(share=share, bits=score(between(start, tuned, share))))
         progress("points of the way", len(found), 1 + len(SHARES))
     return tuple(found)
 
 
-def choose(candidates: Sequence[Candidate], general_limit: float) -> Candidate:
+def choose(candidates: Sequence[WeightCandidate], general_limit: float) -> WeightCandidate:
     """Return the point with the fewest bits of later lines among those that keep general code.
 
     Without one, the point that keeps most of it: the judge will say no.

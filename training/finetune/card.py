@@ -20,7 +20,7 @@ _PRIVATE = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Story:
+class CardData:
     """All that is known of a tuning when its model is written."""
 
     plan: TunePlan
@@ -32,7 +32,7 @@ class Story:
     lora_rank: int
 
 
-def card(story: Story) -> str:
+def card(story: CardData) -> str:
     """Return the card in Markdown."""
     sections = [
         f"# {story.plan.name}",
@@ -44,7 +44,7 @@ def card(story: Story) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _seen(story: Story) -> str:
+def _seen(story: CardData) -> str:
     account, split = story.account, story.plan.split
     lines = [
         "## What it saw",
@@ -68,7 +68,7 @@ def _seen(story: Story) -> str:
     return "\n".join(lines)
 
 
-def _made(story: Story) -> str:
+def _made(story: CardData) -> str:
     trained, candidate = story.trained, story.candidate
     kind = f"adapters of rank {story.lora_rank}, merged" if story.lora_rank else "all weights"
     bits = ", ".join(f"{value:.4f}" for value in trained.bits)
@@ -93,7 +93,7 @@ def _made(story: Story) -> str:
     )
 
 
-def _judged(story: Story) -> str:
+def _judged(story: CardData) -> str:
     verdict, split = story.verdict, story.plan.split
     lines = ["## What later commits say", ""]
     lines.append(

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from assistant.models.registry import Entry, Registry
+from assistant.models.registry import ModelEntry, Registry
 from model.folder import load_folder, save_folder, with_ranker
 from model.onnx_cache import delete_artefacts
-from training.finetune.card import Story, card
+from training.finetune.card import CardData, card
 from training.finetune.errors import TuneError
 from training.finetune.gather import Gathered
 from training.finetune.judging.judging import Trial, judge
@@ -43,7 +43,7 @@ class Judges:
 class Kept:
     """What became of the tuned model."""
 
-    entry: Entry | None  # None: the model that served stays
+    entry: ModelEntry | None  # None: the model that served stays
     is_used: bool  # False for a model that is listed, but another one is pinned
 
 
@@ -82,7 +82,7 @@ def verdict_of(
     return table
 
 
-def keep(state: TuneState, story: Story, registry: Registry) -> Kept:
+def keep(state: TuneState, story: CardData, registry: Registry) -> Kept:
     """List the model and serve it in its repository if it was found better."""
     if not story.verdict["promoted"]:
         if state.path(REFITTED).is_dir():  # it was made ready to run for the judge
@@ -94,7 +94,7 @@ def keep(state: TuneState, story: Story, registry: Registry) -> Kept:
     content_hash = load_folder(state.path(FINAL)).content_hash
     now = datetime.datetime.now(datetime.UTC)
     is_taken = plan.name in {entry.name for entry in registry.entries()}
-    entry = Entry(
+    entry = ModelEntry(
         name=registry.new_name(Path(plan.root), f"{now:%Y%m%d}") if is_taken else plan.name,
         repository=plan.repository_id,
         root=plan.root,
@@ -113,7 +113,7 @@ def keep(state: TuneState, story: Story, registry: Registry) -> Kept:
     return Kept(entry=entry, is_used=True)
 
 
-def _write_final(state: TuneState, story: Story) -> None:
+def _write_final(state: TuneState, story: CardData) -> None:
     """Write the refitted model with its card; the weights are the same to the last bit."""
     folder = load_folder(state.path(REFITTED))
     plain = state.path(_ASIDE_NAME)

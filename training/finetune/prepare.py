@@ -10,7 +10,7 @@ import datetime
 from pathlib import Path
 
 from assistant.git import GitError, git
-from assistant.models.registry import Entry, Registry, models_folder, repository_id
+from assistant.models.registry import ModelEntry, Registry, models_folder, repository_id
 from model.folder import ModelFolder, load_folder
 from training.finetune.errors import TuneError
 from training.finetune.history_split import split_history
@@ -72,7 +72,7 @@ def has_commits(repository: Path, plan: TunePlan) -> bool:
     return wanted <= set(found)
 
 
-def _last_tuned(registry: Registry, identity: str, base: ModelFolder) -> Entry:
+def _last_tuned(registry: Registry, identity: str, base: ModelFolder) -> ModelEntry:
     """Return the model to go on from by night: what is served, else the newest one."""
     entry = registry.chosen_entry(identity)
     if entry is None or entry.repository != identity:

@@ -14,7 +14,7 @@ import numpy as np
 from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
 from training.data.corpus import Document
-from training.data.cross_file import Neighbours
+from training.data.cross_file import CrossFileSnippets
 from training.data.rows import PackSettings, pack_documents
 from training.data.shards import ShardWriter
 from training.finetune.errors import TuneError
@@ -149,8 +149,8 @@ def _turn(texts: Sequence[Text], n_bytes: int, epoch: int) -> Iterator[Text]:
     return
 
 
-def _neighbours(mixture: Mixture) -> Neighbours:
+def _neighbours(mixture: Mixture) -> CrossFileSnippets:
     """Snippets come from all files of the source, whichever of them an epoch reads."""
     own = [(text.path, text.text) for text in (*mixture.fresh, *mixture.unchanged)]
     general = [(text.path, text.text) for text in mixture.general]
-    return Neighbours(lambda source: general if source == GENERAL else own)
+    return CrossFileSnippets(lambda source: general if source == GENERAL else own)

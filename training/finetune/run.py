@@ -40,7 +40,7 @@ class StoppedError(TuneError):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class FinetuneJob:
     """What is trained: which weights, on which rows, held against which lines."""
 
     start: ModelFolder
@@ -71,7 +71,7 @@ class Trained:
         return len(self.bits) > 2 and self.bits[-1] > min(self.bits[1:-1])
 
 
-def train(state: TuneState, job: Job, rows: Path) -> Trained:
+def train(state: TuneState, job: FinetuneJob, rows: Path) -> Trained:
     """Train to the end or until it gets worse; StoppedError after Ctrl-C or SIGTERM."""
     trainer = _trainer(job, rows)
     run = state.path(RUN)
@@ -104,7 +104,7 @@ def epoch_weights(state: TuneState, epoch: int) -> dict[str, Tensor]:
     return load_file(_weights_file(state, epoch))
 
 
-def _trainer(job: Job, rows: Path) -> Trainer:
+def _trainer(job: FinetuneJob, rows: Path) -> Trainer:
     recipe = tune_recipe(
         job.start, job.n_rows, name=job.name, seed=job.seed, lora_rank=job.lora_rank
     )
@@ -119,7 +119,7 @@ def _trainer(job: Job, rows: Path) -> Trainer:
     )
 
 
-def _bits(trainer: Trainer, job: Job) -> float:
+def _bits(trainer: Trainer, job: FinetuneJob) -> float:
     scorer = of_network(trainer.network, job.start.tokenizer(), job.start.info.block_size)
     return bits_per_byte(counted(scorer, job.passages))
 

@@ -14,7 +14,7 @@ from typing import Any
 from assistant.models.registry import Registry
 from model.folder import load_folder
 from training.finetune import finish, steps
-from training.finetune.card import Story
+from training.finetune.card import CardData
 from training.finetune.errors import TuneError
 from training.finetune.finish import Judges, Kept
 from training.finetune.gather import NothingToDoError
@@ -105,7 +105,7 @@ def _carry_out(
     _say(f"weights: epoch {candidate['epoch']}, {candidate['share']:g} of the way")
     refit = finish.refitted(state, plan, judges)
     verdict = finish.verdict_of(state, plan, gathered, judges)
-    story = Story(
+    story = CardData(
         plan=plan,
         account=gathered.account,
         trained=trained,
@@ -117,7 +117,7 @@ def _carry_out(
     return _result(story, finish.keep(state, story, registry))
 
 
-def _result(story: Story, kept: Kept) -> dict[str, Any]:
+def _result(story: CardData, kept: Kept) -> dict[str, Any]:
     return {
         "plan": story.plan.to_table(),
         "texts": dataclasses.asdict(story.account),

@@ -19,14 +19,14 @@ from model.folder import FolderInfo, ModelFolder, load_folder, save_folder, with
 from training.data.progress import Progress
 from training.data.shards import ShardReader
 from training.finetune import candidates, gather, run
-from training.finetune.candidates import Bits, Candidate
+from training.finetune.candidates import Bits, WeightCandidate
 from training.finetune.errors import TuneError
 from training.finetune.gather import Gathered
 from training.finetune.judging.bits import MAX_BYTES
 from training.finetune.judging.eval_spans import Passage, added_passages, general_passages
 from training.finetune.plan import TunePlan, disk_bytes, lora_rank
 from training.finetune.rows import epoch_folder, pack_settings, write_rows
-from training.finetune.run import Job, Trained
+from training.finetune.run import FinetuneJob, Trained
 from training.finetune.state import TuneState
 
 TEXTS, ROWS, CANDIDATE, REFITTED = "texts", "rows", "candidate", "refitted"
@@ -103,7 +103,7 @@ def train(
     passages: tuple[Passage, ...],
 ) -> Trained:
     """Train, or go on."""
-    job = Job(
+    job = FinetuneJob(
         start=start,
         n_rows=n_rows,
         passages=passages,
@@ -146,7 +146,10 @@ def candidate_of(
 
 
 def candidate_table(
-    trained: Trained, measured: tuple[Candidate, ...], chosen: Candidate, base_bits: Bits
+    trained: Trained,
+    measured: tuple[WeightCandidate, ...],
+    chosen: WeightCandidate,
+    base_bits: Bits,
 ) -> dict[str, Any]:
     """Return what the choice was made by."""
     return {

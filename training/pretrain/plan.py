@@ -13,7 +13,7 @@ from pathlib import Path
 
 from model.config import ConfigError, ModelConfig
 from training.pretrain.recipe import Recipe, load_recipe
-from training.pretrain.schedule import Plan, make_plan
+from training.pretrain.schedule import Schedule, make_plan
 
 NARROW = 1_024  # below this width products are too small to keep a large GPU busy
 NARROW_SHARE = 0.7  # of the utilisation of wide networks; published small runs have 25-35%
@@ -103,7 +103,7 @@ def _machines(args: argparse.Namespace) -> tuple[Hardware, ...]:
     return (own, *HARDWARE)
 
 
-def total_flops(plan: Plan, config: ModelConfig) -> float:
+def total_flops(plan: Schedule, config: ModelConfig) -> float:
     """Return the operations of all steps; a stage of longer rows costs more a token."""
     return sum(stage.tokens * config.flops_per_token(stage.block_size) for stage in plan.stages)
 
@@ -136,7 +136,7 @@ def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _stage_lines(plan: Plan) -> list[str]:
+def _stage_lines(plan: Schedule) -> list[str]:
     return [
         f"  stage {number}: {_count(stage.tokens)} tokens in {stage.n_step:,} steps of "
         f"{stage.rows_per_step} rows of {stage.block_size} tokens ({stage.shards})"

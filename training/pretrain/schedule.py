@@ -43,7 +43,7 @@ class Stage:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class Schedule:
     """All stages of a run, and the factor that its rates have at each token."""
 
     stages: tuple[Stage, ...]
@@ -105,7 +105,7 @@ class Plan:
         return risen + (self.final_momentum - high) * self.cooled(tokens)
 
 
-def make_plan(recipe: Recipe) -> Plan:
+def make_plan(recipe: Recipe) -> Schedule:
     """Return a recipe's plan; ConfigError when its stages and its tokens do not fit."""
     block_size = recipe.network.config().block_size
     tables = recipe.stages or (StageTable(),)
@@ -122,7 +122,7 @@ def make_plan(recipe: Recipe) -> Plan:
     if len({stage.shards for stage in stages}) != len({_rows_of(stage) for stage in stages}):
         raise ConfigError("stages that read the same shards must have the same block_size")
     tokens = sum(stage.tokens for stage in stages)
-    return Plan(
+    return Schedule(
         stages=stages,
         warmup_tokens=max(stages[0].tokens_per_step, round(tokens * recipe.train.warmup_share)),
         warmdown_tokens=max(
@@ -170,9 +170,9 @@ def _stage(table: StageTable, tokens: int, train: TrainTable, network_block: int
     )
 
 
-def plan_problem(old: Mapping[str, Any], new: Plan, step: int, tokens: int) -> str:
-    """Say why a run planned as `old` (a Plan as a table) cannot go on as `new`; "" when it can."""
-    before = Plan(**{**old, "stages": tuple(Stage(**stage) for stage in old["stages"])})
+def plan_problem(old: Mapping[str, Any], new: Schedule, step: int, tokens: int) -> str:
+    """Say why a run planned as `old`, a table, cannot go on as `new`; "" when it can."""
+    before = Schedule(**{**old, "stages": tuple(Stage(**stage) for stage in old["stages"])})
     if before == new:
         return ""
     if before.begun(step) != new.begun(step):

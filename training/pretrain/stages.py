@@ -10,13 +10,13 @@ from pathlib import Path
 
 from model.config import ConfigError
 from training.data.shards import ShardError, ShardReader
-from training.pretrain.schedule import Plan, Stage
+from training.pretrain.schedule import Schedule, Stage
 
 
 class ShardFolders:
     """Folders by the name that the stages give their rows."""
 
-    def __init__(self, arguments: Sequence[str], plan: Plan, *, vocab_size: int) -> None:
+    def __init__(self, arguments: Sequence[str], plan: Schedule, *, vocab_size: int) -> None:
         """Read `[NAME=]FOLDER` arguments; those without a name are taken in the stages' order."""
         self._vocab_size = vocab_size
         self._names = list(dict.fromkeys(stage.shards for stage in plan.stages))

@@ -27,7 +27,7 @@ from training.pretrain.distributed import Group
 from training.pretrain.loss import cross_entropy
 from training.pretrain.optim import AdamW, Average, Muon, split_parameters
 from training.pretrain.recipe import Recipe
-from training.pretrain.schedule import Plan, Stage, make_plan, plan_problem
+from training.pretrain.schedule import Schedule, Stage, make_plan, plan_problem
 
 # Settings that may change in a run: those of the plan, which is compared with what was done, and
 # others that do not touch the weights: the guard's limits only of a run that is ill, compilation
@@ -58,7 +58,7 @@ class Trainer:
     ) -> None:
         """Make the network; `adapt` may change which of its parameters there are, and learn."""
         self.recipe = recipe
-        self.plan: Plan = make_plan(recipe)
+        self.plan: Schedule = make_plan(recipe)
         self.group = Group() if group is None else group
         if (fewest := min(stage.rows_per_step for stage in self.plan.stages)) < self.group.size:
             raise ConfigError(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from assistant.cli.index import main
-from assistant.index.updater import Terms, build_command
-from assistant.index.writer import Store, index_folder, memory_folder
+from assistant.index.updater import IndexTerms, build_command
+from assistant.index.writer import IndexWriter, index_folder, memory_folder
 from tests.repositories import new_repository
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -54,7 +54,7 @@ def test_clear_all(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_another_writer_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Store(index_folder(root)):
+    with IndexWriter(index_folder(root)):
         assert main(["build", str(root)]) == 1
         assert main(["clear", str(root)]) == 1
         assert main(["build", "--watched", str(root)]) == 1
@@ -105,9 +105,9 @@ def test_a_terminal_is_shown_progress(
 
 @pytest.mark.slow
 def test_a_watched_build_ends_with_its_reader(root: Path) -> None:
-    command = build_command(root, Terms(megabytes=10))
+    command = build_command(root, IndexTerms(megabytes=10))
     done = subprocess.run(command, input="", capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.returncode in (0, 1)  # its input has ended: so may it, at any moment
     assert done.stderr == ""
-    with Store(index_folder(root), timeout_s=10):
+    with IndexWriter(index_folder(root), timeout_s=10):
         pass

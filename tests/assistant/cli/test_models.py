@@ -185,4 +185,4 @@ def test_what_cannot_be_loaded_is_not_chosen(
         desk.choose(registry, NEWER, place)
     assert registry.chosen(place.repository) is None
     with pytest.raises(ModelsError, match="another repository"):
-        desk.choose(registry, OWN, desk.Place(root=repository, repository=ELSEWHERE))
+        desk.choose(registry, OWN, desk.RepositoryPlace(root=repository, repository=ELSEWHERE))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from assistant.cli import why as why_cli
-from assistant.generate.completion_trace import Why, told
+from assistant.generate.completion_trace import Trace, format_trace
 from tests.scripted import speaking_folder
 
 
@@ -36,7 +36,7 @@ def test_bad_place_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_silence_is_told_too() -> None:
-    why = Why(outcome="excluded file")
-    assert told(why.table()).startswith("excluded file (source none")
+    why = Trace(outcome="excluded file")
+    assert format_trace(why.table()).startswith("excluded file (source none")
     why.rules = [{"rule": "too_short", "action": "dropped", "n_chars": 1}]
-    assert "rule too_short: dropped 1 characters" in told(why.table())
+    assert "rule too_short: dropped 1 characters" in format_trace(why.table())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.filter.postprocess import RULES, Edit, Verdict, apply, explain
+from assistant.filter.postprocess import RULES, RuleVerdict, TextEdit, apply, explain
 from assistant.request import CompletionRequest
 from assistant.source.blocks import line_end, line_start
 
@@ -61,7 +61,7 @@ def test_hidden_marker_does_not_survive_the_removal_of_what_hid_it():
 
 def test_edit_says_what_it_replaces():
     request = CompletionRequest(path="a.py", text="f()", offset=2)
-    assert apply(request, "xy)", multi_line=False) == Edit(text="xy)", start=2, end=3)
+    assert apply(request, "xy)", multi_line=False) == TextEdit(text="xy)", start=2, end=3)
 
 
 def test_every_rule_gives_its_verdict():
@@ -70,16 +70,16 @@ def test_every_rule_gives_its_verdict():
     first = outcome.verdicts[: len(RULES)]
     assert [verdict.rule for verdict in first] == [name for name, _ in RULES]
     assert [verdict for verdict in outcome.verdicts if verdict.action != "kept"] == [
-        Verdict(rule="bracket_balance", action="cut", n_chars=3)
+        RuleVerdict(rule="bracket_balance", action="cut", n_chars=3)
     ]
-    assert outcome.edit == Edit(text="abc", start=4, end=4)
+    assert outcome.edit == TextEdit(text="abc", start=4, end=4)
 
 
 def test_silence_names_the_rule_that_asked_for_it():
     request = CompletionRequest(path="a.py", text="x = ", offset=4)
     outcome = explain(request, "1", multi_line=False)
     assert outcome.edit is None
-    assert outcome.verdicts[-1] == Verdict(rule="too_short", action="dropped", n_chars=1)
+    assert outcome.verdicts[-1] == RuleVerdict(rule="too_short", action="dropped", n_chars=1)
 
 
 GENERATED = st.one_of(

@@ -1,14 +1,14 @@
 import pytest
 
 from assistant.filter import rules
-from assistant.filter.rules import Place
+from assistant.filter.rules import CursorSite
 from assistant.request import CompletionRequest
 
 
 def place(source, path="a.py", *, multi_line=False):
     text, _, rest = source.rpartition("|")  # the last bar is the cursor
     request = CompletionRequest(path=path, text=text + rest, offset=len(text))
-    return Place.of(request, multi_line=multi_line)
+    return CursorSite.of(request, multi_line=multi_line)
 
 
 def left(rule, source, text, path="a.py", *, multi_line=False):

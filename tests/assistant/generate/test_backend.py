@@ -10,7 +10,7 @@ import pytest
 
 from assistant.cancel import Cancel
 from assistant.errors import ModelError
-from assistant.generate.backend import Draft, Job, LocalBackend, open_backend
+from assistant.generate.backend import Draft, GenerationJob, LocalBackend, open_backend
 from assistant.generate.prompt import Prompt
 from model.files import sha256_file
 from tests.doubles import tiny_folder
@@ -27,9 +27,9 @@ def scripted(script: str = SAMPLE) -> tuple[LocalBackend, ScriptedRuntime]:
 
 def job_at(
     offset: int, *, tail: bytes = b"", n: int = 1, max_new_tokens: int = 40, wait_s: float = 60
-) -> Job:
+) -> GenerationJob:
     ids = [*TOKENIZER.encode("x.py\n"), *TOKENIZER.encode(SAMPLE[: offset - len(tail)])]
-    return Job(
+    return GenerationJob(
         prompt=Prompt(ids=ids, tail=tail),
         n=n,
         max_new_tokens=max_new_tokens,
@@ -48,7 +48,7 @@ def pulled(draft: Draft) -> tuple[str, str]:
             return text, end.value
 
 
-def run(backend: LocalBackend, job: Job) -> list[tuple[str, str]]:
+def run(backend: LocalBackend, job: GenerationJob) -> list[tuple[str, str]]:
     with closing(backend.drafts(job)) as drafts:
         return [pulled(draft) for draft in drafts]
 
@@ -160,9 +160,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_folder(tmp_path_factory.mktemp("model"))
 
 
-def real_job(backend: LocalBackend, text: str, tail: str = "") -> Job:
+def real_job(backend: LocalBackend, text: str, tail: str = "") -> GenerationJob:
     ids = backend.tokenizer.encode(text)
-    return Job(
+    return GenerationJob(
         prompt=Prompt(ids=ids, tail=tail.encode()),
         n=1,
         max_new_tokens=24,

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from assistant.generate.cache import Generated, SuggestionCache
+from assistant.generate.cache import Suggestion, SuggestionCache
 from assistant.request import CompletionRequest
 
 BEFORE = "import os\nvalue = "
 AFTER = "\nprint(value)\n"
 
 
-def generated(text: str, finish_reason: str = "stop") -> Generated:
-    return Generated(
+def generated(text: str, finish_reason: str = "stop") -> Suggestion:
+    return Suggestion(
         text=text,
         finish_reason=finish_reason,
         logprob=-1.0,

@@ -11,7 +11,7 @@ from assistant.generate.engine import Engine
 from assistant.index.builder import build_from_texts, open_memory
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
-from assistant.snippets.cache import SnippetChoice
+from assistant.snippets.cache import SnippetCache
 from model.folder import FolderInfo
 from tests.scripted import ScriptedRuntime, small_tokenizer
 
@@ -32,7 +32,7 @@ def engine(folder: Path, *, snippet_tokens: int, **changes: bool) -> Engine:
         Settings(show="eager", **changes),  # type: ignore[arg-type]
         open_model=lambda _: LocalBackend(ScriptedRuntime(tokenizer, MAIN), tokenizer, info),
         memory=lambda _: memory,
-        snippets=SnippetChoice(is_waiting=True),
+        snippets=SnippetCache(is_waiting=True),
     )
     made.load()
     return made

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from assistant.cancel import Cancel
-from assistant.generate.backend import Draft, Job
+from assistant.generate.backend import Draft, GenerationJob
 from assistant.generate.multi_line import _FirstLine
 from assistant.generate.prompt import Prompt
 from model.decode import Token
@@ -31,7 +31,7 @@ class Tokens:
 def pulled(*said: tuple[str, float], least: float) -> tuple[str, float, int]:
     """Return the text that came, its probability, and how many tokens were pulled."""
     tokens = Tokens(said)
-    job = Job(
+    job = GenerationJob(
         prompt=Prompt(ids=[1], tail=b""),
         n=1,
         max_new_tokens=20,

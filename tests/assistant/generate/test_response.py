@@ -9,7 +9,7 @@ from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
 from assistant.generate.response import holds_secret
 from assistant.index.matches import Level, Occurrence
-from assistant.rank.ranker import Parameters
+from assistant.rank.ranker import RankerParameters
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from model.folder import FolderInfo
@@ -40,7 +40,7 @@ class Says:
 
 
 def engine(
-    lines: Sequence[str] = (), fitted: Parameters | None = None, **settings: object
+    lines: Sequence[str] = (), fitted: RankerParameters | None = None, **settings: object
 ) -> Engine:
     memory = Says(lines)
     made = Engine(

@@ -10,8 +10,8 @@ import zlib
 from itertools import count
 from pathlib import Path
 
-from assistant.index.segment import Content, Entry
-from assistant.index.writer import Store
+from assistant.index.segment import FileContent, SegmentEntry
+from assistant.index.writer import IndexWriter
 
 N_FILES = 8
 
@@ -28,12 +28,13 @@ def is_whole(text: bytes) -> bool:
 
 def main(folder: Path, seed: int) -> None:
     dice = random.Random(seed)
-    with Store(folder, timeout_s=20.0) as store:
+    with IndexWriter(folder, timeout_s=20.0) as store:
         for version in count():
             names = dice.sample([f"{n}.py" for n in range(N_FILES)], dice.randint(1, N_FILES))
             store.drop(names, "repo")
             contents = [
-                Content(Entry(name, 1, version, ""), text_of(name, version)) for name in names
+                FileContent(SegmentEntry(name, 1, version, ""), text_of(name, version))
+                for name in names
             ]
             store.add(contents, "repo")
             store.commit()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from assistant.index.builder import (
-    Limits,
-    Progress,
-    Report,
+    BuildLimits,
+    BuildProgress,
+    BuildReport,
     build_from_texts,
     open_memory,
     refresh,
@@ -81,7 +81,7 @@ def test_only_changed_files_are_read_again(tmp_path: Path, index: Path) -> None:
     root = new_repository(tmp_path / "r", {f"{n}.py": f"value_{n} = {n}\n" for n in range(9)})
     age(root)
     assert refresh(root, index).n_read == 9
-    assert refresh(root, index) == Report(is_complete=True)
+    assert refresh(root, index) == BuildReport(is_complete=True)
     (root / "3.py").write_text("value_3 = changed\n")
     (root / "4.py").unlink()
     report = refresh(root, index)
@@ -160,11 +160,11 @@ def test_planted_secrets_are_in_no_file_log_or_answer(
 def test_files_excluded_later_leave_the_disk(tmp_path: Path, index: Path) -> None:
     root = new_repository(tmp_path / "r", {"a.py": "public = 1\n", "b/private.py": "mine = 2\n"})
     refresh(root, index)
-    refresh(root, index, Limits(exclude=("b/*",)))
+    refresh(root, index, BuildLimits(exclude=("b/*",)))
     stored = b"".join(path.read_bytes() for path in index.rglob("*") if path.is_file())
     assert b"mine"[::-1] not in stored
     assert files_of(index) == {"a.py"}
-    refresh(root, index, Limits(exclude=("*.py",)))
+    refresh(root, index, BuildLimits(exclude=("*.py",)))
     assert files_of(index) == set()
 
 
@@ -218,7 +218,7 @@ def test_odd_names_and_texts_are_taken(tmp_path: Path, index: Path) -> None:
 
 def test_a_file_that_vanishes_meanwhile_is_left_out(tmp_path: Path, index: Path) -> None:
     root = new_repository(tmp_path / "r", {"a.py": "x = 1\n", "b.py": "y = 2\n"})
-    vanish = Limits(on_progress=lambda _: (root / "b.py").unlink(missing_ok=True))
+    vanish = BuildLimits(on_progress=lambda _: (root / "b.py").unlink(missing_ok=True))
     report = refresh(root, index, vanish)
     assert report.left_out["unreadable"] == 1
     assert files_of(index) == {"a.py"}
@@ -229,7 +229,7 @@ def test_when_full_the_least_useful_is_left_out(caplog: pytest.LogCaptureFixture
         name: Stamp(size=size, mtime_ns=1)
         for name, size in {"big.py": 900, "small.py": 100, "x.rb": 100, "readme.md": 10}.items()
     }
-    kept, left_out = wanted(stamps, Limits(max_text_bytes=250), Path("r"))
+    kept, left_out = wanted(stamps, BuildLimits(max_text_bytes=250), Path("r"))
     assert list(kept) == ["small.py"]
     assert left_out["no room"] == 3
     assert "3 of 4 files are left out" in caplog.text
@@ -237,8 +237,8 @@ def test_when_full_the_least_useful_is_left_out(caplog: pytest.LogCaptureFixture
 
 def test_progress_ends_at_the_whole(tmp_path: Path, index: Path) -> None:
     root = new_repository(tmp_path / "r", {f"{n}.py": "x = 1\n" * n for n in range(1, 5)})
-    seen: list[Progress] = []
-    refresh(root, index, Limits(on_progress=seen.append))
+    seen: list[BuildProgress] = []
+    refresh(root, index, BuildLimits(on_progress=seen.append))
     assert [item.n_bytes for item in seen] == [6, 18, 36, 60]
     assert {item.of_bytes for item in seen} == {60}
 
@@ -247,7 +247,7 @@ def test_a_stopped_build_goes_on_where_it_was(tmp_path: Path, index: Path) -> No
     root = new_repository(tmp_path / "r", {f"{n}.py": f"x_{n} = 1\n" for n in range(6)})
     age(root)
     answers = iter([False, False, True])
-    report = refresh(root, index, Limits(should_stop=lambda: next(answers)))
+    report = refresh(root, index, BuildLimits(should_stop=lambda: next(answers)))
     assert (report.n_read, report.is_complete) == (2, False)
     assert not open_memory(index).view.manifest.is_complete
     report = refresh(root, index)

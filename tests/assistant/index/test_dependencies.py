@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from assistant.index import dependencies
-from assistant.index.builder import Limits, open_memory, refresh
+from assistant.index.builder import BuildLimits, open_memory, refresh
 from assistant.index.dependencies import chosen, imported, refresh_dependencies, site_packages
 from tests.repositories import new_repository
 
@@ -48,7 +48,7 @@ def test_imported_packages_are_found_beneath_the_repository(root: Path, tmp_path
     )
     index = tmp_path / "index"
     refresh(root, index)
-    refresh_dependencies(root, index, Limits(), is_wanted=True)
+    refresh_dependencies(root, index, BuildLimits(), is_wanted=True)
     assert layer_of(index, "deps") == {
         "tool.py", "shape/__init__.py", "shape/box.py", "shape-stubs/box.pyi",
     }  # fmt: skip
@@ -56,7 +56,7 @@ def test_imported_packages_are_found_beneath_the_repository(root: Path, tmp_path
     assert [(item.following, item.layer) for item in level.occurrences] == [
         (b"width):\n    return width\n", "deps")
     ]  # fmt: skip
-    refresh_dependencies(root, index, Limits(), is_wanted=False)
+    refresh_dependencies(root, index, BuildLimits(), is_wanted=False)
     assert layer_of(index, "deps") == set()
     assert layer_of(index, "repo") == {"a.py", "b.py"}
 
@@ -65,7 +65,7 @@ def test_a_refresh_of_the_repository_leaves_the_layer_alone(root: Path, tmp_path
     install(root, {"tool.py": "x = 1\n"})
     index = tmp_path / "index"
     refresh(root, index)
-    refresh_dependencies(root, index, Limits(), is_wanted=True)
+    refresh_dependencies(root, index, BuildLimits(), is_wanted=True)
     (root / "a.py").write_text("import tool\n")
     refresh(root, index)
     assert layer_of(index, "deps") == {"tool.py"}
@@ -75,7 +75,7 @@ def test_without_an_environment_there_is_no_layer(root: Path, tmp_path: Path) ->
     (root / ".venv").mkdir()
     assert site_packages(root) is None
     refresh(root, tmp_path / "index")
-    refresh_dependencies(root, tmp_path / "index", Limits(), is_wanted=True)
+    refresh_dependencies(root, tmp_path / "index", BuildLimits(), is_wanted=True)
     assert layer_of(tmp_path / "index", "deps") == set()
 
 
@@ -94,7 +94,7 @@ def test_nothing_in_the_environment_is_run(root: Path, tmp_path: Path) -> None:
     python.chmod(0o755)
     (packages / "evil.pth").write_text("import os; os.mkdir('ran')\n")
     refresh(root, tmp_path / "index")
-    refresh_dependencies(root, tmp_path / "index", Limits(), is_wanted=True)
+    refresh_dependencies(root, tmp_path / "index", BuildLimits(), is_wanted=True)
     assert not list(tmp_path.rglob("ran"))
 
 

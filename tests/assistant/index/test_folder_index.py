@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.index.builder import build_from_texts, open_memory
-from assistant.index.folder_index import RepositoryMemory, find_memory
+from assistant.index.folder_index import FolderIndex, find_memory
 from assistant.index.matches import Level
 from assistant.index.open_documents import MAX_CHARS, OpenDocuments
 from assistant.index.writer import index_folder
@@ -20,7 +20,7 @@ KEY = "AKIA" + "QZ7XK4PLM2N5RS6T"
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> RepositoryMemory:
+def memory(tmp_path: Path) -> FolderIndex:
     build_from_texts(
         tmp_path / "index",
         [("a.py", "one = call(1)\n"), ("b.py", "one = call(2)\n"), ("c.py", "zwei(3)\n")],
@@ -32,11 +32,11 @@ def found(levels: list[Level]) -> set[tuple[str, bytes, str]]:
     return {(o.path, o.following, o.layer) for level in levels[:1] for o in level.occurrences}
 
 
-def test_the_document_itself_is_left_out(memory: RepositoryMemory) -> None:
+def test_the_document_itself_is_left_out(memory: FolderIndex) -> None:
     assert found(memory.levels(b"one = call(", path="a.py")) == {("b.py", b"2)\n", "repo")}
 
 
-def test_an_open_document_counts_in_its_live_text(memory: RepositoryMemory) -> None:
+def test_an_open_document_counts_in_its_live_text(memory: FolderIndex) -> None:
     memory.set_open("b.py", "one = call(9)\n")
     assert found(memory.levels(b"one = call(", path="a.py")) == {("b.py", b"9)\n", "open")}
     memory.set_open("b.py", "all gone\n")
@@ -45,13 +45,13 @@ def test_an_open_document_counts_in_its_live_text(memory: RepositoryMemory) -> N
     assert found(memory.levels(b"one = call(", path="a.py")) == {("b.py", b"2)\n", "repo")}
 
 
-def test_a_document_that_is_not_indexed_counts_too(memory: RepositoryMemory) -> None:
+def test_a_document_that_is_not_indexed_counts_too(memory: FolderIndex) -> None:
     memory.set_open("new.py", "drei = vier(5)\r\nfünf = 1\r\n")
     answer = memory.levels(b"drei = vier(5)\nf", path="a.py")
     assert found(answer) == {("new.py", "ünf = 1\n".encode(), "open")}
 
 
-def test_files_said_to_be_stale_count_no_more(memory: RepositoryMemory) -> None:
+def test_files_said_to_be_stale_count_no_more(memory: FolderIndex) -> None:
     memory.update(["b.py"])
     assert memory.levels(b"one = call(", path="a.py") == []
     memory.refresh()
@@ -59,7 +59,7 @@ def test_files_said_to_be_stale_count_no_more(memory: RepositoryMemory) -> None:
 
 
 def test_without_a_folder_there_are_open_documents_only() -> None:
-    memory = RepositoryMemory()
+    memory = FolderIndex()
     assert memory.levels(b"one = call(", path="a.py") == []
     memory.set_open("b.py", "one = call(2)\n")
     assert found(memory.levels(b"one = call(", path="a.py")) == {("b.py", b"2)\n", "open")}
@@ -107,13 +107,13 @@ def test_levels_are_exact_over_segments_and_documents(
     assert [(level.length, level.count) for level in levels] == expected
 
 
-def test_secrets_of_an_open_document_are_not_offered(memory: RepositoryMemory) -> None:
+def test_secrets_of_an_open_document_are_not_offered(memory: FolderIndex) -> None:
     memory.set_open("b.py", f'key = connect("{KEY}")\n')
     (level, *_) = memory.levels(b'key = connect("', path="a.py")
     assert KEY.encode()[4:] not in level.occurrences[0].following
 
 
-def test_a_private_key_across_paragraphs_is_not_offered(memory: RepositoryMemory) -> None:
+def test_a_private_key_across_paragraphs_is_not_offered(memory: FolderIndex) -> None:
     body = "MIIEpAIBAAKCAQEA7bq0Zx9dK3vWq2\n\nYt8sLm4RfGh6NjPkQwErTyUiOpAsDfGh\n"
     text = f"x = '''-----BEGIN RSA PRIVATE KEY-----\n{body}-----END RSA PRIVATE KEY-----\n'''\n"
     memory.set_open("b.py", text)
@@ -136,12 +136,12 @@ def test_editing_a_document_is_the_same_as_opening_it_anew() -> None:
         assert sources[0][0].count(6) == expected
 
 
-def test_a_huge_document_is_not_searched(memory: RepositoryMemory) -> None:
+def test_a_huge_document_is_not_searched(memory: FolderIndex) -> None:
     memory.set_open("b.py", "one = call(2)\n" * (MAX_CHARS // 10))
     assert found(memory.levels(b"one = call(", path="x.py")) == {("a.py", b"1)\n", "repo")}
 
 
-def test_many_threads_may_ask_and_edit(memory: RepositoryMemory) -> None:
+def test_many_threads_may_ask_and_edit(memory: FolderIndex) -> None:
     problems: list[BaseException] = []
 
     def work(number: int) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.index.matches import MAX_SAMPLED, nested_levels
-from assistant.index.segment import Content, Entry, Segment, SegmentError, write_segment
+from assistant.index.segment import FileContent, Segment, SegmentEntry, SegmentError, write_segment
 from assistant.index.segment_search import SegmentSource
 from tests.assistant.index.brute_force import agreement, expected_shape
 
@@ -19,7 +19,9 @@ texts = st.lists(words, max_size=40).map("".join)
 
 def segment_of(folder: Path, *named: str | bytes) -> Segment:
     contents = [
-        Content(Entry(f"{n}.py", 1, 2, "d"), text.encode() if isinstance(text, str) else text)
+        FileContent(
+            SegmentEntry(f"{n}.py", 1, 2, "d"), text.encode() if isinstance(text, str) else text
+        )
         for n, text in enumerate(named)
     ]
     path = folder / "one.seg"
@@ -102,7 +104,7 @@ def test_an_empty_segment_finds_nothing(tmp_path: Path) -> None:
 def test_texts_and_entries_come_back(tmp_path: Path) -> None:
     segment = segment_of(tmp_path, "", "abc\n", "é")
     assert [segment.text_of(n) for n in range(3)] == [b"", b"abc\n", "é".encode()]
-    assert segment.entries[1] == Entry("1.py", 1, 2, "d")
+    assert segment.entries[1] == SegmentEntry("1.py", 1, 2, "d")
     assert segment.size_of([1, 2]) == 8
 
 

@@ -9,8 +9,14 @@ from typing import Any
 
 import pytest
 
-from assistant.index.builder import Limits, refresh
-from assistant.index.updater import Keeper, Pace, Terms, build_command, wait_until_ready
+from assistant.index.builder import BuildLimits, refresh
+from assistant.index.updater import (
+    IndexTerms,
+    IndexUpdater,
+    UpdatePace,
+    build_command,
+    wait_until_ready,
+)
 from assistant.index.writer import index_folder
 from tests.repositories import new_repository, plain_git
 
@@ -23,9 +29,9 @@ class Script:
     def __init__(self, *lines: dict[str, Any], then: str = "") -> None:
         texts = [json.dumps(line) for line in lines]
         self.code = f"import sys, time\nfor line in {texts!r}: print(line, flush=True)\n{then}"
-        self.terms: list[Terms] = []
+        self.terms: list[IndexTerms] = []
 
-    def __call__(self, root: Path, terms: Terms) -> Sequence[str]:
+    def __call__(self, root: Path, terms: IndexTerms) -> Sequence[str]:
         self.terms.append(terms)
         return [sys.executable, "-I", "-S", "-c", self.code]
 
@@ -36,9 +42,9 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def kept() -> Iterator[list[Keeper]]:
+def kept() -> Iterator[list[IndexUpdater]]:
     """What is stopped at the end."""
-    keepers: list[Keeper] = []
+    keepers: list[IndexUpdater] = []
     yield keepers
     for keeper in keepers:
         keeper.stop()
@@ -51,19 +57,19 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.005)
 
 
-QUICK = Pace(start_s=0.0, poll_s=0.02, quiet_s=0.01, retry_s=0.02)
+QUICK = UpdatePace(start_s=0.0, poll_s=0.02, quiet_s=0.01, retry_s=0.02)
 
 
-def keeper_of(root: Path, kept: list[Keeper], script: Script, **options: Any) -> Keeper:
-    keeper = Keeper(root, Terms(), command=script, pace=QUICK, **options)
+def keeper_of(root: Path, kept: list[IndexUpdater], script: Script, **options: Any) -> IndexUpdater:
+    keeper = IndexUpdater(root, IndexTerms(), command=script, pace=QUICK, **options)
     kept.append(keeper)
     keeper.start()
     return keeper
 
 
 @pytest.mark.slow
-def test_the_real_command_builds_the_index(root: Path, kept: list[Keeper]) -> None:
-    keeper = Keeper(root, Terms(exclude=("b*",), megabytes=100), pace=QUICK)
+def test_the_real_command_builds_the_index(root: Path, kept: list[IndexUpdater]) -> None:
+    keeper = IndexUpdater(root, IndexTerms(exclude=("b*",), megabytes=100), pace=QUICK)
     kept.append(keeper)
     (root / "b.py").write_text("excluded = 1\n")
     keeper.start()
@@ -75,13 +81,13 @@ def test_the_real_command_builds_the_index(root: Path, kept: list[Keeper]) -> No
 
 
 def test_the_command_names_the_folder_last(root: Path) -> None:
-    terms = Terms(exclude=("*.gen", "-x"), megabytes=7, dependencies=True)
+    terms = IndexTerms(exclude=("*.gen", "-x"), megabytes=7, dependencies=True)
     command = build_command(root, terms)
     assert command[-2:] == ["--", str(root)]
     assert {"--exclude=*.gen", "--exclude=-x", "--mb=7", "--dependencies"} < set(command)
 
 
-def test_progress_is_passed_on_and_ends(root: Path, kept: list[Keeper]) -> None:
+def test_progress_is_passed_on_and_ends(root: Path, kept: list[IndexUpdater]) -> None:
     seen: list[tuple[int, int]] = []
     script = Script({"n_bytes": 1, "of_bytes": 4}, {"outcome": "done"})
     keeper = keeper_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))
@@ -89,7 +95,7 @@ def test_progress_is_passed_on_and_ends(root: Path, kept: list[Keeper]) -> None:
     assert seen == [(1, 4), (0, 0)]
 
 
-def test_a_change_starts_it_again_once(root: Path, kept: list[Keeper]) -> None:
+def test_a_change_starts_it_again_once(root: Path, kept: list[IndexUpdater]) -> None:
     script = Script({"outcome": "done"})
     keeper = keeper_of(root, kept, script)
     assert wait_until_ready(keeper, WAIT_S)
@@ -99,9 +105,11 @@ def test_a_change_starts_it_again_once(root: Path, kept: list[Keeper]) -> None:
     assert len(script.terms) <= 3
 
 
-def test_changed_files_count_no_more_until_they_are_read(root: Path, kept: list[Keeper]) -> None:
-    refresh(root, index_folder(root), Limits())
-    keeper = Keeper(root, Terms(), command=Script({"outcome": "done"}))
+def test_changed_files_count_no_more_until_they_are_read(
+    root: Path, kept: list[IndexUpdater]
+) -> None:
+    refresh(root, index_folder(root), BuildLimits())
+    keeper = IndexUpdater(root, IndexTerms(), command=Script({"outcome": "done"}))
     assert keeper.memory.levels(b"one = call(", path="x.py")
     keeper.changed(["a.py"])
     assert keeper.memory.levels(b"one = call(", path="x.py") == []
@@ -109,10 +117,10 @@ def test_changed_files_count_no_more_until_they_are_read(root: Path, kept: list[
     assert keeper.memory.levels(b"one = call(", path="x.py")
 
 
-def test_a_complete_index_is_looked_at_a_little_later(root: Path, kept: list[Keeper]) -> None:
-    refresh(root, index_folder(root), Limits())
+def test_a_complete_index_is_looked_at_a_little_later(root: Path, kept: list[IndexUpdater]) -> None:
+    refresh(root, index_folder(root), BuildLimits())
     script = Script({"outcome": "done"})
-    keeper = Keeper(root, Terms(), command=script, pace=Pace(start_s=0.3))
+    keeper = IndexUpdater(root, IndexTerms(), command=script, pace=UpdatePace(start_s=0.3))
     kept.append(keeper)
     keeper.start()
     assert keeper.memory.levels(b"one = call(", path="x.py")
@@ -121,7 +129,7 @@ def test_a_complete_index_is_looked_at_a_little_later(root: Path, kept: list[Kee
     assert len(script.terms) == 1
 
 
-def test_a_commit_starts_it_again(root: Path, kept: list[Keeper]) -> None:
+def test_a_commit_starts_it_again(root: Path, kept: list[IndexUpdater]) -> None:
     script = Script({"outcome": "done"})
     keeper = keeper_of(root, kept, script)
     assert wait_until_ready(keeper, WAIT_S)
@@ -130,13 +138,13 @@ def test_a_commit_starts_it_again(root: Path, kept: list[Keeper]) -> None:
     wait_for(lambda: len(script.terms) > 1)
 
 
-def test_other_settings_start_it_again(root: Path, kept: list[Keeper]) -> None:
+def test_other_settings_start_it_again(root: Path, kept: list[IndexUpdater]) -> None:
     script = Script({"outcome": "done"})
     keeper = keeper_of(root, kept, script)
     assert wait_until_ready(keeper, WAIT_S)
-    keeper.use(Terms())
-    keeper.use(Terms(exclude=("*.gen",)))
-    wait_for(lambda: Terms(exclude=("*.gen",)) in script.terms)
+    keeper.use(IndexTerms())
+    keeper.use(IndexTerms(exclude=("*.gen",)))
+    wait_for(lambda: IndexTerms(exclude=("*.gen",)) in script.terms)
 
 
 @pytest.mark.parametrize(
@@ -148,9 +156,13 @@ def test_other_settings_start_it_again(root: Path, kept: list[Keeper]) -> None:
     ],
 )
 def test_failures_are_one_line_and_the_memory_stays(
-    root: Path, kept: list[Keeper], script: Script, said: str, caplog: pytest.LogCaptureFixture
+    root: Path,
+    kept: list[IndexUpdater],
+    script: Script,
+    said: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    refresh(root, index_folder(root), Limits())
+    refresh(root, index_folder(root), BuildLimits())
     keeper = keeper_of(root, kept, script)
     assert not wait_until_ready(keeper, WAIT_S)
     assert [record.getMessage() for record in caplog.records if said in record.getMessage()]
@@ -158,23 +170,23 @@ def test_failures_are_one_line_and_the_memory_stays(
 
 
 def test_a_command_that_cannot_start_is_a_failure(
-    root: Path, kept: list[Keeper], caplog: pytest.LogCaptureFixture
+    root: Path, kept: list[IndexUpdater], caplog: pytest.LogCaptureFixture
 ) -> None:
-    keeper = Keeper(root, Terms(), command=lambda *_: ["/nonexistent/program"])
+    keeper = IndexUpdater(root, IndexTerms(), command=lambda *_: ["/nonexistent/program"])
     kept.append(keeper)
     keeper.start()
     assert not wait_until_ready(keeper, WAIT_S)
     assert "cannot start" in caplog.text
 
 
-def test_another_writer_is_no_failure(root: Path, kept: list[Keeper]) -> None:
+def test_another_writer_is_no_failure(root: Path, kept: list[IndexUpdater]) -> None:
     script = Script({"outcome": "busy"})
     keeper = keeper_of(root, kept, script)
     assert wait_until_ready(keeper, WAIT_S)
     wait_for(lambda: len(script.terms) > 2)  # its work may have been done before our change
 
 
-def test_stopping_ends_the_process(root: Path, kept: list[Keeper]) -> None:
+def test_stopping_ends_the_process(root: Path, kept: list[IndexUpdater]) -> None:
     seen: list[tuple[int, int]] = []
     script = Script({"n_bytes": 1, "of_bytes": 4}, then="time.sleep(600)")
     keeper = keeper_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))

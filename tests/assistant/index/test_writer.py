@@ -17,10 +17,10 @@ from assistant.index import writer as store_module
 from assistant.index.builder import build_from_texts, open_memory
 from assistant.index.manifest import FILE_NAME, read_manifest
 from assistant.index.reader import open_view
-from assistant.index.segment import Content, Entry, Segment
+from assistant.index.segment import FileContent, Segment, SegmentEntry
 from assistant.index.writer import (
-    BusyError,
-    Store,
+    IndexBusyError,
+    IndexWriter,
     entries_of,
     index_folder,
     memory_folder,
@@ -32,11 +32,11 @@ from tests.assistant.index.hammer import is_whole
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def content(path: str, text: str) -> Content:
-    return Content(Entry(path, len(text), 1, text[:8]), text.encode())
+def content(path: str, text: str) -> FileContent:
+    return FileContent(SegmentEntry(path, len(text), 1, text[:8]), text.encode())
 
 
-def put(store: Store, **texts: str) -> None:
+def put(store: IndexWriter, **texts: str) -> None:
     """Set these files and commit."""
     store.drop([f"{name}.py" for name in texts], "repo")
     store.add([content(f"{name}.py", text) for name, text in texts.items()], "repo")
@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_changed_and_dropped_files_count_no_more(folder: Path) -> None:
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         put(store, a="one = call(1)\n", b="zwei: wert(2)\n")
         put(store, a="one = call(3)\n")
         store.drop(["b.py"], "repo")
@@ -71,7 +71,7 @@ def test_changed_and_dropped_files_count_no_more(folder: Path) -> None:
 
 
 def test_nothing_is_in_force_before_the_commit(folder: Path) -> None:
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         put(store, a="one\n")
         store.drop(["a.py"], "repo")
         store.add([content("b.py", "two\n")], "repo")
@@ -83,7 +83,7 @@ def test_nothing_is_in_force_before_the_commit(folder: Path) -> None:
 def test_a_merged_index_answers_as_before(folder: Path) -> None:
     dice = random.Random(3)
     names = [f"f{n}" for n in range(6)]
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         for version in range(12):
             name = dice.choice(names)
             put(store, **{name: f"value = make_{dice.randint(0, 3)}(x)\n" * (version + 1)})
@@ -108,7 +108,7 @@ def shape(levels: list) -> list[tuple[int, int, list[tuple[int, bytes]]]]:
 
 
 def test_a_large_segment_is_not_rewritten_for_a_small_one(folder: Path) -> None:
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         put(store, big="x = 1\n" * 300_000)
         put(store, small="y = 2\n")
         assert not store.merge(eager=True)
@@ -119,7 +119,7 @@ def test_a_large_segment_is_not_rewritten_for_a_small_one(folder: Path) -> None:
 
 
 def test_a_mostly_dead_segment_is_cleared_out(folder: Path) -> None:
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         put(store, a="x = 1\n" * 50_000, b="y = 1\n" * 50_000)
         store.drop(["a.py"], "repo")
         store.commit()
@@ -130,7 +130,7 @@ def test_a_mostly_dead_segment_is_cleared_out(folder: Path) -> None:
 
 
 def test_a_segment_without_living_files_is_deleted(folder: Path) -> None:
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         put(store, a="one\n")
         put(store, a="two\n")
         assert len(list(folder.glob("*.seg"))) == 1
@@ -141,12 +141,12 @@ def test_large_input_is_cut_into_segments(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(store_module, "SEGMENT_BYTES", 3000)
     seen: list[int] = []
 
-    def contents() -> Iterator[Content]:
+    def contents() -> Iterator[FileContent]:
         for n in range(30):
             seen.append(len(texts_in(folder)))
             yield content(f"{n}.py", "x = 1\n" * 60)
 
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         store.add(contents(), "repo", stepwise=True)
         store.commit(is_complete=True)
     assert len(texts_in(folder)) == 30
@@ -155,15 +155,15 @@ def test_large_input_is_cut_into_segments(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_a_second_writer_is_refused(folder: Path) -> None:
-    with Store(folder), pytest.raises(BusyError, match="another process is writing"):
-        Store(folder)
-    with Store(folder):
+    with IndexWriter(folder), pytest.raises(IndexBusyError, match="another process is writing"):
+        IndexWriter(folder)
+    with IndexWriter(folder):
         pass
 
 
 def test_the_index_is_private(folder: Path) -> None:
     folder.mkdir(mode=0o755)
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         put(store, a="one\n")
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o077 for path in folder.iterdir()} == {0}
@@ -188,7 +188,7 @@ def test_readers_see_whole_states_while_a_writer_writes(folder: Path) -> None:
             if len(set(texts.values())) > 1 or len(texts) not in (0, 2):
                 problems.append(repr(texts))
 
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         readers = [threading.Thread(target=read) for _ in range(2)]
         for reader in readers:
             reader.start()
@@ -229,7 +229,7 @@ def test_killed_at_any_moment_the_index_is_whole(folder: Path) -> None:
         texts = texts_in(folder)
         assert all(is_whole(text.encode()) for text in texts.values())
         n_texts += len(texts)
-        with Store(folder) as store:  # the lock went with the process, and orphans go now
+        with IndexWriter(folder) as store:  # the lock went with the process, and orphans go now
             named = {ref.name for ref in store.view.manifest.segments}
             assert {path.name for path in folder.glob("*.seg")} == named
             assert list(folder.glob(".*.tmp")) == []
@@ -261,7 +261,7 @@ def test_a_manifest_names_no_file_elsewhere(folder: Path) -> None:
 def test_a_cut_segment_is_left_out_with_one_line_and_replaced(
     folder: Path, keep: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         put(store, a="one\n" * 500)
         put(store, b="two\n")
     first = folder / open_view(folder).manifest.segments[0].name
@@ -269,7 +269,7 @@ def test_a_cut_segment_is_left_out_with_one_line_and_replaced(
     view = open_view(folder)
     assert view.damaged == (first.name,)
     assert [record.getMessage().count("read again") for record in caplog.records] == [1]
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         assert entries_of(store.view, "repo").keys() == {"b.py"}
         put(store, a="one\n" * 500)
     assert texts_in(folder).keys() == {"a.py", "b.py"}
@@ -279,7 +279,7 @@ def test_a_cut_segment_is_left_out_with_one_line_and_replaced(
 def test_a_full_disk_leaves_the_index_as_it_was(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         put(store, a="one\n")
 
         def refuse(_: int) -> None:
@@ -296,7 +296,7 @@ def test_a_full_disk_leaves_the_index_as_it_was(
 def test_a_failing_store_gives_the_lock_back(folder: Path) -> None:
     folder.mkdir()
     (folder / "odd.seg").mkdir()  # cannot be deleted as a file is; nobody minds
-    with Store(folder):
+    with IndexWriter(folder):
         pass
     with FileLock(folder / "lock", timeout=0):
         pass
@@ -315,7 +315,7 @@ def test_a_segment_that_goes_away_while_opening_means_a_newer_manifest(
 
 
 def test_a_clear_empties_the_index(folder: Path) -> None:
-    with Store(folder) as store:
+    with IndexWriter(folder) as store:
         put(store, a="one\n")
         store.clear()
     assert texts_in(folder) == {}
@@ -327,7 +327,7 @@ def test_indexes_of_folders_that_are_gone_or_long_unused_are_deleted(tmp_path: P
     for name in ("kept", "gone", "old"):
         (tmp_path / name).mkdir()
         folders[name] = index_folder(tmp_path / name)
-        with Store(folders[name], root=str(tmp_path / name)) as store:
+        with IndexWriter(folders[name], root=str(tmp_path / name)) as store:
             put(store, a="one\n")
     (tmp_path / "gone").rmdir()
     os.utime(folders["old"] / FILE_NAME, (1_000_000_000, 1_000_000_000))

@@ -9,8 +9,8 @@ import pytest
 
 from assistant.errors import ModelError
 from assistant.generate.backend import LocalBackend
-from assistant.models.loaded_models import Shelf, free_memory, most_wanted
-from assistant.models.registry import Entry, Registry
+from assistant.models.loaded_models import LoadedModels, free_memory, most_wanted
+from assistant.models.registry import ModelEntry, Registry
 from tests.doubles import tiny_folder
 from tests.own_models import ELSEWHERE, HERE, added
 from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
@@ -26,13 +26,13 @@ class Bench:
         self.registry = Registry()
         self.loaded: list[str] = []
         self.broken: set[str] = set()
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, ModelEntry] = {}
         for number, repository in enumerate((HERE, ELSEWHERE, THIRD)):
             folder = tiny_folder(place, name=f"m{number}", seed=number)
             entry = added(self.registry, folder, f"m-{number}", repository=repository)
             self.registry.use(entry.name, repository)
             self.entries[repository] = entry
-        self.shelf = Shelf(self.registry, self.open)
+        self.shelf = LoadedModels(self.registry, self.open)
 
     def open(self, path: Path, label: str) -> LocalBackend:
         self.loaded.append(label)
@@ -44,7 +44,7 @@ class Bench:
         backend.content_hash = known[path.name]
         return backend
 
-    def wanted(self, *repositories: str) -> Mapping[str, Entry]:
+    def wanted(self, *repositories: str) -> Mapping[str, ModelEntry]:
         return {repository: self.entries[repository] for repository in repositories}
 
     def labels(self) -> dict[str, str]:

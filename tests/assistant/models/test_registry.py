@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from assistant.models.registry import LOCK_NAME, Entry, ModelsError, Registry, models_folder
+from assistant.models.registry import LOCK_NAME, ModelEntry, ModelsError, Registry, models_folder
 from assistant.models.registry_file import FILE_NAME
 from model.files import cache_dir
 from model.folder import load_folder
@@ -283,7 +283,7 @@ def test_damaged_list_is_one_line_and_left_alone(
     assert load_folder(registry.place(entry.name))
 
 
-@pytest.mark.parametrize("member", [item.name for item in dataclasses.fields(Entry)])
+@pytest.mark.parametrize("member", [item.name for item in dataclasses.fields(ModelEntry)])
 def test_wrong_member_is_damage(registry: Registry, folders: list[Path], member: str) -> None:
     added(registry, folders[0])
     table = json.loads(registry.file.read_text())

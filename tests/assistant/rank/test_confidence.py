@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from assistant.rank.confidence import GATE_FEATURES, LEVELS, Point, gate_row, threshold
+from assistant.rank.confidence import GATE_FEATURES, LEVELS, OperatingPoint, gate_row, threshold
 
 POINTS = {
-    name: Point(threshold=value, precision=0.5, coverage=0.5, hidden=0.5)
+    name: OperatingPoint(threshold=value, precision=0.5, coverage=0.5, hidden=0.5)
     for name, value in zip(LEVELS, (0.9, 0.7, 0.4, 0.1), strict=True)
 }
 TEXTS = ("name)", "name + 1", "other")

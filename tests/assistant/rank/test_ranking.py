@@ -5,8 +5,8 @@ import pytest
 
 from assistant.rank import ranking as judge
 from assistant.rank.candidates import Cursor, Proposal, propose
-from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES, View, head_of
-from model.candidate_tree import Branches, Score, Scored
+from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES, CandidateFeatures, head_of
+from model.candidate_tree import CandidateTree, Score, Scored
 from tests.fitted import parameters
 
 TEXT = """\
@@ -32,7 +32,9 @@ def scored(*totals: float | None) -> Scored:
     """Return scores whose single token has these log-probabilities; None did not fit."""
     scores = tuple(None if total is None else Score((total,), 0.0) for total in totals)
     nothing = np.zeros((0, 1), np.float32)
-    return Scored(branches=Branches(), root=nothing, logits=nothing, scores=scores, ending_now=-9.0)
+    return Scored(
+        branches=CandidateTree(), root=nothing, logits=nothing, scores=scores, ending_now=-9.0
+    )
 
 
 def test_ranker_orders_what_the_memory_proposes() -> None:
@@ -104,14 +106,14 @@ def test_summary_names_every_column() -> None:
     "text", ["", "x", "\n\n", "é = 'ü'\né", "    ", "if (a[", 'x = """doc\nmore', "a" * 5_000]
 )
 def test_columns_are_finite_whatever_the_text(text: str) -> None:
-    view = View(proposal(text + "\n" + TEXT + text))
+    view = CandidateFeatures(proposal(text + "\n" + TEXT + text))
     assert np.isfinite(view.rows(view.proposal.candidates)).all()
 
 
 def test_columns_say_how_a_text_would_sit_at_the_cursor() -> None:
     text = "class A:\n    def go(self):\n        call(x)\n\n    def stop(self):\n        ca"
     whole = propose(Cursor.of("a.py", text + "\n            deeper()", len(text)), None)
-    view = View(whole)
+    view = CandidateFeatures(whole)
     row = dict(zip(MEMORY_FEATURES, view.rows(whole.candidates)[0], strict=True))
     assert whole.candidates[0].text == "ll(x)"
     assert (row["balance"], row["ends_closer"], row["deeper_below"]) == (0.0, 1.0, 1.0)

@@ -14,7 +14,7 @@ from assistant.cancel import Cancel
 from assistant.errors import SettingsError
 from assistant.generate import response as offers
 from assistant.generate.backend import LocalBackend
-from assistant.generate.cache import Generated, SuggestionCache
+from assistant.generate.cache import Suggestion, SuggestionCache
 from assistant.generate.engine import Engine
 from assistant.remote.open import open_configured
 from assistant.remote.policy import Remote
@@ -164,7 +164,7 @@ def test_the_surer_side_is_shown(bench: Callable[..., Bench]) -> None:
 
 def test_what_the_local_side_believes_is_cut_as_one_types() -> None:
     before = CompletionRequest(path="a.py", text="x = ", offset=4)
-    kept = Generated(
+    kept = Suggestion(
         text="name.first", finish_reason="stop", logprob=0.0, prompt_tokens=1, new_tokens=1,
         multi_line=False, beliefs=(("name.first", 0.5), ("name.last", 0.2), ("value", 0.1)),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from assistant.setup import emacs, jsonc
 from assistant.setup.change import SetupError, write
 from assistant.setup.editors import EDITORS
 from assistant.setup.machine import Machine, server_command, shipped
-from assistant.setup.plan import Plan
+from assistant.setup.plan import SetupPlan
 from assistant.setup.vscode import FLAVOURS, is_extension_installed
 
 COMMAND = ['/opt/it\'s "here"/foretype', "lsp"]
@@ -23,7 +23,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(home=tmp_path, environ={}, platform="linux")
 
 
-def plan(name: str, machine: Machine) -> Plan:
+def plan(name: str, machine: Machine) -> SetupPlan:
     return EDITORS[name].plan(machine, COMMAND)
 
 

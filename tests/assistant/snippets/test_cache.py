@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from assistant.index.builder import build_from_texts, open_memory
-from assistant.index.folder_index import RepositoryMemory
+from assistant.index.folder_index import FolderIndex
 from assistant.request import CompletionRequest
-from assistant.snippets.cache import KEPT_CHOICES, STRETCH_CHARS, SnippetChoice, scope_key
+from assistant.snippets.cache import KEPT_CHOICES, STRETCH_CHARS, SnippetCache, scope_key
 from model.fim import Snippet
 
 STORE = "class ParcelStore:\n    def put_parcel(self, parcel, shelf):\n        return parcel\n"
@@ -22,7 +22,7 @@ def request(text: str, offset: int, path: str = "shop/main.py") -> CompletionReq
     return CompletionRequest(text=text, offset=offset, path=path)
 
 
-def memory_of(folder: Path, files: dict[str, str]) -> RepositoryMemory:
+def memory_of(folder: Path, files: dict[str, str]) -> FolderIndex:
     build_from_texts(folder, files.items())
     return open_memory(folder)
 
@@ -33,7 +33,7 @@ def after(text: str, part: str) -> int:
 
 def test_definition_of_a_name_near_the_cursor_is_chosen(tmp_path: Path) -> None:
     memory = memory_of(tmp_path / "index", {"shop/store.py": STORE, "shop/main.py": MAIN})
-    choice = SnippetChoice(is_waiting=True)
+    choice = SnippetCache(is_waiting=True)
     found = choice.snippets_for(
         memory, request(MAIN, after(MAIN, "(root)\n    ")), budget_chars=400
     )
@@ -43,7 +43,7 @@ def test_definition_of_a_name_near_the_cursor_is_chosen(tmp_path: Path) -> None:
 
 def test_files_are_read_in_the_background_and_there_is_nothing_until_then(tmp_path: Path) -> None:
     memory = memory_of(tmp_path / "index", {"shop/store.py": STORE})
-    choice = SnippetChoice()
+    choice = SnippetCache()
     asked = request(MAIN, after(MAIN, "(root)\n    "))
     choice.snippets_for(memory, asked, budget_chars=400)
     end = time.monotonic() + 30
@@ -55,7 +55,7 @@ def test_files_are_read_in_the_background_and_there_is_nothing_until_then(tmp_pa
 
 def test_choice_is_the_same_object_while_a_line_is_typed(tmp_path: Path) -> None:
     memory = memory_of(tmp_path / "index", {"shop/store.py": STORE})
-    choice = SnippetChoice(is_waiting=True)
+    choice = SnippetCache(is_waiting=True)
     at = after(MAIN, "(root)\n    ")
     first = choice.snippets_for(memory, request(MAIN, at), budget_chars=400)
     typed = ""
@@ -94,13 +94,13 @@ def test_file_itself_is_not_shown_under_whatever_name_the_editor_has_for_it(tmp_
         "/home/someone/project/shop/main.py",
         "C:\\project\\shop\\main.py",
     ):
-        choice = SnippetChoice(is_waiting=True)
+        choice = SnippetCache(is_waiting=True)
         asked = request(MAIN, after(MAIN, "(root)\n    "), path)
         assert choice.snippets_for(memory, asked, budget_chars=400) == []
 
 
 def test_no_memory_no_index_and_no_budget_give_none(tmp_path: Path) -> None:
-    choice = SnippetChoice(is_waiting=True)
+    choice = SnippetCache(is_waiting=True)
     asked = request(MAIN, 5)
     assert choice.snippets_for(None, asked, budget_chars=400) == []
     assert choice.snippets_for(open_memory(tmp_path / "none"), asked, budget_chars=400) == []
@@ -110,7 +110,7 @@ def test_no_memory_no_index_and_no_budget_give_none(tmp_path: Path) -> None:
 
 def test_choices_kept_are_bounded(tmp_path: Path) -> None:
     memory = memory_of(tmp_path / "index", {"shop/store.py": STORE})
-    choice = SnippetChoice(is_waiting=True)
+    choice = SnippetCache(is_waiting=True)
     at = after(MAIN, "(root)\n    ")
 
     def ask(n: int) -> list[Snippet]:
@@ -125,7 +125,7 @@ def test_choices_kept_are_bounded(tmp_path: Path) -> None:
 
 
 def test_choice_is_of_one_memory_only(tmp_path: Path) -> None:
-    choice = SnippetChoice(is_waiting=True)
+    choice = SnippetCache(is_waiting=True)
     asked = request(MAIN, after(MAIN, "(root)\n    "))
     one = memory_of(tmp_path / "one", {"shop/store.py": STORE})
     other = memory_of(tmp_path / "other", {"old/store.py": STORE})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from assistant.snippets.cursor_context import Surroundings, telling_lines
+from assistant.snippets.cursor_context import CursorContext, telling_lines
 from assistant.snippets.symbols import Definition
 
 
-def around(before: str, after: str = "") -> Surroundings:
-    return Surroundings("pkg/a.py", before, after)
+def around(before: str, after: str = "") -> CursorContext:
+    return CursorContext("pkg/a.py", before, after)
 
 
 def test_nearer_names_weigh_more_and_keywords_nothing() -> None:

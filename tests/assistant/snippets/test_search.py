@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.snippets.search import SnippetSource
+from assistant.snippets.search import SnippetSearch
 from model.fim import Snippet
 from tests.code_samples import SAMPLES
 
@@ -57,7 +57,7 @@ def shown(
     path: str = "shop/main.py",
     budget_chars: int = 800,
 ) -> list[Snippet]:
-    source = SnippetSource(files.items())
+    source = SnippetSearch(files.items())
     return source.snippets(path=path, before=before, after=after, budget_chars=budget_chars)
 
 
@@ -165,7 +165,7 @@ def test_any_cursor_gets_whole_short_and_repeatable_snippets(
 
 
 def test_several_threads_may_ask() -> None:
-    source = SnippetSource([("shop/store.py", STORE), ("shop/invoices.py", ALIKE)])
+    source = SnippetSearch([("shop/store.py", STORE), ("shop/invoices.py", ALIKE)])
 
     def ask(n: int) -> list[Snippet]:
         before = ALIKE.replace("invoice", "receipt") if n % 2 else MAIN

@@ -11,7 +11,7 @@ from tests.scripted import speaking_folder
 from training.calibration import command
 from training.calibration.collect import Asked, Plan, asked, at_line_ends, collect
 from training.calibration.networks import Shape
-from training.evaluation.longest_match import Vote
+from training.evaluation.longest_match import LongestMatch
 
 MODULE = '''\
 """Numbers of the {name} kind."""
@@ -77,7 +77,7 @@ def test_the_vote_is_asked_at_the_same_cursors(repository: Path) -> None:
     plan = Plan(tasks=20, kinds=("head",), seed=0, line_ends=False, vote=True)
     sheets = collect([repository], plan, None, None, lambda _: None)
     tasks = list(asked(repository, "head", 20, 0))
-    vote = Vote(tasks[0].files)
+    vote = LongestMatch(tasks[0].files)
     expected = []
     for each in tasks:
         text, offset = each.task.text, each.task.offset

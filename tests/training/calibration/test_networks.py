@@ -9,10 +9,10 @@ from assistant.rank.features import MEMORY_FEATURES
 from assistant.rank.ranker import parse
 from tests.fitted import table as hand_made
 from training.calibration import command
-from training.calibration.collect import Sheet
+from training.calibration.collect import RankingExample
 from training.calibration.networks import (
     BLANK,
-    Choice,
+    RankedChoice,
     Shape,
     choose,
     fit_gate,
@@ -32,7 +32,7 @@ SMALL = Shape(hidden=8, epochs=15, batch=32, rate=2e-2, members=2)
 TELLING = MEMORY_FEATURES.index("longest")
 
 
-def sheets(n: int, repository: str = "a", *, seed: int = 0) -> list[Sheet]:
+def sheets(n: int, repository: str = "a", *, seed: int = 0) -> list[RankingExample]:
     """Return sheets whose truth is the candidate of the longest match, if it is long at all."""
     dice = np.random.default_rng(seed)
     made = []
@@ -42,7 +42,7 @@ def sheets(n: int, repository: str = "a", *, seed: int = 0) -> list[Sheet]:
         is_there = rows[best, TELLING] > 0.8
         texts = tuple(f"text{place}" for place in range(4))
         made.append(
-            Sheet(
+            RankingExample(
                 repository=repository,
                 group=f"file{number % 5}",
                 kind="history" if number % 2 else "head",
@@ -114,10 +114,12 @@ def test_right_is_a_right_beginning_of_two_characters(text: str, truth: str, rig
     assert is_right(text, truth) is right
 
 
-def made_choices(pairs: list[tuple[float, bool]]) -> list[Choice]:
+def made_choices(pairs: list[tuple[float, bool]]) -> list[RankedChoice]:
     (sheet,) = sheets(1)
     return [
-        Choice(row=[], probability=p, is_right=right, is_exact=right, has_text=True, sheet=sheet)
+        RankedChoice(
+            row=[], probability=p, is_right=right, is_exact=right, has_text=True, sheet=sheet
+        )
         for p, right in pairs
     ]
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from assistant.rank.confidence import Point
-from assistant.rank.ranker import Fitted, Net
-from training.calibration.collect import Sheet
-from training.calibration.networks import Choice
+from assistant.rank.confidence import OperatingPoint
+from assistant.rank.ranker import FittedRanker, SmallNetwork
+from training.calibration.collect import RankingExample
+from training.calibration.networks import RankedChoice
 from training.calibration.report import compared, figures_of, table
 
-NET = Net(
+NET = SmallNetwork(
     mean=np.zeros(1, np.float32),
     scale=np.ones(1, np.float32),
     hidden=np.zeros((1, 1), np.float32),
@@ -18,16 +18,16 @@ NET = Net(
     out_bias=0.0,
 )
 LEVELS = {
-    level: Point(threshold=threshold, precision=0.5, coverage=0.5, hidden=0.5)
+    level: OperatingPoint(threshold=threshold, precision=0.5, coverage=0.5, hidden=0.5)
     for level, threshold in (("quiet", 0.8), ("balanced", 0.5), ("eager", 0.1))
 }
-FITTED = Fitted(ranker=NET, gate=NET, points=LEVELS)
+FITTED = FittedRanker(ranker=NET, gate=NET, points=LEVELS)
 
 
 def choice(
     place: int, *, is_right: bool, probability: float = 0.5, greedy: str = "", voted: str = ""
-) -> Choice:
-    sheet = Sheet(
+) -> RankedChoice:
+    sheet = RankingExample(
         repository=f"r{place % 2}",
         group=f"g{place % 6}",
         kind="head",
@@ -38,7 +38,7 @@ def choice(
         greedy=greedy,
         voted=voted,
     )
-    return Choice(
+    return RankedChoice(
         row=[], probability=probability, is_right=is_right, is_exact=is_right, has_text=True,
         sheet=sheet,
     )  # fmt: skip

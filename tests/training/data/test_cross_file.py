@@ -15,7 +15,7 @@ from tests.code_samples import SAMPLES
 from tests.scripted import small_tokenizer
 from training.data.chunks import Chunks
 from training.data.corpus import Document, Split, SplitWriter, write_manifest
-from training.data.cross_file import Neighbours
+from training.data.cross_file import CrossFileSnippets
 from training.data.infill import SpanShares
 from training.data.rows import PackSettings, pack_documents, pack_group
 
@@ -120,7 +120,7 @@ def test_text_comes_back_and_its_hole_is_not_shown_in_every_language(name: str, 
     ]
     tokenizer = small_tokenizer("qwen2")
     chunks = Chunks(own, tokenizer, SpanShares())
-    neighbours = Neighbours.of_documents([own, *others])
+    neighbours = CrossFileSnippets.of_documents([own, *others])
     rng = np.random.default_rng(seed)
     holes: list[tuple[int, int]] = []
     shown: list[str] = []
@@ -158,9 +158,9 @@ def test_group_is_packed_alone_as_among_others_with_snippets(tmp_path: Path) -> 
     write_manifest(tmp_path, {})
     tokenizer = small_tokenizer("qwen2")
     wanted = dataclasses.replace(SHOWN, group_documents=4)
-    shared = Neighbours(Split(tmp_path).files_of)
+    shared = CrossFileSnippets(Split(tmp_path).files_of)
 
-    def rows(group: int, neighbours: Neighbours | None) -> list[list[int]]:
+    def rows(group: int, neighbours: CrossFileSnippets | None) -> list[list[int]]:
         packed = pack_group(
             Split(tmp_path), tokenizer, wanted, epoch=0, group=group, neighbours=neighbours
         )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from model.config import ConfigError
 from tests.code_samples import PYTHON, SAMPLES
-from training.data.infill import MAX_MIDDLE_CHARS, TEXT_KINDS, Parts, SpanShares, cut
+from training.data.infill import MAX_MIDDLE_CHARS, TEXT_KINDS, InfillParts, SpanShares, cut
 from training.data.syntax_spans import SyntaxPart, tree_of
 
 TEXTS = sorted((Path(__file__).parents[2] / "data" / "text").glob("*.*"))
@@ -73,7 +73,7 @@ def test_odd_files_come_back(path: Path) -> None:
 
 
 def test_same_seed_same_cut_and_other_seeds_other_cuts() -> None:
-    def cuts() -> list[Parts]:
+    def cuts() -> list[InfillParts]:
         syntax = part("a.py", PYTHON)
         return [cut(PYTHON, np.random.default_rng(seed), SHARES, syntax) for seed in range(40)]
 
@@ -82,7 +82,7 @@ def test_same_seed_same_cut_and_other_seeds_other_cuts() -> None:
 
 
 def test_empty_text_has_empty_parts() -> None:
-    assert cut("", np.random.default_rng(0), SHARES) == Parts("", "", "")
+    assert cut("", np.random.default_rng(0), SHARES) == InfillParts("", "", "")
 
 
 @pytest.mark.parametrize("has_tree", [True, False])
@@ -99,7 +99,7 @@ def test_hole_that_is_too_long_ends_with_a_line(kind: str, has_tree: bool) -> No
 def test_line_that_is_too_long_is_cut_within() -> None:
     text = "x = '" + "a" * 5_000 + "'\n"
     parts = cut(text, np.random.default_rng(0), only("statement"), part("a.py", text))
-    assert parts == Parts("", text[:MAX_MIDDLE_CHARS], text[MAX_MIDDLE_CHARS:])
+    assert parts == InfillParts("", text[:MAX_MIDDLE_CHARS], text[MAX_MIDDLE_CHARS:])
 
 
 def test_statement_is_one_of_the_tree_where_there_is_one() -> None:

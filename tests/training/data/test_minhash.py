@@ -10,8 +10,8 @@ import sys
 import pytest
 import rensa
 
-from training.data.minhash import N_PERMUTATIONS, SHINGLE_WORDS, NearTexts, Sketcher
-from training.data.word_runs import RunHasher, words_of
+from training.data.minhash import N_PERMUTATIONS, SHINGLE_WORDS, MinHashIndex, Sketcher
+from training.data.word_runs import WordRunHasher, words_of
 
 
 def text(seed: int, n_words: int = 600) -> str:
@@ -31,7 +31,7 @@ def edited(original: str, n_edits: int, seed: int = 0) -> str:
 def jaccard(one: str, other: str) -> float:
     """Return the exact similarity that sketches estimate."""
     first, second = (
-        set(RunHasher(SHINGLE_WORDS).hashes(words_of(each)).tolist()) for each in (one, other)
+        set(WordRunHasher(SHINGLE_WORDS).hashes(words_of(each)).tolist()) for each in (one, other)
     )
     return len(first & second) / len(first | second)
 
@@ -43,7 +43,7 @@ def sketch_of(of: str) -> rensa.RMinHash:
 
 
 def is_near(one: str, other: str, threshold: float = 0.8) -> bool:
-    near = NearTexts(threshold)
+    near = MinHashIndex(threshold)
     first, second = sketch_of(one), sketch_of(other)
     assert near.add(first)
     assert near.holds(second) is not near.add(second)
@@ -79,7 +79,7 @@ def test_threshold_decides() -> None:
 
 
 def test_one_is_found_among_many() -> None:
-    sketcher, near = Sketcher(), NearTexts(0.8)
+    sketcher, near = Sketcher(), MinHashIndex(0.8)
     assert all(near.add(sketcher.sketch(text(seed, 80))) for seed in range(400))
     assert not near.add(sketcher.sketch(text(217, 80) + " one more word"))
     assert len(near) == 400

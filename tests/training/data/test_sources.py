@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.repositories import new_repository, plain_git
 from training.data.sources import (
-    Entry,
+    SourceEntry,
     SourceError,
     find_sources,
     names_to_check,
@@ -58,7 +58,7 @@ def test_links_and_pipes_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(folder / "pipe.py")
     assert contents(folder) == {"a.py": b"a = 1\n"}
     source = open_source(folder)
-    changed = [Entry(path=path, n_bytes=1) for path in ("pipe.py", "link.py", "gone.py")]
+    changed = [SourceEntry(path=path, n_bytes=1) for path in ("pipe.py", "link.py", "gone.py")]
     assert list(source.read(changed, max_bytes=10)) == [None] * 3  # changed after the listing
     plain_git(folder, "init", "-q")
     (folder / "pipe.py").unlink()

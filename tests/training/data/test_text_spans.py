@@ -9,8 +9,8 @@ import pytest
 
 from training.data.text_spans import (
     LONGEST_CHARS,
-    Lines,
     Span,
+    TextLines,
     block,
     characters,
     rest_of_line,
@@ -31,12 +31,12 @@ class Box:
 
 
 def spans(
-    kind: Callable[[Lines, np.random.Generator], Span | None], text: str, n: int = 300
+    kind: Callable[[TextLines, np.random.Generator], Span | None], text: str, n: int = 300
 ) -> set[tuple[str, str, str]]:
     """Return what a kind of span gives for many seeds."""
     found = set()
     for seed in range(n):
-        span = kind(Lines(text), np.random.default_rng(seed))
+        span = kind(TextLines(text), np.random.default_rng(seed))
         if span is not None:
             found.add((text[: span[0]], text[span[0] : span[1]], text[span[1] :]))
     return found

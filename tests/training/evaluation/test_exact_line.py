@@ -12,7 +12,7 @@ from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
 from assistant.request import Completion
 from assistant.settings import Settings
-from assistant.snippets.search import SnippetSource
+from assistant.snippets.search import SnippetSearch
 from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
@@ -72,7 +72,7 @@ def test_network_trained_on_snippets_is_shown_other_files(snippet_tokens: int) -
     text = "from lib.store import ParcelStore\n\nstore = ParcelStore(1)\n"
     file = HeldOutFile(repository="o/n", path="lib/main.py", text=text)
     other = "class ParcelStore:\n    def put_parcel(self, parcel):\n        pass\n"
-    neighbours = SnippetSource([("lib/store.py", other), ("lib/main.py", text)])
+    neighbours = SnippetSearch([("lib/store.py", other), ("lib/main.py", text)])
     tokenizer = small_tokenizer()
     runtime = ListeningRuntime(tokenizer, text)
     asked = LocalBackend(runtime, tokenizer, info(snippet_tokens))

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from training.evaluation.longest_match import Vote
+from training.evaluation.longest_match import LongestMatch
 
 FILES = [
     ("a.py", "total = first + second\ntotal = first + second\ntotal = first - second\n"),
@@ -13,33 +13,33 @@ FILES = [
 
 
 def test_most_frequent_rest_of_line_wins() -> None:
-    assert Vote(FILES).rest_of_line("x total = fi", "", path="c.py") == ("rst + second", 10)
+    assert LongestMatch(FILES).rest_of_line("x total = fi", "", path="c.py") == ("rst + second", 10)
 
 
 def test_longest_match_outvotes_a_frequent_shorter_one() -> None:
-    vote = Vote([*FILES, ("d.py", "my total = fine\n")])
+    vote = LongestMatch([*FILES, ("d.py", "my total = fine\n")])
     assert vote.rest_of_line("my total = fi", "", path="c.py")[0] == "ne"
 
 
 def test_document_itself_votes_but_not_its_copy_in_the_index() -> None:
-    vote = Vote(FILES)
+    vote = LongestMatch(FILES)
     assert vote.rest_of_line("value = mea", "", path="c.py") == ("sure(first)", 11)
     assert vote.rest_of_line("value = mea", "", path="b.py")[1] < 3
     assert vote.rest_of_line("x = val", "\nx = value\n", path="b.py") == ("ue", 7)
 
 
 def test_cursor_is_no_place_of_its_own() -> None:
-    assert Vote([]).rest_of_line("unheard_of", "", path="c.py") == ("", 0)
-    assert Vote([]).rest_of_line("", "", path="c.py") == ("", 0)
+    assert LongestMatch([]).rest_of_line("unheard_of", "", path="c.py") == ("", 0)
+    assert LongestMatch([]).rest_of_line("", "", path="c.py") == ("", 0)
 
 
 def test_end_of_a_line_is_no_answer() -> None:
-    vote = Vote([("a.py", "pass\nfor x in mass:")])
+    vote = LongestMatch([("a.py", "pass\nfor x in mass:")])
     assert vote.rest_of_line("pass", "", path="c.py") == (":", 3)
 
 
 def test_other_alphabets_come_back_whole() -> None:
-    vote = Vote([("a.py", "größe = länge\n")])
+    vote = LongestMatch([("a.py", "größe = länge\n")])
     assert vote.rest_of_line("größe = l", "", path="c.py") == ("änge", 11)
 
 
@@ -48,7 +48,7 @@ def test_same_as_looking_at_every_place(seed: int) -> None:
     dice = random.Random(seed)
     files = [(f"{i}.py", "".join(dice.choices("ab\n", k=80))) for i in range(3)]
     before = "".join(dice.choices("ab\n", k=12))
-    answer, length = Vote(files).rest_of_line(before, "", path="1.py")
+    answer, length = LongestMatch(files).rest_of_line(before, "", path="1.py")
     texts = [text + "\n" for path, text in files if path != "1.py"] + [before[:-1]]
 
     def rests(n: int) -> list[str]:

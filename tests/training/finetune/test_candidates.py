@@ -12,7 +12,15 @@ from model.folder import load_folder
 from model.gpt import GPT
 from model.tokenizer import Tokenizer
 from tests.doubles import random_tensors, tiny_config, tiny_folder, tiny_tokenizer_json
-from training.finetune.candidates import SHARES, Bits, Candidate, between, choose, measure, scorer
+from training.finetune.candidates import (
+    SHARES,
+    Bits,
+    WeightCandidate,
+    between,
+    choose,
+    measure,
+    scorer,
+)
 from training.finetune.judging.bits import bits_per_byte, counted, of_network
 from training.finetune.judging.eval_spans import Passage
 
@@ -20,9 +28,9 @@ START = {"w": torch.zeros(2)}
 TUNED = {"w": torch.ones(2)}
 
 
-def points(*bits: tuple[float, float, float]) -> list[Candidate]:
+def points(*bits: tuple[float, float, float]) -> list[WeightCandidate]:
     return [
-        Candidate(share=share, bits=Bits(later=later, general=general))
+        WeightCandidate(share=share, bits=Bits(later=later, general=general))
         for share, later, general in bits
     ]
 

@@ -11,7 +11,7 @@ from model.folder import load_folder, save_folder, with_ranker
 from tests.doubles import random_tensors, tiny_config, tiny_folder, tiny_info, tiny_tokenizer_json
 from tests.histories import SCORES
 from training.finetune import finish
-from training.finetune.card import Story, card
+from training.finetune.card import CardData, card
 from training.finetune.errors import TuneError
 from training.finetune.finish import Judges, verdict_of
 from training.finetune.gather import Account, Gathered
@@ -25,7 +25,7 @@ from training.finetune.run import Trained
 from training.finetune.state import TuneState
 
 BASE = ModelRef(path="/models/base", content_hash="cd" * 32)
-STORY = Story(
+STORY = CardData(
     plan=TunePlan(
         name="project-20261122-1",
         repository_id="ab" * 16,

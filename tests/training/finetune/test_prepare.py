@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.models.registry import Entry, ModelsError, Registry, repository_id
+from assistant.models.registry import ModelEntry, ModelsError, Registry, repository_id
 from model.folder import load_folder
 from tests.doubles import tiny_folder
 from tests.histories import add_commits, growing_history, small_request
@@ -22,7 +22,7 @@ def nightly(request: Request) -> Request:
     )
 
 
-def tuned(request: Request, tmp_path: Path, name: str = "tuned-1", **changes: str) -> Entry:
+def tuned(request: Request, tmp_path: Path, name: str = "tuned-1", **changes: str) -> ModelEntry:
     """List a model as a tuning would have."""
     folder = tiny_folder(tmp_path, name=name, seed=5)
     fields = {
@@ -36,7 +36,7 @@ def tuned(request: Request, tmp_path: Path, name: str = "tuned-1", **changes: st
         "created": "2026-11-22T10:00:00+00:00",
         "kind": "full",
     }
-    return Registry().add(folder, Entry(**(fields | changes)))  # type: ignore[arg-type]
+    return Registry().add(folder, ModelEntry(**(fields | changes)))  # type: ignore[arg-type]
 
 
 @pytest.fixture

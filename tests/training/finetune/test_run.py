@@ -15,7 +15,7 @@ from training.data.shards import ShardReader, ShardWriter
 from training.finetune import run
 from training.finetune.judging.eval_spans import Passage
 from training.finetune.rows import epoch_folder
-from training.finetune.run import Job, StoppedError, Trained
+from training.finetune.run import FinetuneJob, StoppedError, Trained
 from training.finetune.state import TuneState
 
 TEXT = "def area(width):\n    return width * 2\n" * 3
@@ -37,10 +37,10 @@ def rows(tmp_path: Path) -> Path:
     return folder
 
 
-def job(tmp_path: Path, lora_rank: int = 0) -> Job:
+def job(tmp_path: Path, lora_rank: int = 0) -> FinetuneJob:
     place = tmp_path / "tiny"
     start = load_folder(place if place.is_dir() else tiny_folder(tmp_path))
-    return Job(
+    return FinetuneJob(
         start=start, n_rows=N_ROWS, passages=(PASSAGE,), name="n", seed=0, lora_rank=lora_rank
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.models.registry import Entry, Registry, models_folder, repository_id
+from assistant.models.registry import ModelEntry, Registry, models_folder, repository_id
 from model.folder import load_folder
 from tests.doubles import names_in
 from tests.histories import add_commits, judges, module, small_request
@@ -144,7 +144,7 @@ def test_stopped_run_goes_on_although_commits_were_added(request_for: Request) -
 def night_after_a_tuning(request: Request) -> Request:
     """A nightly request in a repository that has a tuned model from elsewhere."""
     copy = shutil.copytree(request.base, request.base.with_name("copy"))
-    entry = Entry(
+    entry = ModelEntry(
         name="before-1",
         repository=repository_id(request.repository),
         root="",

@@ -8,7 +8,7 @@ import pytest
 
 from model.config import ConfigError
 from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
-from training.pretrain.schedule import Plan, make_plan, plan_problem
+from training.pretrain.schedule import Schedule, make_plan, plan_problem
 
 
 def recipe(*stages: StageTable, **train: Any) -> Recipe:
@@ -21,7 +21,7 @@ def recipe(*stages: StageTable, **train: Any) -> Recipe:
     )
 
 
-def as_table(plan: Plan) -> dict[str, Any]:
+def as_table(plan: Schedule) -> dict[str, Any]:
     table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(plan)))
     return table
 
@@ -86,7 +86,7 @@ def test_steps_belong_to_their_stages() -> None:
 
 
 def test_schedule_warms_up_stays_and_goes_down() -> None:
-    plan = Plan(
+    plan = Schedule(
         stages=make_plan(recipe(tokens=10_240)).stages,
         warmup_tokens=2_048,
         warmdown_tokens=5_120,

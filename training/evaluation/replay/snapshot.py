@@ -18,7 +18,7 @@ from assistant.git import git, read_blobs
 from assistant.privacy.exclusion import is_excluded
 from assistant.source.languages import language_of
 from training.data.filters import text_of
-from training.data.word_runs import RunHasher, words_of
+from training.data.word_runs import WordRunHasher, words_of
 
 MAX_FILE_BYTES = 1_000_000
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of runs of five words
@@ -123,7 +123,7 @@ class NearFiles:
     """Says whether a text is nearly a file of a snapshot."""
 
     def __init__(self) -> None:
-        self._hasher = RunHasher(_SHINGLE_WORDS)
+        self._hasher = WordRunHasher(_SHINGLE_WORDS)
         self._of_text: dict[int, NDArray[np.uint64]] = {}
 
     def holds(self, text: str, snapshot: Snapshot, *, but: str) -> bool:

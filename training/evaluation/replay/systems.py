@@ -18,14 +18,14 @@ from assistant.cancel import Cancel
 from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine, open_from
 from assistant.index.builder import build_from_texts, open_memory
-from assistant.index.folder_index import RepositoryMemory
+from assistant.index.folder_index import FolderIndex
 from assistant.rank.confidence import threshold
 from assistant.rank.ranker import bundled
 from assistant.settings import Settings
-from assistant.snippets.cache import SnippetChoice
+from assistant.snippets.cache import SnippetCache
 from training.evaluation.exact_line import request_of, rest_of_line
 from training.evaluation.held_out import Task
-from training.evaluation.longest_match import Vote
+from training.evaluation.longest_match import LongestMatch
 from training.evaluation.replay.answers import Answer
 from training.evaluation.replay.snapshot import Snapshot
 
@@ -72,7 +72,7 @@ class Indexes:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._memory: RepositoryMemory | None = None
+        self._memory: FolderIndex | None = None
         self._commit = ""
 
     def open(self, snapshot: Snapshot) -> None:
@@ -85,7 +85,7 @@ class Indexes:
         build_from_texts(folder, snapshot.files)
         self._memory, self._commit = open_memory(folder), snapshot.commit
 
-    def memory(self, path: str) -> RepositoryMemory | None:
+    def memory(self, path: str) -> FolderIndex | None:
         """Return the memory of the tree; a document's own copy is mute by its path."""
         return self._memory
 
@@ -106,7 +106,7 @@ class EngineSystem:
             parameters = bundled()
             self._fitted = None if parameters is None else parameters.memory
             return
-        snippets = SnippetChoice(is_waiting=True)
+        snippets = SnippetCache(is_waiting=True)
         self._engine = Engine(settings, lambda settings: backend, memory, snippets=snippets)
         self._engine.load()
         parameters, self._languages = backend.parameters, backend.info.languages
@@ -147,7 +147,7 @@ class VoteSystem:
     is_calibrated = False
 
     def __init__(self) -> None:
-        self._vote = Vote(())
+        self._vote = LongestMatch(())
         self._commit = ""
 
     def least(self, level: str, language: str) -> float:
@@ -157,7 +157,7 @@ class VoteSystem:
     def open(self, snapshot: Snapshot) -> None:
         """Sort the tree's suffixes."""
         if snapshot.commit != self._commit:
-            self._vote, self._commit = Vote(snapshot.files), snapshot.commit
+            self._vote, self._commit = LongestMatch(snapshot.files), snapshot.commit
 
     def answer(self, task: Task) -> Answer:
         """Let the longest match vote; the longer it is, the surer."""

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from assistant.generate.backend import open_backend
-from assistant.rank.ranker import Fitted, Net, parse
+from assistant.rank.ranker import FittedRanker, SmallNetwork, parse
 from model.folder import load_folder, with_ranker
-from training.calibration.collect import Asked, Sheet, asked, at_line_ends, sheet
-from training.calibration.networks import Choice, choose, table_of
+from training.calibration.collect import Asked, RankingExample, asked, at_line_ends, sheet
+from training.calibration.networks import RankedChoice, choose, table_of
 from training.calibration.operating_points import point
 from training.finetune.judging.progress import OnProgress, Phases
 from training.finetune.judging.refit_strategies import (
@@ -71,7 +71,7 @@ class RefitReport:
 class Refitted:
     """Parameters, and how they were found."""
 
-    fitted: Fitted
+    fitted: FittedRanker
     report: RefitReport
 
 
@@ -118,7 +118,7 @@ def _copied(model: Path, out: Path) -> None:
         shutil.copytree(model, Path(aside) / out.name).rename(out)
 
 
-def grouped(sheets: Sequence[Sheet], paths: Sequence[str]) -> list[Sheet]:
+def grouped(sheets: Sequence[RankingExample], paths: Sequence[str]) -> list[RankingExample]:
     """Return the sheets with what is left out in turn: commits or, of too few, their files.
 
     The choosing commits of a small repository are often three or four that add code. What two
@@ -132,7 +132,7 @@ def grouped(sheets: Sequence[Sheet], paths: Sequence[str]) -> list[Sheet]:
     ]
 
 
-def refitted(sheets: Sequence[Sheet], start: Fitted) -> Refitted:
+def refitted(sheets: Sequence[RankingExample], start: FittedRanker) -> Refitted:
     """Return the parameters that are best on groups of sheets left out in turn."""
     commits = list(dict.fromkeys(each.group for each in sheets))
     if len(sheets) < MIN_SHEETS or len(commits) < MIN_COMMITS:
@@ -152,7 +152,7 @@ def refitted(sheets: Sequence[Sheet], start: Fitted) -> Refitted:
     if best == (KEEP, KEEP):
         fitted, reason = start, "nothing was clearly better than the base's parameters"
     else:
-        fitted = Fitted(
+        fitted = FittedRanker(
             ranker=ranker_by(ranker, start.ranker, sheets),
             gate=gate_by(gate, start.gate, tried[ranker, KEEP].choices),
             points={
@@ -172,7 +172,7 @@ def refitted(sheets: Sequence[Sheet], start: Fitted) -> Refitted:
     return Refitted(fitted=fitted, report=report)
 
 
-def _kept(reason: str, sheets: Sequence[Sheet]) -> RefitReport:
+def _kept(reason: str, sheets: Sequence[RankingExample]) -> RefitReport:
     commits = len({each.group for each in sheets})
     return RefitReport(
         ranker=KEEP, gate=KEEP, reason=reason, cursors=len(sheets), commits=commits, tried={}
@@ -183,13 +183,13 @@ def _kept(reason: str, sheets: Sequence[Sheet]) -> RefitReport:
 class _Outcome:
     """What a ranker and a gate do at cursors of commits that they were not fitted on."""
 
-    choices: list[Choice]
+    choices: list[RankedChoice]
     ranking: list[float]  # -log of the belief in what was right, cursor by cursor
     claim: list[float]  # -log of what was claimed of the chosen text
 
 
 def _outcomes(
-    way: str, sheets: Sequence[Sheet], folds: Sequence[int], start: Fitted
+    way: str, sheets: Sequence[RankingExample], folds: Sequence[int], start: FittedRanker
 ) -> dict[str, _Outcome]:
     """Return the outcome of one way to fit the ranker with each way to fit the gate."""
     fitted = [
@@ -215,21 +215,21 @@ def _others(items: Sequence[T], folds: Sequence[int], fold: int) -> list[T]:
     return [item for item, its in zip(items, folds, strict=True) if its != fold]
 
 
-def _regated(choice: Choice, gate: Net, start: Fitted) -> Choice:
+def _regated(choice: RankedChoice, gate: SmallNetwork, start: FittedRanker) -> RankedChoice:
     if not choice.has_text:
         return choice
     fitted = dataclasses.replace(start, gate=gate)
     return dataclasses.replace(choice, probability=fitted.probability(choice.row))
 
 
-def _ranking_loss(each: Sheet, fitted: Fitted) -> float:
+def _ranking_loss(each: RankingExample, fitted: FittedRanker) -> float:
     """Return -log of the belief in what was right; that may be none of the texts."""
     shares = fitted.probabilities(each.rows) if each.texts else np.zeros(0, np.float32)
     share = float(shares[each.label]) if each.label >= 0 else 1 - float(shares.sum())
     return -float(np.log(max(share, _LEAST)))
 
 
-def _claim_loss(choice: Choice) -> float:
+def _claim_loss(choice: RankedChoice) -> float:
     if not choice.has_text:
         return 0.0
     share = choice.probability if choice.is_right else 1 - choice.probability
@@ -270,7 +270,7 @@ def _best(compared: Mapping[tuple[str, str], Mapping[str, Any]]) -> tuple[str, s
     return max(clear, key=lambda ways: float(compared[ways]["gain"]["mean"]), default=(KEEP, KEEP))
 
 
-def _table(fitted: Fitted) -> dict[str, Any]:
+def _table(fitted: FittedRanker) -> dict[str, Any]:
     return {
         "ranker": table_of(fitted.ranker),
         "gate": table_of(fitted.gate),

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from assistant.rank.ranker import Net
-from training.calibration.collect import Sheet
-from training.calibration.networks import Choice
+from assistant.rank.ranker import SmallNetwork
+from training.calibration.collect import RankingExample
+from training.calibration.networks import RankedChoice
 
 KEEP, LINEAR, WARM = "as it is", "linear term", "warm start"
 RANKER_WAYS, GATE_WAYS = (KEEP, LINEAR, WARM), (KEEP, LINEAR)
@@ -34,7 +34,7 @@ Loss = Callable[[Tensor], Tensor]  # scores (N, ...) -> mean loss
 class _Beside(nn.Module):
     """A fixed network with what is fitted beside it, or in it."""
 
-    def __init__(self, net: Net, way: str) -> None:
+    def __init__(self, net: SmallNetwork, way: str) -> None:
         super().__init__()
         parts = {
             name: torch.from_numpy(np.array(getattr(net, name), np.float32))
@@ -64,7 +64,7 @@ class _Beside(nn.Module):
         return torch.as_tensor(moved + rest)
 
     @torch.no_grad()
-    def net(self, start: Net) -> Net:
+    def net(self, start: SmallNetwork) -> SmallNetwork:
         """Return it as serving evaluates it."""
         scale, slope = self.log_scale.exp(), self.slope
         weights = {name: part.detach() for name, part in self.weights.items()}
@@ -83,7 +83,7 @@ class _Beside(nn.Module):
         )
 
 
-def ranker_by(way: str, start: Net, sheets: Sequence[Sheet]) -> Net:
+def ranker_by(way: str, start: SmallNetwork, sheets: Sequence[RankingExample]) -> SmallNetwork:
     """Fit the order of candidates on sheets."""
     used = [each for each in sheets if each.texts]
     if way == KEEP or not used:
@@ -104,7 +104,7 @@ def ranker_by(way: str, start: Net, sheets: Sequence[Sheet]) -> Net:
     return _descended(way, start, inputs, loss, _RANKER_HOLD[way] / len(used))
 
 
-def gate_by(way: str, start: Net, choices: Sequence[Choice]) -> Net:
+def gate_by(way: str, start: SmallNetwork, choices: Sequence[RankedChoice]) -> SmallNetwork:
     """Fit the probability that the chosen text is right."""
     used = [each for each in choices if each.has_text]
     if way == KEEP or not used:
@@ -118,12 +118,14 @@ def gate_by(way: str, start: Net, choices: Sequence[Choice]) -> Net:
     return _descended(way, start, inputs, loss, _GATE_HOLD[way] / len(used))
 
 
-def _standard(net: Net, rows: Any) -> Tensor:
+def _standard(net: SmallNetwork, rows: Any) -> Tensor:
     values = (np.array(rows, np.float32) - net.mean) / net.scale
     return torch.from_numpy(np.clip(values, -_LIMIT, _LIMIT).astype(np.float32))
 
 
-def _descended(way: str, start: Net, inputs: Tensor, loss: Loss, hold: float) -> Net:
+def _descended(
+    way: str, start: SmallNetwork, inputs: Tensor, loss: Loss, hold: float
+) -> SmallNetwork:
     beside = _Beside(start, way)
     fitted = [each for each in beside.parameters() if each.requires_grad]
     optimiser = torch.optim.Adam(fitted, lr=_RATE[way])

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from assistant.rank.confidence import GATE_FEATURES
-from assistant.rank.ranker import Fitted, Net
+from assistant.rank.ranker import FittedRanker, SmallNetwork
 from tests.fitted import parameters
-from training.calibration.collect import Sheet
+from training.calibration.collect import RankingExample
 
 NAMES = ("longest", "other")
 
 
-def made_sheets(n: int, *, seed: int = 0, n_commits: int = 8, least: float = 0.8) -> list[Sheet]:
+def made_sheets(
+    n: int, *, seed: int = 0, n_commits: int = 8, least: float = 0.8
+) -> list[RankingExample]:
     """Return `n` sheets of two columns; the first one tells."""
     dice = np.random.default_rng(seed)
     made = []
@@ -21,7 +23,7 @@ def made_sheets(n: int, *, seed: int = 0, n_commits: int = 8, least: float = 0.8
         best = int(rows[:, 0].argmax())
         texts = tuple(f"text{place}" for place in range(4))
         made.append(
-            Sheet(
+            RankingExample(
                 repository="r",
                 group=f"commit{number % n_commits}",
                 kind="history",
@@ -34,11 +36,11 @@ def made_sheets(n: int, *, seed: int = 0, n_commits: int = 8, least: float = 0.8
     return made
 
 
-def made_fitted(weight: float, bias: float = 0.0) -> Fitted:
+def made_fitted(weight: float, bias: float = 0.0) -> FittedRanker:
     """Return a ranker whose score is `weight` times the first column, plus `bias`."""
     gate = parameters().memory
     hidden = np.array([[1.0, 0.0], [-1.0, 0.0]], np.float32)  # silu(z) - silu(-z) = z
-    ranker = Net(
+    ranker = SmallNetwork(
         mean=np.zeros(2, np.float32),
         scale=np.ones(2, np.float32),
         hidden=hidden,
@@ -47,4 +49,4 @@ def made_fitted(weight: float, bias: float = 0.0) -> Fitted:
         out_bias=bias,
     )
     assert len(gate.gate.mean) == len(GATE_FEATURES)
-    return Fitted(ranker=ranker, gate=gate.gate, points=gate.points)
+    return FittedRanker(ranker=ranker, gate=gate.gate, points=gate.points)
