@@ -1,9 +1,9 @@
 """Orders candidates by small fitted networks; numpy alone evaluates them.
 
-The parameters are the plain JSON of a model folder's `ranker.json`, fitted by `foretype train fit`:
-one set for candidates that only the memory speaks for, one for those that the network has scored too.
-A table that is not exactly what this version writes is refused. What the columns mean is the
-business of `features`.
+The parameters are the plain JSON of a model folder's `ranker.json`, fitted by `foretype train
+fit`: one set for candidates that only the memory speaks for, one for those that the network has
+scored too. A table that is not exactly what this version writes is refused. What the columns mean
+is the business of `features`.
 """
 
 from __future__ import annotations
