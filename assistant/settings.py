@@ -13,6 +13,7 @@ from typing import Any, Literal
 from assistant.errors import SettingsError
 from model.config import ConfigError, from_table
 from model.files import UnreadableFileError, read_regular
+from model.paths import config_folder
 
 Origin = Literal["user", "workspace"]
 MAX_FILE_BYTES = 1 << 20  # of settings.toml
@@ -103,12 +104,9 @@ def _stricter(name: str, current: Any, asked: Any) -> Any:
     return min(current, asked)  # booleans too: False is the smaller
 
 
-def settings_path(environ: Mapping[str, str] | None = None) -> Path:
+def settings_path() -> Path:
     """Return where the user's settings file is looked for; it need not exist."""
-    environ = os.environ if environ is None else environ
-    folder = environ.get("XDG_CONFIG_HOME", "")
-    home = Path(folder) if folder.startswith("/") else Path("~/.config").expanduser()
-    return home / "foretype" / "settings.toml"
+    return config_folder() / "settings.toml"
 
 
 def load_settings(
@@ -116,7 +114,7 @@ def load_settings(
 ) -> Settings:
     """Read all layers; SettingsError names the file or variable, and the key."""
     environ = os.environ if environ is None else environ
-    settings = _from_file(settings_path(environ))
+    settings = _from_file(settings_path())
     for variable, name in _ENVIRONMENT.items():
         if text := environ.get(variable, ""):
             try:

@@ -101,30 +101,3 @@ def sha256_file(path: Path) -> str:
         while n_bytes := file.readinto(buffer):
             digest.update(buffer[:n_bytes])
     return digest.hexdigest()
-
-
-def cache_dir() -> Path:
-    """Return the folder for derived files, its owner's only; it may be deleted at any time.
-
-    `FORETYPE_CACHE`, else `foretype` in the user's cache folder.
-    """
-    path = cache_path()
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if os.name != "nt" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        # It existed, open to others, and derived files hold parts of private models. One that is
-        # not ours to change (part of an image, say) may still be read.
-        with contextlib.suppress(OSError):
-            path.chmod(0o700)
-    return path
-
-
-def cache_path() -> Path:
-    """Return where `cache_dir` is; it need not exist."""
-    return Path(os.environ.get("FORETYPE_CACHE") or _user_cache() / "foretype").absolute()
-
-
-def _user_cache() -> Path:
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(xdg) if Path(xdg).is_absolute() else Path.home() / ".cache"  # the XDG rule

@@ -18,14 +18,13 @@ import time
 from pathlib import Path
 
 from model.files import (
-    cache_dir,
-    cache_path,
     read_regular,
     sha256_file,
     sync_folder,
     write_atomically,
 )
 from model.folder import ModelFolder
+from model.paths import cache_folder, make_private
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ class OnnxCacheError(RuntimeError):
 def open_artefact(folder: ModelFolder, bits: int) -> Path:
     """Return the folder with `graph.onnx` and `weights.bin`, built now if there is no sound one."""
     try:
-        return _opened(folder, bits, cache_dir() / "graphs")
+        return _opened(folder, bits, make_private(cache_folder()) / "graphs")
     except OSError as error:
         raise OnnxCacheError(
             f"cannot write a cache for the model's graph: {error}; make that place writable, or "
@@ -55,7 +54,7 @@ def open_artefact(folder: ModelFolder, bits: int) -> Path:
 def delete_artefacts(content_hash: str) -> None:
     """Delete what was derived from a model's weights: it holds all that they hold."""
     with contextlib.suppress(OSError):
-        for path in (cache_path() / "graphs").glob(f"{content_hash[:32]}-v*"):
+        for path in (cache_folder() / "graphs").glob(f"{content_hash[:32]}-*"):
             shutil.rmtree(path, ignore_errors=True)
 
 

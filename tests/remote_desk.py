@@ -7,10 +7,11 @@ from typing import Any
 
 from assistant.cancel import Cancel
 from assistant.remote.answers import RemoteText
-from assistant.remote.ledger import Ledger, state_dir
+from assistant.remote.ledger import Ledger
 from assistant.remote.policy import Remote, Ticket
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
+from model.paths import state_folder
 from tests.remote_server import RemoteServer
 
 TEXT = "def add(a, b):\n    return "
@@ -29,7 +30,7 @@ class Desk:
         (folder / "a.py").write_text(TEXT)
         self.server = server
         self.remote = Remote(RemoteSettings(**(table | changes)), folder.joinpath)
-        self.ledger = Ledger(state_dir())
+        self.ledger = Ledger(state_folder())
 
     def request(self, text: str = TEXT, path: str = "a.py") -> CompletionRequest:
         offset = text.index("|") if "|" in text else len(text)

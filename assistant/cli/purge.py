@@ -12,7 +12,6 @@ from assistant.cli.confirm import agrees
 from assistant.errors import SettingsError
 from assistant.purge.places import MODELS, Item, Listing, listing, remove, remove_empty
 from assistant.settings import load_settings
-from assistant.setup.machine import this_machine
 
 DONE, NOT_DONE = 0, 1
 
@@ -20,8 +19,7 @@ DONE, NOT_DONE = 0, 1
 def main(argv: Sequence[str]) -> int:
     """Run `foretype purge` with its arguments; return the exit code."""
     options = _parser().parse_args(argv)
-    machine = this_machine()
-    found = listing(machine, _log_file(), with_models=options.models)
+    found = listing(_log_file(), with_models=options.models)
     _show(found, with_models=options.models)
     if not found.items:
         return DONE
@@ -32,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
         print("Nothing was removed.")
         return NOT_DONE
     failed = [problem for item in found.items if (problem := _problem(item))]
-    remove_empty(machine)
+    remove_empty()
     for problem in failed:
         print(f"foretype purge: {problem}", file=sys.stderr)
     if not failed:

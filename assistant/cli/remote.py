@@ -19,12 +19,13 @@ from assistant.privacy.exclusion import refusal
 from assistant.remote.errors import RemoteError
 from assistant.remote.file_policy import Reach
 from assistant.remote.formats import backend_of
-from assistant.remote.ledger import Ledger, Tally, Totals, state_dir
+from assistant.remote.ledger import Ledger, Tally, Totals
 from assistant.remote.payload import Parcel, pack
 from assistant.remote.request_guard import headers, is_single_line
 from assistant.remote.settings import RemoteSettings, load_remote_settings, remote_settings_path
 from assistant.request import CompletionRequest
 from assistant.settings import Settings, load_settings
+from model.paths import state_folder
 
 DONE, NOTHING, BAD_INPUT = 0, 1, 2
 DEFAULT_LIMIT = 20
@@ -219,4 +220,4 @@ def _explain(remote: RemoteSettings, parcel: Parcel) -> None:
 
 
 def _ledger() -> Ledger:
-    return Ledger(state_dir(), clock=lambda: datetime.now(UTC))
+    return Ledger(state_folder(), clock=lambda: datetime.now(UTC))

@@ -13,8 +13,8 @@ from assistant.git import git_directory
 from assistant.index.reader import open_view
 from assistant.index.writer import index_folder
 from assistant.settings import Settings
-from model.files import cache_dir, cache_path
 from model.folder import BUNDLED, ModelFolderError, load_folder
+from model.paths import cache_folder, make_private
 
 MIN_FREE_BYTES = 500_000_000
 
@@ -35,14 +35,15 @@ def model(settings: Settings) -> CheckResult:
 
 def cache() -> CheckResult:
     """Check that derived files can be written, and that there is room."""
+    path = cache_folder()
     try:
-        path = cache_dir()
+        make_private(path)
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(b"x")
         free = shutil.disk_usage(path).free
     except OSError as error:
         fix = "make it writable, or name another folder in the environment variable FORETYPE_CACHE"
-        return broken("cache", f"{cache_path()}: {error.strerror or error}", fix)
+        return broken("cache", f"{path}: {error.strerror or error}", fix)
     found = f"{path} holds {size_of(path) / 1e6:.0f} MB; {free / 1e9:.1f} GB are free"
     if free < MIN_FREE_BYTES:
         return warning("cache", found, "make room; `foretype purge` removes what is ours")

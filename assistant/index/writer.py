@@ -32,7 +32,8 @@ from assistant.index.manifest import (
 )
 from assistant.index.reader import IndexView, OpenSegment, open_view
 from assistant.index.segment import FileContent, SegmentEntry, write_segment
-from model.files import cache_dir, sync_folder
+from model.files import sync_folder
+from model.paths import cache_folder, make_private
 
 SEGMENT_BYTES = 16 << 20  # of text; building one takes six times as much memory for a moment
 FIRST_SEGMENT_BYTES = 4 << 20  # so that there is something to find early
@@ -53,7 +54,7 @@ class IndexBusyError(RuntimeError):
 
 def memory_folder() -> Path:
     """Return the folder that holds all indexes."""
-    return cache_dir() / "memory"
+    return cache_folder() / "memory"
 
 
 def index_folder(root: Path) -> Path:
@@ -68,10 +69,7 @@ class IndexWriter:
 
     def __init__(self, folder: Path, *, root: str = "", timeout_s: float = 0.0) -> None:
         """Lock the index in `folder`, made if needed; IndexBusyError if another writer has it."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.name != "nt":
-            folder.chmod(0o700)
-        self.folder = folder
+        self.folder = make_private(folder)
         self._lock = FileLock(folder / _LOCK_NAME, mode=0o600, thread_local=False)
         try:
             self._lock.acquire(timeout=timeout_s)

@@ -22,8 +22,10 @@ from assistant.models import permissions as shelter
 from assistant.models.entry import BASE, ModelEntry, ModelsError, check_name, slug
 from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry_file import FILE_NAME, RegistryFile, read_book, write_book
-from model.files import cache_path, sync_folder
+from model.files import sync_folder
 from model.folder import ModelFolderError, load_folder
+from model.onnx_cache import delete_artefacts
+from model.paths import data_folder
 
 __all__ = [
     "BASE", "ModelEntry", "ModelsError", "Registry", "models_folder", "repository_id",
@@ -36,9 +38,7 @@ WAIT_S = 30.0  # for another writer, who may be copying a model from another dis
 
 def models_folder() -> Path:
     """Return where models are kept; it need not exist."""
-    named = os.environ.get("XDG_DATA_HOME", "")
-    data = Path(named) if Path(named).is_absolute() else Path.home() / ".local" / "share"
-    return data / "foretype" / "models"
+    return data_folder() / "models"
 
 
 class Registry:
@@ -172,7 +172,7 @@ class Registry:
             left = book.without(name)
             write_book(self.folder, left)
             if all(other.content_hash != entry.content_hash for other in left.models.values()):
-                _delete_graphs(entry.content_hash)
+                delete_artefacts(entry.content_hash)
             self._mended(left)
 
     def export(self, name: str, out: Path) -> None:
@@ -265,11 +265,3 @@ def _check_arrival(folder: Path, entry: ModelEntry) -> None:
             f"{folder} holds another model than the one to be listed"
             f" ({found.content_hash[:12]} and not {entry.content_hash[:12]})"
         )
-
-
-def _delete_graphs(content_hash: str) -> None:
-    """Delete what was derived from a model's weights: it holds the same private code."""
-    folder = cache_path() / "graphs"
-    with contextlib.suppress(OSError):
-        for path in folder.glob(f"{content_hash[:32]}-*"):
-            shelter.delete(path)

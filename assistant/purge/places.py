@@ -9,10 +9,8 @@ from pathlib import Path
 
 from assistant.doctor.storage import size_of
 from assistant.logs import FILE_COPIES
-from assistant.setup.machine import Machine
-from model.files import cache_path
+from model.paths import NAME, cache_folder, config_folder, data_folder, state_folder
 
-OUR_NAME = "foretype"
 MODELS = "models"  # tuned weights took hours to make: only when asked for by name
 _KNOWN = {  # what we put into the folders for derived data
     "graphs": "models made ready to run",
@@ -45,11 +43,11 @@ class Listing:
     left: tuple[str, ...]  # a sentence each
 
 
-def listing(machine: Machine, log_file: str, *, with_models: bool = False) -> Listing:
+def listing(log_file: str, *, with_models: bool = False) -> Listing:
     """Look for all that is ours; models tuned here are left out unless they are asked for."""
     items: list[Item] = []
     left: list[str] = []
-    for folder in _folders(machine):
+    for folder in _folders():
         if folder.is_symlink():
             left.append(f"{folder} is a link to {folder.readlink()}, which is not followed")
         elif folder.is_dir():
@@ -69,36 +67,38 @@ def remove(item: Item) -> None:
         shutil.rmtree(path)  # does not follow links either
 
 
-def remove_empty(machine: Machine) -> None:
+def remove_empty() -> None:
     """Remove our own folders if nothing is left in them."""
-    for folder in _folders(machine):
-        if folder.name == OUR_NAME and folder.is_dir() and not folder.is_symlink():
+    for folder in _folders():
+        if folder.name == NAME and folder.is_dir() and not folder.is_symlink():
             if not any(folder.iterdir()):
                 folder.rmdir()
 
 
-def _folders(machine: Machine) -> list[Path]:
+def _folders() -> list[Path]:
     """Return the folders for derived data: cache, state, data; they need not exist."""
-    named = machine.environ.get("XDG_STATE_HOME", "")
-    state = Path(named) if Path(named).is_absolute() else machine.home / ".local" / "state"
-    folders = [cache_path(), state / OUR_NAME, machine.data_home / OUR_NAME]
-    return list(dict.fromkeys(folders))
+    return list(dict.fromkeys((cache_folder(), state_folder(), data_folder())))
 
 
 def _in_folder(folder: Path) -> list[Item]:
-    """List a folder; one that does not bear our name may hold other things than ours."""
+    """List a folder; one that does not bear our name may hold other things than ours.
+
+    So may one that holds the settings too, as on macOS and Windows.
+    """
     found = []
+    is_ours = folder.name == NAME
     for path in sorted(folder.iterdir()):
-        is_ours = folder.name == OUR_NAME
-        what = _KNOWN.get(path.stem) or (_KNOWN_OF_OURS.get(path.name) if is_ours else None)
-        if what is None and not is_ours:
+        what = _KNOWN.get(path.name.partition(".")[0]) or (
+            _KNOWN_OF_OURS.get(path.name) if is_ours else None
+        )
+        if what is None and (not is_ours or folder == config_folder()):
             continue
         found.append(Item(path=path, what=what or "derived data", n_bytes=size_of(path)))
     return found
 
 
 def _is_models(path: Path) -> bool:
-    return path.name == MODELS and path.parent.name == OUR_NAME
+    return path.name == MODELS and path.parent.name == NAME
 
 
 def _logs(log_file: str) -> list[Item]:

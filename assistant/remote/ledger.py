@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from assistant.remote.errors import WithheldError
+from model.paths import make_private
 
 MAX_FILE_BYTES = 2 << 20
 N_OLD_FILES = 4
@@ -70,18 +71,6 @@ class Totals:
     outcomes: dict[str, int] = field(default_factory=dict)
 
 
-def state_dir(environ: Mapping[str, str] | None = None) -> Path:
-    """Return the folder for records that are not caches, its owner's only; made if missing."""
-    environ = os.environ if environ is None else environ
-    base = environ.get("XDG_STATE_HOME", "")
-    home = Path(base) if base.startswith("/") else Path("~/.local/state").expanduser()
-    path = home / "foretype"
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if os.name != "nt" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        path.chmod(0o700)
-    return path
-
-
 def now() -> datetime:
     """Return the wall clock's time; for records only, never for durations."""
     return datetime.now(UTC)
@@ -91,6 +80,7 @@ class Ledger:
     """Appends from any thread and process; reads what is there."""
 
     def __init__(self, folder: Path, clock: Callable[[], datetime] = now) -> None:
+        """Keep the ledger in `folder`, which is made when something is written."""
         self.path = folder / "egress.jsonl"
         self._lock = FileLock(str(folder / "egress.lock"), timeout=_LOCK_S, mode=0o600)
         self._clock = clock
@@ -118,6 +108,7 @@ class Ledger:
     def _append(self, row: Mapping[str, Any]) -> None:
         data = (json.dumps(row, ensure_ascii=True, separators=(",", ":")) + "\n").encode()
         try:
+            make_private(self.path.parent)
             with self._thread_lock, self._lock:
                 self._rotate(len(data))
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
@@ -164,6 +155,8 @@ class Ledger:
 
     def clear(self) -> int:
         """Remove all files; return how many there were."""
+        if not self.path.parent.is_dir():
+            return 0
         with self._thread_lock, self._lock:
             paths = self.files()
             for path in paths:

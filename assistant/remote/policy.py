@@ -19,7 +19,7 @@ from assistant.remote.errors import BusyError, WithheldError
 from assistant.remote.file_policy import Locate, Reach
 from assistant.remote.formats import backend_of
 from assistant.remote.inflight import Flight, Plan
-from assistant.remote.ledger import Ledger, state_dir
+from assistant.remote.ledger import Ledger
 from assistant.remote.limits import Breaker
 from assistant.remote.payload import unpack
 from assistant.remote.request_guard import Clerk, Errand
@@ -28,6 +28,7 @@ from assistant.remote.transport import CLOSE_S, Transport
 from assistant.request import CompletionRequest
 from assistant.source import stopping
 from assistant.source.languages import language_of
+from model.paths import state_folder
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Remote:
         self._reach = Reach(settings, locate, exclude=exclude)
         self._breaker = breaker or Breaker()
         self._clerk = Clerk(
-            settings, self._backend, self._reach, ledger or Ledger(state_dir()), self._breaker
+            settings, self._backend, self._reach, ledger or Ledger(state_folder()), self._breaker
         )
         self._transport = Transport(settings, self._clerk)
         self._lock = threading.Lock()

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from assistant.errors import SettingsError
 from assistant.remote.errors import WithheldError
 from assistant.remote.templates import TEMPLATES
-from assistant.settings import settings_path
 from model.config import ConfigError, from_table
 from model.files import UnreadableFileError, read_regular
+from model.paths import config_folder
 
 MODES = ("off", "fallback", "race", "only")
 LATE = ("keep", "drop")
@@ -185,15 +185,14 @@ def _shown(settings: RemoteSettings) -> str:
     return settings.address.rpartition("@")[2]  # never a password in a message
 
 
-def remote_settings_path(environ: Mapping[str, str] | None = None) -> Path:
+def remote_settings_path() -> Path:
     """Return where remote.toml is looked for; it need not exist."""
-    return settings_path(environ).with_name("remote.toml")
+    return config_folder() / "remote.toml"
 
 
-def load_remote_settings(environ: Mapping[str, str] | None = None) -> RemoteSettings:
+def load_remote_settings() -> RemoteSettings:
     """Read remote.toml; SettingsError names the file and the key."""
-    environ = os.environ if environ is None else environ
-    path = remote_settings_path(environ)
+    path = remote_settings_path()
     try:
         text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
         return remote_settings_from(tomllib.loads(text))

@@ -23,15 +23,9 @@ def test_without_any_layer_the_defaults_hold() -> None:
 def test_layers_override_one_another_in_order() -> None:
     write('model = "/from/file"\ndeadline_ms = 100\nthreads = 2\nmax_new_tokens = 20\n')
     variables = {"FORETYPE_DEADLINE_MS": "200", "FORETYPE_THREADS": "3"}
-    environ = {"XDG_CONFIG_HOME": str(settings_path().parent.parent)} | variables
-    assert load_settings({"threads": 4}, environ) == Settings(
+    assert load_settings({"threads": 4}, variables) == Settings(
         model="/from/file", deadline_ms=200, threads=4, max_new_tokens=20
     )
-
-
-def test_settings_path_ignores_a_relative_config_home() -> None:
-    assert settings_path({"XDG_CONFIG_HOME": "relative"}).is_absolute()
-    assert settings_path({"XDG_CONFIG_HOME": "/etc/xdg"}) == Path("/etc/xdg/foretype/settings.toml")
 
 
 def test_excludes_of_all_layers_add_up() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from assistant.remote.ledger import Ledger, state_dir
+from assistant.remote.ledger import Ledger
 from assistant.remote.settings import remote_settings_path
+from model.paths import state_folder
 from tests.e2e.raw_client import TIMEOUT_S, Client, ServerProcess
 from tests.remote_server import RemoteServer, completion, plain, remote_server
 
@@ -66,7 +67,7 @@ def test_the_servers_suggestion_reaches_the_editor(tmp_path: Path) -> None:
         bodies = [request.body for request in remote.received]
     assert len(bodies) == 2
     assert not any(TOKEN[4:].encode() in body for body in bodies)
-    rows = list(Ledger(state_dir()).rows())
+    rows = list(Ledger(state_folder()).rows())
     assert [row["bytes_sent"] for row in rows if row["event"] == "sent"] == list(map(len, bodies))
     assert [row["outcome"] for row in rows if row["event"] == "ended"] == ["ok", "ok"]
     assert TOKEN[4:] not in log.read_text() + json.dumps(rows)

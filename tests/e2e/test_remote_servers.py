@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from assistant.remote.inflight import Flight
-from assistant.remote.ledger import Ledger, state_dir
+from assistant.remote.ledger import Ledger
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from model.folder import BUNDLED
+from model.paths import state_folder
 from tests import generated_docs
 from tests.e2e.model_servers import SERVERS, n_established, running
 
@@ -157,7 +158,7 @@ def _answers(asker: Asker) -> str:
     flights = [asker.whole(remote, text) for text in TEXTS]
     assert [flight.error for flight in flights] == [None] * len(TEXTS)
     assert any(flight.text.strip() for flight in flights)
-    rows = [row for row in Ledger(state_dir()).rows() if row["event"] == "ended"]
+    rows = [row for row in Ledger(state_folder()).rows() if row["event"] == "ended"]
     assert [row["outcome"] for row in rows] == ["ok"] * len(TEXTS)
     assert all(row["bytes_received"] > 0 and row["bytes_sent"] > 0 for row in rows)
     return f"{len(TEXTS)} of {len(TEXTS)}"

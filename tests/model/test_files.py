@@ -8,7 +8,6 @@ import pytest
 
 from model.files import (
     UnreadableFileError,
-    cache_dir,
     open_regular,
     read_regular,
     sha256_file,
@@ -127,29 +126,3 @@ def test_sha256_of_a_file_longer_than_one_piece(tmp_path: Path) -> None:
     (tmp_path / "zeros").write_bytes(bytes((1 << 20) + 1))
     expected = "2cb74edba754a81d121c9db6833704a8e7d417e5b13d1a19f4a52f007d644264"
     assert sha256_file(tmp_path / "zeros") == expected
-
-
-def test_cache_folder_is_private_even_if_it_was_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cache").mkdir(mode=0o755)
-    monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path / "cache"))
-    assert cache_dir() == tmp_path / "cache"
-    assert stat.S_IMODE((tmp_path / "cache").stat().st_mode) == 0o700
-
-
-def test_cache_folder_follows_the_desktop_rule(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_dir() == tmp_path / "xdg" / "foretype"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the rule says to ignore
-    assert cache_dir() == Path.home() / ".cache" / "foretype"
-
-
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody may change")
-def test_cache_folder_that_may_only_be_read_is_taken_as_it_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("FORETYPE_CACHE", "/proc/self")
-    assert cache_dir() == Path("/proc/self")

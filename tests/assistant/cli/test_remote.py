@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from assistant.cli.remote import main
-from assistant.remote.ledger import Ended, Ledger, Sent, state_dir
+from assistant.remote.ledger import Ended, Ledger, Sent
 from assistant.remote.policy import Remote
 from assistant.remote.settings import load_remote_settings, remote_settings_path
 from assistant.settings import settings_path
+from model.paths import state_folder
 from tests.remote_server import completion, remote_server
 
 TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
@@ -26,7 +27,7 @@ def configure(url: str = "http://127.0.0.1:9", consent: str = "127.0.0.1", **mor
 
 
 def fill(n: int = 2) -> None:
-    ledger = Ledger(state_dir())
+    ledger = Ledger(state_folder())
     for i in range(n):
         id_ = ledger.new_id()
         ledger.sent(

@@ -12,8 +12,8 @@ from filelock import FileLock
 
 from assistant.models.registry import LOCK_NAME, ModelEntry, ModelsError, Registry, models_folder
 from assistant.models.registry_file import FILE_NAME
-from model.files import cache_dir
 from model.folder import load_folder
+from model.paths import cache_folder
 from tests.doubles import names_in, tiny_folder
 from tests.own_models import ELSEWHERE, HERE, added, entry_of
 
@@ -148,7 +148,7 @@ def test_model_in_use_is_removed_only_by_force(registry: Registry, folders: list
 
 
 def test_removed_model_leaves_no_graph(registry: Registry, folders: list[Path]) -> None:
-    graphs = cache_dir() / "graphs"
+    graphs = cache_folder() / "graphs"
     entry = added(registry, folders[0])
     for name in (f"{entry.content_hash[:32]}-v1-8", "0123-v1-8"):
         (graphs / name).mkdir(parents=True)

@@ -5,12 +5,6 @@ from pathlib import Path
 import pytest
 
 from assistant.purge.places import Listing, listing, remove, remove_empty
-from assistant.setup.machine import Machine, this_machine
-
-
-@pytest.fixture
-def machine(private_home: Path) -> Machine:
-    return this_machine()
 
 
 def put(path: Path, n_bytes: int = 10) -> Path:
@@ -19,22 +13,20 @@ def put(path: Path, n_bytes: int = 10) -> Path:
     return path
 
 
-def purge(machine: Machine, log_file: str = "") -> Listing:
-    found = listing(machine, log_file)
+def purge(log_file: str = "") -> Listing:
+    found = listing(log_file)
     for item in found.items:
         remove(item)
-    remove_empty(machine)
+    remove_empty()
     return found
 
 
-def test_all_that_is_ours_is_listed_with_its_size_and_removed(
-    machine: Machine, private_home: Path
-) -> None:
+def test_all_that_is_ours_is_listed_with_its_size_and_removed(private_home: Path) -> None:
     put(private_home / "cache" / "foretype" / "graphs" / "a" / "weights.bin", 1000)
     put(private_home / "cache" / "foretype" / "memory" / "b" / "x.seg", 2000)
     put(private_home / "state" / "foretype" / "egress.jsonl", 30)
     put(private_home / "data" / "foretype" / "stats.sqlite", 40)
-    found = purge(machine)
+    found = purge()
     sizes = {item.path.name: (item.what, item.n_bytes) for item in found.items}
     assert sizes == {
         "graphs": ("models made ready to run", 1000),
@@ -45,27 +37,27 @@ def test_all_that_is_ours_is_listed_with_its_size_and_removed(
     for name in ("cache", "state", "data"):
         assert not (private_home / name / "foretype").exists()
         assert (private_home / name).is_dir()
-    assert listing(machine, "") == Listing(items=(), left=())
+    assert listing("") == Listing(items=(), left=())
 
 
-def test_settings_models_and_neighbours_stay(machine: Machine, private_home: Path) -> None:
+def test_settings_models_and_neighbours_stay(private_home: Path) -> None:
     kept = [
         put(private_home / "config" / "foretype" / "settings.toml"),
         put(private_home / "data" / "foretype" / "models" / "tuned" / "model.safetensors"),
         put(private_home / "cache" / "other" / "graphs"),
     ]
     put(private_home / "cache" / "foretype" / "graphs" / "x")
-    purge(machine)
+    purge()
     assert all(path.is_file() for path in kept)
 
 
-def test_models_go_only_when_they_are_asked_for(machine: Machine, private_home: Path) -> None:
+def test_models_go_only_when_they_are_asked_for(private_home: Path) -> None:
     weights = put(private_home / "data" / "foretype" / "models" / "own" / "model.safetensors", 50)
     run = put(private_home / "data" / "foretype" / "tune" / "ab" / "state.json")
-    found = listing(machine, "")
+    found = listing("")
     assert [item.path.name for item in found.items] == ["tune"]
     assert "--models removes them too" in found.left[0]
-    with_them = listing(machine, "", with_models=True)
+    with_them = listing("", with_models=True)
     assert [(item.path.name, item.n_bytes) for item in with_them.items] == [
         ("models", 50),
         ("tune", 10),
@@ -77,31 +69,31 @@ def test_models_go_only_when_they_are_asked_for(machine: Machine, private_home: 
 
 
 def test_models_in_a_folder_of_others_are_theirs(
-    machine: Machine, private_home: Path, monkeypatch: pytest.MonkeyPatch
+    private_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORETYPE_CACHE", str(private_home / "shared"))
     put(private_home / "shared" / "models" / "x")
     put(private_home / "shared" / "tune" / "x")
-    assert listing(machine, "", with_models=True) == Listing(items=(), left=())
+    assert listing("", with_models=True) == Listing(items=(), left=())
 
 
-def test_links_are_removed_and_not_followed(machine: Machine, private_home: Path) -> None:
+def test_links_are_removed_and_not_followed(private_home: Path) -> None:
     mine = put(private_home / "home" / "thesis" / "chapter.tex", 5000)
     cache = private_home / "cache" / "foretype"
     (cache / "graphs").mkdir(parents=True)
     (cache / "memory").symlink_to(mine.parent)
     (cache / "graphs" / "inner").symlink_to(mine.parent)
     (cache / "graphs" / "file").symlink_to(mine)
-    found = purge(machine)
+    found = purge()
     assert sum(item.n_bytes for item in found.items) < 5000
     assert not cache.exists()
     assert mine.stat().st_size == 5000
 
 
-def test_folder_that_is_a_link_is_left_and_told(machine: Machine, private_home: Path) -> None:
+def test_folder_that_is_a_link_is_left_and_told(private_home: Path) -> None:
     big = put(private_home / "home" / "disk" / "graphs" / "x").parent.parent
     (private_home / "cache" / "foretype").symlink_to(big)
-    found = purge(machine)
+    found = purge()
     assert found.items == ()
     assert found.left == (
         f"{private_home / 'cache' / 'foretype'} is a link to {big}, which is not followed",
@@ -110,27 +102,40 @@ def test_folder_that_is_a_link_is_left_and_told(machine: Machine, private_home: 
 
 
 def test_only_known_names_go_from_a_folder_of_another_name(
-    machine: Machine, private_home: Path, monkeypatch: pytest.MonkeyPatch
+    private_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = private_home / "home"
     monkeypatch.setenv("FORETYPE_CACHE", str(shared))
     mine = put(shared / "letters.txt")
     put(shared / "graphs" / "x")
-    assert [item.path for item in purge(machine).items] == [shared / "graphs"]
+    assert [item.path for item in purge().items] == [shared / "graphs"]
     assert mine.is_file()
 
 
-def test_logs_go_with_their_copies(machine: Machine, private_home: Path) -> None:
+def test_logs_go_with_their_copies(private_home: Path) -> None:
     folder = private_home / "home" / "logs"
     for name in ("f.log", "f.log.1", "f.log.2", "f.log.3", "other.log"):
         put(folder / name)
-    purge(machine, str(folder / "f.log"))
+    purge(str(folder / "f.log"))
     assert sorted(path.name for path in folder.iterdir()) == ["f.log.3", "other.log"]
 
 
-def test_log_that_is_a_link_stays(machine: Machine, private_home: Path) -> None:
+def test_log_that_is_a_link_stays(private_home: Path) -> None:
     real = put(private_home / "home" / "real.log")
     link = private_home / "home" / "f.log"
     link.symlink_to(real)
-    assert purge(machine, str(link)).items == ()
+    assert purge(str(link)).items == ()
     assert link.is_symlink()
+
+
+def test_settings_stay_where_they_share_a_folder_with_records(
+    private_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CONFIG", "DATA", "STATE"):  # as on macOS and Windows
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(private_home / "one"))
+    mine = put(private_home / "one" / "foretype" / "remote.toml")
+    put(private_home / "one" / "foretype" / "egress.jsonl")
+    put(private_home / "one" / "foretype" / "egress.jsonl.1")
+    put(private_home / "one" / "foretype" / "tune" / "x")
+    purge()
+    assert [*mine.parent.iterdir()] == [mine]

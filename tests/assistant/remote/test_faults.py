@@ -19,11 +19,12 @@ import trustme
 
 from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
-from assistant.remote.ledger import Ledger, state_dir
+from assistant.remote.ledger import Ledger
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
+from model.paths import state_folder
 from tests import generated_docs
 from tests.remote_faults import FAULTS
 from tests.remote_server import Reply, completion, plain, remote_server
@@ -135,7 +136,7 @@ def _jumping() -> Any:
 def test_a_fault_costs_no_local_answer_and_is_told(name: str, tmp_path: Path) -> None:
     (tmp_path / "sample.py").write_text(SAMPLE)
     clock = {"clock": _jumping()} if "clock" in name else {}
-    ledger = Ledger(state_dir(), **clock)
+    ledger = Ledger(state_folder(), **clock)
     limits = {"read_s": 0.2} if "silence" in name or name.startswith("no answer") else {}
     limits |= {"total_s": 0.3} if "byte" in name else {}
     with _server(name, tmp_path) as (url, changes):

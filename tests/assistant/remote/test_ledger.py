@@ -11,7 +11,7 @@ import pytest
 
 from assistant.remote import ledger as module
 from assistant.remote.errors import WithheldError
-from assistant.remote.ledger import Ended, Ledger, Sent, Tally, state_dir
+from assistant.remote.ledger import Ended, Ledger, Sent, Tally
 from assistant.remote.limits import Budget
 from assistant.remote.settings import RemoteSettings
 
@@ -68,12 +68,12 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_the_state_folder_is_its_owners(private_home: Path) -> None:
-    (private_home / "state" / "foretype").mkdir(mode=0o755)
-    folder = state_dir()
-    assert folder == private_home / "state" / "foretype"
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert state_dir({"HOME": "/"}).name == "foretype"
+def test_the_folder_is_made_for_its_owner_when_something_is_written(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "state" / "foretype")
+    assert [*ledger.rows()] == [] and ledger.clear() == 0
+    assert not (tmp_path / "state").exists()
+    send(ledger)
+    assert stat.S_IMODE(ledger.path.parent.stat().st_mode) == 0o700
 
 
 def test_totals_are_of_the_day_and_of_all(tmp_path: Path) -> None:
