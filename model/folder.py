@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -170,7 +170,7 @@ def load_folder(path: Path) -> ModelFolder:
     )  # fmt: skip
 
 
-def save_folder(
+def save_folder(  # noqa: PLR0913  (the parts of a folder, each named by its caller)
     path: Path,
     *,
     config: ModelConfig,
@@ -178,6 +178,7 @@ def save_folder(
     tokenizer_json: str,
     info: FolderInfo,
     card: str,
+    ranker: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a folder aside, check it as `load_folder` would, then rename it into place.
 
@@ -186,53 +187,72 @@ def save_folder(
     """
     _check_tensors(config, tensors)
     end_id = _end_id(tokenizer_json)
-    path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    try:
-        texts = {
-            "config.json": json.dumps(config.to_hf() | {"eos_token_id": end_id}, indent=2) + "\n",
-            "foretype.json": json.dumps(dataclasses.asdict(info), indent=2) + "\n",
-            "tokenizer.json": tokenizer_json,
-            "tokenizer_config.json": json.dumps(_TOKENIZER_CONFIG, indent=2) + "\n",
-            _CARD: card,
-        }
+    texts = {
+        "config.json": json.dumps(config.to_hf() | {"eos_token_id": end_id}, indent=2) + "\n",
+        "foretype.json": json.dumps(dataclasses.asdict(info), indent=2) + "\n",
+        "tokenizer.json": tokenizer_json,
+        "tokenizer_config.json": json.dumps(_TOKENIZER_CONFIG, indent=2) + "\n",
+        **_texts(card=card, ranker=ranker),
+    }
+    with _publish(path) as aside:
         for name, text in texts.items():
             _write(aside / name, text)
         write_weights(aside / "model.safetensors", tensors)
-        sums = "".join(f"{sha256_file(aside / name)}  {name}\n" for name in _MAX_BYTES)
-        _write(aside / _SUMS, sums)
+        _write_sums(aside)
         for file in aside.iterdir():
             file.chmod(0o600)
-        sync_folder(aside)
         load_folder(aside).tokenizer()
-        _swap(aside, path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)  # there only after a failure
 
 
-def with_ranker(source: Path, target: Path, ranker: Mapping[str, Any]) -> None:
-    """Copy the model folder `source` to `target` (or replace it there) with a new `ranker.json`.
+def copy_folder(
+    source: Path,
+    target: Path,
+    *,
+    ranker: Mapping[str, Any] | None = None,
+    card: str | None = None,
+) -> None:
+    """Copy the model folder `source` to `target` (or replace it there) with another ranker or card.
 
     The copy is written aside, checked and renamed into place, as by `save_folder`.
     """
-    load_folder(source)
-    target = target.absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
-    try:
-        for name in _MAX_BYTES:
-            shutil.copyfile(source / name, aside / name)
-        _write(aside / RANKER, json.dumps(ranker, separators=(",", ":")) + "\n")
-        names = (*_MAX_BYTES, RANKER)
-        _write(aside / _SUMS, "".join(f"{sha256_file(aside / name)}  {name}\n" for name in names))
+    names = list(_MAX_BYTES) if load_folder(source).ranker is None else [*_MAX_BYTES, RANKER]
+    texts = _texts(card=card, ranker=ranker)
+    with _publish(target) as aside:
+        for name in names:
+            if name not in texts:
+                shutil.copyfile(source / name, aside / name)
+        for name, text in texts.items():
+            _write(aside / name, text)
+        _write_sums(aside)
         mode = source.joinpath("config.json").stat().st_mode & 0o777
         for file in aside.iterdir():
             file.chmod(mode)
         aside.chmod(source.stat().st_mode & 0o777)
-        sync_folder(aside)
         load_folder(aside)
-        _swap(aside, target)
+
+
+def _texts(*, card: str | None, ranker: Mapping[str, Any] | None) -> dict[str, str]:
+    texts = {} if card is None else {_CARD: card}
+    if ranker is not None:
+        texts[RANKER] = json.dumps(ranker, separators=(",", ":")) + "\n"
+    return texts
+
+
+def _write_sums(folder: Path) -> None:
+    names = [name for name in (*_MAX_BYTES, RANKER) if (folder / name).exists()]
+    _write(folder / _SUMS, "".join(f"{sha256_file(folder / name)}  {name}\n" for name in names))
+
+
+@contextlib.contextmanager
+def _publish(path: Path) -> Iterator[Path]:
+    """Give an empty folder that takes the place of `path` when the block ends without an error."""
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        yield aside
+        sync_folder(aside)
+        _swap(aside, path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)  # there only after a failure
 

@@ -18,7 +18,7 @@ from typing import Any
 from assistant.errors import AssistantError
 from assistant.generate.backend import LocalBackend, open_backend
 from assistant.rank.ranker import FORMAT_VERSION, FittedRanker, RankerParameters, columns, parse
-from model.folder import BUNDLED, ModelFolderError, with_ranker
+from model.folder import BUNDLED, ModelFolderError, copy_folder
 from training.calibration import report
 from training.calibration.collect import Plan, RankingExample, collect
 from training.calibration.networks import (
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
         backend = open_backend(str(args.model), threads=1)
         table, parameters, choices = fit(args.repositories, plan, backend)
         if args.out:
-            with_ranker(args.model, args.out, table)
+            copy_folder(args.model, args.out, ranker=table)
         comparison: dict[str, dict[str, Any]] = {}
         if args.report:
             plan = dataclasses.replace(plan, line_ends=False, seed=plan.seed + 1)

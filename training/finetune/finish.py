@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from assistant.models.registry import ModelEntry, Registry
-from model.folder import load_folder, save_folder, with_ranker
+from model.folder import copy_folder, load_folder
 from model.onnx_cache import delete_artefacts
 from training.finetune.card import CardData, card
-from training.finetune.errors import TuneError
 from training.finetune.gather import Gathered
 from training.finetune.judging.judging import Trial, judge
 from training.finetune.judging.progress import OnProgress
@@ -28,7 +27,6 @@ from training.finetune.steps import REFITTED
 
 REFIT, VERDICT, FINAL = "refit", "verdict", "final"
 _SCRATCH = "judge"
-_ASIDE_NAME = "final-plain"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +88,7 @@ def keep(state: TuneState, story: CardData, registry: Registry) -> Kept:
         return Kept(entry=None, is_used=False)
     plan = story.plan
     if not state.path(FINAL).is_dir():
-        _write_final(state, story)
+        copy_folder(state.path(REFITTED), state.path(FINAL), card=card(story))
     content_hash = load_folder(state.path(FINAL)).content_hash
     now = datetime.datetime.now(datetime.UTC)
     is_taken = plan.name in {entry.name for entry in registry.entries()}
@@ -111,24 +109,3 @@ def keep(state: TuneState, story: CardData, registry: Registry) -> Kept:
         return Kept(entry=entry, is_used=False)
     registry.use(entry.name, plan.repository_id)
     return Kept(entry=entry, is_used=True)
-
-
-def _write_final(state: TuneState, story: CardData) -> None:
-    """Write the refitted model with its card; the weights are the same to the last bit."""
-    folder = load_folder(state.path(REFITTED))
-    plain = state.path(_ASIDE_NAME)
-    save_folder(
-        plain,
-        config=folder.config,
-        tensors=folder.tensors(),
-        tokenizer_json=(folder.path / "tokenizer.json").read_text(encoding="utf-8"),
-        info=folder.info,
-        card=card(story),
-    )
-    if load_folder(plain).content_hash != folder.content_hash:
-        raise TuneError(f"{plain} is not the model that was judged; run this again with --fresh")
-    if folder.ranker is None:
-        plain.rename(state.path(FINAL))
-        return
-    with_ranker(plain, state.path(FINAL), folder.ranker)
-    shutil.rmtree(plain)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.folder import FolderInfo, ModelFolder, load_folder, save_folder, with_ranker
+from model.folder import FolderInfo, ModelFolder, load_folder, save_folder
 from training.data.progress import Progress
 from training.data.shards import ShardReader
 from training.finetune import candidates, gather, run
@@ -30,7 +30,6 @@ from training.finetune.run import FinetuneJob, Trained
 from training.finetune.state import TuneState
 
 TEXTS, ROWS, CANDIDATE, REFITTED = "texts", "rows", "candidate", "refitted"
-_ASIDE_NAME = "candidate-plain"
 _BYTES_PER_TOKEN = 2.5  # from below, for the estimate of disk space
 
 
@@ -169,19 +168,13 @@ def _write_candidate(
 ) -> None:
     """Write the chosen weights with the ranker that they begin with."""
     arrays = {name: tensor.numpy().astype(np.float32) for name, tensor in weights.items()}
-    plain = state.path(_ASIDE_NAME)
     info: FolderInfo = dataclasses.replace(start.info, name=plan.name, parent=start.content_hash)
     save_folder(
-        plain,
+        state.path(CANDIDATE),
         config=start.config,
         tensors=arrays,
         tokenizer_json=(start.path / "tokenizer.json").read_text(encoding="utf-8"),
         info=info,
         card=f"# {plan.name}\n\nNot judged yet.\n",
+        ranker=start.ranker,
     )
-    if start.ranker is None:
-        shutil.rmtree(state.path(CANDIDATE), ignore_errors=True)
-        plain.rename(state.path(CANDIDATE))
-        return
-    with_ranker(plain, state.path(CANDIDATE), start.ranker)
-    shutil.rmtree(plain)

@@ -10,8 +10,6 @@ change what it looks at.
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +18,7 @@ import numpy as np
 
 from assistant.generate.backend import open_backend
 from assistant.rank.ranker import FittedRanker, SmallNetwork, parse
-from model.folder import load_folder, with_ranker
+from model.folder import copy_folder, load_folder
 from training.calibration.collect import Asked, RankingExample, asked, at_line_ends, sheet
 from training.calibration.networks import RankedChoice, choose, table_of
 from training.calibration.operating_points import point
@@ -88,7 +86,7 @@ def refit(
     """
     table = load_folder(base).ranker
     if table is None:
-        _copied(model, out)
+        copy_folder(model, out)
         return _kept("the base has no ranker: the tuned model has none either", [])
     parameters = parse(table)
     if parameters.both is None:
@@ -102,7 +100,7 @@ def refit(
             progress(_WHAT, done, on.n_tasks)
     progress(_WHAT, on.n_tasks, on.n_tasks)
     found = refitted(grouped(sheets, paths), parameters.both)
-    with_ranker(model, out, {**table, "both": _table(found.fitted)})
+    copy_folder(model, out, ranker={**table, "both": _table(found.fitted)})
     return found.report
 
 
@@ -110,12 +108,6 @@ def _cursors(on: Development) -> Iterator[Asked]:
     tasks = asked(on.repository, "history", on.n_tasks, on.seed, revisions=on.revisions)
     for each in tasks:  # one at a time: an index is gone once the next one is built
         yield from at_line_ends([each], on.seed + each.task.offset)
-
-
-def _copied(model: Path, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as aside:
-        shutil.copytree(model, Path(aside) / out.name).rename(out)
 
 
 def grouped(sheets: Sequence[RankingExample], paths: Sequence[str]) -> list[RankingExample]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from assistant.generate.backend import open_backend
-from model.folder import load_folder, with_ranker
+from model.folder import copy_folder, load_folder
 from tests.fitted import table as hand_made
 from tests.repositories import commit_files, new_repository
 from tests.scripted import speaking_folder
@@ -105,7 +105,7 @@ def test_model_gets_the_bases_ranker_where_nothing_is_better(
     repository: Path, model: Path, tmp_path: Path
 ) -> None:
     base, out = tmp_path / "base", tmp_path / "out"
-    with_ranker(model, base, hand_made())
+    copy_folder(model, base, ranker=hand_made())
     steps: list[tuple[int, int]] = []
     on = Development(repository=repository, revisions="HEAD~1..HEAD", n_tasks=6)
     report = refit(model, base, out, on, lambda what, done, total: steps.append((done, total)))
