@@ -6,7 +6,6 @@ to one thread at a time. Knows neither text nor files.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from model.folder import ModelFolder
 
 Kind = Literal["onnx", "torch"]
-_SCORED_TOKENS = 128  # logits of so many positions are held at once
 
 
 class RuntimeLoadError(RuntimeError):
@@ -142,33 +140,3 @@ def _depth_first(parents: Sequence[int]) -> list[int]:
         order.append(node)
         waiting += children.get(node, [])[::-1]
     return order
-
-
-def bits_per_byte(runtime: Runtime, ids: Sequence[int], n_bytes: int) -> float:
-    """Return the mean bits that the network needs for each of the `n_bytes` bytes behind `ids`.
-
-    The first id only serves as context. Starts from an empty cache, and again whenever it is full.
-    """
-    runtime.rewind(0)
-    nats = 0.0
-    for start in range(0, len(ids) - 1, _SCORED_TOKENS):
-        piece = ids[start : start + _SCORED_TOKENS + 1]
-        if runtime.length + len(piece) - 1 > runtime.max_len:
-            runtime.rewind(0)
-        logits = runtime.append(piece[:-1], all_logits=True).astype(np.float64)  # (T, V)
-        top = logits.max(-1)
-        log_sum = top + np.log(np.exp(logits - top[:, None]).sum(-1))
-        nats += float((log_sum - logits[np.arange(len(logits)), piece[1:]]).sum())
-    runtime.rewind(0)
-    return nats / math.log(2) / n_bytes
-
-
-def quantisation_loss(folder: ModelFolder, text: bytes, *, bits: int = 8) -> tuple[float, float]:
-    """Return (bits/byte in float32, bits/byte with weights of `bits` bits) on the same text."""
-    ids = folder.tokenizer().encode_bytes(text)
-    sizes = max(folder.info.block_size, _SCORED_TOKENS)
-    exact, rounded = (
-        bits_per_byte(open_runtime(folder, max_len=sizes, bits=width), ids, len(text))
-        for width in (32, bits)
-    )
-    return exact, rounded

@@ -14,7 +14,7 @@ from model.config import ModelConfig
 from model.folder import ModelFolder, load_folder
 from model.gpt import GPT
 from model.onnx_graph import write_graph
-from model.runtime import Runtime, RuntimeLoadError, bits_per_byte, open_runtime, quantisation_loss
+from model.runtime import Runtime, RuntimeLoadError, open_runtime
 from model.runtime_onnx import CHUNK_TOKENS, OnnxRuntime
 from model.runtime_torch import TorchRuntime
 from tests.doubles import tiny_config, tiny_folder
@@ -328,32 +328,3 @@ def test_unknown_choices_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=reason):
         open_runtime(load_folder(tiny_folder(tmp_path)), **choice)  # type: ignore[arg-type]
-
-
-def test_bits_per_byte_agrees_with_torchs_loss(
-    folder: ModelFolder, onnx: OnnxRuntime, plain: Callable[[list[int]], NDArray[np.float32]]
-) -> None:
-    ids = ids_of(folder.config, 300)
-    logits = torch.from_numpy(plain(ids)[:-1])
-    nats = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="sum")
-    expected = float(nats) / np.log(2) / 1000
-    assert bits_per_byte(onnx, ids, 1000) == pytest.approx(expected, rel=1e-5)
-    assert onnx.length == 0
-
-
-def test_bits_per_byte_goes_on_past_a_full_cache(tmp_path: Path) -> None:
-    folder = load_folder(tiny_folder(tmp_path))
-    ids = ids_of(folder.config, 400)
-    (tmp_path / "g").mkdir()
-    small = make_onnx(folder, tmp_path / "g", 32, max_len=130)
-    parts = [bits_per_byte(small, ids[start : start + 129], 1) for start in range(0, 399, 128)]
-    assert bits_per_byte(small, ids, 1) == pytest.approx(sum(parts), rel=1e-5)
-
-
-def test_quantisation_loss_compares_like_with_like(tmp_path: Path, shared_cache: Path) -> None:
-    folder = load_folder(tiny_folder(tmp_path))
-    text = b"def area(self, width):\n    return self.height * width\n" * 8
-    exact, rounded = quantisation_loss(folder, text)
-    assert exact > 1
-    assert rounded == pytest.approx(exact, rel=0.01)
-    assert rounded != exact

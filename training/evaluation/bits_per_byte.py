@@ -1,71 +1,158 @@
-"""Bits per byte: how many bits the network needs for a byte of code it never saw. Tokenizer-free.
+"""Bits per byte: how many bits a network needs for a byte of code it never saw. Tokenizer-free.
 
-Knows a network as a function from ids to logits, so that the trained GPT and a serving runtime are
-measured by the same code.
+A file is read from left to right with its header always in sight. The whole text is counted, or
+spans of bytes in it; what stands before a span is context. A token that crosses the edge of a span
+counts by its share of bytes. The same code measures a network in training and a model folder as it
+is served.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from model import fim
+from model.folder import ModelFolder
 from model.gpt import GPT
+from model.runtime import open_runtime
 from model.tokenizer import Tokenizer
 
-AllLogits = Callable[[list[int]], NDArray[np.float32]]  # ids (T,) -> logits (T, V)
+_PIECE_TOKENS = 128  # of which a runtime's logits are held at once
+
+#: (ids, positions) -> log P(ids[position] | ids before it), for each position; they are 1 or more
+Logprobs = Callable[[Sequence[int], Sequence[int]], NDArray[np.float64]]
 
 
-def gpt_logits(network: GPT) -> AllLogits:
-    """Wrap a GPT for `bits_per_byte`."""
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Scorer:
+    """A network behind one call, with the tokenizer it was trained with."""
 
-    def logits(ids: list[int]) -> NDArray[np.float32]:
+    logprobs: Logprobs
+    tokenizer: Tokenizer
+    block_size: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Passage:
+    """A file's text and the bytes of it that are counted."""
+
+    group: str  # what a bootstrap draws: a commit, or the file itself
+    path: str
+    text: str  # as far as the last counted byte
+    spans: tuple[tuple[int, int], ...]  # (start, end) in UTF-8 bytes, in order
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ByteCost:
+    """What the counted bytes of one passage cost."""
+
+    group: str
+    bits: float
+    n_bytes: int
+
+
+def whole_file(path: str, text: str) -> Passage:
+    """Return a passage of which every byte is counted."""
+    return Passage(group=path, path=path, text=text, spans=((0, len(text.encode())),))
+
+
+def network_scorer(network: GPT, tokenizer: Tokenizer, block_size: int) -> Scorer:
+    """Measure a network of torch as it is now, wherever it is; its mode is left as it was."""
+
+    def logprobs(ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float64]:
         device = network.head_weight.device
         with torch.inference_mode():
-            out = network(torch.tensor([ids], device=device))[0].float().cpu().numpy()
-        return np.asarray(out, dtype=np.float32)
+            states = network.hidden(torch.tensor([list(ids)], device=device))[0]  # (T, C)
+            wanted = torch.tensor(positions, device=device)
+            head = network.head_weight.to(states.dtype)  # bf16 where that is native
+            logits = (states[wanted - 1] @ head.T).float().cpu().numpy()
+        return _pick_logprobs(logits, [ids[position] for position in positions])
 
-    return logits
+    return Scorer(logprobs=logprobs, tokenizer=tokenizer, block_size=block_size)
 
 
-def bits_per_byte(
-    logits_of: AllLogits,
-    tokenizer: Tokenizer,
-    documents: Iterable[tuple[str, str]],
-    *,
-    block_size: int,
-) -> float:
-    """Return bits per UTF-8 byte over (path, text) documents, read left to right.
+def folder_scorer(folder: ModelFolder, *, bits: int = 8, threads: int = 1) -> Scorer:
+    """Measure a model folder in the runtime that serves it, with weights of so many bits."""
+    block_size = folder.info.block_size
+    runtime = open_runtime(folder, max_len=block_size, threads=threads, bits=bits)
 
-    Windows of `block_size` tokens overlap by half, and each token is scored once, so every token
-    but a file's first ones has at least half a window before it. The file header is context, not
-    scored.
+    def logprobs(ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float64]:
+        runtime.rewind(0)
+        found = []
+        for start in range(0, max(positions), _PIECE_TOKENS):
+            end = min(start + _PIECE_TOKENS, max(positions))
+            inside = [position for position in positions if start < position <= end]
+            logits = runtime.append(ids[start:end], all_logits=bool(inside))
+            if inside:
+                rows = logits[np.array(inside) - 1 - start]
+                found.append(_pick_logprobs(rows, [ids[position] for position in inside]))
+        return np.concatenate(found)
+
+    return Scorer(logprobs=logprobs, tokenizer=folder.tokenizer(), block_size=block_size)
+
+
+def measure_cost(scorer: Scorer, passage: Passage) -> ByteCost:
+    """Return what a passage's counted bytes cost.
+
+    Each token is scored once, with half a window before it if the file has so much.
     """
-    nats, n_bytes = 0.0, 0
-    for path, text in documents:
-        header = fim.header(tokenizer, path)
-        body = tokenizer.encode(text)
-        ids = header + body
-        n_bytes += len(tokenizer.decode_bytes(body))
-        scored = len(header)  # tokens before this index have been scored or are context
-        while scored < len(ids):
-            start = max(0, min(scored - block_size // 2, len(ids) - block_size))
-            window = ids[start : start + block_size]
-            nats -= _sum_logprob(logits_of(window[:-1]), window[1:], first=scored - start - 1)
-            scored = start + len(window)
+    header = fim.header(scorer.tokenizer, passage.path)
+    body = scorer.tokenizer.encode(passage.text)
+    weights = _token_weights(scorer.tokenizer, body, passage.spans)
+    nats = 0.0
+    for start, counted in _windows(weights, room=scorer.block_size - len(header)):
+        ids = header + body[start : counted[-1] + 1]
+        positions = [len(header) + index - start for index in counted]
+        nats -= float(scorer.logprobs(ids, positions) @ weights[counted])
+    n_bytes = sum(end - start for start, end in passage.spans)
+    return ByteCost(group=passage.group, bits=nats / math.log(2), n_bytes=n_bytes)
+
+
+def bits_per_byte(costs: Iterable[ByteCost]) -> float:
+    """Return the bits of all passages by their bytes; ValueError without a byte."""
+    found = list(costs)
+    n_bytes = sum(cost.n_bytes for cost in found)
     if n_bytes == 0:
         raise ValueError("bits per byte of no text at all")
-    return nats / math.log(2) / n_bytes
+    return sum(cost.bits for cost in found) / n_bytes
 
 
-def _sum_logprob(logits: NDArray[np.float32], targets: list[int], *, first: int) -> float:
-    """Sum log P(targets[i]) for i >= first; logits (T, V)."""
-    rows = logits[first:].astype(np.float64)
-    wanted = np.array(targets[first:])
-    peak = rows.max(-1, keepdims=True)
-    log_sum = peak[:, 0] + np.log(np.exp(rows - peak).sum(-1))
-    return float((rows[np.arange(len(wanted)), wanted] - log_sum).sum())
+def _token_weights(
+    tokenizer: Tokenizer, ids: Sequence[int], spans: Sequence[tuple[int, int]]
+) -> NDArray[np.float64]:
+    """Return for each token the share of its bytes that is counted."""
+    sizes = np.array([len(tokenizer.token_bytes(id_)) for id_ in ids], np.int64)
+    ends = np.cumsum(sizes)
+    is_counted = np.zeros(int(ends[-1]) + 1 if len(ends) else 1, np.int64)
+    for start, end in spans:
+        is_counted[start + 1 : end + 1] = 1
+    before = np.cumsum(is_counted)  # counted bytes among the first i
+    shares: NDArray[np.float64] = (before[ends] - before[ends - sizes]) / np.maximum(sizes, 1)
+    return shares
+
+
+def _windows(weights: NDArray[np.float64], *, room: int) -> Iterator[tuple[int, list[int]]]:
+    """Yield (first token, counted tokens), each counted once with half a window before it."""
+    if room < 2:
+        raise ValueError("the file's name leaves no room for its text")
+    counted = np.flatnonzero(weights)
+    done = 0
+    while done < len(counted):
+        start = max(0, int(counted[done]) - room // 2)
+        inside = counted[done:][counted[done:] < start + room]
+        yield start, [int(index) for index in inside]
+        done += len(inside)
+
+
+def _pick_logprobs(logits: NDArray[np.float32], targets: Sequence[int]) -> NDArray[np.float64]:
+    """Return log P of one target a row; logits (N, V)."""
+    rows = logits.astype(np.float64)
+    rows -= rows.max(-1, keepdims=True)
+    found: NDArray[np.float64] = rows[np.arange(len(rows)), list(targets)]
+    found -= np.log(np.exp(rows).sum(-1))
+    return found

@@ -64,6 +64,7 @@ def network_answer(
         budget,
         window,
         prefix_start=request.offset - len(window.prefix),
+        layout=backend.info.fim_layout,
         snippets=snippets,
     )
     if not heal:  # the cursor's token as a tokenizer would cut it, and no constraint

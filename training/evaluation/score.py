@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from assistant.generate.backend import LocalBackend, open_backend
 from assistant.generate.engine import Engine
 from assistant.settings import Settings
 from assistant.snippets.search import SnippetSearch
 from model.folder import BUNDLED, ModelFolder, load_folder
-from model.runtime import Runtime, open_runtime
 from training.cli import existing_folder
 from training.evaluation import command
-from training.evaluation.bits_per_byte import bits_per_byte
+from training.evaluation.bits_per_byte import (
+    Passage,
+    bits_per_byte,
+    folder_scorer,
+    measure_cost,
+    whole_file,
+)
 from training.evaluation.exact_line import Answer, engine_answer, network_answer
 from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
 from training.evaluation.intervals import Interval, macro_mean
@@ -167,35 +171,22 @@ def _losses(folder: ModelFolder, files: dict[str, list[HeldOutFile]], plan: Plan
     losses: dict[str, Any] = {}
     documents = {name: _sample_documents(found, plan) for name, found in files.items()}
     for kind, bits in (("int8", 8), ("fp32", 32)):
-        runtime = open_runtime(folder, max_len=folder.info.block_size, bits=bits)
+        scorer = folder_scorer(folder, bits=bits)
         by_repository = {
-            name: bits_per_byte(
-                _runtime_logits(runtime),
-                folder.tokenizer(),
-                chosen,
-                block_size=folder.info.block_size,
-            )
+            name: bits_per_byte(measure_cost(scorer, document) for document in chosen)
             for name, chosen in documents.items()
         }
         losses[kind] = {"mean": float(np.mean(list(by_repository.values()))), **by_repository}
     return losses
 
 
-def _runtime_logits(runtime: Runtime) -> Callable[[list[int]], NDArray[np.float32]]:
-    def logits(ids: list[int]) -> NDArray[np.float32]:
-        runtime.rewind(0)
-        return runtime.append(ids, all_logits=True)
-
-    return logits
-
-
-def _sample_documents(files: Sequence[HeldOutFile], plan: Plan) -> list[tuple[str, str]]:
+def _sample_documents(files: Sequence[HeldOutFile], plan: Plan) -> list[Passage]:
     draws = np.random.Generator(np.random.Philox(key=[plan.seed, 1]))
     chosen, left = [], plan.loss_bytes
     for index in draws.permutation(len(files)):
         if left <= 0:
             break
-        chosen.append((files[index].path, files[index].text))
+        chosen.append(whole_file(files[index].path, files[index].text))
         left -= len(files[index].text.encode())
     return chosen
 

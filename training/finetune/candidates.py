@@ -16,8 +16,7 @@ from torch import Tensor
 from model.device import choose_device
 from model.folder import ModelFolder
 from model.gpt import GPT
-from training.finetune.judging.bits import bits_per_byte, counted, of_network
-from training.finetune.judging.eval_spans import Passage
+from training.evaluation.bits_per_byte import Passage, bits_per_byte, measure_cost, network_scorer
 from training.finetune.judging.progress import OnProgress, Phases
 
 SHARES = (1.0, 0.85, 0.7, 0.5)  # of the way from the base to the tuned weights
@@ -86,9 +85,10 @@ def scorer(
 
     def score(weights: Weights) -> Bits:
         network.load_state_dict(dict(weights))
-        it = of_network(network, tokenizer, folder.info.block_size)
+        measured = network_scorer(network, tokenizer, folder.info.block_size)
         return Bits(
-            later=bits_per_byte(counted(it, later)), general=bits_per_byte(counted(it, general))
+            later=bits_per_byte(measure_cost(measured, passage) for passage in later),
+            general=bits_per_byte(measure_cost(measured, passage) for passage in general),
         )
 
     return score

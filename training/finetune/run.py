@@ -21,9 +21,8 @@ from torch import Tensor
 
 from model.folder import ModelFolder
 from training.data.shards import ShardReader
+from training.evaluation.bits_per_byte import Passage, bits_per_byte, measure_cost, network_scorer
 from training.finetune.errors import TuneError
-from training.finetune.judging.bits import bits_per_byte, counted, of_network
-from training.finetune.judging.eval_spans import Passage
 from training.finetune.lora import adapt, adapted_weights, plain_weights
 from training.finetune.recipe import tune_recipe
 from training.finetune.rows import epoch_folder
@@ -120,8 +119,8 @@ def _trainer(job: FinetuneJob, rows: Path) -> Trainer:
 
 
 def _bits(trainer: Trainer, job: FinetuneJob) -> float:
-    scorer = of_network(trainer.network, job.start.tokenizer(), job.start.info.block_size)
-    return bits_per_byte(counted(scorer, job.passages))
+    scorer = network_scorer(trainer.network, job.start.tokenizer(), job.start.info.block_size)
+    return bits_per_byte(measure_cost(scorer, passage) for passage in job.passages)
 
 
 def _record(state: TuneState, trainer: Trainer, bits: Sequence[float]) -> Trained:

@@ -18,12 +18,12 @@ from torch import Tensor
 from model.folder import FolderInfo, ModelFolder, load_folder, save_folder
 from training.data.progress import Progress
 from training.data.shards import ShardReader
+from training.evaluation.bits_per_byte import Passage
 from training.finetune import candidates, gather, run
 from training.finetune.candidates import Bits, WeightCandidate
 from training.finetune.errors import TuneError
 from training.finetune.gather import Gathered
-from training.finetune.judging.bits import MAX_BYTES
-from training.finetune.judging.eval_spans import Passage, added_passages, general_passages
+from training.finetune.judging.eval_spans import MAX_BYTES, added_passages, general_passages
 from training.finetune.plan import TunePlan, disk_bytes, lora_rank
 from training.finetune.rows import epoch_folder, pack_settings, write_rows
 from training.finetune.run import FinetuneJob, Trained

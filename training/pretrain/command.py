@@ -18,7 +18,12 @@ from model.tokenizer import Tokenizer, TokenizerError
 from training.cli import existing_folder, keep_freed_memory, n_threads
 from training.data.corpus import CorpusError, Split, read_manifest
 from training.data.shards import ShardError
-from training.evaluation.bits_per_byte import bits_per_byte, gpt_logits
+from training.evaluation.bits_per_byte import (
+    bits_per_byte,
+    measure_cost,
+    network_scorer,
+    whole_file,
+)
 from training.pretrain import checkpoint as state
 from training.pretrain import loop
 from training.pretrain.card import model_card
@@ -153,14 +158,15 @@ def _validator(
     stride = max(
         1, split.n_bytes // VALIDATION_BYTES
     )  # spread over repositories, which come in order
-    documents = [(split[i].path, split[i].text) for i in range(0, len(split), stride)]
+    documents = [whole_file(split[i].path, split[i].text) for i in range(0, len(split), stride)]
     if not documents:
         raise CorpusError(
             f"{corpus} holds no validation split; leave --corpus out or name repositories"
         )
 
     def validate(network: GPT) -> float:
-        return bits_per_byte(gpt_logits(network), tokenizer, documents, block_size=block_size)
+        scorer = network_scorer(network, tokenizer, block_size)
+        return bits_per_byte(measure_cost(scorer, document) for document in documents)
 
     return validate
 

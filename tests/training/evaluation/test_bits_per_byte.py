@@ -1,59 +1,129 @@
 """Bits per byte against networks whose loss is known in advance."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from model.tokenizer import Tokenizer, tokenizer_json
-from training.evaluation.bits_per_byte import bits_per_byte
+from model import fim
+from model.folder import load_folder
+from model.gpt import GPT
+from model.tokenizer import Tokenizer
+from tests.doubles import tiny_folder
+from tests.scripted import small_tokenizer
+from training.evaluation.bits_per_byte import (
+    Passage,
+    Scorer,
+    bits_per_byte,
+    folder_scorer,
+    measure_cost,
+    network_scorer,
+    whole_file,
+)
+
+TEXT = "def first(name):\n    return name.strip()\n\n\ndef second(name):\n    return first(name)\n"
+WHOLE = whole_file("a.py", TEXT)
 
 
-@pytest.fixture
-def tokenizer(tmp_path: Path) -> Tokenizer:
-    path = tmp_path / "tokenizer.json"
-    path.write_text(tokenizer_json([bytes([byte]) for byte in range(256)], [], "gpt-2"))
-    return Tokenizer.from_file(path)
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return small_tokenizer()
 
 
-@pytest.mark.parametrize("length", [1, 7, 8, 100])
-def test_uniform_guess_costs_log2_of_the_vocabulary(tokenizer: Tokenizer, length: int) -> None:
-    def uniform(ids: list[int]) -> NDArray[np.float32]:
-        return np.zeros((len(ids), tokenizer.vocab_size), np.float32)
-
-    found = bits_per_byte(uniform, tokenizer, [("a.py", "x" * length)], block_size=16)
-    assert found == pytest.approx(math.log2(tokenizer.vocab_size))
+def passage(*spans: tuple[int, int]) -> Passage:
+    return Passage(group="c", path="a.py", text=TEXT, spans=spans)
 
 
-def test_every_byte_is_scored_once_whatever_the_window(tokenizer: Tokenizer) -> None:
-    text = "".join(chr(97 + i % 26) for i in range(200))
-    seen: list[int] = []
+def flat(tokenizer: Tokenizer, block_size: int = 64) -> Scorer:
+    """Every token costs three bits."""
 
-    def knows_position(ids: list[int]) -> NDArray[np.float32]:
-        """Give each letter's successor all but a little of the probability."""
-        logits = np.zeros((len(ids), tokenizer.vocab_size), np.float32)
-        for i, id_ in enumerate(ids):
-            logits[i, 97 + (id_ - 96) % 26 if 97 <= id_ < 123 else 97] = 20.0
-        seen.append(len(ids))
-        return logits
+    def logprobs(ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float64]:
+        assert len(ids) <= block_size
+        assert all(0 < position < len(ids) for position in positions)
+        return np.full(len(positions), -3 * math.log(2))
 
-    found = bits_per_byte(knows_position, tokenizer, [("", text)], block_size=32)
-    assert found < 1e-4
-    assert max(seen) <= 31
-    assert len(seen) > 200 // 32
+    return Scorer(logprobs=logprobs, tokenizer=tokenizer, block_size=block_size)
 
 
-def test_header_is_context_and_not_scored(tokenizer: Tokenizer) -> None:
-    def only_x(ids: list[int]) -> NDArray[np.float32]:
-        logits = np.zeros((len(ids), tokenizer.vocab_size), np.float32)
-        logits[:, ord("x")] = 30.0
-        return logits
+@pytest.mark.parametrize("block_size", [24, 40, 512])
+def test_every_token_is_scored_once_whatever_the_window(
+    tokenizer: Tokenizer, block_size: int
+) -> None:
+    cost = measure_cost(flat(tokenizer, block_size), WHOLE)
+    assert cost.n_bytes == len(TEXT)
+    assert cost.bits == pytest.approx(3.0 * len(tokenizer.encode(TEXT)))
 
-    assert bits_per_byte(only_x, tokenizer, [("path/of/y.py", "xxxx")], block_size=64) < 1e-6
+
+def test_token_over_an_edge_counts_by_its_share(tokenizer: Tokenizer) -> None:
+    sizes = [len(tokenizer.token_bytes(id_)) for id_ in tokenizer.encode(TEXT)]
+    index = next(i for i, size in enumerate(sizes) if size > 1 and i > 3)
+    start = sum(sizes[:index])
+    cost = measure_cost(flat(tokenizer), passage((start, start + 1)))
+    assert cost.bits == pytest.approx(3.0 / sizes[index])
+    parts = [(0, 11), (11, 30), (30, len(TEXT))]
+    total = sum(measure_cost(flat(tokenizer), passage(part)).bits for part in parts)
+    assert total == pytest.approx(3.0 * len(sizes))
 
 
-def test_no_text_is_an_error(tokenizer: Tokenizer) -> None:
-    with pytest.raises(ValueError, match="no text"):
-        bits_per_byte(lambda ids: np.zeros((len(ids), 1)), tokenizer, [], block_size=8)
+def test_only_what_stands_above_is_context(tokenizer: Tokenizer) -> None:
+    seen: list[str] = []
+
+    def logprobs(ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float64]:
+        seen.append(tokenizer.decode_bytes(ids).decode())
+        return np.zeros(len(positions))
+
+    scorer = Scorer(logprobs=logprobs, tokenizer=tokenizer, block_size=512)
+    at = TEXT.index("    return name")
+    measure_cost(scorer, passage((at, at + 10)))
+    assert "a.py" in seen[0]  # the header, not scored
+    assert "def first" in seen[0]
+    assert "second" not in seen[0]
+
+
+def test_bits_are_those_of_the_networks_logits(tmp_path: Path) -> None:
+    folder = load_folder(tiny_folder(tmp_path / "model"))
+    network = GPT(folder.config)
+    network.load_state_dict({k: torch.tensor(array) for k, array in folder.tensors().items()})
+    tokenizer = folder.tokenizer()
+    scorer = network_scorer(network, tokenizer, folder.info.block_size)
+    header = fim.header(tokenizer, "a.py")
+    ids = header + tokenizer.encode(TEXT)
+    with torch.inference_mode():
+        logits = network(torch.tensor([ids]))[0].float()
+    loss = torch.nn.functional.cross_entropy(
+        logits[len(header) - 1 : -1], torch.tensor(ids[len(header) :]), reduction="sum"
+    )
+    expected = float(loss) / math.log(2) / len(TEXT)
+    assert bits_per_byte([measure_cost(scorer, WHOLE)]) == pytest.approx(expected, rel=1e-4)
+    exact = bits_per_byte([measure_cost(folder_scorer(folder, bits=32), WHOLE)])
+    assert exact == pytest.approx(expected, rel=1e-3)
+    served = bits_per_byte([measure_cost(folder_scorer(folder), WHOLE)])
+    assert served == pytest.approx(expected, rel=0.05)  # in 8 bits
+
+
+def test_spans_cost_a_served_folder_what_they_cost_its_network(
+    tmp_path: Path,
+) -> None:
+    folder = load_folder(tiny_folder(tmp_path / "model"))
+    network = GPT(folder.config)
+    network.load_state_dict({k: torch.tensor(array) for k, array in folder.tensors().items()})
+    part = passage((20, 30), (60, 70))
+    scorer = network_scorer(network, folder.tokenizer(), folder.info.block_size)
+    expected = measure_cost(scorer, part).bits
+    assert measure_cost(folder_scorer(folder, bits=32), part).bits == pytest.approx(
+        expected, rel=1e-3
+    )
+
+
+def test_nothing_to_count_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no text at all"):
+        bits_per_byte([])
+
+
+def test_name_that_fills_the_window_is_an_error(tokenizer: Tokenizer) -> None:
+    with pytest.raises(ValueError, match="leaves no room"):
+        measure_cost(flat(tokenizer, block_size=4), passage((0, 5)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -83,6 +84,19 @@ def test_network_trained_on_snippets_is_shown_other_files(snippet_tokens: int) -
     assert answer.text == "(1)"
     seen = tokenizer.decode_bytes(runtime.heard).decode()
     assert ("put_parcel(self, parcel)" in seen) == (snippet_tokens > 0)
+
+
+@pytest.mark.parametrize("layout", ["spm", "psm"])
+def test_network_is_asked_in_the_layout_it_was_trained_in(layout: str) -> None:
+    tokenizer = small_tokenizer()
+    runtime = ListeningRuntime(tokenizer, SAMPLE)
+    asked = LocalBackend(runtime, tokenizer, dataclasses.replace(info(), fim_layout=layout))
+    network_answer(asked, task_at("def read_li"), heal=True)
+    prefix, suffix = (
+        runtime.heard.index(tokenizer.special_id(f"<|fim_{part}|>"))
+        for part in ("prefix", "suffix")
+    )
+    assert (suffix == prefix + 1) == (layout == "spm")
 
 
 def test_network_that_knows_another_line_is_not() -> None:

@@ -12,6 +12,7 @@ from model.folder import load_folder
 from model.gpt import GPT
 from model.tokenizer import Tokenizer
 from tests.doubles import random_tensors, tiny_config, tiny_folder, tiny_tokenizer_json
+from training.evaluation.bits_per_byte import Passage, bits_per_byte, measure_cost, network_scorer
 from training.finetune.candidates import (
     SHARES,
     Bits,
@@ -21,8 +22,6 @@ from training.finetune.candidates import (
     measure,
     scorer,
 )
-from training.finetune.judging.bits import bits_per_byte, counted, of_network
-from training.finetune.judging.eval_spans import Passage
 
 START = {"w": torch.zeros(2)}
 TUNED = {"w": torch.ones(2)}
@@ -88,5 +87,5 @@ def test_network_in_bf16_is_measured_too() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         network = GPT(config, dtype=dtype)
         network.load_state_dict(weights)
-        found.append(bits_per_byte(counted(of_network(network, tokenizer, 64), [passage])))
+        found.append(bits_per_byte([measure_cost(network_scorer(network, tokenizer, 64), passage)]))
     assert found[1] == pytest.approx(found[0], rel=0.05)

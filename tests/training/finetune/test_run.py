@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from model.folder import load_folder
 from tests.doubles import tiny_config, tiny_folder
 from training.data.shards import ShardReader, ShardWriter
+from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
-from training.finetune.judging.eval_spans import Passage
 from training.finetune.rows import epoch_folder
 from training.finetune.run import FinetuneJob, StoppedError, Trained
 from training.finetune.state import TuneState

@@ -13,22 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from assistant.git import GitError
+from training.evaluation.bits_per_byte import Passage, whole_file
 from training.evaluation.replay.history import Commit, ReplayError, later_commits
 from training.evaluation.replay.snapshot import BlobTexts
 from training.evaluation.replay.tasks import TypedLine, typed_lines
 
+MAX_BYTES = 60_000  # that are counted after an epoch
 MAX_COMMITS = 200  # of a range, spread evenly
 MAX_PASSAGE_BYTES = 4_000  # counted of one file in one commit: no new file outweighs the rest
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Passage:
-    """A file's text and the bytes of it that are counted."""
-
-    group: str  # what a bootstrap draws: a commit, or the file itself
-    path: str
-    text: str  # as far as the last counted byte
-    spans: tuple[tuple[int, int], ...]  # (start, end) in UTF-8 bytes, in order, never empty
 
 
 def added_passages(
@@ -58,11 +50,7 @@ def general_passages(
 
     Ends as `added_passages` does; of few documents, more is counted of each.
     """
-    whole = [
-        Passage(group=path, path=path, text=text, spans=((0, len(text.encode())),))
-        for path, text in sorted(documents)
-        if text
-    ]
+    whole = [whole_file(path, text) for path, text in sorted(documents) if text]
     if not whole:
         raise ValueError("there is no general code to judge by: every document is empty")
     draws = np.random.Generator(np.random.Philox(key=[seed, 4]))

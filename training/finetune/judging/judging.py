@@ -17,15 +17,15 @@ from typing import Any
 from assistant.generate.engine import open_from
 from assistant.settings import Settings
 from model.folder import ModelFolder, load_folder
+from training.evaluation.bits_per_byte import ByteCost, Passage, folder_scorer, measure_cost
 from training.evaluation.intervals import Interval
 from training.evaluation.replay import metrics
 from training.evaluation.replay.metrics import Asked
 from training.evaluation.replay.report import SPLITS, About, assemble
 from training.evaluation.replay.run import INTERRUPTED, Measured, Plan, measure, plan_work
 from training.evaluation.replay.systems import EngineSystem, Indexes, System
-from training.finetune.judging import bits
 from training.finetune.judging.decision import Figures, decide
-from training.finetune.judging.eval_spans import Passage, added_passages, general_passages
+from training.finetune.judging.eval_spans import added_passages, general_passages
 from training.finetune.judging.progress import OnProgress, Phases
 from training.finetune.judging.resampling import Statistic, difference, gain, ratio, resampled
 from training.finetune.judging.verdict import Limits, Verdict
@@ -50,8 +50,8 @@ def system_name(model: str, *, memory: bool) -> str:
 class Bits:
     """What the same passages cost both networks."""
 
-    base: list[bits.Counted]
-    tuned: list[bits.Counted]
+    base: list[ByteCost]
+    tuned: list[ByteCost]
 
     def table(self) -> Report:
         """Return bits/byte of both and the share that is gained, with their ranges."""
@@ -169,12 +169,12 @@ def _counted(
     passages: Sequence[Passage],
     progress: Callable[[int, int], None],
 ) -> Bits:
-    found: dict[str, list[bits.Counted]] = {}
+    found: dict[str, list[ByteCost]] = {}
     total = len(models) * len(passages)
     for name, model in models.items():
-        scorer, found[name] = bits.of_folder(model.path), []
+        scorer, found[name] = folder_scorer(model), []
         for passage in passages:
-            found[name] += bits.counted(scorer, [passage])
+            found[name].append(measure_cost(scorer, passage))
             progress(sum(map(len, found.values())), total)
     return Bits(base=found[BASE], tuned=found[TUNED])
 

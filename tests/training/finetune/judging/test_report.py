@@ -14,10 +14,10 @@ from tests.training.evaluation.replay.scripted_systems import (
     judged,
     stratum,
 )
+from training.evaluation.bits_per_byte import ByteCost
 from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.report import About, assemble
 from training.evaluation.replay.run import Measured, Plan
-from training.finetune.judging.bits import Counted
 from training.finetune.judging.judging import Bits, figures_of, gains, scores_of, system_name
 from training.finetune.judging.report_html import page
 from training.finetune.judging.report_text import table
@@ -49,8 +49,8 @@ def measured_report() -> dict[str, Any]:
     measured = Measured(asked=[asked(place) for place in range(30)], lines=[line])
     systems = [ScriptedSystem(name, lambda task: "") for name in NAMES]
     both = Bits(
-        base=[Counted(group=str(i), bits=100.0, n_bytes=100) for i in range(6)],
-        tuned=[Counted(group=str(i), bits=95.0, n_bytes=100) for i in range(6)],
+        base=[ByteCost(group=str(i), bits=100.0, n_bytes=100) for i in range(6)],
+        tuned=[ByteCost(group=str(i), bits=95.0, n_bytes=100) for i in range(6)],
     )
     plan = Plan(n_tasks=30, n_lines=1, revisions="a..b")
     about = About(model="new", content_hash="f" * 64, skipped=())
