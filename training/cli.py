@@ -28,7 +28,7 @@ STEPS: dict[str, dict[str, tuple[str, str]]] = {
         "fit": ("training.calibration.command", "fit what ranks and gates a model's suggestions"),
         "eval": ("training.evaluation.score", "judge a model folder on held-out repositories"),
         "eval-infilling": (
-            "training.evaluation.score_infilling",
+            "training.evaluation.infilling",
             "judge it by running what it writes into HumanEval-Infilling",
         ),
     },

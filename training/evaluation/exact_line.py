@@ -45,15 +45,32 @@ def network_answer(
 
     With `neighbours`, the files of the task's repository, it is shown snippets of them.
     """
-    request = request_of(task)
-    snippet_tokens = backend.info.snippet_tokens if neighbours is not None else 0
+    job = make_job(backend, request_of(task), MAX_NEW_TOKENS, neighbours)
+    if not heal:  # the cursor's token as a tokenizer would cut it, and no constraint
+        ids = job.prompt.ids + backend.tokenizer.encode_bytes(job.prompt.tail)
+        job = dataclasses.replace(job, prompt=prompt.Prompt(ids=ids, tail=b""))
+    started = time.monotonic()
+    with closing(backend.drafts(job)) as drafts:
+        text = "".join(_first_line(piece for draft in drafts for piece in draft.pieces))
+    return _judged(task, text.rstrip(), 1_000 * (time.monotonic() - started))
+
+
+def make_job(
+    backend: LocalBackend,
+    request: CompletionRequest,
+    max_new_tokens: int,
+    neighbours: SnippetSearch | None = None,
+) -> GenerationJob:
+    """Return what the network is asked at a cursor for its one likeliest text."""
+    info = backend.info
+    snippet_tokens = info.snippet_tokens if neighbours is not None else 0
     snippets: list[Snippet] = []
     if neighbours is not None:
         snippets = chosen_from(neighbours, request, prompt.snippet_chars(snippet_tokens))
     budget = prompt.Budget(
-        block_size=backend.info.block_size,
-        suffix_tokens=backend.info.suffix_tokens,
-        max_new_tokens=MAX_NEW_TOKENS,
+        block_size=info.block_size,
+        suffix_tokens=info.suffix_tokens,
+        max_new_tokens=min(max_new_tokens, info.block_size // 3),
         snippet_tokens=snippet_tokens,
     )
     window = context.window(
@@ -64,22 +81,16 @@ def network_answer(
         budget,
         window,
         prefix_start=request.offset - len(window.prefix),
-        layout=backend.info.fim_layout,
+        layout=info.fim_layout,
         snippets=snippets,
     )
-    if not heal:  # the cursor's token as a tokenizer would cut it, and no constraint
-        asked = prompt.Prompt(ids=asked.ids + backend.tokenizer.encode_bytes(asked.tail), tail=b"")
-    started = time.monotonic()
-    job = GenerationJob(
+    return GenerationJob(
         prompt=asked,
         n=1,
-        max_new_tokens=MAX_NEW_TOKENS,
-        deadline=started + DEADLINE_MS / 1_000,
+        max_new_tokens=budget.max_new_tokens,
+        deadline=time.monotonic() + DEADLINE_MS / 1_000,
         cancel=Cancel(),
     )
-    with closing(backend.drafts(job)) as drafts:
-        text = "".join(_first_line(piece for draft in drafts for piece in draft.pieces))
-    return _judged(task, text.rstrip(), 1_000 * (time.monotonic() - started))
 
 
 def _first_line(pieces: Iterator[str]) -> Iterator[str]:

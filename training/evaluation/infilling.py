@@ -1,199 +1,154 @@
-"""HumanEval-Infilling: a function with a hole, filled through the serving path, judged by tests.
+"""`foretype train score-infilling`: fill the holes of HumanEval-Infilling and run the tests.
 
-Three kinds of holes, told apart by the names of the tasks: one line, several lines, any span of
-characters. What is served is measured: prompt layout, token healing and greedy decoding are the
-assistant's own. Knows the tasks' format (bring your own files); running code is `sandbox`'s matter.
+Bring the benchmark's own files. Holes are filled as the assistant fills them: its prompt, token
+healing and greedy decoding. The same model and seed give the same report.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import gzip
-import hashlib
 import json
-import time
+import sys
 import zlib
-from collections.abc import Generator, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from assistant.cancel import Cancel
-from assistant.generate import context, prompt
-from assistant.generate.backend import GenerationJob, LocalBackend
+from assistant.generate.backend import LocalBackend, open_backend
 from assistant.request import CompletionRequest
-from training.evaluation.sandbox import Exercise
+from model.folder import BUNDLED, load_folder
+from training.cli import existing_folder, n_threads
+from training.data.corpus import Split
+from training.evaluation import command
+from training.evaluation.exact_line import make_job
+from training.evaluation.intervals import Interval, macro_mean
+from training.evaluation.sandbox import bubblewrap, run_test
+from training.evaluation.verbatim import RUN_TOKENS, format_copies, search_corpus
 
-PATH = "solution.py"  # what the model is told; the benchmark names no file
-# How a task's name begins -> what its hole is called, and the most tokens that may fill it.
-KINDS = {
-    "SingleLineInfilling": ("single-line", 64),
-    "MultiLineInfilling": ("multi-line", 192),
-    "RandomSpanInfilling": ("random-span", 192),
-    "RandomSpanInfillingLight": ("random-span-light", 192),
-}
-DEADLINE_S = 600.0  # quality is judged without a deadline
+PROG = "foretype train score-infilling"
+KINDS = ("SingleLineInfilling", "MultiLineInfilling", "RandomSpanInfilling")  # begin a task's name
+MAX_NEW_TOKENS = 192
+Hole = dict[str, str]
 _FIELDS = ("task_id", "entry_point", "prompt", "suffix", "canonical_solution", "test")
 
 
-class BenchmarkError(ValueError):
-    """A file is not a benchmark of the kind; the message says where and why."""
+def main(argv: list[str]) -> int:
+    """Run the command; a user's mistake is one line on stderr."""
+    parser = command.parser(PROG, __doc__)
+    parser.add_argument("files", type=Path, nargs="+", help="the benchmark's .jsonl or .jsonl.gz")
+    parser.add_argument("--limit", type=command.count, help="tasks of each file (default: all)")
+    parser.add_argument("--corpus", type=existing_folder, help="look in it for verbatim copies")
+    parser.add_argument("--run-tokens", type=command.count, default=RUN_TOKENS,
+                        help=f"words and marks that make a copy (default: {RUN_TOKENS})")  # fmt: skip
+    args = parser.parse_args(argv)
+    return command.report_on(PROG, lambda: evaluate(args), table, args.json)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
-    """One hole; field names are the benchmark's."""
-
-    task_id: str  # Kind/HumanEval/problem/hole
-    entry_point: str
-    prompt: str  # the code before the hole
-    suffix: str  # the code after it
-    canonical_solution: str  # what stood in it
-    test: str
-
-    @property
-    def kind(self) -> str:
-        """What kind of hole it is."""
-        return KINDS[self.task_id.partition("/")[0]][0]
-
-    @property
-    def problem(self) -> str:
-        """The function that the hole is in; its tasks pass and fail together."""
-        return "/".join(self.task_id.split("/")[1:3])
-
-    @property
-    def is_whole_lines(self) -> bool:
-        """Say whether the hole ends where a line does."""
-        return self.kind in ("single-line", "multi-line")
-
-    @property
-    def n_newline(self) -> int:
-        """Newlines in what stood in the hole: what fills it is cut before it has more."""
-        return self.canonical_solution.count("\n")
-
-    def exercise(self, text: str) -> Exercise:
-        """Return the function with `text` in the hole, to be judged."""
-        return Exercise(
-            program=self.prompt + text + self.suffix,
-            entry_point=self.entry_point,
-            reference=self.prompt + self.canonical_solution + self.suffix,
-            test=self.test,
-        )
-
-    def is_exact(self, text: str) -> bool:
-        """Say whether `text` is what stood there; white space at line ends aside."""
-        if not self.is_whole_lines:
-            return text == self.canonical_solution
-        return _without_trailing(text) == _without_trailing(self.canonical_solution)
+def evaluate(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the report: for each file pass@1 and exact matches, and every answer."""
+    files = [load_holes(path, args.limit, args.seed) for path in args.files]
+    split = Split(args.corpus) if args.corpus else None  # its faults are told before the long work
+    if not bubblewrap():
+        sys.stderr.write(f"{PROG}: no bubblewrap here, generated code runs with your rights\n")
+    folder = load_folder(args.model or BUNDLED)
+    backend = open_backend(str(folder.path), threads=1)
+    answers = [answer_holes(holes, backend) for holes in files]
+    report = {
+        "model": folder.info.name,
+        "content_hash": folder.content_hash,
+        "plan": {"limit": args.limit, "seed": args.seed, "sandboxed": bool(bubblewrap())},
+        "benchmarks": [_summary(found) for found in answers],
+        "answers": [answer for found in answers for answer in found],
+    }
+    if split is not None:
+        written = [answer["text"] for found in answers for answer in found]
+        authors = [hole["canonical_solution"] for holes in files for hole in holes]
+        report["verbatim"] = search_corpus(written, authors, split, args.run_tokens)
+    return report
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Filling:
-    """What the model wrote into a hole."""
-
-    text: str
-    finish_reason: str  # stop: by itself; lines: cut; length, deadline: never came to an end
-    new_tokens: int
-
-
-def load_tasks(path: Path) -> list[Task]:
-    """Read a file of tasks, one JSON object a line, gzipped or not; BenchmarkError if it is not."""
+def load_holes(path: Path, limit: int | None = None, seed: int = 0) -> list[Hole]:
+    """Read one JSON object a line, gzipped or not, and draw `limit` of them, in their order."""
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise BenchmarkError(f"cannot read {path}: {error}") from error
-    lines = [line for line in text.split("\n") if line.strip()]
-    if not lines:
-        raise BenchmarkError(f"{path} holds no task")
-    return [_task(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+        tables = [json.loads(line) for line in text.split("\n") if line.strip()]
+        holes = [{name: table[name] + "" for name in _FIELDS} for table in tables]
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"cannot read {path} as a benchmark: {error!r}") from error
+    if not holes or not all(hole["task_id"].startswith(KINDS) for hole in holes):
+        raise ValueError(f"{path} holds no tasks, or others than {', '.join(KINDS)}")
+    draws = np.random.Generator(np.random.Philox(key=[seed, 0]))
+    chosen = draws.choice(len(holes), min(limit or len(holes), len(holes)), replace=False)
+    return [holes[index] for index in sorted(chosen)]
 
 
-def _task(line: str, place: str) -> Task:
-    try:
-        table: Any = json.loads(line)
-        values = {name: table[name] for name in _FIELDS}
-    except (ValueError, KeyError, TypeError) as error:
-        raise BenchmarkError(f"{place} is not a task ({error!r})") from error
-    if wrong := [name for name, value in values.items() if not isinstance(value, str)]:
-        raise BenchmarkError(f"{place}: {wrong[0]} must be a text")
-    task = Task(**values)
-    kind, _, problem = task.task_id.partition("/")
-    if kind not in KINDS or not problem:
-        raise BenchmarkError(
-            f"{place}: {task.task_id!r} should begin with one of {', '.join(KINDS)} and a slash"
-        )
-    return task
-
-
-def sample(tasks: Sequence[Task], limit: int | None, *, seed: int) -> list[Task]:
-    """Return `limit` of the tasks (None: all), in their order; a function of seed and names."""
-    if limit is None or limit >= len(tasks):
-        return list(tasks)
-    kind = hashlib.sha256(tasks[0].kind.encode()).digest()
-    draws = np.random.Generator(np.random.Philox(key=[seed, int.from_bytes(kind[:8], "little")]))
-    return [tasks[index] for index in sorted(draws.choice(len(tasks), limit, replace=False))]
-
-
-def fill(backend: LocalBackend, task: Task) -> Filling:
-    """Ask the network for what is missing, greedily."""
-    max_new_tokens = min(_max_new_tokens(task), backend.info.block_size // 3)
-    budget = prompt.Budget(
-        block_size=backend.info.block_size,
-        suffix_tokens=backend.info.suffix_tokens,
-        max_new_tokens=max_new_tokens,
-    )
+def fill(backend: LocalBackend, hole: Hole) -> str:
+    """Return what the network writes into the hole, greedily, up to the hole's number of lines."""
+    code, solution = hole["prompt"] + hole["suffix"], hole["canonical_solution"]
     request = CompletionRequest(
-        path=PATH,
-        text=task.prompt + task.suffix,
-        offset=len(task.prompt),
-        language="python",
+        path="solution.py", text=code, offset=len(hole["prompt"]), language="python"
     )
-    window = context.window(
-        request, prefix_chars=budget.prefix_chars, suffix_chars=budget.suffix_chars, skeleton=False
-    )
-    asked = prompt.build(
-        backend.tokenizer,
-        budget,
-        window,
-        prefix_start=request.offset - len(window.prefix),
-        layout=backend.info.fim_layout,
-    )
-    job = GenerationJob(
-        prompt=asked,
-        n=1,
-        max_new_tokens=max_new_tokens,
-        deadline=time.monotonic() + DEADLINE_S,
-        cancel=Cancel(),
-    )
-    with closing(backend.drafts(job)) as drafts:
-        for draft in drafts:
-            text, finish_reason = _read(draft.pieces, task)
-            return Filling(text=text, finish_reason=finish_reason, new_tokens=draft.new_tokens)
-    return Filling(text="", finish_reason="deadline", new_tokens=0)
-
-
-def _max_new_tokens(task: Task) -> int:
-    return KINDS[task.task_id.partition("/")[0]][1]
-
-
-def _read(pieces: Generator[str, None, str], task: Task) -> tuple[str, str]:
-    """Pull text until the hole's lines are full or the model ends; return it, and why it ended."""
-    # A hole of whole lines is full with its last newline, another one before one more.
-    last_newline = task.n_newline if task.is_whole_lines else task.n_newline + 1
+    ends_line = solution.endswith("\n")
+    n_lines = solution.count("\n") + (not ends_line)
     text = ""
-    while text.count("\n") < last_newline:
-        try:
-            text += next(pieces)
-        except StopIteration as end:
-            if task.is_whole_lines and text and not text.endswith("\n"):
-                text += "\n"  # the suffix begins a line of its own
-            return text, str(end.value)
-    lines = text.split("\n")[:last_newline]
-    return "\n".join(lines) + ("\n" if task.is_whole_lines else ""), "lines"
+    with closing(backend.drafts(make_job(backend, request, MAX_NEW_TOKENS))) as drafts:
+        for piece in (piece for draft in drafts for piece in draft.pieces):
+            text += piece
+            if text.count("\n") >= n_lines:
+                break
+    text = "\n".join(text.split("\n")[:n_lines])
+    return text + "\n" if ends_line and text else text  # the suffix begins a line of its own
 
 
-def _without_trailing(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().split("\n")]
+def answer_holes(holes: Sequence[Hole], backend: LocalBackend) -> list[dict[str, Any]]:
+    """Fill the holes and run their tests."""
+
+    def judge(hole: Hole, text: str) -> dict[str, Any]:
+        program = hole["prompt"] + text + hole["suffix"]
+        reason = run_test(program, hole["test"], hole["entry_point"])
+        exact = text.rstrip() == hole["canonical_solution"].rstrip()
+        return {"task_id": hole["task_id"], "text": text, "exact": exact, "reason": reason}
+
+    sys.stderr.write(f"{holes[0]['task_id'].partition('/')[0]}: {len(holes)} tasks\n")
+    with ThreadPoolExecutor(max_workers=n_threads()) as pool:  # tests run while the network writes
+        judged = [pool.submit(judge, hole, fill(backend, hole)) for hole in holes]
+        return [each.result() for each in judged]
+
+
+def _summary(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def mean(values: Sequence[bool]) -> dict[str, float]:
+        problems: dict[str, list[float]] = {}  # tasks of one problem pass and fail together
+        for answer, value in zip(answers, values, strict=True):
+            problem = "/".join(answer["task_id"].split("/")[1:3])
+            problems.setdefault(problem, []).append(float(value))
+        return dataclasses.asdict(macro_mean({"all": problems}))
+
+    reasons = [answer["reason"] for answer in answers]
+    return {
+        "kind": answers[0]["task_id"].partition("/")[0],
+        "tasks": len(answers),
+        "pass_at_1": mean([reason == "passed" for reason in reasons]),
+        "exact": mean([answer["exact"] for answer in answers]),
+        "reasons": dict(Counter(reasons).most_common()),
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return the report as text, without the answers."""
+    row = "{:<26}{:>7}  {:<22}{:<22}".format
+    lines = [f"{report['model']} on HumanEval-Infilling", ""]
+    lines.append(row("hole", "tasks", "pass@1 [95%]", "exact [95%]"))
+    for found in report["benchmarks"]:
+        means = (str(Interval(**found[name])) for name in ("pass_at_1", "exact"))
+        lines.append(row(found["kind"], found["tasks"], *means))
+    if "verbatim" in report:
+        lines += ["", *format_copies(report["verbatim"])]
+    return "\n".join(lines) + "\n"

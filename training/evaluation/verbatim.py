@@ -11,10 +11,15 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.corpus import Split
+from training.data.progress import Progress
+
+RUN_TOKENS = 20  # two or three lines of code; shorter runs are common coin
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _MULTIPLIER = np.uint64(0x9E37_79B9_7F4A_7C15)  # odd: its powers never vanish modulo 2**64
 
@@ -99,6 +104,35 @@ class CopySearch:
             else:
                 missing.append((text, start))
         self._places[run] = missing  # what is found once is not looked at again
+
+
+def search_corpus(
+    generated: Sequence[str], authors: Sequence[str], split: Split, run_tokens: int
+) -> dict[str, Any]:
+    """Say how much of some answers stands in the corpus, and how much of the authors' texts does."""
+    search = CopySearch([*generated, *authors], run_tokens=run_tokens)
+    progress = Progress("corpus", len(split))
+    for index in range(len(split)):
+        search.look_in([split.text_bytes(index).decode("utf-8")])
+        progress.show(index + 1, last=index + 1 == len(split))
+    halves = {
+        "generated": range(len(generated)),
+        "authors": range(len(generated), len(generated) + len(authors)),
+    }
+    found = {name: dataclasses.asdict(search.copies(half)) for name, half in halves.items()}
+    return {"run_tokens": run_tokens, **found}
+
+
+def format_copies(found: dict[str, Any]) -> list[str]:
+    """Return what `search_corpus` found as lines of text."""
+    lines = [f"runs of {found['run_tokens']} tokens that stand in the corpus:"]
+    for name in ("generated", "authors"):
+        part = found[name]
+        lines.append(
+            f"  {name:<10} {part['n_copied']} of {part['n_long']} texts so long,"
+            f" {part['n_copied_token']} of {part['n_token']} tokens"
+        )
+    return lines
 
 
 def _value(token: str) -> int:

@@ -1,4 +1,4 @@
-"""Holes are read, drawn and filled as they are; a model that knows the code fills them with it."""
+"""Holes are read, drawn and filled as they are; a model that knows the code passes its tests."""
 
 import gzip
 import json
@@ -7,20 +7,21 @@ from pathlib import Path
 import pytest
 
 from assistant.generate.backend import LocalBackend
+from tests.doubles import tiny_folder
 from tests.scripted import ScriptedRuntime, scripted_info, small_tokenizer
-from training.evaluation.infilling import BenchmarkError, Task, fill, load_tasks, sample
+from training.data.corpus import SplitWriter, write_manifest
+from training.evaluation.infilling import Hole, answer_holes, fill, load_holes, main, table
+from training.evaluation.sandbox import bubblewrap
 
 HEAD, LINES, TAIL = (
     "def add(a, b):\n",
     "    total = a + b\n    if total:\n        total += 0\n",
     "    return total\n",
 )
-TEST = "def check(candidate):\n    assert candidate(1, 2) == 3\n"
 TOKENIZER = small_tokenizer()
-INFO = scripted_info(suffix_tokens=64)
 
 
-def row(kind: str = "SingleLineInfilling", number: int = 0, **changes: object) -> dict[str, object]:
+def hole(kind: str = "SingleLineInfilling", number: int = 0, **changes: str) -> Hole:
     first, newline, others = LINES.partition("\n")
     return {
         "task_id": f"{kind}/HumanEval/{number}/L0",
@@ -28,132 +29,157 @@ def row(kind: str = "SingleLineInfilling", number: int = 0, **changes: object) -
         "prompt": HEAD,
         "suffix": others + TAIL,
         "canonical_solution": first + newline,
-        "test": TEST,
+        "test": "def check(candidate):\n    assert candidate(1, 2) == 3\n",
     } | changes
 
 
-def task(kind: str = "SingleLineInfilling", **changes: str) -> Task:
-    return Task(**(row(kind) | changes))  # type: ignore[arg-type]
-
-
-def write(path: Path, rows: list[dict[str, object]]) -> Path:
-    path.write_text("".join(json.dumps(table) + "\n" for table in rows))
+def write(path: Path, rows: list[Hole]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
-def speaking(script: str) -> LocalBackend:
-    return LocalBackend(ScriptedRuntime(TOKENIZER, script), TOKENIZER, INFO)
+def scripted(script: str) -> LocalBackend:
+    info = scripted_info(suffix_tokens=64)
+    return LocalBackend(ScriptedRuntime(TOKENIZER, script), TOKENIZER, info)
 
 
-def test_tasks_come_from_plain_and_gzipped_files(tmp_path: Path) -> None:
-    rows = [row(number=number) for number in range(3)]
+def test_holes_come_from_plain_and_gzipped_files(tmp_path: Path) -> None:
+    rows = [hole(number=number) for number in range(3)]
     plain = write(tmp_path / "a.jsonl", rows)
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(plain.read_bytes() + b"\n"))
-    tasks = load_tasks(plain)
-    assert [item.problem for item in tasks] == ["HumanEval/0", "HumanEval/1", "HumanEval/2"]
-    assert {item.kind for item in tasks} == {"single-line"}
-    assert load_tasks(packed) == tasks
+    assert load_holes(plain) == load_holes(packed) == rows
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"),
+    "content",
     [
-        (b"", "holds no task"),
-        (b"\x1f\x8bno", "cannot read"),
-        (b"\xff\xfe", "cannot read"),
-        (b"[1\n", "line 1 is not a task"),
-        (b"[]\n", "line 1 is not a task"),
-        (b"{}\n", "line 1 is not a task .*task_id"),
-        (json.dumps(row(test=3)).encode(), "line 1: test must be a text"),
-        (json.dumps(row("Essay")).encode(), "'Essay/HumanEval/0/L0' should begin with one of Si"),
-        (json.dumps(row(task_id="SingleLineInfilling")).encode(), "should begin with"),
+        b"", b"\x1f\x8bno", b"\xff\xfe", b"[1\n", b"[]\n", b"{}\n",
+        json.dumps(hole() | {"test": 3}).encode(), json.dumps(hole("Essay")).encode(),
     ],
-)
-def test_other_files_are_refused(content: bytes, problem: str, tmp_path: Path) -> None:
+)  # fmt: skip
+def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "tasks"
     path.write_bytes(content)
-    with pytest.raises(BenchmarkError, match=problem):
-        load_tasks(path)
+    with pytest.raises(ValueError, match="cannot read .*tasks as a benchmark|holds no tasks"):
+        load_holes(path)
 
 
-def test_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match="cannot read"):
-        load_tasks(tmp_path / "none.jsonl")
+def test_draw_is_a_function_of_the_seed(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", [hole(number=number) for number in range(40)])
+    drawn = load_holes(path, 10, seed=1)
+    assert len(drawn) == 10
+    assert [row for row in load_holes(path) if row in drawn] == drawn
+    assert load_holes(path, 10, seed=1) == drawn != load_holes(path, 10, seed=2)
+    assert len(load_holes(path, 99)) == 40
 
 
-def test_sample_is_a_function_of_the_seed(tmp_path: Path) -> None:
-    tasks = load_tasks(write(tmp_path / "a", [row(number=number) for number in range(40)]))
-    chosen = sample(tasks, 10, seed=1)
-    assert len(set(chosen)) == 10
-    assert [item for item in tasks if item in chosen] == chosen
-    assert sample(tasks, 10, seed=1) == chosen != sample(tasks, 10, seed=2)
-    assert sample(tasks, None, seed=1) == sample(tasks, 99, seed=1) == tasks
+def test_hole_is_filled_up_to_its_number_of_lines() -> None:
+    backend = scripted(HEAD + LINES + TAIL)
+    assert fill(backend, hole()) == "    total = a + b\n"
+    lines = hole("MultiLineInfilling", suffix=TAIL, canonical_solution=LINES)
+    assert fill(backend, lines) == LINES
+    assert fill(backend, hole()) == "    total = a + b\n"  # whatever was asked before
 
 
-def test_line_is_filled_to_its_end() -> None:
-    filling = fill(speaking(HEAD + LINES + TAIL), task())
-    assert (filling.text, filling.finish_reason) == ("    total = a + b\n", "lines")
-    assert 0 < filling.new_tokens < 20
+def test_model_that_ends_early_is_taken_at_its_word() -> None:
+    lines = hole("MultiLineInfilling", suffix=TAIL, canonical_solution=LINES)
+    assert fill(scripted(HEAD + "    total = a + b"), lines) == "    total = a + b\n"
 
 
-def test_lines_are_filled_up_to_their_number() -> None:
-    asked = task("MultiLineInfilling", suffix=TAIL, canonical_solution=LINES)
-    filling = fill(speaking(HEAD + LINES + TAIL), asked)
-    assert (filling.text, filling.finish_reason) == (LINES, "lines")
-
-
-def test_model_that_ends_is_taken_at_its_word() -> None:
-    asked = task("MultiLineInfilling", suffix=TAIL, canonical_solution=LINES)
-    filling = fill(speaking(HEAD + "    total = a + b"), asked)
-    assert (filling.text, filling.finish_reason) == ("    total = a + b\n", "stop")
-
-
-def test_span_ends_inside_a_line() -> None:
-    asked = task(
+@pytest.mark.parametrize("script", ["", "\n    b = 1\n"])
+def test_span_ends_inside_a_line(script: str) -> None:
+    span = hole(
         "RandomSpanInfillingLight",
         prompt="def add(a, b):\n    tot",
         canonical_solution="al = a",
         suffix=" + b\n    return total\n",
     )
-    filling = fill(speaking("def add(a, b):\n    total = a"), asked)
-    assert (filling.text, filling.finish_reason) == ("al = a", "stop")
-    run_on = fill(speaking("def add(a, b):\n    total = a\n    b = 1\n"), asked)
-    assert (run_on.text, run_on.finish_reason) == ("al = a", "lines")
+    assert fill(scripted("def add(a, b):\n    total = a" + script), span) == "al = a"
 
 
-def test_endless_text_is_cut() -> None:
-    filling = fill(speaking(HEAD + "    total = " + "(" * 2000), task())
-    assert filling.finish_reason == "length"
-    assert filling.text.endswith("((\n")
-    assert filling.new_tokens == 64
+def test_model_that_knows_the_code_passes_and_another_does_not() -> None:
+    known = answer_holes([hole()], scripted(HEAD + LINES + TAIL))
+    assert [(each["reason"], each["exact"]) for each in known] == [("passed", True)]
+    other = answer_holes([hole(), hole()], scripted(HEAD + "    total = b + a\n"))
+    assert [(each["reason"], each["exact"]) for each in other] == [("passed", False)] * 2
+    wrong = answer_holes([hole()], scripted(HEAD + "    total = a - b\n"))
+    assert [each["reason"] for each in wrong] == ["wrong answer"]
 
 
-def test_same_task_is_filled_alike_whatever_was_asked_before() -> None:
-    backend = speaking(HEAD + LINES + TAIL)
-    first = fill(backend, task())
-    fill(backend, task("MultiLineInfilling", suffix=TAIL, canonical_solution=LINES))
-    assert fill(backend, task()) == first
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    with SplitWriter(folder, "train") as train, SplitWriter(folder, "validation"):
+        train.add(source="o/n", path="a.py", text=b"    total = a + b\n", sha256="0")
+    write_manifest(folder, {})
+    return folder
 
 
-def test_exercise_puts_the_text_into_the_hole() -> None:
-    asked = task().exercise("    total = 3\n")
-    assert asked.program == "def add(a, b):\n    total = 3\n" + task().suffix
-    assert asked.reference == HEAD + LINES + TAIL
-    assert (asked.entry_point, asked.test) == ("add", TEST)
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "is_exact"),
-    [
-        ("SingleLineInfilling", "    total = a + b\n", True),
-        ("SingleLineInfilling", "    total = a + b  \n", True),
-        ("SingleLineInfilling", "  total = a + b\n", False),
-        ("RandomSpanInfilling", "    total = a + b\n", True),
-        ("RandomSpanInfilling", "    total = a + b", False),
-    ],
-)
-def test_exact_match_forgives_white_space_at_line_ends_only(
-    kind: str, text: str, is_exact: bool
+def test_report_is_the_same_each_time(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert task(kind).is_exact(text) is is_exact
+    model = tiny_folder(tmp_path)
+    tasks = str(write(tmp_path / "tasks.jsonl", [hole(number=number) for number in range(3)]))
+    reports = []
+    for name in ("one.json", "two.json"):
+        options = ["--limit", "2", "--seed", "3", "--corpus", str(corpus), "--run-tokens", "5"]
+        where = ["--model", str(model), "--json", str(tmp_path / name)]
+        assert main([tasks, tasks, *options, *where]) == 0
+        reports.append((tmp_path / name).read_text())
+    assert reports[0] == reports[1]
+    report = json.loads(reports[0])
+    assert [found["tasks"] for found in report["benchmarks"]] == [2, 2]
+    assert len(report["answers"]) == 4
+    assert report["answers"][:2] == report["answers"][2:]
+    assert report["verbatim"]["authors"]["n_copied"] == 4
+    assert capsys.readouterr().out.startswith("tiny on HumanEval-Infilling\n")
+
+
+def test_missing_bubblewrap_is_told_and_the_tests_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, tasks = tiny_folder(tmp_path), write(tmp_path / "tasks.jsonl", [hole()])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    bubblewrap.cache_clear()
+    try:
+        assert main([str(tasks), "--model", str(model)]) == 0
+    finally:
+        bubblewrap.cache_clear()
+    err = capsys.readouterr().err
+    assert "no bubblewrap here, generated code runs with your rights\n" in err
+
+
+def test_table_shows_what_was_measured() -> None:
+    interval = {"mean": 0.5, "low": 0.25, "high": 0.75}
+    copies = {"n_text": 9, "n_long": 8, "n_copied": 2, "n_token": 99, "n_copied_token": 40}
+    found = {"kind": "MultiLineInfilling", "tasks": 40, "pass_at_1": interval, "exact": interval}
+    report = {
+        "model": "nano",
+        "benchmarks": [found],
+        "verbatim": {"run_tokens": 20, "generated": copies, "authors": copies},
+    }
+    lines = table(report).split("\n")
+    shown = ["50.0%", "[25.0,", "75.0]"]
+    assert lines[3].split() == ["MultiLineInfilling", "40", *shown, *shown]
+    assert lines[5:8] == [
+        "runs of 20 tokens that stand in the corpus:",
+        "  generated  2 of 8 texts so long, 40 of 99 tokens",
+        "  authors    2 of 8 texts so long, 40 of 99 tokens",
+    ]
+
+
+def test_users_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "none.jsonl"
+    assert main([str(missing)]) == 1
+    err = capsys.readouterr().err
+    assert f": cannot read {missing} as a benchmark: " in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many"])
+def test_limit_must_be_a_number_of_tasks(limit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["tasks.jsonl", f"--limit={limit}"])
+    assert f"{limit} is not a number above 0" in capsys.readouterr().err
