@@ -45,8 +45,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("files", type=Path, nargs="+", help="the benchmark's .jsonl or .jsonl.gz")
     parser.add_argument("--limit", type=command.count, help="tasks of each file (default: all)")
     parser.add_argument("--corpus", type=existing_folder, help="look in it for verbatim copies")
-    parser.add_argument("--run-tokens", type=command.count, default=RUN_TOKENS,
-                        help=f"words and marks that make a copy (default: {RUN_TOKENS})")  # fmt: skip
+    what = f"words and marks in a row that make a copy (default: {RUN_TOKENS})"
+    parser.add_argument("--run-tokens", type=command.count, default=RUN_TOKENS, help=what)
     args = parser.parse_args(argv)
     return command.report_on(PROG, lambda: evaluate(args), table, args.json)
 

@@ -109,7 +109,7 @@ class CopySearch:
 def search_corpus(
     generated: Sequence[str], authors: Sequence[str], split: Split, run_tokens: int
 ) -> dict[str, Any]:
-    """Say how much of some answers stands in the corpus, and how much of the authors' texts does."""
+    """Say how much of some answers stands in the corpus, and of what the authors wrote."""
     search = CopySearch([*generated, *authors], run_tokens=run_tokens)
     progress = Progress("corpus", len(split))
     for index in range(len(split)):

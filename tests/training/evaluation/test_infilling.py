@@ -61,7 +61,7 @@ def test_holes_come_from_plain_and_gzipped_files(tmp_path: Path) -> None:
 def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "tasks"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="cannot read .*tasks as a benchmark|holds no tasks"):
+    with pytest.raises(ValueError, match=r"cannot read .*tasks as a benchmark|holds no tasks"):
         load_holes(path)
 
 
