@@ -19,7 +19,7 @@ COMMANDS = {
     "why": ("assistant.cli.why", "say how the suggestion at FILE:LINE:COL came about"),
     "egress": ("assistant.cli.remote", "show what left for a remote server, or would"),
     "lsp": ("lsp.__main__", "serve editors over the Language Server Protocol"),
-    "memory": ("assistant.cli.index", "look at, build or delete a repository's memory"),
+    "index": ("assistant.cli.index", "look at, build or delete the index of a repository"),
     "models": ("assistant.cli.models", "list your own models, choose which one serves where"),
     "eval": ("training.evaluation.replay.cli", "replay a repository's own later commits"),
     "tune": ("training.finetune.cli", "tune a model on your own repository, kept if it is better"),
@@ -30,6 +30,8 @@ COMMANDS = {
     "train": ("training.cli", "train a model from a recipe"),
     "plan": ("training.pretrain.plan", "say what a training run will take, before it is started"),
 }
+RENAMED = {"memory": "index"}  # old name -> name; understood until OLD_NAMES_END
+OLD_NAMES_END = "0.3"
 _TRAINING_EXTRA = frozenset({"torch", "tokenizers"})  # not part of a serving installation
 _TAKES_NAME = frozenset({"training.cli"})  # one parser for several commands
 
@@ -76,6 +78,12 @@ def _folder_of(module: object) -> str:
 def dispatch(argv: list[str]) -> int:
     """Run the command that `argv` begins with; return the exit code."""
     command = argv[0] if argv else ""
+    if command in RENAMED:
+        new = RENAMED[command]
+        line = f"foretype {command} is now foretype {new}; the old name goes away in"
+        print(line, OLD_NAMES_END, file=sys.stderr)
+        argv = [*new.split(), *argv[1:]]
+        command = argv[0]
     if command in ("-h", "--help", "help"):
         print(_help())
         return 0

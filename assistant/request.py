@@ -32,7 +32,7 @@ class Completion:
     text: str
     start: int  # start <= the request's offset <= end
     end: int
-    source: str  # "local" (the network), "memory", "cache" or "remote"
+    source: str  # "local" (the network), "index", "cache" or "remote"
     finish_reason: str  # "stop", "length", "deadline", "cancelled" or "repetition"
     logprob: float  # summed over the new tokens
     prompt_tokens: int

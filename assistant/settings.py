@@ -5,8 +5,9 @@ options). Names are the same everywhere. Unknown keys are errors that name the k
 """
 
 import dataclasses
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,17 +18,26 @@ from model.paths import config_folder
 
 Origin = Literal["user", "workspace"]
 MAX_FILE_BYTES = 1 << 20  # of settings.toml
+OLD_NAMES_END = "0.3"  # the version
 MULTI_LINE = ("auto", "never")
 SHOW = ("off", "quiet", "balanced", "eager")  # the stricter first
+
+log = logging.getLogger(__name__)
 
 _RANGES: dict[str, tuple[int, int]] = {
     "max_new_tokens": (1, 512),
     "deadline_ms": (1, 600_000),
     "threads": (1, 256),
-    "memory_mb": (1, 65_536),
+    "index_mb": (1, 65_536),
 }
-# A workspace is data from strangers: it chooses no weights, no files, and takes no processors.
+# A workspace is data from strangers: it chooses no weights, no files, and takes no CPU time.
 _USER_ONLY = frozenset({"model", "log_file", "threads"})
+# old name -> name; an old one still counts where the new one is not set
+RENAMED = {
+    "memory": "index",
+    "memory_mb": "index_mb",
+    "memory_dependencies": "index_dependencies",
+}
 # environment variable -> setting; only what is worth changing for one run
 _ENVIRONMENT = {
     "FORETYPE_MODEL": "model",
@@ -45,9 +55,9 @@ class Settings:
     model: str = ""  # a model folder; empty: the one that came with the package
     multi_line: str = "auto"  # "never": one line, even where the cursor opens a block
     show: str = "balanced"  # how sure a suggestion must be: eager, balanced, quiet or off
-    memory: bool = True  # also suggest lines that the repository holds already
-    memory_mb: int = 512  # largest size of a repository's index on disk
-    memory_dependencies: bool = False  # also index the installed packages that it imports
+    index: bool = True  # also suggest lines that the repository holds already
+    index_mb: int = 512  # largest size of a repository's index on disk
+    index_dependencies: bool = False  # also index the installed packages that it imports
     snippets: bool = True  # show the network code of other files, if it was trained on that
     max_new_tokens: int = 64  # longest suggestion; also taken from the room for context
     deadline_ms: int = 600  # from request to answer; what is valid by then is shown
@@ -76,6 +86,7 @@ def settings_from(
     files is refused, and the rest can switch off or lower but not switch on or raise.
     """
     base = base or Settings()
+    table = replace_old_names(table, lambda _, line: log.warning("%s", line))
     if origin == "workspace" and (refused := sorted(table.keys() & _USER_ONLY)):
         raise SettingsError(
             f"setting {refused[0]} is not read from a workspace; set it in your own settings"
@@ -92,6 +103,18 @@ def settings_from(
     if origin == "workspace":
         changes = {name: _stricter(name, getattr(base, name), new) for name, new in changes.items()}
     return dataclasses.replace(base, **changes)
+
+
+def replace_old_names(
+    table: Mapping[str, Any], warn: Callable[[str, str], None]
+) -> Mapping[str, Any]:
+    """Return settings by today's names; `warn` gets each old name and a line that says so."""
+    renamed = {}
+    for old in sorted(table.keys() & RENAMED.keys()):
+        renamed[RENAMED[old]] = table[old]
+        line = f"setting {old} is now {RENAMED[old]}; the old name goes away in {OLD_NAMES_END}"
+        warn(old, line)
+    return renamed | {name: value for name, value in table.items() if name not in RENAMED}
 
 
 def _stricter(name: str, current: Any, asked: Any) -> Any:

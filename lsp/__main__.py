@@ -93,7 +93,7 @@ def _serve(
     gc.enable()
     messages = itertools.chain(first, received)
     asyncio.run(serve(server.protocol, messages, outbox, answered=is_greeted))
-    session.memories.stop()
+    session.indexes.stop()
     session.models.stop()
     session.scheduler.stop(STOP_S)
     session.close_remote(STOP_S)

@@ -1,8 +1,8 @@
-"""The memories of the workspace folders: kept fresh, fed with open documents, shown as progress.
+"""The indexes of the workspace folders: kept fresh, fed with open documents, shown as progress.
 
 Opening an index and everything after it happen on other threads. A document's text is handed over
 when a suggestion is asked for, so that a keystroke costs nothing here. Knows the protocol's
-messages as plain tables; knows nothing of how a memory works.
+messages as plain tables; knows nothing of how an index works.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 OnAnswer = Callable[[bool], None]  # whether the client did what it was asked
 Ask = Callable[[str, Mapping[str, Any], OnAnswer], None]
 Send = Callable[[Mapping[str, Any]], None]
-OpenKeeper = Callable[[Path, "Settings", Callable[[int, int], None]], "IndexUpdater"]
+OpenUpdater = Callable[[Path, "Settings", Callable[[int, int], None]], "IndexUpdater"]
 
 
 class OpenText(Protocol):
@@ -41,10 +41,10 @@ class OpenText(Protocol):
         """Return the text with LF."""
 
 
-def open_keeper(
+def open_updater(
     root: Path, settings: Settings, on_progress: Callable[[int, int], None]
 ) -> IndexUpdater:
-    """Return what keeps the memory of a folder; imports numpy."""
+    """Return what keeps the index of a folder; imports numpy."""
     from assistant.index.updater import IndexUpdater
 
     return IndexUpdater(root, _terms(settings), on_progress=on_progress)
@@ -55,8 +55,8 @@ def _terms(settings: Settings) -> Any:
 
     return IndexTerms(
         exclude=settings.exclude,
-        megabytes=settings.memory_mb,
-        dependencies=settings.memory_dependencies,
+        megabytes=settings.index_mb,
+        dependencies=settings.index_dependencies,
     )
 
 
@@ -66,18 +66,18 @@ class _Folder:
 
     uri: str
     path: Path
-    keeper: IndexUpdater | None = None
+    updater: IndexUpdater | None = None
     texts: dict[str, str] = field(default_factory=dict)  # of its open documents
     is_gone: bool = False
 
 
 class WorkspaceIndexes:
-    """All memories of one client."""
+    """All indexes of one client."""
 
-    def __init__(self, ask: Ask, send: Send, open_keeper: OpenKeeper = open_keeper) -> None:
+    def __init__(self, ask: Ask, send: Send, open_updater: OpenUpdater = open_updater) -> None:
         self._ask = ask
         self._send = send
-        self._open_keeper = open_keeper
+        self._open_updater = open_updater
         self._settings: Settings | None = None
         self._lock = threading.Lock()
         self._folders: dict[str, _Folder] = {}
@@ -92,7 +92,7 @@ class WorkspaceIndexes:
     def start(
         self, roots: Sequence[str], settings: Settings, *, shows_progress: bool, watches: bool
     ) -> None:
-        """Open the memories of these folders' URIs, in the background."""
+        """Open the indexes of these folders' URIs, in the background."""
         self._settings = settings
         self._shows_progress = shows_progress
         self.set_roots(roots)
@@ -105,8 +105,8 @@ class WorkspaceIndexes:
             self._ask("client/registerCapability", {"registrations": [watcher]}, lambda _: None)
 
     def set_roots(self, roots: Sequence[str]) -> None:
-        """Keep the memories of these folders, and no others."""
-        if self._settings is None or not self._settings.memory:
+        """Keep the indexes of these folders, and no others."""
+        if self._settings is None or not self._settings.index:
             roots = ()
         for uri in self._folders.keys() - set(roots):
             self._drop(self._folders.pop(uri))
@@ -116,7 +116,7 @@ class WorkspaceIndexes:
                 folder = _Folder(uri=uri, path=path)
                 self._folders[uri] = folder
                 threading.Thread(
-                    target=self._open, args=(folder,), name="memory-open", daemon=True
+                    target=self._open, args=(folder,), name="index-open", daemon=True
                 ).start()
 
     def configure(self, settings: Settings, roots: Sequence[str]) -> None:
@@ -126,8 +126,8 @@ class WorkspaceIndexes:
         self._settings = settings
         self.set_roots(roots)
         for folder in self._folders.values():
-            if folder.keeper is not None:
-                folder.keeper.use(_terms(settings))
+            if folder.updater is not None:
+                folder.updater.use(_terms(settings))
 
     def touched(self, uri: str) -> None:
         """Take note that a document was opened, edited or closed."""
@@ -137,7 +137,7 @@ class WorkspaceIndexes:
         self, uri: str, path_of: Callable[[str], str], opened: Callable[[str], OpenText | None]
     ) -> None:
         """Hand over the texts that have changed, before a suggestion for `uri`."""
-        if self._settings is None or not self._settings.memory:
+        if self._settings is None or not self._settings.index:
             return
         for changed in self._touched:
             document = opened(changed)
@@ -154,16 +154,16 @@ class WorkspaceIndexes:
                 inside = unquote(uri)[len(unquote(folder.uri).rstrip("/")) + 1 :]
                 by_folder.setdefault(folder.uri, []).append(inside)
         for root, paths in by_folder.items():
-            keeper = self._folders[root].keeper
+            updater = self._folders[root].updater
             own = [path for path in paths if not path.startswith(".git/")]
-            if keeper is not None and own:
-                keeper.changed(own)
+            if updater is not None and own:
+                updater.changed(own)
 
     def status(self) -> list[dict[str, Any]]:
         """Return what the user wants to know of each folder."""
         return [
             {"folder": folder.path.name}
-            | (folder.keeper.status() if folder.keeper else {"state": "opening"})
+            | (folder.updater.status() if folder.updater else {"state": "opening"})
             for folder in self._folders.values()
         ]
 
@@ -174,12 +174,12 @@ class WorkspaceIndexes:
 
     # --- on the engine's thread
 
-    def memory_of(self, path: str) -> FolderIndex | None:
-        """Return the memory for a document that a suggestion is asked for."""
+    def index_of(self, path: str) -> FolderIndex | None:
+        """Return the index for a document that a suggestion is asked for."""
         folder = self._folder_of_path.get(path)
         if folder is None:
             return self._loose
-        return folder.keeper.memory if folder.keeper else None
+        return folder.updater.index if folder.updater else None
 
     # --- anywhere
 
@@ -201,8 +201,8 @@ class WorkspaceIndexes:
                 folder.texts.pop(path, None)
             else:
                 folder.texts[path] = text
-            if folder.keeper is not None:
-                _tell(folder.keeper.memory, path, text)
+            if folder.updater is not None:
+                _tell(folder.updater.index, path, text)
 
     def _put_loose(self, path: str, text: str | None) -> None:
         from assistant.index.folder_index import FolderIndex
@@ -214,22 +214,22 @@ class WorkspaceIndexes:
         settings = self._settings
         assert settings is not None
         try:
-            keeper = self._open_keeper(folder.path, settings, self._progress())
-        except Exception as error:  # noqa: BLE001  suggestions go on without a memory
-            log.warning("memory: not available: %s", describe(error))
+            updater = self._open_updater(folder.path, settings, self._progress())
+        except Exception as error:  # noqa: BLE001  suggestions go on without a index
+            log.warning("index: not available: %s", describe(error))
             return
         with self._lock:
             for path, text in folder.texts.items():
-                _tell(keeper.memory, path, text)
-            folder.keeper = keeper
+                _tell(updater.index, path, text)
+            folder.updater = updater
             if not folder.is_gone:
-                keeper.start()
+                updater.start()
 
     def _drop(self, folder: _Folder) -> None:
         with self._lock:
             folder.is_gone = True
-            if folder.keeper is not None:
-                folder.keeper.stop()
+            if folder.updater is not None:
+                folder.updater.stop()
 
     def _progress(self) -> Callable[[int, int], None]:
         if not self._shows_progress:
@@ -237,11 +237,11 @@ class WorkspaceIndexes:
         return _ShownProgress(self._ask, self._send).report
 
 
-def _tell(memory: FolderIndex, path: str, text: str | None) -> None:
+def _tell(index: FolderIndex, path: str, text: str | None) -> None:
     if text is None:
-        memory.close_open(path)
+        index.close_open(path)
     else:
-        memory.set_open(path, text)
+        index.set_open(path, text)
 
 
 def _path(uri: str) -> Path | None:
@@ -278,7 +278,7 @@ class _ShownProgress:
 
     @property
     def _token(self) -> str:
-        return f"foretype-memory-{id(self):x}-{self._n_builds}"
+        return f"foretype-index-{id(self):x}-{self._n_builds}"
 
     def _begin(self, is_granted: bool) -> None:
         with self._lock:

@@ -79,7 +79,7 @@ class Server(LanguageServer):
         if document is None or not settings.enabled:
             return []
         snapshot = document.snapshot(params.position)
-        self.session.memories.sync(document.uri, self.path_of, self.workspace.opened)
+        self.session.indexes.sync(document.uri, self.path_of, self.workspace.opened)
         request = convert.request_of(
             snapshot, roots=self.workspace.roots, deadline_ms=settings.deadline_ms
         )
@@ -134,7 +134,7 @@ def _initialize(ls: Server, params: types.InitializeParams) -> None:
 
     def on_change(uri: str) -> None:
         session.scheduler.outdate(uri)
-        session.memories.touched(uri)
+        session.indexes.touched(uri)
 
     ls.protocol.adopt(Workspace(ls.protocol.workspace, on_change))
     if not ls.is_started:
@@ -148,7 +148,7 @@ def _initialize(ls: Server, params: types.InitializeParams) -> None:
 def _initialized(ls: Server, _: types.InitializedParams) -> None:
     able = ls.client_capabilities
     watched = able.workspace and able.workspace.did_change_watched_files
-    ls.session.memories.start(
+    ls.session.indexes.start(
         ls.workspace.roots,
         ls.session.settings.current,
         shows_progress=bool(able.window and able.window.work_done_progress),
@@ -158,18 +158,18 @@ def _initialized(ls: Server, _: types.InitializedParams) -> None:
 
 
 def _change_folders(ls: Server, _: types.DidChangeWorkspaceFoldersParams) -> None:
-    ls.session.memories.set_roots(ls.workspace.roots)
+    ls.session.indexes.set_roots(ls.workspace.roots)
     ls.session.models.set_roots(ls.workspace.roots)
 
 
 def _change_files(ls: Server, params: types.DidChangeWatchedFilesParams) -> None:
-    ls.session.memories.files_changed(change.uri for change in params.changes)
+    ls.session.indexes.files_changed(change.uri for change in params.changes)
 
 
 def _note_file(
     ls: Server, params: types.DidSaveTextDocumentParams | types.DidCloseTextDocumentParams
 ) -> None:
-    ls.session.memories.files_changed([params.text_document.uri])
+    ls.session.indexes.files_changed([params.text_document.uri])
 
 
 def _shut_down(ls: Server, _: None) -> None:
@@ -178,7 +178,7 @@ def _shut_down(ls: Server, _: None) -> None:
 
 def _configure(ls: Server, params: types.DidChangeConfigurationParams) -> None:
     ls.session.configure(params.settings)
-    ls.session.memories.configure(ls.session.settings.current, ls.workspace.roots)
+    ls.session.indexes.configure(ls.session.settings.current, ls.workspace.roots)
 
 
 async def _inline(
@@ -216,7 +216,7 @@ def _status(ls: Server, *arguments: object) -> dict[str, Any]:
         "documents": len(ls.workspace.text_documents),
         "answered": ls.session.n_answered,
         "model": ls.session.model_status(folder),
-        "memory": ls.session.memories.status(),
+        "index": ls.session.indexes.status(),
         "remote": ls.session.remote.status() if ls.session.remote else {"mode": "off"},
         "positionEncoding": ls.workspace.position_encoding,
     }

@@ -52,11 +52,11 @@ class Session:
     ) -> None:
         """`on_lost` is called, on another thread, when the client's process is gone."""
         self._send = send
-        self.memories = WorkspaceIndexes(self.ask, send)
+        self.indexes = WorkspaceIndexes(self.ask, send)
         self._open_engine = open_engine or (
             lambda settings: real_engine(
                 settings,
-                self.memories.memory_of,
+                self.indexes.index_of,
                 self._open_remote(settings),
                 self.models.backend_of,
             )
@@ -160,13 +160,13 @@ class Session:
         try:
             engine = self._engine = self._open_engine(self.settings.current)
             if self._answers_early:
-                self.scheduler.use_early(engine)  # the memory answers before the network can
+                self.scheduler.use_early(engine)  # the index answers before the network can
             engine.load()
         except Exception as error:  # noqa: BLE001  the server lives on and says why it is silent
             self.engine_state = "failed"
             log.error("the model cannot be used: %s", describe(error))  # noqa: TRY400
-            has_memory = self._answers_early and self.settings.current.memory
-            self.scheduler.use(engine if has_memory or self.remote is not None else None)
+            has_index = self._answers_early and self.settings.current.index
+            self.scheduler.use(engine if has_index or self.remote is not None else None)
             self._report(error)
             self._start_models()
             return

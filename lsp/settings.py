@@ -9,7 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from assistant.errors import SettingsError
-from assistant.settings import Origin, Settings, load_settings, settings_from
+from assistant.settings import (
+    Origin,
+    Settings,
+    load_settings,
+    replace_old_names,
+    settings_from,
+)
 
 SECTION = "foretype"
 
@@ -41,6 +47,7 @@ class ClientSettings:
 
     def _apply(self, table: Mapping[str, Any], origin: Origin, base: Settings) -> Settings:
         settings = base
+        table = replace_old_names(table, lambda old, line: self._warn(f"setting {old}", line))
         for name, value in table.items():
             if value is None or value == getattr(base, str(name), None):
                 continue  # clients send every setting they know, changed or not

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from assistant.errors import AssistantError
 from assistant.generate.engine import Engine
-from assistant.index.builder import build_from_texts, open_memory
+from assistant.index.builder import build_from_texts
+from assistant.index.folder_index import FolderIndex
 from assistant.request import Completion, CompletionRequest
 from assistant.settings import Settings
 
@@ -192,7 +193,7 @@ def main() -> int:
     argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         build_from_texts(Path(folder), texts())
-        memory = open_memory(Path(folder))  # leaves out what it has of the file it is asked about
+        memory = FolderIndex(Path(folder))  # leaves out what it has of the file it is asked about
         return show(Engine(Settings(show="eager"), memory=lambda _: memory))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import foretype
+from assistant import settings
 
 ROOT = Path(foretype.__file__).parent
 TRAP = "import sys\nsys.stderr.write('imported ' + __name__ + '\\n')\n"
@@ -131,3 +132,16 @@ def test_other_missing_modules_are_not_hidden() -> None:
     _, err, code = run("-c", program)
     assert "ModuleNotFoundError" in err
     assert code == 1
+
+
+@pytest.mark.parametrize("old", foretype.RENAMED)
+def test_an_old_command_runs_and_says_its_new_name(
+    old: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        foretype.dispatch([old, "--help"])
+    said = capsys.readouterr()
+    assert said.out.startswith(f"usage: foretype {foretype.RENAMED[old]} ")
+    line = f"foretype {old} is now foretype {foretype.RENAMED[old]}; the old name goes away in 0.3"
+    assert said.err == line + "\n"
+    assert foretype.OLD_NAMES_END == settings.OLD_NAMES_END

@@ -94,13 +94,13 @@ def _complete(settings: Settings, request: CompletionRequest) -> tuple[list[Comp
     place = Path(request.path).absolute()
     open_model = opener_for(place, lambda text: print(f"foretype: {text}", file=sys.stderr))
     remote = open_configured(lambda _: place, exclude=settings.exclude)
-    remembered = _remembered(settings, request.path)
-    if remembered is None:
+    found = _find_index(settings, request.path)
+    if found is None:
         engine = Engine(settings, open_model, remote=remote)
     else:
-        memory, inside = remembered
+        index, inside = found
         request = dataclasses.replace(request, path=inside)
-        engine = Engine(settings, open_model, memory=lambda _: memory, remote=remote)
+        engine = Engine(settings, open_model, memory=lambda _: index, remote=remote)
     try:
         engine.load()
         return engine.complete(request), engine.last
@@ -109,13 +109,13 @@ def _complete(settings: Settings, request: CompletionRequest) -> tuple[list[Comp
             remote.close()
 
 
-def _remembered(settings: Settings, path: str) -> "tuple[SearchableIndex, str] | None":
-    """Return the memory that there is for a file, and the file's path in it."""
-    if not settings.memory or not path or is_excluded(path, settings.exclude):
+def _find_index(settings: Settings, path: str) -> "tuple[SearchableIndex, str] | None":
+    """Return the index that there is for a file, and the file's path in it."""
+    if not settings.index or not path or is_excluded(path, settings.exclude):
         return None
-    from assistant.index.folder_index import find_memory
+    from assistant.index.folder_index import find_index
 
-    return find_memory(Path(path))
+    return find_index(Path(path))
 
 
 def _parser(explains: bool = False) -> argparse.ArgumentParser:

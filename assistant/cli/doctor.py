@@ -48,7 +48,7 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
         model = storage.model(settings)
         yield model
         yield from models(settings, place)
-        yield storage.memory(settings, place)
+        yield storage.index(settings, place)
         yield remote(settings)
         if is_timed and not any(item.state == "broken" for item in (*libraries, model)):
             from assistant.doctor import timing  # the runtime: not before it is known to be there
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit codes: 0 all works (warnings included), 1 something is broken",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", nargs="?", default=".", help="whose memory to look at")
+    parser.add_argument("folder", nargs="?", default=".", help="whose index to look at")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument("--no-timing", action="store_true", help="leave the timed completion out")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""`foretype memory status|build|clear [REPO]`: look at, bring up to date or delete an index.
+"""`foretype index status|build|clear [REPO]`: look at, bring up to date or delete an index.
 
 Exit codes: 0 done, 1 there is no index or another process is writing it, 2 bad usage, 3 the disk
 does not take it. Errors are one line on standard error.
@@ -21,7 +21,14 @@ from assistant.index.builder import BuildLimits, BuildProgress, BuildReport, lim
 from assistant.index.dependencies import refresh_dependencies
 from assistant.index.files import is_too_wide
 from assistant.index.reader import open_view
-from assistant.index.writer import IndexBusyError, IndexWriter, index_folder, memory_folder, prune
+from assistant.index.writer import (
+    IndexBusyError,
+    IndexWriter,
+    adopt_old_folder,
+    index_folder,
+    indexes_folder,
+    prune,
+)
 from assistant.logs import configure
 from assistant.settings import load_settings
 
@@ -31,12 +38,13 @@ _SAY_EVERY_S = 0.2
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `foretype memory` with its arguments; return the exit code."""
+    """Run `foretype index` with its arguments; return the exit code."""
     args = _parser().parse_intermixed_args(argv)
     try:
         settings = load_settings()
     except AssistantError as error:
         return _fail(str(error), BAD_INPUT)
+    adopt_old_folder()
     root = Path(args.repo).absolute()
     if args.action != "clear" and not root.is_dir():
         return _fail(f"{args.repo} is not a folder", BAD_INPUT)
@@ -45,8 +53,8 @@ def main(argv: Sequence[str]) -> int:
     if args.action == "clear":
         return _clear(root, everything=args.all)
     exclude = (*settings.exclude, *args.exclude)
-    limits = limit_of(args.mb or settings.memory_mb, exclude=tuple(dict.fromkeys(exclude)))
-    with_dependencies = args.dependencies or settings.memory_dependencies
+    limits = limit_of(args.mb or settings.index_mb, exclude=tuple(dict.fromkeys(exclude)))
+    with_dependencies = args.dependencies or settings.index_dependencies
     if args.watched:
         return _watched_build(root, limits, with_dependencies=with_dependencies)
     with configure():
@@ -154,7 +162,7 @@ def _status(root: Path) -> int:
     folder = index_folder(root)
     view = open_view(folder)
     if view.version is None:
-        print(f"{root}: no index; make it with: foretype memory build {root}")
+        print(f"{root}: no index; make it with: foretype index build {root}")
         return NOTHING
     print(f"{root}: {'complete' if view.manifest.is_complete else 'begun'}, in {folder}")
     for layer in sorted({opened.ref.layer for opened in view.opened}):
@@ -173,7 +181,7 @@ def _clear(root: Path, *, everything: bool) -> int:
     folders = [index_folder(root)]
     if everything:
         with contextlib.suppress(FileNotFoundError):
-            folders = sorted(memory_folder().iterdir())
+            folders = sorted(indexes_folder().iterdir())
     try:
         n_deleted = sum(_delete(folder) for folder in folders)
     except IndexBusyError as error:
@@ -193,14 +201,14 @@ def _delete(folder: Path) -> bool:
 
 
 def _fail(problem: str, code: int) -> int:
-    print(f"foretype memory: {' '.join(problem.split())}", file=sys.stderr)
+    print(f"foretype index: {' '.join(problem.split())}", file=sys.stderr)
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="foretype memory",
-        description="The memory of a repository: an index of its text, in your cache folder.",
+        prog="foretype index",
+        description="The index of a repository's text, in your cache folder.",
         allow_abbrev=False,
     )
     parser.add_argument("action", choices=("status", "build", "clear"))

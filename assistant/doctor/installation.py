@@ -82,11 +82,11 @@ def command(machine: Machine) -> CheckResult:
 
 
 def git(machine: Machine) -> CheckResult:
-    """Look for git, which tells the memory what belongs to a repository."""
+    """Look for git, which tells what belongs to a repository."""
     program = machine.program("git")
     if program is not None:
         return ok("git", str(program))
-    fix = "install git; without it the memory reads whole folders, ignored files too"
+    fix = "install git; without it whole folders are indexed, ignored files too"
     return warning("git", "not found on the PATH", fix)
 
 

@@ -1,4 +1,4 @@
-"""Checks of what is on disk: the model folder, the cache, the memory of a repository.
+"""Checks of what is on disk: the model folder, the cache, the index of a repository.
 
 Knows where these are and how to open them, not what they are used for.
 """
@@ -50,23 +50,23 @@ def cache() -> CheckResult:
     return ok("cache", found)
 
 
-def memory(settings: Settings, place: Path) -> CheckResult:
+def index(settings: Settings, place: Path) -> CheckResult:
     """Look at the index of the repository that `place` is in."""
     root = repository_of(place)
-    if not settings.memory:
-        return ok("memory", "switched off in the settings")
+    if not settings.index:
+        return ok("index", "switched off in the settings")
     if root is None:
-        return ok("memory", f"{place} is in no git repository; editors index the folder they open")
+        return ok("index", f"{place} is in no git repository; editors index the folder they open")
     view = open_view(index_folder(root))
-    build = f"foretype memory build {root}"
+    build = f"foretype index build {root}"
     if view.damaged:
-        return warning("memory", f"the index of {root} is damaged", f"build it again: {build}")
+        return warning("index", f"the index of {root} is damaged", f"build it again: {build}")
     if view.version is None:
-        return ok("memory", f"no index of {root} yet; an editor makes it, as does: {build}")
+        return ok("index", f"no index of {root} yet; an editor makes it, as does: {build}")
     n_files = sum(len(item.files) for item in view.opened)
     n_bytes = sum(item.live_bytes for item in view.opened)
     state = "" if view.manifest.is_complete else ", not complete yet"
-    return ok("memory", f"{root}: {n_files} files, {n_bytes / 1e6:.1f} MB{state}")
+    return ok("index", f"{root}: {n_files} files, {n_bytes / 1e6:.1f} MB{state}")
 
 
 def repository_of(place: Path) -> Path | None:

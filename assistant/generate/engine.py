@@ -110,7 +110,7 @@ class Engine:
         self._n_requests += 1
         remote = self.remote if self.settings.allow_remote and self.settings.show != "off" else None
         reason = refusal(request, self.settings)
-        answers = asked.backend is not None or self.settings.memory or remote is not None
+        answers = asked.backend is not None or self.settings.index or remote is not None
         if reason is None and not answers:
             reason = "model not loaded"
         if reason is not None:
@@ -190,7 +190,7 @@ class Engine:
         """Return code of other files for the prompt; none for a network that never saw any."""
         n_tokens = backend.info.snippet_tokens if backend is not None else 0
         settings = self.settings
-        if not (n_tokens and settings.snippets and settings.memory) or self._memory_of is None:
+        if not (n_tokens and settings.snippets and settings.index) or self._memory_of is None:
             return []
         if self._snippets is None:
             from assistant.snippets.cache import SnippetCache
@@ -202,10 +202,10 @@ class Engine:
 
     def _line(self, backend: LocalBackend | None, ask: offers.Ask) -> tuple[Suggestion, ...]:
         memory = None
-        if self.settings.memory and self._memory_of is not None:
+        if self.settings.index and self._memory_of is not None:
             memory = self._memory_of(ask.request.path)
         cursor = Cursor.of(ask.request.path, ask.request.text, ask.request.offset)
-        proposal = propose(cursor, memory, use_document=self.settings.memory)
+        proposal = propose(cursor, memory, use_document=self.settings.index)
         offers.note_matches(ask.why, proposal)
         if backend is None:
             found = lines.by_memory(proposal, bundled())

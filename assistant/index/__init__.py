@@ -1,1 +1,1 @@
-"""The memory of the user's repository: where text like that before the cursor stands already."""
+"""The index of the user's repository: where text like that before the cursor stands already."""

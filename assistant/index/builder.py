@@ -15,7 +15,6 @@ from pathlib import Path
 
 from assistant.index.file_filter import max_bytes, rank, source_text
 from assistant.index.files import stamps_of
-from assistant.index.folder_index import FolderIndex
 from assistant.index.manifest import Stamp
 from assistant.index.open_documents import encoded
 from assistant.index.segment import FileContent, SegmentEntry
@@ -76,15 +75,10 @@ def build_from_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
         for path, text in texts
         for data in [encoded(text)]
     )
-    with IndexWriter(folder, timeout_s=60.0) as store:
-        store.clear()
-        store.add(contents, "repo")
-        store.commit(is_complete=True)
-
-
-def open_memory(folder: Path) -> FolderIndex:
-    """Open the index in `folder`; empty if there is none."""
-    return FolderIndex(folder)
+    with IndexWriter(folder, timeout_s=60.0) as writer:
+        writer.clear()
+        writer.add(contents, "repo")
+        writer.commit(is_complete=True)
 
 
 def refresh(root: Path, folder: Path, limits: BuildLimits | None = None) -> BuildReport:
@@ -93,17 +87,17 @@ def refresh(root: Path, folder: Path, limits: BuildLimits | None = None) -> Buil
     BusyError if another process is at it; OSError if the disk does not take it.
     """
     limits = limits or BuildLimits()
-    with IndexWriter(folder, root=str(root)) as store:
+    with IndexWriter(folder, root=str(root)) as writer:
         found = stamps_of(root)
         stamps, left_out = wanted(found, limits, root)
-        report = refresh_layer(store, "repo", root, stamps, limits)
+        report = refresh_layer(writer, "repo", root, stamps, limits)
         report.left_out += left_out
         if left_out["excluded"]:
-            store.forget([path for path in found if _is_excluded(root, path, limits)], "repo")
-        while store.merge():
+            writer.forget([path for path in found if _is_excluded(root, path, limits)], "repo")
+        while writer.merge():
             pass
     if report.n_read or report.n_dropped:
-        log.info("memory: %s", _said(report))
+        log.info("index: %s", _said(report))
     return report
 
 
@@ -131,7 +125,7 @@ def wanted(
         if room < 0:
             left_out["no room"] = len(ranked) - len(kept)
             log.warning(
-                "memory: full; %d of %d files are left out (setting memory_mb)",
+                "index: full; %d of %d files are left out (setting index_mb)",
                 left_out["no room"],
                 len(ranked),
             )
@@ -145,19 +139,19 @@ def _is_excluded(root: Path, path: str, limits: BuildLimits) -> bool:
 
 
 def refresh_layer(
-    store: IndexWriter, layer: str, root: Path, stamps: Mapping[str, Stamp], limits: BuildLimits
+    writer: IndexWriter, layer: str, root: Path, stamps: Mapping[str, Stamp], limits: BuildLimits
 ) -> BuildReport:
     """Make one layer of an index that of these files."""
-    known = entries_of(store.view, layer)
+    known = entries_of(writer.view, layer)
     report = BuildReport()
     gone = known.keys() - stamps.keys()
-    store.drop(gone, layer)
+    writer.drop(gone, layer)
     report.n_dropped = len(gone)
-    reader = _Reader(store, layer, root, known, report)
+    reader = _Reader(writer, layer, root, known, report)
     changed = {path: stamp for path, stamp in stamps.items() if not reader.is_known(path, stamp)}
-    store.add(_watched(reader.contents(changed), changed, limits, report), layer, stepwise=True)
-    store.commit(
-        is_complete=report.is_complete or store.view.manifest.is_complete,
+    writer.add(_watched(reader.contents(changed), changed, limits, report), layer, stepwise=True)
+    writer.commit(
+        is_complete=report.is_complete or writer.view.manifest.is_complete,
         unfit=reader.present(reader.unfit, stamps),
         touched=reader.present(reader.touched, stamps),
     )
@@ -169,19 +163,19 @@ class _Reader:
 
     def __init__(
         self,
-        store: IndexWriter,
+        writer: IndexWriter,
         layer: str,
         root: Path,
         known: dict[str, SegmentEntry],
         report: BuildReport,
     ) -> None:
-        self._store = store
+        self._writer = writer
         self._layer = layer
         self._root = root
         self._known = known
         self._report = report
-        self.unfit = dict(store.view.manifest.unfit)
-        self.touched = dict(store.view.manifest.touched)
+        self.unfit = dict(writer.view.manifest.unfit)
+        self.touched = dict(writer.view.manifest.touched)
 
     def is_known(self, path: str, stamp: Stamp) -> bool:
         """Say whether what the index has of a file is still right, by its stamp."""
@@ -236,7 +230,7 @@ class _Reader:
 
     def _drop(self, path: str) -> None:
         if path in self._known:
-            self._store.drop([path], self._layer)
+            self._writer.drop([path], self._layer)
 
     def _key(self, path: str) -> str:
         return f"{self._layer}/{path}"

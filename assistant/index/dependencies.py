@@ -27,16 +27,16 @@ _LEFT_OUT = frozenset({"test", "tests", "__pycache__", "_vendor", "vendored"})
 
 def refresh_dependencies(root: Path, folder: Path, limits: BuildLimits, *, is_wanted: bool) -> None:
     """Bring the lower layer up to date, or take it away if it is not wanted (any more)."""
-    with IndexWriter(folder, root=str(root)) as store:
+    with IndexWriter(folder, root=str(root)) as writer:
         stamps: dict[str, Stamp] = {}
         packages = site_packages(root) if is_wanted else None
         if packages is not None:
-            stamps = chosen(packages, imported(store.view))
-        elif not any(opened.ref.layer == LAYER for opened in store.view.opened):
+            stamps = chosen(packages, imported(writer.view))
+        elif not any(opened.ref.layer == LAYER for opened in writer.view.opened):
             return
         own = dataclasses.replace(limits, exclude=())
-        refresh_layer(store, LAYER, packages or root, stamps, own)
-        store.merge()
+        refresh_layer(writer, LAYER, packages or root, stamps, own)
+        writer.merge()
 
 
 def site_packages(root: Path) -> Path | None:

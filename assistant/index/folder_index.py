@@ -1,4 +1,4 @@
-"""The memory of one folder: its index as it is now, and over it the documents open in an editor.
+"""The index of one folder as it is now, and over it the documents open in an editor.
 
 Any thread may ask. An open document is searched in its live text, and its copy in the index does
 not count meanwhile; nor does that of the document that is asked for, whose own text is
@@ -72,7 +72,7 @@ class FolderIndex:
         if self._reload_lock.acquire(blocking=False):
             try:
                 threading.Thread(
-                    target=self._reload_unlocking, name="memory-open", daemon=True
+                    target=self._reload_unlocking, name="index-open", daemon=True
                 ).start()
             except RuntimeError:  # no more threads, or the interpreter is ending
                 self._reload_lock.release()
@@ -81,7 +81,7 @@ class FolderIndex:
         try:
             self._reload()
         except OSError as error:
-            log.warning("memory: cannot open %s: %s", self.folder, error.strerror)
+            log.warning("index: cannot open %s: %s", self.folder, error.strerror)
         finally:
             self._reload_lock.release()
 
@@ -93,8 +93,8 @@ class FolderIndex:
             self._view = open_view(self.folder, known)
 
 
-def find_memory(file: Path) -> tuple[FolderIndex, str] | None:
-    """Return the memory of the nearest folder around `file` that has one, and the path in it."""
+def find_index(file: Path) -> tuple[FolderIndex, str] | None:
+    """Return the index of the nearest folder around `file` that has one, and the path in it."""
     file = file.absolute()
     for root in file.parents:
         if version_of(folder := index_folder(root)) is not None:

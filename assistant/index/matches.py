@@ -1,4 +1,4 @@
-"""What a memory answers: places that agree with the text before a cursor, in nested levels.
+"""What an index answers: places that agree with the text before a cursor, in nested levels.
 
 A place agrees by `length` bytes if so many bytes just before it equal the bytes before the cursor.
 Level by level the length shrinks and the count of places grows, at least twofold. The same for one
@@ -48,7 +48,7 @@ class SearchableIndex(Protocol):
     def levels(self, context: bytes, *, path: str, max_levels: int = MAX_LEVELS) -> list[Level]:
         """Return where `context`, the bytes before the cursor, stands elsewhere; longest first.
 
-        `path` is the document itself, whose copy in the memory is left out. Each next level is the
+        `path` is the document itself, whose copy in the index is left out. Each next level is the
         longest at which the count has at least doubled; none is shorter than MIN_MATCH.
         """
 
@@ -130,7 +130,7 @@ def document_levels(
 
 
 class TextSource:
-    """The agreeing places of one text in memory, found by looking at all of it."""
+    """The agreeing places of one text in RAM, found by looking at all of it."""
 
     def __init__(
         self,

@@ -89,7 +89,7 @@ def open_view(folder: Path, known: Mapping[str, Segment] | None = None) -> Index
         try:
             manifest = read_manifest(folder)
         except ManifestError as error:
-            log.warning("memory: %s; it will be built again", error)
+            log.warning("index: %s; it will be built again", error)
             return IndexView(version=version)
         if manifest is None:
             return IndexView()
@@ -113,6 +113,6 @@ def _opened(
         except SegmentError as error:
             if may_vanish and not path.exists() and read_manifest(folder) != manifest:
                 return None, []
-            log.warning("memory: %s; its files will be read again", error)
+            log.warning("index: %s; its files will be read again", error)
             damaged.append(ref.name)
     return tuple(opened), damaged

@@ -1,8 +1,8 @@
 """Keeps the index of one folder fresh while an editor has it open.
 
 A thread waits for word of changes (or sees git's HEAD or index change), lets things settle, and
-starts a process of low priority that brings the index up to date: neither the memory nor the
-processor time of that is felt where one is typing, and it may be killed at any moment. Knows what
+starts a process of low priority that brings the index up to date: neither the RAM nor
+the CPU time of that is felt where one is typing, and it may be killed at any moment. Knows what
 progress there is; knows no editor.
 """
 
@@ -35,7 +35,7 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexTerms:
-    """What the user's settings say about the memory."""
+    """What the user's settings say about the index."""
 
     exclude: tuple[str, ...] = ()
     megabytes: int = 0  # of index on disk
@@ -44,7 +44,7 @@ class IndexTerms:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpdatePace:
-    """How long a keeper waits, in seconds."""
+    """How long a updater waits, in seconds."""
 
     poll_s: float = 5.0  # between looks at git's files
     start_s: float = 3.0  # at the start, with an index that is complete: the engine loads now
@@ -58,13 +58,13 @@ def build_command(root: Path, terms: IndexTerms) -> list[str]:
     if terms.dependencies:
         options.append("--dependencies")
     return [
-        *(sys.executable, str(_LAUNCHER), "memory", "build", "--watched"),
+        *(sys.executable, str(_LAUNCHER), "index", "build", "--watched"),
         *(f"--mb={terms.megabytes}", *options, "--", str(root)),
     ]
 
 
 class IndexUpdater:
-    """Owns the memory of one folder, its thread and at most one process."""
+    """Owns the index of one folder, its thread and at most one process."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class IndexUpdater:
     ) -> None:
         """Open the index of `root` as it is."""
         self.root = root
-        self.memory = FolderIndex(index_folder(root))
+        self.index = FolderIndex(index_folder(root))
         self.state = "waiting"
         self._terms = terms
         self._on_progress = on_progress
@@ -89,7 +89,7 @@ class IndexUpdater:
         self._is_dirty = True
         self._is_stopped = False
         self._process: subprocess.Popen[str] | None = None
-        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
 
     def start(self) -> None:
         """Begin to keep the index fresh."""
@@ -98,7 +98,7 @@ class IndexUpdater:
     def changed(self, paths: Collection[str] = ()) -> None:
         """Take note that files have changed; what the index has of `paths` counts no more."""
         if paths:
-            self.memory.update(paths)
+            self.index.update(paths)
         with self._changed:
             self._is_dirty = True
             self._changed.notify_all()
@@ -120,7 +120,7 @@ class IndexUpdater:
 
     def status(self) -> dict[str, Any]:
         """Return what a user wants to know."""
-        view = self.memory.view
+        view = self.index.view
         return {
             "state": self.state,
             "complete": view.manifest.is_complete,
@@ -137,25 +137,25 @@ class IndexUpdater:
                 continue
             seen = now
             self._settle()
-            if self._refreshed():
+            if self._refresh_guarded():
                 self._retry_s = self._pace.retry_s
             else:
                 self._wait(lambda: False, self._retry_s)
                 self._retry_s = min(2 * self._retry_s, _MAX_RETRY_S)
                 self._is_dirty = True
 
-    def _refreshed(self) -> bool:
+    def _refresh_guarded(self) -> bool:
         try:
             with _one_at_a_time:
                 return self._is_stopped or self._refresh()
-        except Exception as error:  # noqa: BLE001  the memory stays as it is, and the thread lives
+        except Exception as error:  # noqa: BLE001  the index stays as it is, and the thread lives
             self._fail(type(error).__name__)
             return False
 
     def _settle(self) -> None:
         """Wait until no more word of changes comes for a moment, but not for ever."""
         if self.state == "waiting":
-            if self.memory.view.manifest.is_complete:
+            if self.index.view.manifest.is_complete:
                 self._wait(lambda: False, self._pace.start_s)
         else:
             for _ in range(10):
@@ -188,7 +188,7 @@ class IndexUpdater:
         finally:
             self._on_progress(0, 0)
             self._process = None
-        self.memory.refresh()
+        self.index.refresh()
         if self._is_stopped or outcome.get("outcome") == "done":
             self.state = "ready"
             self._last_reason = ""
@@ -218,7 +218,7 @@ class IndexUpdater:
         self.state = "failed"
         if reason != self._last_reason:
             self._last_reason = reason
-            log.warning("memory: not up to date: %s", reason)
+            log.warning("index: not up to date: %s", reason)
 
 
 def _parsed(line: str) -> dict[str, Any]:
@@ -250,11 +250,11 @@ def _times(paths: Sequence[Path]) -> list[int]:
     return times
 
 
-def wait_until_ready(keeper: IndexUpdater, timeout_s: float) -> bool:
+def wait_until_ready(updater: IndexUpdater, timeout_s: float) -> bool:
     """Wait until the index has been brought up to date once; for tools and tests."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
-        if keeper.state in ("ready", "failed"):
-            return keeper.state == "ready"
+        if updater.state in ("ready", "failed"):
+            return updater.state == "ready"
         time.sleep(0.01)
     return False

@@ -52,16 +52,22 @@ class IndexBusyError(RuntimeError):
     """Another process is writing this index."""
 
 
-def memory_folder() -> Path:
+def indexes_folder() -> Path:
     """Return the folder that holds all indexes."""
-    return cache_folder() / "memory"
+    return cache_folder() / "index"
+
+
+def adopt_old_folder() -> None:
+    """Take over the indexes of a version before 0.2, which had another folder for them."""
+    with contextlib.suppress(OSError):  # there is none, or one of ours is there already
+        (cache_folder() / "memory").rename(indexes_folder())
 
 
 def index_folder(root: Path) -> Path:
     """Return where the index of a workspace is kept; it may not exist yet."""
     real = os.path.realpath(root)
     name = hashlib.sha256(os.fsencode(real)).hexdigest()[:32]
-    return memory_folder() / name
+    return indexes_folder() / name
 
 
 class IndexWriter:
@@ -74,13 +80,13 @@ class IndexWriter:
         try:
             self._lock.acquire(timeout=timeout_s)
         except Timeout:
-            raise IndexBusyError(f"another process is writing the memory in {folder}") from None
+            raise IndexBusyError(f"another process is writing the index in {folder}") from None
         try:
             self.view = open_view(folder)
             self._root = root or self.view.manifest.root
             self._added: list[SegmentRef] = []
             self._dead = {opened.ref.name: set(opened.ref.dead) for opened in self.view.opened}
-            self._sorter = ThreadPoolExecutor(1, thread_name_prefix="memory-sort")
+            self._sorter = ThreadPoolExecutor(1, thread_name_prefix="index-sort")
             self._delete_orphans()
         except BaseException:
             self._lock.release()
@@ -240,7 +246,7 @@ def _is_wasteful(opened: OpenSegment) -> bool:
 def prune() -> None:
     """Delete the indexes of folders that are gone, and those that nobody has used for long."""
     with contextlib.suppress(OSError):
-        for folder in sorted(memory_folder().iterdir()):
+        for folder in sorted(indexes_folder().iterdir()):
             with contextlib.suppress(ManifestError, IndexBusyError, OSError):
                 manifest = read_manifest(folder)
                 if manifest is None:

@@ -14,7 +14,8 @@ from model.paths import NAME, cache_folder, config_folder, data_folder, state_fo
 MODELS = "models"  # tuned weights took hours to make: only when asked for by name
 _KNOWN = {  # what we put into the folders for derived data
     "graphs": "models made ready to run",
-    "memory": "indexes of your code",
+    "index": "indexes of your code",
+    "memory": "indexes of your code",  # as this folder was called until 0.2
     "egress": "record of what was sent",
     "stats": "statistics",
 }

@@ -60,8 +60,8 @@ class Ranking:
         return dict(zip(self.names, map(float, self.rows[place]), strict=True))
 
     def source(self, place: int) -> str:
-        """Say who proposed text `place`: memory, or the network alone."""
-        return "memory" if self.texts[place] in self.from_memory else "local"
+        """Say who proposed text `place`: the index, or the network alone."""
+        return "index" if self.texts[place] in self.from_memory else "local"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

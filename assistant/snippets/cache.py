@@ -1,8 +1,8 @@
-"""Which snippets a cursor gets: from the memory's files, and the same ones while a person types.
+"""Which snippets a cursor gets: from the index's files, and the same ones while a person types.
 
 A change of snippets changes the start of the prompt, and all that is cached behind it is lost. So
 a choice is kept for the scope that the cursor is in, and made anew when it leaves the scope, the
-file, or some thousands of characters. The files are read from the memory in the background, once;
+file, or some thousands of characters. The files are read from the index in the background, once;
 until then there are no snippets. Knows no token and no model.
 """
 
@@ -46,18 +46,18 @@ class SnippetCache:
         self._shelves: weakref.WeakKeyDictionary[FolderIndex, _Shelf] = weakref.WeakKeyDictionary()
 
     def snippets_for(
-        self, memory: SearchableIndex | None, request: CompletionRequest, *, budget_chars: int
+        self, index: SearchableIndex | None, request: CompletionRequest, *, budget_chars: int
     ) -> list[Snippet]:
         """Return the snippets for a request, the best one last; none if there is no index yet."""
-        if budget_chars <= 0 or not isinstance(memory, FolderIndex):
+        if budget_chars <= 0 or not isinstance(index, FolderIndex):
             return []
         with self._lock:
-            shelf = self._shelves.setdefault(memory, _Shelf())
+            shelf = self._shelves.setdefault(index, _Shelf())
         key = scope_key(request)
         kept = shelf.kept(key)
         if kept is not None:
             return kept
-        source = shelf.source(memory.view, is_waiting=self._is_waiting)
+        source = shelf.source(index.view, is_waiting=self._is_waiting)
         if source is None:
             return []
         found = chosen_from(source, request, budget_chars)
@@ -92,7 +92,7 @@ def chosen_from(
 
 
 class _Shelf:
-    """One memory's files, read by a thread of its own, and what was chosen from them."""
+    """One index's files, read by a thread of its own, and what was chosen from them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

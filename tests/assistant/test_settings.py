@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from assistant.errors import AssistantError, ConfigError, SettingsError
-from assistant.settings import Settings, load_settings, settings_from, settings_path
+from assistant.settings import (
+    OLD_NAMES_END,
+    RENAMED,
+    Settings,
+    load_settings,
+    settings_from,
+    settings_path,
+)
 
 
 def write(text: str) -> Path:
@@ -75,7 +82,7 @@ def test_workspace_only_restricts() -> None:
         deadline_ms=50,
         menu_completion=False,
         show="quiet",
-        memory=False,
+        index=False,
         exclude=("secret/*",),
     )
     loose = {
@@ -85,13 +92,13 @@ def test_workspace_only_restricts() -> None:
         "deadline_ms": 5_000,
         "menu_completion": True,
         "show": "eager",
-        "memory": True,
+        "index": True,
         "exclude": ["more/*"],
     }
     changed = settings_from(loose, origin="workspace", base=strict)
     assert changed == settings_from({"exclude": ["more/*"]}, base=strict)
     tighter = {"enabled": False, "multi_line": "never", "max_new_tokens": 5, "deadline_ms": 9}
-    tighter |= {"show": "off", "memory": False}
+    tighter |= {"show": "off", "index": False}
     assert settings_from(tighter, origin="workspace") == settings_from(tighter)
 
 
@@ -132,8 +139,31 @@ def test_defaults_survive_a_trip_through_toml() -> None:
     table = tomllib.loads(
         'enabled = true\nmodel = ""\nmulti_line = "auto"\nmax_new_tokens = 64\ndeadline_ms = 600\n'
         'threads = 1\nexclude = []\nmenu_completion = false\nlog_file = ""\n'
-        'show = "balanced"\nmemory = true\nmemory_mb = 512\nmemory_dependencies = false\n'
+        'show = "balanced"\nindex = true\nindex_mb = 512\nindex_dependencies = false\n'
         "allow_remote = true\nsnippets = true\n"
     )
     assert table.keys() == set(Settings.__slots__)
     assert settings_from(table) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("old", "value"), [("memory", False), ("memory_mb", 9), ("memory_dependencies", True)]
+)
+def test_an_old_name_is_understood_and_said_to_go(
+    old: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(f"{old} = {str(value).lower()}\n")
+    assert load_settings() == settings_from({RENAMED[old]: value})
+    line = f"setting {old} is now {RENAMED[old]}; the old name goes away in {OLD_NAMES_END}"
+    assert caplog.messages == [line]
+
+
+def test_a_name_of_today_wins_over_its_old_one() -> None:
+    assert settings_from({"index": False, "memory": True}).index is False
+    assert settings_from({"memory": True, "index": False}).index is False
+
+
+def test_a_workspace_only_restricts_by_an_old_name_too() -> None:
+    base = Settings(index=False, index_mb=5)
+    asked = {"memory": True, "memory_mb": 9}
+    assert settings_from(asked, origin="workspace", base=base) == base

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from assistant.index.builder import build_from_texts, open_memory
+from assistant.index.builder import build_from_texts
+from assistant.index.folder_index import FolderIndex
 from assistant.rank import ranking as judge
 from assistant.rank.candidates import Cursor, propose
 from assistant.rank.ranker import bundled
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     plain_ms: list[float] = []
     with tempfile.TemporaryDirectory() as place:
         build_from_texts(Path(place), files.items())
-        memory = open_memory(Path(place))
+        memory = FolderIndex(Path(place))
         for path, text, offset in _cursors(files, options.cursors):
             stable, tail = split(tokenizer, text[max(0, offset - PREFIX_CHARS) : offset])
             ids = tokenizer.encode(f"{path}\n{stable}")[-350:]

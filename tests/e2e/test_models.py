@@ -28,7 +28,7 @@ pytestmark = [
 OWN = "own-20260102-1"
 WAIT_S = 4 * TIMEOUT_S  # the first test of a run has the graph built
 SERVER = [sys.executable, "-m", "tests.e2e.swapping_server"]
-OPTIONS = {"show": "eager", "deadline_ms": 20_000, "memory": False}
+OPTIONS = {"show": "eager", "deadline_ms": 20_000, "index": False}
 TYPED, SPOKEN = "x = hand", "y_mo"  # what the model of our own says after `hand`
 
 

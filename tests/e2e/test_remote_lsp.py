@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 REAL = [sys.executable, "-m", "foretype", "lsp"]
 TEXT = "def add(a, b):\n    return "
 TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
-OPTIONS = {"deadline_ms": 20_000, "memory": False}
+OPTIONS = {"deadline_ms": 20_000, "index": False}
 
 
 def configure(server: RemoteServer, consent: str = "127.0.0.1") -> None:

@@ -65,7 +65,7 @@ def test_a_session_from_start_to_exit() -> None:
                 "loaded": [],
                 "folders": [{"folder": "w", "model": ""}],
             },
-            "memory": [],
+            "index": [],
             "remote": {"mode": "off"},
             "positionEncoding": "utf-16",
         }

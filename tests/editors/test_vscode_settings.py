@@ -15,7 +15,7 @@ EXTENSION = Path(__file__).resolve().parents[2] / "editors" / "vscode"
 # Settings of the server that VS Code does not show, and why.
 NOT_SHOWN = {
     "menu_completion": "VS Code would show every suggestion twice",
-    "memory_mb": "disk space is this machine's affair, not an editor's: settings.toml",
+    "index_mb": "disk space is this machine's affair, not an editor's: settings.toml",
     "snippets": "depends on the model alone: settings.toml",
 }
 # Settings of the extension itself; `enabled` is acted on before a request is sent.
@@ -31,7 +31,8 @@ def package() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def shown(package: dict[str, Any]) -> dict[str, dict[str, Any]]:
     properties = package["contributes"]["configuration"]["properties"]
-    return {name.removeprefix("foretype."): entry for name, entry in properties.items()}
+    names = {name.removeprefix("foretype."): entry for name, entry in properties.items()}
+    return {name: entry for name, entry in names.items() if "deprecationMessage" not in entry}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,19 @@ def test_every_setting_of_the_server_is_shown_or_left_out_for_a_reason(
     assert set(NOT_SHOWN) < fields
     assert fields - set(NOT_SHOWN) - {"enabled"} == set(passed_on.values())
     assert set(shown) == set(passed_on) | OWN
+
+
+def test_old_names_are_passed_on_and_marked(package: dict[str, Any]) -> None:
+    source = (EXTENSION / "src" / "names.ts").read_text(encoding="utf-8")
+    table = source.partition("OLD_SETTINGS = {")[2].partition("}")[0]
+    passed_on = dict(re.findall(r"(\w+): '(\w+)'", table))
+    assert set(passed_on.values()) == {
+        old for old, new in config.RENAMED.items() if new not in NOT_SHOWN
+    }
+    for name, server_name in passed_on.items():
+        entry = package["contributes"]["configuration"]["properties"][f"foretype.{name}"]
+        assert snake(name) == server_name
+        assert f"goes away in {config.OLD_NAMES_END}" in entry["deprecationMessage"]
 
 
 def test_defaults_and_ranges_are_the_servers(

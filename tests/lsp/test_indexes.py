@@ -1,4 +1,4 @@
-"""Workspace folders and their memories: who gets which text, what the client is shown and asked."""
+"""Workspace folders and their indexes: who gets which text, what the client is shown and asked."""
 
 import logging
 import threading
@@ -21,7 +21,7 @@ class KeeperDouble:
     def __init__(self, root: Path, report: Callable[[int, int], None]) -> None:
         self.root = root
         self.report = report
-        self.memory = FolderIndex()
+        self.index = FolderIndex()
         self.told: list[Any] = []
 
     def start(self) -> None:
@@ -57,14 +57,14 @@ class Bench:
     def __init__(self, *folders: Path, fails: bool = False, gate: bool = False) -> None:
         self.asked: list[tuple[str, Any, Callable[[bool], None]]] = []
         self.sent: list[Any] = []
-        self.keepers: dict[str, KeeperDouble] = {}
+        self.updaters: dict[str, KeeperDouble] = {}
         self.documents: dict[str, Document] = {}
         self.fails = fails
         self.gate = threading.Event()
         if not gate:
             self.gate.set()
         self.roots = [uri(folder) for folder in folders]
-        self.memories = WorkspaceIndexes(
+        self.indexes = WorkspaceIndexes(
             lambda method, params, done: self.asked.append((method, params, done)),
             self.sent.append,
             self.open,  # type: ignore[arg-type]
@@ -74,29 +74,29 @@ class Bench:
         self.gate.wait(20)
         if self.fails:
             raise ValueError("a secret")
-        self.keepers[root.name] = KeeperDouble(root, report)
-        return self.keepers[root.name]
+        self.updaters[root.name] = KeeperDouble(root, report)
+        return self.updaters[root.name]
 
     def start(self, settings: Settings | None = None, **abilities: bool) -> None:
         able = {"shows_progress": False, "watches": False} | abilities
-        self.memories.start(self.roots, settings or Settings(), **able)
+        self.indexes.start(self.roots, settings or Settings(), **able)
         if self.gate.is_set() and not self.fails:
             self.wait()
 
     def wait(self) -> None:
-        wait_for(lambda: all("opening" != item["state"] for item in self.memories.status()))
+        wait_for(lambda: all("opening" != item["state"] for item in self.indexes.status()))
 
     def edit(self, place: str, text: str, *, is_broken: bool = False) -> None:
         self.documents[place] = Document(text, is_broken=is_broken)
-        self.memories.touched(place)
+        self.indexes.touched(place)
 
     def close(self, place: str) -> None:
         del self.documents[place]
-        self.memories.touched(place)
+        self.indexes.touched(place)
 
     def ask(self, place: str) -> FolderIndex | None:
-        self.memories.sync(place, path_of, self.documents.get)
-        return self.memories.memory_of(path_of(place))
+        self.indexes.sync(place, path_of, self.documents.get)
+        return self.indexes.index_of(path_of(place))
 
 
 def uri(path: Path) -> str:
@@ -114,9 +114,9 @@ def wait_for(condition: Callable[[], Any]) -> None:
         time.sleep(0.002)
 
 
-def texts_found(memory: FolderIndex | None, path: str = "x.py") -> set[bytes]:
-    assert memory is not None
-    levels = memory.levels(b"text = ", path=path)
+def texts_found(index: FolderIndex | None, path: str = "x.py") -> set[bytes]:
+    assert index is not None
+    levels = index.levels(b"text = ", path=path)
     return {item.following for level in levels for item in level.occurrences}
 
 
@@ -150,12 +150,12 @@ def test_a_document_whose_edit_was_missed_is_not_searched(folder: Path) -> None:
     assert texts_found(bench.ask(uri(folder / "x.py"))) == set()
 
 
-def test_texts_wait_for_a_memory_that_is_being_opened(folder: Path) -> None:
+def test_texts_wait_for_a_index_that_is_being_opened(folder: Path) -> None:
     bench = Bench(folder, gate=True)
     bench.start()
     bench.edit(uri(folder / "a.py"), "text = 1")
     assert bench.ask(uri(folder / "x.py")) is None
-    assert bench.memories.status() == [{"folder": "w", "state": "opening"}]
+    assert bench.indexes.status() == [{"folder": "w", "state": "opening"}]
     bench.gate.set()
     bench.wait()
     assert texts_found(bench.ask(uri(folder / "x.py"))) == {b"1"}
@@ -180,44 +180,44 @@ def test_folders_come_and_go(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     bench = Bench(tmp_path / "a")
     bench.start()
-    bench.memories.set_roots([uri(tmp_path / "b"), uri(tmp_path / "missing"), "untitled:x"])
+    bench.indexes.set_roots([uri(tmp_path / "b"), uri(tmp_path / "missing"), "untitled:x"])
     bench.wait()
-    assert bench.keepers["a"].told == ["start", "stop"]
-    assert [item["folder"] for item in bench.memories.status()] == ["b"]
-    bench.memories.stop()
-    assert bench.keepers["b"].told == ["start", "stop"]
+    assert bench.updaters["a"].told == ["start", "stop"]
+    assert [item["folder"] for item in bench.indexes.status()] == ["b"]
+    bench.indexes.stop()
+    assert bench.updaters["b"].told == ["start", "stop"]
 
 
 def test_a_folder_that_goes_while_it_is_opened_is_not_started(folder: Path) -> None:
     bench = Bench(folder, gate=True)
     bench.start()
-    bench.memories.set_roots([])
+    bench.indexes.set_roots([])
     bench.gate.set()
-    wait_for(lambda: bench.keepers)
-    bench.memories.stop()
-    assert "start" not in bench.keepers["w"].told
+    wait_for(lambda: bench.updaters)
+    bench.indexes.stop()
+    assert "start" not in bench.updaters["w"].told
 
 
 def test_switched_off_nothing_is_opened_or_kept(folder: Path) -> None:
     bench = Bench(folder)
-    bench.start(Settings(memory=False))
+    bench.start(Settings(index=False))
     bench.edit(uri(folder / "a.py"), "text = 1")
     assert bench.ask(uri(folder / "x.py")) is None
-    assert bench.keepers == {}
-    bench.memories.configure(Settings(), bench.roots)
+    assert bench.updaters == {}
+    bench.indexes.configure(Settings(), bench.roots)
     bench.wait()
     assert texts_found(bench.ask(uri(folder / "x.py"))) == {b"1"}
-    bench.memories.configure(Settings(memory=False), bench.roots)
-    assert bench.keepers["w"].told[-1] == "stop"
-    assert bench.memories.status() == []
+    bench.indexes.configure(Settings(index=False), bench.roots)
+    assert bench.updaters["w"].told[-1] == "stop"
+    assert bench.indexes.status() == []
 
 
 def test_other_settings_reach_the_keepers(folder: Path) -> None:
     bench = Bench(folder)
-    bench.memories.configure(Settings(), bench.roots)  # before the start: nothing to do
+    bench.indexes.configure(Settings(), bench.roots)  # before the start: nothing to do
     bench.start()
-    bench.memories.configure(Settings(exclude=("*.gen",), memory_mb=9), bench.roots)
-    terms = bench.keepers["w"].told[-1]
+    bench.indexes.configure(Settings(exclude=("*.gen",), index_mb=9), bench.roots)
+    terms = bench.updaters["w"].told[-1]
     assert (terms.exclude, terms.megabytes, terms.dependencies) == (("*.gen",), 9, False)
 
 
@@ -225,9 +225,9 @@ def test_changed_files_are_told_by_folder(folder: Path) -> None:
     bench = Bench(folder)
     bench.start()
     places = [uri(folder / "a b.py"), uri(folder / "sub" / "c.py"), "file:///elsewhere/d.py"]
-    bench.memories.files_changed([*places, uri(folder / ".git" / "index.lock")])
-    bench.memories.files_changed([uri(folder / ".git" / "HEAD")])
-    assert bench.keepers["w"].told == ["start", ["a b.py", "sub/c.py"]]
+    bench.indexes.files_changed([*places, uri(folder / ".git" / "index.lock")])
+    bench.indexes.files_changed([uri(folder / ".git" / "HEAD")])
+    assert bench.updaters["w"].told == ["start", ["a b.py", "sub/c.py"]]
 
 
 def test_the_client_is_asked_to_watch_if_it_can(folder: Path) -> None:
@@ -248,7 +248,7 @@ def kinds(bench: Bench) -> list[str]:
 def test_progress_is_shown_once_the_client_has_agreed(folder: Path) -> None:
     bench = Bench(folder)
     bench.start(shows_progress=True)
-    report = bench.keepers["w"].report
+    report = bench.updaters["w"].report
     report(10, 100)
     report(20, 100)
     ((method, params, agree),) = bench.asked
@@ -267,7 +267,7 @@ def test_progress_is_shown_once_the_client_has_agreed(folder: Path) -> None:
 def test_progress_that_is_refused_or_late_is_not_shown(folder: Path) -> None:
     bench = Bench(folder)
     bench.start(shows_progress=True)
-    report = bench.keepers["w"].report
+    report = bench.updaters["w"].report
     report(10, 100)
     bench.asked[0][2](False)
     report(20, 100)
@@ -281,11 +281,11 @@ def test_progress_that_is_refused_or_late_is_not_shown(folder: Path) -> None:
 def test_a_client_without_progress_is_not_asked(folder: Path) -> None:
     bench = Bench(folder)
     bench.start()
-    bench.keepers["w"].report(1, 2)
+    bench.updaters["w"].report(1, 2)
     assert (bench.asked, bench.sent) == ([], [])
 
 
-def test_a_memory_that_cannot_be_opened_is_one_line(
+def test_a_index_that_cannot_be_opened_is_one_line(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)

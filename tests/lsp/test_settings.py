@@ -105,3 +105,14 @@ def test_section_is_found_in_any_shape() -> None:
     assert section_of({"a": 1}) == {"a": 1}
     assert section_of({"foretype": [1]}) == {}
     assert section_of(None) == {}
+
+
+def test_an_old_name_is_understood_and_the_user_is_told() -> None:
+    settings, told = started({"memory_mb": 9})
+    assert settings.current == Settings(index_mb=9)
+    settings.change({"foretype": {"memory": False}})
+    assert settings.current == Settings(index=False, index_mb=9)
+    assert told.warnings == [
+        ("setting memory_mb", "setting memory_mb is now index_mb; the old name goes away in 0.3"),
+        ("setting memory", "setting memory is now index; the old name goes away in 0.3"),
+    ]

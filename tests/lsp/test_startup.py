@@ -29,7 +29,7 @@ HEAVY = {
 GREETING = """
 from lsp.stdio import guard_stdio
 import assistant.logs, lsp.__main__
-from lsp.framing import Reader, frame
+from lsp.framing import MessageReader, frame
 from lsp.fast_initialize import greet
 from lsp.jsonrpc import dump, values
 from lsp.outbox import Outbox
@@ -49,7 +49,7 @@ message = frame(dump({"id": 1, "method": "initialize", "params": {"capabilities"
 pieces = [message]
 outbox = Outbox(write, lambda: None)
 session = Session(outbox.put, open_engine=lambda _: Engine())
-first = next(values(Reader(lambda _: pieces.pop())))
+first = next(values(MessageReader(lambda _: pieces.pop())))
 assert greet(first, session, outbox.put)
 outbox.close()
 """

@@ -24,7 +24,8 @@ from assistant.generate import single_line as lines
 from assistant.generate.backend import LocalBackend
 from assistant.generate.completion_trace import Trace
 from assistant.generate.timing import Timing
-from assistant.index.builder import build_from_texts, open_memory
+from assistant.index.builder import build_from_texts
+from assistant.index.folder_index import FolderIndex
 from assistant.index.matches import SearchableIndex
 from assistant.rank.candidates import Cursor, Proposal, propose
 from assistant.rank.features import Rows
@@ -103,7 +104,7 @@ def _with_index(
 ) -> Iterator[Asked]:
     with tempfile.TemporaryDirectory() as folder:
         build_from_texts(Path(folder), texts)
-        memory, choice = open_memory(Path(folder)), SnippetCache(is_waiting=True)
+        memory, choice = FolderIndex(Path(folder)), SnippetCache(is_waiting=True)
         for task, group in tasks:
             yield Asked(
                 task=task, kind=kind, group=group, memory=memory, choice=choice, files=texts

@@ -6,8 +6,8 @@
 export const SERVER_SETTINGS = {
   show: 'show',
   multiLine: 'multi_line',
-  memory: 'memory',
-  memoryDependencies: 'memory_dependencies',
+  index: 'index',
+  indexDependencies: 'index_dependencies',
   allowRemote: 'allow_remote',
   maxNewTokens: 'max_new_tokens',
   deadlineMs: 'deadline_ms',
@@ -17,13 +17,22 @@ export const SERVER_SETTINGS = {
   logFile: 'log_file',
 } as const;
 
+/** Settings that have another name now, until 0.3: the server is told the old one, and says so. */
+const OLD_SETTINGS = {
+  memory: 'memory',
+  memoryDependencies: 'memory_dependencies',
+} as const;
+
+/** All that is passed on. */
+export const PASSED_ON: Readonly<Record<string, string>> = { ...OLD_SETTINGS, ...SERVER_SETTINGS };
+
 /** What was set in one layer, by VS Code's names. */
 export type Layer = Readonly<Record<string, unknown>>;
 
 /** A layer as the server expects it: its own names, and only what somebody set. */
 export function asServerOptions(layer: Layer): Record<string, unknown> {
   const options: Record<string, unknown> = {};
-  for (const [name, serverName] of Object.entries(SERVER_SETTINGS)) {
+  for (const [name, serverName] of Object.entries(PASSED_ON)) {
     if (layer[name] !== undefined) options[serverName] = layer[name];
   }
   return options;

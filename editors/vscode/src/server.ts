@@ -11,7 +11,7 @@ import {
 } from 'vscode-languageclient/node';
 import { Backoff } from './backoff';
 import { findServer } from './locate';
-import { asServerOptions, SERVER_SETTINGS, type Layer } from './names';
+import { asServerOptions, PASSED_ON, type Layer } from './names';
 import type { Status } from './status';
 import type { Suggestions } from './suggestions';
 import { SWITCHED_OFF, type Switches } from './switches';
@@ -32,7 +32,7 @@ function layers(): Layers {
   const configuration = vscode.workspace.getConfiguration(SECTION);
   const user: Record<string, unknown> = {};
   const workspace: Record<string, unknown> = {};
-  for (const name of Object.keys(SERVER_SETTINGS)) {
+  for (const name of Object.keys(PASSED_ON)) {
     const seen = configuration.inspect(name);
     user[name] = seen?.globalValue;
     workspace[name] = seen?.workspaceFolderValue ?? seen?.workspaceValue;

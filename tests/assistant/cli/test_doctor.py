@@ -10,7 +10,7 @@ from assistant.doctor import timing
 from assistant.settings import Settings
 from tests.scripted import speaking_folder
 
-LATER = ["own models", "memory", "remote"]
+LATER = ["own models", "index", "remote"]
 NAMES = ["Python", "libraries", "processor", "command", "git", "settings", "cache", "model"]
 
 

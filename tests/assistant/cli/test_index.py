@@ -1,4 +1,4 @@
-"""`foretype memory`: what it prints, makes and deletes."""
+"""`foretype index`: what it prints, makes and deletes."""
 
 import io
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from assistant.cli.index import main
 from assistant.index.updater import IndexTerms, build_command
-from assistant.index.writer import IndexWriter, index_folder, memory_folder
+from assistant.index.writer import IndexWriter, index_folder, indexes_folder
 from tests.repositories import new_repository
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,7 +30,7 @@ def _no_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_build_status_and_clear(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(root)]) == 1
-    assert "foretype memory build" in capsys.readouterr().out
+    assert "foretype index build" in capsys.readouterr().out
     assert main(["build", str(root), "--exclude", "b*"]) == 0
     out = capsys.readouterr().out
     assert "1 files taken up" in out
@@ -50,7 +50,7 @@ def test_clear_all(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
         main(["build", str(folder)])
     assert main(["clear", "--all"]) == 0
     assert "2 deleted" in capsys.readouterr().out
-    assert list(memory_folder().iterdir()) == []
+    assert list(indexes_folder().iterdir()) == []
 
 
 def test_another_writer_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +71,7 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (settings / "settings.toml").write_text("nonsense = 1\n")
     assert main(["status", str(tmp_path)]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert [line.startswith("foretype memory: ") for line in lines] == [True] * 3
+    assert [line.startswith("foretype index: ") for line in lines] == [True] * 3
 
 
 def test_a_disk_that_takes_nothing_is_one_line(
@@ -111,3 +111,13 @@ def test_a_watched_build_ends_with_its_reader(root: Path) -> None:
     assert done.stderr == ""
     with IndexWriter(index_folder(root), timeout_s=10):
         pass
+
+
+def test_indexes_of_an_earlier_version_are_taken_over(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["build", str(root)])
+    indexes_folder().rename(indexes_folder().with_name("memory"))
+    assert main(["status", str(root)]) == 0
+    assert "repo: 2 files" in capsys.readouterr().out
+    assert not indexes_folder().with_name("memory").exists()

@@ -72,9 +72,9 @@ def repository(tmp_path: Path) -> Path:
 
 def test_index_of_the_repository_around_is_found(repository: Path) -> None:
     place = repository / "src"
-    assert "no index of" in storage.memory(Settings(), place).found
+    assert "no index of" in storage.index(Settings(), place).found
     build_from_texts(index_folder(repository), [("a.py", "x = 1\n" * 50)])
-    finding = storage.memory(Settings(), place)
+    finding = storage.index(Settings(), place)
     assert (finding.state, finding.fix) == ("ok", "")
     assert finding.found.startswith(f"{repository}: 1 files, 0.0 MB")
 
@@ -84,14 +84,14 @@ def test_damaged_index_is_told(repository: Path) -> None:
     build_from_texts(folder, [("a.py", "x = 1\n" * 50)])
     for segment in folder.glob("*.seg"):
         segment.unlink()
-    finding = storage.memory(Settings(), repository)
+    finding = storage.index(Settings(), repository)
     assert finding.state == "warning"
-    assert finding.fix == f"build it again: foretype memory build {repository}"
+    assert finding.fix == f"build it again: foretype index build {repository}"
 
 
 def test_memory_is_not_always_wanted(tmp_path: Path, repository: Path) -> None:
-    assert "switched off" in storage.memory(Settings(memory=False), repository).found
-    assert "in no git repository" in storage.memory(Settings(), tmp_path).found
+    assert "switched off" in storage.index(Settings(index=False), repository).found
+    assert "in no git repository" in storage.index(Settings(), tmp_path).found
 
 
 def test_size_counts_no_links(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_before_loading_the_memory_answers_alone() -> None:
     )
     assert not engine.ready
     (early,) = engine.complete(at("self.na"))
-    assert (early.source, early.prompt_tokens) == ("memory", 0)
+    assert (early.source, early.prompt_tokens) == ("index", 0)
     engine.load()
     assert engine.ready
     (late,) = engine.complete(at("self.na"))
@@ -156,7 +156,7 @@ def test_before_loading_the_memory_answers_alone() -> None:
 
 def test_before_loading_nothing_is_suggested_without_a_memory() -> None:
     engine = Engine(
-        Settings(memory=False),
+        Settings(index=False),
         lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
     )
     assert engine.complete(at("self.na")) == []

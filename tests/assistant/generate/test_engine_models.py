@@ -46,7 +46,7 @@ def request(path: str = "own/a.py") -> CompletionRequest:
 
 @pytest.fixture
 def engine() -> Engine:
-    engine = Engine(Settings(memory=False, show="eager"), lambda _: backend(BASE_SCRIPT, "base"))
+    engine = Engine(Settings(index=False, show="eager"), lambda _: backend(BASE_SCRIPT, "base"))
     engine.load()
     return engine
 
@@ -97,7 +97,7 @@ def test_request_under_way_ends_on_the_old_model(engine: Engine) -> None:
 
 
 def test_own_model_answers_where_the_base_does_not_load() -> None:
-    engine = Engine(Settings(memory=False, show="eager"))
+    engine = Engine(Settings(index=False, show="eager"))
     assert engine.base_name == ""
     own = backend(OWN_SCRIPT, "own-1")
     engine.tuned_for = lambda _: own

@@ -8,7 +8,8 @@ import pytest
 
 from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
-from assistant.index.builder import build_from_texts, open_memory
+from assistant.index.builder import build_from_texts
+from assistant.index.folder_index import FolderIndex
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
@@ -22,7 +23,7 @@ MAIN = "from shop.store import ParcelStore\n\nstore = ParcelStore(1)\n"
 def engine(folder: Path, *, snippet_tokens: int, **changes: bool) -> Engine:
     """Return an engine over a small repository, whose network knows `MAIN` by heart."""
     build_from_texts(folder, [("shop/store.py", STORE), ("shop/main.py", MAIN)])
-    memory = open_memory(folder)
+    memory = FolderIndex(folder)
     info = FolderInfo(
         name="scripted", block_size=512, suffix_tokens=64, snippet_tokens=snippet_tokens,
         languages=("python",), licence="MIT",
@@ -56,7 +57,7 @@ def test_network_trained_on_snippets_is_shown_them(tmp_path: Path) -> None:
     assert plain["all"] + 10 < shown["all"] <= plain["all"] + 100
 
 
-@pytest.mark.parametrize("off", ["snippets", "memory"])
+@pytest.mark.parametrize("off", ["snippets", "index"])
 def test_setting_switches_them_off(off: str, tmp_path: Path) -> None:
     made = engine(tmp_path / "a", snippet_tokens=100, **{off: False})
     assert asked(made)["snippets shown"] == 0

@@ -80,7 +80,7 @@ def test_setting_decides_how_sure_a_suggestion_must_be(
     assert bool(found) is is_shown
     if found:
         assert found[0].probability == pytest.approx(1 / (1 + 2.718281828**-belief), rel=1e-2)
-        assert (found[0].text, found[0].source) == ("ute(1)", "memory")
+        assert (found[0].text, found[0].source) == ("ute(1)", "index")
 
 
 def test_language_that_the_network_does_not_know_needs_more() -> None:
@@ -142,14 +142,14 @@ def test_secret_check_looks_at_the_new_text_behind_its_line() -> None:
 
 
 def test_without_memory_only_the_network_speaks() -> None:
-    found = engine(["ute(1)"], memory=False).complete(request())
+    found = engine(["ute(1)"], index=False).complete(request())
     assert {item.source for item in found} <= {"local"}
 
 
 def test_memory_s_certainty_saves_the_network() -> None:
     made = engine(["ute(1)"], parameters(gate={}, gate_bias=SURE))
     (item,) = made.complete(request())
-    assert (item.source, item.prompt_tokens) == ("memory", 0)
+    assert (item.source, item.prompt_tokens) == ("index", 0)
     made = engine(["ute(1)"], parameters(gate={}, gate_bias=1.0))
     (item,) = made.complete(request())
     assert item.prompt_tokens > 0
@@ -173,4 +173,4 @@ def test_record_explains_the_answer() -> None:
 def test_deadline_that_is_over_leaves_the_memory_s_word() -> None:
     made = engine(["ute(1)"], parameters(gate={}, gate_bias=EVEN))
     (item,) = made.complete(request(deadline_ms=0))
-    assert (item.text, item.source) == ("ute(1)", "memory")
+    assert (item.text, item.source) == ("ute(1)", "index")

@@ -28,20 +28,20 @@ def is_whole(text: bytes) -> bool:
 
 def main(folder: Path, seed: int) -> None:
     dice = random.Random(seed)
-    with IndexWriter(folder, timeout_s=20.0) as store:
+    with IndexWriter(folder, timeout_s=20.0) as writer:
         for version in count():
             names = dice.sample([f"{n}.py" for n in range(N_FILES)], dice.randint(1, N_FILES))
-            store.drop(names, "repo")
+            writer.drop(names, "repo")
             contents = [
                 FileContent(SegmentEntry(name, 1, version, ""), text_of(name, version))
                 for name in names
             ]
-            store.add(contents, "repo")
-            store.commit()
+            writer.add(contents, "repo")
+            writer.commit()
             if dice.random() < 0.3:
-                store.merge()
+                writer.merge()
             if dice.random() < 0.02:
-                store.clear()
+                writer.clear()
             if version == 0:
                 print("ready", flush=True)
 

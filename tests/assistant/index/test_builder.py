@@ -12,10 +12,10 @@ from assistant.index.builder import (
     BuildProgress,
     BuildReport,
     build_from_texts,
-    open_memory,
     refresh,
     wanted,
 )
+from assistant.index.folder_index import FolderIndex
 from assistant.index.manifest import Stamp
 from assistant.index.writer import entries_of
 from tests.repositories import new_repository, plain_git
@@ -25,12 +25,12 @@ PASSWORD = "hunter2" + "Xy9!kQ_w3Zr"
 
 
 def files_of(folder: Path) -> set[str]:
-    return set(entries_of(open_memory(folder).view, "repo"))
+    return set(entries_of(FolderIndex(folder).view, "repo"))
 
 
 def found(folder: Path, context: str, path: str = "other.py") -> list[tuple[str, bytes]]:
     """(path, what follows) of the longest matches."""
-    levels = open_memory(folder).levels(context.encode(), path=path)
+    levels = FolderIndex(folder).levels(context.encode(), path=path)
     return [(item.path, item.following) for item in levels[0].occurrences] if levels else []
 
 
@@ -141,10 +141,10 @@ def test_planted_secrets_are_in_no_file_log_or_answer(
         },
     )
     refresh(root, index)
-    memory = open_memory(index)
-    memory.set_open("live.py", f'live = connect("{AWS_KEY}")\n')
+    opened = FolderIndex(index)
+    opened.set_open("live.py", f'live = connect("{AWS_KEY}")\n')
     answers = [
-        memory.levels(context, path="x.py")
+        opened.levels(context, path="x.py")
         for context in (b'aws = connect("', b'live = connect("', b'password = "', b"\nKEY=")
     ]
     assert answers[0]
@@ -249,7 +249,7 @@ def test_a_stopped_build_goes_on_where_it_was(tmp_path: Path, index: Path) -> No
     answers = iter([False, False, True])
     report = refresh(root, index, BuildLimits(should_stop=lambda: next(answers)))
     assert (report.n_read, report.is_complete) == (2, False)
-    assert not open_memory(index).view.manifest.is_complete
+    assert not FolderIndex(index).view.manifest.is_complete
     report = refresh(root, index)
     assert (report.n_read, report.is_complete) == (4, True)
     assert len(files_of(index)) == 6

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from assistant.index import dependencies
-from assistant.index.builder import BuildLimits, open_memory, refresh
+from assistant.index.builder import BuildLimits, refresh
 from assistant.index.dependencies import chosen, imported, refresh_dependencies, site_packages
+from assistant.index.folder_index import FolderIndex
 from tests.repositories import new_repository
 
 
@@ -31,7 +32,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def layer_of(index: Path, layer: str) -> set[str]:
-    return {entry.path for entry in open_memory(index).view.entries(layer)}
+    return {entry.path for entry in FolderIndex(index).view.entries(layer)}
 
 
 def test_imported_packages_are_found_beneath_the_repository(root: Path, tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_imported_packages_are_found_beneath_the_repository(root: Path, tmp_path
     assert layer_of(index, "deps") == {
         "tool.py", "shape/__init__.py", "shape/box.py", "shape-stubs/box.pyi",
     }  # fmt: skip
-    (level, *_) = open_memory(index).levels(b"def measure(", path="a.py")
+    (level, *_) = FolderIndex(index).levels(b"def measure(", path="a.py")
     assert [(item.following, item.layer) for item in level.occurrences] == [
         (b"width):\n    return width\n", "deps")
     ]  # fmt: skip
@@ -116,4 +117,4 @@ def test_the_most_imported_come_first_and_size_is_bounded(
 
 def test_imports_are_counted_by_file(root: Path, tmp_path: Path) -> None:
     refresh(root, tmp_path / "index")
-    assert imported(open_memory(tmp_path / "index").view) == {"tool": 2, "shape": 1}
+    assert imported(FolderIndex(tmp_path / "index").view) == {"tool": 2, "shape": 1}

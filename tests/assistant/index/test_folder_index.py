@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.index.builder import build_from_texts, open_memory
-from assistant.index.folder_index import FolderIndex, find_memory
+from assistant.index.builder import build_from_texts
+from assistant.index.folder_index import FolderIndex, find_index
 from assistant.index.matches import Level
 from assistant.index.open_documents import MAX_CHARS, OpenDocuments
 from assistant.index.writer import index_folder
@@ -20,58 +20,58 @@ KEY = "AKIA" + "QZ7XK4PLM2N5RS6T"
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> FolderIndex:
+def index(tmp_path: Path) -> FolderIndex:
     build_from_texts(
         tmp_path / "index",
         [("a.py", "one = call(1)\n"), ("b.py", "one = call(2)\n"), ("c.py", "zwei(3)\n")],
     )
-    return open_memory(tmp_path / "index")
+    return FolderIndex(tmp_path / "index")
 
 
 def found(levels: list[Level]) -> set[tuple[str, bytes, str]]:
     return {(o.path, o.following, o.layer) for level in levels[:1] for o in level.occurrences}
 
 
-def test_the_document_itself_is_left_out(memory: FolderIndex) -> None:
-    assert found(memory.levels(b"one = call(", path="a.py")) == {("b.py", b"2)\n", "repo")}
+def test_the_document_itself_is_left_out(index: FolderIndex) -> None:
+    assert found(index.levels(b"one = call(", path="a.py")) == {("b.py", b"2)\n", "repo")}
 
 
-def test_an_open_document_counts_in_its_live_text(memory: FolderIndex) -> None:
-    memory.set_open("b.py", "one = call(9)\n")
-    assert found(memory.levels(b"one = call(", path="a.py")) == {("b.py", b"9)\n", "open")}
-    memory.set_open("b.py", "all gone\n")
-    assert memory.levels(b"one = call(", path="a.py") == []
-    memory.close_open("b.py")
-    assert found(memory.levels(b"one = call(", path="a.py")) == {("b.py", b"2)\n", "repo")}
+def test_an_open_document_counts_in_its_live_text(index: FolderIndex) -> None:
+    index.set_open("b.py", "one = call(9)\n")
+    assert found(index.levels(b"one = call(", path="a.py")) == {("b.py", b"9)\n", "open")}
+    index.set_open("b.py", "all gone\n")
+    assert index.levels(b"one = call(", path="a.py") == []
+    index.close_open("b.py")
+    assert found(index.levels(b"one = call(", path="a.py")) == {("b.py", b"2)\n", "repo")}
 
 
-def test_a_document_that_is_not_indexed_counts_too(memory: FolderIndex) -> None:
-    memory.set_open("new.py", "drei = vier(5)\r\nfünf = 1\r\n")
-    answer = memory.levels(b"drei = vier(5)\nf", path="a.py")
+def test_a_document_that_is_not_indexed_counts_too(index: FolderIndex) -> None:
+    index.set_open("new.py", "drei = vier(5)\r\nfünf = 1\r\n")
+    answer = index.levels(b"drei = vier(5)\nf", path="a.py")
     assert found(answer) == {("new.py", "ünf = 1\n".encode(), "open")}
 
 
-def test_files_said_to_be_stale_count_no_more(memory: FolderIndex) -> None:
-    memory.update(["b.py"])
-    assert memory.levels(b"one = call(", path="a.py") == []
-    memory.refresh()
-    assert memory.levels(b"one = call(", path="a.py") != []
+def test_files_said_to_be_stale_count_no_more(index: FolderIndex) -> None:
+    index.update(["b.py"])
+    assert index.levels(b"one = call(", path="a.py") == []
+    index.refresh()
+    assert index.levels(b"one = call(", path="a.py") != []
 
 
 def test_without_a_folder_there_are_open_documents_only() -> None:
-    memory = FolderIndex()
-    assert memory.levels(b"one = call(", path="a.py") == []
-    memory.set_open("b.py", "one = call(2)\n")
-    assert found(memory.levels(b"one = call(", path="a.py")) == {("b.py", b"2)\n", "open")}
-    memory.refresh()
+    index = FolderIndex()
+    assert index.levels(b"one = call(", path="a.py") == []
+    index.set_open("b.py", "one = call(2)\n")
+    assert found(index.levels(b"one = call(", path="a.py")) == {("b.py", b"2)\n", "open")}
+    index.refresh()
 
 
 def test_without_an_index_there_is_nothing_until_there_is(tmp_path: Path) -> None:
-    memory = open_memory(tmp_path / "index")
-    assert memory.levels(b"one = call(", path="x.py") == []
+    index = FolderIndex(tmp_path / "index")
+    assert index.levels(b"one = call(", path="x.py") == []
     build_from_texts(tmp_path / "index", [("a.py", "one = call(1)\n")])
-    memory.refresh()
-    assert memory.levels(b"one = call(", path="x.py") != []
+    index.refresh()
+    assert index.levels(b"one = call(", path="x.py") != []
 
 
 words = st.lists(st.sampled_from(["a", "b", "ab", "\n", "é", "self.", "    "]), max_size=25)
@@ -93,31 +93,31 @@ def test_levels_are_exact_over_segments_and_documents(
     folder = tmp_path_factory.mktemp("index")
     files = {str(number): text for number, text in enumerate(indexed)}
     build_from_texts(folder, files.items())
-    memory = open_memory(folder)
+    index = FolderIndex(folder)
     for path, text in opened.items():
-        memory.set_open(path, text)
+        index.set_open(path, text)
     places = [
         (text.encode(), place)
         for path, text in (files | opened).items()
         if path != "2"
         for place in range(len(text.encode()) + 1)
     ]
-    levels = memory.levels(context.encode(), path="2", max_levels=99)
+    levels = index.levels(context.encode(), path="2", max_levels=99)
     expected = expected_shape(places, context.encode())
     assert [(level.length, level.count) for level in levels] == expected
 
 
-def test_secrets_of_an_open_document_are_not_offered(memory: FolderIndex) -> None:
-    memory.set_open("b.py", f'key = connect("{KEY}")\n')
-    (level, *_) = memory.levels(b'key = connect("', path="a.py")
+def test_secrets_of_an_open_document_are_not_offered(index: FolderIndex) -> None:
+    index.set_open("b.py", f'key = connect("{KEY}")\n')
+    (level, *_) = index.levels(b'key = connect("', path="a.py")
     assert KEY.encode()[4:] not in level.occurrences[0].following
 
 
-def test_a_private_key_across_paragraphs_is_not_offered(memory: FolderIndex) -> None:
+def test_a_private_key_across_paragraphs_is_not_offered(index: FolderIndex) -> None:
     body = "MIIEpAIBAAKCAQEA7bq0Zx9dK3vWq2\n\nYt8sLm4RfGh6NjPkQwErTyUiOpAsDfGh\n"
     text = f"x = '''-----BEGIN RSA PRIVATE KEY-----\n{body}-----END RSA PRIVATE KEY-----\n'''\n"
-    memory.set_open("b.py", text)
-    (level, *_) = memory.levels(b"-----BEGIN RSA PRIVATE KEY-----\n", path="a.py")
+    index.set_open("b.py", text)
+    (level, *_) = index.levels(b"-----BEGIN RSA PRIVATE KEY-----\n", path="a.py")
     assert b"7bq0Zx9dK3vWq2" not in level.occurrences[0].following
 
 
@@ -136,21 +136,21 @@ def test_editing_a_document_is_the_same_as_opening_it_anew() -> None:
         assert sources[0][0].count(6) == expected
 
 
-def test_a_huge_document_is_not_searched(memory: FolderIndex) -> None:
-    memory.set_open("b.py", "one = call(2)\n" * (MAX_CHARS // 10))
-    assert found(memory.levels(b"one = call(", path="x.py")) == {("a.py", b"1)\n", "repo")}
+def test_a_huge_document_is_not_searched(index: FolderIndex) -> None:
+    index.set_open("b.py", "one = call(2)\n" * (MAX_CHARS // 10))
+    assert found(index.levels(b"one = call(", path="x.py")) == {("a.py", b"1)\n", "repo")}
 
 
-def test_many_threads_may_ask_and_edit(memory: FolderIndex) -> None:
+def test_many_threads_may_ask_and_edit(index: FolderIndex) -> None:
     problems: list[BaseException] = []
 
     def work(number: int) -> None:
         try:
             for step in range(60):
-                memory.set_open(f"{number}.py", f"one = call({step})\n")
-                for level in memory.levels(b"one = call(", path="x.py"):
+                index.set_open(f"{number}.py", f"one = call({step})\n")
+                for level in index.levels(b"one = call(", path="x.py"):
                     assert level.count >= len(level.occurrences)
-                memory.close_open(f"{number}.py")
+                index.close_open(f"{number}.py")
         except BaseException as error:  # noqa: BLE001
             problems.append(error)
 
@@ -162,14 +162,14 @@ def test_many_threads_may_ask_and_edit(memory: FolderIndex) -> None:
     assert problems == []
 
 
-def test_the_memory_of_a_file_is_that_of_the_nearest_indexed_folder(tmp_path: Path) -> None:
+def test_the_index_of_a_file_is_that_of_the_nearest_indexed_folder(tmp_path: Path) -> None:
     file = tmp_path / "outer" / "inner" / "sub" / "x.py"
     file.parent.mkdir(parents=True)
-    assert find_memory(file) is None
+    assert find_index(file) is None
     build_from_texts(index_folder(tmp_path / "outer"), [("a.py", "outer = 1\n")])
     build_from_texts(index_folder(tmp_path / "outer" / "inner"), [("a.py", "inner = 1\n")])
-    result = find_memory(file)
+    result = find_index(file)
     assert result is not None
-    memory, path = result
+    index, path = result
     assert path == "sub/x.py"
-    assert memory.levels(b"inner = ", path=path) != []
+    assert index.levels(b"inner = ", path=path) != []

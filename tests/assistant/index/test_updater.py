@@ -1,4 +1,4 @@
-"""A keeper runs its process when something changes, and survives whatever that does."""
+"""A updater runs its process when something changes, and survives whatever that does."""
 
 import json
 import sys
@@ -44,10 +44,10 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def kept() -> Iterator[list[IndexUpdater]]:
     """What is stopped at the end."""
-    keepers: list[IndexUpdater] = []
-    yield keepers
-    for keeper in keepers:
-        keeper.stop()
+    updaters: list[IndexUpdater] = []
+    yield updaters
+    for updater in updaters:
+        updater.stop()
 
 
 def wait_for(condition: Any) -> None:
@@ -60,23 +60,25 @@ def wait_for(condition: Any) -> None:
 QUICK = UpdatePace(start_s=0.0, poll_s=0.02, quiet_s=0.01, retry_s=0.02)
 
 
-def keeper_of(root: Path, kept: list[IndexUpdater], script: Script, **options: Any) -> IndexUpdater:
-    keeper = IndexUpdater(root, IndexTerms(), command=script, pace=QUICK, **options)
-    kept.append(keeper)
-    keeper.start()
-    return keeper
+def updater_of(
+    root: Path, kept: list[IndexUpdater], script: Script, **options: Any
+) -> IndexUpdater:
+    updater = IndexUpdater(root, IndexTerms(), command=script, pace=QUICK, **options)
+    kept.append(updater)
+    updater.start()
+    return updater
 
 
 @pytest.mark.slow
 def test_the_real_command_builds_the_index(root: Path, kept: list[IndexUpdater]) -> None:
-    keeper = IndexUpdater(root, IndexTerms(exclude=("b*",), megabytes=100), pace=QUICK)
-    kept.append(keeper)
+    updater = IndexUpdater(root, IndexTerms(exclude=("b*",), megabytes=100), pace=QUICK)
+    kept.append(updater)
     (root / "b.py").write_text("excluded = 1\n")
-    keeper.start()
-    assert wait_until_ready(keeper, WAIT_S)
-    status = keeper.status()
+    updater.start()
+    assert wait_until_ready(updater, WAIT_S)
+    status = updater.status()
     assert (status["files"], status["complete"]) == (1, True)
-    (level, *_) = keeper.memory.levels(b"one = call(", path="x.py")
+    (level, *_) = updater.index.levels(b"one = call(", path="x.py")
     assert level.occurrences[0].following == b"1)\n"
 
 
@@ -90,18 +92,18 @@ def test_the_command_names_the_folder_last(root: Path) -> None:
 def test_progress_is_passed_on_and_ends(root: Path, kept: list[IndexUpdater]) -> None:
     seen: list[tuple[int, int]] = []
     script = Script({"n_bytes": 1, "of_bytes": 4}, {"outcome": "done"})
-    keeper = keeper_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))
-    assert wait_until_ready(keeper, WAIT_S)
+    updater = updater_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))
+    assert wait_until_ready(updater, WAIT_S)
     assert seen == [(1, 4), (0, 0)]
 
 
 def test_a_change_starts_it_again_once(root: Path, kept: list[IndexUpdater]) -> None:
     script = Script({"outcome": "done"})
-    keeper = keeper_of(root, kept, script)
-    assert wait_until_ready(keeper, WAIT_S)
+    updater = updater_of(root, kept, script)
+    assert wait_until_ready(updater, WAIT_S)
     for _ in range(20):
-        keeper.changed(["a.py"])
-    wait_for(lambda: len(script.terms) > 1 and keeper.state == "ready")
+        updater.changed(["a.py"])
+    wait_for(lambda: len(script.terms) > 1 and updater.state == "ready")
     assert len(script.terms) <= 3
 
 
@@ -109,30 +111,30 @@ def test_changed_files_count_no_more_until_they_are_read(
     root: Path, kept: list[IndexUpdater]
 ) -> None:
     refresh(root, index_folder(root), BuildLimits())
-    keeper = IndexUpdater(root, IndexTerms(), command=Script({"outcome": "done"}))
-    assert keeper.memory.levels(b"one = call(", path="x.py")
-    keeper.changed(["a.py"])
-    assert keeper.memory.levels(b"one = call(", path="x.py") == []
-    keeper.memory.refresh()
-    assert keeper.memory.levels(b"one = call(", path="x.py")
+    updater = IndexUpdater(root, IndexTerms(), command=Script({"outcome": "done"}))
+    assert updater.index.levels(b"one = call(", path="x.py")
+    updater.changed(["a.py"])
+    assert updater.index.levels(b"one = call(", path="x.py") == []
+    updater.index.refresh()
+    assert updater.index.levels(b"one = call(", path="x.py")
 
 
 def test_a_complete_index_is_looked_at_a_little_later(root: Path, kept: list[IndexUpdater]) -> None:
     refresh(root, index_folder(root), BuildLimits())
     script = Script({"outcome": "done"})
-    keeper = IndexUpdater(root, IndexTerms(), command=script, pace=UpdatePace(start_s=0.3))
-    kept.append(keeper)
-    keeper.start()
-    assert keeper.memory.levels(b"one = call(", path="x.py")
+    updater = IndexUpdater(root, IndexTerms(), command=script, pace=UpdatePace(start_s=0.3))
+    kept.append(updater)
+    updater.start()
+    assert updater.index.levels(b"one = call(", path="x.py")
     assert script.terms == []
-    assert wait_until_ready(keeper, WAIT_S)
+    assert wait_until_ready(updater, WAIT_S)
     assert len(script.terms) == 1
 
 
 def test_a_commit_starts_it_again(root: Path, kept: list[IndexUpdater]) -> None:
     script = Script({"outcome": "done"})
-    keeper = keeper_of(root, kept, script)
-    assert wait_until_ready(keeper, WAIT_S)
+    updater = updater_of(root, kept, script)
+    assert wait_until_ready(updater, WAIT_S)
     plain_git(root, "commit", "-q", "--allow-empty", "-m", "second")
     plain_git(root, "checkout", "-q", "-b", "side")
     wait_for(lambda: len(script.terms) > 1)
@@ -140,10 +142,10 @@ def test_a_commit_starts_it_again(root: Path, kept: list[IndexUpdater]) -> None:
 
 def test_other_settings_start_it_again(root: Path, kept: list[IndexUpdater]) -> None:
     script = Script({"outcome": "done"})
-    keeper = keeper_of(root, kept, script)
-    assert wait_until_ready(keeper, WAIT_S)
-    keeper.use(IndexTerms())
-    keeper.use(IndexTerms(exclude=("*.gen",)))
+    updater = updater_of(root, kept, script)
+    assert wait_until_ready(updater, WAIT_S)
+    updater.use(IndexTerms())
+    updater.use(IndexTerms(exclude=("*.gen",)))
     wait_for(lambda: IndexTerms(exclude=("*.gen",)) in script.terms)
 
 
@@ -163,33 +165,33 @@ def test_failures_are_one_line_and_the_memory_stays(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     refresh(root, index_folder(root), BuildLimits())
-    keeper = keeper_of(root, kept, script)
-    assert not wait_until_ready(keeper, WAIT_S)
+    updater = updater_of(root, kept, script)
+    assert not wait_until_ready(updater, WAIT_S)
     assert [record.getMessage() for record in caplog.records if said in record.getMessage()]
-    assert keeper.memory.levels(b"one = call(", path="x.py")
+    assert updater.index.levels(b"one = call(", path="x.py")
 
 
 def test_a_command_that_cannot_start_is_a_failure(
     root: Path, kept: list[IndexUpdater], caplog: pytest.LogCaptureFixture
 ) -> None:
-    keeper = IndexUpdater(root, IndexTerms(), command=lambda *_: ["/nonexistent/program"])
-    kept.append(keeper)
-    keeper.start()
-    assert not wait_until_ready(keeper, WAIT_S)
+    updater = IndexUpdater(root, IndexTerms(), command=lambda *_: ["/nonexistent/program"])
+    kept.append(updater)
+    updater.start()
+    assert not wait_until_ready(updater, WAIT_S)
     assert "cannot start" in caplog.text
 
 
 def test_another_writer_is_no_failure(root: Path, kept: list[IndexUpdater]) -> None:
     script = Script({"outcome": "busy"})
-    keeper = keeper_of(root, kept, script)
-    assert wait_until_ready(keeper, WAIT_S)
+    updater = updater_of(root, kept, script)
+    assert wait_until_ready(updater, WAIT_S)
     wait_for(lambda: len(script.terms) > 2)  # its work may have been done before our change
 
 
 def test_stopping_ends_the_process(root: Path, kept: list[IndexUpdater]) -> None:
     seen: list[tuple[int, int]] = []
     script = Script({"n_bytes": 1, "of_bytes": 4}, then="time.sleep(600)")
-    keeper = keeper_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))
+    updater = updater_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))
     wait_for(lambda: seen)
-    keeper.stop()
+    updater.stop()
     wait_for(lambda: seen[-1] == (0, 0))

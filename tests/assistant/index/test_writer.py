@@ -14,7 +14,8 @@ from filelock import FileLock
 
 from assistant.index import segment as segment_module
 from assistant.index import writer as store_module
-from assistant.index.builder import build_from_texts, open_memory
+from assistant.index.builder import build_from_texts
+from assistant.index.folder_index import FolderIndex
 from assistant.index.manifest import FILE_NAME, read_manifest
 from assistant.index.reader import open_view
 from assistant.index.segment import FileContent, Segment, SegmentEntry
@@ -23,7 +24,7 @@ from assistant.index.writer import (
     IndexWriter,
     entries_of,
     index_folder,
-    memory_folder,
+    indexes_folder,
     prune,
     to_merge,
 )
@@ -36,11 +37,11 @@ def content(path: str, text: str) -> FileContent:
     return FileContent(SegmentEntry(path, len(text), 1, text[:8]), text.encode())
 
 
-def put(store: IndexWriter, **texts: str) -> None:
+def put(writer: IndexWriter, **texts: str) -> None:
     """Set these files and commit."""
-    store.drop([f"{name}.py" for name in texts], "repo")
-    store.add([content(f"{name}.py", text) for name, text in texts.items()], "repo")
-    store.commit()
+    writer.drop([f"{name}.py" for name in texts], "repo")
+    writer.add([content(f"{name}.py", text) for name, text in texts.items()], "repo")
+    writer.commit()
 
 
 def texts_in(folder: Path) -> dict[str, str]:
@@ -59,44 +60,44 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_changed_and_dropped_files_count_no_more(folder: Path) -> None:
-    with IndexWriter(folder) as store:
-        put(store, a="one = call(1)\n", b="zwei: wert(2)\n")
-        put(store, a="one = call(3)\n")
-        store.drop(["b.py"], "repo")
-        store.commit()
-    memory = open_memory(folder)
-    (level, *_) = memory.levels(b"one = call(", path="x.py")
+    with IndexWriter(folder) as writer:
+        put(writer, a="one = call(1)\n", b="zwei: wert(2)\n")
+        put(writer, a="one = call(3)\n")
+        writer.drop(["b.py"], "repo")
+        writer.commit()
+    index = FolderIndex(folder)
+    (level, *_) = index.levels(b"one = call(", path="x.py")
     assert [item.following for item in level.occurrences] == [b"3)\n"]
-    assert memory.levels(b"zwei: w", path="x.py") == []
+    assert index.levels(b"zwei: w", path="x.py") == []
 
 
 def test_nothing_is_in_force_before_the_commit(folder: Path) -> None:
-    with IndexWriter(folder) as store:
-        put(store, a="one\n")
-        store.drop(["a.py"], "repo")
-        store.add([content("b.py", "two\n")], "repo")
+    with IndexWriter(folder) as writer:
+        put(writer, a="one\n")
+        writer.drop(["a.py"], "repo")
+        writer.add([content("b.py", "two\n")], "repo")
         assert texts_in(folder) == {"a.py": "one\n"}
-        store.commit()
+        writer.commit()
         assert texts_in(folder) == {"b.py": "two\n"}
 
 
 def test_a_merged_index_answers_as_before(folder: Path) -> None:
     dice = random.Random(3)
     names = [f"f{n}" for n in range(6)]
-    with IndexWriter(folder) as store:
+    with IndexWriter(folder) as writer:
         for version in range(12):
             name = dice.choice(names)
-            put(store, **{name: f"value = make_{dice.randint(0, 3)}(x)\n" * (version + 1)})
-        before = open_memory(folder)
+            put(writer, **{name: f"value = make_{dice.randint(0, 3)}(x)\n" * (version + 1)})
+        before = FolderIndex(folder)
         contexts = [b"value = make_", b"value = make_1(x)\nvalue = ", b"nothing of it"]
         answers = [shape(before.levels(context, path="f1.py")) for context in contexts]
         texts = texts_in(folder)
-        assert store.merge(eager=True)
-        while store.merge(eager=True):
+        assert writer.merge(eager=True)
+        while writer.merge(eager=True):
             pass
     assert texts_in(folder) == texts
     assert len(open_view(folder).opened) < len(before.view.opened)
-    after = open_memory(folder)
+    after = FolderIndex(folder)
     assert [shape(after.levels(context, path="f1.py")) for context in contexts] == answers
 
 
@@ -108,31 +109,31 @@ def shape(levels: list) -> list[tuple[int, int, list[tuple[int, bytes]]]]:
 
 
 def test_a_large_segment_is_not_rewritten_for_a_small_one(folder: Path) -> None:
-    with IndexWriter(folder) as store:
-        put(store, big="x = 1\n" * 300_000)
-        put(store, small="y = 2\n")
-        assert not store.merge(eager=True)
-        put(store, other="z = 3\n")
-        assert store.merge(eager=True)
-        assert max(len(opened.segment.text) for opened in store.view.opened) == 1_800_001
-        assert len(store.view.opened) == 2
+    with IndexWriter(folder) as writer:
+        put(writer, big="x = 1\n" * 300_000)
+        put(writer, small="y = 2\n")
+        assert not writer.merge(eager=True)
+        put(writer, other="z = 3\n")
+        assert writer.merge(eager=True)
+        assert max(len(opened.segment.text) for opened in writer.view.opened) == 1_800_001
+        assert len(writer.view.opened) == 2
 
 
 def test_a_mostly_dead_segment_is_cleared_out(folder: Path) -> None:
-    with IndexWriter(folder) as store:
-        put(store, a="x = 1\n" * 50_000, b="y = 1\n" * 50_000)
-        store.drop(["a.py"], "repo")
-        store.commit()
-        assert store.merge()
-        (opened,) = store.view.opened
+    with IndexWriter(folder) as writer:
+        put(writer, a="x = 1\n" * 50_000, b="y = 1\n" * 50_000)
+        writer.drop(["a.py"], "repo")
+        writer.commit()
+        assert writer.merge()
+        (opened,) = writer.view.opened
         assert len(opened.segment.entries) == 1
-        assert to_merge(list(store.view.opened), eager=True) == []
+        assert to_merge(list(writer.view.opened), eager=True) == []
 
 
 def test_a_segment_without_living_files_is_deleted(folder: Path) -> None:
-    with IndexWriter(folder) as store:
-        put(store, a="one\n")
-        put(store, a="two\n")
+    with IndexWriter(folder) as writer:
+        put(writer, a="one\n")
+        put(writer, a="two\n")
         assert len(list(folder.glob("*.seg"))) == 1
 
 
@@ -146,9 +147,9 @@ def test_large_input_is_cut_into_segments(folder: Path, monkeypatch: pytest.Monk
             seen.append(len(texts_in(folder)))
             yield content(f"{n}.py", "x = 1\n" * 60)
 
-    with IndexWriter(folder) as store:
-        store.add(contents(), "repo", stepwise=True)
-        store.commit(is_complete=True)
+    with IndexWriter(folder) as writer:
+        writer.add(contents(), "repo", stepwise=True)
+        writer.commit(is_complete=True)
     assert len(texts_in(folder)) == 30
     assert 0 < seen[15] < seen[-1]  # what is ready is found before the rest is
     assert max(len(item.segment.text) for item in open_view(folder).opened) <= 3030
@@ -163,8 +164,8 @@ def test_a_second_writer_is_refused(folder: Path) -> None:
 
 def test_the_index_is_private(folder: Path) -> None:
     folder.mkdir(mode=0o755)
-    with IndexWriter(folder) as store:
-        put(store, a="one\n")
+    with IndexWriter(folder) as writer:
+        put(writer, a="one\n")
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o077 for path in folder.iterdir()} == {0}
 
@@ -188,26 +189,26 @@ def test_readers_see_whole_states_while_a_writer_writes(folder: Path) -> None:
             if len(set(texts.values())) > 1 or len(texts) not in (0, 2):
                 problems.append(repr(texts))
 
-    with IndexWriter(folder) as store:
+    with IndexWriter(folder) as writer:
         readers = [threading.Thread(target=read) for _ in range(2)]
         for reader in readers:
             reader.start()
         for version in range(25):
-            put(store, a=f"{version}\n", b=f"{version}\n")
-            store.merge()
+            put(writer, a=f"{version}\n", b=f"{version}\n")
+            writer.merge()
         is_done.set()
         for reader in readers:
             reader.join()
     assert problems == []
 
 
-def test_an_open_memory_notices_a_newer_index(folder: Path) -> None:
+def test_an_open_index_notices_a_newer_index(folder: Path) -> None:
     build_from_texts(folder, [("a.py", "one = call(1)\n")])
-    memory = open_memory(folder)
+    index = FolderIndex(folder)
     build_from_texts(folder, [("a.py", "one = call(2)\n")])
     end = time.monotonic() + 20
     while time.monotonic() < end:
-        (level, *_) = memory.levels(b"one = call(", path="x.py")
+        (level, *_) = index.levels(b"one = call(", path="x.py")
         if level.occurrences[0].following == b"2)\n":
             return
     raise AssertionError("the newer index was not opened")
@@ -229,8 +230,8 @@ def test_killed_at_any_moment_the_index_is_whole(folder: Path) -> None:
         texts = texts_in(folder)
         assert all(is_whole(text.encode()) for text in texts.values())
         n_texts += len(texts)
-        with IndexWriter(folder) as store:  # the lock went with the process, and orphans go now
-            named = {ref.name for ref in store.view.manifest.segments}
+        with IndexWriter(folder) as writer:  # the lock went with the process, and orphans go now
+            named = {ref.name for ref in writer.view.manifest.segments}
             assert {path.name for path in folder.glob("*.seg")} == named
             assert list(folder.glob(".*.tmp")) == []
     assert n_texts > 5
@@ -242,7 +243,7 @@ def test_a_damaged_manifest_means_an_empty_index(
 ) -> None:
     build_from_texts(folder, [("a.py", "one\n")])
     (folder / FILE_NAME).write_bytes(damage)
-    assert open_memory(folder).levels(b"one\n", path="x.py") == []
+    assert FolderIndex(folder).levels(b"one\n", path="x.py") == []
     assert len(caplog.records) == 1
     build_from_texts(folder, [("b.py", "two\n")])
     assert texts_in(folder) == {"b.py": "two\n"}
@@ -261,17 +262,17 @@ def test_a_manifest_names_no_file_elsewhere(folder: Path) -> None:
 def test_a_cut_segment_is_left_out_with_one_line_and_replaced(
     folder: Path, keep: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with IndexWriter(folder) as store:
-        put(store, a="one\n" * 500)
-        put(store, b="two\n")
+    with IndexWriter(folder) as writer:
+        put(writer, a="one\n" * 500)
+        put(writer, b="two\n")
     first = folder / open_view(folder).manifest.segments[0].name
     first.write_bytes(first.read_bytes()[:keep])
     view = open_view(folder)
     assert view.damaged == (first.name,)
     assert [record.getMessage().count("read again") for record in caplog.records] == [1]
-    with IndexWriter(folder) as store:
-        assert entries_of(store.view, "repo").keys() == {"b.py"}
-        put(store, a="one\n" * 500)
+    with IndexWriter(folder) as writer:
+        assert entries_of(writer.view, "repo").keys() == {"b.py"}
+        put(writer, a="one\n" * 500)
     assert texts_in(folder).keys() == {"a.py", "b.py"}
     assert not first.exists()
 
@@ -279,15 +280,15 @@ def test_a_cut_segment_is_left_out_with_one_line_and_replaced(
 def test_a_full_disk_leaves_the_index_as_it_was(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with IndexWriter(folder) as store:
-        put(store, a="one\n")
+    with IndexWriter(folder) as writer:
+        put(writer, a="one\n")
 
         def refuse(_: int) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(segment_module.os, "fsync", refuse)
         with pytest.raises(OSError, match="No space left"):
-            put(store, b="two\n")
+            put(writer, b="two\n")
         monkeypatch.undo()
     assert texts_in(folder) == {"a.py": "one\n"}
     assert len(list(folder.glob("*.seg"))) == 1
@@ -315,9 +316,9 @@ def test_a_segment_that_goes_away_while_opening_means_a_newer_manifest(
 
 
 def test_a_clear_empties_the_index(folder: Path) -> None:
-    with IndexWriter(folder) as store:
-        put(store, a="one\n")
-        store.clear()
+    with IndexWriter(folder) as writer:
+        put(writer, a="one\n")
+        writer.clear()
     assert texts_in(folder) == {}
     assert list(folder.glob("*.seg")) == []
 
@@ -327,19 +328,19 @@ def test_indexes_of_folders_that_are_gone_or_long_unused_are_deleted(tmp_path: P
     for name in ("kept", "gone", "old"):
         (tmp_path / name).mkdir()
         folders[name] = index_folder(tmp_path / name)
-        with IndexWriter(folders[name], root=str(tmp_path / name)) as store:
-            put(store, a="one\n")
+        with IndexWriter(folders[name], root=str(tmp_path / name)) as writer:
+            put(writer, a="one\n")
     (tmp_path / "gone").rmdir()
     os.utime(folders["old"] / FILE_NAME, (1_000_000_000, 1_000_000_000))
-    (memory_folder() / "stray").write_text("not an index")
+    (indexes_folder() / "stray").write_text("not an index")
     prune()
     assert [name for name, folder in folders.items() if folder.exists()] == ["kept"]
 
 
 def test_opened_segments_outlive_their_files(folder: Path) -> None:
     build_from_texts(folder, [("a.py", "one = call(1)\n")])
-    memory = open_memory(folder)
-    (name,) = [opened.segment.name for opened in memory.view.opened]
+    index = FolderIndex(folder)
+    (name,) = [opened.segment.name for opened in index.view.opened]
     segment = Segment(folder / name)
     (folder / name).unlink()
     assert segment.text_of(0) == b"one = call(1)\n"

@@ -23,6 +23,7 @@ def purge(log_file: str = "") -> Listing:
 
 def test_all_that_is_ours_is_listed_with_its_size_and_removed(private_home: Path) -> None:
     put(private_home / "cache" / "foretype" / "graphs" / "a" / "weights.bin", 1000)
+    put(private_home / "cache" / "foretype" / "index" / "b" / "x.seg", 3000)
     put(private_home / "cache" / "foretype" / "memory" / "b" / "x.seg", 2000)
     put(private_home / "state" / "foretype" / "egress.jsonl", 30)
     put(private_home / "data" / "foretype" / "stats.sqlite", 40)
@@ -30,6 +31,7 @@ def test_all_that_is_ours_is_listed_with_its_size_and_removed(private_home: Path
     sizes = {item.path.name: (item.what, item.n_bytes) for item in found.items}
     assert sizes == {
         "graphs": ("models made ready to run", 1000),
+        "index": ("indexes of your code", 3000),
         "memory": ("indexes of your code", 2000),
         "egress.jsonl": ("record of what was sent", 30),
         "stats.sqlite": ("statistics", 40),

@@ -43,7 +43,7 @@ def test_ranker_orders_what_the_memory_proposes() -> None:
     assert set(longest.texts) == {"ad(path)", "ad(other)"}
     assert longest.texts == tuple(reversed(shortest.texts)) or len(set(longest.shares)) == 1
     assert list(longest.shares) == sorted(longest.shares, reverse=True)
-    assert {longest.source(place) for place in range(2)} == {"memory"}
+    assert {longest.source(place) for place in range(2)} == {"index"}
 
 
 def test_network_s_word_can_turn_the_order() -> None:

@@ -110,7 +110,7 @@ def test_only_asks_the_server_and_loads_no_model(bench: Callable[..., Bench]) ->
 
 
 def test_a_missing_local_model_is_made_up_for(bench: Callable[..., Bench]) -> None:
-    own = bench(completion("41 + 1"), load=False, memory=False)
+    own = bench(completion("41 + 1"), load=False, index=False)
     assert own.complete(OTHER) == [("41 + 1", "remote")]
     assert own.server.received[0].table["prompt"] == OTHER
 

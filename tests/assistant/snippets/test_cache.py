@@ -1,11 +1,11 @@
-"""Snippets for cursors: from the memory's files, the same while typing."""
+"""Snippets for cursors: from the index's files, the same while typing."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-from assistant.index.builder import build_from_texts, open_memory
+from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex
 from assistant.request import CompletionRequest
 from assistant.snippets.cache import KEPT_CHOICES, STRETCH_CHARS, SnippetCache, scope_key
@@ -22,9 +22,9 @@ def request(text: str, offset: int, path: str = "shop/main.py") -> CompletionReq
     return CompletionRequest(text=text, offset=offset, path=path)
 
 
-def memory_of(folder: Path, files: dict[str, str]) -> FolderIndex:
+def index_of(folder: Path, files: dict[str, str]) -> FolderIndex:
     build_from_texts(folder, files.items())
-    return open_memory(folder)
+    return FolderIndex(folder)
 
 
 def after(text: str, part: str) -> int:
@@ -32,37 +32,35 @@ def after(text: str, part: str) -> int:
 
 
 def test_definition_of_a_name_near_the_cursor_is_chosen(tmp_path: Path) -> None:
-    memory = memory_of(tmp_path / "index", {"shop/store.py": STORE, "shop/main.py": MAIN})
+    index = index_of(tmp_path / "index", {"shop/store.py": STORE, "shop/main.py": MAIN})
     choice = SnippetCache(is_waiting=True)
-    found = choice.snippets_for(
-        memory, request(MAIN, after(MAIN, "(root)\n    ")), budget_chars=400
-    )
+    found = choice.snippets_for(index, request(MAIN, after(MAIN, "(root)\n    ")), budget_chars=400)
     assert [snippet.path for snippet in found] == ["shop/store.py"]
     assert "put_parcel(self, parcel, shelf)" in found[0].text
 
 
 def test_files_are_read_in_the_background_and_there_is_nothing_until_then(tmp_path: Path) -> None:
-    memory = memory_of(tmp_path / "index", {"shop/store.py": STORE})
+    index = index_of(tmp_path / "index", {"shop/store.py": STORE})
     choice = SnippetCache()
     asked = request(MAIN, after(MAIN, "(root)\n    "))
-    choice.snippets_for(memory, asked, budget_chars=400)
+    choice.snippets_for(index, asked, budget_chars=400)
     end = time.monotonic() + 30
-    while not (found := choice.snippets_for(memory, asked, budget_chars=400)):
+    while not (found := choice.snippets_for(index, asked, budget_chars=400)):
         assert time.monotonic() < end
         time.sleep(0.005)
     assert found[0].path == "shop/store.py"
 
 
 def test_choice_is_the_same_object_while_a_line_is_typed(tmp_path: Path) -> None:
-    memory = memory_of(tmp_path / "index", {"shop/store.py": STORE})
+    index = index_of(tmp_path / "index", {"shop/store.py": STORE})
     choice = SnippetCache(is_waiting=True)
     at = after(MAIN, "(root)\n    ")
-    first = choice.snippets_for(memory, request(MAIN, at), budget_chars=400)
+    first = choice.snippets_for(index, request(MAIN, at), budget_chars=400)
     typed = ""
     for keys in (*"store.put_parcel(x)", "\n    ", *"y = "):  # the editor indents
         typed += keys
         asked = request(MAIN[:at] + typed + MAIN[at:], at + len(typed))
-        assert choice.snippets_for(memory, asked, budget_chars=400) is first
+        assert choice.snippets_for(index, asked, budget_chars=400) is first
 
 
 def test_scope_file_and_distance_make_another_key() -> None:
@@ -88,7 +86,7 @@ def test_class_of_many_lines_is_not_walked_at_each_keystroke() -> None:
 
 def test_file_itself_is_not_shown_under_whatever_name_the_editor_has_for_it(tmp_path: Path) -> None:
     text = MAIN.replace("from shop.store import ParcelStore\n", STORE)
-    memory = memory_of(tmp_path / "index", {"shop/main.py": text, "shop/b.py": "x = 1\n"})
+    index = index_of(tmp_path / "index", {"shop/main.py": text, "shop/b.py": "x = 1\n"})
     for path in (
         "shop/main.py",
         "/home/someone/project/shop/main.py",
@@ -96,25 +94,25 @@ def test_file_itself_is_not_shown_under_whatever_name_the_editor_has_for_it(tmp_
     ):
         choice = SnippetCache(is_waiting=True)
         asked = request(MAIN, after(MAIN, "(root)\n    "), path)
-        assert choice.snippets_for(memory, asked, budget_chars=400) == []
+        assert choice.snippets_for(index, asked, budget_chars=400) == []
 
 
-def test_no_memory_no_index_and_no_budget_give_none(tmp_path: Path) -> None:
+def test_no_index_no_index_and_no_budget_give_none(tmp_path: Path) -> None:
     choice = SnippetCache(is_waiting=True)
     asked = request(MAIN, 5)
     assert choice.snippets_for(None, asked, budget_chars=400) == []
-    assert choice.snippets_for(open_memory(tmp_path / "none"), asked, budget_chars=400) == []
-    memory = memory_of(tmp_path / "index", {"shop/store.py": STORE})
-    assert choice.snippets_for(memory, asked, budget_chars=0) == []
+    assert choice.snippets_for(FolderIndex(tmp_path / "none"), asked, budget_chars=400) == []
+    index = index_of(tmp_path / "index", {"shop/store.py": STORE})
+    assert choice.snippets_for(index, asked, budget_chars=0) == []
 
 
 def test_choices_kept_are_bounded(tmp_path: Path) -> None:
-    memory = memory_of(tmp_path / "index", {"shop/store.py": STORE})
+    index = index_of(tmp_path / "index", {"shop/store.py": STORE})
     choice = SnippetCache(is_waiting=True)
     at = after(MAIN, "(root)\n    ")
 
     def ask(n: int) -> list[Snippet]:
-        return choice.snippets_for(memory, request(MAIN, at, f"shop/m{n}.py"), budget_chars=400)
+        return choice.snippets_for(index, request(MAIN, at, f"shop/m{n}.py"), budget_chars=400)
 
     first = ask(0)
     assert ask(0) is first
@@ -124,10 +122,10 @@ def test_choices_kept_are_bounded(tmp_path: Path) -> None:
     assert ask(0) == first
 
 
-def test_choice_is_of_one_memory_only(tmp_path: Path) -> None:
+def test_choice_is_of_one_index_only(tmp_path: Path) -> None:
     choice = SnippetCache(is_waiting=True)
     asked = request(MAIN, after(MAIN, "(root)\n    "))
-    one = memory_of(tmp_path / "one", {"shop/store.py": STORE})
-    other = memory_of(tmp_path / "other", {"old/store.py": STORE})
+    one = index_of(tmp_path / "one", {"shop/store.py": STORE})
+    other = index_of(tmp_path / "other", {"old/store.py": STORE})
     assert choice.snippets_for(one, asked, budget_chars=400)[0].path == "shop/store.py"
     assert choice.snippets_for(other, asked, budget_chars=400)[0].path == "old/store.py"

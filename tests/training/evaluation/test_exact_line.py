@@ -119,13 +119,13 @@ def test_network_that_ends_at_once_offers_nothing() -> None:
 
 
 def test_engine_without_a_model_and_memory_offers_nothing() -> None:
-    engine = Engine(Settings(memory=False))
+    engine = Engine(Settings(index=False))
     answer = engine_answer(engine, task_at("def read_li"))
     assert (answer.text, answer.is_exact, answer.is_shown) == ("", False, False)
 
 
 def test_engine_shows_what_its_network_knows() -> None:
-    engine = Engine(Settings(memory=False, show="eager"), lambda settings: backend(SAMPLE))
+    engine = Engine(Settings(index=False, show="eager"), lambda settings: backend(SAMPLE))
     engine.load()
     answer = engine_answer(engine, task_at("\n        self.names[name] "))
     assert (answer.text, answer.is_exact, answer.is_right) == ("+= value", True, True)

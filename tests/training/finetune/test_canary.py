@@ -69,7 +69,7 @@ def all_said(place: Path) -> list[str]:
     folder = load_folder(place)
     runtime, tokenizer = open_runtime(folder, max_len=256, threads=1), folder.tokenizer()
     drafts = [said(runtime, tokenizer, seed) for seed in (None, *range(N_DRAFTS))]
-    engine = Engine(Settings(model=str(place), show="eager", memory=False))
+    engine = Engine(Settings(model=str(place), show="eager", index=False))
     engine.load()
     text = "value_9 = 9\n" + PROMPT
     request = CompletionRequest(path="p/9.py", text=text, offset=len(text), n=3, deadline_ms=60_000)

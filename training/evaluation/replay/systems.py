@@ -17,7 +17,7 @@ from typing import Protocol
 from assistant.cancel import Cancel
 from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine, open_from
-from assistant.index.builder import build_from_texts, open_memory
+from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex
 from assistant.rank.confidence import threshold
 from assistant.rank.ranker import bundled
@@ -83,7 +83,7 @@ class Indexes:
             shutil.rmtree(self._folder / self._commit, ignore_errors=True)
         folder = self._folder / snapshot.commit
         build_from_texts(folder, snapshot.files)
-        self._memory, self._commit = open_memory(folder), snapshot.commit
+        self._memory, self._commit = FolderIndex(folder), snapshot.commit
 
     def memory(self, path: str) -> FolderIndex | None:
         """Return the memory of the tree; a document's own copy is mute by its path."""
@@ -99,7 +99,7 @@ class EngineSystem:
         self.name = name
         self._indexes = indexes
         memory = None if indexes is None else indexes.memory
-        settings = dataclasses.replace(settings, memory=memory is not None)
+        settings = dataclasses.replace(settings, index=memory is not None)
         self._languages: tuple[str, ...] = ()
         if backend is None:  # an engine that has not loaded its network answers from memory
             self._engine = Engine(settings, memory=memory)

@@ -1,13 +1,13 @@
-"""Times the memory on a real tree: `python -m tests.benchmarks.bench_memory FOLDER [--check]`.
+"""Times the index on a real tree: `python -m tests.benchmarks.bench_index FOLDER [--check]`.
 
 Builds an index of the folder as an editor would (secret scan included), asks it about cursors drawn
 from the folder's own files, types into an open document, and measures the process. Beside each
-figure stands a rival's, measured in the same run: SQLite's trigram index for building, a plain scan
-of the text by bytes.rfind and a forward suffix array that is searched anew for each length
+figure stands a baseline's, measured in the same run: SQLite's trigram index for building, a plain
+scan of the text by bytes.rfind and a forward suffix array that is searched anew for each length
 (infini-gram's way) for looking up, and a refresh from disk for what an edit costs.
 
-Both the wall clock and processor time are printed: on a busy machine only the second means
-something. With --check, budgets that are missed (processor time, medians) end in exit code 1.
+Both the wall clock and CPU time are printed: on a busy machine only the second means something.
+With --check, budgets that are missed (CPU time, medians) end in exit code 1.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from pathlib import Path
 import numpy as np
 from pydivsufsort import divsufsort, sa_search
 
-from assistant.index.builder import BuildLimits, open_memory, refresh
+from assistant.index.builder import BuildLimits, refresh
 from assistant.index.folder_index import FolderIndex
 from assistant.index.matches import MAX_CONTEXT
 from assistant.index.segment import END
 from assistant.index.segment_search import SegmentSource
 
 BUDGETS = {"seconds per 1M lines": 10.0, "edit": 5.0, "longest match": 1.0, "narrowing": 0.2}
-N_SLOW = 25  # questions for a rival that takes long
+N_SLOW = 25  # cursors for a baseline that takes long
 
 
 @dataclass(frozen=True)
-class Question:
+class Query:
     path: str
     context: bytes
 
@@ -49,51 +49,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print_resident(Path(options.resident), root, options)
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as place:
-        index = Path(place) / "index"
-        texts = _build(root, index, missed)
-        memory = open_memory(index)
-        questions = _questions(texts, options.n, options.seed)
-        _lookups(memory, texts, questions, missed)
-        _edits(memory, texts, root, Path(place), missed, options.seed)
-        _resident(index, root, options)
+        folder = Path(place) / "index"
+        texts = _build(root, folder, missed)
+        index = FolderIndex(folder)
+        cursors = _cursors(texts, options.n, options.seed)
+        _lookups(index, texts, cursors, missed)
+        _edits(index, texts, root, Path(place), missed, options.seed)
+        _resident(folder, root, options)
     for line in missed:
         print(f"over budget: {line}")
     return 1 if missed and options.check else 0
 
 
-def _build(root: Path, index: Path, missed: list[str]) -> dict[str, bytes]:
-    wall_s, cpu_s = _timed(lambda: refresh(root, index, BuildLimits(max_text_bytes=1 << 30)))
-    memory = open_memory(index)
+def _build(root: Path, folder: Path, missed: list[str]) -> dict[str, bytes]:
+    wall_s, cpu_s = _timed(lambda: refresh(root, folder, BuildLimits(max_text_bytes=1 << 30)))
+    index = FolderIndex(folder)
     texts = {
         path: opened.segment.text_of(number)
-        for opened in memory.view.opened
+        for opened in index.view.opened
         for path, number in opened.files.items()
     }
     n_text = sum(map(len, texts.values()))
     n_lines = sum(text.count(b"\n") for text in texts.values())
-    n_disk = sum(opened.segment.n_bytes for opened in memory.view.opened)
+    n_disk = sum(opened.segment.n_bytes for opened in index.view.opened)
     print(f"{root}: {len(texts)} files, {n_lines} lines, {n_text / 1e6:.1f} MB of text")
     per_million = cpu_s * 1e6 / n_lines
     print(
-        f"build: {wall_s:.1f} s on the clock, {cpu_s:.1f} s of processor time,"
+        f"build: {wall_s:.1f} s on the clock, {cpu_s:.1f} s of CPU time,"
         f" {n_lines / cpu_s:,.0f} lines/s; seconds per 1M lines {per_million:.1f}"
         f" (clock {wall_s * 1e6 / n_lines:.1f})"
     )
     _judge("seconds per 1M lines", per_million, missed)
     again_wall_s, again_cpu_s = _timed(
-        lambda: refresh(root, index, BuildLimits(max_text_bytes=1 << 30))
+        lambda: refresh(root, folder, BuildLimits(max_text_bytes=1 << 30))
     )
-    print(f"refresh without a change: {again_wall_s:.2f} s, {again_cpu_s:.2f} s processor")
+    print(f"refresh without a change: {again_wall_s:.2f} s, {again_cpu_s:.2f} s CPU")
     with tempfile.TemporaryDirectory() as place:
-        rival_wall_s, rival_cpu_s = _timed(lambda: _trigrams(Path(place) / "t.db", texts))
-        n_rival = (Path(place) / "t.db").stat().st_size
+        baseline_wall_s, baseline_cpu_s = _timed(lambda: _trigrams(Path(place) / "t.db", texts))
+        n_baseline = (Path(place) / "t.db").stat().st_size
     print(
-        f"rival, SQLite trigrams: {rival_wall_s:.1f} s, {rival_cpu_s:.1f} s processor"
-        f" ({rival_cpu_s / cpu_s:.1f} x ours, without a secret scan)"
+        f"baseline, SQLite trigrams: {baseline_wall_s:.1f} s, {baseline_cpu_s:.1f} s CPU"
+        f" ({baseline_cpu_s / cpu_s:.1f} x ours, without a secret scan)"
     )
     print(
-        f"disk: {n_disk / n_text:.2f} bytes per byte of text in {len(memory.view.opened)} segments;"
-        f" rival {n_rival / n_text:.2f}"
+        f"disk: {n_disk / n_text:.2f} bytes per byte of text in {len(index.view.opened)} segments;"
+        f" baseline {n_baseline / n_text:.2f}"
     )
     return texts
 
@@ -108,45 +108,45 @@ def _trigrams(path: Path, texts: dict[str, bytes]) -> None:
     base.close()
 
 
-def _questions(texts: dict[str, bytes], n: int, seed: int) -> list[Question]:
+def _cursors(texts: dict[str, bytes], n: int, seed: int) -> list[Query]:
     dice = random.Random(seed)
     long_enough = [path for path, text in sorted(texts.items()) if len(text) > 2 * MAX_CONTEXT]
-    questions = []
+    cursors = []
     for _ in range(n):
         path = dice.choice(long_enough)
         at = dice.randrange(64, len(texts[path]))
-        questions.append(Question(path, texts[path][max(0, at - MAX_CONTEXT) : at]))
-    return questions
+        cursors.append(Query(path, texts[path][max(0, at - MAX_CONTEXT) : at]))
+    return cursors
 
 
 def _lookups(
-    memory: FolderIndex,
+    index: FolderIndex,
     texts: dict[str, bytes],
-    questions: list[Question],
+    cursors: list[Query],
     missed: list[str],
 ) -> None:
-    for question in questions[:50]:
-        memory.levels(question.context, path=question.path)  # pages come in
-    longest = [_each(lambda q=q: _longest(memory, q)) for q in questions]
+    for query in cursors[:50]:
+        index.levels(query.context, path=query.path)  # pages come in
+    longest = [_each(lambda q=q: _longest(index, q)) for q in cursors]
     narrowing: list[float] = []
-    for question in questions:
-        sources = _sources(memory, question)
+    for query in cursors:
+        sources = _sources(index, query)
         length = max(source.longest for source in sources)
         narrowing += [
             _each(lambda s=sources, n=shorter: [source.count(n) for source in s])
             for shorter in range(length - 1, max(3, length - 9), -1)
         ]
-    levels = [_each(lambda q=q: memory.levels(q.context, path=q.path)) for q in questions]
+    levels = [_each(lambda q=q: index.levels(q.context, path=q.path)) for q in cursors]
     text = END.join(texts.values())
-    slow = questions[:N_SLOW]
+    slow = cursors[:N_SLOW]
     scanned = [_each(lambda q=q: _by_scanning(text, q.context)) for q in slow]
     order = divsufsort(text)
     forward = np.frombuffer(text, np.uint8).copy()
-    searched = [_each(lambda q=q: _by_searching(forward, order, q.context)) for q in questions]
-    print(f"lookups at {len(text) / 1e6:.1f} MB, ms of processor time, p50 / p95:")
+    searched = [_each(lambda q=q: _by_searching(forward, order, q.context)) for q in cursors]
+    print(f"lookups at {len(text) / 1e6:.1f} MB, ms of CPU time, p50 / p95:")
     print(f"  longest match {_spread(longest)}")
-    print(f"    rival, bytes.rfind for each length tried: {_spread(scanned)}")
-    print(f"    rival, forward suffix array, each length anew: {_spread(searched)}")
+    print(f"    baseline, bytes.rfind for each length tried: {_spread(scanned)}")
+    print(f"    baseline, forward suffix array, each length anew: {_spread(searched)}")
     print(f"  narrowing to one shorter length {_spread(narrowing)}")
     print(f"  all levels with their samples {_spread(levels)}")
     ratio = _p(scanned, 50) / _p(longest, 50)
@@ -156,16 +156,16 @@ def _lookups(
     _judge("narrowing", _p(narrowing, 50), missed)
 
 
-def _sources(memory: FolderIndex, question: Question) -> list[SegmentSource]:
-    return [opened.source(question.context, {question.path}) for opened in memory.view.opened]
+def _sources(index: FolderIndex, query: Query) -> list[SegmentSource]:
+    return [opened.source(query.context, {query.path}) for opened in index.view.opened]
 
 
-def _longest(memory: FolderIndex, question: Question) -> int:
-    return max(source.longest for source in _sources(memory, question))
+def _longest(index: FolderIndex, query: Query) -> int:
+    return max(source.longest for source in _sources(index, query))
 
 
 def _by_scanning(text: bytes, context: bytes) -> int:
-    """The longest end of the context that the text has, the question's own file included."""
+    """The longest end of the context that the text has, the query's own file included."""
     return _bisected(context, lambda end: text.rfind(end) >= 0)
 
 
@@ -185,7 +185,7 @@ def _bisected(context: bytes, has: Callable[[bytes], bool]) -> int:
 
 
 def _edits(
-    memory: FolderIndex,
+    index: FolderIndex,
     texts: dict[str, bytes],
     root: Path,
     place: Path,
@@ -196,52 +196,54 @@ def _edits(
     dice = random.Random(seed)
     path = min(texts, key=lambda item: abs(len(texts[item]) - 50_000))
     text = texts[path].decode("utf-8", "replace")
-    memory.set_open(path, text)
-    memory.levels(b"warm up", path="other.py")
+    index.set_open(path, text)
+    index.levels(b"warm up", path="other.py")
     seen = []
     for number in range(60):
         at = text.find("\n", dice.randrange(len(text) // 2)) + 1
         edited = f"{text[:at]}zyx_{number} = qwv({number})\n{text[at:]}"
         context = f"zyx_{number} = qwv(".encode()
-        seen.append(_each(lambda t=edited, c=context: _type(memory, path, t, c)))
-    memory.close_open(path)
+        seen.append(_each(lambda t=edited, c=context: _type(index, path, t, c)))
+    index.close_open(path)
     small = place / "small"
     small.mkdir()
     (small / "a.py").write_text(text, encoding="utf-8")
     refresh(small, place / "small-index")
-    rival = []
+    baseline = []
     for number in range(10):
         (small / "a.py").write_text(f"{text}zyx = {number}\n", encoding="utf-8")
-        rival.append(_each(lambda: refresh(small, place / "small-index")))
-    print(f"an edit of a document of {len(text) / 1000:.0f} KB until it is found, ms of processor")
-    print(f"  time, p50 / p95: {_spread(seen)}; rival, saving and refreshing: {_spread(rival)}")
+        baseline.append(_each(lambda: refresh(small, place / "small-index")))
+    print(f"an edit of a document of {len(text) / 1000:.0f} KB until it is found, ms of CPU")
+    print(
+        f"  time, p50 / p95: {_spread(seen)}; baseline, saving and refreshing: {_spread(baseline)}"
+    )
     _judge("edit", _p(seen, 50), missed)
 
 
-def _type(memory: FolderIndex, path: str, text: str, context: bytes) -> None:
-    memory.set_open(path, text)
-    levels = memory.levels(context, path="other.py")
+def _type(index: FolderIndex, path: str, text: str, context: bytes) -> None:
+    index.set_open(path, text)
+    levels = index.levels(context, path="other.py")
     assert levels[0].length >= len(context), "the edit is not found"
 
 
-def _resident(index: Path, root: Path, options: argparse.Namespace) -> None:
-    """Ask the same from a fresh process, which has nothing else in its memory."""
-    command = [sys.executable, "-m", "tests.benchmarks.bench_memory", str(root)]
-    command += ["--resident", str(index), "--n", str(options.n), "--seed", str(options.seed)]
+def _resident(folder: Path, root: Path, options: argparse.Namespace) -> None:
+    """Ask the same from a fresh process, which has nothing else in its RAM."""
+    command = [sys.executable, "-m", "tests.benchmarks.bench_index", str(root)]
+    command += ["--resident", str(folder), "--n", str(options.n), "--seed", str(options.seed)]
     subprocess.run(command, check=True)
 
 
-def _print_resident(index: Path, root: Path, options: argparse.Namespace) -> int:
+def _print_resident(folder: Path, root: Path, options: argparse.Namespace) -> int:
     before = _smaps()
-    memory = open_memory(index)
+    index = FolderIndex(folder)
     opened = _smaps()
     dice = random.Random(options.seed)
-    every = [(item, n) for item in memory.view.opened for n in item.files.values()]
+    every = [(item, n) for item in index.view.opened for n in item.files.values()]
     for item, number in dice.sample(every, min(options.n, len(every))):
         text = item.segment.text_of(number)
-        memory.levels(text[: len(text) // 2][-MAX_CONTEXT:], path="other.py")
+        index.levels(text[: len(text) // 2][-MAX_CONTEXT:], path="other.py")
     after = _smaps()
-    print(f"resident, in a process of its own, after {options.n} questions about {root.name}:")
+    print(f"resident, in a process of its own, after {options.n} cursors about {root.name}:")
     print(f"  anonymous {after[0]:.0f} MB, of which the index {after[0] - before[0]:.0f} MB")
     print(f"  mapped {after[1]:.0f} MB ({opened[1]:.0f} MB after the check at opening)")
     return 0
@@ -263,7 +265,7 @@ def _timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def _each(work: Callable[[], object]) -> float:
-    """Milliseconds of processor time."""
+    """Milliseconds of CPU time."""
     started = time.thread_time()
     work()
     return 1_000 * (time.thread_time() - started)
@@ -285,7 +287,7 @@ def _judge(name: str, value: float, missed: list[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("folder", help="a large folder of source")
-    parser.add_argument("--n", type=int, default=300, help="questions (default: 300)")
+    parser.add_argument("--n", type=int, default=300, help="cursors (default: 300)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--check", action="store_true", help="exit code 1 if a budget is missed")
     parser.add_argument("--resident", default="", help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""A workspace's memory through the real server: built, followed, and silent about secrets."""
+"""A workspace's index through the real server: built, followed, and silent about secrets."""
 
 import sys
 import time
@@ -22,21 +22,21 @@ def uri(path: Path) -> str:
     return "file://" + quote(str(path))
 
 
-def memory_of(client: Client) -> dict[str, Any]:
+def index_of(client: Client) -> dict[str, Any]:
     status = client.call("workspace/executeCommand", {"command": "foretype.status"})
-    (memory,) = status["memory"]
-    return dict(memory)
+    (index,) = status["index"]
+    return dict(index)
 
 
 def wait_for(client: Client, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     end = time.monotonic() + WAIT_S
-    while not condition(memory := memory_of(client)):
-        assert time.monotonic() < end, memory
+    while not condition(index := index_of(client)):
+        assert time.monotonic() < end, index
         time.sleep(0.05)
-    return memory
+    return index
 
 
-def test_a_workspace_is_indexed_and_followed(tmp_path: Path) -> None:
+def test_a_workspace_is_indexed_and_followed(tmp_path: Path, private_home: Path) -> None:
     files = {"a.py": "x = 1\n", "b.py": f'key = "{KEY}"\n', ".env": f"KEY={KEY}\n"}
     root = new_repository(tmp_path / "my app", files)
     with ServerProcess() as server:
@@ -49,16 +49,17 @@ def test_a_workspace_is_indexed_and_followed(tmp_path: Path) -> None:
         request = client.others.get(timeout=WAIT_S)
         assert request["method"] == "client/registerCapability"
         client.send({"id": request["id"], "result": None})
-        memory = wait_for(client, lambda memory: memory.get("files") == 2)
-        assert memory["folder"] == "my app"
+        index = wait_for(client, lambda index: index.get("files") == 2)
+        assert index["folder"] == "my app"
         (root / "c.py").write_text("z = 3\n")
         changes = [{"uri": uri(root / "c.py"), "type": 1}]
         client.notify("workspace/didChangeWatchedFiles", {"changes": changes})
-        wait_for(client, lambda memory: memory["files"] == 3 and memory["state"] == "ready")
+        wait_for(client, lambda index: index["files"] == 3 and index["state"] == "ready")
         client.open(uri(root / "a.py"), "x = 1\n")
         assert client.inline_text(uri(root / "a.py"), 0, 5) == "[1 = x]"
         assert server.finish() == 0
-    stored = b"".join(path.read_bytes() for path in tmp_path.parent.rglob("*.seg"))
+    stored = b"".join(path.read_bytes() for path in private_home.rglob("*.seg"))
+    assert b"x = 1"[::-1] in stored
     assert KEY.encode() not in stored and KEY.encode()[::-1] not in stored
 
 
@@ -66,13 +67,13 @@ def test_switched_off_there_is_none(tmp_path: Path) -> None:
     root = new_repository(tmp_path / "r", {"a.py": "x = 1\n"})
     with ServerProcess() as server:
         client = server.client
-        client.initialize(rootUri=uri(root), initializationOptions={"memory": False})
+        client.initialize(rootUri=uri(root), initializationOptions={"index": False})
         status = client.call("workspace/executeCommand", {"command": "foretype.status"})
-        assert status["memory"] == []
+        assert status["index"] == []
         assert server.finish() == 0
 
 
-def test_the_memory_answers_without_a_network(tmp_path: Path) -> None:
+def test_the_index_answers_without_a_network(tmp_path: Path) -> None:
     line = "distance = measure_distance(first_place, second_place)\n"
     secret = f'client = open_client("{KEY}")\n'
     files = {"a.py": line + secret, "b.py": line + secret, "c.py": "x = 1\n"}
@@ -81,7 +82,7 @@ def test_the_memory_answers_without_a_network(tmp_path: Path) -> None:
     with ServerProcess(command=[sys.executable, "-m", "foretype", "lsp"]) as server:
         client = server.client
         client.initialize(rootUri=uri(root), initializationOptions=options)
-        wait_for(client, lambda memory: memory.get("files") == 3)
+        wait_for(client, lambda index: index.get("files") == 3)
         place = uri(root / "c.py")
         client.open(place, "x = 1\ndistance = measure_dist")
         assert client.inline_text(place, 1, 23) == "ance(first_place, second_place)"
