@@ -1,24 +1,49 @@
-"""The account of a corpus: what each source gave, what was refused and why, as JSON and as text.
+"""What each source gave a corpus, what was refused and why, as JSON and as text.
 
 A source's row is made when its files are written; the totals are sums over rows. Writes no file.
+`foretype data funnel` shows it again for a prepared corpus.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from training.data.collect import Collected, Kept, Rules
-from training.data.corpus import SPLITS
-from training.data.funnel import Refusals, funnel_rows, funnel_text
+from training.data.corpus import SPLITS, CorpusError, read_manifest
+from training.data.funnel import Refusals, format_funnel, funnel_rows
 
 MAX_HITS_LISTED = 1000
 _PATH_SETTINGS = ("sources", "never_train", "evaluation_repositories", "evaluation_sources")
 _NAME_SETTINGS = ("evaluation_hashes", "benchmarks")
+
+
+def main(argv: list[str]) -> int:
+    """Run `foretype data funnel`; a user's mistake is one line on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="foretype data funnel",
+        description="Show what a corpus was made of, and why files were left out.",
+    )
+    parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
+    corpus: Path = parser.parse_args(argv).corpus
+    try:
+        manifest = read_manifest(corpus)
+    except CorpusError as error:
+        sys.stderr.write(f"foretype data funnel: {error}\n")
+        return 1
+    if "funnel" not in manifest:
+        sys.stderr.write(
+            f"foretype data funnel: {corpus} was prepared without a funnel; prepare it again\n"
+        )
+        return 1
+    sys.stdout.write(format_summary(manifest))
+    return 0
 
 
 def source_row(
@@ -60,13 +85,13 @@ def _digest(files: Iterable[Kept]) -> str:
     return digest.hexdigest()
 
 
-def manifest_of(
+def make_manifest(
     rows: list[dict[str, Any]],
     refused: Mapping[str, str],
     rules: Rules,
     hits: list[dict[str, str]],
 ) -> dict[str, Any]:
-    """Return the whole account; `refused` are the sources that were not even opened."""
+    """Return the whole manifest; `refused` are the sources that were not even opened."""
     used = [row for row in rows if not row["refused"]]
     return {
         "settings": _settings(rules),
@@ -102,11 +127,11 @@ def manifest_of(
     }
 
 
-def summary(manifest: Mapping[str, Any]) -> str:
-    """Return the account for reading: the funnel, the splits, what was scrubbed."""
+def format_summary(manifest: Mapping[str, Any]) -> str:
+    """Return the manifest for reading: the funnel, the splits, what was scrubbed."""
     totals, scrubbed = manifest["totals"], manifest["scrubbed"]
     lines = [f"{totals['sources']:>9} sources, of which {totals['sources_refused']} refused"]
-    lines += funnel_text(manifest["funnel"]).splitlines()
+    lines += format_funnel(manifest["funnel"]).splitlines()
     for split in SPLITS:
         n_files, n_bytes = totals[split]["files"], totals[split]["bytes"]
         lines.append(f"{n_files:>9} files, {n_bytes / 1e6:.1f} MB in {split}")

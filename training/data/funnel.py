@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-FUNNEL = "funnel.svg"  # the picture of it, beside the manifest
-
 # In the order of `training.data.collect` and `training.data.dedup`.
 ORDER = (
     "vendored",
@@ -63,14 +61,14 @@ def funnel_rows(
         total.bytes.update(each.bytes)
     n_files, n_bytes = seen
     rows = [_row("seen", 0, 0, seen)]
-    for reason in sorted(total.files, key=_place):
+    for reason in sorted(total.files, key=_order_of):
         n_files -= total.files[reason]
         n_bytes -= total.bytes[reason]
         rows.append(_row(reason, total.files[reason], total.bytes[reason], (n_files, n_bytes)))
     return [*rows, _row("kept", 0, 0, kept)]
 
 
-def funnel_text(rows: Iterable[Mapping[str, Any]]) -> str:
+def format_funnel(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the table for reading."""
     lines = ["    files        MB    files left   MB left"]
     for row in rows:
@@ -90,5 +88,5 @@ def _row(step: str, n_files: int, n_bytes: int, left: tuple[int, int]) -> dict[s
     }
 
 
-def _place(reason: str) -> tuple[int, str]:
+def _order_of(reason: str) -> tuple[int, str]:
     return (ORDER.index(reason) if reason in ORDER else len(ORDER), reason)

@@ -19,7 +19,7 @@ from model.config import ConfigError
 from training.data.archives import ArchiveError
 from training.data.collect import Collected, Kept, Rules, contents
 from training.data.corpus import MANIFEST, SplitWriter, write_manifest
-from training.data.corpus_stats import manifest_of, source_row, summary
+from training.data.corpus_stats import format_summary, make_manifest, source_row
 from training.data.decontaminate import (
     Overlap,
     benchmark_texts,
@@ -30,8 +30,7 @@ from training.data.decontaminate import (
 from training.data.dedup import NEAR_EVALUATION, Duplicates
 from training.data.filters import hash_frac, text_of
 from training.data.folders import new_folder
-from training.data.funnel import FUNNEL, Refusals
-from training.data.funnel_plot import funnel_svg
+from training.data.funnel import Refusals
 from training.data.minhash import Sketcher
 from training.data.progress import Progress
 from training.data.recipe import CorpusRecipe, expand, load_recipe
@@ -67,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, SourceError, ArchiveError, GitError, OSError) as error:
         sys.stderr.write(f"foretype data prepare: {error}\n")
         return 1
-    sys.stdout.write(f"{summary(manifest)}plot: {args.out / FUNNEL}\n")
+    sys.stdout.write(format_summary(manifest))
     return 0
 
 
@@ -87,8 +86,7 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
         rules = _rules(recipe, [s for s in sources if s.name in refused], duplicates)
         parts = SourceParts(out.with_name(f"{out.name}.parts"), rules)
         rows, hits = _write(part, _collected(wanted, recipe, parts), len(wanted), duplicates)
-        manifest = manifest_of(rows, refused, rules, hits)
-        (part / FUNNEL).write_text(funnel_svg(manifest["funnel"]), encoding="utf-8")
+        manifest = make_manifest(rows, refused, rules, hits)
         write_manifest(part, manifest)
     parts.remove()
     return manifest

@@ -9,7 +9,7 @@ import pytest
 from tests.repositories import MIT, new_repository
 from training.data import filters
 from training.data.dedup import NEAR_EVALUATION
-from training.data.funnel import ORDER, Refusals, funnel_rows, funnel_text
+from training.data.funnel import ORDER, Refusals, format_funnel, funnel_rows
 from training.data.prepare import prepare
 from training.data.recipe import CorpusRecipe, FilterSettings
 
@@ -32,7 +32,7 @@ def test_rest_of_a_row_is_what_the_next_one_saw() -> None:
         ("duplicate", 1, 30, 6, 815),
         ("kept", 0, 0, 6, 800),
     ]
-    assert funnel_text(rows).splitlines()[2] == (
+    assert format_funnel(rows).splitlines()[2] == (
         "       -2      -0.0             8       0.0  vendored"
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.repositories import MIT, new_repository
 from training.data.corpus import Split
-from training.data.corpus_stats import summary
+from training.data.corpus_stats import format_summary
 from training.data.prepare import prepare
 from training.data.recipe import CorpusRecipe
 from training.data.scrub import Scrubbed, scrub
@@ -39,7 +39,7 @@ def test_file_is_scrubbed_and_kept_and_the_manifest_says_so(tmp_path: Path) -> N
         "of_lines": text.count("\n") + OTHER.count("\n"),
         "kinds": {"URL password": 1, "e-mail address": 1},
     }
-    assert "        2 lines scrubbed (3.226%):\n" in summary(manifest)
+    assert "        2 lines scrubbed (3.226%):\n" in format_summary(manifest)
 
 
 def test_copies_that_differ_in_personal_data_only_are_one(tmp_path: Path) -> None:
