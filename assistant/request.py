@@ -32,12 +32,7 @@ class Completion:
     text: str
     start: int  # start <= the request's offset <= end
     end: int
-    source: str  # "local" (the network), "index", "cache" or "remote"
+    source: str  # "network", "index", "cache" or "remote"
     finish_reason: str  # "stop", "length", "deadline", "cancelled" or "repetition"
-    logprob: float  # summed over the new tokens
-    prompt_tokens: int
-    new_tokens: int
-    reused_tokens: int  # prompt tokens whose keys and values were still cached
-    first_token_ms: float
-    total_ms: float
+    logprob: float  # summed over the new tokens, where the network wrote the text itself
     probability: float = 0.0  # calibrated: that the text is a right beginning of what is wanted

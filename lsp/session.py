@@ -33,7 +33,7 @@ def real_engine(
     """Return the real engine; imports the runtime."""
     from assistant.generate.engine import Engine
 
-    engine = Engine(settings, memory=memory, remote=remote)
+    engine = Engine(settings, index=memory, remote=remote)
     engine.tuned_for = tuned_for
     return engine
 

@@ -27,13 +27,9 @@ class Snippet:
     text: str
 
 
-def header(tokenizer: Tokenizer, path: str, snippets: Sequence[Snippet] = ()) -> list[int]:
-    """Return ids that name the file, after the snippets from other files."""
-    file_sep = tokenizer.special_id("<|file_sep|>")
-    ids: list[int] = []
-    for snippet in snippets:
-        ids += [file_sep, *tokenizer.encode(f"{snippet.path}\n{snippet.text}")]
-    return [*ids, file_sep, *tokenizer.encode(f"{path}\n")]
+def header(tokenizer: Tokenizer, path: str, text: str = "") -> list[int]:
+    """Return ids that name a file; with `text`, a snippet of another file."""
+    return [tokenizer.special_id("<|file_sep|>"), *tokenizer.encode(f"{path}\n{text}")]
 
 
 def prompt(

@@ -193,8 +193,8 @@ def main() -> int:
     argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         build_from_texts(Path(folder), texts())
-        memory = FolderIndex(Path(folder))  # leaves out what it has of the file it is asked about
-        return show(Engine(Settings(show="eager"), memory=lambda _: memory))
+        index = FolderIndex(Path(folder))  # leaves out what it has of the file it is asked about
+        return show(Engine(Settings(show="eager"), index=lambda _: index))
 
 
 def show(engine: Engine) -> int:

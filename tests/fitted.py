@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistant.rank.confidence import GATE_FEATURES, LEVELS
-from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES
+from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
 from assistant.rank.ranker import FORMAT_VERSION, RankerParameters, columns, parse
 
 LARGE = 100.0  # x + LARGE passes the hidden unit unchanged: it is linear that far out
@@ -44,8 +44,8 @@ def table(
     return {
         "format_version": FORMAT_VERSION,
         "columns": columns(),
-        "memory": {"ranker": net(MEMORY_FEATURES, weights), **fitted},
-        "both": {"ranker": net(MEMORY_FEATURES + NETWORK_FEATURES, weights), **fitted},
+        "memory": {"ranker": net(INDEX_FEATURES, weights), **fitted},
+        "both": {"ranker": net(INDEX_FEATURES + NETWORK_FEATURES, weights), **fitted},
     }
 
 

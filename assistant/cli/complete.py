@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from assistant.cli.source_file import SourceFile, SourceFileError
 from assistant.errors import AssistantError, ModelError
-from assistant.generate.completion_trace import Trace, format_trace
+from assistant.generate.completion_trace import format_trace
 from assistant.logs import configure
 from assistant.privacy.exclusion import is_excluded
-from assistant.request import Completion, CompletionRequest
+from assistant.request import CompletionRequest
 from assistant.settings import Settings, load_settings
 from model.files import UnreadableFileError, read_regular
 
 if TYPE_CHECKING:
+    from assistant.generate.response import Response
     from assistant.index.matches import SearchableIndex
 
 SUGGESTED, NOTHING, BAD_INPUT, BAD_MODEL = 0, 1, 2, 3
@@ -70,21 +71,21 @@ def _run(args: argparse.Namespace, explains: bool) -> int:
         deadline_ms=DEADLINE_MS if args.deadline_ms is None else settings.deadline_ms,
     )
     with configure(settings.log_file, args.verbose):
-        completions, why = _complete(settings, request)
+        response = _complete(settings, request)
     if explains:
-        table = why.table()
+        table = response.trace.table()
         _write(
             json.dumps(table, ensure_ascii=False, indent=2) if args.json else format_trace(table)
         )
         _write("\n")
     elif args.json:
-        _write(json.dumps(_report(source, completions), ensure_ascii=False, indent=2) + "\n")
+        _write(json.dumps(_report(source, response), ensure_ascii=False, indent=2) + "\n")
     else:
-        _write("".join(source.restored(item.text + "\n") for item in completions))
-    return SUGGESTED if completions else NOTHING
+        _write("".join(source.restored(item.text + "\n") for item in response.completions))
+    return SUGGESTED if response.completions else NOTHING
 
 
-def _complete(settings: Settings, request: CompletionRequest) -> tuple[list[Completion], Trace]:
+def _complete(settings: Settings, request: CompletionRequest) -> "Response":
     from assistant.generate.engine import (
         Engine,  # the runtime is not needed to say that input is bad
     )
@@ -100,10 +101,10 @@ def _complete(settings: Settings, request: CompletionRequest) -> tuple[list[Comp
     else:
         index, inside = found
         request = dataclasses.replace(request, path=inside)
-        engine = Engine(settings, open_model, memory=lambda _: index, remote=remote)
+        engine = Engine(settings, open_model, index=lambda _: index, remote=remote)
     try:
         engine.load()
-        return engine.complete(request), engine.last
+        return engine.respond(request)
     finally:
         if remote is not None:
             remote.close()
@@ -192,13 +193,15 @@ def read_source(name: str) -> bytes:
         raise SourceFileError(str(error)) from error
 
 
-def _report(source: SourceFile, completions: Sequence[Completion]) -> dict[str, Any]:
+def _report(source: SourceFile, response: "Response") -> dict[str, Any]:
     suggestions = []
-    for item in completions:
-        table = dataclasses.asdict(item) | {"text": source.restored(item.text)}
+    costs = ("prompt_tokens", "new_tokens", "reused_tokens", "first_token_ms", "total_ms")
+    cost = {name: round(getattr(response.trace, name), 3) for name in costs}
+    for item in response.completions:
+        table = dataclasses.asdict(item) | cost | {"text": source.restored(item.text)}
         del table["start"], table["end"]
         table["range"] = {"start": _point(source, item.start), "end": _point(source, item.end)}
-        for name in ("logprob", "first_token_ms", "total_ms", "probability"):
+        for name in ("logprob", "probability"):
             table[name] = round(table[name], 3)
         suggestions.append(table)
     return {"path": source.path, "suggestions": suggestions}

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from assistant.cli.complete import UsageError, read_source, split_place
 from assistant.cli.source_file import SourceFile
 from assistant.errors import AssistantError
-from assistant.privacy.exclusion import refusal
+from assistant.privacy.exclusion import why_refused
 from assistant.remote.errors import RemoteError
 from assistant.remote.file_policy import Reach
 from assistant.remote.formats import backend_of
@@ -194,7 +194,7 @@ def _dry_run(place: str) -> int:
 def _packed(request: CompletionRequest, settings: Settings, remote: RemoteSettings) -> Parcel:
     if not settings.allow_remote or settings.show == "off":
         raise RemoteError("the settings say allow_remote = false, or show = off")
-    reason = refusal(request, settings)
+    reason = why_refused(request, settings)
     if reason is not None:
         raise RemoteError(reason)
     reach = Reach(remote, lambda path: Path(path).absolute(), exclude=settings.exclude)

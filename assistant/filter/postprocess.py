@@ -1,7 +1,7 @@
-"""From generated text to the edit that a user sees: named text rules in fixed order.
+"""From generated text to the edit that a user sees: named text rules, then the secret check.
 
 Every rule only takes away. The rules run until the text is stable, so applying them to their own
-answer changes nothing. They know the document's text and its language's lexical habits; they do not
+output changes nothing. They know the document's text and its language's lexical habits; they do not
 know models, probabilities or syntax trees.
 """
 
@@ -11,7 +11,10 @@ from typing import Literal
 
 from assistant.filter import rules
 from assistant.filter.rules import CursorSite, RuleResult
+from assistant.privacy.redaction import find
 from assistant.request import CompletionRequest
+
+MAX_LINE_CHARS = 200  # of the line before the cursor that may be the start of a secret
 
 Rule = Callable[[CursorSite, str], RuleResult]
 
@@ -55,13 +58,11 @@ class FilterResult:
     verdicts: tuple[RuleVerdict, ...]
 
 
-def apply(request: CompletionRequest, text: str, *, multi_line: bool) -> TextEdit | None:
-    """Return the edit to offer for generated `text`, or None if nothing should be shown."""
-    return explain(request, text, multi_line=multi_line).edit
+def filter_text(request: CompletionRequest, text: str, *, multi_line: bool) -> FilterResult:
+    """Return the edit that is left of generated `text`, and what each rule did to it.
 
-
-def explain(request: CompletionRequest, text: str, *, multi_line: bool) -> FilterResult:
-    """Apply the rules until the text is stable; say what each did in the order they ran."""
+    The rules run until the text is stable; what then holds a secret is dropped whole.
+    """
     place = CursorSite.of(request, multi_line=multi_line)
     verdicts: list[RuleVerdict] = []
     while True:
@@ -71,9 +72,18 @@ def explain(request: CompletionRequest, text: str, *, multi_line: bool) -> Filte
         if draft.text == text:
             break
         text = draft.text
+    if holds_secret(place.before, text):
+        verdicts.append(RuleVerdict(rule="secret", action="dropped", n_chars=len(text)))
+        return FilterResult(edit=None, verdicts=tuple(verdicts))
     end = request.offset + draft.n_replaced
     edit = TextEdit(text=text, start=request.offset, end=end)
     return FilterResult(edit=edit, verdicts=tuple(verdicts))
+
+
+def holds_secret(before: str, text: str) -> bool:
+    """Say whether `text`, behind what its line holds already, shows a secret or a part of one."""
+    before = before[-MAX_LINE_CHARS:]
+    return any(finding.end > len(before) for finding in find(before + text))
 
 
 def _round(place: CursorSite, text: str, verdicts: list[RuleVerdict]) -> RuleResult:

@@ -15,11 +15,13 @@ from pathlib import Path
 
 from assistant.cancel import Cancel
 from assistant.errors import ModelError
-from assistant.generate.prompt import Prompt
+from assistant.generate.prompt import Prompt, build_prompt
 from assistant.rank.ranker import RankerParameters, parse
+from assistant.request import CompletionRequest
 from model.candidate_tree import Scored, plan, scored
 from model.config import ConfigError
 from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
+from model.fim import Snippet
 from model.folder import BUNDLED, FolderInfo, ModelFolderError, load_folder
 from model.healing import TokenTable
 from model.prefix_cache import PrefixCache
@@ -141,6 +143,31 @@ class LocalBackend:
             self._transcript.append([self.tokenizer.end_id] * WARM_UP_TOKENS)
             self._transcript.append([self.tokenizer.end_id])
             self._transcript.rewind(0)
+
+    def prepare(
+        self,
+        request: CompletionRequest,
+        *,
+        max_new_tokens: int,
+        deadline: float,
+        cancel: Cancel,
+        snippets: Sequence[Snippet] = (),
+    ) -> GenerationJob:
+        """Return what to generate at the request's cursor: window, prompt and limits."""
+        prompt = build_prompt(
+            self.tokenizer,
+            self.info,
+            request,
+            max_new_tokens=max_new_tokens,
+            snippets=snippets,
+        )
+        return GenerationJob(
+            prompt=prompt,
+            n=request.n,
+            max_new_tokens=max_new_tokens,
+            deadline=deadline,
+            cancel=cancel,
+        )
 
     def drafts(self, job: GenerationJob) -> Generator[Draft, None, None]:
         """Yield drafts, the likeliest first token first; pull each before asking for the next.

@@ -25,10 +25,9 @@ class Suggestion:
     """What is suggested at a cursor, cut where a suggestion ends."""
 
     text: str
+    source: str  # "network", "index" or "remote"
     finish_reason: str
     logprob: float
-    prompt_tokens: int
-    new_tokens: int
     multi_line: bool  # it may run over several lines
     probability: float = 0.0  # that it is right, as judged when it was made
     is_shown: bool = True  # no: known, but not sure enough; more typing may change that

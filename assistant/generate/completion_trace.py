@@ -1,37 +1,43 @@
-"""Trace the last answer was what it was: a record that the engine keeps, for `foretype why`.
+"""How a response came about: one record per request, for `foretype why` and the log.
 
-Filled in along the way, one per request; it may hold suggested texts, for it is shown to the user
-who asked, and is never logged.
+It may hold suggested texts, for it is shown to the user who asked, and is never logged whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from assistant.filter.postprocess import RuleVerdict
+from assistant.generate.backend import Draft, GenerationJob
+from assistant.rank.candidates import Proposal
 
-@dataclass(kw_only=True, slots=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Trace:
     """What happened to one request."""
 
     outcome: str = ""  # "shown", or why nothing is
-    source: str = ""
+    source: str = ""  # of the best text: "network", "index", "cache" or "remote"
     model: str = ""  # which network was there to be asked; "": none yet
-    prompt: dict[str, int] = field(default_factory=dict)  # part -> tokens
-    network: dict[str, int] = field(default_factory=dict)  # tree nodes, tokens foreseen and run
-    matches: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # (length, count)
+    prompt: Mapping[str, int] = field(default_factory=dict)  # part -> tokens
+    network: Mapping[str, int] = field(default_factory=dict)  # tree nodes, tokens run and reused
+    matches: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)  # length, count
     candidates: Callable[[], list[dict[str, Any]]] = list  # best first; made when asked for
-    rules: list[dict[str, Any]] = field(default_factory=list)  # of the text that was chosen
+    rules: Sequence[RuleVerdict] = ()  # of the text that was chosen
     probability: float = 0.0
     threshold: float = 0.0
-    remote: dict[str, float] = field(default_factory=dict)  # of a server's text, if one came
-    stage_ms: dict[str, float] = field(default_factory=dict)
+    remote: Mapping[str, float] = field(default_factory=dict)  # of a server's text, if one came
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
+    prompt_tokens: int = 0  # what the network read and wrote, its reused tokens included
+    new_tokens: int = 0
+    reused_tokens: int = 0
+    first_token_ms: float = 0.0  # from the request; 0 without a token
     total_ms: float = 0.0
 
     def table(self) -> dict[str, Any]:
         """Return everything as plain values, fit for JSON."""
-        numbers = {name: round(ms, 2) for name, ms in self.stage_ms.items()}
         return {
             "outcome": self.outcome,
             "source": self.source,
@@ -39,17 +45,52 @@ class Trace:
             "probability": round(self.probability, 4),
             "threshold": round(self.threshold, 4),
             "remote": {name: round(value, 4) for name, value in self.remote.items()},
-            "prompt_tokens": self.prompt,
-            "network": self.network,
+            "prompt_tokens": dict(self.prompt),
+            "network": dict(self.network),
             "matches": {
                 name: [{"bytes": length, "places": count} for length, count in levels]
                 for name, levels in self.matches.items()
             },
             "candidates": self.candidates(),
-            "rules": self.rules,
-            "stage_ms": numbers,
+            "rules": [
+                {"rule": item.rule, "action": item.action, "n_chars": item.n_chars}
+                for item in self.rules
+            ],
+            "stage_ms": {name: round(ms, 2) for name, ms in self.stage_ms.items()},
             "total_ms": round(self.total_ms, 2),
         }
+
+
+def count_prompt(job: GenerationJob) -> dict[str, int]:
+    """Return the tokens of a prompt's parts, for `Trace.prompt`."""
+    prompt = job.prompt
+    return {
+        "all": len(prompt.ids),
+        "snippets shown": prompt.n_snippets,
+        "bytes to spell again": len(prompt.tail),
+    }
+
+
+def count_matches(proposal: Proposal) -> dict[str, list[tuple[int, int]]]:
+    """Return how far the text before the cursor was found elsewhere, for `Trace.matches`."""
+    found = (("document", proposal.document), ("repository", proposal.repository))
+    return {name: [(level.length, level.count) for level in levels] for name, levels in found}
+
+
+def count_drafts(drafts: Sequence[Draft], started: float) -> dict[str, Any]:
+    """Return what the network's drafts cost, by field of `Trace`.
+
+    `started` is the request's arrival in time.monotonic() seconds.
+    """
+    if not drafts:
+        return {}
+    first_token_at = next((d.first_token_at for d in drafts if d.first_token_at), started)
+    return {
+        "prompt_tokens": drafts[-1].prompt_tokens,
+        "new_tokens": sum(draft.new_tokens for draft in drafts),
+        "reused_tokens": drafts[-1].reused_tokens,
+        "first_token_ms": 1_000 * (first_token_at - started),
+    }
 
 
 def format_trace(table: dict[str, Any]) -> str:
@@ -62,11 +103,11 @@ def format_trace(table: dict[str, Any]) -> str:
     )
     lines = [head]
     for name in ("prompt_tokens", "network", "remote", "stage_ms"):
-        said = ", ".join(f"{key} {value:g}" for key, value in table[name].items())
-        lines.append(f"{name.replace('_', ' ')}: {said or 'none'}")
+        values = ", ".join(f"{key} {value:g}" for key, value in table[name].items())
+        lines.append(f"{name.replace('_', ' ')}: {values or 'none'}")
     for name, levels in table["matches"].items():
-        said = ", ".join(f"{each['bytes']} bytes at {each['places']}" for each in levels)
-        lines.append(f"matches in the {name}: {said or 'none'}")
+        values = ", ".join(f"{each['bytes']} bytes at {each['places']}" for each in levels)
+        lines.append(f"matches in the {name}: {values or 'none'}")
     lines += [
         f"candidate {each['share']:.3f} {each['source']:<7}{each['text']!r}"
         for each in table["candidates"]

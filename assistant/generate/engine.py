@@ -1,43 +1,51 @@
-"""A completion from request to answer: the order of the stages, and nothing else.
+"""A completion from request to response: the order of the stages, and nothing else.
 
-refusal -> cache -> context -> memory and network -> judge -> rules -> gate -> cache -> answer.
-Every threshold and every text rule belongs to a stage, not here.
+exclusion -> cache -> snippets, prompt -> candidates -> network and ranking -> rules, secret check,
+confidence -> a remote server's text, where one is configured -> response. Every threshold and every
+text rule belongs to a stage, not here.
 """
 
+import dataclasses
+import functools
 import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from assistant.cancel import Cancel
-from assistant.generate import multi_line as blocks_ahead
-from assistant.generate import prompt
-from assistant.generate import response as offers
-from assistant.generate import single_line as lines
-from assistant.generate.backend import LocalBackend, open_backend
-from assistant.generate.cache import Suggestion, SuggestionCache
-from assistant.generate.completion_trace import Trace
-from assistant.generate.timing import Timing
+from assistant.generate import multi_line, single_line
+from assistant.generate.backend import GenerationJob, LocalBackend, open_backend
+from assistant.generate.cache import SuggestionCache
+from assistant.generate.completion_trace import Trace, count_drafts, count_matches, count_prompt
+from assistant.generate.prompt import snippet_chars
+from assistant.generate.remote_side import RemoteSide, merge_remote
+from assistant.generate.response import (
+    Proposed,
+    Response,
+    build_completions,
+    offer_lines,
+    offer_suggestions,
+)
 from assistant.index.matches import SearchableIndex
-from assistant.privacy.exclusion import refusal
+from assistant.privacy.exclusion import why_refused
 from assistant.rank.candidates import Cursor, propose
-from assistant.rank.ranker import bundled
+from assistant.rank.confidence import threshold
+from assistant.rank.ranker import FittedRanker, bundled
+from assistant.rank.ranking import summarize
 from assistant.request import Completion, CompletionRequest
 from assistant.settings import Settings
 from assistant.source import syntax
-from assistant.source.languages import language_of
+from assistant.source.languages import Language, language_of
 from model.fim import Snippet
 
 if TYPE_CHECKING:
-    from assistant.remote.policy import Remote, Ticket
     from assistant.snippets.cache import SnippetCache
 
 log = logging.getLogger(__name__)
 
-MemoryOf = Callable[[str], SearchableIndex | None]
+IndexOf = Callable[[str], SearchableIndex | None]
 BackendOf = Callable[[str], LocalBackend | None]
 
 
@@ -53,14 +61,14 @@ class Engine:
         self,
         settings: Settings,
         open_model: Callable[[Settings], LocalBackend] = open_from,
-        memory: MemoryOf | None = None,
-        remote: "Remote | None" = None,
+        index: IndexOf | None = None,
+        remote: RemoteSide | None = None,
         snippets: "SnippetCache | None" = None,
     ) -> None:
-        """Take settings, how to open the model, what finds a path's memory, and a remote side."""
+        """Take settings, how to open the model, what finds a path's index, and a remote side."""
         self.settings = settings
         self._open_model = open_model
-        self._memory_of = memory
+        self._index_of = index
         self.remote = remote
         self.tuned_for: BackendOf | None = None  # a document's own model, where it has one
         self._snippets = snippets
@@ -69,11 +77,10 @@ class Engine:
         self._cache = SuggestionCache()
         self._cache_lock = threading.Lock()
         self._n_requests = 0
-        self.last = Trace(outcome="nothing was asked yet")
 
     @property
     def ready(self) -> bool:
-        """Whether the model is loaded; before that the memory answers alone."""
+        """Whether the model is loaded; before that the index answers alone."""
         return self._backend is not None
 
     @property
@@ -91,44 +98,57 @@ class Engine:
             if self._backend is None:
                 self._backend = self._open_model(self.settings)
                 with self._cache_lock:
-                    self._cache.clear()  # it may hold what the memory said alone
+                    self._cache.clear()  # it may hold what the index proposed alone
 
     def complete(
         self, request: CompletionRequest, cancel: Cancel | None = None
-    ) -> list[Completion]:
-        """Return suggestions, best first; an empty list if there is nothing worth showing.
+    ) -> Sequence[Completion]:
+        """Return suggestions, best first; empty if there is nothing worth showing.
 
         Also empty when cancelled: the caller who set `cancel` knows why.
         """
-        asked = _Asked(
-            request=request,
-            backend=self._backend_for(request.path),
-            cancel=cancel or Cancel(),
-            cost=Timing(started=time.monotonic()),
-            why=Trace(),
-        )
+        return self.respond(request, cancel).completions
+
+    def respond(self, request: CompletionRequest, cancel: Cancel | None = None) -> Response:
+        """Return suggestions, best first, and how they came about."""
+        started = time.monotonic()
+        deadline = started + request.deadline_ms / 1_000
+        cancel = cancel or Cancel()
         self._n_requests += 1
-        remote = self.remote if self.settings.allow_remote and self.settings.show != "off" else None
-        reason = refusal(request, self.settings)
-        answers = asked.backend is not None or self.settings.index or remote is not None
-        if reason is None and not answers:
+        settings, backend = self.settings, self._backend_for(request.path)
+        remote = self.remote if settings.allow_remote and settings.show != "off" else None
+        reason = why_refused(request, settings)
+        if reason is None and backend is None and remote is None and not settings.index:
             reason = "model not loaded"
         if reason is not None:
             log.debug("no completion: %s", reason)
-            asked.why.outcome = reason
-            self.last = asked.why
-            return []
-        ticket = remote.before(request, blocks=self._blocks) if remote is not None else None
-        generated: tuple[Suggestion, ...] = ()
+            return Response(completions=[], trace=Trace(outcome=reason))
+
+        handle = remote.before(request, blocks=self._blocks) if remote is not None else None
+        proposed = Proposed()
         if remote is None or not remote.replaces_local:
-            asked.why.model = asked.backend.label if asked.backend is not None else ""
-            generated = self._local(asked)
-        answer = offers.answer(request, generated, asked.cost)
+            kept = self._look_up(request, backend)
+            proposed = kept or self._propose(request, backend, started, deadline, cancel)
+        completions = build_completions(request, proposed.offers)
+        trace = proposed.trace
         if remote is not None:
-            least = self._least_remote(asked)
-            answer = _or_remote(remote, ticket, generated, answer, asked, least)
-        self._note(asked, answer)
-        return answer
+            found = remote.after(
+                handle,
+                confidence=completions[0].probability if completions else None,
+                deadline=deadline,
+                cancel=cancel,
+            )
+            if found is not None and not cancel.is_set():
+                least = self._remote_threshold(request, backend)
+                completions, trace = merge_remote(remote, found, request, proposed, least)
+
+        outcome = "shown" if completions else trace.outcome
+        if not outcome:
+            outcome = "cancelled" if cancel.is_set() else "not shown"
+        total_ms = 1_000 * (time.monotonic() - started)
+        trace = dataclasses.replace(trace, outcome=outcome, total_ms=total_ms)
+        _log_response(self._n_requests, request, completions, trace)
+        return Response(completions=completions, trace=trace)
 
     def _backend_for(self, path: str) -> LocalBackend | None:
         """Return the model of a document: its own, or the one for all; a request keeps it."""
@@ -139,155 +159,172 @@ class Engine:
     def _blocks(self) -> bool:
         return self.settings.multi_line == "auto"
 
-    def _local(self, asked: "_Asked") -> tuple[Suggestion, ...]:
-        generated = self._kept(asked)
-        if generated is None:
-            generated = self._generate(asked)
-            if asked.cancel.is_set():
-                generated = ()
-        return generated
-
-    def _least_remote(self, asked: "_Asked") -> float:
-        """Return how sure a server's text must be: as sure as the network's own."""
-        parameters = (asked.backend.parameters if asked.backend is not None else None) or bundled()
-        fitted = parameters.both if parameters else None
-        return offers.least_of(self.settings, asked.request, fitted, is_familiar=True)
-
-    def _kept(self, asked: "_Asked") -> tuple[Suggestion, ...] | None:
+    def _look_up(self, request: CompletionRequest, backend: LocalBackend | None) -> Proposed | None:
+        """Return what the cache has for this cursor; None if it must be computed."""
         with self._cache_lock:
-            kept = self._cache.get(asked.request, model=asked.number)
-        if kept is not None:
-            asked.cost.source = "cache"
-            asked.cost.first_token_at = time.monotonic()
-        return kept
+            kept = self._cache.get(request, model=backend.number if backend is not None else 0)
+        if kept is None:
+            return None
+        suggestions = [dataclasses.replace(item, source="cache") for item in kept]
+        offers = offer_suggestions(request, suggestions)
+        trace = Trace(source="cache", model=backend.label if backend is not None else "")
+        if offers:
+            trace = dataclasses.replace(trace, probability=offers[0].suggestion.probability)
+        return Proposed(offers=offers, trace=trace, suggestions=kept)
 
-    def _generate(self, asked: "_Asked") -> tuple[Suggestion, ...]:
-        request, backend = asked.request, asked.backend
+    def _propose(
+        self,
+        request: CompletionRequest,
+        backend: LocalBackend | None,
+        started: float,
+        deadline: float,
+        cancel: Cancel,
+    ) -> Proposed:
+        """Compute what index and network propose, and let the cache keep it."""
         language = language_of(request.path, request.language)
-        ask = offers.Ask(
-            request=request,
-            language=language,
-            settings=self.settings,
-            cancel=asked.cancel,
-            cost=asked.cost,
-            why=asked.why,
-            is_familiar=backend is not None
-            and language is not None
-            and language.name in backend.info.languages,
-            snippets=self._shown(request, backend),
-        )
-        multi_line = self._blocks and syntax.opens_block(request.text, request.offset, language)
-        if multi_line and backend is not None:
-            made = blocks_ahead.block(backend, ask)
+        job = None
+        if backend is not None:
+            job = backend.prepare(
+                request,
+                max_new_tokens=self.settings.max_new_tokens,
+                deadline=deadline,
+                cancel=cancel,
+                snippets=self._find_snippets(request, backend),
+            )
+        opens_block = self._blocks and syntax.opens_block(request.text, request.offset, language)
+        if opens_block and backend is not None and job is not None:
+            proposed = self._propose_block(request, backend, job, language, started)
         else:
-            made = self._line(backend, ask)
-        if made and not ask.should_stop():
+            proposed = self._propose_line(request, backend, job, language, started)
+        if cancel.is_set():
+            return Proposed(trace=proposed.trace)
+        if proposed.suggestions and time.monotonic() < deadline:
             with self._cache_lock:
-                self._cache.put(request, made, model=asked.number)
-        return made
+                number = backend.number if backend is not None else 0
+                self._cache.put(request, tuple(proposed.suggestions), model=number)
+        return proposed
 
-    def _shown(self, request: CompletionRequest, backend: LocalBackend | None) -> list[Snippet]:
+    def _find_snippets(self, request: CompletionRequest, backend: LocalBackend) -> list[Snippet]:
         """Return code of other files for the prompt; none for a network that never saw any."""
-        n_tokens = backend.info.snippet_tokens if backend is not None else 0
-        settings = self.settings
-        if not (n_tokens and settings.snippets and settings.index) or self._memory_of is None:
+        n_tokens, settings = backend.info.snippet_tokens, self.settings
+        if not (n_tokens and settings.snippets and settings.index) or self._index_of is None:
             return []
         if self._snippets is None:
             from assistant.snippets.cache import SnippetCache
 
             self._snippets = SnippetCache()
         return self._snippets.snippets_for(
-            self._memory_of(request.path), request, budget_chars=prompt.snippet_chars(n_tokens)
+            self._index_of(request.path), request, budget_chars=snippet_chars(n_tokens)
         )
 
-    def _line(self, backend: LocalBackend | None, ask: offers.Ask) -> tuple[Suggestion, ...]:
-        memory = None
-        if self.settings.index and self._memory_of is not None:
-            memory = self._memory_of(ask.request.path)
-        cursor = Cursor.of(ask.request.path, ask.request.text, ask.request.offset)
-        proposal = propose(cursor, memory, use_document=self.settings.index)
-        offers.note_matches(ask.why, proposal)
-        if backend is None:
-            found = lines.by_memory(proposal, bundled())
+    def _propose_line(
+        self,
+        request: CompletionRequest,
+        backend: LocalBackend | None,
+        job: GenerationJob | None,
+        language: Language | None,
+        started: float,
+    ) -> Proposed:
+        """Return the rest of the cursor's line: candidates, ranked, filtered."""
+        use_index = self.settings.index
+        index = self._index_of(request.path) if use_index and self._index_of else None
+        cursor = Cursor.of(request.path, request.text, request.offset)
+        proposal = propose(cursor, index, use_document=use_index)
+        if backend is None or job is None:
+            lines = single_line.rank_without_network(proposal, bundled())
         else:
-            stop, job = offers.job(backend, ask)
-            found = lines.judged(backend, backend.parameters, proposal, job, stop)
-        return offers.line(ask, found)
-
-    def _note(self, asked: "_Asked", answer: list[Completion]) -> None:
-        """Keep the record, and log one line per completion: the path as a hash, and never text."""
-        cost, why = asked.cost, asked.why
-        why.source = cost.source
-        why.total_ms = cost.ms(time.monotonic())
-        if not why.outcome or answer:
-            is_over = asked.cancel.is_set()
-            why.outcome = "shown" if answer else "cancelled" if is_over else "not shown"
-        self.last = why
-        log.info(
-            "completion %d document=%s source=%s n=%d prompt_tokens=%d new_tokens=%d "
-            "reused_tokens=%d first_token_ms=%.1f total_ms=%.1f finish_reason=%s",
-            self._n_requests,
-            hashlib.blake2b(
-                asked.request.path.encode("utf-8", "replace"), digest_size=4
-            ).hexdigest(),
-            cost.source,
-            len(answer),
-            cost.prompt_tokens,
-            cost.new_tokens,
-            cost.reused_tokens,
-            cost.ms(cost.first_token_at or cost.started),
-            why.total_ms,
-            answer[0].finish_reason if answer else "none",
+            lines = single_line.rank_lines(
+                backend, proposal, job, language, parameters=backend.parameters
+            )
+        ranking = lines.ranking
+        least = self._threshold(request, ranking.fitted, _is_familiar(backend, language))
+        offers = offer_lines(request, lines, least)
+        outcome = ""
+        if not offers:
+            outcome = "nothing that the rules let pass" if ranking.texts else "no proposal"
+        elif not any(offer.suggestion.is_shown for offer in offers):
+            outcome = "not sure enough"
+        best = offers[0] if offers else None
+        trace = Trace(
+            outcome=outcome,
+            source=best.suggestion.source if best else "",
+            model=backend.label if backend is not None else "",
+            prompt=count_prompt(job) if job is not None else {},
+            network={
+                "tree nodes": lines.n_nodes,
+                "own tokens": sum(draft.new_tokens for draft in lines.drafts),
+                "own tokens reused": lines.n_reused,
+                "prompt tokens reused": max((d.reused_tokens for d in lines.drafts), default=0),
+            },
+            matches=count_matches(proposal),
+            candidates=functools.partial(summarize, ranking),
+            rules=best.verdicts if best else (),
+            probability=best.suggestion.probability if best else 0.0,
+            threshold=least,
+            stage_ms=lines.stage_ms,
+            **count_drafts(lines.drafts, started),
+        )
+        return Proposed(
+            offers=offers, trace=trace, suggestions=[offer.suggestion for offer in offers]
         )
 
+    def _propose_block(
+        self,
+        request: CompletionRequest,
+        backend: LocalBackend,
+        job: GenerationJob,
+        language: Language | None,
+        started: float,
+    ) -> Proposed:
+        """Return several lines for an empty block, by the network alone."""
+        fitted = backend.parameters.both if backend.parameters else None
+        least = self._threshold(request, fitted, _is_familiar(backend, language))
+        suggestions, drafts = multi_line.write_blocks(backend, job, language, least)
+        offers = offer_suggestions(request, suggestions)
+        trace = Trace(
+            source="network",
+            model=backend.label,
+            prompt=count_prompt(job),
+            rules=offers[0].verdicts if offers else (),
+            probability=suggestions[0].probability if suggestions else 0.0,
+            threshold=least,
+            **count_drafts(drafts, started),
+        )
+        return Proposed(offers=offers, trace=trace, suggestions=suggestions)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Asked:
-    """One request on its way through the stages, and the record that grows with it."""
+    def _threshold(
+        self, request: CompletionRequest, fitted: FittedRanker | None, is_familiar: bool
+    ) -> float:
+        points = fitted.points if fitted is not None else None
+        return threshold(self.settings.show, points, is_familiar=is_familiar, n=request.n)
 
-    request: CompletionRequest
-    backend: LocalBackend | None  # the document's model, from now to the end; None: none is loaded
-    cancel: Cancel
-    cost: Timing
-    why: Trace
-
-    @property
-    def number(self) -> int:
-        """Which model's words the cache may hold for this."""
-        return self.backend.number if self.backend is not None else 0
+    def _remote_threshold(self, request: CompletionRequest, backend: LocalBackend | None) -> float:
+        """Return how sure a server's text must be: as sure as the network's own."""
+        parameters = (backend.parameters if backend is not None else None) or bundled()
+        return self._threshold(request, parameters.both if parameters else None, True)
 
 
-def _or_remote(
-    remote: "Remote",
-    ticket: "Ticket | None",
-    generated: tuple[Suggestion, ...],
-    answer: list[Completion],
-    asked: _Asked,
-    least: float,
-) -> list[Completion]:
-    """Return what is shown of both sides: the remote one where it is sure enough, and surer."""
-    request, cost, why = asked.request, asked.cost, asked.why
-    found = remote.after(
-        ticket,
-        confidence=answer[0].probability if answer else None,
-        deadline=cost.started + request.deadline_ms / 1_000,
-        cancel=asked.cancel,
+def _is_familiar(backend: LocalBackend | None, language: Language | None) -> bool:
+    """Say whether there is a network and it was trained on this language."""
+    return backend is not None and language is not None and language.name in backend.info.languages
+
+
+def _log_response(
+    number: int, request: CompletionRequest, completions: Sequence[Completion], trace: Trace
+) -> None:
+    """Log one line per completion: the path as a hash, and never text."""
+    path = request.path.encode("utf-8", "replace")
+    log.info(
+        "completion %d document=%s source=%s n=%d prompt_tokens=%d new_tokens=%d "
+        "reused_tokens=%d first_token_ms=%.1f total_ms=%.1f finish_reason=%s",
+        number,
+        hashlib.blake2b(path, digest_size=4).hexdigest(),
+        trace.source or "none",
+        len(completions),
+        trace.prompt_tokens,
+        trace.new_tokens,
+        trace.reused_tokens,
+        trace.first_token_ms,
+        trace.total_ms,
+        completions[0].finish_reason if completions else "none",
     )
-    if found is None or asked.cancel.is_set():
-        return answer
-    beliefs = generated[0].beliefs if generated else ()
-    beliefs = beliefs or tuple((item.text, item.probability) for item in generated)  # of a block
-    judged = remote.judged(found, request, beliefs, least=least)
-    why.remote = {"probability": judged.probability, "threshold": least}
-    local, cost.source = cost.source, "remote"
-    offered = offers.answer(request, (judged,), cost)
-    distinct: dict[tuple[str, int, int], Completion] = {}
-    for item in sorted([*offered, *answer], key=lambda item: -item.probability):
-        distinct.setdefault((item.text, item.start, item.end), item)
-    shown = list(distinct.values())
-    if not offered or shown[0] is not offered[0]:
-        cost.source = local
-        why.outcome = why.outcome or "not sure enough"  # unless something is shown
-    else:
-        why.probability, why.threshold = judged.probability, least
-    return shown[: request.n]

@@ -1,8 +1,7 @@
 """Several lines at once, where the cursor opens an empty block: the network's own drafts.
 
 What is judged there is the first line: if that is wrong, nobody reads the rest, so a draft is given
-up as soon as its first line is too unlikely to be shown. Knows the same stages as the rest of a
-line does, but no candidates of the memory.
+up as soon as its first line is too unlikely to be shown. The index proposes nothing here.
 """
 
 from __future__ import annotations
@@ -11,40 +10,41 @@ import math
 from collections.abc import Generator
 from contextlib import closing
 
-from assistant.generate import response as offers
-from assistant.generate.backend import Draft, LocalBackend
+from assistant.generate.backend import Draft, GenerationJob, LocalBackend
 from assistant.generate.cache import Suggestion
+from assistant.source.languages import Language
+from assistant.source.stopping import stop
 
 
-def block(backend: LocalBackend, ask: offers.Ask) -> tuple[Suggestion, ...]:
-    """Return the network's distinct drafts, the likeliest a token first."""
-    stop, job = offers.job(backend, ask, multi_line=True)
-    least = ask.least(backend.parameters.both if backend.parameters else None)
+def write_blocks(
+    backend: LocalBackend, job: GenerationJob, language: Language | None, least: float
+) -> tuple[list[Suggestion], list[Draft]]:
+    """Return the network's distinct blocks, the likeliest a token first, and all its drafts.
+
+    `least` is the probability from which a block is shown.
+    """
+    written: list[Draft] = []
     distinct: dict[str, tuple[float, Suggestion]] = {}
     with closing(backend.drafts(job)) as drafts:
         for draft in drafts:
+            written.append(draft)
             first = _FirstLine(draft, least)
-            stopped = stop(first.pieces)
-            ask.cost.add(draft)
+            stopped = stop(language, job.prompt.prefix, job.prompt.suffix, first.pieces, True)
             probability = first.probability(stopped.text)
-            generated = Suggestion(
+            suggestion = Suggestion(
                 text=stopped.text,
+                source="network",
                 finish_reason=stopped.finish_reason,
                 logprob=draft.logprob,
-                prompt_tokens=draft.prompt_tokens,
-                new_tokens=draft.new_tokens,
                 multi_line=True,
                 probability=probability,
                 is_shown=probability >= least,
             )
-            distinct.setdefault(stopped.text, (draft.mean_logprob, generated))
-            if len(distinct) == ask.request.n:
+            distinct.setdefault(stopped.text, (draft.mean_logprob, suggestion))
+            if len(distinct) == job.n:
                 break
-    ask.why.threshold = least
-    ranked = [item for _, item in sorted(distinct.values(), key=lambda pair: -pair[0])]
-    if ranked:
-        ask.why.probability = ranked[0].probability
-    return tuple(ranked)
+    ranked = sorted(distinct.values(), key=lambda pair: -pair[0])
+    return [suggestion for _, suggestion in ranked], written
 
 
 class _FirstLine:

@@ -11,74 +11,69 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from assistant.generate.context import Window
-from model import fim
-from model import incremental_encode as pieces
+from assistant.generate import context
+from assistant.request import CompletionRequest
+from model import fim, incremental_encode
 from model.fim import Snippet
+from model.folder import FolderInfo
 from model.healing import split
 from model.tokenizer import Tokenizer
 
 MAX_PATH_CHARS = 96  # of the file's path, from its end
 N_MARKERS = 3  # special tokens between header, suffix and prefix
 _CHARS_PER_TOKEN = 3.6  # of snippets, paths counted
-_MAX_CHARS_PER_TOKEN = 12  # of the suffix, more than code needs; what is cut is not even encoded
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Budget:
-    """How the trained context is divided, in tokens."""
-
-    block_size: int
-    suffix_tokens: int
-    max_new_tokens: int
-    snippet_tokens: int = 0
-
-    @property
-    def prompt_tokens(self) -> int:
-        """What is left for the prompt; at least a quarter of the context."""
-        return max(self.block_size - self.max_new_tokens, self.block_size // 4)
-
-    @property
-    def prefix_chars(self) -> int:
-        """More text before the cursor than can fit, so that the tokenizer decides, not a guess."""
-        return 6 * self.prompt_tokens
-
-    @property
-    def suffix_chars(self) -> int:
-        """Likewise after the cursor."""
-        return _MAX_CHARS_PER_TOKEN * self.suffix_tokens
+_PREFIX_CHARS_PER_TOKEN = 6  # more text before the cursor than fits: the tokenizer decides
+_SUFFIX_CHARS_PER_TOKEN = 12  # of the suffix, more than code needs; what is cut is not even encoded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """What to append, and the bytes before the cursor that generation has to spell again."""
+    """What to append, the bytes that generation has to spell again, and the text shown."""
 
     ids: list[int]
-    tail: bytes
+    tail: bytes  # of the text before the cursor, from the last safe token border on
+    prefix: str = ""  # the window's text before the cursor
+    suffix: str = ""  # and after it
+    n_snippets: int = 0  # of other files
 
 
-def build(
+def build_prompt(
     tokenizer: Tokenizer,
-    budget: Budget,
-    window: Window,
+    info: FolderInfo,
+    request: CompletionRequest,
     *,
-    prefix_start: int = 0,
-    layout: str = "spm",
+    max_new_tokens: int,
     snippets: Sequence[Snippet] = (),
 ) -> Prompt:
-    """Return the prompt for the cursor in `window`.
+    """Return the prompt for the request's cursor, as the model described by `info` was trained.
 
-    `prefix_start` is the offset in the document at which the window's prefix begins. `snippets`,
-    the best one last, should stay the same while a person types: they stand before all else.
+    Serving, evaluation and calibration all ask with this. `snippets`, the best one last, should
+    stay the same while a person types: they stand before all else.
     """
+    n_prompt = prompt_tokens(info.block_size, max_new_tokens)
+    window = context.window(
+        request,
+        prefix_chars=_PREFIX_CHARS_PER_TOKEN * n_prompt,
+        suffix_chars=_SUFFIX_CHARS_PER_TOKEN * info.suffix_tokens,
+        skeleton=False,  # the network has not been trained on folded code
+    )
     stable, tail = split(tokenizer, window.prefix)
-    path = " ".join(window.path.split())[-MAX_PATH_CHARS:]
-    header_ids = snippet_header(tokenizer, path, snippets, budget.snippet_tokens)
-    suffix_ids = pieces.encode(tokenizer, window.suffix)[: budget.suffix_tokens]
-    room = budget.prompt_tokens - len(header_ids) - len(suffix_ids) - N_MARKERS
+    path = _shorten_path(window.path)
+    header_ids = snippet_header(tokenizer, path, snippets, info.snippet_tokens)
+    suffix_ids = incremental_encode.encode(tokenizer, window.suffix)[: info.suffix_tokens]
+    room = n_prompt - len(header_ids) - len(suffix_ids) - N_MARKERS
+    prefix_start = request.offset - len(window.prefix)
     prefix_ids = _fit(tokenizer, stable, prefix_start, max(room, 0))
-    ids = fim.prompt(tokenizer, header_ids, prefix_ids, suffix_ids, cast(fim.Layout, layout))
-    return Prompt(ids=ids, tail=tail)
+    layout = cast(fim.Layout, info.fim_layout)
+    ids = fim.prompt(tokenizer, header_ids, prefix_ids, suffix_ids, layout)
+    return Prompt(
+        ids=ids, tail=tail, prefix=window.prefix, suffix=window.suffix, n_snippets=len(snippets)
+    )
+
+
+def prompt_tokens(block_size: int, max_new_tokens: int) -> int:
+    """Return the prompt's share of the trained context, in tokens; at least a quarter of it."""
+    return max(block_size - max_new_tokens, block_size // 4)
 
 
 def snippet_chars(snippet_tokens: int) -> int:
@@ -105,20 +100,23 @@ def snippet_header(
 
 def _snippet_ids(tokenizer: Tokenizer, snippet: Snippet, room: int) -> list[int]:
     """Return the ids of a snippet, or of as many of its lines as there is room for."""
-    file_sep = tokenizer.special_id("<|file_sep|>")
-    path = " ".join(snippet.path.split())[-MAX_PATH_CHARS:]
+    path = _shorten_path(snippet.path)
     lines = snippet.text.split("\n")
     while lines:
-        ids = [file_sep, *tokenizer.encode(f"{path}\n" + "\n".join(lines))]
+        ids = fim.header(tokenizer, path, "\n".join(lines))
         if len(ids) <= room:
             return ids
         lines.pop()
     return []
 
 
+def _shorten_path(path: str) -> str:
+    return " ".join(path.split())[-MAX_PATH_CHARS:]
+
+
 def _fit(tokenizer: Tokenizer, text: str, offset: int, room: int) -> list[int]:
     """Encode the end of `text` (which begins at `offset`) that fits, from a stable border."""
-    ids = pieces.encode(tokenizer, text)
+    ids = incremental_encode.encode(tokenizer, text)
     # A power of two near a quarter of the room (a token is about four characters of code).
     step = 1 << max(room, 16).bit_length() - 1
     start = 0
@@ -126,7 +124,7 @@ def _fit(tokenizer: Tokenizer, text: str, offset: int, room: int) -> list[int]:
         excess = tokenizer.decode_bytes(ids[: len(ids) - room])
         minimum = start + max(1, len(excess.decode("utf-8", "ignore")))
         start = _next_start(text, offset, minimum, step)
-        ids = pieces.encode(tokenizer, text[start:])
+        ids = incremental_encode.encode(tokenizer, text[start:])
     return ids
 
 

@@ -1,8 +1,8 @@
-"""The rest of the cursor's line: what memory and network propose, in the ranker's order.
+"""The rest of the cursor's line: what index and network propose, in the ranker's order.
 
-The network reads the prompt, scores the memory's best candidates in one pass, and writes its own
+The network reads the prompt, scores the index's best candidates in one pass, and writes its own
 line, for which only what leaves the scored tree has to be run. Without a network, or where its time
-is up, the memory's word alone decides. Knows no settings and no text rules.
+is up, the index alone decides. Knows no settings and no text rules.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -21,123 +21,119 @@ from assistant.generate.backend import (
     LocalBackend,
     PromptSession,
 )
-from assistant.rank import ranking as judge
-from assistant.rank.candidates import Proposal
+from assistant.rank.candidates import Cursor, Proposal
 from assistant.rank.ranker import RankerParameters
-from assistant.rank.ranking import Ranking
-from assistant.source.stopping import Stopped
+from assistant.rank.ranking import (
+    MAX_NODES,
+    MAX_SCORED,
+    Ranking,
+    rank_by_index,
+    rank_with_network,
+    shortlist,
+)
+from assistant.source.languages import Language
+from assistant.source.stopping import stop
 from model.candidate_tree import Scored
 
-SURE = 0.9  # from this probability on, by the memory's word, the network is not asked
+SURE = 0.9  # from this probability on, by the index alone, the network is not asked
 
 LEAST_LOGPROB = -8.0  # of the network's own line: below it, another text is right nearly always
 
-Stop = Callable[[Iterator[str]], Stopped]
 
-
-@dataclass(kw_only=True, slots=True)
-class NetworkLines:
-    """What the network wrote itself."""
-
-    reasons: dict[str, str] = field(default_factory=dict)  # text -> why it ends; likeliest first
-    drafts: list[Draft] = field(default_factory=list)
-
-
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RankedLines:
-    """Ranked texts, and what they cost."""
+    """Ranked texts for the rest of the line, and what they cost."""
 
     ranking: Ranking
-    own: NetworkLines = field(default_factory=NetworkLines)
+    reasons: Mapping[str, str] = field(default_factory=dict)  # the network's texts: why each ends
+    drafts: Sequence[Draft] = ()  # of the network; the first one wrote the first of `reasons`
     n_nodes: int = 0  # of the trees that the network scored
-    n_foreseen: int = 0  # tokens of its own line that were among them
-    stage_ms: dict[str, float] = field(default_factory=dict)
+    n_reused: int = 0  # tokens of its own line that were among them
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def greedy(self) -> str:
         """The network's own line; empty without one."""
-        return next(iter(self.own.reasons), "")
+        return next(iter(self.reasons), "")
 
 
-def by_memory(proposal: Proposal, parameters: RankerParameters | None) -> RankedLines:
-    """Rank without a network."""
-    return RankedLines(ranking=judge.by_memory(judge.shortlist(proposal, parameters)))
+def rank_without_network(proposal: Proposal, parameters: RankerParameters | None) -> RankedLines:
+    """Rank what the document and the index propose."""
+    return RankedLines(ranking=rank_by_index(shortlist(proposal, parameters)))
 
 
-def judged(
+def rank_lines(
     backend: LocalBackend,
-    parameters: RankerParameters | None,
     proposal: Proposal,
     job: GenerationJob,
-    stop: Stop,
+    language: Language | None,
     *,
+    parameters: RankerParameters | None,
     sure: float = SURE,
 ) -> RankedLines:
-    """Rank what both propose; by the memory alone if it is `sure`, or the network has no time."""
+    """Rank what both propose; without the network where the index is `sure` or time is up."""
     clock = _Clock()
-    chosen = judge.shortlist(proposal, parameters)
+    chosen = shortlist(proposal, parameters)
     clock.lap("shortlist")
     if job.n == 1 and parameters and chosen.candidates:
-        ranking = judge.by_memory(chosen)
+        ranking = rank_by_index(chosen)
         if ranking.probability(0) >= sure:
             return RankedLines(ranking=ranking, stage_ms=clock.stage_ms)
     with backend.turn(job) as turn:
         clock.lap("prompt")
         if turn is None or job.should_stop():
-            return RankedLines(ranking=judge.by_memory(chosen), stage_ms=clock.stage_ms)
-        chosen = chosen.top(judge.MAX_SCORED)
-        known = turn.score(chosen.texts, max_nodes=judge.MAX_NODES)
+            return RankedLines(ranking=rank_by_index(chosen), stage_ms=clock.stage_ms)
+        chosen = chosen.top(MAX_SCORED)
+        known = turn.score(chosen.texts, max_nodes=MAX_NODES)
         clock.lap("tree")
-        own = _own_lines(
-            turn,
-            job,
-            stop,
-            is_whole_line=not proposal.cursor.rest.strip(),
-            least=LEAST_LOGPROB if chosen.candidates and job.n == 1 else -math.inf,
-        )
+        least = LEAST_LOGPROB if chosen.candidates and job.n == 1 else -math.inf
+        reasons, drafts = _write_lines(turn, job, language, proposal.cursor, least)
         clock.lap("own line")
         if not job.should_stop() or not chosen.candidates:  # else: no time to judge it
-            chosen = chosen.plus(list(own.reasons))
+            chosen = chosen.plus(list(reasons))
             known = _scored_too(turn, known, chosen.texts)
         clock.lap("second tree")
-        n_nodes, n_foreseen = turn.n_nodes, turn.n_foreseen
-    greedy = next(iter(own.reasons), "")
-    ranking = judge.by_both(chosen, known, greedy, parameters)
+        n_nodes, n_reused = turn.n_nodes, turn.n_foreseen
+    ranking = rank_with_network(chosen, known, next(iter(reasons), ""), parameters)
     clock.lap("ranking")
     return RankedLines(
         ranking=ranking,
-        own=own,
+        reasons=reasons,
+        drafts=drafts,
         n_nodes=n_nodes,
-        n_foreseen=n_foreseen,
+        n_reused=n_reused,
         stage_ms=clock.stage_ms,
     )
 
 
-def _own_lines(
+def _write_lines(
     turn: PromptSession,
     job: GenerationJob,
-    stop: Stop,
-    *,
-    is_whole_line: bool,
-    least: float = -math.inf,
-) -> NetworkLines:
-    """Let the network write; gather its distinct texts, the likeliest first.
+    language: Language | None,
+    cursor: Cursor,
+    least: float,
+) -> tuple[dict[str, str], list[Draft]]:
+    """Let the network write; return its distinct texts, each with why it ends, and its drafts.
 
-    A text less likely than `least` (the logarithm) is given up half-way.
+    The likeliest text comes first; one less likely than `least` (the logarithm) is given up
+    half-way.
     """
-    own = NetworkLines()
+    is_whole_line = not cursor.rest.strip()
+    reasons: dict[str, str] = {}
+    written: list[Draft] = []
     with closing(turn.drafts()) as drafts:
         for draft in drafts:
-            stopped = stop(_likely(draft, least))
-            own.drafts.append(draft)
+            pieces = _likely(draft, least)
+            stopped = stop(language, job.prompt.prefix, job.prompt.suffix, pieces, False)
+            written.append(draft)
             text = stopped.text.rstrip() if is_whole_line else stopped.text
             if text and draft.logprob >= least:
-                own.reasons.setdefault(text, stopped.finish_reason)
-            if len(own.reasons) >= job.n or len(own.drafts) >= BRANCHES_PER_DRAFT * job.n:
+                reasons.setdefault(text, stopped.finish_reason)
+            if len(reasons) >= job.n or len(written) >= BRANCHES_PER_DRAFT * job.n:
                 break
             if draft.logprob < least:
                 break
-    return own
+    return reasons, written
 
 
 def _likely(draft: Draft, least: float) -> Generator[str, None, str]:
@@ -157,7 +153,7 @@ def _scored_too(turn: PromptSession, known: Scored, texts: Sequence[str]) -> Sco
     new = texts[len(known.scores) :]
     if not new:
         return known
-    more = turn.score(new, max_nodes=judge.MAX_NODES)
+    more = turn.score(new, max_nodes=MAX_NODES)
     return dataclasses.replace(known, scores=(*known.scores, *more.scores))
 
 

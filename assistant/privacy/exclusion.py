@@ -56,7 +56,7 @@ SECRET_PATTERNS = (
 _NEVER = r"(?!)"
 
 
-def refusal(request: CompletionRequest, settings: Settings) -> str | None:
+def why_refused(request: CompletionRequest, settings: Settings) -> str | None:
     """Return why `request` gets no suggestion whatever the model may say; None if it may."""
     if not settings.enabled:
         return "disabled"

@@ -92,9 +92,9 @@ class Proposal:
 
 
 def propose(
-    cursor: Cursor, memory: SearchableIndex | None, *, use_document: bool = True
+    cursor: Cursor, index: SearchableIndex | None, *, use_document: bool = True
 ) -> Proposal:
-    """Look the cursor up in its document and in `memory`."""
+    """Look the cursor up in its document and in `index`."""
     before = cursor.before.encode("utf-8", "replace")
     below = cursor.below.encode("utf-8", "replace")
     context = before[-MAX_CONTEXT_BYTES:]
@@ -102,8 +102,8 @@ def propose(
     if use_document:
         own = document_levels(before, below, path=cursor.path, max_levels=MAX_LEVELS)
     others: list[Level] = []
-    if memory is not None:
-        others = memory.levels(context, path=cursor.path, max_levels=MAX_LEVELS)
+    if index is not None:
+        others = index.levels(context, path=cursor.path, max_levels=MAX_LEVELS)
     merged: dict[str, Candidate] = {}
     _collect(cursor, own, merged, is_own=True)
     _collect(cursor, others, merged, is_own=False)

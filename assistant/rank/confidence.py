@@ -8,7 +8,7 @@ operating points, each measured when it was fitted. Knows numbers and the texts 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,10 +70,18 @@ def gate_row(
     ]
 
 
-def threshold(show: str, points: dict[str, OperatingPoint], *, is_familiar: bool) -> float:
-    """Return the probability from which a suggestion is shown; above 1 for never."""
+def threshold(
+    show: str, points: Mapping[str, OperatingPoint] | None, *, is_familiar: bool, n: int = 1
+) -> float:
+    """Return the probability from which a suggestion is shown; above 1 for never.
+
+    Who asks for several (`n`) has asked by hand, and is shown what there is; so is everybody where
+    nothing was fitted (`points` is None).
+    """
     if show == "off":
         return 2.0
+    if points is None or n > 1:
+        return 0.0
     level = show
     if not is_familiar and show != "eager":
         level = LEVELS[LEVELS.index(show) - 1]

@@ -1,6 +1,6 @@
 """Candidates as numbers: what the ranker and the gate look at.
 
-One row for each candidate, columns named in `MEMORY_FEATURES` and `NETWORK_FEATURES`. All are cheap
+One row for each candidate, columns named in `INDEX_FEATURES` and `NETWORK_FEATURES`. All are cheap
 and bounded: logarithms of lengths and counts, shares, and yes or no. A change here changes what
 fitted parameters mean: they name the columns they were fitted on, and others are refused.
 """
@@ -19,7 +19,7 @@ from model.candidate_tree import Score, Scored
 
 Rows = NDArray[np.float32]
 
-MEMORY_FEATURES = (
+INDEX_FEATURES = (
     "own_longest", "own_gap", "own_first", "own_top", "own_deep", "own_count",
     "repo_longest", "repo_gap", "repo_first", "repo_top", "repo_deep", "repo_count",
     "longest", "longest_gap", "lines", "covers_line", "neighbour", "in_own", "in_repo",
@@ -40,7 +40,7 @@ _OPENERS, _CLOSERS = "([{", ")]}"
 
 
 class CandidateFeatures:
-    """A cursor and all that the memory proposes there: what a candidate's numbers depend on."""
+    """A cursor and all that the index proposes there: what a candidate's numbers depend on."""
 
     def __init__(self, proposal: Proposal) -> None:
         cursor = proposal.cursor
@@ -71,9 +71,9 @@ class CandidateFeatures:
             self.total += weight
 
     def rows(self, candidates: Sequence[Candidate], *, first_place: int = 0) -> Rows:
-        """Return a row of `MEMORY_FEATURES` for each candidate; places count from `first_place`."""
+        """Return a row of `INDEX_FEATURES` for each candidate; places count from `first_place`."""
         rows = [self._row(place, each) for place, each in enumerate(candidates, first_place)]
-        return np.array(rows, np.float32).reshape(len(rows), len(MEMORY_FEATURES))
+        return np.array(rows, np.float32).reshape(len(rows), len(INDEX_FEATURES))
 
     def _row(self, place: int, candidate: Candidate) -> list[float]:
         text, own, repo = candidate.text, candidate.document, candidate.repository
@@ -217,7 +217,8 @@ def network_rows(
 ) -> Rows:
     """Return a row of `NETWORK_FEATURES` for each text, as the network scored them.
 
-    `shares` is the memory's belief in each; `greedy` the network's own line, empty without one.
+    `shares` is the belief in each without the network; `greedy` the network's own line, empty
+    without one.
     """
     totals = [max(score.total, _LOW) if score else _LOW for score in scored.scores]
     means = [_mean(score) for score in scored.scores]

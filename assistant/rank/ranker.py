@@ -1,7 +1,7 @@
 """Orders candidates by small fitted networks; numpy alone evaluates them.
 
 The parameters are the plain JSON of a model folder's `ranker.json`, fitted by `foretype train
-fit`: one set for candidates that only the memory speaks for, one for those that the network has
+fit`: one set for candidates that only the index proposes, one for those that the network has
 scored too. A table that is not exactly what this version writes is refused. What the columns mean
 is the business of `features`.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from assistant.errors import ModelError
 from assistant.rank.confidence import GATE_FEATURES, LEVELS, OperatingPoint
-from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES, Rows
+from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES, Rows
 from model.files import UnreadableFileError, read_regular
 from model.folder import BUNDLED, RANKER
 
@@ -82,7 +82,7 @@ class FittedRanker:
 class RankerParameters:
     """All that a `ranker.json` holds."""
 
-    memory: FittedRanker  # rows of MEMORY_FEATURES
+    index: FittedRanker  # rows of INDEX_FEATURES
     both: FittedRanker | None  # and of NETWORK_FEATURES behind them; None while it is being fitted
 
 
@@ -90,9 +90,9 @@ def parse(table: Mapping[str, Any]) -> RankerParameters:
     """Check and take the table of a `ranker.json`; ModelError says what is wrong with it."""
     try:
         _check_kind(table)
-        n_memory, n_both = len(MEMORY_FEATURES), len(MEMORY_FEATURES + NETWORK_FEATURES)
+        n_index, n_both = len(INDEX_FEATURES), len(INDEX_FEATURES + NETWORK_FEATURES)
         return RankerParameters(
-            memory=_fitted(table["memory"], n_memory), both=_fitted(table["both"], n_both)
+            index=_fitted(table["memory"], n_index), both=_fitted(table["both"], n_both)
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
@@ -107,7 +107,7 @@ def _check_kind(table: Mapping[str, Any]) -> None:
             raise ValueError(f"its columns of kind {name} are not this program's")
 
 
-_COLUMNS = {"memory": MEMORY_FEATURES, "network": NETWORK_FEATURES, "gate": GATE_FEATURES}
+_COLUMNS = {"memory": INDEX_FEATURES, "network": NETWORK_FEATURES, "gate": GATE_FEATURES}
 
 
 def columns() -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
-"""Which of the proposed texts is best, and how likely it is right: memory and network together.
+"""Which of the proposed texts is best, and how likely it is right: index and network together.
 
-The memory proposes, the network scores all proposals in one pass and adds its own line, and a
+The index proposes, the network scores all proposals in one pass and adds its own line, and a
 fitted ranker orders them. Without fitted parameters a simple order takes its place. Knows no
 document beyond what the proposal says, and decides nothing about showing.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from assistant.rank.candidates import Candidate, Proposal
 from assistant.rank.confidence import gate_row
 from assistant.rank.features import (
-    MEMORY_FEATURES,
+    INDEX_FEATURES,
     NETWORK_FEATURES,
     CandidateFeatures,
     Rows,
@@ -27,7 +27,7 @@ from assistant.rank.features import (
 from assistant.rank.ranker import FittedRanker, Floats, RankerParameters
 from model.candidate_tree import Scored
 
-MAX_SCORED = 5  # candidates of the memory that the network looks at
+MAX_SCORED = 5  # candidates of the index that the network looks at
 MAX_NODES = 20  # of the tree of their tokens
 _SURE = 0.9  # the most that is believed without a fitted ranker
 LONG_MATCH = 16  # bytes: without a ranker, what agrees so far goes before the network's own line
@@ -41,7 +41,7 @@ class Ranking:
     shares: Floats  # belief that each is the whole line
     rows: Rows
     names: tuple[str, ...]  # of the columns of `rows`
-    from_memory: frozenset[str]  # the texts that the memory proposed
+    from_index: frozenset[str]  # the texts that the index proposed
     fitted: FittedRanker | None
 
     def probability(self, place: int, n_chars: int | None = None) -> float:
@@ -60,13 +60,13 @@ class Ranking:
         return dict(zip(self.names, map(float, self.rows[place]), strict=True))
 
     def source(self, place: int) -> str:
-        """Say who proposed text `place`: the index, or the network alone."""
-        return "index" if self.texts[place] in self.from_memory else "local"
+        """Say who proposed text `place`: "index", or the "network" alone."""
+        return "index" if self.texts[place] in self.from_index else "network"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shortlist:
-    """The memory's candidates in the order of its own word, each with its columns."""
+    """The index's candidates in the order of its own ranking, each with its columns."""
 
     view: CandidateFeatures
     candidates: tuple[Candidate, ...]
@@ -99,10 +99,10 @@ class Shortlist:
 
 
 def shortlist(proposal: Proposal, parameters: RankerParameters | None) -> Shortlist:
-    """Order what the memory proposes by the memory's word."""
+    """Order what the index proposes by the ranker for the index alone."""
     view = CandidateFeatures(proposal)
     rows = view.rows(proposal.candidates)
-    fitted = parameters.memory if parameters else None
+    fitted = parameters.index if parameters else None
     shares = fitted.probabilities(rows) if fitted else _plain_shares(proposal.candidates)
     order = np.argsort(-shares, kind="stable")
     return Shortlist(
@@ -114,12 +114,12 @@ def shortlist(proposal: Proposal, parameters: RankerParameters | None) -> Shortl
     )
 
 
-def by_memory(chosen: Shortlist) -> Ranking:
-    """Rank by the memory's word alone."""
-    return _ranked(chosen, chosen.shares, chosen.rows, MEMORY_FEATURES, chosen.fitted)
+def rank_by_index(chosen: Shortlist) -> Ranking:
+    """Rank without the network."""
+    return _build_ranking(chosen, chosen.shares, chosen.rows, INDEX_FEATURES, chosen.fitted)
 
 
-def by_both(
+def rank_with_network(
     chosen: Shortlist, known: Scored, greedy: str, parameters: RankerParameters | None
 ) -> Ranking:
     """Rank candidates that the network has scored; `greedy` is its own line."""
@@ -134,7 +134,7 @@ def by_both(
             if text == greedy:
                 own = _SURE * math.exp(max(_mean_logprob(known, place), -20.0))
                 shares[place] = max(float(shares[place]), own)
-    return _ranked(chosen, shares, rows, MEMORY_FEATURES + NETWORK_FEATURES, fitted)
+    return _build_ranking(chosen, shares, rows, INDEX_FEATURES + NETWORK_FEATURES, fitted)
 
 
 def _mean_logprob(known: Scored, place: int) -> float:
@@ -153,7 +153,7 @@ def _plain_shares(candidates: Sequence[Candidate]) -> Floats:
     return shares
 
 
-def _ranked(
+def _build_ranking(
     chosen: Shortlist, shares: Floats, rows: Rows, names: Sequence[str], fitted: FittedRanker | None
 ) -> Ranking:
     order = np.argsort(-shares, kind="stable")
@@ -164,12 +164,12 @@ def _ranked(
         shares=shares[order],
         rows=rows[order],
         names=tuple(names),
-        from_memory=frozenset(proposed),
+        from_index=frozenset(proposed),
         fitted=fitted,
     )
 
 
-def summary(ranking: Ranking, n: int = 8) -> list[dict[str, Any]]:
+def summarize(ranking: Ranking, n: int = 8) -> list[dict[str, Any]]:
     """Return the best candidates with the numbers behind them, for `foretype why`."""
     return [
         {

@@ -12,8 +12,6 @@ import time
 from dataclasses import dataclass
 
 from assistant.cancel import Cancel
-from assistant.filter import postprocess
-from assistant.generate.cache import Suggestion
 from assistant.remote.answers import Beliefs, LateAnswers, RemoteText, probability, typed_since
 from assistant.remote.errors import BusyError, WithheldError
 from assistant.remote.file_policy import Locate, Reach
@@ -169,28 +167,14 @@ class Remote:
             flight.stop()
         return None
 
-    def judged(
-        self, found: RemoteText, request: CompletionRequest, beliefs: Beliefs, *, least: float
-    ) -> Suggestion:
-        """Return a server's text with what it is worth beside the local proposals.
+    def weigh(
+        self, found: RemoteText, text: str, request: CompletionRequest, beliefs: Beliefs
+    ) -> float:
+        """Return the probability that `text`, what the rules left of a server's, is right.
 
-        It is worth nothing if the rules leave nothing of it, and shown from `least` on.
+        `beliefs` are the local proposals with their probabilities.
         """
-        edit = postprocess.apply(request, found.text, multi_line=not found.single_line)
-        worth = 0.0
-        if edit is not None:
-            trust = self.settings.trust
-            worth = probability(found, edit.text, request, beliefs, trust=trust)
-        return Suggestion(
-            text=found.text,
-            finish_reason=found.finish_reason,
-            logprob=found.logprob(len(found.text)) or 0.0,
-            prompt_tokens=found.prompt_tokens,
-            new_tokens=found.new_tokens,
-            multi_line=not found.single_line,
-            probability=worth,
-            is_shown=worth >= least,
-        )
+        return probability(found, text, request, beliefs, trust=self.settings.trust)
 
     def _concerns(self, request: CompletionRequest) -> bool:
         """Say whether this request may go to the server, by all that can be told at once."""

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from assistant.cancel import Cancel
-from assistant.generate import context, prompt
 from assistant.generate.engine import Engine
+from assistant.generate.prompt import build_prompt
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from model.folder import BUNDLED, load_folder
@@ -37,11 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     rival = _transformers(folder)
     model = load_folder(folder)
     tokenizer, settings = model.tokenizer(), engine.settings
-    budget = prompt.Budget(
-        block_size=model.info.block_size,
-        suffix_tokens=model.info.suffix_tokens,
-        max_new_tokens=settings.max_new_tokens,
-    )
     start = text.index("def ", len(text) // 3)
     rest = text[text.find("\n\n\n", start) :]
     ours_ms: list[float] = []
@@ -52,24 +47,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         offset = start + n_typed
         request = CompletionRequest(path=options.file, text=text[:offset] + rest, offset=offset)
         started = time.perf_counter()
-        answer = engine.complete(request, Cancel())
+        response = engine.respond(request, Cancel())
         took_ms = 1_000 * (time.perf_counter() - started)
         ours_ms.append(took_ms)
-        if not answer or answer[0].source != "local":
+        if not response.completions or response.trace.source != "network":
             continue  # nothing to say, or still the suggestion of an earlier key
         network_ms.append(took_ms)
         if len(network_ms) % RIVAL_EVERY == 1:
-            window = context.window(
-                request,
-                prefix_chars=budget.prefix_chars,
-                suffix_chars=budget.suffix_chars,
-                skeleton=False,
-            )
-            asked = prompt.build(
-                tokenizer, budget, window, prefix_start=offset - len(window.prefix)
+            asked = build_prompt(
+                tokenizer, model.info, request, max_new_tokens=settings.max_new_tokens
             )
             started = time.perf_counter()
-            rival(asked.ids + tokenizer.encode_bytes(asked.tail), answer[0].new_tokens)
+            rival(asked.ids + tokenizer.encode_bytes(asked.tail), response.trace.new_tokens)
             rival_ms.append(1_000 * (time.perf_counter() - started))
             paired_ms.append(took_ms)
     _row("foretype, every key", ours_ms)

@@ -33,14 +33,9 @@ def completion(text: str, start: int, end: int) -> Completion:
         text=text,
         start=start,
         end=end,
-        source="local",
+        source="network",
         finish_reason="stop",
         logprob=-1.0,
-        prompt_tokens=1,
-        new_tokens=1,
-        reused_tokens=0,
-        first_token_ms=1.0,
-        total_ms=1.0,
     )
 
 

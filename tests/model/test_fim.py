@@ -23,9 +23,10 @@ def ids(text: str) -> list[int]:
     return TOKENIZER.encode(text)
 
 
-def test_header_names_snippets_then_the_file() -> None:
-    found = fim.header(TOKENIZER, "pkg/b.py", [fim.Snippet("pkg/a.py", "x = 1\n")])
-    assert found == [FILE, *ids("pkg/a.py\nx = 1\n"), FILE, *ids("pkg/b.py\n")]
+def test_header_names_a_file_and_holds_a_snippet() -> None:
+    snippet = fim.header(TOKENIZER, "pkg/a.py", "x = 1\n")
+    assert snippet == [FILE, *ids("pkg/a.py\nx = 1\n")]
+    assert fim.header(TOKENIZER, "pkg/b.py") == [FILE, *ids("pkg/b.py\n")]
 
 
 def test_suffix_comes_first_so_that_typing_appends() -> None:

@@ -42,9 +42,8 @@ def test_suggestion_is_shown_in_grey(
     monkeypatch.setenv("FORCE_COLOR", "1")
     cursor = demo.Cursor(path=Path("a.py"), text="x = (\ny = 2\n", offset=5, wiped="1)")
     offered = Completion(
-        text="(1,\n     2)", start=4, end=5, source="local", finish_reason="stop", logprob=0.0,
-        prompt_tokens=1, new_tokens=1, reused_tokens=0, first_token_ms=1.0, total_ms=1.0,
-    )  # fmt: skip
+        text="(1,\n     2)", start=4, end=5, source="network", finish_reason="stop", logprob=0.0,
+        )  # fmt: skip
     demo.Screen().excerpt(cursor, offered)
     assert capsys.readouterr().out == (
         "    1 | x = \x1b[90m(1,\x1b[0m\n    2 | \x1b[90m     2)\x1b[0m\n    3 | y = 2\n    4 | \n"

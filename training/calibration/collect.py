@@ -19,11 +19,8 @@ import numpy as np
 
 from assistant.cancel import Cancel
 from assistant.generate import prompt
-from assistant.generate import response as offers
-from assistant.generate import single_line as lines
 from assistant.generate.backend import LocalBackend
-from assistant.generate.completion_trace import Trace
-from assistant.generate.timing import Timing
+from assistant.generate.single_line import RankedLines, rank_lines, rank_without_network
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex
 from assistant.index.matches import SearchableIndex
@@ -154,22 +151,19 @@ def _found(
     backend: LocalBackend | None,
     parameters: RankerParameters | None,
     each: Asked,
-) -> lines.RankedLines:
+) -> RankedLines:
     if backend is None:
-        return lines.by_memory(proposal, parameters)
+        return rank_without_network(proposal, parameters)
     n_chars = prompt.snippet_chars(backend.info.snippet_tokens)
-    ask = offers.Ask(
-        request=request,
-        language=language_of(request.path),
-        settings=Settings(),
+    job = backend.prepare(
+        request,
+        max_new_tokens=Settings().max_new_tokens,
+        deadline=time.monotonic() + _PATIENCE_S,
         cancel=Cancel(),
-        cost=Timing(started=time.monotonic() + _PATIENCE_S),
-        why=Trace(),
-        is_familiar=True,
         snippets=each.choice.snippets_for(each.memory, request, budget_chars=n_chars),
     )
-    stop, job = offers.job(backend, ask)
-    return lines.judged(backend, parameters, proposal, job, stop, sure=_NEVER_SURE)
+    language = language_of(request.path)
+    return rank_lines(backend, proposal, job, language, parameters=parameters, sure=_NEVER_SURE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

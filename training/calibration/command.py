@@ -89,7 +89,7 @@ def fit(
     """Return the table of `ranker.json`, what it parses to, and the choices behind its points."""
     sheets = collect(repositories, plan, None, None)
     memory, memory_choices = _fitted(sheets)
-    first = RankerParameters(memory=memory, both=None)
+    first = RankerParameters(index=memory, both=None)
     sheets = collect(repositories, plan, backend, first)
     both, both_choices = _fitted(sheets)
     table = {
@@ -134,6 +134,6 @@ def compare(
     alone = collect(repositories, dataclasses.replace(plan, vote=True), None, parameters)
     return report.compared(
         [choose(each, parameters.both) for each in both],
-        [choose(each, parameters.memory) for each in alone],
+        [choose(each, parameters.index) for each in alone],
         parameters.both,
     )

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from assistant.cancel import Cancel
-from assistant.generate import context, prompt
 from assistant.generate.backend import GenerationJob, LocalBackend
 from assistant.generate.engine import Engine
+from assistant.generate.prompt import snippet_chars
 from assistant.request import Completion, CompletionRequest
 from assistant.snippets.cache import chosen_from
 from assistant.snippets.search import SnippetSearch
@@ -48,7 +48,7 @@ def network_answer(
     job = make_job(backend, request_of(task), MAX_NEW_TOKENS, neighbours)
     if not heal:  # the cursor's token as a tokenizer would cut it, and no constraint
         ids = job.prompt.ids + backend.tokenizer.encode_bytes(job.prompt.tail)
-        job = dataclasses.replace(job, prompt=prompt.Prompt(ids=ids, tail=b""))
+        job = dataclasses.replace(job, prompt=dataclasses.replace(job.prompt, ids=ids, tail=b""))
     started = time.monotonic()
     with closing(backend.drafts(job)) as drafts:
         text = "".join(_first_line(piece for draft in drafts for piece in draft.pieces))
@@ -63,33 +63,15 @@ def make_job(
 ) -> GenerationJob:
     """Return what the network is asked at a cursor for its one likeliest text."""
     info = backend.info
-    snippet_tokens = info.snippet_tokens if neighbours is not None else 0
     snippets: list[Snippet] = []
     if neighbours is not None:
-        snippets = chosen_from(neighbours, request, prompt.snippet_chars(snippet_tokens))
-    budget = prompt.Budget(
-        block_size=info.block_size,
-        suffix_tokens=info.suffix_tokens,
+        snippets = chosen_from(neighbours, request, snippet_chars(info.snippet_tokens))
+    return backend.prepare(
+        request,
         max_new_tokens=min(max_new_tokens, info.block_size // 3),
-        snippet_tokens=snippet_tokens,
-    )
-    window = context.window(
-        request, prefix_chars=budget.prefix_chars, suffix_chars=budget.suffix_chars, skeleton=False
-    )
-    asked = prompt.build(
-        backend.tokenizer,
-        budget,
-        window,
-        prefix_start=request.offset - len(window.prefix),
-        layout=info.fim_layout,
-        snippets=snippets,
-    )
-    return GenerationJob(
-        prompt=asked,
-        n=1,
-        max_new_tokens=budget.max_new_tokens,
         deadline=time.monotonic() + DEADLINE_MS / 1_000,
         cancel=Cancel(),
+        snippets=snippets,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from assistant.cli import why as why_cli
+from assistant.filter.postprocess import RuleVerdict
 from assistant.generate.completion_trace import Trace, format_trace
 from tests.scripted import speaking_folder
 
@@ -36,7 +37,7 @@ def test_bad_place_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_silence_is_told_too() -> None:
-    why = Trace(outcome="excluded file")
-    assert format_trace(why.table()).startswith("excluded file (source none")
-    why.rules = [{"rule": "too_short", "action": "dropped", "n_chars": 1}]
-    assert "rule too_short: dropped 1 characters" in format_trace(why.table())
+    excluded = Trace(outcome="excluded file")
+    assert format_trace(excluded.table()).startswith("excluded file (source none")
+    short = Trace(rules=[RuleVerdict(rule="too_short", action="dropped", n_chars=1)])
+    assert "rule too_short: dropped 1 characters" in format_trace(short.table())

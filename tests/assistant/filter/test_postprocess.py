@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.filter.postprocess import RULES, RuleVerdict, TextEdit, apply, explain
+from assistant.filter.postprocess import RULES, RuleVerdict, TextEdit, filter_text
 from assistant.request import CompletionRequest
 from assistant.source.blocks import line_end, line_start
 
@@ -20,7 +20,7 @@ def applied(source, text, path="a.py", *, multi_line=False):
     offset = source.index("|")
     document = source.replace("|", "", 1)
     request = CompletionRequest(path=path, text=document, offset=offset)
-    edit = apply(request, text, multi_line=multi_line)
+    edit = filter_text(request, text, multi_line=multi_line).edit
     if edit is None:
         return None
     return document[: edit.start] + edit.text + document[edit.end :]
@@ -61,12 +61,13 @@ def test_hidden_marker_does_not_survive_the_removal_of_what_hid_it():
 
 def test_edit_says_what_it_replaces():
     request = CompletionRequest(path="a.py", text="f()", offset=2)
-    assert apply(request, "xy)", multi_line=False) == TextEdit(text="xy)", start=2, end=3)
+    edit = filter_text(request, "xy)", multi_line=False).edit
+    assert edit == TextEdit(text="xy)", start=2, end=3)
 
 
 def test_every_rule_gives_its_verdict():
     request = CompletionRequest(path="a.py", text="x = ", offset=4)
-    outcome = explain(request, "abc)  ", multi_line=False)
+    outcome = filter_text(request, "abc)  ", multi_line=False)
     first = outcome.verdicts[: len(RULES)]
     assert [verdict.rule for verdict in first] == [name for name, _ in RULES]
     assert [verdict for verdict in outcome.verdicts if verdict.action != "kept"] == [
@@ -77,7 +78,7 @@ def test_every_rule_gives_its_verdict():
 
 def test_silence_names_the_rule_that_asked_for_it():
     request = CompletionRequest(path="a.py", text="x = ", offset=4)
-    outcome = explain(request, "1", multi_line=False)
+    outcome = filter_text(request, "1", multi_line=False)
     assert outcome.edit is None
     assert outcome.verdicts[-1] == RuleVerdict(rule="too_short", action="dropped", n_chars=1)
 
@@ -117,10 +118,10 @@ def test_edit_is_stable_stays_on_its_line_and_deletes_nothing(source, text, mult
     elif tail == "more":
         text += document[offset : offset + 60]
     request = CompletionRequest(path=path, text=document, offset=offset)
-    edit = apply(request, text, multi_line=multi_line)
+    edit = filter_text(request, text, multi_line=multi_line).edit
     if edit is None:
         return
-    assert apply(request, edit.text, multi_line=multi_line) == edit
+    assert filter_text(request, edit.text, multi_line=multi_line).edit == edit
     assert line_start(document, offset) <= edit.start <= offset <= edit.end
     assert edit.end <= line_end(document, offset)
     deleted = document[edit.start : edit.end]

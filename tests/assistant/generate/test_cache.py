@@ -16,8 +16,7 @@ def generated(text: str, finish_reason: str = "stop") -> Suggestion:
         text=text,
         finish_reason=finish_reason,
         logprob=-1.0,
-        prompt_tokens=9,
-        new_tokens=4,
+        source="network",
         multi_line=False,
     )
 

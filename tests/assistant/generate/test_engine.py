@@ -68,16 +68,17 @@ def texts(completions: Sequence[Completion]) -> list[str]:
 def test_rest_of_the_line_is_suggested() -> None:
     engine, _ = scripted()
     request = at("self.na")
-    (completion,) = engine.complete(request)
+    response = engine.respond(request)
+    (completion,), trace = response.completions, response.trace
     assert (completion.text, completion.source, completion.finish_reason) == (
         "mes = {}",
-        "local",
+        "network",
         "stop",
     )
     assert (completion.start, completion.end) == (request.offset, request.offset)
-    assert completion.prompt_tokens > 50
-    assert completion.new_tokens >= 4
-    assert 0 < completion.first_token_ms <= completion.total_ms
+    assert trace.prompt_tokens > 50
+    assert trace.new_tokens >= 4
+    assert 0 < trace.first_token_ms <= trace.total_ms
 
 
 def test_empty_block_is_filled_over_several_lines() -> None:
@@ -140,27 +141,27 @@ def test_several_suggestions_are_distinct_and_include_the_only_one() -> None:
     assert 1 < len(many) <= 3
 
 
-def test_before_loading_the_memory_answers_alone() -> None:
+def test_before_loading_the_index_answers_alone() -> None:
     engine = Engine(
         Settings(show="eager"),
         lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
     )
     assert not engine.ready
-    (early,) = engine.complete(at("self.na"))
-    assert (early.source, early.prompt_tokens) == ("index", 0)
+    early = engine.respond(at("self.na"))
+    assert (early.completions[0].source, early.trace.prompt_tokens) == ("index", 0)
     engine.load()
     assert engine.ready
     (late,) = engine.complete(at("self.na"))
-    assert (late.text, late.source) == ("mes = {}", "local")
+    assert (late.text, late.source) == ("mes = {}", "network")
 
 
-def test_before_loading_nothing_is_suggested_without_a_memory() -> None:
+def test_before_loading_nothing_is_suggested_without_an_index() -> None:
     engine = Engine(
         Settings(index=False),
         lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
     )
-    assert engine.complete(at("self.na")) == []
-    assert engine.last.outcome == "model not loaded"
+    response = engine.respond(at("self.na"))
+    assert (response.completions, response.trace.outcome) == ([], "model not loaded")
 
 
 def test_model_is_opened_once() -> None:
@@ -255,7 +256,7 @@ def test_log_line_has_costs_and_no_text(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.INFO, logger="assistant.generate.engine"):
         engine.complete(at("self.na"))
     (line,) = [record.getMessage() for record in caplog.records]
-    for part in ("source=local", "n=1", "prompt_tokens=", "total_ms=", "finish_reason=stop"):
+    for part in ("source=network", "n=1", "prompt_tokens=", "total_ms=", "finish_reason=stop"):
         assert part in line
     assert not any(word in line for word in ("sample.py", "pkg", "mes", "self"))
 

@@ -52,8 +52,9 @@ def engine() -> Engine:
 
 
 def answer(engine: Engine, path: str = "own/a.py") -> tuple[str, str]:
-    completions = engine.complete(request(path))
-    return completions[0].text if completions else "", engine.last.model
+    response = engine.respond(request(path))
+    completions = response.completions
+    return completions[0].text if completions else "", response.trace.model
 
 
 def test_document_s_own_model_answers_for_it_alone(engine: Engine) -> None:
@@ -78,7 +79,8 @@ def test_kept_answer_is_never_another_model_s(engine: Engine) -> None:
         ("count = 0", "own-1"),
         ("names = {}", "base"),
     ]
-    assert engine.last.source == "cache"  # what it said itself is still known
+    again = engine.respond(request("own/a.py"))
+    assert again.trace.source == "cache"  # what it said itself is still known
 
 
 def test_request_under_way_ends_on_the_old_model(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -32,21 +33,20 @@ def engine(folder: Path, *, snippet_tokens: int, **changes: bool) -> Engine:
     made = Engine(
         Settings(show="eager", **changes),  # type: ignore[arg-type]
         open_model=lambda _: LocalBackend(ScriptedRuntime(tokenizer, MAIN), tokenizer, info),
-        memory=lambda _: memory,
+        index=lambda _: memory,
         snippets=SnippetCache(is_waiting=True),
     )
     made.load()
     return made
 
 
-def asked(made: Engine) -> dict[str, int]:
+def asked(made: Engine) -> Mapping[str, int]:
     """Return what the prompt at the end of a half-written line held."""
     offset = MAIN.index("(1)")
     request = CompletionRequest(
         path="shop/main.py", text=MAIN[:offset] + "\n", offset=offset, deadline_ms=60_000
     )
-    made.complete(request)
-    return made.last.prompt
+    return made.respond(request).trace.prompt
 
 
 def test_network_trained_on_snippets_is_shown_them(tmp_path: Path) -> None:

@@ -1,26 +1,39 @@
 """Prompts: what typing leaves in place, and the room that each part gets."""
 
+import dataclasses
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.generate.context import Window
-from assistant.generate.prompt import Budget, Prompt, build, snippet_header
+from assistant.generate.prompt import Prompt, build_prompt, prompt_tokens, snippet_header
+from assistant.request import CompletionRequest
 from model import fim
 from model.fim import Snippet
+from model.folder import FolderInfo
 from tests.scripted import SAMPLE, small_tokenizer
 
 TOKENIZER = small_tokenizer()
-BUDGET = Budget(block_size=256, suffix_tokens=32, max_new_tokens=32)
+INFO = FolderInfo(
+    name="small", block_size=256, suffix_tokens=32, snippet_tokens=0,
+    languages=("python",), licence="MIT",
+)  # fmt: skip
+MAX_NEW = 32
+ROOM = prompt_tokens(INFO.block_size, MAX_NEW)
 LONG = "".join(f"def function_{i}(value):\n    return value + {i}\n\n\n" for i in range(200))
 
 
-def prompt_at(text: str, offset: int, n_before: int = 10_000) -> Prompt:
-    start = max(0, offset - n_before)
-    window = Window(prefix=text[start:offset], suffix=text[offset:], path="pkg/module.py")
-    return build(TOKENIZER, BUDGET, window, prefix_start=start)
+def prompt_at(
+    text: str,
+    offset: int,
+    info: FolderInfo = INFO,
+    snippets: Sequence[Snippet] = (),
+    path: str = "pkg/module.py",
+) -> Prompt:
+    request = CompletionRequest(path=path, text=text, offset=offset)
+    return build_prompt(TOKENIZER, info, request, max_new_tokens=MAX_NEW, snippets=snippets)
 
 
 def spelled(prompt: Prompt) -> str:
@@ -41,14 +54,14 @@ def test_prompt_has_path_suffix_and_prefix_without_its_tail() -> None:
 @settings(max_examples=60, deadline=None)
 def test_prompt_fits_and_ends_at_the_cursor(offset: int) -> None:
     prompt = prompt_at(LONG, offset)
-    assert len(prompt.ids) <= BUDGET.prompt_tokens
+    assert len(prompt.ids) <= ROOM
     prefix = spelled(prompt).partition("<|fim_middle|>")[2].encode() + prompt.tail
     assert LONG[:offset].encode().endswith(prefix)
 
 
 def test_prefix_uses_most_of_its_room() -> None:
     for offset in range(3_000, 3_400, 7):
-        assert len(prompt_at(LONG, offset).ids) > 0.5 * BUDGET.prompt_tokens
+        assert len(prompt_at(LONG, offset).ids) > 0.5 * ROOM
 
 
 def test_typing_appends_tokens_but_for_rare_steps() -> None:
@@ -57,11 +70,6 @@ def test_typing_appends_tokens_but_for_rare_steps() -> None:
     prompts = [prompt_at(LONG[:at] + rest, at).ids for at in range(start, start + 600)]
     moved = sum(later[: len(ids)] != ids for ids, later in pairwise(prompts))
     assert 1 <= moved <= 600 // 100
-
-
-def test_window_start_does_not_matter_while_it_is_far_enough() -> None:
-    offset = LONG.index("def function_150") + 20
-    assert prompt_at(LONG, offset, 1_500) == prompt_at(LONG, offset, 3_000)
 
 
 def test_text_after_the_suffix_budget_changes_nothing() -> None:
@@ -77,8 +85,8 @@ def test_rest_of_the_line_thaws_the_suffix() -> None:
 def test_line_longer_than_the_room_is_cut() -> None:
     text = "x" * 50 + "y = [" + "12, " * 2_000
     prompt = prompt_at(text, len(text))
-    assert len(prompt.ids) <= BUDGET.prompt_tokens
-    assert len(prompt.ids) > 0.4 * BUDGET.prompt_tokens
+    assert len(prompt.ids) <= ROOM
+    assert len(prompt.ids) > 0.4 * ROOM
 
 
 def test_marker_in_a_buffer_is_plain_text() -> None:
@@ -88,8 +96,7 @@ def test_marker_in_a_buffer_is_plain_text() -> None:
 
 
 def test_path_is_cut_from_the_left_to_one_line() -> None:
-    window = Window(prefix="x", suffix="", path="a\nb/" * 80 + "module.py")
-    prompt = build(TOKENIZER, BUDGET, window)
+    prompt = prompt_at("x", 1, path="a\nb/" * 80 + "module.py")
     path = spelled(prompt).partition("\n")[0]
     assert path.endswith("b/module.py")
     assert len(path) <= 96
@@ -97,8 +104,15 @@ def test_path_is_cut_from_the_left_to_one_line() -> None:
 
 @pytest.mark.parametrize("max_new_tokens", [32, 250, 512])
 def test_some_context_is_left_whatever_the_length_asked_for(max_new_tokens: int) -> None:
-    budget = Budget(block_size=256, suffix_tokens=32, max_new_tokens=max_new_tokens)
-    assert budget.prompt_tokens >= 64
+    assert prompt_tokens(256, max_new_tokens) >= 64
+
+
+def test_prefix_first_folder_is_asked_in_its_own_order() -> None:
+    asked = prompt_at("total = pri(1)\n", 11, dataclasses.replace(INFO, fim_layout="psm"))
+    order = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]
+    found = [id_ for id_ in asked.ids if id_ in map(TOKENIZER.special_id, order)]
+    assert found == [TOKENIZER.special_id(name) for name in order]
+    assert asked.ids[-1] == TOKENIZER.special_id("<|fim_middle|>")
 
 
 def test_sample_fits_as_it_is() -> None:
@@ -110,16 +124,17 @@ SNIPPETS = [
     Snippet("a/b.py", "def one():\n    return 1"),
     Snippet("pkg/c.py", "def two(x):\n    pass"),
 ]
-WITH = Budget(block_size=256, suffix_tokens=32, max_new_tokens=32, snippet_tokens=64)
+WITH = dataclasses.replace(INFO, snippet_tokens=64)
 
 
 def test_snippets_stand_before_the_file_as_in_training() -> None:
-    text = "total = print"
-    window = Window(prefix=text, suffix="\nend = 1\n", path="pkg/module.py")
-    asked = build(TOKENIZER, WITH, window, snippets=SNIPPETS)
+    text, suffix = "total = print", "\nend = 1\n"
+    asked = prompt_at(text + suffix, len(text), WITH, SNIPPETS)
     header = snippet_header(TOKENIZER, "pkg/module.py", SNIPPETS, WITH.snippet_tokens)
-    assert header == fim.header(TOKENIZER, "pkg/module.py", SNIPPETS)
-    trained = fim.example(TOKENIZER, header, (text, "", "\nend = 1\n"))
+    assert header == [
+        id_ for s in SNIPPETS for id_ in fim.header(TOKENIZER, s.path, s.text)
+    ] + fim.header(TOKENIZER, "pkg/module.py")
+    trained = fim.example(TOKENIZER, header, (text, "", suffix))
     assert trained[: len(asked.ids)] == asked.ids
 
 
@@ -131,11 +146,13 @@ def test_snippets_keep_their_budget_and_the_best_is_cut_last(room: int, texts: l
     ids = snippet_header(TOKENIZER, "pkg/module.py", snippets, room)
     assert ids[-len(own) :] == own
     assert len(ids) - len(own) <= room
-    full = fim.header(TOKENIZER, "pkg/module.py", snippets[-1:])
+    full = own
+    if snippets:
+        full = fim.header(TOKENIZER, snippets[-1].path, snippets[-1].text) + own
     if len(full) - len(own) <= room:
         assert ids[-len(full) :] == full
 
 
 def test_no_budget_for_snippets_shows_none() -> None:
-    window = Window(prefix="x = 1\n", suffix="", path="pkg/module.py")
-    assert build(TOKENIZER, BUDGET, window, snippets=SNIPPETS) == build(TOKENIZER, BUDGET, window)
+    shown = prompt_at("x = 1\n", 6, snippets=SNIPPETS)
+    assert shown.ids == prompt_at("x = 1\n", 6).ids

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from assistant.filter.postprocess import holds_secret
 from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
-from assistant.generate.response import holds_secret
 from assistant.index.matches import Level, Occurrence
 from assistant.rank.ranker import RankerParameters
 from assistant.request import CompletionRequest
@@ -26,7 +26,7 @@ SECRET = "AKIA" + "QX7ZK2M4WPL5TRVN"
 
 
 class Says:
-    """A memory that always proposes the same lines, all with one length of agreement."""
+    """An index that always proposes the same lines, all with one length of agreement."""
 
     def __init__(self, lines: Sequence[str], length: int = 40) -> None:
         self.lines, self.length = lines, length
@@ -42,11 +42,11 @@ class Says:
 def engine(
     lines: Sequence[str] = (), fitted: RankerParameters | None = None, **settings: object
 ) -> Engine:
-    memory = Says(lines)
+    says = Says(lines)
     made = Engine(
         Settings(**settings),  # type: ignore[arg-type]
         lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO, fitted),
-        memory=lambda _: memory,
+        index=lambda _: says,
     )
     made.load()
     return made
@@ -101,15 +101,15 @@ def test_who_asks_for_several_gets_distinct_ones_however_unsure() -> None:
 
 def test_what_was_not_sure_enough_is_asked_again_once_more_is_typed() -> None:
     made = engine(["ute(1)"], parameters(gate={}, gate_bias=UNSURE))
-    assert made.complete(request()) == []
-    assert made.last.outcome == "not sure enough"
-    made.complete(request())
-    assert made.last.source == "cache"
-    made.complete(request(TEXT + "u", offset=len(TEXT) + 1))
-    assert made.last.source != "cache"
+    first = made.respond(request())
+    assert first.completions == []
+    assert first.trace.outcome == "not sure enough"
+    assert made.respond(request()).trace.source == "cache"
+    further = made.respond(request(TEXT + "u", offset=len(TEXT) + 1))
+    assert further.trace.source != "cache"
 
 
-def test_typing_along_a_memory_s_suggestion_is_served_from_the_cache() -> None:
+def test_typing_along_an_index_suggestion_is_served_from_the_cache() -> None:
     made = engine(["ute(1)"], parameters(gate={}, gate_bias=SURE))
     (first,) = made.complete(request())
     (second,) = made.complete(request(TEXT + "ut", offset=len(TEXT) + 2))
@@ -130,35 +130,33 @@ def test_secret_is_never_offered(belief: float) -> None:
     for n in (1, 3):
         for item in made.complete(request(text, n=n)):
             assert SECRET[6:] not in item.text
-    waiting = Engine(Settings(show="eager"), memory=lambda _: Says([f'A{SECRET[4:]}"']))
+    waiting = Engine(Settings(show="eager"), index=lambda _: Says([f'A{SECRET[4:]}"']))
     assert all(SECRET[6:] not in item.text for item in waiting.complete(request(text)))
 
 
 def test_secret_check_looks_at_the_new_text_behind_its_line() -> None:
     text = 'key = "AKIA'
-    assert holds_secret(request(text), SECRET[4:] + '"')
-    assert not holds_secret(request(text), "...")
-    assert not holds_secret(request(f'old = "{SECRET}"; x = '), "1 + 1")
+    assert holds_secret(text, SECRET[4:] + '"')
+    assert not holds_secret(text, "...")
+    assert not holds_secret(f'old = "{SECRET}"; x = ', "1 + 1")
 
 
-def test_without_memory_only_the_network_speaks() -> None:
+def test_without_index_only_the_network_speaks() -> None:
     found = engine(["ute(1)"], index=False).complete(request())
-    assert {item.source for item in found} <= {"local"}
+    assert {item.source for item in found} <= {"network"}
 
 
-def test_memory_s_certainty_saves_the_network() -> None:
+def test_certain_index_saves_the_network() -> None:
     made = engine(["ute(1)"], parameters(gate={}, gate_bias=SURE))
-    (item,) = made.complete(request())
-    assert (item.source, item.prompt_tokens) == ("index", 0)
+    response = made.respond(request())
+    assert (response.completions[0].source, response.trace.prompt_tokens) == ("index", 0)
     made = engine(["ute(1)"], parameters(gate={}, gate_bias=1.0))
-    (item,) = made.complete(request())
-    assert item.prompt_tokens > 0
+    assert made.respond(request()).trace.prompt_tokens > 0
 
 
 def test_record_explains_the_answer() -> None:
     made = engine(["ute(1)", "ute(2)"], parameters(gate={}, gate_bias=EVEN))
-    made.complete(request())
-    table = made.last.table()
+    table = made.respond(request()).trace.table()
     assert table["outcome"] == "shown"
     assert table["threshold"] == 0.5
     assert table["candidates"][0]["text"].startswith("ute(")
@@ -166,11 +164,11 @@ def test_record_explains_the_answer() -> None:
     assert table["matches"]["repository"] == [{"bytes": 40, "places": 2}]
     assert table["network"]["tree nodes"] > 0
     assert {"prompt", "tree", "own line"} <= table["stage_ms"].keys()
-    made.complete(request(path="notes.unknown"))
-    assert made.last.table()["outcome"] == "unknown language"
+    unknown = made.respond(request(path="notes.unknown"))
+    assert unknown.trace.table()["outcome"] == "unknown language"
 
 
-def test_deadline_that_is_over_leaves_the_memory_s_word() -> None:
+def test_deadline_that_is_over_leaves_the_index_alone() -> None:
     made = engine(["ute(1)"], parameters(gate={}, gate_bias=EVEN))
     (item,) = made.complete(request(deadline_ms=0))
     assert (item.text, item.source) == ("ute(1)", "index")

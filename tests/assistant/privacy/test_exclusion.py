@@ -2,7 +2,7 @@
 
 import pytest
 
-from assistant.privacy.exclusion import MAX_TEXT_CHARS, is_excluded, refusal
+from assistant.privacy.exclusion import MAX_TEXT_CHARS, is_excluded, why_refused
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
 
@@ -79,4 +79,4 @@ def request(
 def test_refusal_gives_its_reason(
     asked: CompletionRequest, settings: Settings, reason: str | None
 ) -> None:
-    assert refusal(asked, settings) == reason
+    assert why_refused(asked, settings) == reason

@@ -9,21 +9,21 @@ import pytest
 
 from assistant.errors import ModelError
 from assistant.rank.confidence import GATE_FEATURES, LEVELS
-from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES
+from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
 from assistant.rank.ranker import bundled, parse
 from tests.fitted import parameters, table
 
 
 def rows(**columns: list[float]) -> np.ndarray:
     n = len(next(iter(columns.values())))
-    values = np.zeros((n, len(MEMORY_FEATURES)), np.float32)
+    values = np.zeros((n, len(INDEX_FEATURES)), np.float32)
     for name, numbers in columns.items():
-        values[:, MEMORY_FEATURES.index(name)] = numbers
+        values[:, INDEX_FEATURES.index(name)] = numbers
     return values
 
 
 def test_beliefs_follow_the_scores_and_leave_room_for_none() -> None:
-    fitted = parameters(ranker={"longest": 1.0}).memory
+    fitted = parameters(ranker={"longest": 1.0}).index
     shares = fitted.probabilities(rows(longest=[1.0, 3.0, 2.0]))
     weights = np.exp([1.0, 3.0, 2.0])
     assert shares == pytest.approx(weights / (weights.sum() + 1), rel=1e-3)
@@ -31,13 +31,13 @@ def test_beliefs_follow_the_scores_and_leave_room_for_none() -> None:
 
 
 def test_what_lies_outside_of_the_fitted_range_counts_as_its_edge() -> None:
-    fitted = parameters(ranker={"longest": 1.0}).memory
+    fitted = parameters(ranker={"longest": 1.0}).index
     far, edge = fitted.probabilities(rows(longest=[1e6, 5.0]))
     assert far == pytest.approx(edge)
 
 
 def test_probability_is_a_logistic_function_of_the_gate() -> None:
-    fitted = parameters(gate={"share_logit": 1.0}, gate_bias=0.5).memory
+    fitted = parameters(gate={"share_logit": 1.0}, gate_bias=0.5).index
     row = [0.0] * len(GATE_FEATURES)
     row[GATE_FEATURES.index("share_logit")] = 2.0
     assert fitted.probability(row) == pytest.approx(1 / (1 + np.exp(-2.5)), rel=1e-3)
@@ -75,10 +75,10 @@ def test_bundled_parameters_are_usable_and_their_points_in_order() -> None:
     found = bundled()
     assert found is not None
     assert found.both is not None
-    for fitted in (found.memory, found.both):
+    for fitted in (found.index, found.both):
         thresholds = [fitted.points[level].threshold for level in LEVELS]
         assert thresholds == sorted(thresholds, reverse=True)
         assert fitted.points["balanced"].hidden <= 0.1
         assert fitted.points["quiet"].precision >= 0.75
-    zeros = np.zeros((3, len(MEMORY_FEATURES + NETWORK_FEATURES)), np.float32)
+    zeros = np.zeros((3, len(INDEX_FEATURES + NETWORK_FEATURES)), np.float32)
     assert 0 < found.both.probabilities(zeros).sum() < 1

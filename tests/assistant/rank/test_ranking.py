@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from assistant.rank import ranking as judge
 from assistant.rank.candidates import Cursor, Proposal, propose
-from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES, CandidateFeatures, head_of
+from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES, CandidateFeatures, head_of
+from assistant.rank.ranking import rank_by_index, rank_with_network, shortlist, summarize
 from model.candidate_tree import CandidateTree, Score, Scored
 from tests.fitted import parameters
 
@@ -38,8 +38,8 @@ def scored(*totals: float | None) -> Scored:
 
 
 def test_ranker_orders_what_the_memory_proposes() -> None:
-    longest = judge.by_memory(judge.shortlist(proposal(), parameters()))
-    shortest = judge.by_memory(judge.shortlist(proposal(), parameters(ranker={"longest": -1.0})))
+    longest = rank_by_index(shortlist(proposal(), parameters()))
+    shortest = rank_by_index(shortlist(proposal(), parameters(ranker={"longest": -1.0})))
     assert set(longest.texts) == {"ad(path)", "ad(other)"}
     assert longest.texts == tuple(reversed(shortest.texts)) or len(set(longest.shares)) == 1
     assert list(longest.shares) == sorted(longest.shares, reverse=True)
@@ -47,58 +47,58 @@ def test_ranker_orders_what_the_memory_proposes() -> None:
 
 
 def test_network_s_word_can_turn_the_order() -> None:
-    chosen = judge.shortlist(proposal(), parameters())
+    chosen = shortlist(proposal(), parameters())
     fitted = parameters(ranker={"total": 1.0})
     for favourite in range(2):
         known = scored(*(-0.1 if place == favourite else -4.0 for place in range(2)))
-        ranking = judge.by_both(chosen, known, "", fitted)
+        ranking = rank_with_network(chosen, known, "", fitted)
         assert ranking.texts[0] == chosen.texts[favourite]
         assert ranking.named(0)["total"] == pytest.approx(-0.1)
 
 
 def test_own_line_joins_the_proposals_and_is_named_as_such() -> None:
-    chosen = judge.shortlist(proposal(), parameters()).plus(["ad(third)", "ad(path)", ""])
+    chosen = shortlist(proposal(), parameters()).plus(["ad(third)", "ad(path)", ""])
     assert chosen.texts[2:] == ("ad(third)",)
-    ranking = judge.by_both(
+    ranking = rank_with_network(
         chosen, scored(-3, -3, -0.5), "ad(third)", parameters(ranker={"is_greedy": 2.0})
     )
-    assert (ranking.texts[0], ranking.source(0)) == ("ad(third)", "local")
+    assert (ranking.texts[0], ranking.source(0)) == ("ad(third)", "network")
     assert ranking.named(0)["in_own"] == 0.0
 
 
 def test_text_that_the_network_did_not_look_at_is_marked() -> None:
-    chosen = judge.shortlist(proposal(), parameters())
-    ranking = judge.by_both(chosen, scored(-1.0, None), "", parameters())
+    chosen = shortlist(proposal(), parameters())
+    ranking = rank_with_network(chosen, scored(-1.0, None), "", parameters())
     marks = {ranking.named(place)["scored"] for place in range(2)}
     assert marks == {0.0, 1.0}
 
 
 def test_without_parameters_long_matches_go_before_a_doubtful_own_line() -> None:
     short = propose(Cursor.of("a.py", "abcde = 1\nx\nabcd", 16), None)
-    chosen = judge.shortlist(short, None).plus(["own"])
-    assert judge.by_both(chosen, scored(-9, -0.05), "own", None).texts[0] == "own"
+    chosen = shortlist(short, None).plus(["own"])
+    assert rank_with_network(chosen, scored(-9, -0.05), "own", None).texts[0] == "own"
     long = proposal()
-    chosen = judge.shortlist(long, None).plus(["own"])
-    assert judge.by_both(chosen, scored(-9, -9, -3.0), "own", None).texts[0] != "own"
-    assert judge.by_both(chosen, scored(-9, -9, -0.1), "own", None).texts[0] == "own"
-    assert judge.by_memory(judge.shortlist(long, None)).probability(0) > 0
+    chosen = shortlist(long, None).plus(["own"])
+    assert rank_with_network(chosen, scored(-9, -9, -3.0), "own", None).texts[0] != "own"
+    assert rank_with_network(chosen, scored(-9, -9, -0.1), "own", None).texts[0] == "own"
+    assert rank_by_index(shortlist(long, None)).probability(0) > 0
 
 
 def test_nothing_proposed_is_an_empty_ranking() -> None:
     nothing = propose(Cursor.of("a.py", "", 0), None)
-    ranking = judge.by_memory(judge.shortlist(nothing, parameters()))
+    ranking = rank_by_index(shortlist(nothing, parameters()))
     assert ranking.texts == ()
-    assert judge.summary(ranking) == []
-    own = judge.by_both(
-        judge.shortlist(nothing, parameters()).plus(["x = 1"]), scored(-1.0), "x = 1", parameters()
+    assert summarize(ranking) == []
+    own = rank_with_network(
+        shortlist(nothing, parameters()).plus(["x = 1"]), scored(-1.0), "x = 1", parameters()
     )
     assert own.texts == ("x = 1",)
 
 
 def test_summary_names_every_column() -> None:
-    chosen = judge.shortlist(proposal(), parameters())
-    first, *_ = judge.summary(judge.by_both(chosen, scored(-1, -2), "", parameters()))
-    assert first["columns"].keys() == set(MEMORY_FEATURES + NETWORK_FEATURES)
+    chosen = shortlist(proposal(), parameters())
+    first, *_ = summarize(rank_with_network(chosen, scored(-1, -2), "", parameters()))
+    assert first["columns"].keys() == set(INDEX_FEATURES + NETWORK_FEATURES)
     assert 0 <= first["probability"] <= 1
 
 
@@ -114,7 +114,7 @@ def test_columns_say_how_a_text_would_sit_at_the_cursor() -> None:
     text = "class A:\n    def go(self):\n        call(x)\n\n    def stop(self):\n        ca"
     whole = propose(Cursor.of("a.py", text + "\n            deeper()", len(text)), None)
     view = CandidateFeatures(whole)
-    row = dict(zip(MEMORY_FEATURES, view.rows(whole.candidates)[0], strict=True))
+    row = dict(zip(INDEX_FEATURES, view.rows(whole.candidates)[0], strict=True))
     assert whole.candidates[0].text == "ll(x)"
     assert (row["balance"], row["ends_closer"], row["deeper_below"]) == (0.0, 1.0, 1.0)
     assert row["mid_token"] == 1.0

@@ -12,10 +12,11 @@ import pytest
 
 from assistant.cancel import Cancel
 from assistant.errors import SettingsError
-from assistant.generate import response as offers
+from assistant.generate import engine as engine_module
 from assistant.generate.backend import LocalBackend
 from assistant.generate.cache import Suggestion, SuggestionCache
 from assistant.generate.engine import Engine
+from assistant.generate.response import Offer
 from assistant.remote.open import open_configured
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings, remote_settings_path
@@ -69,10 +70,7 @@ class Bench:
             self.engine.load()
 
     def complete(self, text: str, cancel: Cancel | None = None) -> list[tuple[str, str]]:
-        request = CompletionRequest(
-            path="sample.py", text=text, offset=len(text), deadline_ms=60_000
-        )
-        found = self.engine.complete(request, cancel)
+        found = self.engine.complete(request_at_end(text), cancel)
         return [(item.text, item.source) for item in found]
 
     def settle(self) -> None:
@@ -131,15 +129,24 @@ def told(text: str, logprob: float) -> list[Any]:
     return [head(), *(chunk(event({"choices": [piece]})) for piece in pieces), END]
 
 
+def request_at_end(text: str) -> CompletionRequest:
+    return CompletionRequest(path="sample.py", text=text, offset=len(text), deadline_ms=60_000)
+
+
 def unsure(bench: Bench) -> None:
     """Make the network's line likely wrong, in its own judgement."""
     bench.engine._cache.clear()
-    original = offers.line
+    original = engine_module.offer_lines
 
-    def line(ask: Any, found: Any) -> Any:
-        return tuple(dataclasses.replace(item, probability=0.2) for item in original(ask, found))
+    def offer_lines(*args: Any) -> list[Offer]:
+        return [
+            dataclasses.replace(
+                offer, suggestion=dataclasses.replace(offer.suggestion, probability=0.2)
+            )
+            for offer in original(*args)
+        ]
 
-    bench.monkeypatch.setattr(offers, "line", line)
+    bench.monkeypatch.setattr(engine_module, "offer_lines", offer_lines)
 
 
 def test_the_next_keystroke_has_the_servers_answer(bench: Callable[..., Bench]) -> None:
@@ -165,7 +172,7 @@ def test_the_surer_side_is_shown(bench: Callable[..., Bench]) -> None:
 def test_what_the_local_side_believes_is_cut_as_one_types() -> None:
     before = CompletionRequest(path="a.py", text="x = ", offset=4)
     kept = Suggestion(
-        text="name.first", finish_reason="stop", logprob=0.0, prompt_tokens=1, new_tokens=1,
+        text="name.first", source="network", finish_reason="stop", logprob=0.0,
         multi_line=False, beliefs=(("name.first", 0.5), ("name.last", 0.2), ("value", 0.1)),
     )  # fmt: skip
     cache = SuggestionCache()
@@ -204,8 +211,8 @@ def test_a_servers_text_must_be_sure_enough(
 ) -> None:
     own = bench(told("41 + 1", logprob), remote={"mode": "only"}, show=show)
     assert own.complete(OTHER) == ([("41 + 1", "remote")] if is_shown else [])
-    why = own.engine.last.table()
-    assert (why["remote"]["probability"] >= why["remote"]["threshold"]) is is_shown
+    weighed = own.engine.respond(request_at_end(OTHER)).trace.remote
+    assert (weighed["probability"] >= weighed["threshold"]) is is_shown
 
 
 @pytest.mark.parametrize(

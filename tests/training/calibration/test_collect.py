@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from assistant.generate.backend import open_backend
-from assistant.rank.features import MEMORY_FEATURES, NETWORK_FEATURES
+from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
 from model.folder import load_folder
 from tests.scripted import speaking_folder
 from training.calibration import command
@@ -49,10 +49,10 @@ def test_sheets_hold_what_the_engine_would_rank(repository: Path, model: Path) -
     alone = collect([repository], plan, None, None, said.append)
     assert len(alone) == 6
     assert "6 tasks" in said[0]
-    assert {each.names for each in alone} == {MEMORY_FEATURES}
+    assert {each.names for each in alone} == {INDEX_FEATURES}
     assert any(each.label >= 0 for each in alone)
     judged = collect([repository], plan, open_backend(str(model), threads=1), None, said.append)
-    assert {each.names for each in judged} == {MEMORY_FEATURES + NETWORK_FEATURES}
+    assert {each.names for each in judged} == {INDEX_FEATURES + NETWORK_FEATURES}
     assert [each.truth for each in judged] == [each.truth for each in alone]
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from assistant.rank.features import MEMORY_FEATURES
+from assistant.rank.features import INDEX_FEATURES
 from assistant.rank.ranker import parse
 from tests.fitted import table as hand_made
 from training.calibration import command
@@ -29,7 +29,7 @@ from training.calibration.operating_points import (
 )
 
 SMALL = Shape(hidden=8, epochs=15, batch=32, rate=2e-2, members=2)
-TELLING = MEMORY_FEATURES.index("longest")
+TELLING = INDEX_FEATURES.index("longest")
 
 
 def sheets(n: int, repository: str = "a", *, seed: int = 0) -> list[RankingExample]:
@@ -37,7 +37,7 @@ def sheets(n: int, repository: str = "a", *, seed: int = 0) -> list[RankingExamp
     dice = np.random.default_rng(seed)
     made = []
     for number in range(n):
-        rows = dice.standard_normal((4, len(MEMORY_FEATURES))).astype(np.float32)
+        rows = dice.standard_normal((4, len(INDEX_FEATURES))).astype(np.float32)
         best = int(rows[:, TELLING].argmax())
         is_there = rows[best, TELLING] > 0.8
         texts = tuple(f"text{place}" for place in range(4))
@@ -49,7 +49,7 @@ def sheets(n: int, repository: str = "a", *, seed: int = 0) -> list[RankingExamp
                 truth=texts[best] if is_there else "nothing of the kind",
                 texts=texts,
                 rows=rows,
-                names=tuple(MEMORY_FEATURES),
+                names=tuple(INDEX_FEATURES),
             )
         )
     return made
@@ -64,7 +64,7 @@ def test_ranker_learns_what_tells_and_serving_says_the_same() -> None:
     assert np.mean([choose(each, fitted).is_exact for each in there]) > 0.9
     parsed = parse(hand_made() | {"memory": hand_made()["memory"] | {"ranker": table_of(net)}})
     for each in fresh[:20]:
-        served = parsed.memory.probabilities(each.rows)
+        served = parsed.index.probabilities(each.rows)
         assert served == pytest.approx(fitted.probabilities(each.rows), abs=1e-3)
 
 
@@ -90,7 +90,7 @@ def test_one_repository_is_split_by_files() -> None:
 
 def test_sheet_without_candidates_is_silence() -> None:
     empty = dataclasses.replace(
-        sheets(1)[0], texts=(), rows=np.zeros((0, len(MEMORY_FEATURES)), np.float32)
+        sheets(1)[0], texts=(), rows=np.zeros((0, len(INDEX_FEATURES)), np.float32)
     )
     choice = choose(empty, BLANK)
     assert (choice.has_text, choice.probability, choice.is_right) == (False, 0.0, False)

@@ -152,7 +152,6 @@ def test_rest_of_the_line_after_acceptance(start: int, end: int, text: str, expe
     line = "x = call" + ("" if end == 8 else ")")
     task = Task(file=HeldOutFile(repository="r", path="a.py", text=line), offset=8, truth="")
     completion = Completion(
-        text=text, start=start, end=end, source="local", finish_reason="stop", logprob=0.0,
-        prompt_tokens=0, new_tokens=0, reused_tokens=0, first_token_ms=0.0, total_ms=0.0,
-    )  # fmt: skip
+        text=text, start=start, end=end, source="network", finish_reason="stop", logprob=0.0,
+        )  # fmt: skip
     assert rest_of_line(task, completion) == expected

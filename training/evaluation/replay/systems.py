@@ -102,9 +102,9 @@ class EngineSystem:
         settings = dataclasses.replace(settings, index=memory is not None)
         self._languages: tuple[str, ...] = ()
         if backend is None:  # an engine that has not loaded its network answers from memory
-            self._engine = Engine(settings, memory=memory)
+            self._engine = Engine(settings, index=memory)
             parameters = bundled()
-            self._fitted = None if parameters is None else parameters.memory
+            self._fitted = None if parameters is None else parameters.index
             return
         snippets = SnippetCache(is_waiting=True)
         self._engine = Engine(settings, lambda settings: backend, memory, snippets=snippets)

@@ -1,0 +1,80 @@
+"""A completion server beside the local network, as the engine sees it, and whose text is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from assistant.cancel import Cancel
+from assistant.filter.postprocess import filter_text
+from assistant.generate.cache import Suggestion
+from assistant.generate.completion_trace import Trace
+from assistant.generate.response import Offer, Proposed, build_completions
+from assistant.request import Completion, CompletionRequest
+
+
+class RemoteSide(Protocol):
+    """Asked only where the user has agreed to it."""
+
+    @property
+    def replaces_local(self) -> bool:
+        """Whether the local network stays unused."""
+
+    def warm_up(self) -> None:
+        """Make ready in the background."""
+
+    def before(self, request: CompletionRequest, *, blocks: bool) -> Any:
+        """Begin with a request; the handle goes to `after`."""
+
+    def after(
+        self, handle: Any, *, confidence: float | None, deadline: float, cancel: Cancel
+    ) -> Any:
+        """Return the server's text, or None; `confidence` is the local answer's probability."""
+
+    def weigh(
+        self,
+        found: Any,
+        text: str,
+        request: CompletionRequest,
+        beliefs: Sequence[tuple[str, float]],
+    ) -> float:
+        """Return the probability that `text`, what the rules left of the server's, is right."""
+
+
+def merge_remote(
+    remote: RemoteSide,
+    found: Any,
+    request: CompletionRequest,
+    proposed: Proposed,
+    least: float,
+) -> tuple[list[Completion], Trace]:
+    """Return what is shown of both sides: the remote text where it is sure enough, and surer."""
+    offers = list(proposed.offers)
+    is_block = not found.single_line
+    result = filter_text(request, found.text, multi_line=is_block)
+    probability = 0.0
+    if result.edit is not None:
+        beliefs = proposed.suggestions[0].beliefs if proposed.suggestions else ()
+        if not beliefs:  # of a block
+            beliefs = tuple((item.text, item.probability) for item in proposed.suggestions)
+        probability = remote.weigh(found, result.edit.text, request, beliefs)
+        suggestion = Suggestion(
+            text=found.text,
+            source="remote",
+            finish_reason=found.finish_reason,
+            logprob=found.logprob(len(found.text)) or 0.0,
+            multi_line=is_block,
+            probability=probability,
+            is_shown=probability >= least,
+        )
+        offers.append(Offer(suggestion=suggestion, edit=result.edit, verdicts=result.verdicts))
+    offers.sort(key=lambda o: (-o.suggestion.probability, o.suggestion.source != "remote"))
+    completions = build_completions(request, offers)
+    weighed = {"probability": probability, "threshold": least}
+    trace = dataclasses.replace(proposed.trace, remote=weighed)
+    if completions and completions[0].source == "remote":
+        return completions, dataclasses.replace(
+            trace, source="remote", probability=probability, threshold=least
+        )
+    return completions, dataclasses.replace(trace, outcome=trace.outcome or "not sure enough")
