@@ -8,9 +8,8 @@ from torch import Tensor
 
 from model.gpt import GPT
 from tests.doubles import random_tensors, tiny_config
-from tests.training.pretrain.test_trainer import RepeatingRows
+from tests.training.pretrain.test_trainer import RepeatingRows, small_recipe
 from training.finetune.lora import adapt, adapted_weights, plain_weights
-from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 from training.pretrain.schedule import Stage
 from training.pretrain.trainer import Trainer
 
@@ -70,12 +69,7 @@ def test_plain_network_keeps_its_weights() -> None:
 
 
 def small_trainer() -> Trainer:
-    recipe = Recipe(
-        network=NetworkTable(preset="nano", vocab_size=256, block_size=32, n_layer=1, n_embd=32),
-        train=TrainTable(tokens=32 * 4 * 20, batch_tokens=128, micro_rows=4, lr_scale=20.0),
-        folder=FolderTable(name="small"),
-    )
-    return Trainer(recipe, open_rows, adapt=lambda network: adapt(network, RANK))
+    return Trainer(small_recipe(), open_rows, adapt=lambda network: adapt(network, RANK))
 
 
 def open_rows(stage: Stage) -> RepeatingRows:

@@ -48,6 +48,7 @@ def small_recipe(*stages: StageTable, **train: object) -> Recipe:
         "batch_tokens": 128,
         "micro_rows": 4,
         "lr_scale": 20.0,
+        "dtype": "float32",  # whatever this processor is best at
     }
     return Recipe(
         network=NetworkTable(preset="nano", vocab_size=256, block_size=32, n_layer=1, n_embd=32),
