@@ -1,11 +1,10 @@
-"""The few ways in which foretype touches files: regular, of bounded size, never half written.
+"""The few ways in which foretype reads files: regular ones, of bounded size.
 
 Knows bytes and paths, not what they mean.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import stat
@@ -16,36 +15,6 @@ _CHUNK_BYTES = 1 << 20
 
 class UnreadableFileError(OSError):
     """A file cannot be read as asked; the message names it and says why."""
-
-
-def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace `path` by `data`: after a crash it holds all of the old bytes or the new ones."""
-    import tempfile  # imports much, and the server starts without writing a file
-
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), mode) if hasattr(os, "fchmod") else None
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames inside a folder survive a power cut, where the system can."""
-    if os.name == "nt":  # folders cannot be opened there, and NTFS journals renames
-        return
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_regular(path: Path, max_bytes: int, *, allow_links: bool = True) -> bytes:

@@ -8,15 +8,13 @@ from a stranger can at worst be refused. Knows formats and checks, neither netwo
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ConfigError, ModelConfig, from_table
-from model.files import open_regular, read_regular, sha256_file, sync_folder
+from model.files import open_regular, read_regular, sha256_file
+from model.publish import publish_folder
 from model.tokenizer import Tokenizer, TokenizerError
 from model.weights import MAX_WEIGHTS_BYTES, WeightsError, WeightsFile, tensor_shapes, write_weights
 
@@ -194,9 +193,9 @@ def save_folder(  # noqa: PLR0913  (the parts of a folder, each named by its cal
         "tokenizer_config.json": json.dumps(_TOKENIZER_CONFIG, indent=2) + "\n",
         **_texts(card=card, ranker=ranker),
     }
-    with _publish(path) as aside:
+    with publish_folder(path) as aside:
         for name, text in texts.items():
-            _write(aside / name, text)
+            (aside / name).write_text(text, "utf-8", newline="\n")
         write_weights(aside / "model.safetensors", tensors)
         _write_sums(aside)
         for file in aside.iterdir():
@@ -217,12 +216,12 @@ def copy_folder(
     """
     names = list(_MAX_BYTES) if load_folder(source).ranker is None else [*_MAX_BYTES, RANKER]
     texts = _texts(card=card, ranker=ranker)
-    with _publish(target) as aside:
+    with publish_folder(target) as aside:
         for name in names:
             if name not in texts:
                 shutil.copyfile(source / name, aside / name)
         for name, text in texts.items():
-            _write(aside / name, text)
+            (aside / name).write_text(text, "utf-8", newline="\n")
         _write_sums(aside)
         mode = source.joinpath("config.json").stat().st_mode & 0o777
         for file in aside.iterdir():
@@ -240,21 +239,8 @@ def _texts(*, card: str | None, ranker: Mapping[str, Any] | None) -> dict[str, s
 
 def _write_sums(folder: Path) -> None:
     names = [name for name in (*_MAX_BYTES, RANKER) if (folder / name).exists()]
-    _write(folder / _SUMS, "".join(f"{sha256_file(folder / name)}  {name}\n" for name in names))
-
-
-@contextlib.contextmanager
-def _publish(path: Path) -> Iterator[Path]:
-    """Give an empty folder that takes the place of `path` when the block ends without an error."""
-    path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    try:
-        yield aside
-        sync_folder(aside)
-        _swap(aside, path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)  # there only after a failure
+    sums = "".join(f"{sha256_file(folder / name)}  {name}\n" for name in names)
+    (folder / _SUMS).write_text(sums, "utf-8", newline="\n")
 
 
 def _check_tensors(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]]) -> None:
@@ -287,36 +273,10 @@ def _end_id(tokenizer_json: str) -> int:
         ) from error
 
 
-def _swap(aside: Path, path: Path) -> None:
-    """Put `aside` at `path`, deleting an old folder there once the new one is in place."""
-    if not path.exists():
-        aside.rename(path)
-        sync_folder(path.parent)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-    old.rmdir()  # only its unique name was wanted
-    path.rename(old)
-    try:
-        aside.rename(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            old.rename(path)
-        raise
-    sync_folder(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _check_context(info: FolderInfo, config: ModelConfig) -> None:
     if info.block_size > config.block_size:
         sizes = f"{info.block_size} exceeds the {config.block_size} of config.json"
         raise ConfigError(f"foretype.json: block_size {sizes}")
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("xb") as file:
-        file.write(text.encode("utf-8"))
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _read_sums(path: Path, allow_links: bool) -> dict[str, str]:

@@ -13,18 +13,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from model.files import (
-    read_regular,
-    sha256_file,
-    sync_folder,
-    write_atomically,
-)
+from model.files import read_regular, sha256_file
 from model.folder import ModelFolder
 from model.paths import cache_folder, make_private
+from model.publish import publish_folder
 
 logger = logging.getLogger(__name__)
 
@@ -65,18 +60,19 @@ def _opened(folder: ModelFolder, bits: int, parent: Path) -> Path:
         if _is_sound(path):
             return path
         logger.warning("the cached graph %s is damaged; building it anew", path)
+        shutil.rmtree(path, ignore_errors=True)
     _remove_abandoned(parent)
-    aside = Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
     try:
-        _build(folder, aside, bits)
-        _swap(aside, path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        with publish_folder(path, replace=False) as aside:
+            _build(folder, aside, bits)
+    except OSError:
+        if not _is_sound(path):  # another process may have built it at the same time
+            raise
     return path
 
 
 def _build(folder: ModelFolder, aside: Path, bits: int) -> None:
-    """Run `model.onnx_graph` on an empty folder, then describe and sync what it wrote."""
+    """Run `model.onnx_graph` on an empty folder, then describe what it wrote."""
     started = time.monotonic()
     # -P: a repository that the user works in may have a folder named `model`. The child imports
     # from where this process does, our own packages first.
@@ -98,10 +94,8 @@ def _build(folder: ModelFolder, aside: Path, bits: int) -> None:
         )
     manifest = {}
     for name in _FILES:
-        with (aside / name).open("rb") as file:
-            os.fsync(file.fileno())
         manifest[name] = [(aside / name).stat().st_size, sha256_file(aside / name)]
-    write_atomically(aside / _MANIFEST, json.dumps(manifest).encode())
+    (aside / _MANIFEST).write_text(json.dumps(manifest), "utf-8")
     logger.info(
         "built the %d-bit graph of %s in %.1f s", bits, folder.path, time.monotonic() - started
     )
@@ -122,32 +116,11 @@ def _is_sound(path: Path) -> bool:
         return False
 
 
-def _swap(aside: Path, path: Path) -> None:
-    """Rename `aside` to `path`, moving a damaged artefact out of the way.
-
-    Of two processes that build at once, the later one finds a sound folder and keeps that.
-    """
-    for _ in range(3):
-        try:
-            aside.rename(path)
-        except OSError:
-            if _is_sound(path):
-                return
-            damaged = Path(tempfile.mkdtemp(prefix=".damaged-", dir=path.parent))
-            with contextlib.suppress(OSError):  # another process may have moved it first
-                path.replace(damaged)
-            shutil.rmtree(damaged, ignore_errors=True)
-        else:
-            sync_folder(path.parent)
-            return
-    raise OnnxCacheError(f"cannot put the new graph at {path}; delete what is there")
-
-
 def _remove_abandoned(parent: Path) -> None:
     """Delete what processes that were killed left behind, and artefacts of older graph versions."""
     for entry in parent.iterdir():
         with contextlib.suppress(OSError):
             is_old = time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS
-            is_ours = f"-v{GRAPH_VERSION}-" in entry.name
+            is_ours = f"-v{GRAPH_VERSION}-" in entry.name and not entry.name.startswith(".")
             if is_old and not is_ours:
                 shutil.rmtree(entry, ignore_errors=True)

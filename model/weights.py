@@ -121,8 +121,6 @@ def write_weights(path: Path, tensors: Mapping[str, NDArray[np.float32]]) -> Non
         file.write(len(text).to_bytes(8, "little") + text)
         for array in tensors.values():
             file.write(to_bf16(array).astype("<u2").tobytes())
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _parse_header(text: bytes) -> dict[str, Any]:

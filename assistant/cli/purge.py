@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from assistant.cli.confirm import agrees
 from assistant.errors import SettingsError
-from assistant.purge.places import MODELS, Item, Listing, listing, remove, remove_empty
+from assistant.purge.places import MODELS, Item, Listing, listing, remove_empty
 from assistant.settings import load_settings
+from model.publish import delete
 
 DONE, NOT_DONE = 0, 1
 
@@ -68,7 +69,7 @@ def _show(found: Listing, *, with_models: bool) -> None:
 def _problem(item: Item) -> str:
     """Remove; return what went wrong, "" if nothing did."""
     try:
-        remove(item)
+        delete(item.path)
     except OSError as error:
         return f"cannot remove {error.filename or item.path}: {error.strerror or error}"
     return ""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from model.files import UnreadableFileError, read_regular, write_atomically
+from model.files import UnreadableFileError, read_regular
+from model.publish import write_atomically
 
 FILE_NAME = "manifest.json"
 MAX_BYTES = 64 << 20

@@ -32,8 +32,8 @@ from assistant.index.manifest import (
 )
 from assistant.index.reader import IndexView, OpenSegment, open_view
 from assistant.index.segment import FileContent, SegmentEntry, write_segment
-from model.files import sync_folder
 from model.paths import cache_folder, make_private
+from model.publish import sync_folder
 
 SEGMENT_BYTES = 16 << 20  # of text; building one takes six times as much memory for a moment
 FIRST_SEGMENT_BYTES = 4 << 20  # so that there is something to find early

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from assistant.models.entry import ModelsError
-from model.files import sync_folder
+from model.publish import publish_folder
 
 _OTHERS_WRITE = 0o022
 _OTHERS = 0o077
@@ -72,36 +71,11 @@ def tighten(folder: Path) -> None:
 
 def copy(source: Path, target: Path) -> None:
     """Copy a model folder's files to `target`, the owner's alone; it is whole or not there."""
-    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    aside.mkdir(mode=0o700)
-    try:
+    with publish_folder(target, replace=False) as aside:
         for path in sorted(source.iterdir()):
             if path.is_file() and not path.is_symlink():
-                _copy_file(path, aside / path.name)
-        sync_folder(aside)
-        aside.rename(target)
-        sync_folder(target.parent)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(target, flags, 0o600)
-    with os.fdopen(handle, "wb") as writing, source.open("rb") as reading:
-        shutil.copyfileobj(reading, writing, 1 << 20)
-        writing.flush()
-        os.fsync(writing.fileno())
-
-
-def delete(path: Path) -> None:
-    """Delete a file or folder; of a link, the link alone. What resists is left to the next one."""
-    with contextlib.suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink()
+                (aside / path.name).touch(mode=0o600)
+                shutil.copyfile(path, aside / path.name)
 
 
 def open_to_others(folder: Path) -> Iterator[Path]:

@@ -22,10 +22,10 @@ from assistant.models import permissions as shelter
 from assistant.models.entry import BASE, ModelEntry, ModelsError, check_name, slug
 from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry_file import FILE_NAME, RegistryFile, read_book, write_book
-from model.files import sync_folder
 from model.folder import ModelFolderError, load_folder
 from model.onnx_cache import delete_artefacts
 from model.paths import data_folder
+from model.publish import delete, sync_folder
 
 __all__ = [
     "BASE", "ModelEntry", "ModelsError", "Registry", "models_folder", "repository_id",
@@ -218,7 +218,8 @@ class Registry:
         """List what arrived under a writer that was killed, and delete what was on its way out."""
         for path in self.folder.iterdir():
             if path.name in book.leaving or (path.name[0] == "." and path.suffix == ".tmp"):
-                shelter.delete(path)
+                with contextlib.suppress(OSError):  # what resists is left to the next writer
+                    delete(path)
         if book.arriving or book.leaving:
             here = {name for name in book.arriving if (self.folder / name).is_dir()}
             book = dataclasses.replace(_arrived(book, here), leaving=())

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from assistant.models.entry import ModelEntry, ModelsError, check_name
-from model.files import UnreadableFileError, read_regular, write_atomically
+from model.files import UnreadableFileError, read_regular
+from model.publish import write_atomically
 
 FILE_NAME = "registry.json"
 MAX_BYTES = 16 << 20

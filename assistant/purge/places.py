@@ -3,7 +3,6 @@
 Settings, model folders and editors' configuration are the user's own and are not listed.
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,15 +56,6 @@ def listing(log_file: str, *, with_models: bool = False) -> Listing:
             left += [_KEPT for item in found if _is_models(item.path) and not with_models]
     items += _logs(log_file)
     return Listing(items=tuple(items), left=tuple(left))
-
-
-def remove(item: Item) -> None:
-    """Remove one thing; of a link, the link alone. OSError if it cannot be done."""
-    path = item.path
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(path)  # does not follow links either
 
 
 def remove_empty() -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.errors import AssistantError
-from model.files import UnreadableFileError, read_regular, write_atomically
+from model.files import UnreadableFileError, read_regular
+from model.publish import write_atomically
 
 MAX_CONFIG_BYTES = 4 << 20
 MAX_BACKUPS = 100

@@ -1,58 +1,15 @@
-"""Files are read whole and regular, and replaced in one step."""
+"""Files are read whole and regular."""
 
 import os
-import stat
 from pathlib import Path
 
 import pytest
 
-from model.files import (
-    UnreadableFileError,
-    open_regular,
-    read_regular,
-    sha256_file,
-    write_atomically,
-)
+from model.files import UnreadableFileError, open_regular, read_regular, sha256_file
 
 
 def names_in(path: Path) -> list[str]:
     return sorted(entry.name for entry in path.iterdir())
-
-
-def test_write_replaces_the_old_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    write_atomically(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert names_in(tmp_path) == ["file"]
-
-
-def test_written_file_is_private_unless_told(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "private", b"")
-    write_atomically(tmp_path / "public", b"", mode=0o644)
-    assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o600
-    assert stat.S_IMODE((tmp_path / "public").stat().st_mode) == 0o644
-
-
-def test_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
-    target = tmp_path / "folder"
-    (target / "inside").mkdir(parents=True)
-    with pytest.raises(OSError, match="irectory"):  # a file cannot replace a folder
-        write_atomically(target, b"new")
-    assert names_in(tmp_path) == ["folder"]
-
-
-def test_writing_into_a_missing_folder_fails(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        write_atomically(tmp_path / "missing" / "file", b"")
-
-
-def test_a_second_write_is_not_seen_through_an_open_handle(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, b"first")
-    with path.open("rb") as reader:
-        write_atomically(path, b"second")
-        assert reader.read() == b"first"
 
 
 def test_reads_a_file_of_exactly_the_cap(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_older_versions_are_removed_after_a_day(
 ) -> None:
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
     graphs = tmp_path / "graphs"
-    names = ["0123-v0-8", ".building-abandoned", "4567-v0-8", f"89ab-v{artefact.GRAPH_VERSION}-8"]
+    names = ["0123-v0-8", ".89ab-v1-8.0123.tmp", "4567-v0-8", f"89ab-v{artefact.GRAPH_VERSION}-8"]
     for name in names:
         (graphs / name).mkdir(parents=True)
         if name != "4567-v0-8":  # may be in use by a server of yesterday's release
@@ -146,14 +146,6 @@ def test_cache_that_cannot_be_written_is_reported_with_the_way_out(
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
     with pytest.raises(OnnxCacheError, match=r"cannot write a cache .*graphs.*FORETYPE_CACHE"):
         open_artefact(folder, 8)
-
-
-def test_later_of_two_builders_keeps_the_first_ones_folder(built: Path, tmp_path: Path) -> None:
-    before = moment(built)
-    aside = tmp_path / "aside"
-    aside.mkdir()
-    artefact._swap(aside, built)
-    assert moment(built) == before
 
 
 def test_build_is_safe_in_a_hostile_folder_and_silent_on_stdout(

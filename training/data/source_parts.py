@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from model.files import write_atomically
+from model.publish import write_atomically
 from training.data.collect import Collected, Kept, Rules, collect
 from training.data.funnel import Refusals
 from training.data.sources import Source

@@ -15,8 +15,8 @@ from typing import Any
 
 from assistant.errors import AssistantError
 from assistant.git import GitError
-from model.files import write_atomically
 from model.folder import ModelFolderError
+from model.publish import write_atomically
 from training.cli import existing_folder
 
 Report = dict[str, Any]

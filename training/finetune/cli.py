@@ -17,8 +17,8 @@ import torch
 from assistant.errors import AssistantError
 from assistant.git import GitError
 from assistant.models.registry import Registry, repository_root
-from model.files import write_atomically
 from model.folder import BUNDLED, ModelFolderError
+from model.publish import write_atomically
 from training.cli import existing_folder, keep_freed_memory, n_threads
 from training.data.shards import ShardError
 from training.evaluation.command import count

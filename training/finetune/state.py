@@ -9,21 +9,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from model.files import read_regular, sync_folder, write_atomically
+from model.files import read_regular
+from model.publish import LEFTOVERS, delete, publish_folder, write_atomically
 from training.finetune.errors import TuneError
 from training.finetune.plan import TunePlan
 
 PLAN = "plan"
 _LOCK = "lock"
-_ASIDE = ".part"
-_LEFTOVERS = (f"*{_ASIDE}", ".*.tmp", ".*.old")  # of a killed run
 _MAX_TABLE_BYTES = 64 << 20
 
 
@@ -44,9 +42,9 @@ class TuneState:
             raise TuneError(
                 "another `foretype tune` works on this repository; wait for it or stop it"
             ) from None
-        for pattern in _LEFTOVERS:
+        for pattern in (*LEFTOVERS, "*.part"):  # of a killed run; .part: weights of an epoch
             for path in folder.glob(pattern):
-                _delete(path)
+                delete(path)
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +72,7 @@ class TuneState:
         kept = {_LOCK, *keep, *(f"{name}.json" for name in keep)}
         for path in sorted(self.folder.iterdir()):
             if path.name not in kept:
-                _delete(path)
+                delete(path)
 
     def table(self, name: str) -> dict[str, Any] | None:
         """Return what a step wrote under `name`; None if it did not, or if it cannot be read."""
@@ -98,24 +96,8 @@ class TuneState:
     @contextlib.contextmanager
     def new_folder(self, name: str) -> Iterator[Path]:
         """Give an empty folder that becomes `path(name)` when the block ends without an error."""
-        aside, final = self.folder / f"{name}{_ASIDE}", self.path(name)
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(mode=0o700)
-        try:
-            yield aside
-            shutil.rmtree(final, ignore_errors=True)
-            aside.rename(final)
-            sync_folder(self.folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        with publish_folder(self.path(name)) as folder:
+            yield folder
 
     def _table_path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
-
-
-def _delete(path: Path) -> None:
-    """Delete a file or folder; of a link, the link alone."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()

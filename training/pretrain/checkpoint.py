@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from model.publish import publish_folder
 
 KEEP = 2  # newest checkpoints kept: one more than needed, in case the newest cannot be read
 
@@ -61,27 +62,20 @@ def save(
     parent = run / "checkpoints"
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"step-{progress.step:06d}"
-    aside = parent / f".tmp-{final.name}-{os.getpid()}"
-    for leftover in parent.glob(".tmp-*"):  # of a killed run; one process writes a run folder
+    for leftover in parent.glob(".*"):  # of a killed run; one process writes a run folder
         shutil.rmtree(leftover)
-    aside.mkdir()
-    save_file(
-        {name: tensor.contiguous() for name, tensor in weights.items()},
-        aside / "weights.safetensors",
-    )
-    save_file(
-        {name: tensor.contiguous() for name, tensor in optimizer.items()},
-        aside / "optimizer.safetensors",
-    )
-    (aside / "state.json").write_text(
-        json.dumps(dataclasses.asdict(progress), indent=1), encoding="utf-8"
-    )
-    for path in [*aside.iterdir(), aside]:
-        _fsync(path)
-    if final.exists():  # resumed from an older checkpoint and arrived here again
-        shutil.rmtree(final)
-    aside.rename(final)
-    _fsync(parent)
+    with publish_folder(final, mode=0o777) as aside:
+        save_file(
+            {name: tensor.contiguous() for name, tensor in weights.items()},
+            aside / "weights.safetensors",
+        )
+        save_file(
+            {name: tensor.contiguous() for name, tensor in optimizer.items()},
+            aside / "optimizer.safetensors",
+        )
+        (aside / "state.json").write_text(
+            json.dumps(dataclasses.asdict(progress), indent=1), encoding="utf-8"
+        )
     for old in sorted(parent.glob("step-*"))[:-KEEP]:
         shutil.rmtree(old)
     return final
@@ -121,11 +115,3 @@ def discard_after(run: Path, step: int) -> None:
     for folder in (run / "checkpoints").glob("step-*"):
         if int(folder.name.removeprefix("step-")) > step:
             shutil.rmtree(folder)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

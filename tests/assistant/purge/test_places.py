@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from assistant.purge.places import Listing, listing, remove, remove_empty
+from assistant.purge.places import Listing, listing, remove_empty
+from model.publish import delete
 
 
 def put(path: Path, n_bytes: int = 10) -> Path:
@@ -16,7 +17,7 @@ def put(path: Path, n_bytes: int = 10) -> Path:
 def purge(log_file: str = "") -> Listing:
     found = listing(log_file)
     for item in found.items:
-        remove(item)
+        delete(item.path)
     remove_empty()
     return found
 
@@ -66,7 +67,7 @@ def test_models_go_only_when_they_are_asked_for(private_home: Path) -> None:
     ]
     assert with_them.left == ()
     for item in with_them.items:
-        remove(item)
+        delete(item.path)
     assert not weights.exists() and not run.exists()
 
 

@@ -36,7 +36,7 @@ def test_only_two_checkpoints_are_kept(tmp_path: Path) -> None:
 
 def test_leftover_of_a_killed_save_disturbs_neither_save_nor_load(tmp_path: Path) -> None:
     write(tmp_path, 1)
-    leftover = tmp_path / "checkpoints" / ".tmp-step-000002-123"
+    leftover = tmp_path / "checkpoints" / ".step-000002.0123.tmp"
     leftover.mkdir()
     (leftover / "weights.safetensors").write_bytes(b"half")
     assert load_newest(tmp_path).progress.step == 1  # type: ignore[union-attr]

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from assistant.git import git_directory
-from model.files import write_atomically
 from model.folder import BUNDLED, load_folder
+from model.publish import write_atomically
 from training.cli import existing_folder
 from training.data.progress import Progress
 from training.evaluation import command
