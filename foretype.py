@@ -13,6 +13,8 @@ from collections.abc import Callable
 HERE = os.path.dirname(os.path.realpath(__file__))
 INTERRUPTED = 130
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for child processes; `model` says why
+
 # name -> (module, one line of help); each module has `main(argv) -> int`
 COMMANDS = {
     "complete": ("assistant.cli.complete", "print the suggestion at FILE:LINE:COL"),

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from model.config import ModelConfig
 from model.runtime import RuntimeLoadError, branch_by_branch, check_ids, check_parents
 
+ONNXRUNTIME_VERSION = str(ort.__version__)
 # A long prompt runs in pieces: longer ones are no faster but take more memory (with preset `s` 44
 # MB for 512 ids, 14 MB for 128).
 CHUNK_TOKENS = 128
@@ -192,8 +193,8 @@ def _session(graph: Path, threads: int) -> ort.InferenceSession:
         )
     except Exception as error:  # the library's errors share no other base
         raise RuntimeLoadError(
-            f"onnxruntime {ort.__version__} cannot load {graph}: {error}; delete the folder that "
-            "holds it, and it is built anew"
+            f"onnxruntime {ONNXRUNTIME_VERSION} cannot load {graph}: {error}; "
+            "delete the folder that holds it, and it is built anew"
         ) from error
 
 

@@ -16,6 +16,8 @@ settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before any test imports onnxruntime
+
 HOME_VARIABLES = {
     "HOME": "home",
     "XDG_CACHE_HOME": "cache",

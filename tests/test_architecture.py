@@ -89,6 +89,24 @@ def test_serving_modules_leave_torch_alone() -> None:
     assert using <= TORCH_MODULES
 
 
+def test_only_the_runtime_imports_onnxruntime() -> None:
+    """Its package switches the library's telemetry off first; so nothing else may bring it in."""
+    named = {
+        name(path)
+        for path in [*ALL_PYTHON, *sources("editors")]
+        for node in ast.walk(tree(path))
+        if "onnxruntime" in imported([node]) or is_import_by_name(node, "onnxruntime")
+    }
+    assert named == {"model/runtime_onnx.py"}
+
+
+def is_import_by_name(node: ast.AST, module: str) -> bool:
+    """`import_module("module")` and the like."""
+    if not (isinstance(node, ast.Call) and node.args and is_text(node.args[0], module)):
+        return False
+    return ast.unparse(node.func).endswith(("import_module", "__import__", "importorskip"))
+
+
 def test_only_the_git_module_runs_git() -> None:
     running = {
         f"{name(path)}:{node.lineno}"

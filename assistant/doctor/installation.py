@@ -4,6 +4,7 @@ Imports the libraries that it checks only when asked to.
 """
 
 import importlib
+import importlib.metadata
 import platform
 import re
 import sys
@@ -15,7 +16,7 @@ from assistant.errors import SettingsError
 from assistant.settings import Settings, load_settings, settings_path
 from assistant.setup.machine import Machine, server_command
 
-LIBRARIES = ("numpy", "onnx", "onnxruntime", "regex", "tiktoken", "tree_sitter", "pygls")
+LIBRARIES = ("numpy", "onnx", "model.runtime_onnx", "regex", "tiktoken", "tree_sitter", "pygls")
 CPU_INFO = Path("/proc/cpuinfo")
 # What makes 8-bit products fast, the slowest first; the names are those of /proc/cpuinfo.
 _FEATURES = {
@@ -48,9 +49,8 @@ def libraries(names: Sequence[str] = LIBRARIES) -> Iterator[CheckResult]:
         fix = f"install foretype again: {sys.executable} -m pip install --force-reinstall foretype"
         yield broken("libraries", f"cannot import {', '.join(failed)}", fix)
         return
-    import onnxruntime
-
-    yield ok("libraries", f"{len(names)} imported; onnxruntime {onnxruntime.__version__}")
+    onnxruntime = importlib.metadata.version("onnxruntime")
+    yield ok("libraries", f"{len(names)} imported; onnxruntime {onnxruntime}")
 
 
 def processor(cpu_info: Path = CPU_INFO) -> CheckResult:

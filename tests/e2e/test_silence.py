@@ -1,0 +1,109 @@
+"""Nothing of ours reaches for a network or writes outside our folders, native libraries included.
+
+To see these tests red, set ORT_DISABLE_TELEMETRY to "0" in `foretype.py` and `model/__init__.py`:
+onnxruntime then writes a device id and its queue of events below the user's cache. The last test
+does that to the bare library in each run, so a watch that no longer sees it is noticed.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.runtime_onnx import ONNXRUNTIME_VERSION
+from tests.doubles import tiny_folder
+from tests.e2e.raw_client import ROOT, ServerProcess
+from tests.e2e.system_calls import Watch, why_not
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(bool(why_not()), reason=why_not() or "strace runs"),
+]
+
+FORETYPE = [sys.executable, "-m", "foretype"]
+URI = "file:///w/a.py"
+TIMEOUT_S = 240  # a traced import of torch on a busy machine
+IMPORT_TRAINING = """
+import importlib, pkgutil, sys
+sys.argv = ["foretype", "tune", "--help"]
+import foretype, training
+for module in pkgutil.walk_packages(training.__path__, "training."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+import torch
+torch.nn.Linear(4, 4)(torch.ones(1, 4)).sum().backward()
+"""
+BARE_LIBRARY = """
+import onnxruntime, time
+options = onnxruntime.SessionOptions()
+time.sleep(1)
+"""
+
+
+@pytest.fixture
+def watch(tmp_path: Path, private_home: Path, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """Watches a program whose home is new, and who may write to foretype's folders there only."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)  # the program itself must set it
+    ours = [private_home / kind / "foretype" for kind in ("cache", "config", "data", "state")]
+    return Watch(tmp_path / "calls", ours)
+
+
+def assert_silent(watch: Watch, home: Path) -> None:
+    assert watch.n_calls() > 50, "the watch saw next to nothing"
+    assert watch.violations() == []
+    written = [path for path in home.rglob("*") if path.is_file()]
+    assert [path for path in written if "foretype" not in path.parts] == []
+
+
+def run(watch: Watch, *command: str, codes: tuple[int, ...] = (0,)) -> None:
+    done = subprocess.run(
+        [*watch.prefix, *command], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    assert done.returncode in codes, done.stdout + done.stderr
+
+
+def n_graphs(home: Path) -> int:
+    return len(list(home.rglob("*.onnx")))
+
+
+def test_server_is_silent(watch: Watch, tmp_path: Path, private_home: Path) -> None:
+    options = {"model": str(tiny_folder(tmp_path)), "deadline_ms": 60_000, "max_new_tokens": 4}
+    with ServerProcess(command=[*watch.prefix, *FORETYPE, "lsp"]) as server:
+        server.client.initialize(initializationOptions=options)
+        server.client.open(URI, "x = 1\ny")
+        server.client.inline(URI, 1, 1)
+        status = server.client.call("workspace/executeCommand", {"command": "foretype.status"})
+        assert (status["engine"], status["answered"]) == ("ready", 1)
+        assert server.finish() == 0
+    assert n_graphs(private_home) == 1  # built in this run
+    assert_silent(watch, private_home)
+
+
+def test_complete_and_its_new_graph_are_silent(
+    watch: Watch, tmp_path: Path, private_home: Path
+) -> None:
+    source = tmp_path / "a.py"
+    source.write_text("x = 1\ny")
+    model = str(tiny_folder(tmp_path))
+    command = [*FORETYPE, "complete", f"{source}:2:2", "--model", model]
+    run(watch, *command, codes=(0, 1))  # 1: an untrained model has nothing to suggest
+    assert n_graphs(private_home) == 1
+    assert_silent(watch, private_home)
+
+
+def test_training_modules_are_silent(watch: Watch, private_home: Path) -> None:
+    pytest.importorskip("torch", reason="needs the `train` extra")
+    run(watch, sys.executable, "-c", IMPORT_TRAINING)
+    assert_silent(watch, private_home)
+
+
+@pytest.mark.skipif(
+    tuple(map(int, ONNXRUNTIME_VERSION.split(".")[:2])) < (1, 29), reason="carries no telemetry"
+)
+def test_watch_sees_the_telemetry_of_the_bare_library(watch: Watch) -> None:
+    assert "ORT_DISABLE_TELEMETRY" not in os.environ
+    run(watch, sys.executable, "-c", BARE_LIBRARY)
+    assert any("deviceid" in line for line in watch.violations())
