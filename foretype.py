@@ -30,10 +30,19 @@ COMMANDS = {
     "purge": ("assistant.cli.purge", "remove every cache, index, log and statistic"),
     "data": ("training.cli", "build a corpus from repositories and folders"),
     "train": ("training.cli", "train a model from a recipe"),
-    "plan": ("training.pretrain.plan", "say what a training run will take, before it is started"),
 }
-RENAMED = {"memory": "index"}  # old name -> name; understood until OLD_NAMES_END
+# old words -> what they are now; understood until OLD_NAMES_END, with a line that says so
+RENAMED = {
+    "memory": "index",
+    "plan": "train plan",
+    "train eval": "train score",
+    "train eval-infilling": "train score-infilling",
+}
 OLD_NAMES_END = "0.3"
+# words and option of before -> what is there instead
+REMOVED = {
+    "train score-infilling --unsandboxed": "where there is no bubblewrap, code runs without it",
+}
 _TRAINING_EXTRA = frozenset({"torch", "tokenizers"})  # not part of a serving installation
 _TAKES_NAME = frozenset({"training.cli"})  # one parser for several commands
 
@@ -79,13 +88,13 @@ def _folder_of(module: object) -> str:
 
 def dispatch(argv: list[str]) -> int:
     """Run the command that `argv` begins with; return the exit code."""
+    argv = _replace_old_name(argv)
+    for words, instead in REMOVED.items():
+        *names, option = words.split()
+        if argv[: len(names)] == names and option in argv:
+            print(f"foretype {' '.join(names)}: {option} is gone: {instead}", file=sys.stderr)
+            return 2
     command = argv[0] if argv else ""
-    if command in RENAMED:
-        new = RENAMED[command]
-        line = f"foretype {command} is now foretype {new}; the old name goes away in"
-        print(line, OLD_NAMES_END, file=sys.stderr)
-        argv = [*new.split(), *argv[1:]]
-        command = argv[0]
     if command in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -98,6 +107,16 @@ def dispatch(argv: list[str]) -> int:
         return 2
     module, _ = COMMANDS[command]
     return _run(command, module, argv if module in _TAKES_NAME else argv[1:])
+
+
+def _replace_old_name(argv: list[str]) -> list[str]:
+    for n_words in (2, 1):
+        old = " ".join(argv[:n_words])
+        if new := RENAMED.get(old):
+            line = f"foretype {old} is now foretype {new}; the old name goes away in"
+            print(line, OLD_NAMES_END, file=sys.stderr)
+            return [*new.split(), *argv[n_words:]]
+    return argv
 
 
 def _run(command: str, module: str, argv: list[str]) -> int:

@@ -139,7 +139,7 @@ def test_an_old_command_runs_and_says_its_new_name(
     old: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        foretype.dispatch([old, "--help"])
+        foretype.dispatch([*old.split(), "--help"])
     said = capsys.readouterr()
     assert said.out.startswith(f"usage: foretype {foretype.RENAMED[old]} ")
     line = f"foretype {old} is now foretype {foretype.RENAMED[old]}; the old name goes away in 0.3"

@@ -26,8 +26,9 @@ STEPS: dict[str, dict[str, tuple[str, str]]] = {
         "run": ("training.pretrain.command", "train a network on packed rows, or go on with it"),
         "export": ("training.pretrain.command", "turn a run into a model folder"),
         "fit": ("training.calibration.command", "fit what ranks and gates a model's suggestions"),
-        "eval": ("training.evaluation.score", "judge a model folder on held-out repositories"),
-        "eval-infilling": (
+        "plan": ("training.pretrain.plan", "say what a run will take, before it is started"),
+        "score": ("training.evaluation.score", "judge a model folder on held-out repositories"),
+        "score-infilling": (
             "training.evaluation.infilling",
             "judge it by running what it writes into HumanEval-Infilling",
         ),
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> int:
 
 def _help(command: str) -> str:
     lines = [f"usage: foretype {command} STEP ...", ""]
-    lines += [f"  {step:<14} {text}" for step, (_, text) in STEPS[command].items()]
+    lines += [f"  {step:<16} {text}" for step, (_, text) in STEPS[command].items()]
     return "\n".join([*lines, "", "  STEP --help    say more about one step", ""])
 
 

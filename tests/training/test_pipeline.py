@@ -110,7 +110,7 @@ def test_trained_folder_is_evaluated_described_and_completes_code(folder: Path) 
 
     report = folder / "report.json"
     held = str(folder / "sources" / "lib+held")
-    evaluate = ["train", "eval", held, "--model", str(folder / "model"), "--tasks", "20"]
+    evaluate = ["train", "score", held, "--model", str(folder / "model"), "--tasks", "20"]
     assert main([*evaluate, "--json", str(report)]) == 0
     found = json.loads(report.read_text())
     assert found["repositories"] == ["lib/held"]
@@ -173,8 +173,8 @@ def test_export_without_a_run_says_so(
 
 
 def test_eval_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "eval", str(tmp_path), "--model", str(tmp_path)]) == 1
-    assert "foretype train eval:" in capsys.readouterr().err
+    assert main(["train", "score", str(tmp_path), "--model", str(tmp_path)]) == 1
+    assert "foretype train score:" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argv", [["data"], ["train", "fly"]])
@@ -188,4 +188,4 @@ def test_missing_or_unknown_step_lists_the_known_ones(
 def test_help_names_every_step(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == 0
     shown = capsys.readouterr().out
-    assert all(step in shown for step in ("run", "export", "eval"))
+    assert all(step in shown for step in ("run", "export", "score"))

@@ -1,4 +1,4 @@
-"""`foretype train eval`: judge a model folder on held-out repositories; a table and a JSON."""
+"""`foretype train score`: judge a model folder on held-out repositories; a table and a JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from training.evaluation.exact_line import Answer, engine_answer, network_answer
 from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
 from training.evaluation.intervals import Interval, macro_mean
 
-PROG = "foretype train eval"
+PROG = "foretype train score"
 System = Callable[[Task], Answer]
 _HEALED = "network, healed"
 _ENGINE = "engine"

@@ -1,6 +1,6 @@
 """What a tuning would do, as text: commits, files, tokens, disk. Trains and writes nothing.
 
-The work is given in floating-point operations; `foretype plan` knows how long machines take.
+The work is given in floating-point operations; `foretype train plan` knows how long machines take.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def outlook(plan: TunePlan) -> str:
         ),
         (
             f"             {flops / machine.flops / 60:.0f} minutes on {machine.name} "
-            "(foretype plan --help); judging comes on top"
+            "(foretype train plan --help); judging comes on top"
         ),
         f"disk         up to {disk / 1e6:.0f} MB while it runs",
     ]

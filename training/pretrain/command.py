@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--average", action="store_true", help="take the run's averaged weights (average_tokens)"
     )
-    out.add_argument("--report", type=Path, help="JSON of `train eval`, for the model card")
+    out.add_argument("--report", type=Path, help="JSON of `train score`, for the model card")
     out.add_argument("--notes", type=Path, help="Markdown for the model card: where it fails")
     for sub in (run, out):
         sub.add_argument("recipe", type=Path, help="a TOML file, or the name of a bundled recipe")

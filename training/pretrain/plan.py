@@ -1,4 +1,4 @@
-"""`foretype plan RECIPE`: what a run will take (operations, hours, money) before it is started.
+"""`foretype train plan RECIPE`: operations, hours and money of a run, before it is started.
 
 Arithmetic on a recipe and a short table of hardware; nothing is measured here, and the answer says
 which of its figures are measured elsewhere and which are assumed.
@@ -74,14 +74,15 @@ def main(argv: list[str]) -> int:
         recipe = load_recipe(args.recipe, overrides=tuple(args.set))
         sys.stdout.write(report(recipe, _machines(args)))
     except ConfigError as error:
-        sys.stderr.write(f"foretype plan: {error}\n")
+        sys.stderr.write(f"foretype train plan: {error}\n")
         return 1
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="foretype plan", description="Say what a training run will take, before it is started."
+        prog="foretype train plan",
+        description="Say what a training run will take, before it is started.",
     )
     parser.add_argument("recipe", type=Path, help="a TOML file, or the name of a bundled recipe")
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
