@@ -6,13 +6,12 @@ cannot be used. Errors are one line on standard error.
 
 import argparse
 import dataclasses
-import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from assistant.cli.command import CommandParser, UsageError, run_command, write, write_json
 from assistant.cli.source_file import SourceFile, SourceFileError
 from assistant.errors import AssistantError, ModelError
 from assistant.generate.completion_trace import format_trace
@@ -41,23 +40,14 @@ exit codes: 0 a suggestion was printed, 1 nothing to suggest, 2 bad usage or inp
 """
 
 
-class UsageError(AssistantError, ValueError):
-    """The command line is wrong; the message says how."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
 def main(argv: Sequence[str], *, explains: bool = False) -> int:
     """Run `foretype complete` (or `why`) with its arguments; return the exit code."""
-    try:
+
+    def work() -> int:
         return _run(_parser(explains).parse_args(_with_places_last(argv)), explains)
-    except (ModelError, AssistantError) as error:
-        name = "why" if explains else "complete"
-        print(f"foretype {name}: {_one_line(error)}", file=sys.stderr)
-        return BAD_MODEL if isinstance(error, ModelError) else BAD_INPUT
+
+    name = "why" if explains else "complete"
+    return run_command(name, work, (ModelError, BAD_MODEL), (AssistantError, BAD_INPUT))
 
 
 def _run(args: argparse.Namespace, explains: bool) -> int:
@@ -74,14 +64,11 @@ def _run(args: argparse.Namespace, explains: bool) -> int:
         response = _complete(settings, request)
     if explains:
         table = response.trace.table()
-        _write(
-            json.dumps(table, ensure_ascii=False, indent=2) if args.json else format_trace(table)
-        )
-        _write("\n")
+        write_json(table) if args.json else write(format_trace(table) + "\n")
     elif args.json:
-        _write(json.dumps(_report(source, response), ensure_ascii=False, indent=2) + "\n")
+        write_json(_report(source, response))
     else:
-        _write("".join(source.restored(item.text + "\n") for item in response.completions))
+        write("".join(source.restored(item.text + "\n") for item in response.completions))
     return SUGGESTED if response.completions else NOTHING
 
 
@@ -120,7 +107,7 @@ def _find_index(settings: Settings, path: str) -> "tuple[SearchableIndex, str] |
 
 
 def _parser(explains: bool = False) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = CommandParser(
         prog="foretype why" if explains else "foretype complete",
         description=(
             "Say how the suggestion at a cursor came about, or why there is none."
@@ -128,8 +115,6 @@ def _parser(explains: bool = False) -> argparse.ArgumentParser:
             else "Suggest the code at a cursor, as the editor would show it."
         ),
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("place", metavar="FILE:LINE:COL", help="a cursor; FILE - is standard input")
     parser.add_argument("--path", default="", help="the file's name, where FILE is -")
@@ -210,20 +195,3 @@ def _report(source: SourceFile, response: "Response") -> dict[str, Any]:
 def _point(source: SourceFile, offset: int) -> dict[str, int]:
     line, column = source.position(offset)
     return {"line": line, "column": column}
-
-
-def _write(text: str) -> None:
-    """Write UTF-8 whatever the locale; a reader that has gone away is not an error.
-
-    A file name that the locale could not decode goes out as the bytes that came in.
-    """
-    try:
-        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # Python flushes once more on exit; let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

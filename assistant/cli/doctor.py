@@ -5,12 +5,12 @@ Exit codes: 0 all works (warnings included), 1 something is broken, 2 bad usage.
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from assistant.cli.command import CommandParser, run_command, write_json
 from assistant.doctor import editors, installation, storage
 from assistant.doctor.finding import CheckResult
 from assistant.doctor.models import models
@@ -24,10 +24,16 @@ _RESET = "\x1b[0m"
 
 def main(argv: Sequence[str]) -> int:
     """Run `foretype doctor` with its arguments; return the exit code."""
-    options = _parser().parse_args(argv)
-    place = Path(options.folder)
-    findings = examine(place, is_timed=not options.no_timing, is_wide=not options.no_editors)
-    found = _as_json(findings) if options.json else _as_lines(findings)
+    return run_command("doctor", lambda: _run(_parser().parse_args(argv)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    findings = examine(
+        Path(options.folder),
+        is_timed=not options.no_timing,
+        is_wide=not options.no_editors,
+    )
+    found = _write_as_json(findings) if options.json else _write_as_lines(findings)
     return BROKEN if any(finding.state == "broken" for finding in found) else WORKS
 
 
@@ -58,15 +64,15 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
         yield from editors.editors(machine)
 
 
-def _as_json(findings: Iterable[CheckResult]) -> list[CheckResult]:
+def _write_as_json(findings: Iterable[CheckResult]) -> list[CheckResult]:
     listed = [*findings]
     is_working = all(finding.state != "broken" for finding in listed)
     table = {"works": is_working, "findings": [dataclasses.asdict(item) for item in listed]}
-    print(json.dumps(table, indent=2))
+    write_json(table)
     return listed
 
 
-def _as_lines(findings: Iterable[CheckResult]) -> list[CheckResult]:
+def _write_as_lines(findings: Iterable[CheckResult]) -> list[CheckResult]:
     listed = []
     is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for finding in findings:
@@ -84,11 +90,10 @@ def _as_lines(findings: Iterable[CheckResult]) -> list[CheckResult]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="foretype doctor",
         description="Check the installation, and say how each fault is mended.",
         epilog="exit codes: 0 all works (warnings included), 1 something is broken",
-        allow_abbrev=False,
     )
     parser.add_argument("folder", nargs="?", default=".", help="whose index to look at")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")

@@ -4,19 +4,25 @@ Exit codes: 0 done, 1 refused or not possible, 2 bad usage. Errors are one line 
 """
 
 import argparse
-import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant.cli.command import (
+    BAD_USAGE,
+    DONE,
+    FAILED,
+    CommandParser,
+    run_command,
+    say_error,
+    write_json,
+)
 from assistant.cli.confirm import agrees
 from assistant.errors import AssistantError, SettingsError
 from assistant.models.registry import BASE, ModelsError, Registry
 from assistant.models.selection import RepositoryPlace, choose, overview, place_of
 from assistant.settings import load_settings
 
-DONE, REFUSED, BAD_INPUT = 0, 1, 2
 _EPILOG = """\
 A model that was tuned on a repository is served for documents of that repository only. `base` is
 the model for all others; it came with foretype. Editors that are open change over by themselves, at
@@ -33,14 +39,13 @@ PRIVATE = (
 
 def main(argv: Sequence[str]) -> int:
     """Run `foretype models` with its arguments; return the exit code."""
-    args = _parser().parse_args(_with_action(argv))
-    try:
+
+    def work() -> int:
+        args = _parser().parse_args(_with_action(argv))
         run: Callable[[argparse.Namespace], int] = args.run
         return run(args)
-    except SettingsError as error:
-        return _fail(error, BAD_INPUT)
-    except AssistantError as error:
-        return _fail(error, REFUSED)
+
+    return run_command("models", work, (SettingsError, BAD_USAGE), (AssistantError, FAILED))
 
 
 def _with_action(argv: Sequence[str]) -> list[str]:
@@ -58,11 +63,11 @@ def _list(args: argparse.Namespace) -> int:
             raise
         place = None
     table = overview(Registry(), place, explicit=load_settings().model)
-    print(json.dumps(table, indent=2) if args.json else _told(table))
+    write_json(table) if args.json else print(_format_overview(table))
     return DONE
 
 
-def _told(table: dict[str, Any]) -> str:
+def _format_overview(table: dict[str, Any]) -> str:
     lines = []
     if table["root"]:
         pinned = ", pinned" if table["pinned"] else ""
@@ -116,14 +121,14 @@ def _remove(args: argparse.Namespace) -> int:
     question = f"Remove {args.name}? It cannot be had back but by tuning again."
     if not (args.yes or agrees(question)):
         print("Nothing was removed.")
-        return REFUSED
+        return FAILED
     registry.remove(args.name, force=args.force)
     return _say(args, None, f"{args.name} is removed")
 
 
 def _export(args: argparse.Namespace) -> int:
     Registry().export(args.name, Path(args.out))
-    print(f"foretype models: {PRIVATE}.", file=sys.stderr)
+    say_error("models", f"{PRIVATE}.")
     return _say(args, None, f"{args.name} is copied to {Path(args.out).absolute()}")
 
 
@@ -144,7 +149,7 @@ def _say(args: argparse.Namespace, place: RepositoryPlace | None, sentence: str)
     explicit = load_settings().model
     if args.json:
         table = overview(Registry(), place, explicit=explicit)
-        print(json.dumps(table | {"message": sentence}, indent=2))
+        write_json(table | {"message": sentence})
         return DONE
     print(f"{sentence}.")
     if explicit and place is not None:
@@ -152,25 +157,18 @@ def _say(args: argparse.Namespace, place: RepositoryPlace | None, sentence: str)
     return DONE
 
 
-def _fail(error: Exception, code: int) -> int:
-    print(f"foretype models: {' '.join(str(error).split())}", file=sys.stderr)
-    return code
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="foretype models",
         description="The models of your own: which there are, and which one serves a repository.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
     def action(
         name: str, run: Callable[[argparse.Namespace], int], text: str, *positional: str
     ) -> argparse.ArgumentParser:
-        added = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added = actions.add_parser(name, help=text, description=text)
         for each in positional:
             added.add_argument(each, metavar=each.upper())
         added.add_argument("--json", action="store_true", help="print JSON")

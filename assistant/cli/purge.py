@@ -5,23 +5,24 @@ usage. Settings and the configuration of editors stay; models tuned here too, wi
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 
+from assistant.cli.command import DONE, FAILED, CommandParser, run_command, say_error
 from assistant.cli.confirm import agrees
 from assistant.errors import SettingsError
 from assistant.purge.places import MODELS, Item, Listing, listing, remove_empty
 from assistant.settings import load_settings
 from model.publish import delete
 
-DONE, NOT_DONE = 0, 1
-
 
 def main(argv: Sequence[str]) -> int:
     """Run `foretype purge` with its arguments; return the exit code."""
-    options = _parser().parse_args(argv)
+    return run_command("purge", lambda: _run(_parser().parse_args(argv)))
+
+
+def _run(options: argparse.Namespace) -> int:
     found = listing(_log_file(), with_models=options.models)
-    _show(found, with_models=options.models)
+    _print_listing(found, with_models=options.models)
     if not found.items:
         return DONE
     if options.dry_run:
@@ -29,14 +30,14 @@ def main(argv: Sequence[str]) -> int:
         return DONE
     if not (options.yes or agrees(_question(options.models, found))):
         print("Nothing was removed.")
-        return NOT_DONE
-    failed = [problem for item in found.items if (problem := _problem(item))]
+        return FAILED
+    failed = [problem for item in found.items if (problem := _delete(item))]
     remove_empty()
     for problem in failed:
-        print(f"foretype purge: {problem}", file=sys.stderr)
+        say_error("purge", problem)
     if not failed:
         print("Removed. An editor that is open makes anew what it needs.")
-    return NOT_DONE if failed else DONE
+    return FAILED if failed else DONE
 
 
 def _question(with_models: bool, found: Listing) -> str:
@@ -49,11 +50,11 @@ def _log_file() -> str:
     try:
         return load_settings().log_file
     except SettingsError as error:
-        print(f"foretype purge: the log file is not known: {error}", file=sys.stderr)
+        say_error("purge", f"the log file is not known: {error}")
         return ""
 
 
-def _show(found: Listing, *, with_models: bool) -> None:
+def _print_listing(found: Listing, *, with_models: bool) -> None:
     for item in found.items:
         print(f"{item.n_bytes / 1e6:10.1f} MB  {item.path}  ({item.what})")
     for sentence in found.left:
@@ -66,7 +67,7 @@ def _show(found: Listing, *, with_models: bool) -> None:
         print("Nothing of foretype's is stored here.")
 
 
-def _problem(item: Item) -> str:
+def _delete(item: Item) -> str:
     """Remove; return what went wrong, "" if nothing did."""
     try:
         delete(item.path)
@@ -76,11 +77,10 @@ def _problem(item: Item) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="foretype purge",
         description="Remove every cache, index, log and statistic that foretype has made.",
         epilog="Settings and the configuration of editors stay.",
-        allow_abbrev=False,
     )
     parser.add_argument("--dry-run", action="store_true", help="list only")
     parser.add_argument(

@@ -4,15 +4,15 @@ Exit codes: 0 done, 1 nothing would be sent there, 2 bad usage, input or setting
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from assistant.cli.complete import UsageError, read_source, split_place
+from assistant.cli.command import CommandParser, UsageError, run_command, write_json
+from assistant.cli.complete import read_source, split_place
 from assistant.cli.source_file import SourceFile
 from assistant.errors import AssistantError
 from assistant.privacy.exclusion import why_refused
@@ -38,32 +38,23 @@ standard error what goes around that. A key is never shown.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
 def main(argv: Sequence[str]) -> int:
     """Run `foretype egress` with its arguments; return the exit code."""
-    try:
-        args = _parser().parse_args(argv)
-        if args.dry_run is not None:
-            return _dry_run(args.dry_run)
-        return _clear(args) if args.clear else _show(args)
-    except BrokenPipeError:
-        return DONE
-    except (AssistantError, OSError) as error:
-        print(f"foretype egress: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+    mistakes = ((AssistantError, BAD_INPUT), (OSError, BAD_INPUT))
+    return run_command("egress", lambda: _run(_parser().parse_args(argv)), *mistakes)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.dry_run is not None:
+        return _dry_run(args.dry_run)
+    return _clear(args) if args.clear else _show(args)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = CommandParser(
         prog="foretype egress",
         description="Show what has been sent to a remote server, or would be.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--limit",
@@ -94,7 +85,7 @@ def _show(args: argparse.Namespace) -> int:
     totals = {"today": ledger.today(), "all": everything.totals}
     if args.json:
         sums = {name: asdict(total) for name, total in totals.items()}
-        print(json.dumps({"requests": requests, "totals": sums}, indent=2))
+        write_json({"requests": requests, "totals": sums})
     elif not requests:
         print("Nothing has been sent.")
     else:

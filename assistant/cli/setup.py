@@ -5,9 +5,9 @@ usage. Without --write nothing is changed.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 
+from assistant.cli.command import DONE, FAILED, CommandParser, UsageError, run_command, say_error
 from assistant.cli.confirm import agrees
 from assistant.setup.change import SetupError, write
 from assistant.setup.editors import EDITORS, Editor
@@ -15,19 +15,19 @@ from assistant.setup.emacs import CLIENTS, emacs
 from assistant.setup.machine import Machine, server_command, this_machine
 from assistant.setup.plan import SetupPlan
 
-DONE, NOT_WRITTEN, BAD_USAGE = 0, 1, 2
-
 
 def main(argv: Sequence[str]) -> int:
     """Run `foretype setup` with its arguments; return the exit code."""
-    options = _parser().parse_args(argv)
+    return run_command("setup", lambda: _run(_parser().parse_args(argv)))
+
+
+def _run(options: argparse.Namespace) -> int:
     machine = this_machine()
     if not options.editor:
-        return _list(machine)
+        return _print_editors(machine)
     editor = EDITORS[options.editor]
     if options.client and editor.name != "emacs":
-        print("foretype setup: --client is for emacs only", file=sys.stderr)
-        return BAD_USAGE
+        raise UsageError("--client is for emacs only")
     try:
         command = server_command(machine)
         if options.client:
@@ -37,30 +37,32 @@ def main(argv: Sequence[str]) -> int:
         if options.write:
             return _write(editor, plan, is_agreed=options.yes)
     except SetupError as error:
-        print(f"foretype setup: {error}; nothing was changed", file=sys.stderr)
-        return NOT_WRITTEN
-    _show(editor, plan, f" --client {options.client}" if options.client else "")
+        say_error("setup", f"{error}; nothing was changed")
+        return FAILED
+    _print_plan(editor, plan, f" --client {options.client}" if options.client else "")
     return DONE
 
 
-def _list(machine: Machine) -> int:
+def _print_editors(machine: Machine) -> int:
     print("Editors that `foretype setup EDITOR` knows:\n")
     for editor in EDITORS.values():
         program = editor.program(machine)
-        state = f"{program}{_state(editor, machine)}" if program else "not found on the PATH"
+        state = (
+            f"{program}{_describe_state(editor, machine)}" if program else "not found on the PATH"
+        )
         print(f"  {editor.name:<12} {editor.title:<12} {state}")
     print("\nOthers: see editors/README.md; each starts `foretype lsp`.")
     return DONE
 
 
-def _state(editor: Editor, machine: Machine) -> str:
+def _describe_state(editor: Editor, machine: Machine) -> str:
     try:
         return ", set up" if editor.is_set_up(machine, server_command(machine)) else ""
     except SetupError as error:
         return f": {error}"
 
 
-def _show(editor: Editor, plan: SetupPlan, chosen: str = "") -> None:
+def _print_plan(editor: Editor, plan: SetupPlan, chosen: str = "") -> None:
     if plan.done:
         print(f"{editor.title} starts foretype already ({plan.reason or plan.path}).")
     else:
@@ -75,12 +77,12 @@ def _show(editor: Editor, plan: SetupPlan, chosen: str = "") -> None:
 
 def _write(editor: Editor, plan: SetupPlan, *, is_agreed: bool) -> int:
     if plan.change is None:
-        _show(editor, plan)
-        return DONE if plan.done else NOT_WRITTEN
+        _print_plan(editor, plan)
+        return DONE if plan.done else FAILED
     print(plan.change.diff())
     if not (is_agreed or agrees(f"Change {plan.path}?")):
         print("Nothing was changed.")
-        return NOT_WRITTEN
+        return FAILED
     backup = write(plan.change)
     print(f"Written: {plan.path}" + (f" (as it was: {backup})" if backup else ""))
     for note in plan.notes:
@@ -90,11 +92,10 @@ def _write(editor: Editor, plan: SetupPlan, *, is_agreed: bool) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="foretype setup",
         description="Show the few lines that make an editor start foretype, or write them.",
         epilog="Without an editor: which ones there are. Nothing is changed without --write.",
-        allow_abbrev=False,
     )
     parser.add_argument("editor", nargs="?", choices=sorted(EDITORS), metavar="EDITOR")
     parser.add_argument(

@@ -65,7 +65,7 @@ def test_what_cannot_be_removed_is_one_line_and_exit_code_one(
     def refuse(item: object) -> None:
         raise PermissionError(13, "Permission denied", str(graph))
 
-    monkeypatch.setattr(cli, "remove", refuse)
+    monkeypatch.setattr(cli, "delete", refuse)
     assert main(["--yes"]) == 1
     assert capsys.readouterr().err == f"foretype purge: cannot remove {graph}: Permission denied\n"
 

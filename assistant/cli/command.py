@@ -1,0 +1,69 @@
+"""What every command has in common: its parser, its one-line errors, its exit codes, its output."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from assistant.errors import AssistantError
+
+DONE, FAILED, BAD_USAGE = 0, 1, 2
+
+
+class UsageError(AssistantError, ValueError):
+    """The command line is wrong; the message says how."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Raises UsageError where the command line is wrong, and shows help as it is written."""
+
+    def __init__(self, **options: Any) -> None:
+        plain: dict[str, Any] = {
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            "allow_abbrev": False,
+        }
+        super().__init__(**plain | options)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, for `run_command` to show."""
+        raise UsageError(message)
+
+
+def run_command(name: str, work: Callable[[], int], *mistakes: tuple[type[Exception], int]) -> int:
+    """Run `foretype NAME` and return its exit code.
+
+    `mistakes` are what a user can cause and mend, with the exit code of each, the particular ones
+    first; each is one line on standard error. A reader of the output that has gone is no error.
+    """
+    pairs: tuple[tuple[type[Exception], int], ...]
+    pairs = ((UsageError, BAD_USAGE), *(mistakes or ((AssistantError, FAILED),)))
+    try:
+        code = work()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more on exit; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except tuple(kind for kind, _ in pairs) as error:
+        say_error(name, error)
+        return next(code for kind, code in pairs if isinstance(error, kind))
+    return code
+
+
+def say_error(name: str, problem: object) -> None:
+    """Write one line on standard error."""
+    print(f"foretype {name}: {' '.join(str(problem).split())}", file=sys.stderr)
+
+
+def write(text: str) -> None:
+    """Write UTF-8 whatever the locale; a name that it could not decode goes out as it came in."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+def write_json(table: Any) -> None:
+    """Write a table as JSON for people and programs."""
+    write(json.dumps(table, ensure_ascii=False, indent=2) + "\n")

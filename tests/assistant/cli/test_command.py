@@ -1,0 +1,61 @@
+"""What all commands share: one line for a mistake, its exit code, and no word to a closed pipe."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assistant.cli.command import CommandParser, UsageError, run_command
+from assistant.errors import AssistantError, SettingsError
+
+ROOT = Path(__file__).parents[3]
+
+
+def fail(error: Exception) -> int:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("bad\n  words"), 2),
+        (SettingsError("bad words"), 5),
+        (AssistantError("bad words"), 4),
+    ],
+)
+def test_mistake_is_one_line_with_its_code(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mistakes = ((SettingsError, 5), (AssistantError, 4))
+    assert run_command("test", lambda: fail(error), *mistakes) == code
+    assert capsys.readouterr() == ("", "foretype test: bad words\n")
+
+
+def test_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = CommandParser(prog="foretype test")
+    assert run_command("test", lambda: bool(parser.parse_args(["--no"]))) == 2
+    assert capsys.readouterr().err == "foretype test: unrecognized arguments: --no\n"
+
+
+def test_fault_of_ours_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_command("test", lambda: fail(ZeroDivisionError()))
+
+
+def test_reader_that_has_gone_is_no_error() -> None:
+    program = (
+        "from assistant.cli.command import run_command, write\n"
+        "def work():\n"
+        "    for _ in range(10_000): print('line' * 10); write('more')\n"
+        "    return 1\n"
+        "raise SystemExit(run_command('test', work))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None and child.stderr is not None
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.stderr.read() == b""
+        assert child.wait(60) == 0
