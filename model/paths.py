@@ -41,6 +41,16 @@ def state_folder() -> Path:
     return _unless_before("STATE", Path(_dirs().user_state_dir))
 
 
+def telemetry_folders() -> list[Path]:
+    """Return where onnxruntime keeps a device id and what it means to upload, if it is let.
+
+    `model` switches that off; versions of foretype before 0.2 did not, and other programs may not.
+    """
+    everyones = PlatformDirs()
+    places = (everyones.user_cache_dir, everyones.user_data_dir)
+    return [Path(place, "Microsoft", "DeveloperTools", ".onnxruntime") for place in places]
+
+
 def _dirs() -> PlatformDirs:
     return PlatformDirs(NAME, appauthor=False)
 

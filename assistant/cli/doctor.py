@@ -50,6 +50,7 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
     settings, finding = installation.settings()
     yield finding
     yield storage.cache()
+    yield storage.telemetry()
     if settings is not None:
         model = storage.model(settings)
         yield model

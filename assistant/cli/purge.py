@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from assistant.cli.command import DONE, FAILED, CommandParser, run_command, say_error
 from assistant.cli.confirm import agrees
 from assistant.errors import SettingsError
-from assistant.purge.places import MODELS, Item, Listing, listing, remove_empty
+from assistant.purge.places import MODELS, Item, Listing, list_stored, remove_empty
 from assistant.settings import load_settings
 from model.publish import delete
 
@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    found = listing(_log_file(), with_models=options.models)
+    found = list_stored(_log_file(), with_models=options.models)
     _print_listing(found, with_models=options.models)
     if not found.items:
         return DONE

@@ -14,7 +14,7 @@ from assistant.index.reader import open_view
 from assistant.index.writer import index_folder
 from assistant.settings import Settings
 from model.folder import BUNDLED, ModelFolderError, load_folder
-from model.paths import cache_folder, make_private
+from model.paths import cache_folder, make_private, telemetry_folders
 
 MIN_FREE_BYTES = 500_000_000
 
@@ -48,6 +48,14 @@ def cache() -> CheckResult:
     if free < MIN_FREE_BYTES:
         return warning("cache", found, "make room; `foretype purge` removes what is ours")
     return ok("cache", found)
+
+
+def telemetry() -> CheckResult:
+    """Look for what onnxruntime's telemetry has left; here it is switched off."""
+    if left := [path for path in telemetry_folders() if path.is_dir()]:
+        found = f"onnxruntime, when used without foretype or by an old one, left {left[0]}"
+        return warning("telemetry", found, "`foretype purge` removes it; nothing here makes it")
+    return ok("telemetry", "none, and none was left by onnxruntime")
 
 
 def index(settings: Settings, place: Path) -> CheckResult:

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from assistant.doctor.storage import size_of
 from assistant.logs import FILE_COPIES
-from model.paths import NAME, cache_folder, config_folder, data_folder, state_folder
+from model.paths import (
+    NAME,
+    cache_folder,
+    config_folder,
+    data_folder,
+    state_folder,
+    telemetry_folders,
+)
 
 MODELS = "models"  # tuned weights took hours to make: only when asked for by name
 _KNOWN = {  # what we put into the folders for derived data
@@ -43,7 +50,7 @@ class Listing:
     left: tuple[str, ...]  # a sentence each
 
 
-def listing(log_file: str, *, with_models: bool = False) -> Listing:
+def list_stored(log_file: str, *, with_models: bool = False) -> Listing:
     """Look for all that is ours; models tuned here are left out unless they are asked for."""
     items: list[Item] = []
     left: list[str] = []
@@ -51,10 +58,15 @@ def listing(log_file: str, *, with_models: bool = False) -> Listing:
         if folder.is_symlink():
             left.append(f"{folder} is a link to {folder.readlink()}, which is not followed")
         elif folder.is_dir():
-            found = _in_folder(folder)
+            found = _list_folder(folder)
             items += [item for item in found if with_models or not _is_models(item.path)]
             left += [_KEPT for item in found if _is_models(item.path) and not with_models]
-    items += _logs(log_file)
+    items += [
+        Item(path=path, what="onnxruntime's telemetry", n_bytes=size_of(path))
+        for path in telemetry_folders()
+        if path.is_dir()
+    ]
+    items += _find_logs(log_file)
     return Listing(items=tuple(items), left=tuple(left))
 
 
@@ -71,7 +83,7 @@ def _folders() -> list[Path]:
     return list(dict.fromkeys((cache_folder(), state_folder(), data_folder())))
 
 
-def _in_folder(folder: Path) -> list[Item]:
+def _list_folder(folder: Path) -> list[Item]:
     """List a folder; one that does not bear our name may hold other things than ours.
 
     So may one that holds the settings too, as on macOS and Windows.
@@ -92,7 +104,7 @@ def _is_models(path: Path) -> bool:
     return path.name == MODELS and path.parent.name == NAME
 
 
-def _logs(log_file: str) -> list[Item]:
+def _find_logs(log_file: str) -> list[Item]:
     if not log_file:
         return []
     path = Path(log_file).expanduser().absolute()

@@ -102,3 +102,12 @@ def test_size_counts_no_links(tmp_path: Path) -> None:
     assert storage.size_of(tmp_path / "a" / "x") == 100
     assert storage.size_of(tmp_path / "b") < 100
     assert storage.size_of(tmp_path / "none") == 0
+
+
+def test_telemetry_that_was_left_is_found(private_home: Path) -> None:
+    assert storage.telemetry().state == "ok"
+    left = private_home / "cache" / "Microsoft" / "DeveloperTools" / ".onnxruntime"
+    left.mkdir(parents=True)
+    found = storage.telemetry()
+    assert (found.state, str(left) in found.found) == ("warning", True)
+    assert "foretype purge" in found.fix

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.purge.places import Listing, listing, remove_empty
+from assistant.purge.places import Listing, list_stored, remove_empty
 from model.publish import delete
 
 
@@ -15,7 +15,7 @@ def put(path: Path, n_bytes: int = 10) -> Path:
 
 
 def purge(log_file: str = "") -> Listing:
-    found = listing(log_file)
+    found = list_stored(log_file)
     for item in found.items:
         delete(item.path)
     remove_empty()
@@ -40,7 +40,7 @@ def test_all_that_is_ours_is_listed_with_its_size_and_removed(private_home: Path
     for name in ("cache", "state", "data"):
         assert not (private_home / name / "foretype").exists()
         assert (private_home / name).is_dir()
-    assert listing("") == Listing(items=(), left=())
+    assert list_stored("") == Listing(items=(), left=())
 
 
 def test_settings_models_and_neighbours_stay(private_home: Path) -> None:
@@ -57,10 +57,10 @@ def test_settings_models_and_neighbours_stay(private_home: Path) -> None:
 def test_models_go_only_when_they_are_asked_for(private_home: Path) -> None:
     weights = put(private_home / "data" / "foretype" / "models" / "own" / "model.safetensors", 50)
     run = put(private_home / "data" / "foretype" / "tune" / "ab" / "state.json")
-    found = listing("")
+    found = list_stored("")
     assert [item.path.name for item in found.items] == ["tune"]
     assert "--models removes them too" in found.left[0]
-    with_them = listing("", with_models=True)
+    with_them = list_stored("", with_models=True)
     assert [(item.path.name, item.n_bytes) for item in with_them.items] == [
         ("models", 50),
         ("tune", 10),
@@ -77,7 +77,7 @@ def test_models_in_a_folder_of_others_are_theirs(
     monkeypatch.setenv("FORETYPE_CACHE", str(private_home / "shared"))
     put(private_home / "shared" / "models" / "x")
     put(private_home / "shared" / "tune" / "x")
-    assert listing("", with_models=True) == Listing(items=(), left=())
+    assert list_stored("", with_models=True) == Listing(items=(), left=())
 
 
 def test_links_are_removed_and_not_followed(private_home: Path) -> None:
@@ -142,3 +142,14 @@ def test_settings_stay_where_they_share_a_folder_with_records(
     put(private_home / "one" / "foretype" / "tune" / "x")
     purge()
     assert [*mine.parent.iterdir()] == [mine]
+
+
+def test_what_onnxruntimes_telemetry_left_goes(private_home: Path) -> None:
+    theirs = private_home / "cache" / "Microsoft" / "DeveloperTools"
+    put(theirs / ".onnxruntime" / "deviceid")
+    put(theirs / ".onnxruntime" / "onnxruntime.db", 30)
+    other = put(theirs / "deviceid")
+    assert [(item.what, item.n_bytes) for item in purge().items] == [
+        ("onnxruntime's telemetry", 40)
+    ]
+    assert [*theirs.iterdir()] == [other]
