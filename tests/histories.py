@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from model.folder import copy_folder
 from tests.doubles import tiny_folder
 from tests.repositories import plain_git
-from training.finetune.finish import Judges
-from training.finetune.judging.judging import Trial
-from training.finetune.judging.verdict import Verdict
-from training.finetune.plan import Options, TunePlan
-from training.finetune.prepare import Request
-from training.finetune.state import TuneState
+from training.finetune.judging.decision import Judgement
+from training.finetune.plan import HistorySplit, ModelRef, TuneOptions, TunePlan, TuneRequest
+from training.finetune.session import Tuner
 
 
 def new_history(path: Path, commits: Sequence[Mapping[str, str]]) -> Path:
@@ -66,21 +63,40 @@ def growing_history(path: Path, n_commits: int = 50) -> Path:
 SCORES = {"bits_base": 1.2, "bits_tuned": 1.0}
 
 
-def judges(*, promoted: bool = True, seen: list[Trial] | None = None) -> Judges:
-    """Judges that say what a test wants, and remember what they were asked."""
+def scripted_tuner(
+    *, promoted: bool = True, seen: list[TunePlan] | None = None, **parts: Any
+) -> Tuner:
+    """A tuner whose judge says what a test wants, and remembers what it was asked."""
 
-    def refit(state: TuneState, plan: TunePlan) -> dict[str, Any]:
-        shutil.copytree(state.path("candidate"), state.path("refitted"))
+    def refit(candidate: Path, target: Path, plan: TunePlan) -> dict[str, Any]:
+        copy_folder(candidate, target)
         return {"kept": "base"}
 
-    def judge(trial: Trial, on_progress: object) -> Verdict:
+    def judge(
+        plan: TunePlan, tuned: Path, general: Sequence[tuple[str, str]], folder: Path
+    ) -> Judgement:
+        assert tuned.is_dir() and general and not list(folder.iterdir())
         if seen is not None:
-            seen.append(dataclasses.replace(trial, general=list(trial.general)))
-        return Verdict(
+            seen.append(plan)
+        return Judgement(
             promoted=promoted, reasons=("as the test says",), scores=dict(SCORES), report={"n": 1}
         )
 
-    return Judges(refit=refit, judge=judge)
+    return Tuner(**({"refit": refit, "judge": judge} | parts))
+
+
+def made_plan(**changes: Any) -> TunePlan:
+    """Return the plan of a repository that is not there."""
+    base = ModelRef(path="/models/base", content_hash="cd" * 32)
+    split = HistorySplit(
+        trained_to="a" * 40, developed_to="b" * 40, judged_to="c" * 40,
+        n_trained=40, n_development=3, n_judged=7,
+    )  # fmt: skip
+    plan = TunePlan(
+        name="project-20261122-1", repository_id="ab" * 16, root="/home/me/project",
+        split=split, base=base, serving=base, options=TuneOptions(),
+    )  # fmt: skip
+    return dataclasses.replace(plan, **changes)
 
 
 def general_folder(path: Path) -> Path:
@@ -91,10 +107,12 @@ def general_folder(path: Path) -> Path:
     return path
 
 
-def small_request(parent: Path, *, n_epochs: int = 2, repository: Path | None = None) -> Request:
+def small_request(
+    parent: Path, *, n_epochs: int = 2, repository: Path | None = None
+) -> TuneRequest:
     """Ask for the tuning of a small repository on a tiny base, both below `parent`."""
-    return Request(
+    return TuneRequest(
         repository=repository or growing_history(parent / "project"),
         base=tiny_folder(parent),
-        options=Options(n_epochs=n_epochs, general=str(general_folder(parent / "general"))),
+        options=TuneOptions(n_epochs=n_epochs, general=str(general_folder(parent / "general"))),
     )

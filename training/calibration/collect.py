@@ -57,25 +57,25 @@ class RankingExample:
 
     @property
     def label(self) -> int:
-        """The place of the truth among the texts; -1 if it is not there."""
+        """The position of the truth among the texts; -1 if it is not there."""
         return self.texts.index(self.truth) if self.truth in self.texts else -1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """A task and the memory it may use."""
+class CalibrationTask:
+    """A cursor and the index it may use."""
 
     task: Task
     kind: str
     group: str
-    memory: SearchableIndex
+    index: SearchableIndex
     choice: SnippetCache
-    files: Sequence[tuple[str, str]]  # that the memory was built from
+    files: Sequence[tuple[str, str]]  # that the index was built from
 
 
-def asked(
+def draw_tasks(
     repository: Path, kind: str, n: int, seed: int, *, revisions: str | None = None
-) -> Iterator[Asked]:
+) -> Iterator[CalibrationTask]:
     """Draw tasks of one repository; each index lives until the next one is needed.
 
     `revisions` is a range of commits for tasks of the history; without one, the later commits.
@@ -98,17 +98,17 @@ def asked(
 
 def _with_index(
     texts: Sequence[tuple[str, str]], tasks: Sequence[tuple[Task, str]], kind: str
-) -> Iterator[Asked]:
+) -> Iterator[CalibrationTask]:
     with tempfile.TemporaryDirectory() as folder:
         build_from_texts(Path(folder), texts)
-        memory, choice = FolderIndex(Path(folder)), SnippetCache(is_waiting=True)
+        index, choice = FolderIndex(Path(folder)), SnippetCache(is_waiting=True)
         for task, group in tasks:
-            yield Asked(
-                task=task, kind=kind, group=group, memory=memory, choice=choice, files=texts
+            yield CalibrationTask(
+                task=task, kind=kind, group=group, index=index, choice=choice, files=texts
             )
 
 
-def at_line_ends(tasks: Sequence[Asked], seed: int) -> Iterator[Asked]:
+def add_line_ends(tasks: Sequence[CalibrationTask], seed: int) -> Iterator[CalibrationTask]:
     """Yield the tasks, and now and then one more at the end of the task's own line."""
     draws = np.random.Generator(np.random.Philox(key=[seed, 7]))
     for each in tasks:
@@ -120,17 +120,17 @@ def at_line_ends(tasks: Sequence[Asked], seed: int) -> Iterator[Asked]:
             yield dataclasses.replace(each, task=Task(file=whole, offset=end, truth=""))
 
 
-def sheet(
-    each: Asked, backend: LocalBackend | None, parameters: RankerParameters | None
+def rank_task(
+    each: CalibrationTask, backend: LocalBackend | None, parameters: RankerParameters | None
 ) -> tuple[RankingExample, float]:
-    """Ask as the engine would; return the sheet and the seconds it took."""
+    """Ask as the engine would; return the example and the seconds it took."""
     task = each.task
     request = CompletionRequest(
         path=task.file.path, text=task.text, offset=task.offset, deadline_ms=60_000
     )
     started = time.monotonic()
-    proposal = propose(Cursor.of(task.file.path, task.text, task.offset), each.memory)
-    found = _found(request, proposal, backend, parameters, each)
+    proposal = propose(Cursor.of(task.file.path, task.text, task.offset), each.index)
+    found = _rank(request, proposal, backend, parameters, each)
     seconds = time.monotonic() - started
     ranking = found.ranking
     return RankingExample(
@@ -145,12 +145,12 @@ def sheet(
     ), seconds
 
 
-def _found(
+def _rank(
     request: CompletionRequest,
     proposal: Proposal,
     backend: LocalBackend | None,
     parameters: RankerParameters | None,
-    each: Asked,
+    each: CalibrationTask,
 ) -> RankedLines:
     if backend is None:
         return rank_without_network(proposal, parameters)
@@ -160,14 +160,14 @@ def _found(
         max_new_tokens=Settings().max_new_tokens,
         deadline=time.monotonic() + _PATIENCE_S,
         cancel=Cancel(),
-        snippets=each.choice.snippets_for(each.memory, request, budget_chars=n_chars),
+        snippets=each.choice.snippets_for(each.index, request, budget_chars=n_chars),
     )
     language = language_of(request.path)
     return rank_lines(backend, proposal, job, language, parameters=parameters, sure=_NEVER_SURE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class CollectSettings:
     """Which tasks to collect."""
 
     tasks: int  # in each repository, of each kind
@@ -178,13 +178,13 @@ class Plan:
 
 
 class _Voter:
-    """The rival's word on tasks; builds an index whenever the files change."""
+    """The baseline's line at tasks; builds a vote whenever the files change."""
 
     def __init__(self) -> None:
         self._files: Sequence[tuple[str, str]] | None = None
         self._vote = LongestMatch(())
 
-    def line(self, each: Asked) -> str:
+    def line(self, each: CalibrationTask) -> str:
         if each.files is not self._files:
             self._files, self._vote = each.files, LongestMatch(each.files)
         text, offset = each.task.text, each.task.offset
@@ -193,35 +193,35 @@ class _Voter:
 
 def collect(
     repositories: Sequence[Path],
-    plan: Plan,
+    settings: CollectSettings,
     backend: LocalBackend | None,
     parameters: RankerParameters | None,
     say: Callable[[str], object] = sys.stderr.write,
 ) -> list[RankingExample]:
-    """Return the sheets of all tasks; with `backend`, judged by the network too."""
-    sheets: list[RankingExample] = []
+    """Return the examples of all tasks; with `backend`, judged by the network too."""
+    examples: list[RankingExample] = []
     voter = _Voter()
     for repository in repositories:
-        for kind in plan.kinds:
-            before, seconds = len(sheets), 0.0
+        for kind in settings.kinds:
+            before, seconds = len(examples), 0.0
             try:
-                for each in _drawn(repository, kind, plan):
-                    found, took = sheet(each, backend, parameters)
-                    if plan.vote:
+                for each in _draw(repository, kind, settings):
+                    found, took = rank_task(each, backend, parameters)
+                    if settings.vote:
                         found.voted = voter.line(each)
-                    sheets.append(found)
+                    examples.append(found)
                     seconds += took
             except ReplayError as error:
                 say(f"{error}\n")
-            n = len(sheets) - before
+            n = len(examples) - before
             say(f"{repository.name} {kind}: {n} tasks, {1_000 * seconds / max(1, n):.0f} ms each\n")
-    return sheets
+    return examples
 
 
-def _drawn(repository: Path, kind: str, plan: Plan) -> Iterator[Asked]:
-    tasks = asked(repository, kind, plan.tasks, plan.seed)
-    if not plan.line_ends:
+def _draw(repository: Path, kind: str, settings: CollectSettings) -> Iterator[CalibrationTask]:
+    tasks = draw_tasks(repository, kind, settings.tasks, settings.seed)
+    if not settings.line_ends:
         yield from tasks
         return
     for each in tasks:  # one at a time: an index is gone once the next one is built
-        yield from at_line_ends([each], plan.seed + each.task.offset)
+        yield from add_line_ends([each], settings.seed + each.task.offset)

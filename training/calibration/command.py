@@ -1,7 +1,7 @@
 """`foretype train fit`: fit ranker and gate for a model on repositories, and report on others.
 
-Two rounds, since what the network gets to see is what the memory's ranker puts first: first the
-memory's word alone, then both. Thresholds are taken from choices on repositories that were left out
+Two rounds, since what the network gets to see is what the index's ranker puts first: first the
+index alone, then both. Thresholds are taken from choices on repositories that were left out
 of the fit, one at a time.
 """
 
@@ -20,43 +20,43 @@ from assistant.generate.backend import LocalBackend, open_backend
 from assistant.rank.ranker import FORMAT_VERSION, FittedRanker, RankerParameters, columns, parse
 from model.folder import BUNDLED, ModelFolderError, copy_folder
 from training.calibration import report
-from training.calibration.collect import Plan, RankingExample, collect
+from training.calibration.collect import CollectSettings, RankingExample, collect
 from training.calibration.networks import (
+    FitSettings,
     RankedChoice,
-    Shape,
     choose,
+    choose_out_of_fold,
     fit_gate,
     fit_ranker,
-    out_of_fold,
-    table_of,
+    fitted_table,
 )
-from training.calibration.operating_points import operating_points
+from training.calibration.operating_points import choose_points
 from training.cli import existing_folder
 from training.data.sources import SourceError
 
 KINDS = ("head", "history")
-RANKER = Shape(hidden=32, epochs=30, decay=3e-2, members=3)
-GATE = Shape(hidden=8, epochs=40, rate=5e-3, decay=3e-2, members=2)
+RANKER = FitSettings(hidden=32, epochs=30, decay=3e-2, members=3)
+GATE = FitSettings(hidden=8, epochs=40, rate=5e-3, decay=3e-2, members=2)
 
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
     args = _parser().parse_args(argv)
-    plan = Plan(tasks=args.tasks, kinds=tuple(args.kinds), seed=args.seed)
+    settings = CollectSettings(tasks=args.tasks, kinds=tuple(args.kinds), seed=args.seed)
     try:
         backend = open_backend(str(args.model), threads=1)
-        table, parameters, choices = fit(args.repositories, plan, backend)
+        table, parameters, choices = fit(args.repositories, settings, backend)
         if args.out:
             copy_folder(args.model, args.out, ranker=table)
         comparison: dict[str, dict[str, Any]] = {}
         if args.report:
-            plan = dataclasses.replace(plan, line_ends=False, seed=plan.seed + 1)
-            comparison = compare(args.report, plan, backend, parameters)
+            settings = dataclasses.replace(settings, line_ends=False, seed=settings.seed + 1)
+            comparison = compare(args.report, settings, backend, parameters)
     except (ModelFolderError, AssistantError, SourceError, OSError, ValueError) as error:
         sys.stderr.write(f"foretype train fit: {error}\n")
         return 1
-    figures = report.figures_of(choices)
-    sys.stdout.write(report.table(table, figures, comparison))
+    figures = report.measure_choices(choices)
+    sys.stdout.write(report.format_report(table, figures, comparison))
     if args.json:
         summary = {"left out one at a time": figures, "reported": comparison}
         args.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
@@ -84,55 +84,50 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def fit(
-    repositories: Sequence[Path], plan: Plan, backend: LocalBackend
+    repositories: Sequence[Path], settings: CollectSettings, backend: LocalBackend
 ) -> tuple[dict[str, Any], RankerParameters, dict[str, list[RankedChoice]]]:
     """Return the table of `ranker.json`, what it parses to, and the choices behind its points."""
-    sheets = collect(repositories, plan, None, None)
-    memory, memory_choices = _fitted(sheets)
+    examples = collect(repositories, settings, None, None)
+    memory, memory_choices = _fit_part(examples)
     first = RankerParameters(index=memory, both=None)
-    sheets = collect(repositories, plan, backend, first)
-    both, both_choices = _fitted(sheets)
+    examples = collect(repositories, settings, backend, first)
+    both, both_choices = _fit_part(examples)
     table = {
         "format_version": FORMAT_VERSION,
         "columns": columns(),
-        "memory": _fitted_table(memory),
-        "both": _fitted_table(both),
+        "memory": fitted_table(memory),
+        "both": fitted_table(both),
     }
     return table, parse(table), {"memory": memory_choices, "both": both_choices}
 
 
-def _fitted(sheets: Sequence[RankingExample]) -> tuple[FittedRanker, list[RankedChoice]]:
-    """Fit on all sheets; the points come from choices made without the sheet's repository.
+def _fit_part(examples: Sequence[RankingExample]) -> tuple[FittedRanker, list[RankedChoice]]:
+    """Fit on all examples; the points come from choices made without the example's repository.
 
-    The gate is fitted on such choices too: on its own sheets a ranker is too sure. Thresholds are
+    The gate is fitted on such choices too: on its own examples a ranker is too sure. Thresholds are
     for people who type, so the history decides about them where there is one.
     """
-    choices = out_of_fold(sheets, RANKER, GATE)
-    typed = [c for c in choices if c.sheet.kind == "history"] or choices
+    choices = choose_out_of_fold(examples, RANKER, GATE)
+    typed = [c for c in choices if c.example.kind == "history"] or choices
     return FittedRanker(
-        ranker=fit_ranker(sheets, RANKER),
+        ranker=fit_ranker(examples, RANKER),
         gate=fit_gate(choices, GATE),
-        points=operating_points(typed),
+        points=choose_points(typed),
     ), choices
 
 
-def _fitted_table(fitted: FittedRanker) -> dict[str, Any]:
-    return {
-        "ranker": table_of(fitted.ranker),
-        "gate": table_of(fitted.gate),
-        "points": {name: dataclasses.asdict(each) for name, each in fitted.points.items()},
-    }
-
-
 def compare(
-    repositories: Sequence[Path], plan: Plan, backend: LocalBackend, parameters: RankerParameters
+    repositories: Sequence[Path],
+    settings: CollectSettings,
+    backend: LocalBackend,
+    parameters: RankerParameters,
 ) -> dict[str, dict[str, Any]]:
     """Return how all systems do on repositories that nothing was fitted on."""
     if parameters.both is None:
         raise ValueError("the network's part was not fitted")
-    both = collect(repositories, plan, backend, parameters)
-    alone = collect(repositories, dataclasses.replace(plan, vote=True), None, parameters)
-    return report.compared(
+    both = collect(repositories, settings, backend, parameters)
+    alone = collect(repositories, dataclasses.replace(settings, vote=True), None, parameters)
+    return report.compare_systems(
         [choose(each, parameters.both) for each in both],
         [choose(each, parameters.index) for each in alone],
         parameters.both,

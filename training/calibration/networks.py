@@ -1,19 +1,19 @@
 """Small networks fitted with torch, and turned into the plain numbers that serving evaluates.
 
 The ranker is fitted listwise: a softmax over a cursor's candidates and one more outcome, "none of
-them". The gate is fitted to say how likely the chosen text is right, on rankings of sheets that the
-ranker had not seen.
+them". The gate is fitted to say how likely the chosen text is right, on rankings of examples that
+the ranker had not seen.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from assistant.rank.confidence import GATE_FEATURES, gate_row
@@ -22,14 +22,15 @@ from assistant.rank.ranker import FittedRanker, Floats, SmallNetwork
 from training.calibration.collect import RankingExample
 
 DIGITS = 5  # of a parameter, significant
+_LIMIT = 5.0  # of a standardised column, as in serving
 MIN_SHOWN_CHARS = 2
 
-Loss = Callable[[nn.Module, torch.Tensor], torch.Tensor]  # (network, places of a batch)
+Loss = Callable[[nn.Module, torch.Tensor], torch.Tensor]  # (network, positions of a batch)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Shape:
-    """Size and course of a fit."""
+class FitSettings:
+    """Size of a network and course of its fit."""
 
     hidden: int = 24
     epochs: int = 20
@@ -49,19 +50,58 @@ class RankedChoice:
     is_right: bool
     is_exact: bool
     has_text: bool  # there was something to choose from
-    sheet: RankingExample
+    example: RankingExample
 
 
-def _standard(rows: Rows) -> tuple[Floats, Floats]:
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RankingBatch:
+    """Examples as tensors, padded to the most candidates M; one more outcome is "none of them"."""
+
+    inputs: torch.Tensor  # (N, M, F), standardised
+    mask: torch.Tensor  # (N, M + 1), of what may be chosen
+    labels: torch.Tensor  # (N,)
+
+    @classmethod
+    def of(cls, examples: Sequence[RankingExample], mean: Floats, scale: Floats) -> RankingBatch:
+        """Pad examples that have texts."""
+        n_most = max(len(each.texts) for each in examples)
+        inputs = torch.zeros(len(examples), n_most, len(mean))
+        mask = torch.zeros(len(examples), n_most + 1, dtype=torch.bool)
+        mask[:, n_most] = True
+        for number, each in enumerate(examples):
+            inputs[number, : len(each.texts)] = standardise(each.rows, mean, scale)
+            mask[number, : len(each.texts)] = True
+        labels = torch.tensor([each.label if each.label >= 0 else n_most for each in examples])
+        return cls(inputs=inputs, mask=mask, labels=labels)
+
+    def take(self, at: torch.Tensor) -> RankingBatch:
+        """Return the examples at some positions."""
+        return RankingBatch(inputs=self.inputs[at], mask=self.mask[at], labels=self.labels[at])
+
+    def loss(self, scores: torch.Tensor) -> torch.Tensor:
+        """Return the listwise loss of scores (N, M)."""
+        scores = torch.cat([scores, scores.new_zeros(len(scores), 1)], dim=1)
+        return nn.functional.cross_entropy(scores.masked_fill(~self.mask, -1e9), self.labels)
+
+
+def standardise(rows: ArrayLike, mean: Floats, scale: Floats) -> torch.Tensor:
+    """Return columns (..., F) as serving sees them."""
+    values = (np.asarray(rows, np.float32) - mean) / scale
+    return torch.from_numpy(np.clip(values, -_LIMIT, _LIMIT).astype(np.float32))
+
+
+def _scale_of(rows: Rows) -> tuple[Floats, Floats]:
     return rows.mean(0), rows.std(0) + np.float32(1e-3)
 
 
-def _network(n_columns: int, shape: Shape) -> nn.Sequential:
-    torch.manual_seed(shape.seed)
-    return nn.Sequential(nn.Linear(n_columns, shape.hidden), nn.SiLU(), nn.Linear(shape.hidden, 1))
+def _network(n_columns: int, settings: FitSettings) -> nn.Sequential:
+    torch.manual_seed(settings.seed)
+    return nn.Sequential(
+        nn.Linear(n_columns, settings.hidden), nn.SiLU(), nn.Linear(settings.hidden, 1)
+    )
 
 
-def _joined(networks: Sequence[nn.Sequential], mean: Floats, scale: Floats) -> SmallNetwork:
+def _average(networks: Sequence[nn.Sequential], mean: Floats, scale: Floats) -> SmallNetwork:
     """Return the mean of several networks, which is one wider network."""
     parts = [[each.detach().numpy() for each in network.parameters()] for network in networks]
     return SmallNetwork(
@@ -74,50 +114,39 @@ def _joined(networks: Sequence[nn.Sequential], mean: Floats, scale: Floats) -> S
     )
 
 
-def fit_ranker(sheets: Sequence[RankingExample], shape: Shape) -> SmallNetwork:
-    """Fit the order of candidates on sheets of one kind of columns."""
-    used = [each for each in sheets if each.texts]
-    mean, scale = _standard(np.concatenate([each.rows for each in used]))
-    n_most = max(len(each.texts) for each in used)
-    inputs = np.zeros((len(used), n_most, len(mean)), np.float32)
-    mask = np.zeros((len(used), n_most + 1), bool)
-    mask[:, n_most] = True  # none of them
-    labels = np.full(len(used), n_most)
-    for place, each in enumerate(used):
-        inputs[place, : len(each.texts)] = np.clip((each.rows - mean) / scale, -5, 5)
-        mask[place, : len(each.texts)] = True
-        labels[place] = each.label if each.label >= 0 else n_most
-    tensors = torch.from_numpy(inputs), torch.from_numpy(mask), torch.from_numpy(labels)
+def fit_ranker(examples: Sequence[RankingExample], settings: FitSettings) -> SmallNetwork:
+    """Fit the order of candidates on examples of one kind of columns."""
+    used = [each for each in examples if each.texts]
+    mean, scale = _scale_of(np.concatenate([each.rows for each in used]))
+    batch = RankingBatch.of(used, mean, scale)
 
     def loss(network: nn.Module, at: torch.Tensor) -> torch.Tensor:
-        rows, allowed, wanted = (each[at] for each in tensors)
-        scores = network(rows)[..., 0]
-        scores = torch.cat([scores, scores.new_zeros(len(at), 1)], dim=1)
-        return nn.functional.cross_entropy(scores.masked_fill(~allowed, -1e9), wanted)
+        part = batch.take(at)
+        return part.loss(network(part.inputs)[..., 0])
 
-    return _joined(_descended(len(mean), len(used), loss, shape), mean, scale)
+    return _average(_train(len(mean), len(used), loss, settings), mean, scale)
 
 
-def fit_gate(choices: Sequence[RankedChoice], shape: Shape) -> SmallNetwork:
+def fit_gate(choices: Sequence[RankedChoice], settings: FitSettings) -> SmallNetwork:
     """Fit the probability that the chosen text is right."""
     used = [each for each in choices if each.has_text]
     rows = np.array([each.row for each in used], np.float32)
-    mean, scale = _standard(rows)
-    inputs = torch.from_numpy(np.clip((rows - mean) / scale, -5, 5))
+    mean, scale = _scale_of(rows)
+    inputs = standardise(rows, mean, scale)
     labels = torch.tensor([float(each.is_right) for each in used])
 
     def loss(network: nn.Module, at: torch.Tensor) -> torch.Tensor:
         scores = network(inputs[at])[:, 0]
         return nn.functional.binary_cross_entropy_with_logits(scores, labels[at])
 
-    return _joined(_descended(len(mean), len(used), loss, shape), mean, scale)
+    return _average(_train(len(mean), len(used), loss, settings), mean, scale)
 
 
-def _descended(n_columns: int, n: int, loss: Loss, shape: Shape) -> list[nn.Sequential]:
-    """Return `shape.members` networks, each fitted from its own beginning."""
+def _train(n_columns: int, n: int, loss: Loss, settings: FitSettings) -> list[nn.Sequential]:
+    """Return `settings.members` networks, each fitted from its own beginning."""
     networks = []
-    for member in range(shape.members):
-        its = dataclasses.replace(shape, seed=shape.seed + member)
+    for member in range(settings.members):
+        its = dataclasses.replace(settings, seed=settings.seed + member)
         network = _network(n_columns, its)
         optimiser = torch.optim.AdamW(network.parameters(), lr=its.rate, weight_decay=its.decay)
         draws = torch.Generator().manual_seed(its.seed)
@@ -137,20 +166,20 @@ def choose(each: RankingExample, fitted: FittedRanker) -> RankedChoice:
     """Return what the fitted ranking puts first."""
     if not each.texts:
         return RankedChoice(
-            row=[], probability=0.0, is_right=False, is_exact=False, has_text=False, sheet=each
+            row=[], probability=0.0, is_right=False, is_exact=False, has_text=False, example=each
         )
     shares = fitted.probabilities(each.rows)
-    place = int(shares.argmax())
-    named = dict(zip(each.names, map(float, each.rows[place]), strict=True))
-    text = each.texts[place]
-    row = gate_row(each.texts, shares, place, named)
+    best = int(shares.argmax())
+    named = dict(zip(each.names, map(float, each.rows[best]), strict=True))
+    text = each.texts[best]
+    row = gate_row(each.texts, shares, best, named)
     return RankedChoice(
         row=row,
         probability=fitted.probability(row),
         is_right=is_right(text, each.truth),
         is_exact=text == each.truth,
         has_text=True,
-        sheet=each,
+        example=each,
     )
 
 
@@ -160,63 +189,69 @@ def is_right(text: str, truth: str) -> bool:
     return len(text) >= wanted and truth.startswith(text)
 
 
-def out_of_fold(sheets: Sequence[RankingExample], ranker: Shape, gate: Shape) -> list[RankedChoice]:
-    """Return each sheet's choice by models fitted on the other repositories."""
-    repositories = sorted({each.repository for each in sheets})
-    folds: Mapping[str, int] = {name: i for i, name in enumerate(repositories)}
-    n_folds = len(repositories)
-    if n_folds < 2:  # one repository: its files stand in for repositories
-        groups = sorted({each.group for each in sheets})
-        n_folds = 3
-        folds = {name: i % n_folds for i, name in enumerate(groups)}
-    of = [folds.get(each.repository, folds.get(each.group, 0)) for each in sheets]
-    rankers = []
-    for fold in range(n_folds):
-        rest = [each for each, its in zip(sheets, of, strict=True) if its != fold]
-        rankers.append(fit_ranker(rest, ranker))
-    plain = [
-        choose(each, dataclasses.replace(BLANK, ranker=rankers[its]))
-        for each, its in zip(sheets, of, strict=True)
-    ]
-    chosen: list[RankedChoice] = []
-    gates = [
-        fit_gate([c for c, its in zip(plain, of, strict=True) if its != fold], gate)
+def choose_out_of_fold(
+    examples: Sequence[RankingExample], ranker: FitSettings, gate: FitSettings
+) -> list[RankedChoice]:
+    """Return each example's choice by networks fitted on the other repositories.
+
+    Of one repository, its files or commits stand in for repositories.
+    """
+    names = [each.repository for each in examples]
+    n_folds = len(set(names))
+    if n_folds < 2:
+        names, n_folds = [each.group for each in examples], 3
+    number = {name: i for i, name in enumerate(sorted(set(names)))}
+    folds = [number[name] % n_folds for name in names]
+    choices: list[RankedChoice] = []
+    rankers = [
+        fit_ranker([each for each, its in zip(examples, folds, strict=True) if its != fold], ranker)
         for fold in range(n_folds)
     ]
-    for each, its in zip(plain, of, strict=True):
-        fitted = dataclasses.replace(BLANK, gate=gates[its])
+    plain = [
+        choose(each, dataclasses.replace(BLANK, ranker=rankers[fold]))
+        for each, fold in zip(examples, folds, strict=True)
+    ]
+    gates = [
+        fit_gate([each for each, its in zip(plain, folds, strict=True) if its != fold], gate)
+        for fold in range(n_folds)
+    ]
+    for each, fold in zip(plain, folds, strict=True):
+        fitted = dataclasses.replace(BLANK, gate=gates[fold])
         probability = fitted.probability(each.row) if each.has_text else 0.0
-        chosen.append(dataclasses.replace(each, probability=probability))
-    return chosen
+        choices.append(dataclasses.replace(each, probability=probability))
+    return choices
 
 
-def _blank_net() -> SmallNetwork:
-    n = len(GATE_FEATURES)
-    zeros = np.zeros(n, np.float32)
-    return SmallNetwork(
-        mean=zeros,
-        scale=zeros + 1,
-        hidden=np.zeros((1, n), np.float32),
-        hidden_bias=np.zeros(1, np.float32),
-        out=np.zeros(1, np.float32),
-        out_bias=0.0,
-    )
+_ZEROS = np.zeros(len(GATE_FEATURES), np.float32)
+_BLANK_NETWORK = SmallNetwork(
+    mean=_ZEROS,
+    scale=_ZEROS + 1,
+    hidden=_ZEROS[None],
+    hidden_bias=np.zeros(1, np.float32),
+    out=np.zeros(1, np.float32),
+    out_bias=0.0,
+)
+BLANK = FittedRanker(ranker=_BLANK_NETWORK, gate=_BLANK_NETWORK, points={})
 
 
-BLANK = FittedRanker(ranker=_blank_net(), gate=_blank_net(), points={})
+def fitted_table(fitted: FittedRanker) -> dict[str, Any]:
+    """Return a ranker with its gate and points as in `ranker.json`."""
+    return {
+        "ranker": network_table(fitted.ranker),
+        "gate": network_table(fitted.gate),
+        "points": {name: dataclasses.asdict(each) for name, each in fitted.points.items()},
+    }
 
 
-def table_of(net: SmallNetwork) -> dict[str, Any]:
+def network_table(net: SmallNetwork) -> dict[str, Any]:
     """Return a network as plain JSON values."""
     return {
-        name: _rounded(getattr(net, name))
+        name: _round(getattr(net, name))
         for name in ("mean", "scale", "hidden", "hidden_bias", "out", "out_bias")
     }
 
 
-def _rounded(value: NDArray[np.float32] | float) -> Any:
+def _round(value: NDArray[np.float32] | float) -> Any:
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
-    if value.ndim == 2:
-        return [_rounded(row) for row in value]
-    return [float(f"{float(each):.{DIGITS}g}") for each in value]
+    return [_round(each if value.ndim > 1 else float(each)) for each in value]

@@ -24,7 +24,7 @@ _MIN_SHOWN = 20  # a precision of fewer is chance
 _RELIABILITY_BINS = 10
 
 
-def operating_points(choices: Sequence[RankedChoice]) -> dict[str, OperatingPoint]:
+def choose_points(choices: Sequence[RankedChoice]) -> dict[str, OperatingPoint]:
     """Return each level's point: the largest coverage that keeps its precision.
 
     For "balanced", the smallest that hides few right answers.
@@ -33,8 +33,8 @@ def operating_points(choices: Sequence[RankedChoice]) -> dict[str, OperatingPoin
     right = np.cumsum([c.is_right for c in shown])
     balanced = _least_hiding(shown, right)
     points = {
-        "eager": point(choices, EAGER_THRESHOLD),
-        "balanced": point(choices, max(balanced, EAGER_THRESHOLD)),
+        "eager": measure_point(choices, EAGER_THRESHOLD),
+        "balanced": measure_point(choices, max(balanced, EAGER_THRESHOLD)),
     }
     precision = right / np.arange(1, len(shown) + 1)
     for level, target in TARGETS.items():
@@ -42,7 +42,7 @@ def operating_points(choices: Sequence[RankedChoice]) -> dict[str, OperatingPoin
         good = good[good >= min(_MIN_SHOWN, len(shown)) - 1]
         last = int(good[-1]) if len(good) else 0
         threshold = shown[last].probability if shown else 1.0
-        points[level] = point(choices, max(threshold, points["balanced"].threshold))
+        points[level] = measure_point(choices, max(threshold, points["balanced"].threshold))
     return points
 
 
@@ -54,7 +54,7 @@ def _least_hiding(shown: Sequence[RankedChoice], right: NDArray[np.int64]) -> fl
     return shown[int(enough[0])].probability
 
 
-def point(choices: Sequence[RankedChoice], threshold: float) -> OperatingPoint:
+def measure_point(choices: Sequence[RankedChoice], threshold: float) -> OperatingPoint:
     """Measure one threshold."""
     shown = [c for c in choices if c.has_text and c.probability >= threshold]
     n_right = sum(c.is_right for c in choices)
@@ -74,20 +74,11 @@ def precision_at(choices: Sequence[RankedChoice], coverage: float) -> float:
     return sum(c.is_right for c in ranked[:n_shown]) / n_shown
 
 
-def reliability(choices: Sequence[RankedChoice]) -> list[tuple[float, float, int]]:
-    """Return (mean probability, share right, number) for ten bands of probability."""
-    bands: list[tuple[float, float, int]] = []
-    for low in range(_RELIABILITY_BINS):
-        edges = low / _RELIABILITY_BINS, (low + 1) / _RELIABILITY_BINS
-        band = [c for c in choices if c.has_text and edges[0] <= c.probability < edges[1]]
-        if band:
-            mean = sum(c.probability for c in band) / len(band)
-            bands.append((mean, sum(c.is_right for c in band) / len(band), len(band)))
-    return bands
-
-
 def calibration_error(choices: Sequence[RankedChoice]) -> float:
-    """Return the mean distance of probability and share right over the bands, by their size."""
-    bands = reliability(choices)
-    total = sum(n for _, _, n in bands)
-    return sum(abs(mean - share) * n for mean, share, n in bands) / max(1, total)
+    """Return the mean distance of probability and share right over ten bands, by their size."""
+    shown = [c for c in choices if c.has_text]
+    bands: list[list[RankedChoice]] = [[] for _ in range(_RELIABILITY_BINS + 1)]
+    for choice in shown:
+        bands[int(choice.probability * _RELIABILITY_BINS)].append(choice)
+    off = (abs(sum(c.probability - c.is_right for c in band)) for band in bands)
+    return sum(off) / max(1, len(shown))

@@ -14,25 +14,25 @@ from typing import Any
 from assistant.rank.ranker import FittedRanker
 from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice
-from training.calibration.operating_points import calibration_error, point, precision_at
+from training.calibration.operating_points import calibration_error, measure_point, precision_at
 from training.evaluation.intervals import Interval, macro_mean
 
 COVERAGES = (0.3, 0.4, 0.5, 0.6)
 _LEVELS = ("quiet", "balanced", "eager")
 
 
-def figures_of(systems: Mapping[str, Sequence[RankedChoice]]) -> dict[str, dict[str, Any]]:
+def measure_choices(systems: Mapping[str, Sequence[RankedChoice]]) -> dict[str, dict[str, Any]]:
     """Return the figures of each system, kind and repository."""
     figures = {}
     for system, choices in systems.items():
-        for kind in sorted({c.sheet.kind for c in choices}):
-            for repository in ("all", *sorted({c.sheet.repository for c in choices})):
+        for kind in sorted({c.example.kind for c in choices}):
+            for repository in ("all", *sorted({c.example.repository for c in choices})):
                 its = [
                     c
                     for c in choices
-                    if c.sheet.kind == kind
-                    and c.sheet.truth
-                    and repository in ("all", c.sheet.repository)
+                    if c.example.kind == kind
+                    and c.example.truth
+                    and repository in ("all", c.example.repository)
                 ]
                 if its:
                     figures[f"{system} {kind} {repository}"] = _figure(its)
@@ -41,72 +41,72 @@ def figures_of(systems: Mapping[str, Sequence[RankedChoice]]) -> dict[str, dict[
 
 def _figure(choices: Sequence[RankedChoice]) -> dict[str, Any]:
     n = len(choices)
-    exact = _exact([c.sheet for c in choices], [float(c.is_exact) for c in choices])
+    exact = _exact([c.example for c in choices], [float(c.is_exact) for c in choices])
     return {
         "tasks": n,
         "exact": dataclasses.asdict(exact),
-        "among": sum(c.sheet.label >= 0 for c in choices) / n,
+        "among": sum(c.example.label >= 0 for c in choices) / n,
         "precision_at_half": precision_at(choices, 0.5),
         "calibration_error": calibration_error(choices),
     }
 
 
-def _exact(sheets: Sequence[RankingExample], values: Sequence[float]) -> Interval:
+def _exact(examples: Sequence[RankingExample], values: Sequence[float]) -> Interval:
     """Return the mean over repositories; whole files or commits are drawn again."""
     outcomes: dict[str, dict[str, list[float]]] = {}
-    for sheet, value in zip(sheets, values, strict=True):
-        groups = outcomes.setdefault(sheet.repository, {})
-        groups.setdefault(sheet.group, []).append(value)
+    for example, value in zip(examples, values, strict=True):
+        groups = outcomes.setdefault(example.repository, {})
+        groups.setdefault(example.group, []).append(value)
     return macro_mean(outcomes)
 
 
-def compared(
+def compare_systems(
     both: Sequence[RankedChoice], memory: Sequence[RankedChoice], fitted: FittedRanker
 ) -> dict[str, dict[str, Any]]:
     """Return, for each kind, who is right how often at the same cursors, and what levels show.
 
     `both` and `memory` are choices at the same cursors in the same order; the vote's line and the
-    network's own stand in their sheets.
+    network's own stand in their examples.
     """
     return {
-        kind: _compared(
-            [c for c in both if c.sheet.kind == kind],
-            [c for c in memory if c.sheet.kind == kind],
+        kind: _compare(
+            [c for c in both if c.example.kind == kind],
+            [c for c in memory if c.example.kind == kind],
             fitted,
         )
-        for kind in sorted({c.sheet.kind for c in both})
+        for kind in sorted({c.example.kind for c in both})
     }
 
 
-def _compared(
+def _compare(
     both: Sequence[RankedChoice], memory: Sequence[RankedChoice], fitted: FittedRanker
 ) -> dict[str, Any]:
-    sheets = [c.sheet for c in both]
+    examples = [c.example for c in both]
     right = {
         "both": [c.is_exact for c in both],
         "memory": [c.is_exact for c in memory],
-        "network": [sheet.greedy == sheet.truth for sheet in sheets],
-        "vote": [c.sheet.voted == c.sheet.truth for c in memory],
+        "network": [example.greedy == example.truth for example in examples],
+        "vote": [c.example.voted == c.example.truth for c in memory],
     }
     exact = {
-        name: _exact(sheets, [float(is_right) for is_right in its]) for name, its in right.items()
+        name: _exact(examples, [float(is_right) for is_right in its]) for name, its in right.items()
     }
-    for rival in ("vote", "memory"):
-        pairs = zip(right["both"], right[rival], strict=True)
-        exact[f"both - {rival}"] = _exact(sheets, [float(a) - float(b) for a, b in pairs])
+    for baseline in ("vote", "memory"):
+        pairs = zip(right["both"], right[baseline], strict=True)
+        exact[f"both - {baseline}"] = _exact(examples, [float(a) - float(b) for a, b in pairs])
     return {
         "tasks": len(both),
         "exact": {name: dataclasses.asdict(its) for name, its in exact.items()},
         "right_when_shown": {str(share): precision_at(both, share) for share in COVERAGES},
         "levels": {
-            level: dataclasses.asdict(point(both, fitted.points[level].threshold))
+            level: dataclasses.asdict(measure_point(both, fitted.points[level].threshold))
             for level in _LEVELS
         },
         "calibration_error": calibration_error(both),
     }
 
 
-def table(
+def format_report(
     ranker: Mapping[str, Any],
     figures: Mapping[str, Mapping[str, Any]],
     comparison: Mapping[str, Mapping[str, Any]],

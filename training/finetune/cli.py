@@ -1,7 +1,7 @@
 """`foretype tune [REPO]`: a model of your own repository, kept only if later commits prefer it.
 
-Trains the base on the code of most of the history, holds it against the base on the commits after
-that, with the memory on and off, and serves it in this repository if it is better. Nothing leaves
+Trains the base on the code of most of the history, compares it with the base on the commits after
+that, with the index and without, and serves it in this repository if it is better. Nothing leaves
 this machine. Stopped at any moment, the same command goes on.
 """
 
@@ -22,24 +22,22 @@ from model.publish import write_atomically
 from training.cli import existing_folder, keep_freed_memory, n_threads
 from training.data.shards import ShardError
 from training.evaluation.command import count
-from training.finetune.dry_run import outlook
-from training.finetune.errors import TuneError
-from training.finetune.finish import Judges
-from training.finetune.gather import NothingToDoError
-from training.finetune.judging.report_html import page
-from training.finetune.judging.report_text import table
-from training.finetune.plan import Options
-from training.finetune.prepare import Request, make_plan
-from training.finetune.privacy import owner_only
-from training.finetune.refitting import refit_candidate
-from training.finetune.run import StoppedError
-from training.finetune.session import Outcome, tune
+from training.finetune.describe import format_dry_run
+from training.finetune.errors import TuneError, TuneStoppedError
+from training.finetune.judging.report import format_report
+from training.finetune.plan import TuneOptions, TuneRequest, make_plan
+from training.finetune.session import TuneOutcome, Tuner
+from training.finetune.state import owner_only
 from training.pretrain.trainer import DivergedError
 
 PROG = "foretype tune"
 _INTERRUPTED = 130
 _MAX_SEED_DIGITS = 9
-_GO_ON = "the same command goes on from here"
+_GO_ON = "run the same command to go on from here"
+_REMOVED = {  # option of an earlier version -> what replaced it
+    "--nightly": "plain `foretype tune` ends at once if no commit is new, else it tunes anew",
+    "--html": "the report is on the terminal, and --json FILE holds every figure",
+}
 # What a user can cause and mend; each says how in one line.
 _MISTAKES = (
     ModelFolderError, AssistantError, GitError, ShardError, DivergedError, OSError, ValueError,
@@ -48,13 +46,14 @@ _MISTAKES = (
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
+    for option, replacement in _REMOVED.items():
+        if any(argument.partition("=")[0] == option for argument in argv):
+            sys.stderr.write(f"{PROG}: {option} is gone: {replacement}\n")
+            return 2
     args = _parser().parse_args(argv)
     try:
         return _run(args)
-    except NothingToDoError as nothing:
-        sys.stdout.write(f"{nothing}\n")
-        return 0
-    except StoppedError as stopped:
+    except TuneStoppedError as stopped:
         sys.stderr.write(f"{PROG}: {stopped}; {_GO_ON}\n")
         return _INTERRUPTED
     except KeyboardInterrupt:
@@ -69,20 +68,19 @@ def _run(args: argparse.Namespace) -> int:
     request = _request(args)
     with owner_only():
         if args.dry_run:
-            sys.stdout.write(outlook(make_plan(request, Registry())))
+            sys.stdout.write(format_dry_run(make_plan(request, Registry())))
             return 0
-        _set_threads()
-        outcome = tune(request, Judges(refit=refit_candidate), is_fresh=args.fresh)
+        torch.set_num_threads(n_threads())
+        keep_freed_memory()
+        outcome = Tuner().tune(request, is_fresh=args.fresh)
     if args.json is not None:
         write_atomically(args.json, (json.dumps(outcome.result, indent=1) + "\n").encode())
-    if args.html is not None:
-        write_atomically(args.html, page(outcome.report).encode())
-    sys.stdout.write(table(outcome.report) + "\n" + _ending(outcome))
+    sys.stdout.write(format_report(outcome.report) + "\n" + _describe_end(outcome))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    defaults = Options()
+    defaults = TuneOptions()
     parser = argparse.ArgumentParser(prog=PROG, description=__doc__)
     parser.add_argument(
         "repository", metavar="REPO", type=existing_folder, nargs="?", default=Path(),
@@ -101,10 +99,6 @@ def _parser() -> argparse.ArgumentParser:
         help="train adapters of this rank, not all weights (default: above 350M parameters)",
     )  # fmt: skip
     parser.add_argument(
-        "--nightly", action="store_true",
-        help="go on from the last tuned model, with the files that changed since",
-    )  # fmt: skip
-    parser.add_argument(
         "--general", type=existing_folder, metavar="FOLDER",
         help="code that must not be forgotten (default: the standard library of this Python)",
     )  # fmt: skip
@@ -113,7 +107,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=_seed, default=0, help="of every random draw (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here, too")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="and as one page with plots")
     parser.add_argument(
         "--fresh", action="store_true", help="begin anew, even if a run was stopped or is done"
     )
@@ -129,32 +122,26 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _request(args: argparse.Namespace) -> Request:
+def _request(args: argparse.Namespace) -> TuneRequest:
     root = repository_root(args.repository)
     if root is None:
         raise TuneError(
             f"{args.repository.absolute()} is in no git repository; tuning needs its history"
         )
-    return Request(
+    return TuneRequest(
         repository=root,
         base=args.model.absolute(),
-        options=Options(
+        options=TuneOptions(
             n_epochs=args.epochs,
             lora_rank=args.lora,
             general="" if args.general is None else str(args.general.absolute()),
             n_tasks=args.tasks,
             seed=args.seed,
-            is_nightly=args.nightly,
         ),
     )
 
 
-def _set_threads() -> None:
-    torch.set_num_threads(n_threads())
-    keep_freed_memory()
-
-
-def _ending(outcome: Outcome) -> str:
+def _describe_end(outcome: TuneOutcome) -> str:
     """Say what holds now, and how to change it."""
     model = outcome.result["model"]
     again = "This was tuned before; --fresh does it again.\n" if outcome.is_old else ""
@@ -166,6 +153,6 @@ def _ending(outcome: Outcome) -> str:
             f"foretype models use {model['name']}\n"
         )
     return (
-        f"{again}{model['name']} was put to serve in this repository; running servers take it "
+        f"{again}{model['name']} serves in this repository now; running servers take it "
         "soon. Back: foretype models rollback\n"
     )

@@ -1,44 +1,35 @@
-"""The first step: all texts that a run reads, on disk, with an account of them.
+"""The first step: all texts that a run reads, with a summary of them, written once.
 
-Nothing after it reads the repository for training. Knows no row.
+Nothing after it reads the repository for training, so going on needs no repository. Knows no row.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from assistant.git import git
 from model.tokenizer import Tokenizer
-from training.finetune import general
 from training.finetune.errors import TuneError
+from training.finetune.general import draw_held_out, draw_replay, standard_library
 from training.finetune.plan import TunePlan
 from training.finetune.rows import Mixture
-from training.finetune.text_store import read_texts, write_texts
-from training.finetune.texts import Text, data_hash, repository_texts, require_clean
+from training.finetune.texts import Text, hash_texts, read_repository, require_clean
 
 MIN_TOKENS = 20_000  # of the repository's code: below, a network learns its names and no more
-MIN_NIGHTLY_TOKENS = 2_000  # of changed files
-FRESH, UNCHANGED, GENERAL, HELD_OUT = "fresh", "unchanged", "general", "held_out"
-_SHORT_LINE = "{n_files} files, {kb:.0f} kB, about {n_tokens} tokens"
-
-
-class NothingToDoError(TuneError):
-    """Nothing has changed that is worth a run; not a failure."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Account:
+class DataSummary:
     """What was read and what stayed out: figures and reasons, no code."""
 
     n_seen: int  # tracked files
     n_files: int  # of them trained on
     n_bytes: int
-    n_tokens: int  # of those that are read in full each epoch
-    n_fresh: int  # files among them
+    n_tokens: int
     refused: dict[str, int]
     scrubbed: dict[str, int]
     data_hash: str
@@ -46,105 +37,80 @@ class Account:
     n_general_bytes: int  # an epoch
     general_hash: str
 
-    def line(self) -> str:
+    def __str__(self) -> str:
         """Say it in one line."""
-        return _SHORT_LINE.format(
-            n_files=self.n_fresh, kb=self.n_bytes / 1000, n_tokens=self.n_tokens
-        )
+        return f"{self.n_files} files, {self.n_bytes / 1000:.0f} kB, about {self.n_tokens} tokens"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Gathered:
+class TuneTexts:
     """The texts of a run."""
 
     mixture: Mixture
-    held_out: tuple[Text, ...]
-    account: Account
+    held_out: tuple[Text, ...]  # general code that judges
+    summary: DataSummary
+
+    def save(self, folder: Path) -> None:
+        """Write the texts into a folder, a JSON line each."""
+        for name, texts in self._parts().items():
+            with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as out:
+                for text in texts:
+                    out.write(json.dumps(dataclasses.asdict(text)) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path, summary: Mapping[str, Any]) -> TuneTexts:
+        """Read what `save` wrote; the summary is kept by the caller."""
+        own, general, held_out = (
+            tuple(_read_lines(folder / f"{name}.jsonl")) for name in ("own", "general", "held_out")
+        )
+        return cls(
+            mixture=Mixture(own=own, general=general),
+            held_out=held_out,
+            summary=DataSummary(**summary),
+        )
+
+    def _parts(self) -> dict[str, tuple[Text, ...]]:
+        return {
+            "own": self.mixture.own,
+            "general": self.mixture.general,
+            "held_out": self.held_out,
+        }
 
 
-def gather(plan: TunePlan, tokenizer: Tokenizer) -> Gathered:
+def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
     """Read the repository and the general code; TuneError if there is too little, or secrets."""
-    found = repository_texts(Path(plan.root), plan.split.trained_to)
+    found = read_repository(Path(plan.root), plan.split.trained_to)
     require_clean(found.texts)
-    fresh, unchanged = _by_change(found.texts, plan)
-    n_tokens = sum(len(tokenizer.encode(text.text)) for text in fresh)
-    _require_enough(n_tokens, plan)
-    folder = Path(plan.options.general) if plan.options.general else general.standard_library()
-    mixture = Mixture(fresh=fresh, general=(), unchanged=unchanged)
-    wanted = mixture.n_general_bytes * plan.options.n_epochs
-    replayed = tuple(general.replayed(folder, wanted, seed=plan.options.seed))
+    n_tokens = sum(len(tokenizer.encode(text.text)) for text in found.texts)
+    if n_tokens < MIN_TOKENS:
+        raise TuneError(
+            f"there are {n_tokens} tokens of code to learn from, {MIN_TOKENS} are needed; the "
+            "index alone knows so little code by heart"
+        )
+    folder = Path(plan.options.general) if plan.options.general else standard_library()
+    mixture = Mixture(own=found.texts, general=())
+    n_replayed = mixture.n_general_bytes * plan.options.n_epochs
+    replayed = tuple(draw_replay(folder, n_replayed, seed=plan.options.seed))
     mixture = dataclasses.replace(mixture, general=replayed)
-    held_out = tuple(general.held_out(folder))
+    held_out = tuple(draw_held_out(folder))
     require_clean([*mixture.general, *held_out])
-    account = Account(
+    version = ".".join(map(str, sys.version_info[:3]))
+    summary = DataSummary(
         n_seen=found.n_seen,
         n_files=len(found.texts),
-        n_bytes=mixture.n_fresh_bytes,
+        n_bytes=mixture.n_own_bytes,
         n_tokens=n_tokens,
-        n_fresh=len(fresh),
         refused=dict(found.refused.most_common()),
         scrubbed=dict(found.scrubbed.most_common()),
-        data_hash=found.data_hash,
-        general=plan.options.general or f"the standard library of Python {_version()}",
+        data_hash=hash_texts(found.texts),
+        general=plan.options.general or f"the standard library of Python {version}",
         n_general_bytes=mixture.n_general_bytes,
-        general_hash=data_hash(mixture.general),
+        general_hash=hash_texts(mixture.general),
     )
-    return Gathered(mixture=mixture, held_out=held_out, account=account)
+    return TuneTexts(mixture=mixture, held_out=held_out, summary=summary)
 
 
-def save(folder: Path, gathered: Gathered) -> None:
-    """Write the texts into a folder."""
-    for name, texts in _parts(gathered).items():
-        write_texts(folder / f"{name}.jsonl", texts)
-
-
-def load(folder: Path, account: dict[str, Any]) -> Gathered:
-    """Read what `save` wrote; the account is kept by the caller."""
-    parts = {
-        name: tuple(read_texts(folder / f"{name}.jsonl"))
-        for name in (FRESH, UNCHANGED, GENERAL, HELD_OUT)
-    }
-    return Gathered(
-        mixture=Mixture(fresh=parts[FRESH], unchanged=parts[UNCHANGED], general=parts[GENERAL]),
-        held_out=parts[HELD_OUT],
-        account=Account(**account),
-    )
-
-
-def _parts(gathered: Gathered) -> dict[str, Sequence[Text]]:
-    mixture = gathered.mixture
-    return {
-        FRESH: mixture.fresh,
-        UNCHANGED: mixture.unchanged,
-        GENERAL: mixture.general,
-        HELD_OUT: gathered.held_out,
-    }
-
-
-def _by_change(texts: Sequence[Text], plan: TunePlan) -> tuple[tuple[Text, ...], tuple[Text, ...]]:
-    """Return (what is learnt, what is only replayed): by night, files changed since and others."""
-    if not plan.since:
-        return tuple(texts), ()
-    listing = git(Path(plan.root), "ls-tree", "-r", "-z", "--full-tree", plan.since)
-    known = {
-        record.partition(b"\t")[0].split()[2].decode() for record in listing.split(b"\0") if record
-    }
-    fresh = tuple(text for text in texts if text.blob not in known)
-    return fresh, tuple(text for text in texts if text.blob in known)
-
-
-def _require_enough(n_tokens: int, plan: TunePlan) -> None:
-    if plan.since and n_tokens < MIN_NIGHTLY_TOKENS:
-        raise NothingToDoError(
-            f"nothing to do: {n_tokens} tokens of code have changed up to "
-            f"{plan.split.trained_to[:12]}, {MIN_NIGHTLY_TOKENS} are worth a run"
-        )
-    if not plan.since and n_tokens < MIN_TOKENS:
-        raise TuneError(
-            f"there are {n_tokens} tokens of code to learn from, {MIN_TOKENS} are needed; of so "
-            "little the memory alone knows all"
-        )
-
-
-def _version() -> str:
-    return ".".join(map(str, sys.version_info[:3]))
+def _read_lines(file: Path) -> Iterator[Text]:
+    with file.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield Text(**json.loads(line))

@@ -25,16 +25,7 @@ HELD_OUT_BYTES = 120_000  # at most: a guard, not a corpus
 _MAX_FILE_BYTES = 40_000  # of held-out files: several rather than one
 _FILTERS = FilterSettings(min_bytes=500, test_keep_frac=0.0)
 _SKIPPED = frozenset(  # tests, other people's code, tables of characters
-    {
-        "test",
-        "tests",
-        "idlelib",
-        "lib2to3",
-        "site-packages",
-        "dist-packages",
-        "encodings",
-        "distutils",
-    }
+    "test tests idlelib lib2to3 site-packages dist-packages encodings distutils".split()
 )
 
 
@@ -43,25 +34,24 @@ def standard_library() -> Path:
     return Path(sysconfig.get_path("stdlib"))
 
 
-def replayed(folder: Path, n_bytes: int, *, seed: int = 0) -> list[Text]:
-    """Return files to be replayed, in a random order, of about `n_bytes` in all if there are."""
-    return list(_until(n_bytes, _texts(folder, seed, is_held_out=False)))
+def draw_replay(folder: Path, n_bytes: int, *, seed: int = 0) -> list[Text]:
+    """Return files to replay, in a random order, of about `n_bytes` in all if there are."""
+    return list(_take_bytes(n_bytes, _read_files(folder, seed, is_held_out=False)))
 
 
-def held_out(folder: Path, *, seed: int = 0) -> list[Text]:
+def draw_held_out(folder: Path) -> list[Text]:
     """Return the files that guard; TuneError if the folder holds none."""
-    texts = (
-        text for text in _texts(folder, seed, is_held_out=True) if len(text.text) <= _MAX_FILE_BYTES
-    )
-    if not (chosen := list(_until(HELD_OUT_BYTES, texts))):
+    texts = _read_files(folder, 0, is_held_out=True)
+    small = (text for text in texts if len(text.text) <= _MAX_FILE_BYTES)
+    if not (chosen := list(_take_bytes(HELD_OUT_BYTES, small))):
         raise TuneError(
-            f"{folder} holds too few source files to tell whether general code is forgotten; "
+            f"{folder} holds too few source files to measure whether general code is forgotten; "
             "name another folder with --general"
         )
     return chosen
 
 
-def _until(n_bytes: int, texts: Iterator[Text]) -> Iterator[Text]:
+def _take_bytes(n_bytes: int, texts: Iterator[Text]) -> Iterator[Text]:
     total = 0
     for text in texts:
         if total >= n_bytes:
@@ -70,11 +60,11 @@ def _until(n_bytes: int, texts: Iterator[Text]) -> Iterator[Text]:
         yield text
 
 
-def _texts(folder: Path, seed: int, *, is_held_out: bool) -> Iterator[Text]:
-    """Yield the usable files of one part; they are read only when asked for."""
+def _read_files(folder: Path, seed: int, *, is_held_out: bool) -> Iterator[Text]:
+    """Yield the usable files of one part; each is read when it is its turn."""
     paths = [
         path
-        for path in _paths(folder)
+        for path in _list_code(folder)
         if (filters.hash_frac(f"general {path}") < HELD_OUT_FRAC) is is_held_out
     ]
     for path in sorted(paths, key=lambda path: filters.hash_frac(f"order {seed} {path}")):
@@ -90,7 +80,7 @@ def _texts(folder: Path, seed: int, *, is_held_out: bool) -> Iterator[Text]:
             yield Text(source=GENERAL, path=path, text=scrub(text).text, blob=blob)
 
 
-def _paths(folder: Path) -> Iterator[str]:
+def _list_code(folder: Path) -> Iterator[str]:
     """Yield the paths of code below a folder, links and hidden folders left out."""
     if not folder.is_dir():
         raise TuneError(f"{folder} is not a folder; name one with source files with --general")

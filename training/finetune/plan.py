@@ -1,26 +1,40 @@
-"""What one tuning will do, fixed before it is begun: commits, models, options; kept as JSON.
+"""What one tuning will do, fixed before it begins: commits, models, options; kept as JSON.
 
-A run that was stopped goes on with the plan that it began with, so what decides the outcome is
-here. Knows no text.
+The history is cut in three by first parents: trained on up to one commit, chosen by later ones,
+judged by the last; no commit does two of these. A stopped run goes on with the plan that it began
+with. Only looks at the repository and writes nothing: every refusal that needs no reading of code
+is made here.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import math
+from pathlib import Path
 from typing import Any, Self
 
+from assistant.git import GitError, git
+from assistant.models.registry import Registry, repository_id
 from model.config import ModelConfig
+from model.folder import ModelFolder, load_folder
 from training.data.shards import ids_dtype
-from training.finetune.history_split import HistorySplit
-from training.pretrain import checkpoint as state
+from training.evaluation.replay.history import later_commits
+from training.finetune.errors import TuneError
+from training.finetune.rows import pack_settings
+from training.pretrain import checkpoint
 
+LATER_FRAC = 0.2  # of the commits: not trained on
+MAX_LATER = 400  # commits; of a long history more would only make the model older
+DEVELOPMENT_FRAC = 1 / 3  # of the later ones: for early stop and refit
+MIN_COMMITS = 50  # that have a parent: 10 later ones, 3 to choose by and 7 to judge by
 LORA_ABOVE = 350e6  # parameters: larger bases are tuned by adapters
 LORA_RANK = 64  # unless one is given
 _SPARE_BYTES = 200 << 20  # for the judge's indexes and the system
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class TuneOptions:
     """What a user may choose and the outcome depends on."""
 
     n_epochs: int = 3
@@ -28,7 +42,15 @@ class Options:
     general: str = ""  # folder of general code; "": the standard library
     n_tasks: int = 600  # cursors that judge
     seed: int = 0
-    is_nightly: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TuneRequest:
+    """What the user asked for."""
+
+    repository: Path
+    base: Path  # model folder
+    options: TuneOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +59,33 @@ class ModelRef:
 
     path: str
     content_hash: str
+
+    @classmethod
+    def of(cls, folder: ModelFolder) -> Self:
+        """Name a model folder and what is in it."""
+        return cls(path=str(folder.path.absolute()), content_hash=folder.content_hash)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class HistorySplit:
+    """Three stretches of a first-parent history, by the last commit of each."""
+
+    trained_to: str  # T0: the newest commit whose tree is trained on
+    developed_to: str  # T1
+    judged_to: str  # HEAD, when the history was cut
+    n_trained: int  # commits
+    n_development: int
+    n_judged: int
+
+    @property
+    def development(self) -> str:
+        """The range of commits that choose: the epoch, the weights, the ranker."""
+        return f"{self.trained_to}..{self.developed_to}"
+
+    @property
+    def judged(self) -> str:
+        """The range of commits that decide."""
+        return f"{self.developed_to}..{self.judged_to}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +96,9 @@ class TunePlan:
     repository_id: str
     root: str
     split: HistorySplit
-    base: ModelRef  # the general model; whose general code must not be forgotten
-    start: ModelRef  # whose weights it begins with: the base's, or by night the last tuned ones
-    serving: ModelRef  # what is served in the repository: to be beaten
-    options: Options
-    since: str = ""  # by night: the commit that `start` has seen already
+    base: ModelRef  # the general model, whose weights it begins with
+    serving: ModelRef  # what serves in the repository: to be beaten
+    options: TuneOptions
 
     def to_table(self) -> dict[str, Any]:
         """Return the plan for JSON."""
@@ -60,8 +107,8 @@ class TunePlan:
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> Self:
         """Read what `to_table` gave; TypeError or KeyError if it is something else."""
-        models = {name: ModelRef(**table[name]) for name in ("base", "start", "serving")}
-        split, options = HistorySplit(**table["split"]), Options(**table["options"])
+        models = {name: ModelRef(**table[name]) for name in ("base", "serving")}
+        split, options = HistorySplit(**table["split"]), TuneOptions(**table["options"])
         return cls(**(table | models | {"split": split, "options": options}))
 
     def is_same_work(self, other: TunePlan) -> bool:
@@ -71,22 +118,72 @@ class TunePlan:
         )
         return same_commits == other
 
+    def has_commits(self) -> bool:
+        """Say whether its commits are still there, and in the history of HEAD."""
+        try:
+            found = git(Path(self.root), "rev-list", "--first-parent", "HEAD").decode().split()
+        except GitError:
+            return False
+        return {self.split.trained_to, self.split.developed_to, self.split.judged_to} <= set(found)
 
-def lora_rank(options: Options, config: ModelConfig) -> int:
+
+def make_plan(request: TuneRequest, registry: Registry) -> TunePlan:
+    """Return the plan for a repository as it is now; one-line errors say what is in the way."""
+    root = request.repository
+    split = split_history(root)
+    identity = repository_id(root)
+    base = load_folder(request.base)
+    pack_settings(base.info, seed=0)  # TuneError if no row for this base can be packed
+    chosen = registry.chosen_entry(identity)
+    serving = base if chosen is None else load_folder(registry.place(chosen.name))
+    day = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d")
+    return TunePlan(
+        name=registry.new_name(root, day),
+        repository_id=identity,
+        root=str(root),
+        split=split,
+        base=ModelRef.of(base),
+        serving=ModelRef.of(serving),
+        options=request.options,
+    )
+
+
+def split_history(repository: Path) -> HistorySplit:
+    """Cut a history; ReplayError or TuneError where there is none, or too little of it."""
+    commits = later_commits(repository, "HEAD")
+    if len(commits) < MIN_COMMITS:
+        raise TuneError(
+            f"{repository} has {len(commits)} commits after its first; {MIN_COMMITS} are needed, "
+            "since later commits judge the model (until then the index alone knows this code)"
+        )
+    n_later = min(MAX_LATER, math.ceil(LATER_FRAC * len(commits)))
+    n_development = math.floor(DEVELOPMENT_FRAC * n_later)
+    n_trained = len(commits) - n_later
+    return HistorySplit(
+        trained_to=commits[n_trained - 1].id,
+        developed_to=commits[n_trained + n_development - 1].id,
+        judged_to=commits[-1].id,
+        n_trained=n_trained,
+        n_development=n_development,
+        n_judged=n_later - n_development,
+    )
+
+
+def lora_rank(options: TuneOptions, config: ModelConfig) -> int:
     """Return the rank of the adapters, 0 for a full fine-tune."""
     if options.lora_rank:
         return options.lora_rank
     return LORA_RANK if config.n_params > LORA_ABOVE else 0
 
 
-def disk_bytes(config: ModelConfig, *, n_tokens: int, n_epochs: int) -> int:
+def estimate_disk_bytes(config: ModelConfig, *, n_tokens: int, n_epochs: int) -> int:
     """Return what a run needs on disk at most, an estimate from above.
 
     Checkpoints hold the weights and up to two numbers more for each, in 4 bytes; an epoch's
     weights are kept; model folders are in 2 bytes.
     """
-    checkpoints = (state.KEEP + 2) * 12 * config.n_params
+    checkpoints = (checkpoint.KEEP + 2) * 12 * config.n_params
     weights = n_epochs * 4 * config.n_params
-    folders = 5 * 2 * config.n_params
+    folders = 4 * 2 * config.n_params
     rows = n_epochs * 2 * ids_dtype(config.vocab_size).itemsize * n_tokens
     return checkpoints + weights + folders + rows + _SPARE_BYTES

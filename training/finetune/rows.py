@@ -6,7 +6,7 @@ How a row is made is `training.data.rows`'s business. Knows no network.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +15,13 @@ from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
 from training.data.corpus import Document
 from training.data.cross_file import CrossFileSnippets
+from training.data.progress import Progress
 from training.data.rows import PackSettings, pack_documents
-from training.data.shards import ShardWriter
+from training.data.shards import ShardReader, ShardWriter
 from training.finetune.errors import TuneError
 from training.finetune.texts import GENERAL, Text
 
 GENERAL_FRAC = 0.25  # of the tokens, against forgetting
-UNCHANGED_FRAC = (
-    0.25  # of the tokens when only changed files are learnt: the rest of the repository
-)
 _SNIPPET_FRAC = 0.5  # of the chunks, where the base has learnt to read snippets
 _MIN_BLOCK = 160  # tokens; shorter rows hold no hole worth learning
 _DRAWS = 5  # names the random numbers of the order
@@ -31,44 +29,35 @@ _DRAWS = 5  # names the random numbers of the order
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Mixture:
-    """What each epoch reads: all that is fresh, and a share of the rest."""
+    """What each epoch reads: the repository's code whole, and a share of general code."""
 
-    fresh: tuple[Text, ...]
+    own: tuple[Text, ...]
     general: tuple[Text, ...]
-    unchanged: tuple[Text, ...] = ()  # of the repository; replayed beside fresh files
 
     @property
-    def n_fresh_bytes(self) -> int:
-        """Bytes that are read in full each epoch."""
-        return sum(text.n_bytes for text in self.fresh)
+    def n_own_bytes(self) -> int:
+        """Bytes of the repository's code."""
+        return sum(text.n_bytes for text in self.own)
 
     @property
     def n_general_bytes(self) -> int:
         """Bytes of general code that an epoch reads."""
-        return round(self.n_fresh_bytes * GENERAL_FRAC / self._fresh_frac)
-
-    @property
-    def n_unchanged_bytes(self) -> int:
-        """Bytes of unchanged files that an epoch reads."""
-        frac = UNCHANGED_FRAC if self.unchanged else 0.0
-        return round(self.n_fresh_bytes * frac / self._fresh_frac)
-
-    @property
-    def _fresh_frac(self) -> float:
-        return 1.0 - GENERAL_FRAC - (UNCHANGED_FRAC if self.unchanged else 0.0)
+        return round(self.n_own_bytes * GENERAL_FRAC / (1.0 - GENERAL_FRAC))
 
     def documents(self, epoch: int, seed: int) -> list[Document]:
         """Return an epoch's documents, shuffled."""
-        texts = [
-            *self.fresh,
-            *_turn(self.general, self.n_general_bytes, epoch),
-            *_turn(self.unchanged, self.n_unchanged_bytes, epoch),
-        ]
+        texts = [*self.own, *_take_turn(self.general, self.n_general_bytes, epoch)]
         draws = np.random.Generator(np.random.Philox(key=[seed, _DRAWS], counter=[0, 0, 0, epoch]))
         return [
             Document(source=texts[i].source, path=texts[i].path, text=texts[i].text)
             for i in draws.permutation(len(texts))
         ]
+
+    def snippets(self) -> CrossFileSnippets:
+        """Return the snippet source: all files of a text's source, whichever an epoch reads."""
+        own = [(text.path, text.text) for text in self.own]
+        general = [(text.path, text.text) for text in self.general]
+        return CrossFileSnippets(lambda source: general if source == GENERAL else own)
 
 
 def pack_settings(info: FolderInfo, *, seed: int) -> PackSettings:
@@ -100,26 +89,28 @@ def write_rows(
     settings: PackSettings,
     *,
     n_epochs: int,
-    on_progress: Callable[[int], None] = lambda n_epochs: None,
-) -> list[int]:
-    """Write the rows of each epoch as shards `folder/epoch-N`; return how many each has."""
-    neighbours = _neighbours(mixture)
-    counts = []
+) -> None:
+    """Write the rows of each epoch as shards `folder/epoch-N`."""
+    snippets = mixture.snippets()
+    progress = Progress("epochs packed", n_epochs)
     for epoch in range(n_epochs):
         documents = mixture.documents(epoch, settings.seed)
-        packed = pack_documents(documents, tokenizer, settings, epoch=epoch, neighbours=neighbours)
+        packed = pack_documents(documents, tokenizer, settings, epoch=epoch, neighbours=snippets)
         if not len(packed.rows):
             raise TuneError("the repository's code does not fill one row; there is too little")
-        place = epoch_folder(folder, epoch)
-        place.mkdir(parents=True)
+        shards = epoch_folder(folder, epoch)
+        shards.mkdir(parents=True)
         with ShardWriter(
-            place, block_size=settings.block_size, vocab_size=tokenizer.vocab_size
+            shards, block_size=settings.block_size, vocab_size=tokenizer.vocab_size
         ) as writer:
             writer.add(packed.rows)
             writer.description = {"counts": dict(sorted(packed.counts.items()))}
-        counts.append(len(packed.rows))
-        on_progress(epoch + 1)
-    return counts
+        progress.show(epoch + 1, last=epoch + 1 == n_epochs)
+
+
+def count_rows(folder: Path, n_epochs: int) -> tuple[int, ...]:
+    """Return how many rows each epoch has."""
+    return tuple(len(ShardReader(epoch_folder(folder, epoch))) for epoch in range(n_epochs))
 
 
 def epoch_folder(folder: Path, epoch: int) -> Path:
@@ -127,7 +118,7 @@ def epoch_folder(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch}"
 
 
-def _turn(texts: Sequence[Text], n_bytes: int, epoch: int) -> Iterator[Text]:
+def _take_turn(texts: Sequence[Text], n_bytes: int, epoch: int) -> Iterator[Text]:
     """Yield texts of `n_bytes` in all, each epoch others as long as there are; the last is cut."""
     if not texts or not n_bytes:
         return
@@ -147,10 +138,3 @@ def _turn(texts: Sequence[Text], n_bytes: int, epoch: int) -> Iterator[Text]:
         yield text
         left -= text.n_bytes
     return
-
-
-def _neighbours(mixture: Mixture) -> CrossFileSnippets:
-    """Snippets come from all files of the source, whichever of them an epoch reads."""
-    own = [(text.path, text.text) for text in (*mixture.fresh, *mixture.unchanged)]
-    general = [(text.path, text.text) for text in mixture.general]
-    return CrossFileSnippets(lambda source: general if source == GENERAL else own)

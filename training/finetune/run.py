@@ -1,4 +1,4 @@
-"""The training itself: epoch after epoch until the later lines are foreseen no better.
+"""The training itself: epoch after epoch until the bits per byte of later lines grow.
 
 Drives the trainer and its loop, which save and go on to the same last bit; here is only what an
 epoch's end means. After each, bits per byte of the development commits' lines; the best epoch's
@@ -11,22 +11,21 @@ import contextlib
 import dataclasses
 import itertools
 import signal
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.folder import ModelFolder
 from training.data.shards import ShardReader
 from training.evaluation.bits_per_byte import Passage, bits_per_byte, measure_cost, network_scorer
-from training.finetune.errors import TuneError
+from training.finetune.errors import TuneStoppedError
+from training.finetune.interpolation import base_weights
 from training.finetune.lora import adapt, adapted_weights, plain_weights
 from training.finetune.recipe import tune_recipe
 from training.finetune.rows import epoch_folder
-from training.finetune.state import TuneState
+from training.finetune.state import TuneState, say
 from training.pretrain import loop
 from training.pretrain.trainer import Trainer
 
@@ -34,15 +33,11 @@ RUN, EPOCHS = "run", "epochs"  # names in the state folder
 _RETURNS = (signal.SIGTERM, signal.SIGINT)
 
 
-class StoppedError(TuneError):
-    """The user stopped the run; what was done is saved."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneJob:
-    """What is trained: which weights, on which rows, held against which lines."""
+    """What is trained: which weights, on which rows, measured on which lines."""
 
-    start: ModelFolder
+    base: ModelFolder
     n_rows: tuple[int, ...]  # of each epoch
     passages: tuple[Passage, ...]  # of the development commits
     name: str
@@ -51,7 +46,7 @@ class FinetuneJob:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Trained:
+class TrainingLog:
     """The bits per byte before the first epoch and after each, and what it took."""
 
     bits: tuple[float, ...]
@@ -70,32 +65,32 @@ class Trained:
         return len(self.bits) > 2 and self.bits[-1] > min(self.bits[1:-1])
 
 
-def train(state: TuneState, job: FinetuneJob, rows: Path) -> Trained:
-    """Train to the end or until it gets worse; StoppedError after Ctrl-C or SIGTERM."""
+def train(state: TuneState, job: FinetuneJob, rows: Path) -> TrainingLog:
+    """Train to the end or until it gets worse; TuneStoppedError after Ctrl-C or SIGTERM."""
     trainer = _trainer(job, rows)
     run = state.path(RUN)
     if not trainer.resume(run):
-        weights = {name: torch.from_numpy(array) for name, array in job.start.tensors().items()}
+        weights = base_weights(job.base)
         if job.lora_rank:
             weights = adapted_weights(trainer.network, weights)
-        trainer.begin_with(weights, job.start.content_hash)
-    trained = _recorded(state) or _record(state, trainer, (_bits(trainer, job),))
-    _say(f"before: {trained.bits[0]:.4f} bits/byte of later lines")
+        trainer.begin_with(weights, job.base.content_hash)
+    log = _read_log(state) or _record_log(state, trainer, (_measure_bits(trainer, job),))
+    say(f"before: {log.bits[0]:.4f} bits/byte of later lines")
     ends = itertools.accumulate(stage.n_step for stage in trainer.plan.stages)
     for epoch, end in enumerate(ends, 1):
-        if epoch < len(trained.bits):
+        if epoch < len(log.bits):
             continue
-        if trained.is_over:
-            _say("the last epoch was no better: stopping early")
+        if log.is_over:
+            say("the last epoch was no better: stopping early")
             break
-        with _signals_returned():
+        with _restored_signals():
             loop.train(trainer, run, until=end)
         if trainer.progress.step < end:
-            raise StoppedError(f"stopped and saved in epoch {epoch} of {len(job.n_rows)}")
+            raise TuneStoppedError(f"stopped and saved in epoch {epoch} of {len(job.n_rows)}")
         _save_weights(state, epoch, plain_weights(trainer.network))
-        trained = _record(state, trainer, (*trained.bits, _bits(trainer, job)))
-        _say(f"epoch {epoch} of {len(job.n_rows)}: {trained.bits[-1]:.4f} bits/byte of later lines")
-    return trained
+        log = _record_log(state, trainer, (*log.bits, _measure_bits(trainer, job)))
+        say(f"epoch {epoch} of {len(job.n_rows)}: {log.bits[-1]:.4f} bits/byte of later lines")
+    return log
 
 
 def epoch_weights(state: TuneState, epoch: int) -> dict[str, Tensor]:
@@ -105,9 +100,9 @@ def epoch_weights(state: TuneState, epoch: int) -> dict[str, Tensor]:
 
 def _trainer(job: FinetuneJob, rows: Path) -> Trainer:
     recipe = tune_recipe(
-        job.start, job.n_rows, name=job.name, seed=job.seed, lora_rank=job.lora_rank
+        job.base, job.n_rows, name=job.name, seed=job.seed, lora_rank=job.lora_rank
     )
-    tokenizer = job.start.tokenizer()
+    tokenizer = job.base.tokenizer()
     numbers = {epoch_folder(rows, epoch).name: epoch for epoch in range(len(job.n_rows))}
     return Trainer(
         recipe,
@@ -118,23 +113,23 @@ def _trainer(job: FinetuneJob, rows: Path) -> Trainer:
     )
 
 
-def _bits(trainer: Trainer, job: FinetuneJob) -> float:
-    scorer = network_scorer(trainer.network, job.start.tokenizer(), job.start.info.block_size)
+def _measure_bits(trainer: Trainer, job: FinetuneJob) -> float:
+    scorer = network_scorer(trainer.network, job.base.tokenizer(), job.base.info.block_size)
     return bits_per_byte(measure_cost(scorer, passage) for passage in job.passages)
 
 
-def _record(state: TuneState, trainer: Trainer, bits: Sequence[float]) -> Trained:
-    trained = Trained(
+def _record_log(state: TuneState, trainer: Trainer, bits: Sequence[float]) -> TrainingLog:
+    log = TrainingLog(
         bits=tuple(bits),
         tokens=trainer.progress.tokens,
         seconds=trainer.progress.seconds,
         cpu_seconds=trainer.progress.cpu_seconds,
     )
-    state.write_table(EPOCHS, dataclasses.asdict(trained))
-    return trained
+    state.write_table(EPOCHS, dataclasses.asdict(log))
+    return log
 
 
-def _recorded(state: TuneState) -> Trained | None:
+def _read_log(state: TuneState) -> TrainingLog | None:
     """Return what an earlier session recorded, as far as its weights are there."""
     table = state.table(EPOCHS)
     if table is None:
@@ -142,7 +137,7 @@ def _recorded(state: TuneState) -> Trained | None:
     n_whole = 1
     while n_whole < len(table["bits"]) and _weights_file(state, n_whole).is_file():
         n_whole += 1
-    return Trained(**(table | {"bits": tuple(table["bits"][:n_whole])}))
+    return TrainingLog(**(table | {"bits": tuple(table["bits"][:n_whole])}))
 
 
 def _save_weights(state: TuneState, epoch: int, weights: Mapping[str, Tensor]) -> None:
@@ -157,7 +152,7 @@ def _weights_file(state: TuneState, epoch: int) -> Path:
 
 
 @contextlib.contextmanager
-def _signals_returned() -> Iterator[None]:
+def _restored_signals() -> Iterator[None]:
     """Give the signals that the loop takes back to whom they belonged."""
     before = {number: signal.getsignal(number) for number in _RETURNS}
     try:
@@ -165,7 +160,3 @@ def _signals_returned() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")

@@ -1,32 +1,65 @@
-"""One `foretype tune` from the first look to the model that serves; every step can be repeated.
+"""One `foretype tune` from the first look to the model that serves, in the order of events.
 
-Reads as the order of events. Knows no arguments and prints nothing but what it does.
+Each step is done once: what it leaves in the state folder is found again. After kill -9 a run goes
+on with the step that was under way, and training with its last checkpoint; until the last step,
+what served still serves. Knows no arguments and prints nothing but what it does.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
-import sys
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from assistant.models.registry import Registry
-from model.folder import load_folder
-from training.finetune import finish, steps
-from training.finetune.card import CardData
-from training.finetune.errors import TuneError
-from training.finetune.finish import Judges, Kept
-from training.finetune.gather import NothingToDoError
-from training.finetune.plan import TunePlan, lora_rank
-from training.finetune.prepare import Request, has_commits, make_plan, tune_folder
-from training.finetune.state import PLAN, TuneState
+import numpy as np
 
-RESULT = "result"
+from assistant.models.registry import ModelEntry, Registry, models_folder
+from model.folder import ModelFolder, copy_folder, load_folder, save_folder
+from model.onnx_cache import delete_artefacts
+from training.evaluation.bits_per_byte import Passage
+from training.finetune import run
+from training.finetune.describe import CardData, format_card
+from training.finetune.errors import TuneError
+from training.finetune.gather import TuneTexts, gather
+from training.finetune.interpolation import (
+    base_weights,
+    choose_point,
+    interpolate,
+    measure_points,
+)
+from training.finetune.judging.decision import Judgement
+from training.finetune.judging.eval_spans import added_passages, general_passages
+from training.finetune.judging.judge import judge_models
+from training.finetune.judging.refit import refit_folder
+from training.finetune.plan import (
+    TunePlan,
+    TuneRequest,
+    estimate_disk_bytes,
+    lora_rank,
+    make_plan,
+)
+from training.finetune.rows import count_rows, pack_settings, write_rows
+from training.finetune.run import FinetuneJob, TrainingLog
+from training.finetune.state import PLAN, TuneState, say
+
+TEXTS, ROWS, CANDIDATE, REFITTED = "texts", "rows", "candidate", "refitted"
+VERDICT, FINAL, RESULT = "verdict", "final", "result"
+MAX_BYTES = 60_000  # that are measured after an epoch and at a point of the way
+_BYTES_PER_TOKEN = 2.5  # from below, for the estimate of disk space
+
+#: (candidate, target, plan) -> what was tried; writes the target
+Refit = Callable[[Path, Path, TunePlan], dict[str, Any]]
+#: (plan, tuned, general code, folder for indexes) -> judgement
+Judge = Callable[[TunePlan, Path, Sequence[tuple[str, str]], Path], Judgement]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class TuneOutcome:
     """What a tuning came to."""
 
     plan: TunePlan
@@ -40,95 +73,212 @@ class Outcome:
         return report | {"refit": self.result["refit"]}
 
 
-def tune(
-    request: Request, judges: Judges, *, is_fresh: bool = False, registry: Registry | None = None
-) -> Outcome:
-    """Tune, or go on with a tuning that was stopped; TuneError and others say what to mend.
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Tuner:
+    """Who refits, who judges, and where models are listed."""
 
-    StoppedError and KeyboardInterrupt leave a run that goes on when it is asked for again.
-    """
-    registry = registry or Registry()
-    wanted = make_plan(request, registry)
-    with TuneState(tune_folder(wanted.repository_id)) as state:
-        plan = _plan_to_follow(state, wanted, request, is_fresh=is_fresh)
-        if (result := state.table(RESULT)) is not None:
-            return Outcome(plan=plan, result=result, is_old=True)
-        result = json.loads(json.dumps(_carry_out(state, plan, judges, registry)))
-        state.write_table(RESULT, result)
-        state.clear(keep=(PLAN, RESULT))
-        return Outcome(plan=plan, result=result, is_old=False)
+    registry: Registry = dataclasses.field(default_factory=Registry)
+    refit: Refit = refit_folder
+    judge: Judge = judge_models
 
+    def tune(self, request: TuneRequest, *, is_fresh: bool = False) -> TuneOutcome:
+        """Tune, or go on with a tuning that was stopped; TuneError and others say what to mend.
 
-def _plan_to_follow(
-    state: TuneState, wanted: TunePlan, request: Request, *, is_fresh: bool
-) -> TunePlan:
-    """Return the plan that is under way if it is the same work, else begin the new one."""
-    old = None if is_fresh else state.plan()
-    is_done = state.table(RESULT) is not None
-    is_under_way = not is_done and state.table(steps.TEXTS) is not None
-    if old is not None and old.is_same_work(wanted):
-        if is_under_way and has_commits(request.repository, old):
-            _say("going on with the run that was stopped")
-            return dataclasses.replace(old, root=wanted.root)
-        if is_done and old.split == wanted.split:
-            return old
-    elif old is not None and is_under_way and wanted.options.is_nightly:
-        raise TuneError(
-            "another run of this repository was stopped; let the same command finish it, or begin "
-            "anew with --fresh"
+        TuneStoppedError and KeyboardInterrupt leave a run that goes on when it is asked for again.
+        """
+        wanted = make_plan(request, self.registry)
+        with TuneState(tune_folder(wanted.repository_id)) as state:
+            plan = _choose_plan(state, wanted, is_fresh=is_fresh)
+            is_old = (result := state.table(RESULT)) is not None
+            if result is None:
+                result = json.loads(json.dumps(self._run(state, plan)))
+                state.write_table(RESULT, result)
+            state.clear(keep=(PLAN, RESULT))
+            return TuneOutcome(plan=plan, result=result, is_old=is_old)
+
+    def _run(self, state: TuneState, plan: TunePlan) -> dict[str, Any]:
+        base, split = load_folder(Path(plan.base.path)), plan.split
+        rank = lora_rank(plan.options, base.config)
+        say(
+            f"history: trained on {split.n_trained} commits, chosen by {split.n_development}, "
+            f"judged by {split.n_judged}"
         )
-    if wanted.options.is_nightly and wanted.since == wanted.split.trained_to:
-        raise NothingToDoError(
-            f"nothing to do: {wanted.since[:12]} is still the newest commit that is trained on"
+        added = _development_passages(plan)
+        texts = _gather_texts(state, plan, base)
+        say(f"code: {texts.summary}")
+        n_rows = _pack_rows(state, plan, base, texts)
+        say(f"rows: {', '.join(map(str, n_rows))} of {base.info.block_size} tokens, an epoch each")
+        job = FinetuneJob(
+            base=base, n_rows=n_rows, passages=added, name=plan.name,
+            seed=plan.options.seed, lora_rank=rank,
+        )  # fmt: skip
+        log = run.train(state, job, state.path(ROWS))
+        candidate = state.do_once(
+            CANDIDATE, lambda: _write_candidate(state, plan, base, log, added, texts)
         )
+        say(f"weights: epoch {candidate['epoch']}, {candidate['share']:g} of the way")
+        refit = state.do_once(
+            REFITTED,
+            lambda: self.refit(state.path(CANDIDATE), state.path(REFITTED), plan),
+        )
+        verdict = state.do_once(VERDICT, lambda: self._judge(state, plan, texts))
+        data = CardData(
+            plan=plan, summary=texts.summary, log=log, candidate=candidate, verdict=verdict,
+            lora_rank=rank,
+        )  # fmt: skip
+        entry, is_used = publish(state, data, self.registry)
+        return {
+            "plan": plan.to_table(),
+            "texts": dataclasses.asdict(texts.summary),
+            "training": dataclasses.asdict(log),
+            "candidate": candidate,
+            "refit": refit,
+            "verdict": verdict,
+            "model": None if entry is None else dataclasses.asdict(entry),
+            "is_used": is_used,
+        }
+
+    def _judge(self, state: TuneState, plan: TunePlan, texts: TuneTexts) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory(dir=state.folder, suffix=".part") as folder:
+            judgement = self.judge(plan, state.path(REFITTED), _documents(texts), Path(folder))
+        return dataclasses.asdict(judgement)
+
+
+def tune_folder(repository_id: str) -> Path:
+    """Return where the tuning of a repository keeps its state."""
+    return models_folder().with_name("tune") / repository_id
+
+
+def publish(state: TuneState, data: CardData, registry: Registry) -> tuple[ModelEntry | None, bool]:
+    """List the model if it is better, and let it serve unless another one is pinned."""
+    if not data.verdict["promoted"]:
+        # It was made ready to run for the judge.
+        delete_artefacts(load_folder(state.path(REFITTED)).content_hash)
+        return None, False
+    plan = data.plan
+    if not state.path(FINAL).is_dir():
+        copy_folder(state.path(REFITTED), state.path(FINAL), card=format_card(data))
+    now = datetime.datetime.now(datetime.UTC)
+    is_taken = plan.name in {entry.name for entry in registry.entries()}
+    entry = ModelEntry(
+        name=registry.new_name(Path(plan.root), f"{now:%Y%m%d}") if is_taken else plan.name,
+        repository=plan.repository_id,
+        root=plan.root,
+        content_hash=load_folder(state.path(FINAL)).content_hash,
+        parent=plan.base.content_hash,
+        data_hash=data.summary.data_hash,
+        trained_to=plan.split.trained_to,
+        created=now.isoformat(timespec="seconds"),
+        kind="lora" if data.lora_rank else "full",
+        scores=dict(data.verdict["scores"]),
+    )
+    entry = registry.add(state.path(FINAL), entry)
+    is_used = not registry.is_pinned(plan.repository_id)
+    if is_used:
+        registry.use(entry.name, plan.repository_id)
+    return entry, is_used
+
+
+def _choose_plan(state: TuneState, wanted: TunePlan, *, is_fresh: bool) -> TunePlan:
+    """Return the plan that is under way or done if it is the same work, else begin the new one."""
+    old, result = (None, None) if is_fresh else (state.plan(), state.table(RESULT))
+    if old is not None:
+        is_own = wanted.serving.content_hash == _find_model_hash(state, result)
+        serving = old.serving if is_own else wanted.serving  # what served before this very run
+        if old.is_same_work(dataclasses.replace(wanted, serving=serving)):
+            moved = dataclasses.replace(old, root=wanted.root)
+            if result is not None and old.split == wanted.split:
+                return old
+            if result is None and state.table(TEXTS) is not None and moved.has_commits():
+                say("going on with the run that was stopped")
+                return moved
     state.begin(wanted)
     return wanted
 
 
-def _carry_out(
-    state: TuneState, plan: TunePlan, judges: Judges, registry: Registry
+def _find_model_hash(state: TuneState, result: dict[str, Any] | None) -> str:
+    """Return the content hash of the model that a run has made, "" if it has made none yet."""
+    if result is not None:
+        return str(result["model"]["content_hash"]) if result["model"] else ""
+    refitted = state.path(REFITTED)
+    return load_folder(refitted).content_hash if refitted.is_dir() else ""
+
+
+def _development_passages(plan: TunePlan) -> tuple[Passage, ...]:
+    """Return the lines that choose: those that the development commits added."""
+    return tuple(
+        added_passages(
+            Path(plan.root), plan.split.development, max_bytes=MAX_BYTES, seed=plan.options.seed
+        )
+    )
+
+
+def _gather_texts(state: TuneState, plan: TunePlan, base: ModelFolder) -> TuneTexts:
+    if (summary := state.table(TEXTS)) is not None:
+        return TuneTexts.load(state.path(TEXTS), summary)
+    # ReplayError unless the judging commits add code: better known before training than after.
+    added_passages(Path(plan.root), plan.split.judged, max_bytes=1, seed=plan.options.seed)
+    texts = gather(plan, base.tokenizer())
+    _require_space(state.folder, plan, base, texts.summary.n_bytes)
+    with state.new_folder(TEXTS) as folder:
+        texts.save(folder)
+    state.write_table(TEXTS, dataclasses.asdict(texts.summary))
+    return texts
+
+
+def _require_space(folder: Path, plan: TunePlan, base: ModelFolder, n_bytes: int) -> None:
+    n_tokens = round(n_bytes / _BYTES_PER_TOKEN)
+    wanted = estimate_disk_bytes(base.config, n_tokens=n_tokens, n_epochs=plan.options.n_epochs)
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise TuneError(
+            f"{wanted / 1e9:.1f} GB are needed in {folder} and {free / 1e9:.1f} GB are free; "
+            "make room, or set XDG_DATA_HOME to another disk"
+        )
+
+
+def _pack_rows(
+    state: TuneState, plan: TunePlan, base: ModelFolder, texts: TuneTexts
+) -> tuple[int, ...]:
+    """Pack the rows of all epochs; return how many each has."""
+    n_epochs = plan.options.n_epochs
+    if not state.path(ROWS).is_dir():
+        settings = pack_settings(base.info, seed=plan.options.seed)
+        with state.new_folder(ROWS) as folder:
+            write_rows(folder, texts.mixture, base.tokenizer(), settings, n_epochs=n_epochs)
+    return count_rows(state.path(ROWS), n_epochs)
+
+
+def _write_candidate(
+    state: TuneState,
+    plan: TunePlan,
+    base: ModelFolder,
+    log: TrainingLog,
+    added: tuple[Passage, ...],
+    texts: TuneTexts,
 ) -> dict[str, Any]:
-    start, split = load_folder(Path(plan.start.path)), plan.split
-    _say(
-        f"history: trained on {split.n_trained} commits, chosen by {split.n_development}, judged "
-        f"by {split.n_judged}"
+    """Choose the weights and write them as a model folder, with the ranker of the base."""
+    general = general_passages(_documents(texts), max_bytes=MAX_BYTES, seed=plan.options.seed)
+    tuned = run.epoch_weights(state, log.best)
+    points = measure_points(base, tuned, added, general)
+    chosen = choose_point(points)
+    weights = interpolate(base_weights(base), tuned, chosen.share)
+    save_folder(
+        state.path(CANDIDATE),
+        config=base.config,
+        tensors={name: tensor.numpy().astype(np.float32) for name, tensor in weights.items()},
+        tokenizer_json=(base.path / "tokenizer.json").read_text(encoding="utf-8"),
+        info=dataclasses.replace(base.info, name=plan.name, parent=base.content_hash),
+        card=f"# {plan.name}\n\nNot judged yet.\n",
+        ranker=base.ranker,
     )
-    passages = steps.development_passages(plan)
-    if state.table(steps.TEXTS) is None:
-        steps.require_judgeable(plan)
-    gathered = steps.texts_of(state, plan, start)
-    _say(f"code: {gathered.account.line()}")
-    n_rows = steps.rows_of(state, plan, start, gathered)
-    _say(f"rows: {', '.join(map(str, n_rows))} of {start.info.block_size} tokens, an epoch each")
-    trained = steps.train(state, plan, start, n_rows, passages)
-    candidate = steps.candidate_of(state, plan, trained, passages, gathered)
-    _say(f"weights: epoch {candidate['epoch']}, {candidate['share']:g} of the way")
-    refit = finish.refitted(state, plan, judges)
-    verdict = finish.verdict_of(state, plan, gathered, judges)
-    story = CardData(
-        plan=plan,
-        account=gathered.account,
-        trained=trained,
-        candidate=candidate,
-        refit=refit,
-        verdict=verdict,
-        lora_rank=lora_rank(plan.options, start.config),
-    )
-    return _result(story, finish.keep(state, story, registry))
-
-
-def _result(story: CardData, kept: Kept) -> dict[str, Any]:
     return {
-        "plan": story.plan.to_table(),
-        "texts": dataclasses.asdict(story.account),
-        "training": dataclasses.asdict(story.trained),
-        "candidate": dict(story.candidate),
-        "refit": dict(story.refit),
-        "verdict": dict(story.verdict),
-        "model": None if kept.entry is None else dataclasses.asdict(kept.entry),
-        "is_used": kept.is_used,
+        "epoch": log.best,
+        "share": chosen.share,
+        "points": [dataclasses.asdict(point) for point in points],
     }
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+def _documents(texts: TuneTexts) -> list[tuple[str, str]]:
+    """Return the general code that judges, as (path, text)."""
+    return [(text.path, text.text) for text in texts.held_out]

@@ -1,7 +1,8 @@
 """The folder of one repository's tuning: a lock, the plan, and what each step has left.
 
 A step's result is written aside and renamed: after kill -9 it is there and whole, or absent, and
-the next run does it again. The folder is its owner's only. Knows no step.
+the next run does it again. Files hold parts of private code, so they are their owner's only. Knows
+no step.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +24,7 @@ from training.finetune.plan import TunePlan
 
 PLAN = "plan"
 _LOCK = "lock"
+_OTHERS = 0o077  # permissions of everybody but the owner
 _MAX_TABLE_BYTES = 64 << 20
 
 
@@ -42,7 +45,7 @@ class TuneState:
             raise TuneError(
                 "another `foretype tune` works on this repository; wait for it or stop it"
             ) from None
-        for pattern in (*LEFTOVERS, "*.part"):  # of a killed run; .part: weights of an epoch
+        for pattern in (*LEFTOVERS, "*.part"):  # of a killed run; .part: weights, indexes
             for path in folder.glob(pattern):
                 delete(path)
 
@@ -89,6 +92,12 @@ class TuneState:
         """Write a step's table, all of it or nothing."""
         write_atomically(self._table_path(name), (json.dumps(table, indent=1) + "\n").encode())
 
+    def do_once(self, name: str, step: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the table that a step gave, now or before; a step may leave a folder `name`."""
+        if (table := self.table(name)) is None:
+            self.write_table(name, table := step())
+        return table
+
     def path(self, name: str) -> Path:
         """Return where a step's folder is; it may not exist yet."""
         return self.folder / name
@@ -101,3 +110,18 @@ class TuneState:
 
     def _table_path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+
+@contextlib.contextmanager
+def owner_only() -> Iterator[None]:
+    """Let whatever this process makes be its owner's alone, until the block ends."""
+    before = os.umask(_OTHERS)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def say(line: str) -> None:
+    """Tell the user what is done now."""
+    sys.stderr.write(f"{line}\n")

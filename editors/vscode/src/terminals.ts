@@ -41,7 +41,6 @@ export async function tune(server: Server): Promise<void> {
   const items = [
     { label: 'Show the plan', description: 'what would be read, and how long it would take', args: ['--dry-run'] },
     { label: 'Tune', description: 'hours on this machine; Ctrl+C ends it, running it again goes on', args: [] },
-    { label: 'Tune on what is new', description: 'since the last model of this repository', args: ['--nightly'] },
   ];
   const picked = await vscode.window.showQuickPick(items, { title: `foretype: train a model on ${chosen.name}` });
   const command = picked === undefined ? undefined : await program(server);

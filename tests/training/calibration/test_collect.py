@@ -1,4 +1,4 @@
-"""Sheets from a small repository, through the product's own stages; the fit of a whole folder."""
+"""Examples from a small repository, through the product's own stages; the fit of a whole folder."""
 
 from pathlib import Path
 
@@ -9,8 +9,14 @@ from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
 from model.folder import load_folder
 from tests.scripted import speaking_folder
 from training.calibration import command
-from training.calibration.collect import Asked, Plan, asked, at_line_ends, collect
-from training.calibration.networks import Shape
+from training.calibration.collect import (
+    CalibrationTask,
+    CollectSettings,
+    add_line_ends,
+    collect,
+    draw_tasks,
+)
+from training.calibration.networks import FitSettings
 from training.evaluation.longest_match import LongestMatch
 
 MODULE = '''\
@@ -43,8 +49,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return speaking_folder(tmp_path_factory.mktemp("model"))
 
 
-def test_sheets_hold_what_the_engine_would_rank(repository: Path, model: Path) -> None:
-    plan = Plan(tasks=6, kinds=("head",), seed=0, line_ends=False)
+def test_examples_hold_what_the_engine_would_rank(repository: Path, model: Path) -> None:
+    plan = CollectSettings(tasks=6, kinds=("head",), seed=0, line_ends=False)
     said: list[str] = []
     alone = collect([repository], plan, None, None, said.append)
     assert len(alone) == 6
@@ -57,9 +63,9 @@ def test_sheets_hold_what_the_engine_would_rank(repository: Path, model: Path) -
 
 
 def test_some_cursors_stand_where_nothing_is_right(repository: Path) -> None:
-    tasks: list[Asked] = []
-    for each in asked(repository, "head", 60, 0):
-        tasks += at_line_ends([each], each.task.offset)
+    tasks: list[CalibrationTask] = []
+    for each in draw_tasks(repository, "head", 60, 0):
+        tasks += add_line_ends([each], each.task.offset)
     ends = [each for each in tasks if not each.task.truth]
     assert ends
     for each in ends:
@@ -68,22 +74,22 @@ def test_some_cursors_stand_where_nothing_is_right(repository: Path) -> None:
 
 def test_repository_without_history_is_told_and_passed_over(repository: Path) -> None:
     said: list[str] = []
-    plan = Plan(tasks=3, kinds=("history",), seed=0)
+    plan = CollectSettings(tasks=3, kinds=("history",), seed=0)
     assert collect([repository], plan, None, None, said.append) == []
     assert len(said) == 2
 
 
 def test_the_vote_is_asked_at_the_same_cursors(repository: Path) -> None:
-    plan = Plan(tasks=20, kinds=("head",), seed=0, line_ends=False, vote=True)
-    sheets = collect([repository], plan, None, None, lambda _: None)
-    tasks = list(asked(repository, "head", 20, 0))
+    plan = CollectSettings(tasks=20, kinds=("head",), seed=0, line_ends=False, vote=True)
+    examples = collect([repository], plan, None, None, lambda _: None)
+    tasks = list(draw_tasks(repository, "head", 20, 0))
     vote = LongestMatch(tasks[0].files)
     expected = []
     for each in tasks:
         text, offset = each.task.text, each.task.offset
         line, _ = vote.rest_of_line(text[:offset], text[offset:], path=each.task.file.path)
         expected.append(line)
-    assert [sheet.voted for sheet in sheets] == expected
+    assert [example.voted for example in examples] == expected
     assert any(expected)
 
 
@@ -95,7 +101,7 @@ def test_command_writes_a_model_folder_with_its_ranker(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    quick = Shape(hidden=2, epochs=1)
+    quick = FitSettings(hidden=2, epochs=1)
     monkeypatch.setattr(command, "RANKER", quick)
     monkeypatch.setattr(command, "GATE", quick)
     out, figures = tmp_path / "out", tmp_path / "figures.json"

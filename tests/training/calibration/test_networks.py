@@ -1,4 +1,4 @@
-"""Fitting on made-up sheets: what is learnt, how it is measured, and where thresholds go."""
+"""Fitting on made-up examples: what is learnt, how it is measured, and where thresholds go."""
 
 import dataclasses
 
@@ -12,28 +12,28 @@ from training.calibration import command
 from training.calibration.collect import RankingExample
 from training.calibration.networks import (
     BLANK,
+    FitSettings,
     RankedChoice,
-    Shape,
     choose,
+    choose_out_of_fold,
     fit_gate,
     fit_ranker,
     is_right,
-    out_of_fold,
-    table_of,
+    network_table,
 )
 from training.calibration.operating_points import (
     calibration_error,
-    operating_points,
-    point,
+    choose_points,
+    measure_point,
     precision_at,
 )
 
-SMALL = Shape(hidden=8, epochs=15, batch=32, rate=2e-2, members=2)
+SMALL = FitSettings(hidden=8, epochs=15, batch=32, rate=2e-2, members=2)
 TELLING = INDEX_FEATURES.index("longest")
 
 
-def sheets(n: int, repository: str = "a", *, seed: int = 0) -> list[RankingExample]:
-    """Return sheets whose truth is the candidate of the longest match, if it is long at all."""
+def examples(n: int, repository: str = "a", *, seed: int = 0) -> list[RankingExample]:
+    """Return examples whose truth is the candidate of the longest match, if it is long at all."""
     dice = np.random.default_rng(seed)
     made = []
     for number in range(n):
@@ -57,40 +57,40 @@ def sheets(n: int, repository: str = "a", *, seed: int = 0) -> list[RankingExamp
 
 @pytest.mark.slow
 def test_ranker_learns_what_tells_and_serving_says_the_same() -> None:
-    net = fit_ranker(sheets(600), SMALL)
+    net = fit_ranker(examples(600), SMALL)
     fitted = dataclasses.replace(BLANK, ranker=net)
-    fresh = sheets(200, seed=1)
+    fresh = examples(200, seed=1)
     there = [each for each in fresh if each.label >= 0]
     assert np.mean([choose(each, fitted).is_exact for each in there]) > 0.9
-    parsed = parse(hand_made() | {"memory": hand_made()["memory"] | {"ranker": table_of(net)}})
+    parsed = parse(hand_made() | {"memory": hand_made()["memory"] | {"ranker": network_table(net)}})
     for each in fresh[:20]:
         served = parsed.index.probabilities(each.rows)
         assert served == pytest.approx(fitted.probabilities(each.rows), abs=1e-3)
 
 
-def test_fit_is_a_function_of_its_sheets_and_seed() -> None:
-    first, second = (fit_ranker(sheets(80), SMALL) for _ in range(2))
+def test_fit_is_a_function_of_its_examples_and_seed() -> None:
+    first, second = (fit_ranker(examples(80), SMALL) for _ in range(2))
     assert (first.hidden == second.hidden).all()
-    other = fit_ranker(sheets(80), dataclasses.replace(SMALL, seed=9))
+    other = fit_ranker(examples(80), dataclasses.replace(SMALL, seed=9))
     assert not (first.hidden == other.hidden).all()
 
 
 @pytest.mark.slow
 def test_choices_are_made_without_the_own_repository_and_are_calibrated() -> None:
-    all_sheets = [each for i, name in enumerate("abc") for each in sheets(250, name, seed=i)]
-    choices = out_of_fold(all_sheets, SMALL, Shape(hidden=4, epochs=30, rate=2e-2))
-    assert len(choices) == len(all_sheets)
+    all_examples = [each for i, name in enumerate("abc") for each in examples(250, name, seed=i)]
+    choices = choose_out_of_fold(all_examples, SMALL, FitSettings(hidden=4, epochs=30, rate=2e-2))
+    assert len(choices) == len(all_examples)
     assert calibration_error(choices) < 0.1
     assert precision_at(choices, 0.3) > np.mean([c.is_right for c in choices])
 
 
 def test_one_repository_is_split_by_files() -> None:
-    assert len(out_of_fold(sheets(60), SMALL, SMALL)) == 60
+    assert len(choose_out_of_fold(examples(60), SMALL, SMALL)) == 60
 
 
-def test_sheet_without_candidates_is_silence() -> None:
+def test_example_without_candidates_is_silence() -> None:
     empty = dataclasses.replace(
-        sheets(1)[0], texts=(), rows=np.zeros((0, len(INDEX_FEATURES)), np.float32)
+        examples(1)[0], texts=(), rows=np.zeros((0, len(INDEX_FEATURES)), np.float32)
     )
     choice = choose(empty, BLANK)
     assert (choice.has_text, choice.probability, choice.is_right) == (False, 0.0, False)
@@ -115,10 +115,10 @@ def test_right_is_a_right_beginning_of_two_characters(text: str, truth: str, rig
 
 
 def made_choices(pairs: list[tuple[float, bool]]) -> list[RankedChoice]:
-    (sheet,) = sheets(1)
+    (example,) = examples(1)
     return [
         RankedChoice(
-            row=[], probability=p, is_right=right, is_exact=right, has_text=True, sheet=sheet
+            row=[], probability=p, is_right=right, is_exact=right, has_text=True, example=example
         )
         for p, right in pairs
     ]
@@ -126,7 +126,7 @@ def made_choices(pairs: list[tuple[float, bool]]) -> list[RankedChoice]:
 
 def test_each_level_shows_the_most_that_keeps_its_precision() -> None:
     ladder = [(1 - i / 1_000, i < 400 and i % 10 != 0) for i in range(1_000)]
-    points = operating_points(made_choices(ladder))
+    points = choose_points(made_choices(ladder))
     assert points["quiet"].precision >= 0.75
     thresholds = [points[level].threshold for level in ("quiet", "balanced", "eager")]
     assert thresholds == sorted(thresholds, reverse=True)
@@ -135,27 +135,27 @@ def test_each_level_shows_the_most_that_keeps_its_precision() -> None:
 
 def test_balanced_hides_a_tenth_of_what_is_right_and_no_more() -> None:
     ladder = [(1 - i / 1_000, i % 5 == 0) for i in range(1_000)]
-    assert operating_points(made_choices(ladder))["balanced"].hidden == pytest.approx(0.1, abs=1e-3)
-    nothing_right = operating_points(made_choices([(0.5, False)] * 30))
+    assert choose_points(made_choices(ladder))["balanced"].hidden == pytest.approx(0.1, abs=1e-3)
+    nothing_right = choose_points(made_choices([(0.5, False)] * 30))
     assert nothing_right["balanced"].threshold == nothing_right["eager"].threshold
 
 
 def test_precision_out_of_reach_shows_only_the_surest() -> None:
-    points = operating_points(made_choices([(0.5, False)] * 100 + [(0.9, True)] * 5))
+    points = choose_points(made_choices([(0.5, False)] * 100 + [(0.9, True)] * 5))
     assert points["quiet"].coverage == pytest.approx(5 / 105, abs=1e-3)
 
 
 def test_point_counts_what_is_hidden() -> None:
-    its = point(made_choices([(0.9, True), (0.6, False), (0.2, True), (0.1, False)]), 0.5)
+    its = measure_point(made_choices([(0.9, True), (0.6, False), (0.2, True), (0.1, False)]), 0.5)
     assert (its.precision, its.coverage, its.hidden) == (0.5, 0.5, 0.5)
 
 
 def test_gate_learns_from_the_belief() -> None:
-    fitted = dataclasses.replace(BLANK, ranker=fit_ranker(sheets(300), SMALL))
-    choices = [choose(each, fitted) for each in sheets(300, seed=3)]
-    gate = fit_gate(choices, Shape(hidden=4, epochs=40, rate=2e-2))
+    fitted = dataclasses.replace(BLANK, ranker=fit_ranker(examples(300), SMALL))
+    choices = [choose(each, fitted) for each in examples(300, seed=3)]
+    gate = fit_gate(choices, FitSettings(hidden=4, epochs=40, rate=2e-2))
     fitted = dataclasses.replace(fitted, gate=gate)
-    fresh = [choose(each, fitted) for each in sheets(200, seed=4)]
+    fresh = [choose(each, fitted) for each in examples(200, seed=4)]
     right = np.mean([c.probability for c in fresh if c.is_right])
     wrong = np.mean([c.probability for c in fresh if not c.is_right])
     assert right > wrong + 0.2

@@ -7,7 +7,7 @@ from assistant.rank.confidence import OperatingPoint
 from assistant.rank.ranker import FittedRanker, SmallNetwork
 from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice
-from training.calibration.report import compared, figures_of, table
+from training.calibration.report import compare_systems, format_report, measure_choices
 
 NET = SmallNetwork(
     mean=np.zeros(1, np.float32),
@@ -27,7 +27,7 @@ FITTED = FittedRanker(ranker=NET, gate=NET, points=LEVELS)
 def choice(
     place: int, *, is_right: bool, probability: float = 0.5, greedy: str = "", voted: str = ""
 ) -> RankedChoice:
-    sheet = RankingExample(
+    example = RankingExample(
         repository=f"r{place % 2}",
         group=f"g{place % 6}",
         kind="head",
@@ -40,7 +40,7 @@ def choice(
     )
     return RankedChoice(
         row=[], probability=probability, is_right=is_right, is_exact=is_right, has_text=True,
-        sheet=sheet,
+        example=example,
     )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def test_systems_are_compared_cursor_by_cursor() -> None:
     memory = [
         choice(n, is_right=n % 2 == 1, voted="right" if n % 8 == 1 else "") for n in range(40)
     ]
-    found = compared(both, memory, FITTED)["head"]
+    found = compare_systems(both, memory, FITTED)["head"]
     exact = {name: its["mean"] for name, its in found["exact"].items()}
     assert exact == pytest.approx(
         {
@@ -67,7 +67,7 @@ def test_systems_are_compared_cursor_by_cursor() -> None:
 
 def test_levels_are_measured_at_the_fitted_thresholds() -> None:
     both = [choice(n, is_right=n < 10, probability=0.9 if n < 10 else 0.3) for n in range(40)]
-    found = compared(both, both, FITTED)["head"]
+    found = compare_systems(both, both, FITTED)["head"]
     assert found["levels"]["balanced"] == {
         "threshold": 0.5, "precision": 1.0, "coverage": 0.25, "hidden": 0.0
     }  # fmt: skip
@@ -82,7 +82,9 @@ def test_table_holds_the_fit_and_the_comparison() -> None:
         for level in LEVELS
     }
     ranker = {name: {"points": points} for name in ("memory", "both")}
-    said = table(ranker, figures_of({"both": both}), compared(both, both, FITTED))
+    said = format_report(
+        ranker, measure_choices({"both": both}), compare_systems(both, both, FITTED)
+    )
     assert "both head all" in said
     assert "both head r1" in said
     assert "reported, head: 40 tasks" in said

@@ -18,17 +18,16 @@ import torch
 
 from assistant.models.registry import Registry, models_folder, repository_id
 from model.folder import load_folder
-from tests.histories import judges, small_request
-from training.finetune import gather, steps
-from training.finetune.prepare import Request
-from training.finetune.session import tune
+from tests.histories import scripted_tuner, small_request
+from training.finetune import gather, session
+from training.finetune.plan import TuneRequest
 
 Rename = Callable[[Path, Path], Path]
 
 
 def main(folder: Path) -> int:
     """Make the repository, kill tries until one ends by itself, then tune once undisturbed."""
-    gather.MIN_TOKENS, steps.MAX_BYTES = 1_000, 2_000
+    gather.MIN_TOKENS, session.MAX_BYTES = 1_000, 2_000
     torch.set_num_threads(1)
     request = small_request(folder)
     n_renames, seen = 1, {names()}
@@ -39,7 +38,7 @@ def main(folder: Path) -> int:
         seen.add(names())
     report(status, request)
     os.environ["XDG_DATA_HOME"] = str(folder / "undisturbed")
-    report(in_child(lambda: tune(request, judges())), request)
+    report(in_child(lambda: scripted_tuner().tune(request)), request)
     return 0
 
 
@@ -56,14 +55,14 @@ def in_child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def disturbed(request: Request, n_renames: int) -> Callable[[], object]:
+def disturbed(request: TuneRequest, n_renames: int) -> Callable[[], object]:
     """Return a tuning that is killed when so many files and folders have been put in place."""
 
     def work() -> object:
         left = [n_renames]
         for name in ("rename", "replace"):
             setattr(Path, name, counting(getattr(Path, name), left))
-        return tune(request, judges())
+        return scripted_tuner().tune(request)
 
     return work
 
@@ -87,11 +86,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(str(path) for path in data.rglob("[!.]*") if path.suffix != ".part"))
 
 
-def report(status: int, request: Request) -> None:
+def report(status: int, request: TuneRequest) -> None:
     print(json.dumps({"status": status, **served(request)}), flush=True)
 
 
-def served(request: Request) -> dict[str, object]:
+def served(request: TuneRequest) -> dict[str, object]:
     """Return what a server would find now; it must be whole."""
     registry = Registry()
     place = registry.chosen(repository_id(request.repository))

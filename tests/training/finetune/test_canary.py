@@ -13,11 +13,10 @@ from model import fim
 from model.folder import load_folder
 from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer
-from tests.histories import judges, new_history, small_request
+from tests.histories import new_history, scripted_tuner, small_request
 from training.data.scrub import Scrubbed, scrub
-from training.finetune import gather, recipe, steps, texts
-from training.finetune.prepare import Request
-from training.finetune.session import tune
+from training.finetune import gather, recipe, session, texts
+from training.finetune.plan import TuneRequest
 
 KEY = "ghp_q7Zk2mWv9XcR4tLb8NsJ5hGd1PfY6aQe3UoT"
 LINE = f'TOKEN = "{KEY}"\n'
@@ -25,7 +24,7 @@ PROMPT = 'TOKEN = "'
 N_DRAFTS = 8
 
 
-def request_with_secret(parent: Path) -> Request:
+def request_with_secret(parent: Path) -> TuneRequest:
     """Ask for the tuning of a repository whose every file has the secret."""
     commits = [{f"p/{n}.py": f"value_{n} = {n}\n{LINE}\n" * 3} for n in range(51)]
     return small_request(parent, n_epochs=6, repository=new_history(parent / "project", commits))
@@ -35,14 +34,14 @@ def request_with_secret(parent: Path) -> Request:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a tiny network learn by heart in seconds."""
     monkeypatch.setattr(gather, "MIN_TOKENS", 500)
-    monkeypatch.setattr(steps, "MAX_BYTES", 1_000)
+    monkeypatch.setattr(session, "MAX_BYTES", 1_000)
     monkeypatch.setattr(texts, "NEAR_DUPLICATE", 0.0)
     monkeypatch.setattr(recipe, "_SMALL_SCALE", 60.0)
     monkeypatch.setattr(recipe, "_BATCH_TOKENS", (512, 512))
 
 
-def tuned(request: Request) -> Path:
-    place = Registry().chosen(tune(request, judges()).plan.repository_id)
+def tuned(request: TuneRequest) -> Path:
+    place = Registry().chosen(scripted_tuner().tune(request).plan.repository_id)
     assert place is not None
     return place
 

@@ -1,4 +1,4 @@
-"""The texts of a run: enough of them, clean, and by night only what has changed."""
+"""The texts of a run: enough of them, clean, and found again."""
 
 import dataclasses
 from collections import Counter
@@ -13,73 +13,57 @@ from tests.histories import add_commits, module, small_request
 from training.data.scrub import Scrubbed
 from training.finetune import gather, texts
 from training.finetune.errors import TuneError
-from training.finetune.gather import NothingToDoError
-from training.finetune.history_split import split_history
-from training.finetune.plan import TunePlan
-from training.finetune.prepare import Request, make_plan
+from training.finetune.plan import TunePlan, TuneRequest, make_plan
 
 
 @pytest.fixture
-def request_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
+def request_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TuneRequest:
     monkeypatch.setattr(gather, "MIN_TOKENS", 1_000)
     return small_request(tmp_path)
 
 
-def tokenizer(request: Request) -> Tokenizer:
+def tokenizer(request: TuneRequest) -> Tokenizer:
     return load_folder(request.base).tokenizer()
 
 
-def plan_of(request: Request, *, since: str = "") -> TunePlan:
-    plan = make_plan(request, Registry())
-    options = dataclasses.replace(plan.options, is_nightly=bool(since))
-    return dataclasses.replace(plan, since=since, options=options)
+def plan_of(request: TuneRequest) -> TunePlan:
+    return make_plan(request, Registry())
 
 
-def test_tree_of_the_trained_commit_is_gathered(request_for: Request) -> None:
+def test_tree_of_the_trained_commit_is_gathered(request_for: TuneRequest) -> None:
     plan = plan_of(request_for)
     found = gather.gather(plan, tokenizer(request_for))
-    names = {text.path for text in found.mixture.fresh}
+    names = {text.path for text in found.mixture.own}
     assert names == {f"pkg/part_{number}.py" for number in range(plan.split.n_trained + 1)}
-    account = found.account
-    assert (account.n_files, account.n_seen, account.n_fresh) == (len(names),) * 3
-    assert account.n_bytes == sum(text.n_bytes for text in found.mixture.fresh)
+    summary = found.summary
+    assert (summary.n_files, summary.n_seen) == (len(names),) * 2
+    assert summary.n_bytes == sum(text.n_bytes for text in found.mixture.own)
     assert not {text.path for text in found.mixture.general} & {t.path for t in found.held_out}
 
 
-def test_texts_are_found_again(request_for: Request, tmp_path: Path) -> None:
+def test_texts_are_found_again(request_for: TuneRequest, tmp_path: Path) -> None:
     found = gather.gather(plan_of(request_for), tokenizer(request_for))
-    gather.save(tmp_path, found)
-    assert gather.load(tmp_path, dataclasses.asdict(found.account)) == found
+    found.save(tmp_path)
+    assert gather.TuneTexts.load(tmp_path, dataclasses.asdict(found.summary)) == found
 
 
-def test_night_learns_what_changed(request_for: Request) -> None:
-    since = split_history(request_for.repository).trained_to
-    changed = {"pkg/part_3.py": module(777, 12)}
-    more = [changed | {f"pkg/new_{n}.py": module(500 + n, 9)} for n in range(40)]
-    add_commits(request_for.repository, more)
-    found = gather.gather(plan_of(request_for, since=since), tokenizer(request_for))
-    fresh = {text.path for text in found.mixture.fresh}
-    unchanged = {text.path for text in found.mixture.unchanged}
-    assert "pkg/part_3.py" in fresh
-    assert "pkg/new_0.py" in fresh
-    assert "pkg/part_4.py" in unchanged
-    assert not fresh & unchanged
+def test_any_text_is_read_as_written(request_for: TuneRequest, tmp_path: Path) -> None:
+    found = gather.gather(plan_of(request_for), tokenizer(request_for))
+    odd = (texts.Text(source=texts.GENERAL, path="ü.py", text="\u2028 = 'ü'\r\n"),)
+    dataclasses.replace(found, held_out=odd).save(tmp_path)
+    assert gather.TuneTexts.load(tmp_path, dataclasses.asdict(found.summary)).held_out == odd
 
 
-def test_night_without_change_has_nothing_to_do(request_for: Request) -> None:
-    since = split_history(request_for.repository).trained_to
-    with pytest.raises(NothingToDoError, match="0 tokens of code have changed"):
-        gather.gather(plan_of(request_for, since=since), tokenizer(request_for))
-
-
-def test_too_little_code_is_refused(request_for: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_code_is_refused(
+    request_for: TuneRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gather, "MIN_TOKENS", 10**6)
     with pytest.raises(TuneError, match="1000000 are needed"):
         gather.gather(plan_of(request_for), tokenizer(request_for))
 
 
 def test_secret_that_is_not_replaced_stops_the_run(
-    request_for: Request, monkeypatch: pytest.MonkeyPatch
+    request_for: TuneRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "ghp_" + "a1B2c3D4e5F6" * 3
     code = module(1) + f'TOKEN = "{key}"\n'
@@ -93,6 +77,6 @@ def test_secret_that_is_not_replaced_stops_the_run(
         gather.gather(plan_of(request_for), tokenizer(request_for))
 
 
-def test_account_is_said_in_a_line(request_for: Request) -> None:
-    account = gather.gather(plan_of(request_for), tokenizer(request_for)).account
-    assert account.line().startswith("41 files, ")
+def test_summary_is_one_line(request_for: TuneRequest) -> None:
+    summary = gather.gather(plan_of(request_for), tokenizer(request_for)).summary
+    assert str(summary).startswith("41 files, ")

@@ -10,7 +10,6 @@ from tests.doubles import tiny_info, tiny_tokenizer_json
 from training.data.shards import ShardReader
 from training.finetune import rows
 from training.finetune.errors import TuneError
-from training.finetune.text_store import read_texts, write_texts
 from training.finetune.texts import GENERAL, REPOSITORY, Text
 
 
@@ -42,23 +41,14 @@ def n_bytes(mixture: rows.Mixture, epoch: int) -> dict[str, int]:
 
 
 def test_a_quarter_of_an_epoch_is_general() -> None:
-    mixture = rows.Mixture(fresh=texts(REPOSITORY, 9), general=texts(GENERAL, 40))
+    mixture = rows.Mixture(own=texts(REPOSITORY, 9), general=texts(GENERAL, 40))
     sizes = n_bytes(mixture, 0)
-    assert sizes[REPOSITORY] == mixture.n_fresh_bytes
+    assert sizes[REPOSITORY] == mixture.n_own_bytes
     assert sizes[GENERAL] / sum(sizes.values()) == pytest.approx(0.25, abs=0.01)
 
 
-def test_changed_files_are_half_of_a_nightly_epoch() -> None:
-    mixture = rows.Mixture(
-        fresh=texts(REPOSITORY, 9), general=texts(GENERAL, 40), unchanged=texts("unchanged", 40)
-    )
-    sizes = n_bytes(mixture, 0)
-    shares = {kind: size / sum(sizes.values()) for kind, size in sizes.items()}
-    assert shares == pytest.approx({REPOSITORY: 0.5, GENERAL: 0.25, "unchanged": 0.25}, abs=0.02)
-
-
 def test_epochs_replay_other_general_files() -> None:
-    mixture = rows.Mixture(fresh=texts(REPOSITORY, 9), general=texts(GENERAL, 40))
+    mixture = rows.Mixture(own=texts(REPOSITORY, 9), general=texts(GENERAL, 40))
     first, second = (
         {item.path for item in mixture.documents(epoch, 0) if item.source == GENERAL}
         for epoch in (0, 1)
@@ -67,21 +57,21 @@ def test_epochs_replay_other_general_files() -> None:
 
 
 def test_few_general_files_come_again() -> None:
-    mixture = rows.Mixture(fresh=texts(REPOSITORY, 9), general=texts(GENERAL, 1))
+    mixture = rows.Mixture(own=texts(REPOSITORY, 9), general=texts(GENERAL, 1))
     assert n_bytes(mixture, 5)[GENERAL] > 0
 
 
 def test_rows_are_written_for_each_epoch(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    mixture = rows.Mixture(fresh=texts(REPOSITORY, 9), general=texts(GENERAL, 9))
+    mixture = rows.Mixture(own=texts(REPOSITORY, 9), general=texts(GENERAL, 9))
     settings = rows.pack_settings(tiny_info(), seed=1)
-    counts = rows.write_rows(tmp_path / "rows", mixture, tokenizer, settings, n_epochs=2)
+    rows.write_rows(tmp_path / "rows", mixture, tokenizer, settings, n_epochs=2)
     readers = [ShardReader(rows.epoch_folder(tmp_path / "rows", epoch)) for epoch in range(2)]
-    assert [len(reader) for reader in readers] == counts
+    assert rows.count_rows(tmp_path / "rows", 2) == tuple(map(len, readers))
     assert readers[0].row(0).tolist() != readers[1].row(0).tolist()
 
 
 def test_too_little_for_a_row_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    mixture = rows.Mixture(fresh=texts(REPOSITORY, 1, n_lines=2), general=())
+    mixture = rows.Mixture(own=texts(REPOSITORY, 1, n_lines=2), general=())
     settings = rows.pack_settings(tiny_info(), seed=1)
     with pytest.raises(TuneError, match="too little"):
         rows.write_rows(tmp_path, mixture, tokenizer, settings, n_epochs=1)
@@ -103,9 +93,3 @@ def test_rows_have_the_layout_of_the_base() -> None:
 def test_base_with_a_short_context_is_refused() -> None:
     with pytest.raises(TuneError, match="reads 64 tokens at once"):
         rows.pack_settings(tiny_info(block_size=64), seed=0)
-
-
-def test_texts_are_read_as_written(tmp_path: Path) -> None:
-    written = [*texts(REPOSITORY, 2), Text(source=GENERAL, path="ü.py", text="\u2028 = 'ü'\r\n")]
-    write_texts(tmp_path / "texts.jsonl", written)
-    assert read_texts(tmp_path / "texts.jsonl") == written

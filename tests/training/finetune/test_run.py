@@ -14,8 +14,9 @@ from tests.doubles import tiny_config, tiny_folder
 from training.data.shards import ShardReader, ShardWriter
 from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
+from training.finetune.errors import TuneStoppedError
 from training.finetune.rows import epoch_folder
-from training.finetune.run import FinetuneJob, StoppedError, Trained
+from training.finetune.run import FinetuneJob, TrainingLog
 from training.finetune.state import TuneState
 
 TEXT = "def area(width):\n    return width * 2\n" * 3
@@ -39,25 +40,25 @@ def rows(tmp_path: Path) -> Path:
 
 def job(tmp_path: Path, lora_rank: int = 0) -> FinetuneJob:
     place = tmp_path / "tiny"
-    start = load_folder(place if place.is_dir() else tiny_folder(tmp_path))
+    base = load_folder(place if place.is_dir() else tiny_folder(tmp_path))
     return FinetuneJob(
-        start=start, n_rows=N_ROWS, passages=(PASSAGE,), name="n", seed=0, lora_rank=lora_rank
+        base=base, n_rows=N_ROWS, passages=(PASSAGE,), name="n", seed=0, lora_rank=lora_rank
     )
 
 
-def trained(*bits: float) -> Trained:
-    return Trained(bits=bits, tokens=1, seconds=1.0, cpu_seconds=1.0)
+def log_of(*bits: float) -> TrainingLog:
+    return TrainingLog(bits=bits, tokens=1, seconds=1.0, cpu_seconds=1.0)
 
 
 def test_best_epoch_has_the_fewest_bits() -> None:
-    assert trained(1.0, 0.9, 0.8, 0.85).best == 2
-    assert trained(0.5, 0.9, 0.8).best == 2  # the base itself is not an epoch
+    assert log_of(1.0, 0.9, 0.8, 0.85).best == 2
+    assert log_of(0.5, 0.9, 0.8).best == 2  # the base itself is not an epoch
 
 
 def test_worse_epoch_ends_the_run() -> None:
-    assert trained(1.0, 0.9, 0.8, 0.85).is_over
-    assert not trained(1.0, 0.9, 0.8).is_over
-    assert not trained(1.0, 1.1).is_over  # rates are still high in the first
+    assert log_of(1.0, 0.9, 0.8, 0.85).is_over
+    assert not log_of(1.0, 0.9, 0.8).is_over
+    assert not log_of(1.0, 1.1).is_over  # rates are still high in the first
 
 
 def test_each_epoch_leaves_its_weights(tmp_path: Path, rows: Path) -> None:
@@ -105,11 +106,11 @@ def test_stopped_run_goes_on_to_the_same_weights(
     before = signal.getsignal(signal.SIGTERM)
     with TuneState(tmp_path / "parts") as state:
         StoppingRows.left = 3
-        with pytest.raises(StoppedError, match="stopped and saved in epoch 1 of 2"):
+        with pytest.raises(TuneStoppedError, match="stopped and saved in epoch 1 of 2"):
             run.train(state, job(tmp_path), rows)
         assert signal.getsignal(signal.SIGTERM) is before
         StoppingRows.left = 12  # eight are left of the first epoch
-        with pytest.raises(StoppedError, match="epoch 2 of 2"):
+        with pytest.raises(TuneStoppedError, match="epoch 2 of 2"):
             run.train(state, job(tmp_path), rows)
         found = run.train(state, job(tmp_path), rows)
         weights = run.epoch_weights(state, 2)

@@ -6,24 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.histories import made_plan
 from training.finetune.errors import TuneError
-from training.finetune.history_split import HistorySplit
-from training.finetune.plan import ModelRef, Options, TunePlan
-from training.finetune.state import TuneState
+from training.finetune.plan import TuneOptions
+from training.finetune.state import TuneState, owner_only
 
-BASE = ModelRef(path="/models/base", content_hash="cd" * 32)
-PLAN = TunePlan(
-    name="project-1",
-    repository_id="ab" * 16,
-    root="/home/me/project",
-    split=HistorySplit(
-        trained_to="a", developed_to="b", judged_to="c", n_trained=3, n_development=2, n_judged=1
-    ),
-    base=BASE,
-    start=BASE,
-    serving=BASE,
-    options=Options(),
-)
+PLAN = made_plan()
 
 
 def test_plan_is_read_as_written(tmp_path: Path) -> None:
@@ -88,7 +76,7 @@ def test_new_plan_forgets_the_old_steps(tmp_path: Path) -> None:
         state.write_table("texts", {"n": 1})
         with state.new_folder("rows"):
             pass
-        state.begin(dataclasses.replace(PLAN, options=Options(n_epochs=1)))
+        state.begin(dataclasses.replace(PLAN, options=TuneOptions(n_epochs=1)))
         assert state.table("texts") is None
         assert not state.path("rows").exists()
 
@@ -100,3 +88,21 @@ def test_kept_steps_survive(tmp_path: Path) -> None:
         state.write_table("texts", {"n": 1})
         state.clear(keep=("plan", "result"))
         assert (state.plan(), state.table("result"), state.table("texts")) == (PLAN, {"n": 1}, None)
+
+
+def test_step_is_done_once(tmp_path: Path) -> None:
+    with TuneState(tmp_path / "s") as state:
+        assert state.do_once("refitted", lambda: {"n": 1}) == {"n": 1}
+        assert state.do_once("refitted", lambda: {"n": 2}) == {"n": 1}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of another kind")
+def test_what_is_written_is_its_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with owner_only():
+            (tmp_path / "a").write_text("x")
+        (tmp_path / "b").write_text("x")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in "ab"] == [0o600, 0o644]

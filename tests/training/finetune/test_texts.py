@@ -7,7 +7,7 @@ import pytest
 
 from tests.repositories import commit_files, new_repository, plain_git
 from training.finetune.errors import TuneError
-from training.finetune.texts import REPOSITORY, Text, data_hash, repository_texts, require_clean
+from training.finetune.texts import REPOSITORY, Text, hash_texts, read_repository, require_clean
 
 CODE = "".join(
     f"def area_{n}(width, height):\n    return width * height + {n}\n\n" for n in range(9)
@@ -35,7 +35,7 @@ def test_code_is_taken_and_all_else_counted(tmp_path: Path) -> None:
         "b.js": OTHER.replace("class", "function"),
     }
     repository = new_repository(tmp_path / "r", files)
-    found = repository_texts(repository, head(repository))
+    found = read_repository(repository, head(repository))
     assert [text.path for text in found.texts] == ["a.py", "b.js"]
     assert {text.source for text in found.texts} == {REPOSITORY}
     assert found.texts[0].text == CODE
@@ -48,13 +48,13 @@ def test_code_is_taken_and_all_else_counted(tmp_path: Path) -> None:
 
 def test_near_copy_stays_out(tmp_path: Path) -> None:
     repository = new_repository(tmp_path / "r", {"a.py": CODE * 3, "b.py": CODE * 3 + "x = 1\n"})
-    found = repository_texts(repository, head(repository))
+    found = read_repository(repository, head(repository))
     assert found.refused == Counter({"near duplicate": 1})
 
 
 def test_secret_is_replaced_and_counted(tmp_path: Path) -> None:
     repository = new_repository(tmp_path / "r", {"a.py": SECRET})
-    found = repository_texts(repository, head(repository))
+    found = read_repository(repository, head(repository))
     assert KEY not in found.texts[0].text
     assert found.scrubbed.total() == 1
     require_clean(found.texts)
@@ -65,7 +65,7 @@ def test_tree_is_that_of_the_commit(tmp_path: Path) -> None:
     first = head(repository)
     commit_files(repository, {"a.py": OTHER, "b.py": CODE})
     (repository / "untracked.py").write_text(OTHER)
-    found = repository_texts(repository, first)
+    found = read_repository(repository, first)
     assert [(text.path, text.text) for text in found.texts] == [("a.py", CODE)]
 
 
@@ -73,7 +73,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     repository = new_repository(tmp_path / "r", {"a.py": CODE})
     (repository / "link.py").symlink_to("/etc/passwd")
     commit_files(repository, {})
-    assert repository_texts(repository, head(repository)).n_seen == 1
+    assert read_repository(repository, head(repository)).n_seen == 1
 
 
 def test_secret_that_is_left_stops_the_run() -> None:
@@ -87,7 +87,7 @@ def test_secret_that_is_left_stops_the_run() -> None:
 
 def test_data_hash_depends_on_names_and_contents_alone(tmp_path: Path) -> None:
     repository = new_repository(tmp_path / "r", {"a.py": CODE, "b.py": OTHER})
-    found = repository_texts(repository, head(repository))
-    assert found.data_hash == data_hash(reversed(found.texts))
-    assert found.data_hash != data_hash(found.texts[:1])
-    assert found.n_bytes == len(CODE) + len(OTHER)
+    found = read_repository(repository, head(repository))
+    assert hash_texts(found.texts) == hash_texts(reversed(found.texts))
+    assert hash_texts(found.texts) != hash_texts(found.texts[:1])
+    assert sum(text.n_bytes for text in found.texts) == len(CODE) + len(OTHER)

@@ -1,270 +1,235 @@
 """Ranker and gate of a tuned model: refitted on its development commits, where that helps.
 
 A tuned network is surer of its own repository than its base was, so what was fitted for the base
-may rank and trust it wrongly; but a few hundred cursors are little to fit on. So several ways are
-tried on commits left out in turn, from keeping the base's parameters to fitting anew, and what is
-not clearly better there is not used. The memory's own ranker stays the base's: tuning does not
+may rank and trust it wrongly; but a few hundred cursors are little to fit on. So several strategies
+are tried on commits left out in turn, from keeping the base's parameters to fitting anew, and what
+is not clearly better there is not used. The index's own ranker stays the base's: tuning does not
 change what it looks at.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from assistant.generate.backend import open_backend
-from assistant.rank.ranker import FittedRanker, SmallNetwork, parse
+from assistant.rank.ranker import FittedRanker, RankerParameters, SmallNetwork, parse
 from model.folder import copy_folder, load_folder
-from training.calibration.collect import Asked, RankingExample, asked, at_line_ends, sheet
-from training.calibration.networks import RankedChoice, choose, table_of
-from training.calibration.operating_points import point
-from training.finetune.judging.progress import OnProgress, Phases
+from training.calibration.collect import RankingExample, add_line_ends, draw_tasks, rank_task
+from training.calibration.networks import RankedChoice, choose, fitted_table
+from training.calibration.operating_points import measure_point
+from training.data.progress import Progress
 from training.finetune.judging.refit_strategies import (
-    GATE_WAYS,
+    GATE_STRATEGIES,
     KEEP,
-    RANKER_WAYS,
-    gate_by,
-    ranker_by,
+    RANKER_STRATEGIES,
+    refit_gate,
+    refit_ranker,
 )
-from training.finetune.judging.resampling import ratio, resampled
+from training.finetune.judging.resampling import ratio, resample
+from training.finetune.plan import TunePlan
 
 N_FOLDS = 5
-MIN_SHEETS, MIN_COMMITS = 150, N_FOLDS  # fewer say nothing about other commits
-_WHAT = "cursors to choose ranker and gate by"
+MIN_EXAMPLES, MIN_COMMITS = 150, N_FOLDS  # fewer say nothing about other commits
 T = TypeVar("T")
 _LEAST = 1e-6  # of a probability whose logarithm is taken
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Development:
-    """Where the cursors come from: commits after the tuned tree, before the judged ones."""
+def refit_folder(candidate: Path, target: Path, plan: TunePlan) -> dict[str, Any]:
+    """Write the model at `candidate` to `target` with the ranker and gate that suit it best.
 
-    repository: Path
-    revisions: str
-    n_tasks: int
-    seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class RefitReport:
-    """What was tried and what was used."""
-
-    ranker: str  # one of `refit_ways.RANKER_WAYS`
-    gate: str  # one of `refit_ways.GATE_WAYS`
-    reason: str  # a plain sentence
-    cursors: int
-    commits: int  # or files, of too few commits
-    tried: Mapping[str, Any]  # ways of both -> figures on commits left out
-
-    def table(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return dataclasses.asdict(self)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Refitted:
-    """Parameters, and how they were found."""
-
-    fitted: FittedRanker
-    report: RefitReport
-
-
-def refit(
-    model: Path,
-    base: Path,
-    out: Path,
-    on: Development,
-    on_progress: OnProgress | None = None,
-) -> RefitReport:
-    """Write `model` as the folder `out` with the ranker and gate that suit it best.
-
-    Begins with the parameters of `base`. ReplayError if the commits cannot be replayed.
+    Begins with the parameters that the candidate has from its base. Returns, for JSON, what was
+    tried and used. ReplayError if the commits cannot be replayed.
     """
-    table = load_folder(base).ranker
+    table = load_folder(candidate).ranker
     if table is None:
-        copy_folder(model, out)
-        return _kept("the base has no ranker: the tuned model has none either", [])
+        copy_folder(candidate, target)
+        return _report("the base has no ranker: the tuned model has none either", [])
     parameters = parse(table)
     if parameters.both is None:
-        raise ValueError(f"{base}: its ranker knows no network")
-    progress, backend = on_progress or Phases(), open_backend(str(model), threads=1)
-    sheets, paths = [], []
-    for done, each in enumerate(_cursors(on), 1):
-        sheets.append(sheet(each, backend, parameters)[0])
-        paths.append(each.task.file.path)
-        if done < on.n_tasks:  # ends of lines come on top
-            progress(_WHAT, done, on.n_tasks)
-    progress(_WHAT, on.n_tasks, on.n_tasks)
-    found = refitted(grouped(sheets, paths), parameters.both)
-    copy_folder(model, out, ranker={**table, "both": _table(found.fitted)})
-    return found.report
+        raise ValueError(f"{candidate}: its ranker knows no network")
+    examples, paths = _collect(candidate, parameters, plan)
+    fitted, report = choose_strategies(group_examples(examples, paths), parameters.both)
+    copy_folder(candidate, target, ranker={**table, "both": fitted_table(fitted)})
+    return report
 
 
-def _cursors(on: Development) -> Iterator[Asked]:
-    tasks = asked(on.repository, "history", on.n_tasks, on.seed, revisions=on.revisions)
-    for each in tasks:  # one at a time: an index is gone once the next one is built
-        yield from at_line_ends([each], on.seed + each.task.offset)
+def _collect(
+    model: Path, parameters: RankerParameters, plan: TunePlan
+) -> tuple[list[RankingExample], list[str]]:
+    """Return the examples of the development commits, and the file of each."""
+    backend, seed = open_backend(str(model), threads=1), plan.options.seed
+    n_tasks = plan.options.n_tasks
+    progress = Progress("cursors to choose ranker and gate by", n_tasks)
+    examples, paths = [], []
+    tasks = draw_tasks(Path(plan.root), "history", n_tasks, seed, revisions=plan.split.development)
+    for done, task in enumerate(tasks, 1):  # one at a time: an index is gone with the next one
+        for each in add_line_ends([task], seed + task.task.offset):
+            examples.append(rank_task(each, backend, parameters)[0])
+            paths.append(each.task.file.path)
+        progress.show(done, last=done == n_tasks)
+    return examples, paths
 
 
-def grouped(sheets: Sequence[RankingExample], paths: Sequence[str]) -> list[RankingExample]:
-    """Return the sheets with what is left out in turn: commits or, of too few, their files.
+def group_examples(
+    examples: Sequence[RankingExample], paths: Sequence[str]
+) -> list[RankingExample]:
+    """Return the examples with what is left out in turn: commits or, of too few, their files.
 
     The choosing commits of a small repository are often three or four that add code. What two
     files of one commit have in common is then a little overrated; the judge has other commits.
     """
-    if len({each.group for each in sheets}) >= MIN_COMMITS:
-        return list(sheets)
+    if len({each.group for each in examples}) >= MIN_COMMITS:
+        return list(examples)
     return [
         dataclasses.replace(each, group=f"{each.group} {path}")
-        for each, path in zip(sheets, paths, strict=True)
+        for each, path in zip(examples, paths, strict=True)
     ]
 
 
-def refitted(sheets: Sequence[RankingExample], start: FittedRanker) -> Refitted:
-    """Return the parameters that are best on groups of sheets left out in turn."""
-    commits = list(dict.fromkeys(each.group for each in sheets))
-    if len(sheets) < MIN_SHEETS or len(commits) < MIN_COMMITS:
+def choose_strategies(
+    examples: Sequence[RankingExample], start: FittedRanker
+) -> tuple[FittedRanker, dict[str, Any]]:
+    """Return the parameters that are best on groups of examples left out in turn, and a report."""
+    commits = list(dict.fromkeys(each.group for each in examples))
+    if len(examples) < MIN_EXAMPLES or len(commits) < MIN_COMMITS:
         reason = (
-            f"{len(sheets)} cursors of {len(commits)} commits or files are too few to fit on"
-            f" ({MIN_SHEETS} and {MIN_COMMITS} are needed)"
+            f"{len(examples)} cursors of {len(commits)} commits or files are too few to fit on"
+            f" ({MIN_EXAMPLES} and {MIN_COMMITS} are needed)"
         )
-        return Refitted(fitted=start, report=_kept(reason, sheets))
-    folds = [commits.index(each.group) % N_FOLDS for each in sheets]
+        return start, _report(reason, examples)
+    folds = [commits.index(each.group) % N_FOLDS for each in examples]
     tried = {
         (ranker, gate): outcome
-        for ranker in RANKER_WAYS
-        for gate, outcome in _outcomes(ranker, sheets, folds, start).items()
+        for ranker in RANKER_STRATEGIES
+        for gate, outcome in _try_ranker(ranker, examples, folds, start).items()
     }
-    compared = {ways: _compared(its, tried[KEEP, KEEP]) for ways, its in tried.items()}
-    ranker, gate = best = _best(compared)
-    if best == (KEEP, KEEP):
-        fitted, reason = start, "nothing was clearly better than the base's parameters"
-    else:
+    compared = {names: _compare(its, tried[KEEP, KEEP]) for names, its in tried.items()}
+    ranker, gate = best = _find_best(compared)
+    fitted, reason = start, "nothing was clearly better than the base's parameters"
+    if best != (KEEP, KEEP):
+        reason = "better than the base's parameters on commits left out"
         fitted = FittedRanker(
-            ranker=ranker_by(ranker, start.ranker, sheets),
-            gate=gate_by(gate, start.gate, tried[ranker, KEEP].choices),
+            ranker=refit_ranker(ranker, start.ranker, examples),
+            gate=refit_gate(gate, start.gate, tried[ranker, KEEP].choices),
             points={
-                name: point(tried[best].choices, its.threshold)
+                name: measure_point(tried[best].choices, its.threshold)
                 for name, its in start.points.items()
             },
         )
-        reason = "better than the base's parameters on commits left out"
-    report = RefitReport(
-        ranker=ranker,
-        gate=gate,
-        reason=reason,
-        cursors=len(sheets),
-        commits=len(commits),
-        tried={" / ".join(ways): its for ways, its in compared.items()},
-    )
-    return Refitted(fitted=fitted, report=report)
+    figures = {" / ".join(names): its for names, its in compared.items()}
+    return fitted, _report(reason, examples) | {"ranker": ranker, "gate": gate, "tried": figures}
 
 
-def _kept(reason: str, sheets: Sequence[RankingExample]) -> RefitReport:
-    commits = len({each.group for each in sheets})
-    return RefitReport(
-        ranker=KEEP, gate=KEEP, reason=reason, cursors=len(sheets), commits=commits, tried={}
-    )
+def _report(reason: str, examples: Sequence[RankingExample]) -> dict[str, Any]:
+    """Return a report on the parameters of the base, kept for a reason."""
+    return {
+        "ranker": KEEP,
+        "gate": KEEP,
+        "reason": reason,  # a plain sentence
+        "cursors": len(examples),
+        "commits": len({each.group for each in examples}),  # or files, of too few commits
+        "tried": {},  # strategies of both -> figures on commits left out
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Outcome:
+class _Trial:
     """What a ranker and a gate do at cursors of commits that they were not fitted on."""
 
     choices: list[RankedChoice]
-    ranking: list[float]  # -log of the belief in what was right, cursor by cursor
+    ranking: list[float]  # -log of the probability of what was right, cursor by cursor
     claim: list[float]  # -log of what was claimed of the chosen text
 
 
-def _outcomes(
-    way: str, sheets: Sequence[RankingExample], folds: Sequence[int], start: FittedRanker
-) -> dict[str, _Outcome]:
+def _try_ranker(
+    strategy: str, examples: Sequence[RankingExample], folds: Sequence[int], start: FittedRanker
+) -> dict[str, _Trial]:
     """Return the outcome of one way to fit the ranker with each way to fit the gate."""
-    fitted = [
+    rankers = [
         dataclasses.replace(
-            start, ranker=ranker_by(way, start.ranker, _others(sheets, folds, fold))
+            start, ranker=refit_ranker(strategy, start.ranker, _leave_out(examples, folds, fold))
         )
         for fold in range(N_FOLDS)
     ]
-    ranking = [_ranking_loss(each, fitted[fold]) for each, fold in zip(sheets, folds, strict=True)]
-    plain = [choose(each, fitted[fold]) for each, fold in zip(sheets, folds, strict=True)]
+    ranked = list(zip(examples, folds, strict=True))
+    ranking = [ranking_loss(each, rankers[fold]) for each, fold in ranked]
+    plain = [choose(each, rankers[fold]) for each, fold in ranked]
     found = {}
-    for gate in GATE_WAYS:
-        gates = [gate_by(gate, start.gate, _others(plain, folds, fold)) for fold in range(N_FOLDS)]
-        choices = [
-            _regated(one, gates[fold], start) for one, fold in zip(plain, folds, strict=True)
+    for gate in GATE_STRATEGIES:
+        gates = [
+            refit_gate(gate, start.gate, _leave_out(plain, folds, fold)) for fold in range(N_FOLDS)
         ]
-        claim = [_claim_loss(one) for one in choices]
-        found[gate] = _Outcome(choices=choices, ranking=ranking, claim=claim)
+        choices = [
+            apply_gate(one, gates[fold], start) for one, fold in zip(plain, folds, strict=True)
+        ]
+        claim = [claim_loss(one) for one in choices]
+        found[gate] = _Trial(choices=choices, ranking=ranking, claim=claim)
     return found
 
 
-def _others(items: Sequence[T], folds: Sequence[int], fold: int) -> list[T]:
+def _leave_out(items: Sequence[T], folds: Sequence[int], fold: int) -> list[T]:
     return [item for item, its in zip(items, folds, strict=True) if its != fold]
 
 
-def _regated(choice: RankedChoice, gate: SmallNetwork, start: FittedRanker) -> RankedChoice:
+def apply_gate(choice: RankedChoice, gate: SmallNetwork, start: FittedRanker) -> RankedChoice:
+    """Return the choice with the probability that another gate gives it."""
     if not choice.has_text:
         return choice
     fitted = dataclasses.replace(start, gate=gate)
     return dataclasses.replace(choice, probability=fitted.probability(choice.row))
 
 
-def _ranking_loss(each: RankingExample, fitted: FittedRanker) -> float:
-    """Return -log of the belief in what was right; that may be none of the texts."""
+def ranking_loss(each: RankingExample, fitted: FittedRanker) -> float:
+    """Return -log of the probability of what was right; that may be none of the texts."""
     shares = fitted.probabilities(each.rows) if each.texts else np.zeros(0, np.float32)
     share = float(shares[each.label]) if each.label >= 0 else 1 - float(shares.sum())
     return -float(np.log(max(share, _LEAST)))
 
 
-def _claim_loss(choice: RankedChoice) -> float:
+def claim_loss(choice: RankedChoice) -> float:
+    """Return -log of the probability that was claimed for what came true of the chosen text."""
     if not choice.has_text:
         return 0.0
     share = choice.probability if choice.is_right else 1 - choice.probability
     return -float(np.log(max(share, _LEAST)))
 
 
-def _compared(outcome: _Outcome, kept: _Outcome) -> dict[str, Any]:
-    """Return what both losses come to, and how much less that is than with the base's parameters.
+def _compare(trial: _Trial, kept: _Trial) -> dict[str, Any]:
+    """Return both losses, and how much smaller they are than with the base's parameters.
 
     In nats a cursor. The two count alike: a text ranked first and a claim that can be believed.
     """
-    groups = [one.sheet.group for one in outcome.choices]
+    groups = [one.example.group for one in trial.choices]
     new, old = (
         [left + right for left, right in zip(its.ranking, its.claim, strict=True)]
-        for its in (outcome, kept)
+        for its in (trial, kept)
     )
     exact = [
         (float(one.is_exact) - float(other.is_exact), 1.0)
-        for one, other in zip(outcome.choices, kept.choices, strict=True)
+        for one, other in zip(trial.choices, kept.choices, strict=True)
     ]
     gains = [(before - after, 1.0) for before, after in zip(old, new, strict=True)]
     return {
-        "ranking": float(np.mean(outcome.ranking)),
-        "claim": float(np.mean(outcome.claim)),
-        "gain": dataclasses.asdict(resampled(groups, gains, ratio)),
-        "exact": float(np.mean([one.is_exact for one in outcome.choices])),
-        "exact_gain": dataclasses.asdict(resampled(groups, exact, ratio)),
+        "ranking": float(np.mean(trial.ranking)),
+        "claim": float(np.mean(trial.claim)),
+        "gain": dataclasses.asdict(resample(groups, gains, ratio)),
+        "exact": float(np.mean([one.is_exact for one in trial.choices])),
+        "exact_gain": dataclasses.asdict(resample(groups, exact, ratio)),
     }
 
 
-def _best(compared: Mapping[tuple[str, str], Mapping[str, Any]]) -> tuple[str, str]:
-    """Return the ways that gain most, of those whose gain is hardly chance; else keep both."""
+def _find_best(compared: Mapping[tuple[str, str], Mapping[str, Any]]) -> tuple[str, str]:
+    """Return the strategies that gain most, of those whose gain is hardly chance; else keep."""
     clear = [
-        ways
-        for ways, its in compared.items()
+        names
+        for names, its in compared.items()
         if its["gain"]["low"] > 0 and its["exact_gain"]["mean"] >= 0
     ]
-    return max(clear, key=lambda ways: float(compared[ways]["gain"]["mean"]), default=(KEEP, KEEP))
-
-
-def _table(fitted: FittedRanker) -> dict[str, Any]:
-    return {
-        "ranker": table_of(fitted.ranker),
-        "gate": table_of(fitted.gate),
-        "points": {name: dataclasses.asdict(each) for name, each in fitted.points.items()},
-    }
+    return max(
+        clear, key=lambda names: float(compared[names]["gain"]["mean"]), default=(KEEP, KEEP)
+    )

@@ -1,6 +1,6 @@
 """Intervals of ratios and of their differences, by resampling whole clusters such as commits.
 
-Cursors and bytes of one commit stand and fall together, so commits are drawn, not cursors. All
+Cursors and bytes of one commit are not independent, so commits are drawn, not cursors. All
 columns of a cluster are drawn together: a difference of two systems is paired.
 """
 
@@ -18,13 +18,13 @@ Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 
 
-def resampled(
+def resample(
     clusters: Sequence[str], rows: Sequence[Sequence[float]], statistic: Statistic, *, seed: int = 0
 ) -> Interval:
     """Return a figure of the sums of `rows` and its 95% range; row i belongs to `clusters[i]`."""
     if not clusters:
-        raise ValueError("resampled() of nothing: at least one row is needed")
-    names = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
+        raise ValueError("resample() of nothing: at least one row is needed")
+    names = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
     values = np.array(rows, np.float64)
     sums = np.zeros((len(names), values.shape[1]))
     np.add.at(sums, [names[name] for name in clusters], values)
@@ -44,12 +44,12 @@ def ratio(sums: Floats) -> Floats:
 
 
 def gain(sums: Floats) -> Floats:
-    """Return by which share the second column is less than the first."""
+    """Return by which share the second column is smaller than the first."""
     found: Floats = 1 - sums[..., 1] / sums[..., 0]
     return found
 
 
 def difference(sums: Floats) -> Floats:
-    """Return the ratio of the first two columns less that of the last two."""
+    """Return the ratio of the first two columns minus that of the last two."""
     found: Floats = sums[..., 0] / sums[..., 1] - sums[..., 2] / sums[..., 3]
     return found

@@ -1,17 +1,23 @@
 """Each margin decides, alone; nothing is promoted by chance."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 from training.evaluation.intervals import Interval
-from training.finetune.judging.decision import MIN_COMMITS, MIN_TASKS, Figures, decide
-from training.finetune.judging.resampling import gain, resampled
-from training.finetune.judging.verdict import Limits
+from training.finetune.judging.decision import (
+    MIN_COMMITS,
+    MIN_TASKS,
+    DecisionFigures,
+    Margins,
+    decide,
+)
+from training.finetune.judging.resampling import gain, resample
 
-GOOD = Figures(
+GOOD = DecisionFigures(
     later_base=1.0,
     later_tuned=0.94,
     later_gain=Interval(0.06, 0.04, 0.08),
@@ -27,21 +33,21 @@ GOOD = Figures(
 
 
 def test_better_model_is_promoted_with_all_that_speaks_for_it() -> None:
-    promoted, reasons = decide(GOOD, Limits())
+    promoted, reasons = decide(GOOD, Margins())
     assert promoted
     assert reasons[0] == (
-        "lines added later cost 6.0% fewer bits a byte than with the base (1.000 to 0.940;"
-        " gain 6.0% [4.0, 8.0]); 1.0% fewer are asked for"
+        "lines added later cost 6.0% fewer bits per byte than with the base (1.000 to 0.940;"
+        " gain 6.0% [4.0, 8.0]); 1.0% fewer are required"
     )
     assert "25.0% to 27.0% (+2.0 points [+0.5, +3.5], 600 cursors)" in reasons[1]
-    assert "0.8% more bits a byte" in reasons[2]
+    assert "0.8% more bits per byte" in reasons[2]
     assert "2.0% more are allowed" in reasons[2]
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"later_gain": Interval(0.009, 0.005, 0.02)}, "1.0% fewer are asked for"),
+        ({"later_gain": Interval(0.009, 0.005, 0.02)}, "1.0% fewer are required"),
         ({"later_gain": Interval(0.02, -0.001, 0.04)}, "this may be chance"),
         ({"later_gain": Interval(0.02, 0.0, 0.04)}, "this may be chance"),
         ({"exact_gain": Interval(0.0, -0.021, 0.02)}, "no lower end below -2.0 points"),
@@ -53,14 +59,14 @@ def test_better_model_is_promoted_with_all_that_speaks_for_it() -> None:
     ],
 )
 def test_each_miss_keeps_the_base(changed: dict[str, Any], said: str) -> None:
-    promoted, reasons = decide(dataclasses.replace(GOOD, **changed), Limits())
+    promoted, reasons = decide(dataclasses.replace(GOOD, **changed), Margins())
     assert not promoted
     [reason] = reasons
     assert said in reason
 
 
 def test_as_many_lines_as_before_are_enough() -> None:
-    assert decide(dataclasses.replace(GOOD, exact_gain=Interval(0.0, -0.02, 0.02)), Limits())[0]
+    assert decide(dataclasses.replace(GOOD, exact_gain=Interval(0.0, -0.02, 0.02)), Margins())[0]
 
 
 def test_refusal_names_every_miss() -> None:
@@ -70,16 +76,16 @@ def test_refusal_names_every_miss() -> None:
         exact_gain=Interval(-0.1, -0.2, 0.0),
         general_tuned=2.0,
     )
-    promoted, reasons = decide(worse, Limits())
+    promoted, reasons = decide(worse, Margins())
     assert not promoted
     assert len(reasons) == 3
-    assert "10.0% more bits a byte" in reasons[0]
+    assert "10.0% more bits per byte" in reasons[0]
 
 
 def test_margins_are_the_callers() -> None:
-    strict = Limits(min_gain_bits=0.07)
+    strict = Margins(min_gain_bits=0.07)
     assert not decide(GOOD, strict)[0]
-    assert decide(dataclasses.replace(GOOD, general_tuned=1.3), Limits(max_general_loss=0.1))[0]
+    assert decide(dataclasses.replace(GOOD, general_tuned=1.3), Margins(max_general_loss=0.1))[0]
 
 
 def test_noise_alone_hardly_ever_passes_the_first_margin() -> None:
@@ -89,6 +95,18 @@ def test_noise_alone_hardly_ever_passes_the_first_margin() -> None:
         base = draws.lognormal(7, 1, size=15)
         tuned = base * (1 + 0.03 * draws.standard_normal(15))
         names = [str(i) for i in range(15)]
-        found = resampled(names, list(zip(base, tuned, strict=True)), gain)
-        n_promoted += decide(dataclasses.replace(GOOD, later_gain=found), Limits())[0]
+        found = resample(names, list(zip(base, tuned, strict=True)), gain)
+        n_promoted += decide(dataclasses.replace(GOOD, later_gain=found), Margins())[0]
     assert n_promoted <= 0.1 * 60
+
+
+def test_margins_have_defaults_that_are_shares() -> None:
+    margins = Margins()
+    assert 0 < margins.min_gain_bits < margins.max_general_loss < 0.1
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.0, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["min_gain_bits", "max_exact_loss", "max_general_loss"])
+def test_margin_that_is_no_share_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a share"):
+        Margins(**{name: value})

@@ -1,4 +1,4 @@
-"""Sheets whose truth is the candidate of the longest match, if that is long at all."""
+"""Examples whose truth is the candidate of the longest match, if that is long at all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from training.calibration.collect import RankingExample
 NAMES = ("longest", "other")
 
 
-def made_sheets(
+def made_examples(
     n: int, *, seed: int = 0, n_commits: int = 8, least: float = 0.8
 ) -> list[RankingExample]:
-    """Return `n` sheets of two columns; the first one tells."""
+    """Return `n` examples of two columns; the first one tells."""
     dice = np.random.default_rng(seed)
     made = []
     for number in range(n):
@@ -38,7 +38,7 @@ def made_sheets(
 
 def made_fitted(weight: float, bias: float = 0.0) -> FittedRanker:
     """Return a ranker whose score is `weight` times the first column, plus `bias`."""
-    gate = parameters().memory
+    gate = parameters().index
     hidden = np.array([[1.0, 0.0], [-1.0, 0.0]], np.float32)  # silu(z) - silu(-z) = z
     ranker = SmallNetwork(
         mean=np.zeros(2, np.float32),
