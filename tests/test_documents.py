@@ -69,3 +69,14 @@ def test_constraints_cover_every_requirement() -> None:
     }
     names = {re.split(r"[^\w-]", line)[0].lower().replace("_", "-") for line in wanted}
     assert names - pinned == set()
+
+
+def test_every_module_that_the_tour_names_exists() -> None:
+    text = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+    packages = ("assistant", "lsp", "model", "training", "tests")
+    files = (path for package in packages for path in (ROOT / package).rglob("*.py"))
+    known = {path.relative_to(ROOT).as_posix() for path in files} | {"foretype.py"}
+    names = set(re.findall(r"`((?:\w+/)*\w+\.py)`", text))
+    missing = [name for name in names if not any(path.endswith(f"/{name}") for path in known)]
+    assert len(names) > 40
+    assert [name for name in missing if name not in known] == []
