@@ -4,6 +4,8 @@ import ipaddress
 import itertools
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ HOME_VARIABLES = {
     "XDG_DATA_HOME": "data",
     "XDG_STATE_HOME": "state",
 }
+
+
+THREADS_END_S = 5.0  # TEMP
 
 
 class NetworkUsedError(AssertionError):
@@ -69,6 +74,26 @@ def private_home(_homes: Iterator[Path]) -> Iterator[Path]:
             environment.delenv(variable)
         environment.delenv("PYTHONPATH", raising=False)
         yield place
+
+
+class ThreadLeftError(AssertionError):
+    """A test has ended, and a thread that it started has not."""
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left(private_home: Path) -> Iterator[None]:
+    """Fail a test whose threads go on: in the next one they would meet other folders and settings.
+
+    Whoever closes what a test opened need not wait, so the threads get a while to end.
+    """
+    before = set(threading.enumerate())
+    yield
+    end = time.monotonic() + THREADS_END_S
+    for thread in set(threading.enumerate()) - before:
+        thread.join(max(0.0, end - time.monotonic()))
+    left = [thread.name for thread in threading.enumerate() if thread not in before]
+    if left:
+        raise ThreadLeftError(f"still running: {', '.join(sorted(left))}")
 
 
 @pytest.fixture(scope="session")
