@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from assistant.settings import Settings
 
 WATCH_ID = "foretype-watch"
+STOP_S = 0.5  # granted to a thread that ends
 
 log = logging.getLogger(__name__)
 
@@ -168,9 +169,12 @@ class WorkspaceIndexes:
         ]
 
     def stop(self) -> None:
-        """End what is under way."""
+        """End what is under way, waiting at most `STOP_S` for each folder."""
         for folder in self._folders.values():
             self._drop(folder)
+        for folder in self._folders.values():
+            if folder.updater is not None:
+                folder.updater.join(STOP_S)
 
     # --- on the engine's thread
 

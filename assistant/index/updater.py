@@ -118,6 +118,11 @@ class IndexUpdater:
         if process is not None:
             process.kill()
 
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end after `stop`, for at most so many seconds."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
     def status(self) -> dict[str, Any]:
         """Return what a user wants to know."""
         view = self.index.view

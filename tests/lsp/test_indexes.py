@@ -15,7 +15,7 @@ from assistant.settings import Settings
 from lsp.indexes import WATCH_ID, WorkspaceIndexes
 
 
-class KeeperDouble:
+class UpdaterDouble:
     """Keeps nothing fresh; remembers what it was told."""
 
     def __init__(self, root: Path, report: Callable[[int, int], None]) -> None:
@@ -29,6 +29,9 @@ class KeeperDouble:
 
     def stop(self) -> None:
         self.told.append("stop")
+
+    def join(self, timeout_s: float) -> None:
+        assert timeout_s > 0
 
     def use(self, terms: Any) -> None:
         self.told.append(terms)
@@ -57,7 +60,7 @@ class Bench:
     def __init__(self, *folders: Path, fails: bool = False, gate: bool = False) -> None:
         self.asked: list[tuple[str, Any, Callable[[bool], None]]] = []
         self.sent: list[Any] = []
-        self.updaters: dict[str, KeeperDouble] = {}
+        self.updaters: dict[str, UpdaterDouble] = {}
         self.documents: dict[str, Document] = {}
         self.fails = fails
         self.gate = threading.Event()
@@ -70,11 +73,11 @@ class Bench:
             self.open,  # type: ignore[arg-type]
         )
 
-    def open(self, root: Path, _: Settings, report: Callable[[int, int], None]) -> KeeperDouble:
+    def open(self, root: Path, _: Settings, report: Callable[[int, int], None]) -> UpdaterDouble:
         self.gate.wait(20)
         if self.fails:
             raise ValueError("a secret")
-        self.updaters[root.name] = KeeperDouble(root, report)
+        self.updaters[root.name] = UpdaterDouble(root, report)
         return self.updaters[root.name]
 
     def start(self, settings: Settings | None = None, **abilities: bool) -> None:

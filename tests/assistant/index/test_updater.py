@@ -48,6 +48,7 @@ def kept() -> Iterator[list[IndexUpdater]]:
     yield updaters
     for updater in updaters:
         updater.stop()
+        updater.join(WAIT_S)
 
 
 def wait_for(condition: Any) -> None:
