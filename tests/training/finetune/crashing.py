@@ -83,7 +83,9 @@ def counting(plain: Rename, left: list[int]) -> Rename:
 def names() -> tuple[str, ...]:
     """Return what lies in the user's data, but for what is half written."""
     data = models_folder().parent
-    return tuple(sorted(str(path) for path in data.rglob("[!.]*") if path.suffix != ".part"))
+    paths = [path.relative_to(data) for path in data.rglob("*") if path.suffix != ".part"]
+    whole = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
+    return tuple(sorted(map(str, whole)))
 
 
 def report(status: int, request: TuneRequest) -> None:
