@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from assistant.errors import AssistantError, ModelError
 from assistant.models.entry import ModelEntry
-from model import incremental_encode as pieces
+from model import incremental_encode
 
 if TYPE_CHECKING:
     from assistant.generate.backend import LocalBackend
@@ -33,7 +33,7 @@ _Key = tuple[str, str]  # name and content hash: a name may come back with other
 
 def free_memory() -> None:
     """Return what models that were let go have held: to Python, and to the system where it can."""
-    pieces.forget()
+    incremental_encode.forget()
     gc.collect()  # a draft that was not read to its end holds its model in a cycle
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)
@@ -72,20 +72,20 @@ class LoadedModels:
     def __init__(self, registry: Registry, open_model: OpenModel) -> None:
         self._registry = registry
         self._open_model = open_model
-        self._shown = ServedModels()
+        self._served = ServedModels()
         self._refused: set[_Key] = set()
         self._planned: dict[str, _Key] = {}
 
     @property
     def labels(self) -> list[str]:
         """Names of the models that are loaded."""
-        return [name for name, _ in self._shown.loaded]
+        return [name for name, _ in self._served.loaded]
 
     def backend_for(self, repository: str) -> LocalBackend | None:
         """Return the model of a repository if it is loaded; None: the base."""
-        shown = self._shown
-        key = shown.serving.get(repository)
-        return shown.loaded.get(key) if key is not None else None
+        served = self._served
+        key = served.serving.get(repository)
+        return served.loaded.get(key) if key is not None else None
 
     def forgive(self) -> None:
         """Try again what could not be loaded: something has changed."""
@@ -105,20 +105,20 @@ class LoadedModels:
         """
         plan = _plan(wanted)
         self._let_go(plan)
-        before = self._shown
+        before = self._served
         loaded: dict[_Key, LocalBackend] = {}
         serving: dict[str, _Key] = {}
         troubles: list[LoadFailure] = []
         for repository, key in plan.items():
             backend = loaded.get(key) or before.loaded.get(key)
-            backend = backend or self._opened(repository, key, troubles)
+            backend = backend or self._open(repository, key, troubles)
             if backend is None:
                 key = before.serving.get(repository, key)
                 backend = before.loaded.get(key)
             if backend is not None:
                 loaded[key] = backend
                 serving[repository] = key
-        self._shown = ServedModels(loaded=loaded, serving=serving)
+        self._served = ServedModels(loaded=loaded, serving=serving)
         self._planned = {
             repository: key
             for repository, key in plan.items()
@@ -128,15 +128,13 @@ class LoadedModels:
 
     def _let_go(self, plan: Mapping[str, _Key]) -> None:
         """Free what no repository of `plan` uses, before anything more is loaded."""
-        shown = self._shown
-        serving = {key: model for key, model in shown.serving.items() if key in plan}
+        served = self._served
+        serving = {key: model for key, model in served.serving.items() if key in plan}
         kept = {*serving.values(), *plan.values()}
-        loaded = {key: backend for key, backend in shown.loaded.items() if key in kept}
-        self._shown = ServedModels(loaded=loaded, serving=serving)
+        loaded = {key: backend for key, backend in served.loaded.items() if key in kept}
+        self._served = ServedModels(loaded=loaded, serving=serving)
 
-    def _opened(
-        self, repository: str, key: _Key, troubles: list[LoadFailure]
-    ) -> LocalBackend | None:
+    def _open(self, repository: str, key: _Key, troubles: list[LoadFailure]) -> LocalBackend | None:
         name, content_hash = key
         if key in self._refused:
             return None

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from assistant.models import permissions as shelter
+from assistant.models import permissions
 from assistant.models.entry import BASE, ModelEntry, ModelsError, check_name, slug
 from assistant.models.identity import repository_id, repository_root
-from assistant.models.registry_file import FILE_NAME, RegistryFile, read_book, write_book
+from assistant.models.registry_file import FILE_NAME, RegistryFile, read_registry, write_registry
 from model.folder import ModelFolderError, load_folder
 from model.onnx_cache import delete_artefacts
 from model.paths import data_folder
@@ -58,9 +58,9 @@ class Registry:
 
     def book(self) -> RegistryFile:
         """Return all that is known; ModelsError if it cannot be read or trusted."""
-        shelter.check(self.folder)
-        shelter.check_file(self.file)
-        return read_book(self.folder)
+        permissions.check(self.folder)
+        permissions.check_file(self.file)
+        return read_registry(self.folder)
 
     def entries(self) -> list[ModelEntry]:
         """Return the models, the oldest first."""
@@ -89,7 +89,7 @@ class Registry:
 
     def trusted(self, name: str) -> Path:
         """Return the folder of a model; ModelsError if others can change what is in it."""
-        shelter.check(self.place(name))
+        permissions.check(self.place(name))
         return self.place(name)
 
     def new_name(self, root: Path, day: str) -> str:
@@ -118,16 +118,16 @@ class Registry:
                 raise ModelsError(f"there is a model {entry.name} already; take another name")
             _check_arrival(folder, entry)
             arriving = dataclasses.replace(book, arriving={entry.name: entry})
-            write_book(self.folder, arriving)
+            write_registry(self.folder, arriving)
             self._take_in(folder, entry.name)
-            write_book(self.folder, _arrived(arriving, {entry.name}))
+            write_registry(self.folder, _list_arrived(arriving, {entry.name}))
         return entry
 
     def use(self, name: str, repository: str) -> None:
         """Serve a model for documents of a repository; "base" returns to the base."""
         with self._writing() as book:
             if name != BASE:
-                entry = _known(book, name)
+                entry = _find_entry(book, name)
                 if not entry.serves(repository):
                     raise ModelsError(
                         f"{name} was tuned on another repository ({entry.root}); what it knows of"
@@ -140,7 +140,7 @@ class Registry:
             if choice.name != wanted:
                 history = (*(choice.history or ("",)), wanted)
                 choice = dataclasses.replace(choice, history=history)
-                write_book(self.folder, book.with_choice(repository, choice))
+                write_registry(self.folder, book.with_choice(repository, choice))
 
     def pin(self, repository: str) -> None:
         """Keep what is served in a repository, whatever `foretype tune` finds."""
@@ -157,27 +157,27 @@ class Registry:
             if len(choice.history) < 2:
                 raise ModelsError("there is no earlier choice to go back to")
             choice = dataclasses.replace(choice, history=choice.history[:-1])
-            write_book(self.folder, book.with_choice(repository, choice))
+            write_registry(self.folder, book.with_choice(repository, choice))
             return book.models.get(choice.name)
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Delete a model. One in use only with `force`; what was used before it is used again."""
         with self._writing() as book:
-            entry = _known(book, name)
+            entry = _find_entry(book, name)
             if book.users_of(name) and not force:
                 raise ModelsError(
                     f"{name} is in use; choose another first (`foretype models use base`), or"
                     " remove it with --force"
                 )
             left = book.without(name)
-            write_book(self.folder, left)
+            write_registry(self.folder, left)
             if all(other.content_hash != entry.content_hash for other in left.models.values()):
                 delete_artefacts(entry.content_hash)
-            self._mended(left)
+            self._recover(left)
 
     def export(self, name: str, out: Path) -> None:
         """Copy a model folder to `out`, which must not be there yet."""
-        _known(self.book(), name)
+        _find_entry(self.book(), name)
         out = out.absolute()
         if os.path.lexists(out):
             raise ModelsError(f"{out} is there already; name a folder that is not")
@@ -185,7 +185,7 @@ class Registry:
             raise ModelsError(f"there is no folder {out.parent} to put the model into")
         try:
             load_folder(self.place(name))
-            shelter.copy(self.place(name), out)
+            permissions.copy(self.place(name), out)
         except ModelFolderError as error:
             raise ModelsError(str(error)) from error
         except OSError as error:
@@ -194,16 +194,16 @@ class Registry:
     def _set_pin(self, repository: str, *, is_pinned: bool) -> None:
         with self._writing() as book:
             choice = dataclasses.replace(book.choice(repository), is_pinned=is_pinned)
-            write_book(self.folder, book.with_choice(repository, choice))
+            write_registry(self.folder, book.with_choice(repository, choice))
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[RegistryFile]:
         """Hold the lock, finish or undo what a killed writer began, and give the book."""
         try:
-            shelter.make(self.folder)
+            permissions.make(self.folder)
             lock = FileLock(self.folder / LOCK_NAME, mode=0o600, thread_local=False)
             with lock.acquire(timeout=self._wait_s):
-                yield self._mended(read_book(self.folder))
+                yield self._recover(read_registry(self.folder))
         except Timeout:
             raise ModelsError(
                 f"another process is changing the models in {self.folder}; try again when it is"
@@ -214,7 +214,7 @@ class Registry:
                 f"cannot change the models in {self.folder}: {error.strerror or error}"
             ) from error
 
-    def _mended(self, book: RegistryFile) -> RegistryFile:
+    def _recover(self, book: RegistryFile) -> RegistryFile:
         """List what arrived under a writer that was killed, and delete what was on its way out."""
         for path in self.folder.iterdir():
             if path.name in book.leaving or (path.name[0] == "." and path.suffix == ".tmp"):
@@ -222,25 +222,25 @@ class Registry:
                     delete(path)
         if book.arriving or book.leaving:
             here = {name for name in book.arriving if (self.folder / name).is_dir()}
-            book = dataclasses.replace(_arrived(book, here), leaving=())
-            write_book(self.folder, book)
+            book = dataclasses.replace(_list_arrived(book, here), leaving=())
+            write_registry(self.folder, book)
         return book
 
     def _take_in(self, source: Path, name: str) -> None:
         """Put a folder at its place: by a rename, or from another disk by a copy and a rename."""
         target = self.folder / name
-        shelter.tighten(source)
+        permissions.tighten(source)
         try:
             source.rename(target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            shelter.copy(source, target)
+            permissions.copy(source, target)
             shutil.rmtree(source, ignore_errors=True)
         sync_folder(self.folder)
 
 
-def _known(book: RegistryFile, name: str) -> ModelEntry:
+def _find_entry(book: RegistryFile, name: str) -> ModelEntry:
     entry = book.models.get(name)
     if entry is None:
         names = ", ".join(book.models) or "there are none"
@@ -248,7 +248,7 @@ def _known(book: RegistryFile, name: str) -> ModelEntry:
     return entry
 
 
-def _arrived(book: RegistryFile, names: set[str]) -> RegistryFile:
+def _list_arrived(book: RegistryFile, names: set[str]) -> RegistryFile:
     here = {name: entry for name, entry in book.arriving.items() if name in names}
     return dataclasses.replace(book, models={**book.models, **here}, arriving={})
 

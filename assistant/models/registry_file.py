@@ -58,18 +58,18 @@ class RegistryFile:
         return {key: entry for key, entry in chosen.items() if entry and entry.serves(key)}
 
     def with_choice(self, repository: str, choice: ModelChoice) -> RegistryFile:
-        """Return a book in which `choice` holds for a repository."""
+        """Return a registry in which `choice` holds for a repository."""
         kept = dataclasses.replace(choice, history=choice.history[-MAX_HISTORY:])
         return dataclasses.replace(self, choices={**self.choices, repository: kept})
 
     def without(self, name: str) -> RegistryFile:
-        """Return a book in which a model is leaving and not chosen: what was before it is."""
+        """Return a registry in which a model is leaving and not chosen: what was before it is."""
         return dataclasses.replace(
             self,
             leaving=(*self.leaving, name),
             models={key: entry for key, entry in self.models.items() if key != name},
             choices={
-                key: dataclasses.replace(choice, history=_dropped(choice.history, name))
+                key: dataclasses.replace(choice, history=_drop_name(choice.history, name))
                 for key, choice in self.choices.items()
             },
         )
@@ -79,7 +79,7 @@ class RegistryFile:
         return [key for key, choice in self.choices.items() if choice.name == name]
 
 
-def _dropped(history: tuple[str, ...], name: str) -> tuple[str, ...]:
+def _drop_name(history: tuple[str, ...], name: str) -> tuple[str, ...]:
     kept: list[str] = []
     for item in history:
         if item != name and (not kept or kept[-1] != item):
@@ -87,7 +87,7 @@ def _dropped(history: tuple[str, ...], name: str) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def read_book(folder: Path) -> RegistryFile:
+def read_registry(folder: Path) -> RegistryFile:
     """Return the registry in `folder`, an empty one if there is none; ModelsError if damaged."""
     path = folder / FILE_NAME
     try:
@@ -95,14 +95,14 @@ def read_book(folder: Path) -> RegistryFile:
     except UnreadableFileError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return RegistryFile()
-        raise ModelsError(f"{error}; {_advice(path)}") from error
+        raise ModelsError(f"{error}; {_say_how_to_mend(path)}") from error
     try:
-        return _parsed(json.loads(data))
+        return _parse(json.loads(data))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelsError(f"{path} is damaged; {_advice(path)}") from error
+        raise ModelsError(f"{path} is damaged; {_say_how_to_mend(path)}") from error
 
 
-def write_book(folder: Path, book: RegistryFile) -> None:
+def write_registry(folder: Path, book: RegistryFile) -> None:
     """Put `book` in force."""
     table = {
         "format": _FORMAT,
@@ -117,42 +117,44 @@ def write_book(folder: Path, book: RegistryFile) -> None:
     write_atomically(folder / FILE_NAME, (json.dumps(table, indent=1) + "\n").encode())
 
 
-def _advice(path: Path) -> str:
+def _say_how_to_mend(path: Path) -> str:
     return f"the base model is served until it is mended: restore {path.name}, or move it away"
 
 
-def _parsed(table: Any) -> RegistryFile:
+def _parse(table: Any) -> RegistryFile:
     if table["format"] != _FORMAT:
         raise ValueError("another format")
     return RegistryFile(
-        models=_entries(table["models"]),
-        arriving=_entries(table["arriving"]),
-        leaving=tuple(_checked(name) for name in table["leaving"]),
-        choices={_text(key): _choice(choice) for key, choice in table["choices"].items()},
+        models=_parse_entries(table["models"]),
+        arriving=_parse_entries(table["arriving"]),
+        leaving=tuple(_parse_name(name) for name in table["leaving"]),
+        choices={
+            _parse_text(key): _parse_choice(choice) for key, choice in table["choices"].items()
+        },
     )
 
 
-def _choice(table: Any) -> ModelChoice:
+def _parse_choice(table: Any) -> ModelChoice:
     if not isinstance(table["pinned"], bool):
         raise TypeError("pinned")
-    return ModelChoice(history=tuple(map(_text, table["history"])), is_pinned=table["pinned"])
+    return ModelChoice(history=tuple(map(_parse_text, table["history"])), is_pinned=table["pinned"])
 
 
-def _entries(tables: Any) -> dict[str, ModelEntry]:
+def _parse_entries(tables: Any) -> dict[str, ModelEntry]:
     found = {}
     for table in tables:
-        texts = {name: _text(table[name]) for name in _TEXTS}
-        scores = {_text(key): float(value) for key, value in table["scores"].items()}
+        texts = {name: _parse_text(table[name]) for name in _TEXTS}
+        scores = {_parse_text(key): float(value) for key, value in table["scores"].items()}
         found[texts["name"]] = ModelEntry(**texts, scores=scores)
     return found
 
 
-def _checked(name: Any) -> str:
-    check_name(_text(name))
-    return _text(name)
+def _parse_name(name: Any) -> str:
+    check_name(_parse_text(name))
+    return _parse_text(name)
 
 
-def _text(value: Any) -> str:
+def _parse_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("not a text")
     return value
