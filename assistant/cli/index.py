@@ -16,6 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant.cli.command import (
+    BAD_USAGE,
+    DONE,
+    FAILED,
+    CommandParser,
+    UsageError,
+    run_command,
+)
 from assistant.errors import AssistantError
 from assistant.index.builder import BuildLimits, BuildProgress, BuildReport, limit_of, refresh
 from assistant.index.dependencies import refresh_dependencies
@@ -32,22 +40,23 @@ from assistant.index.writer import (
 from assistant.logs import configure
 from assistant.settings import load_settings
 
-DONE, NOTHING, BAD_INPUT, NO_ROOM = 0, 1, 2, 3
+NO_ROOM = 3
 _NICENESS = 10
 _SAY_EVERY_S = 0.2
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `foretype index` with its arguments; return the exit code."""
-    args = _parser().parse_intermixed_args(argv)
-    try:
-        settings = load_settings()
-    except AssistantError as error:
-        return _fail(str(error), BAD_INPUT)
+    mistakes = ((AssistantError, BAD_USAGE), (IndexBusyError, FAILED), (OSError, NO_ROOM))
+    return run_command("index", lambda: _run(_parser().parse_intermixed_args(argv)), *mistakes)
+
+
+def _run(args: argparse.Namespace) -> int:
+    settings = load_settings()
     adopt_old_folder()
     root = Path(args.repo).absolute()
     if args.action != "clear" and not root.is_dir():
-        return _fail(f"{args.repo} is not a folder", BAD_INPUT)
+        raise UsageError(f"{args.repo} is not a folder")
     if args.action == "status":
         return _status(root)
     if args.action == "clear":
@@ -63,18 +72,15 @@ def main(argv: Sequence[str]) -> int:
 
 def _build(root: Path, limits: BuildLimits, *, with_dependencies: bool) -> int:
     if is_too_wide(root) and not (root / ".git").exists():
-        return _fail(f"{root} is no project: name a folder inside it", BAD_INPUT)
+        raise UsageError(f"{root} is no project: name a folder inside it")
     bar = _Bar()
     started = time.monotonic()
     try:
-        report = _refreshed(root, _with_progress(limits, bar), with_dependencies=with_dependencies)
-    except IndexBusyError as error:
-        bar.end()
-        return _fail(str(error), NOTHING)
+        report = _refresh(root, _with_progress(limits, bar), with_dependencies=with_dependencies)
     except OSError as error:
+        raise OSError(f"cannot write the index: {error.strerror or error}") from error
+    finally:
         bar.end()
-        return _fail(f"cannot write the index: {error.strerror or error}", NO_ROOM)
-    bar.end()
     left_out = ", ".join(f"{n} {why}" for why, n in sorted(report.left_out.items()))
     print(
         f"{report.n_added} files taken up, {report.n_dropped} dropped in"
@@ -83,7 +89,7 @@ def _build(root: Path, limits: BuildLimits, *, with_dependencies: bool) -> int:
     return _status(root)
 
 
-def _refreshed(root: Path, limits: BuildLimits, *, with_dependencies: bool) -> BuildReport:
+def _refresh(root: Path, limits: BuildLimits, *, with_dependencies: bool) -> BuildReport:
     folder = index_folder(root)
     report = refresh(root, folder, limits)
     refresh_dependencies(root, folder, limits, is_wanted=with_dependencies)
@@ -98,10 +104,10 @@ def _watched_build(root: Path, limits: BuildLimits, *, with_dependencies: bool) 
         os.nice(_NICENESS)
     teller = _Teller()
     try:
-        _refreshed(root, _with_progress(limits, teller), with_dependencies=with_dependencies)
+        _refresh(root, _with_progress(limits, teller), with_dependencies=with_dependencies)
     except IndexBusyError:
         teller.say({"outcome": "busy"})
-        return NOTHING
+        return FAILED
     except OSError as error:
         teller.say({"outcome": "failed", "message": error.strerror or type(error).__name__})
         return NO_ROOM
@@ -112,7 +118,7 @@ def _watched_build(root: Path, limits: BuildLimits, *, with_dependencies: bool) 
 def _end_with_reader() -> None:
     while os.read(0, 4096):  # not sys.stdin, whose lock the end of the program waits for
         pass
-    os._exit(NOTHING)  # an index is whole at any moment
+    os._exit(FAILED)  # an index is whole at any moment
 
 
 def _with_progress(limits: BuildLimits, teller: "_Teller") -> BuildLimits:
@@ -163,7 +169,7 @@ def _status(root: Path) -> int:
     view = open_view(folder)
     if view.version is None:
         print(f"{root}: no index; make it with: foretype index build {root}")
-        return NOTHING
+        return FAILED
     print(f"{root}: {'complete' if view.manifest.is_complete else 'begun'}, in {folder}")
     for layer in sorted({opened.ref.layer for opened in view.opened}):
         opened = [item for item in view.opened if item.ref.layer == layer]
@@ -184,10 +190,8 @@ def _clear(root: Path, *, everything: bool) -> int:
             folders = sorted(indexes_folder().iterdir())
     try:
         n_deleted = sum(_delete(folder) for folder in folders)
-    except IndexBusyError as error:
-        return _fail(str(error), NOTHING)
     except OSError as error:
-        return _fail(f"cannot delete the index: {error.strerror or error}", NO_ROOM)
+        raise OSError(f"cannot delete the index: {error.strerror or error}") from error
     print(f"{n_deleted} deleted" if everything else "deleted" if n_deleted else "there was none")
     return DONE
 
@@ -200,16 +204,10 @@ def _delete(folder: Path) -> bool:
     return True
 
 
-def _fail(problem: str, code: int) -> int:
-    print(f"foretype index: {' '.join(problem.split())}", file=sys.stderr)
-    return code
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="foretype index",
         description="The index of a repository's text, in your cache folder.",
-        allow_abbrev=False,
     )
     parser.add_argument("action", choices=("status", "build", "clear"))
     parser.add_argument("repo", nargs="?", default=".", help="a folder (default: this one)")

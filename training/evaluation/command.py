@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from assistant.cli.command import DONE, FAILED, run_command
 from assistant.errors import AssistantError
 from assistant.git import GitError
 from model.folder import ModelFolderError
@@ -47,12 +48,13 @@ def report_on(
     prog: str, make: Callable[[], Report], table: Callable[[Report], str], json_file: Path | None
 ) -> int:
     """Make a report, write it if asked to, show it; return the exit code."""
-    try:
+
+    def work() -> int:
         report = make()
         if json_file is not None:
             write_atomically(json_file, (json.dumps(report, indent=1) + "\n").encode())
-    except MISTAKES as error:
-        sys.stderr.write(f"{prog}: {error}\n")
-        return 1
-    sys.stdout.write(table(report))
-    return 0
+        sys.stdout.write(table(report))
+        return DONE
+
+    mistakes = [(kind, FAILED) for kind in MISTAKES]
+    return run_command(prog.removeprefix("foretype "), work, *mistakes)
