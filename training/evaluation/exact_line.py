@@ -1,7 +1,6 @@
-"""Exact rest-of-line: the share of cursors at which the system writes the line as its author did.
+"""Asks for the rest of a line: the network alone (healed or not), or the whole engine.
 
-Two views of one model on the same tasks: the network alone (healed and not), and the whole engine
-with its stopping and post-processing, which is what a user sees.
+The engine's answer, with its stopping and post-processing, is what a user sees.
 """
 
 from __future__ import annotations
@@ -19,40 +18,28 @@ from assistant.request import Completion, CompletionRequest
 from assistant.snippets.cache import chosen_from
 from assistant.snippets.search import SnippetSearch
 from model.fim import Snippet
+from training.evaluation.answers import Answer, Stopwatch
 from training.evaluation.held_out import Task
 
 DEADLINE_MS = 60_000  # quality is judged without a deadline; latency is measured elsewhere
 MAX_NEW_TOKENS = 48
-MIN_SHOWN_CHARS = 2  # a shown text that is right for fewer characters saves nobody a keystroke
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """What a system wrote for one task."""
-
-    task: Task
-    text: str  # the rest of the line; empty: nothing offered
-    is_exact: bool
-    is_shown: bool
-    is_right: bool  # shown, and a right beginning of the truth
-    total_ms: float
-
-
-def network_answer(
+def ask_network(
     backend: LocalBackend, task: Task, *, heal: bool, neighbours: SnippetSearch | None = None
 ) -> Answer:
     """Ask the network alone for the rest of the line, greedily.
 
     With `neighbours`, the files of the task's repository, it is shown snippets of them.
     """
-    job = make_job(backend, request_of(task), MAX_NEW_TOKENS, neighbours)
+    job = make_job(backend, make_request(task), MAX_NEW_TOKENS, neighbours)
     if not heal:  # the cursor's token as a tokenizer would cut it, and no constraint
         ids = job.prompt.ids + backend.tokenizer.encode_bytes(job.prompt.tail)
         job = dataclasses.replace(job, prompt=dataclasses.replace(job.prompt, ids=ids, tail=b""))
-    started = time.monotonic()
+    watch = Stopwatch()
     with closing(backend.drafts(job)) as drafts:
         text = "".join(_first_line(piece for draft in drafts for piece in draft.pieces))
-    return _judged(task, text.rstrip(), 1_000 * (time.monotonic() - started))
+    return watch.answer(text.rstrip(), 1.0 if text else 0.0)
 
 
 def make_job(
@@ -83,37 +70,24 @@ def _first_line(pieces: Iterator[str]) -> Iterator[str]:
             return
 
 
-def engine_answer(engine: Engine, task: Task) -> Answer:
-    """Ask the whole engine, as an editor would."""
-    started = time.monotonic()
-    completions = engine.complete(request_of(task), Cancel())
-    total_ms = 1_000 * (time.monotonic() - started)
+def ask_engine(engine: Engine, task: Task) -> Answer:
+    """Ask the whole engine, as an editor would; only its call is timed."""
+    request, cancel = make_request(task), Cancel()
+    watch = Stopwatch()
+    completions = engine.complete(request, cancel)
     if not completions:
-        return _judged(task, "", total_ms)
-    return _judged(task, rest_of_line(task, completions[0]), total_ms)
+        return watch.answer("", 0.0)
+    return watch.answer(read_rest_of_line(task, completions[0]), completions[0].probability)
 
 
-def request_of(task: Task) -> CompletionRequest:
+def make_request(task: Task) -> CompletionRequest:
     """Return what an editor would ask; the file's name says its language."""
     return CompletionRequest(
         path=task.file.path, text=task.text, offset=task.offset, deadline_ms=DEADLINE_MS
     )
 
 
-def rest_of_line(task: Task, completion: Completion) -> str:
+def read_rest_of_line(task: Task, completion: Completion) -> str:
     """Return what stands after the cursor on its line once the completion is accepted."""
     text = task.text[: completion.start] + completion.text + task.text[completion.end :]
     return text[task.offset :].partition("\n")[0].rstrip()
-
-
-def _judged(task: Task, text: str, total_ms: float) -> Answer:
-    is_shown = bool(text)
-    wanted = min(MIN_SHOWN_CHARS, len(task.truth))
-    return Answer(
-        task=task,
-        text=text,
-        is_exact=text == task.truth,
-        is_shown=is_shown,
-        is_right=is_shown and len(text) >= wanted and task.truth.startswith(text),
-        total_ms=total_ms,
-    )

@@ -18,6 +18,7 @@ from assistant.snippets.search import SnippetSearch
 from model.folder import BUNDLED, ModelFolder, load_folder
 from training.cli import existing_folder
 from training.evaluation import command
+from training.evaluation.answers import Answer, Judged, judge
 from training.evaluation.bits_per_byte import (
     Passage,
     bits_per_byte,
@@ -25,7 +26,7 @@ from training.evaluation.bits_per_byte import (
     measure_cost,
     whole_file,
 )
-from training.evaluation.exact_line import Answer, engine_answer, network_answer
+from training.evaluation.exact_line import ask_engine, ask_network
 from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
 from training.evaluation.intervals import Interval, macro_mean
 
@@ -95,8 +96,7 @@ def evaluate(
         task for found in files.values() for task in sample_tasks(found, plan.tasks, seed=plan.seed)
     ]
     answers = {
-        name: [system(task) for task in _progress(tasks, name)]
-        for name, system in _systems(str(model), files).items()
+        name: _ask(system, tasks, name) for name, system in _systems(str(model), files).items()
     }
     report = {
         "model": folder.info.name,
@@ -104,18 +104,19 @@ def evaluate(
         "plan": dataclasses.asdict(plan),
         "repositories": list(files),
         "bits_per_byte": _losses(folder, files, plan),
-        "rest_of_line": {name: _exactness(given) for name, given in answers.items()},
+        "rest_of_line": {name: _figures(tasks, given) for name, given in answers.items()},
     }
     if _SNIPPETS in answers:  # paired: the same cursors with and without
-        report["gain_of_snippets"] = _gain(answers[_HEALED], answers[_SNIPPETS])
+        report["gain_of_snippets"] = _gain(tasks, answers[_HEALED], answers[_SNIPPETS])
     if against is not None:
-        report["against"] = _compared(load_folder(against), answers, files, plan)
+        report["against"] = _compare(load_folder(against), tasks, answers, files, plan)
     return report
 
 
-def _compared(
+def _compare(
     other: ModelFolder,
-    answers: dict[str, list[Answer]],
+    tasks: Sequence[Task],
+    answers: dict[str, list[Judged]],
     files: dict[str, list[HeldOutFile]],
     plan: Plan,
 ) -> dict[str, Any]:
@@ -123,9 +124,8 @@ def _compared(
     systems = _systems(str(other.path), files)
     rows, gains = {}, {}
     for name in (_HEALED, _ENGINE):
-        tasks = [answer.task for answer in answers[name]]
-        given = [systems[name](task) for task in _progress(tasks, f"{other.info.name}: {name}")]
-        rows[name], gains[name] = _exactness(given), _gain(given, answers[name])
+        given = _ask(systems[name], tasks, f"{other.info.name}: {name}")
+        rows[name], gains[name] = _figures(tasks, given), _gain(tasks, given, answers[name])
     return {
         "model": other.info.name,
         "content_hash": other.content_hash,
@@ -140,30 +140,32 @@ def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, Syste
     engine = Engine(Settings(model=model))
     engine.load()
     systems: dict[str, System] = {
-        _HEALED: lambda task: network_answer(backend, task, heal=True),
-        "network, not healed": lambda task: network_answer(backend, task, heal=False),
-        _ENGINE: lambda task: engine_answer(engine, task),
+        _HEALED: lambda task: ask_network(backend, task, heal=True),
+        "network, not healed": lambda task: ask_network(backend, task, heal=False),
+        _ENGINE: lambda task: ask_engine(engine, task),
     }
     if backend.info.snippet_tokens:
         sources = {
             name: SnippetSearch((file.path, file.text) for file in found)
             for name, found in files.items()
         }
-        systems[_SNIPPETS] = lambda task: network_answer(
+        systems[_SNIPPETS] = lambda task: ask_network(
             backend, task, heal=True, neighbours=sources[task.file.repository]
         )
     return systems
 
 
-def _gain(without: Sequence[Answer], given: Sequence[Answer]) -> dict[str, float]:
+def _ask(system: System, tasks: Sequence[Task], name: str) -> list[Judged]:
+    sys.stderr.write(f"{name}: {len(tasks)} cursors\n")
+    return [judge(system(task), task.truth) for task in tasks]
+
+
+def _gain(
+    tasks: Sequence[Task], before: Sequence[Judged], after: Sequence[Judged]
+) -> dict[str, float]:
     """Return by how much more is exact, over the same tasks, with its interval."""
-    outcomes: dict[str, dict[str, list[float]]] = {}
-    for before, after in zip(without, given, strict=True):
-        file = before.task.file
-        outcomes.setdefault(file.repository, {}).setdefault(file.path, []).append(
-            float(after.is_exact) - float(before.is_exact)
-        )
-    return _interval(outcomes)
+    pairs = zip(before, after, strict=True)
+    return _interval(tasks, [float(new.is_exact) - float(old.is_exact) for old, new in pairs])
 
 
 def _losses(folder: ModelFolder, files: dict[str, list[HeldOutFile]], plan: Plan) -> dict[str, Any]:
@@ -191,37 +193,29 @@ def _sample_documents(files: Sequence[HeldOutFile], plan: Plan) -> list[Passage]
     return chosen
 
 
-def _progress(tasks: Sequence[Task], name: str) -> Sequence[Task]:
-    sys.stderr.write(f"{name}: {len(tasks)} cursors\n")
-    return tasks
-
-
-def _exactness(answers: Sequence[Answer]) -> dict[str, Any]:
-    latencies = [answer.total_ms for answer in answers]
-    shown = [answer for answer in answers if answer.is_shown]
+def _figures(tasks: Sequence[Task], answers: Sequence[Judged]) -> dict[str, Any]:
+    latencies = [judged.answer.ms for judged in answers]
+    pairs = list(zip(tasks, answers, strict=True))
     return {
         "tasks": len(answers),
-        "exact": _interval(_by_file(answers)),
-        "exact_mid_token": _mean([a.is_exact for a in answers if a.task.is_mid_token]),
-        "exact_at_border": _mean([a.is_exact for a in answers if not a.task.is_mid_token]),
-        "shown": _mean([answer.is_shown for answer in answers]),
-        "precision": _mean([answer.is_right for answer in shown]),
+        "exact": _interval(tasks, [float(judged.is_exact) for judged in answers]),
+        "exact_mid_token": _mean([judged.is_exact for task, judged in pairs if task.is_mid_token]),
+        "exact_at_border": _mean(
+            [judged.is_exact for task, judged in pairs if not task.is_mid_token]
+        ),
+        "shown": _mean([judged.is_offered for judged in answers]),
+        "precision": _mean([judged.is_right for judged in answers if judged.is_offered]),
         "p50_ms": float(np.percentile(latencies, 50)),
         "p95_ms": float(np.percentile(latencies, 95)),
     }
 
 
-def _by_file(answers: Sequence[Answer]) -> dict[str, dict[str, list[float]]]:
+def _interval(tasks: Sequence[Task], values: Sequence[float]) -> dict[str, float]:
+    """Return the mean over repositories, with its range over files."""
     outcomes: dict[str, dict[str, list[float]]] = {}
-    for answer in answers:
-        file = answer.task.file
-        outcomes.setdefault(file.repository, {}).setdefault(file.path, []).append(
-            float(answer.is_exact)
-        )
-    return outcomes
-
-
-def _interval(outcomes: dict[str, dict[str, list[float]]]) -> dict[str, float]:
+    for task, value in zip(tasks, values, strict=True):
+        files = outcomes.setdefault(task.file.repository, {})
+        files.setdefault(task.file.path, []).append(value)
     return dataclasses.asdict(macro_mean(outcomes))
 
 

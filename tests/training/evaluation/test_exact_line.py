@@ -17,11 +17,12 @@ from assistant.snippets.search import SnippetSearch
 from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
+from training.evaluation.answers import Judged, judge
 from training.evaluation.exact_line import (
-    engine_answer,
-    network_answer,
-    request_of,
-    rest_of_line,
+    ask_engine,
+    ask_network,
+    make_request,
+    read_rest_of_line,
 )
 from training.evaluation.held_out import HeldOutFile, Task
 
@@ -46,6 +47,10 @@ def backend(script: str) -> LocalBackend:
     return LocalBackend(ScriptedRuntime(tokenizer, script), tokenizer, info())
 
 
+def ask(asked: LocalBackend, task: Task, *, heal: bool = True) -> Judged:
+    return judge(ask_network(asked, task, heal=heal), task.truth)
+
+
 class ListeningRuntime(ScriptedRuntime):
     """A runtime that keeps all it was given."""
 
@@ -62,10 +67,10 @@ class ListeningRuntime(ScriptedRuntime):
 @pytest.mark.parametrize("heal", [True, False])
 def test_network_that_knows_the_file_is_exact(before: str, heal: bool) -> None:
     task = task_at(before)
-    answer = network_answer(backend(SAMPLE), task, heal=heal)
-    assert answer.text == task.truth.rstrip()
-    assert (answer.is_exact, answer.is_shown, answer.is_right) == (True, True, True)
-    assert answer.total_ms > 0
+    found = ask(backend(SAMPLE), task, heal=heal)
+    assert found.answer.text == task.truth.rstrip()
+    assert (found.is_exact, found.is_offered, found.is_right) == (True, True, True)
+    assert found.answer.ms > 0
 
 
 @pytest.mark.parametrize("snippet_tokens", [0, 100])
@@ -78,7 +83,7 @@ def test_network_trained_on_snippets_is_shown_other_files(snippet_tokens: int) -
     runtime = ListeningRuntime(tokenizer, text)
     asked = LocalBackend(runtime, tokenizer, info(snippet_tokens))
     offset = text.index("(1)")
-    answer = network_answer(
+    answer = ask_network(
         asked, Task(file=file, offset=offset, truth="(1)"), heal=True, neighbours=neighbours
     )
     assert answer.text == "(1)"
@@ -91,7 +96,7 @@ def test_network_is_asked_in_the_layout_it_was_trained_in(layout: str) -> None:
     tokenizer = small_tokenizer()
     runtime = ListeningRuntime(tokenizer, SAMPLE)
     asked = LocalBackend(runtime, tokenizer, dataclasses.replace(info(), fim_layout=layout))
-    network_answer(asked, task_at("def read_li"), heal=True)
+    ask_network(asked, task_at("def read_li"), heal=True)
     prefix, suffix = (
         runtime.heard.index(tokenizer.special_id(f"<|fim_{part}|>"))
         for part in ("prefix", "suffix")
@@ -101,39 +106,45 @@ def test_network_is_asked_in_the_layout_it_was_trained_in(layout: str) -> None:
 
 def test_network_that_knows_another_line_is_not() -> None:
     task = task_at("\n        self.names[name] ")
-    answer = network_answer(backend(SAMPLE.replace("+= value", "-= 1")), task, heal=True)
-    assert (answer.text, answer.is_exact, answer.is_right) == ("-= 1", False, False)
+    found = judge(
+        ask_network(backend(SAMPLE.replace("+= value", "-= 1")), task, heal=True), task.truth
+    )
+    assert (found.answer.text, found.is_exact, found.is_right) == ("-= 1", False, False)
 
 
 def test_right_beginning_is_right_and_not_exact() -> None:
     task = task_at("\n        self.names[name] ")
-    answer = network_answer(backend(SAMPLE.replace("+= value", "+= v")), task, heal=True)
-    assert (answer.text, answer.is_exact, answer.is_right) == ("+= v", False, True)
+    found = judge(
+        ask_network(backend(SAMPLE.replace("+= value", "+= v")), task, heal=True), task.truth
+    )
+    assert (found.answer.text, found.is_exact, found.is_right) == ("+= v", False, True)
 
 
 def test_network_that_ends_at_once_offers_nothing() -> None:
     task = task_at("        return self.names[name]")
     empty = Task(file=FILE, offset=task.offset, truth="x")
-    answer = network_answer(backend(SAMPLE[: task.offset] + "\n"), empty, heal=True)
-    assert (answer.text, answer.is_shown, answer.is_right) == ("", False, False)
+    found = ask(backend(SAMPLE[: task.offset] + "\n"), empty)
+    assert (found.answer.text, found.is_offered, found.is_right) == ("", False, False)
 
 
 def test_engine_without_a_model_and_memory_offers_nothing() -> None:
     engine = Engine(Settings(index=False))
-    answer = engine_answer(engine, task_at("def read_li"))
-    assert (answer.text, answer.is_exact, answer.is_shown) == ("", False, False)
+    task = task_at("def read_li")
+    found = judge(ask_engine(engine, task), task.truth)
+    assert (found.answer.text, found.is_exact, found.is_offered) == ("", False, False)
 
 
 def test_engine_shows_what_its_network_knows() -> None:
     engine = Engine(Settings(index=False, show="eager"), lambda settings: backend(SAMPLE))
     engine.load()
-    answer = engine_answer(engine, task_at("\n        self.names[name] "))
-    assert (answer.text, answer.is_exact, answer.is_right) == ("+= value", True, True)
+    task = task_at("\n        self.names[name] ")
+    found = judge(ask_engine(engine, task), task.truth)
+    assert (found.answer.text, found.is_exact, found.is_right) == ("+= value", True, True)
 
 
 def test_request_is_what_an_editor_would_send() -> None:
     task = task_at("def read_li")
-    request = request_of(task)
+    request = make_request(task)
     assert request.text[: request.offset].endswith("def read_li")
     assert request.text[request.offset :].startswith('\n    """Return the lines')
     assert (request.path, request.language) == ("lib/counter.py", None)
@@ -154,4 +165,4 @@ def test_rest_of_the_line_after_acceptance(start: int, end: int, text: str, expe
     completion = Completion(
         text=text, start=start, end=end, source="network", finish_reason="stop", logprob=0.0,
         )  # fmt: skip
-    assert rest_of_line(task, completion) == expected
+    assert read_rest_of_line(task, completion) == expected

@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.source.languages import PYTHON, language_of
+from training.evaluation.answers import Answer, Stopwatch
 from training.evaluation.held_out import Task
-from training.evaluation.replay.answers import Answer
 from training.evaluation.replay.snapshot import Snapshot
-from training.evaluation.replay.systems import Stopwatch
 
 JEDI = "jedi"
 _CONTEXT_TOKENS, _SUFFIX_TOKENS, _NEW_TOKENS = 1_024, 256, 48

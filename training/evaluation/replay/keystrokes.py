@@ -12,8 +12,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from training.evaluation.answers import Answer, is_right
 from training.evaluation.held_out import Task
-from training.evaluation.replay.answers import Answer, is_right
 from training.evaluation.replay.tasks import ReplayTask
 
 ACCEPT_KEYS = 1

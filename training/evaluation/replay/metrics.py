@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from training.evaluation.answers import Answer, Judged
 from training.evaluation.intervals import Interval, macro_mean
-from training.evaluation.replay.answers import Answer, Judged
 from training.evaluation.replay.keystrokes import Keystrokes, type_line
 from training.evaluation.replay.tasks import Kind
 

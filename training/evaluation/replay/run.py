@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from training.evaluation.answers import Answer, judge
 from training.evaluation.held_out import HeldOutFile, Task
-from training.evaluation.replay.answers import Answer, judge
 from training.evaluation.replay.keystrokes import cursors
 from training.evaluation.replay.metrics import Asked, Line, Stratum
 from training.evaluation.replay.systems import System

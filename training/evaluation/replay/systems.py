@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from assistant.cancel import Cancel
 from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine, open_from
 from assistant.index.builder import build_from_texts
@@ -23,10 +21,10 @@ from assistant.rank.confidence import threshold
 from assistant.rank.ranker import bundled
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
-from training.evaluation.exact_line import request_of, rest_of_line
+from training.evaluation.answers import Answer, Stopwatch
+from training.evaluation.exact_line import ask_engine
 from training.evaluation.held_out import Task
 from training.evaluation.longest_match import LongestMatch
-from training.evaluation.replay.answers import Answer
 from training.evaluation.replay.snapshot import Snapshot
 
 BOTH, NETWORK, MEMORY, VOTE = "both", "network alone", "memory alone", "vote"
@@ -53,18 +51,6 @@ class System(Protocol):
 
     def answer(self, task: Task) -> Answer:
         """Offer the rest of the line, knowing the document and the tree."""
-
-
-class Stopwatch:
-    """Times one call, from here to its answer."""
-
-    def __init__(self) -> None:
-        self._wall_s, self._cpu_s = time.perf_counter(), time.process_time()
-
-    def answer(self, text: str, probability: float) -> Answer:
-        """Return the answer with its times."""
-        wall_s, cpu_s = time.perf_counter() - self._wall_s, time.process_time() - self._cpu_s
-        return Answer(text=text, probability=probability, ms=1_000 * wall_s, cpu_ms=1_000 * cpu_s)
 
 
 class Indexes:
@@ -130,14 +116,8 @@ class EngineSystem:
             self._indexes.open(snapshot)
 
     def answer(self, task: Task) -> Answer:
-        """Ask the engine for one suggestion; only its call is timed."""
-        request, cancel = request_of(task), Cancel()
-        watch = Stopwatch()
-        completions = self._engine.complete(request, cancel)
-        if not completions:
-            return watch.answer("", 0.0)
-        best = completions[0]
-        return watch.answer(rest_of_line(task, best), best.probability)
+        """Ask the engine for one suggestion."""
+        return ask_engine(self._engine, task)
 
 
 class VoteSystem:

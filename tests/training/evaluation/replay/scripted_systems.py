@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from training.evaluation.answers import Answer, Judged, judge
 from training.evaluation.held_out import Task
-from training.evaluation.replay.answers import Answer, Judged, judge
 from training.evaluation.replay.metrics import Stratum
 from training.evaluation.replay.snapshot import Snapshot
 

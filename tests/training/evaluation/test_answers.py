@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.evaluation.replay.answers import Answer, is_right, judge, similarity
+from training.evaluation.answers import Answer, is_right, judge, similarity
 
 
 @pytest.mark.parametrize(
