@@ -10,7 +10,7 @@ n_head, K n_kv_head, D head_dim, V vocab_size, L n_layer.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from model.config import ModelConfig
 
 # In bf16 on a CPU, queries are taken this many at a time, each block seeing only keys up to its
-# end: half the work of a full square, and up to T = 512 twice as fast as torch's own CPU kernel. In
-# fp32 the kernel is as fast (docs/experiments.md has both measurements).
-QUERY_BLOCK = 128
-MAX_BLOCKED_QUERIES = 512
+# end: about half the work of a full square, and faster than torch's own CPU kernel. In fp32 the
+# kernel is as fast (docs/experiments.md has both measurements).
+QUERY_BLOCK = 256
+MAX_BLOCKED_QUERIES = 1_024
 
 
 class KVCache:
@@ -119,10 +119,12 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attend each of the last T of S positions to itself and all before it, or what `mask` says.
 
-    q is (B, H, T, D); k and v are (B, H, S, D) with S >= T. Returns (B, H, T, D).
+    q is (B, H, T, D); k and v are (B, K, S, D) with S >= T and K dividing H. Returns (B, H, T, D).
     """
     if (q.device.type, q.dtype) == ("cpu", torch.bfloat16) and q.size(2) <= MAX_BLOCKED_QUERIES:
-        return _blocked_attention(q, k, v, mask)
+        return cast(Tensor, _BlockedAttention.apply(q, k, v, mask))  # type: ignore[no-untyped-call]
+    if (group := q.size(1) // k.size(1)) > 1:
+        k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
     if mask is None and q.size(2) == k.size(2):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
     mask = _causal_mask(q, k) if mask is None else mask
@@ -135,22 +137,61 @@ def _causal_mask(q: Tensor, k: Tensor) -> Tensor:
     return full.tril(diagonal=n_key - n_query)
 
 
-def _blocked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    n_query, past = q.size(2), k.size(2) - q.size(2)
-    q = q * (1.0 / math.sqrt(q.size(-1)))
-    blocks = []
-    for start in range(0, n_query, QUERY_BLOCK):
-        end = min(start + QUERY_BLOCK, n_query)
-        scores = q[:, :, start:end] @ k[:, :, : past + end].transpose(
-            -1, -2
-        )  # (B, H, block, past+end)
-        if mask is not None:
-            scores = scores.masked_fill(~mask[:, :, start:end, : past + end], -math.inf)
-        else:  # only the square on the diagonal needs a mask
-            bias = torch.full((end - start, end - start), -math.inf, dtype=q.dtype).triu(1)
-            scores[..., past + start :] += bias
-        blocks.append(scores.softmax(-1) @ v[:, :, : past + end])
-    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
+class _BlockedAttention(torch.autograd.Function):
+    """Causal attention by blocks of queries; all query heads of one key head share its products.
+
+    Its own backward adds to the keys' gradients in place; autograd would pad each block's with
+    zeros to the whole length.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """q (B, H, T, D), k and v (B, K, S, D) -> (B, H, T, D)."""
+        B, H, T, D = q.size()
+        K, past = k.size(1), k.size(2) - T
+        q = (q * (1.0 / math.sqrt(D))).reshape(B * K, H // K, T, D)
+        k, v = k.reshape(B * K, -1, D), v.reshape(B * K, -1, D)
+        out = torch.empty_like(q)
+        weights = []  # of each block (B K, H/K block, past + end)
+        for part in _query_blocks(T):
+            n, end = part.stop - part.start, past + part.stop
+            scores = q[:, :, part].reshape(B * K, -1, D) @ k[:, :end].mT
+            square = scores.view(B, K, H // K, n, end)
+            if mask is not None:
+                square.masked_fill_(~mask[:, :, None, part, :end], -math.inf)
+            else:  # only the square on the diagonal needs a mask
+                square[..., end - n :] += q.new_full((n, n), -math.inf).triu_(1)
+            weights.append(scores.softmax(-1))
+            out[:, :, part] = (weights[-1] @ v[:, :end]).view(B * K, H // K, n, D)
+        ctx.save_for_backward(q, k, v, *weights)
+        return out.view(B, H, T, D)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of q, k and v."""
+        q, k, v, *weights = ctx.saved_tensors
+        (grad,) = grads
+        (B, H, T, D), past = grad.size(), k.size(1) - q.size(2)
+        grad = grad.reshape(q.size())
+        grad_q, grad_k, grad_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        for part, weight in zip(_query_blocks(T), weights, strict=True):
+            end = past + part.stop
+            ours = grad[:, :, part].reshape(q.size(0), -1, D)
+            by_weight = ours @ v[:, :end].mT
+            by_score = torch._softmax_backward_data(by_weight, weight, -1, weight.dtype)
+            grad_v[:, :end].baddbmm_(weight.mT, ours)
+            grad_k[:, :end].baddbmm_(by_score.mT, q[:, :, part].reshape(q.size(0), -1, D))
+            grad_q[:, :, part] = (by_score @ k[:, :end]).view(*q.size()[:2], -1, D)
+        grad_q *= 1.0 / math.sqrt(D)
+        keys = (B, q.size(0) // B, -1, D)
+        return grad_q.view(B, H, T, D), grad_k.view(keys), grad_v.view(keys), None
+
+
+def _query_blocks(n_query: int) -> list[slice]:
+    return [
+        slice(start, min(start + QUERY_BLOCK, n_query))
+        for start in range(0, n_query, QUERY_BLOCK)
+    ]
 
 
 class Attention(nn.Module):
@@ -183,12 +224,6 @@ class Attention(nn.Module):
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H or K, T, D)
         if cache is not None:
             k, v = cache.store(layer, k, v)  # (B, K, S, D)
-        group = config.n_head // config.n_kv_head
-        if group > 1:
-            k, v = (
-                k.repeat_interleave(group, dim=1),
-                v.repeat_interleave(group, dim=1),
-            )  # (B, H, S, D)
         y = causal_attention(q, k, v, places.mask)  # (B, H, T, D)
         out: Tensor = self.o_proj(y.transpose(1, 2).reshape(B, T, -1))
         return out

@@ -7,7 +7,7 @@ the last bit. Rates and momentum are given for this step; `training.pretrain.sch
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +32,22 @@ COEFFICIENTS = {
 POLAR_MARGIN = 1.02
 
 
-def orthogonalise(update: Tensor, kind: str = "newton-schulz") -> Tensor:
-    """Return (N, rows, cols), each matrix's singular values pushed towards one."""
+def orthogonalise(
+    update: Tensor, kind: str = "newton-schulz", dtype: torch.dtype | None = None
+) -> Tensor:
+    """Return (N, rows, cols), each matrix's singular values pushed towards one.
+
+    Multiplies in `dtype` (None: the update's own); bf16 is enough, as only directions count.
+    """
     margin = POLAR_MARGIN if kind == "polar-express" else 1.0
     x: Tensor = update / (update.norm(dim=(-2, -1), keepdim=True) * margin + 1e-7)
     tall = x.size(-2) > x.size(-1)
-    x = x.mT if tall else x  # the Gram matrix should be the small one
+    x = (x.mT if tall else x).to(dtype or update.dtype)  # the Gram matrix should be the small one
     for a, b, c in COEFFICIENTS[kind]:
         gram = x @ x.mT  # (N, r, r)
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x.mT if tall else x
+        gram = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, gram, x, beta=a)
+    return (x.mT if tall else x).to(update.dtype)
 
 
 class Muon:
@@ -49,7 +55,7 @@ class Muon:
 
     With `beta2`, each neuron's update is divided by a running root mean square of its own and the
     whole brought back to its size, after NorMuon (Li et al. 2025). Matrices of one shape are
-    stacked, so that Newton-Schulz runs as few large multiplications.
+    stacked, so that all of the step runs as few large operations.
     """
 
     def __init__(
@@ -58,66 +64,75 @@ class Muon:
         *,
         orthogonaliser: str = "newton-schulz",
         beta2: float = 0.0,
+        dtype: torch.dtype | None = None,
     ) -> None:
+        """Begin with no momentum; `dtype` is that of the orthogonaliser's products."""
         self.groups: dict[tuple[int, int], list[str]] = {}
         self.parameters = dict(parameters)
         self.orthogonaliser = orthogonaliser
         self.beta2 = beta2
+        self.dtype = dtype
         for name, parameter in self.parameters.items():
             self.groups.setdefault((parameter.size(0), parameter.size(1)), []).append(name)
-        self.momentum = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
-        self.square = {
-            name: torch.zeros_like(p).square().mean(_short_side(p), keepdim=True)
-            for name, p in (self.parameters.items() if beta2 else ())
-        }  # (rows, 1) or (1, cols)
+        stacks = {shape: self._stack(names) for shape, names in self.groups.items()}
+        self._momentum = {shape: torch.zeros_like(stack) for shape, stack in stacks.items()}
+        self._square = {  # (N, rows, 1) or (N, 1, cols)
+            shape: torch.zeros_like(stack.mean(_short_side(shape), keepdim=True))
+            for shape, stack in (stacks.items() if beta2 else ())
+        }
+
+    def _stack(self, names: list[str]) -> Tensor:
+        return torch.stack([self.parameters[name].detach() for name in names])
 
     @torch.no_grad()
     def step(self, *, lr: float, momentum: float, weight_decay: float) -> None:
         """Update every matrix from its `.grad`."""
-        for (rows, cols), names in self.groups.items():
+        for shape, names in self.groups.items():
             grads = torch.stack([_grad(self.parameters[name]) for name in names])  # (N, rows, cols)
-            buffers = torch.stack([self.momentum[name] for name in names]).lerp_(
-                grads, 1 - momentum
-            )
-            update = orthogonalise(grads.lerp(buffers, momentum), self.orthogonaliser)  # Nesterov
+            buffer = self._momentum[shape].lerp_(grads, 1 - momentum)
+            update = grads.lerp_(buffer, momentum)  # Nesterov
+            update = orthogonalise(update, self.orthogonaliser, self.dtype)
+            update = self._normalised(shape, update) if self.beta2 else update
+            weights = self._stack(names)
+            decay = 0.0  # cautious: only where it agrees with the update
+            if weight_decay:
+                decay = weights * (update * weights > 0) * (lr * weight_decay)
             # an orthogonal (rows, cols) matrix changes outputs by sqrt(rows / cols) less when wide
-            scale = lr * math.sqrt(max(1.0, rows / cols))
-            for i, name in enumerate(names):
-                parameter = self.parameters[name]
-                self.momentum[name].copy_(buffers[i])
-                change = self._normalised(name, update[i]) if self.beta2 else update[i]
-                if weight_decay:  # cautious: decay only where it agrees with the update
-                    agree = (change * parameter) > 0
-                    parameter.sub_(parameter * agree, alpha=lr * weight_decay)
-                parameter.sub_(change, alpha=scale)
+            weights -= update.mul_(lr * math.sqrt(max(1.0, shape[0] / shape[1]))) + decay
+            for name, weight in zip(names, weights, strict=True):
+                self.parameters[name].copy_(weight)
 
-    def _normalised(self, name: str, update: Tensor) -> Tensor:
+    def _normalised(self, shape: tuple[int, int], update: Tensor) -> Tensor:
         """Give every neuron (along the longer side) the same share of the update, over time."""
         # of a short side all are of length one already: there is nothing to normalise
-        mean = update.square().mean(_short_side(update), keepdim=True)
-        square = self.square[name].lerp_(mean, 1 - self.beta2)
+        mean = update.square().mean(_short_side(shape), keepdim=True)
+        square = self._square[shape].lerp_(mean, 1 - self.beta2)
         change: Tensor = update / square.sqrt().clamp(min=1e-10)
-        return change.mul_(update.norm() / change.norm().clamp(min=1e-10))
+        size, before = change.norm(dim=(1, 2), keepdim=True), update.norm(dim=(1, 2), keepdim=True)
+        return change.mul_(before / size.clamp(min=1e-10))
 
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors a checkpoint must hold."""
-        momentum = {f"muon.{name}": tensor for name, tensor in self.momentum.items()}
-        return momentum | {f"muon_square.{name}": tensor for name, tensor in self.square.items()}
+        """Return copies of the tensors that a checkpoint must hold."""
+        return {name: tensor.clone() for name, tensor in self._named()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore from `state()`."""
-        for name, tensor in self.momentum.items():
-            tensor.copy_(state[f"muon.{name}"])
-        for name, tensor in self.square.items():
-            tensor.copy_(state[f"muon_square.{name}"])
+        for name, tensor in self._named():
+            tensor.copy_(state[name])
+
+    def _named(self) -> Iterator[tuple[str, Tensor]]:
+        for kind, stacks in (("muon", self._momentum), ("muon_square", self._square)):
+            for shape, stack in stacks.items():
+                for name, tensor in zip(self.groups[shape], stack, strict=True):
+                    yield f"{kind}.{name}", tensor
 
 
-def _short_side(matrix: Tensor) -> int:
-    return 1 if matrix.size(0) >= matrix.size(1) else 0
+def _short_side(shape: tuple[int, int]) -> int:
+    return 2 if shape[0] >= shape[1] else 1  # of a stack (N, rows, cols)
 
 
 class AdamW:
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019); a rate a parameter."""
+    """Adam (Kingma & Ba 2015) without weight decay; a rate a parameter."""
 
     def __init__(
         self, parameters: Mapping[str, nn.Parameter], *, betas: tuple[float, float], eps: float
@@ -129,7 +144,7 @@ class AdamW:
         self.square = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
 
     @torch.no_grad()
-    def step(self, *, step: int, lr: Mapping[str, float], weight_decay: float = 0.0) -> None:
+    def step(self, *, step: int, lr: Mapping[str, float]) -> None:
         """Update every parameter; `step` counts from 1, `lr` maps names to rates."""
         beta1, beta2 = self.betas
         for name, parameter in self.parameters.items():
@@ -137,7 +152,6 @@ class AdamW:
             mean = self.mean[name].lerp_(grad, 1 - beta1)
             square = self.square[name].lerp_(grad.square(), 1 - beta2)
             denominator = (square / (1 - beta2**step)).sqrt_().add_(self.eps)
-            parameter.mul_(1 - lr[name] * weight_decay)
             parameter.addcdiv_(mean, denominator, value=-lr[name] / (1 - beta1**step))
 
     def state(self) -> dict[str, Tensor]:

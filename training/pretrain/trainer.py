@@ -83,6 +83,7 @@ class Trainer:
             matrices,
             orthogonaliser=recipe.train.orthogonaliser,
             beta2=recipe.train.normuon_beta2,
+            dtype=self.device.dtype,
         )
         self.adamw = AdamW(rest, betas=(0.8, 0.95), eps=1e-10)
         self.average = Average(named if recipe.train.average_tokens else {})
