@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
+import time
 
 import torch
 
@@ -18,14 +21,17 @@ class Device:
     compile: bool
 
 
-def cpu_has_bf16() -> bool:
-    """Say whether this CPU multiplies bf16 natively; emulated bf16 is slower than fp32."""
-    capabilities = torch.backends.cpu.get_cpu_capability()
-    if "AVX512" not in capabilities and "SVE" not in capabilities and "AMX" not in capabilities:
-        return False
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return bool(supported is not None and supported() and native())
+@functools.cache
+def cpu_prefers_bf16() -> bool:
+    """Time a product in bf16 and in fp32, some ten milliseconds; emulated bf16 is the slower."""
+    best = {torch.bfloat16: math.inf, torch.float32: math.inf}
+    for _ in range(6):  # in turns, and the best of each: whatever else runs disturbs both
+        for dtype in best:
+            a, b = torch.ones(512, 256, dtype=dtype), torch.ones(256, 256, dtype=dtype)
+            start = time.perf_counter()
+            a @ b
+            best[dtype] = min(best[dtype], time.perf_counter() - start)
+    return best[torch.bfloat16] < best[torch.float32]
 
 
 def choose_device(name: str = "auto", dtype: str = "auto", *, index: int = 0) -> Device:
@@ -44,7 +50,9 @@ def choose_device(name: str = "auto", dtype: str = "auto", *, index: int = 0) ->
     if name not in ("cpu", "cuda", "mps"):
         raise ConfigError(f"device must be auto, cpu, cuda or mps, got {name!r}")
     if dtype == "auto":
-        dtype = "bfloat16" if name == "cuda" or (name == "cpu" and cpu_has_bf16()) else "float32"
+        dtype = (
+            "bfloat16" if name == "cuda" or (name == "cpu" and cpu_prefers_bf16()) else "float32"
+        )
     if dtype not in ("float32", "bfloat16"):
         raise ConfigError(f"dtype must be auto, float32 or bfloat16, got {dtype!r}")
     device = torch.device(name, index) if name == "cuda" else torch.device(name)

@@ -189,8 +189,7 @@ class _BlockedAttention(torch.autograd.Function):
 
 def _query_blocks(n_query: int) -> list[slice]:
     return [
-        slice(start, min(start + QUERY_BLOCK, n_query))
-        for start in range(0, n_query, QUERY_BLOCK)
+        slice(start, min(start + QUERY_BLOCK, n_query)) for start in range(0, n_query, QUERY_BLOCK)
     ]
 
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from model.config import ConfigError
-from model.device import choose_device, cpu_has_bf16
+from model.device import choose_device, cpu_prefers_bf16
 
 
-def test_cpu_takes_bf16_only_where_it_is_native() -> None:
+def test_cpu_takes_bf16_only_where_it_is_faster() -> None:
     chosen = choose_device("cpu")
-    assert chosen.dtype == (torch.bfloat16 if cpu_has_bf16() else torch.float32)
+    assert chosen.dtype == (torch.bfloat16 if cpu_prefers_bf16() else torch.float32)
     assert not chosen.compile
 
 

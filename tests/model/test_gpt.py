@@ -218,3 +218,16 @@ def test_blocked_attention_obeys_a_mask() -> None:
     )
     ours = causal_attention(q, k, v, mask).double()
     torch.testing.assert_close(ours, expected, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("n_past", [0, 5])
+def test_blocked_attention_has_the_gradients_of_the_plain_one(n_past: int) -> None:
+    n_query = QUERY_BLOCK + 9
+    shapes = [(2, 4, n_query, 8), (2, 2, n_query + n_past, 8), (2, 2, n_query + n_past, 8)]
+    rounded = [torch.randn(shape, dtype=torch.bfloat16, requires_grad=True) for shape in shapes]
+    exact = [tensor.detach().double().requires_grad_() for tensor in rounded]
+    weight = torch.randn(2, 4, n_query, 8)
+    for tensors in (rounded, exact):  # fp64 takes the plain path
+        (causal_attention(*tensors) * weight.to(tensors[0].dtype)).sum().backward()
+    for ours, theirs in zip(rounded, exact, strict=True):
+        assert (ours.grad - theirs.grad).norm() < 0.02 * theirs.grad.norm()

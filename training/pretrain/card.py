@@ -13,6 +13,7 @@ from model.config import ModelConfig
 from training.evaluation.intervals import Interval
 from training.pretrain.checkpoint import Progress
 from training.pretrain.recipe import FolderTable
+from training.pretrain.schedule import schedule_of
 
 _HOW_MEASURED = (
     "Repositories that the corpus excludes by name: {repositories}. Rest of the line at cursors "
@@ -69,12 +70,12 @@ def _head(table: FolderTable, config: ModelConfig) -> str:
 
 def _training(config: ModelConfig, progress: Progress, manifest: Mapping[str, Any]) -> str:
     totals = manifest["totals"]["train"]
-    flops = progress.tokens * config.flops_per_token(config.block_size)
+    flops = schedule_of(progress.plan).flops(config, progress.step)
     return (
         "## Training\n\n"
         f"{progress.tokens / 1e6:.2f} million tokens in {progress.step} steps: "
         f"{progress.seconds / 60:.0f} minutes of wall clock, {progress.cpu_seconds / 60:.0f} "
-        f"processor-minutes on a CPU, {flops:.2g} floating-point operations. The corpus holds "
+        f"minutes of CPU time, {flops:.2g} floating-point operations. The corpus holds "
         f"{totals['bytes'] / 1e6:.1f} MB of unique Python in {totals['files']} files after "
         "filtering."
     )

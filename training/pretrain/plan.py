@@ -104,11 +104,6 @@ def _machines(args: argparse.Namespace) -> tuple[Hardware, ...]:
     return (own, *HARDWARE)
 
 
-def total_flops(plan: Schedule, config: ModelConfig) -> float:
-    """Return the operations of all steps; a stage of longer rows costs more a token."""
-    return sum(stage.tokens * config.flops_per_token(stage.block_size) for stage in plan.stages)
-
-
 def hours(flops: float, machine: Hardware, config: ModelConfig) -> float:
     """Return how long a machine takes; narrow networks leave a GPU partly idle."""
     share = NARROW_SHARE if machine.is_gpu and config.n_embd < NARROW else 1.0
@@ -118,7 +113,7 @@ def hours(flops: float, machine: Hardware, config: ModelConfig) -> float:
 def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:
     """Return the plan of a run as text."""
     plan, config = make_plan(recipe), recipe.network.config()
-    flops = total_flops(plan, config)
+    flops = plan.flops(config)
     size, tokens = _count(config.n_params), _count(plan.tokens)
     ratio = plan.tokens / config.n_params
     lines = [

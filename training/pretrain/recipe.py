@@ -66,7 +66,8 @@ class TrainTable:
     validate_steps: int = 100  # steps between validations; 0: only at the end
     device: str = "auto"
     dtype: str = "auto"  # of activations: auto, float32 or bfloat16
-    compile: bool = False  # on a CPU too, which needs a C++ compiler; always on a GPU
+    # Left out: a long run on a CPU with a C++ compiler, and any on a GPU.
+    compile: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("tokens", "batch_tokens", "micro_rows", "max_skips", "checkpoint_s"):
@@ -78,6 +79,8 @@ class TrainTable:
         for name in ("warmup_share", "warmdown_share", "final_lr", "final_momentum"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"train.{name} must be in 0..1, got {getattr(self, name)}")
+        if self.compile not in (None, True, False):
+            raise ConfigError(f"train.compile must be true or false, got {self.compile!r}")
         if not 0.0 <= self.normuon_beta2 < 1.0:
             raise ConfigError(f"train.normuon_beta2 must be in 0..1, got {self.normuon_beta2}")
         if self.orthogonaliser not in ORTHOGONALISERS:

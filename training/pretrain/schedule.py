@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from model.config import ConfigError
+from model.config import ConfigError, ModelConfig
 from training.pretrain.recipe import Recipe, StageTable, TrainTable
 
 REFERENCE_BATCH = 2**19  # tokens; the batch for which recipes state their rates (modded-nanogpt's)
@@ -62,6 +62,14 @@ class Schedule:
         """Tokens in all."""
         return sum(stage.tokens for stage in self.stages)
 
+    def flops(self, config: ModelConfig, n_step: int | None = None) -> float:
+        """Return the operations of the first `n_step` steps (None: of all).
+
+        A stage of longer rows costs more a token.
+        """
+        stages = self.begun(self.n_step if n_step is None else n_step)
+        return sum(s.tokens * config.flops_per_token(s.block_size) for s in stages)
+
     @property
     def warmdown_from(self) -> int:
         """Tokens after which the rates go down; until then the plan may still change."""
@@ -75,15 +83,15 @@ class Schedule:
             step -= stage.n_step
         raise IndexError("the plan has no such step")
 
-    def begun(self, step: int) -> list[dict[str, Any]]:
+    def begun(self, step: int) -> list[Stage]:
         """Return the stages up to `step`, the last cut off there: what cannot change any more."""
-        tables = []
+        stages = []
         for stage in self.stages:
             if step <= 0:
                 break
-            tables.append(dataclasses.asdict(stage) | {"n_step": min(step, stage.n_step)})
+            stages.append(dataclasses.replace(stage, n_step=min(step, stage.n_step)))
             step -= stage.n_step
-        return tables
+        return stages
 
     def cooled(self, tokens: int) -> float:
         """Return how much of the warmdown is over after so many tokens, 0..1."""
@@ -170,9 +178,14 @@ def _stage(table: StageTable, tokens: int, train: TrainTable, network_block: int
     )
 
 
+def schedule_of(table: Mapping[str, Any]) -> Schedule:
+    """Return the schedule whose table a checkpoint holds."""
+    return Schedule(**{**table, "stages": tuple(Stage(**stage) for stage in table["stages"])})
+
+
 def plan_problem(old: Mapping[str, Any], new: Schedule, step: int, tokens: int) -> str:
     """Say why a run planned as `old`, a table, cannot go on as `new`; "" when it can."""
-    before = Schedule(**{**old, "stages": tuple(Stage(**stage) for stage in old["stages"])})
+    before = schedule_of(old)
     if before == new:
         return ""
     if before.begun(step) != new.begun(step):

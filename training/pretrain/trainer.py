@@ -37,6 +37,8 @@ MAY_CHANGE = frozenset(
     | {"block_size", "checkpoint_s", "validate_steps", "max_skips", "max_rollbacks"}
     | {"compile"}
 )
+# A CPU compiles for a minute or two; a run of so many operations takes twenty or more.
+LONG_RUN_FLOPS = 2e14
 
 
 class DivergedError(RuntimeError):
@@ -74,8 +76,7 @@ class Trainer:
             adapt(self.network)
         self.network.to(self.device.device)
         self.forward = self.network.hidden
-        if self.device.compile or recipe.train.compile:
-            _check_compiler(self.device)
+        if self._should_compile(is_plain=adapt is None):
             self.forward = torch.compile(self.network.hidden, dynamic=False)
         named = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         matrices, rest = split_parameters(named.items())
@@ -98,6 +99,24 @@ class Trainer:
     def stage(self) -> Stage:
         """The stage of the next step."""
         return self.plan.stage_at(self.progress.step)
+
+    def _should_compile(self, *, is_plain: bool) -> bool:
+        """Say whether to compile the step, a minute or two at its start.
+
+        Raises ConfigError when the recipe wants it and torch would stop with a traceback.
+        """
+        if self.device.compile:
+            return self.recipe.train.compile is not False
+        names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
+        has_compiler = self.device.device.type != "cpu" or any(map(shutil.which, names))
+        if self.recipe.train.compile and not has_compiler:
+            raise ConfigError(
+                f"train.compile needs a C++ compiler ({' or '.join(names)}), and there is none; "
+                "install one or leave train.compile out"
+            )
+        is_long = self.plan.flops(self.network.config) >= LONG_RUN_FLOPS
+        chosen = self.recipe.train.compile
+        return is_plain and is_long and has_compiler if chosen is None else chosen
 
     def step(self) -> float:
         """Take one optimizer step; return its mean loss in nats per token.
@@ -252,16 +271,6 @@ class Trainer:
     def _plan_table(self) -> dict[str, Any]:
         table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.plan)))
         return table
-
-
-def _check_compiler(device: Device) -> None:
-    """Raise ConfigError where torch would stop with a traceback at the first step."""
-    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
-    if device.device.type == "cpu" and not any(map(shutil.which, names)):
-        raise ConfigError(
-            f"train.compile needs a C++ compiler ({' or '.join(names)}), and there is none; "
-            "install one or leave train.compile out"
-        )
 
 
 def recipe_hash(recipe: Recipe) -> str:

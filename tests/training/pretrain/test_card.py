@@ -10,7 +10,15 @@ from training.pretrain.checkpoint import Progress
 from training.pretrain.recipe import FolderTable
 
 TABLE = FolderTable(name="small", licence="MIT", languages=("python", "go"))
-PROGRESS = Progress(step=120, tokens=3_500_000, seconds=600.0, cpu_seconds=1_080.0)
+STAGE = {
+    "shards": "rows", "block_size": 16, "n_step": 100, "rows_per_step": 8, "micro_rows": 8,
+    "rate_factor": 1.0,
+}  # fmt: skip
+PLAN: dict[str, Any] = {
+    "stages": [STAGE, STAGE | {"block_size": 32}],
+    "warmup_tokens": 1, "warmdown_tokens": 1, "final_lr": 0.1, "final_momentum": 0.9,
+}  # fmt: skip
+PROGRESS = Progress(step=120, tokens=3_500_000, seconds=600.0, cpu_seconds=1_080.0, plan=PLAN)
 INTERVAL = {"mean": 0.125, "low": 0.1, "high": 0.15}
 
 
@@ -56,6 +64,12 @@ REPORT: dict[str, Any] = {
 }
 
 
+def test_operations_are_counted_by_stage() -> None:
+    config = tiny_config()
+    flops = 100 * 8 * 16 * config.flops_per_token(16) + 20 * 8 * 32 * config.flops_per_token(32)
+    assert f", {flops:.2g} floating-point operations" in card()
+
+
 def card(report: dict[str, Any] | None = None, notes: str = "") -> str:
     return model_card(TABLE, tiny_config(), PROGRESS, manifest=MANIFEST, report=report, notes=notes)
 
@@ -71,7 +85,7 @@ def test_head_names_model_licence_and_size() -> None:
 def test_training_says_what_it_took() -> None:
     text = card().partition("## Training")[2].partition("##")[0]
     assert (
-        "3.50 million tokens in 120 steps: 10 minutes of wall clock, 18 processor-minutes" in text
+        "3.50 million tokens in 120 steps: 10 minutes of wall clock, 18 minutes of CPU time" in text
     )
     assert "4.2 MB of unique Python in 310 files" in text
 

@@ -41,3 +41,19 @@ def test_bf16_activations_give_a_close_loss() -> None:
     exact = cross_entropy(hidden, weight, targets)
     rounded = cross_entropy(hidden.bfloat16(), weight, targets)
     assert abs(exact - rounded) < 0.02
+
+
+def test_bf16_gradients_lose_little_even_where_the_network_is_sure() -> None:
+    torch.manual_seed(2)
+    hidden, weight = torch.randn(2_048, 32).bfloat16(), torch.randn(200, 32).bfloat16()
+    targets = (hidden @ weight.T).argmax(-1)
+    gradients = []
+    for dtype in (torch.bfloat16, torch.float64):
+        head = weight.float().requires_grad_()
+        if dtype == torch.bfloat16:
+            cross_entropy(hidden, head, targets, chunk=64).backward()
+        else:
+            head = weight.double().requires_grad_()
+            F.cross_entropy(hidden.double() @ head.T, targets).backward()
+        gradients.append(head.grad.double())
+    assert (gradients[0] - gradients[1]).norm() < 0.02 * gradients[1].norm()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.pretrain.test_schedule import LONG, SHORT, recipe
-from training.pretrain.plan import HARDWARE, Hardware, hours, main, report, total_flops
+from training.pretrain.plan import HARDWARE, Hardware, hours, main, report
 from training.pretrain.recipe import RECIPES, NetworkTable, load_recipe
 from training.pretrain.schedule import make_plan
 
@@ -18,11 +18,11 @@ def test_operations_count_each_stage_at_its_own_length() -> None:
     config = plain.network.config()
     matrices = 6 * config.n_params_matrix
     per_position = 6 * config.n_layer * config.n_head * config.head_dim
-    assert total_flops(make_plan(plain), config) == 102_400 * (matrices + per_position * 128)
+    assert make_plan(plain).flops(config) == 102_400 * (matrices + per_position * 128)
     plan = make_plan(staged)
     expected = 51_200 * (matrices + per_position * 64)
     expected += plan.stages[1].tokens * (matrices + per_position * 128)
-    assert total_flops(plan, config) == expected
+    assert plan.flops(config) == expected
 
 
 def test_hours_follow_from_the_machine_and_gpus_suffer_from_narrow_networks() -> None:

@@ -324,3 +324,19 @@ def test_compiling_without_a_compiler_says_so(
 
 def test_compilation_may_be_switched_on_in_a_run() -> None:
     assert recipe_hash(small_recipe()) == recipe_hash(small_recipe(compile=True))
+
+
+def test_long_runs_are_compiled_where_there_is_a_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "c++"
+    compiler.touch(mode=0o755)
+    for found, tokens, chosen, compiled in (
+        (True, 10**12, None, True),
+        (True, 2_560, None, False),
+        (True, 10**12, False, False),
+        (False, 10**12, None, False),
+    ):
+        monkeypatch.setenv("CXX", str(compiler if found else tmp_path / "none"))
+        run = trainer(tokens=tokens, compile=chosen)
+        assert (run.forward != run.network.hidden) == compiled
