@@ -94,9 +94,8 @@ class Muon:
             update = orthogonalise(update, self.orthogonaliser, self.dtype)
             update = self._normalised(shape, update) if self.beta2 else update
             weights = self._stack(names)
-            decay = 0.0  # cautious: only where it agrees with the update
-            if weight_decay:
-                decay = weights * (update * weights > 0) * (lr * weight_decay)
+            # cautious: only where it agrees with the update
+            decay = weights * (update * weights > 0) * (lr * weight_decay)
             # an orthogonal (rows, cols) matrix changes outputs by sqrt(rows / cols) less when wide
             weights -= update.mul_(lr * math.sqrt(max(1.0, shape[0] / shape[1]))) + decay
             for name, weight in zip(names, weights, strict=True):
