@@ -8,10 +8,10 @@ Not locked: the engine calls it under its own lock.
 """
 
 import dataclasses
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from assistant.request import CompletionRequest
+from model.lru import LRU
 
 MAX_ENTRIES = 64
 BEFORE_CHARS = 1_024  # of the text before the cursor that must be the same
@@ -48,8 +48,7 @@ class SuggestionCache:
     """A small LRU over cursor positions."""
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
-        self._max_entries = max_entries
-        self._entries: OrderedDict[tuple[int, str, str | None, int, str], _Entry] = OrderedDict()
+        self._entries: LRU[tuple[int, str, str | None, int, str], _Entry] = LRU(max_entries)
 
     def put(
         self, request: CompletionRequest, drafts: tuple[Suggestion, ...], *, model: int = 0
@@ -64,10 +63,7 @@ class SuggestionCache:
             n_chars=max((len(draft.text) for draft in drafts), default=0),
         )
         key = (model, request.path, request.language, request.offset, entry.before[-80:])
-        self._entries[key] = entry
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
+        self._entries.put(key, entry)
 
     def get(self, request: CompletionRequest, *, model: int = 0) -> tuple[Suggestion, ...] | None:
         """Return what is left of kept suggestions here; None if the model must be asked."""

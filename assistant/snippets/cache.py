@@ -12,7 +12,6 @@ import logging
 import threading
 import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Iterator
 
 from assistant.index.folder_index import FolderIndex
@@ -24,6 +23,7 @@ from assistant.source import blocks
 from assistant.source.languages import language_of
 from assistant.source.syntax import text_scopes
 from model.fim import Snippet
+from model.lru import LRU
 
 MAX_SOURCE_BYTES = 8_000_000  # of a repository's code that is looked through
 KEPT_CHOICES = 64
@@ -96,7 +96,7 @@ class _Shelf:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[_Key, list[Snippet]] = OrderedDict()
+        self._kept: LRU[_Key, list[Snippet]] = LRU(KEPT_CHOICES)
         self._source: SnippetSearch | None = None
         self._view: IndexView | None = None  # that `_source` was, or is being, read from
         self._read_at = 0.0
@@ -104,17 +104,12 @@ class _Shelf:
     def kept(self, key: _Key) -> list[Snippet] | None:
         """Return what was chosen before, if it is still kept."""
         with self._lock:
-            if key not in self._kept:
-                return None
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            return self._kept.use(key)
 
     def keep(self, key: _Key, snippets: list[Snippet]) -> None:
         """Keep a choice, at the cost of the one not asked for the longest."""
         with self._lock:
-            self._kept[key] = snippets
-            while len(self._kept) > KEPT_CHOICES:
-                self._kept.popitem(last=False)
+            self._kept.put(key, snippets)
 
     def source(self, view: IndexView, *, is_waiting: bool) -> SnippetSearch | None:
         """Return what was read last; begin to read if there is newer, or nothing yet."""
