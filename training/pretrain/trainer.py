@@ -76,7 +76,7 @@ class Trainer:
             adapt(self.network)
         self.network.to(self.device.device)
         self.forward = self.network.hidden
-        if self._should_compile(is_plain=adapt is None):
+        if self.should_compile(is_plain=adapt is None):
             self.forward = torch.compile(self.network.hidden, dynamic=False)
         named = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         matrices, rest = split_parameters(named.items())
@@ -100,7 +100,7 @@ class Trainer:
         """The stage of the next step."""
         return self.plan.stage_at(self.progress.step)
 
-    def _should_compile(self, *, is_plain: bool) -> bool:
+    def should_compile(self, *, is_plain: bool) -> bool:
         """Say whether to compile the step, a minute or two at its start.
 
         Raises ConfigError when the recipe wants it and torch would stop with a traceback.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model.config import ConfigError
 from training.pretrain import checkpoint as state
 from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
-from training.pretrain.schedule import Stage
+from training.pretrain.schedule import Stage, make_plan
 from training.pretrain.trainer import Trainer, recipe_hash
 
 ROOT = Path(__file__).parents[3]
@@ -338,5 +338,8 @@ def test_long_runs_are_compiled_where_there_is_a_compiler(
         (False, 10**12, None, False),
     ):
         monkeypatch.setenv("CXX", str(compiler if found else tmp_path / "none"))
-        run = trainer(tokens=tokens, compile=chosen)
-        assert (run.forward != run.network.hidden) == compiled
+        run = trainer(compile=False)
+        run.recipe = small_recipe(tokens=tokens, compile=chosen)
+        run.plan = make_plan(run.recipe)
+        assert run.should_compile(is_plain=True) == compiled
+        assert not run.should_compile(is_plain=False)
