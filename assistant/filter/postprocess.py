@@ -26,6 +26,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("repeated_previous", rules.repeated_previous),
     ("duplicate_following", rules.duplicate_following),
     ("suffix_overlap", rules.suffix_overlap),
+    ("stray_quote", rules.stray_quote),
     ("bracket_balance", rules.bracket_balance),
     ("trailing_space", rules.trailing_space),
     ("too_short", rules.too_short),

@@ -7,6 +7,7 @@ types again. An empty text means that nothing is shown.
 import functools
 import re
 import unicodedata
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from assistant.source.blocks import (
     lines_below,
     scan_before,
 )
-from assistant.source.brackets import CLOSERS, PAIRS, Scan, scan
+from assistant.source.brackets import CLOSERS, LINE_COMMENT, PAIRS, Scan, scan, scan_on
 from assistant.source.languages import Language, language_of
 from assistant.source.repetition import cut_repetition
 
@@ -27,6 +28,9 @@ MIN_VISIBLE_CHARS = 2
 MAX_SIDE_CHARS = 4_000  # of the cursor's own line, each way: a longer line is data
 MIN_TELLING_CHARS = 3  # letters and digits that make a line worth comparing with its neighbours
 AUTO_CLOSED = CLOSERS | frozenset("\"'`>;,: ")  # what an editor, or a writer ahead, leaves behind
+
+_QUOTES = frozenset("\"'`")
+_LINE_GOES_ON = frozenset(",({[&|+-*/=<.?:\\")  # behind these a line ends in the midst of something
 
 _MARKER = re.compile(r"<\|[A-Za-z0-9_]{1,40}\|>")
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, surrogate...
@@ -190,31 +194,92 @@ def _is_border(text: str, index: int) -> bool:
 
 
 def _n_retyped(place: CursorSite, text: str, rest: str) -> int:
-    """Return how many leading characters of `rest` the text types again.
+    """Return how many leading characters of `rest` stand for what the text types again.
 
-    Those are the closers that would be too many on the line if both stayed, a quote that ends the
-    string at the cursor, and what stands behind them in the text and in the document (`;`, `,`).
+    An editor closed them by itself. Those go that keep the document from fitting together; where
+    that does not tell, the fewest without which the line is as whole as it was without the text: no
+    closer too many, no string left open. Then what stands behind them in the text and in the
+    document (`;`, `,`).
     """
-    quote = place.context.quote
-    state = scan(text, place.language, quote)
-    if state.quote:
+    said = text.rstrip()
+    if not said:
         return 0
-    n_quote, end = 0, 0
-    if state.unquoted_at is not None and rest.startswith(quote):
-        n_quote, end = len(quote), state.unquoted_at
-    n_rest = len(scan(rest, place.language, quote if quote in rest else "").extra)
-    n_open = max(n_rest, len(scan(place.before, place.language).openers)) + len(state.openers)
-    n_again = max(0, min(n_rest, len(state.extra), n_rest + len(state.extra) - n_open))
-    again = state.extra[len(state.extra) - n_again :]
-    if again and rest.startswith("".join(mark.char for mark in again), n_quote):
-        end = again[-1].at + 1
-    else:
-        n_again = 0
-    n_matched = n_quote + n_again
-    tail = text[end:].rstrip()
-    if n_matched and tail and set(tail) <= AUTO_CLOSED and rest.startswith(tail, n_matched):
-        n_matched += len(tail)
-    return n_matched
+    if set(said) <= _QUOTES and rest.startswith(said):
+        return len(said)
+    n_closers = len(rest) - len(rest.lstrip("".join(AUTO_CLOSED - {" "})))
+    n_again = _n_unfitting(place, said, rest, n_closers)
+    if n_again is None:
+        n_again = _n_faulty(place, text, rest, n_closers)
+    tail = said[max(said.rfind(char) for char in CLOSERS | _QUOTES) + 1 :]
+    if n_again and tail and set(tail) <= AUTO_CLOSED and rest.startswith(tail, n_again):
+        n_again += len(tail)
+    return n_again
+
+
+def _n_unfitting(place: CursorSite, text: str, rest: str, n_closers: int) -> int | None:
+    """Return with how many closers less the whole document fits together; None if unclear."""
+    goes_on = text[-1] in _LINE_GOES_ON or any(char in text for char in CLOSERS)
+    if place.context.quote or not (place.sees_all and goes_on):
+        return None
+    state = scan_on(place.context, text, place.language)
+    if state.quote or len(state.extra) > len(place.context.extra):
+        return None
+    wanted = [PAIRS[mark.char] for mark in reversed(state.openers)]
+    behind = _closers(place.behind[n_closers:], place.language, "")
+    fitting = [
+        n
+        for n in range(n_closers + 1)
+        if [*(char for char in rest[n:n_closers] if char in CLOSERS), *behind] == wanted
+        and not _QUOTES & set(rest[n:n_closers])
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _n_faulty(place: CursorSite, text: str, rest: str, n_closers: int) -> int:
+    """Return with how many closers less the line has no fault that it had not before."""
+    is_inside = scan(place.before, place.language).quote != place.context.quote
+    quote = place.context.quote if is_inside else ""  # of a string from a line above
+    quotes = _QUOTES & set(rest[:n_closers])
+    unharmed = _faults(place.before + rest, place.language, quote, quotes)
+    for n_again in range(n_closers + 1):
+        line = place.before + text + rest[n_again:]
+        found = _faults(line, place.language, quote, quotes)
+        if found[1:] == unharmed[1:] and found[0] in ("", LINE_COMMENT, unharmed[0]):
+            return n_again
+    return 0
+
+
+def _faults(
+    line: str, language: Language | None, quote: str, quotes: AbstractSet[str]
+) -> tuple[object, ...]:
+    """Return the string that a line leaves open, and what in it fits no opener.
+
+    It is looked at twice, by the language and by characters alone: in comments and strings, and
+    where it is not known what is one, only the latter tells.
+    """
+    state = scan(line, language, quote)
+    openers: list[str] = []
+    misfits = []
+    for char in line:
+        if char in PAIRS:
+            openers.append(PAIRS[char])
+        elif char in CLOSERS and not (openers and openers.pop() == char):
+            misfits.append(char)
+    extra = tuple(mark.char for mark in state.extra)
+    is_odd = tuple(line.count(char) % 2 for char in sorted(quotes))
+    return state.quote, extra, state.n_crossed, tuple(misfits), is_odd
+
+
+def stray_quote(place: CursorSite, text: str) -> RuleResult:
+    """Drop a quote that ends no string, where only closers stand with it: `');` after a statement.
+
+    >>> request = CompletionRequest(path="a.js", text="f('x');", offset=7)
+    >>> stray_quote(CursorSite.of(request, multi_line=False), "');")
+    RuleResult(text='', n_replaced=0)
+    """
+    is_stray = not place.context.quote and text[0] in _QUOTES and text.count(text[0]) % 2
+    is_closing = not text.strip("".join(AUTO_CLOSED))
+    return RuleResult("" if is_stray and is_closing else text)
 
 
 def bracket_balance(place: CursorSite, text: str) -> RuleResult:

@@ -66,7 +66,7 @@ class Engine:
         snippets: "SnippetCache | None" = None,
     ) -> None:
         """Take settings, how to open the model, what finds a path's index, and a remote side."""
-        self.settings = settings
+        self._settings = settings
         self._open_model = open_model
         self._index_of = index
         self.remote = remote
@@ -77,6 +77,18 @@ class Engine:
         self._cache = SuggestionCache()
         self._cache_lock = threading.Lock()
         self._n_requests = 0
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of now; what was kept under others is forgotten when they change."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        if settings != self._settings:
+            with self._cache_lock:
+                self._settings = settings
+                self._cache.clear()
 
     @property
     def ready(self) -> bool:
@@ -181,12 +193,13 @@ class Engine:
         cancel: Cancel,
     ) -> Proposed:
         """Compute what index and network propose, and let the cache keep it."""
+        settings = self.settings
         language = language_of(request.path, request.language)
         job = None
         if backend is not None:
             job = backend.prepare(
                 request,
-                max_new_tokens=self.settings.max_new_tokens,
+                max_new_tokens=settings.max_new_tokens,
                 deadline=deadline,
                 cancel=cancel,
                 snippets=self._find_snippets(request, backend),
@@ -200,6 +213,8 @@ class Engine:
             return Proposed(trace=proposed.trace)
         if proposed.suggestions and time.monotonic() < deadline:
             with self._cache_lock:
+                if settings is not self._settings:
+                    return proposed  # they changed meanwhile
                 number = backend.number if backend is not None else 0
                 self._cache.put(request, tuple(proposed.suggestions), model=number)
         return proposed

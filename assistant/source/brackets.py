@@ -35,6 +35,7 @@ class Scan:
     quote: str = ""  # the delimiter that would end the string or comment open at the end, or ""
     quote_at: int = 0  # where that string or comment begins; 0 if it was open at the start
     unquoted_at: int | None = None  # index after which the string open at the start was closed
+    n_crossed: int = 0  # closers that closed an opener across others, which were still open
 
 
 @functools.cache
@@ -83,6 +84,7 @@ class _Scanner:
             self.n_open[PAIRS[mark.char]] += 1
         self.quote = ""
         self.quote_at = 0
+        self.n_crossed = before.n_crossed
 
     def bracket(self, mark: Mark) -> None:
         """Push an opener, or pop what a closer closes."""
@@ -93,6 +95,7 @@ class _Scanner:
         if not self.n_open[mark.char]:
             self.extra.append(mark)
             return
+        self.n_crossed += PAIRS[self.openers[-1].char] != mark.char
         closed = ""
         while closed != mark.char:  # openers above the matching one were never closed
             closed = PAIRS[self.openers.pop().char]
@@ -155,4 +158,5 @@ def scan_on(before: Scan, text: str, language: Language | None) -> Scan:
         quote=scanner.quote,
         quote_at=scanner.quote_at,
         unquoted_at=unquoted_at,
+        n_crossed=scanner.n_crossed,
     )
