@@ -7,6 +7,7 @@ types again. An empty text means that nothing is shown.
 import functools
 import re
 import unicodedata
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -207,16 +208,28 @@ def _n_retyped(place: CursorSite, text: str, rest: str) -> int:
     if set(said) <= _QUOTES and rest.startswith(said):
         return len(said)
     n_closers = len(rest) - len(rest.lstrip("".join(AUTO_CLOSED - {" "})))
-    n_again = _n_unfitting(place, said, rest, n_closers)
+    choices = [n for n in range(n_closers + 1) if _may_go(rest[:n], said)]
+    n_again = _n_unfitting(place, said, rest, choices)
     if n_again is None:
-        n_again = _n_faulty(place, text, rest, n_closers)
+        n_again = _n_faulty(place, text, rest, choices)
     tail = said[max(said.rfind(char) for char in CLOSERS | _QUOTES) + 1 :]
     if n_again and tail and set(tail) <= AUTO_CLOSED and rest.startswith(tail, n_again):
         n_again += len(tail)
     return n_again
 
 
-def _n_unfitting(place: CursorSite, text: str, rest: str, n_closers: int) -> int | None:
+def _may_go(closers: str, text: str) -> bool:
+    """Say whether the text stands for closers: it has them too, or it opens what they would close.
+
+    Where a line goes on below (`run(async () => {`), brackets that were closed on it are not wanted
+    there, though the text has none of them. A quote is never taken away untyped.
+    """
+    rest = iter(text)
+    untyped = [char for char in closers if char not in rest]
+    return not untyped or (set(untyped) <= CLOSERS and text[-1] in _LINE_GOES_ON)
+
+
+def _n_unfitting(place: CursorSite, text: str, rest: str, choices: Sequence[int]) -> int | None:
     """Return with how many closers less the whole document fits together; None if unclear."""
     goes_on = text[-1] in _LINE_GOES_ON or any(char in text for char in CLOSERS)
     if place.context.quote or not (place.sees_all and goes_on):
@@ -225,23 +238,24 @@ def _n_unfitting(place: CursorSite, text: str, rest: str, n_closers: int) -> int
     if state.quote or len(state.extra) > len(place.context.extra):
         return None
     wanted = [PAIRS[mark.char] for mark in reversed(state.openers)]
-    behind = _closers(place.behind[n_closers:], place.language, "")
+    most = choices[-1]
+    behind = _closers(place.behind[most:], place.language, "")
     fitting = [
         n
-        for n in range(n_closers + 1)
-        if [*(char for char in rest[n:n_closers] if char in CLOSERS), *behind] == wanted
-        and not _QUOTES & set(rest[n:n_closers])
+        for n in choices
+        if [*(char for char in rest[n:most] if char in CLOSERS), *behind] == wanted
+        and not _QUOTES & set(rest[n:most])
     ]
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _n_faulty(place: CursorSite, text: str, rest: str, n_closers: int) -> int:
+def _n_faulty(place: CursorSite, text: str, rest: str, choices: Sequence[int]) -> int:
     """Return with how many closers less the line has no fault that it had not before."""
     is_inside = scan(place.before, place.language).quote != place.context.quote
     quote = place.context.quote if is_inside else ""  # of a string from a line above
-    quotes = _QUOTES & set(rest[:n_closers])
+    quotes = _QUOTES & set(rest[: choices[-1]])
     unharmed = _faults(place.before + rest, place.language, quote, quotes)
-    for n_again in range(n_closers + 1):
+    for n_again in choices:
         line = place.before + text + rest[n_again:]
         found = _faults(line, place.language, quote, quotes)
         if found[1:] == unharmed[1:] and found[0] in ("", LINE_COMMENT, unharmed[0]):

@@ -126,9 +126,13 @@ def test_edit_is_stable_stays_on_its_line_and_deletes_nothing(source, text, mult
     assert edit.end <= line_end(document, offset)
     deleted = document[edit.start : edit.end]
     assert set(deleted) <= set(")]}\"'`>;,: ")
-    assert is_subsequence(deleted, edit.text)
+    # Brackets that an editor closed on a line that goes on below may go untyped.
+    rest = iter(edit.text)
+    untyped = {char for char in deleted if char not in rest}
+    goes_on = untyped <= set(")]}") and edit.text.rstrip()[-1] in ",({[&|+-*/=<.?:\\"
+    assert goes_on or is_subsequence(deleted, edit.text)
     assert is_subsequence(edit.text, text)
     assert multi_line or "\n" not in edit.text
     after = document[: edit.start] + edit.text + document[edit.end :]
     assert after != document
-    assert is_subsequence(document, after)
+    assert goes_on or is_subsequence(document, after)
