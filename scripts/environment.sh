@@ -59,6 +59,8 @@ build_environment() { # PYTHON PLACE EXTRAS
   printf 'Setting up %s (once; a minute or so) ...\n' "${2#"$ROOT"/}" >&2
   rm -rf "$2"
   "$1" -m venv "$2" || die "$1 cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"
+  # Windows calls the folder Scripts; a junction gives it the name that the scripts use (not tried there).
+  [ -d "$2/bin" ] || cmd //c mklink //J "$(cygpath -w "$2/bin")" "$(cygpath -w "$2/Scripts")" >/dev/null
   local install=("$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-input
     --constraint "$ROOT/constraints.txt")
   "${install[@]}" hatchling editables || die "could not install the build tools (see above)"
