@@ -24,10 +24,6 @@ from lsp.scheduler import describe
 from lsp.workspace import Workspace
 
 VERSION = "2.0"
-_NOT_READ = {  # method -> a parameter that is not used, in the one form that is always right
-    types.TEXT_DOCUMENT_INLINE_COMPLETION: ("context", {"triggerKind": 1}),
-    types.TEXT_DOCUMENT_COMPLETION: ("context", None),
-}
 
 log = logging.getLogger(__name__)
 
@@ -205,14 +201,23 @@ def _tolerated(method: str, value: dict[str, Any]) -> dict[str, Any]:
         return value
     if method == types.INITIALIZE:
         params = essential(params)
-    elif method in _NOT_READ:
-        name, usual = _NOT_READ[method]
-        params = {**params, name: usual}
+    elif method == types.TEXT_DOCUMENT_INLINE_COMPLETION:
+        params = {**params, "context": {"triggerKind": _trigger_kind(params.get("context"))}}
+    elif method == types.TEXT_DOCUMENT_COMPLETION:
+        params = {**params, "context": None}  # not used
     elif method == types.TEXT_DOCUMENT_DID_CHANGE:
         changes = params.get("contentChanges")
         if isinstance(changes, list):
             params = {**params, "contentChanges": [_without_null_range(item) for item in changes]}
     return {**value, "params": params}
+
+
+def _trigger_kind(context: Any) -> int:
+    """Return how a suggestion was asked for: by hand only where the client says exactly that."""
+    kind = context.get("triggerKind") if isinstance(context, dict) else None
+    invoked = types.InlineCompletionTriggerKind.Invoked.value
+    is_invoked = type(kind) is int and kind == invoked
+    return invoked if is_invoked else types.InlineCompletionTriggerKind.Automatic.value
 
 
 def _without_null_range(change: Any) -> Any:

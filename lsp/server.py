@@ -25,6 +25,7 @@ from lsp.session import Session
 from lsp.workspace import Workspace
 
 OVERDUE_S = 2.0  # after its deadline a request is answered whatever the engine does
+MAX_ALTERNATIVES = 5  # for whoever asks by hand
 
 log = logging.getLogger(__name__)
 
@@ -62,18 +63,22 @@ class Server(LanguageServer):
         """Return the path that the engine knows a document by."""
         return convert.path_of(uri, self.workspace.roots)
 
-    async def suggest(self, kind: str, params: Any) -> list[convert.ItemOptions] | None:
-        """Return the suggestions for a request, or None if it has become pointless.
+    async def suggest(
+        self, kind: str, params: Any, *, n: int = 1
+    ) -> list[convert.ItemOptions] | None:
+        """Return at most `n` suggestions for a request, or None if it has become pointless.
+
+        Several are for whoever asks by hand: they are shown what there is, however unsure.
 
         No later message is handled before this waits for the first time.
         """
         try:
-            return await self._suggest(kind, params)
+            return await self._suggest(kind, params, n)
         except Exception as error:  # noqa: BLE001  the border: an editor gets silence, not a fault
             log.warning("no suggestion: %s", describe(error))
             return []
 
-    async def _suggest(self, kind: str, params: Any) -> list[convert.ItemOptions] | None:
+    async def _suggest(self, kind: str, params: Any, n: int) -> list[convert.ItemOptions] | None:
         settings = self.session.settings.current
         document = self.workspace.completable(params.text_document.uri)
         if document is None or not settings.enabled:
@@ -81,7 +86,7 @@ class Server(LanguageServer):
         snapshot = document.snapshot(params.position)
         self.session.indexes.sync(document.uri, self.path_of, self.workspace.opened)
         request = convert.request_of(
-            snapshot, roots=self.workspace.roots, deadline_ms=settings.deadline_ms
+            snapshot, roots=self.workspace.roots, deadline_ms=settings.deadline_ms, n=n
         )
         self.session.places.note(request.path, document.uri)
         self.session.models.asked()
@@ -184,7 +189,8 @@ def _configure(ls: Server, params: types.DidChangeConfigurationParams) -> None:
 async def _inline(
     ls: Server, params: types.InlineCompletionParams
 ) -> types.InlineCompletionList | None:
-    found = await ls.suggest("inline", params)
+    is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
+    found = await ls.suggest("inline", params, n=MAX_ALTERNATIVES if is_invoked else 1)
     return None if found is None else convert.inline_list(found)
 
 

@@ -77,6 +77,7 @@ class Engine:
         self._cache = SuggestionCache()
         self._cache_lock = threading.Lock()
         self._n_requests = 0
+        self.last = Trace(outcome="nothing was asked yet")  # of the last response
 
     @property
     def settings(self) -> Settings:
@@ -134,7 +135,8 @@ class Engine:
             reason = "model not loaded"
         if reason is not None:
             log.debug("no completion: %s", reason)
-            return Response(completions=[], trace=Trace(outcome=reason))
+            self.last = Trace(outcome=reason)
+            return Response(completions=[], trace=self.last)
 
         handle = remote.before(request, blocks=self._blocks) if remote is not None else None
         proposed = Proposed()
@@ -159,6 +161,7 @@ class Engine:
             outcome = "cancelled" if cancel.is_set() else "not shown"
         total_ms = 1_000 * (time.monotonic() - started)
         trace = dataclasses.replace(trace, outcome=outcome, total_ms=total_ms)
+        self.last = trace
         _log_response(self._n_requests, request, completions, trace)
         return Response(completions=completions, trace=trace)
 

@@ -96,11 +96,11 @@ class Client:
         params = {"textDocument": {"uri": uri, "version": version}, "contentChanges": [*changes]}
         self.notify("textDocument/didChange", params)
 
-    def ask_inline(self, uri: str, line: int, character: int) -> int:
+    def ask_inline(self, uri: str, line: int, character: int, trigger_kind: int = 2) -> int:
         params = {
             "textDocument": {"uri": uri},
             "position": {"line": line, "character": character},
-            "context": {"triggerKind": 2},
+            "context": {"triggerKind": trigger_kind},
         }
         schema("ICParams").validate(params)
         return self.ask("textDocument/inlineCompletion", params)

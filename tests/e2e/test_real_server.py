@@ -58,6 +58,43 @@ def test_real_engine_with_a_tiny_model(tmp_path: Path) -> None:
         assert server.finish() == 0
 
 
+SEVERAL = """\
+def area(width, height):
+    return width * height
+
+
+def volume(width, height, depth):
+    return width * height * depth
+
+
+def edge(width, height):
+    return width + height
+
+
+def half(width, height):
+    return w"""
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_asking_by_hand_gives_distinct_texts_best_first() -> None:
+    row, column = SEVERAL.count("\n"), len(SEVERAL.rpartition("\n")[2])
+    with ServerProcess(command=REAL) as server:
+        client = server.client
+        client.initialize(initializationOptions={"show": "quiet", "deadline_ms": 60_000})
+        client.open(URI, SEVERAL)
+        typing = client.inline(URI, row, column)["items"]
+        asked = client.result(client.ask_inline(URI, row, column, trigger_kind=1))["items"]
+        texts = [item["insertText"] for item in asked]
+        assert 2 <= len(texts) <= 5
+        assert len(set(texts)) == len(texts)
+        assert "idth * height" in texts
+        assert len(typing) <= 1
+        why = client.call("workspace/executeCommand", {"command": "foretype.why"})
+        assert why["outcome"] == "shown"
+        assert why["candidates"][0]["text"] == texts[0]
+        assert server.finish() == 0
+
+
 def test_missing_model_is_told_once_and_the_server_lives(tmp_path: Path) -> None:
     with ServerProcess(command=REAL) as server:
         options = {"model": str(tmp_path / "nowhere")}

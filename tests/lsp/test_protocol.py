@@ -203,7 +203,8 @@ def test_failing_handler_is_answered_without_its_text(
 
 @pytest.mark.asyncio
 async def test_any_trigger_kind_is_served(bench: Bench) -> None:
-    for number, context in enumerate([{"triggerKind": 0}, {"triggerKind": "typed"}, None, 5]):
+    odd = [{"triggerKind": 0}, {"triggerKind": "typed"}, {"triggerKind": True}, None, 5]
+    for number, context in enumerate(odd):
         bench.receive(id=number, method=INLINE, params={**ASKED, "context": context})
         answer = await bench.answer()
         assert answer["result"]["items"][0]["insertText"] == mirror("x =")
