@@ -26,8 +26,8 @@ def test_mistake_is_told_and_nothing_is_written(
         raise kind("do this instead")
 
     file = tmp_path / "report.json"
-    assert command.report_on("prog", make, str, file) == 1
-    assert capsys.readouterr() == ("", "prog: do this instead\n")
+    assert command.report_on("foretype prog", make, str, file) == 1
+    assert capsys.readouterr() == ("", "foretype prog: do this instead\n")
     assert not file.exists()
 
 
@@ -42,8 +42,8 @@ def test_fault_of_ours_is_not_hidden() -> None:
 def test_report_that_cannot_be_written_is_a_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.report_on("prog", dict, str, tmp_path / "no" / "folder.json") == 1
-    assert capsys.readouterr().err.startswith("prog: ")
+    assert command.report_on("foretype prog", dict, str, tmp_path / "no" / "folder.json") == 1
+    assert capsys.readouterr().err.startswith("foretype prog: ")
 
 
 def test_common_options(tmp_path: Path) -> None:
