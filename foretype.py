@@ -95,18 +95,24 @@ def dispatch(argv: list[str]) -> int:
             print(f"foretype {' '.join(names)}: {option} is gone: {instead}", file=sys.stderr)
             return 2
     command = argv[0] if argv else ""
-    if command in ("-h", "--help", "help"):
+    if command in ("", "-h", "--help", "help"):
         print(_help())
         return 0
     if command in ("-V", "--version"):
         print(f"foretype {_version()}")
         return 0
     if command not in COMMANDS:
-        problem = f"unknown command {command!r}" if command else "a command is needed"
-        print(f"foretype: {problem}; one of {', '.join(COMMANDS)} (see --help)", file=sys.stderr)
+        print(f"foretype: unknown command {command!r}{_suggest(command)}", file=sys.stderr)
         return 2
     module, _ = COMMANDS[command]
     return _run(command, module, argv if module in _TAKES_NAME else argv[1:])
+
+
+def _suggest(command: str) -> str:
+    import difflib
+
+    nearest = difflib.get_close_matches(command, COMMANDS, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else "; see foretype --help"
 
 
 def _replace_old_name(argv: list[str]) -> list[str]:

@@ -96,17 +96,22 @@ def test_version_is_one_line() -> None:
     assert (out.count("\n"), err, code) == (1, "", 0)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [([], "a command is needed"), (["conquer"], "unknown command 'conquer'")],
-)
-def test_wrong_command_is_one_line(
-    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert foretype.dispatch(arguments) == 2
+def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert foretype.dispatch([]) == 0
     out, err = capsys.readouterr()
-    names = ", ".join(foretype.COMMANDS)
-    assert (out, err) == ("", f"foretype: {problem}; one of {names} (see --help)\n")
+    assert out.startswith("usage: foretype COMMAND ...\n")
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [("conquer", "see foretype --help"), ("compelte", "did you mean 'complete'?")],
+)
+def test_unknown_command_is_one_line(
+    word: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert foretype.dispatch([word]) == 2
+    assert capsys.readouterr() == ("", f"foretype: unknown command {word!r}; {advice}\n")
 
 
 @pytest.mark.parametrize("command", foretype.COMMANDS)

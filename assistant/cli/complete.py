@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.cli.command import CommandParser, UsageError, run_command, write, write_json
 from assistant.cli.source_file import SourceFile, SourceFileError
 from assistant.errors import AssistantError, ModelError
-from assistant.generate.completion_trace import format_trace
+from assistant.generate.completion_trace import Trace, format_trace
 from assistant.logs import configure
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import CompletionRequest
@@ -33,7 +33,8 @@ DEADLINE_MS = 10_000  # nobody is typing: a busy machine should be slow here, no
 _EPILOG = """\
 LINE and COL count from 1, COL in characters: COL = length of the line + 1 is its end.
 Plain output is the text of each suggestion, ended by a newline; --json also gives the range of the
-file that it replaces, in the same counting, and the costs. Line ends are the file's own.
+file that it replaces, in the same counting, and the costs. Line ends are the file's own. Where
+there is nothing to suggest, a line on standard error says why.
 
 exit codes: 0 a suggestion was printed, 1 nothing to suggest, 2 bad usage or input,
             3 the model cannot be used, 130 interrupted
@@ -67,9 +68,18 @@ def _run(args: argparse.Namespace, explains: bool) -> int:
         write_json(table) if args.json else write(format_trace(table) + "\n")
     elif args.json:
         write_json(_report(source, response))
-    else:
+    elif response.completions:
         write("".join(source.restored(item.text + "\n") for item in response.completions))
+    else:
+        say = f"nothing to suggest: {_explain_silence(response.trace)}"
+        print(f'{say}; "foretype why {args.place}" says more', file=sys.stderr)
     return SUGGESTED if response.completions else NOTHING
+
+
+def _explain_silence(trace: Trace) -> str:
+    if trace.outcome == "not sure enough":
+        return f"not sure enough ({trace.probability:.0%}, shown from {trace.threshold:.0%})"
+    return trace.outcome
 
 
 def _complete(settings: Settings, request: CompletionRequest) -> "Response":

@@ -108,20 +108,23 @@ def test_several_suggestions_are_distinct(place: Path, model: Path) -> None:
 def test_nothing_to_suggest_is_exit_code_one(place: Path, model: Path) -> None:
     (place / "notes.txt").write_text("hello")
     run = complete(place, "--model", str(model), "notes.txt:1:6")
-    assert (run.stdout, run.stderr, run.returncode) == (b"", b"", 1)
+    assert (run.stdout, run.returncode) == (b"", 1)
+    assert run.stderr.startswith(b"nothing to suggest: ")
+    assert run.stderr.endswith(b'; "foretype why notes.txt:1:6" says more\n')
 
 
 @pytest.mark.slow
 def test_secret_file_gets_nothing(place: Path, model: Path) -> None:
     (place / ".env.py").write_text("KEY = ")
     run = complete(place, "--model", str(model), ".env.py:1:7")
-    assert (run.stdout, run.stderr, run.returncode) == (b"", b"", 1)
+    assert (run.stdout, run.returncode) == (b"", 1)
+    assert run.stderr.startswith(b"nothing to suggest: excluded file; ")
 
 
 @pytest.mark.slow
 def test_name_with_colons_and_spaces_works(place: Path, model: Path) -> None:
     (place / "a:1:2 b.py").write_text("x = ")
-    run = complete(place, "--model", str(model), "a:1:2 b.py:1:5")
+    run = complete(place, "--model", str(model), "--json", "a:1:2 b.py:1:5")
     assert run.returncode in (0, 1)
     assert run.stderr == b""
 
