@@ -5,9 +5,9 @@ Counts tokens, cuts holes, puts the parts in the order of the format. Does not k
 
 from __future__ import annotations
 
+import bisect
 import functools
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,6 @@ _MAX_HEADER_TOKENS = 80
 _LATE_CUT_FRAC = 0.5  # of the cuts: the later of two, for prefixes nearly as long as in serving
 _CUTS = 4  # at most, to find a hole whose end can be seen
 
-# From where a hole begins and ends in the document to the ids that stand before its text.
-HeaderOf = Callable[[int, int], list[int]]
-
 
 class Chunks:
     """One document's lines, with the token count up to each of them."""
@@ -38,7 +35,7 @@ class Chunks:
         self.header = fim.header(tokenizer, self.path)
         self._lines = _split_at_newlines(document.text)
         self.n_lines = len(self._lines)
-        self._starts = [0, *itertools.accumulate(map(len, self._lines))]  # of lines, in characters
+        self.starts = [0, *itertools.accumulate(map(len, self._lines))]  # of lines, in characters
         sizes = np.array([len(line.encode()) for line in self._lines], np.int64)
         ids = np.array(tokenizer.encode(document.text), np.int64)
         ends = np.cumsum(_token_sizes(tokenizer)[ids])
@@ -61,29 +58,7 @@ class Chunks:
         ids = fim.plain(self._tokenizer, self.header, text)
         return ids if end_line == self.n_lines else ids[:-1]
 
-    def infill(
-        self,
-        lines: tuple[int, int],
-        layout: fim.Layout,
-        suffix_tokens: Callable[[bool], int],
-        rng: np.random.Generator,
-        header_of: HeaderOf,
-    ) -> tuple[list[int], int]:
-        """Return the ids of lines with a hole, and the first line that is not wholly in them.
-
-        `suffix_tokens` says how long the suffix may be, of a hole of several lines or of fewer.
-        """
-        line, end_line = lines
-        parts = self._cut(line, end_line, rng)
-        suffix = first_tokens(
-            self._tokenizer, parts.suffix, suffix_tokens("\n" in parts.middle.rstrip())
-        )
-        start = self._starts[line] + len(parts.prefix)
-        header = header_of(start, start + len(parts.middle))
-        ids = fim.example(self._tokenizer, header, (parts.prefix, parts.middle, suffix), layout)
-        return ids, self._line_after(InfillParts(parts.prefix, parts.middle, suffix), line)
-
-    def _cut(self, line: int, end_line: int, rng: np.random.Generator) -> InfillParts:
+    def cut(self, line: int, end_line: int, rng: np.random.Generator) -> InfillParts:
         """Cut a hole; one of several lines that ends where only the chunk does is cut again."""
         text = "".join(self._lines[line:end_line])
         syntax = self._syntax(line, end_line)
@@ -97,24 +72,20 @@ class Chunks:
                 break
         return parts
 
+    def line_after(self, line: int, n_chars: int) -> int:
+        """Return the first line that is not wholly in the characters from the start of `line`."""
+        return bisect.bisect_right(self.starts, self.starts[line] + n_chars) - 1
+
     def _syntax(self, line: int, end_line: int) -> SyntaxPart | None:
         tree = self._tree if self._spans.by_syntax else None
         if tree is None:
             return None
-        return SyntaxPart(tree, self._starts[line], self._starts[end_line])
+        return SyntaxPart(tree, self.starts[line], self.starts[end_line])
 
     @functools.cached_property
     def _tree(self) -> SyntaxTree | None:
         """The document's tree; parsed when the first hole is cut."""
         return tree_of(self.document.path, self.document.text)
-
-    def _line_after(self, parts: InfillParts, line: int) -> int:
-        n_chars = len(parts.prefix) + len(parts.middle) + len(parts.suffix)
-        following = line
-        while following < self.n_lines and n_chars >= len(self._lines[following]):
-            n_chars -= len(self._lines[following])
-            following += 1
-        return following
 
 
 @functools.lru_cache(maxsize=4)

@@ -18,7 +18,6 @@ import mmap
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
@@ -47,7 +46,7 @@ class SplitWriter:
 
     def __init__(self, folder: Path, split: str) -> None:
         self._folder = folder
-        self._split = split
+        self.split = split
         self._offsets = [0]
         self._texts: IO[bytes] = (folder / f"{split}.bin").open("wb")
         self._documents: IO[str] = (folder / f"{split}.documents.jsonl").open("w", encoding="utf-8")
@@ -73,17 +72,12 @@ class SplitWriter:
         """Write the index and close the files."""
         self._texts.close()
         self._documents.close()
-        np.save(self._folder / f"{self._split}.offsets.npy", np.array(self._offsets, np.int64))
+        np.save(self._folder / f"{self.split}.offsets.npy", np.array(self._offsets, np.int64))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

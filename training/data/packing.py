@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
+import itertools
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from training.data.infill import SpanShares
 from training.data.progress import Progress
 from training.data.rows import Packed, PackSettings, n_groups, pack_group
 from training.data.shards import INDEX, ShardError, ShardWriter
-from training.data.workers import in_order
+from training.data.workers import map_in_order
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,27 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; errors of the user's making are one line on stderr."""
     args = _parser().parse_args(argv)
     try:
-        settings = PackSettings(
-            block_size=args.block_size,
-            spm_frac=args.spm,
-            psm_frac=args.psm,
-            short_frac=args.short,
-            suffix_tokens=args.suffix_tokens,
-            snippet_frac=args.snippets,
-            snippet_tokens=args.snippet_tokens,
-            seed=args.seed,
-            spans=_spans(args.spans),
-        )
-        job = PackJob(
-            corpus=args.corpus,
-            tokenizer=args.tokenizer,
-            out=args.out,
-            split=args.split,
-            epochs=args.epochs,
-            processes=args.processes,
-            replace=args.force,
-        )
-        index = pack(job, settings)
+        if args.spans is not None:
+            args.spans = _read_spans(args.spans)
+        index = pack(PackJob(**_fields(PackJob, args)), PackSettings(**_fields(PackSettings, args)))
     except (ConfigError, CorpusError, ShardError, TokenizerError, OSError) as error:
         sys.stderr.write(f"foretype data pack: {error}\n")
         return 1
@@ -88,6 +72,12 @@ def pack(job: PackJob, settings: PackSettings) -> dict[str, Any]:
         return _write(part, job, settings, (split, tokenizer))
 
 
+def _fields(cls: type[PackJob | PackSettings], args: argparse.Namespace) -> dict[str, Any]:
+    """Return the flags that are fields of `cls`; one not given has its default."""
+    names = [field.name for field in dataclasses.fields(cls)]
+    return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
+
+
 def _parser() -> argparse.ArgumentParser:
     defaults = PackSettings()
     parser = argparse.ArgumentParser(
@@ -98,73 +88,43 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument("--split", choices=SPLITS, default="train")
-    parser.add_argument(
-        "--block-size",
-        type=int,
-        default=defaults.block_size,
-        help="tokens in a row (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--epochs", type=int, default=1, help="passes, each with spans of its own (default: 1)"
-    )
-    _add_contents(parser, defaults)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--force", action="store_true", help="replace shards that are there")
-    return parser
-
-
-def _add_contents(parser: argparse.ArgumentParser, defaults: PackSettings) -> None:
-    """Add the flags that say what an example holds."""
-    for flag, default, text in (
-        ("--spm", defaults.spm_frac, "of chunks with the suffix first"),
-        ("--psm", defaults.psm_frac, "of chunks with the prefix first"),
+    text = f"tokens in a row (default: {defaults.block_size})"
+    parser.add_argument("--block-size", type=int, help=text)
+    text = "passes, each with spans of its own (default: 1)"
+    parser.add_argument("--epochs", type=int, help=text)
+    for flag, name, chunks in (
+        ("--spm", "spm_frac", "with the suffix first"),
+        ("--psm", "psm_frac", "with the prefix first"),
         (
             "--short",
-            defaults.short_frac,
-            "of chunks that are shorter than a row has room for, so that rows hold more holes",
+            "short_frac",
+            "that are shorter than a row has room for, so that rows hold more holes",
         ),
         (
             "--snippets",
-            defaults.snippet_frac,
-            "of chunks with code from other files of the repository, never of plain text",
+            "snippet_frac",
+            "with code from other files of the repository, never of plain text",
         ),
     ):
-        parser.add_argument(
-            flag,
-            type=float,
-            default=default,
-            metavar="SHARE",
-            help=f"share {text} (default: %(default)s)",
-        )
-    parser.add_argument(
-        "--suffix-tokens",
-        type=int,
-        default=defaults.suffix_tokens,
-        help="longest suffix (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--snippet-tokens",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="longest snippets of a chunk, together (default: a quarter of the row)",
-    )
-    parser.add_argument(
-        "--spans",
-        metavar="KIND=SHARE,...",
-        help="kinds of holes, of which the others get none (default: "
-        + ",".join(
-            f"{kind}={share:g}" for kind, share in dataclasses.asdict(defaults.spans).items()
-        )
-        + ")",
-    )
+        text = f"share of chunks {chunks} (default: {getattr(defaults, name)})"
+        parser.add_argument(flag, type=float, dest=name, metavar="SHARE", help=text)
+    text = f"longest suffix (default: {defaults.suffix_tokens})"
+    parser.add_argument("--suffix-tokens", type=int, help=text)
+    text = "longest snippets of a chunk, together (default: a quarter of the row)"
+    parser.add_argument("--snippet-tokens", type=int, metavar="N", help=text)
+    shares = dataclasses.asdict(defaults.spans).items()
+    text = ",".join(f"{kind}={share:g}" for kind, share in shares)
+    text = f"kinds of holes, of which the others get none (default: {text})"
+    parser.add_argument("--spans", metavar="KIND=SHARE,...", help=text)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--processes", type=int)
+    text = "replace shards that are there"
+    parser.add_argument("--force", action="store_true", dest="replace", help=text)
+    return parser
 
 
-def _spans(text: str | None) -> SpanShares:
+def _read_spans(text: str) -> SpanShares:
     """Read `KIND=SHARE,...`; kinds that are not named have no share."""
-    if text is None:
-        return SpanShares()
     shares = dict.fromkeys((field.name for field in dataclasses.fields(SpanShares)), 0.0)
     for part in text.split(","):
         kind, _, share = part.partition("=")
@@ -181,17 +141,16 @@ def _write(
     part: Path, job: PackJob, settings: PackSettings, parts: tuple[Split, Tokenizer]
 ) -> dict[str, Any]:
     split, tokenizer = parts
-    tasks = [(epoch, group) for epoch in range(job.epochs) for group in _groups(split, settings)]
+    tasks = list(itertools.product(range(job.epochs), range(n_groups(len(split), settings))))
+    n_workers = min(job.processes, len(tasks))
+    found = map_in_order(_GroupPacker(job, settings), tasks, processes=n_workers)
     counts: Counter[str] = Counter()
     first_rows = [0] * job.epochs
     progress = Progress("groups", len(tasks))
     with ShardWriter(
         part, block_size=settings.block_size, vocab_size=tokenizer.vocab_size
     ) as writer:
-        for n_done, (task, packed) in enumerate(
-            zip(tasks, _packed(tasks, job, settings), strict=True), start=1
-        ):
-            epoch, group = task
+        for n_done, ((epoch, group), packed) in enumerate(zip(tasks, found, strict=True), start=1):
             if group == 0:
                 first_rows[epoch] = writer.n_rows
             writer.add(packed.rows)
@@ -215,57 +174,24 @@ def _write(
     return {"rows": n_rows, "block_size": settings.block_size, **writer.description}
 
 
-def _groups(split: Split, settings: PackSettings) -> range:
-    return range(n_groups(len(split), settings))
-
-
-class _Worker:
-    """What a worker process keeps open between groups."""
+class _GroupPacker:
+    """Packs groups of one corpus; what it needs is opened by the process that packs."""
 
     def __init__(self, job: PackJob, settings: PackSettings) -> None:
-        self._split = Split(job.corpus, job.split)
-        self._neighbours = CrossFileSnippets(self._split.files_of)
-        self._tokenizer = Tokenizer.from_file(job.tokenizer)
+        self._job = job
         self._settings = settings
 
-    def pack(self, epoch: int, group: int) -> Packed:
+    @functools.cached_property
+    def _inputs(self) -> tuple[Split, Tokenizer, CrossFileSnippets]:
+        split = Split(self._job.corpus, self._job.split)
+        return split, Tokenizer.from_file(self._job.tokenizer), CrossFileSnippets(split.files_of)
+
+    def __call__(self, task: tuple[int, int]) -> Packed:
+        split, tokenizer, neighbours = self._inputs
+        epoch, group = task
         return pack_group(
-            self._split,
-            self._tokenizer,
-            self._settings,
-            epoch=epoch,
-            group=group,
-            neighbours=self._neighbours,
+            split, tokenizer, self._settings, epoch=epoch, group=group, neighbours=neighbours
         )
-
-
-_worker: _Worker | None = None  # set once in each worker process
-
-
-def _start_worker(job: PackJob, settings: PackSettings) -> None:
-    global _worker
-    _worker = _Worker(job, settings)
-
-
-def _pack_in_worker(task: tuple[int, int]) -> Packed:
-    assert _worker is not None
-    return _worker.pack(*task)
-
-
-def _packed(tasks: list[tuple[int, int]], job: PackJob, settings: PackSettings) -> Iterator[Packed]:
-    """Yield the rows of each task, in order; a bounded number is worked on or waits."""
-    n_workers = min(job.processes, len(tasks))
-    if n_workers <= 1:
-        worker = _Worker(job, settings)
-        yield from (worker.pack(epoch, group) for epoch, group in tasks)
-        return
-    yield from in_order(
-        _pack_in_worker,
-        tasks,
-        processes=n_workers,
-        start=_start_worker,
-        arguments=(job, settings),
-    )
 
 
 if __name__ == "__main__":

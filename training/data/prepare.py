@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from training.data.progress import Progress
 from training.data.recipe import CorpusRecipe, expand, load_recipe
 from training.data.source_parts import SourceParts
 from training.data.sources import Source, SourceError, find_sources, normalise
-from training.data.workers import in_order
+from training.data.workers import map_in_order
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +85,9 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
         duplicates = Duplicates(recipe.near_duplicate)
         rules = _rules(recipe, [s for s in sources if s.name in refused], duplicates)
         parts = SourceParts(out.with_name(f"{out.name}.parts"), rules)
-        rows, hits = _write(part, _collected(wanted, recipe, parts), len(wanted), duplicates)
+        n_workers = min(recipe.processes, len(wanted))
+        found = map_in_order(parts.collect, wanted, processes=n_workers)
+        rows, hits = _write(part, found, len(wanted), (recipe, duplicates))
         manifest = make_manifest(rows, refused, rules, hits)
         write_manifest(part, manifest)
     parts.remove()
@@ -130,22 +132,25 @@ def _rules(recipe: CorpusRecipe, refused: list[Source], duplicates: Duplicates) 
 
 def _write(
     part: Path,
-    all_collected: Iterator[tuple[Collected, bool]],
+    all_collected: Iterator[Collected],
     n_sources: int,
-    duplicates: Duplicates,
+    rules: tuple[CorpusRecipe, Duplicates],
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Write the texts; return the rows of the manifest, and what evaluation sets share."""
+    recipe, duplicates = rules
     rows: list[dict[str, Any]] = []
     hits: list[dict[str, str]] = []
     progress = Progress("sources", n_sources)
     with SplitWriter(part, "train") as train, SplitWriter(part, "validation") as validation:
-        for n_done, (collected, held_out) in enumerate(all_collected, start=1):
-            kept, refusals, near = _not_seen(collected, duplicates)
-            _add(collected.source.name, kept, validation if held_out else train)
-            split = "validation" if held_out else "train"
-            rows.append(source_row(collected, kept, refusals, split))
+        for n_done, collected in enumerate(all_collected, start=1):
+            name = collected.source.name
+            writer = validation if is_validation(name, recipe) else train
+            kept, refusals, near = _drop_duplicates(collected, duplicates)
+            for file in kept:
+                writer.add(source=name, path=file.path, text=file.text, sha256=file.sha256)
+            rows.append(source_row(collected, kept, refusals, writer.split))
             hits += [
-                {"source": collected.source.name, "path": path, "shared": shared}
+                {"source": name, "path": path, "shared": shared}
                 for path, shared in (*collected.hits, *near)
             ]
             progress.show(
@@ -157,13 +162,11 @@ def _write(
     return rows, hits
 
 
-def _not_seen(
+def _drop_duplicates(
     collected: Collected, duplicates: Duplicates
 ) -> tuple[list[Kept], Refusals, list[tuple[str, str]]]:
     """Return the files that nothing before was like, all reasons against others, and new hits."""
-    refusals = Refusals()
-    refusals.files.update(collected.refusals.files)
-    refusals.bytes.update(collected.refusals.bytes)
+    refusals = collected.refusals
     kept: list[Kept] = []
     hits: list[tuple[str, str]] = []
     for file in collected.files:
@@ -175,44 +178,6 @@ def _not_seen(
         if reason == NEAR_EVALUATION:
             hits.append((file.path, "nearly the same file"))
     return kept, refusals, hits
-
-
-def _add(source: str, files: Sequence[Kept], writer: SplitWriter) -> None:
-    for kept in files:
-        writer.add(source=source, path=kept.path, text=kept.text, sha256=kept.sha256)
-
-
-_worker_parts: SourceParts | None = (
-    None  # set once in each worker: its tables are too large for tasks
-)
-
-
-def _set_worker_parts(parts: SourceParts) -> None:
-    global _worker_parts
-    _worker_parts = parts
-
-
-def _collect_in_worker(source: Source) -> Collected:
-    assert _worker_parts is not None
-    return _worker_parts.collect(source)
-
-
-def _collected(
-    sources: list[Source], recipe: CorpusRecipe, parts: SourceParts
-) -> Iterator[tuple[Collected, bool]]:
-    """Yield what came of each source, in order, and whether it is held out."""
-    n_workers = min(recipe.processes, len(sources))
-    found: Iterable[Collected] = map(parts.collect, sources)
-    if n_workers > 1:
-        found = in_order(
-            _collect_in_worker,
-            sources,
-            processes=n_workers,
-            start=_set_worker_parts,
-            arguments=(parts,),
-        )
-    for collected in found:
-        yield collected, is_validation(collected.source.name, recipe)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from assistant.generate.prompt import snippet_chars, snippet_header
 from model import fim
 from model.config import ConfigError
 from model.tokenizer import Tokenizer
-from training.data.chunks import Chunks
+from training.data.chunks import Chunks, first_tokens
 from training.data.corpus import Document, Split
 from training.data.cross_file import CrossFileSnippets
 from training.data.infill import SpanShares
@@ -196,24 +196,22 @@ class _Packer:
         rng: np.random.Generator,
     ) -> int:
         """Pack lines with a hole and return the line to go on with; `lines[0]` if that failed."""
-        n_shown = 0
-
-        def header_of(start: int, end: int) -> list[int]:
-            nonlocal n_shown
-            if not snippet_tokens:
-                return text.header
-            n_chars = snippet_chars(snippet_tokens)
-            snippets = self._neighbours.snippets(text.document, (start, end), n_chars, rng)
+        parts = text.cut(*lines, rng)
+        prefix, middle = parts.prefix, parts.middle
+        suffix_tokens = self._settings.suffix_tokens
+        # Where a hole of several lines ends, only what follows can tell.
+        if "\n" not in middle.rstrip():
+            suffix_tokens = self._often_full(suffix_tokens, rng)
+        suffix = first_tokens(self._tokenizer, parts.suffix, suffix_tokens)
+        header = text.header
+        if snippet_tokens:
+            start = text.starts[lines[0]] + len(prefix)
+            hole, n_chars = (start, start + len(middle)), snippet_chars(snippet_tokens)
+            snippets = self._neighbours.snippets(text.document, hole, n_chars, rng)
             header = snippet_header(self._tokenizer, text.path, snippets, snippet_tokens)
-            n_shown = len(header) - len(text.header)
-            return header
-
-        def suffix_tokens(is_long_hole: bool) -> int:
-            largest = self._settings.suffix_tokens
-            # Where a hole of several lines ends, only what follows can tell.
-            return largest if is_long_hole else self._often_full(largest, rng)
-
-        ids, next_line = text.infill(lines, layout, suffix_tokens, rng, header_of)
+        n_shown = len(header) - len(text.header)
+        ids = fim.example(self._tokenizer, header, (prefix, middle, suffix), layout)
+        next_line = text.line_after(lines[0], len(prefix) + len(middle) + len(suffix))
         # A line longer than the hole and its suffix would lose its end: it goes as plain text.
         if len(ids) > self._width - len(self._row) or next_line <= lines[0]:
             return lines[0]

@@ -18,30 +18,39 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def in_order(
-    function: Callable[[Task], Result],
-    tasks: Iterable[Task],
-    *,
-    processes: int,
-    start: Callable[..., None],
-    arguments: tuple[Any, ...],
+def map_in_order(
+    function: Callable[[Task], Result], tasks: Iterable[Task], *, processes: int
 ) -> Iterator[Result]:
-    """Yield `function(task)` for each task; `start(*arguments)` runs once in each worker."""
+    """Yield `function(task)` for each task; the function goes to each worker once, not by task.
+
+    One process is this one.
+    """
+    if processes <= 1:
+        yield from map(function, tasks)
+        return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start, (start, arguments)) as pool:
+    with ProcessPoolExecutor(processes, context, _start, (function,)) as pool:
         waiting: deque[Future[Result]] = deque()
         for task in tasks:
-            waiting.append(pool.submit(function, task))
+            waiting.append(pool.submit(_run, task))
             if len(waiting) > 2 * processes:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _start(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+_function: Callable[[Any], Any]  # set once in each worker
+
+
+def _start(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
     # A killed parent closes no queue that its workers hold open for each other: they would wait.
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    start(*arguments)
+
+
+def _run(task: Any) -> Any:
+    return _function(task)
 
 
 def _end_with_parent() -> None:

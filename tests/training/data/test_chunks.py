@@ -39,38 +39,25 @@ def test_hole_of_several_lines_leaves_something_below_it() -> None:
     made = chunks(CODE, spans=STATEMENTS)
     n_long = n_blind = 0
     for seed in range(300):
-        rng = np.random.default_rng(seed)
-        asked: list[bool] = []
-
-        def suffix_tokens(is_long: bool, asked: list[bool] = asked) -> int:
-            asked.append(is_long)
-            return 40
-
-        ids, _ = made.infill((4, 12), "spm", suffix_tokens, rng, lambda *_: made.header)
-        at = ids.index(TOKENIZER.special_id("<|fim_suffix|>"))
-        n_long += asked[0]
-        n_blind += asked[0] and ids[at + 1] == TOKENIZER.special_id("<|fim_middle|>")
+        parts = made.cut(4, 12, np.random.default_rng(seed))
+        is_long = "\n" in parts.middle.rstrip()
+        n_long += is_long
+        n_blind += is_long and not parts.suffix.strip()
     assert n_long > 50
     assert n_blind <= 0.02 * n_long
 
 
-def test_header_is_asked_for_the_place_of_the_hole_in_the_document() -> None:
+def test_hole_is_cut_from_the_lines_and_what_follows_it_is_the_next_line() -> None:
     made = chunks(PYTHON)
-    holes: list[tuple[int, int]] = []
-
-    def header_of(start: int, end: int) -> list[int]:
-        holes.append((start, end))
-        return made.header
-
+    start = made.starts[3]
     for seed in range(20):
-        rng = np.random.default_rng(seed)
-        ids, _ = made.infill((3, made.n_lines), "spm", lambda _: 1_000, rng, header_of)
-        start, end = holes.pop()
-        marks = [TOKENIZER.special_id(f"<|fim_{name}|>") for name in ("suffix", "middle")]
-        at_suffix, at_middle = (ids.index(mark) for mark in marks)
-        assert 0 <= start <= end
-        assert TOKENIZER.decode_bytes(ids[at_suffix + 1 : at_middle]).decode() == PYTHON[end:]
-        assert PYTHON[:end].endswith(TOKENIZER.decode_bytes(ids[at_middle + 1 : -1]).decode())
+        parts = made.cut(3, made.n_lines, np.random.default_rng(seed))
+        assert parts.prefix + parts.middle + parts.suffix == PYTHON[start:]
+        n_chars = len(parts.prefix) + len(parts.middle)
+        following = made.line_after(3, n_chars)
+        assert made.starts[following] <= start + n_chars
+        assert following == made.n_lines or start + n_chars < made.starts[following + 1]
+    assert made.line_after(3, len(PYTHON) - start) == made.n_lines
 
 
 def test_endless_path_is_cut_to_its_end() -> None:

@@ -122,24 +122,10 @@ def test_text_comes_back_and_its_hole_is_not_shown_in_every_language(name: str, 
     chunks = Chunks(own, tokenizer, SpanShares())
     neighbours = CrossFileSnippets.of_documents([own, *others])
     rng = np.random.default_rng(seed)
-    holes: list[tuple[int, int]] = []
-    shown: list[str] = []
-
-    def header_of(start: int, end: int) -> list[int]:
-        holes.append((start, end))
-        snippets = neighbours.snippets(own, (start, end), 600, rng)
-        shown.extend(snippet.path for snippet in snippets)
-        return chunks.header
-
-    ids, _ = chunks.infill((0, chunks.n_lines), "spm", lambda _: 10_000, rng, header_of)
-    (_, end) = holes[0]
-    marks = [tokenizer.special_id(f"<|fim_{part}|>") for part in ("suffix", "middle")]
-    at_suffix, at_middle = (ids.index(mark) for mark in marks)
-    suffix = tokenizer.decode_bytes(ids[at_suffix + 1 : at_middle]).decode()
-    head = tokenizer.decode_bytes(ids[at_middle + 1 : -1]).decode()
-    assert head + suffix == own.text
-    assert head == own.text[:end]
-    assert suffix == own.text[end:]
+    parts = chunks.cut(0, chunks.n_lines, rng)
+    assert parts.prefix + parts.middle + parts.suffix == own.text
+    hole = (len(parts.prefix), len(parts.prefix) + len(parts.middle))
+    shown = [snippet.path for snippet in neighbours.snippets(own, hole, 600, rng)]
     assert own.path not in shown
 
 

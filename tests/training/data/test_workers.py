@@ -10,23 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from training.data.workers import in_order
+from training.data.workers import map_in_order
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
 import operator, os, sys, time
-from training.data.workers import in_order
+from training.data.workers import map_in_order
 
 def square(number):
     print(number, os.getpid(), flush=True)
     time.sleep(0.05 if number % 2 else 0)
     return number * number
 
-def say(_):
-    pass
-
 if __name__ == "__main__":
-    found = in_order(square, range(int(sys.argv[1])), processes=2, start=say, arguments=(0,))
+    found = map_in_order(square, range(int(sys.argv[1])), processes=2)
     print("found", list(found), flush=True)
 """
 
@@ -73,4 +70,4 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 
 def test_nothing_to_do_gives_nothing() -> None:
-    assert list(in_order(len, [], processes=2, start=print, arguments=())) == []
+    assert list(map_in_order(len, [], processes=2)) == []
