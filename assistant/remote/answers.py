@@ -3,19 +3,26 @@
 Someone who types on what was being suggested asks again at each key. The earlier answer is still
 the right one as far as it begins with what was typed meanwhile. How likely it is right is judged by
 the server's own word on its tokens, where its format gives one, else by the text's length; and by
-the local proposals: those that begin alike, and those that say something else. Knows texts and
-offsets, and nothing of a server's name or price.
+the local proposals: those that begin alike, and those that say something else.
 """
 
 import dataclasses
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assistant.request import CompletionRequest
 
-MAX_ENTRIES = 16
+Beliefs = Sequence[tuple[str, float]]  # local proposals, and the share of belief in each
+
+_EDGE = 1e-3  # what a server says is kept so far from 0 and 1
+# Weights of: one, the server's word, shares that agree, shares that do not; and the same for a
+# server without a word, where the setting `trust` stands for the one. See docs/experiments.md.
+_BY_ITS_WORD = (-0.7, 0.75, 1.2, -0.5)
+_BY_LENGTH = (-1.0, 2.7, -0.4)
+_USUAL_CHARS = 12  # the length of a text for which `trust` holds as it is
+_ECHO = -3.0  # assumed: the models at hand do not do it, chat models do
+_MIN_ECHO_CHARS = 3
 _BEFORE_CHARS = 1_024  # of the text before the cursor that must be the same
 _AFTER_CHARS = 256
 _MAX_TYPED_CHARS = 256
@@ -63,44 +70,6 @@ def typed_since(asked: CompletionRequest, now: CompletionRequest) -> str | None:
     if now.text[now.offset : now.offset + _AFTER_CHARS] != after:
         return None
     return now.text[asked.offset : now.offset]
-
-
-class LateAnswers:
-    """The last few answers; the caller locks."""
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[tuple[str, int], tuple[CompletionRequest, RemoteText]] = (
-            OrderedDict()
-        )
-
-    def put(self, request: CompletionRequest, answer: RemoteText) -> None:
-        """Keep an answer."""
-        key = (request.path, request.offset)
-        self._entries[key] = (request, answer)
-        self._entries.move_to_end(key)
-        while len(self._entries) > MAX_ENTRIES:
-            self._entries.popitem(last=False)
-
-    def get(self, request: CompletionRequest) -> RemoteText | None:
-        """Return what is left of a kept answer at this cursor."""
-        for asked, answer in reversed(self._entries.values()):
-            typed = typed_since(asked, request)
-            if typed is None or not answer.text.startswith(typed) or answer.text == typed:
-                continue
-            return answer.after(len(typed))
-        return None
-
-
-Beliefs = Sequence[tuple[str, float]]  # local proposals, and the share of belief in each
-
-_EDGE = 1e-3  # what a server says is kept so far from 0 and 1
-# Weights of: one, the server's word, shares that agree, shares that do not; and the same for a
-# server without a word, where the setting `trust` stands for the one. See docs/experiments.md.
-_BY_ITS_WORD = (-0.7, 0.75, 1.2, -0.5)
-_BY_LENGTH = (-1.0, 2.7, -0.4)
-_USUAL_CHARS = 12  # the length of a text for which `trust` holds as it is
-_ECHO = -3.0  # assumed: the models at hand do not do it, chat models do
-_MIN_ECHO_CHARS = 3
 
 
 def probability(

@@ -1,7 +1,7 @@
 """One attempt over HTTP: what is accepted of an answer, and what each fault is called.
 
-Redirects are refused (they could lead the user's code and key to another host), as are cookies,
-compressed answers (a bomb unpacks in one step) and bodies of errors (nobody reads them).
+The layer used knows no redirects (they could lead the user's code and key to another host), no
+cookies and no compression (a bomb unpacks in one step); bodies of errors are not read.
 """
 
 import asyncio
@@ -9,27 +9,16 @@ import email.utils
 import ssl
 import time
 import urllib.request
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpcore2 as httpcore
-import httpx2 as httpx
 
-from assistant.remote.errors import (
-    BrokenOffError,
-    BusyError,
-    NotUnderstoodError,
-    RemoteError,
-    StaleConnectionError,
-    StatusError,
-    TooLargeError,
-    TooSlowError,
-    UnreachableError,
-)
-from assistant.remote.inflight import Flight
-from assistant.remote.settings import RemoteSettings
-from assistant.remote.sockets import Exchange, current
-from assistant.remote.streams import Reader, reader_of
+from assistant.remote.errors import RemoteError
+from assistant.remote.formats import FORMATS, read_piece
+from assistant.remote.haltable import HaltableBackend, current
+from assistant.remote.inflight import InflightRequest
+from assistant.remote.settings import RemoteSettings, is_loopback
+from assistant.remote.streams import ObjectReader
 
 MAX_ANSWER_BYTES = 1 << 20  # of a stream; its text is far smaller
 MAX_CONNECTIONS = 8
@@ -37,196 +26,199 @@ KEEP_ALIVE_S = 60.0
 DRAIN_S = 0.25  # after the last word, for the end of the body: then the connection can be kept
 MAX_RETRY_AFTER_S = 3_600.0  # servers have said years
 _TYPES = {
-    "sse": frozenset({"text/event-stream"}),
-    "ndjson": frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"}),
+    "text/event-stream": ("SSE", frozenset({"text/event-stream"})),
+    "application/x-ndjson": (
+        "NDJSON",
+        frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"}),
+    ),
 }
+_FAULTS = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+    httpcore.UnsupportedProtocol,
+    ssl.SSLError,
+)
 
 
 class Client:
-    """An httpx client for one server; of one event loop."""
+    """A pool of connections to one server; of one event loop."""
 
     def __init__(self, settings: RemoteSettings) -> None:
-        self._n_flights = 0
-        self.is_wedged = False
-        transport = _Wire(
-            verify=_trust(settings),
+        self._settings = settings
+        self._format = FORMATS[settings.provider]
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=_open_trust(settings),
+            proxy=_find_proxy(settings),
+            max_connections=MAX_CONNECTIONS,
+            keepalive_expiry=KEEP_ALIVE_S,
             http2=True,
-            limits=httpx.Limits(
-                max_connections=MAX_CONNECTIONS,
-                max_keepalive_connections=MAX_CONNECTIONS,
-                keepalive_expiry=KEEP_ALIVE_S,
-            ),
-            proxy=_proxy(settings),
-        )
-        self._client = httpx.AsyncClient(
-            transport=transport,
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            timeout=httpx.Timeout(
-                settings.read_s, connect=settings.connect_s, pool=settings.connect_s
-            ),
-            trust_env=False,  # its proxies are handled here, and netrc's passwords are not ours
+            network_backend=HaltableBackend(),
         )
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._pool.aclose()
 
-    async def ask(self, flight: Flight) -> None:
-        """Fill `flight`; RemoteError says why its text is not whole."""
-        current.set(flight)  # of the owner task's own context
-        self._n_flights += 1
+    async def ask(self, inflight: InflightRequest) -> None:
+        """Fill `inflight`; RemoteError says why its text is not whole."""
+        current.set(inflight)  # of the owner task's own context
         try:
-            await self._ask(flight)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError) as error:
-            if not flight.is_whole:
-                flight.check()
-                raise self._named(error, flight) from None
+            await self._ask(inflight)
+        except _FAULTS as error:
+            if not inflight.is_whole:
+                inflight.check()
+                raise _name_fault(error, inflight) from None
         finally:
-            self._n_flights -= 1
-            if flight.line is not None:
-                flight.line.leave(flight)
-                flight.line = None
+            if inflight.stream is not None:
+                inflight.stream.leave(inflight)
+                inflight.stream = None
             current.set(None)
 
-    async def _ask(self, flight: Flight) -> None:
-        call, framing = flight.call, flight.plan.backend.framing
-        assert call is not None, "prepared before it is asked"
-        async with self._client.stream(
-            "POST", call.url, content=call.body, headers=dict(call.headers)
+    async def _ask(self, inflight: InflightRequest) -> None:
+        assert inflight.payload is not None, "prepared before it is asked"
+        settings = self._settings
+        limits = {"connect": settings.connect_s, "pool": settings.connect_s}
+        limits |= {"read": settings.read_s, "write": settings.read_s}
+        async with self._pool.stream(
+            "POST",
+            settings.address + self._format.path,
+            headers=list(inflight.headers.items()),
+            content=inflight.payload.body,
+            extensions={"timeout": limits},
         ) as response:
-            flight.check()
-            _check(response, framing)
-            reader = reader_of(framing)
-            await _read(response, reader, flight)
-        if not flight.is_whole and not reader.is_done:
-            flight.check()
-            raise BrokenOffError("the answer ends before it is whole")
-
-    def _named(self, error: Exception, flight: Flight) -> RemoteError:
-        """Say what an httpx error means; its own text may hold an address with a password."""
-        named: RemoteError
-        if isinstance(error, httpx.PoolTimeout):
-            self.is_wedged = self._n_flights <= 1
-            named = BusyError("no free connection")
-        elif isinstance(error, httpx.ConnectTimeout):
-            named = UnreachableError("cannot connect in time")
-        elif isinstance(error, httpx.ProxyError):
-            named = UnreachableError("the proxy refuses the connection")
-        elif isinstance(error, httpx.ConnectError | ssl.SSLError):
-            named = _unreachable(error)
-        elif isinstance(error, httpx.TimeoutException):
-            named = TooSlowError("the server fell silent")
-        elif isinstance(error, httpx.TransportError):
-            is_stale = flight.line is not None and flight.line.n_flights > 1
-            stale = is_stale and flight.bytes_received == 0
-            kind = StaleConnectionError if stale else BrokenOffError
-            named = kind("the connection broke off")
-        else:
-            named = RemoteError(f"the request failed ({type(error).__name__})")
-        return named
+            inflight.check()
+            _check_head(response, self._format.stream_type)
+            reader = ObjectReader(has_events=self._format.stream_type == "text/event-stream")
+            await _read_body(response, reader, inflight)
+        if not inflight.is_whole and not reader.is_done:
+            inflight.check()
+            raise RemoteError("broken off", "the answer ends before it is whole")
 
 
-class _Wire(httpx.AsyncHTTPTransport):
-    """A transport whose connections know their flights."""
-
-    def __init__(
-        self, *, verify: ssl.SSLContext | bool, http2: bool, limits: httpx.Limits, proxy: str | None
-    ) -> None:
-        super().__init__(verify=verify, http2=http2, limits=limits, proxy=proxy, trust_env=True)
-        # There is no public way in: httpx makes its pool itself.
-        self._pool._network_backend = Exchange(httpcore.AnyIOBackend())
-
-
-async def _read(response: httpx.Response, reader: Reader, flight: Flight) -> None:
-    loop = asyncio.get_running_loop()
+async def _read_body(
+    response: httpcore.Response, reader: ObjectReader, inflight: InflightRequest
+) -> None:
     drain: asyncio.TimerHandle | None = None
     try:
-        async for chunk in response.aiter_raw():
-            flight.check()
-            flight.bytes_received += len(chunk)
-            if flight.bytes_received > MAX_ANSWER_BYTES:
-                raise TooLargeError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+        async for chunk in response.aiter_stream():
+            inflight.check()
+            inflight.bytes_received += len(chunk)
+            _check_size(inflight)
             for table in reader.feed(chunk):
-                if flight.take(flight.plan.backend.piece(table)):
+                if inflight.take(read_piece(table, inflight.settings)):
                     return  # enough: the rest is not even received
-            if drain is None and (flight.is_whole or reader.is_done):
-                drain = loop.call_later(DRAIN_S, flight.halt)
+            if drain is None and (inflight.is_whole or reader.is_done):
+                drain = asyncio.get_running_loop().call_later(DRAIN_S, inflight.halt)
         for table in reader.close():
-            flight.take(flight.plan.backend.piece(table))
+            inflight.take(read_piece(table, inflight.settings))
     except RemoteError:
-        if not flight.is_whole:
+        if not inflight.is_whole:
             raise
     finally:
         if drain is not None:
             drain.cancel()
 
 
-def _check(response: httpx.Response, framing: str) -> None:
-    status = response.status_code
+def _check_size(inflight: InflightRequest) -> None:
+    if inflight.bytes_received > MAX_ANSWER_BYTES:
+        raise RemoteError("too large", f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+
+
+def _check_head(response: httpcore.Response, stream_type: str) -> None:
+    status, headers = response.status, {k.lower(): v.decode("latin-1") for k, v in response.headers}
     if status in (429, 503):
-        raise BusyError(f"the server is busy ({status})", retry_after_s=_retry_after(response))
+        pause_s = _read_retry_after(headers.get(b"retry-after", "").strip())
+        message = f"the server is busy ({status})"
+        raise RemoteError("busy", message, may_retry=True, retry_after_s=pause_s)
+    message = f"the server answers with status {status}"
     if 300 <= status < 400:
-        raise StatusError(f"the server redirects ({status}), which is refused; set url to its goal")
-    if status in (401, 403):
-        raise StatusError(f"the server does not accept the key ({status})")
-    if status == 404:
-        raise StatusError("the server has no such path or model (404); see provider, url and model")
+        message = f"the server redirects ({status}), which is refused; set url to its goal"
+    elif status in (401, 403):
+        message = f"the server does not accept the key ({status})"
+    elif status == 404:
+        message = "the server has no such path or model (404); see provider, url and model"
     if status != 200:
-        raise StatusError(f"the server answers with status {status}")
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in _TYPES[framing]:
-        raise NotUnderstoodError(f"the answer is no stream of {framing.upper()}")
-    if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise NotUnderstoodError("the answer is compressed, though that was not asked for")
+        raise RemoteError("refused", message)
+    name, types = _TYPES[stream_type]
+    if headers.get(b"content-type", "").partition(";")[0].strip().lower() not in types:
+        raise RemoteError("not understood", f"the answer is no stream of {name}")
+    if headers.get(b"content-encoding", "identity").strip().lower() != "identity":
+        message = "the answer is compressed, though that was not asked for"
+        raise RemoteError("not understood", message)
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _read_retry_after(text: str) -> float | None:
     """Return the seconds that the server asks for: it may give a number or a date."""
-    text = response.headers.get("retry-after", "").strip()
-    if not text:
-        return None
-    if text.isascii() and text.isdigit():
-        return min(float(text[:12]), MAX_RETRY_AFTER_S)
     try:
-        date = email.utils.parsedate_to_datetime(text)
-        seconds = date.timestamp() - time.time()  # the one place where a wall clock is meant
+        seconds = float(text[:12]) if text.isascii() and text.isdigit() else _until_date(text)
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
-def _unreachable(error: Exception) -> UnreachableError:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            problem = UnreachableError("the server's certificate is not trusted, or TLS failed")
-            problem.may_retry = False
-            return problem
-        cause = cause.__cause__ or cause.__context__
-    return UnreachableError("cannot connect")
+def _until_date(text: str) -> float:
+    date = email.utils.parsedate_to_datetime(text)
+    return date.timestamp() - time.time()  # the one place where a wall clock is meant
 
 
-def _trust(settings: RemoteSettings) -> ssl.SSLContext | bool:
+def _name_fault(error: Exception, inflight: InflightRequest) -> RemoteError:
+    """Say what a fault means; its own text may hold an address with a password."""
+    match error:
+        case httpcore.PoolTimeout():
+            return RemoteError("busy", "no free connection", may_retry=True)
+        case httpcore.ConnectTimeout():
+            return RemoteError("unreachable", "cannot connect in time", may_retry=True)
+        case httpcore.ProxyError():
+            message = "the proxy refuses the connection"
+            return RemoteError("unreachable", message, may_retry=True)
+        case httpcore.TimeoutException():
+            return RemoteError("too slow", "the server fell silent")
+        case httpcore.ConnectError() | ssl.SSLError():
+            if _is_of_tls(error):
+                message = "the server's certificate is not trusted, or TLS failed"
+                return RemoteError("unreachable", message)
+            return RemoteError("unreachable", "cannot connect", may_retry=True)
+        case httpcore.NetworkError() | httpcore.ProtocolError():
+            # Idle connections are closed by servers: nothing was done with this request then.
+            is_kept = inflight.stream is not None and inflight.stream.n_users > 1
+            is_stale = is_kept and inflight.bytes_received == 0
+            return RemoteError("broken off", "the connection broke off", may_retry=is_stale)
+    return RemoteError("failed", f"the request failed ({type(error).__name__})")
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _open_trust(settings: RemoteSettings) -> ssl.SSLContext:
     """Return whom to believe: the system's authorities, or only those in `ca_file`."""
-    if not settings.ca_file:
-        return True
     try:
-        return ssl.create_default_context(cafile=settings.ca_file)
+        if settings.ca_file:
+            return ssl.create_default_context(cafile=settings.ca_file)
+        return httpcore.default_ssl_context()
     except (OSError, ssl.SSLError):
-        raise RemoteError(f"ca_file {settings.ca_file!r} holds no certificates in PEM") from None
+        message = f"ca_file {settings.ca_file!r} holds no certificates in PEM"
+        raise RemoteError("failed", message) from None
 
 
-def _proxy(settings: RemoteSettings) -> str | None:
+def _find_proxy(settings: RemoteSettings) -> httpcore.Proxy | None:
     """Return the proxy to use; this machine is reached without one unless the user names it."""
-    proxy = settings.proxy
-    if not proxy and not settings.is_loopback:
-        parts = urlsplit(settings.address)
-        if not urllib.request.proxy_bypass(settings.host):
-            proxies = urllib.request.getproxies()
-            proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
-    if not proxy:
+    address = settings.proxy
+    is_near = is_loopback(settings.host) or urllib.request.proxy_bypass(settings.host)
+    if not address and not is_near:
+        proxies = urllib.request.getproxies()
+        address = proxies.get(urlsplit(settings.address).scheme) or proxies.get("all") or ""
+    if not address:
         return None
-    if urlsplit(proxy).scheme not in ("http", "https"):
-        raise RemoteError("only proxies at http:// and https:// addresses can be used")
-    return proxy
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https"):
+        message = "only proxies at http:// and https:// addresses can be used"
+        raise RemoteError("failed", message)
+    auth = None
+    if parts.username is not None:
+        auth = (unquote(parts.username), unquote(parts.password or ""))
+    return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=auth)

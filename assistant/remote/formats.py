@@ -1,133 +1,23 @@
-"""The wire formats that servers of code models speak, each a Backend.
+"""The wire formats of servers of code models: how a request is written, how an answer is read.
 
-Facts of their public documentation: OpenAI's completions and chat (also DeepSeek's, vLLM's and
-llama-cpp-python's), Mistral's FIM, Ollama's generate, llama.cpp's infill.
+A table of plain functions that do no input or output. Facts of public documentation: OpenAI's
+completions and chat (also DeepSeek's, vLLM's and llama-cpp-python's), Mistral's FIM, Ollama's
+generate, llama.cpp's infill.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from assistant.remote.backend import (
-    Backend,
-    Framing,
-    Piece,
-    Question,
-    choice_of,
-    logprob_of,
-    piece_of,
-    raise_error,
-)
-from assistant.remote.errors import NotUnderstoodError
-from assistant.remote.settings import RemoteSettings
-from assistant.remote.templates import TEMPLATES, Template
+from assistant.remote.errors import RemoteError
+from assistant.remote.templates import TEMPLATES, fill_template
+
+if TYPE_CHECKING:
+    from assistant.remote.settings import RemoteSettings
 
 _MAX_STOPS = 4  # more are refused by OpenAI
-_LINE_STOPS = ("\n",)
-_BLOCK_STOPS = ("\n\n\n",)
-
-
-class OpenAi:
-    """`/v1/completions`: with `suffix`, or with a template for models that want markers."""
-
-    framing: Framing = "sse"
-
-    def __init__(
-        self,
-        model: str,
-        template: Template | None = None,
-        *,
-        root: str = "/v1",
-        logprobs: bool = False,
-    ) -> None:
-        self._model = model
-        self._template = template
-        self._root = root
-        self._logprobs = logprobs
-
-    @property
-    def path(self) -> str:
-        """Where to post."""
-        return f"{self._root}/completions"
-
-    def body(self, question: Question) -> dict[str, Any]:
-        """Return the request."""
-        body: dict[str, Any] = {"model": self._model}
-        if self._template is None:
-            body |= {"prompt": question.prefix, "suffix": question.suffix}
-            stops = _stops(question)
-        else:
-            body["prompt"] = self._template.prompt(question.prefix, question.suffix)
-            stops = [*_stops(question), *self._template.stops][:_MAX_STOPS]
-        if self._logprobs:
-            body["logprobs"] = 1
-        return body | {
-            "max_tokens": question.max_new_tokens,
-            "temperature": 0,
-            "stop": stops,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-
-    def piece(self, table: Mapping[str, Any]) -> Piece:
-        """Read one object of the answer."""
-        choice = choice_of(table)
-        return piece_of(
-            choice.get("text"),
-            choice.get("finish_reason"),
-            table.get("usage"),
-            logprob_of(choice.get("logprobs")),
-        )
-
-    def tidy(self, text: str) -> str:
-        """Return the text up to a marker that the server let through."""
-        for stop in self._template.stops if self._template else ():
-            text = text.partition(stop)[0]
-        return text
-
-
-class DeepSeek(OpenAi):
-    """DeepSeek's FIM completion: OpenAI's, at another path and without its usage option."""
-
-    def __init__(self, model: str, *, logprobs: bool = False) -> None:
-        super().__init__(model, root="", logprobs=logprobs)
-
-    def body(self, question: Question) -> dict[str, Any]:
-        """Return the request."""
-        body = super().body(question)
-        del body["stream_options"]  # documented for its chat only
-        return body
-
-
-class Mistral:
-    """Mistral's `/v1/fim/completions`; answers in chunks like those of a chat."""
-
-    framing: Framing = "sse"
-    path = "/v1/fim/completions"
-
-    def __init__(self, model: str) -> None:
-        self._model = model
-
-    def body(self, question: Question) -> dict[str, Any]:
-        """Return the request."""
-        return {
-            "model": self._model,
-            "prompt": question.prefix,
-            "suffix": question.suffix,
-            "max_tokens": question.max_new_tokens,
-            "temperature": 0,
-            "stop": _stops(question),
-            "stream": True,
-        }
-
-    def piece(self, table: Mapping[str, Any]) -> Piece:
-        """Read one object of the answer."""
-        return _chat_piece(table)
-
-    def tidy(self, text: str) -> str:
-        """Return the text: nothing is added."""
-        return text
-
-
+_CUT_REASONS = frozenset({"length", "max_tokens", "model_length", "limit"})
 _GAP = "<GAP/>"
 _CHAT_ORDER = (
     "You complete {language} source code at a cursor. The user sends a piece of a file in which "
@@ -136,160 +26,261 @@ _CHAT_ORDER = (
 )
 
 
-class OpenAiChat:
-    """`/v1/chat/completions`: for models that know no gap; the worst of the ways to ask."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """The text around the cursor as it leaves the machine, and how much is wanted."""
 
-    framing: Framing = "sse"
-    path = "/v1/chat/completions"
-
-    def __init__(self, model: str, *, logprobs: bool = False) -> None:
-        self._model = model
-        self._logprobs = logprobs
-
-    def body(self, question: Question) -> dict[str, Any]:
-        """Return the request."""
-        lines = "Write at most the rest of the line." if question.single_line else ""
-        order = _CHAT_ORDER.format(language=question.language or "some", lines=lines).strip()
-        more = {"logprobs": True} if self._logprobs else {}
-        return more | {
-            "model": self._model,
-            "messages": [
-                {"role": "system", "content": order},
-                {"role": "user", "content": f"{question.prefix}{_GAP}{question.suffix}"},
-            ],
-            "max_tokens": question.max_new_tokens,
-            "temperature": 0,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-
-    def piece(self, table: Mapping[str, Any]) -> Piece:
-        """Read one object of the answer."""
-        return _chat_piece(table)
-
-    def tidy(self, text: str) -> str:
-        """Return the text out of a code fence, which chat models add whatever one says."""
-        head, fence, rest = text.partition("```")
-        if fence and not head.strip():
-            first, _, body = rest.partition("\n")
-            inside = body if " " not in first.strip() else rest
-            text = inside.partition("```")[0].removesuffix("\n")
-        return text.replace(_GAP, "")
+    prefix: str
+    suffix: str
+    language: str
+    single_line: bool
 
 
-class Ollama:
-    """Ollama's `/api/generate`: the server's own template, or ours with `raw`."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """One object of a streamed answer; a field that it lacks is empty, or None."""
 
-    framing: Framing = "ndjson"
-    path = "/api/generate"
+    text: str = ""
+    finish_reason: str | None = None  # "stop" or "length"
+    prompt_tokens: int | None = None
+    new_tokens: int | None = None
+    logprob: float | None = None  # of its tokens together, if the server says
 
-    def __init__(
-        self, model: str, template: Template | None = None, *, logprobs: bool = False
-    ) -> None:
-        self._model = model
-        self._template = template
-        self._logprobs = logprobs
 
-    def body(self, question: Question) -> dict[str, Any]:
-        """Return the request."""
-        stops = _stops(question)
-        asked: dict[str, Any] = {"prompt": question.prefix, "suffix": question.suffix}
-        if self._template is not None:
-            prompt = self._template.prompt(question.prefix, question.suffix)
-            asked = {"prompt": prompt, "raw": True}
-            stops += self._template.stops
-        if self._logprobs:
-            asked["logprobs"] = True
-        options = {"num_predict": question.max_new_tokens, "temperature": 0, "stop": stops}
-        return {"model": self._model, **asked, "stream": True, "options": options}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WireFormat:
+    """What a provider is known to take and to say."""
 
-    def piece(self, table: Mapping[str, Any]) -> Piece:
-        """Read one object of the answer."""
-        raise_error(table)
-        if not isinstance(table.get("response"), str):
-            raise NotUnderstoodError("an object of the answer has no text in `response`")
-        reason = table.get("done_reason") or "stop" if table.get("done") is True else None
-        usage = {
-            "prompt_tokens": table.get("prompt_eval_count"),
-            "completion_tokens": table.get("eval_count"),
-        }
-        return piece_of(table["response"], reason, usage, logprob_of(table.get("logprobs")))
+    path: str  # after the base address
+    write: Callable[[Window, "RemoteSettings"], dict[str, Any]]
+    read: Callable[[Mapping[str, Any]], Piece]
+    url: str = ""  # the usual base address; empty: there is none
+    stream_type: str = "text/event-stream"
+    template: Literal["no", "may", "must"] = "no"  # must: it refuses a suffix
+    # yes: documented to give them; others may refuse a request that asks
+    logprobs: Literal["no", "may", "yes"] = "no"
 
-    def tidy(self, text: str) -> str:
-        """Return the text: the server cuts its stops off."""
+
+def write_body(window: Window, settings: "RemoteSettings") -> dict[str, Any]:
+    """Return the request's body; RemoteError (withheld) if this text cannot be asked about."""
+    return FORMATS[settings.provider].write(window, settings)
+
+
+def read_piece(table: Mapping[str, Any], settings: "RemoteSettings") -> Piece:
+    """Read one object of an answer; RemoteError (not understood) if it is of another format."""
+    if table.get("error"):
+        raise RemoteError("not understood", "the server reports an error instead of text")
+    return FORMATS[settings.provider].read(table)
+
+
+def tidy_answer(text: str, settings: "RemoteSettings") -> str:
+    """Return a text without what format and model add: a code fence, a marker let through."""
+    if settings.template:
+        for stop in TEMPLATES[settings.template].stops:
+            text = text.partition(stop)[0]
+    if settings.provider != "openai-chat":
         return text
+    head, fence, rest = text.partition("```")
+    if fence and not head.strip():
+        first, _, body = rest.partition("\n")
+        inside = body if " " not in first.strip() else rest
+        text = inside.partition("```")[0].removesuffix("\n")
+    return text.replace(_GAP, "")
 
 
-class LlamaCpp:
-    """llama.cpp's `/infill`: the server knows its model's markers."""
-
-    framing: Framing = "sse"
-    path = "/infill"
-
-    def __init__(self, *, logprobs: bool = False) -> None:
-        self._logprobs = logprobs
-
-    def body(self, question: Question) -> dict[str, Any]:
-        """Return the request."""
-        more = {"n_probs": 1} if self._logprobs else {}
-        return more | {
-            "input_prefix": question.prefix,
-            "input_suffix": question.suffix,
-            "n_predict": question.max_new_tokens,
-            "temperature": 0,
-            "stop": _stops(question),
-            "cache_prompt": True,
-            "stream": True,
-        }
-
-    def piece(self, table: Mapping[str, Any]) -> Piece:
-        """Read one object of the answer."""
-        raise_error(table)
-        if not isinstance(table.get("content"), str):
-            raise NotUnderstoodError("an object of the answer has no text in `content`")
-        reason = None
-        if table.get("stop") is True:
-            is_cut = table.get("stopped_limit") is True or table.get("stop_type") == "limit"
-            reason = "length" if is_cut else "stop"
-        usage = {
-            "prompt_tokens": table.get("tokens_evaluated"),
-            "completion_tokens": table.get("tokens_predicted"),
-        }
-        probabilities = logprob_of(table.get("completion_probabilities"))
-        return piece_of(table["content"], reason, usage, probabilities)
-
-    def tidy(self, text: str) -> str:
-        """Return the text: the server cuts its stops off."""
-        return text
+def _write_completion(window: Window, settings: "RemoteSettings") -> dict[str, Any]:
+    """OpenAI's, in which Mistral and DeepSeek know no option for the usage."""
+    text, stops = _prompt(window, settings)
+    body = text | _common(settings) | {"stop": stops[:_MAX_STOPS]}
+    if settings.asks_logprobs:
+        body["logprobs"] = 1
+    if settings.provider in ("openai", "vllm"):
+        body["stream_options"] = {"include_usage": True}
+    return body
 
 
-def backend_of(settings: RemoteSettings) -> Backend:
-    """Return the format that checked settings name."""
-    template, logprobs = TEMPLATES.get(settings.template), settings.asks_logprobs
-    makers: dict[str, Callable[[], Backend]] = {
-        "openai": lambda: OpenAi(settings.model, template, logprobs=logprobs),
-        "openai-chat": lambda: OpenAiChat(settings.model, logprobs=logprobs),
-        "mistral": lambda: Mistral(settings.model),
-        "deepseek": lambda: DeepSeek(settings.model, logprobs=logprobs),
-        "ollama": lambda: Ollama(settings.model, template, logprobs=logprobs),
-        "llamacpp": lambda: LlamaCpp(logprobs=logprobs),
-        "vllm": lambda: OpenAi(settings.model, template, logprobs=logprobs),
+def _write_chat(window: Window, settings: "RemoteSettings") -> dict[str, Any]:
+    lines = "Write at most the rest of the line." if window.single_line else ""
+    order = _CHAT_ORDER.format(language=window.language or "some", lines=lines).strip()
+    messages = [
+        {"role": "system", "content": order},
+        {"role": "user", "content": f"{window.prefix}{_GAP}{window.suffix}"},
+    ]
+    body = {"messages": messages, "stream_options": {"include_usage": True}} | _common(settings)
+    return body | {"logprobs": True} if settings.asks_logprobs else body
+
+
+def _write_ollama(window: Window, settings: "RemoteSettings") -> dict[str, Any]:
+    text, stops = _prompt(window, settings)
+    options = {"num_predict": settings.max_new_tokens, "temperature": 0, "stop": stops}
+    body = text | {"model": settings.model, "stream": True, "options": options}
+    if settings.template:
+        body["raw"] = True
+    return body | {"logprobs": True} if settings.asks_logprobs else body
+
+
+def _write_infill(window: Window, settings: "RemoteSettings") -> dict[str, Any]:
+    body = {
+        "input_prefix": window.prefix,
+        "input_suffix": window.suffix,
+        "n_predict": settings.max_new_tokens,
+        "temperature": 0,
+        "stop": _stops(window),
+        "cache_prompt": True,
+        "stream": True,
     }
-    return makers[settings.provider]()
+    return body | {"n_probs": 1} if settings.asks_logprobs else body
 
 
-def _stops(question: Question) -> list[str]:
-    return list(_LINE_STOPS if question.single_line else _BLOCK_STOPS)
+def _common(settings: "RemoteSettings") -> dict[str, Any]:
+    return {
+        "model": settings.model,
+        "max_tokens": settings.max_new_tokens,
+        "temperature": 0,
+        "stream": True,
+    }
 
 
-def _chat_piece(table: Mapping[str, Any]) -> Piece:
-    choice = choice_of(table)
-    delta = choice.get("delta", {})
+def _prompt(window: Window, settings: "RemoteSettings") -> tuple[dict[str, Any], list[str]]:
+    """Return the text for a server that takes a suffix, or one prompt with markers; and stops."""
+    if not settings.template:
+        return {"prompt": window.prefix, "suffix": window.suffix}, _stops(window)
+    template = TEMPLATES[settings.template]
+    prompt = fill_template(template, window.prefix, window.suffix)
+    return {"prompt": prompt}, [*_stops(window), *template.stops]
+
+
+def _stops(window: Window) -> list[str]:
+    return ["\n"] if window.single_line else ["\n\n\n"]
+
+
+def _read_choice(table: Mapping[str, Any]) -> Piece:
+    """Completions have a `text`, chats a `delta`; the last chunk may hold only the usage."""
+    choices = table.get("choices")
+    if not isinstance(choices, list):
+        raise RemoteError("not understood", "an object of the answer has no `choices`")
+    choice = choices[0] if choices else {}
+    delta = choice.get("delta", {}) if isinstance(choice, Mapping) else None
     if not isinstance(delta, Mapping):
-        raise NotUnderstoodError("the `delta` of a choice is no object")
-    return piece_of(
-        delta.get("content"),
-        choice.get("finish_reason"),
-        table.get("usage"),
-        logprob_of(choice.get("logprobs")),
+        raise RemoteError("not understood", "a choice of the answer is no object")
+    usage = table.get("usage")
+    usage = usage if isinstance(usage, Mapping) else {}
+    text = choice.get("text") if "text" in choice else delta.get("content")
+    if text is not None and not isinstance(text, str):
+        raise RemoteError("not understood", "the text of an answer is no text")
+    return Piece(
+        text=text or "",
+        finish_reason=_finish_reason(choice.get("finish_reason")),
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        new_tokens=_count(usage.get("completion_tokens")),
+        logprob=_sum_logprobs(choice.get("logprobs")),
     )
+
+
+def _read_ollama(table: Mapping[str, Any]) -> Piece:
+    reason = (table.get("done_reason") or "stop") if table.get("done") is True else None
+    return Piece(
+        text=_text(table, "response"),
+        finish_reason=_finish_reason(reason),
+        prompt_tokens=_count(table.get("prompt_eval_count")),
+        new_tokens=_count(table.get("eval_count")),
+        logprob=_sum_logprobs(table.get("logprobs")),
+    )
+
+
+def _read_infill(table: Mapping[str, Any]) -> Piece:
+    is_cut = table.get("stopped_limit") is True or table.get("stop_type") == "limit"
+    reason = ("length" if is_cut else "stop") if table.get("stop") is True else None
+    return Piece(
+        text=_text(table, "content"),
+        finish_reason=reason,
+        prompt_tokens=_count(table.get("tokens_evaluated")),
+        new_tokens=_count(table.get("tokens_predicted")),
+        logprob=_sum_logprobs(table.get("completion_probabilities")),
+    )
+
+
+def _text(table: Mapping[str, Any], name: str) -> str:
+    text = table.get(name)
+    if not isinstance(text, str):
+        raise RemoteError("not understood", f"an object of the answer has no text in `{name}`")
+    return text
+
+
+def _finish_reason(reason: object) -> str | None:
+    if not isinstance(reason, str) or not reason:
+        return None
+    return "length" if reason in _CUT_REASONS else "stop"
+
+
+def _count(value: object) -> int | None:
+    """Return a plausible number of tokens; servers' statistics are not to be trusted with more."""
+    return value if type(value) is int and 0 <= value < 1 << 31 else None
+
+
+def _sum_logprobs(given: object) -> float | None:
+    """Return the sum of what a server says of a piece's tokens; None if it says nothing usable.
+
+    It is a list of objects, such a list under `content`, or numbers under `token_logprobs`.
+    """
+    if isinstance(given, Mapping):
+        given = given.get("token_logprobs") or given.get("content")
+    if not isinstance(given, list) or not given:
+        return None
+    numbers: list[Any] = [
+        each.get("logprob") if isinstance(each, Mapping) else each for each in given
+    ]
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        return None
+    return float(sum(min(number, 0.0) for number in numbers))
+
+
+FORMATS: dict[str, WireFormat] = {
+    "openai": WireFormat(
+        path="/v1/completions",
+        write=_write_completion,
+        read=_read_choice,
+        template="may",
+        logprobs="may",
+    ),
+    "openai-chat": WireFormat(
+        path="/v1/chat/completions", write=_write_chat, read=_read_choice, logprobs="may"
+    ),
+    "mistral": WireFormat(
+        path="/v1/fim/completions",
+        write=_write_completion,
+        read=_read_choice,
+        url="https://codestral.mistral.ai",
+    ),
+    "deepseek": WireFormat(
+        path="/completions",
+        write=_write_completion,
+        read=_read_choice,
+        url="https://api.deepseek.com/beta",
+        logprobs="yes",
+    ),
+    "ollama": WireFormat(
+        path="/api/generate",
+        write=_write_ollama,
+        read=_read_ollama,
+        url="http://127.0.0.1:11434",
+        stream_type="application/x-ndjson",
+        template="may",
+        logprobs="yes",
+    ),
+    "llamacpp": WireFormat(
+        path="/infill",
+        write=_write_infill,
+        read=_read_infill,
+        url="http://127.0.0.1:8080",
+        logprobs="yes",
+    ),
+    "vllm": WireFormat(
+        path="/v1/completions",
+        write=_write_completion,
+        read=_read_choice,
+        url="http://127.0.0.1:8000",
+        template="must",
+        logprobs="yes",
+    ),
+}

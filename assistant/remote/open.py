@@ -1,7 +1,7 @@
 """Opens the remote side that remote.toml asks for; imports nothing of it where it asks for none."""
 
-from __future__ import annotations
-
+import importlib.util
+import sys
 from typing import TYPE_CHECKING
 
 from assistant.errors import SettingsError
@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from assistant.remote.file_policy import Locate
     from assistant.remote.policy import Remote
 
+_NEEDED = ("httpcore2", "anyio", "h2")  # what the extra `remote` installs
 
-def open_configured(locate: Locate, *, exclude: tuple[str, ...] = ()) -> Remote | None:
+
+def open_configured(locate: "Locate", *, exclude: tuple[str, ...] = ()) -> "Remote | None":
     """Return the remote side, None if it is off; SettingsError says what is wrong.
 
     `locate` finds the file of a request's path, None for what is no file.
@@ -23,6 +25,15 @@ def open_configured(locate: Locate, *, exclude: tuple[str, ...] = ()) -> Remote 
     from assistant.remote.policy import Remote
 
     try:
-        return Remote(settings, locate, exclude=exclude)
+        return Remote(settings, locate, exclude=exclude, missing=find_missing())
     except OSError as error:
         raise SettingsError(f"the egress ledger has no place: {error.strerror}") from error
+
+
+def find_missing() -> str:
+    """Return what must be installed before a server can be asked, and how; empty if nothing."""
+    for name in _NEEDED:
+        if importlib.util.find_spec(name) is None:
+            command = f"{sys.executable} -m pip install 'foretype[remote]'"
+            return f"the remote server needs {name}: {command}"
+    return ""

@@ -17,32 +17,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from assistant.errors import SettingsError
-from assistant.remote.errors import WithheldError
+from assistant.remote.errors import withheld
+from assistant.remote.formats import FORMATS
 from assistant.remote.templates import TEMPLATES
 from model.config import ConfigError, from_table
 from model.files import UnreadableFileError, read_regular
 from model.paths import config_folder
 
-MODES = ("off", "fallback", "race", "only")
-LATE = ("keep", "drop")
-LOGPROBS = ("auto", "always", "never")
 MAX_FILE_BYTES = 1 << 20
-
-# name -> address used when none is given; empty: there is no usual one
-PROVIDERS = {
-    "openai": "",
-    "openai-chat": "",
-    "mistral": "https://codestral.mistral.ai",
-    "deepseek": "https://api.deepseek.com/beta",
-    "ollama": "http://127.0.0.1:11434",
-    "llamacpp": "http://127.0.0.1:8080",
-    "vllm": "http://127.0.0.1:8000",
+MAX_KEY_CHARS = 4_096
+_KEYS = ("key", "api_key", "token", "password")
+_CHOICES = {
+    "mode": ("off", "fallback", "race", "only"),
+    "late": ("keep", "drop"),
+    "logprobs": ("auto", "always", "never"),
 }
-_NEEDS_TEMPLATE = frozenset({"vllm"})  # refuses `suffix`
-_TAKES_TEMPLATE = frozenset({"openai", "vllm", "ollama"})
-# Documented to give them; others may refuse a request that asks.
-_GIVES_LOGPROBS = frozenset({"vllm", "llamacpp", "ollama", "deepseek"})
-_CAN_GIVE_LOGPROBS = _GIVES_LOGPROBS | {"openai", "openai-chat"}
+
 _RANGES: dict[str, tuple[float, float]] = {
     "min_confidence": (0, 1),
     "trust": (0.05, 0.95),
@@ -97,11 +87,10 @@ class RemoteSettings:
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise SettingsError(
-                    f"{name} must be in {low:g}..{high:g}, got {getattr(self, name)}"
-                )
-        for name, known in (("mode", MODES), ("late", LATE), ("logprobs", LOGPROBS)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SettingsError(f"{name} must be in {low:g}..{high:g}, got {value}")
+        for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise SettingsError(f"{name} must be one of {', '.join(known)}")
         if self.mode != "off":
@@ -111,7 +100,7 @@ class RemoteSettings:
     @property
     def address(self) -> str:
         """The base address, without a slash at its end."""
-        return (self.url or PROVIDERS.get(self.provider, "")).rstrip("/")
+        return (self.url or FORMATS[self.provider].url).rstrip("/") if self.provider else ""
 
     @property
     def host(self) -> str:
@@ -126,13 +115,8 @@ class RemoteSettings:
     @property
     def asks_logprobs(self) -> bool:
         """Whether the server is asked how sure it is."""
-        is_known = self.provider in _GIVES_LOGPROBS
-        return self.logprobs == "always" or (self.logprobs == "auto" and is_known)
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether the server runs on this machine."""
-        return is_loopback(self.host)
+        does_give = FORMATS[self.provider].logprobs == "yes"
+        return self.logprobs == "always" or (self.logprobs == "auto" and does_give)
 
 
 def is_loopback(host: str) -> bool:
@@ -144,27 +128,28 @@ def is_loopback(host: str) -> bool:
 
 
 def _check_provider(settings: RemoteSettings) -> None:
-    if settings.provider not in PROVIDERS:
-        raise SettingsError(
-            f"provider must be one of {', '.join(PROVIDERS)}, got {settings.provider!r}"
-        )
-    if settings.template and settings.template not in TEMPLATES:
-        raise SettingsError(f"template must be one of {', '.join(sorted(TEMPLATES))}")
-    if settings.template and settings.provider not in _TAKES_TEMPLATE:
-        raise SettingsError(f"provider {settings.provider} takes a suffix and needs no template")
-    if settings.provider in _NEEDS_TEMPLATE and not settings.template:
-        raise SettingsError(
-            f"provider {settings.provider} takes no suffix: set template to one of "
-            f"{', '.join(sorted(TEMPLATES))}"
-        )
-    if settings.logprobs == "always" and settings.provider not in _CAN_GIVE_LOGPROBS:
-        raise SettingsError(f"provider {settings.provider} does not say how sure it is")
-    if not settings.model and settings.provider != "llamacpp":
-        raise SettingsError(f"provider {settings.provider} needs `model`")
-    if settings.money_per_day and not (settings.price_in or settings.price_out):
-        raise SettingsError("money_per_day needs price_in and price_out (for a million tokens)")
-    if settings.key_env and settings.key_keyring:
-        raise SettingsError("set one of key_env and key_keyring, not both")
+    name, known = settings.provider, ", ".join(sorted(TEMPLATES))
+    if name not in FORMATS:
+        raise SettingsError(f"provider must be one of {', '.join(FORMATS)}, got {name!r}")
+    takes = FORMATS[name]
+    wrong = {
+        f"template must be one of {known}": settings.template not in ("", *TEMPLATES),
+        f"provider {name} takes a suffix and needs no template": (
+            settings.template and takes.template == "no"
+        ),
+        f"provider {name} takes no suffix: set template to one of {known}": (
+            takes.template == "must" and not settings.template
+        ),
+        f"provider {name} does not say how sure it is": (
+            settings.logprobs == "always" and takes.logprobs == "no"
+        ),
+        f"provider {name} needs `model`": not settings.model and name != "llamacpp",
+        "money_per_day needs price_in and price_out (for a million tokens)": (
+            settings.money_per_day and not (settings.price_in or settings.price_out)
+        ),
+        "set one of key_env and key_keyring, not both": settings.key_env and settings.key_keyring,
+    }
+    _raise_first(wrong)
 
 
 def _check_address(settings: RemoteSettings) -> None:
@@ -173,16 +158,25 @@ def _check_address(settings: RemoteSettings) -> None:
         has_port = parts.port is None or parts.port > 0
     except ValueError as error:
         raise SettingsError(f"url is not an address: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not has_port:
-        raise SettingsError(f"url must be http(s)://HOST[:PORT][/PATH], got {_shown(settings)!r}")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise SettingsError("url must hold no user, password, query or fragment; use key_env")
-    if parts.scheme == "http" and not settings.is_loopback:
-        raise SettingsError("url must be https:// unless the server runs on this machine")
+    shown = settings.address.rpartition("@")[2]  # never a password in a message
+    is_web = parts.scheme in ("http", "https") and parts.hostname and has_port
+    has_more = parts.username is not None or parts.password is not None
+    wrong = {
+        f"url must be http(s)://HOST[:PORT][/PATH], got {shown!r}": not is_web,
+        "url must hold no user, password, query or fragment; use key_env": (
+            has_more or parts.query or parts.fragment
+        ),
+        "url must be https:// unless the server runs on this machine": (
+            parts.scheme == "http" and not is_loopback(settings.host)
+        ),
+    }
+    _raise_first(wrong)
 
 
-def _shown(settings: RemoteSettings) -> str:
-    return settings.address.rpartition("@")[2]  # never a password in a message
+def _raise_first(wrong: Mapping[str, object]) -> None:
+    for message, is_so in wrong.items():
+        if is_so:
+            raise SettingsError(message)
 
 
 def remote_settings_path() -> Path:
@@ -206,47 +200,43 @@ def load_remote_settings() -> RemoteSettings:
 
 def remote_settings_from(table: Mapping[str, Any]) -> RemoteSettings:
     """Return the settings of a table; SettingsError names the wrong key."""
-    if held := sorted(name for name in table if name in ("key", "api_key", "token", "password")):
-        raise SettingsError(f"{held[0]}: keys are not kept in files; use key_env or key_keyring")
+    for name in _KEYS:
+        if name in table:
+            raise SettingsError(f"{name}: keys are not kept in files; use key_env or key_keyring")
     try:
         return from_table(RemoteSettings, table)
-    except SettingsError:
-        raise
     except ConfigError as error:
         raise SettingsError(str(error)) from error
 
 
-MAX_KEY_CHARS = 4_096
-
-
 def key_of(settings: RemoteSettings, environ: Mapping[str, str] | None = None) -> str:
-    """Return the key, empty if the settings name none; WithheldError says what is missing."""
+    """Return the key, empty if the settings name none; RemoteError says what is missing."""
     environ = os.environ if environ is None else environ
     if settings.key_env:
         key = environ.get(settings.key_env, "").strip()
         if not key:
-            raise WithheldError(f"environment variable {settings.key_env} (key_env) is not set")
+            raise withheld(f"environment variable {settings.key_env} (key_env) is not set")
     elif settings.key_keyring:
         key = _from_keyring(settings.key_keyring)
     else:
         return ""
     if len(key) > MAX_KEY_CHARS or not key.isascii() or not key.isprintable() or " " in key:
-        raise WithheldError("the key has characters that no key has; set it again")
+        raise withheld("the key has characters that no key has; set it again")
     return key
 
 
 def _from_keyring(name: str) -> str:
     service, slash, user = name.rpartition("/")
     if not (service and slash and user):
-        raise WithheldError(f"key_keyring must be SERVICE/USER, got {name!r}")
+        raise withheld(f"key_keyring must be SERVICE/USER, got {name!r}")
     try:
         keyring = importlib.import_module("keyring")  # an extra: most keys are in the environment
     except ImportError:
-        raise WithheldError("key_keyring needs: pip install 'foretype[keyring]'") from None
+        raise withheld("key_keyring needs: pip install 'foretype[keyring]'") from None
     try:
         key = keyring.get_password(service, user)
     except Exception as error:  # noqa: BLE001  each backend has its own, with who knows what text
-        raise WithheldError(f"the keyring cannot be read ({type(error).__name__})") from None
+        raise withheld(f"the keyring cannot be read ({type(error).__name__})") from None
     if not key:
-        raise WithheldError(f"the keyring has no entry {name!r}: keyring set {service} {user}")
+        raise withheld(f"the keyring has no entry {name!r}: keyring set {service} {user}")
     return str(key).strip()
