@@ -19,7 +19,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for child processes; `model` says w
 COMMANDS = {
     "complete": ("assistant.cli.complete", "print the suggestion at FILE:LINE:COL"),
     "why": ("assistant.cli.why", "say how the suggestion at FILE:LINE:COL came about"),
-    "egress": ("assistant.cli.remote", "show what left for a remote server, or would"),
+    "egress": ("assistant.cli.egress", "show what left for a remote server, or would"),
     "lsp": ("lsp.__main__", "serve editors over the Language Server Protocol"),
     "index": ("assistant.cli.index", "look at, build or delete the index of a repository"),
     "models": ("assistant.cli.models", "list your own models, choose which one serves where"),

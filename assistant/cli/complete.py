@@ -92,6 +92,8 @@ def _complete(settings: Settings, request: CompletionRequest) -> "Response":
     place = Path(request.path).absolute()
     open_model = opener_for(place, lambda text: print(f"foretype: {text}", file=sys.stderr))
     remote = open_configured(lambda _: place, exclude=settings.exclude)
+    if remote is not None and remote.complaint:
+        print(f"foretype: {remote.complaint}", file=sys.stderr)
     found = _find_index(settings, request.path)
     if found is None:
         engine = Engine(settings, open_model, remote=remote)

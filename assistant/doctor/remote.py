@@ -2,7 +2,8 @@
 
 from assistant.doctor.finding import CheckResult, broken, ok, warning
 from assistant.errors import SettingsError
-from assistant.remote.errors import WithheldError
+from assistant.remote.errors import RemoteError
+from assistant.remote.open import find_missing
 from assistant.remote.settings import key_of, load_remote_settings, remote_settings_path
 from assistant.settings import Settings
 
@@ -20,8 +21,11 @@ def remote(settings: Settings) -> CheckResult:
     if not asked.is_consented:
         fix = f'to agree, write send_code_to = "{asked.host}" into {path}'
         return warning("remote", f"{found}, but nothing is sent without your yes", fix)
+    if missing := find_missing():
+        need, _, command = missing.partition(": ")
+        return warning("remote", f"{found}, but {need}", command)
     try:
         key_of(asked)
-    except WithheldError as error:
+    except RemoteError as error:
         return warning("remote", f"{found}: {error}", f"set it, or change {path}")
     return ok("remote", f"{found}; `foretype egress` shows what left")

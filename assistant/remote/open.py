@@ -4,7 +4,6 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
-from assistant.errors import SettingsError
 from assistant.remote.settings import load_remote_settings
 
 if TYPE_CHECKING:
@@ -24,10 +23,7 @@ def open_configured(locate: "Locate", *, exclude: tuple[str, ...] = ()) -> "Remo
         return None
     from assistant.remote.policy import Remote
 
-    try:
-        return Remote(settings, locate, exclude=exclude, missing=find_missing())
-    except OSError as error:
-        raise SettingsError(f"the egress ledger has no place: {error.strerror}") from error
+    return Remote(settings, locate, exclude=exclude, missing=find_missing())
 
 
 def find_missing() -> str:
