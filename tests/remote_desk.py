@@ -8,7 +8,7 @@ from typing import Any
 from assistant.cancel import Cancel
 from assistant.remote.answers import RemoteText
 from assistant.remote.ledger import Ledger
-from assistant.remote.policy import Remote, Ticket
+from assistant.remote.policy import Remote, RemoteHandle
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from model.paths import state_folder
@@ -25,7 +25,8 @@ class Desk:
     def __init__(self, folder: Path, server: RemoteServer, **changes: Any) -> None:
         table: dict[str, Any] = {
             "mode": "fallback", "provider": "openai", "url": server.url, "model": "m",
-            "send_code_to": "127.0.0.1", "wait_ms": 60_000, "read_s": 5.0,
+            "send_code_to": "127.0.0.1", "wait_ms": 60_000,
+            "connect_s": 60.0, "read_s": 60.0, "total_s": 120.0,
         }  # fmt: skip
         (folder / "a.py").write_text(TEXT)
         self.server = server
@@ -45,27 +46,30 @@ class Desk:
         path: str = "a.py",
     ) -> str | None:
         """Go through before and after as the engine does; return the server's text."""
-        ticket = self.remote.before(self.request(text, path), blocks=True)
-        answer = self.after(ticket, confidence, cancel)
+        handle = self.remote.before(self.request(text, path), blocks=True)
+        answer = self.after(handle, confidence, cancel)
         return answer.text if answer else None
 
     def after(
-        self, ticket: Ticket | None, confidence: float | None = None, cancel: Cancel | None = None
+        self,
+        handle: RemoteHandle | None,
+        confidence: float | None = None,
+        cancel: Cancel | None = None,
     ) -> RemoteText | None:
         return self.remote.after(
-            ticket, confidence=confidence, deadline=OPENED() + 30, cancel=cancel or Cancel()
+            handle, confidence=confidence, deadline=OPENED() + 120, cancel=cancel or Cancel()
         )
 
     def settle(self) -> None:
         """Wait until nothing is under way."""
-        eventually(lambda: self.remote._transport.n_flights == 0)
+        eventually(lambda: self.remote._transport.n_inflight == 0)
 
     def rows(self, event: str) -> list[dict[str, Any]]:
         return [row for row in self.ledger.rows() if row["event"] == event]
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.002)

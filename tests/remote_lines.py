@@ -1,37 +1,39 @@
-"""A transport to one server of the tests, and what there is to say of its flights."""
+"""A transport to one server of the tests, and what there is to say of its requests."""
 
-import json
 import time
 from typing import Any
 
-from assistant.remote.backend import Question
-from assistant.remote.errors import RemoteError, WithheldError
-from assistant.remote.formats import backend_of
-from assistant.remote.inflight import Call, Flight, Plan
+from assistant.remote.errors import RemoteError
+from assistant.remote.inflight import InflightRequest
+from assistant.remote.payload import build_payload
+from assistant.remote.request_guard import build_headers
 from assistant.remote.settings import RemoteSettings
 from assistant.remote.transport import Transport
+from assistant.request import CompletionRequest
 from tests.remote_server import RemoteServer, Reply, remote_server
 
-QUESTION = Question(
-    prefix="def add(a, b):\n    return ", suffix="\n", language="python",
-    max_new_tokens=16, single_line=True,
-)  # fmt: skip
+TEXT = "def add(a, b):\n    return \n"
+REQUEST = CompletionRequest(path="a.py", text=TEXT, offset=len(TEXT) - 1)
 
 
 class Notes:
-    """A watcher that writes down, and forbids on demand."""
+    """A guard that writes down, and forbids on demand."""
 
     def __init__(self, forbid_from: int = 1_000_000) -> None:
-        self.n_sending = 0
+        self.n_allowed = 0
         self.outcomes: list[str] = []
         self.forbid_from = forbid_from
 
-    def sending(self, flight: Flight) -> None:
-        self.n_sending += 1
-        if self.n_sending >= self.forbid_from:
-            raise WithheldError("the budget is used up")
+    def prepare(self, inflight: InflightRequest) -> None:
+        inflight.payload = build_payload(inflight.request, inflight.settings, single_line=True)
+        inflight.headers = build_headers(inflight.settings, "")
 
-    def sent(self, flight: Flight, error: RemoteError | None, seconds: float) -> None:
+    def allow(self, inflight: InflightRequest) -> None:
+        self.n_allowed += 1
+        if self.n_allowed >= self.forbid_from:
+            raise RemoteError("withheld", "the budget is used up")
+
+    def record(self, inflight: InflightRequest, error: RemoteError | None, seconds: float) -> None:
         self.outcomes.append("ok" if error is None else error.kind)
 
 
@@ -41,45 +43,34 @@ class Line:
     def __init__(self, url: str, notes: Notes | None = None, **changes: Any) -> None:
         table: dict[str, Any] = {
             "mode": "race", "provider": "openai", "url": url, "model": "m",
-            "connect_s": 2.0, "read_s": 5.0, "total_s": 8.0,
+            "connect_s": 60.0, "read_s": 60.0, "total_s": 120.0,
         }  # fmt: skip
         self.settings = RemoteSettings(**(table | changes))
-        self.notes = notes or Notes()
+        self.notes: Any = notes or Notes()
         self.transport = Transport(self.settings, self.notes, draw=lambda: 0.0)
 
-    def start(self, *, single_line: bool = True) -> Flight:
-        backend = backend_of(self.settings)
-        self.body = json.dumps(backend.body(QUESTION)).encode()
-        call = Call(
-            url=self.settings.address + backend.path,
-            headers={"content-type": "application/json", "accept-encoding": "identity"},
-            body=self.body,
-            single_line=single_line,
-        )
-        return self.transport.start(
-            Plan(
-                prepare=lambda: call,
-                backend=backend,
-                total_s=self.settings.total_s,
-            )
-        )
+    def start(self) -> InflightRequest:
+        inflight = InflightRequest(REQUEST, self.settings, blocks=False)
+        self.transport.start(inflight)
+        return inflight
 
-    def ask(self, *, single_line: bool = True) -> Flight:
-        flight = self.start(single_line=single_line)
-        end = time.monotonic() + 10
-        flight.wait(end)
-        while not flight.is_over:
+    def ask(self) -> InflightRequest:
+        inflight = self.start()
+        end = time.monotonic() + 60
+        while not inflight.is_over or self.transport.n_inflight:
             assert time.monotonic() < end
             time.sleep(0.002)
-        return flight
+        return inflight
 
 
-def ask(lines: list[Line], reply: Reply, **changes: Any) -> tuple[Flight, RemoteServer, Notes]:
+def ask(
+    lines: list[Line], reply: Reply, **changes: Any
+) -> tuple[InflightRequest, RemoteServer, Notes]:
     with remote_server(reply) as server:
         line = Line(server.url, **changes)
         lines.append(line)
         return line.ask(), server, line.notes
 
 
-def kind(flight: Flight) -> str:
+def kind(flight: InflightRequest) -> str:
     return flight.error.kind if flight.error else "ok"

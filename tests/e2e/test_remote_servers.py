@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from assistant.remote.inflight import Flight
+from assistant.remote.inflight import InflightRequest
 from assistant.remote.ledger import Ledger
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
@@ -107,14 +107,14 @@ class Asker:
                                    self.folder.joinpath))  # fmt: skip
         return self.remotes[-1]
 
-    def start(self, remote: Remote, text: str, *, blocks: bool = False) -> Flight:
+    def start(self, remote: Remote, text: str, *, blocks: bool = False) -> InflightRequest:
         request = CompletionRequest(path="a.py", text=text + "\n", offset=len(text))
-        ticket = remote.before(request, blocks=blocks)
-        assert ticket is not None
-        assert ticket.flight is not None
-        return ticket.flight
+        handle = remote.before(request, blocks=blocks)
+        assert handle is not None
+        assert handle.inflight is not None
+        return handle.inflight
 
-    def whole(self, remote: Remote, text: str, *, blocks: bool = False) -> Flight:
+    def whole(self, remote: Remote, text: str, *, blocks: bool = False) -> InflightRequest:
         flight = self.start(remote, text, blocks=blocks)
         flight.wait(time.monotonic() + 60)
         _until(lambda: flight.is_over)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from assistant.cli.remote import main
-from assistant.remote.ledger import Ended, Ledger, Sent
+from assistant.cli.egress import main
+from assistant.remote.ledger import Ledger
 from assistant.remote.policy import Remote
 from assistant.remote.settings import load_remote_settings, remote_settings_path
 from assistant.settings import settings_path
@@ -30,16 +30,18 @@ def fill(n: int = 2) -> None:
     ledger = Ledger(state_folder())
     for i in range(n):
         id_ = ledger.new_id()
-        ledger.sent(
-            Sent(id=id_, time=f"2026-01-{i + 1:02}T00:00:00.000Z", provider="openai", host="h",
-                 model="m", file=f"a{i}\x1b.py", ranges=((0, 5), (5, 9)), bytes_sent=100,
-                 redactions={"JWT": 1}, cost=0.5)
-        )  # fmt: skip
+        row = {
+            "id": id_, "time": f"2026-01-{i + 1:02}T00:00:00.000Z", "provider": "openai",
+            "host": "h", "model": "m", "file": f"a{i}\x1b.py", "ranges": ((0, 5), (5, 9)),
+            "bytes_sent": 100, "redactions": {"JWT": 1}, "cost": 0.5,
+        }  # fmt: skip
+        ledger.append("sent", row)
         if i:
-            ledger.ended(
-                Ended(id=id_, outcome="ok", bytes_sent=100, bytes_received=9, latency_ms=12.0,
-                      prompt_tokens=1, new_tokens=1, cost=0.25)
-            )  # fmt: skip
+            row = {
+                "id": id_, "outcome": "ok", "bytes_sent": 100, "bytes_received": 9,
+                "latency_ms": 12.0, "prompt_tokens": 1, "new_tokens": 1, "cost": 0.25,
+            }  # fmt: skip
+            ledger.append("ended", row)
 
 
 def test_an_empty_ledger_says_so(capsys: Any) -> None:
@@ -117,10 +119,10 @@ def _ask(folder: Path) -> None:
 
     remote = Remote(load_remote_settings(), folder.joinpath)
     request = CompletionRequest(path="a.py", text=TEXT, offset=TEXT.index("print(") + 6)
-    ticket = remote.before(request, blocks=True)
-    assert ticket is not None
-    assert ticket.flight is not None
-    ticket.flight.wait(1e12, Cancel())
+    handle = remote.before(request, blocks=True)
+    assert handle is not None
+    assert handle.inflight is not None
+    handle.inflight.wait(1e12, Cancel())
     remote.close()
 
 

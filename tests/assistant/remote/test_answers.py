@@ -3,9 +3,7 @@
 import pytest
 
 from assistant.remote.answers import (
-    MAX_ENTRIES,
     Beliefs,
-    LateAnswers,
     RemoteText,
     first_line,
     is_echo,
@@ -37,20 +35,6 @@ def test_what_was_typed_is_found(
     asked: CompletionRequest, now: CompletionRequest, typed: str | None
 ) -> None:
     assert typed_since(asked, now) == typed
-
-
-def test_only_a_few_answers_are_kept() -> None:
-    late = LateAnswers()
-    answer = RemoteText(
-        text="xyz", finish_reason="stop", single_line=True, prompt_tokens=1, new_tokens=1
-    )
-    for n in range(MAX_ENTRIES + 5):
-        late.put(request("a" * n), answer)
-    assert late.get(request("")) is None
-    kept = late.get(request("a" * (MAX_ENTRIES + 4) + "xy"))
-    assert kept is not None
-    assert kept.text == "z"
-    assert late.get(request("a" * (MAX_ENTRIES + 4) + "xyz")) is None
 
 
 AT = "total = 0\nresult = |\nreturn result\n"

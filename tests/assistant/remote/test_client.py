@@ -27,7 +27,7 @@ def test_every_fault_has_a_name_and_ends(name: str, lines: list[Line]) -> None:
     assert kind(flight) == expected
     assert notes.outcomes == [expected]
     assert "sk-secret" not in str(flight.error)
-    assert lines[0].transport.n_flights == 0
+    assert lines[0].transport.n_inflight == 0
 
 
 @pytest.mark.parametrize(

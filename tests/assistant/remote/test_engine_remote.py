@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from assistant.cancel import Cancel
-from assistant.errors import SettingsError
 from assistant.generate import engine as engine_module
 from assistant.generate.backend import LocalBackend
 from assistant.generate.cache import Suggestion, SuggestionCache
@@ -75,7 +74,7 @@ class Bench:
 
     def settle(self) -> None:
         end = time.monotonic() + 10
-        while self.remote._transport.n_flights:
+        while self.remote._transport.n_inflight:
             assert time.monotonic() < end
             time.sleep(0.002)
 
@@ -294,23 +293,11 @@ def test_the_users_file_opens_it(tmp_path: Path) -> None:
     remote.close()
 
 
-def test_a_ledger_without_a_place_is_an_error_of_the_settings(
-    private_home: Path, tmp_path: Path
-) -> None:
-    path = remote_settings_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text('mode = "race"\nprovider = "llamacpp"\n')
-    (private_home / "state").mkdir(exist_ok=True)
-    (private_home / "state" / "foretype").write_text("in the way")
-    with pytest.raises(SettingsError, match="no place"):
-        open_configured(tmp_path.joinpath)
-
-
 PROGRAM = """
 import sys
 from assistant.cli.complete import main
 code = main(["sample.py:2:8", "--model", "tiny"])
-unwanted = {"httpx2", "httpcore2", "h2", "anyio", "asyncio", "assistant.remote.policy"}
+unwanted = {"httpcore2", "h2", "anyio", "asyncio", "assistant.remote.policy"}
 loaded = unwanted & set(sys.modules)
 sys.exit(f"{code} {sorted(loaded)}" if loaded or code > 1 else 0)
 """
@@ -324,3 +311,27 @@ def test_with_the_remote_off_nothing_of_it_is_imported(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (run.returncode, run.stderr) == (0, "")
+
+
+MISSING = """
+import sys
+sys.modules["httpcore2"] = None
+from assistant.cli.complete import main
+sys.exit(main(["sample.py:2:8", "--model", "tiny"]))
+"""
+
+
+@pytest.mark.parametrize("mode", ["fallback", "only"])
+def test_a_missing_package_is_one_line_and_costs_no_local_answer(mode: str, tmp_path: Path) -> None:
+    path = remote_settings_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'mode = "{mode}"\nprovider = "llamacpp"\nsend_code_to = "127.0.0.1"\n')
+    tiny_folder(tmp_path)
+    (tmp_path / "sample.py").write_text("import os\nos.path\n")
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{MISSING}"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    line = f"{sys.executable} -m pip install 'foretype[remote]'"
+    assert run.stderr == f"foretype: the remote server needs httpcore2: {line}\n"
+    assert run.returncode in (0, 1)

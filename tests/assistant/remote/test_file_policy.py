@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from assistant.remote.errors import WithheldError
-from assistant.remote.file_policy import Reach
+from assistant.remote.errors import RemoteError
+from assistant.remote.file_policy import FilePolicy
 from assistant.remote.settings import RemoteSettings
 
 
-def reach(root: Path, exclude: tuple[str, ...] = (), **changes: Any) -> Reach:
+def reach(root: Path, exclude: tuple[str, ...] = (), **changes: Any) -> FilePolicy:
     table: dict[str, Any] = {"mode": "race", "provider": "llamacpp"}
-    return Reach(RemoteSettings(**(table | changes)), root.joinpath, exclude=exclude)
+    return FilePolicy(RemoteSettings(**(table | changes)), root.joinpath, exclude=exclude)
 
 
 def write(root: Path, *names: str) -> None:
@@ -31,10 +31,10 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def refusal(reach: Reach, path: str) -> str:
+def refusal(reach: FilePolicy, path: str) -> str:
     try:
         reach.check(path)
-    except WithheldError as error:
+    except RemoteError as error:
         return str(error)
     return ""
 
@@ -77,8 +77,8 @@ def test_without_a_repository_a_saved_file_may_go(tmp_path: Path) -> None:
 
 def test_what_is_not_saved_or_has_no_place_stays(tmp_path: Path) -> None:
     assert "not saved" in refusal(reach(tmp_path), "a.py")
-    homeless = Reach(RemoteSettings(), lambda path: None)
-    with pytest.raises(WithheldError, match="no file"):
+    homeless = FilePolicy(RemoteSettings(), lambda path: None)
+    with pytest.raises(RemoteError, match="no file"):
         homeless.check("Untitled-1", "python")
 
 
@@ -101,7 +101,7 @@ def test_a_repository_that_git_cannot_read_keeps_its_files(repository: Path) -> 
 
 def test_the_answer_is_remembered_for_a_while(repository: Path) -> None:
     now = [0.0]
-    own = Reach(RemoteSettings(), repository.joinpath, clock=lambda: now[0])
+    own = FilePolicy(RemoteSettings(), repository.joinpath, clock=lambda: now[0])
     assert refusal(own, "src/new.py") == ""
     (repository / ".gitignore").write_text("src/\n")
     assert refusal(own, "src/new.py") == ""

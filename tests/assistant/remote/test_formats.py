@@ -4,28 +4,45 @@ from typing import Any
 
 import pytest
 
-from assistant.remote.backend import Backend, Piece, Question
-from assistant.remote.errors import NotUnderstoodError, WithheldError
-from assistant.remote.formats import backend_of
-from assistant.remote.settings import PROVIDERS, RemoteSettings
-from assistant.remote.templates import TEMPLATES
+from assistant.remote.errors import RemoteError
+from assistant.remote.formats import FORMATS, Piece, Window, read_piece, tidy_answer, write_body
+from assistant.remote.settings import RemoteSettings
+from assistant.remote.templates import TEMPLATES, fill_template
 
 
-def backend(provider: str, **changes: Any) -> Backend:
-    table: dict[str, Any] = {"mode": "race", "provider": provider, "model": "m"}
-    if not PROVIDERS[provider]:
+class Format:
+    """A provider's format with settings."""
+
+    def __init__(self, settings: RemoteSettings) -> None:
+        self.settings = settings
+        self.path = FORMATS[settings.provider].path
+
+    def body(self, window: Window) -> dict[str, Any]:
+        return write_body(window, self.settings)
+
+    def piece(self, table: dict[str, Any]) -> Piece:
+        return read_piece(table, self.settings)
+
+    def tidy(self, text: str) -> str:
+        return tidy_answer(text, self.settings)
+
+
+def backend(provider: str, **changes: Any) -> Format:
+    table: dict[str, Any] = {
+        "mode": "race", "provider": provider, "model": "m", "max_new_tokens": 32,
+    }  # fmt: skip
+    if not FORMATS[provider].url:
         table["url"] = "https://models.example"
     if provider == "vllm":
         table["template"] = "qwen"
-    return backend_of(RemoteSettings(**(table | changes)))
+    return Format(RemoteSettings(**(table | changes)))
 
 
-def question(**changes: Any) -> Question:
+def question(**changes: Any) -> Window:
     table: dict[str, Any] = {
-        "prefix": "a = ", "suffix": "\nb = 2\n", "language": "python",
-        "max_new_tokens": 32, "single_line": True,
+        "prefix": "a = ", "suffix": "\nb = 2\n", "language": "python", "single_line": True,
     }  # fmt: skip
-    return Question(**(table | changes))
+    return Window(**(table | changes))
 
 
 def test_openai_takes_a_suffix() -> None:
@@ -119,7 +136,7 @@ def test_markers_that_come_through_end_the_text() -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_templates_hold_both_sides(name: str) -> None:
     template = TEMPLATES[name]
-    prompt = template.prompt("PREFIX-TEXT", "SUFFIX-TEXT")
+    prompt = fill_template(template, "PREFIX-TEXT", "SUFFIX-TEXT")
     assert prompt.count("PREFIX-TEXT") == prompt.count("SUFFIX-TEXT") == 1
     assert (prompt.index("SUFFIX") < prompt.index("PREFIX-")) or not template.suffix_first
 
@@ -128,8 +145,8 @@ def test_templates_hold_both_sides(name: str) -> None:
 def test_text_with_a_marker_is_not_sent(name: str) -> None:
     template = TEMPLATES[name]
     for text in (("x" + template.between, ""), ("", template.before + "x")):
-        with pytest.raises(WithheldError, match="markers"):
-            template.prompt(*text)
+        with pytest.raises(RemoteError, match="markers"):
+            fill_template(template, *text)
 
 
 PIECES: list[tuple[str, dict[str, Any], Piece]] = [
@@ -180,7 +197,7 @@ def test_pieces_are_read(provider: str, table: dict[str, Any], expected: Piece) 
     ],
 )
 def test_other_tables_are_not_understood(provider: str, table: dict[str, Any]) -> None:
-    with pytest.raises(NotUnderstoodError):
+    with pytest.raises(RemoteError):
         backend(provider).piece(table)
 
 
@@ -214,7 +231,7 @@ def test_how_sure_a_server_is_is_asked_and_read(
 
 
 def test_how_sure_it_is_is_asked_of_those_known_to_say() -> None:
-    asking = {name for name in PROVIDERS if {"logprobs", "n_probs"} & backend(name).body(
+    asking = {name for name in FORMATS if {"logprobs", "n_probs"} & backend(name).body(
         question()).keys()}  # fmt: skip
     assert asking == {"vllm", "llamacpp", "ollama", "deepseek"}
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from assistant.remote import ledger as module
-from assistant.remote.errors import WithheldError
-from assistant.remote.ledger import Ended, Ledger, Sent, Tally
+from assistant.remote.errors import RemoteError
+from assistant.remote.ledger import Ledger, Totals
 from assistant.remote.limits import Budget
 from assistant.remote.settings import RemoteSettings
 
@@ -25,30 +25,24 @@ class Clock:
 
 
 def send(ledger: Ledger, n_bytes: int = 100, cost: float = 0.0) -> str:
-    row = Sent(
-        id=ledger.new_id(), time=ledger.timestamp(), provider="llamacpp", host="127.0.0.1",
-        model="m", file="a.py", ranges=((0, 10), (10, 20)), bytes_sent=n_bytes,
-        redactions={"JWT": 2}, cost=cost,
-    )  # fmt: skip
-    ledger.sent(row)
-    return row.id
+    id_ = ledger.new_id()
+    row = {
+        "id": id_, "provider": "llamacpp", "host": "127.0.0.1", "model": "m", "file": "a.py",
+        "ranges": ((0, 10), (10, 20)), "bytes_sent": n_bytes, "redactions": {"JWT": 2},
+        "cost": cost,
+    }  # fmt: skip
+    ledger.append("sent", row)
+    return id_
 
 
 def end(
     ledger: Ledger, id_: str, cost: float = 0.0, outcome: str = "ok", n_bytes: int = 100
 ) -> None:
-    ledger.ended(
-        Ended(
-            id=id_,
-            outcome=outcome,
-            bytes_sent=n_bytes,
-            bytes_received=7,
-            latency_ms=1.5,
-            prompt_tokens=3,
-            new_tokens=2,
-            cost=cost,
-        )
-    )
+    row = {
+        "id": id_, "outcome": outcome, "bytes_sent": n_bytes, "bytes_received": 7,
+        "latency_ms": 1.5, "prompt_tokens": 3, "new_tokens": 2, "cost": cost,
+    }  # fmt: skip
+    ledger.append("ended", row)
 
 
 def test_rows_come_back(tmp_path: Path) -> None:
@@ -86,12 +80,12 @@ def test_totals_are_of_the_day_and_of_all(tmp_path: Path) -> None:
     send(ledger, 30, cost=0.5)
     today = ledger.today()
     assert (today.bytes_sent, today.cost, today.redactions) == (30, 0.5, 2)
-    everything = Tally()
+    everything = Totals()
     for row in ledger.rows():
         everything.add(row)
-    assert (everything.totals.requests, everything.totals.bytes_sent) == (2, 130)
-    assert everything.totals.cost == pytest.approx(0.7)
-    assert everything.totals.outcomes == {"ok": 1}
+    assert (everything.requests, everything.bytes_sent) == (2, 130)
+    assert everything.cost == pytest.approx(0.7)
+    assert everything.outcomes == {"ok": 1}
 
 
 def test_what_never_left_is_taken_back(tmp_path: Path) -> None:
@@ -162,7 +156,7 @@ def _block_by_link(path: Path) -> None:
 def test_what_cannot_be_written_down_may_not_leave(tmp_path: Path, block: Any) -> None:
     ledger = Ledger(tmp_path)
     block(ledger.path)
-    with pytest.raises(WithheldError, match="cannot be written"):
+    with pytest.raises(RemoteError, match="cannot be written"):
         send(ledger)
 
 
@@ -192,7 +186,7 @@ def test_a_minute_has_so_many_requests(tmp_path: Path) -> None:
     own = budget(Ledger(tmp_path), clock, requests_per_minute=3)
     for _ in range(3):
         own.take(1)
-    with pytest.raises(WithheldError, match="3 requests a minute"):
+    with pytest.raises(RemoteError, match="3 requests a minute"):
         own.take(1)
     clock.at += 60
     own.take(1)
@@ -203,7 +197,7 @@ def test_a_day_has_so_many_bytes(tmp_path: Path) -> None:
     own = budget(ledger, bytes_per_day=250)
     own.take(200)
     send(ledger, 200)
-    with pytest.raises(WithheldError, match="250 bytes a day"):
+    with pytest.raises(RemoteError, match="250 bytes a day"):
         own.take(51)
     own.take(50)
 
@@ -216,7 +210,7 @@ def test_a_day_has_so_much_money(tmp_path: Path) -> None:
     assert estimate == pytest.approx((1_000 * 10 + 100 * 1_000) / 1e6)
     own.take(2_500)
     send(ledger, 2_500, cost=0.95)
-    with pytest.raises(WithheldError, match="of money a day"):
+    with pytest.raises(RemoteError, match="of money a day"):
         own.take(2_500)
 
 

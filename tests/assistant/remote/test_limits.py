@@ -22,7 +22,7 @@ def opened(clock: Clock) -> Breaker:
     breaker = Breaker(clock)
     for _ in range(THRESHOLD):
         assert breaker.enter()
-        breaker.failed()
+        breaker.fail()
     return breaker
 
 
@@ -36,8 +36,8 @@ def test_a_few_failures_in_a_row_open_it(clock: Clock) -> None:
 def test_a_success_between_failures_keeps_it_closed(clock: Clock) -> None:
     breaker = Breaker(clock)
     for _ in range(5 * THRESHOLD):
-        breaker.failed()
-        breaker.succeeded()
+        breaker.fail()
+        breaker.succeed()
     assert breaker.state == "closed"
 
 
@@ -49,7 +49,7 @@ def test_one_probe_is_let_through_and_closes_it(clock: Clock) -> None:
     assert breaker.enter()
     assert not breaker.enter()
     assert not breaker.may_pass()
-    breaker.succeeded()
+    breaker.succeed()
     assert breaker.state == "closed"
 
 
@@ -59,7 +59,7 @@ def test_a_failed_probe_doubles_the_pause(clock: Clock) -> None:
     for _ in range(12):
         clock.at += pause
         assert breaker.enter()
-        breaker.failed()
+        breaker.fail()
         pause = min(MAX_PAUSE_S, 2 * pause)
         clock.at += pause - 0.01
         assert not breaker.may_pass()
@@ -71,14 +71,14 @@ def test_a_probe_that_was_given_up_may_be_tried_again(clock: Clock) -> None:
     breaker = opened(clock)
     clock.at += FIRST_PAUSE_S
     assert breaker.enter()
-    breaker.gave_up()
+    breaker.give_up()
     assert breaker.state == "half-open"
     assert breaker.enter()
 
 
 def test_a_server_that_asks_for_a_pause_gets_it_at_once(clock: Clock) -> None:
     breaker = Breaker(clock)
-    breaker.failed(pause_s=42.0)
+    breaker.fail(pause_s=42.0)
     clock.at += 41.9
     assert not breaker.may_pass()
     clock.at += 0.2
@@ -87,6 +87,6 @@ def test_a_server_that_asks_for_a_pause_gets_it_at_once(clock: Clock) -> None:
 
 def test_a_pause_of_nothing_is_over_at_once(clock: Clock) -> None:
     breaker = Breaker(clock)
-    breaker.failed(pause_s=0.0)
+    breaker.fail(pause_s=0.0)
     clock.at += 0.01
     assert breaker.enter()

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.remote.errors import WithheldError
-from assistant.remote.formats import backend_of
-from assistant.remote.payload import Parcel, pack, unpack
+from assistant.remote.errors import RemoteError
+from assistant.remote.payload import Payload, build_payload, restore_answer
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 
@@ -18,71 +17,71 @@ TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 MAIL = "ada.lovelace" + "@" + "engines.org"
 
 
-def packed(text: str, **changes: Any) -> Parcel:
+def packed(text: str, **changes: Any) -> Payload:
     """Pack at the bar in `text`."""
     offset = text.index("|")
     request = CompletionRequest(path="a.py", text=text.replace("|", "", 1), offset=offset)
     table: dict[str, Any] = {"mode": "race", "provider": "llamacpp"}
     settings_ = RemoteSettings(**(table | changes))
-    return pack(request, settings_, backend_of(settings_), single_line=True)
+    return build_payload(request, settings_, single_line=True)
 
 
 def test_text_around_the_cursor_leaves_as_it_is() -> None:
-    parcel = packed("def add(a, b):\n    return |\n\nprint(1)\n")
-    body = json.loads(parcel.body)
+    payload = packed("def add(a, b):\n    return |\n\nprint(1)\n")
+    body = json.loads(payload.body)
     assert body["input_prefix"] == "def add(a, b):\n    return "
     assert body["input_suffix"] == "\n\nprint(1)\n"
-    assert parcel.ranges == ((0, 26), (26, 37))
-    assert parcel.redactions == {}
+    assert payload.ranges == ((0, 26), (26, 37))
+    assert payload.redactions == {}
 
 
 def test_windows_begin_and_end_with_lines() -> None:
     text = "".join(f"line_{n} = {n}\n" for n in range(100)) + "x = |\n"
     text += "".join(f"more_{n} = {n}\n" for n in range(100))
-    parcel = packed(text, prefix_chars=100, suffix_chars=50)
-    assert parcel.question.prefix.startswith("line_")
-    assert len(parcel.question.prefix) <= 100
-    assert parcel.question.suffix.endswith("\n")
-    assert len(parcel.question.suffix) <= 50
+    payload = packed(text, prefix_chars=100, suffix_chars=50)
+    assert payload.window.prefix.startswith("line_")
+    assert len(payload.window.prefix) <= 100
+    assert payload.window.suffix.endswith("\n")
+    assert len(payload.window.suffix) <= 50
 
 
 def test_ranges_are_of_bytes() -> None:
     text = "größe = '漢😀'\ny = |\n"
     data = text.replace("|", "").encode()
-    parcel = packed(text)
-    (a, b), (c, d) = parcel.ranges
-    assert data[a:b].decode() == parcel.question.prefix
-    assert data[c:d].decode() == parcel.question.suffix
+    payload = packed(text)
+    (a, b), (c, d) = payload.ranges
+    assert data[a:b].decode() == payload.window.prefix
+    assert data[c:d].decode() == payload.window.suffix
 
 
 def test_a_long_line_is_cut_where_it_must() -> None:
-    parcel = packed("x" * 500 + "|" + "y" * 500, prefix_chars=40, suffix_chars=30)
-    assert (parcel.question.prefix, parcel.question.suffix) == ("x" * 40, "y" * 30)
+    payload = packed("x" * 500 + "|" + "y" * 500, prefix_chars=40, suffix_chars=30)
+    assert (payload.window.prefix, payload.window.suffix) == ("x" * 40, "y" * 30)
 
 
 @pytest.mark.parametrize("secret", [KEY, TOKEN])
 def test_secrets_are_replaced_on_both_sides(secret: str) -> None:
-    parcel = packed(f'a = "{secret}"\nb = |\nc = "{secret}"\n')
-    assert secret not in parcel.body.decode()
-    assert sum(parcel.redactions.values()) == 2
-    assert len(parcel.hidden) == 1
-    assert parcel.question.prefix.count("a =") == 1
+    payload = packed(f'a = "{secret}"\nb = |\nc = "{secret}"\n')
+    assert secret not in payload.body.decode()
+    assert sum(payload.redactions.values()) == 2
+    assert len(payload.hidden) == 1
+    assert payload.window.prefix.count("a =") == 1
 
 
 def test_personal_data_is_replaced_and_put_back() -> None:
-    parcel = packed(f"# {MAIL}\nauthor = |\n")
-    assert MAIL not in parcel.body.decode()
-    (stand_in,) = parcel.personal
+    payload = packed(f"# {MAIL}\nauthor = |\n")
+    assert MAIL not in payload.body.decode()
+    (stand_in,) = payload.personal
     request = CompletionRequest(path="a.py", text=f"# {MAIL}\nauthor = \n", offset=9)
-    assert unpack(f'"{stand_in}"', parcel, request) == f'"{MAIL}"'
+    assert restore_answer(f'"{stand_in}"', payload, request) == f'"{MAIL}"'
 
 
 @pytest.mark.parametrize("edge", range(0, 44, 3))
 def test_a_secret_at_the_edge_of_the_window_is_not_cut_in_two(edge: int) -> None:
-    parcel = packed(f'"{TOKEN}" + |', prefix_chars=4 + edge)
-    assert not any(TOKEN[i : i + 8] in parcel.body.decode() for i in range(4, len(TOKEN) - 8))
-    parcel = packed(f'| "{TOKEN}"', suffix_chars=2 + edge)
-    assert not any(TOKEN[i : i + 8] in parcel.body.decode() for i in range(4, len(TOKEN) - 8))
+    payload = packed(f'"{TOKEN}" + |', prefix_chars=4 + edge)
+    assert not any(TOKEN[i : i + 8] in payload.body.decode() for i in range(4, len(TOKEN) - 8))
+    payload = packed(f'| "{TOKEN}"', suffix_chars=2 + edge)
+    assert not any(TOKEN[i : i + 8] in payload.body.decode() for i in range(4, len(TOKEN) - 8))
 
 
 @pytest.mark.parametrize(
@@ -96,15 +95,15 @@ def test_a_secret_at_the_edge_of_the_window_is_not_cut_in_two(edge: int) -> None
     ],
 )
 def test_nothing_leaves_from_inside_a_secret(text: str) -> None:
-    with pytest.raises(WithheldError, match="secret"):
+    with pytest.raises(RemoteError, match="secret"):
         packed(text)
 
 
 def test_a_private_key_beside_the_cursor_does_not_leave() -> None:
     body = "\n".join("MIIEpAIBAAKCAQEA" + "q7Rt5Yw8" * 6 for _ in range(20))
     key = f"-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----"
-    parcel = packed(f'KEY = """{key}"""\nx = |\n')
-    assert "q7Rt5Yw8" not in parcel.body.decode()
+    payload = packed(f'KEY = """{key}"""\nx = |\n')
+    assert "q7Rt5Yw8" not in payload.body.decode()
 
 
 @given(
@@ -123,11 +122,11 @@ def test_no_window_lets_a_secret_out(
     both[side] = both[side][:at] + f' "{TOKEN}" ' + both[side][at:]
     text = "|".join(both)
     try:
-        parcel = packed(text, prefix_chars=sizes[0], suffix_chars=sizes[1])
-    except WithheldError:
+        payload = packed(text, prefix_chars=sizes[0], suffix_chars=sizes[1])
+    except RemoteError:
         return
-    assert TOKEN[4:] not in parcel.body.decode()
-    assert not any(TOKEN[i : i + 10] in parcel.body.decode() for i in range(4, 30))
+    assert TOKEN[4:] not in payload.body.decode()
+    assert not any(TOKEN[i : i + 10] in payload.body.decode() for i in range(4, 30))
 
 
 REQUEST = CompletionRequest(path="a.py", text='token = ""\n', offset=9)
@@ -135,7 +134,7 @@ EMPTY = packed("x = |")
 
 
 def test_a_plain_answer_passes() -> None:
-    assert unpack("get_token()\r\nx", EMPTY, REQUEST) == "get_token()\nx"
+    assert restore_answer("get_token()\r\nx", EMPTY, REQUEST) == "get_token()\nx"
 
 
 @pytest.mark.parametrize(
@@ -152,17 +151,17 @@ def test_a_plain_answer_passes() -> None:
     ],
 )
 def test_what_must_not_be_shown_is_not(answer: str, said: str) -> None:
-    with pytest.raises(WithheldError, match=said):
-        unpack(answer, EMPTY, REQUEST)
+    with pytest.raises(RemoteError, match=said):
+        restore_answer(answer, EMPTY, REQUEST)
 
 
 def test_characters_of_the_document_may_come_back() -> None:
     request = CompletionRequest(path="a.py", text="family = '👨\u200d👩'\nx = ", offset=19)
-    assert unpack("'👨\u200d👩'", EMPTY, request) == "'👨\u200d👩'"
+    assert restore_answer("'👨\u200d👩'", EMPTY, request) == "'👨\u200d👩'"
 
 
 def test_an_answer_with_the_place_of_a_secret_is_not_shown() -> None:
-    parcel = packed(f'a = "{TOKEN}"\nb = |\n')
-    (stand_in,) = parcel.hidden
-    with pytest.raises(WithheldError, match="place of a secret"):
-        unpack(f'"{stand_in}"', parcel, REQUEST)
+    payload = packed(f'a = "{TOKEN}"\nb = |\n')
+    (stand_in,) = payload.hidden
+    with pytest.raises(RemoteError, match="place of a secret"):
+        restore_answer(f'"{stand_in}"', payload, REQUEST)

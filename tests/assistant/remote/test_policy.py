@@ -63,9 +63,9 @@ def test_late_answers_can_be_dropped(open_desk: Callable[..., Desk]) -> None:
 
 def test_waiting_follows_the_requests_deadline(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(["hang"], wait_ms=60_000)
-    ticket = desk.remote.before(desk.request(), blocks=True)
+    handle = desk.remote.before(desk.request(), blocks=True)
     began = time.monotonic()
-    answer = desk.remote.after(ticket, confidence=None, deadline=began + 0.2, cancel=Cancel())
+    answer = desk.remote.after(handle, confidence=None, deadline=began + 0.2, cancel=Cancel())
     assert answer is None
     assert 0.1 < time.monotonic() - began < 0.2 + 2
     assert RemoteSettings().wait_ms > 10_000  # the deadline alone ends it by default
@@ -73,9 +73,9 @@ def test_waiting_follows_the_requests_deadline(open_desk: Callable[..., Desk]) -
 
 def test_a_deadline_that_is_over_is_not_waited_for(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(["hang"])
-    ticket = desk.remote.before(desk.request(), blocks=True)
+    handle = desk.remote.before(desk.request(), blocks=True)
     began = time.monotonic()
-    assert desk.remote.after(ticket, confidence=None, deadline=began, cancel=Cancel()) is None
+    assert desk.remote.after(handle, confidence=None, deadline=began, cancel=Cancel()) is None
     assert time.monotonic() - began < 1
 
 
@@ -133,18 +133,18 @@ def test_a_new_line_is_past_a_question_about_one_line(open_desk: Callable[..., D
 
 def test_a_race_asks_before_the_local_answer(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(completion("a + b"), mode="race")
-    ticket = desk.remote.before(desk.request(), blocks=True)
+    handle = desk.remote.before(desk.request(), blocks=True)
     desk.settle()
-    answer = desk.after(ticket, confidence=0.1)
+    answer = desk.after(handle, confidence=0.1)
     assert answer is not None
     assert answer.text == "a + b"
 
 
 def test_a_race_that_local_wins_hangs_up(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(["hang"], mode="race")
-    ticket = desk.remote.before(desk.request(), blocks=True)
+    handle = desk.remote.before(desk.request(), blocks=True)
     desk.server.wait_received()
-    assert desk.after(ticket, confidence=0.9) is None
+    assert desk.after(handle, confidence=0.9) is None
     desk.server.wait_closed()
 
 
@@ -201,7 +201,7 @@ def test_a_probe_after_the_pause_heals(open_desk: Callable[..., Desk]) -> None:
     now = [0.0]
     desk = open_desk(*[[plain("500 Oops")]] * 3, completion("x"))
     desk.remote._breaker = breaker = Breaker(lambda: now[0])
-    desk.remote._clerk._breaker = breaker
+    desk.remote._guard._breaker = breaker
     for n in range(4):
         assert desk.ask(f"value_{n} = ") is None
         desk.settle()

