@@ -35,7 +35,7 @@ def test_every_fault_has_a_name_and_ends(name: str, lines: list[Line]) -> None:
 )
 def test_a_long_wait_is_not_waited(value: str, lines: list[Line]) -> None:
     reply = [plain("429 Slow Down", extra=f"Retry-After: {value}\r\n")]
-    flight, _, notes = ask(lines, reply)
+    flight, _, notes = ask(lines, reply, total_s=20.0)
     assert notes.outcomes == ["busy"]
     assert flight.error is not None
     assert flight.error.retry_after_s is not None

@@ -107,6 +107,3 @@ def test_the_answer_is_remembered_for_a_while(repository: Path) -> None:
     assert refusal(own, "src/new.py") == ""
     now[0] = 61.0
     assert refusal(own, "src/new.py") == "git ignores the file"
-    (repository / ".gitignore").write_text("")
-    own.forget()
-    assert refusal(own, "src/new.py") == ""

@@ -60,7 +60,7 @@ def test_a_ledger_that_cannot_be_written_stops_all(
     open_desk: Callable[..., Desk], private_home: Path
 ) -> None:
     desk = open_desk(completion("x"))
-    desk.ledger.path.mkdir()
+    desk.ledger.path.mkdir(parents=True)
     assert desk.ask() is None
     assert desk.server.received == []
     assert "ledger" in str(desk.remote.status()["problem"])
