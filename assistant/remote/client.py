@@ -1,7 +1,7 @@
 """One attempt over HTTP: what is accepted of an answer, and what each fault is called.
 
-The layer used knows no redirects (they could lead the user's code and key to another host), no
-cookies and no compression (a bomb unpacks in one step); bodies of errors are not read.
+Redirects are refused (they could lead the user's code and key to another host), as are cookies and
+compressed answers (a bomb unpacks in one step); bodies of errors are not read.
 """
 
 import asyncio
@@ -9,9 +9,10 @@ import email.utils
 import ssl
 import time
 import urllib.request
-from urllib.parse import unquote, urlsplit
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import urlsplit
 
-import httpcore2 as httpcore
+import httpx2 as httpx
 
 from assistant.remote.errors import RemoteError
 from assistant.remote.formats import FORMATS, read_piece
@@ -32,45 +33,57 @@ _TYPES = {
         frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"}),
     ),
 }
-_FAULTS = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-    httpcore.TimeoutException,
-    httpcore.UnsupportedProtocol,
-    ssl.SSLError,
-)
+
+
+class _HaltableTransport(httpx.AsyncHTTPTransport):
+    """httpx's own way to a server, over connections that know their requests."""
+
+    def __init__(self, settings: RemoteSettings) -> None:
+        super().__init__(
+            verify=_open_trust(settings),
+            http2=True,
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S),
+            proxy=_find_proxy(settings),
+        )
+        # There is no public way in: httpx makes its pool itself.
+        self._pool._network_backend = HaltableBackend()
 
 
 class Client:
-    """A pool of connections to one server; of one event loop."""
+    """Connections to one server; of one event loop."""
 
     def __init__(self, settings: RemoteSettings) -> None:
         self._settings = settings
         self._format = FORMATS[settings.provider]
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_open_trust(settings),
-            proxy=_find_proxy(settings),
-            max_connections=MAX_CONNECTIONS,
-            keepalive_expiry=KEEP_ALIVE_S,
-            http2=True,
-            network_backend=HaltableBackend(),
+        self._n_asked = 0
+        self.is_wedged = False  # its pool has no free connection, though nobody uses one
+        self._http = httpx.AsyncClient(
+            transport=_HaltableTransport(settings),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            timeout=httpx.Timeout(
+                settings.read_s, connect=settings.connect_s, pool=settings.connect_s
+            ),
+            trust_env=False,  # its proxies are found here, and netrc's passwords are not ours
         )
+        self._http.headers.clear()  # what leaves is what `foretype egress --dry-run` shows
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._pool.aclose()
+        await self._http.aclose()
 
     async def ask(self, inflight: InflightRequest) -> None:
         """Fill `inflight`; RemoteError says why its text is not whole."""
         current.set(inflight)  # of the owner task's own context
+        self._n_asked += 1
         try:
             await self._ask(inflight)
-        except _FAULTS as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError) as error:
+            self.is_wedged = isinstance(error, httpx.PoolTimeout) and self._n_asked == 1
             if not inflight.is_whole:
                 inflight.check()
                 raise _name_fault(error, inflight) from None
         finally:
+            self._n_asked -= 1
             if inflight.stream is not None:
                 inflight.stream.leave(inflight)
                 inflight.stream = None
@@ -78,16 +91,9 @@ class Client:
 
     async def _ask(self, inflight: InflightRequest) -> None:
         assert inflight.payload is not None, "prepared before it is asked"
-        settings = self._settings
-        limits = {"connect": settings.connect_s, "pool": settings.connect_s}
-        limits |= {"read": settings.read_s, "write": settings.read_s}
-        async with self._pool.stream(
-            "POST",
-            settings.address + self._format.path,
-            headers=list(inflight.headers.items()),
-            content=inflight.payload.body,
-            extensions={"timeout": limits},
-        ) as response:
+        url = self._settings.address + self._format.path
+        body, headers = inflight.payload.body, inflight.headers
+        async with self._http.stream("POST", url, content=body, headers=headers) as response:
             inflight.check()
             _check_head(response, self._format.stream_type)
             reader = ObjectReader(has_events=self._format.stream_type == "text/event-stream")
@@ -98,11 +104,11 @@ class Client:
 
 
 async def _read_body(
-    response: httpcore.Response, reader: ObjectReader, inflight: InflightRequest
+    response: httpx.Response, reader: ObjectReader, inflight: InflightRequest
 ) -> None:
     drain: asyncio.TimerHandle | None = None
     try:
-        async for chunk in response.aiter_stream():
+        async for chunk in response.aiter_raw():
             inflight.check()
             inflight.bytes_received += len(chunk)
             _check_size(inflight)
@@ -126,10 +132,10 @@ def _check_size(inflight: InflightRequest) -> None:
         raise RemoteError("too large", f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
 
 
-def _check_head(response: httpcore.Response, stream_type: str) -> None:
-    status, headers = response.status, {k.lower(): v.decode("latin-1") for k, v in response.headers}
+def _check_head(response: httpx.Response, stream_type: str) -> None:
+    status, headers = response.status_code, response.headers
     if status in (429, 503):
-        pause_s = _read_retry_after(headers.get(b"retry-after", "").strip())
+        pause_s = _read_retry_after(headers.get("retry-after", "").strip())
         message = f"the server is busy ({status})"
         raise RemoteError("busy", message, may_retry=True, retry_after_s=pause_s)
     message = f"the server answers with status {status}"
@@ -142,9 +148,9 @@ def _check_head(response: httpcore.Response, stream_type: str) -> None:
     if status != 200:
         raise RemoteError("refused", message)
     name, types = _TYPES[stream_type]
-    if headers.get(b"content-type", "").partition(";")[0].strip().lower() not in types:
+    if headers.get("content-type", "").partition(";")[0].strip().lower() not in types:
         raise RemoteError("not understood", f"the answer is no stream of {name}")
-    if headers.get(b"content-encoding", "identity").strip().lower() != "identity":
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
         message = "the answer is compressed, though that was not asked for"
         raise RemoteError("not understood", message)
 
@@ -166,21 +172,21 @@ def _until_date(text: str) -> float:
 def _name_fault(error: Exception, inflight: InflightRequest) -> RemoteError:
     """Say what a fault means; its own text may hold an address with a password."""
     match error:
-        case httpcore.PoolTimeout():
+        case httpx.PoolTimeout():
             return RemoteError("busy", "no free connection", may_retry=True)
-        case httpcore.ConnectTimeout():
+        case httpx.ConnectTimeout():
             return RemoteError("unreachable", "cannot connect in time", may_retry=True)
-        case httpcore.ProxyError():
+        case httpx.ProxyError():
             message = "the proxy refuses the connection"
             return RemoteError("unreachable", message, may_retry=True)
-        case httpcore.TimeoutException():
+        case httpx.TimeoutException():
             return RemoteError("too slow", "the server fell silent")
-        case httpcore.ConnectError() | ssl.SSLError():
+        case httpx.ConnectError() | ssl.SSLError():
             if _is_of_tls(error):
                 message = "the server's certificate is not trusted, or TLS failed"
                 return RemoteError("unreachable", message)
             return RemoteError("unreachable", "cannot connect", may_retry=True)
-        case httpcore.NetworkError() | httpcore.ProtocolError():
+        case httpx.TransportError():
             # Idle connections are closed by servers: nothing was done with this request then.
             is_kept = inflight.stream is not None and inflight.stream.n_users > 1
             is_stale = is_kept and inflight.bytes_received == 0
@@ -199,26 +205,20 @@ def _open_trust(settings: RemoteSettings) -> ssl.SSLContext:
     try:
         if settings.ca_file:
             return ssl.create_default_context(cafile=settings.ca_file)
-        return httpcore.default_ssl_context()
+        return httpx.create_ssl_context()
     except (OSError, ssl.SSLError):
         message = f"ca_file {settings.ca_file!r} holds no certificates in PEM"
         raise RemoteError("failed", message) from None
 
 
-def _find_proxy(settings: RemoteSettings) -> httpcore.Proxy | None:
+def _find_proxy(settings: RemoteSettings) -> str | None:
     """Return the proxy to use; this machine is reached without one unless the user names it."""
     address = settings.proxy
     is_near = is_loopback(settings.host) or urllib.request.proxy_bypass(settings.host)
     if not address and not is_near:
         proxies = urllib.request.getproxies()
         address = proxies.get(urlsplit(settings.address).scheme) or proxies.get("all") or ""
-    if not address:
-        return None
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https"):
+    if address and urlsplit(address).scheme not in ("http", "https"):
         message = "only proxies at http:// and https:// addresses can be used"
         raise RemoteError("failed", message)
-    auth = None
-    if parts.username is not None:
-        auth = (unquote(parts.username), unquote(parts.password or ""))
-    return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=auth)
+    return address or None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from assistant.remote.file_policy import Locate
     from assistant.remote.policy import Remote
 
-_NEEDED = ("httpcore2", "anyio", "h2")  # what the extra `remote` installs
+_NEEDED = ("httpx2", "h2")  # what the extra `remote` installs
 
 
 def open_configured(locate: "Locate", *, exclude: tuple[str, ...] = ()) -> "Remote | None":

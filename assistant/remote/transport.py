@@ -55,6 +55,7 @@ class Transport:
         self._is_closed = False
         self._inflight: dict[InflightRequest, Future[None]] = {}
         self._client: Client | None = None  # of the loop's thread only
+        self._closing: asyncio.Future[None] | None = None  # of a client that was replaced
 
     @property
     def n_inflight(self) -> int:
@@ -116,6 +117,8 @@ class Transport:
                 self._loop.close()
 
     async def _end(self) -> None:
+        if self._closing is not None:
+            await self._closing
         if self._client is not None:
             await self._client.close()
         asyncio.get_running_loop().stop()
@@ -173,6 +176,10 @@ class Transport:
             await self._open_client().ask(inflight)
         except RemoteError as problem:
             error = problem
+        if self._client is not None and self._client.is_wedged:
+            log.warning("remote: the connection pool is replaced")
+            self._closing = asyncio.ensure_future(self._client.close())
+            self._client = None
         self._guard.record(inflight, error, time.monotonic() - started)
         return error
 

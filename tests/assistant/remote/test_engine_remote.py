@@ -297,7 +297,7 @@ PROGRAM = """
 import sys
 from assistant.cli.complete import main
 code = main(["sample.py:2:8", "--model", "tiny"])
-unwanted = {"httpcore2", "h2", "anyio", "asyncio", "assistant.remote.policy"}
+unwanted = {"httpx2", "httpcore2", "h2", "anyio", "asyncio", "assistant.remote.policy"}
 loaded = unwanted & set(sys.modules)
 sys.exit(f"{code} {sorted(loaded)}" if loaded or code > 1 else 0)
 """
@@ -315,7 +315,7 @@ def test_with_the_remote_off_nothing_of_it_is_imported(tmp_path: Path) -> None:
 
 MISSING = """
 import sys
-sys.modules["httpcore2"] = None
+sys.modules["httpx2"] = None
 from assistant.cli.complete import main
 sys.exit(main(["sample.py:2:8", "--model", "tiny"]))
 """
@@ -333,5 +333,5 @@ def test_a_missing_package_is_one_line_and_costs_no_local_answer(mode: str, tmp_
         cwd=tmp_path, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     line = f"{sys.executable} -m pip install 'foretype[remote]'"
-    assert run.stderr == f"foretype: the remote server needs httpcore2: {line}\n"
+    assert run.stderr == f"foretype: the remote server needs httpx2: {line}\n"
     assert run.returncode in (0, 1)
