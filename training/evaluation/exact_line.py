@@ -1,4 +1,4 @@
-"""Asks for the rest of a line: the network alone (healed or not), or the whole engine.
+"""Asks for the rest of a line: the network by itself (healed or not), or the whole engine.
 
 The engine's answer, with its stopping and post-processing, is what a user sees.
 """
@@ -28,7 +28,7 @@ MAX_NEW_TOKENS = 48
 def ask_network(
     backend: LocalBackend, task: Task, *, heal: bool, neighbours: SnippetSearch | None = None
 ) -> Answer:
-    """Ask the network alone for the rest of the line, greedily.
+    """Ask the network by itself for the rest of the line, greedily.
 
     With `neighbours`, the files of the task's repository, it is shown snippets of them.
     """

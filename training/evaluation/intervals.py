@@ -40,3 +40,16 @@ def macro_mean(outcomes: Mapping[str, Mapping[str, Sequence[float]]], *, seed: i
     means = np.mean(resampled, axis=0)
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(np.mean(point)), float(low), float(high))
+
+
+def format_percent(value: Mapping[str, float] | float | None) -> str:
+    """Return a share or an interval's mean as text, "-" for none."""
+    mean = value["mean"] if isinstance(value, Mapping) else value
+    return "-" if mean is None else f"{100 * mean:.1f}%"
+
+
+def format_interval(value: Mapping[str, float] | None) -> str:
+    """Return a mean with its range, if it has one: one commit alone says nothing of others."""
+    if value is None or value["low"] == value["high"]:
+        return format_percent(value)
+    return str(Interval(**value))

@@ -1,8 +1,8 @@
-"""The plain longest-match vote: the rival that every cleverer system must beat.
+"""The longest match: the plain baseline that every cleverer system must beat.
 
 Finds the longest text before the cursor that stands anywhere else, in the tree or in the document,
 and says what most often follows it up to the line's end. No network, no learning, no ranking; it
-shares no code with the assistant's memory, so that a fault there cannot hide here.
+shares no code with the assistant's index, so that a fault there cannot hide here.
 """
 
 from __future__ import annotations

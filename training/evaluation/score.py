@@ -28,7 +28,7 @@ from training.evaluation.bits_per_byte import (
 )
 from training.evaluation.exact_line import ask_engine, ask_network
 from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
-from training.evaluation.intervals import Interval, macro_mean
+from training.evaluation.intervals import Interval, format_percent, macro_mean
 
 PROG = "foretype train score"
 System = Callable[[Task], Answer]
@@ -232,7 +232,7 @@ def table(report: dict[str, Any]) -> str:
     lines += ["", "{:<22}{:<24}{:>10}{:>10}{:>9}{:>9}".format(*head)]
     for name, row in report["rest_of_line"].items():
         exact = str(Interval(**row["exact"]))
-        mid, border = (_percent(row[key]) for key in ("exact_mid_token", "exact_at_border"))
+        mid, border = (format_percent(row[key]) for key in ("exact_mid_token", "exact_at_border"))
         lines.append(
             f"{name:<22}{exact:<24}{mid:>10}{border:>10}{row['p50_ms']:>9.1f}{row['p95_ms']:>9.1f}"
         )
@@ -240,9 +240,8 @@ def table(report: dict[str, Any]) -> str:
         gain = Interval(**report["gain_of_snippets"])
         lines.append(f"gain of snippets, paired: {gain}")
     engine = report["rest_of_line"][_ENGINE]
-    lines.append(
-        f"engine: shown {_percent(engine['shown'])}, of which right {_percent(engine['precision'])}"
-    )
+    shown, right = (format_percent(engine[key]) for key in ("shown", "precision"))
+    lines.append(f"engine: shown {shown}, of which right {right}")
     if "against" in report:
         other = report["against"]
         lines.append(f"against {other['model']} at the same cursors, paired:")
@@ -252,7 +251,3 @@ def table(report: dict[str, Any]) -> str:
             f"  bits/byte {kind}: {losses['mean']:.4f} there" for kind, losses in bits.items()
         ]
     return "\n".join(lines) + "\n"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}%"

@@ -1,4 +1,4 @@
-"""The vote says what most often follows the longest match, and reads nothing that it must not."""
+"""What most often follows the longest match; nothing is read that must not be."""
 
 import random
 
@@ -16,16 +16,16 @@ def test_most_frequent_rest_of_line_wins() -> None:
     assert LongestMatch(FILES).rest_of_line("x total = fi", "", path="c.py") == ("rst + second", 10)
 
 
-def test_longest_match_outvotes_a_frequent_shorter_one() -> None:
-    vote = LongestMatch([*FILES, ("d.py", "my total = fine\n")])
-    assert vote.rest_of_line("my total = fi", "", path="c.py")[0] == "ne"
+def test_longest_match_outweighs_a_frequent_shorter_one() -> None:
+    match = LongestMatch([*FILES, ("d.py", "my total = fine\n")])
+    assert match.rest_of_line("my total = fi", "", path="c.py")[0] == "ne"
 
 
-def test_document_itself_votes_but_not_its_copy_in_the_index() -> None:
-    vote = LongestMatch(FILES)
-    assert vote.rest_of_line("value = mea", "", path="c.py") == ("sure(first)", 11)
-    assert vote.rest_of_line("value = mea", "", path="b.py")[1] < 3
-    assert vote.rest_of_line("x = val", "\nx = value\n", path="b.py") == ("ue", 7)
+def test_document_itself_counts_but_not_its_copy_in_the_index() -> None:
+    match = LongestMatch(FILES)
+    assert match.rest_of_line("value = mea", "", path="c.py") == ("sure(first)", 11)
+    assert match.rest_of_line("value = mea", "", path="b.py")[1] < 3
+    assert match.rest_of_line("x = val", "\nx = value\n", path="b.py") == ("ue", 7)
 
 
 def test_cursor_is_no_place_of_its_own() -> None:
@@ -34,13 +34,13 @@ def test_cursor_is_no_place_of_its_own() -> None:
 
 
 def test_end_of_a_line_is_no_answer() -> None:
-    vote = LongestMatch([("a.py", "pass\nfor x in mass:")])
-    assert vote.rest_of_line("pass", "", path="c.py") == (":", 3)
+    match = LongestMatch([("a.py", "pass\nfor x in mass:")])
+    assert match.rest_of_line("pass", "", path="c.py") == (":", 3)
 
 
 def test_other_alphabets_come_back_whole() -> None:
-    vote = LongestMatch([("a.py", "größe = länge\n")])
-    assert vote.rest_of_line("größe = l", "", path="c.py") == ("änge", 11)
+    match = LongestMatch([("a.py", "größe = länge\n")])
+    assert match.rest_of_line("größe = l", "", path="c.py") == ("änge", 11)
 
 
 @pytest.mark.parametrize("seed", range(20))

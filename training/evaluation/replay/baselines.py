@@ -1,4 +1,4 @@
-"""Rivals from elsewhere, each only if its package is installed: jedi, and a model in llama.cpp.
+"""Baselines from elsewhere, each only if its package is installed: jedi, and a model in llama.cpp.
 
 jedi knows names and types, not lines: its one best name is the offer. The open model gets the text
 before the cursor, and the text after it if it was trained to fill holes; it answers greedily, and
@@ -12,7 +12,7 @@ import ctypes
 import importlib
 import math
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +23,7 @@ from assistant.source.languages import PYTHON, language_of
 from training.evaluation.answers import Answer, Stopwatch
 from training.evaluation.held_out import Task
 from training.evaluation.replay.snapshot import Snapshot
+from training.evaluation.replay.systems import System
 
 JEDI = "jedi"
 _CONTEXT_TOKENS, _SUFFIX_TOKENS, _NEW_TOKENS = 1_024, 256, 48
@@ -31,51 +32,40 @@ _MAX_HEALED_TOKENS = 4
 _MAX_PIECE_BYTES = 256
 
 
-class RivalMissingError(RuntimeError):
-    """A rival's package is not installed; the message says which and how to get it."""
+class BaselineMissingError(RuntimeError):
+    """A baseline's package is not installed; the message says which and how to get it."""
 
 
 def _package(name: str, distribution: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise RivalMissingError(f"it needs {distribution}: pip install {distribution}") from error
+        raise BaselineMissingError(
+            f"it needs {distribution}: pip install {distribution}"
+        ) from error
 
 
-class JediSystem:
+class JediSystem(System):
     """The best single name that jedi offers, in Python files."""
 
     name = JEDI
-    is_calibrated = False
 
     def __init__(self, folder: Path) -> None:
         self._jedi = _package("jedi", "jedi")
         self._folder = folder / "jedi"
         self._jedi.settings.cache_directory = str(folder / "jedi-cache")
+        self._root = self._folder
         self._project: Any = None
-        self._commit = ""
-
-    def least(self, level: str, language: str) -> float:
-        """Show everything."""
-        return 0.0
 
     def open(self, snapshot: Snapshot) -> None:
         """Lay the tree's Python files out as a project."""
-        if snapshot.commit == self._commit:
-            return
-        root = self._folder / snapshot.commit
+        self._root = root = self._folder / snapshot.commit
         for path, text in snapshot.files:
-            inside = PurePosixPath(path)
-            if (
-                language_of(path) is PYTHON
-                and not inside.is_absolute()
-                and ".." not in inside.parts
-            ):
-                file = root / inside
+            file = root / path
+            if language_of(path) is PYTHON and file.resolve().is_relative_to(root.resolve()):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8", newline="\n")
         self._project = self._jedi.Project(root)
-        self._commit = snapshot.commit
 
     def answer(self, task: Task) -> Answer:
         """Complete the name before the cursor; nothing where there is none."""
@@ -86,7 +76,7 @@ class JediSystem:
             return watch.answer("", 0.0)
         script = self._jedi.Script(
             text,
-            path=self._folder / self._commit / task.file.path,
+            path=self._root / task.file.path,
             project=self._project,
             environment=self._jedi.InterpreterEnvironment(),
         )
@@ -95,10 +85,8 @@ class JediSystem:
         return watch.answer(next(filter(None, names), ""), 0.5)
 
 
-class LlamaSystem:
+class LlamaSystem(System):
     """A model in llama.cpp on one thread."""
-
-    is_calibrated = False
 
     def __init__(self, path: Path) -> None:
         package = _package("llama_cpp", "llama-cpp-python")
@@ -122,13 +110,6 @@ class LlamaSystem:
         marks = ("llama_vocab_fim_pre", "llama_vocab_fim_suf", "llama_vocab_fim_mid")
         self._fim = [int(getattr(self._low, mark)(self._vocab)) for mark in marks]
         self._ids: list[int] = []  # what the model has read
-
-    def least(self, level: str, language: str) -> float:
-        """Show everything."""
-        return 0.0
-
-    def open(self, snapshot: Snapshot) -> None:
-        """Reads no tree."""
 
     def answer(self, task: Task) -> Answer:
         """Let the model write to the end of the line."""
@@ -198,7 +179,7 @@ class LlamaSystem:
 
 
 def _load_kernels(low: Any) -> None:
-    """Load the library for this processor, in builds that have one for each kind."""
+    """Load the library for this CPU, in builds that have one for each kind."""
     library = low._lib
     if load := getattr(library, "ggml_backend_load_all_from_path", None):
         load(ctypes.c_char_p(str(Path(library._name).parent).encode()))

@@ -1,8 +1,9 @@
 """`foretype eval [REPO ...]`: how good foretype would have been on your own later commits.
 
 Replays what the last commits added, with the tree as it was before each of them, through the engine
-that editors use: with network and memory, with each alone, and beside plain rivals. Nothing is sent
-anywhere. A table on stdout; with --json and --html a report with every figure, and no line of code.
+that editors use: with network and index, with each alone, and beside plain baselines. Nothing is
+sent anywhere. Tables on stdout; with --json and --html a report with every figure, and no line of
+code.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from training.data.progress import Progress
 from training.evaluation import command
 from training.evaluation.replay.baselines import (
     JEDI,
+    BaselineMissingError,
     JediSystem,
     LlamaSystem,
-    RivalMissingError,
 )
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.report import About, Report, assemble
-from training.evaluation.replay.report_html import page
-from training.evaluation.replay.report_text import table
+from training.evaluation.replay.report_html import format_page
+from training.evaluation.replay.report_tables import format_report
 from training.evaluation.replay.run import INTERRUPTED, Plan, measure, plan_work
 from training.evaluation.replay.systems import SYSTEMS, System, open_systems
 
@@ -50,10 +51,10 @@ def main(argv: list[str]) -> int:
         report = evaluate(args)
         was_interrupted = report["stopped"] == INTERRUPTED
         if args.html is not None:
-            write_atomically(args.html, page(report).encode())
+            write_atomically(args.html, format_page(report).encode())
         return report
 
-    code = command.report_on(PROG, make, table, args.json)
+    code = command.report_on(PROG, make, format_report, args.json)
     return _INTERRUPTED if was_interrupted and code == 0 else code
 
 
@@ -107,8 +108,8 @@ def evaluate(args: argparse.Namespace) -> Report:
     folder = load_folder(args.model or BUNDLED)
     with tempfile.TemporaryDirectory(prefix="foretype-eval-", ignore_cleanup_errors=True) as place:
         systems = open_systems(args.systems, model=str(args.model or ""), folder=Path(place))
-        rivals, skipped = _rivals(args, Path(place))
-        systems += rivals
+        baselines, skipped = _open_baselines(args, Path(place))
+        systems += baselines
         progress = Progress("cursors", sum(part.n_cursors for part in work))
         total = sum(part.n_cursors for part in work)
         measured = measure(
@@ -123,8 +124,8 @@ def evaluate(args: argparse.Namespace) -> Report:
         return assemble(measured, systems, plan, about)
 
 
-def _rivals(args: argparse.Namespace, folder: Path) -> tuple[list[System], tuple[str, ...]]:
-    """Return the rivals asked for, and which of them cannot take part, and why."""
+def _open_baselines(args: argparse.Namespace, folder: Path) -> tuple[list[System], tuple[str, ...]]:
+    """Return the baselines asked for, and which of them cannot take part, and why."""
     wanted: dict[str, Callable[[], System]] = {}
     if args.jedi:
         wanted[JEDI] = lambda: JediSystem(folder)
@@ -135,7 +136,7 @@ def _rivals(args: argparse.Namespace, folder: Path) -> tuple[list[System], tuple
     for name, make in wanted.items():
         try:
             found.append(make())
-        except RivalMissingError as error:
+        except BaselineMissingError as error:
             skipped.append(f"{name}: {error}")
             sys.stderr.write(f"skipped: {skipped[-1]}\n")
     return found, tuple(skipped)

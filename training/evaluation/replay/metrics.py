@@ -8,6 +8,7 @@ is measured cursor by cursor, which is far sharper than two intervals side by si
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -62,27 +63,6 @@ class Line:
         """Type it with one system's help."""
         threshold = least(self.stratum) if least else 0.0
         return type_line(self.text, self.answers[system], threshold)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Bin:
-    """The answers whose probability lies in [low, high)."""
-
-    low: float
-    high: float
-    n: int
-    claimed: float  # mean probability
-    right: float  # share that was right
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
-    """What is shown at a threshold, and how good it is."""
-
-    threshold: float
-    shown: float  # share of all cursors
-    right: float  # of what is shown
-    exact: float  # of what is shown
 
 
 def interval(values: Iterable[tuple[Stratum, float]]) -> Interval | None:
@@ -151,30 +131,39 @@ def is_shown(item: Asked, system: str, least: Least) -> bool:
     return judged.is_offered and judged.answer.probability >= least(item.stratum)
 
 
-def reliability(judged: Sequence[Judged]) -> list[Bin]:
-    """Return how often answers of each probability are right; bins without answers are left out."""
-    offered = [one for one in judged if one.is_offered]
-    bins = []
-    for index in range(N_BINS):
-        low, high = index / N_BINS, (index + 1) / N_BINS
-        inside = [
-            one for one in offered if min(int(one.answer.probability * N_BINS), N_BINS - 1) == index
-        ]
-        if inside:
-            claimed = float(np.mean([one.answer.probability for one in inside]))
-            right = float(np.mean([one.is_right for one in inside]))
-            bins.append(Bin(low=low, high=high, n=len(inside), claimed=claimed, right=right))
-    return bins
+def reliability(judged: Sequence[Judged]) -> list[dict[str, float]]:
+    """Return how often answers of each probability are right, for each bin that holds any.
+
+    A bin is of probabilities in [low, high): n answers, the mean claimed, and the share right.
+    """
+    bins: dict[int, list[Judged]] = {}
+    for one in judged:
+        if one.is_offered:
+            index = min(int(one.answer.probability * N_BINS), N_BINS - 1)
+            bins.setdefault(index, []).append(one)
+    return [
+        {
+            "low": index / N_BINS,
+            "high": (index + 1) / N_BINS,
+            "n": len(inside),
+            "claimed": statistics.fmean(one.answer.probability for one in inside),
+            "right": statistics.fmean(one.is_right for one in inside),
+        }
+        for index, inside in sorted(bins.items())
+    ]
 
 
-def calibration_error(bins: Sequence[Bin]) -> float | None:
+def calibration_error(bins: Sequence[dict[str, float]]) -> float | None:
     """Return the expected calibration error: the mean distance of claim and truth."""
-    n = sum(one.n for one in bins)
-    return sum(one.n * abs(one.claimed - one.right) for one in bins) / n if n else None
+    n = sum(one["n"] for one in bins)
+    return sum(one["n"] * abs(one["claimed"] - one["right"]) for one in bins) / n if n else None
 
 
-def curve(judged: Sequence[Judged]) -> list[Point]:
-    """Return precision against coverage from the surest answer on; all cursors together."""
+def curve(judged: Sequence[Judged]) -> list[dict[str, float]]:
+    """Return precision against coverage from the surest answer on; all cursors together.
+
+    A point is of a threshold: the share of cursors shown, and the shares of that right and exact.
+    """
     offered = sorted(
         (one for one in judged if one.is_offered), key=lambda one: -one.answer.probability
     )
@@ -185,10 +174,8 @@ def curve(judged: Sequence[Judged]) -> list[Point]:
         threshold = one.answer.probability
         if n < len(offered) and offered[n].answer.probability == threshold:
             continue  # equally sure: shown together or not at all
-        point = Point(
-            threshold=threshold, shown=n / len(judged), right=n_right / n, exact=n_exact / n
-        )
-        points.append(point)
+        shares = {"shown": n / len(judged), "right": n_right / n, "exact": n_exact / n}
+        points.append({"threshold": threshold, **shares})
     if len(points) <= N_CURVE:
         return points
     kept = np.linspace(0, len(points) - 1, N_CURVE).round().astype(int)

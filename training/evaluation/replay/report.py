@@ -92,12 +92,11 @@ def _system(measured: Measured, system: System) -> Report:
         "typing_ms": _latency([a.ms for line in lines for a in line.answers[name]]),
         "typing_cpu_ms": _latency([a.cpu_ms for line in lines for a in line.answers[name]]),
         "strata": {split: _strata(asked, lines, name, label) for split, label in SPLITS.items()},
-        "curve": [dataclasses.asdict(point) for point in metrics.curve(judged)],
+        "curve": metrics.curve(judged),
     }
     if system.is_calibrated:
-        bins = metrics.reliability(judged)
-        found["reliability"] = [dataclasses.asdict(one) for one in bins]
-        found["calibration_error"] = metrics.calibration_error(bins)
+        found["reliability"] = metrics.reliability(judged)
+        found["calibration_error"] = metrics.calibration_error(found["reliability"])
         found["show"] = {level: _shown_at(measured, system, level) for level in SHOWN}
     return found
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from html import escape
 from typing import Any
 
 from training.evaluation.replay import report_plots as plots
-from training.evaluation.replay.report_plots import Bar, Curve
-from training.evaluation.replay.report_text import percent, ranged
+from training.evaluation.replay.report_plots import Curve
+from training.evaluation.replay.report_tables import Table, make_tables
 
 Report = dict[str, Any]
 
@@ -46,53 +46,34 @@ _HOW = (
 )
 
 
-def page(report: Report) -> str:
+def format_page(report: Report) -> str:
     """Return the page."""
-    title = f"{report['model']}: replay of later commits"
-    return document(title, [*_warnings(report), *sections(report)])
-
-
-def document(title: str, body: Iterable[str]) -> str:
-    """Return a page of its own, with its title above its parts."""
+    title = escape(f"{report['model']}: replay of later commits")
+    plan = ", ".join(f"{key} {value}" for key, value in report["plan"].items())
+    made_by = f"Model {report['model']} ({report['content_hash'][:12]}); {plan}"
+    body = [
+        *_warnings(report),
+        f"<p>{escape(_HOW)}</p>",
+        _plots(report),
+        *map(_table, make_tables(report)),
+        f"<p>{escape(made_by)}.</p>",
+    ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{escaped(title)}</title><style>{_STYLE}</style></head>"
-        f"<body><h1>{escaped(title)}</h1>{''.join(body)}</body></html>\n"
+        f"<title>{title}</title><style>{_STYLE}</style></head>"
+        f"<body><h1>{title}</h1>{''.join(body)}</body></html>\n"
     )
-
-
-def sections(report: Report) -> list[str]:
-    """Return how it was measured, the plots and the tables."""
-    return [
-        f"<p>{escaped(_HOW)}</p>",
-        _plots(report),
-        "<h2>Systems</h2>",
-        _systems(report),
-        "<h2>What a setting of <code>show</code> does</h2>",
-        _settings(report),
-        "<h2>Exact line by kind of cursor</h2>",
-        _splits(report),
-        "<h2>Differences, cursor by cursor</h2>",
-        _differences(report),
-        "<h2>What was replayed</h2>",
-        _replayed(report),
-    ]
-
-
-def escaped(text: object) -> str:
-    """Return a text as HTML."""
-    return html.escape(str(text))
 
 
 def _warnings(report: Report) -> Iterable[str]:
     if not report["is_complete"]:
         yield (
-            f'<p class="warning"><strong>Not complete</strong>: {escaped(report["stopped"])}.'
+            f'<p class="warning"><strong>Not complete</strong>: {escape(report["stopped"])}.'
             " These are the figures until then.</p>"
         )
     for reason in report["skipped"]:
-        yield f'<p class="warning">Skipped: {escaped(reason)}</p>'
+        yield f'<p class="warning">Skipped: {escape(reason)}</p>'
 
 
 def _plots(report: Report) -> str:
@@ -100,7 +81,7 @@ def _plots(report: Report) -> str:
     drawn = [
         _bars("Exact rest of the line", systems, "exact"),
         _bars("Characters saved", systems, "saved"),
-        figure(
+        _figure(
             "Precision by how much is shown, the surest first",
             plots.curves(
                 "Precision and coverage",
@@ -113,7 +94,7 @@ def _plots(report: Report) -> str:
             ),
         ),
         _reliability(systems),
-        figure(
+        _figure(
             "Time to answer at a cursor in a document just opened",
             plots.latencies("Latency", {name: its["cold_ms"] for name, its in systems.items()}),
         ),
@@ -122,12 +103,8 @@ def _plots(report: Report) -> str:
 
 
 def _bars(title: str, systems: dict[str, Report], metric: str) -> str:
-    shown = [
-        Bar(label=name, **found[metric])
-        for name, found in systems.items()
-        if found[metric] is not None
-    ]
-    return figure(title, plots.bars(title, shown)) if shown else ""
+    shown = {name: its[metric] for name, its in systems.items() if its[metric] is not None}
+    return _figure(title, plots.bars(title, shown)) if shown else ""
 
 
 def _reliability(systems: dict[str, Report]) -> str:
@@ -143,115 +120,17 @@ def _reliability(systems: dict[str, Report]) -> str:
     drawn = plots.curves(
         "Reliability", shown, across="probability that was claimed", up="share right", diagonal=True
     )
-    return figure("Reliability: on the diagonal, claims are true", drawn)
+    return _figure("Reliability: on the diagonal, claims are true", drawn)
 
 
-def figure(caption: str, drawn: str) -> str:
-    """Return a plot with its caption."""
-    return f"<figure><figcaption>{escaped(caption)}</figcaption>{drawn}</figure>"
+def _figure(caption: str, drawn: str) -> str:
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{drawn}</figure>"
 
 
-def _systems(report: Report) -> str:
-    head = (
-        "", "exact line", "right", "similarity", "shown", "right of shown", "exact, surer half",
-        "right, surer half", "characters saved", "wrong / 100 chars", "p50 ms", "p95 ms",
-        "p50 ms typing", "p95 ms typing", "p50 ms of processor", "typing",
-    )  # fmt: skip
-    rows = []
-    for name, found in report["systems"].items():
-        half = found["when_half_is_shown"] or {}
-        typing = found["typing_ms"] or {}
-        rows.append(
-            [
-                name,
-                ranged(found["exact"]),
-                ranged(found["right"]),
-                percent(found["similarity"]),
-                percent(found["offered"]),
-                percent(found["precision"]),
-                percent(half.get("exact")),
-                percent(half.get("right")),
-                ranged(found["saved"]),
-                _number(found["wrong_per_100_chars"]),
-                *(_number(found["cold_ms"][key]) for key in ("p50", "p95")),
-                *(_number(typing.get(key)) for key in ("p50", "p95")),
-                *(
-                    _number((found[key] or {}).get("p50"))
-                    for key in ("cold_cpu_ms", "typing_cpu_ms")
-                ),
-            ]
-        )
-    return table(head, rows)
-
-
-def _settings(report: Report) -> str:
-    head = (
-        "", "show", "from probability", "shown", "right of that", "exact of that",
-        "right ones hidden", "characters saved", "wrong / 100 chars",
-    )  # fmt: skip
-    rows = [
-        [
-            name,
-            level,
-            ", ".join(f"{least:.2f}" for least in sorted(set(its["thresholds"].values()))),
-            percent(its["shown"]),
-            ranged(its["precision"]),
-            percent(its["exact_precision"]),
-            percent(its["right_but_hidden"]),
-            ranged(its["saved"]),
-            _number(its["wrong_per_100_chars"]),
-        ]
-        for name, found in report["systems"].items()
-        for level, its in found.get("show", {}).items()
-    ]
-    return table(head, rows) if rows else "<p>No system has a gate.</p>"
-
-
-def _splits(report: Report) -> str:
-    names = list(report["systems"])
-    strata = [report["systems"][name]["strata"] for name in names]
-    rows = [
-        [f"{split}: {value}", str(figures["tasks"])]
-        + [ranged(its[split][value].get("exact")) for its in strata]
-        for split, values in strata[0].items()
-        for value, figures in values.items()
-    ]
-    return table(("", "cursors", *names), rows)
-
-
-def _differences(report: Report) -> str:
-    rows = [
-        [
-            f"{found['left']} - {found['right']}",
-            found["metric"],
-            f"{100 * found['mean']:+.1f} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]",
-        ]
-        for found in report["differences"]
-    ]
-    return table(("", "metric", "points [95%]"), rows)
-
-
-def _replayed(report: Report) -> str:
-    rows = [
-        [item["name"], *(str(item[key]) for key in ("commits", "tasks", "lines"))]
-        for item in report["repositories"]
-    ]
-    plan = ", ".join(f"{key} {value}" for key, value in report["plan"].items())
-    return (
-        table(("repository", "commits", "cursors", "lines typed"), rows)
-        + f"<p>Model {escaped(report['model'])} ({escaped(report['content_hash'][:12])});"
-        f" {escaped(plan)}.</p>"
-    )
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of plain texts."""
-    cells = "".join(f"<th>{escaped(cell)}</th>" for cell in head)
+def _table(table: Table) -> str:
+    cells = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
     lines = "".join(
-        "<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
     )
-    return f'<div class="wide"><table><tr>{cells}</tr>{lines}</table></div>'
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+    title = escape(table.title.capitalize())
+    return f'<h2>{title}</h2><div class="wide"><table><tr>{cells}</tr>{lines}</table></div>'

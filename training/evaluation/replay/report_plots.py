@@ -8,23 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 20, 12, 44
 N_COLOURS = 6
-_REACHES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.5)  # of an axis of differences
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Bar:
-    """One bar: a mean with its range, 0..1."""
-
-    label: str
-    mean: float
-    low: float
-    high: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +25,9 @@ class Curve:
     radii: Sequence[float] = ()
 
 
-def bars(title: str, shown: Sequence[Bar]) -> str:
-    """Draw horizontal bars with their intervals."""
-    top = max([bar.high for bar in shown], default=0.0)
+def bars(title: str, shown: Mapping[str, Mapping[str, float]]) -> str:
+    """Draw a horizontal bar for each label; its mean, low and high are 0..1."""
+    top = max([bar["high"] for bar in shown.values()], default=0.0)
     limit = next(step / 10 for step in range(1, 11) if step / 10 >= min(top, 1.0))
     height = TOP + 34 * len(shown) + BOTTOM
     left, right = 110, 56  # room for names and figures
@@ -47,49 +36,22 @@ def bars(title: str, shown: Sequence[Bar]) -> str:
         return left + (WIDTH - left - right) * value / limit
 
     parts = [_axis_x(x, [limit * i / 5 for i in range(6)], height - BOTTOM)]
-    for row, bar in enumerate(shown):
+    for row, (label, bar) in enumerate(shown.items()):
+        mean, low, high = (x(bar[key]) for key in ("mean", "low", "high"))
         y = TOP + 34 * row + 6
         parts += [
-            _text(left - 8, y + 15, bar.label, anchor="end"),
+            _text(left - 8, y + 15, label, anchor="end"),
             (
                 f'<rect class="s{row % N_COLOURS}" x="{left}" y="{y}" height="22"'
-                f' width="{_n(x(bar.mean) - left)}"/>'
+                f' width="{_n(mean - left)}"/>'
             ),
             (
-                f'<path class="range" d="M{_n(x(bar.low))} {y + 11}H{_n(x(bar.high))}'
-                f'M{_n(x(bar.low))} {y + 6}v10M{_n(x(bar.high))} {y + 6}v10"/>'
+                f'<path class="range" d="M{_n(low)} {y + 11}H{_n(high)}'
+                f'M{_n(low)} {y + 6}v10M{_n(high)} {y + 6}v10"/>'
             ),
-            _text(x(bar.high) + 6, y + 15, f"{100 * bar.mean:.1f}%"),
+            _text(high + 6, y + 15, f"{100 * bar['mean']:.1f}%"),
         ]
     return _svg(title, parts, height)
-
-
-def ranges(title: str, shown: Sequence[Bar]) -> str:
-    """Draw differences in points, each with its interval, about a line at zero."""
-    reach = max([max(abs(bar.low), abs(bar.high)) for bar in shown], default=0.0)
-    limit = next((step for step in _REACHES if step >= reach), 1.0)
-    left, row_height = 210, 22  # room for names
-    bottom = TOP + row_height * len(shown)
-
-    def x(value: float) -> float:
-        return left + (WIDTH - left - RIGHT) * (value + limit) / (2 * limit)
-
-    ticks = [-limit, 0.0, limit]
-    lines = "".join(f"M{_n(x(tick))} {TOP}V{bottom}" for tick in ticks)
-    parts = [f'<path class="axis" d="{lines}"/>']
-    names = [f"{100 * tick:+.0f}" if tick else "0" for tick in ticks]
-    parts += [
-        _text(x(tick), bottom + 16, name, anchor="middle")
-        for tick, name in zip(ticks, names, strict=True)
-    ]
-    for row, bar in enumerate(shown):
-        y = TOP + row_height * row + row_height / 2
-        parts += [
-            _text(left - 8, y + 4, bar.label, anchor="end"),
-            f'<path class="range" d="M{_n(x(bar.low))} {_n(y)}H{_n(x(bar.high))}"/>',
-            f'<circle class="s0" cx="{_n(x(bar.mean))}" cy="{_n(y)}" r="4"/>',
-        ]
-    return _svg(title, parts, bottom + BOTTOM - 20)
 
 
 def curves(

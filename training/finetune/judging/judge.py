@@ -23,7 +23,7 @@ from training.evaluation.replay import metrics
 from training.evaluation.replay.metrics import Asked
 from training.evaluation.replay.report import SPLITS, About, assemble
 from training.evaluation.replay.run import INTERRUPTED, Measured, Plan, measure, plan_work
-from training.evaluation.replay.systems import EngineSystem, Indexes, System
+from training.evaluation.replay.systems import EngineSystem, System, TreeIndex
 from training.finetune.judging.decision import DecisionFigures, Judgement, Margins, decide
 from training.finetune.judging.eval_spans import added_passages, general_passages
 from training.finetune.judging.resampling import difference, gain, ratio, resample
@@ -97,7 +97,7 @@ def _identify(model: ModelFolder) -> Report:
 
 def open_systems(models: dict[str, Path], folder: Path) -> list[System]:
     """Return the four systems; a model's two share its network, all share the index."""
-    indexes = Indexes(folder)
+    tree = TreeIndex(folder)
     settings = {name: Settings(model=str(path), show="eager") for name, path in models.items()}
     backends = {name: open_from(each) for name, each in settings.items()}
     return [
@@ -105,7 +105,7 @@ def open_systems(models: dict[str, Path], folder: Path) -> list[System]:
             system_name(name, has_index=has_index),
             settings[name],
             backends[name],
-            indexes if has_index else None,
+            tree if has_index else None,
         )
         for has_index in (True, False)
         for name in (TUNED, BASE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from training.evaluation.replay.report_text import percent, ranged
+from training.evaluation.intervals import format_interval, format_percent
 from training.finetune.judging.judge import ALL_LINES, BASE, TUNED, Report, system_name
 
 _LINES = {ALL_LINES: "", "new": ", new lines", "seen elsewhere": ", seen lines"}
@@ -40,9 +40,11 @@ def _systems(report: Report) -> Iterator[str]:
             its = report["replay"]["systems"][system]
             half = (its["when_half_is_shown"] or {}).get("right")
             yield row(
-                system, ranged(its["exact"]), ranged(its["right"]), percent(half),
-                ranged(its["saved"]),
-            ).rstrip()  # fmt: skip
+                system,
+                *(format_interval(its[metric]) for metric in ("exact", "right")),
+                format_percent(half),
+                format_interval(its["saved"]),
+            ).rstrip()
 
 
 def _gains(report: Report) -> Iterator[str]:

@@ -8,6 +8,7 @@ from training.evaluation.answers import Answer, Judged, judge
 from training.evaluation.held_out import Task
 from training.evaluation.replay.metrics import Stratum
 from training.evaluation.replay.snapshot import Snapshot
+from training.evaluation.replay.systems import System
 
 
 def answer(text: str, probability: float = 0.5) -> Answer:
@@ -32,7 +33,7 @@ def stratum(repository: str = "r", commit: str = "c") -> Stratum:
     )
 
 
-class ScriptedSystem:
+class ScriptedSystem(System):
     """Answers by a function of the task."""
 
     def __init__(self, name: str, say: Callable[[Task], str], probability: float = 0.5) -> None:
@@ -52,6 +53,6 @@ class ScriptedSystem:
         self.snapshots.append(snapshot)
 
     def answer(self, task: Task) -> Answer:
-        """Remember the question; say what the test wants."""
+        """Remember the task; say what the test wants."""
         self.tasks.append(task)
         return answer(self._say(task), self._probability)

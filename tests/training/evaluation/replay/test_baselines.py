@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from training.evaluation.held_out import HeldOutFile, Task
-from training.evaluation.replay.baselines import JediSystem, LlamaSystem, RivalMissingError
+from training.evaluation.replay.baselines import BaselineMissingError, JediSystem, LlamaSystem
 from training.evaluation.replay.snapshot import Snapshot
 
 TREE = Snapshot(
@@ -68,7 +68,7 @@ def test_missing_package_is_named(
     module: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)  # what import meets where it is not installed
-    with pytest.raises(RivalMissingError, match=f"pip install {package}"):
+    with pytest.raises(BaselineMissingError, match=f"pip install {package}"):
         JediSystem(tmp_path) if module == "jedi" else LlamaSystem(tmp_path)
 
 

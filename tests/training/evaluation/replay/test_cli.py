@@ -51,14 +51,14 @@ def test_table_json_and_page(
     assert main([str(repository), *first]) == 0
     assert "tiny on lib: 6 cursors in 2 later commits" in capsys.readouterr().out
     assert files[1].read_text().startswith("<!doctype html>")
-    again = options(model, "--systems", "vote", "--json", str(files[2]))
+    again = options(model, "--systems", "longest match", "--json", str(files[2]))
     assert main([str(repository), *again]) == 0
-    all_of_it, vote_only = (
+    all_of_it, match_only = (
         without_times(json.loads(path.read_text())) for path in (files[0], files[2])
     )
-    assert all_of_it["systems"]["vote"] == vote_only["systems"]["vote"]
-    assert all_of_it["repositories"] == vote_only["repositories"]
-    assert list(all_of_it["systems"]) == ["both", "network alone", "memory alone", "vote"]
+    assert all_of_it["systems"]["longest match"] == match_only["systems"]["longest match"]
+    assert all_of_it["repositories"] == match_only["repositories"]
+    assert list(all_of_it["systems"]) == ["network + index", "network", "index", "longest match"]
     assert {found["tasks"] for found in all_of_it["systems"].values()} == {6}
     assert all_of_it["is_complete"]
 
@@ -66,7 +66,7 @@ def test_table_json_and_page(
 def test_folder_inside_a_repository_stands_for_it(
     repository: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chosen = options(model, "--systems", "vote", "--range", "HEAD~1..HEAD")
+    chosen = options(model, "--systems", "longest match", "--range", "HEAD~1..HEAD")
     assert main([str(repository / "package"), *chosen]) == 0
     shown = capsys.readouterr().out
     assert "in 1 later commit\n" in shown
@@ -77,7 +77,7 @@ def test_quick_has_a_time_limit(
     repository: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = tmp_path / "report.json"
-    chosen = ["--quick", "--systems", "vote", "--model", str(model), "--json", str(report)]
+    chosen = ["--quick", "--systems", "longest match", "--model", str(model), "--json", str(report)]
     assert main([str(repository), *chosen]) == 0
     assert 0 < json.loads(report.read_text())["plan"]["limit_s"] < 120
     capsys.readouterr()
@@ -111,7 +111,7 @@ def test_mistakes_are_one_line(
     ("arguments", "message"),
     [
         (["--tasks", "0"], "0 is not a number above 0"),
-        (["--systems", "oracle"], "'oracle' is none of: both, network alone"),
+        (["--systems", "oracle"], "'oracle' is none of: network + index, network"),
         (["nowhere"], "nowhere is not a folder"),
     ],
 )

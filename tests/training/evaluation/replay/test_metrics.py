@@ -6,7 +6,7 @@ import pytest
 
 from tests.training.evaluation.replay.scripted_systems import answer, judged, stratum
 from training.evaluation.replay import metrics
-from training.evaluation.replay.metrics import Asked, Bin, Line, Point
+from training.evaluation.replay.metrics import Asked, Line
 
 
 def asked(*outcomes: tuple[str, str, float], repository: str = "r") -> list[Asked]:
@@ -69,8 +69,8 @@ def test_difference_is_taken_cursor_by_cursor() -> None:
 def test_reliability_bins_hold_only_what_was_offered() -> None:
     found = metrics.reliability([item.judged["s"] for item in asked(*MIXED)])
     assert found == [
-        Bin(low=0.8, high=0.9, n=2, claimed=pytest.approx(0.8), right=0.5),
-        Bin(low=0.9, high=1.0, n=1, claimed=pytest.approx(0.9), right=1.0),
+        {"low": 0.8, "high": 0.9, "n": 2, "claimed": pytest.approx(0.8), "right": 0.5},
+        {"low": 0.9, "high": 1.0, "n": 1, "claimed": pytest.approx(0.9), "right": 1.0},
     ]
     assert metrics.calibration_error(found) == pytest.approx((2 * 0.3 + 1 * 0.1) / 3)
     assert metrics.calibration_error([]) is None
@@ -78,20 +78,30 @@ def test_reliability_bins_hold_only_what_was_offered() -> None:
 
 def test_certainty_belongs_to_the_last_bin() -> None:
     (only,) = metrics.reliability([judged("abc", "abc", 1.0)])
-    assert (only.low, only.high) == (0.9, 1.0)
+    assert (only["low"], only["high"]) == (0.9, 1.0)
 
 
 def test_curve_shows_equally_sure_answers_together() -> None:
     assert metrics.curve([item.judged["s"] for item in asked(*MIXED)]) == [
-        Point(threshold=0.9, shown=0.25, right=1.0, exact=1.0),
-        Point(threshold=0.8, shown=0.75, right=pytest.approx(2 / 3), exact=pytest.approx(1 / 3)),
+        {"threshold": 0.9, "shown": 0.25, "right": 1.0, "exact": 1.0},
+        {
+            "threshold": 0.8,
+            "shown": 0.75,
+            "right": pytest.approx(2 / 3),
+            "exact": pytest.approx(1 / 3),
+        },
+            "threshold": 0.8,
+            "shown": 0.75,
+            "right": pytest.approx(2 / 3),
+            "exact": pytest.approx(1 / 3),
+        },
     ]
 
 
 def test_long_curve_is_thinned_and_keeps_its_ends() -> None:
     points = metrics.curve([judged("abc", "abc", i / 1_000) for i in range(1_000)])
     assert len(points) == metrics.N_CURVE
-    assert (points[0].threshold, points[-1].threshold) == (0.999, 0.0)
+    assert (points[0]["threshold"], points[-1]["threshold"]) == (0.999, 0.0)
 
 
 def test_threshold_for_half_of_the_cursors() -> None:

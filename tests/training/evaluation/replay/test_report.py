@@ -14,10 +14,11 @@ from tests.training.evaluation.replay.scripted_systems import (
     judged,
     stratum,
 )
+from training.evaluation.intervals import format_interval, format_percent
 from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.report import MIN_STRATUM, About, Report, assemble
-from training.evaluation.replay.report_html import page
-from training.evaluation.replay.report_text import percent, ranged, table
+from training.evaluation.replay.report_html import format_page
+from training.evaluation.replay.report_tables import format_report
 from training.evaluation.replay.run import INTERRUPTED, Measured, Plan
 
 EVIL = "<script>alert('x')</script>&\"name"
@@ -96,32 +97,32 @@ def test_nothing_measured_is_an_error() -> None:
 
 
 def test_table_says_what_there_is() -> None:
-    shown = table(report_of(measured()))
+    shown = format_report(report_of(measured()))
     assert "nano on owner/lib: 40 cursors in 4 later commits" in shown
-    assert re.search(r"^good +50\.0% \[", shown, re.MULTILINE)
-    assert "good - bad, exact line: +50.0" in shown
-    assert "good: of the surer half of cursors 100.0% right, 100.0% exact" in shown
-    assert "show = quiet: 50.0% shown, 100.0% of that right" in shown
+    assert re.search(r"^  good +50\.0% \[", shown, re.MULTILINE)
+    assert re.search(r"good against bad +exact line +\+50\.0", shown)
+    assert re.search(r"good +the surer half +- +50\.0% +100\.0% +100\.0%", shown)
+    assert re.search(r"good +show = quiet +0\.60 +50\.0% +100\.0%", shown)
     assert "NOT COMPLETE" not in shown
 
 
 def test_partial_report_and_what_was_left_out_are_marked() -> None:
     report = report_of(measured(stopped=INTERRUPTED), skipped=("jedi: not installed",))
     assert not report["is_complete"]
-    for shown in (table(report), page(report)):
+    for shown in (format_report(report), format_page(report)):
         assert "interrupted" in shown
         assert "jedi: not installed" in shown
-    assert "NOT COMPLETE" in table(report)
-    assert "Not complete" in page(report)
+    assert "NOT COMPLETE" in format_report(report)
+    assert "Not complete" in format_page(report)
 
 
 def test_missing_figures_are_dashes() -> None:
-    assert (percent(None), ranged(None)) == ("-", "-")
+    assert (format_percent(None), format_interval(None)) == ("-", "-")
 
 
 def test_one_commit_has_no_range() -> None:
-    assert ranged({"mean": 0.5, "low": 0.5, "high": 0.5}) == "50.0%"
-    assert ranged({"mean": 0.5, "low": 0.4, "high": 0.6}) == "50.0% [40.0, 60.0]"
+    assert format_interval({"mean": 0.5, "low": 0.5, "high": 0.5}) == "50.0%"
+    assert format_interval({"mean": 0.5, "low": 0.4, "high": 0.6}) == "50.0% [40.0, 60.0]"
 
 
 class Page(HTMLParser):
@@ -153,9 +154,9 @@ class Page(HTMLParser):
 
 
 def test_page_is_whole_and_needs_nothing_from_elsewhere() -> None:
-    text = page(report_of(measured()))
+    text = format_page(report_of(measured()))
     seen = Page(text)
-    assert seen.tags.count("h2") == 5
+    assert seen.tags.count("h2") == 6
     assert seen.tags.count("figure") == 5
     assert not {"script", "link", "img", "iframe", "object"} & set(seen.tags)
     assert not {"src", "href", "onload", "style"} & seen.attributes.keys()
@@ -178,7 +179,7 @@ def test_names_are_escaped_everywhere() -> None:
     ]
     about = About(model=EVIL, content_hash=EVIL, skipped=(EVIL,))
     plan = Plan(n_tasks=1, n_lines=1, revisions=EVIL)
-    text = page(assemble(found, systems, plan, about))
+    text = format_page(assemble(found, systems, plan, about))
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     Page(text)

@@ -1,4 +1,4 @@
-"""The real engine and the vote behind one pair of calls, none of which sees the file under test."""
+"""The engine and the longest match behind one pair of calls; none sees the file under test."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.doubles import tiny_folder
 from training.evaluation.held_out import HeldOutFile, Task
 from training.evaluation.replay.snapshot import Snapshot
 from training.evaluation.replay.systems import (
-    BOTH,
-    MEMORY,
+    INDEX,
+    LONGEST_MATCH,
     NETWORK,
+    NETWORK_AND_INDEX,
     SYSTEMS,
-    VOTE,
-    Indexes,
-    VoteSystem,
+    LongestMatchSystem,
+    TreeIndex,
     open_systems,
 )
 
@@ -31,46 +31,46 @@ def task(before: str, truth: str, path: str = "own.py") -> Task:
 
 
 def test_index_does_not_tell_the_file_under_test_about_itself(tmp_path: Path) -> None:
-    indexes = Indexes(tmp_path)
-    indexes.open(TREE)
-    memory = indexes.memory("own.py")
-    assert memory is not None
+    tree = TreeIndex(tmp_path)
+    tree.open(TREE)
+    index = tree.find("own.py")
+    assert index is not None
     for context in (b"    return 'text of the ", b"def only_in_", b"    return "):
-        levels = memory.levels(context, path="own.py")
+        levels = index.levels(context, path="own.py")
         assert {place.path for level in levels for place in level.occurrences} <= {"other.py"}
-    assert memory.levels(b"def only_in_", path="new.py")[0].occurrences[0].path == "own.py"
+    assert index.levels(b"def only_in_", path="new.py")[0].occurrences[0].path == "own.py"
 
 
 def test_next_tree_replaces_the_one_before(tmp_path: Path) -> None:
-    indexes = Indexes(tmp_path)
-    indexes.open(TREE)
-    first = indexes.memory("a.py")
-    indexes.open(TREE)
-    assert indexes.memory("a.py") is first  # indexed once
-    indexes.open(Snapshot(commit="c2", parent="p2", files=(("new.py", OTHER),)))
-    memory = indexes.memory("a.py")
-    assert memory is not None
-    assert memory.levels(b"def only_in_this", path="a.py") == []
-    assert memory.levels(b"def helper(", path="a.py")[0].occurrences[0].path == "new.py"
+    tree = TreeIndex(tmp_path)
+    tree.open(TREE)
+    first = tree.find("a.py")
+    tree.open(TREE)
+    assert tree.find("a.py") is first  # indexed once
+    tree.open(Snapshot(commit="c2", parent="p2", files=(("new.py", OTHER),)))
+    index = tree.find("a.py")
+    assert index is not None
+    assert index.levels(b"def only_in_this", path="a.py") == []
+    assert index.levels(b"def helper(", path="a.py")[0].occurrences[0].path == "new.py"
 
 
-def test_vote_answers_from_the_tree_and_is_surer_of_longer_matches() -> None:
-    vote = VoteSystem()
-    vote.open(TREE)
-    long = vote.answer(task("x = 1\n    return combine(fir", "st, second)"))
-    short = vote.answer(task("fir", "e"))
+def test_longest_match_answers_from_the_tree_and_is_surer_of_longer_matches() -> None:
+    match = LongestMatchSystem()
+    match.open(TREE)
+    long = match.answer(task("x = 1\n    return combine(fir", "st, second)"))
+    short = match.answer(task("fir", "e"))
     assert long.text == "st, second)"
     assert 0 < short.probability < long.probability < 1
-    assert vote.answer(task("def only_in_", "this_file():")).text != "this_file():"
+    assert match.answer(task("def only_in_", "this_file():")).text != "this_file():"
 
 
 def test_all_systems_open_and_answer(tmp_path: Path) -> None:
     model = tiny_folder(tmp_path)
     systems = open_systems(SYSTEMS, model=str(model), folder=tmp_path / "indexes")
-    assert [system.name for system in systems] == [BOTH, NETWORK, MEMORY, VOTE]
+    assert [system.name for system in systems] == [NETWORK_AND_INDEX, NETWORK, INDEX, LONGEST_MATCH]
     calibrated = {system.name: system.is_calibrated for system in systems}
-    assert not calibrated[VOTE]
-    assert not calibrated[BOTH]  # nothing was fitted for this model
+    assert not calibrated[LONGEST_MATCH]
+    assert not calibrated[NETWORK_AND_INDEX]  # nothing was fitted for this model
     assert systems[0].least("quiet", "python") == 0.0
     for system in systems:
         system.open(TREE)
@@ -80,7 +80,7 @@ def test_all_systems_open_and_answer(tmp_path: Path) -> None:
         assert given.ms > 0
 
 
-@pytest.mark.parametrize("name", [MEMORY, VOTE])
+@pytest.mark.parametrize("name", [INDEX, LONGEST_MATCH])
 def test_without_a_network_no_model_is_read(name: str, tmp_path: Path) -> None:
     (system,) = open_systems([name], model="nowhere", folder=tmp_path)
     assert system.name == name
