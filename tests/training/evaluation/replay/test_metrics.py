@@ -90,11 +90,6 @@ def test_curve_shows_equally_sure_answers_together() -> None:
             "right": pytest.approx(2 / 3),
             "exact": pytest.approx(1 / 3),
         },
-            "threshold": 0.8,
-            "shown": 0.75,
-            "right": pytest.approx(2 / 3),
-            "exact": pytest.approx(1 / 3),
-        },
     ]
 
 
