@@ -53,11 +53,8 @@ def _figure(choices: Sequence[RankedChoice]) -> dict[str, Any]:
 
 def _exact(examples: Sequence[RankingExample], values: Sequence[float]) -> Interval:
     """Return the mean over repositories; whole files or commits are drawn again."""
-    outcomes: dict[str, dict[str, list[float]]] = {}
-    for example, value in zip(examples, values, strict=True):
-        groups = outcomes.setdefault(example.repository, {})
-        groups.setdefault(example.group, []).append(value)
-    return macro_mean(outcomes)
+    pairs = zip(examples, values, strict=True)
+    return macro_mean((example.repository, example.group, value) for example, value in pairs)
 
 
 def compare_systems(

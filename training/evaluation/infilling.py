@@ -13,7 +13,7 @@ import json
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -124,19 +124,19 @@ def answer_holes(holes: Sequence[Hole], backend: LocalBackend) -> list[dict[str,
 
 
 def _summary(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    def mean(values: Sequence[bool]) -> dict[str, float]:
-        problems: dict[str, list[float]] = {}  # tasks of one problem pass and fail together
-        for answer, value in zip(answers, values, strict=True):
-            problem = "/".join(answer["task_id"].split("/")[1:3])
-            problems.setdefault(problem, []).append(float(value))
-        return dataclasses.asdict(macro_mean({"all": problems}))
+    ids = [answer["task_id"].split("/") for answer in answers]
+    problems = ["/".join(parts[1:3]) for parts in ids]  # their tasks pass and fail together
+
+    def mean(values: Iterable[bool]) -> dict[str, float]:
+        pairs = zip(problems, values, strict=True)
+        return dataclasses.asdict(macro_mean(("", problem, value) for problem, value in pairs))
 
     reasons = [answer["reason"] for answer in answers]
     return {
-        "kind": answers[0]["task_id"].partition("/")[0],
+        "kind": ids[0][0],
         "tasks": len(answers),
-        "pass_at_1": mean([reason == "passed" for reason in reasons]),
-        "exact": mean([answer["exact"] for answer in answers]),
+        "pass_at_1": mean(reason == "passed" for reason in reasons),
+        "exact": mean(answer["exact"] for answer in answers),
         "reasons": dict(Counter(reasons).most_common()),
     }
 

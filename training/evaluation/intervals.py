@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -22,23 +22,26 @@ class Interval:
         return f"{100 * self.mean:.1f}% [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
-def macro_mean(outcomes: Mapping[str, Mapping[str, Sequence[float]]], *, seed: int = 0) -> Interval:
+def macro_mean(values: Iterable[tuple[str, str, float]]) -> Interval:
     """Return the mean over groups of each group's mean; clusters are resampled inside their group.
 
-    `outcomes` is group -> cluster -> values (repository -> file -> 0 or 1, say).
+    `values` are (group, cluster, value): a repository, its file, and 0 or 1, say. ValueError for
+    none.
     """
-    if not outcomes or not all(outcomes.values()):
-        raise ValueError("macro_mean() of nothing: every group needs a cluster with a value")
-    draws = np.random.Generator(np.random.Philox(key=[seed, 0]))
+    outcomes: dict[str, dict[str, list[float]]] = {}
+    for group, cluster, value in values:
+        outcomes.setdefault(group, {}).setdefault(cluster, []).append(value)
+    if not outcomes:
+        raise ValueError("macro_mean() of nothing")
+    draws = np.random.Generator(np.random.Philox(key=[0, 0]))
     point, resampled = [], []
     for clusters in outcomes.values():
-        sums = np.array([sum(values) for values in clusters.values()], float)
-        counts = np.array([len(values) for values in clusters.values()], float)
+        sums = np.array([sum(its) for its in clusters.values()], float)
+        counts = np.array([len(its) for its in clusters.values()], float)
         point.append(sums.sum() / counts.sum())
         picks = draws.integers(len(sums), size=(N_RESAMPLE, len(sums)))
         resampled.append(sums[picks].sum(1) / counts[picks].sum(1))
-    means = np.mean(resampled, axis=0)
-    low, high = np.percentile(means, [2.5, 97.5])
+    low, high = np.percentile(np.mean(resampled, axis=0), [2.5, 97.5])
     return Interval(float(np.mean(point)), float(low), float(high))
 
 

@@ -212,11 +212,9 @@ def _figures(tasks: Sequence[Task], answers: Sequence[Judged]) -> dict[str, Any]
 
 def _interval(tasks: Sequence[Task], values: Sequence[float]) -> dict[str, float]:
     """Return the mean over repositories, with its range over files."""
-    outcomes: dict[str, dict[str, list[float]]] = {}
-    for task, value in zip(tasks, values, strict=True):
-        files = outcomes.setdefault(task.file.repository, {})
-        files.setdefault(task.file.path, []).append(value)
-    return dataclasses.asdict(macro_mean(outcomes))
+    pairs = zip(tasks, values, strict=True)
+    rows = ((task.file.repository, task.file.path, value) for task, value in pairs)
+    return dataclasses.asdict(macro_mean(rows))
 
 
 def _mean(values: Sequence[bool]) -> float | None:

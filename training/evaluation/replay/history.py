@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from assistant.git import GitError, git, git_directory
 
@@ -34,11 +35,9 @@ class Commit:
 
     id: str
     parent: str  # the first one: a merge is judged by all that it brought
-    time_s: int  # when it was committed, since the epoch
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Hunk:
+class Hunk(NamedTuple):
     """Lines [old_start, old_end) of the parent's file gave way to [new_start, new_end)."""
 
     old_start: int
@@ -68,16 +67,14 @@ def later_commits(repository: Path, revisions: str | None = None) -> list[Commit
     if revisions is not None and (revisions.startswith("-") or not revisions.strip()):
         raise ReplayError(f"{revisions!r} is not a range of commits, such as v1.0..HEAD")
     try:
-        listed = git(
-            repository, "rev-list", "--first-parent", "--parents", "--timestamp",
-            revisions or "HEAD", "--",
-        ).decode()  # fmt: skip
+        options = ("--first-parent", "--parents", revisions or "HEAD", "--")
+        listed = git(repository, "rev-list", *options).decode()
     except GitError as error:
         if revisions is not None:
             raise ReplayError(f"{revisions} names no commits of {repository}: {error}") from error
         raise ReplayError(f"{repository} has no commits yet: there is nothing to replay") from error
     rows = [line.split() for line in listed.splitlines()]
-    commits = [Commit(id=row[1], parent=row[2], time_s=int(row[0])) for row in rows if len(row) > 2]
+    commits = [Commit(id=row[0], parent=row[1]) for row in rows if len(row) > 1]
     if not commits:
         where = repository if revisions is None else f"{revisions} of {repository}"
         raise ReplayError(f"{where} has no history: no commit there has a parent")
@@ -150,13 +147,6 @@ def _hunks(patch: bytes) -> Iterator[list[Hunk]]:
             old, n_old, new, n_new = (1 if part is None else int(part) for part in match.groups())
             # An empty side is named by the line before it.
             old_start, new_start = old - (n_old > 0), new - (n_new > 0)
-            hunks.append(
-                Hunk(
-                    old_start=old_start,
-                    old_end=old_start + n_old,
-                    new_start=new_start,
-                    new_end=new_start + n_new,
-                )
-            )
+            hunks.append(Hunk(old_start, old_start + n_old, new_start, new_start + n_new))
     if hunks is not None:
         yield hunks

@@ -16,23 +16,11 @@ import numpy as np
 from training.evaluation.answers import Answer, Judged
 from training.evaluation.intervals import Interval, macro_mean
 from training.evaluation.replay.keystrokes import Keystrokes, type_line
-from training.evaluation.replay.tasks import Kind
+from training.evaluation.replay.tasks import Stratum
 
 N_BINS = 10  # of probability
 N_CURVE = 60  # points of a curve, at most
 HALF = 0.5
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Stratum:
-    """Where a cursor stands: what figures are split by."""
-
-    repository: str
-    commit: str
-    language: str
-    kind: Kind
-    is_seen: bool
-    is_near_duplicate: bool
 
 
 Least = Callable[[Stratum], float]  # the probability from which something is shown
@@ -67,10 +55,8 @@ class Line:
 
 def interval(values: Iterable[tuple[Stratum, float]]) -> Interval | None:
     """Return the mean over repositories; None of no values."""
-    outcomes: dict[str, dict[str, list[float]]] = {}
-    for stratum, value in values:
-        outcomes.setdefault(stratum.repository, {}).setdefault(stratum.commit, []).append(value)
-    return macro_mean(outcomes) if outcomes else None
+    rows = [(stratum.repository, stratum.commit, value) for stratum, value in values]
+    return macro_mean(rows) if rows else None
 
 
 METRICS: dict[str, Callable[[Judged], float]] = {

@@ -14,9 +14,10 @@ import numpy as np
 
 from training.evaluation.intervals import Interval
 from training.evaluation.replay import metrics
-from training.evaluation.replay.metrics import Asked, Line, Stratum
+from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.run import Measured, Plan
 from training.evaluation.replay.systems import System
+from training.evaluation.replay.tasks import Stratum
 
 FORMAT = 1
 SHOWN = ("eager", "balanced", "quiet")  # of the settings of `show`, those that show anything

@@ -16,7 +16,7 @@ import numpy as np
 from training.evaluation.answers import Answer, judge
 from training.evaluation.held_out import HeldOutFile, Task
 from training.evaluation.replay.keystrokes import cursors
-from training.evaluation.replay.metrics import Asked, Line, Stratum
+from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.systems import System
 from training.evaluation.replay.tasks import N_COMMITS, ReplayTask, replay_tasks
 
@@ -120,7 +120,7 @@ def _measured_part(part: Work, systems: Sequence[System], measured: Measured) ->
     for task in part.tasks:
         truth = task.task.truth
         judged = {system.name: judge(system.answer(task.task), truth) for system in systems}
-        measured.asked.append(Asked(stratum=_stratum(task), judged=judged))
+        measured.asked.append(Asked(stratum=task.stratum, judged=judged))
         yield 1
     for task in part.lines:
         places = cursors(task)
@@ -128,16 +128,5 @@ def _measured_part(part: Work, systems: Sequence[System], measured: Measured) ->
         for place in places:
             for system in systems:
                 answers[system.name].append(system.answer(place))
-        measured.lines.append(Line(stratum=_stratum(task), text=places[0].truth, answers=answers))
+        measured.lines.append(Line(stratum=task.stratum, text=places[0].truth, answers=answers))
         yield len(places)
-
-
-def _stratum(task: ReplayTask) -> Stratum:
-    return Stratum(
-        repository=task.task.file.repository,
-        commit=task.commit,
-        language=task.language,
-        kind=task.kind,
-        is_seen=task.is_seen,
-        is_near_duplicate=task.is_near_duplicate,
-    )

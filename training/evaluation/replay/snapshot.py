@@ -1,14 +1,13 @@
 """The tree before a commit: what an index may know while the commit is being typed.
 
 Code files of the parent commit, secret ones left out; files that do not change are read once for
-all commits. Says of a line whether it can be copied from the tree, and of a file whether the tree
-holds one like it. Knows no task.
+all commits. Says of two files whether they are nearly copies. Knows no task.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from training.data.word_runs import WordRunHasher, words_of
 
 MAX_FILE_BYTES = 1_000_000
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of runs of five words
-_SHINGLE_WORDS = 5
+_HASHER = WordRunHasher(5)
 _READ_TIMEOUT_S = 600.0
 
 
@@ -33,10 +32,6 @@ class Snapshot:
     commit: str  # the commit that is replayed
     parent: str  # the commit whose tree this is
     files: tuple[tuple[str, str], ...]  # (path, text) by path, LF only
-
-    def without(self, path: str) -> list[tuple[str, str]]:
-        """Return all files but one."""
-        return [(name, text) for name, text in self.files if name != path]
 
 
 class BlobTexts:
@@ -54,13 +49,9 @@ class BlobTexts:
             self._repository, missing, max_blob_bytes=MAX_FILE_BYTES, timeout_s=_READ_TIMEOUT_S
         )
         for name, content in zip(missing, contents, strict=True):
-            text = None if content is None else text_of(content)
-            if (
-                text is not None
-                and content is not None
-                and text.count("\n") != content.count(b"\n")
-            ):
-                text = None  # lone carriage returns: git's line numbers would not be ours
+            text = text_of(content or b"")
+            if text is None or content is None or text.count("\n") != content.count(b"\n"):
+                text = None  # lone carriage returns, too: git's line numbers would not be ours
             self._texts[name] = text
         return {name: self._texts[name] for name in wanted}
 
@@ -98,57 +89,14 @@ def _code_files(repository: Path, commit: str) -> dict[str, str]:
     return files
 
 
-class SeenLines:
-    """Where each of some lines stands verbatim, white space around it aside."""
-
-    def __init__(self, wanted: Iterable[str]) -> None:
-        self._wanted = frozenset(line.strip() for line in wanted)
-        self._of_text: dict[int, frozenset[str]] = {}  # by id(): the snapshots keep the texts
-
-    def holds(self, line: str, snapshot: Snapshot, *, but: str) -> bool:
-        """Say whether a file of the snapshot other than `but` has the line."""
-        return any(
-            line.strip() in self._lines(text) for path, text in snapshot.files if path != but
-        )
-
-    def _lines(self, text: str) -> frozenset[str]:
-        found = self._of_text.get(id(text))
-        if found is None:
-            found = self._wanted.intersection(line.strip() for line in text.split("\n"))
-            self._of_text[id(text)] = found
-        return found
+def hash_runs(text: str) -> NDArray[np.uint64]:
+    """Return the sorted hashes of all runs of five words."""
+    return np.unique(_HASHER.hashes(words_of(text)))
 
 
-class NearFiles:
-    """Says whether a text is nearly a file of a snapshot."""
-
-    def __init__(self) -> None:
-        self._hasher = WordRunHasher(_SHINGLE_WORDS)
-        self._of_text: dict[int, NDArray[np.uint64]] = {}
-
-    def holds(self, text: str, snapshot: Snapshot, *, but: str) -> bool:
-        """Say whether a file of the snapshot other than `but` shares most of its runs of words."""
-        runs = np.unique(self._hasher.hashes(words_of(text)))
-        if not len(runs):
-            return False
-        others = (other for path, other in snapshot.files if path != but)
-        return any(_jaccard(runs, self._runs(other)) >= NEAR_DUPLICATE for other in others)
-
-    def _runs(self, text: str) -> NDArray[np.uint64]:
-        runs = self._of_text.get(id(text))
-        if runs is None:
-            runs = self._of_text[id(text)] = np.unique(self._hasher.hashes(words_of(text)))
-        return runs
-
-
-def _jaccard(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> float:
-    """Return the similarity of two sorted sets; 0 at once if their sizes alone rule it out."""
-    if min(len(left), len(right)) < NEAR_DUPLICATE * max(len(left), len(right)):
-        return 0.0
+def are_near(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> bool:
+    """Say whether two texts, by their `hash_runs`, share most of their runs of words."""
+    if min(len(left), len(right)) < max(1, NEAR_DUPLICATE * max(len(left), len(right))):
+        return False  # their sizes alone rule it out
     n_common = len(np.intersect1d(left, right, assume_unique=True))
-    return n_common / (len(left) + len(right) - n_common)
-
-
-def lines_of(text: str) -> Sequence[str]:
-    """Split at LF only, as git counts lines; the last one is empty if the text ends with LF."""
-    return text.split("\n")
+    return n_common / (len(left) + len(right) - n_common) >= NEAR_DUPLICATE

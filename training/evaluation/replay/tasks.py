@@ -12,6 +12,7 @@ answer. Deterministic: a seed and a history give the same tasks everywhere.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,14 +36,13 @@ from training.evaluation.replay.history import (
 )
 from training.evaluation.replay.snapshot import (
     BlobTexts,
-    NearFiles,
-    SeenLines,
     Snapshot,
+    are_near,
+    hash_runs,
     is_code,
-    lines_of,
     read_snapshots,
 )
-from training.evaluation.replay.typed_lines import bare, typed
+from training.evaluation.replay.typed_lines import bare, find_typed
 
 Kind = Literal["line start", "mid-line", "mid-token"]
 
@@ -94,25 +94,29 @@ class TypedLine:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Stratum:
+    """Where a cursor stands: what figures are split by."""
+
+    repository: str
+    commit: str  # that is being typed
+    language: str
+    kind: Kind
+    is_seen: bool  # the whole line stands verbatim in the tree or elsewhere in the document
+    is_near_duplicate: bool  # the tree has a file that is nearly this one
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayTask:
     """One cursor, what the author wrote there, and what could be known."""
 
     task: Task
     snapshot: Snapshot  # shared by the tasks of a commit: build one index for each
-    kind: Kind
-    language: str
-    is_seen: bool  # the whole line stands verbatim in the tree or elsewhere in the document
-    is_near_duplicate: bool  # the tree has a file that is nearly this one
+    stratum: Stratum
 
     @property
     def commit(self) -> str:
         """The commit that is being typed."""
         return self.snapshot.commit
-
-    @property
-    def tree(self) -> list[tuple[str, str]]:
-        """(path, text) of the code files at the parent commit, without the file under test."""
-        return self.snapshot.without(self.task.file.path)
 
     @property
     def line_start(self) -> int:
@@ -153,7 +157,7 @@ def replay_tasks(
         for (commit, its), quota in zip(lines.items(), quotas, strict=True)
         for index, start in _cursors(its, quota, draws)
     ]
-    return _labelled(name, drawn)
+    return _label(name, drawn)
 
 
 def typed_lines(repository: Path, commit: Commit, blobs: BlobTexts) -> list[TypedLine]:
@@ -182,7 +186,7 @@ def typed_lines(repository: Path, commit: Commit, blobs: BlobTexts) -> list[Type
 
 def _sides(change: FileChange, texts: dict[str, str | None]) -> tuple[Sequence[str], Sequence[str]]:
     old, new = (texts.get(name) or "" for name in (change.old_object, change.new_object))
-    return lines_of(old), lines_of(new)
+    return old.split("\n"), new.split("\n")  # at LF only, as git counts lines
 
 
 def _is_written(path: str, text: str) -> bool:
@@ -197,7 +201,7 @@ def _of_file(
 ) -> Iterator[TypedLine]:
     for hunk in change.hunks:
         added = new[hunk.new_start : hunk.new_end]
-        for index in typed(added, old[hunk.old_start : hunk.old_end], gone):
+        for index in find_typed(added, old[hunk.old_start : hunk.old_end], gone):
             number = hunk.new_start + index
             yield TypedLine(path=change.path, old=old, new=new, hunk=hunk, number=number)
 
@@ -252,32 +256,32 @@ def _cursors(
         yield index, int(place - (ends[index - 1] if index else 0))
 
 
-def _labelled(
-    repository: str, drawn: Sequence[tuple[Snapshot, TypedLine, int]]
-) -> list[ReplayTask]:
-    seen = SeenLines(line.line for _, line, _ in drawn)
-    near, is_near = NearFiles(), dict[tuple[str, str], bool]()
+def _label(repository: str, drawn: Sequence[tuple[Snapshot, TypedLine, int]]) -> list[ReplayTask]:
+    wanted = {line.line.strip() for _, line, _ in drawn}
+    lines_of = functools.cache(lambda text: wanted.intersection(map(str.strip, text.split("\n"))))
+    runs_of = functools.cache(hash_runs)
+
+    @functools.cache
+    def is_near_duplicate(snapshot: Snapshot, path: str, text: str) -> bool:
+        runs = hash_runs(text)
+        return any(are_near(runs, runs_of(other)) for name, other in snapshot.files if name != path)
+
     tasks = []
     for snapshot, line, n_before in drawn:
-        where = (snapshot.commit, line.path)
-        if where not in is_near:
-            final = "\n".join(line.new)
-            is_near[where] = near.holds(final, snapshot, but=line.path)
-        above, below = line.above, line.below
+        above, below, path = line.above, line.below, line.path
         task = _task(repository, line, above, below, n_before)
-        own = {other.strip() for other in (above + below).split("\n")}
-        language = language_of(line.path)
-        assert language is not None, line.path
-        tasks.append(
-            ReplayTask(
-                task=task,
-                snapshot=snapshot,
-                kind="line start" if n_before == 0 else _kind(task),
-                language=language.name,
-                is_seen=line.line.strip() in own or seen.holds(line.line, snapshot, but=line.path),
-                is_near_duplicate=is_near[where],
-            )
+        language = language_of(path)
+        assert language is not None, path
+        others = [above, below, *(text for name, text in snapshot.files if name != path)]
+        stratum = Stratum(
+            repository=repository,
+            commit=snapshot.commit,
+            language=language.name,
+            kind="line start" if n_before == 0 else _kind(task),
+            is_seen=any(line.line.strip() in lines_of(text) for text in others),
+            is_near_duplicate=is_near_duplicate(snapshot, path, "\n".join(line.new)),
         )
+        tasks.append(ReplayTask(task=task, snapshot=snapshot, stratum=stratum))
     return tasks
 
 

@@ -21,7 +21,7 @@ def bare(line: str) -> str:
     return "".join(line.split())
 
 
-def typed(added: Sequence[str], removed: Sequence[str], gone: Counter[str]) -> list[int]:
+def find_typed(added: Sequence[str], removed: Sequence[str], gone: Counter[str]) -> list[int]:
     """Return the indices of the lines of a hunk that were typed.
 
     `removed` are the lines that the hunk replaces; `gone` counts the bare forms of all lines that

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from training.evaluation.answers import Answer, Judged, judge
 from training.evaluation.held_out import Task
-from training.evaluation.replay.metrics import Stratum
 from training.evaluation.replay.snapshot import Snapshot
 from training.evaluation.replay.systems import System
+from training.evaluation.replay.tasks import Stratum
 
 
 def answer(text: str, probability: float = 0.5) -> Answer:

@@ -9,7 +9,7 @@ import pytest
 
 from assistant.git import GitError
 from tests.repositories import commit_files, new_repository, plain_git
-from training.evaluation.replay.history import Commit, ReplayError, changes, later_commits
+from training.evaluation.replay.history import Commit, Hunk, ReplayError, changes, later_commits
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def head(repository: Path, revision: str = "HEAD") -> str:
     return plain_git(repository, "rev-parse", revision).strip()
 
 
-def only_change(repository: Path) -> list[tuple[str, str, list[tuple[int, int, int, int]]]]:
+def only_change(repository: Path) -> list[tuple[str, str, list[Hunk]]]:
     commit = later_commits(repository)[-1]
     return [
         (
             change.status,
             change.path,
-            [(h.old_start, h.old_end, h.new_start, h.new_end) for h in change.hunks],
+            list(change.hunks),
         )
         for change in changes(repository, commit)
     ]
@@ -147,7 +147,7 @@ def test_broken_repository_is_an_error_of_ours(tmp_path: Path) -> None:
 
 
 def test_missing_commit_is_a_git_error(repository: Path) -> None:
-    missing = Commit(id="1" * 40, parent=head(repository), time_s=0)
+    missing = Commit(id="1" * 40, parent=head(repository))
     with pytest.raises(GitError):
         changes(repository, missing)
 

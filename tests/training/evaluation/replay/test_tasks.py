@@ -68,13 +68,6 @@ def test_nothing_of_the_future_can_be_read_from_the_tree(repository: Path) -> No
         }
 
 
-def test_file_under_test_is_not_in_its_tree(repository: Path) -> None:
-    changed = {name: FIRST[name] + TYPED for name in ("shapes.py", "colours.py")}
-    for task in asked(repository, changed):
-        assert task.task.file.path not in dict(task.tree)
-        assert len(task.tree) == 1
-
-
 def test_no_other_hunk_of_the_commit_shows(repository: Path) -> None:
     text = FIRST["shapes.py"]
     first, second = "ALPHA = 'typed at the top'\n", "OMEGA = 'typed at the bottom'\n"
@@ -166,7 +159,7 @@ def test_strata_say_where_a_line_can_be_copied_from(repository: Path) -> None:
     own = FIRST["shapes.py"].splitlines()[-1]
     added = f"    return colour[::-1]\n{own}\nsomething_never_written_before = True\n"
     tasks = asked(repository, {"shapes.py": FIRST["shapes.py"] + added})
-    seen = {line_of(task): task.is_seen for task in tasks}
+    seen = {line_of(task): task.stratum.is_seen for task in tasks}
     assert seen == {
         "return colour[::-1]": True,  # of another file
         own.strip(): True,  # of the document itself
@@ -182,7 +175,7 @@ def test_copied_file_is_marked_as_a_near_duplicate(repository: Path) -> None:
     changed = {"copy.py": body + "print('one line more')\n", "other.py": 9 * TYPED}
     commit_files(repository, changed)
     tasks = replay_tasks(repository, 60, seed=0, revisions="HEAD~1..HEAD")
-    assert {task.task.file.path: task.is_near_duplicate for task in tasks} == {
+    assert {task.task.file.path: task.stratum.is_near_duplicate for task in tasks} == {
         "copy.py": True,
         "other.py": False,
     }
@@ -191,15 +184,15 @@ def test_copied_file_is_marked_as_a_near_duplicate(repository: Path) -> None:
 def test_cursor_kinds_and_languages(repository: Path) -> None:
     changed = {"tool.go": "package tool\n\nfunc Twice(number int) int {\n\treturn 2 * number\n}\n"}
     tasks = asked(repository, changed)
-    assert {task.language for task in tasks} == {"go"}
+    assert {task.stratum.language for task in tasks} == {"go"}
     for task in tasks:
         before = task.task.text[task.line_start : task.task.offset]
         if not before:
-            assert task.kind == "line start"
+            assert task.stratum.kind == "line start"
         elif before[-1].isalnum() and task.task.truth[0].isalnum():
-            assert task.kind == "mid-token"
+            assert task.stratum.kind == "mid-token"
         else:
-            assert task.kind == "mid-line"
+            assert task.stratum.kind == "mid-line"
 
 
 def test_commit_whose_files_are_not_there_is_passed_over(repository: Path) -> None:

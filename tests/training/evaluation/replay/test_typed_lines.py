@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from training.evaluation.replay.typed_lines import bare, typed
+from training.evaluation.replay.typed_lines import bare, find_typed
 
 
 def gone(*lines: str) -> Counter[str]:
@@ -10,28 +10,30 @@ def gone(*lines: str) -> Counter[str]:
 
 
 def test_new_lines_are_typed_and_blank_or_endless_ones_are_not() -> None:
-    assert typed(["first = 1", "", "   ", "x" * 201, "\tlast = 2"], [], gone()) == [0, 4]
+    assert find_typed(["first = 1", "", "   ", "x" * 201, "\tlast = 2"], [], gone()) == [0, 4]
 
 
 def test_moved_line_is_not_typed_but_its_second_copy_is() -> None:
-    assert typed(["    value = 1", "value = 1"], [], gone("value = 1")) == [1]
+    assert find_typed(["    value = 1", "value = 1"], [], gone("value = 1")) == [1]
 
 
 def test_indentation_and_spacing_are_not_typing() -> None:
-    assert typed(["        call(a,  b)"], [], gone("call(a, b)")) == []
+    assert find_typed(["        call(a,  b)"], [], gone("call(a, b)")) == []
 
 
 def test_edited_line_is_not_typed_and_a_rewritten_one_is() -> None:
     old = ["def area(width, height):"]
-    assert typed(["def area(width, height, depth):"], old, gone(*old)) == []
-    assert typed(["raise NotImplementedError"], old, gone(*old)) == [0]
+    assert find_typed(["def area(width, height, depth):"], old, gone(*old)) == []
+    assert find_typed(["raise NotImplementedError"], old, gone(*old)) == [0]
 
 
 def test_line_like_one_removed_elsewhere_is_typed() -> None:
-    assert typed(["def area(width, height, depth):"], [], gone("def area(width, height):")) == [0]
+    assert find_typed(
+        ["def area(width, height, depth):"], [], gone("def area(width, height):")
+    ) == [0]
 
 
 def test_edits_are_not_looked_for_in_enormous_hunks() -> None:
     old = [f"value_{i} = {i}" for i in range(101)]
     new = [f"value_{i} = {i}  # new" for i in range(100)]
-    assert typed(new, old, gone(*old)) == list(range(100))
+    assert find_typed(new, old, gone(*old)) == list(range(100))
