@@ -7,7 +7,6 @@ was generated, not on the corpus. Knows no model.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -24,17 +23,6 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _MULTIPLIER = np.uint64(0x9E37_79B9_7F4A_7C15)  # odd: its powers never vanish modulo 2**64
 
 Hashes = NDArray[np.uint64]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Copies:
-    """How much of some texts was found."""
-
-    n_text: int
-    n_long: int  # of them, those with at least one run
-    n_copied: int  # of those, the ones with a run that was found
-    n_token: int  # of the long texts
-    n_copied_token: int  # of them, those inside a run that was found
 
 
 class CopySearch:
@@ -63,17 +51,19 @@ class CopySearch:
                 found = tokens[start : start + self._run_tokens]
                 self._mark(int(hashes[start]), found)
 
-    def copies(self, texts: range | None = None) -> Copies:
-        """Return what was found of the texts of these numbers (None: of all)."""
-        chosen = range(len(self._texts)) if texts is None else texts
-        long = [i for i in chosen if len(self._texts[i]) >= self._run_tokens]
-        return Copies(
-            n_text=len(chosen),
-            n_long=len(long),
-            n_copied=sum(bool(self._is_copied[i].any()) for i in long),
-            n_token=sum(len(self._texts[i]) for i in long),
-            n_copied_token=sum(int(self._is_copied[i].sum()) for i in long),
-        )
+    def count_copies(self, texts: range) -> dict[str, int]:
+        """Return how much was found of the texts of these numbers.
+
+        Long are those with at least one run; of them, some are copied, at least one run of theirs.
+        """
+        long = [i for i in texts if len(self._texts[i]) >= self._run_tokens]
+        return {
+            "n_text": len(texts),
+            "n_long": len(long),
+            "n_copied": sum(bool(self._is_copied[i].any()) for i in long),
+            "n_token": sum(len(self._texts[i]) for i in long),
+            "n_copied_token": sum(int(self._is_copied[i].sum()) for i in long),
+        }
 
     def _hashes(self, tokens: Sequence[str]) -> Hashes:
         """Return the hash of the run at each token that begins one."""
@@ -115,12 +105,12 @@ def search_corpus(
     for index in range(len(split)):
         search.look_in([split.text_bytes(index).decode("utf-8")])
         progress.show(index + 1, last=index + 1 == len(split))
-    halves = {
-        "generated": range(len(generated)),
-        "authors": range(len(generated), len(generated) + len(authors)),
+    n = len(generated)
+    return {
+        "run_tokens": run_tokens,
+        "generated": search.count_copies(range(n)),
+        "authors": search.count_copies(range(n, n + len(authors))),
     }
-    found = {name: dataclasses.asdict(search.copies(half)) for name, half in halves.items()}
-    return {"run_tokens": run_tokens, **found}
 
 
 def format_copies(found: dict[str, Any]) -> list[str]:

@@ -28,7 +28,7 @@ from training.evaluation.replay.baselines import (
     LlamaSystem,
 )
 from training.evaluation.replay.history import ReplayError
-from training.evaluation.replay.report import About, Report, assemble
+from training.evaluation.replay.report import Report, assemble
 from training.evaluation.replay.report_html import format_page
 from training.evaluation.replay.report_tables import format_report
 from training.evaluation.replay.run import INTERRUPTED, Plan, measure, plan_work
@@ -120,8 +120,14 @@ def evaluate(args: argparse.Namespace) -> Report:
         )
         if not measured.asked:
             raise ReplayError(f"nothing was measured: {measured.stopped}")
-        about = About(model=folder.info.name, content_hash=folder.content_hash, skipped=skipped)
-        return assemble(measured, systems, plan, about)
+        return assemble(
+            measured,
+            systems,
+            plan,
+            model=folder.info.name,
+            content_hash=folder.content_hash,
+            skipped=skipped,
+        )
 
 
 def _open_baselines(args: argparse.Namespace, folder: Path) -> tuple[list[System], tuple[str, ...]]:

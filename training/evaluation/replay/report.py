@@ -27,25 +27,27 @@ _LATENCY_EDGES_MS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 Report = dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class About:
-    """What was judged, and under which conditions."""
+def assemble(
+    measured: Measured,
+    systems: Sequence[System],
+    plan: Plan,
+    *,
+    model: str,
+    content_hash: str,
+    skipped: Sequence[str] = (),
+) -> Report:
+    """Return the report on a model; ValueError if nothing was measured.
 
-    model: str
-    content_hash: str
-    skipped: tuple[str, ...]  # systems that could not take part, and why
-
-
-def assemble(measured: Measured, systems: Sequence[System], plan: Plan, about: About) -> Report:
-    """Return the report; ValueError if nothing was measured."""
+    `skipped` names systems that could not take part, and says why.
+    """
     if not measured.asked:
         raise ValueError("nothing was measured")
     names = [system.name for system in systems]
     return {
         "format": FORMAT,
-        "model": about.model,
-        "content_hash": about.content_hash,
-        "skipped": list(about.skipped),
+        "model": model,
+        "content_hash": content_hash,
+        "skipped": list(skipped),
         "plan": dataclasses.asdict(plan),
         "is_complete": not measured.stopped,
         "stopped": measured.stopped,

@@ -7,7 +7,6 @@ from html import escape
 from typing import Any
 
 from training.evaluation.replay import report_plots as plots
-from training.evaluation.replay.report_plots import Curve
 from training.evaluation.replay.report_tables import Table, make_tables
 
 Report = dict[str, Any]
@@ -85,10 +84,10 @@ def _plots(report: Report) -> str:
             "Precision by how much is shown, the surest first",
             plots.curves(
                 "Precision and coverage",
-                [
-                    Curve(label=name, points=[(p["shown"], p["right"]) for p in found["curve"]])
-                    for name, found in systems.items()
-                ],
+                {
+                    name: [(point["shown"], point["right"]) for point in its["curve"]]
+                    for name, its in systems.items()
+                },
                 across="cursors at which something is shown",
                 up="of that, right",
             ),
@@ -108,13 +107,13 @@ def _bars(title: str, systems: dict[str, Report], metric: str) -> str:
 
 
 def _reliability(systems: dict[str, Report]) -> str:
-    shown = []
+    shown = {}
     for name, found in systems.items():
         if bins := found.get("reliability"):
             most = max(one["n"] for one in bins)
-            points = [(one["claimed"], one["right"]) for one in bins]
-            radii = [2 + 5 * (one["n"] / most) ** 0.5 for one in bins]
-            shown.append(Curve(label=name, points=points, radii=radii))
+            shown[name] = [
+                (one["claimed"], one["right"], 2 + 5 * (one["n"] / most) ** 0.5) for one in bins
+            ]
     if not shown:
         return ""
     drawn = plots.curves(

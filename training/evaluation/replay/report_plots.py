@@ -6,7 +6,6 @@ scheme. Every text is escaped here; the callers pass plain strings.
 
 from __future__ import annotations
 
-import dataclasses
 import html
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,15 +13,6 @@ from typing import Any
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 20, 12, 44
 N_COLOURS = 6
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Curve:
-    """A line through points (x, y), both 0..1, with a radius for each point or none."""
-
-    label: str
-    points: Sequence[tuple[float, float]]
-    radii: Sequence[float] = ()
 
 
 def bars(title: str, shown: Mapping[str, Mapping[str, float]]) -> str:
@@ -55,9 +45,14 @@ def bars(title: str, shown: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def curves(
-    title: str, shown: Sequence[Curve], *, across: str, up: str, diagonal: bool = False
+    title: str,
+    shown: Mapping[str, Sequence[tuple[float, ...]]],
+    *,
+    across: str,
+    up: str,
+    diagonal: bool = False,
 ) -> str:
-    """Draw lines over the unit square."""
+    """Draw a line over the unit square for each label, through (x, y) or dots (x, y, radius)."""
     parts = [
         _axis_x(_x, _TICKS, HEIGHT - BOTTOM),
         _axis_y(_TICKS),
@@ -69,15 +64,16 @@ def curves(
     ]
     if diagonal:
         parts.append(f'<path class="range" d="M{_n(_x(0))} {_n(_y(0))}L{_n(_x(1))} {_n(_y(1))}"/>')
-    for index, curve in enumerate(shown):
-        path = "L".join(f"{_n(_x(x))} {_n(_y(y))}" for x, y in curve.points)
+    for index, points in enumerate(shown.values()):
+        path = "L".join(f"{_n(_x(x))} {_n(_y(y))}" for x, y, *_ in points)
         colour = f"s{index % N_COLOURS}"
         parts.append(f'<path class="line {colour}" d="M{path}"/>' if path else "")
         parts += [
             f'<circle class="{colour}" cx="{_n(_x(x))}" cy="{_n(_y(y))}" r="{_n(radius)}"/>'
-            for (x, y), radius in zip(curve.points, curve.radii, strict=False)
+            for x, y, *radii in points
+            for radius in radii
         ]
-    return _svg(title, parts) + _legend([curve.label for curve in shown])
+    return _svg(title, parts) + _legend(list(shown))
 
 
 def latencies(title: str, shown: dict[str, dict[str, Any]]) -> str:

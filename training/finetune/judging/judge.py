@@ -21,7 +21,7 @@ from training.evaluation.bits_per_byte import ByteCost, Passage, folder_scorer, 
 from training.evaluation.intervals import Interval
 from training.evaluation.replay import metrics
 from training.evaluation.replay.metrics import Asked
-from training.evaluation.replay.report import SPLITS, About, assemble
+from training.evaluation.replay.report import SPLITS, assemble
 from training.evaluation.replay.run import INTERRUPTED, Measured, Plan, measure, plan_work
 from training.evaluation.replay.systems import EngineSystem, System, TreeIndex
 from training.finetune.judging.decision import DecisionFigures, Judgement, Margins, decide
@@ -67,9 +67,6 @@ def judge_models(
     )
     systems = open_systems({name: model.path for name, model in models.items()}, folder)
     measured = _replay(repository, replay, systems)
-    about = About(
-        model=models[TUNED].info.name, content_hash=models[TUNED].content_hash, skipped=()
-    )
     margins = Margins()
     report: Report = {
         "format": FORMAT,
@@ -82,7 +79,13 @@ def judge_models(
             "general": compare_costs(*_measure_both(general_models, held_out, "general code")),
         },
         "gains": compare_systems(measured),
-        "replay": assemble(measured, systems, replay, about),
+        "replay": assemble(
+            measured,
+            systems,
+            replay,
+            model=models[TUNED].info.name,
+            content_hash=models[TUNED].content_hash,
+        ),
     }
     promoted, reasons = decide(decision_figures(report), margins)
     report |= {"promoted": promoted, "reasons": list(reasons)}

@@ -16,7 +16,7 @@ from tests.training.evaluation.replay.scripted_systems import (
 )
 from training.evaluation.intervals import format_interval, format_percent
 from training.evaluation.replay.metrics import Asked, Line
-from training.evaluation.replay.report import MIN_STRATUM, About, Report, assemble
+from training.evaluation.replay.report import MIN_STRATUM, Report, assemble
 from training.evaluation.replay.report_html import format_page
 from training.evaluation.replay.report_tables import format_report
 from training.evaluation.replay.run import INTERRUPTED, Measured, Plan
@@ -43,8 +43,8 @@ def measured(repository: str = "owner/lib", stopped: str = "") -> Measured:
 
 
 def report_of(found: Measured, name: str = "nano", skipped: tuple[str, ...] = ()) -> Report:
-    about = About(model=name, content_hash="0123456789abcdef", skipped=skipped)
-    return assemble(found, SYSTEMS, Plan(n_tasks=40, n_lines=1), about)
+    plan, content_hash = Plan(n_tasks=40, n_lines=1), "0123456789abcdef"
+    return assemble(found, SYSTEMS, plan, model=name, content_hash=content_hash, skipped=skipped)
 
 
 def test_figures_of_a_known_case() -> None:
@@ -177,9 +177,10 @@ def test_names_are_escaped_everywhere() -> None:
         Line(stratum=line.stratum, text=line.text, answers={EVIL: line.answers["good"]})
         for line in found.lines
     ]
-    about = About(model=EVIL, content_hash=EVIL, skipped=(EVIL,))
     plan = Plan(n_tasks=1, n_lines=1, revisions=EVIL)
-    text = format_page(assemble(found, systems, plan, about))
+    text = format_page(
+        assemble(found, systems, plan, model=EVIL, content_hash=EVIL, skipped=(EVIL,))
+    )
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     Page(text)

@@ -16,7 +16,7 @@ from tests.training.evaluation.replay.scripted_systems import (
 )
 from training.evaluation.bits_per_byte import ByteCost
 from training.evaluation.replay.metrics import Asked, Line
-from training.evaluation.replay.report import About, assemble
+from training.evaluation.replay.report import assemble
 from training.evaluation.replay.run import Measured, Plan
 from training.finetune.judging.judge import (
     compare_costs,
@@ -62,14 +62,13 @@ def measured_report() -> dict[str, Any]:
     )
     costs = compare_costs(base, tuned)
     plan = Plan(n_tasks=30, n_lines=1, revisions="a..b")
-    about = About(model="new", content_hash="f" * 64, skipped=())
     return {
         "base": {"name": "old", "content_hash": "0" * 64},
         "tuned": {"name": "new", "content_hash": "f" * 64},
         "general_base": {"name": "old", "content_hash": "0" * 64},
         "bits": {"later": costs, "general": costs},
         "gains": compare_systems(measured),
-        "replay": assemble(measured, systems, plan, about),
+        "replay": assemble(measured, systems, plan, model="new", content_hash="f" * 64),
     }
 
 
