@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assistant.errors import SettingsError
+from assistant.path_patterns import find_mistake
 from model.config import ConfigError, from_table
 from model.files import UnreadableFileError, read_regular
 from model.paths import config_folder
@@ -75,6 +76,8 @@ class Settings:
             raise SettingsError(f"multi_line must be auto or never, got {self.multi_line!r}")
         if self.show not in SHOW:
             raise SettingsError(f"show must be eager, balanced, quiet or off, got {self.show!r}")
+        if mistakes := list(filter(None, map(find_mistake, self.exclude))):
+            raise SettingsError(f"exclude: {mistakes[0]}")
 
 
 def settings_from(

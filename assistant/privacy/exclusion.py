@@ -1,14 +1,13 @@
 """When nothing is suggested at all: switched off, secret files, files the user names, other text.
 
-Looks at a request and the settings; no model needed. A pattern without a slash is matched against
-the file name, one with a slash against the whole path or any tail of it; letter case does not
-matter.
+Looks at a request and the settings; no model needed.
 """
 
 import fnmatch
 import functools
 import re
 
+from assistant.path_patterns import matches
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from assistant.source.languages import language_of
@@ -53,8 +52,6 @@ SECRET_PATTERNS = (
     ".kube/config",
 )
 
-_NEVER = r"(?!)"
-
 
 def why_refused(request: CompletionRequest, settings: Settings) -> str | None:
     """Return why `request` gets no suggestion whatever the model may say; None if it may."""
@@ -71,24 +68,17 @@ def why_refused(request: CompletionRequest, settings: Settings) -> str | None:
 
 def is_excluded(path: str, extra: tuple[str, ...] = ()) -> bool:
     """Say whether the file at `path` must not be completed; `extra` patterns only add."""
-    return matches(path, (*SECRET_PATTERNS, *extra))
+    return _is_secret(path) or matches(path, extra)
 
 
 @functools.lru_cache(maxsize=256)  # some forty patterns, and asked at every key
-def matches(path: str, patterns: tuple[str, ...]) -> bool:
-    """Say whether one of the patterns means the file at `path`."""
+def _is_secret(path: str) -> bool:
     parts = [part for part in path.replace("\\", "/").casefold().split("/") if part]
-    if not parts:
-        return False
-    names, tails = _compiled(patterns)
-    return bool(names.match(parts[-1]) or tails.search("/" + "/".join(parts)))
+    return bool(parts) and bool(_NAMES.match(parts[-1]) or _TAILS.search("/" + "/".join(parts)))
 
 
-@functools.lru_cache(maxsize=16)
-def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return what matches a file's name, and what an end of its path that begins with "/"."""
-    plain = (pattern.replace("\\", "/").casefold().strip("/") for pattern in patterns)
-    names, tails = [_NEVER], [_NEVER]
-    for pattern in filter(None, plain):
-        (tails if "/" in pattern else names).append(fnmatch.translate(pattern))
-    return re.compile("|".join(names)), re.compile("/(?:" + "|".join(tails) + ")")
+# A name in the list is a file's name, never a folder's: `credentials/` holds code, too.
+_OF_NAMES = [fnmatch.translate(item) for item in SECRET_PATTERNS if "/" not in item]
+_OF_PATHS = [fnmatch.translate(item) for item in SECRET_PATTERNS if "/" in item]
+_NAMES = re.compile("|".join(_OF_NAMES))
+_TAILS = re.compile("/(?:" + "|".join(_OF_PATHS) + ")")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from assistant.git import GitError, git, git_directory
-from assistant.privacy.exclusion import is_excluded, matches
+from assistant.path_patterns import matches
+from assistant.privacy.exclusion import is_excluded
 from assistant.remote.errors import withheld
 from assistant.remote.settings import RemoteSettings
 from assistant.source.languages import language_of

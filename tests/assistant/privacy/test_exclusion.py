@@ -48,8 +48,15 @@ def test_ordinary_files_are_not_excluded(path: str) -> None:
         ("*_pb2.py", "api/user.py", False),
         ("generated/*", "/repo/src/generated/deep/a.py", True),
         ("generated/*", "/repo/src/regenerated/a.py", False),
-        ("/vendor/*/", "vendor/a.py", True),
-        ("", "a.py", False),
+        ("/vendor/", "vendor/a.py", True),
+        ("private/", "private/pay.py", True),
+        ("private", "private/pay.py", True),
+        ("private", "src/private/deep/pay.py", True),
+        ("**/private/**", "private/pay.py", True),
+        ("**/x.py", "x.py", True),
+        ("*.secret.py", "a.secret.py", True),
+        ("PRIVATE/", "/w/Private/pay.py", True),
+        ("private/", "privateer/pay.py", False),
     ],
 )
 def test_patterns_of_the_user_add(pattern: str, path: str, expected: bool) -> None:

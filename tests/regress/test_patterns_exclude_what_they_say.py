@@ -1,0 +1,46 @@
+"""2026-11-29: `private/`, `private` and `**/private/**` in `exclude` and `deny` excluded nothing.
+
+Cause: patterns were matched by fnmatch on the tail of a path, not by the rules of ignore files; one
+that could match nothing was taken without a word.
+"""
+
+import pytest
+
+from assistant.errors import SettingsError
+from assistant.path_patterns import matches
+from assistant.privacy.exclusion import is_excluded
+from assistant.settings import Settings
+
+
+@pytest.mark.parametrize(
+    "pattern", ["private/", "private", "**/private/**", "private/*", "private/**"]
+)
+@pytest.mark.parametrize("path", ["private/pay.py", "app/private/pay.py", "/w/repo/private/a/b.py"])
+def test_every_spelling_of_a_folder_excludes_it(pattern: str, path: str) -> None:
+    assert is_excluded(path, (pattern,))
+    assert matches(path, (pattern,))
+
+
+def test_double_star_may_be_empty() -> None:
+    assert is_excluded("a.secret.py", ("**/*.secret.py",))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "advice"),
+    [
+        ("./private/*", "private/*"),
+        ("src\\private", "src/private"),
+        ("{a,b}.py", "one pattern each"),
+        ("!private", "leave it out"),
+        ("", "leave it out"),
+    ],
+)
+def test_pattern_that_can_match_nothing_is_refused(pattern: str, advice: str) -> None:
+    with pytest.raises(SettingsError, match=r"exclude: .*") as error:
+        Settings(exclude=(pattern,))
+    assert advice in str(error.value)
+
+
+def test_folder_named_like_a_secret_holds_code_too() -> None:
+    assert not is_excluded("src/credentials/store.py")
+    assert is_excluded("src/credentials.py")
