@@ -85,6 +85,7 @@ class WorkspaceIndexes:
         self._loose: FolderIndex | None = None  # documents in no folder
         self._folder_of_path: dict[str, _Folder | None] = {}
         self._touched: set[str] = set()
+        self._known: set[str] = set()  # URIs of open documents that are whole
         self._shows_progress = False
         self._n_builds = 0
 
@@ -125,6 +126,7 @@ class WorkspaceIndexes:
         if self._settings is None:
             return
         self._settings = settings
+        self._touched |= self._known  # other files may be excluded now
         self.set_roots(roots)
         for folder in self._folders.values():
             if folder.updater is not None:
@@ -137,13 +139,24 @@ class WorkspaceIndexes:
     def sync(
         self, uri: str, path_of: Callable[[str], str], opened: Callable[[str], OpenText | None]
     ) -> None:
-        """Hand over the texts that have changed, before a suggestion for `uri`."""
+        """Hand over the texts that have changed, before a suggestion for `uri`.
+
+        Those of excluded files and of files with secret names are never handed over.
+        """
+        from assistant.privacy.exclusion import is_excluded
+
         if self._settings is None or not self._settings.index:
             return
         for changed in self._touched:
-            document = opened(changed)
-            text = None if document is None or document.is_broken else document.plain()
-            self._put(self._folder_of(changed), path_of(changed), text)
+            document, folder, path = opened(changed), self._folder_of(changed), path_of(changed)
+            if document is None or document.is_broken:
+                self._known.discard(changed)
+                self._put(folder, path, None)
+                continue
+            self._known.add(changed)
+            name = f"{folder.path.name}/{path}" if folder else path
+            is_secret = is_excluded(name, self._settings.exclude)
+            self._put(folder, path, None if is_secret else document.plain())
         self._touched.clear()
         self._folder_of_path[path_of(uri)] = self._folder_of(uri)
 

@@ -211,7 +211,7 @@ class Engine:
         if opens_block and backend is not None and job is not None:
             proposed = self._propose_block(request, backend, job, language, started)
         else:
-            proposed = self._propose_line(request, backend, job, language, started)
+            proposed = self._propose_line(request, backend, job, language, started, cancel)
         if cancel.is_set():
             return Proposed(trace=proposed.trace)
         if proposed.suggestions and time.monotonic() < deadline:
@@ -242,12 +242,13 @@ class Engine:
         job: GenerationJob | None,
         language: Language | None,
         started: float,
+        cancel: Cancel,
     ) -> Proposed:
         """Return the rest of the cursor's line: candidates, ranked, filtered."""
         use_index = self.settings.index
         index = self._index_of(request.path) if use_index and self._index_of else None
         cursor = Cursor.of(request.path, request.text, request.offset)
-        proposal = propose(cursor, index, use_document=use_index)
+        proposal = propose(cursor, index, use_document=use_index, should_stop=cancel.is_set)
         if backend is None or job is None:
             lines = single_line.rank_without_network(proposal, bundled())
         else:
@@ -282,9 +283,8 @@ class Engine:
             stage_ms=lines.stage_ms,
             **count_drafts(lines.drafts, started),
         )
-        return Proposed(
-            offers=offers, trace=trace, suggestions=[offer.suggestion for offer in offers]
-        )
+        suggestions = [offer.suggestion for offer in offers]
+        return Proposed(offers=offers, trace=trace, suggestions=suggestions)
 
     def _propose_block(
         self,

@@ -11,7 +11,15 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 
-from assistant.index.matches import MAX_CONTEXT, MAX_LEVELS, Level, Source, nested_levels
+from assistant.index.matches import (
+    MAX_CONTEXT,
+    MAX_LEVELS,
+    Level,
+    ShouldStop,
+    Source,
+    nested_levels,
+    never,
+)
 from assistant.index.open_documents import OpenDocuments
 from assistant.index.reader import IndexView, open_view, version_of
 from assistant.index.segment import Segment
@@ -39,14 +47,21 @@ class FolderIndex:
         """The index as it was last read."""
         return self._view
 
-    def levels(self, context: bytes, *, path: str, max_levels: int = MAX_LEVELS) -> list[Level]:
+    def levels(
+        self,
+        context: bytes,
+        *,
+        path: str,
+        max_levels: int = MAX_LEVELS,
+        should_stop: ShouldStop = never,
+    ) -> list[Level]:
         """Return where `context`, the bytes before a cursor in `path`, stands elsewhere."""
         self._notice_newer()
         context = context[-MAX_CONTEXT:]
         sources: list[Source] = [*self._documents.sources(context, but=path)]
         hidden = {path, *self._documents.paths(), *self._stale}
         sources += [opened.source(context, hidden) for opened in self._view.opened]
-        return nested_levels(sources, max_levels)
+        return nested_levels(sources, max_levels, should_stop)
 
     def set_open(self, path: str, text: str) -> None:
         """Search `text` in place of the file at `path`, from now on."""

@@ -6,7 +6,7 @@ document's own text is here too, without any index. Knows bytes; knows neither f
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -20,8 +20,16 @@ FOLLOWING_BYTES = 160
 MAX_LEVELS = 6
 
 Positions = NDArray[np.int64]
-_MANY = 2000
+Lengths = NDArray[np.uint16]
+_FEW = 2_000  # places that are looked at many bytes at a time
+_MAX_LOOKS = 1 << 20  # bytes compared one by one; some tens of milliseconds
+ShouldStop = Callable[[], bool]  # whether nobody wants the answer any more
 _LENGTH = operator.attrgetter("length")
+
+
+def never() -> bool:
+    """Say that the answer is wanted whatever happens."""
+    return False
 
 
 class Occurrence(NamedTuple):  # some two hundred are made for each answer
@@ -38,18 +46,26 @@ class Level:
     """All places that agree by at least `length` bytes."""
 
     length: int
-    count: int  # exact
+    count: int  # exact, but too low in a text that repeats itself all over
     occurrences: tuple[Occurrence, ...]  # all, or MAX_SAMPLED evenly spread; longest match first
 
 
 class SearchableIndex(Protocol):
     """What proposes continuations."""
 
-    def levels(self, context: bytes, *, path: str, max_levels: int = MAX_LEVELS) -> list[Level]:
+    def levels(
+        self,
+        context: bytes,
+        *,
+        path: str,
+        max_levels: int = MAX_LEVELS,
+        should_stop: ShouldStop = never,
+    ) -> list[Level]:
         """Return where `context`, the bytes before the cursor, stands elsewhere; longest first.
 
         `path` is the document itself, whose copy in the index is left out. Each next level is the
         longest at which the count has at least doubled; none is shorter than MIN_MATCH.
+        `should_stop` is asked between levels; what was found by then is returned.
         """
 
 
@@ -67,13 +83,15 @@ class Source(Protocol):
         """Return `n` of those places, evenly spread, or all if there are fewer."""
 
 
-def nested_levels(sources: Sequence[Source], max_levels: int = MAX_LEVELS) -> list[Level]:
+def nested_levels(
+    sources: Sequence[Source], max_levels: int = MAX_LEVELS, should_stop: ShouldStop = never
+) -> list[Level]:
     """Return the levels over several sources together."""
     length = max((source.longest for source in sources), default=0)
     if length < MIN_MATCH or max_levels < 1:
         return []
     levels = [_level(sources, length)]
-    while len(levels) < max_levels:
+    while len(levels) < max_levels and not should_stop():
         shorter = _where_doubled(sources, levels[-1])
         if shorter is None:
             break
@@ -116,7 +134,12 @@ def _level(sources: Sequence[Source], length: int) -> Level:
 
 
 def document_levels(
-    before: bytes, after: bytes, *, path: str, max_levels: int = MAX_LEVELS
+    before: bytes,
+    after: bytes,
+    *,
+    path: str,
+    max_levels: int = MAX_LEVELS,
+    should_stop: ShouldStop = never,
 ) -> list[Level]:
     """Return the levels of the current document's own text, layer "file".
 
@@ -126,7 +149,7 @@ def document_levels(
     context = before[-MAX_CONTEXT:]
     earlier = TextSource(before, context, path=path, layer="file", has_cursor_at_end=True)
     later = TextSource(after, context, path=path, layer="file")
-    return nested_levels([earlier, later], max_levels)
+    return nested_levels([earlier, later], max_levels, should_stop)
 
 
 class TextSource:
@@ -180,12 +203,15 @@ def spread(items: Positions, n: int) -> Positions:
     return items if len(items) <= n else items[np.arange(n) * len(items) // n]
 
 
-def agreeing(text: bytes, context: bytes) -> tuple[Positions, Positions]:
-    """Return the places in `text` that agree by MIN_MATCH bytes or more, and by how many."""
+def agreeing(text: bytes, context: bytes) -> tuple[Positions, Lengths]:
+    """Return the places in `text` that agree by MIN_MATCH bytes or more, and by how many.
+
+    In a text that repeats itself all over, most places get a length that is too short: they were
+    not looked at any further.
+    """
     context = context[-MAX_CONTEXT:]
-    nothing = np.zeros(0, np.int64)
     if len(context) < MIN_MATCH or context[-MIN_MATCH:] not in text:
-        return nothing, nothing
+        return np.zeros(0, np.int64), np.zeros(0, np.uint16)
     data = np.frombuffer(text, np.uint8)
     backwards = np.frombuffer(context, np.uint8)[::-1]
     n_ends = len(data) - MIN_MATCH + 1
@@ -197,17 +223,26 @@ def agreeing(text: bytes, context: bytes) -> tuple[Positions, Positions]:
     return places, _lengths(data, places, backwards)
 
 
-def _lengths(data: NDArray[np.uint8], places: Positions, backwards: NDArray[np.uint8]) -> Positions:
-    """Return by how many bytes each place agrees; MIN_MATCH are known to."""
-    lengths = np.full(len(places), MIN_MATCH, np.int64)
+def _lengths(data: NDArray[np.uint8], places: Positions, backwards: NDArray[np.uint8]) -> Lengths:
+    """Return by how many bytes each place agrees; MIN_MATCH are known to.
+
+    Many places are looked at byte by byte, until few are left or _MAX_LOOKS are spent; then few,
+    evenly spread, many bytes at a time.
+    """
+    lengths = np.full(len(places), MIN_MATCH, np.uint16)
     growing = np.arange(len(places))
-    done, step = MIN_MATCH, 4 if len(places) < _MANY else 1
+    done, step, n_looks = MIN_MATCH, 4, 0
     while len(growing) and done < len(backwards):
-        step = min(4 * step, len(backwards) - done)  # few places get far
-        at = places[growing, None] - (done + 1 + np.arange(step))
-        same = (data.take(at, mode="clip") == backwards[done : done + step]) & (at >= 0)
-        run = np.where(same.all(axis=1), step, same.argmin(axis=1))
-        lengths[growing] += run
-        growing = growing[run == step]
-        done += step
+        if n_looks >= _MAX_LOOKS:
+            growing = spread(growing, _FEW)
+        n_bytes = step = min(4 * step, len(backwards) - done)  # few places get far
+        if len(growing) > _FEW:
+            n_bytes, step = 1, 4
+        n_looks += len(growing) * n_bytes
+        at = places[growing, None] - (done + 1 + np.arange(n_bytes))
+        same = (data.take(at, mode="clip") == backwards[done : done + n_bytes]) & (at >= 0)
+        run = np.where(same.all(axis=1), n_bytes, same.argmin(axis=1))
+        lengths[growing] = done + run
+        growing = growing[run == n_bytes]
+        done += n_bytes
     return lengths

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from assistant.index.matches import (
     FOLLOWING_BYTES,
     MAX_CONTEXT,
+    Lengths,
     Occurrence,
     Positions,
     agreeing,
@@ -135,7 +136,7 @@ class SegmentSource:
         return alive
 
     @cached_property
-    def _dead_lengths(self) -> Positions:
+    def _dead_lengths(self) -> Lengths:
         """By how much each place of the dead files agrees, in order."""
         text = END.join(self._segment.text_of(int(file)) for file in self._dead)
         return np.sort(agreeing(text, self._context)[1])

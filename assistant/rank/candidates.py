@@ -18,7 +18,9 @@ from assistant.index.matches import (
     Level,
     Occurrence,
     SearchableIndex,
+    ShouldStop,
     document_levels,
+    never,
 )
 from assistant.source.brackets import CLOSERS
 
@@ -92,18 +94,26 @@ class Proposal:
 
 
 def propose(
-    cursor: Cursor, index: SearchableIndex | None, *, use_document: bool = True
+    cursor: Cursor,
+    index: SearchableIndex | None,
+    *,
+    use_document: bool = True,
+    should_stop: ShouldStop = never,
 ) -> Proposal:
-    """Look the cursor up in its document and in `index`."""
+    """Look the cursor up in its document and in `index`, until `should_stop`."""
     before = cursor.before.encode("utf-8", "replace")
     below = cursor.below.encode("utf-8", "replace")
     context = before[-MAX_CONTEXT_BYTES:]
     own: list[Level] = []
     if use_document:
-        own = document_levels(before, below, path=cursor.path, max_levels=MAX_LEVELS)
+        own = document_levels(
+            before, below, path=cursor.path, max_levels=MAX_LEVELS, should_stop=should_stop
+        )
     others: list[Level] = []
-    if index is not None:
-        others = index.levels(context, path=cursor.path, max_levels=MAX_LEVELS)
+    if index is not None and not should_stop():
+        others = index.levels(
+            context, path=cursor.path, max_levels=MAX_LEVELS, should_stop=should_stop
+        )
     merged: dict[str, Candidate] = {}
     _collect(cursor, own, merged, is_own=True)
     _collect(cursor, others, merged, is_own=False)

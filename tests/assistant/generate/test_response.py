@@ -31,7 +31,7 @@ class Says:
     def __init__(self, lines: Sequence[str], length: int = 40) -> None:
         self.lines, self.length = lines, length
 
-    def levels(self, context: bytes, *, path: str, max_levels: int = 6) -> list[Level]:
+    def levels(self, context: bytes, *, path: str, max_levels: int = 6, **_: object) -> list[Level]:
         found = tuple(
             Occurrence(self.length, f"{line}\n".encode(), "pkg/other.py", "repo")
             for line in self.lines

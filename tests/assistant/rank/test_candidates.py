@@ -21,7 +21,7 @@ class Texts:
     def __init__(self, **files: str) -> None:
         self.files = {f"pkg/{name}.py": text.encode() for name, text in files.items()}
 
-    def levels(self, context: bytes, *, path: str, max_levels: int = 6) -> list[Level]:
+    def levels(self, context: bytes, *, path: str, max_levels: int = 6, **_: object) -> list[Level]:
         sources = [
             TextSource(text, context, path=name, layer="repo")
             for name, text in self.files.items()
@@ -133,7 +133,9 @@ def test_candidates_are_single_lines_that_stand_somewhere(text: str, data: st.Da
 
 def test_occurrence_of_another_layer_is_the_repository_s() -> None:
     class Open:
-        def levels(self, context: bytes, *, path: str, max_levels: int = 6) -> list[Level]:
+        def levels(
+            self, context: bytes, *, path: str, max_levels: int = 6, **_: object
+        ) -> list[Level]:
             found = Occurrence(len(context), b"tail\n", "other/b.py", "open")
             return [Level(len(context), 1, (found,))]
 
