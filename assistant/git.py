@@ -13,9 +13,11 @@ import os
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
+
+_Check = Callable[[], None]
 
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_MAX_BYTES = 64 << 20
@@ -136,36 +138,14 @@ def _read_blob(output: IO[bytes], max_blob_bytes: int, check: _Check) -> bytes |
     return content
 
 
-class _Check:
-    """Raise GitError if the process timed out or failed; to be called when its output has ended."""
-
-    def __init__(
-        self, process: subprocess.Popen[bytes], what: str, errors: IO[bytes], timeout_s: float
-    ) -> None:
-        self._process = process
-        self._what = what
-        self._errors = errors
-        self._timeout_s = timeout_s
-        self.timed_out = threading.Event()
-
-    def __call__(self) -> None:
-        status = self._process.wait()
-        if self.timed_out.is_set():
-            raise GitError(f"{self._what}: no answer within {self._timeout_s:g} s")
-        if status != 0:
-            self._errors.seek(0)
-            said = (
-                self._errors.read(4096).decode("utf-8", "replace").strip()
-                or f"exit status {status}"
-            )
-            raise GitError(f"{self._what}: {said.splitlines()[-1]}")
-
-
 @contextlib.contextmanager
 def _running(
     repository: Path, args: tuple[str, ...], *, timeout_s: float, request: bytes = b""
 ) -> Iterator[tuple[IO[bytes], _Check]]:
-    """Start git; kill it when the block ends or the time is over."""
+    """Start git; kill it when the block ends or the time is over.
+
+    Yields its output, and what raises GitError if it timed out or failed, once that has ended.
+    """
     command = _command(repository, args)
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
         stdin.write(request)  # a file, not a pipe: no side can wait for the other
@@ -177,11 +157,20 @@ def _running(
         except OSError as error:
             raise GitError(f"cannot run git: {error.strerror or error}") from error
         assert process.stdout is not None
-        check = _Check(process, f"git {args[0]} in {repository}", stderr, timeout_s)
+        has_timed_out = threading.Event()
 
         def give_up() -> None:
-            check.timed_out.set()
+            has_timed_out.set()
             process.kill()
+
+        def check() -> None:
+            status, what = process.wait(), f"git {args[0]} in {repository}"
+            if has_timed_out.is_set():
+                raise GitError(f"{what}: no answer within {timeout_s:g} s")
+            if status != 0:
+                stderr.seek(0)
+                said = stderr.read(4096).decode("utf-8", "replace").strip()
+                raise GitError(f"{what}: {(said or f'exit status {status}').splitlines()[-1]}")
 
         timer = threading.Timer(timeout_s, give_up)
         timer.daemon = True

@@ -87,7 +87,6 @@ class WorkspaceIndexes:
         self._touched: set[str] = set()
         self._known: set[str] = set()  # URIs of open documents that are whole
         self._shows_progress = False
-        self._n_builds = 0
 
     # --- on the event loop
 
@@ -212,7 +211,10 @@ class WorkspaceIndexes:
     def _put(self, folder: _Folder | None, path: str, text: str | None) -> None:
         with self._lock:
             if folder is None:
-                self._put_loose(path, text)
+                from assistant.index.folder_index import FolderIndex
+
+                self._loose = self._loose or FolderIndex()
+                _tell(self._loose, path, text)
                 return
             if text is None:
                 folder.texts.pop(path, None)
@@ -221,18 +223,12 @@ class WorkspaceIndexes:
             if folder.updater is not None:
                 _tell(folder.updater.index, path, text)
 
-    def _put_loose(self, path: str, text: str | None) -> None:
-        from assistant.index.folder_index import FolderIndex
-
-        self._loose = self._loose or FolderIndex()
-        _tell(self._loose, path, text)
-
     def _open(self, folder: _Folder) -> None:
         settings = self._settings
         assert settings is not None
         try:
             updater = self._open_updater(folder.path, settings, self._progress())
-        except Exception as error:  # noqa: BLE001  suggestions go on without a index
+        except Exception as error:  # noqa: BLE001  suggestions go on without an index
             log.warning("index: not available: %s", describe(error))
             return
         with self._lock:

@@ -25,7 +25,7 @@ from assistant.cli.command import (
     run_command,
 )
 from assistant.errors import AssistantError
-from assistant.index.builder import BuildLimits, BuildProgress, BuildReport, limit_of, refresh
+from assistant.index.builder import BuildLimits, BuildReport, limit_of, refresh
 from assistant.index.dependencies import refresh_dependencies
 from assistant.index.files import is_too_wide
 from assistant.index.reader import open_view
@@ -133,13 +133,13 @@ class _Teller:
     def __init__(self) -> None:
         self._said_at = time.monotonic()
 
-    def progress(self, progress: BuildProgress) -> None:
+    def progress(self, n_bytes: int, of_bytes: int) -> None:
         if time.monotonic() - self._said_at >= _SAY_EVERY_S:
             self._said_at = time.monotonic()
-            self.show(progress)
+            self.show(n_bytes, of_bytes)
 
-    def show(self, progress: BuildProgress) -> None:
-        self.say({"n_bytes": progress.n_bytes, "of_bytes": progress.of_bytes})
+    def show(self, n_bytes: int, of_bytes: int) -> None:
+        self.say({"n_bytes": n_bytes, "of_bytes": of_bytes})
 
     def say(self, table: dict[str, Any]) -> None:
         print(json.dumps(table), flush=True)
@@ -152,11 +152,11 @@ class _Bar(_Teller):
         super().__init__()
         self._is_shown = False
 
-    def show(self, progress: BuildProgress) -> None:
-        if sys.stderr.isatty() and progress.of_bytes:
+    def show(self, n_bytes: int, of_bytes: int) -> None:
+        if sys.stderr.isatty() and of_bytes:
             self._is_shown = True
-            share = progress.n_bytes / progress.of_bytes
-            megabytes = f"{progress.n_bytes / 1e6:.1f} of {progress.of_bytes / 1e6:.1f} MB"
+            share = n_bytes / of_bytes
+            megabytes = f"{n_bytes / 1e6:.1f} of {of_bytes / 1e6:.1f} MB"
             print(f"\rreading {megabytes} ({share:.0%}) ", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:

@@ -18,7 +18,7 @@ from assistant.index.files import stamps_of
 from assistant.index.manifest import Stamp
 from assistant.index.open_documents import encoded
 from assistant.index.segment import FileContent, SegmentEntry
-from assistant.index.writer import IndexWriter, entries_of
+from assistant.index.writer import IndexWriter
 from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import redact
 from model.files import UnreadableFileError, read_regular
@@ -31,20 +31,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BuildProgress:
-    """How far a refresh has come."""
-
-    n_bytes: int  # of source looked at
-    of_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildLimits:
     """What a refresh may do, and how it is watched."""
 
     exclude: tuple[str, ...] = ()
     max_text_bytes: int = 100 << 20
-    on_progress: Callable[[BuildProgress], None] = lambda _: None
+    on_progress: Callable[[int, int], None] = lambda *_: None  # bytes looked at, of bytes
     should_stop: Callable[[], bool] = lambda: False
 
 
@@ -142,14 +134,14 @@ def refresh_layer(
     writer: IndexWriter, layer: str, root: Path, stamps: Mapping[str, Stamp], limits: BuildLimits
 ) -> BuildReport:
     """Make one layer of an index that of these files."""
-    known = entries_of(writer.view, layer)
+    known = writer.view.entries(layer)
     report = BuildReport()
     gone = known.keys() - stamps.keys()
     writer.drop(gone, layer)
     report.n_dropped = len(gone)
     reader = _Reader(writer, layer, root, known, report)
     changed = {path: stamp for path, stamp in stamps.items() if not reader.is_known(path, stamp)}
-    writer.add(_watched(reader.contents(changed), changed, limits, report), layer, stepwise=True)
+    writer.add(_watched(reader, changed, limits), layer, stepwise=True)
     writer.commit(
         is_complete=report.is_complete or writer.view.manifest.is_complete,
         unfit=reader.present(reader.unfit, stamps),
@@ -173,7 +165,7 @@ class _Reader:
         self._layer = layer
         self._root = root
         self._known = known
-        self._report = report
+        self.report = report
         self.unfit = dict(writer.view.manifest.unfit)
         self.touched = dict(writer.view.manifest.touched)
 
@@ -182,12 +174,7 @@ class _Reader:
         if stamp in (self.unfit.get(self._key(path)), self.touched.get(self._key(path))):
             return True
         entry = self._known.get(path)
-        return entry is not None and (entry.size, entry.mtime_ns) == (stamp.size, stamp.mtime_ns)
-
-    def contents(self, changed: Mapping[str, Stamp]) -> Iterator[FileContent | None]:
-        """Yield the text of each file that is new, None for one that is not."""
-        for path, stamp in changed.items():
-            yield self._content(path, stamp)
+        return entry is not None and (entry.size, entry.mtime_ns) == stamp
 
     def present(self, kept: Mapping[str, Stamp], stamps: Mapping[str, Stamp]) -> dict[str, Stamp]:
         """Return of what is kept what is about files that are there, or about another layer."""
@@ -198,17 +185,18 @@ class _Reader:
             if not key.startswith(here) or key.removeprefix(here) in stamps
         }
 
-    def _content(self, path: str, stamp: Stamp) -> FileContent | None:
+    def read(self, path: str, stamp: Stamp) -> FileContent | None:
+        """Return the text of a file if it is new; None if it is not."""
         key = self._key(path)
         now_ns = time.time_ns()
-        self._report.n_read += 1
+        self.report.n_read += 1
         self.unfit.pop(key, None)
         self.touched.pop(key, None)
         try:
             data = read_regular(self._root / path, max_bytes(0))
         except UnreadableFileError:
             self._drop(path)
-            self._report.left_out["unreadable"] += 1
+            self.report.left_out["unreadable"] += 1
             return None
         is_racy = len(data) != stamp.size or now_ns - stamp.mtime_ns < _RACY_NS
         stamp = Stamp(size=len(data), mtime_ns=_RACY if is_racy else stamp.mtime_ns)
@@ -221,9 +209,9 @@ class _Reader:
         text = source_text(data)
         if text is None:
             self.unfit[key] = stamp
-            self._report.left_out["no source text"] += 1
+            self.report.left_out["no source text"] += 1
             return None
-        self._report.n_added += 1
+        self.report.n_added += 1
         return FileContent(
             SegmentEntry(path, stamp.size, stamp.mtime_ns, digest), encoded(redact(text)[0])
         )
@@ -237,23 +225,20 @@ class _Reader:
 
 
 def _watched(
-    contents: Iterator[FileContent | None],
-    changed: Mapping[str, Stamp],
-    limits: BuildLimits,
-    report: BuildReport,
+    reader: _Reader, changed: Mapping[str, Stamp], limits: BuildLimits
 ) -> Iterator[FileContent]:
     """Yield the contents that there are, reporting progress; end early when asked to."""
     of_bytes = sum(stamp.size for stamp in changed.values())
     n_bytes = 0
-    for stamp in changed.values():
+    for path, stamp in changed.items():
         if limits.should_stop():
             return
-        content = next(contents)
+        content = reader.read(path, stamp)
         n_bytes += stamp.size
-        limits.on_progress(BuildProgress(n_bytes=n_bytes, of_bytes=of_bytes))
+        limits.on_progress(n_bytes, of_bytes)
         if content is not None:
             yield content
-    report.is_complete = True
+    reader.report.is_complete = True
 
 
 def _digest(data: bytes) -> str:

@@ -7,7 +7,7 @@ or after it, never half of one. Segments that it does not name do not count. Kno
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from model.files import UnreadableFileError, read_regular
 from model.publish import write_atomically
@@ -30,8 +30,7 @@ class SegmentRef:
     dead: frozenset[int] = frozenset()  # numbers of its files that count no more
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """How a file looked from outside when it was last read."""
 
     size: int
@@ -73,15 +72,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "root": manifest.root,
         "is_complete": manifest.is_complete,
         "segments": [[ref.name, ref.layer, sorted(ref.dead)] for ref in manifest.segments],
-        "unfit": _stamps(manifest.unfit),
-        "touched": _stamps(manifest.touched),
+        "unfit": manifest.unfit,
+        "touched": manifest.touched,
     }
     text = json.dumps(table, separators=(",", ":"))
     write_atomically(folder / FILE_NAME, text.encode())
-
-
-def _stamps(files: dict[str, Stamp]) -> dict[str, list[int]]:
-    return {path: [stamp.size, stamp.mtime_ns] for path, stamp in files.items()}
 
 
 def _parsed(table: Any) -> Manifest:

@@ -5,7 +5,7 @@ there is a newer manifest; a damaged one is left out with one line, and the next
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,12 +70,14 @@ class IndexView:
     opened: tuple[OpenSegment, ...] = ()
     damaged: tuple[str, ...] = ()  # names of segments that the manifest has and that are no good
 
-    def entries(self, layer: str) -> Iterator[SegmentEntry]:
-        """Yield the files that count."""
-        for opened in self.opened:
-            if opened.ref.layer == layer:
-                for number in opened.files.values():
-                    yield opened.segment.entries[number]
+    def entries(self, layer: str) -> dict[str, SegmentEntry]:
+        """Return the files of a layer that count, by path."""
+        return {
+            path: opened.segment.entries[number]
+            for opened in self.opened
+            if opened.ref.layer == layer
+            for path, number in opened.files.items()
+        }
 
 
 def open_view(folder: Path, known: Mapping[str, Segment] | None = None) -> IndexView:

@@ -58,22 +58,17 @@ class FileContent:
     text: bytes
 
 
-def _prototype() -> Any:
-    # A view of ours of the library's function: the one that comes with it copies arrays around.
-    kind = ctypes.CFUNCTYPE(
-        ctypes.c_int32,
-        ctypes.c_void_p,
-        ctypes.c_int32,
-        ctypes.c_char_p,
-        ctypes.c_int32,
-        ctypes.c_void_p,
-        ctypes.c_int32,
-        ctypes.POINTER(ctypes.c_int32),
-    )
-    return kind(("sa_search", libdivsufsort))
-
-
-_search = _prototype()
+# A view of ours of the library's function: the one that comes with it copies arrays around.
+_search: Any = ctypes.CFUNCTYPE(
+    ctypes.c_int32,
+    ctypes.c_void_p,
+    ctypes.c_int32,
+    ctypes.c_char_p,
+    ctypes.c_int32,
+    ctypes.c_void_p,
+    ctypes.c_int32,
+    ctypes.POINTER(ctypes.c_int32),
+)(("sa_search", libdivsufsort))
 
 
 def write_segment(path: Path, contents: Iterable[FileContent]) -> int:

@@ -118,14 +118,12 @@ class SegmentSource:
         order = self._segment.order
         if not len(self._dead):
             return order[_spread(low, high, n)]
-        alive = self._alive(order[_spread(low, high, _SPARE * n)])
+        drawn = order[_spread(low, high, _SPARE * n)]
+        alive = drawn[self._is_alive(drawn)]
         if len(alive) < n and high - low > _SPARE * n:
-            alive = self._alive(order[low:high])  # nearly all are dead: look at each
+            drawn = order[low:high]  # nearly all are dead: look at each
+            alive = drawn[self._is_alive(drawn)]
         return alive[_spread(0, len(alive), n)]
-
-    def _alive(self, places: NDArray[np.int32]) -> NDArray[np.int32]:
-        alive: NDArray[np.int32] = places[self._is_alive(places)]
-        return alive
 
     def _is_alive(self, places: NDArray[np.int32]) -> NDArray[np.bool_]:
         if not len(self._dead):

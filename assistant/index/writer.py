@@ -30,8 +30,8 @@ from assistant.index.manifest import (
     read_manifest,
     write_manifest,
 )
-from assistant.index.reader import IndexView, OpenSegment, open_view
-from assistant.index.segment import FileContent, SegmentEntry, write_segment
+from assistant.index.reader import OpenSegment, open_view
+from assistant.index.segment import FileContent, write_segment
 from model.paths import cache_folder, make_private
 from model.publish import sync_folder
 
@@ -256,8 +256,3 @@ def prune() -> None:
                 if is_gone or age_s > _MAX_AGE_S:
                     with IndexWriter(folder):  # not under a writer's hands
                         shutil.rmtree(folder)
-
-
-def entries_of(view: IndexView, layer: str) -> dict[str, SegmentEntry]:
-    """Return the files of a layer that count, by path."""
-    return {entry.path: entry for entry in view.entries(layer)}

@@ -50,20 +50,13 @@ class Definition:
 
 def definitions(path: str, text: bytes) -> Iterator[Definition]:
     """Yield the definitions of a file, in its order."""
-    if path.endswith(_PYTHON_ENDINGS):
-        for match in _PYTHON.finditer(text):
-            indent, keyword, name, variable = match.groups()
-            kind = "variable" if variable else "type" if keyword == b"class" else "function"
-            if indent and kind == "function":
-                kind = "member"
-            yield Definition(name or variable, match.start(), kind)
-        return
-    for match in _OTHER.finditer(text):
-        indent, keyword, name, variable, function = match.groups()
+    pattern = _PYTHON if path.endswith(_PYTHON_ENDINGS) else _OTHER
+    for match in pattern.finditer(text):
+        indent, keyword, name, variable, *function = match.groups()
         kind = "variable" if variable else "type" if keyword in _TYPES else "function"
         if indent and kind == "function":
             kind = "member"
-        yield Definition(name or variable or function, match.start(), kind)
+        yield Definition(name or variable or function[0], match.start(), kind)
 
 
 def described(text: bytes, definition: Definition) -> tuple[bytes, int]:

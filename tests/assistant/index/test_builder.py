@@ -9,7 +9,6 @@ import pytest
 
 from assistant.index.builder import (
     BuildLimits,
-    BuildProgress,
     BuildReport,
     build_from_texts,
     refresh,
@@ -17,7 +16,6 @@ from assistant.index.builder import (
 )
 from assistant.index.folder_index import FolderIndex
 from assistant.index.manifest import Stamp
-from assistant.index.writer import entries_of
 from tests.repositories import new_repository, plain_git
 
 AWS_KEY = "AKIA" + "QZ7XK4PLM2N5RS6T"
@@ -25,7 +23,7 @@ PASSWORD = "hunter2" + "Xy9!kQ_w3Zr"
 
 
 def files_of(folder: Path) -> set[str]:
-    return set(entries_of(FolderIndex(folder).view, "repo"))
+    return set(FolderIndex(folder).view.entries("repo"))
 
 
 def found(folder: Path, context: str, path: str = "other.py") -> list[tuple[str, bytes]]:
@@ -218,7 +216,7 @@ def test_odd_names_and_texts_are_taken(tmp_path: Path, index: Path) -> None:
 
 def test_a_file_that_vanishes_meanwhile_is_left_out(tmp_path: Path, index: Path) -> None:
     root = new_repository(tmp_path / "r", {"a.py": "x = 1\n", "b.py": "y = 2\n"})
-    vanish = BuildLimits(on_progress=lambda _: (root / "b.py").unlink(missing_ok=True))
+    vanish = BuildLimits(on_progress=lambda *_: (root / "b.py").unlink(missing_ok=True))
     report = refresh(root, index, vanish)
     assert report.left_out["unreadable"] == 1
     assert files_of(index) == {"a.py"}
@@ -237,10 +235,9 @@ def test_when_full_the_least_useful_is_left_out(caplog: pytest.LogCaptureFixture
 
 def test_progress_ends_at_the_whole(tmp_path: Path, index: Path) -> None:
     root = new_repository(tmp_path / "r", {f"{n}.py": "x = 1\n" * n for n in range(1, 5)})
-    seen: list[BuildProgress] = []
-    refresh(root, index, BuildLimits(on_progress=seen.append))
-    assert [item.n_bytes for item in seen] == [6, 18, 36, 60]
-    assert {item.of_bytes for item in seen} == {60}
+    seen: list[tuple[int, int]] = []
+    refresh(root, index, BuildLimits(on_progress=lambda *numbers: seen.append(numbers)))
+    assert seen == [(6, 60), (18, 60), (36, 60), (60, 60)]
 
 
 def test_a_stopped_build_goes_on_where_it_was(tmp_path: Path, index: Path) -> None:

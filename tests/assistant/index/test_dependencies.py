@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def layer_of(index: Path, layer: str) -> set[str]:
-    return {entry.path for entry in FolderIndex(index).view.entries(layer)}
+    return set(FolderIndex(index).view.entries(layer))
 
 
 def test_imported_packages_are_found_beneath_the_repository(root: Path, tmp_path: Path) -> None:

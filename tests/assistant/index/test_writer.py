@@ -22,7 +22,6 @@ from assistant.index.segment import FileContent, Segment, SegmentEntry
 from assistant.index.writer import (
     IndexBusyError,
     IndexWriter,
-    entries_of,
     index_folder,
     indexes_folder,
     prune,
@@ -271,7 +270,7 @@ def test_a_cut_segment_is_left_out_with_one_line_and_replaced(
     assert view.damaged == (first.name,)
     assert [record.getMessage().count("read again") for record in caplog.records] == [1]
     with IndexWriter(folder) as writer:
-        assert entries_of(writer.view, "repo").keys() == {"b.py"}
+        assert writer.view.entries("repo").keys() == {"b.py"}
         put(writer, a="one\n" * 500)
     assert texts_in(folder).keys() == {"a.py", "b.py"}
     assert not first.exists()
