@@ -103,7 +103,9 @@ class Tokenizer:
             vocab: dict[str, int] = table["model"]["vocab"]
             added = {str(entry["content"]): int(entry["id"]) for entry in table["added_tokens"]}
             pattern = _pattern_of(table["pre_tokenizer"])
-            ranks = {_to_bytes(text): int(id_) for text, id_ in vocab.items() if text not in added}
+            ranks = {
+                alphabet_bytes(text): int(id_) for text, id_ in vocab.items() if text not in added
+            }
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TokenizerError(
                 f"tokenizer.json is not a byte-level BPE as foretype writes it: {error!r}"
@@ -249,7 +251,8 @@ def _to_text(token: bytes) -> str:
     return "".join(alphabet[byte] for byte in token)
 
 
-def _to_bytes(text: str) -> bytes:
+def alphabet_bytes(text: str) -> bytes:
+    """Return the bytes that a text in the byte-level alphabet stands for."""
     alphabet = _alphabet_bytes()
     return bytes(alphabet[char] for char in text)
 

@@ -8,12 +8,13 @@ licence and no filter.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
@@ -21,6 +22,17 @@ SUFFIXES = (".tar.gz", ".tgz", ".zip")
 MAX_UNPACKED_BYTES = 1 << 29
 MAX_MEMBERS = 100_000
 _READ_BYTES = 1 << 20
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    zlib.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    NotImplementedError,  # this and the next: of odd zip files
+    UnicodeDecodeError,
+)
+
+_Member = Callable[[], IO[bytes]]  # opens one file, while the archive stands at it
 
 
 class ArchiveError(ValueError):
@@ -55,7 +67,7 @@ def contents(path: Path, names: Collection[str], *, max_bytes: int) -> dict[str,
     with _errors_named(path):
         for name, n_bytes, member in _files(path):
             if name in wanted and n_bytes <= max_bytes:
-                with member as file:
+                with member() as file:
                     content = file.read(max_bytes + 1)
                 if len(content) <= max_bytes:
                     found[name] = content
@@ -67,9 +79,7 @@ def _errors_named(path: Path) -> Iterator[None]:
     """Turn what the archive modules raise about damaged and odd files into our error."""
     try:
         yield
-    except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise ArchiveError(f"cannot read {path}: {error}") from error
-    except (NotImplementedError, UnicodeDecodeError) as error:  # of odd zip files
+    except _READ_ERRORS as error:
         raise ArchiveError(f"cannot read {path}: {error}") from error
 
 
@@ -81,26 +91,6 @@ def _files(path: Path) -> Iterator[tuple[str, int, _Member]]:
         if _is_plain(name) and name not in seen:
             seen.add(name)
             yield name, n_bytes, member
-
-
-class _Member:
-    """One file of an archive, opened with `with` while the archive stands at it."""
-
-    def __init__(self, archive: tarfile.TarFile | zipfile.ZipFile, item: object) -> None:
-        self._archive = archive
-        self._item = item
-
-    def __enter__(self) -> IO[bytes]:
-        if isinstance(self._archive, zipfile.ZipFile):
-            self._file = self._archive.open(cast(zipfile.ZipInfo, self._item))
-        else:
-            self._file = cast(
-                IO[bytes], self._archive.extractfile(cast(tarfile.TarInfo, self._item))
-            )
-        return self._file
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
 
 class _Limited:
@@ -128,7 +118,9 @@ def _tar_members(path: Path) -> Iterator[tuple[str, int, _Member]]:
                 if n_before == MAX_MEMBERS:
                     raise ArchiveError(f"{path} has more than {MAX_MEMBERS} members")
                 if item.isreg() and not item.issparse():
-                    yield item.name, item.size, _Member(archive, item)
+                    # a regular file always has content to extract
+                    opened = cast(_Member, functools.partial(archive.extractfile, item))
+                    yield item.name, item.size, opened
 
 
 def _zip_members(path: Path) -> Iterator[tuple[str, int, _Member]]:
@@ -142,7 +134,7 @@ def _zip_members(path: Path) -> Iterator[tuple[str, int, _Member]]:
             n_left -= item.file_size
             if n_left < 0:
                 raise ArchiveError(f"{path} unpacks to more than {MAX_UNPACKED_BYTES} bytes")
-            yield item.filename, item.file_size, _Member(archive, item)
+            yield item.filename, item.file_size, functools.partial(archive.open, item)
 
 
 def _is_plain(name: str) -> bool:

@@ -17,9 +17,7 @@ from assistant.git import GitError
 from training.data import filters, licences
 from training.data.archives import ArchiveError
 from training.data.decontaminate import Overlap, content_hash
-from training.data.dedup import fingerprint
-from training.data.funnel import Refusals
-from training.data.minhash import Sketcher
+from training.data.dedup import Sketcher, fingerprint
 from training.data.recipe import CorpusRecipe
 from training.data.scrub import scrub
 from training.data.sources import Source, SourceEntry
@@ -36,6 +34,19 @@ class Rules:
     blocked: frozenset[bytes]  # SHA-256 of contents that stay out
     overlap: Overlap
     sketcher: Sketcher | None  # None: near duplicates are kept
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Refusals:
+    """Files and bytes by the reason against them."""
+
+    files: Counter[str] = dataclasses.field(default_factory=Counter)
+    bytes: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def add(self, reason: str, n_bytes: int) -> None:
+        """Count one file."""
+        self.files[reason] += 1
+        self.bytes[reason] += n_bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,13 +7,12 @@ no format of sources.
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +27,13 @@ _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _MIN_TELLING_WORDS = 5  # distinct ones, in a run that counts
 _MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class NeverTrain:
-    """Names of sources that stay out, in the open or hashed."""
-
-    hashes: frozenset[str] = frozenset()
-    names: frozenset[str] = frozenset()  # normalised
-
-    def reason(self, name: str) -> str | None:
-        """Return why a source of this name stays out, or None."""
-        for form in names_to_check(name):
-            if form in self.names:
-                return "evaluation repository"
-            if name_hash(form) in self.hashes:
-                return "never-train list"
-        return None
+# Why sources stay out, by the hash of a normalised name.
+NeverTrain = Mapping[str, str]
 
 
 def load_never_train(hash_files: Iterable[Path], repository_files: Iterable[Path]) -> NeverTrain:
     """Read lists of name hashes, and JSON lists of evaluation repositories."""
-    hashes = [line for path in hash_files for line in _hash_lines(path)]
-    names: set[str] = set()
+    never = {line: "never-train list" for path in hash_files for line in _hash_lines(path)}
     for path in repository_files:
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
@@ -59,8 +43,15 @@ def load_never_train(hash_files: Iterable[Path], repository_files: Iterable[Path
         if not found:
             raise ConfigError(f"{path} names no repository (a list of owner/name was expected)")
         for name in found:  # the bare name too: forks and package indexes use it
-            names.update(form for form in names_to_check(name) if not form.endswith("/*"))
-    return NeverTrain(hashes=frozenset(hashes), names=frozenset(names))
+            forms = [form for form in names_to_check(name) if not form.endswith("/*")]
+            never.update(dict.fromkeys(map(name_hash, forms), "evaluation repository"))
+    return never
+
+
+def find_reason(name: str, never: NeverTrain) -> str | None:
+    """Return why a source of this name stays out, or None."""
+    reasons = (never.get(name_hash(form)) for form in names_to_check(name))
+    return next((reason for reason in reasons if reason), None)
 
 
 def load_content_hashes(files: Iterable[Path]) -> frozenset[bytes]:

@@ -1,15 +1,29 @@
-"""The funnel: how many files and bytes came in, what each reason took away, and what was left.
+"""The manifest of a corpus: what each source gave, what was refused and why, as JSON and as text.
 
-Reasons stand in the order in which they are asked, so every row's rest is what the next one saw
-(but for a repository's cap, which ends the reading of it). Knows no source and no text.
+A source's row is made when its files are written; the totals are sums over rows. The funnel says
+how many files and bytes came in, what each reason took away, and what was left. Its reasons stand
+in the order in which they are asked, so every row's rest is what the next one saw (but for a
+repository's cap, which ends the reading of it). `foretype data funnel` shows it for a prepared
+corpus. Writes no file.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import hashlib
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+from training.data.collect import Collected, Kept, Refusals, Rules
+from training.data.corpus import SPLITS, CorpusError, read_manifest
+
+MAX_HITS_LISTED = 1000
+_PATH_SETTINGS = ("sources", "never_train", "evaluation_repositories", "evaluation_sources")
+_NAME_SETTINGS = ("evaluation_hashes", "benchmarks")
 
 # In the order of `training.data.collect` and `training.data.dedup`.
 ORDER = (
@@ -35,17 +49,107 @@ ORDER = (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Refusals:
-    """Files and bytes by the reason against them."""
+def main(argv: list[str]) -> int:
+    """Run `foretype data funnel`; a user's mistake is one line on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="foretype data funnel",
+        description="Show what a corpus was made of, and why files were left out.",
+    )
+    parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
+    corpus: Path = parser.parse_args(argv).corpus
+    try:
+        manifest = read_manifest(corpus)
+    except CorpusError as error:
+        sys.stderr.write(f"foretype data funnel: {error}\n")
+        return 1
+    if "funnel" not in manifest:
+        sys.stderr.write(
+            f"foretype data funnel: {corpus} was prepared without a funnel; prepare it again\n"
+        )
+        return 1
+    sys.stdout.write(format_summary(manifest))
+    return 0
 
-    files: Counter[str] = dataclasses.field(default_factory=Counter)
-    bytes: Counter[str] = dataclasses.field(default_factory=Counter)
 
-    def add(self, reason: str, n_bytes: int) -> None:
-        """Count one file."""
-        self.files[reason] += 1
-        self.bytes[reason] += n_bytes
+def source_row(
+    collected: Collected, written: Iterable[Kept], refusals: Refusals, split: str
+) -> dict[str, Any]:
+    """Return the manifest's row of a source, of whose files `written` came into the corpus."""
+    files = list(written)
+    scrubbed: Counter[str] = Counter()
+    for kept in files:
+        scrubbed.update(kept.scrubbed)
+    return {
+        "name": collected.source.name,
+        "kind": collected.source.kind,
+        "commit": collected.source.commit,
+        "version": collected.source.version,
+        "sha256": collected.source.sha256,
+        "files_sha256": _digest(files),
+        "licence": collected.licence,
+        "refused": collected.refused,
+        "split": split,
+        "files_seen": collected.n_seen,
+        "bytes_seen": collected.n_bytes_seen,
+        "files": len(files),
+        "bytes": sum(len(kept.text) for kept in files),
+        "lines": sum(kept.text.count(b"\n") for kept in files),
+        "lines_scrubbed": sum(kept.n_lines_scrubbed for kept in files),
+        "files_scrubbed": sum(bool(kept.scrubbed) for kept in files),
+        "scrubbed": dict(sorted(scrubbed.items())),
+        "reasons": dict(sorted(refusals.files.items())),
+        "refused_bytes": dict(sorted(refusals.bytes.items())),
+    }
+
+
+def _digest(files: Iterable[Kept]) -> str:
+    """Return one hash of the files taken, by path: a folder has no commit that would pin them."""
+    digest = hashlib.sha256()
+    for kept in sorted(files, key=lambda kept: kept.path):
+        digest.update(f"{kept.sha256}  {kept.path}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def make_manifest(
+    rows: list[dict[str, Any]],
+    refused: Mapping[str, str],
+    rules: Rules,
+    hits: list[dict[str, str]],
+) -> dict[str, Any]:
+    """Return the whole manifest; `refused` are the sources that were not even opened."""
+    used = [row for row in rows if not row["refused"]]
+    return {
+        "settings": _settings(rules),
+        "totals": {
+            "sources": len(rows) + len(refused),
+            "sources_refused": len(refused) + len(rows) - len(used),
+            "files_seen": sum(row["files_seen"] for row in used),
+            "bytes_seen": sum(row["bytes_seen"] for row in used),
+            **{split: _size([row for row in rows if row["split"] == split]) for split in SPLITS},
+        },
+        "reasons": dict(_summed(row["reasons"] for row in rows).most_common()),
+        "funnel": funnel_rows(
+            (sum(row["files_seen"] for row in used), sum(row["bytes_seen"] for row in used)),
+            (_refusals(row) for row in used),
+            (sum(row["files"] for row in rows), sum(row["bytes"] for row in rows)),
+        ),
+        "scrubbed": {
+            "files": sum(row["files_scrubbed"] for row in rows),
+            "lines": sum(row["lines_scrubbed"] for row in rows),
+            "of_lines": sum(row["lines"] for row in rows),
+            "kinds": dict(_summed(row["scrubbed"] for row in rows).most_common()),
+        },
+        "evaluation": {
+            "blocked_files": len(rules.blocked),
+            "benchmark_runs": len(rules.overlap),
+            "n_hits": len(hits),
+            "hits": hits[:MAX_HITS_LISTED],
+        },
+        "refused_by_name": [
+            {"name": name, "refused": why} for name, why in sorted(refused.items())
+        ],
+        "sources": rows,
+    }
 
 
 def funnel_rows(
@@ -76,6 +180,48 @@ def format_funnel(rows: Iterable[Mapping[str, Any]]) -> str:
         left = f"{row['files_left']:>13} {row['bytes_left'] / 1e6:>9.1f}"
         lines.append(f"{refused} {left}  {row['step']}")
     return "\n".join(lines) + "\n"
+
+
+def format_summary(manifest: Mapping[str, Any]) -> str:
+    """Return the manifest for reading: the funnel, the splits, what was scrubbed."""
+    totals, scrubbed = manifest["totals"], manifest["scrubbed"]
+    lines = [f"{totals['sources']:>9} sources, of which {totals['sources_refused']} refused"]
+    lines += format_funnel(manifest["funnel"]).splitlines()
+    for split in SPLITS:
+        n_files, n_bytes = totals[split]["files"], totals[split]["bytes"]
+        lines.append(f"{n_files:>9} files, {n_bytes / 1e6:.1f} MB in {split}")
+    share = scrubbed["lines"] / max(1, scrubbed["of_lines"])
+    lines.append(f"{scrubbed['lines']:>9} lines scrubbed ({share:.3%}):")
+    lines += [f"{n:>9} {kind}" for kind, n in scrubbed["kinds"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _settings(rules: Rules) -> dict[str, Any]:
+    """Return the recipe; where files lay on this machine is nobody's business."""
+    settings = dataclasses.asdict(rules.recipe)
+    for key in _PATH_SETTINGS:  # what they were is in the rows
+        settings[key] = len(settings[key])
+    for key in _NAME_SETTINGS:
+        settings[key] = sorted(Path(path).name for path in settings[key])
+    return settings
+
+
+def _refusals(row: Mapping[str, Any]) -> Refusals:
+    return Refusals(files=Counter(row["reasons"]), bytes=Counter(row["refused_bytes"]))
+
+
+def _size(rows: list[dict[str, Any]]) -> dict[str, int]:
+    return {
+        "files": sum(row["files"] for row in rows),
+        "bytes": sum(row["bytes"] for row in rows),
+    }
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return Counter(dict(sorted(total.items())))  # so that equal counts are in the alphabet's order
 
 
 def _row(step: str, n_files: int, n_bytes: int, left: tuple[int, int]) -> dict[str, Any]:

@@ -54,21 +54,9 @@ _PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("MIT-0", ("permission is hereby granted, free of charge, to any person obtaining a copy",)),
-    (
-        "ISC",
-        (
-            _ISC_GRANT,
-            "copyright notice and this permission notice appear in all copies",
-        ),
-    ),
-    (
-        "0BSD",
-        (_ISC_GRANT,),
-    ),
-    (
-        "HPND",
-        (_HPND_GRANT,),
-    ),
+    ("ISC", (_ISC_GRANT, "copyright notice and this permission notice appear in all copies")),
+    ("0BSD", (_ISC_GRANT,)),
+    ("HPND", (_HPND_GRANT,)),
     ("BSD-4-Clause", ("redistribution and use in source and binary", "all advertising materials")),
     (
         "BSD-3-Clause",
@@ -120,12 +108,11 @@ def licence_of(texts: Iterable[str], allowed: Collection[str]) -> str:
     Several texts must all be allowed; an unrecognised one beside them does not count (a plain
     "choose either of these files" has no phrases of its own). One that is not allowed decides.
     """
-    found = list(dict.fromkeys(detect(text) for text in texts))
-    for name in found:
-        if name != UNKNOWN and name not in allowed:
+    known = [name for name in map(detect, texts) if name != UNKNOWN]
+    for name in known:
+        if name not in allowed:
             return name
-    known = sorted(name for name in found if name != UNKNOWN)
-    return " AND ".join(known) or UNKNOWN
+    return " AND ".join(sorted(set(known))) or UNKNOWN
 
 
 def is_allowed(licence: str, allowed: Collection[str]) -> bool:
@@ -136,9 +123,8 @@ def is_allowed(licence: str, allowed: Collection[str]) -> bool:
 def header_refuses(text: str, allowed: Collection[str]) -> bool:
     """Say whether the head of a source file carries a licence that is not allowed."""
     head = text[:HEADER_CHARS]
-    for match in _SPDX.finditer(head):
-        if not _expression_allowed(match[1], allowed):
-            return True
+    if not all(_expression_allowed(expression, allowed) for expression in _SPDX.findall(head)):
+        return True
     head = _SPDX.sub("", head)  # judged: "GPL-2.0 OR MIT" is fine
     lower = head.lower()
     if not any(hint in lower for hint in _HEADER_HINTS):

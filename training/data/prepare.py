@@ -17,21 +17,20 @@ from typing import Any
 from assistant.git import GitError
 from model.config import ConfigError
 from training.data.archives import ArchiveError
-from training.data.collect import Collected, Kept, Rules, contents
+from training.data.collect import Collected, Kept, Refusals, Rules, contents
 from training.data.corpus import MANIFEST, SplitWriter, write_manifest
-from training.data.corpus_stats import format_summary, make_manifest, source_row
 from training.data.decontaminate import (
     Overlap,
     benchmark_texts,
     content_hash,
+    find_reason,
     load_content_hashes,
     load_never_train,
 )
-from training.data.dedup import NEAR_EVALUATION, Duplicates
+from training.data.dedup import NEAR_EVALUATION, Duplicates, Sketcher
 from training.data.filters import hash_frac, text_of
 from training.data.folders import new_folder
-from training.data.funnel import Refusals
-from training.data.minhash import Sketcher
+from training.data.funnel import format_summary, make_manifest, source_row
 from training.data.progress import Progress
 from training.data.recipe import CorpusRecipe, expand, load_recipe
 from training.data.source_parts import SourceParts
@@ -79,7 +78,7 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
     sources = find_sources(recipe.sources)
     if not sources:
         raise ConfigError("the recipe names no sources that exist")
-    refused = {source.name: why for source in sources if (why := never.reason(source.name))}
+    refused = {source.name: why for source in sources if (why := find_reason(source.name, never))}
     wanted = _validation_first([s for s in sources if s.name not in refused], recipe)
     with new_folder(out, marker=MANIFEST, replace=replace) as part:
         duplicates = Duplicates(recipe.near_duplicate)

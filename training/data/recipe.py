@@ -27,6 +27,10 @@ DEFAULT_LICENCES = (
     "Unlicense",
 )
 
+_PATH_SETTINGS = (
+    "sources never_train evaluation_repositories evaluation_sources evaluation_hashes benchmarks"
+).split()
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FilterSettings:
@@ -42,12 +46,8 @@ class FilterSettings:
     test_keep_frac: float = 0.4  # share of test files kept, chosen by hash
 
     def __post_init__(self) -> None:
-        for name in (
-            "min_alphanumeric_frac",
-            "max_digit_frac",
-            "max_quoted_frac",
-            "test_keep_frac",
-        ):
+        shares = ("min_alphanumeric_frac", "max_digit_frac", "max_quoted_frac", "test_keep_frac")
+        for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"filters.{name} must be in 0..1, got {getattr(self, name)}")
         if not 0 <= self.min_bytes <= self.max_bytes:
@@ -64,9 +64,7 @@ class CorpusRecipe:
     suffixes: tuple[str, ...] = (".py",)  # of the files to read
     licences: tuple[str, ...] = DEFAULT_LICENCES  # SPDX names; all others are refused
     never_train: tuple[str, ...] = ()  # files of SHA-256 of normalised names
-    evaluation_repositories: tuple[
-        str, ...
-    ] = ()  # JSON files that list repositories held for tests
+    evaluation_repositories: tuple[str, ...] = ()  # JSON files of repositories held for tests
     evaluation_sources: tuple[str, ...] = ()  # like sources: whose files' contents stay out
     evaluation_hashes: tuple[str, ...] = ()  # files of SHA-256 of contents that stay out
     benchmarks: tuple[str, ...] = ()  # globs of .jsonl or .jsonl.gz problem sets
@@ -109,18 +107,8 @@ def relative_to(recipe: CorpusRecipe, folder: Path) -> CorpusRecipe:
         name, equals, pattern = spec.rpartition("=")
         return f"{name}{equals}{folder / Path(pattern).expanduser()}"
 
-    def all_located(specs: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(located(spec) for spec in specs)
-
-    return dataclasses.replace(
-        recipe,
-        sources=all_located(recipe.sources),
-        never_train=all_located(recipe.never_train),
-        evaluation_repositories=all_located(recipe.evaluation_repositories),
-        evaluation_sources=all_located(recipe.evaluation_sources),
-        evaluation_hashes=all_located(recipe.evaluation_hashes),
-        benchmarks=all_located(recipe.benchmarks),
-    )
+    paths = {name: tuple(map(located, getattr(recipe, name))) for name in _PATH_SETTINGS}
+    return dataclasses.replace(recipe, **paths)  # type: ignore[arg-type]
 
 
 def expand(patterns: tuple[str, ...], what: str) -> list[Path]:

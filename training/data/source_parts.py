@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from model.publish import write_atomically
-from training.data.collect import Collected, Kept, Rules, collect
-from training.data.funnel import Refusals
+from training.data.collect import Collected, Kept, Refusals, Rules, collect
 from training.data.sources import Source
 
 _FORMAT = 1

@@ -19,13 +19,21 @@ from tokenizers import Tokenizer as TrainableTokenizer
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from model.tokenizer import PATTERNS, SPECIAL_TOKENS, Tokenizer, TokenizerError, tokenizer_json
+from model.tokenizer import (
+    PATTERNS,
+    SPECIAL_TOKENS,
+    Tokenizer,
+    TokenizerError,
+    alphabet_bytes,
+    tokenizer_json,
+)
 from training.data.corpus import CorpusError, Split
 from training.data.filters import hash_frac
 
 MAX_TOKEN_CHARS = 32  # a longer one is a line of somebody's licence, and slow to heal
-_JUDGED_BYTES = 3_000_000  # of the held-out split, for the comparison
+_JUDGED_BYTES = 3_000_000  # of the held-out split, or of training if nothing is held out
 _N_BYTES = 256
+_BREAK_WITH_INDENT = re.compile(rb"\n[ \t]+\Z")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = train(texts, args.vocab_size, args.pattern)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(text, encoding="utf-8")
-        quality = judge(Tokenizer.from_file(args.out), _judged(args.corpus))
+        held_out = Split(args.corpus, "validation")
+        texts = sample(held_out if len(held_out) else split, _JUDGED_BYTES, seed=1)
+        quality = judge(Tokenizer.from_file(args.out), texts)
     except (CorpusError, TokenizerError, OSError) as error:
         sys.stderr.write(f"foretype data tokenizer: {error}\n")
         return 1
@@ -116,7 +126,7 @@ def judge(tokenizer: Tokenizer, texts: Iterable[str]) -> Quality:
         n_lines += text.count("\n")
         n_indents += len(re.findall(r"\n[ \t]+(?=\S)", text))
         # "\n" and all but at most the last character of the indentation, which joins the next word
-        n_single += sum(map(_is_break_with_indent, map(tokenizer.token_bytes, ids)))
+        n_single += sum(bool(_BREAK_WITH_INDENT.search(tokenizer.token_bytes(id_))) for id_ in ids)
     return Quality(
         bytes_per_token=n_bytes / max(1, n_tokens),
         tokens_per_line=n_tokens / max(1, n_lines),
@@ -134,40 +144,14 @@ def table_row(name: str, quality: Quality) -> str:
     )
 
 
-def _is_break_with_indent(token: bytes) -> bool:
-    return bool(re.search(rb"\n[ \t]+\Z", token))
-
-
-def _judged(corpus: Path) -> list[str]:
-    """Return held-out texts up to a fixed size; those of training if nothing is held out."""
-    split = Split(corpus, "validation")
-    if not len(split):
-        split = Split(corpus)
-    return list(sample(split, _JUDGED_BYTES, seed=1))
-
-
 def _renumbered(trainable: TrainableTokenizer) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
     """Return the tokens' bytes in our id order and the merges, from the library's own JSON."""
-
     model = json.loads(trainable.to_str())["model"]
-    to_byte = _byte_of_char()
-
-    def as_bytes(text: str) -> bytes:
-        return bytes(to_byte[char] for char in text)
-
     pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
-    merges = [(as_bytes(left), as_bytes(right)) for left, right in pairs]
+    merges = [(alphabet_bytes(left), alphabet_bytes(right)) for left, right in pairs]
     tokens = dict.fromkeys([bytes([byte]) for byte in range(_N_BYTES)])
     tokens.update(dict.fromkeys(left + right for left, right in merges))
     return list(tokens), merges
-
-
-def _byte_of_char() -> dict[str, int]:
-    """Return the byte that each character of the byte-level alphabet stands for."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    shifted = [byte for byte in range(_N_BYTES) if byte not in set(printable)]
-    table = {chr(byte): byte for byte in printable}
-    return table | {chr(_N_BYTES + i): byte for i, byte in enumerate(shifted)}
 
 
 if __name__ == "__main__":

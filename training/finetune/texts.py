@@ -17,8 +17,7 @@ from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import redact
 from assistant.source.languages import language_of
 from training.data import filters
-from training.data.dedup import Duplicates, fingerprint
-from training.data.minhash import Sketcher
+from training.data.dedup import Duplicates, Sketcher, fingerprint
 from training.data.recipe import FilterSettings
 from training.data.scrub import scrub
 from training.finetune.errors import TuneError

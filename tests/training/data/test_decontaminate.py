@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from model.config import ConfigError
 from training.data.decontaminate import (
-    NeverTrain,
     Overlap,
     benchmark_texts,
     content_hash,
+    find_reason,
     load_content_hashes,
     load_never_train,
 )
@@ -41,14 +41,14 @@ def hash_list(path: Path, *names: str) -> Path:
 )
 def test_any_form_of_a_hashed_name_is_enough(listed: str, name: str, tmp_path: Path) -> None:
     never = load_never_train([hash_list(tmp_path / "list", listed)], [])
-    assert never.reason(name) == "never-train list"
+    assert find_reason(name, never) == "never-train list"
 
 
 def test_fork_and_archive_go_by_the_bare_name(tmp_path: Path) -> None:
     never = load_never_train([hash_list(tmp_path / "list", "my-lib")], [])
-    assert never.reason("somebody-else/My_Lib") == "never-train list"
-    assert never.reason("my_lib-2.0.1") == "never-train list"
-    assert never.reason("my-library") is None
+    assert find_reason("somebody-else/My_Lib", never) == "never-train list"
+    assert find_reason("my_lib-2.0.1", never) == "never-train list"
+    assert find_reason("my-library", never) is None
 
 
 def test_evaluation_repositories_and_their_forks_stay_out(tmp_path: Path) -> None:
@@ -58,11 +58,13 @@ def test_evaluation_repositories_and_their_forks_stay_out(tmp_path: Path) -> Non
     )
     never = load_never_train([], [path])
     names = ["A/lib-one", "fork/lib.one", "c/two", "a/other", "x/y"]
-    assert [never.reason(name) for name in names] == ["evaluation repository"] * 3 + [None] * 2
+    assert [find_reason(name, never) for name in names] == ["evaluation repository"] * 3 + [
+        None
+    ] * 2
 
 
 def test_no_lists_refuse_nothing() -> None:
-    assert NeverTrain().reason("a/b") is None
+    assert find_reason("a/b", {}) is None
 
 
 def test_broken_lists_are_named(tmp_path: Path) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.repositories import MIT, new_repository
 from training.data import filters
+from training.data.collect import Refusals
+from training.data.corpus import MANIFEST
 from training.data.dedup import NEAR_EVALUATION
-from training.data.funnel import ORDER, Refusals, format_funnel, funnel_rows
+from training.data.funnel import ORDER, format_funnel, funnel_rows, main
 from training.data.prepare import prepare
 from training.data.recipe import CorpusRecipe, FilterSettings
+
+CODE = "".join(f"def area_{i}(width):\n    return width * {i}\n\n" for i in range(10))
 
 
 def refusals(**n_bytes: int) -> Refusals:
@@ -65,18 +70,17 @@ def test_reasons_of_the_filters_have_a_place(path: str, text: str, n_bytes: int)
 
 
 def test_bytes_of_a_corpus_add_up(tmp_path: Path) -> None:
-    code = "".join(f"def area_{i}(width):\n    return width * {i}\n\n" for i in range(10))
     files: dict[str, str | bytes] = {
-        "a.py": code,
-        "b.py": code,
+        "a.py": CODE,
+        "b.py": CODE,
         "t.py": "x\n",
         "bad.py": b"\xff" * 100,
     }
     new_repository(tmp_path / "a+one", files | {"LICENSE": MIT})
-    new_repository(tmp_path / "b+two", {"c.py": code})
+    new_repository(tmp_path / "b+two", {"c.py": CODE})
     recipe = CorpusRecipe(sources=(f"{tmp_path}/*+*",), processes=1)
     rows = prepare(recipe, tmp_path / "out")["funnel"]
-    n_bytes = len(code)
+    n_bytes = len(CODE)
     assert [(row["step"], row["files_left"], row["bytes_left"]) for row in rows] == [
         ("seen", 4, 2 * n_bytes + 102),
         ("too small", 3, 2 * n_bytes + 100),
@@ -84,3 +88,22 @@ def test_bytes_of_a_corpus_add_up(tmp_path: Path) -> None:
         ("duplicate", 1, n_bytes),
         ("kept", 1, n_bytes),
     ]
+
+
+def test_command_shows_a_corpus_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new_repository(tmp_path / "a+one", {"LICENSE": MIT, "x.py": CODE, "t.py": "1\n"})
+    out = tmp_path / "out"
+    prepare(CorpusRecipe(sources=(f"{tmp_path}/a+one",), processes=1), out)
+    assert main([str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "too small" in shown
+
+
+def test_command_says_what_is_wrong_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"foretype data funnel: {tmp_path} is not a prepared")
+    (tmp_path / MANIFEST).write_text(json.dumps({"format_version": 1}))
+    assert main([str(tmp_path)]) == 1
+    assert "prepared without a funnel" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.repositories import MIT, new_repository
 from training.data.corpus import Split
-from training.data.corpus_stats import format_summary
+from training.data.funnel import format_summary
 from training.data.prepare import prepare
 from training.data.recipe import CorpusRecipe
 from training.data.scrub import Scrubbed, scrub
