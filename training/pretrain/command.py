@@ -129,7 +129,7 @@ def _train(args: argparse.Namespace, recipe: Recipe, group: Group) -> None:
         sys.stderr.write(
             f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of "
             f"{trainer.plan.n_step}, {config.n_params / 1e6:.1f}M parameters, {group.size} x "
-            f"{trainer.device.device.type} {trainer.device.dtype}\n{shards.missing()}"
+            f"{trainer.device.device.type} {trainer.network.dtype}\n{shards.missing()}"
         )
     loop.train(trainer, args.run, validate=_validator(args.corpus, tokenizer, config.block_size))
 

@@ -71,20 +71,16 @@ class Trainer:
             recipe.train.device, recipe.train.dtype, index=self.group.local_rank
         )
         torch.manual_seed(recipe.train.seed)
-        self.network = GPT(recipe.network.config(), dtype=self.device.dtype)
+        self.network = GPT(recipe.network.config())
         if adapt is not None:
             adapt(self.network)
         self.network.to(self.device.device)
-        self.forward = self.network.hidden
-        if self.should_compile(is_plain=adapt is None):
-            self.forward = torch.compile(self.network.hidden, dynamic=False)
         named = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         matrices, rest = split_parameters(named.items())
         self.muon = Muon(
             matrices,
             orthogonaliser=recipe.train.orthogonaliser,
             beta2=recipe.train.normuon_beta2,
-            dtype=self.device.dtype,
         )
         self.adamw = AdamW(rest, betas=(0.8, 0.95), eps=1e-10)
         self.average = Average(named if recipe.train.average_tokens else {})
@@ -92,6 +88,9 @@ class Trainer:
         self.end_id = end_id  # ends an example
         self.grad_norm = 0.0  # of the last step
         self.progress = state.Progress(recipe_hash=recipe_hash(recipe), plan=self._plan_table())
+        is_bf16 = self._agree(self.device.dtype == torch.bfloat16)
+        compiled = self._agree(self.should_compile(is_plain=adapt is None))
+        self._compute_as("bfloat16" if is_bf16 else "float32", compiled=compiled)
         self._open_rows = open_rows
         self._batches: tuple[str, Batches] | None = None  # of the shards that are read now
 
@@ -107,16 +106,30 @@ class Trainer:
         """
         if self.device.compile:
             return self.recipe.train.compile is not False
-        names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
-        has_compiler = self.device.device.type != "cpu" or any(map(shutil.which, names))
+        has_compiler = self._has_compiler()
         if self.recipe.train.compile and not has_compiler:
             raise ConfigError(
-                f"train.compile needs a C++ compiler ({' or '.join(names)}), and there is none; "
+                "train.compile needs a C++ compiler (CXX, g++ or clang++), and there is none; "
                 "install one or leave train.compile out"
             )
         is_long = self.plan.flops(self.network.config) >= LONG_RUN_FLOPS
         chosen = self.recipe.train.compile
         return is_plain and is_long and has_compiler if chosen is None else chosen
+
+    def _has_compiler(self) -> bool:
+        names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
+        return self.device.device.type != "cpu" or any(map(shutil.which, names))
+
+    def _agree(self, condition: bool) -> bool:
+        """Say whether it holds in all processes: each has measured and looked for itself."""
+        return self.group.sum(float(condition), self.device.device) == self.group.size
+
+    def _compute_as(self, dtype: str, *, compiled: bool) -> None:
+        """Take a precision, "float32" or "bfloat16", and compile or not; both go with the run."""
+        self.network.dtype = self.muon.dtype = getattr(torch, dtype)
+        hidden = self.network.hidden
+        self.forward = torch.compile(hidden, dynamic=False) if compiled else hidden
+        self.progress = dataclasses.replace(self.progress, dtype=dtype, compiled=compiled)
 
     def step(self) -> float:
         """Take one optimizer step; return its mean loss in nats per token.
@@ -230,6 +243,15 @@ class Trainer:
             )
         if problem := plan_problem(progress.plan, self.plan, progress.step, progress.tokens):
             raise state.StateError(f"{run} cannot go on with this recipe: {problem}")
+        compiled = progress.compiled
+        if compiled is None or self.recipe.train.compile is not None:
+            compiled = bool(self.progress.compiled)
+        elif compiled and not self._has_compiler():
+            raise state.StateError(
+                f"{run} was compiled, and there is no C++ compiler (CXX, g++ or clang++); install "
+                "one, or go on with --set train.compile=false, to other last bits"
+            )
+        self._compute_as(progress.dtype or self.progress.dtype, compiled=compiled)
         self._load(checkpoint)
         return True
 
@@ -266,7 +288,13 @@ class Trainer:
         self.network.load_state_dict(checkpoint.weights)
         for part in (self.muon, self.adamw, self.average):
             part.load(checkpoint.optimizer)
-        self.progress = dataclasses.replace(checkpoint.progress, plan=self._plan_table())
+        ours = self.progress  # a run of an older version knows neither precision nor compilation
+        self.progress = dataclasses.replace(
+            checkpoint.progress,
+            plan=self._plan_table(),
+            dtype=ours.dtype,
+            compiled=ours.compiled,
+        )
 
     def _plan_table(self) -> dict[str, Any]:
         table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.plan)))

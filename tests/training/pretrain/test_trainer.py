@@ -103,6 +103,53 @@ def test_resume_at_any_step_equals_an_uninterrupted_run(tmp_path: Path, k: int) 
     assert_same(weights(second), weights(straight))
 
 
+def test_resume_keeps_the_precision_and_compilation_that_were_chosen_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def auto(*, bf16: bool, long_flops: float) -> Trainer:
+        monkeypatch.setattr("model.device.cpu_prefers_bf16", lambda: bf16)
+        monkeypatch.setattr("training.pretrain.trainer.LONG_RUN_FLOPS", long_flops)
+        return trainer(dtype="auto", device="cpu")
+
+    compiler = tmp_path / "c++"
+    compiler.touch(mode=0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)  # minutes
+    for bf16 in (True, False):
+        straight = auto(bf16=bf16, long_flops=1e30)
+        for _ in range(4):
+            straight.step()
+            if straight.progress.step == 2:
+                straight.save(tmp_path / str(bf16))
+        other = auto(bf16=not bf16, long_flops=0.0)
+        assert other.progress.compiled
+        assert other.resume(tmp_path / str(bf16))
+        assert (other.progress.dtype == "bfloat16", other.progress.compiled) == (bf16, False)
+        other.step()
+        other.step()
+        assert_same(weights(other), weights(straight))
+
+
+def test_compiled_run_without_a_compiler_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = trainer(device="cpu")
+    first.progress = dataclasses.replace(first.progress, compiled=True)
+    first.save(tmp_path)
+    monkeypatch.setenv("CXX", str(tmp_path / "none"))
+    with pytest.raises(state.StateError, match=r"go on with --set train\.compile=false"):
+        trainer(device="cpu").resume(tmp_path)
+
+
+def test_run_of_a_version_that_kept_no_choice_goes_on(tmp_path: Path) -> None:
+    first = trainer()
+    first.progress = dataclasses.replace(first.progress, dtype="", compiled=None)
+    first.save(tmp_path)
+    again = trainer()
+    assert again.resume(tmp_path)
+    assert (again.progress.dtype, again.progress.compiled) == ("float32", False)
+
+
 def three_stages() -> Trainer:
     options = {"normuon_beta2": 0.9, "orthogonaliser": "polar-express", "average_tokens": 500}
     return trainer(*STAGES, tokens=14 * 128 + 4 * 128, **options)
