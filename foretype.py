@@ -43,7 +43,8 @@ OLD_NAMES_END = "0.3"
 REMOVED = {
     "train score-infilling --unsandboxed": "where there is no bubblewrap, code runs without it",
 }
-_TRAINING_EXTRA = frozenset({"torch", "tokenizers"})  # not part of a serving installation
+# Not part of a serving installation.
+_TRAINING_EXTRA = frozenset({"torch", "tokenizers", "safetensors", "rensa"})
 _TAKES_NAME = frozenset({"training.cli"})  # one parser for several commands
 
 

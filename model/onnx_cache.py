@@ -1,7 +1,6 @@
 """The quantised graph of a model folder, kept in the user's cache and rebuilt when damaged or old.
 
-Keyed by content hash, graph version and bits. Built in a child process: the libraries that write it
-would double the server's memory. Knows files and processes, nothing of what a graph means.
+Keyed by content hash, graph version and bits. Knows files, nothing of what a graph means.
 """
 
 from __future__ import annotations
@@ -9,15 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-from model.files import read_regular, sha256_file
+from model.files import UnreadableFileError, read_regular, sha256_file
 from model.folder import ModelFolder
+from model.onnx_graph import write_graph
 from model.paths import cache_folder, make_private
 from model.publish import publish_folder
 
@@ -27,7 +24,6 @@ GRAPH_VERSION = 1  # raise it whenever `model.onnx_graph` writes something else
 _FILES = ("graph.onnx", "weights.bin")
 _MANIFEST = "artefact.json"
 _MAX_MANIFEST_BYTES = 1 << 16
-_BUILD_SECONDS = 1800
 _ABANDONED_SECONDS = 24 * 3600
 
 
@@ -35,7 +31,7 @@ class OnnxCacheError(RuntimeError):
     """The graph of a model folder could not be built; the message holds the reason."""
 
 
-def open_artefact(folder: ModelFolder, bits: int) -> Path:
+def open_graph(folder: ModelFolder, bits: int) -> Path:
     """Return the folder with `graph.onnx` and `weights.bin`, built now if there is no sound one."""
     try:
         return _opened(folder, bits, make_private(cache_folder()) / "graphs")
@@ -46,7 +42,7 @@ def open_artefact(folder: ModelFolder, bits: int) -> Path:
         ) from error
 
 
-def delete_artefacts(content_hash: str) -> None:
+def delete_graphs(content_hash: str) -> None:
     """Delete what was derived from a model's weights: it holds all that they hold."""
     with contextlib.suppress(OSError):
         for path in (cache_folder() / "graphs").glob(f"{content_hash[:32]}-*"):
@@ -72,26 +68,13 @@ def _opened(folder: ModelFolder, bits: int, parent: Path) -> Path:
 
 
 def _build(folder: ModelFolder, aside: Path, bits: int) -> None:
-    """Run `model.onnx_graph` on an empty folder, then describe what it wrote."""
+    """Write the graph into an empty folder, then describe what is there."""
     started = time.monotonic()
-    # -P: a repository that the user works in may have a folder named `model`. The child imports
-    # from where this process does, our own packages first.
-    own = str(Path(__file__).resolve().parent.parent)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([own, *filter(None, sys.path)])}
-    command = [sys.executable, "-P", "-m", "model.onnx_graph"]
-    command += [str(folder.path.absolute()), str(aside), str(bits)]
     try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            command, cwd=aside, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=_BUILD_SECONDS, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise OnnxCacheError(f"cannot build the graph of {folder.path}: {error}") from error
-    if done.returncode:
-        lines = done.stdout.decode("utf-8", "replace").strip().splitlines() or ["no message"]
-        raise OnnxCacheError(
-            f"cannot build the graph of {folder.path} (status {done.returncode}): {lines[-1]}"
-        )
+        write_graph(folder.config, folder.tensor, aside, bits)
+    except (ValueError, MemoryError, UnreadableFileError) as error:
+        reason = str(error) or type(error).__name__
+        raise OnnxCacheError(f"cannot build the graph of {folder.path}: {reason}") from error
     manifest = {}
     for name in _FILES:
         manifest[name] = [(aside / name).stat().st_size, sha256_file(aside / name)]
@@ -117,7 +100,7 @@ def _is_sound(path: Path) -> bool:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Delete what processes that were killed left behind, and artefacts of older graph versions."""
+    """Delete what processes that were killed left behind, and graphs of older graph versions."""
     for entry in parent.iterdir():
         with contextlib.suppress(OSError):
             is_old = time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS

@@ -1,8 +1,6 @@
-"""Write a model folder as an ONNX graph for the CPU: `python -m model.onnx_graph FOLDER OUT BITS`.
+"""Writes a network as an ONNX graph for the CPU: `graph.onnx`, and `weights.bin` to be mapped.
 
-Run in a child process by `model.onnx_cache`, because `onnx` and protobuf would stay in the server's
-memory. Writes `graph.onnx` and `weights.bin`, which the runtime maps. BITS is 8, 4 or 32 (not
-quantised).
+Field numbers of messages are those of onnx.proto; `model.protobuf` encodes them.
 
 Inputs: `ids` (1, T); `positions` (1, T); `last` (1,) = S - 1; `total` = S; `keep` (1,) = how many
 of the last positions want logits; `bias` (1, 1, T, S), added to the attention scores; `cos` and
@@ -13,18 +11,15 @@ take the outputs `next_k_i` and `next_v_i`. Output: `logits` (1, keep, V). T, S,
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from model.config import ModelConfig
-from model.folder import load_folder
+from model.protobuf import message
 from model.quantize import quantize
 
 TensorSource = Callable[[str], NDArray[np.float32]]
@@ -36,14 +31,17 @@ _FUSED = frozenset(
 _PAGE_BYTES = 4096  # a mapped tensor must start at a page border
 _INLINE_BYTES = 4096  # smaller tensors go into the graph itself
 _OPSET, _IR = 18, 9  # old enough for every runtime since 2023
+_EXTERNAL = 1  # TensorProto.DataLocation
+_FLOAT, _INT32, _INT64 = 1, 6, 7  # TensorProto.DataType
+_DATA_TYPES = {"float32": _FLOAT, "uint8": 2, "int32": _INT32, "int64": _INT64, "float16": 10}
 
 
 class GraphWriter:
     """Collects nodes and constants; large constants go straight to the weights file."""
 
     def __init__(self, weights: BinaryIO, weights_name: str, bits: int) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+        self.nodes: list[bytes] = []  # NodeProto
+        self.constants: list[bytes] = []  # TensorProto
         self._weights = weights
         self._weights_name = weights_name
         self._bits = bits
@@ -55,29 +53,25 @@ class GraphWriter:
         outputs = outputs or f"{kind}_{len(self.nodes)}"
         outputs = [outputs] if isinstance(outputs, str) else list(outputs)
         domain = _MICROSOFT if kind in _FUSED else ""
-        self.nodes.append(
-            helper.make_node(kind, list(inputs), outputs, domain=domain, **attributes)
-        )
+        named = [_attribute(name, value) for name, value in attributes.items()]
+        self.nodes.append(message((1, inputs), (2, outputs), (4, kind), (5, named), (7, domain)))
         return outputs[0]
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
         """Store an array and return its name."""
-        array = np.ascontiguousarray(array)
+        described = message((1, array.shape), (2, _DATA_TYPES[array.dtype.name]), (8, name))
         if array.nbytes <= _INLINE_BYTES:
-            self.constants.append(numpy_helper.from_array(array, name))
+            self.constants.append(described + message((9, array.tobytes())))
             return name
         self._weights.write(b"\0" * (-self._weights.tell() % _PAGE_BYTES))
-        proto = TensorProto(name=name, dims=array.shape, data_location=TensorProto.EXTERNAL)
-        proto.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
-        place = {
+        location = {
             "location": self._weights_name,
-            "offset": self._weights.tell(),
-            "length": array.nbytes,
+            "offset": str(self._weights.tell()),
+            "length": str(array.nbytes),
         }
-        for key, value in place.items():
-            proto.external_data.add(key=key, value=str(value))
+        entries = [message((1, key), (2, value)) for key, value in location.items()]
+        self.constants.append(described + message((13, entries), (14, _EXTERNAL)))
         self._weights.write(array.tobytes())
-        self.constants.append(proto)
         return name
 
     def linear(self, x: str, name: str, weight: NDArray[np.float32]) -> str:
@@ -100,7 +94,7 @@ class GraphWriter:
         if self._bits == 32:
             return self.node("Gather", [self.constant(name, table), ids])
         rows = self.node("Gather", [self.constant(name, table.astype(np.float16)), ids])
-        return self.node("Cast", [rows], to=TensorProto.FLOAT)
+        return self.node("Cast", [rows], to=_FLOAT)
 
     def last_positions(self, x: str) -> str:
         """Cut x (1, T, C) to the last `keep` positions."""
@@ -221,36 +215,39 @@ def write_graph(config: ModelConfig, tensor: TensorSource, folder: Path, bits: i
         writer = GraphWriter(weights, "weights.bin", bits)
         ModelGraph(writer, config, tensor).add()
     inputs, outputs = _signature(config)
-    graph = helper.make_graph(writer.nodes, "foretype", inputs, outputs, writer.constants)
-    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_MICROSOFT, 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR, producer_name="foretype")
-    (folder / "graph.onnx").write_bytes(model.SerializeToString())
+    graph = message(
+        (1, writer.nodes), (2, "foretype"), (5, writer.constants), (11, inputs), (12, outputs)
+    )
+    opsets = [message((1, domain), (2, n)) for domain, n in (("", _OPSET), (_MICROSOFT, 1))]
+    model = message((1, _IR), (2, "foretype"), (7, graph), (8, opsets))
+    (folder / "graph.onnx").write_bytes(model)
 
 
-def _signature(config: ModelConfig) -> tuple[list[Any], list[Any]]:
+def _signature(config: ModelConfig) -> tuple[list[bytes], list[bytes]]:
     """Return the graph's inputs and outputs with their types and shapes."""
-    info = helper.make_tensor_value_info
-    long, int32, real = TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT
-    cache: list[str | int | None] = [1, config.n_kv_head, "S_max", config.head_dim]
-    rotary: list[str | int | None] = ["S_max", config.head_dim // 2]
+    cache: list[int | str] = [1, config.n_kv_head, "S_max", config.head_dim]
+    rotary: list[int | str] = ["S_max", config.head_dim // 2]
     inputs = [
-        info("ids", long, [1, "T"]), info("positions", long, [1, "T"]), info("last", int32, [1]),
-        info("total", int32, []), info("keep", long, [1]), info("bias", real, [1, 1, "T", "S"]),
-        info("cos", real, rotary), info("sin", real, rotary),
+        _tensor("ids", _INT64, [1, "T"]), _tensor("positions", _INT64, [1, "T"]),
+        _tensor("last", _INT32, [1]), _tensor("total", _INT32, []), _tensor("keep", _INT64, [1]),
+        _tensor("bias", _FLOAT, [1, 1, "T", "S"]),
+        _tensor("cos", _FLOAT, rotary), _tensor("sin", _FLOAT, rotary),
     ]  # fmt: skip
-    outputs = [info("logits", real, [1, "n", config.vocab_size])]
+    outputs = [_tensor("logits", _FLOAT, [1, "n", config.vocab_size])]
     for i in range(config.n_layer):
-        inputs += [info(f"past_{part}_{i}", real, cache) for part in ("k", "v")]
-        outputs += [info(f"next_{part}_{i}", real, cache) for part in ("k", "v")]
+        inputs += [_tensor(f"past_{part}_{i}", _FLOAT, cache) for part in ("k", "v")]
+        outputs += [_tensor(f"next_{part}_{i}", _FLOAT, cache) for part in ("k", "v")]
     return inputs, outputs
 
 
-def main(argv: Sequence[str]) -> int:
-    """Write the graph of the model folder argv[0] into the folder argv[1] with argv[2] bits."""
-    folder = load_folder(Path(argv[0]))
-    write_graph(folder.config, folder.tensor, Path(argv[1]), int(argv[2]))
-    return 0
+def _tensor(name: str, data_type: int, shape: Sequence[int | str]) -> bytes:
+    """Return a ValueInfoProto; a named dimension may have any size."""
+    sizes = [message((1 if isinstance(size, int) else 2, size)) for size in shape]
+    tensor_type = message((1, data_type), (2, message((1, sizes))))
+    return message((1, name), (2, message((1, tensor_type))))
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _attribute(name: str, value: float) -> bytes:
+    """Return an AttributeProto of a float or an integer."""
+    field, kind = (2, 1) if isinstance(value, float) else (3, 2)
+    return message((1, name), (field, value), (20, kind))

@@ -71,12 +71,12 @@ def open_runtime(
     if not 1 <= max_len <= 131_072:
         raise ValueError(f"max_len must be in 1..131072, got {max_len}")
     if kind == "onnx":
-        from model.onnx_cache import open_artefact
+        from model.onnx_cache import open_graph
         from model.runtime_onnx import OnnxRuntime
 
         if bits not in (4, 8, 32):
             raise ValueError(f"bits must be 4, 8 or 32, got {bits}")
-        graph = open_artefact(folder, bits) / "graph.onnx"
+        graph = open_graph(folder, bits) / "graph.onnx"
         return OnnxRuntime(graph, folder.config, max_len=max_len, threads=threads)
     if kind == "torch":
         from model.runtime_torch import TorchRuntime

@@ -16,7 +16,7 @@ from assistant.errors import SettingsError
 from assistant.settings import Settings, load_settings, settings_path
 from assistant.setup.machine import Machine, server_command
 
-LIBRARIES = ("numpy", "onnx", "model.runtime_onnx", "regex", "tiktoken", "tree_sitter", "pygls")
+LIBRARIES = ("numpy", "model.runtime_onnx", "regex", "tiktoken", "tree_sitter", "pygls")
 CPU_INFO = Path("/proc/cpuinfo")
 # What makes 8-bit products fast, the slowest first; the names are those of /proc/cpuinfo.
 _FEATURES = {

@@ -23,7 +23,7 @@ from assistant.models.entry import BASE, ModelEntry, ModelsError, check_name, sl
 from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry_file import FILE_NAME, RegistryFile, read_registry, write_registry
 from model.folder import ModelFolderError, load_folder
-from model.onnx_cache import delete_artefacts
+from model.onnx_cache import delete_graphs
 from model.paths import data_folder
 from model.publish import delete, sync_folder
 
@@ -172,7 +172,7 @@ class Registry:
             left = book.without(name)
             write_registry(self.folder, left)
             if all(other.content_hash != entry.content_hash for other in left.models.values()):
-                delete_artefacts(entry.content_hash)
+                delete_graphs(entry.content_hash)
             self._recover(left)
 
     def export(self, name: str, out: Path) -> None:

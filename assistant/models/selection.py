@@ -14,7 +14,7 @@ from assistant.models.entry import BASE, ModelEntry, ModelsError
 from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry import Registry
 from model.folder import ModelFolderError, load_folder
-from model.onnx_cache import OnnxCacheError, open_artefact
+from model.onnx_cache import OnnxCacheError, open_graph
 
 SERVED_BITS = 8  # of the graph that servers run
 
@@ -74,7 +74,7 @@ def prepare(registry: Registry, entry: ModelEntry) -> None:
     try:
         folder = load_folder(registry.place(entry.name))
         folder.tokenizer()
-        open_artefact(folder, SERVED_BITS)
+        open_graph(folder, SERVED_BITS)
     except (ModelFolderError, OnnxCacheError) as error:
         raise ModelsError(str(error)) from error
     except OSError as error:

@@ -37,8 +37,9 @@ from lsp.session import Session
 
 modules = set()
 
-def write(body):
-    modules.update(sys.modules)  # as they are when the client gets its answer
+def answer(message):
+    modules.update(sys.modules)  # as they are when the client is answered
+    outbox.put(message)
 
 class Engine:
     settings = None
@@ -47,10 +48,10 @@ class Engine:
 import sys
 message = frame(dump({"id": 1, "method": "initialize", "params": {"capabilities": {}}}))
 pieces = [message]
-outbox = Outbox(write, lambda: None)
+outbox = Outbox(lambda body: None, lambda: None)
 session = Session(outbox.put, open_engine=lambda _: Engine())
 first = next(values(MessageReader(lambda _: pieces.pop())))
-assert greet(first, session, outbox.put)
+assert greet(first, session, answer)
 outbox.close()
 """
 

@@ -12,7 +12,7 @@ import pytest
 
 from model import onnx_cache as artefact
 from model.folder import ModelFolder, load_folder
-from model.onnx_cache import OnnxCacheError, open_artefact
+from model.onnx_cache import OnnxCacheError, open_graph
 from tests.doubles import names_in, tiny_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def built(folder: ModelFolder, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FORETYPE_CACHE", str(cache))
-    return open_artefact(folder, 8)
+    return open_graph(folder, 8)
 
 
 def moment(path: Path) -> int:
@@ -47,7 +47,7 @@ def test_artefact_is_built_once_into_the_cache(
     assert names_in(built) == FILES
     assert built.parent.parent == cache
     before = moment(built)
-    assert open_artefact(folder, 8) == built
+    assert open_graph(folder, 8) == built
     assert moment(built) == before
 
 
@@ -83,7 +83,7 @@ def test_damaged_artefact_is_rebuilt_with_a_warning(
     damaged.unlink()  # a new file, as the old one may be mapped by another test's session
     damaged.write_bytes(sound[:100])
     with caplog.at_level(logging.WARNING):
-        assert open_artefact(folder, 8) == built
+        assert open_graph(folder, 8) == built
     assert "is damaged; building it anew" in caplog.text
     assert (built / "weights.bin").read_bytes() == sound
     assert not [name for name in names_in(built.parent) if name.startswith(".")]
@@ -93,7 +93,7 @@ def test_each_model_and_width_has_its_own_artefact(
     folder: ModelFolder, built: Path, tmp_path: Path
 ) -> None:
     other = load_folder(tiny_folder(tmp_path, seed=1))
-    assert len({built, open_artefact(folder, 4), open_artefact(other, 8)}) == 3
+    assert len({built, open_graph(folder, 4), open_graph(other, 8)}) == 3
 
 
 def test_older_versions_are_removed_after_a_day(
@@ -106,7 +106,7 @@ def test_older_versions_are_removed_after_a_day(
         (graphs / name).mkdir(parents=True)
         if name != "4567-v0-8":  # may be in use by a server of yesterday's release
             os.utime(graphs / name, (time.time() - 90_000,) * 2)
-    path = open_artefact(folder, 8)
+    path = open_graph(folder, 8)
     assert names_in(graphs) == sorted([path.name, "4567-v0-8", names[3]])
 
 
@@ -115,17 +115,8 @@ def test_failed_build_says_why_and_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
     with pytest.raises(OnnxCacheError, match=r"cannot build the graph .*4 or 8 bits, not 5"):
-        open_artefact(folder, 5)
+        open_graph(folder, 5)
     assert names_in(tmp_path / "graphs") == []
-
-
-def test_build_without_an_interpreter_fails_clearly(
-    folder: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
-    with pytest.raises(OnnxCacheError, match="cannot build the graph"):
-        open_artefact(folder, 8)
 
 
 def test_artefact_that_cannot_be_put_in_place_is_reported(
@@ -136,7 +127,7 @@ def test_artefact_that_cannot_be_put_in_place_is_reported(
     place.parent.mkdir()
     place.write_text("a file where the folder should be")
     with pytest.raises(OnnxCacheError, match="delete what is there"):
-        open_artefact(folder, 8)
+        open_graph(folder, 8)
 
 
 def test_cache_that_cannot_be_written_is_reported_with_the_way_out(
@@ -145,7 +136,7 @@ def test_cache_that_cannot_be_written_is_reported_with_the_way_out(
     (tmp_path / "graphs").write_text("a file where the folder should be")
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
     with pytest.raises(OnnxCacheError, match=r"cannot write a cache .*graphs.*FORETYPE_CACHE"):
-        open_artefact(folder, 8)
+        open_graph(folder, 8)
 
 
 def test_build_is_safe_in_a_hostile_folder_and_silent_on_stdout(

@@ -1,14 +1,13 @@
 """The written graph is valid and keeps its weights where the runtime can map them."""
 
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
-from model.onnx_graph import main, write_graph
-from tests.doubles import random_tensors, tiny_config, tiny_folder
+from model.onnx_graph import write_graph
+from tests.doubles import random_tensors, tiny_config
 
 
 @pytest.mark.parametrize("bits", [4, 8, 32])
@@ -53,14 +52,24 @@ def test_head_width_that_the_operator_cannot_take_is_refused(tmp_path: Path) -> 
         write_graph(config, random_tensors(config).__getitem__, tmp_path, 8)
 
 
-def test_command_writes_the_graph_of_a_folder(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    assert main([str(tiny_folder(tmp_path)), str(out), "8"]) == 0
-    assert {path.name for path in out.iterdir()} == {"graph.onnx", "weights.bin"}
+@pytest.mark.parametrize(
+    "changes", [{}, {"tie_embeddings": False}, {"qkv_bias": True, "qk_norm": False}]
+)
+def test_onnx_itself_reads_what_is_written(tmp_path: Path, changes: dict[str, Any]) -> None:
+    config = tiny_config(**changes)
+    write_graph(config, random_tensors(config).__getitem__, tmp_path, 8)
+    graph = onnx.load(tmp_path / "graph.onnx").graph
+    attention = attributes(graph, "GroupQueryAttention")
+    heads = {"num_heads": config.n_head, "kv_num_heads": config.n_kv_head}
+    assert attention == {**heads, "do_rotary": 1}
+    norm = attributes(graph, "SimplifiedLayerNormalization")
+    assert norm == {"axis": -1, "epsilon": pytest.approx(config.norm_eps)}
+    shape = graph.output[0].type.tensor_type.shape
+    sizes = [size.dim_param or size.dim_value for size in shape.dim]
+    assert sizes == [1, "n", config.vocab_size]
 
 
-def test_serving_modules_do_not_import_the_writer() -> None:
-    program = "import sys, model.runtime_onnx, model.onnx_cache; sys.exit('onnx' in sys.modules)"
-    root = Path(__file__).resolve().parents[2]
-    assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
+def attributes(graph: onnx.GraphProto, kind: str) -> dict[str, Any]:
+    """Attributes of the first operator of a kind."""
+    node = next(node for node in graph.node if node.op_type == kind)
+    return {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}

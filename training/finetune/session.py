@@ -20,7 +20,7 @@ import numpy as np
 
 from assistant.models.registry import ModelEntry, Registry, models_folder
 from model.folder import ModelFolder, copy_folder, load_folder, save_folder
-from model.onnx_cache import delete_artefacts
+from model.onnx_cache import delete_graphs
 from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
 from training.finetune.describe import CardData, format_card
@@ -153,7 +153,7 @@ def publish(state: TuneState, data: CardData, registry: Registry) -> tuple[Model
     """List the model if it is better, and let it serve unless another one is pinned."""
     if not data.verdict["promoted"]:
         # It was made ready to run for the judge.
-        delete_artefacts(load_folder(state.path(REFITTED)).content_hash)
+        delete_graphs(load_folder(state.path(REFITTED)).content_hash)
         return None, False
     plan = data.plan
     if not state.path(FINAL).is_dir():

@@ -42,7 +42,7 @@ def repository(
     for folder, name in zip(folders, (OWN, NEWER), strict=True):
         added(Registry(), folder, name, repository=repository_id(repository))
     monkeypatch.chdir(repository)
-    monkeypatch.setattr(desk, "open_artefact", lambda folder, bits: None)
+    monkeypatch.setattr(desk, "open_graph", lambda folder, bits: None)
     return repository
 
 
@@ -170,10 +170,10 @@ def test_what_cannot_be_loaded_is_not_chosen(
     def no_room(folder: object, bits: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(desk, "open_artefact", no_room)
+    monkeypatch.setattr(desk, "open_graph", no_room)
     with pytest.raises(ModelsError, match="cannot read the model"):
         desk.choose(registry, OWN, place)
-    monkeypatch.setattr(desk, "open_artefact", lambda folder, bits: None)
+    monkeypatch.setattr(desk, "open_graph", lambda folder, bits: None)
     (registry.place(OWN) / "config.json").write_text("{}")
     with pytest.raises(ModelsError, match="damaged"):
         desk.choose(registry, OWN, place)
