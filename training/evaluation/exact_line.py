@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
 from contextlib import closing
 
 from assistant.cancel import Cancel
@@ -37,8 +36,7 @@ def ask_network(
         ids = job.prompt.ids + backend.tokenizer.encode_bytes(job.prompt.tail)
         job = dataclasses.replace(job, prompt=dataclasses.replace(job.prompt, ids=ids, tail=b""))
     watch = Stopwatch()
-    with closing(backend.drafts(job)) as drafts:
-        text = "".join(_first_line(piece for draft in drafts for piece in draft.pieces))
+    text = write_lines(backend, job, 1)
     return watch.answer(text.rstrip(), 1.0 if text else 0.0)
 
 
@@ -62,12 +60,15 @@ def make_job(
     )
 
 
-def _first_line(pieces: Iterator[str]) -> Iterator[str]:
-    for piece in pieces:
-        head, newline, _ = piece.partition("\n")
-        yield head
-        if newline:
-            return
+def write_lines(backend: LocalBackend, job: GenerationJob, n_lines: int) -> str:
+    """Return what the network writes, greedily, up to a number of lines."""
+    text = ""
+    with closing(backend.drafts(job)) as drafts:
+        for piece in (piece for draft in drafts for piece in draft.pieces):
+            text += piece
+            if text.count("\n") >= n_lines:
+                break
+    return "\n".join(text.split("\n")[:n_lines])
 
 
 def ask_engine(engine: Engine, task: Task) -> Answer:

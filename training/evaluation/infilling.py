@@ -15,7 +15,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from model.folder import BUNDLED, load_folder
 from training.cli import existing_folder, n_threads
 from training.data.corpus import Split
 from training.evaluation import command
-from training.evaluation.exact_line import make_job
+from training.evaluation.exact_line import make_job, write_lines
 from training.evaluation.intervals import Interval, macro_mean
 from training.evaluation.sandbox import bubblewrap, run_test
 from training.evaluation.verbatim import RUN_TOKENS, format_copies, search_corpus
@@ -98,13 +97,7 @@ def fill(backend: LocalBackend, hole: Hole) -> str:
     )
     ends_line = solution.endswith("\n")
     n_lines = solution.count("\n") + (not ends_line)
-    text = ""
-    with closing(backend.drafts(make_job(backend, request, MAX_NEW_TOKENS))) as drafts:
-        for piece in (piece for draft in drafts for piece in draft.pieces):
-            text += piece
-            if text.count("\n") >= n_lines:
-                break
-    text = "\n".join(text.split("\n")[:n_lines])
+    text = write_lines(backend, make_job(backend, request, MAX_NEW_TOKENS), n_lines)
     return text + "\n" if ends_line and text else text  # the suffix begins a line of its own
 
 

@@ -37,22 +37,13 @@ _ENGINE = "engine"
 _SNIPPETS = "network, snippets"  # healed; only of a model that was trained on them
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """How much to measure."""
-
-    tasks: int  # cursors in each repository
-    loss_bytes: int  # of text in each repository
-    seed: int
-
-
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
     args = _parser().parse_args(argv)
-    plan = Plan(tasks=args.tasks, loss_bytes=args.loss_bytes, seed=args.seed)
+    plan = {"tasks": args.tasks, "loss_bytes": args.loss_bytes, "seed": args.seed}
 
     def make() -> command.Report:
-        return evaluate(args.model or BUNDLED, args.repositories, plan, against=args.against)
+        return evaluate(args.model or BUNDLED, args.repositories, against=args.against, **plan)
 
     return command.report_on(PROG, make, table, args.json)
 
@@ -79,11 +70,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def evaluate(
-    model: Path, repositories: Sequence[Path], plan: Plan, *, against: Path | None = None
+    model: Path,
+    repositories: Sequence[Path],
+    *,
+    tasks: int,
+    loss_bytes: int,
+    seed: int,
+    against: Path | None = None,
 ) -> dict[str, Any]:
     """Return the report: bits per byte and exact lines, by repository and over all.
 
-    With another model to hold it `against`, by how much more of the same lines is exact, too.
+    `tasks` cursors and `loss_bytes` of text are drawn from each repository. With another model to
+    hold it `against`, the report says by how much more of the same lines is exact, too.
     """
     folder = load_folder(model)
     files = {}
@@ -92,24 +90,25 @@ def evaluate(
             files[found[0].repository] = found
     if not files:
         raise ValueError("the repositories hold no Python file to ask about")
-    tasks = [
-        task for found in files.values() for task in sample_tasks(found, plan.tasks, seed=plan.seed)
-    ]
+    drawn = [task for found in files.values() for task in sample_tasks(found, tasks, seed=seed)]
+    documents = {
+        name: _sample_documents(found, loss_bytes, seed=seed) for name, found in files.items()
+    }
     answers = {
-        name: _ask(system, tasks, name) for name, system in _systems(str(model), files).items()
+        name: _ask(system, drawn, name) for name, system in _systems(str(model), files).items()
     }
     report = {
         "model": folder.info.name,
         "content_hash": folder.content_hash,
-        "plan": dataclasses.asdict(plan),
+        "plan": {"tasks": tasks, "loss_bytes": loss_bytes, "seed": seed},
         "repositories": list(files),
-        "bits_per_byte": _losses(folder, files, plan),
-        "rest_of_line": {name: _figures(tasks, given) for name, given in answers.items()},
+        "bits_per_byte": _losses(folder, documents),
+        "rest_of_line": {name: _figures(drawn, given) for name, given in answers.items()},
     }
     if _SNIPPETS in answers:  # paired: the same cursors with and without
-        report["gain_of_snippets"] = _gain(tasks, answers[_HEALED], answers[_SNIPPETS])
+        report["gain_of_snippets"] = _gain(drawn, answers[_HEALED], answers[_SNIPPETS])
     if against is not None:
-        report["against"] = _compare(load_folder(against), tasks, answers, files, plan)
+        report["against"] = _compare(load_folder(against), drawn, answers, files, documents)
     return report
 
 
@@ -118,7 +117,7 @@ def _compare(
     tasks: Sequence[Task],
     answers: dict[str, list[Judged]],
     files: dict[str, list[HeldOutFile]],
-    plan: Plan,
+    documents: dict[str, list[Passage]],
 ) -> dict[str, Any]:
     """Ask another model at the same cursors; its figures, and the gain over it for each system."""
     systems = _systems(str(other.path), files)
@@ -129,7 +128,7 @@ def _compare(
     return {
         "model": other.info.name,
         "content_hash": other.content_hash,
-        "bits_per_byte": _losses(other, files, plan),
+        "bits_per_byte": _losses(other, documents),
         "rest_of_line": rows,
         "gain": gains,
     }
@@ -168,10 +167,9 @@ def _gain(
     return _interval(tasks, [float(new.is_exact) - float(old.is_exact) for old, new in pairs])
 
 
-def _losses(folder: ModelFolder, files: dict[str, list[HeldOutFile]], plan: Plan) -> dict[str, Any]:
+def _losses(folder: ModelFolder, documents: dict[str, list[Passage]]) -> dict[str, Any]:
     """Return bits per byte by repository, as served (8-bit) and in fp32."""
     losses: dict[str, Any] = {}
-    documents = {name: _sample_documents(found, plan) for name, found in files.items()}
     for kind, bits in (("int8", 8), ("fp32", 32)):
         scorer = folder_scorer(folder, bits=bits)
         by_repository = {
@@ -182,14 +180,14 @@ def _losses(folder: ModelFolder, files: dict[str, list[HeldOutFile]], plan: Plan
     return losses
 
 
-def _sample_documents(files: Sequence[HeldOutFile], plan: Plan) -> list[Passage]:
-    draws = np.random.Generator(np.random.Philox(key=[plan.seed, 1]))
-    chosen, left = [], plan.loss_bytes
+def _sample_documents(files: Sequence[HeldOutFile], n_bytes: int, *, seed: int) -> list[Passage]:
+    draws = np.random.Generator(np.random.Philox(key=[seed, 1]))
+    chosen: list[Passage] = []
     for index in draws.permutation(len(files)):
-        if left <= 0:
+        if n_bytes <= 0:
             break
         chosen.append(whole_file(files[index].path, files[index].text))
-        left -= len(files[index].text.encode())
+        n_bytes -= len(files[index].text.encode())
     return chosen
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.doubles import tiny_folder
-from training.evaluation.score import Plan, evaluate, main, table
+from training.evaluation.score import evaluate, main, table
 
 CODE = "def area(width, height):\n    total = width * height\n    return total\n\n\n"
+PLAN = {"tasks": 3, "loss_bytes": 300, "seed": 1}
 INTERVAL = {"mean": 0.5, "low": 0.25, "high": 0.75}
 
 
@@ -24,10 +25,9 @@ def held_out(path: Path) -> Path:
 def test_report_of_a_small_model(tmp_path: Path) -> None:
     repositories = [held_out(tmp_path / name) for name in ("first", "second")]
     (tmp_path / "prose").mkdir()
-    plan = Plan(tasks=3, loss_bytes=300, seed=1)
-    report = evaluate(tiny_folder(tmp_path), [*repositories, tmp_path / "prose"], plan)
+    report = evaluate(tiny_folder(tmp_path), [*repositories, tmp_path / "prose"], **PLAN)
     assert report["model"] == "tiny"
-    assert report["plan"] == {"tasks": 3, "loss_bytes": 300, "seed": 1}
+    assert report["plan"] == PLAN
     assert report["repositories"] == ["first", "second"]  # the one without code is left out
     for kind in ("int8", "fp32"):
         losses = report["bits_per_byte"][kind]
@@ -51,7 +51,7 @@ def test_report_of_a_small_model(tmp_path: Path) -> None:
 
 def test_a_model_held_against_itself_gains_nothing(tmp_path: Path) -> None:
     model, repository = tiny_folder(tmp_path), held_out(tmp_path / "first")
-    found = evaluate(model, [repository], Plan(tasks=3, loss_bytes=300, seed=1), against=model)
+    found = evaluate(model, [repository], against=model, **PLAN)
     other = found["against"]
     assert other["bits_per_byte"] == found["bits_per_byte"]
     for name in ("network, healed", "engine"):

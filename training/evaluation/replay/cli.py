@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import sys
 import tempfile
 from collections.abc import Callable
@@ -67,18 +68,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="a first impression in under two minutes"
     )
-    parser.add_argument(
-        "--tasks", type=command.count, help="cursors in each repository (default: 400)"
-    )
-    parser.add_argument(
-        "--lines", type=command.count, help="whole lines typed in each (default: 60)"
-    )
-    parser.add_argument("--commits", type=command.count, help="commits of each (default: 20)")
+    count = functools.partial(parser.add_argument, type=command.count, metavar="N")
+    count("--tasks", dest="n_tasks", help="cursors in each repository (default: 400)")
+    count("--lines", dest="n_lines", help="whole lines typed in each (default: 60)")
+    count("--commits", dest="n_commits", help="commits of each (default: 20)")
     parser.add_argument(
         "--range", dest="revisions", metavar="A..B", help="commits (default: the last fifth)"
     )
     parser.add_argument(
-        "--systems", type=_systems, default=SYSTEMS, help=f"of: {', '.join(SYSTEMS)} (default: all)"
+        "--systems",
+        type=_parse_systems,
+        default=SYSTEMS,
+        help=f"of: {', '.join(SYSTEMS)} (default: all)",
     )
     parser.add_argument("--jedi", action="store_true", help="ask jedi, too, where it is installed")
     parser.add_argument(
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _systems(text: str) -> tuple[str, ...]:
+def _parse_systems(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if name not in SYSTEMS:
@@ -102,7 +103,7 @@ def _systems(text: str) -> tuple[str, ...]:
 def evaluate(args: argparse.Namespace) -> Report:
     """Draw the tasks, ask, and return the report; ReplayError and others say what to mend."""
     plan = _plan(args)
-    repositories = [_around(path) for path in args.repositories]
+    repositories = [_find_repository(path) for path in args.repositories]
     sys.stderr.write("reading the history\n")
     work = plan_work(repositories, plan)
     folder = load_folder(args.model or BUNDLED)
@@ -149,19 +150,12 @@ def _open_baselines(args: argparse.Namespace, folder: Path) -> tuple[list[System
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    base = _QUICK if args.quick else _FULL
-    options = {
-        "n_tasks": args.tasks,
-        "n_lines": args.lines,
-        "n_commits": args.commits,
-        "seed": args.seed,
-        "revisions": args.revisions,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    return dataclasses.replace(base, **given)
+    names = ("n_tasks", "n_lines", "n_commits", "seed", "revisions")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return dataclasses.replace(_QUICK if args.quick else _FULL, **given)
 
 
-def _around(path: Path) -> Path:
+def _find_repository(path: Path) -> Path:
     """Return the repository that a folder is part of; itself if it is in none."""
     path = path.absolute()
     return next((place for place in (path, *path.parents) if git_directory(place)), path)

@@ -40,9 +40,10 @@ def format_report(report: Report) -> str:
 
 def _align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = (f"  {cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
-        yield f"  {first:<{widths[0]}}" + "".join(cells)
+    sides = [">" if title else "<" for title in rows[0]]  # labels have no title
+    for row in rows:
+        cells = zip(row, sides, widths, strict=True)
+        yield "".join(f"  {cell:{side}{width}}" for cell, side, width in cells).rstrip()
 
 
 def make_tables(report: Report) -> list[Table]:
@@ -53,9 +54,10 @@ def make_tables(report: Report) -> list[Table]:
 
 def _systems(report: Report) -> Table:
     metrics = ("exact", "right", "similarity", "offered", "precision", "saved")
+    ranged = ("exact", "right", "saved")
     rows = [
         [name]
-        + [(format_interval if key in _METRICS else format_percent)(its[key]) for key in metrics]
+        + [(format_interval if key in ranged else format_percent)(its[key]) for key in metrics]
         + [_number(its["wrong_per_100_chars"])]
         for name, its in report["systems"].items()
     ]

@@ -269,31 +269,25 @@ def _label(repository: str, drawn: Sequence[tuple[Snapshot, TypedLine, int]]) ->
     tasks = []
     for snapshot, line, n_before in drawn:
         above, below, path = line.above, line.below, line.path
-        task = _task(repository, line, above, below, n_before)
+        start = line.indent + n_before
+        text = above + line.line + below
+        task = Task(
+            file=HeldOutFile(repository=repository, path=path, text=text),
+            offset=len(above) + start,
+            truth=line.line[start:],
+        )
+        kind: Kind = "mid-token" if task.is_mid_token else "mid-line"
         language = language_of(path)
         assert language is not None, path
-        others = [above, below, *(text for name, text in snapshot.files if name != path)]
+        own = {other.strip() for other in (above + below).split("\n")}
+        others = (lines_of(other) for name, other in snapshot.files if name != path)
         stratum = Stratum(
             repository=repository,
             commit=snapshot.commit,
             language=language.name,
-            kind="line start" if n_before == 0 else _kind(task),
-            is_seen=any(line.line.strip() in lines_of(text) for text in others),
+            kind=kind if n_before else "line start",
+            is_seen=any(line.line.strip() in lines for lines in (own, *others)),
             is_near_duplicate=is_near_duplicate(snapshot, path, "\n".join(line.new)),
         )
         tasks.append(ReplayTask(task=task, snapshot=snapshot, stratum=stratum))
     return tasks
-
-
-def _task(repository: str, line: TypedLine, above: str, below: str, n_before: int) -> Task:
-    text = above + line.line + below
-    start = line.indent + n_before
-    return Task(
-        file=HeldOutFile(repository=repository, path=line.path, text=text),
-        offset=len(above) + start,
-        truth=line.line[start:],
-    )
-
-
-def _kind(task: Task) -> Kind:
-    return "mid-token" if task.is_mid_token else "mid-line"
