@@ -2,16 +2,16 @@
 
 A table of plain functions that do no input or output. Facts of public documentation: OpenAI's
 completions and chat (also DeepSeek's, vLLM's and llama-cpp-python's), Mistral's FIM, Ollama's
-generate, llama.cpp's infill.
+generate, llama.cpp's infill. Models that mark the gap themselves have templates, for servers that
+take plain text only.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from assistant.remote.errors import RemoteError
-from assistant.remote.templates import TEMPLATES, fill_template
+from assistant.remote.errors import RemoteError, withheld
 
 if TYPE_CHECKING:
     from assistant.remote.settings import RemoteSettings
@@ -24,6 +24,51 @@ _CHAT_ORDER = (
     f"{_GAP} marks the cursor. Answer with the text that belongs in place of {_GAP} and nothing "
     "else: no explanation, no code fence, no repetition of what is already there. {lines}"
 )
+
+
+class Template(NamedTuple):
+    """How prefix and suffix become one text, and what the model writes when it is done."""
+
+    before: str  # ahead of the first part
+    between: str
+    after: str  # behind the second part: the model goes on from here
+    stops: tuple[str, ...]
+    suffix_first: bool = False
+
+
+def fill_template(template: Template, prefix: str, suffix: str) -> str:
+    """Return the prompt; RemoteError (withheld) if the text holds a marker, which would end it."""
+    for marker in (template.before, template.between, template.after, *template.stops):
+        if marker.strip() and (marker.strip() in prefix or marker.strip() in suffix):
+            raise withheld("the text around the cursor holds one of the model's markers")
+    first, second = (suffix, prefix) if template.suffix_first else (prefix, suffix)
+    return f"{template.before}{first}{template.between}{second}{template.after}"
+
+
+_PIPED = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+_STARCODER = Template(
+    "<fim_prefix>", "<fim_suffix>", "<fim_middle>", ("<|endoftext|>", "<file_sep>", "<fim_pad>")
+)
+TEMPLATES: dict[str, Template] = {
+    "qwen": Template(
+        *_PIPED, ("<|endoftext|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<|im_end|>")
+    ),
+    "starcoder": _STARCODER,
+    "granite": _STARCODER,
+    "granite4": Template(*_PIPED, ("<|end_of_text|>", "<|fim_pad|>", "<|filename|>")),
+    "deepseek": Template(  # a full-width bar and a low block, unlike all the others
+        "<\uff5cfim\u2581begin\uff5c>",
+        "<\uff5cfim\u2581hole\uff5c>",
+        "<\uff5cfim\u2581end\uff5c>",
+        ("<\uff5cend\u2581of\u2581sentence\uff5c>", "<|EOT|>"),
+    ),
+    "codestral": Template("[SUFFIX]", "[PREFIX]", "", ("</s>",), suffix_first=True),
+    "codegemma": Template(*_PIPED, ("<|file_separator|>", "<end_of_turn>", "<eos>")),
+    "codellama": Template("<PRE> ", " <SUF>", " <MID>", ("<EOT>",)),
+    "foretype": Template(
+        _PIPED[0] + _PIPED[1], _PIPED[2], "", ("<|end|>", "<|file_sep|>"), suffix_first=True
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +97,7 @@ class WireFormat:
     """What a provider is known to take and to say."""
 
     path: str  # after the base address
+    # RemoteError (withheld) if this text cannot be asked about.
     write: Callable[[Window, "RemoteSettings"], dict[str, Any]]
     read: Callable[[Mapping[str, Any]], Piece]
     url: str = ""  # the usual base address; empty: there is none
@@ -59,11 +105,6 @@ class WireFormat:
     template: Literal["no", "may", "must"] = "no"  # must: it refuses a suffix
     # yes: documented to give them; others may refuse a request that asks
     logprobs: Literal["no", "may", "yes"] = "no"
-
-
-def write_body(window: Window, settings: "RemoteSettings") -> dict[str, Any]:
-    """Return the request's body; RemoteError (withheld) if this text cannot be asked about."""
-    return FORMATS[settings.provider].write(window, settings)
 
 
 def read_piece(table: Mapping[str, Any], settings: "RemoteSettings") -> Piece:

@@ -100,17 +100,10 @@ class InflightRequest:
         if self.call_soon is not None and not self.is_over:
             self.call_soon(self.halt)
 
-    def halt(self) -> None:
-        """End it because nobody waits any more; on the transport's thread, as what follows."""
-        self._halt(RemoteError("stopped", "nobody wants the answer any more"))
-
-    def time_out(self) -> None:
-        """End it because the time for all attempts is up."""
-        self._halt(RemoteError("too slow", f"no whole answer within {self.settings.total_s:g} s"))
-
-    def _halt(self, why: RemoteError) -> None:
+    def halt(self, why: RemoteError | None = None) -> None:
+        """End it: nobody waits any more, or `why`; on the transport's thread, as what follows."""
         if self.halted is None:
-            self.halted = why
+            self.halted = why or RemoteError("stopped", "nobody wants the answer any more")
             if self.stream is not None:
                 self.stream.hang_up(self)
 

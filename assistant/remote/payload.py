@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from assistant.privacy.redaction import SecretFinding, find, stand_ins
 from assistant.remote.errors import withheld
-from assistant.remote.formats import Window, write_body
+from assistant.remote.formats import FORMATS, Window
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from assistant.source import syntax
@@ -67,7 +67,7 @@ def build_payload(
         language=language.name if language else "",
         single_line=single_line,
     )
-    body = json.dumps(write_body(window, settings), ensure_ascii=False)
+    body = json.dumps(FORMATS[settings.provider].write(window, settings), ensure_ascii=False)
     a, b, c = (len(text[:at].encode("utf-8", "replace")) for at in (start, cursor, end))
     return Payload(
         body=body.encode("utf-8", "replace"),

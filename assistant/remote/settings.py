@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 
 from assistant.errors import SettingsError
 from assistant.remote.errors import withheld
-from assistant.remote.formats import FORMATS
-from assistant.remote.templates import TEMPLATES
+from assistant.remote.formats import FORMATS, TEMPLATES
 from model.config import ConfigError, from_table
 from model.files import UnreadableFileError, read_regular
 from model.paths import config_folder

@@ -136,7 +136,9 @@ class Transport:
 
     async def _own(self, inflight: InflightRequest) -> None:
         """See one request from its start to its end."""
-        timer = asyncio.get_running_loop().call_later(self._settings.total_s, inflight.time_out)
+        total_s = self._settings.total_s
+        late = RemoteError("too slow", f"no whole answer within {total_s:g} s")
+        timer = asyncio.get_running_loop().call_later(total_s, inflight.halt, late)
         error: RemoteError | None = None
         try:
             await self._attempt_repeatedly(inflight)

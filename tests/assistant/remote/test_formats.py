@@ -5,9 +5,16 @@ from typing import Any
 import pytest
 
 from assistant.remote.errors import RemoteError
-from assistant.remote.formats import FORMATS, Piece, Window, read_piece, tidy_answer, write_body
+from assistant.remote.formats import (
+    FORMATS,
+    TEMPLATES,
+    Piece,
+    Window,
+    fill_template,
+    read_piece,
+    tidy_answer,
+)
 from assistant.remote.settings import RemoteSettings
-from assistant.remote.templates import TEMPLATES, fill_template
 
 
 class Format:
@@ -18,7 +25,7 @@ class Format:
         self.path = FORMATS[settings.provider].path
 
     def body(self, window: Window) -> dict[str, Any]:
-        return write_body(window, self.settings)
+        return FORMATS[self.settings.provider].write(window, self.settings)
 
     def piece(self, table: dict[str, Any]) -> Piece:
         return read_piece(table, self.settings)
