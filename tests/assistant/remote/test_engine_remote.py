@@ -303,6 +303,12 @@ sys.exit(f"{code} {sorted(loaded)}" if loaded or code > 1 else 0)
 """
 
 
+def complaints(errors: str) -> str:
+    """Leave out that there is nothing to suggest, which is up to the tiny model."""
+    lines = errors.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("nothing to suggest"))
+
+
 def test_with_the_remote_off_nothing_of_it_is_imported(tmp_path: Path) -> None:
     tiny_folder(tmp_path)
     (tmp_path / "sample.py").write_text("import os\nos.path\n")
@@ -310,7 +316,7 @@ def test_with_the_remote_off_nothing_of_it_is_imported(tmp_path: Path) -> None:
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{PROGRAM}"],
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert (run.returncode, run.stderr) == (0, "")
+    assert (run.returncode, complaints(run.stderr)) == (0, "")
 
 
 MISSING = """
@@ -333,5 +339,5 @@ def test_a_missing_package_is_one_line_and_costs_no_local_answer(mode: str, tmp_
         cwd=tmp_path, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     line = f"{sys.executable} -m pip install 'foretype[remote]'"
-    assert run.stderr == f"foretype: the remote server needs httpx2: {line}\n"
+    assert complaints(run.stderr) == f"foretype: the remote server needs httpx2: {line}\n"
     assert run.returncode in (0, 1)
