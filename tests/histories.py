@@ -11,7 +11,6 @@ from typing import Any
 from model.folder import copy_folder
 from tests.doubles import tiny_folder
 from tests.repositories import plain_git
-from training.finetune.judging.decision import Judgement
 from training.finetune.plan import HistorySplit, ModelRef, TuneOptions, TunePlan, TuneRequest
 from training.finetune.session import Tuner
 
@@ -74,13 +73,14 @@ def scripted_tuner(
 
     def judge(
         plan: TunePlan, tuned: Path, general: Sequence[tuple[str, str]], folder: Path
-    ) -> Judgement:
+    ) -> dict[str, Any]:
         assert tuned.is_dir() and general and not list(folder.iterdir())
         if seen is not None:
             seen.append(plan)
-        return Judgement(
-            promoted=promoted, reasons=("as the test says",), scores=dict(SCORES), report={"n": 1}
-        )
+        return {
+            "promoted": promoted, "reasons": ["as the test says"], "scores": dict(SCORES),
+            "report": {"n": 1},
+        }  # fmt: skip
 
     return Tuner(**({"refit": refit, "judge": judge} | parts))
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,8 @@ from training.evaluation.replay.tasks import replay_tasks
 _NEVER_SURE = 2.0
 _PATIENCE_S = 60.0  # quality is fitted without a deadline
 _SHARE_AT_END = 0.03  # of the cursors: about one typed character in thirty-five is a line's end
+
+Files = Sequence[tuple[str, str]]  # path, text
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -70,68 +72,66 @@ class CalibrationTask:
     group: str
     index: SearchableIndex
     choice: SnippetCache
-    files: Sequence[tuple[str, str]]  # that the index was built from
+    files: Files  # that the index was built from
 
 
 def draw_tasks(
-    repository: Path, kind: str, n: int, seed: int, *, revisions: str | None = None
+    repository: Path,
+    kind: str,
+    n: int,
+    seed: int,
+    *,
+    revisions: str | None = None,
+    has_line_ends: bool = True,
 ) -> Iterator[CalibrationTask]:
     """Draw tasks of one repository; each index lives until the next one is needed.
 
     `revisions` is a range of commits for tasks of the history; without one, the later commits.
+    With `has_line_ends`, now and then one more task, at the end of the line of the one before.
     """
+    for files, tasks in _group_tasks(repository, kind, n, seed, revisions):
+        with tempfile.TemporaryDirectory() as folder:
+            build_from_texts(Path(folder), files)
+            index, choice = FolderIndex(Path(folder)), SnippetCache(is_waiting=True)
+            for group, task in tasks:
+                each = CalibrationTask(
+                    task=task, kind=kind, group=group, index=index, choice=choice, files=files
+                )
+                yield each
+                draws = np.random.Generator(np.random.Philox(key=[seed + task.offset, 7]))
+                if has_line_ends and draws.random() < _SHARE_AT_END:
+                    whole = HeldOutFile(
+                        repository=task.file.repository, path=task.file.path, text=task.file.text
+                    )
+                    end = Task(file=whole, offset=task.offset + len(task.truth), truth="")
+                    yield dataclasses.replace(each, task=end)
+
+
+def _group_tasks(
+    repository: Path, kind: str, n: int, seed: int, revisions: str | None
+) -> Iterator[tuple[Files, list[tuple[str, Task]]]]:
+    """Yield the (path, text) of an index, and the (group, task) that may use it."""
     if kind == "head":
-        files = held_out_files(repository)
-        yield from _with_index(
-            [(file.path, file.text) for file in files],
-            [(task, task.file.path) for task in sample_tasks(files, n, seed=seed)],
-            kind,
-        )
+        held_out = held_out_files(repository)
+        tasks = [(task.file.path, task) for task in sample_tasks(held_out, n, seed=seed)]
+        yield [(file.path, file.text) for file in held_out], tasks
         return
-    tasks = replay_tasks(repository, n, seed, revisions=revisions)
-    for commit, its in groupby(tasks, key=lambda task: task.commit):
+    replayed = replay_tasks(repository, n, seed, revisions=revisions)
+    for commit, its in groupby(replayed, key=lambda each: each.commit):
         members = list(its)
-        yield from _with_index(
-            members[0].snapshot.files, [(each.task, commit) for each in members], kind
-        )
-
-
-def _with_index(
-    texts: Sequence[tuple[str, str]], tasks: Sequence[tuple[Task, str]], kind: str
-) -> Iterator[CalibrationTask]:
-    with tempfile.TemporaryDirectory() as folder:
-        build_from_texts(Path(folder), texts)
-        index, choice = FolderIndex(Path(folder)), SnippetCache(is_waiting=True)
-        for task, group in tasks:
-            yield CalibrationTask(
-                task=task, kind=kind, group=group, index=index, choice=choice, files=texts
-            )
-
-
-def add_line_ends(tasks: Sequence[CalibrationTask], seed: int) -> Iterator[CalibrationTask]:
-    """Yield the tasks, and now and then one more at the end of the task's own line."""
-    draws = np.random.Generator(np.random.Philox(key=[seed, 7]))
-    for each in tasks:
-        yield each
-        if draws.random() < _SHARE_AT_END:
-            file, task = each.task.file, each.task
-            end = task.offset + len(task.truth)
-            whole = HeldOutFile(repository=file.repository, path=file.path, text=file.text)
-            yield dataclasses.replace(each, task=Task(file=whole, offset=end, truth=""))
+        yield members[0].snapshot.files, [(commit, each.task) for each in members]
 
 
 def rank_task(
     each: CalibrationTask, backend: LocalBackend | None, parameters: RankerParameters | None
-) -> tuple[RankingExample, float]:
-    """Ask as the engine would; return the example and the seconds it took."""
+) -> RankingExample:
+    """Ask as the engine would; without `backend` the index alone."""
     task = each.task
-    request = CompletionRequest(
-        path=task.file.path, text=task.text, offset=task.offset, deadline_ms=60_000
-    )
-    started = time.monotonic()
     proposal = propose(Cursor.of(task.file.path, task.text, task.offset), each.index)
-    found = _rank(request, proposal, backend, parameters, each)
-    seconds = time.monotonic() - started
+    if backend is None:
+        found = rank_without_network(proposal, parameters)
+    else:
+        found = _rank_with_network(each, proposal, backend, parameters)
     ranking = found.ranking
     return RankingExample(
         repository=task.file.repository,
@@ -142,18 +142,19 @@ def rank_task(
         rows=ranking.rows,
         names=ranking.names,
         greedy=found.greedy,
-    ), seconds
+    )
 
 
-def _rank(
-    request: CompletionRequest,
-    proposal: Proposal,
-    backend: LocalBackend | None,
-    parameters: RankerParameters | None,
+def _rank_with_network(
     each: CalibrationTask,
+    proposal: Proposal,
+    backend: LocalBackend,
+    parameters: RankerParameters | None,
 ) -> RankedLines:
-    if backend is None:
-        return rank_without_network(proposal, parameters)
+    path, task = each.task.file.path, each.task
+    request = CompletionRequest(
+        path=path, text=task.text, offset=task.offset, deadline_ms=round(1_000 * _PATIENCE_S)
+    )
     n_chars = prompt.snippet_chars(backend.info.snippet_tokens)
     job = backend.prepare(
         request,
@@ -162,8 +163,9 @@ def _rank(
         cancel=Cancel(),
         snippets=each.choice.snippets_for(each.index, request, budget_chars=n_chars),
     )
-    language = language_of(request.path)
-    return rank_lines(backend, proposal, job, language, parameters=parameters, sure=_NEVER_SURE)
+    return rank_lines(
+        backend, proposal, job, language_of(path), parameters=parameters, sure=_NEVER_SURE
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,20 +179,6 @@ class CollectSettings:
     vote: bool = False  # ask the longest-match vote too
 
 
-class _Voter:
-    """The baseline's line at tasks; builds a vote whenever the files change."""
-
-    def __init__(self) -> None:
-        self._files: Sequence[tuple[str, str]] | None = None
-        self._vote = LongestMatch(())
-
-    def line(self, each: CalibrationTask) -> str:
-        if each.files is not self._files:
-            self._files, self._vote = each.files, LongestMatch(each.files)
-        text, offset = each.task.text, each.task.offset
-        return self._vote.rest_of_line(text[:offset], text[offset:], path=each.task.file.path)[0]
-
-
 def collect(
     repositories: Sequence[Path],
     settings: CollectSettings,
@@ -200,28 +188,25 @@ def collect(
 ) -> list[RankingExample]:
     """Return the examples of all tasks; with `backend`, judged by the network too."""
     examples: list[RankingExample] = []
-    voter = _Voter()
-    for repository in repositories:
-        for kind in settings.kinds:
-            before, seconds = len(examples), 0.0
-            try:
-                for each in _draw(repository, kind, settings):
-                    found, took = rank_task(each, backend, parameters)
-                    if settings.vote:
-                        found.voted = voter.line(each)
-                    examples.append(found)
-                    seconds += took
-            except ReplayError as error:
-                say(f"{error}\n")
-            n = len(examples) - before
-            say(f"{repository.name} {kind}: {n} tasks, {1_000 * seconds / max(1, n):.0f} ms each\n")
+    files, vote = None, LongestMatch(())
+    for repository, kind in product(repositories, settings.kinds):
+        before, seconds = len(examples), 0.0
+        tasks = draw_tasks(
+            repository, kind, settings.tasks, settings.seed, has_line_ends=settings.line_ends
+        )
+        try:
+            for each in tasks:
+                started = time.monotonic()
+                examples.append(rank_task(each, backend, parameters))
+                seconds += time.monotonic() - started
+                if settings.vote:
+                    if each.files is not files:
+                        files, vote = each.files, LongestMatch(each.files)
+                    text, at = each.task.text, each.task.offset
+                    line, _ = vote.rest_of_line(text[:at], text[at:], path=each.task.file.path)
+                    examples[-1].voted = line
+        except ReplayError as error:
+            say(f"{error}\n")
+        n = len(examples) - before
+        say(f"{repository.name} {kind}: {n} tasks, {1_000 * seconds / max(1, n):.0f} ms each\n")
     return examples
-
-
-def _draw(repository: Path, kind: str, settings: CollectSettings) -> Iterator[CalibrationTask]:
-    tasks = draw_tasks(repository, kind, settings.tasks, settings.seed)
-    if not settings.line_ends:
-        yield from tasks
-        return
-    for each in tasks:  # one at a time: an index is gone once the next one is built
-        yield from add_line_ends([each], settings.seed + each.task.offset)

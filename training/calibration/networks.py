@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from training.calibration.collect import RankingExample
 DIGITS = 5  # of a parameter, significant
 _LIMIT = 5.0  # of a standardised column, as in serving
 MIN_SHOWN_CHARS = 2
+T = TypeVar("T")
 
 Loss = Callable[[nn.Module, torch.Tensor], torch.Tensor]  # (network, positions of a batch)
 
@@ -50,6 +51,7 @@ class RankedChoice:
     is_right: bool
     is_exact: bool
     has_text: bool  # there was something to choose from
+    belief: float  # of the ranker in what was right, which may be none of the texts
     example: RankingExample
 
 
@@ -164,11 +166,13 @@ def _train(n_columns: int, n: int, loss: Loss, settings: FitSettings) -> list[nn
 
 def choose(each: RankingExample, fitted: FittedRanker) -> RankedChoice:
     """Return what the fitted ranking puts first."""
+    shares = fitted.probabilities(each.rows)
+    belief = float(shares[each.label]) if each.label >= 0 else 1 - float(shares.sum())
     if not each.texts:
         return RankedChoice(
-            row=[], probability=0.0, is_right=False, is_exact=False, has_text=False, example=each
-        )
-    shares = fitted.probabilities(each.rows)
+            row=[], probability=0.0, is_right=False, is_exact=False, has_text=False,
+            belief=belief, example=each,
+        )  # fmt: skip
     best = int(shares.argmax())
     named = dict(zip(each.names, map(float, each.rows[best]), strict=True))
     text = each.texts[best]
@@ -179,6 +183,7 @@ def choose(each: RankingExample, fitted: FittedRanker) -> RankedChoice:
         is_right=is_right(text, each.truth),
         is_exact=text == each.truth,
         has_text=True,
+        belief=belief,
         example=each,
     )
 
@@ -202,24 +207,36 @@ def choose_out_of_fold(
         names, n_folds = [each.group for each in examples], 3
     number = {name: i for i, name in enumerate(sorted(set(names)))}
     folds = [number[name] % n_folds for name in names]
-    choices: list[RankedChoice] = []
-    rankers = [
-        fit_ranker([each for each, its in zip(examples, folds, strict=True) if its != fold], ranker)
-        for fold in range(n_folds)
-    ]
-    plain = [
-        choose(each, dataclasses.replace(BLANK, ranker=rankers[fold]))
-        for each, fold in zip(examples, folds, strict=True)
-    ]
-    gates = [
-        fit_gate([each for each, its in zip(plain, folds, strict=True) if its != fold], gate)
-        for fold in range(n_folds)
-    ]
-    for each, fold in zip(plain, folds, strict=True):
-        fitted = dataclasses.replace(BLANK, gate=gates[fold])
-        probability = fitted.probability(each.row) if each.has_text else 0.0
-        choices.append(dataclasses.replace(each, probability=probability))
-    return choices
+
+    def with_ranker(some: Sequence[RankingExample]) -> FittedRanker:
+        return dataclasses.replace(BLANK, ranker=fit_ranker(some, ranker))
+
+    def with_gate(some: Sequence[RankedChoice]) -> FittedRanker:
+        return dataclasses.replace(BLANK, gate=fit_gate(some, gate))
+
+    plain = apply_out_of_fold(examples, folds, with_ranker, choose)
+    return apply_out_of_fold(plain, folds, with_gate, apply_gate)
+
+
+def apply_out_of_fold(
+    items: Sequence[T],
+    folds: Sequence[int],
+    fit: Callable[[Sequence[T]], FittedRanker],
+    apply: Callable[[T, FittedRanker], RankedChoice],
+) -> list[RankedChoice]:
+    """Return the choice for each item by what was fitted on the items of all other folds."""
+    pairs = list(zip(items, folds, strict=True))
+    fitted = {
+        fold: fit([item for item, its in pairs if its != fold]) for fold in sorted(set(folds))
+    }
+    return [apply(item, fitted[fold]) for item, fold in pairs]
+
+
+def apply_gate(choice: RankedChoice, fitted: FittedRanker) -> RankedChoice:
+    """Return the choice with the probability that another gate gives it."""
+    if not choice.has_text:
+        return choice
+    return dataclasses.replace(choice, probability=fitted.probability(choice.row))
 
 
 _ZEROS = np.zeros(len(GATE_FEATURES), np.float32)

@@ -8,18 +8,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Mapping
+import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from model.tokenizer import Tokenizer
 from training.finetune.errors import TuneError
-from training.finetune.general import draw_held_out, draw_replay, standard_library
 from training.finetune.plan import TunePlan
 from training.finetune.rows import Mixture
-from training.finetune.texts import Text, hash_texts, read_repository, require_clean
+from training.finetune.texts import (
+    Text,
+    draw_held_out,
+    draw_replay,
+    hash_texts,
+    read_repository,
+    require_clean,
+)
 
 MIN_TOKENS = 20_000  # of the repository's code: below, a network learns its names and no more
+_FILES = ("own.jsonl", "general.jsonl", "held_out.jsonl")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,29 +60,22 @@ class TuneTexts:
 
     def save(self, folder: Path) -> None:
         """Write the texts into a folder, a JSON line each."""
-        for name, texts in self._parts().items():
-            with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as out:
-                for text in texts:
-                    out.write(json.dumps(dataclasses.asdict(text)) + "\n")
+        parts = (self.mixture.own, self.mixture.general, self.held_out)
+        for name, texts in zip(_FILES, parts, strict=True):
+            lines = (json.dumps(dataclasses.asdict(text)) + "\n" for text in texts)
+            with (folder / name).open("w", encoding="utf-8") as out:
+                out.writelines(lines)
 
     @classmethod
     def load(cls, folder: Path, summary: Mapping[str, Any]) -> TuneTexts:
         """Read what `save` wrote; the summary is kept by the caller."""
-        own, general, held_out = (
-            tuple(_read_lines(folder / f"{name}.jsonl")) for name in ("own", "general", "held_out")
-        )
-        return cls(
-            mixture=Mixture(own=own, general=general),
-            held_out=held_out,
-            summary=DataSummary(**summary),
-        )
-
-    def _parts(self) -> dict[str, tuple[Text, ...]]:
-        return {
-            "own": self.mixture.own,
-            "general": self.mixture.general,
-            "held_out": self.held_out,
-        }
+        parts = []
+        for name in _FILES:
+            with (folder / name).open(encoding="utf-8") as lines:
+                parts.append(tuple(Text(**json.loads(line)) for line in lines))
+        own, general, held_out = parts
+        mixture = Mixture(own=own, general=general)
+        return cls(mixture=mixture, held_out=held_out, summary=DataSummary(**summary))
 
 
 def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
@@ -87,7 +88,7 @@ def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
             f"there are {n_tokens} tokens of code to learn from, {MIN_TOKENS} are needed; the "
             "index alone knows so little code by heart"
         )
-    folder = Path(plan.options.general) if plan.options.general else standard_library()
+    folder = Path(plan.options.general or sysconfig.get_path("stdlib"))
     mixture = Mixture(own=found.texts, general=())
     n_replayed = mixture.n_general_bytes * plan.options.n_epochs
     replayed = tuple(draw_replay(folder, n_replayed, seed=plan.options.seed))
@@ -108,9 +109,3 @@ def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
         general_hash=hash_texts(mixture.general),
     )
     return TuneTexts(mixture=mixture, held_out=held_out, summary=summary)
-
-
-def _read_lines(file: Path) -> Iterator[Text]:
-    with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield Text(**json.loads(line))

@@ -5,7 +5,9 @@ How a row is made is `training.data.rows`'s business. Knows no network.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -120,21 +122,13 @@ def epoch_folder(folder: Path, epoch: int) -> Path:
 
 def _take_turn(texts: Sequence[Text], n_bytes: int, epoch: int) -> Iterator[Text]:
     """Yield texts of `n_bytes` in all, each epoch others as long as there are; the last is cut."""
-    if not texts or not n_bytes:
-        return
-    total = sum(text.n_bytes for text in texts)
-    skip = epoch * n_bytes % total
-    left = n_bytes
-    for i in range(2 * len(texts)):
-        text = texts[i % len(texts)]
-        if i < len(texts) and skip >= text.n_bytes:
-            skip -= text.n_bytes
-            continue
-        skip = 0
-        if text.n_bytes > left:
-            if short := text.text[: text.text.rfind("\n", 0, left) + 1]:
+    starts = list(itertools.accumulate((text.n_bytes for text in texts), initial=0))
+    skip = epoch * n_bytes % max(1, starts[-1])
+    first = max(0, bisect.bisect_right(starts, skip) - 1)
+    for text in (*texts[first:], *texts):
+        if text.n_bytes > n_bytes:
+            if short := text.text[: text.text.rfind("\n", 0, n_bytes) + 1]:
                 yield dataclasses.replace(text, text=short)
             return
         yield text
-        left -= text.n_bytes
-    return
+        n_bytes -= text.n_bytes

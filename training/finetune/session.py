@@ -32,7 +32,6 @@ from training.finetune.interpolation import (
     interpolate,
     measure_points,
 )
-from training.finetune.judging.decision import Judgement
 from training.finetune.judging.eval_spans import added_passages, general_passages
 from training.finetune.judging.judge import judge_models
 from training.finetune.judging.refit import refit_folder
@@ -54,8 +53,8 @@ _BYTES_PER_TOKEN = 2.5  # from below, for the estimate of disk space
 
 #: (candidate, target, plan) -> what was tried; writes the target
 Refit = Callable[[Path, Path, TunePlan], dict[str, Any]]
-#: (plan, tuned, general code, folder for indexes) -> judgement
-Judge = Callable[[TunePlan, Path, Sequence[tuple[str, str]], Path], Judgement]
+#: (plan, tuned, general code, folder for indexes) -> promoted, reasons, scores, report
+Judge = Callable[[TunePlan, Path, Sequence[tuple[str, str]], Path], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,8 +139,7 @@ class Tuner:
 
     def _judge(self, state: TuneState, plan: TunePlan, texts: TuneTexts) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(dir=state.folder, suffix=".part") as folder:
-            judgement = self.judge(plan, state.path(REFITTED), _documents(texts), Path(folder))
-        return dataclasses.asdict(judgement)
+            return self.judge(plan, state.path(REFITTED), _documents(texts), Path(folder))
 
 
 def tune_folder(repository_id: str) -> Path:

@@ -9,13 +9,7 @@ from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
 from model.folder import load_folder
 from tests.scripted import speaking_folder
 from training.calibration import command
-from training.calibration.collect import (
-    CalibrationTask,
-    CollectSettings,
-    add_line_ends,
-    collect,
-    draw_tasks,
-)
+from training.calibration.collect import CollectSettings, collect, draw_tasks
 from training.calibration.networks import FitSettings
 from training.evaluation.longest_match import LongestMatch
 
@@ -63,10 +57,7 @@ def test_examples_hold_what_the_engine_would_rank(repository: Path, model: Path)
 
 
 def test_some_cursors_stand_where_nothing_is_right(repository: Path) -> None:
-    tasks: list[CalibrationTask] = []
-    for each in draw_tasks(repository, "head", 60, 0):
-        tasks += add_line_ends([each], each.task.offset)
-    ends = [each for each in tasks if not each.task.truth]
+    ends = [each for each in draw_tasks(repository, "head", 60, 0) if not each.task.truth]
     assert ends
     for each in ends:
         assert each.task.text[each.task.offset] == "\n"
@@ -82,7 +73,7 @@ def test_repository_without_history_is_told_and_passed_over(repository: Path) ->
 def test_the_vote_is_asked_at_the_same_cursors(repository: Path) -> None:
     plan = CollectSettings(tasks=20, kinds=("head",), seed=0, line_ends=False, vote=True)
     examples = collect([repository], plan, None, None, lambda _: None)
-    tasks = list(draw_tasks(repository, "head", 20, 0))
+    tasks = list(draw_tasks(repository, "head", 20, 0, has_line_ends=False))
     vote = LongestMatch(tasks[0].files)
     expected = []
     for each in tasks:

@@ -118,7 +118,13 @@ def made_choices(pairs: list[tuple[float, bool]]) -> list[RankedChoice]:
     (example,) = examples(1)
     return [
         RankedChoice(
-            row=[], probability=p, is_right=right, is_exact=right, has_text=True, example=example
+            row=[],
+            probability=p,
+            is_right=right,
+            is_exact=right,
+            has_text=True,
+            belief=0.5,
+            example=example,
         )
         for p, right in pairs
     ]

@@ -40,7 +40,7 @@ def choice(
     )
     return RankedChoice(
         row=[], probability=probability, is_right=is_right, is_exact=is_right, has_text=True,
-        example=example,
+        belief=0.5, example=example,
     )  # fmt: skip
 
 

@@ -1,11 +1,13 @@
-"""What is trained on: tracked code of one commit, without secrets, copies and what is no code."""
+"""What is trained on: tracked code without secrets or copies; general code never judges as well."""
 
+import sysconfig
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.repositories import commit_files, new_repository, plain_git
+from training.finetune import texts
 from training.finetune.errors import TuneError
 from training.finetune.texts import REPOSITORY, Text, hash_texts, read_repository, require_clean
 
@@ -77,11 +79,11 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_secret_that_is_left_stops_the_run() -> None:
-    texts = [Text(source=REPOSITORY, path=f"{n}.py", text=SECRET) for n in range(7)]
+    found = [Text(source=REPOSITORY, path=f"{n}.py", text=SECRET) for n in range(7)]
     with pytest.raises(
         TuneError, match=r"left in 0.py, 1.py, 2.py, 3.py, 4.py and 2 more"
     ) as error:
-        require_clean(texts)
+        require_clean(found)
     assert KEY not in str(error.value)
 
 
@@ -91,3 +93,78 @@ def test_data_hash_depends_on_names_and_contents_alone(tmp_path: Path) -> None:
     assert hash_texts(found.texts) == hash_texts(reversed(found.texts))
     assert hash_texts(found.texts) != hash_texts(found.texts[:1])
     assert sum(text.n_bytes for text in found.texts) == len(CODE) + len(OTHER)
+
+
+BODY = "".join(f"def step_{n}(value):\n    return value + {n}\n\n\n" for n in range(30))
+
+
+def code_folder(path: Path, n_files: int = 60) -> Path:
+    path.mkdir()
+    for number in range(n_files):
+        (path / f"m{number}.py").write_text(f"# part {number}\n{BODY}")
+    return path
+
+
+def test_replayed_and_held_out_files_are_different(tmp_path: Path) -> None:
+    folder = code_folder(tmp_path / "g")
+    replayed = {text.path for text in texts.draw_replay(folder, 10**9)}
+    kept = {text.path for text in texts.draw_held_out(folder)}
+    assert replayed and kept
+    assert not replayed & kept
+    assert len(replayed | kept) == 60
+
+
+def test_replay_ends_with_its_bytes(tmp_path: Path) -> None:
+    folder = code_folder(tmp_path / "g")
+    found = texts.draw_replay(folder, 4_000)
+    assert 4_000 <= sum(text.n_bytes for text in found) < 4_000 + 2 * len(BODY)
+    assert found == texts.draw_replay(folder, 4_000)
+
+
+def test_seed_changes_the_order_and_not_the_parts(tmp_path: Path) -> None:
+    folder = code_folder(tmp_path / "g")
+    first, second = (texts.draw_replay(folder, 10**9, seed=seed) for seed in (1, 2))
+    assert first != second
+    assert sorted(text.path for text in first) == sorted(text.path for text in second)
+
+
+def test_tests_installed_packages_and_secrets_stay_out(tmp_path: Path) -> None:
+    folder = code_folder(tmp_path / "g")
+    for name in ("test/t.py", "site-packages/p.py", ".hidden/h.py", "credentials.py", "notes.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(BODY)
+    (folder / "binary.py").write_bytes(b"\xff" * 2_000)
+    (folder / "link.py").symlink_to(folder / "m0.py")
+    found = texts.draw_replay(folder, 10**9) + texts.draw_held_out(folder)
+    assert {text.path for text in found} == {f"m{number}.py" for number in range(60)}
+
+
+def test_standard_library_is_general_code() -> None:
+    found = texts.draw_replay(Path(sysconfig.get_path("stdlib")), 20_000)
+    assert sum(text.n_bytes for text in found) >= 20_000
+    assert not [text.path for text in found if "test" in text.path.split("/")]
+
+
+def test_folder_without_code_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TuneError, match="too few source files"):
+        texts.draw_held_out(tmp_path)
+
+
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TuneError, match="is not a folder"):
+        texts.draw_replay(tmp_path / "absent", 1)
+
+
+def test_file_that_cannot_be_read_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = code_folder(tmp_path / "g")
+
+    def refuse(path: Path, max_bytes: int) -> bytes:
+        if path.name == "m1.py":
+            raise texts.UnreadableFileError("no")
+        return path.read_bytes()
+
+    monkeypatch.setattr(texts, "read_regular", refuse)
+    found = texts.draw_replay(folder, 10**9) + texts.draw_held_out(folder)
+    assert len(found) == 59

@@ -9,39 +9,20 @@ only.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator
-from typing import Any
 
 from training.evaluation.intervals import Interval
 
 MIN_COMMITS = 5  # fewer say nothing about other commits
 MIN_TASKS = 100
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Margins:
-    """How much better a tuned model must be, and how much worse it may be elsewhere."""
-
-    min_gain_bits: float = 0.01  # of the base's bits/byte on the lines added later
-    max_exact_loss: float = 0.02  # of exact lines, with the index: the interval's lower end
-    max_general_loss: float = 0.02  # of the base's bits/byte on general code
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not (math.isfinite(value) and 0 <= value < 1):
-                raise ValueError(f"{field.name} must be a share in 0..1, got {value}")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Judgement:
-    """Whether a tuned model takes its base's place in its repository, and why."""
-
-    promoted: bool
-    reasons: tuple[str, ...]  # plain sentences; of a refusal, every one that was missed
-    scores: dict[str, float]  # exact_base_off, ..., bits_base, bits_tuned, general_base, ...
-    report: dict[str, Any]  # JSON: every figure with its interval, and no line of code
+MIN_GAIN_BITS = 0.01  # of the base's bits/byte on the lines added later
+MAX_EXACT_LOSS = 0.02  # of exact lines, with the index: the interval's lower end
+MAX_GENERAL_LOSS = 0.02  # of the base's bits/byte on general code
+LIMITS = {  # as a report states them
+    "min_gain_bits": MIN_GAIN_BITS,
+    "max_exact_loss": MAX_EXACT_LOSS,
+    "max_general_loss": MAX_GENERAL_LOSS,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,27 +47,35 @@ class DecisionFigures:
         return self.general_tuned / self.general_base - 1
 
 
-def decide(figures: DecisionFigures, margins: Margins) -> tuple[bool, tuple[str, ...]]:
+def decide(figures: DecisionFigures) -> tuple[bool, list[str]]:
     """Return whether to promote, and why: all that speaks for it, or all that speaks against."""
-    later = f"{_describe_later(figures)}; {_percent(margins.min_gain_bits)} fewer are required"
-    exact = (
-        f"{_describe_exact(figures)}; no loss is allowed, and no lower end below"
-        f" {-100 * margins.max_exact_loss:.1f} points"
+    gained, exact, general_loss = figures.later_gain, figures.exact_gain, figures.general_loss
+    later = (
+        f"lines added later cost {_change(-gained.mean)} bits per byte than with the base"
+        f" ({figures.later_base:.3f} to {figures.later_tuned:.3f}; gain {gained})"
     )
-    general = (
-        f"{_describe_general(figures)}; {_percent(margins.max_general_loss)} more are allowed"
-        " at most"
+    later_reason = f"{later}; {_percent(MIN_GAIN_BITS)} fewer are required"
+    exact_reason = (
+        f"with the index, exact lines go from {_percent(figures.exact_base)} to"
+        f" {_percent(figures.exact_tuned)} ({100 * exact.mean:+.1f} points"
+        f" [{100 * exact.low:+.1f}, {100 * exact.high:+.1f}], {_count(figures.tasks, 'cursor')});"
+        f" no loss is allowed, and no lower end below {-100 * MAX_EXACT_LOSS:.1f} points"
+    )
+    general_reason = (
+        f"general code costs {_change(general_loss)} bits per byte than with the base"
+        f" ({figures.general_base:.3f} to {figures.general_tuned:.3f});"
+        f" {_percent(MAX_GENERAL_LOSS)} more are allowed at most"
     )
     against = list(_find_too_few(figures))
-    if figures.later_gain.mean < margins.min_gain_bits:
-        against.append(later)
-    elif figures.later_gain.low <= 0:
-        against.append(f"{_describe_later(figures)}; its range reaches 0: this may be chance")
-    if figures.exact_gain.mean < 0 or figures.exact_gain.low < -margins.max_exact_loss:
-        against.append(exact)
-    if figures.general_loss > margins.max_general_loss:
-        against.append(general)
-    return not against, tuple(against or (later, exact, general))
+    if gained.mean < MIN_GAIN_BITS:
+        against.append(later_reason)
+    elif gained.low <= 0:
+        against.append(f"{later}; its range reaches 0: this may be chance")
+    if exact.mean < 0 or exact.low < -MAX_EXACT_LOSS:
+        against.append(exact_reason)
+    if general_loss > MAX_GENERAL_LOSS:
+        against.append(general_reason)
+    return not against, against or [later_reason, exact_reason, general_reason]
 
 
 def _find_too_few(figures: DecisionFigures) -> Iterator[str]:
@@ -101,31 +90,6 @@ def _find_too_few(figures: DecisionFigures) -> Iterator[str]:
             f"only {_count(figures.tasks, 'cursor')} could be judged, {MIN_TASKS} at least are"
             " needed: tune again when more code was added"
         )
-
-
-def _describe_later(figures: DecisionFigures) -> str:
-    gain = figures.later_gain
-    return (
-        f"lines added later cost {_change(-gain.mean)} bits per byte than with the base"
-        f" ({figures.later_base:.3f} to {figures.later_tuned:.3f};"
-        f" gain {100 * gain.mean:.1f}% [{100 * gain.low:.1f}, {100 * gain.high:.1f}])"
-    )
-
-
-def _describe_exact(figures: DecisionFigures) -> str:
-    gain = figures.exact_gain
-    return (
-        f"with the index, exact lines go from {_percent(figures.exact_base)} to"
-        f" {_percent(figures.exact_tuned)} ({100 * gain.mean:+.1f} points"
-        f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}], {_count(figures.tasks, 'cursor')})"
-    )
-
-
-def _describe_general(figures: DecisionFigures) -> str:
-    return (
-        f"general code costs {_change(figures.general_loss)} bits per byte than with the base"
-        f" ({figures.general_base:.3f} to {figures.general_tuned:.3f})"
-    )
 
 
 def _change(share: float) -> str:

@@ -24,7 +24,7 @@ from training.evaluation.replay.metrics import Asked
 from training.evaluation.replay.report import SPLITS, assemble
 from training.evaluation.replay.run import INTERRUPTED, Measured, Plan, measure, plan_work
 from training.evaluation.replay.systems import EngineSystem, System, TreeIndex
-from training.finetune.judging.decision import DecisionFigures, Judgement, Margins, decide
+from training.finetune.judging.decision import LIMITS, DecisionFigures, decide
 from training.finetune.judging.eval_spans import added_passages, general_passages
 from training.finetune.judging.resampling import difference, gain, ratio, resample
 from training.finetune.plan import TunePlan
@@ -47,11 +47,13 @@ def system_name(model: str, *, has_index: bool) -> str:
 
 def judge_models(
     plan: TunePlan, tuned: Path, general: Sequence[tuple[str, str]], folder: Path
-) -> Judgement:
+) -> Report:
     """Compare what serves with the model at `tuned` on the commits that judge, and decide.
 
     `general` is (path, text) of code that tuning did not see, measured against the plan's base;
     `folder` is for indexes while it lasts. ReplayError, ModelError and others say what is wrong.
+    Returns, for JSON: `promoted`; `reasons`, of a refusal every one that was missed; the `scores`
+    of the registry; the `report`, every figure with its interval and no line of code.
     """
     models = {BASE: load_folder(Path(plan.serving.path)), TUNED: load_folder(tuned)}
     general_models = models | {BASE: load_folder(Path(plan.base.path))}
@@ -67,11 +69,10 @@ def judge_models(
     )
     systems = open_systems({name: model.path for name, model in models.items()}, folder)
     measured = _replay(repository, replay, systems)
-    margins = Margins()
     report: Report = {
         "format": FORMAT,
         "revisions": revisions,
-        "limits": dataclasses.asdict(margins),
+        "limits": LIMITS,
         **{name: _identify(model) for name, model in models.items()},
         "general_base": _identify(general_models[BASE]),
         "bits": {
@@ -87,11 +88,9 @@ def judge_models(
             content_hash=models[TUNED].content_hash,
         ),
     }
-    promoted, reasons = decide(decision_figures(report), margins)
-    report |= {"promoted": promoted, "reasons": list(reasons)}
-    return Judgement(
-        promoted=promoted, reasons=reasons, scores=registry_scores(report), report=report
-    )
+    promoted, reasons = decide(decision_figures(report))
+    decision = {"promoted": promoted, "reasons": reasons}
+    return decision | {"scores": registry_scores(report), "report": report | decision}
 
 
 def _identify(model: ModelFolder) -> Report:

@@ -10,17 +10,24 @@ change what it looks at.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from assistant.generate.backend import open_backend
-from assistant.rank.ranker import FittedRanker, RankerParameters, SmallNetwork, parse
+from assistant.rank.ranker import FittedRanker, RankerParameters, parse
 from model.folder import copy_folder, load_folder
-from training.calibration.collect import RankingExample, add_line_ends, draw_tasks, rank_task
-from training.calibration.networks import RankedChoice, choose, fitted_table
+from training.calibration.collect import RankingExample, draw_tasks, rank_task
+from training.calibration.networks import (
+    RankedChoice,
+    apply_gate,
+    apply_out_of_fold,
+    choose,
+    fitted_table,
+)
 from training.calibration.operating_points import measure_point
 from training.data.progress import Progress
 from training.finetune.judging.refit_strategies import (
@@ -35,7 +42,6 @@ from training.finetune.plan import TunePlan
 
 N_FOLDS = 5
 MIN_EXAMPLES, MIN_COMMITS = 150, N_FOLDS  # fewer say nothing about other commits
-T = TypeVar("T")
 _LEAST = 1e-6  # of a probability whose logarithm is taken
 
 
@@ -67,10 +73,11 @@ def _collect(
     progress = Progress("cursors to choose ranker and gate by", n_tasks)
     examples, paths = [], []
     tasks = draw_tasks(Path(plan.root), "history", n_tasks, seed, revisions=plan.split.development)
-    for done, task in enumerate(tasks, 1):  # one at a time: an index is gone with the next one
-        for each in add_line_ends([task], seed + task.task.offset):
-            examples.append(rank_task(each, backend, parameters)[0])
-            paths.append(each.task.file.path)
+    done = 0
+    for each in tasks:
+        examples.append(rank_task(each, backend, parameters))
+        paths.append(each.task.file.path)
+        done += bool(each.task.truth)  # the ends of lines come on top
         progress.show(done, last=done == n_tasks)
     return examples, paths
 
@@ -103,21 +110,16 @@ def choose_strategies(
         )
         return start, _report(reason, examples)
     folds = [commits.index(each.group) % N_FOLDS for each in examples]
-    tried = {
-        (ranker, gate): outcome
-        for ranker in RANKER_STRATEGIES
-        for gate, outcome in _try_ranker(ranker, examples, folds, start).items()
-    }
+    tried = _try_all(examples, folds, start)
     compared = {names: _compare(its, tried[KEEP, KEEP]) for names, its in tried.items()}
     ranker, gate = best = _find_best(compared)
     fitted, reason = start, "nothing was clearly better than the base's parameters"
     if best != (KEEP, KEEP):
         reason = "better than the base's parameters on commits left out"
-        fitted = FittedRanker(
-            ranker=refit_ranker(ranker, start.ranker, examples),
-            gate=refit_gate(gate, start.gate, tried[ranker, KEEP].choices),
+        fitted = dataclasses.replace(
+            refit_gate(gate, refit_ranker(ranker, start, examples), tried[ranker, KEEP]),
             points={
-                name: measure_point(tried[best].choices, its.threshold)
+                name: measure_point(tried[best], its.threshold)
                 for name, its in start.points.items()
             },
         )
@@ -137,58 +139,23 @@ def _report(reason: str, examples: Sequence[RankingExample]) -> dict[str, Any]:
     }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Trial:
-    """What a ranker and a gate do at cursors of commits that they were not fitted on."""
-
-    choices: list[RankedChoice]
-    ranking: list[float]  # -log of the probability of what was right, cursor by cursor
-    claim: list[float]  # -log of what was claimed of the chosen text
-
-
-def _try_ranker(
-    strategy: str, examples: Sequence[RankingExample], folds: Sequence[int], start: FittedRanker
-) -> dict[str, _Trial]:
-    """Return the outcome of one way to fit the ranker with each way to fit the gate."""
-    rankers = [
-        dataclasses.replace(
-            start, ranker=refit_ranker(strategy, start.ranker, _leave_out(examples, folds, fold))
-        )
-        for fold in range(N_FOLDS)
-    ]
-    ranked = list(zip(examples, folds, strict=True))
-    ranking = [ranking_loss(each, rankers[fold]) for each, fold in ranked]
-    plain = [choose(each, rankers[fold]) for each, fold in ranked]
-    found = {}
-    for gate in GATE_STRATEGIES:
-        gates = [
-            refit_gate(gate, start.gate, _leave_out(plain, folds, fold)) for fold in range(N_FOLDS)
-        ]
-        choices = [
-            apply_gate(one, gates[fold], start) for one, fold in zip(plain, folds, strict=True)
-        ]
-        claim = [claim_loss(one) for one in choices]
-        found[gate] = _Trial(choices=choices, ranking=ranking, claim=claim)
-    return found
+def _try_all(
+    examples: Sequence[RankingExample], folds: Sequence[int], start: FittedRanker
+) -> dict[tuple[str, str], list[RankedChoice]]:
+    """Return the choices at groups left out, by each way to fit the ranker and the gate."""
+    tried = {}
+    for ranker in RANKER_STRATEGIES:
+        with_ranker = functools.partial(refit_ranker, ranker, start)
+        plain = apply_out_of_fold(examples, folds, with_ranker, choose)
+        for gate in GATE_STRATEGIES:
+            with_gate = functools.partial(refit_gate, gate, start)
+            tried[ranker, gate] = apply_out_of_fold(plain, folds, with_gate, apply_gate)
+    return tried
 
 
-def _leave_out(items: Sequence[T], folds: Sequence[int], fold: int) -> list[T]:
-    return [item for item, its in zip(items, folds, strict=True) if its != fold]
-
-
-def apply_gate(choice: RankedChoice, gate: SmallNetwork, start: FittedRanker) -> RankedChoice:
-    """Return the choice with the probability that another gate gives it."""
-    if not choice.has_text:
-        return choice
-    fitted = dataclasses.replace(start, gate=gate)
-    return dataclasses.replace(choice, probability=fitted.probability(choice.row))
-
-
-def ranking_loss(each: RankingExample, fitted: FittedRanker) -> float:
-    """Return -log of the probability of what was right; that may be none of the texts."""
-    shares = fitted.probabilities(each.rows) if each.texts else np.zeros(0, np.float32)
-    share = float(shares[each.label]) if each.label >= 0 else 1 - float(shares.sum())
-    return -float(np.log(max(share, _LEAST)))
+def ranking_loss(choice: RankedChoice) -> float:
+    """Return -log of the belief in what was right; that may be none of the texts."""
+    return -float(np.log(max(choice.belief, _LEAST)))
 
 
 def claim_loss(choice: RankedChoice) -> float:
@@ -199,27 +166,26 @@ def claim_loss(choice: RankedChoice) -> float:
     return -float(np.log(max(share, _LEAST)))
 
 
-def _compare(trial: _Trial, kept: _Trial) -> dict[str, Any]:
+def _compare(choices: Sequence[RankedChoice], kept: Sequence[RankedChoice]) -> dict[str, Any]:
     """Return both losses, and how much smaller they are than with the base's parameters.
 
     In nats a cursor. The two count alike: a text ranked first and a claim that can be believed.
     """
-    groups = [one.example.group for one in trial.choices]
-    new, old = (
-        [left + right for left, right in zip(its.ranking, its.claim, strict=True)]
-        for its in (trial, kept)
+    groups = [one.example.group for one in choices]
+    losses = np.array([(ranking_loss(one), claim_loss(one)) for one in choices])
+    before = np.array([(ranking_loss(one), claim_loss(one)) for one in kept])
+    is_exact, was_exact = (
+        np.array([float(one.is_exact) for one in its]) for its in (choices, kept)
     )
-    exact = [
-        (float(one.is_exact) - float(other.is_exact), 1.0)
-        for one, other in zip(trial.choices, kept.choices, strict=True)
-    ]
-    gains = [(before - after, 1.0) for before, after in zip(old, new, strict=True)]
+    ones = np.ones(len(choices))
+    gains = np.stack([(before - losses).sum(1), ones], 1)
+    exact_gains = np.stack([is_exact - was_exact, ones], 1)
     return {
-        "ranking": float(np.mean(trial.ranking)),
-        "claim": float(np.mean(trial.claim)),
+        "ranking": float(losses[:, 0].mean()),
+        "claim": float(losses[:, 1].mean()),
         "gain": dataclasses.asdict(resample(groups, gains, ratio)),
-        "exact": float(np.mean([one.is_exact for one in trial.choices])),
-        "exact_gain": dataclasses.asdict(resample(groups, exact, ratio)),
+        "exact": float(is_exact.mean()),
+        "exact_gain": dataclasses.asdict(resample(groups, exact_gains, ratio)),
     }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from assistant.rank.ranker import SmallNetwork
+from assistant.rank.ranker import FittedRanker, SmallNetwork
 from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice, RankingBatch, standardise
 
@@ -85,28 +85,31 @@ class _Adjusted(nn.Module):
 
 
 def refit_ranker(
-    strategy: str, start: SmallNetwork, examples: Sequence[RankingExample]
-) -> SmallNetwork:
+    strategy: str, start: FittedRanker, examples: Sequence[RankingExample]
+) -> FittedRanker:
     """Fit the order of candidates on examples."""
     used = [each for each in examples if each.texts]
     if strategy == KEEP or not used:
         return start
-    batch = RankingBatch.of(used, start.mean, start.scale)
-    return _fit(strategy, start, batch.inputs, batch.loss, _RANKER_HOLD[strategy] / len(used))
+    batch = RankingBatch.of(used, start.ranker.mean, start.ranker.scale)
+    hold = _RANKER_HOLD[strategy] / len(used)
+    ranker = _fit(strategy, start.ranker, batch.inputs, batch.loss, hold)
+    return dataclasses.replace(start, ranker=ranker)
 
 
-def refit_gate(strategy: str, start: SmallNetwork, choices: Sequence[RankedChoice]) -> SmallNetwork:
+def refit_gate(strategy: str, start: FittedRanker, choices: Sequence[RankedChoice]) -> FittedRanker:
     """Fit the probability that the chosen text is right."""
     used = [each for each in choices if each.has_text]
     if strategy == KEEP or not used:
         return start
-    inputs = standardise([each.row for each in used], start.mean, start.scale)
+    inputs = standardise([each.row for each in used], start.gate.mean, start.gate.scale)
     labels = torch.tensor([float(each.is_right) for each in used])
 
     def loss(scores: Tensor) -> Tensor:
         return nn.functional.binary_cross_entropy_with_logits(scores, labels)
 
-    return _fit(strategy, start, inputs, loss, _GATE_HOLD[strategy] / len(used))
+    gate = _fit(strategy, start.gate, inputs, loss, _GATE_HOLD[strategy] / len(used))
+    return dataclasses.replace(start, gate=gate)
 
 
 def _fit(

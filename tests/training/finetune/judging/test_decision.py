@@ -1,7 +1,6 @@
 """Each margin decides, alone; nothing is promoted by chance."""
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from training.finetune.judging.decision import (
     MIN_COMMITS,
     MIN_TASKS,
     DecisionFigures,
-    Margins,
     decide,
 )
 from training.finetune.judging.resampling import gain, resample
@@ -33,7 +31,7 @@ GOOD = DecisionFigures(
 
 
 def test_better_model_is_promoted_with_all_that_speaks_for_it() -> None:
-    promoted, reasons = decide(GOOD, Margins())
+    promoted, reasons = decide(GOOD)
     assert promoted
     assert reasons[0] == (
         "lines added later cost 6.0% fewer bits per byte than with the base (1.000 to 0.940;"
@@ -59,14 +57,14 @@ def test_better_model_is_promoted_with_all_that_speaks_for_it() -> None:
     ],
 )
 def test_each_miss_keeps_the_base(changed: dict[str, Any], said: str) -> None:
-    promoted, reasons = decide(dataclasses.replace(GOOD, **changed), Margins())
+    promoted, reasons = decide(dataclasses.replace(GOOD, **changed))
     assert not promoted
     [reason] = reasons
     assert said in reason
 
 
 def test_as_many_lines_as_before_are_enough() -> None:
-    assert decide(dataclasses.replace(GOOD, exact_gain=Interval(0.0, -0.02, 0.02)), Margins())[0]
+    assert decide(dataclasses.replace(GOOD, exact_gain=Interval(0.0, -0.02, 0.02)))[0]
 
 
 def test_refusal_names_every_miss() -> None:
@@ -76,16 +74,10 @@ def test_refusal_names_every_miss() -> None:
         exact_gain=Interval(-0.1, -0.2, 0.0),
         general_tuned=2.0,
     )
-    promoted, reasons = decide(worse, Margins())
+    promoted, reasons = decide(worse)
     assert not promoted
     assert len(reasons) == 3
     assert "10.0% more bits per byte" in reasons[0]
-
-
-def test_margins_are_the_callers() -> None:
-    strict = Margins(min_gain_bits=0.07)
-    assert not decide(GOOD, strict)[0]
-    assert decide(dataclasses.replace(GOOD, general_tuned=1.3), Margins(max_general_loss=0.1))[0]
 
 
 def test_noise_alone_hardly_ever_passes_the_first_margin() -> None:
@@ -96,17 +88,5 @@ def test_noise_alone_hardly_ever_passes_the_first_margin() -> None:
         tuned = base * (1 + 0.03 * draws.standard_normal(15))
         names = [str(i) for i in range(15)]
         found = resample(names, list(zip(base, tuned, strict=True)), gain)
-        n_promoted += decide(dataclasses.replace(GOOD, later_gain=found), Margins())[0]
+        n_promoted += decide(dataclasses.replace(GOOD, later_gain=found))[0]
     assert n_promoted <= 0.1 * 60
-
-
-def test_margins_have_defaults_that_are_shares() -> None:
-    margins = Margins()
-    assert 0 < margins.min_gain_bits < margins.max_general_loss < 0.1
-
-
-@pytest.mark.parametrize("value", [-0.01, 1.0, math.nan, math.inf])
-@pytest.mark.parametrize("name", ["min_gain_bits", "max_exact_loss", "max_general_loss"])
-def test_margin_that_is_no_share_is_refused(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be a share"):
-        Margins(**{name: value})

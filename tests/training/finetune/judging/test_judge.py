@@ -56,25 +56,25 @@ def test_model_against_itself_gains_nothing_and_is_not_promoted(
 ) -> None:
     plan = plan_of(repository, model)
     judgement = judge_models(plan, model, GENERAL, tmp_path)
-    assert not judgement.promoted
-    assert "0.0% fewer bits" in " ".join(judgement.reasons)
-    assert {each["mean"] for each in judgement.report["gains"]} == {0.0}
-    assert judgement.scores["exact_base_on"] == judgement.scores["exact_tuned_on"]
-    assert judgement.scores["bits_base"] == judgement.scores["bits_tuned"] > 1
+    assert not judgement["promoted"]
+    assert "0.0% fewer bits" in " ".join(judgement["reasons"])
+    assert {each["mean"] for each in judgement["report"]["gains"]} == {0.0}
+    assert judgement["scores"]["exact_base_on"] == judgement["scores"]["exact_tuned_on"]
+    assert judgement["scores"]["bits_base"] == judgement["scores"]["bits_tuned"] > 1
     progress = capsys.readouterr().err
     for what in ("cursors", "lines added later", "general code"):
         assert f"{what} " in progress
-    assert list(judgement.report["replay"]["systems"]) == [
+    assert list(judgement["report"]["replay"]["systems"]) == [
         system_name(name, has_index=has_index)
         for has_index in (True, False)
         for name in ("tuned", "base")
     ]
-    assert judge_models(plan, model, GENERAL, tmp_path).scores == judgement.scores
+    assert judge_models(plan, model, GENERAL, tmp_path)["scores"] == judgement["scores"]
 
-    shown = format_report(judgement.report)
+    shown = format_report(judgement["report"])
     assert "the base stays" in shown
     assert "base + index" in shown
-    for text in (shown, json.dumps(judgement.report)):
+    for text in (shown, json.dumps(judgement["report"])):
         assert SECRET not in text
         assert "handy" not in text
 
@@ -85,7 +85,7 @@ def test_general_code_is_compared_with_the_general_model(
 ) -> None:
     general_base = ModelRef.of(load_folder(tiny_folder(tmp_path)))
     plan = dataclasses.replace(plan_of(repository, model), base=general_base)
-    report = judge_models(plan, model, GENERAL, tmp_path).report
+    report = judge_models(plan, model, GENERAL, tmp_path)["report"]
     assert report["bits"]["general"]["base"] != report["bits"]["general"]["tuned"]
     assert report["bits"]["later"]["base"] == report["bits"]["later"]["tuned"]
     assert f"general code (base: {tiny_info().name})" in format_report(report)

@@ -16,6 +16,7 @@ from tests.histories import made_plan
 from tests.repositories import commit_files, new_repository
 from tests.scripted import speaking_folder
 from tests.training.finetune.judging.made_examples import made_examples, made_fitted
+from training.calibration.networks import choose
 from training.finetune.judging import refit_strategies
 from training.finetune.judging.refit import (
     choose_strategies,
@@ -65,7 +66,7 @@ def test_parameters_that_believe_too_little_are_replaced() -> None:
     json.dumps(report)
     fresh = made_examples(100, seed=3)
     before, after = (
-        np.mean([ranking_loss(each, which) for each in fresh]) for which in (start, fitted)
+        np.mean([ranking_loss(choose(each, which)) for each in fresh]) for which in (start, fitted)
     )
     assert after < before
 
