@@ -5,7 +5,6 @@ The work is given in floating-point operations; `foretype train plan` knows how 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from model.folder import load_folder
 from training.finetune.gather import DataSummary, gather
 from training.finetune.plan import TunePlan, estimate_disk_bytes, lora_rank
 from training.finetune.rows import GENERAL_FRAC
-from training.finetune.run import TrainingLog
 from training.pretrain.plan import HARDWARE
 
 _ROW_OVERHEAD = 1.3  # row tokens a token of text (measured: 1.24 to 1.38): headers, snippets, marks
@@ -51,26 +49,18 @@ disk         up to {disk / 1e6:.0f} MB while it runs
 """
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class CardData:
-    """All that is known of a tuning when its model is written."""
+def format_card(plan: TunePlan, result: Mapping[str, Any]) -> str:
+    """Return the model card in Markdown: what it saw, how it was made, what later commits say.
 
-    plan: TunePlan
-    summary: DataSummary
-    log: TrainingLog
-    candidate: Mapping[str, Any]  # epoch, share
-    verdict: Mapping[str, Any]  # promoted, reasons, scores
-    lora_rank: int
-
-
-def format_card(data: CardData) -> str:
-    """Return the model card in Markdown: what it saw, how it was made, what later commits say."""
-    plan, split, summary, log = data.plan, data.plan.split, data.summary, data.log
-    kind = f"adapters of rank {data.lora_rank}, merged" if data.lora_rank else "all weights"
-    bits = ", ".join(f"{value:.4f}" for value in log.bits)
-    reasons = "\n".join(f"- {reason}" for reason in data.verdict["reasons"])
+    `result` is all that is known of a tuning when its model is written.
+    """
+    split, summary, log = plan.split, DataSummary(**result["texts"]), result["training"]
+    candidate, verdict, rank = result["candidate"], result["verdict"], result["lora_rank"]
+    kind = f"adapters of rank {rank}, merged" if rank else "all weights"
+    bits = ", ".join(f"{value:.4f}" for value in log["bits"])
+    reasons = "\n".join(f"- {reason}" for reason in verdict["reasons"])
     scores = "\n".join(
-        f"| {name} | {value:.4f} |" for name, value in sorted(data.verdict["scores"].items())
+        f"| {name} | {value:.4f} |" for name, value in sorted(verdict["scores"].items())
     )
     return f"""\
 # {plan.name}
@@ -90,11 +80,11 @@ def format_card(data: CardData) -> str:
 ## How it was made
 
 - From the model {plan.base.content_hash}: {kind}.
-- {log.tokens} tokens in {log.seconds / 60:.1f} minutes ({log.cpu_seconds / 60:.1f} minutes of \
-CPU time).
+- {log["tokens"]} tokens in {log["seconds"] / 60:.1f} minutes \
+({log["cpu_seconds"] / 60:.1f} minutes of CPU time).
 - Bits per byte of lines added in {split.n_development} development commits, before and after each \
 epoch: {bits}.
-- Kept: epoch {data.candidate["epoch"]}, {data.candidate["share"]:g} of the way from the base.
+- Kept: epoch {candidate["epoch"]}, {candidate["share"]:g} of the way from the base.
 
 ## What later commits say
 

@@ -24,7 +24,6 @@ from training.finetune.errors import TuneStoppedError
 from training.finetune.interpolation import base_weights
 from training.finetune.lora import adapt, adapted_weights, plain_weights
 from training.finetune.recipe import tune_recipe
-from training.finetune.rows import epoch_folder
 from training.finetune.state import TuneState, say
 from training.pretrain import loop
 from training.pretrain.trainer import Trainer
@@ -38,8 +37,9 @@ class FinetuneJob:
     """What is trained: which weights, on which rows, measured on which lines."""
 
     base: ModelFolder
+    rows: Path  # the folder of all epochs
     n_rows: tuple[int, ...]  # of each epoch
-    passages: tuple[Passage, ...]  # of the development commits
+    passages: Sequence[Passage]  # of the development commits
     name: str
     seed: int
     lora_rank: int
@@ -59,28 +59,25 @@ class TrainingLog:
         """The epoch with the fewest bits, from 1."""
         return min(range(1, len(self.bits)), key=self.bits.__getitem__)
 
-    @property
-    def is_over(self) -> bool:
-        """Say whether another epoch is not worth it: the last one was worse than one before."""
-        return len(self.bits) > 2 and self.bits[-1] > min(self.bits[1:-1])
 
-
-def train(state: TuneState, job: FinetuneJob, rows: Path) -> TrainingLog:
+def train(state: TuneState, job: FinetuneJob) -> TrainingLog:
     """Train to the end or until it gets worse; TuneStoppedError after Ctrl-C or SIGTERM."""
-    trainer = _trainer(job, rows)
-    run = state.path(RUN)
+    trainer = _trainer(job)
+    run = state.folder / RUN
     if not trainer.resume(run):
         weights = base_weights(job.base)
         if job.lora_rank:
             weights = adapted_weights(trainer.network, weights)
         trainer.begin_with(weights, job.base.content_hash)
-    log = _read_log(state) or _record_log(state, trainer, (_measure_bits(trainer, job),))
-    say(f"before: {log.bits[0]:.4f} bits/byte of later lines")
+    if not (bits := _read_bits(state)):
+        bits.append(_measure_bits(trainer, job))
+        state.write_table(EPOCHS, {"bits": bits})
+    say(f"before: {bits[0]:.4f} bits/byte of later lines")
     ends = itertools.accumulate(stage.n_step for stage in trainer.plan.stages)
     for epoch, end in enumerate(ends, 1):
-        if epoch < len(log.bits):
+        if epoch < len(bits):
             continue
-        if log.is_over:
+        if is_over(bits):
             say("the last epoch was no better: stopping early")
             break
         with _restored_signals():
@@ -88,9 +85,18 @@ def train(state: TuneState, job: FinetuneJob, rows: Path) -> TrainingLog:
         if trainer.progress.step < end:
             raise TuneStoppedError(f"stopped and saved in epoch {epoch} of {len(job.n_rows)}")
         _save_weights(state, epoch, plain_weights(trainer.network))
-        log = _record_log(state, trainer, (*log.bits, _measure_bits(trainer, job)))
-        say(f"epoch {epoch} of {len(job.n_rows)}: {log.bits[-1]:.4f} bits/byte of later lines")
-    return log
+        bits.append(_measure_bits(trainer, job))
+        state.write_table(EPOCHS, {"bits": bits})
+        say(f"epoch {epoch} of {len(job.n_rows)}: {bits[-1]:.4f} bits/byte of later lines")
+    done = trainer.progress
+    return TrainingLog(
+        bits=tuple(bits), tokens=done.tokens, seconds=done.seconds, cpu_seconds=done.cpu_seconds
+    )
+
+
+def is_over(bits: Sequence[float]) -> bool:
+    """Say whether another epoch is not worth it: the last one was worse than one before."""
+    return len(bits) > 2 and bits[-1] > min(bits[1:-1])
 
 
 def epoch_weights(state: TuneState, epoch: int) -> dict[str, Tensor]:
@@ -98,15 +104,14 @@ def epoch_weights(state: TuneState, epoch: int) -> dict[str, Tensor]:
     return load_file(_weights_file(state, epoch))
 
 
-def _trainer(job: FinetuneJob, rows: Path) -> Trainer:
+def _trainer(job: FinetuneJob) -> Trainer:
     recipe = tune_recipe(
         job.base, job.n_rows, name=job.name, seed=job.seed, lora_rank=job.lora_rank
     )
     tokenizer = job.base.tokenizer()
-    numbers = {epoch_folder(rows, epoch).name: epoch for epoch in range(len(job.n_rows))}
     return Trainer(
         recipe,
-        lambda stage: ShardReader(epoch_folder(rows, numbers[stage.shards])),
+        lambda stage: ShardReader(job.rows / stage.shards),
         pad_id=tokenizer.special_id("<|fim_pad|>"),
         end_id=tokenizer.end_id,
         adapt=(lambda network: adapt(network, job.lora_rank)) if job.lora_rank else None,
@@ -118,26 +123,12 @@ def _measure_bits(trainer: Trainer, job: FinetuneJob) -> float:
     return bits_per_byte(measure_cost(scorer, passage) for passage in job.passages)
 
 
-def _record_log(state: TuneState, trainer: Trainer, bits: Sequence[float]) -> TrainingLog:
-    log = TrainingLog(
-        bits=tuple(bits),
-        tokens=trainer.progress.tokens,
-        seconds=trainer.progress.seconds,
-        cpu_seconds=trainer.progress.cpu_seconds,
-    )
-    state.write_table(EPOCHS, dataclasses.asdict(log))
-    return log
-
-
-def _read_log(state: TuneState) -> TrainingLog | None:
+def _read_bits(state: TuneState) -> list[float]:
     """Return what an earlier session recorded, as far as its weights are there."""
-    table = state.table(EPOCHS)
-    if table is None:
-        return None
-    n_whole = 1
-    while n_whole < len(table["bits"]) and _weights_file(state, n_whole).is_file():
-        n_whole += 1
-    return TrainingLog(**(table | {"bits": tuple(table["bits"][:n_whole])}))
+    bits: list[float] = (state.table(EPOCHS) or {"bits": []})["bits"]
+    while len(bits) > 1 and not all(_weights_file(state, n).is_file() for n in range(1, len(bits))):
+        bits.pop()
+    return bits
 
 
 def _save_weights(state: TuneState, epoch: int, weights: Mapping[str, Tensor]) -> None:

@@ -21,9 +21,10 @@ import numpy as np
 from assistant.models.registry import ModelEntry, Registry, models_folder
 from model.folder import ModelFolder, copy_folder, load_folder, save_folder
 from model.onnx_cache import delete_graphs
+from model.publish import publish_folder
 from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
-from training.finetune.describe import CardData, format_card
+from training.finetune.describe import format_card
 from training.finetune.errors import TuneError
 from training.finetune.gather import TuneTexts, gather
 from training.finetune.interpolation import (
@@ -102,44 +103,45 @@ class Tuner:
             f"history: trained on {split.n_trained} commits, chosen by {split.n_development}, "
             f"judged by {split.n_judged}"
         )
-        added = _development_passages(plan)
+        # The lines that choose: those that the development commits added.
+        added = added_passages(
+            Path(plan.root), split.development, max_bytes=MAX_BYTES, seed=plan.options.seed
+        )
         texts = _gather_texts(state, plan, base)
         say(f"code: {texts.summary}")
         n_rows = _pack_rows(state, plan, base, texts)
         say(f"rows: {', '.join(map(str, n_rows))} of {base.info.block_size} tokens, an epoch each")
         job = FinetuneJob(
-            base=base, n_rows=n_rows, passages=added, name=plan.name,
+            base=base, rows=state.folder / ROWS, n_rows=n_rows, passages=added, name=plan.name,
             seed=plan.options.seed, lora_rank=rank,
         )  # fmt: skip
-        log = run.train(state, job, state.path(ROWS))
+        log = run.train(state, job)
         candidate = state.do_once(
             CANDIDATE, lambda: _write_candidate(state, plan, base, log, added, texts)
         )
         say(f"weights: epoch {candidate['epoch']}, {candidate['share']:g} of the way")
         refit = state.do_once(
             REFITTED,
-            lambda: self.refit(state.path(CANDIDATE), state.path(REFITTED), plan),
+            lambda: self.refit(state.folder / CANDIDATE, state.folder / REFITTED, plan),
         )
-        verdict = state.do_once(VERDICT, lambda: self._judge(state, plan, texts))
-        data = CardData(
-            plan=plan, summary=texts.summary, log=log, candidate=candidate, verdict=verdict,
-            lora_rank=rank,
-        )  # fmt: skip
-        entry, is_used = publish(state, data, self.registry)
-        return {
+        with tempfile.TemporaryDirectory(dir=state.folder, suffix=".part") as indexes:
+            general = _documents(texts)
+            verdict = state.do_once(
+                VERDICT,
+                lambda: self.judge(plan, state.folder / REFITTED, general, Path(indexes)),
+            )
+        result = {
             "plan": plan.to_table(),
             "texts": dataclasses.asdict(texts.summary),
+            "lora_rank": rank,
             "training": dataclasses.asdict(log),
             "candidate": candidate,
             "refit": refit,
             "verdict": verdict,
-            "model": None if entry is None else dataclasses.asdict(entry),
-            "is_used": is_used,
         }
-
-    def _judge(self, state: TuneState, plan: TunePlan, texts: TuneTexts) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory(dir=state.folder, suffix=".part") as folder:
-            return self.judge(plan, state.path(REFITTED), _documents(texts), Path(folder))
+        entry, is_used = publish(state, plan, result, self.registry)
+        model = None if entry is None else dataclasses.asdict(entry)
+        return result | {"model": model, "is_used": is_used}
 
 
 def tune_folder(repository_id: str) -> Path:
@@ -147,30 +149,31 @@ def tune_folder(repository_id: str) -> Path:
     return models_folder().with_name("tune") / repository_id
 
 
-def publish(state: TuneState, data: CardData, registry: Registry) -> tuple[ModelEntry | None, bool]:
+def publish(
+    state: TuneState, plan: TunePlan, result: dict[str, Any], registry: Registry
+) -> tuple[ModelEntry | None, bool]:
     """List the model if it is better, and let it serve unless another one is pinned."""
-    if not data.verdict["promoted"]:
+    if not result["verdict"]["promoted"]:
         # It was made ready to run for the judge.
-        delete_graphs(load_folder(state.path(REFITTED)).content_hash)
+        delete_graphs(load_folder(state.folder / REFITTED).content_hash)
         return None, False
-    plan = data.plan
-    if not state.path(FINAL).is_dir():
-        copy_folder(state.path(REFITTED), state.path(FINAL), card=format_card(data))
+    if not (state.folder / FINAL).is_dir():
+        copy_folder(state.folder / REFITTED, state.folder / FINAL, card=format_card(plan, result))
     now = datetime.datetime.now(datetime.UTC)
     is_taken = plan.name in {entry.name for entry in registry.entries()}
     entry = ModelEntry(
         name=registry.new_name(Path(plan.root), f"{now:%Y%m%d}") if is_taken else plan.name,
         repository=plan.repository_id,
         root=plan.root,
-        content_hash=load_folder(state.path(FINAL)).content_hash,
+        content_hash=load_folder(state.folder / FINAL).content_hash,
         parent=plan.base.content_hash,
-        data_hash=data.summary.data_hash,
+        data_hash=result["texts"]["data_hash"],
         trained_to=plan.split.trained_to,
         created=now.isoformat(timespec="seconds"),
-        kind="lora" if data.lora_rank else "full",
-        scores=dict(data.verdict["scores"]),
+        kind="lora" if result["lora_rank"] else "full",
+        scores=result["verdict"]["scores"],
     )
-    entry = registry.add(state.path(FINAL), entry)
+    entry = registry.add(state.folder / FINAL, entry)
     is_used = not registry.is_pinned(plan.repository_id)
     if is_used:
         registry.use(entry.name, plan.repository_id)
@@ -198,27 +201,18 @@ def _find_model_hash(state: TuneState, result: dict[str, Any] | None) -> str:
     """Return the content hash of the model that a run has made, "" if it has made none yet."""
     if result is not None:
         return str(result["model"]["content_hash"]) if result["model"] else ""
-    refitted = state.path(REFITTED)
+    refitted = state.folder / REFITTED
     return load_folder(refitted).content_hash if refitted.is_dir() else ""
-
-
-def _development_passages(plan: TunePlan) -> tuple[Passage, ...]:
-    """Return the lines that choose: those that the development commits added."""
-    return tuple(
-        added_passages(
-            Path(plan.root), plan.split.development, max_bytes=MAX_BYTES, seed=plan.options.seed
-        )
-    )
 
 
 def _gather_texts(state: TuneState, plan: TunePlan, base: ModelFolder) -> TuneTexts:
     if (summary := state.table(TEXTS)) is not None:
-        return TuneTexts.load(state.path(TEXTS), summary)
+        return TuneTexts.load(state.folder / TEXTS, summary)
     # ReplayError unless the judging commits add code: better known before training than after.
     added_passages(Path(plan.root), plan.split.judged, max_bytes=1, seed=plan.options.seed)
     texts = gather(plan, base.tokenizer())
     _require_space(state.folder, plan, base, texts.summary.n_bytes)
-    with state.new_folder(TEXTS) as folder:
+    with publish_folder(state.folder / TEXTS) as folder:
         texts.save(folder)
     state.write_table(TEXTS, dataclasses.asdict(texts.summary))
     return texts
@@ -240,11 +234,11 @@ def _pack_rows(
 ) -> tuple[int, ...]:
     """Pack the rows of all epochs; return how many each has."""
     n_epochs = plan.options.n_epochs
-    if not state.path(ROWS).is_dir():
+    if not (state.folder / ROWS).is_dir():
         settings = pack_settings(base.info, seed=plan.options.seed)
-        with state.new_folder(ROWS) as folder:
+        with publish_folder(state.folder / ROWS) as folder:
             write_rows(folder, texts.mixture, base.tokenizer(), settings, n_epochs=n_epochs)
-    return count_rows(state.path(ROWS), n_epochs)
+    return count_rows(state.folder / ROWS, n_epochs)
 
 
 def _write_candidate(
@@ -262,7 +256,7 @@ def _write_candidate(
     chosen = choose_point(points)
     weights = interpolate(base_weights(base), tuned, chosen.share)
     save_folder(
-        state.path(CANDIDATE),
+        state.folder / CANDIDATE,
         config=base.config,
         tensors={name: tensor.numpy().astype(np.float32) for name, tensor in weights.items()},
         tokenizer_json=(base.path / "tokenizer.json").read_text(encoding="utf-8"),

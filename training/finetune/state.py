@@ -1,8 +1,8 @@
 """The folder of one repository's tuning: a lock, the plan, and what each step has left.
 
-A step's result is written aside and renamed: after kill -9 it is there and whole, or absent, and
-the next run does it again. Files hold parts of private code, so they are their owner's only. Knows
-no step.
+A step's table is written aside and renamed, as its folder is: after kill -9 it is there and whole,
+or absent, and the next run does it again. Files hold parts of private code, so they are their
+owner's only. Knows no step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from model.files import read_regular
-from model.publish import LEFTOVERS, delete, publish_folder, write_atomically
+from model.publish import LEFTOVERS, delete, write_atomically
 from training.finetune.errors import TuneError
 from training.finetune.plan import TunePlan
 
@@ -97,16 +97,6 @@ class TuneState:
         if (table := self.table(name)) is None:
             self.write_table(name, table := step())
         return table
-
-    def path(self, name: str) -> Path:
-        """Return where a step's folder is; it may not exist yet."""
-        return self.folder / name
-
-    @contextlib.contextmanager
-    def new_folder(self, name: str) -> Iterator[Path]:
-        """Give an empty folder that becomes `path(name)` when the block ends without an error."""
-        with publish_folder(self.path(name)) as folder:
-            yield folder
 
     def _table_path(self, name: str) -> Path:
         return self.folder / f"{name}.json"

@@ -1,6 +1,5 @@
 """A tuning from end to end, with a tiny network: what serves afterwards, and what is left."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from tests.doubles import (
     tiny_tokenizer_json,
 )
 from tests.histories import SCORES, add_commits, module, scripted_tuner, small_request
-from tests.training.finetune.test_describe import CARD
+from tests.training.finetune.test_describe import PLAN, RESULT
 from training.evaluation.replay.history import ReplayError
 from training.finetune import gather, session
 from training.finetune.describe import format_card
@@ -182,7 +181,7 @@ def state(tmp_path: Path) -> TuneState:
     """A tuning whose refit is done."""
     state = TuneState(tmp_path / "s")
     save_folder(
-        state.path("refitted"), config=tiny_config(), tensors=random_tensors(tiny_config()),
+        state.folder / "refitted", config=tiny_config(), tensors=random_tensors(tiny_config()),
         tokenizer_json=tiny_tokenizer_json(), info=tiny_info(), card="not judged",
         ranker={"n": [1]},
     )  # fmt: skip
@@ -190,29 +189,29 @@ def state(tmp_path: Path) -> TuneState:
 
 
 def test_promoted_model_serves_with_its_card_and_ranker(state: TuneState) -> None:
-    judged = load_folder(state.path("refitted"))
-    entry, is_used = publish(state, CARD, Registry())
-    place = Registry().chosen(CARD.plan.repository_id)
+    judged = load_folder(state.folder / "refitted")
+    entry, is_used = publish(state, PLAN, RESULT, Registry())
+    place = Registry().chosen(PLAN.repository_id)
     assert place is not None
     folder = load_folder(place)
     assert (folder.content_hash, folder.ranker) == (judged.content_hash, {"n": [1]})
-    assert (place / "README.md").read_text() == format_card(CARD)
+    assert (place / "README.md").read_text() == format_card(PLAN, RESULT)
     assert entry is not None
     assert is_used
-    assert (entry.name, entry.scores) == (CARD.plan.name, SCORES)
-    assert (entry.parent, entry.kind) == (CARD.plan.base.content_hash, "full")
+    assert (entry.name, entry.scores) == (PLAN.name, SCORES)
+    assert (entry.parent, entry.kind) == (PLAN.base.content_hash, "full")
 
 
 def test_second_time_after_a_crash_lists_nothing_twice(state: TuneState) -> None:
-    first = publish(state, CARD, Registry())
-    assert publish(state, CARD, Registry()) == first  # killed before the result was written
+    first = publish(state, PLAN, RESULT, Registry())
+    assert publish(state, PLAN, RESULT, Registry()) == first  # killed before the result was written
     assert len(Registry().entries()) == 1
 
 
 def test_model_of_the_same_name_is_left_alone(state: TuneState, tmp_path: Path) -> None:
-    first, _ = publish(state, CARD, Registry())
-    copy_folder(tiny_folder(tmp_path, seed=9), state.path("refitted"))
-    second, _ = publish(state, CARD, Registry())
+    first, _ = publish(state, PLAN, RESULT, Registry())
+    copy_folder(tiny_folder(tmp_path, seed=9), state.folder / "refitted")
+    second, _ = publish(state, PLAN, RESULT, Registry())
     assert first is not None
     assert second is not None
     assert second.name != first.name
@@ -222,12 +221,12 @@ def test_refused_model_is_not_listed_and_leaves_no_graph_in_the_cache(
     state: TuneState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path / "cache"))
-    content_hash = load_folder(state.path("refitted")).content_hash
+    content_hash = load_folder(state.folder / "refitted").content_hash
     graphs = tmp_path / "cache" / "graphs"
     for name in (f"{content_hash[:32]}-v1-8", f"{content_hash[:32]}-v1-32", "other-v1-8"):
         (graphs / name).mkdir(parents=True)
         (graphs / name / "weights.bin").write_bytes(b"private")
-    refused = dataclasses.replace(CARD, verdict={"promoted": False, "reasons": ["worse"]})
-    assert publish(state, refused, Registry()) == (None, False)
+    refused = RESULT | {"verdict": {"promoted": False, "reasons": ["worse"]}}
+    assert publish(state, PLAN, refused, Registry()) == (None, False)
     assert Registry().entries() == []
     assert [path.name for path in graphs.iterdir()] == ["other-v1-8"]

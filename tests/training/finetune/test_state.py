@@ -47,22 +47,6 @@ def test_folder_is_its_owners_alone(tmp_path: Path) -> None:
         assert (tmp_path / "s" / "plan.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_step_that_failed_leaves_nothing(tmp_path: Path) -> None:
-    with TuneState(tmp_path / "s") as state:
-        with pytest.raises(OSError, match="full"), state.new_folder("rows") as folder:
-            (folder / "a").write_text("half")
-            raise OSError("full")
-        assert not state.path("rows").exists()
-
-
-def test_step_replaces_what_was_there(tmp_path: Path) -> None:
-    with TuneState(tmp_path / "s") as state:
-        for text in ("old", "new"):
-            with state.new_folder("rows") as folder:
-                (folder / text).write_text(text)
-        assert [path.name for path in state.path("rows").iterdir()] == ["new"]
-
-
 def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     (tmp_path / "s" / "rows.part").mkdir(parents=True)
     (tmp_path / "s" / "epoch-1.part").write_text("half")
@@ -74,11 +58,10 @@ def test_new_plan_forgets_the_old_steps(tmp_path: Path) -> None:
     with TuneState(tmp_path / "s") as state:
         state.begin(PLAN)
         state.write_table("texts", {"n": 1})
-        with state.new_folder("rows"):
-            pass
+        (state.folder / "rows").mkdir()
         state.begin(dataclasses.replace(PLAN, options=TuneOptions(n_epochs=1)))
         assert state.table("texts") is None
-        assert not state.path("rows").exists()
+        assert not (state.folder / "rows").exists()
 
 
 def test_kept_steps_survive(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Knows git and no network. Every draw is a function of the seed and of what is dr
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from itertools import groupby
@@ -14,11 +15,10 @@ import numpy as np
 
 from assistant.git import GitError
 from training.evaluation.bits_per_byte import Passage, whole_file
-from training.evaluation.replay.history import Commit, ReplayError, later_commits
+from training.evaluation.replay.history import ReplayError, later_commits
 from training.evaluation.replay.snapshot import BlobTexts
 from training.evaluation.replay.tasks import TypedLine, typed_lines
 
-MAX_BYTES = 60_000  # that are counted after an epoch
 MAX_COMMITS = 200  # of a range, spread evenly
 MAX_PASSAGE_BYTES = 4_000  # counted of one file in one commit: no new file outweighs the rest
 
@@ -35,7 +35,12 @@ def added_passages(
     blobs = BlobTexts(repository)
     found = []
     for index in kept:
-        found += _of_commit(repository, commits[index], blobs)
+        commit = commits[index]
+        # A part of the history may not be there: partial clones lack large files.
+        with contextlib.suppress(GitError):
+            lines = typed_lines(repository, commit, blobs)
+            for path, its in groupby(lines, key=lambda line: line.path):
+                found.append(_passage(commit.id, path, list(its)))
     if not found:
         raise ReplayError(f"{revisions} of {repository} adds no code that can be judged")
     draws = np.random.Generator(np.random.Philox(key=[seed, 3]))
@@ -57,17 +62,6 @@ def general_passages(
     drawn = [whole[index] for index in draws.permutation(len(whole))]
     most = max(MAX_PASSAGE_BYTES, -(-max_bytes // len(whole)))
     return _capped(drawn, max_bytes, draws, most=most)
-
-
-def _of_commit(repository: Path, commit: Commit, blobs: BlobTexts) -> list[Passage]:
-    try:
-        lines = typed_lines(repository, commit, blobs)
-    except GitError:  # a part of the history is not there: partial clones lack large files
-        return []
-    return [
-        _passage(commit.id, path, list(its))
-        for path, its in groupby(lines, key=lambda line: line.path)
-    ]
 
 
 def _passage(commit: str, path: str, lines: Sequence[TypedLine]) -> Passage:
@@ -98,20 +92,14 @@ def _capped(
 
 def _shortened(passage: Passage, draw: int, most: int) -> Passage:
     """Keep a run of at most `most` counted bytes, from a random one on."""
-    n_bytes = sum(end - start for start, end in passage.spans)
-    if n_bytes <= most:
+    counted = np.concatenate([np.arange(start, end) for start, end in passage.spans])
+    if len(counted) <= most:
         return passage
-    skip, left = draw % (n_bytes - most + 1), most
-    spans = []
-    for start, end in passage.spans:
-        skipped = min(skip, end - start)
-        skip -= skipped
-        taken = min(left, end - start - skipped)
-        left -= taken
-        if taken:
-            spans.append((start + skipped, start + skipped + taken))
+    skip = draw % (len(counted) - most + 1)
+    counted = counted[skip : skip + most]
     # Cut where a character may be cut in two: what is lost of it is not counted anyway.
-    text = passage.text.encode()[: spans[-1][1]].decode(errors="ignore")
-    last = len(text.encode())
-    spans = [(start, min(end, last)) for start, end in spans if start < last]
-    return dataclasses.replace(passage, text=text, spans=tuple(spans))
+    text = passage.text.encode()[: counted[-1] + 1].decode(errors="ignore")
+    counted = counted[counted < len(text.encode())]
+    runs = np.split(counted, np.flatnonzero(np.diff(counted) > 1) + 1)
+    spans = tuple((int(run[0]), int(run[-1]) + 1) for run in runs)
+    return dataclasses.replace(passage, text=text, spans=spans)
