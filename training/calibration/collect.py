@@ -56,6 +56,7 @@ class RankingExample:
     names: tuple[str, ...]
     greedy: str = ""
     voted: str = ""  # the longest-match vote's line, where that was asked for
+    path: str = ""  # the file
 
     @property
     def label(self) -> int:
@@ -142,6 +143,7 @@ def rank_task(
         rows=ranking.rows,
         names=ranking.names,
         greedy=found.greedy,
+        path=task.file.path,
     )
 
 

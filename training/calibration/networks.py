@@ -55,35 +55,29 @@ class RankedChoice:
     example: RankingExample
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class RankingBatch:
-    """Examples as tensors, padded to the most candidates M; one more outcome is "none of them"."""
+def pad_examples(
+    examples: Sequence[RankingExample], mean: Floats, scale: Floats
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return examples that have texts as tensors, padded to the most candidates M.
 
-    inputs: torch.Tensor  # (N, M, F), standardised
-    mask: torch.Tensor  # (N, M + 1), of what may be chosen
-    labels: torch.Tensor  # (N,)
+    Standardised inputs (N, M, F); a mask (N, M + 1) of what may be chosen, with "none of them" as
+    one more outcome; labels (N,).
+    """
+    n_most = max(len(each.texts) for each in examples)
+    inputs = torch.zeros(len(examples), n_most, len(mean))
+    mask = torch.zeros(len(examples), n_most + 1, dtype=torch.bool)
+    mask[:, n_most] = True
+    for number, each in enumerate(examples):
+        inputs[number, : len(each.texts)] = standardise(each.rows, mean, scale)
+        mask[number, : len(each.texts)] = True
+    labels = torch.tensor([each.label if each.label >= 0 else n_most for each in examples])
+    return inputs, mask, labels
 
-    @classmethod
-    def of(cls, examples: Sequence[RankingExample], mean: Floats, scale: Floats) -> RankingBatch:
-        """Pad examples that have texts."""
-        n_most = max(len(each.texts) for each in examples)
-        inputs = torch.zeros(len(examples), n_most, len(mean))
-        mask = torch.zeros(len(examples), n_most + 1, dtype=torch.bool)
-        mask[:, n_most] = True
-        for number, each in enumerate(examples):
-            inputs[number, : len(each.texts)] = standardise(each.rows, mean, scale)
-            mask[number, : len(each.texts)] = True
-        labels = torch.tensor([each.label if each.label >= 0 else n_most for each in examples])
-        return cls(inputs=inputs, mask=mask, labels=labels)
 
-    def take(self, at: torch.Tensor) -> RankingBatch:
-        """Return the examples at some positions."""
-        return RankingBatch(inputs=self.inputs[at], mask=self.mask[at], labels=self.labels[at])
-
-    def loss(self, scores: torch.Tensor) -> torch.Tensor:
-        """Return the listwise loss of scores (N, M)."""
-        scores = torch.cat([scores, scores.new_zeros(len(scores), 1)], dim=1)
-        return nn.functional.cross_entropy(scores.masked_fill(~self.mask, -1e9), self.labels)
+def listwise_loss(scores: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the loss of scores (N, M); "none of them" scores zero."""
+    scores = torch.cat([scores, scores.new_zeros(len(scores), 1)], dim=1)
+    return nn.functional.cross_entropy(scores.masked_fill(~mask, -1e9), labels)
 
 
 def standardise(rows: ArrayLike, mean: Floats, scale: Floats) -> torch.Tensor:
@@ -94,13 +88,6 @@ def standardise(rows: ArrayLike, mean: Floats, scale: Floats) -> torch.Tensor:
 
 def _scale_of(rows: Rows) -> tuple[Floats, Floats]:
     return rows.mean(0), rows.std(0) + np.float32(1e-3)
-
-
-def _network(n_columns: int, settings: FitSettings) -> nn.Sequential:
-    torch.manual_seed(settings.seed)
-    return nn.Sequential(
-        nn.Linear(n_columns, settings.hidden), nn.SiLU(), nn.Linear(settings.hidden, 1)
-    )
 
 
 def _average(networks: Sequence[nn.Sequential], mean: Floats, scale: Floats) -> SmallNetwork:
@@ -120,11 +107,10 @@ def fit_ranker(examples: Sequence[RankingExample], settings: FitSettings) -> Sma
     """Fit the order of candidates on examples of one kind of columns."""
     used = [each for each in examples if each.texts]
     mean, scale = _scale_of(np.concatenate([each.rows for each in used]))
-    batch = RankingBatch.of(used, mean, scale)
+    inputs, mask, labels = pad_examples(used, mean, scale)
 
     def loss(network: nn.Module, at: torch.Tensor) -> torch.Tensor:
-        part = batch.take(at)
-        return part.loss(network(part.inputs)[..., 0])
+        return listwise_loss(network(inputs[at])[..., 0], mask[at], labels[at])
 
     return _average(_train(len(mean), len(used), loss, settings), mean, scale)
 
@@ -148,17 +134,20 @@ def _train(n_columns: int, n: int, loss: Loss, settings: FitSettings) -> list[nn
     """Return `settings.members` networks, each fitted from its own beginning."""
     networks = []
     for member in range(settings.members):
-        its = dataclasses.replace(settings, seed=settings.seed + member)
-        network = _network(n_columns, its)
-        optimiser = torch.optim.AdamW(network.parameters(), lr=its.rate, weight_decay=its.decay)
-        draws = torch.Generator().manual_seed(its.seed)
-        for epoch in range(its.epochs):
+        torch.manual_seed(settings.seed + member)
+        network = nn.Sequential(
+            nn.Linear(n_columns, settings.hidden), nn.SiLU(), nn.Linear(settings.hidden, 1)
+        )
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=settings.rate, weight_decay=settings.decay
+        )
+        draws = torch.Generator().manual_seed(settings.seed + member)
+        for epoch in range(settings.epochs):
             for group in optimiser.param_groups:
-                group["lr"] = its.rate * (1 - epoch / its.epochs) + 1e-5
-            order = torch.randperm(n, generator=draws)
-            for start in range(0, n, its.batch):
+                group["lr"] = settings.rate * (1 - epoch / settings.epochs) + 1e-5
+            for batch in torch.randperm(n, generator=draws).split(settings.batch):
                 optimiser.zero_grad()
-                loss(network, order[start : start + its.batch]).backward()  # type: ignore[no-untyped-call]
+                loss(network, batch).backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
         networks.append(network)
     return networks

@@ -8,10 +8,13 @@ only.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from training.evaluation.intervals import Interval
+
+#: base and tuned as {"mean"}, and gain as {"mean", "low", "high"}
+Figure = Mapping[str, Any]
 
 MIN_COMMITS = 5  # fewer say nothing about other commits
 MIN_TASKS = 100
@@ -25,69 +28,53 @@ LIMITS = {  # as a report states them
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class DecisionFigures:
-    """What the decision is made of."""
+def decide(
+    later: Figure, exact: Figure, general: Figure, *, n_tasks: int, n_commits: int
+) -> tuple[bool, list[str]]:
+    """Return whether to promote, and why: all that speaks for it, or against it.
 
-    later_base: float  # bits/byte of the lines added later
-    later_tuned: float
-    later_gain: Interval  # share of the base's bits
-    later_commits: int
-    general_base: float
-    general_tuned: float
-    exact_base: float  # share of lines, with the index
-    exact_tuned: float
-    exact_gain: Interval  # difference of the two, paired
-    tasks: int
-    commits: int  # that the tasks are of
-
-    @property
-    def general_loss(self) -> float:
-        """The share by which general code costs more than before."""
-        return self.general_tuned / self.general_base - 1
-
-
-def decide(figures: DecisionFigures) -> tuple[bool, list[str]]:
-    """Return whether to promote, and why: all that speaks for it, or all that speaks against."""
-    gained, exact, general_loss = figures.later_gain, figures.exact_gain, figures.general_loss
-    later = (
+    `later` and `general` are bits per byte, with the share gained and, of `later`, how many commits
+    (`groups`); `exact` is the share of lines, with the index, at `n_tasks` cursors of `n_commits`.
+    """
+    gained, lines = Interval(**later["gain"]), Interval(**exact["gain"])
+    general_loss = general["tuned"]["mean"] / general["base"]["mean"] - 1
+    cost = (
         f"lines added later cost {_change(-gained.mean)} bits per byte than with the base"
-        f" ({figures.later_base:.3f} to {figures.later_tuned:.3f}; gain {gained})"
+        f" ({later['base']['mean']:.3f} to {later['tuned']['mean']:.3f}; gain {gained})"
     )
-    later_reason = f"{later}; {_percent(MIN_GAIN_BITS)} fewer are required"
+    later_reason = f"{cost}; {_percent(MIN_GAIN_BITS)} fewer are required"
     exact_reason = (
-        f"with the index, exact lines go from {_percent(figures.exact_base)} to"
-        f" {_percent(figures.exact_tuned)} ({100 * exact.mean:+.1f} points"
-        f" [{100 * exact.low:+.1f}, {100 * exact.high:+.1f}], {_count(figures.tasks, 'cursor')});"
+        f"with the index, exact lines go from {_percent(exact['base']['mean'])} to"
+        f" {_percent(exact['tuned']['mean'])} ({100 * lines.mean:+.1f} points"
+        f" [{100 * lines.low:+.1f}, {100 * lines.high:+.1f}], {_count(n_tasks, 'cursor')});"
         f" no loss is allowed, and no lower end below {-100 * MAX_EXACT_LOSS:.1f} points"
     )
     general_reason = (
         f"general code costs {_change(general_loss)} bits per byte than with the base"
-        f" ({figures.general_base:.3f} to {figures.general_tuned:.3f});"
+        f" ({general['base']['mean']:.3f} to {general['tuned']['mean']:.3f});"
         f" {_percent(MAX_GENERAL_LOSS)} more are allowed at most"
     )
-    against = list(_find_too_few(figures))
+    against = list(_find_too_few(n_tasks, min(n_commits, later["groups"])))
     if gained.mean < MIN_GAIN_BITS:
         against.append(later_reason)
     elif gained.low <= 0:
-        against.append(f"{later}; its range reaches 0: this may be chance")
-    if exact.mean < 0 or exact.low < -MAX_EXACT_LOSS:
+        against.append(f"{cost}; its range reaches 0: this may be chance")
+    if lines.mean < 0 or lines.low < -MAX_EXACT_LOSS:
         against.append(exact_reason)
     if general_loss > MAX_GENERAL_LOSS:
         against.append(general_reason)
     return not against, against or [later_reason, exact_reason, general_reason]
 
 
-def _find_too_few(figures: DecisionFigures) -> Iterator[str]:
-    commits = min(figures.commits, figures.later_commits)
-    if commits < MIN_COMMITS:
+def _find_too_few(n_tasks: int, n_commits: int) -> Iterator[str]:
+    if n_commits < MIN_COMMITS:
         yield (
-            f"only {_count(commits, 'commit')} could be judged, {MIN_COMMITS} at least are needed:"
-            " tune again when there are more"
+            f"only {_count(n_commits, 'commit')} could be judged, {MIN_COMMITS} at least are"
+            " needed: tune again when there are more"
         )
-    if figures.tasks < MIN_TASKS:
+    if n_tasks < MIN_TASKS:
         yield (
-            f"only {_count(figures.tasks, 'cursor')} could be judged, {MIN_TASKS} at least are"
+            f"only {_count(n_tasks, 'cursor')} could be judged, {MIN_TASKS} at least are"
             " needed: tune again when more code was added"
         )
 

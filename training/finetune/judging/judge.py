@@ -24,7 +24,7 @@ from training.evaluation.replay.metrics import Asked
 from training.evaluation.replay.report import SPLITS, assemble
 from training.evaluation.replay.run import INTERRUPTED, Measured, Plan, measure, plan_work
 from training.evaluation.replay.systems import EngineSystem, System, TreeIndex
-from training.finetune.judging.decision import LIMITS, DecisionFigures, decide
+from training.finetune.judging.decision import LIMITS, decide
 from training.finetune.judging.eval_spans import added_passages, general_passages
 from training.finetune.judging.resampling import difference, gain, ratio, resample
 from training.finetune.plan import TunePlan
@@ -88,7 +88,7 @@ def judge_models(
             content_hash=models[TUNED].content_hash,
         ),
     }
-    promoted, reasons = decide(decision_figures(report))
+    promoted, reasons = decide_by(report)
     decision = {"promoted": promoted, "reasons": reasons}
     return decision | {"scores": registry_scores(report), "report": report | decision}
 
@@ -204,31 +204,22 @@ def _shown_right(item: Asked, name: str, least: float) -> tuple[float, float]:
     return float(is_shown and item.judged[name].is_right), float(is_shown)
 
 
-def decision_figures(report: Report) -> DecisionFigures:
-    """Return what is decided by."""
-    later, general = report["bits"]["later"], report["bits"]["general"]
-    cells = report["replay"]["systems"]
-    exact = {
-        name: cells[system_name(name, has_index=True)]["exact"]["mean"] for name in (BASE, TUNED)
-    }
-    exact_gain = next(
+def decide_by(report: Report) -> tuple[bool, list[str]]:
+    """Return whether to promote by the figures of a report, and why."""
+    cells, [repository] = report["replay"]["systems"], report["replay"]["repositories"]
+    exact = {name: cells[system_name(name, has_index=True)]["exact"] for name in (BASE, TUNED)}
+    gain = next(
         each
         for each in report["gains"]
         if (each["index"], each["lines"], each["metric"]) == (True, ALL_LINES, "exact")
     )
-    [repository] = report["replay"]["repositories"]
-    return DecisionFigures(
-        later_base=later[BASE]["mean"],
-        later_tuned=later[TUNED]["mean"],
-        later_gain=Interval(**later["gain"]),
-        later_commits=later["groups"],
-        general_base=general[BASE]["mean"],
-        general_tuned=general[TUNED]["mean"],
-        exact_base=exact[BASE],
-        exact_tuned=exact[TUNED],
-        exact_gain=Interval(*(exact_gain[key] for key in ("mean", "low", "high"))),
-        tasks=repository["tasks"],
-        commits=repository["commits"],
+    exact["gain"] = {key: gain[key] for key in ("mean", "low", "high")}
+    return decide(
+        report["bits"]["later"],
+        exact,
+        report["bits"]["general"],
+        n_tasks=repository["tasks"],
+        n_commits=repository["commits"],
     )
 
 

@@ -58,33 +58,27 @@ def refit_folder(candidate: Path, target: Path, plan: TunePlan) -> dict[str, Any
     parameters = parse(table)
     if parameters.both is None:
         raise ValueError(f"{candidate}: its ranker knows no network")
-    examples, paths = _collect(candidate, parameters, plan)
-    fitted, report = choose_strategies(group_examples(examples, paths), parameters.both)
+    examples = group_examples(_collect(candidate, parameters, plan))
+    fitted, report = choose_strategies(examples, parameters.both)
     copy_folder(candidate, target, ranker={**table, "both": fitted_table(fitted)})
     return report
 
 
-def _collect(
-    model: Path, parameters: RankerParameters, plan: TunePlan
-) -> tuple[list[RankingExample], list[str]]:
-    """Return the examples of the development commits, and the file of each."""
+def _collect(model: Path, parameters: RankerParameters, plan: TunePlan) -> list[RankingExample]:
+    """Return the examples of the development commits."""
     backend, seed = open_backend(str(model), threads=1), plan.options.seed
     n_tasks = plan.options.n_tasks
     progress = Progress("cursors to choose ranker and gate by", n_tasks)
-    examples, paths = [], []
+    examples, done = [], 0
     tasks = draw_tasks(Path(plan.root), "history", n_tasks, seed, revisions=plan.split.development)
-    done = 0
     for each in tasks:
         examples.append(rank_task(each, backend, parameters))
-        paths.append(each.task.file.path)
         done += bool(each.task.truth)  # the ends of lines come on top
         progress.show(done, last=done == n_tasks)
-    return examples, paths
+    return examples
 
 
-def group_examples(
-    examples: Sequence[RankingExample], paths: Sequence[str]
-) -> list[RankingExample]:
+def group_examples(examples: Sequence[RankingExample]) -> list[RankingExample]:
     """Return the examples with what is left out in turn: commits or, of too few, their files.
 
     The choosing commits of a small repository are often three or four that add code. What two
@@ -92,10 +86,7 @@ def group_examples(
     """
     if len({each.group for each in examples}) >= MIN_COMMITS:
         return list(examples)
-    return [
-        dataclasses.replace(each, group=f"{each.group} {path}")
-        for each, path in zip(examples, paths, strict=True)
-    ]
+    return [dataclasses.replace(each, group=f"{each.group} {each.path}") for each in examples]
 
 
 def choose_strategies(

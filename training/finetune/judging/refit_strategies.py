@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from assistant.rank.ranker import FittedRanker, SmallNetwork
 from training.calibration.collect import RankingExample
-from training.calibration.networks import RankedChoice, RankingBatch, standardise
+from training.calibration.networks import RankedChoice, listwise_loss, pad_examples, standardise
 
 KEEP, LINEAR, WARM = "as it is", "linear term", "warm start"
 RANKER_STRATEGIES, GATE_STRATEGIES = (KEEP, LINEAR, WARM), (KEEP, LINEAR)
@@ -91,9 +91,12 @@ def refit_ranker(
     used = [each for each in examples if each.texts]
     if strategy == KEEP or not used:
         return start
-    batch = RankingBatch.of(used, start.ranker.mean, start.ranker.scale)
-    hold = _RANKER_HOLD[strategy] / len(used)
-    ranker = _fit(strategy, start.ranker, batch.inputs, batch.loss, hold)
+    inputs, mask, labels = pad_examples(used, start.ranker.mean, start.ranker.scale)
+
+    def loss(scores: Tensor) -> Tensor:
+        return listwise_loss(scores, mask, labels)
+
+    ranker = _fit(strategy, start.ranker, inputs, loss, _RANKER_HOLD[strategy] / len(used))
     return dataclasses.replace(start, ranker=ranker)
 
 

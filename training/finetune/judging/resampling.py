@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from training.evaluation.intervals import N_RESAMPLE, Interval
 
@@ -19,9 +19,9 @@ Statistic = Callable[[Floats], Floats]
 
 
 def resample(
-    clusters: Sequence[str], rows: Sequence[Sequence[float]], statistic: Statistic, *, seed: int = 0
+    clusters: Sequence[str], rows: ArrayLike, statistic: Statistic, *, seed: int = 0
 ) -> Interval:
-    """Return a figure of the sums of `rows` and its 95% range; row i belongs to `clusters[i]`."""
+    """Return a figure of the sums of `rows` (N, K) and its 95% range; row i is of `clusters[i]`."""
     if not clusters:
         raise ValueError("resample() of nothing: at least one row is needed")
     names = {name: number for number, name in enumerate(dict.fromkeys(clusters))}

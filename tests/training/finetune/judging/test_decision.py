@@ -10,28 +10,38 @@ from training.evaluation.intervals import Interval
 from training.finetune.judging.decision import (
     MIN_COMMITS,
     MIN_TASKS,
-    DecisionFigures,
     decide,
 )
 from training.finetune.judging.resampling import gain, resample
 
-GOOD = DecisionFigures(
-    later_base=1.0,
-    later_tuned=0.94,
-    later_gain=Interval(0.06, 0.04, 0.08),
-    later_commits=12,
-    general_base=1.2,
-    general_tuned=1.21,
-    exact_base=0.25,
-    exact_tuned=0.27,
-    exact_gain=Interval(0.02, 0.005, 0.035),
-    tasks=600,
-    commits=12,
-)
+LATER_GAIN, EXACT_GAIN = Interval(0.06, 0.04, 0.08), Interval(0.02, 0.005, 0.035)
+
+
+def decision(
+    *,
+    later_gain: Interval = LATER_GAIN,
+    exact_gain: Interval = EXACT_GAIN,
+    general_tuned: float = 1.21,
+    later_commits: int = 12,
+    commits: int = 12,
+    tasks: int = 600,
+) -> tuple[bool, list[str]]:
+    """Decide about a model that is better, but for what a test changes."""
+    later, exact, general = (
+        {"base": {"mean": base}, "tuned": {"mean": tuned}}
+        for base, tuned in ((1.0, 0.94), (0.25, 0.27), (1.2, general_tuned))
+    )
+    return decide(
+        later | {"gain": dataclasses.asdict(later_gain), "groups": later_commits},
+        exact | {"gain": dataclasses.asdict(exact_gain)},
+        general,
+        n_tasks=tasks,
+        n_commits=commits,
+    )
 
 
 def test_better_model_is_promoted_with_all_that_speaks_for_it() -> None:
-    promoted, reasons = decide(GOOD)
+    promoted, reasons = decision()
     assert promoted
     assert reasons[0] == (
         "lines added later cost 6.0% fewer bits per byte than with the base (1.000 to 0.940;"
@@ -57,24 +67,22 @@ def test_better_model_is_promoted_with_all_that_speaks_for_it() -> None:
     ],
 )
 def test_each_miss_keeps_the_base(changed: dict[str, Any], said: str) -> None:
-    promoted, reasons = decide(dataclasses.replace(GOOD, **changed))
+    promoted, reasons = decision(**changed)
     assert not promoted
     [reason] = reasons
     assert said in reason
 
 
 def test_as_many_lines_as_before_are_enough() -> None:
-    assert decide(dataclasses.replace(GOOD, exact_gain=Interval(0.0, -0.02, 0.02)))[0]
+    assert decision(exact_gain=Interval(0.0, -0.02, 0.02))[0]
 
 
 def test_refusal_names_every_miss() -> None:
-    worse = dataclasses.replace(
-        GOOD,
+    promoted, reasons = decision(
         later_gain=Interval(-0.1, -0.2, 0.0),
         exact_gain=Interval(-0.1, -0.2, 0.0),
         general_tuned=2.0,
     )
-    promoted, reasons = decide(worse)
     assert not promoted
     assert len(reasons) == 3
     assert "10.0% more bits per byte" in reasons[0]
@@ -88,5 +96,5 @@ def test_noise_alone_hardly_ever_passes_the_first_margin() -> None:
         tuned = base * (1 + 0.03 * draws.standard_normal(15))
         names = [str(i) for i in range(15)]
         found = resample(names, list(zip(base, tuned, strict=True)), gain)
-        n_promoted += decide(dataclasses.replace(GOOD, later_gain=found))[0]
+        n_promoted += decision(later_gain=found)[0]
     assert n_promoted <= 0.1 * 60

@@ -34,13 +34,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_files_are_left_out_where_there_are_too_few_commits() -> None:
-    few = made_examples(12, n_commits=4)
-    paths = [f"{i % 3}.py" for i in range(12)]
-    assert [each.group for each in group_examples(few, paths)] == [
-        f"{each.group} {path}" for each, path in zip(few, paths, strict=True)
+    few = [
+        dataclasses.replace(each, path=f"{i % 3}.py")
+        for i, each in enumerate(made_examples(12, n_commits=4))
+    ]
+    assert [each.group for each in group_examples(few)] == [
+        f"commit{i % 4} {i % 3}.py" for i in range(12)
     ]
     enough = made_examples(12, n_commits=5)
-    assert group_examples(enough, paths) == enough
+    assert group_examples(enough) == enough
 
 
 @pytest.mark.parametrize(("n", "n_commits"), [(149, 8), (160, 4)])

@@ -21,7 +21,7 @@ from training.evaluation.replay.run import Measured, Plan
 from training.finetune.judging.judge import (
     compare_costs,
     compare_systems,
-    decision_figures,
+    decide_by,
     registry_scores,
     system_name,
 )
@@ -84,11 +84,10 @@ def test_gains_are_of_all_lines_and_by_kind_of_line() -> None:
     assert (True, "new", "saved") not in found
 
 
-def test_figures_and_scores_are_the_reports() -> None:
-    figures = decision_figures(report())
-    assert (figures.exact_base, figures.exact_tuned) == pytest.approx((1 / 3, 2 / 3))
-    assert figures.later_gain.mean == pytest.approx(0.05)
-    assert (figures.tasks, figures.commits, figures.later_commits) == (30, 6, 6)
+def test_decision_and_scores_are_of_the_report() -> None:
+    promoted, reasons = decide_by(report())
+    assert not promoted
+    assert [reason.partition(",")[0] for reason in reasons] == ["only 30 cursors could be judged"]
     scores = registry_scores(report())
     assert scores["exact_tuned_on"] == pytest.approx(2 / 3)
     assert scores["bits_tuned"] == pytest.approx(0.95)
