@@ -145,7 +145,7 @@ def _train(n_columns: int, n: int, loss: Loss, settings: FitSettings) -> list[nn
         for epoch in range(settings.epochs):
             for group in optimiser.param_groups:
                 group["lr"] = settings.rate * (1 - epoch / settings.epochs) + 1e-5
-            for batch in torch.randperm(n, generator=draws).split(settings.batch):
+            for batch in torch.split(torch.randperm(n, generator=draws), settings.batch):
                 optimiser.zero_grad()
                 loss(network, batch).backward()  # type: ignore[no-untyped-call]
                 optimiser.step()

@@ -75,7 +75,8 @@ def _run(args: argparse.Namespace) -> int:
         outcome = Tuner().tune(request, is_fresh=args.fresh)
     if args.json is not None:
         write_atomically(args.json, (json.dumps(outcome.result, indent=1) + "\n").encode())
-    sys.stdout.write(format_report(outcome.report) + "\n" + _describe_end(outcome))
+    report = outcome.result["verdict"]["report"] | {"refit": outcome.result["refit"]}
+    sys.stdout.write(format_report(report) + "\n" + _describe_end(outcome))
     return 0
 
 

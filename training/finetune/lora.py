@@ -49,16 +49,10 @@ def adapt(network: GPT, rank: int) -> None:
 
 def adapted_weights(network: GPT, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return plain weights under the names that an adapted network has, adapters as they are."""
-    found = {}
-    for name, own in network.state_dict().items():
-        module, inside, part = name.partition(_INSIDE)
-        if not inside:
-            found[name] = weights.get(name, own)
-        elif part == "original":
-            found[name] = weights[f"{module}.weight"]
-        else:
-            found[name] = own
-    return found
+    return {
+        name: weights.get(name.replace(f"{_INSIDE}original", ".weight"), own)
+        for name, own in network.state_dict().items()
+    }
 
 
 def plain_weights(network: GPT) -> dict[str, Tensor]:

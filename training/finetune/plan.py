@@ -100,13 +100,9 @@ class TunePlan:
     serving: ModelRef  # what serves in the repository: to be beaten
     options: TuneOptions
 
-    def to_table(self) -> dict[str, Any]:
-        """Return the plan for JSON."""
-        return dataclasses.asdict(self)
-
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> Self:
-        """Read what `to_table` gave; TypeError or KeyError if it is something else."""
+        """Read what `asdict` gave; TypeError or KeyError if it is something else."""
         models = {name: ModelRef(**table[name]) for name in ("base", "serving")}
         split, options = HistorySplit(**table["split"]), TuneOptions(**table["options"])
         return cls(**(table | models | {"split": split, "options": options}))

@@ -66,12 +66,6 @@ class TuneOutcome:
     result: dict[str, Any]  # JSON: every figure, no line of code
     is_old: bool  # found, not made
 
-    @property
-    def report(self) -> dict[str, Any]:
-        """The judgement, and what ranks and gates the model that was judged."""
-        report: dict[str, Any] = self.result["verdict"]["report"]
-        return report | {"refit": self.result["refit"]}
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Tuner:
@@ -131,7 +125,7 @@ class Tuner:
                 lambda: self.judge(plan, state.folder / REFITTED, general, Path(indexes)),
             )
         result = {
-            "plan": plan.to_table(),
+            "plan": dataclasses.asdict(plan),
             "texts": dataclasses.asdict(texts.summary),
             "lora_rank": rank,
             "training": dataclasses.asdict(log),
@@ -246,7 +240,7 @@ def _write_candidate(
     plan: TunePlan,
     base: ModelFolder,
     log: TrainingLog,
-    added: tuple[Passage, ...],
+    added: Sequence[Passage],
     texts: TuneTexts,
 ) -> dict[str, Any]:
     """Choose the weights and write them as a model folder, with the ranker of the base."""

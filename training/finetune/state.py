@@ -8,6 +8,7 @@ owner's only. Knows no step.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -66,7 +67,7 @@ class TuneState:
     def begin(self, plan: TunePlan) -> None:
         """Forget what another plan has left, and keep this one."""
         self.clear()
-        self.write_table(PLAN, plan.to_table())
+        self.write_table(PLAN, dataclasses.asdict(plan))
 
     def clear(self, *, keep: tuple[str, ...] = ()) -> None:
         """Delete everything but the lock and the steps named; the plan goes first."""

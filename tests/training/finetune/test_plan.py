@@ -166,4 +166,4 @@ def test_commits_of_a_plan_are_looked_for(request_for: TuneRequest, tmp_path: Pa
 
 def test_plan_is_read_as_written(request_for: TuneRequest) -> None:
     plan = make_plan(request_for, Registry())
-    assert TunePlan.from_table(json.loads(json.dumps(plan.to_table()))) == plan
+    assert TunePlan.from_table(json.loads(json.dumps(dataclasses.asdict(plan)))) == plan
