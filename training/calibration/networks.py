@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import nn
 
 from assistant.rank.confidence import GATE_FEATURES, gate_row
@@ -251,13 +251,5 @@ def fitted_table(fitted: FittedRanker) -> dict[str, Any]:
 
 def network_table(net: SmallNetwork) -> dict[str, Any]:
     """Return a network as plain JSON values."""
-    return {
-        name: _round(getattr(net, name))
-        for name in ("mean", "scale", "hidden", "hidden_bias", "out", "out_bias")
-    }
-
-
-def _round(value: NDArray[np.float32] | float) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
-    return [_round(each if value.ndim > 1 else float(each)) for each in value]
+    rounded = np.vectorize(lambda value: float(f"{value:.{DIGITS}g}"), otypes=[float])
+    return {name: rounded(value).tolist() for name, value in dataclasses.asdict(net).items()}

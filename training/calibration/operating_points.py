@@ -77,8 +77,6 @@ def precision_at(choices: Sequence[RankedChoice], coverage: float) -> float:
 def calibration_error(choices: Sequence[RankedChoice]) -> float:
     """Return the mean distance of probability and share right over ten bands, by their size."""
     shown = [c for c in choices if c.has_text]
-    bands: list[list[RankedChoice]] = [[] for _ in range(_RELIABILITY_BINS + 1)]
-    for choice in shown:
-        bands[int(choice.probability * _RELIABILITY_BINS)].append(choice)
-    off = (abs(sum(c.probability - c.is_right for c in band)) for band in bands)
-    return sum(off) / max(1, len(shown))
+    bands = np.array([int(c.probability * _RELIABILITY_BINS) for c in shown], np.int64)
+    off = np.bincount(bands, weights=[c.probability - c.is_right for c in shown])
+    return float(np.abs(off).sum()) / max(1, len(shown))
