@@ -14,7 +14,6 @@ import logging
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -253,13 +252,3 @@ def _times(paths: Sequence[Path]) -> list[int]:
         except OSError:
             times.append(0)
     return times
-
-
-def wait_until_ready(updater: IndexUpdater, timeout_s: float) -> bool:
-    """Wait until the index has been brought up to date once; for tools and tests."""
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if updater.state in ("ready", "failed"):
-            return updater.state == "ready"
-        time.sleep(0.01)
-    return False

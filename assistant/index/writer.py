@@ -159,16 +159,11 @@ class IndexWriter:
         self._dead = {opened.ref.name: set(opened.ref.dead) for opened in self.view.opened}
         self._delete_orphans()
 
-    def merge(self, *, eager: bool = False) -> bool:
-        """Join small segments and clear out dead files; say whether there was something to do.
-
-        `eager` does so as soon as two can be joined: for when nobody is waiting.
-        """
+    def merge(self) -> bool:
+        """Join small segments and clear out dead files; say whether there was something to do."""
         merged = False
         for layer in sorted({opened.ref.layer for opened in self.view.opened}):
-            chosen = to_merge(
-                [opened for opened in self.view.opened if opened.ref.layer == layer], eager=eager
-            )
+            chosen = to_merge([opened for opened in self.view.opened if opened.ref.layer == layer])
             if chosen:
                 self._merge(chosen, layer)
                 merged = True
@@ -220,7 +215,7 @@ class IndexWriter:
                     path.unlink()
 
 
-def to_merge(segments: list[OpenSegment], *, eager: bool) -> list[OpenSegment]:
+def to_merge(segments: list[OpenSegment]) -> list[OpenSegment]:
     """Return which segments are worth joining into one, none if it does not pay."""
     by_size = sorted(segments, key=lambda opened: opened.live_bytes)
     chosen: list[OpenSegment] = []
@@ -232,7 +227,7 @@ def to_merge(segments: list[OpenSegment], *, eager: bool) -> list[OpenSegment]:
             break
         chosen.append(opened)
         total += size
-    if len(chosen) >= (2 if eager else _MANY_SMALL):
+    if len(chosen) >= _MANY_SMALL:
         return chosen
     return [opened for opened in by_size if _is_wasteful(opened)][:1]
 

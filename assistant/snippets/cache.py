@@ -53,16 +53,7 @@ class SnippetCache:
             return []
         with self._lock:
             shelf = self._shelves.setdefault(index, _Shelf())
-        key = scope_key(request)
-        kept = shelf.kept(key)
-        if kept is not None:
-            return kept
-        source = shelf.source(index.view, is_waiting=self._is_waiting)
-        if source is None:
-            return []
-        found = chosen_from(source, request, budget_chars)
-        shelf.keep(key, found)
-        return found
+        return shelf.choose(index.view, request, budget_chars, is_waiting=self._is_waiting)
 
 
 def scope_key(request: CompletionRequest) -> _Key:
@@ -101,17 +92,22 @@ class _Shelf:
         self._view: IndexView | None = None  # that `_source` was, or is being, read from
         self._read_at = 0.0
 
-    def kept(self, key: _Key) -> list[Snippet] | None:
-        """Return what was chosen before, if it is still kept."""
+    def choose(
+        self, view: IndexView, request: CompletionRequest, budget_chars: int, *, is_waiting: bool
+    ) -> list[Snippet]:
+        """Return what was chosen before in this scope, else a choice that is kept from now on."""
+        key = scope_key(request)
         with self._lock:
-            return self._kept.use(key)
-
-    def keep(self, key: _Key, snippets: list[Snippet]) -> None:
-        """Keep a choice, at the cost of the one not asked for the longest."""
+            kept = self._kept.use(key)
+        source = None if kept is not None else self._newest(view, is_waiting=is_waiting)
+        if source is None:
+            return kept or []
+        found = chosen_from(source, request, budget_chars)
         with self._lock:
-            self._kept.put(key, snippets)
+            self._kept.put(key, found)
+        return found
 
-    def source(self, view: IndexView, *, is_waiting: bool) -> SnippetSearch | None:
+    def _newest(self, view: IndexView, *, is_waiting: bool) -> SnippetSearch | None:
         """Return what was read last; begin to read if there is newer, or nothing yet."""
         with self._lock:
             is_new = self._view is None or view.version != self._view.version

@@ -15,7 +15,6 @@ from assistant.index.updater import (
     IndexUpdater,
     UpdatePace,
     build_command,
-    wait_until_ready,
 )
 from assistant.index.writer import index_folder
 from tests.repositories import new_repository, plain_git
@@ -59,6 +58,16 @@ def wait_for(condition: Any) -> None:
 
 
 QUICK = UpdatePace(start_s=0.0, poll_s=0.02, quiet_s=0.01, retry_s=0.02)
+
+
+def wait_until_ready(updater: IndexUpdater, timeout_s: float) -> bool:
+    """Wait until the index has been brought up to date once."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if updater.state in ("ready", "failed"):
+            return updater.state == "ready"
+        time.sleep(0.01)
+    return False
 
 
 def updater_of(

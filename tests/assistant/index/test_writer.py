@@ -91,8 +91,8 @@ def test_a_merged_index_answers_as_before(folder: Path) -> None:
         contexts = [b"value = make_", b"value = make_1(x)\nvalue = ", b"nothing of it"]
         answers = [shape(before.levels(context, path="f1.py")) for context in contexts]
         texts = texts_in(folder)
-        assert writer.merge(eager=True)
-        while writer.merge(eager=True):
+        assert writer.merge()
+        while writer.merge():
             pass
     assert texts_in(folder) == texts
     assert len(open_view(folder).opened) < len(before.view.opened)
@@ -111,9 +111,10 @@ def test_a_large_segment_is_not_rewritten_for_a_small_one(folder: Path) -> None:
     with IndexWriter(folder) as writer:
         put(writer, big="x = 1\n" * 300_000)
         put(writer, small="y = 2\n")
-        assert not writer.merge(eager=True)
-        put(writer, other="z = 3\n")
-        assert writer.merge(eager=True)
+        assert not writer.merge()
+        for name in ("first", "second", "third"):
+            put(writer, **{name: "z = 3\n"})
+        assert writer.merge()
         assert max(len(opened.segment.text) for opened in writer.view.opened) == 1_800_001
         assert len(writer.view.opened) == 2
 
@@ -126,7 +127,7 @@ def test_a_mostly_dead_segment_is_cleared_out(folder: Path) -> None:
         assert writer.merge()
         (opened,) = writer.view.opened
         assert len(opened.segment.entries) == 1
-        assert to_merge(list(writer.view.opened), eager=True) == []
+        assert to_merge(list(writer.view.opened)) == []
 
 
 def test_a_segment_without_living_files_is_deleted(folder: Path) -> None:
