@@ -7,6 +7,7 @@ lines that would make another file a copy of it. Works on UTF-8 bytes. Knows no 
 from __future__ import annotations
 
 import functools
+import math
 import re
 
 from assistant.snippets.symbols import Definition, definitions
@@ -89,7 +90,8 @@ class CursorContext:
 
     def likeness(self, line: bytes) -> float:
         """Return how much a line has in common with the text near the cursor."""
-        return sum(self.near.get(name, 0.0) for name in set(IDENTIFIER.findall(line)))
+        # Rounded once: a sum in a set's order would differ from process to process.
+        return math.fsum(self.near.get(name, 0.0) for name in set(IDENTIFIER.findall(line)))
 
 
 def _weights(before: bytes, after: bytes) -> dict[bytes, float]:

@@ -69,11 +69,11 @@ class Collected:
     source: Source
     licence: str
     refused: str  # why the whole source stays out; "" if it does not
-    files: tuple[Kept, ...]
-    n_seen: int  # files with a wanted ending
-    n_bytes_seen: int
-    refusals: Refusals
-    hits: tuple[tuple[str, str], ...]  # (path, what it shares with an evaluation set)
+    files: tuple[Kept, ...] = ()
+    n_seen: int = 0  # files with a wanted ending
+    n_bytes_seen: int = 0
+    refusals: Refusals = dataclasses.field(default_factory=Refusals)
+    hits: tuple[tuple[str, str], ...] = ()  # (path, what it shares with an evaluation set)
 
 
 def collect(source: Source, rules: Rules) -> Collected:
@@ -82,16 +82,7 @@ def collect(source: Source, rules: Rules) -> Collected:
         return _collect(source, rules)
     except (GitError, ArchiveError) as error:
         _log.warning("%s is left out: %s", source.name, error)
-        return Collected(
-            source=source,
-            licence=licences.UNKNOWN,
-            refused="unreadable",
-            files=(),
-            n_seen=0,
-            n_bytes_seen=0,
-            refusals=Refusals(),
-            hits=(),
-        )
+        return Collected(source=source, licence=licences.UNKNOWN, refused="unreadable")
 
 
 def _collect(source: Source, rules: Rules) -> Collected:
@@ -103,7 +94,8 @@ def _collect(source: Source, rules: Rules) -> Collected:
     hits: list[tuple[str, str]] = []
     files: list[Kept] = []
     if not refused:
-        files = _chosen(source, _by_path(source, wanted, rules, refusals), rules, (refusals, hits))
+        entries = _refuse_by_path(source, wanted, rules, refusals)
+        files = _choose(source, entries, rules, (refusals, hits))
     return Collected(
         source=source,
         licence=licence,
@@ -132,7 +124,7 @@ def contents(source: Source, recipe: CorpusRecipe) -> Iterator[bytes]:
     yield from (data for data in source.read(entries, max_bytes=large) if data is not None)
 
 
-def _by_path(
+def _refuse_by_path(
     source: Source, entries: Iterable[SourceEntry], rules: Rules, refusals: Refusals
 ) -> list[SourceEntry]:
     """Refuse what needs no read; order the rest by hash: any head of it is a fair sample."""
@@ -147,7 +139,7 @@ def _by_path(
     return sorted(kept, key=lambda entry: filters.hash_frac(f"order {key} {entry.path}"))
 
 
-def _chosen(
+def _choose(
     source: Source,
     entries: list[SourceEntry],
     rules: Rules,
@@ -163,7 +155,7 @@ def _chosen(
             for unread in entries[n_read:]:
                 refusals.add("repository byte cap", unread.n_bytes)
             break
-        kept, reason, hit = _judged(entry.path, content, rules)
+        kept, reason, hit = _judge(entry.path, content, rules)
         if hit:
             hits.append((entry.path, hit))
         if kept is None:
@@ -174,7 +166,7 @@ def _chosen(
     return files
 
 
-def _judged(path: str, content: bytes | None, rules: Rules) -> tuple[Kept | None, str, str]:
+def _judge(path: str, content: bytes | None, rules: Rules) -> tuple[Kept | None, str, str]:
     """Return (the file, "", "") or (None, why not, what it shares with an evaluation set)."""
     if content is None:
         return None, "unreadable", ""

@@ -21,6 +21,8 @@ from training.data.sources import Source
 
 _FORMAT = 1
 _SUFFIX = ".part"
+_SOURCE_FIELDS = ("licence", "refused", "n_seen", "n_bytes_seen")
+_FILE_FIELDS = ("path", "sha256", "n_lines_scrubbed")
 # What does not decide on a single file of a source.
 _OTHER_SETTINGS = (
     "sources never_train evaluation_repositories evaluation_sources evaluation_hashes benchmarks"
@@ -47,7 +49,7 @@ class SourceParts:
         if collected is None:
             collected = collect(source, self._rules)
             if collected.refused != "unreadable":  # it may be readable the next time
-                write_atomically(path, _packed(collected))
+                write_atomically(path, _pack(collected))
         return collected
 
     def remove(self) -> None:
@@ -62,65 +64,53 @@ class SourceParts:
         return self._folder / (hashlib.sha256(key.encode()).hexdigest()[:32] + _SUFFIX)
 
     def _read(self, path: Path, source: Source) -> Collected | None:
+        """Return what a part holds; None if there is none or it is damaged."""
         try:
             head, _, texts = path.read_bytes().partition(b"\n")
-            return self._unpacked(json.loads(head), texts, source)
+            return self._unpack(json.loads(head), texts, source)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _unpacked(self, head: dict[str, Any], texts: bytes, source: Source) -> Collected:
+    def _unpack(self, head: dict[str, Any], texts: bytes, source: Source) -> Collected:
         if hashlib.sha256(texts).hexdigest() != head["sha256"]:
             raise ValueError("the texts are damaged")
+        sketcher = self._rules.sketcher
         files, at = [], 0
         for item in head["files"]:
             text = texts[at : at + item["bytes"]]
             at += item["bytes"]
-            files.append(self._kept(item, text))
+            kept = Kept(
+                text=text,
+                fingerprint=bytes.fromhex(item["fingerprint"]),
+                sketch=sketcher.sketch(text.decode()) if sketcher else None,
+                scrubbed=Counter(item["scrubbed"]),
+                **{name: item[name] for name in _FILE_FIELDS},
+            )
+            files.append(kept)
+        counts = {what: Counter(head[f"refused_{what}"]) for what in ("files", "bytes")}
         return Collected(
             source=source,
-            licence=head["licence"],
-            refused=head["refused"],
             files=tuple(files),
-            n_seen=head["n_seen"],
-            n_bytes_seen=head["n_bytes_seen"],
-            refusals=Refusals(
-                files=Counter(head["refused_files"]), bytes=Counter(head["refused_bytes"])
-            ),
+            refusals=Refusals(**counts),
             hits=tuple((path, shared) for path, shared in head["hits"]),
-        )
-
-    def _kept(self, item: dict[str, Any], text: bytes) -> Kept:
-        sketcher = self._rules.sketcher
-        return Kept(
-            path=item["path"],
-            text=text,
-            fingerprint=bytes.fromhex(item["fingerprint"]),
-            sketch=sketcher.sketch(text.decode()) if sketcher else None,
-            sha256=item["sha256"],
-            scrubbed=Counter(item["scrubbed"]),
-            n_lines_scrubbed=item["n_lines_scrubbed"],
+            **{name: head[name] for name in _SOURCE_FIELDS},
         )
 
 
-def _packed(collected: Collected) -> bytes:
+def _pack(collected: Collected) -> bytes:
     texts = b"".join(kept.text for kept in collected.files)
     head = {
-        "licence": collected.licence,
-        "refused": collected.refused,
-        "n_seen": collected.n_seen,
-        "n_bytes_seen": collected.n_bytes_seen,
+        **{name: getattr(collected, name) for name in _SOURCE_FIELDS},
         "refused_files": collected.refusals.files,
         "refused_bytes": collected.refusals.bytes,
         "hits": collected.hits,
         "sha256": hashlib.sha256(texts).hexdigest(),
         "files": [
             {
-                "path": kept.path,
                 "bytes": len(kept.text),
                 "fingerprint": kept.fingerprint.hex(),
-                "sha256": kept.sha256,
-                "scrubbed": dict(kept.scrubbed),
-                "n_lines_scrubbed": kept.n_lines_scrubbed,
+                "scrubbed": kept.scrubbed,
+                **{name: getattr(kept, name) for name in _FILE_FIELDS},
             }
             for kept in collected.files
         ],

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from assistant.snippets.cursor_context import CursorContext, telling_lines
@@ -56,3 +61,24 @@ def test_import_names_a_file() -> None:
     text = around("from shop.store import Shelf\n")
     assert text.imports_stem("shop/store.py")
     assert not text.imports_stem("shop/main.py")
+
+
+def test_likeness_is_the_same_in_every_process() -> None:
+    program = (
+        "from assistant.snippets.cursor_context import CursorContext\n"
+        "lines = [' '.join(f'name{i}_{j}' for j in range(9)) for i in range(40)]\n"
+        "text = CursorContext('a.py', '\\n'.join(lines), '')\n"
+        "print(text.likeness(' '.join(lines).encode()).hex())\n"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=Path(__file__).parents[3],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(1, 5)
+    }
+    assert len(found) == 1
