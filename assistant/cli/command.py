@@ -67,3 +67,14 @@ def write(text: str) -> None:
 def write_json(table: Any) -> None:
     """Write a table as JSON for people and programs."""
     write(json.dumps(table, ensure_ascii=False, indent=2) + "\n")
+
+
+def agrees(question: str) -> bool:
+    """Ask whoever sits at the terminal; no answer, as without a terminal, is a no."""
+    sys.stdout.write(f"{question} [y/N] ")
+    sys.stdout.flush()
+    try:
+        return input().strip().lower() in ("y", "yes")
+    except EOFError:
+        sys.stdout.write("no answer; --yes agrees beforehand\n")
+        return False

@@ -6,6 +6,7 @@ does not take it. Errors are one line on standard error.
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -74,9 +75,10 @@ def _build(root: Path, limits: BuildLimits, *, with_dependencies: bool) -> int:
     if is_too_wide(root) and not (root / ".git").exists():
         raise UsageError(f"{root} is no project: name a folder inside it")
     bar = _Bar()
+    limits = dataclasses.replace(limits, on_progress=bar.progress)
     started = time.monotonic()
     try:
-        report = _refresh(root, _with_progress(limits, bar), with_dependencies=with_dependencies)
+        report = _refresh(root, limits, with_dependencies=with_dependencies)
     except OSError as error:
         raise OSError(f"cannot write the index: {error.strerror or error}") from error
     finally:
@@ -103,8 +105,9 @@ def _watched_build(root: Path, limits: BuildLimits, *, with_dependencies: bool) 
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     teller = _Teller()
+    limits = dataclasses.replace(limits, on_progress=teller.progress)
     try:
-        _refresh(root, _with_progress(limits, teller), with_dependencies=with_dependencies)
+        _refresh(root, limits, with_dependencies=with_dependencies)
     except IndexBusyError:
         teller.say({"outcome": "busy"})
         return FAILED
@@ -119,12 +122,6 @@ def _end_with_reader() -> None:
     while os.read(0, 4096):  # not sys.stdin, whose lock the end of the program waits for
         pass
     os._exit(FAILED)  # an index is whole at any moment
-
-
-def _with_progress(limits: BuildLimits, teller: "_Teller") -> BuildLimits:
-    return BuildLimits(
-        exclude=limits.exclude, max_text_bytes=limits.max_text_bytes, on_progress=teller.progress
-    )
 
 
 class _Teller:

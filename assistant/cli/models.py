@@ -13,11 +13,11 @@ from assistant.cli.command import (
     DONE,
     FAILED,
     CommandParser,
+    agrees,
     run_command,
     say_error,
     write_json,
 )
-from assistant.cli.confirm import agrees
 from assistant.errors import AssistantError, SettingsError
 from assistant.models.registry import BASE, ModelsError, Registry
 from assistant.models.selection import RepositoryPlace, choose, overview, place_of

@@ -7,8 +7,7 @@ usage. Settings and the configuration of editors stay; models tuned here too, wi
 import argparse
 from collections.abc import Sequence
 
-from assistant.cli.command import DONE, FAILED, CommandParser, run_command, say_error
-from assistant.cli.confirm import agrees
+from assistant.cli.command import DONE, FAILED, CommandParser, agrees, run_command, say_error
 from assistant.errors import SettingsError
 from assistant.purge.places import MODELS, Item, Listing, list_stored, remove_empty
 from assistant.settings import load_settings

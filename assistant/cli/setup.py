@@ -7,13 +7,19 @@ usage. Without --write nothing is changed.
 import argparse
 from collections.abc import Sequence
 
-from assistant.cli.command import DONE, FAILED, CommandParser, UsageError, run_command, say_error
-from assistant.cli.confirm import agrees
-from assistant.setup.change import SetupError, write
+from assistant.cli.command import (
+    DONE,
+    FAILED,
+    CommandParser,
+    UsageError,
+    agrees,
+    run_command,
+    say_error,
+)
+from assistant.setup.change import SetupError, SetupPlan, write
 from assistant.setup.editors import EDITORS, Editor
 from assistant.setup.emacs import CLIENTS, emacs
 from assistant.setup.machine import Machine, server_command, this_machine
-from assistant.setup.plan import SetupPlan
 
 
 def main(argv: Sequence[str]) -> int:

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 
 from assistant.doctor.finding import CheckResult, broken, ok, warning
-from assistant.git import git_directory
 from assistant.index.reader import open_view
 from assistant.index.writer import index_folder
+from assistant.models.identity import repository_root
 from assistant.settings import Settings
 from model.folder import BUNDLED, ModelFolderError, load_folder
 from model.paths import cache_folder, make_private, telemetry_folders
@@ -60,7 +60,7 @@ def telemetry() -> CheckResult:
 
 def index(settings: Settings, place: Path) -> CheckResult:
     """Look at the index of the repository that `place` is in."""
-    root = repository_of(place)
+    root = repository_root(place)
     if not settings.index:
         return ok("index", "switched off in the settings")
     if root is None:
@@ -75,12 +75,6 @@ def index(settings: Settings, place: Path) -> CheckResult:
     n_bytes = sum(item.live_bytes for item in view.opened)
     state = "" if view.manifest.is_complete else ", not complete yet"
     return ok("index", f"{root}: {n_files} files, {n_bytes / 1e6:.1f} MB{state}")
-
-
-def repository_of(place: Path) -> Path | None:
-    """Return the work tree that `place` is in."""
-    real = place.resolve()
-    return next((path for path in (real, *real.parents) if git_directory(path) is not None), None)
 
 
 def size_of(path: Path) -> int:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from assistant.setup.change import SetupPlan
 from assistant.setup.emacs import emacs
 from assistant.setup.helix import helix
 from assistant.setup.machine import Machine
 from assistant.setup.own_file import neovim, vim
-from assistant.setup.plan import SetupPlan
 from assistant.setup.vscode import FLAVOURS, is_extension_installed, vscode
 
 

@@ -7,9 +7,15 @@ import dataclasses
 import re
 from pathlib import Path
 
-from assistant.setup.change import Change, SetupError, read_config
+from assistant.setup.change import (
+    Change,
+    SetupError,
+    SetupPlan,
+    read_config,
+    with_block,
+    without_block,
+)
 from assistant.setup.machine import Machine, shipped
-from assistant.setup.plan import SetupPlan, with_block, without_block
 
 CLIENTS = ("eglot", "lsp-mode")
 _LINES = """\

@@ -8,9 +8,8 @@ import json
 import tomllib
 from typing import Any
 
-from assistant.setup.change import Change, read_config
+from assistant.setup.change import Change, SetupPlan, read_config, with_block, without_block
 from assistant.setup.machine import Machine
-from assistant.setup.plan import SetupPlan, with_block, without_block
 
 # What Helix itself starts for a language; a list of ours takes its place.
 _SERVERS = {

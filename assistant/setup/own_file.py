@@ -9,9 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from assistant.setup.change import Change, SetupError, read_config
+from assistant.setup.change import Change, SetupError, SetupPlan, read_config
 from assistant.setup.machine import Machine, shipped
-from assistant.setup.plan import SetupPlan
 
 OWN_MARK = "foretype setup"  # in the first line of a file that we wrote
 MAX_FILES_READ = 500

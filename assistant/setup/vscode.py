@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.setup import jsonc
-from assistant.setup.change import Change, read_config
+from assistant.setup.change import Change, SetupPlan, read_config
 from assistant.setup.machine import Machine, shipped
-from assistant.setup.plan import SetupPlan
 
 PATH_KEY = "foretype.path"
 _EXTENSION = "foretype.foretype-"
@@ -25,37 +24,25 @@ class Flavour:
     name: str
     programs: tuple[str, ...]
     settings_folder: str  # within the folder of desktop programs
-    extension_folder: str  # within the home folder
-    is_server: bool = False  # keeps all in the data folder instead
+    extension_folder: str = ""  # within the home folder; "": all is in the data folder instead
 
 
 FLAVOURS = {
     "vscode": Flavour(
-        name="VS Code",
-        programs=("code", "code-insiders"),
-        settings_folder="Code",
-        extension_folder=".vscode",
+        name="VS Code", programs=("code", "code-insiders"),
+        settings_folder="Code", extension_folder=".vscode",
     ),
     "vscodium": Flavour(
-        name="VSCodium",
-        programs=("codium", "vscodium"),
-        settings_folder="VSCodium",
-        extension_folder=".vscode-oss",
+        name="VSCodium", programs=("codium", "vscodium"),
+        settings_folder="VSCodium", extension_folder=".vscode-oss",
     ),
     "cursor": Flavour(
-        name="Cursor",
-        programs=("cursor",),
-        settings_folder="Cursor",
-        extension_folder=".cursor",
+        name="Cursor", programs=("cursor",), settings_folder="Cursor", extension_folder=".cursor"
     ),
     "code-server": Flavour(
-        name="code-server",
-        programs=("code-server",),
-        settings_folder="code-server",
-        extension_folder="",
-        is_server=True,
+        name="code-server", programs=("code-server",), settings_folder="code-server"
     ),
-}
+}  # fmt: skip
 
 
 def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> SetupPlan:
@@ -89,12 +76,12 @@ def is_extension_installed(machine: Machine, flavour: Flavour) -> bool:
 
 
 def _settings_file(machine: Machine, flavour: Flavour) -> Path:
-    base = machine.data_home if flavour.is_server else machine.application_folder
+    base = machine.application_folder if flavour.extension_folder else machine.data_home
     return base / flavour.settings_folder / "User" / "settings.json"
 
 
 def _extensions(machine: Machine, flavour: Flavour) -> Path:
-    if flavour.is_server:
+    if not flavour.extension_folder:
         return machine.data_home / flavour.settings_folder / "extensions"
     return machine.home / flavour.extension_folder / "extensions"
 

@@ -1,12 +1,13 @@
 """What all commands share: one line for a mistake, its exit code, and no word to a closed pipe."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from assistant.cli.command import CommandParser, UsageError, run_command
+from assistant.cli.command import CommandParser, UsageError, agrees, run_command
 from assistant.errors import AssistantError, SettingsError
 
 ROOT = Path(__file__).parents[3]
@@ -59,3 +60,20 @@ def test_reader_that_has_gone_is_no_error() -> None:
         child.stdout.close()
         assert child.stderr.read() == b""
         assert child.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "agreed"),
+    [("y\n", True), ("Yes \n", True), ("\n", False), ("no\n", False), ("yesterday\n", False)],
+)
+def test_answer_is_read(answer: str, agreed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    assert agrees("Go?") is agreed
+
+
+def test_nobody_there_is_a_no(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert agrees("Go?") is False
+    assert capsys.readouterr().out == "Go? [y/N] no answer; --yes agrees beforehand\n"

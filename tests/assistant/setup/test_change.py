@@ -4,8 +4,18 @@ import stat
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from assistant.setup.change import MAX_BACKUPS, Change, SetupError, read_config, write
+from assistant.setup.change import (
+    MAX_BACKUPS,
+    Change,
+    SetupError,
+    read_config,
+    with_block,
+    without_block,
+    write,
+)
 
 
 def test_new_file_is_made_with_its_folders(tmp_path: Path) -> None:
@@ -82,3 +92,34 @@ def test_diff_shows_every_line(tmp_path: Path) -> None:
     change = Change(path=path, before="a\nb", after="a\nc\n")
     assert change.diff() == f"--- {path}\n+++ {path}\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n"
     assert Change(path=path, before=None, after="a\n").diff().startswith("--- /dev/null\n")
+
+
+TEXTS = st.text(alphabet="ab;\n ", max_size=20) | st.sampled_from(
+    ["a\r\nb\r\n", "a\r\n", "a\nb\r\n"]
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(TEXTS, st.sampled_from(["(one)", "(two)\n(three)\n"]))
+def test_block_is_put_in_once_and_taken_out_again(text: str, body: str) -> None:
+    once = with_block(text, ";;", body)
+    assert once.startswith(text)
+    assert body.rstrip() in once.replace("\r\n", "\n")
+    assert with_block(once, ";;", body) == once
+    assert without_block(once, ";;").rstrip("\r\n") == text.rstrip("\r\n")
+
+
+def test_older_block_is_replaced_where_it_is() -> None:
+    old = with_block("a\n", "#", "x = 1") + "z\n"
+    new = with_block(old, "#", "x = 2")
+    assert new == old.replace("x = 1", "x = 2")
+
+
+def test_carriage_returns_stay() -> None:
+    text = with_block("a\r\n", "#", "x\ny")
+    assert text.count("\r\n") == text.count("\n") == 6
+
+
+@pytest.mark.parametrize("text", ["", "# >>> foretype >>>\nhalf\n"])
+def test_half_a_block_is_the_users_text(text: str) -> None:
+    assert without_block(text, "#") == text

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from assistant.setup import emacs, jsonc
-from assistant.setup.change import SetupError, write
+from assistant.setup.change import SetupError, SetupPlan, write
 from assistant.setup.editors import EDITORS
 from assistant.setup.machine import Machine, server_command, shipped
-from assistant.setup.plan import SetupPlan
 from assistant.setup.vscode import FLAVOURS, is_extension_installed
 
 COMMAND = ['/opt/it\'s "here"/foretype', "lsp"]
