@@ -41,8 +41,8 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
     """Yield what each check finds, as soon as it is known; `is_wide`: the editors too."""
     machine = this_machine()
     yield installation.python()
-    libraries = [*installation.libraries()]
-    yield from libraries
+    libraries = installation.libraries()
+    yield libraries
     yield installation.processor()
     if is_wide:  # an editor that asks has found the program
         yield installation.command(machine)
@@ -57,7 +57,7 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
         yield from models(settings, place)
         yield storage.index(settings, place)
         yield remote(settings)
-        if is_timed and not any(item.state == "broken" for item in (*libraries, model)):
+        if is_timed and "broken" not in (libraries.state, model.state):
             from assistant.doctor import timing  # the runtime: not before it is known to be there
 
             yield timing.completion(settings)

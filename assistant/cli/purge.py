@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from assistant.cli.command import DONE, FAILED, CommandParser, agrees, run_command, say_error
 from assistant.errors import SettingsError
-from assistant.purge.places import MODELS, Item, Listing, list_stored, remove_empty
+from assistant.purge.places import MODELS, Item, list_stored, remove_empty
 from assistant.settings import load_settings
 from model.publish import delete
 
@@ -20,17 +20,17 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    found = list_stored(_log_file(), with_models=options.models)
-    _print_listing(found, with_models=options.models)
-    if not found.items:
+    items, left = list_stored(_log_file(), with_models=options.models)
+    _print_listing(items, left, with_models=options.models)
+    if not items:
         return DONE
     if options.dry_run:
         print("Nothing was removed (--dry-run).")
         return DONE
-    if not (options.yes or agrees(_question(options.models, found))):
+    if not (options.yes or agrees(_question(options.models, items))):
         print("Nothing was removed.")
         return FAILED
-    failed = [problem for item in found.items if (problem := _delete(item))]
+    failed = [problem for item in items if (problem := _delete(item))]
     remove_empty()
     for problem in failed:
         say_error("purge", problem)
@@ -39,8 +39,8 @@ def _run(options: argparse.Namespace) -> int:
     return FAILED if failed else DONE
 
 
-def _question(with_models: bool, found: Listing) -> str:
-    if with_models and any(item.path.name == MODELS for item in found.items):
+def _question(with_models: bool, items: list[Item]) -> str:
+    if with_models and any(item.path.name == MODELS for item in items):
         return "Remove all of it, your own models too? Only tuning again brings those back."
     return "Remove all of it?"
 
@@ -53,14 +53,14 @@ def _log_file() -> str:
         return ""
 
 
-def _print_listing(found: Listing, *, with_models: bool) -> None:
-    for item in found.items:
+def _print_listing(items: list[Item], left: list[str], *, with_models: bool) -> None:
+    for item in items:
         print(f"{item.n_bytes / 1e6:10.1f} MB  {item.path}  ({item.what})")
-    for sentence in found.left:
+    for sentence in left:
         print(f"Left out: {sentence}.")
-    if found.items:
+    if items:
         stays = "Settings stay." if with_models else "Settings and models stay."
-        total = sum(item.n_bytes for item in found.items)
+        total = sum(item.n_bytes for item in items)
         print(f"{total / 1e6:10.1f} MB  in all. {stays}")
     else:
         print("Nothing of foretype's is stored here.")

@@ -8,7 +8,7 @@ import importlib.metadata
 import platform
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from assistant.doctor.finding import CheckResult, broken, ok, warning
@@ -37,7 +37,7 @@ def python() -> CheckResult:
     return ok("Python", found)
 
 
-def libraries(names: Sequence[str] = LIBRARIES) -> Iterator[CheckResult]:
+def libraries(names: Sequence[str] = LIBRARIES) -> CheckResult:
     """Import what serving needs."""
     failed = []
     for name in names:
@@ -47,10 +47,9 @@ def libraries(names: Sequence[str] = LIBRARIES) -> Iterator[CheckResult]:
             failed.append(f"{name} ({type(error).__name__}: {error})")
     if failed:
         fix = f"install foretype again: {sys.executable} -m pip install --force-reinstall foretype"
-        yield broken("libraries", f"cannot import {', '.join(failed)}", fix)
-        return
+        return broken("libraries", f"cannot import {', '.join(failed)}", fix)
     onnxruntime = importlib.metadata.version("onnxruntime")
-    yield ok("libraries", f"{len(names)} imported; onnxruntime {onnxruntime}")
+    return ok("libraries", f"{len(names)} imported; onnxruntime {onnxruntime}")
 
 
 def processor(cpu_info: Path = CPU_INFO) -> CheckResult:

@@ -42,16 +42,11 @@ class Item:
     n_bytes: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
-    """What is to be removed, and what was left out on purpose."""
+def list_stored(log_file: str, *, with_models: bool = False) -> tuple[list[Item], list[str]]:
+    """Return all that is ours, and a sentence on each thing left out on purpose.
 
-    items: tuple[Item, ...]
-    left: tuple[str, ...]  # a sentence each
-
-
-def list_stored(log_file: str, *, with_models: bool = False) -> Listing:
-    """Look for all that is ours; models tuned here are left out unless they are asked for."""
+    Models tuned here are left out unless they are asked for.
+    """
     items: list[Item] = []
     left: list[str] = []
     for folder in _folders():
@@ -67,7 +62,7 @@ def list_stored(log_file: str, *, with_models: bool = False) -> Listing:
         if path.is_dir()
     ]
     items += _find_logs(log_file)
-    return Listing(items=tuple(items), left=tuple(left))
+    return items, left
 
 
 def remove_empty() -> None:

@@ -24,13 +24,13 @@ def test_small_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_libraries_are_imported() -> None:
-    (finding,) = installation.libraries()
+    finding = installation.libraries()
     assert finding.state == "ok"
     assert "onnxruntime" in finding.found
 
 
 def test_library_that_cannot_be_imported_is_named() -> None:
-    (finding,) = installation.libraries(["json", "no_such_library"])
+    finding = installation.libraries(["json", "no_such_library"])
     assert finding.state == "broken"
     assert "no_such_library (ModuleNotFoundError" in finding.found
     assert "--force-reinstall foretype" in finding.fix

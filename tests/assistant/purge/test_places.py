@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.purge.places import Listing, list_stored, remove_empty
+from assistant.purge.places import Item, list_stored, remove_empty
 from model.publish import delete
 
 
@@ -14,12 +14,12 @@ def put(path: Path, n_bytes: int = 10) -> Path:
     return path
 
 
-def purge(log_file: str = "") -> Listing:
-    found = list_stored(log_file)
-    for item in found.items:
+def purge(log_file: str = "") -> tuple[list[Item], list[str]]:
+    items, left = list_stored(log_file)
+    for item in items:
         delete(item.path)
     remove_empty()
-    return found
+    return items, left
 
 
 def test_all_that_is_ours_is_listed_with_its_size_and_removed(private_home: Path) -> None:
@@ -28,8 +28,8 @@ def test_all_that_is_ours_is_listed_with_its_size_and_removed(private_home: Path
     put(private_home / "cache" / "foretype" / "memory" / "b" / "x.seg", 2000)
     put(private_home / "state" / "foretype" / "egress.jsonl", 30)
     put(private_home / "data" / "foretype" / "stats.sqlite", 40)
-    found = purge()
-    sizes = {item.path.name: (item.what, item.n_bytes) for item in found.items}
+    items, _ = purge()
+    sizes = {item.path.name: (item.what, item.n_bytes) for item in items}
     assert sizes == {
         "graphs": ("models made ready to run", 1000),
         "index": ("indexes of your code", 3000),
@@ -40,7 +40,7 @@ def test_all_that_is_ours_is_listed_with_its_size_and_removed(private_home: Path
     for name in ("cache", "state", "data"):
         assert not (private_home / name / "foretype").exists()
         assert (private_home / name).is_dir()
-    assert list_stored("") == Listing(items=(), left=())
+    assert list_stored("") == ([], [])
 
 
 def test_settings_models_and_neighbours_stay(private_home: Path) -> None:
@@ -57,16 +57,16 @@ def test_settings_models_and_neighbours_stay(private_home: Path) -> None:
 def test_models_go_only_when_they_are_asked_for(private_home: Path) -> None:
     weights = put(private_home / "data" / "foretype" / "models" / "own" / "model.safetensors", 50)
     run = put(private_home / "data" / "foretype" / "tune" / "ab" / "state.json")
-    found = list_stored("")
-    assert [item.path.name for item in found.items] == ["tune"]
-    assert "--models removes them too" in found.left[0]
-    with_them = list_stored("", with_models=True)
-    assert [(item.path.name, item.n_bytes) for item in with_them.items] == [
+    items, left = list_stored("")
+    assert [item.path.name for item in items] == ["tune"]
+    assert "--models removes them too" in left[0]
+    items, left = list_stored("", with_models=True)
+    assert [(item.path.name, item.n_bytes) for item in items] == [
         ("models", 50),
         ("tune", 10),
     ]
-    assert with_them.left == ()
-    for item in with_them.items:
+    assert left == []
+    for item in items:
         delete(item.path)
     assert not weights.exists() and not run.exists()
 
@@ -77,7 +77,7 @@ def test_models_in_a_folder_of_others_are_theirs(
     monkeypatch.setenv("FORETYPE_CACHE", str(private_home / "shared"))
     put(private_home / "shared" / "models" / "x")
     put(private_home / "shared" / "tune" / "x")
-    assert list_stored("", with_models=True) == Listing(items=(), left=())
+    assert list_stored("", with_models=True) == ([], [])
 
 
 def test_links_are_removed_and_not_followed(private_home: Path) -> None:
@@ -87,8 +87,8 @@ def test_links_are_removed_and_not_followed(private_home: Path) -> None:
     (cache / "memory").symlink_to(mine.parent)
     (cache / "graphs" / "inner").symlink_to(mine.parent)
     (cache / "graphs" / "file").symlink_to(mine)
-    found = purge()
-    assert sum(item.n_bytes for item in found.items) < 5000
+    items, _ = purge()
+    assert sum(item.n_bytes for item in items) < 5000
     assert not cache.exists()
     assert mine.stat().st_size == 5000
 
@@ -96,11 +96,11 @@ def test_links_are_removed_and_not_followed(private_home: Path) -> None:
 def test_folder_that_is_a_link_is_left_and_told(private_home: Path) -> None:
     big = put(private_home / "home" / "disk" / "graphs" / "x").parent.parent
     (private_home / "cache" / "foretype").symlink_to(big)
-    found = purge()
-    assert found.items == ()
-    assert found.left == (
-        f"{private_home / 'cache' / 'foretype'} is a link to {big}, which is not followed",
-    )
+    items, left = purge()
+    assert items == []
+    assert left == [
+        f"{private_home / 'cache' / 'foretype'} is a link to {big}, which is not followed"
+    ]
     assert (big / "graphs" / "x").is_file()
 
 
@@ -111,7 +111,7 @@ def test_only_known_names_go_from_a_folder_of_another_name(
     monkeypatch.setenv("FORETYPE_CACHE", str(shared))
     mine = put(shared / "letters.txt")
     put(shared / "graphs" / "x")
-    assert [item.path for item in purge().items] == [shared / "graphs"]
+    assert [item.path for item in purge()[0]] == [shared / "graphs"]
     assert mine.is_file()
 
 
@@ -127,7 +127,7 @@ def test_log_that_is_a_link_stays(private_home: Path) -> None:
     real = put(private_home / "home" / "real.log")
     link = private_home / "home" / "f.log"
     link.symlink_to(real)
-    assert purge(str(link)).items == ()
+    assert purge(str(link))[0] == []
     assert link.is_symlink()
 
 
@@ -149,7 +149,5 @@ def test_what_onnxruntimes_telemetry_left_goes(private_home: Path) -> None:
     put(theirs / ".onnxruntime" / "deviceid")
     put(theirs / ".onnxruntime" / "onnxruntime.db", 30)
     other = put(theirs / "deviceid")
-    assert [(item.what, item.n_bytes) for item in purge().items] == [
-        ("onnxruntime's telemetry", 40)
-    ]
+    assert [(item.what, item.n_bytes) for item in purge()[0]] == [("onnxruntime's telemetry", 40)]
     assert [*theirs.iterdir()] == [other]
