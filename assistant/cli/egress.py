@@ -10,9 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from assistant.cli.command import CommandParser, UsageError, run_command, write_json
+from assistant.cli.command import CommandParser, UsageError, agrees, run_command, write_json
 from assistant.cli.complete import read_source, split_place
-from assistant.cli.confirm import agrees
 from assistant.cli.source_file import SourceFile
 from assistant.errors import AssistantError
 from assistant.privacy.exclusion import why_refused
