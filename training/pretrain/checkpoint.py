@@ -47,6 +47,9 @@ class Progress:
     n_skipped: int = 0  # steps without an update, their loss or gradient being no number
     n_skipped_in_row: int = 0
     n_rollback: int = 0
+    loss_mean: float = 0.0  # running, of the stage's losses that are not too high; 0: none yet
+    loss_deviation: float = 0.0
+    n_high_in_row: int = 0  # steps whose loss was too high
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

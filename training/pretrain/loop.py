@@ -53,11 +53,14 @@ def train(
             _end_step(trainer, line, validate)
             _log(run, line)
             screen.show(line, clock.eta_s(trainer), trainer.plan.n_step)
-        if trainer.progress.n_skipped_in_row >= trainer.recipe.train.max_skips:
+        if trainer.is_ill:
             trainer.roll_back(run)
             if is_first:
                 _log(run, {"went_back_to_step": trainer.progress.step})
-        elif time.monotonic() - saved_at > trainer.recipe.train.checkpoint_s:
+        elif (
+            time.monotonic() - saved_at > trainer.recipe.train.checkpoint_s
+            and not trainer.progress.n_high_in_row  # the last good states are kept
+        ):
             trainer.save(run)
             saved_at = time.monotonic()
         _keep_stable(trainer, run)
@@ -95,7 +98,7 @@ def _end_step(
 def _keep_stable(trainer: Trainer, run: Path) -> None:
     """Keep the last state before the rates go down: from there a run can still be made longer."""
     progress, plan = trainer.progress, trainer.plan
-    if progress.step < plan.n_step and progress.n_skipped_in_row == 0:
+    if progress.step < plan.n_step and not progress.n_skipped_in_row + progress.n_high_in_row:
         after = progress.tokens + trainer.stage.tokens_per_step
         if progress.tokens <= plan.warmdown_from < after:
             trainer.save(run / STABLE)

@@ -39,10 +39,15 @@ MAY_CHANGE = frozenset(
 )
 # A CPU compiles for a minute or two; a run of so many operations takes twenty or more.
 LONG_RUN_FLOPS = 2e14
+# A loss is too high this far above its running mean (deviations, and at least so many nats), and
+# after warm-up so far above that of guessing; so many steps of it in a row are a divergence.
+HIGH_DEVIATIONS, HIGH_NATS = 6.0, 1.0
+HIGH_STEPS = 8
+LOSS_MEMORY = 0.9
 
 
 class DivergedError(RuntimeError):
-    """The loss or its gradient is no number, again and again."""
+    """The loss is far too high, or it or its gradient no number, again and again."""
 
 
 class Trainer:
@@ -135,7 +140,8 @@ class Trainer:
         """Take one optimizer step; return its mean loss in nats per token.
 
         When the loss or its gradient is no number, the weights stay as they are and the step is
-        counted as skipped; whoever drives the run decides when that is too often.
+        counted as skipped; a loss that is too high is counted too. Whoever drives the run asks
+        `is_ill` when that is too often.
         """
         stage, before = self.stage, self.progress
         batches = self._batches_of(stage)
@@ -146,7 +152,7 @@ class Trainer:
         if is_good:
             self._update(stage)
         self.progress = dataclasses.replace(
-            before,
+            self._watch_loss(loss) if is_good else before,
             step=before.step + 1,
             tokens=before.tokens + stage.tokens_per_step,
             rows=before.rows | {stage.shards: first + stage.rows_per_step},
@@ -154,6 +160,32 @@ class Trainer:
             n_skipped_in_row=0 if is_good else before.n_skipped_in_row + 1,
         )
         return loss
+
+    def _watch_loss(self, loss: float) -> state.Progress:
+        """Return the progress with this loss in the running mean, or counted as too high."""
+        now = self.progress
+        if now.step and self.plan.stage_at(now.step - 1) != self.stage:
+            now = dataclasses.replace(now, loss_mean=0.0, loss_deviation=0.0)  # other rows
+        mean = now.loss_mean or loss
+        is_warm = now.tokens >= self.plan.warmup_tokens
+        is_high = loss > mean + max(HIGH_NATS, HIGH_DEVIATIONS * now.loss_deviation) or (
+            is_warm and loss > math.log(self.network.config.vocab_size) + HIGH_NATS
+        )
+        if is_high:
+            return dataclasses.replace(now, n_high_in_row=now.n_high_in_row + 1)
+        rest = 1 - LOSS_MEMORY
+        return dataclasses.replace(
+            now,
+            loss_mean=mean + rest * (loss - mean),
+            loss_deviation=now.loss_deviation + rest * (abs(loss - mean) - now.loss_deviation),
+            n_high_in_row=0,
+        )
+
+    @property
+    def is_ill(self) -> bool:
+        """Say whether too many steps in a row were bad: time to go back."""
+        limit = self.recipe.train.max_skips
+        return self.progress.n_skipped_in_row >= limit or self.progress.n_high_in_row >= HIGH_STEPS
 
     def _batches_of(self, stage: Stage) -> Batches:
         if self._batches is None or self._batches[0] != stage.shards:
@@ -262,12 +294,14 @@ class Trainer:
         """
         bad = self.progress
         where = f"the loss or its gradient is no number at step {bad.step}"
+        if bad.n_high_in_row >= HIGH_STEPS:
+            where = f"the loss has grown far too high by step {bad.step}"
         advice = "lower train.lr_scale and start another run"
         if bad.n_rollback >= self.recipe.train.max_rollbacks:
             raise DivergedError(
                 f"{where}, after {bad.n_rollback} returns to a checkpoint; {advice}"
             )
-        checkpoint = state.load_newest(run, accept=lambda progress: not progress.n_skipped_in_row)
+        checkpoint = state.load_newest(run, accept=_is_healthy)
         if checkpoint is None:
             raise DivergedError(f"{where}, before the first checkpoint; {advice}")
         self._load(checkpoint)
@@ -299,6 +333,10 @@ class Trainer:
     def _plan_table(self) -> dict[str, Any]:
         table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.plan)))
         return table
+
+
+def _is_healthy(progress: state.Progress) -> bool:
+    return progress.n_skipped_in_row == 0 and progress.n_high_in_row == 0
 
 
 def recipe_hash(recipe: Recipe) -> str:

@@ -226,6 +226,48 @@ def test_run_that_went_back_too_often_stops(tmp_path: Path) -> None:
     assert newest(tmp_path).progress.step == 4
 
 
+def test_rates_far_too_high_end_the_run_with_an_error(tmp_path: Path) -> None:
+    run = trainer(lr_scale=6_000.0, tokens=128 * 60)
+    with pytest.raises(DivergedError, match=r"far too high by step \d+.*; lower train\.lr_scale"):
+        loop.train(run, tmp_path)
+    assert run.progress.step < 30
+
+
+class JumpingTrainer(Trainer):
+    """Its loss is five nats higher for some rows, by their place in the reading order."""
+
+    jump: range = range(0)
+
+    def _accumulate(self, batches: object, first: int, stage: Stage) -> float:
+        loss = super()._accumulate(batches, first, stage)  # type: ignore[arg-type]
+        return loss + 5.0 * (first // stage.rows_per_step in self.jump)
+
+
+def jumping(jump: range) -> JumpingTrainer:
+    run = JumpingTrainer(small_recipe(tokens=128 * 50), open_rows)
+    run.jump = jump
+    return run
+
+
+def test_high_loss_takes_the_run_back_and_past_its_rows(tmp_path: Path) -> None:
+    run = jumping(range(40, 48))
+    for _ in range(38):
+        run.step()
+    run.save(tmp_path)
+    loop.train(run, tmp_path)
+    assert [line for line in log(tmp_path) if "went_back_to_step" in line] == [
+        {"went_back_to_step": 38}
+    ]
+    assert (run.progress.step, run.progress.n_high_in_row, run.progress.n_rollback) == (50, 0, 1)
+
+
+def test_short_rise_of_the_loss_changes_nothing(tmp_path: Path) -> None:
+    run, plain = jumping(range(40, 44)), jumping(range(0))
+    loop.train(run, tmp_path / "run")
+    loop.train(plain, tmp_path / "plain")
+    assert_same(weights(run), weights(plain))
+
+
 def test_run_bad_from_its_start_stops(tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match="before the first checkpoint"):
         loop.train(poisoned(*range(50)), tmp_path)
