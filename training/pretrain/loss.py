@@ -37,7 +37,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             loss, grad = _softmax_loss(hidden[part] @ weight.mT, wanted[part])
             total += (loss * share[part]).sum()
             grad_hidden[part] = (grad @ weight).mul_(share[part])
-            grad_weight += grad.mT @ weighted[part]
+            if grad.dtype == torch.float32:
+                grad_weight.addmm_(grad.mT, weighted[part])
+            else:
+                grad_weight += grad.mT @ weighted[part]
         ctx.save_for_backward(grad_hidden, grad_weight)
         return total
 
