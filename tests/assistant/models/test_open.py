@@ -70,11 +70,11 @@ def test_damage_costs_one_line_and_the_base_answers(
     file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (Registry().place(OWN) / "config.json").write_text("{}")
-    assert complete_cli.main([f"{file}:1:9"]) in (0, 1)
+    assert complete_cli.main([f"{file}:1:9", "--json"]) in (0, 1)
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("foretype: the base model answers: model folder ")
     Registry().file.write_text("{")
-    assert complete_cli.main([f"{file}:1:9"]) in (0, 1)
+    assert complete_cli.main([f"{file}:1:9", "--json"]) in (0, 1)
     (line,) = capfd.readouterr().err.splitlines()
     assert "registry.json is damaged" in line
     with pytest.raises(ModelsError):
