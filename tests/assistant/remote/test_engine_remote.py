@@ -252,7 +252,7 @@ def test_restricted_settings_send_nothing(
 def test_files_that_are_never_completed_are_never_sent(
     tmp_path: Path, bench: Callable[..., Bench]
 ) -> None:
-    own = bench(completion("42"), remote={"mode": "only"}, exclude=["sample.py"])
+    own = bench(completion("42"), remote={"mode": "only"}, exclude=("sample.py",))
     assert own.complete(OTHER) == []
     assert own.server.received == []
 
