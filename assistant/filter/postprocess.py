@@ -5,6 +5,7 @@ output changes nothing. They know the document's text and its language's lexical
 know models, probabilities or syntax trees.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -84,7 +85,12 @@ def filter_text(request: CompletionRequest, text: str, *, multi_line: bool) -> F
 def holds_secret(before: str, text: str) -> bool:
     """Say whether `text`, behind what its line holds already, shows a secret or a part of one."""
     before = before[-MAX_LINE_CHARS:]
-    return any(finding.end > len(before) for finding in find(before + text))
+    return any(end > len(before) for end in _secret_ends(before + text))
+
+
+@functools.lru_cache(maxsize=32)  # who types along a suggestion makes the same line of them
+def _secret_ends(line: str) -> tuple[int, ...]:
+    return tuple(finding.end for finding in find(line))
 
 
 def _round(place: CursorSite, text: str, verdicts: list[RuleVerdict]) -> RuleResult:
