@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 import numpy as np
 from numpy.typing import NDArray
 
-from model import incremental_encode as pieces
+from model.incremental_encode import last_border
 from model.tokenizer import Tokenizer
 
 # Longest tail worth re-spelling. Longer ones are cut, since every token more costs a decoding step
@@ -31,7 +31,7 @@ def split(tokenizer: Tokenizer, prefix: str) -> tuple[str, bytes]:
     how the split pattern groups it ("\\n    " and "x" become "\\n   " and " x", for example).
     """
     near = prefix[-_LOOK_BACK_CHARS:]
-    near = near[pieces.last_border(near) :]
+    near = near[last_border(near) :]
     tail = tokenizer.last_pretoken(near)
     while tail.isspace() and len(tail) < len(near):
         before = tokenizer.last_pretoken(near[: len(near) - len(tail)])

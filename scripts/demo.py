@@ -1,7 +1,7 @@
 """Complete real source files with the bundled model, in the terminal.
 
 Each stop takes a file as it is, wipes the rest of one line as if it had not been typed yet, asks
-the engine that editors use, with a memory of this repository's other files, and shows what it
+the engine that editors use, with an index of this repository's other files, and shows what it
 offers in grey, how sure it is of it, and what the file really says. All is shown here (`eager`);
 editors leave out what is not sure enough.
 Knows nothing of editors. `scripts/demo` runs it in an environment of its own.
@@ -94,7 +94,7 @@ def place(stop: Stop, typed: str | None = None) -> Cursor:
 def ask(engine: Engine, cursor: Cursor) -> tuple[Completion | None, float]:
     """Return the best suggestion and the milliseconds until it was there."""
     request = CompletionRequest(
-        # as the memory names it, so that the file's own copy there does not tell the answer
+        # as the index names it, so that the file's own copy there does not tell the answer
         path=cursor.path.relative_to(ROOT).as_posix(),
         text=cursor.text,
         offset=cursor.offset,
@@ -181,7 +181,7 @@ def show_keystrokes(engine: Engine, screen: Screen) -> None:
 
 
 def texts() -> list[tuple[str, str]]:
-    """Return the Python files that the memory knows, by path."""
+    """Return the Python files that the index knows, by path."""
     files = [ROOT / "foretype.py"]
     for folder in ("assistant", "docs/samples", "lsp", "model", "training"):
         files += sorted((ROOT / folder).rglob("*.py"))

@@ -5,9 +5,9 @@ The same arguments and exit codes as `foretype complete`; --json prints the whol
 
 from collections.abc import Sequence
 
-from assistant.cli import complete as cli
+from assistant.cli import complete
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit code."""
-    return cli.main(argv, explains=True)
+    return complete.main(argv, explains=True)

@@ -24,9 +24,9 @@ from training.evaluation.bits_per_byte import (
     network_scorer,
     whole_file,
 )
-from training.pretrain import checkpoint as state
 from training.pretrain import loop
 from training.pretrain.card import model_card
+from training.pretrain.checkpoint import StateError
 from training.pretrain.distributed import Group, join, leave
 from training.pretrain.export import export, newest
 from training.pretrain.recipe import Recipe, load_recipe
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
         step(args, recipe)
     except (ConfigError, CorpusError, ShardError, TokenizerError, ModelFolderError) as error:
         return _complain(error)
-    except (state.StateError, DivergedError, OSError, json.JSONDecodeError) as error:
+    except (StateError, DivergedError, OSError, json.JSONDecodeError) as error:
         return _complain(error)
     return 0
 
@@ -139,7 +139,7 @@ def _begin_with(trainer: Trainer, model: Path, tokenizer: Path) -> None:
     folder = load_folder(model)
     if trainer.progress.step:
         if trainer.progress.parent != folder.content_hash:
-            raise state.StateError(f"the run did not begin with {model}; leave --init out")
+            raise StateError(f"the run did not begin with {model}; leave --init out")
         return
     if sha256_file(model / "tokenizer.json") != sha256_file(tokenizer):
         raise ConfigError(

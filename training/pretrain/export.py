@@ -9,19 +9,19 @@ import numpy as np
 
 from model.config import ModelConfig
 from model.folder import FolderInfo, save_folder
-from training.pretrain import checkpoint as state
+from training.pretrain.checkpoint import Checkpoint, StateError, load_newest
 from training.pretrain.optim import AVERAGE
 from training.pretrain.recipe import FolderTable
 
 
-def newest(run: Path, *, average: bool = False) -> state.Checkpoint:
+def newest(run: Path, *, average: bool = False) -> Checkpoint:
     """Return the newest checkpoint of `run`, or it with the averaged weights for its own.
 
     Raises StateError when there is no checkpoint, or no average in it.
     """
-    checkpoint = state.load_newest(run)
+    checkpoint = load_newest(run)
     if checkpoint is None:
-        raise state.StateError(f"{run} holds no checkpoint: train first")
+        raise StateError(f"{run} holds no checkpoint: train first")
     if not average:
         return checkpoint
     weights = {
@@ -30,12 +30,12 @@ def newest(run: Path, *, average: bool = False) -> state.Checkpoint:
         if name.startswith(AVERAGE)
     }
     if not weights:
-        raise state.StateError(f"{run} keeps no average: train with train.average_tokens")
+        raise StateError(f"{run} keeps no average: train with train.average_tokens")
     return dataclasses.replace(checkpoint, weights=weights)
 
 
 def export(
-    checkpoint: state.Checkpoint,
+    checkpoint: Checkpoint,
     out: Path,
     *,
     config: ModelConfig,

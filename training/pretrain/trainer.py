@@ -21,8 +21,15 @@ from torch import Tensor
 from model.config import ConfigError
 from model.device import Device, choose_device
 from model.gpt import GPT, document_mask
-from training.pretrain import checkpoint as state
 from training.pretrain.batches import Batches, Rows
+from training.pretrain.checkpoint import (
+    Checkpoint,
+    Progress,
+    StateError,
+    discard_after,
+    load_newest,
+    save,
+)
 from training.pretrain.distributed import Group
 from training.pretrain.loss import cross_entropy
 from training.pretrain.optim import AdamW, Average, Muon, split_parameters
@@ -92,7 +99,7 @@ class Trainer:
         self.pad_id = pad_id  # its targets carry no loss
         self.end_id = end_id  # ends an example
         self.grad_norm = 0.0  # of the last step
-        self.progress = state.Progress(recipe_hash=recipe_hash(recipe), plan=self._plan_table())
+        self.progress = Progress(recipe_hash=recipe_hash(recipe), plan=self._plan_table())
         is_bf16 = self._agree(self.device.dtype == torch.bfloat16)
         compiled = self._agree(self.should_compile(is_plain=adapt is None))
         self._compute_as("bfloat16" if is_bf16 else "float32", compiled=compiled)
@@ -161,7 +168,7 @@ class Trainer:
         )
         return loss
 
-    def _watch_loss(self, loss: float) -> state.Progress:
+    def _watch_loss(self, loss: float) -> Progress:
         """Return the progress with this loss in the running mean, or counted as too high."""
         now = self.progress
         if now.step and self.plan.stage_at(now.step - 1) != self.stage:
@@ -255,7 +262,7 @@ class Trainer:
         """Write a checkpoint; of several processes the first does."""
         if self.group.is_first:
             optimizer = self.muon.state() | self.adamw.state() | self.average.state()
-            state.save(run, self.progress, self.network.state_dict(), optimizer)
+            save(run, self.progress, self.network.state_dict(), optimizer)
 
     def resume(self, run: Path) -> bool:
         """Go on from the newest checkpoint below `run`; False when there is none.
@@ -264,22 +271,22 @@ class Trainer:
         and while no plan has begun to lower the rates. Raises StateError otherwise, and when the
         recipe differs in anything else.
         """
-        checkpoint = state.load_newest(run)
+        checkpoint = load_newest(run)
         if checkpoint is None:
             return False
         progress = checkpoint.progress
         if progress.recipe_hash != recipe_hash(self.recipe):
-            raise state.StateError(
+            raise StateError(
                 f"{run} was started with another recipe (see {run / 'recipe.json'}); "
                 "use another --run folder"
             )
         if problem := plan_problem(progress.plan, self.plan, progress.step, progress.tokens):
-            raise state.StateError(f"{run} cannot go on with this recipe: {problem}")
+            raise StateError(f"{run} cannot go on with this recipe: {problem}")
         compiled = progress.compiled
         if compiled is None or self.recipe.train.compile is not None:
             compiled = bool(self.progress.compiled)
         elif compiled and not self._has_compiler():
-            raise state.StateError(
+            raise StateError(
                 f"{run} was compiled, and there is no C++ compiler (CXX, g++ or clang++); install "
                 "one, or go on with --set train.compile=false, to other last bits"
             )
@@ -301,13 +308,13 @@ class Trainer:
             raise DivergedError(
                 f"{where}, after {bad.n_rollback} returns to a checkpoint; {advice}"
             )
-        checkpoint = state.load_newest(run, accept=_is_healthy)
+        checkpoint = load_newest(run, accept=_is_healthy)
         if checkpoint is None:
             raise DivergedError(f"{where}, before the first checkpoint; {advice}")
         self._load(checkpoint)
         self.group.wait()  # until all have read it
         if self.group.is_first:
-            state.discard_after(run, checkpoint.progress.step)
+            discard_after(run, checkpoint.progress.step)
         self.progress = dataclasses.replace(
             self.progress,
             rows=bad.rows,
@@ -318,7 +325,7 @@ class Trainer:
         )
         self.save(run)
 
-    def _load(self, checkpoint: state.Checkpoint) -> None:
+    def _load(self, checkpoint: Checkpoint) -> None:
         self.network.load_state_dict(checkpoint.weights)
         for part in (self.muon, self.adamw, self.average):
             part.load(checkpoint.optimizer)
@@ -335,7 +342,7 @@ class Trainer:
         return table
 
 
-def _is_healthy(progress: state.Progress) -> bool:
+def _is_healthy(progress: Progress) -> bool:
     return progress.n_skipped_in_row == 0 and progress.n_high_in_row == 0
 
 
