@@ -55,7 +55,7 @@ class RankingExample:
     rows: Rows
     names: tuple[str, ...]
     greedy: str = ""
-    voted: str = ""  # the longest-match vote's line, where that was asked for
+    longest_match: str = ""  # its line, where that was asked for
     path: str = ""  # the file
 
     @property
@@ -178,7 +178,7 @@ class CollectSettings:
     kinds: tuple[str, ...]
     seed: int
     line_ends: bool = True
-    vote: bool = False  # ask the longest-match vote too
+    longest_match: bool = False  # ask that, too
 
 
 def collect(
@@ -190,7 +190,7 @@ def collect(
 ) -> list[RankingExample]:
     """Return the examples of all tasks; with `backend`, judged by the network too."""
     examples: list[RankingExample] = []
-    files, vote = None, LongestMatch(())
+    files, match = None, LongestMatch(())
     for repository, kind in product(repositories, settings.kinds):
         before, seconds = len(examples), 0.0
         tasks = draw_tasks(
@@ -201,12 +201,12 @@ def collect(
                 started = time.monotonic()
                 examples.append(rank_task(each, backend, parameters))
                 seconds += time.monotonic() - started
-                if settings.vote:
+                if settings.longest_match:
                     if each.files is not files:
-                        files, vote = each.files, LongestMatch(each.files)
+                        files, match = each.files, LongestMatch(each.files)
                     text, at = each.task.text, each.task.offset
-                    line, _ = vote.rest_of_line(text[:at], text[at:], path=each.task.file.path)
-                    examples[-1].voted = line
+                    line, _ = match.rest_of_line(text[:at], text[at:], path=each.task.file.path)
+                    examples[-1].longest_match = line
         except ReplayError as error:
             say(f"{error}\n")
         n = len(examples) - before

@@ -1,8 +1,8 @@
 """`foretype train fit`: fit ranker and gate for a model on repositories, and report on others.
 
 Two rounds, since what the network gets to see is what the index's ranker puts first: first the
-index alone, then both. Thresholds are taken from choices on repositories that were left out
-of the fit, one at a time.
+index alone, then network and index together. Thresholds are taken from choices on repositories that
+were left out of the fit, one at a time.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from training.calibration.networks import (
 from training.calibration.operating_points import choose_points
 from training.cli import existing_folder
 from training.data.sources import SourceError
+from training.evaluation.replay.systems import INDEX, NETWORK_AND_INDEX
 
 KINDS = ("head", "history")
 RANKER = FitSettings(hidden=32, epochs=30, decay=3e-2, members=3)
@@ -88,17 +89,18 @@ def fit(
 ) -> tuple[dict[str, Any], RankerParameters, dict[str, list[RankedChoice]]]:
     """Return the table of `ranker.json`, what it parses to, and the choices behind its points."""
     examples = collect(repositories, settings, None, None)
-    memory, memory_choices = _fit_part(examples)
-    first = RankerParameters(index=memory, both=None)
+    index, index_choices = _fit_part(examples)
+    first = RankerParameters(index=index, both=None)
     examples = collect(repositories, settings, backend, first)
-    both, both_choices = _fit_part(examples)
+    engine, engine_choices = _fit_part(examples)
     table = {
         "format_version": FORMAT_VERSION,
         "columns": columns(),
-        "memory": fitted_table(memory),
-        "both": fitted_table(both),
+        "memory": fitted_table(index),
+        "both": fitted_table(engine),
     }
-    return table, parse(table), {"memory": memory_choices, "both": both_choices}
+    choices = {INDEX: index_choices, NETWORK_AND_INDEX: engine_choices}
+    return table, parse(table), choices
 
 
 def _fit_part(examples: Sequence[RankingExample]) -> tuple[FittedRanker, list[RankedChoice]]:
@@ -125,10 +127,12 @@ def compare(
     """Return how all systems do on repositories that nothing was fitted on."""
     if parameters.both is None:
         raise ValueError("the network's part was not fitted")
-    both = collect(repositories, settings, backend, parameters)
-    alone = collect(repositories, dataclasses.replace(settings, vote=True), None, parameters)
+    engine = collect(repositories, settings, backend, parameters)
+    alone = collect(
+        repositories, dataclasses.replace(settings, longest_match=True), None, parameters
+    )
     return report.compare_systems(
-        [choose(each, parameters.both) for each in both],
+        [choose(each, parameters.both) for each in engine],
         [choose(each, parameters.index) for each in alone],
         parameters.both,
     )

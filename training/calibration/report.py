@@ -1,7 +1,7 @@
 """What `foretype train fit` says: figures of choices, as a table and as JSON.
 
 Two parts: the choices that thresholds were taken from, of repositories left out one at a time; and
-repositories that nothing was fitted on, where the parts and the longest-match vote answer the same
+repositories that nothing was fitted on, where the parts and the longest match answer the same
 cursors and are compared pair by pair. Knows choices, and nothing of how they were made.
 """
 
@@ -16,6 +16,12 @@ from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice
 from training.calibration.operating_points import calibration_error, measure_point, precision_at
 from training.evaluation.intervals import Interval, macro_mean
+from training.evaluation.replay.systems import (
+    INDEX,
+    LONGEST_MATCH,
+    NETWORK,
+    NETWORK_AND_INDEX,
+)
 
 COVERAGES = (0.3, 0.4, 0.5, 0.6)
 _LEVELS = ("quiet", "balanced", "eager")
@@ -58,48 +64,50 @@ def _exact(examples: Sequence[RankingExample], values: Sequence[float]) -> Inter
 
 
 def compare_systems(
-    both: Sequence[RankedChoice], memory: Sequence[RankedChoice], fitted: FittedRanker
+    engine: Sequence[RankedChoice], index: Sequence[RankedChoice], fitted: FittedRanker
 ) -> dict[str, dict[str, Any]]:
     """Return, for each kind, who is right how often at the same cursors, and what levels show.
 
-    `both` and `memory` are choices at the same cursors in the same order; the vote's line and the
-    network's own stand in their examples.
+    `engine` (network and index) and `index` (alone) are choices at the same cursors in the same
+    order; the longest match's line and the network's own stand in their examples.
     """
     return {
         kind: _compare(
-            [c for c in both if c.example.kind == kind],
-            [c for c in memory if c.example.kind == kind],
+            [c for c in engine if c.example.kind == kind],
+            [c for c in index if c.example.kind == kind],
             fitted,
         )
-        for kind in sorted({c.example.kind for c in both})
+        for kind in sorted({c.example.kind for c in engine})
     }
 
 
 def _compare(
-    both: Sequence[RankedChoice], memory: Sequence[RankedChoice], fitted: FittedRanker
+    engine: Sequence[RankedChoice], index: Sequence[RankedChoice], fitted: FittedRanker
 ) -> dict[str, Any]:
-    examples = [c.example for c in both]
+    examples = [c.example for c in engine]
     right = {
-        "both": [c.is_exact for c in both],
-        "memory": [c.is_exact for c in memory],
-        "network": [example.greedy == example.truth for example in examples],
-        "vote": [c.example.voted == c.example.truth for c in memory],
+        NETWORK_AND_INDEX: [c.is_exact for c in engine],
+        INDEX: [c.is_exact for c in index],
+        NETWORK: [example.greedy == example.truth for example in examples],
+        LONGEST_MATCH: [c.example.longest_match == c.example.truth for c in index],
     }
     exact = {
         name: _exact(examples, [float(is_right) for is_right in its]) for name, its in right.items()
     }
-    for baseline in ("vote", "memory"):
-        pairs = zip(right["both"], right[baseline], strict=True)
-        exact[f"both - {baseline}"] = _exact(examples, [float(a) - float(b) for a, b in pairs])
+    for baseline in (LONGEST_MATCH, INDEX):
+        pairs = zip(right[NETWORK_AND_INDEX], right[baseline], strict=True)
+        exact[f"{NETWORK_AND_INDEX} against {baseline}"] = _exact(
+            examples, [float(a) - float(b) for a, b in pairs]
+        )
     return {
-        "tasks": len(both),
+        "tasks": len(engine),
         "exact": {name: dataclasses.asdict(its) for name, its in exact.items()},
-        "right_when_shown": {str(share): precision_at(both, share) for share in COVERAGES},
+        "right_when_shown": {str(share): precision_at(engine, share) for share in COVERAGES},
         "levels": {
-            level: dataclasses.asdict(measure_point(both, fitted.points[level].threshold))
+            level: dataclasses.asdict(measure_point(engine, fitted.points[level].threshold))
             for level in _LEVELS
         },
-        "calibration_error": calibration_error(both),
+        "calibration_error": calibration_error(engine),
     }
 
 
@@ -118,9 +126,12 @@ def format_report(
         numbers = "".join(f"{100 * its[key]:>7.1f}%" for key in keys)
         exact = str(Interval(**its["exact"]))
         lines.append(f"  {name:<24}{exact:>22}{numbers}{its['tasks']:>8}")
-    for name in ("memory", "both"):
+    for part, name in (
+        ("memory", INDEX),
+        ("both", NETWORK_AND_INDEX),
+    ):  # as the file's format calls them
         lines.append(f"{name}: shown from, precision, coverage, right answers hidden")
-        lines += [_level(level, its) for level, its in ranker[name]["points"].items()]
+        lines += [_level(level, its) for level, its in ranker[part]["points"].items()]
     for kind, its in comparison.items():
         lines += _comparison_lines(kind, its)
     return "\n".join(lines) + "\n"
@@ -134,7 +145,7 @@ def _level(name: str, its: Mapping[str, float]) -> str:
 def _comparison_lines(kind: str, its: Mapping[str, Any]) -> Iterator[str]:
     yield f"reported, {kind}: {its['tasks']} tasks, exact [95%]"
     for name, exact in its["exact"].items():
-        yield f"  {name:<16}{Interval(**exact)!s:>24}"
+        yield f"  {name:<38}{Interval(**exact)!s:>22}"
     shares = ", ".join(
         f"{100 * right:.1f}% of {100 * float(share):.0f}%"
         for share, right in its["right_when_shown"].items()

@@ -70,17 +70,17 @@ def test_repository_without_history_is_told_and_passed_over(repository: Path) ->
     assert len(said) == 2
 
 
-def test_the_vote_is_asked_at_the_same_cursors(repository: Path) -> None:
-    plan = CollectSettings(tasks=20, kinds=("head",), seed=0, line_ends=False, vote=True)
+def test_the_longest_match_is_asked_at_the_same_cursors(repository: Path) -> None:
+    plan = CollectSettings(tasks=20, kinds=("head",), seed=0, line_ends=False, longest_match=True)
     examples = collect([repository], plan, None, None, lambda _: None)
     tasks = list(draw_tasks(repository, "head", 20, 0, has_line_ends=False))
-    vote = LongestMatch(tasks[0].files)
+    match = LongestMatch(tasks[0].files)
     expected = []
     for each in tasks:
         text, offset = each.task.text, each.task.offset
-        line, _ = vote.rest_of_line(text[:offset], text[offset:], path=each.task.file.path)
+        line, _ = match.rest_of_line(text[:offset], text[offset:], path=each.task.file.path)
         expected.append(line)
-    assert [example.voted for example in examples] == expected
+    assert [example.longest_match for example in examples] == expected
     assert any(expected)
 
 
@@ -104,8 +104,8 @@ def test_command_writes_a_model_folder_with_its_ranker(
     assert load_folder(out).ranker is not None
     assert open_backend(str(out), threads=1).parameters is not None
     said = capsys.readouterr().out
-    assert "both head all" in said
-    assert "both - vote" in said
+    assert "network + index head all" in said
+    assert "network + index against longest match" in said
     assert figures.stat().st_size > 100
 
 

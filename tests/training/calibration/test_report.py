@@ -25,7 +25,7 @@ FITTED = FittedRanker(ranker=NET, gate=NET, points=LEVELS)
 
 
 def choice(
-    place: int, *, is_right: bool, probability: float = 0.5, greedy: str = "", voted: str = ""
+    place: int, *, is_right: bool, probability: float = 0.5, greedy: str = "", match: str = ""
 ) -> RankedChoice:
     example = RankingExample(
         repository=f"r{place % 2}",
@@ -36,7 +36,7 @@ def choice(
         rows=np.zeros((1, 1), np.float32),
         names=("x",),
         greedy=greedy,
-        voted=voted,
+        longest_match=match,
     )
     return RankedChoice(
         row=[], probability=probability, is_right=is_right, is_exact=is_right, has_text=True,
@@ -45,29 +45,29 @@ def choice(
 
 
 def test_systems_are_compared_cursor_by_cursor() -> None:
-    both = [choice(n, is_right=n % 4 != 0, greedy="right" if n % 2 else "") for n in range(40)]
-    memory = [
-        choice(n, is_right=n % 2 == 1, voted="right" if n % 8 == 1 else "") for n in range(40)
-    ]
-    found = compare_systems(both, memory, FITTED)["head"]
+    engine = [choice(n, is_right=n % 4 != 0, greedy="right" if n % 2 else "") for n in range(40)]
+    index = [choice(n, is_right=n % 2 == 1, match="right" if n % 8 == 1 else "") for n in range(40)]
+    found = compare_systems(engine, index, FITTED)["head"]
     exact = {name: its["mean"] for name, its in found["exact"].items()}
     assert exact == pytest.approx(
         {
-            "both": 0.75,
-            "memory": 0.5,
+            "network + index": 0.75,
+            "index": 0.5,
             "network": 0.5,
-            "vote": 0.125,
-            "both - vote": 0.625,
-            "both - memory": 0.25,
+            "longest match": 0.125,
+            "network + index against longest match": 0.625,
+            "network + index against index": 0.25,
         }
     )
     assert found["tasks"] == 40
-    assert found["exact"]["both - memory"]["low"] >= 0  # in no pair is the memory better alone
+    assert (
+        found["exact"]["network + index against index"]["low"] >= 0
+    )  # in no pair is the index better alone
 
 
 def test_levels_are_measured_at_the_fitted_thresholds() -> None:
-    both = [choice(n, is_right=n < 10, probability=0.9 if n < 10 else 0.3) for n in range(40)]
-    found = compare_systems(both, both, FITTED)["head"]
+    engine = [choice(n, is_right=n < 10, probability=0.9 if n < 10 else 0.3) for n in range(40)]
+    found = compare_systems(engine, engine, FITTED)["head"]
     assert found["levels"]["balanced"] == {
         "threshold": 0.5, "precision": 1.0, "coverage": 0.25, "hidden": 0.0
     }  # fmt: skip
@@ -76,17 +76,19 @@ def test_levels_are_measured_at_the_fitted_thresholds() -> None:
 
 
 def test_table_holds_the_fit_and_the_comparison() -> None:
-    both = [choice(n, is_right=n % 2 == 0, probability=0.1 + n / 100) for n in range(40)]
+    engine = [choice(n, is_right=n % 2 == 0, probability=0.1 + n / 100) for n in range(40)]
     points = {
         level: {"threshold": 0.5, "precision": 0.6, "coverage": 0.7, "hidden": 0.1}
         for level in LEVELS
     }
     ranker = {name: {"points": points} for name in ("memory", "both")}
     said = format_report(
-        ranker, measure_choices({"both": both}), compare_systems(both, both, FITTED)
+        ranker,
+        measure_choices({"network + index": engine}),
+        compare_systems(engine, engine, FITTED),
     )
-    assert "both head all" in said
-    assert "both head r1" in said
+    assert "network + index head all" in said
+    assert "network + index head r1" in said
     assert "reported, head: 40 tasks" in said
-    assert "both - vote" in said
+    assert "network + index against longest match" in said
     assert "  balanced    0.500   60.0%   70.0%   10.0%" in said
