@@ -118,8 +118,9 @@ def find_licence(source: Source, entries: Iterable[SourceEntry], allowed: Iterab
 
 
 def contents(source: Source, recipe: CorpusRecipe) -> Iterator[bytes]:
-    """Yield the contents of a source's files, unjudged: copies of them are to stay out."""
-    entries = [entry for entry in source.entries() if entry.path.endswith(recipe.suffixes)]
+    """Yield the contents of a source's own files, unjudged: copies of them are to stay out."""
+    own = (entry for entry in source.entries() if not filters.is_vendored(entry.path))
+    entries = [entry for entry in own if entry.path.endswith(recipe.suffixes)]
     large = 10 * recipe.filters.max_bytes
     yield from (data for data in source.read(entries, max_bytes=large) if data is not None)
 
@@ -181,7 +182,7 @@ def _judge(path: str, content: bytes | None, rules: Rules) -> tuple[Kept | None,
         return None, "licence header", ""
     if shared := rules.overlap.find(text):
         return None, "benchmark overlap", shared
-    clean = scrub(text)
+    clean = scrub(filters.without_notices(text))
     kept = Kept(
         path=path,
         text=clean.text.encode(),

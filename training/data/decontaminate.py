@@ -97,9 +97,10 @@ class Overlap:
 
 
 def _is_telling(run: list[str]) -> bool:
-    """Say whether a shared run means anything: every code base counts to ten and names months."""
-    words = {word.lower() for word in run if word[0].isalpha() and word[:3].lower() not in _MONTHS}
-    return len(words) >= min(_MIN_TELLING_WORDS, len(run))
+    """Say whether a shared run means anything: every code base counts, loops and names months."""
+    words = {word.lower() for word in run if len(word) > 1 and word[0].isalpha()}
+    telling = [word for word in words if word[:3] not in _MONTHS]
+    return len(telling) >= min(_MIN_TELLING_WORDS, len(run))
 
 
 def benchmark_texts(paths: Iterable[Path]) -> Iterator[str]:

@@ -39,6 +39,7 @@ ORDER = (
     "minified",
     "long lines",
     "generated",
+    "markup",
     "few letters",
     "data as code",
     "licence header",

@@ -13,7 +13,9 @@ UNKNOWN = "unknown"
 HEADER_CHARS = 3000  # of a file, looked at for a licence notice
 
 _LICENCE_FILE = re.compile(
-    r"^(?:licen[cs]es?|copying|unlicen[cs]e)(?:[-_.](?!.*bundled)[\w.+-]*)?$", re.IGNORECASE
+    r"^(?:licen[cs]es?|copying|unlicen[cs]e)"
+    r"(?:[-_.](?!.*(?:bundled|third|3rd|vendor|depend|external))[\w.+-]*)?$",
+    re.IGNORECASE,
 )
 _NOT_TEXT = re.compile(r"\.(?:py|pyi|js|ts|json|toml|ya?ml|html|sh|spdx|c|h|go|rs|java)$", re.I)
 
@@ -57,6 +59,14 @@ _PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ISC", (_ISC_GRANT, "copyright notice and this permission notice appear in all copies")),
     ("0BSD", (_ISC_GRANT,)),
     ("HPND", (_HPND_GRANT,)),
+    ("BSL-1.0", ("boost software license - version 1.0",)),
+    (
+        "Zlib",
+        (
+            "this software is provided 'as-is', without any express or implied warranty",
+            "altered source versions must be plainly marked",
+        ),
+    ),
     ("BSD-4-Clause", ("redistribution and use in source and binary", "all advertising materials")),
     (
         "BSD-3-Clause",
@@ -76,6 +86,14 @@ _REFUSED_HEADER = re.compile(
     r"|proprietary and confidential|unauthori[sz]ed copying of this file"
     r"|(?:trade secrets?|confidential information) of\b"
 )
+_PERMISSIVE_GRANT = re.compile(
+    r"(?:licen[cs]ed|released|distributed) under (?:the )?(?:terms of )?(?:the )?"
+    r"(?:mit|apache|bsd|isc|boost|zlib)\b"
+)
+_OF_THIS_FILE = re.compile(
+    r"\b(?:this|these|it|portions?|parts?|derived|dual|both|also|under the mit|under the apache)\b"
+)
+_SENTENCE_END = re.compile(r"(?<=[.;!?]) ")
 _HEADER_HINTS = (
     "public licen", "gpl", "source licen", "elastic", "noncommercial", "sharealike", "-by-", " by-",
     "confidential", "authori", "trade secret", "public\n",
@@ -129,15 +147,19 @@ def header_refuses(text: str, allowed: Collection[str]) -> bool:
     lower = head.lower()
     if not any(hint in lower for hint in _HEADER_HINTS):
         return False  # almost every file: the slow way is for the others
-    return bool(_REFUSED_HEADER.search(_plain(head)))
+    refusing = list(filter(_REFUSED_HEADER.search, _SENTENCE_END.split(plain := _plain(head))))
+    if _PERMISSIVE_GRANT.search(plain):  # then what it says of other works is no matter
+        refusing = list(filter(_OF_THIS_FILE.search, refusing))
+    return bool(refusing)
 
 
 def _expression_allowed(expression: str, allowed: Collection[str]) -> bool:
     """Judge an SPDX expression: one allowed alternative of an OR is enough."""
     words = re.sub(r"[()]", " ", expression).strip().rstrip("->\"'/ ")
     known = {name.lower() for name in allowed}
-    for alternative in re.split(r"\s+or\s+", words, flags=re.IGNORECASE):
-        parts = re.split(r"\s+(?:and|with)\s+", alternative.strip(), flags=re.IGNORECASE)
+    for alternative in re.split(r"\s+or\s+|/", words, flags=re.IGNORECASE):
+        granted = re.sub(r"\s+with\s+[\w.-]+", "", alternative.strip(), flags=re.IGNORECASE)
+        parts = re.split(r"\s+and\s+", granted, flags=re.IGNORECASE)
         if all(part.lower() in known for part in parts):
             return True
     return False

@@ -1,7 +1,8 @@
 """Pack a corpus into shards of token rows, the form that training reads.
 
 Groups of documents are packed by worker processes and written in order, so the result does not
-depend on how many there are. The folder appears complete or not at all. How rows are made is
+depend on how many there are. The folder appears complete or not at all; an interrupted command
+leaves its groups in `OUT.parts` and goes on from there. How rows are made is
 `training.data.rows`'s business.
 """
 
@@ -11,11 +12,14 @@ import argparse
 import dataclasses
 import functools
 import itertools
+import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from model.config import ConfigError
 from model.tokenizer import Tokenizer, TokenizerError
@@ -23,10 +27,13 @@ from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split, sha256_of
 from training.data.cross_file import CrossFileSnippets
 from training.data.folders import new_folder
 from training.data.infill import SpanShares
+from training.data.parts import Parts
 from training.data.progress import Progress
 from training.data.rows import Packed, PackSettings, n_groups, pack_group
-from training.data.shards import INDEX, ShardError, ShardWriter
+from training.data.shards import INDEX, ShardError, ShardWriter, ids_dtype
 from training.data.workers import map_in_order
+
+_FORMAT = 1  # of the rows that are kept; another one when rows are made otherwise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,13 +45,21 @@ class PackJob:
     out: Path
     split: str = "train"
     epochs: int = 1
+    tokens: int = 0  # to stop at, after a whole group; 0: all there are
     processes: int = 2
     replace: bool = False
 
     def __post_init__(self) -> None:
+        if self.tokens < 0:
+            raise ConfigError(f"tokens must not be negative, got {self.tokens}")
         for name in ("epochs", "processes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def parts(self) -> Path:
+        """Where packed groups are kept until all are there."""
+        return self.out.with_name(f"{self.out.name}.parts")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,7 +84,9 @@ def pack(job: PackJob, settings: PackSettings) -> dict[str, Any]:
         raise CorpusError(f"{job.corpus} has no documents in {job.split}")
     tokenizer = Tokenizer.from_file(job.tokenizer)
     with new_folder(job.out, marker=INDEX, replace=job.replace) as part:
-        return _write(part, job, settings, (split, tokenizer))
+        index = _write(part, job, settings, (split, tokenizer))
+    Parts(job.parts).clear()
+    return index
 
 
 def _fields(cls: type[PackJob | PackSettings], args: argparse.Namespace) -> dict[str, Any]:
@@ -92,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--block-size", type=int, help=text)
     text = "passes, each with spans of its own (default: 1)"
     parser.add_argument("--epochs", type=int, help=text)
+    text = "stop when there are so many, a fair sample (default: all there are)"
+    parser.add_argument("--tokens", type=int, metavar="N", help=text)
     for flag, name, chunks in (
         ("--spm", "spm_frac", "with the suffix first"),
         ("--psm", "psm_frac", "with the prefix first"),
@@ -142,28 +161,32 @@ def _write(
 ) -> dict[str, Any]:
     split, tokenizer = parts
     tasks = list(itertools.product(range(job.epochs), range(n_groups(len(split), settings))))
+    packer = _GroupPacker(job, settings)
     n_workers = min(job.processes, len(tasks))
-    found = map_in_order(_GroupPacker(job, settings), tasks, processes=n_workers)
+    found = map_in_order(packer, tasks, processes=n_workers)
     counts: Counter[str] = Counter()
-    first_rows = [0] * job.epochs
+    first_rows: list[int] = []
     progress = Progress("groups", len(tasks))
     with ShardWriter(
         part, block_size=settings.block_size, vocab_size=tokenizer.vocab_size
     ) as writer:
-        for n_done, ((epoch, group), packed) in enumerate(zip(tasks, found, strict=True), start=1):
-            if group == 0:
-                first_rows[epoch] = writer.n_rows
+        for n_done, ((_, group), packed) in enumerate(zip(tasks, found, strict=False), start=1):
+            first_rows += [writer.n_rows] if group == 0 else []
             writer.add(packed.rows)
             counts.update(packed.counts)
             n_tokens = writer.n_rows * settings.block_size
-            progress.show(n_done, f"{n_tokens / 1e6:.1f} M tokens", last=n_done == len(tasks))
+            is_last = n_done == len(tasks) or 0 < job.tokens <= n_tokens
+            progress.show(n_done, f"{n_tokens / 1e6:.1f} M tokens", last=is_last)
+            if is_last:
+                break
+        found.close()
         if not writer.n_rows:
             raise CorpusError(
                 f"{job.split} has too little text for one row of {settings.block_size}"
             )
         writer.description = {
             "split": job.split,
-            "epochs": job.epochs,
+            "epochs": len(first_rows),
             "first_row_of_epoch": first_rows,
             "settings": dataclasses.asdict(settings),
             "tokenizer_sha256": sha256_of(job.tokenizer),
@@ -180,6 +203,9 @@ class _GroupPacker:
     def __init__(self, job: PackJob, settings: PackSettings) -> None:
         self._job = job
         self._settings = settings
+        self._parts = Parts(job.parts)
+        decisive = [sha256_of(path) for path in (job.corpus / MANIFEST, job.tokenizer)]
+        self._key = json.dumps([_FORMAT, *decisive, job.split, dataclasses.asdict(settings)])
 
     @functools.cached_property
     def _inputs(self) -> tuple[Split, Tokenizer, CrossFileSnippets]:
@@ -187,11 +213,19 @@ class _GroupPacker:
         return split, Tokenizer.from_file(self._job.tokenizer), CrossFileSnippets(split.files_of)
 
     def __call__(self, task: tuple[int, int]) -> Packed:
+        key = f"{self._key} {task}"
+        found = self._parts.read(key)
         split, tokenizer, neighbours = self._inputs
+        if found is not None:
+            ids = np.frombuffer(found[1], ids_dtype(tokenizer.vocab_size))
+            rows = ids.reshape(-1, self._settings.block_size + 1)
+            return Packed(rows=rows, counts=Counter(found[0]["counts"]))
         epoch, group = task
-        return pack_group(
+        packed = pack_group(
             split, tokenizer, self._settings, epoch=epoch, group=group, neighbours=neighbours
         )
+        self._parts.write(key, {"counts": packed.counts}, packed.rows.tobytes())
+        return packed
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """From a recipe to a corpus folder: sources, licences, filters, scrub, duplicates, splits.
 
 Streams: memory holds a few sources at a time, and about 5 kB for each text kept, to find near
-duplicates. The folder appears complete or not at all; an interrupted run leaves
-`OUT.parts` and the next one goes on from there. Knows no token.
+duplicates. The folder appears complete or not at all. What came of each source stays in
+`OUT.parts`: an interrupted run goes on from there, and one of more sources reads only the new ones.
+Knows no token.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
         rows, hits = _write(part, found, len(wanted), (recipe, duplicates))
         manifest = make_manifest(rows, refused, rules, hits)
         write_manifest(part, manifest)
-    parts.remove()
+    parts.keep(wanted)
     return manifest
 
 

@@ -18,6 +18,7 @@ DEFAULT_LICENCES = (
     "Apache-2.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
+    "BSL-1.0",
     "HPND",
     "ISC",
     "MIT",
@@ -25,6 +26,7 @@ DEFAULT_LICENCES = (
     "MIT-CMU",
     "PSF-2.0",
     "Unlicense",
+    "Zlib",
 )
 
 _PATH_SETTINGS = (

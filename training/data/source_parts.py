@@ -1,26 +1,23 @@
-"""What came of each source, kept on disk until the corpus is complete: an interrupted run goes on.
+"""What came of each source, kept beside the corpus for an interrupted run, or for a larger corpus.
 
-A part is one file, a line of JSON and the texts, named after all that decides on its content; one
-that was made by other rules, of another commit, or that is damaged, is not found. Folders have no
-commit and are read again. Knows no other source.
+Sources without a commit, folders, are read again. Knows no other source.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from model.publish import write_atomically
 from training.data.collect import Collected, Kept, Refusals, Rules, collect
+from training.data.parts import Parts
 from training.data.sources import Source
 
-_FORMAT = 1
-_SUFFIX = ".part"
+_FORMAT = 2
 _SOURCE_FIELDS = ("licence", "refused", "n_seen", "n_bytes_seen")
 _FILE_FIELDS = ("path", "sha256", "n_lines_scrubbed")
 # What does not decide on a single file of a source.
@@ -31,49 +28,34 @@ _OTHER_SETTINGS = (
 
 
 class SourceParts:
-    """The parts of one corpus: `collect` makes them or finds them, `remove` ends them."""
+    """The parts of one corpus: `collect` makes them or finds them."""
 
     def __init__(self, folder: Path, rules: Rules) -> None:
-        self._folder = folder
+        self._parts = Parts(folder)
         self._rules = rules
         self._rules_hash = _hash_of_rules(rules)
-        folder.mkdir(parents=True, exist_ok=True)
 
     def collect(self, source: Source) -> Collected:
         """Return what comes of a source, from an earlier run if that is known to be the same."""
-        pin = source.commit or source.sha256
-        if not pin:
-            return collect(source, self._rules)
-        path = self._path(source, pin)
-        collected = self._read(path, source)
-        if collected is None:
-            collected = collect(source, self._rules)
-            if collected.refused != "unreadable":  # it may be readable the next time
-                write_atomically(path, _pack(collected))
+        key = self._key(source)
+        found = self._parts.read(key) if key else None
+        if found is not None:
+            return self._unpack(*found, source)
+        collected = collect(source, self._rules)
+        if key and collected.refused != "unreadable":  # it may be readable the next time
+            self._parts.write(key, *_pack(collected))
         return collected
 
-    def remove(self) -> None:
-        """Delete the parts, those of interrupted runs included; nothing else is touched."""
-        for path in self._folder.glob(f"*{_SUFFIX}"):
-            path.unlink()
-        with contextlib.suppress(OSError):  # not empty: it holds something that is not ours
-            self._folder.rmdir()
+    def keep(self, sources: Iterable[Source]) -> None:
+        """Delete the parts of all other sources and rules."""
+        self._parts.clear([key for source in sources if (key := self._key(source))])
 
-    def _path(self, source: Source, pin: str) -> Path:
-        key = json.dumps([_FORMAT, self._rules_hash, source.kind, source.name, pin])
-        return self._folder / (hashlib.sha256(key.encode()).hexdigest()[:32] + _SUFFIX)
-
-    def _read(self, path: Path, source: Source) -> Collected | None:
-        """Return what a part holds; None if there is none or it is damaged."""
-        try:
-            head, _, texts = path.read_bytes().partition(b"\n")
-            return self._unpack(json.loads(head), texts, source)
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+    def _key(self, source: Source) -> str:
+        """Return what a source's part is named after; "" if nothing pins the source."""
+        pin = source.commit or source.sha256
+        return json.dumps([_FORMAT, self._rules_hash, source.kind, source.name, pin]) if pin else ""
 
     def _unpack(self, head: dict[str, Any], texts: bytes, source: Source) -> Collected:
-        if hashlib.sha256(texts).hexdigest() != head["sha256"]:
-            raise ValueError("the texts are damaged")
         sketcher = self._rules.sketcher
         files, at = [], 0
         for item in head["files"]:
@@ -97,14 +79,12 @@ class SourceParts:
         )
 
 
-def _pack(collected: Collected) -> bytes:
-    texts = b"".join(kept.text for kept in collected.files)
+def _pack(collected: Collected) -> tuple[dict[str, Any], bytes]:
     head = {
         **{name: getattr(collected, name) for name in _SOURCE_FIELDS},
         "refused_files": collected.refusals.files,
         "refused_bytes": collected.refusals.bytes,
         "hits": collected.hits,
-        "sha256": hashlib.sha256(texts).hexdigest(),
         "files": [
             {
                 "bytes": len(kept.text),
@@ -115,7 +95,7 @@ def _pack(collected: Collected) -> bytes:
             for kept in collected.files
         ],
     }
-    return json.dumps(head).encode() + b"\n" + texts
+    return head, b"".join(kept.text for kept in collected.files)
 
 
 def _hash_of_rules(rules: Rules) -> str:

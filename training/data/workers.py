@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, TypeVar
 
@@ -20,10 +20,10 @@ Result = TypeVar("Result")
 
 def map_in_order(
     function: Callable[[Task], Result], tasks: Iterable[Task], *, processes: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `function(task)` for each task; the function goes to each worker once, not by task.
 
-    One process is this one.
+    One process is this one. What was not begun when the generator is closed is left undone.
     """
     if processes <= 1:
         yield from map(function, tasks)
@@ -31,12 +31,15 @@ def map_in_order(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _start, (function,)) as pool:
         waiting: deque[Future[Result]] = deque()
-        for task in tasks:
-            waiting.append(pool.submit(_run, task))
-            if len(waiting) > 2 * processes:
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(_run, task))
+                if len(waiting) > 2 * processes:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 _function: Callable[[Any], Any]  # set once in each worker

@@ -119,6 +119,18 @@ def test_counting_and_months_are_in_every_code_base() -> None:
     assert [overlap.find(text) for text in texts] == [None, None]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[a, b, c, d, e, f, g, h, i, j, k]",
+        "for (int i = 0; i < n; i++) for (int j = 0; j < n; j++) s += a[i][j];",
+    ],
+)
+def test_letters_and_loops_are_in_every_code_base(text: str) -> None:
+    """Past failure (2026-11-29): a third of the hits were runs of single letters."""
+    assert Overlap([text], 10).find(text) is None
+
+
 def test_no_benchmark_finds_nothing() -> None:
     overlap = Overlap([], 10)
     assert (len(overlap), overlap.find("a b c d e f g h i j k l")) == (0, None)

@@ -38,6 +38,9 @@ TEXTS = {
     "Unlicense": "This is free and unencumbered software released into the public domain.",
     "HPND": "Permission to use, copy, modify and distribute this software and its documentation"
     " for any\npurpose and without fee is hereby granted",
+    "BSL-1.0": "Boost Software License - Version 1.0 - August 17th, 2003",
+    "Zlib": "This software is provided 'as-is', without any express or implied\nwarranty.\n"
+    "2. Altered source versions must be plainly marked as such.",
     "GPL": "GNU GENERAL PUBLIC LICENSE\n   Version 3, 29 June 2007",
     "LGPL": "GNU LESSER GENERAL PUBLIC LICENSE\nVersion 3",
     "AGPL": "GNU AFFERO GENERAL PUBLIC LICENSE\nVersion 3",
@@ -84,7 +87,17 @@ def test_licence_files_are_found(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["licenses.py", "src/LICENSE", "LICENSES_bundled.txt", "licensing.md", "LICENSE.spdx"],
+    [
+        "licenses.py",
+        "src/LICENSE",
+        "LICENSES_bundled.txt",
+        "licensing.md",
+        "LICENSE.spdx",
+        "LICENSE-THIRD-PARTY",
+        "LICENSE-3rdparty.txt",
+        "LICENSE.third_party",
+        "LICENSE-vendored",
+    ],
 )
 def test_other_files_are_no_licence(path: str) -> None:
     assert not is_licence_file(path)
@@ -105,6 +118,11 @@ def test_other_files_are_no_licence(path: str) -> None:
         "# Proprietary and confidential\n",
         "# Creative Commons Attribution-NonCommercial 4.0\n",
         "# Business Source License 1.1\n",
+        "// SPDX-License-Identifier: GPL-2.0 WITH Classpath-exception-2.0\n",
+        "// SPDX-License-Identifier: MPL-2.0/GPL-2.0\n",
+        "// Licensed under the MIT license. Portions are licensed under the LGPL.\n",
+        "// Licensed under the MIT license and the GNU General Public License.\n",
+        "// Released under the Apache License. This file is under the GPL.\n",
     ],
 )
 def test_header_that_rules_a_file_out(head: str) -> None:
@@ -119,6 +137,12 @@ def test_header_that_rules_a_file_out(head: str) -> None:
         "/* SPDX-License-Identifier: Apache-2.0 */\n",
         "# Licensed under the Apache License, Version 2.0\n",
         "# Copyright 2020 A. All rights reserved.\n# BSD licence, see LICENSE.\n",
+        "// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception\n",
+        "// SPDX-License-Identifier: MIT/Apache-2.0\n",
+        (
+            "/*\n * This project is licensed under the MIT license. Module v uses ZK framework\n"
+            " * licensed under LGPL (see lgpl-3.0.txt).\n */\n"
+        ),
         "import json\n",
     ],
 )

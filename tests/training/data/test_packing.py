@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model.config import ConfigError
 from tests.doubles import tiny_tokenizer_json
+from training.data import packing
 from training.data.corpus import SplitWriter, sha256_of, write_manifest
 from training.data.packing import PackJob, main, pack
-from training.data.rows import PackSettings
+from training.data.rows import Packed, PackSettings, pack_group
 from training.data.shards import ShardReader
 
 SETTINGS = PackSettings(block_size=160, suffix_tokens=40, group_documents=4)
@@ -58,6 +61,60 @@ def test_two_processes_pack_what_one_does(made: tuple[Path, Path], tmp_path: Pat
     assert one.read_bytes() == two.read_bytes()
 
 
+class Counted:
+    """Packs groups and remembers which; stops before one, as a user would."""
+
+    def __init__(self, stop_before: int = -1) -> None:
+        self.groups: list[int] = []
+        self._stop_before = stop_before
+
+    def __call__(self, *inputs: Any, group: int, **options: Any) -> Packed:
+        if group == self._stop_before:
+            raise KeyboardInterrupt
+        self.groups.append(group)
+        return pack_group(*inputs, group=group, **options)
+
+
+def test_interrupted_packing_goes_on_to_the_same_rows(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past failure (2026-11-29): a kill after half an hour lost every row."""
+    pack(job(made, tmp_path / "whole"), SETTINGS)
+    monkeypatch.setattr(packing, "pack_group", Counted(stop_before=2))
+    with pytest.raises(KeyboardInterrupt):
+        pack(job(made, tmp_path / "out"), SETTINGS)
+    assert not (tmp_path / "out").exists()
+
+    again = Counted()
+    monkeypatch.setattr(packing, "pack_group", again)
+    pack(job(made, tmp_path / "out"), SETTINGS)
+    assert again.groups == [2]
+    for name in ("tokens.bin", "index.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not (tmp_path / "out.parts").exists()
+
+    monkeypatch.setattr(packing, "pack_group", Counted(stop_before=2))
+    with pytest.raises(KeyboardInterrupt):
+        pack(job(made, tmp_path / "other"), SETTINGS)
+    monkeypatch.setattr(packing, "pack_group", others := Counted())
+    pack(job(made, tmp_path / "other"), dataclasses.replace(SETTINGS, seed=1))
+    assert others.groups == [0, 1, 2]  # rows of other settings are not these
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_packing_stops_at_a_size(made: tuple[Path, Path], tmp_path: Path, processes: int) -> None:
+    pack(job(made, tmp_path / "whole", epochs=2), SETTINGS)
+    whole = ShardReader(tmp_path / "whole")
+    wanted = job(made, tmp_path / "some", epochs=2, tokens=320, processes=processes)
+    index = pack(wanted, SETTINGS)
+    some = ShardReader(tmp_path / "some")
+    assert 320 <= len(some) * 160 < len(whole) * 160 / 2
+    assert (index["epochs"], index["first_row_of_epoch"]) == (1, [0])
+    assert [row.tolist() for row in map(some.row, range(len(some)))] == [
+        row.tolist() for row in map(whole.row, range(len(some)))
+    ]
+
+
 def test_command_packs(
     made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +139,7 @@ def test_command_packs(
         (["--spans", "block=0.5"], "the shares of spans must sum to 1, got 0.5"),
         (["--spm", "2"], "spm_frac and psm_frac must be shares of one"),
         (["--epochs", "0"], "epochs must be at least 1"),
+        (["--tokens", "-1"], "tokens must not be negative"),
         (["--tokenizer", "/nowhere/tokenizer.json"], "cannot read /nowhere/tokenizer.json"),
         (["--block-size", "16384"], "too little text for one row"),
     ],

@@ -176,6 +176,26 @@ def test_copy_of_an_evaluation_source_stays_out(tmp_path: Path) -> None:
     ]
 
 
+def test_what_an_evaluation_source_vendors_may_be_trained_on_where_it_is_at_home(
+    tmp_path: Path,
+) -> None:
+    """Past failure (2026-11-29): 81 files of a library stayed out, one judged source bundled it."""
+    new_repository(tmp_path / "a+one", {"LICENSE": MIT, "x.py": code("x"), "y.py": code("y")})
+    held = {"LICENSE": MIT, "third_party/one/x.py": code("x"), "y.py": code("y")}
+    new_repository(tmp_path / "b+two", held)
+    spec = {"sources": (f"{tmp_path}/a+one",), "evaluation_sources": (f"{tmp_path}/b+two",)}
+    prepare(CorpusRecipe(**spec, processes=1), tmp_path / "out")  # type: ignore[arg-type]
+    assert places(tmp_path / "out", "train") == [("a/one", "x.py")]
+
+
+def test_notices_stay_out_of_the_texts(tmp_path: Path) -> None:
+    notice = "// Copyright 2020 The Authors. All rights reserved.\n\n"
+    new_repository(tmp_path / "a+one", {"LICENSE": MIT, "x.go": notice + code("x")})
+    spec = CorpusRecipe(sources=(f"{tmp_path}/a+one",), suffixes=(".go",), processes=1)
+    prepare(spec, tmp_path / "out")
+    assert [document.text for document in Split(tmp_path / "out")] == [code("x")]
+
+
 def test_near_copies_stay_out_and_those_of_evaluation_sources_are_hits(tmp_path: Path) -> None:
     added = "print('one more line')\n"
     new_repository(tmp_path / "a+one", {"LICENSE": MIT, "x.py": code("x"), "y.py": code("y")})

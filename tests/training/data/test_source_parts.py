@@ -67,7 +67,30 @@ def test_interrupted_run_goes_on_and_ends_with_the_same_files(
     assert run(recipe, whole, monkeypatch) == ["a/one", "b/two", "c/three"]
     for path in whole.iterdir():
         assert (out / path.name).read_bytes() == path.read_bytes(), path.name
-    assert not (tmp_path / "out.parts").exists()
+
+
+def test_larger_corpus_reads_only_what_is_new(
+    recipe: CorpusRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past failure (2026-11-29): parts went with the end of a run, 30 more sources cost all."""
+    out = tmp_path / "out"
+    run(recipe, out, monkeypatch)
+    new_repository(tmp_path / "d+four", {"LICENSE": MIT, "x.py": code("d")})
+    with monkeypatch.context() as patch:
+        counted = Counted()
+        patch.setattr(parts, "collect", counted)
+        prepare(recipe, out, replace=True)
+    assert counted.names == ["d/four"]
+
+
+def test_parts_that_no_corpus_will_use_go_with_the_end_of_a_run(
+    recipe: CorpusRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(recipe, tmp_path / "out", monkeypatch, "c/three")
+    before = {path.name for path in (tmp_path / "out.parts").iterdir()}
+    run(dataclasses.replace(recipe, seed=1), tmp_path / "out", monkeypatch)
+    after = {path.name for path in (tmp_path / "out.parts").iterdir()}
+    assert (len(before), len(after), before & after) == (2, 3, set())
 
 
 def test_other_rules_and_other_commits_are_collected_again(
@@ -123,4 +146,4 @@ def test_files_of_others_beside_the_parts_stay(
     (tmp_path / "out.parts").mkdir()
     (tmp_path / "out.parts" / "notes.txt").write_text("mine")
     run(recipe, tmp_path / "out", monkeypatch)
-    assert [path.name for path in (tmp_path / "out.parts").iterdir()] == ["notes.txt"]
+    assert (tmp_path / "out.parts" / "notes.txt").read_text() == "mine"
