@@ -2,14 +2,16 @@
 
 A repository is data from strangers. Its `.git/config` can name programs (fsmonitor, hooks, external
 diff, textconv, gpg, pagers, ssh) that plain `git status` or `git diff` would run. So only commands
-that read are allowed here, every such setting is overridden, and nothing is fetched. Works on bare
-repositories too. Knows nothing of what the caller does with the answer.
+that read are allowed here, every such setting is overridden, and nothing is fetched. Of the user's
+own configuration one value counts, the ignore file that it names. Works on bare repositories too.
+Knows nothing of what the caller does with the answer.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import subprocess
 import tempfile
 import threading
@@ -17,10 +19,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+from model.files import UnreadableFileError, read_regular
+
 _Check = Callable[[], None]
 
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_MAX_BYTES = 64 << 20
+_QUESTION_S = 5.0  # for one value of the configuration
+_MAX_NAME_BYTES = 4096
 
 # Commands that only read objects, refs and the index. `status` and work-tree `diff` are absent on
 # purpose: they run the clean filters that a repository's configuration names, and nothing can
@@ -66,6 +72,17 @@ _OVERRIDES = (
     "maintenance.auto=false",
 )
 
+_GUARDS = {
+    "GIT_ALLOW_PROTOCOL": "",  # none: stronger than `protocol.NAME.allow` of a repository
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_LAZY_FETCH": "1",  # a missing object of a partial clone must not start a transport
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_PAGER": "cat",
+    "LC_ALL": "C",
+}
+
 
 class GitError(RuntimeError):
     """Git could not answer; the message is fit for a user."""
@@ -108,6 +125,18 @@ def read_blobs(
         check()
 
 
+def _ignore_file_override(repository: Path) -> list[str]:
+    """Return the setting that puts the user's own ignore file back, if one is named."""
+    ask = ("config", "--get", "--type=path", "--default=", "core.excludesFile")
+    with _running(repository, ask, timeout_s=_QUESTION_S, is_users=True) as (output, check):
+        name = os.fsdecode(output.read(_MAX_NAME_BYTES).strip(b"\n"))
+        check()
+    path = repository / name
+    if name and path.exists() and not path.is_file():
+        raise GitError(f"the ignore file {path} is not a regular file")
+    return [f"core.excludesFile={name}"] if name else []
+
+
 def git_directory(path: Path) -> Path | None:
     """Return the git directory of a work tree or bare repository; None if `path` is neither."""
     if (path / ".git").exists():
@@ -140,19 +169,24 @@ def _read_blob(output: IO[bytes], max_blob_bytes: int, check: _Check) -> bytes |
 
 @contextlib.contextmanager
 def _running(
-    repository: Path, args: tuple[str, ...], *, timeout_s: float, request: bytes = b""
+    repository: Path,
+    args: tuple[str, ...],
+    *,
+    timeout_s: float,
+    request: bytes = b"",
+    is_users: bool = False,  # by the user's own configuration too
 ) -> Iterator[tuple[IO[bytes], _Check]]:
     """Start git; kill it when the block ends or the time is over.
 
     Yields its output, and what raises GitError if it timed out or failed, once that has ended.
     """
-    command = _command(repository, args)
+    command, environment = _command(repository, args), _environment(is_users=is_users)
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
         stdin.write(request)  # a file, not a pipe: no side can wait for the other
         stdin.seek(0)
         try:
             process = subprocess.Popen(  # noqa: S603 - argv list, fixed overrides, reading commands only
-                command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=_environment()
+                command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment
             )
         except OSError as error:
             raise GitError(f"cannot run git: {error.strerror or error}") from error
@@ -200,6 +234,8 @@ def _command(repository: Path, args: tuple[str, ...]) -> list[str]:
     directory = git_directory(repository)
     if directory is None:
         raise GitError(f"{repository} is not a git repository")
+    if trap := _find_trap(directory):
+        raise GitError(f"{trap} is no file to read: whoever opens it may wait for ever")
     where = repository.absolute()
     # Owned by another user is no risk here: nothing that the repository configures is run.
     settings = [
@@ -207,6 +243,7 @@ def _command(repository: Path, args: tuple[str, ...]) -> list[str]:
         f"safe.directory={where}",
         f"safe.directory={directory.absolute()}",
         "safe.bareRepository=all",
+        *(_ignore_file_override(repository) if "--exclude-standard" in args else ()),
     ]
     options = [part for setting in settings for part in ("-c", setting)]
     guards = ("--no-ext-diff", "--no-textconv") if args[0] in _DIFFING_COMMANDS else ()
@@ -224,19 +261,56 @@ def _command(repository: Path, args: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _environment() -> dict[str, str]:
-    """Return an environment in which only our overrides decide what git does."""
+def _find_trap(directory: Path) -> str:
+    """Return a FIFO or device below a git directory; "" if there is none.
+
+    Folders behind links are not looked into: there the time limit has to do.
+    """
+    folders = [os.fspath(place) for place in _git_folders(directory)]
+    while folders:
+        with (
+            contextlib.suppress(FileNotFoundError, PermissionError),
+            os.scandir(folders.pop()) as it,
+        ):
+            for entry in it:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif not entry.is_file(follow_symlinks=False) and _may_block(entry.path):
+                    return entry.path
+    return ""
+
+
+def _may_block(path: str) -> bool:
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:  # a link that leads nowhere
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+def _git_folders(directory: Path) -> list[Path]:
+    """Return where git reads: of a worktree or submodule, `.git` is a file that names it."""
+    try:
+        if not directory.is_dir():
+            named = os.fsdecode(read_regular(directory, _MAX_NAME_BYTES))
+            directory = directory.parent / named.removeprefix("gitdir:").strip()
+        common = directory / "commondir"
+        if not os.path.lexists(common):
+            return [directory]
+        return [directory, directory / os.fsdecode(read_regular(common, _MAX_NAME_BYTES)).strip()]
+    except UnreadableFileError as error:
+        raise GitError(str(error)) from error
+
+
+def _environment(*, is_users: bool) -> dict[str, str]:
+    """Return an environment in which only our overrides decide what git does.
+
+    With `is_users`, the user's configuration is read: only to ask for a value of it.
+    """
     kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "SSH_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GIT_", "SSH_")) or (is_users and name.startswith("GIT_CONFIG"))
     }
-    return kept | {
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_NO_LAZY_FETCH": "1",  # a missing object of a partial clone must not start a transport
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_PAGER": "cat",
-        "LC_ALL": "C",
-    }
+    blanked = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    return kept | ({} if is_users else blanked) | _GUARDS

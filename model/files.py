@@ -17,12 +17,19 @@ class UnreadableFileError(OSError):
     """A file cannot be read as asked; the message names it and says why."""
 
 
-def read_regular(path: Path, max_bytes: int, *, allow_links: bool = True) -> bytes:
+def read_regular(
+    path: Path, max_bytes: int, *, allow_links: bool = True, inside: Path | None = None
+) -> bytes:
     """Return the bytes of a regular file of at most `max_bytes`.
 
     Never waits on a FIFO or device. Without `allow_links`, symbolic links and files with several
-    names are refused too. Raises UnreadableFileError.
+    names are refused too; with `inside`, a path on which any link stands below that folder. Raises
+    UnreadableFileError.
     """
+    if inside is not None:
+        plain = os.path.join(os.path.realpath(inside), path.relative_to(inside))  # noqa: PTH118
+        if os.path.realpath(path) != plain:
+            raise UnreadableFileError(f"{path} is behind a symbolic link")
     handle = open_regular(path, max_bytes, allow_links=allow_links)
     with os.fdopen(handle, "rb") as file:
         data = file.read(max_bytes + 1)

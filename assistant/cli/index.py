@@ -1,7 +1,7 @@
 """`foretype index status|build|clear [REPO]`: look at, bring up to date or delete an index.
 
-Exit codes: 0 done, 1 there is no index or another process is writing it, 2 bad usage, 3 the disk
-does not take it. Errors are one line on standard error.
+Exit codes: 0 done, 1 there is no index, another process is writing it or git does not say what it
+ignores, 2 bad usage, 3 the disk does not take it. Errors are one line on standard error.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from assistant.cli.command import (
     run_command,
 )
 from assistant.errors import AssistantError
+from assistant.git import GitError
 from assistant.index.builder import BuildLimits, BuildReport, limit_of, refresh
 from assistant.index.dependencies import refresh_dependencies
 from assistant.index.files import is_too_wide
@@ -48,7 +49,12 @@ _SAY_EVERY_S = 0.2
 
 def main(argv: Sequence[str]) -> int:
     """Run `foretype index` with its arguments; return the exit code."""
-    mistakes = ((AssistantError, BAD_USAGE), (IndexBusyError, FAILED), (OSError, NO_ROOM))
+    mistakes = (
+        (AssistantError, BAD_USAGE),
+        (OSError, NO_ROOM),
+        (IndexBusyError, FAILED),
+        (GitError, FAILED),
+    )
     return run_command("index", lambda: _run(_parser().parse_intermixed_args(argv)), *mistakes)
 
 
@@ -111,9 +117,10 @@ def _watched_build(root: Path, limits: BuildLimits, *, with_dependencies: bool) 
     except IndexBusyError:
         teller.say({"outcome": "busy"})
         return FAILED
-    except OSError as error:
-        teller.say({"outcome": "failed", "message": error.strerror or type(error).__name__})
-        return NO_ROOM
+    except (OSError, GitError) as error:
+        reason = getattr(error, "strerror", "") or str(error) or type(error).__name__
+        teller.say({"outcome": "failed", "message": reason})
+        return NO_ROOM if isinstance(error, OSError) else FAILED
     teller.say({"outcome": "done"})
     return DONE
 

@@ -85,7 +85,7 @@ def git(machine: Machine) -> CheckResult:
     program = machine.program("git")
     if program is not None:
         return ok("git", str(program))
-    fix = "install git; without it whole folders are indexed, ignored files too"
+    fix = "install git; without it only the .gitignore files of a folder are heeded"
     return warning("git", "not found on the PATH", fix)
 
 

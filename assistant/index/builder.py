@@ -193,7 +193,7 @@ class _Reader:
         self.unfit.pop(key, None)
         self.touched.pop(key, None)
         try:
-            data = read_regular(self._root / path, max_bytes(0))
+            data = read_regular(self._root / path, max_bytes(0), inside=self._root)
         except UnreadableFileError:
             self._drop(path)
             self.report.left_out["unreadable"] += 1

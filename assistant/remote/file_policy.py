@@ -77,15 +77,10 @@ def _find_reason(file: Path) -> str:
     if root is None or not (root / ".git").exists():
         return ""
     wanted = real.relative_to(root).as_posix()
-    base = os.environ.get("XDG_CONFIG_HOME", "")  # our git does not read the user's own file
-    config = Path(base) if base.startswith("/") else Path("~/.config").expanduser()
-    ignore = config / "git" / "ignore"
-    options = ["--cached", "--others", "--exclude-standard", "-z"]
-    options += [f"--exclude-from={ignore}"] if ignore.is_file() else []
     try:
         listing = git(
             root,
-            *("ls-files", *options, "--", wanted),
+            *("ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", wanted),
             timeout_s=_GIT_S,
             max_bytes=_MAX_LISTING_BYTES,
         )
