@@ -11,14 +11,16 @@ from dataclasses import dataclass
 class CompletionRequest:
     """A snapshot of one document and the cursor in it."""
 
-    path: str
+    path: str  # in its folder, as the model is told
     text: str  # LF line ends only
     offset: int  # of the cursor, in code points
     language: str | None = None  # the editor's language identifier, if it gave one
     n: int = 1  # suggestions wanted
     deadline_ms: int = 600  # from request to last token
+    document: str = ""  # which one this is, among all of one path; "": the path says it
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "document", self.document or self.path)
         if not 0 <= self.offset <= len(self.text):
             raise ValueError(f"offset {self.offset} is outside the text (0..{len(self.text)})")
         if self.n < 1:

@@ -7,16 +7,15 @@ face. "Nothing to offer" is an empty list, never null, which would leave an old 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from lsprotocol import types
 
 from assistant.request import Completion, CompletionRequest
+from lsp.document_paths import place_in
 from lsp.documents import Snapshot
 from lsp.positions import units_of
 
 LABEL_CHARS = 80  # of a menu entry
-OUTSIDE_PARTS = 3  # path components kept of a file outside every workspace folder
 
 
 def request_of(
@@ -24,28 +23,14 @@ def request_of(
 ) -> CompletionRequest:
     """Return what the engine is asked."""
     return CompletionRequest(
-        path=path_of(snapshot.uri, roots),
+        path=place_in(snapshot.uri, roots)[1],
+        document=snapshot.uri,
         text=snapshot.text,
         offset=snapshot.offset,
         language=snapshot.language,
         n=n,
         deadline_ms=deadline_ms,
     )
-
-
-def path_of(uri: str, roots: Sequence[str]) -> str:
-    """Return the path that the model is told: relative to a workspace folder, else its end.
-
-    >>> path_of("file:///w/my%20app/x.py", ["file:///w"])
-    'my app/x.py'
-    >>> path_of("untitled:Untitled-1", [])
-    'Untitled-1'
-    """
-    path = _decoded(uri)
-    inside = [root for root in map(_decoded, roots) if path.startswith(root.rstrip("/") + "/")]
-    if inside:
-        return path[len(max(inside, key=len).rstrip("/")) + 1 :]
-    return "/".join([part for part in path.split("/") if part][-OUTSIDE_PARTS:])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,13 +109,3 @@ def _position(snapshot: Snapshot, column: int) -> types.Position:
 
 def _own_line_ends(text: str, snapshot: Snapshot) -> str:
     return text if snapshot.eol == "\n" else text.replace("\n", snapshot.eol)
-
-
-def _decoded(uri: str) -> str:
-    """Return the path of `uri`, percent signs decoded."""
-    scheme, separator, rest = uri.partition(":")
-    if not separator or len(scheme) == 1:  # a plain path, on Windows too
-        return uri.replace("\\", "/")
-    if rest.startswith("//"):
-        rest = "/" + rest[2:].partition("/")[2]
-    return unquote(rest.partition("#")[0].partition("?")[0])

@@ -1,54 +1,70 @@
-"""Where the documents are that suggestions were asked for: the engine knows them by short paths.
+"""What the URIs of documents and folders name: which are the same, which file, where in a folder.
 
-Who decides whether a file may leave this machine needs the file itself. Used from several threads.
+A notebook's cells are documents of their own, each in the notebook's file.
 """
 
 import os
-import threading
-from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-MAX_PLACES = 256
+OUTSIDE_PARTS = 3  # path components kept of a file outside every workspace folder
 
 
-class DocumentPaths:
-    """The last few documents, by the path that the engine is told."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: OrderedDict[str, str] = OrderedDict()
-
-    def note(self, path: str, uri: str) -> None:
-        """Remember that the document `uri` is called `path`."""
-        with self._lock:
-            self._known[path] = uri
-            self._known.move_to_end(path)
-            while len(self._known) > MAX_PLACES:
-                self._known.popitem(last=False)
-
-    def locate(self, path: str) -> Path | None:
-        """Return the file of a document; None if it is none on this machine, or not known."""
-        with self._lock:
-            uri = self._known.get(path, "")
-        return local_path(uri)
+def uri_key(uri: str) -> str:
+    """Return what two spellings of one URI share, and two names that differ in bytes do not."""
+    return unquote(uri, errors="surrogateescape")
 
 
 def local_path(uri: str) -> Path | None:
     """Return the file or folder of a URI; None if it is none on this machine."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return None
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        return None
-    place = Path(_path_of(parts.path))
-    return place if place.is_absolute() else None
+    where, path = _parse(uri)
+    place = Path(_native(path))
+    return place if where == "file" and place.is_absolute() else None
 
 
-def _path_of(url_path: str) -> str:
-    if os.name != "nt":
-        return unquote(url_path)
-    from urllib.request import url2pathname  # imports much: not where nobody needs it
+def place_in(uri: str, roots: Sequence[str]) -> tuple[str, str]:
+    """Return the workspace folder (its URI) that a document is in, and its path there.
 
-    return url2pathname(url_path)
+    A file that links lead to counts, too. Outside all folders: "", and the end of its path.
+
+    >>> place_in("file:///w/my%20app/x.py", ["file:///w"])
+    ('file:///w', 'my app/x.py')
+    >>> place_in("untitled:Untitled-1", [])
+    ('', 'Untitled-1')
+    """
+    where, path = _parse(uri)
+    folders = {root: folder for root in roots for at, folder in [_parse(root)] if at == where}
+    found = _innermost(path, folders)
+    if found is None and where == "file":
+        found = _innermost(_real(path), {root: _real(each) for root, each in folders.items()})
+    return found or ("", "/".join([part for part in path.split("/") if part][-OUTSIDE_PARTS:]))
+
+
+def _innermost(path: str, folders: dict[str, str]) -> tuple[str, str] | None:
+    starts = {root: folder.rstrip("/") + "/" for root, folder in folders.items()}
+    around = [root for root, start in starts.items() if path.startswith(start)]
+    root = max(around, key=lambda each: len(starts[each]), default=None)
+    return (root, path[len(starts[root]) :]) if root is not None else None
+
+
+def _parse(uri: str) -> tuple[str, str]:
+    """Return on which machine ("file": this one) a URI's path is, and the path."""
+    scheme, separator, rest = uri.partition(":")
+    if not separator or len(scheme) == 1:  # a plain path, on Windows too
+        return "", uri.replace("\\", "/")
+    host, path = "", rest.partition("#")[0].partition("?")[0]
+    if path.startswith("//"):
+        host, slash, path = path[2:].partition("/")
+        path = slash + path
+    is_file = scheme == "file" or scheme.endswith("notebook-cell")
+    where = "file" if is_file and host in ("", "localhost") else f"{scheme}://{host}"
+    return where, unquote(path, errors="surrogateescape")
+
+
+def _native(path: str) -> str:
+    return path.removeprefix("/") if os.name == "nt" else path
+
+
+def _real(path: str) -> str:
+    return os.path.realpath(_native(path)).replace(os.sep, "/")

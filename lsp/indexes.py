@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote
 
+from lsp.document_paths import local_path, place_in
 from lsp.scheduler import describe
 
 if TYPE_CHECKING:
@@ -65,10 +65,9 @@ def _terms(settings: Settings) -> Any:
 class _Folder:
     """One workspace folder."""
 
-    uri: str
     path: Path
     updater: IndexUpdater | None = None
-    texts: dict[str, str] = field(default_factory=dict)  # of its open documents
+    texts: dict[str, tuple[str, str]] = field(default_factory=dict)  # path, text by document
     is_gone: bool = False
 
 
@@ -83,9 +82,8 @@ class WorkspaceIndexes:
         self._lock = threading.Lock()
         self._folders: dict[str, _Folder] = {}
         self._loose: FolderIndex | None = None  # documents in no folder
-        self._folder_of_path: dict[str, _Folder | None] = {}
+        self._places: dict[str, tuple[_Folder | None, str]] = {}  # of documents, by URI
         self._touched: set[str] = set()
-        self._known: set[str] = set()  # URIs of open documents that are whole
         self._shows_progress = False
 
     # --- on the event loop
@@ -111,10 +109,11 @@ class WorkspaceIndexes:
             roots = ()
         for uri in self._folders.keys() - set(roots):
             self._drop(self._folders.pop(uri))
+        self._touched |= self._places.keys()  # they may belong to other folders now
         for uri in roots:
-            path = _path(uri)
+            path = local_path(uri)
             if uri not in self._folders and path is not None and path.is_dir():
-                folder = _Folder(uri=uri, path=path)
+                folder = _Folder(path=path)
                 self._folders[uri] = folder
                 threading.Thread(
                     target=self._open, args=(folder,), name="index-open", daemon=True
@@ -125,7 +124,7 @@ class WorkspaceIndexes:
         if self._settings is None:
             return
         self._settings = settings
-        self._touched |= self._known  # other files may be excluded now
+        self._touched |= self._places.keys()  # other files may be excluded now
         self.set_roots(roots)
         for folder in self._folders.values():
             if folder.updater is not None:
@@ -135,10 +134,8 @@ class WorkspaceIndexes:
         """Take note that a document was opened, edited or closed."""
         self._touched.add(uri)
 
-    def sync(
-        self, uri: str, path_of: Callable[[str], str], opened: Callable[[str], OpenText | None]
-    ) -> None:
-        """Hand over the texts that have changed, before a suggestion for `uri`.
+    def sync(self, roots: Sequence[str], opened: Callable[[str], OpenText | None]) -> None:
+        """Hand over the texts that have changed, before a suggestion is asked for.
 
         Those of excluded files and of files with secret names are never handed over.
         """
@@ -147,25 +144,28 @@ class WorkspaceIndexes:
         if self._settings is None or not self._settings.index:
             return
         for changed in self._touched:
-            document, folder, path = opened(changed), self._folder_of(changed), path_of(changed)
+            document, before = opened(changed), self._places.get(changed)
+            root, path = place_in(changed, roots)
+            folder = self._folders.get(root)
+            if before is not None and before != (folder, path):
+                self._put(*before, changed, None)
             if document is None or document.is_broken:
-                self._known.discard(changed)
-                self._put(folder, path, None)
+                self._places.pop(changed, None)
+                self._put(folder, path, changed, None)
                 continue
-            self._known.add(changed)
+            self._places[changed] = folder, path
             name = f"{folder.path.name}/{path}" if folder else path
             is_secret = is_excluded(name, self._settings.exclude)
-            self._put(folder, path, None if is_secret else document.plain())
+            self._put(folder, path, changed, None if is_secret else document.plain())
         self._touched.clear()
-        self._folder_of_path[path_of(uri)] = self._folder_of(uri)
 
     def files_changed(self, uris: Iterable[str]) -> None:
         """Take note that files on disk have changed."""
         by_folder: dict[str, list[str]] = {}
         for uri in uris:
-            if folder := self._folder_of(uri):
-                inside = unquote(uri)[len(unquote(folder.uri).rstrip("/")) + 1 :]
-                by_folder.setdefault(folder.uri, []).append(inside)
+            root, path = place_in(uri, [*self._folders])
+            if root:
+                by_folder.setdefault(root, []).append(path)
         for root, paths in by_folder.items():
             updater = self._folders[root].updater
             own = [path for path in paths if not path.startswith(".git/")]
@@ -190,38 +190,33 @@ class WorkspaceIndexes:
 
     # --- on the engine's thread
 
-    def index_of(self, path: str) -> FolderIndex | None:
+    def index_of(self, uri: str) -> FolderIndex | None:
         """Return the index for a document that a suggestion is asked for."""
-        folder = self._folder_of_path.get(path)
+        place = self._places.get(uri)
+        if place is None:  # it was closed meanwhile
+            return None
+        folder, _ = place
         if folder is None:
             return self._loose
         return folder.updater.index if folder.updater else None
 
     # --- anywhere
 
-    def _folder_of(self, uri: str) -> _Folder | None:
-        place = unquote(uri)
-        inside = [
-            folder
-            for folder in self._folders.values()
-            if place.startswith(unquote(folder.uri).rstrip("/") + "/")
-        ]
-        return max(inside, key=lambda folder: len(folder.uri), default=None)
-
-    def _put(self, folder: _Folder | None, path: str, text: str | None) -> None:
+    def _put(self, folder: _Folder | None, path: str, uri: str, text: str | None) -> None:
+        """Hand over the text of a document, or take it away."""
         with self._lock:
             if folder is None:
                 from assistant.index.folder_index import FolderIndex
 
                 self._loose = self._loose or FolderIndex()
-                _tell(self._loose, path, text)
+                _tell(self._loose, uri, path, text)
                 return
             if text is None:
-                folder.texts.pop(path, None)
+                folder.texts.pop(uri, None)
             else:
-                folder.texts[path] = text
+                folder.texts[uri] = path, text
             if folder.updater is not None:
-                _tell(folder.updater.index, path, text)
+                _tell(folder.updater.index, uri, path, text)
 
     def _open(self, folder: _Folder) -> None:
         settings = self._settings
@@ -232,8 +227,8 @@ class WorkspaceIndexes:
             log.warning("index: not available: %s", describe(error))
             return
         with self._lock:
-            for path, text in folder.texts.items():
-                _tell(updater.index, path, text)
+            for uri, (path, text) in folder.texts.items():
+                _tell(updater.index, uri, path, text)
             folder.updater = updater
             if not folder.is_gone:
                 updater.start()
@@ -250,19 +245,11 @@ class WorkspaceIndexes:
         return _ShownProgress(self._ask, self._send).report
 
 
-def _tell(index: FolderIndex, path: str, text: str | None) -> None:
+def _tell(index: FolderIndex, uri: str, path: str, text: str | None) -> None:
     if text is None:
-        index.close_open(path)
+        index.close_open(uri)
     else:
-        index.set_open(path, text)
-
-
-def _path(uri: str) -> Path | None:
-    """Return the folder of a URI."""
-    from pygls import uris
-
-    found = uris.to_fs_path(uri)
-    return Path(found) if found and uri.startswith("file:") else None
+        index.set_open(path, text, uri)
 
 
 class _ShownProgress:

@@ -35,7 +35,6 @@ _HURRY_S = 0.1  # between looks while something waits for an idle moment
 log = logging.getLogger(__name__)
 
 Warn = Callable[[str, str], None]  # kind (each is told once), text
-Locate = Callable[[str], Path | None]  # of the path that the engine knows a document by
 _Stamp = tuple[int, int, int]
 
 
@@ -54,13 +53,11 @@ class WorkspaceModels:
     def __init__(
         self,
         warn: Warn,
-        locate: Locate,
         *,
         open_model: OpenModel | None = None,
         pace: ReloadPace | None = None,
     ) -> None:
         self._warn = warn
-        self._locate = locate
         self._open_model = open_model
         self._pace = pace or ReloadPace()
         self._wake = threading.Event()
@@ -115,9 +112,9 @@ class WorkspaceModels:
 
     # --- on the engine's thread
 
-    def backend_of(self, path: str) -> LocalBackend | None:
+    def backend_of(self, uri: str) -> LocalBackend | None:
         """Return the model of a document's repository; None: the base."""
-        if not self._choices or self._shelf is None or (place := self._locate(path)) is None:
+        if not self._choices or self._shelf is None or (place := local_path(uri)) is None:
             return None
         folder = os.path.dirname(place)  # noqa: PTH120 - at each keystroke
         repository = self._repositories.get(folder)

@@ -59,10 +59,6 @@ class Server(LanguageServer):
         """Log one line where pygls pops up a message."""
         log.warning("server error: %s", describe(error))
 
-    def path_of(self, uri: str) -> str:
-        """Return the path that the engine knows a document by."""
-        return convert.path_of(uri, self.workspace.roots)
-
     async def suggest(
         self, kind: str, params: Any, *, n: int = 1
     ) -> list[convert.ItemOptions] | None:
@@ -84,11 +80,9 @@ class Server(LanguageServer):
         if document is None or not settings.enabled:
             return []
         snapshot = document.snapshot(params.position)
-        self.session.indexes.sync(document.uri, self.path_of, self.workspace.opened)
-        request = convert.request_of(
-            snapshot, roots=self.workspace.roots, deadline_ms=settings.deadline_ms, n=n
-        )
-        self.session.places.note(request.path, document.uri)
+        roots = self.workspace.roots
+        self.session.indexes.sync(roots, self.workspace.opened)
+        request = convert.request_of(snapshot, roots=roots, deadline_ms=settings.deadline_ms, n=n)
         self.session.models.asked()
         # A menu filters an answer by what was typed since, and asks no second time for null.
         job = ScheduledRequest(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lsp.document_paths import DocumentPaths
+from lsp.document_paths import local_path
 from lsp.indexes import OnAnswer, WorkspaceIndexes
 from lsp.models import ReloadPace, WorkspaceModels
 from lsp.parent_watch import POLL_S, watch
@@ -23,7 +23,7 @@ _WARNING = 2  # MessageType.Warning
 log = logging.getLogger(__name__)
 
 OpenEngine = Callable[[Any], Completer]  # of the settings
-MemoryOf = Callable[[str], Any]  # of a document's path
+MemoryOf = Callable[[str], Any]  # of a document's URI
 Send = Callable[[Mapping[str, Any]], None]
 
 
@@ -62,8 +62,7 @@ class Session:
             )
         )
         self._answers_early = open_engine is None  # only our own knows how
-        self.places = DocumentPaths()
-        self.models = WorkspaceModels(self.warn, self.places.locate, pace=pace)
+        self.models = WorkspaceModels(self.warn, pace=pace)
         self.remote: Any = None  # the side of the engine that asks a server, if the user wants one
         self._asked: dict[str, OnAnswer] = {}
         self._n_asked = 0
@@ -141,7 +140,7 @@ class Session:
         from assistant.remote.open import open_configured
 
         try:
-            self.remote = open_configured(self.places.locate, exclude=settings.exclude)
+            self.remote = open_configured(local_path, exclude=settings.exclude)
         except AssistantError as error:
             self._report(error)
         if self.remote is not None and self.remote.complaint:

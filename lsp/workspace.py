@@ -6,11 +6,11 @@ full text comes again, since any offer would be about a text that the client doe
 
 import logging
 from collections.abc import Callable
-from urllib.parse import unquote
 
 from lsprotocol import types
 from pygls import workspace as pygls_workspace
 
+from lsp.document_paths import uri_key
 from lsp.documents import Document
 
 MAX_CHARS = 2_000_000  # of a document for which suggestions are made
@@ -41,7 +41,7 @@ class Workspace(pygls_workspace.Workspace):
 
     def opened(self, uri: str) -> Document | None:
         """Return the document if the client has it open."""
-        document = self.text_documents.get(unquote(uri))
+        document = self.text_documents.get(uri_key(uri))
         return document if isinstance(document, Document) else None
 
     def completable(self, uri: str) -> Document | None:
@@ -60,14 +60,20 @@ class Workspace(pygls_workspace.Workspace):
         """Expect nothing of our copy of a document, which missed an edit."""
         if document := self.opened(uri):
             document.is_broken = True
-        self._on_change(uri)
+        self._tell(uri)
 
     def put_text_document(
         self, text_document: types.TextDocumentItem, notebook_uri: str | None = None
     ) -> None:
         """Open a document; one that is open already is replaced."""
-        self._on_change(text_document.uri)
-        super().put_text_document(text_document, notebook_uri)
+        self._tell(text_document.uri)
+        self._text_documents[uri_key(text_document.uri)] = Document(
+            text_document.uri,
+            text_document.text,
+            text_document.version,
+            text_document.language_id,
+            self.position_codec,
+        )
 
     def update_text_document(
         self,
@@ -75,19 +81,24 @@ class Workspace(pygls_workspace.Workspace):
         change: types.TextDocumentContentChangeEvent,
     ) -> None:
         """Apply one edit to an open document."""
-        self._on_change(text_doc.uri)
-        super().update_text_document(text_doc, change)
+        self._tell(text_doc.uri)
+        document = self._text_documents[uri_key(text_doc.uri)]
+        document.apply_change(change)
+        document.version = text_doc.version
 
     def remove_text_document(self, doc_uri: str) -> None:
         """Close a document."""
-        self._on_change(doc_uri)
-        super().remove_text_document(doc_uri)
+        self._tell(doc_uri)
+        self._text_documents.pop(uri_key(doc_uri), None)
 
-    def _create_text_document(  # pygls's factory of documents
-        self,
-        doc_uri: str,
-        source: str | None = None,
-        version: int | None = None,
-        language_id: str | None = None,
-    ) -> Document:
-        return Document(doc_uri, source or "", version, language_id, self.position_codec)
+    def add_folder(self, folder: types.WorkspaceFolder) -> None:
+        """Take a folder into the workspace."""
+        self._folders[uri_key(folder.uri)] = folder
+
+    def remove_folder(self, folder_uri: str) -> None:
+        """Take a folder out of the workspace."""
+        self._folders.pop(uri_key(folder_uri), None)
+
+    def _tell(self, uri: str) -> None:
+        document = self.opened(uri)  # known by how its URI was spelled when it was opened
+        self._on_change(document.uri if document else uri)

@@ -62,14 +62,14 @@ class SuggestionCache:
             drafts=drafts,
             n_chars=max((len(draft.text) for draft in drafts), default=0),
         )
-        key = (model, request.path, request.language, request.offset, entry.before[-80:])
+        key = (model, request.document, request.language, request.offset, entry.before[-80:])
         self._entries.put(key, entry)
 
     def get(self, request: CompletionRequest, *, model: int = 0) -> tuple[Suggestion, ...] | None:
         """Return what is left of kept suggestions here; None if the model must be asked."""
         for key in reversed(self._entries):
             entry = self._entries[key]
-            if key[:3] != (model, request.path, request.language) or entry.n < request.n:
+            if key[:3] != (model, request.document, request.language) or entry.n < request.n:
                 continue
             left = _left(entry, request)
             if left is not None:

@@ -102,6 +102,7 @@ def shown_path(path: str) -> str:
     >>> shown_path("/home/someone/project/pkg/module.py")
     'project/pkg/module.py'
     """
+    path = path.encode("utf-8", "replace").decode()  # a name that is no UTF-8 is no text either
     windows = PureWindowsPath(path)
     pure: PurePath = windows if windows.drive or "\\" in path else PurePosixPath(path)
     parts = pure.parts

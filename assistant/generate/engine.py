@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-IndexOf = Callable[[str], SearchableIndex | None]
+IndexOf = Callable[[str], SearchableIndex | None]  # of a request's document
 BackendOf = Callable[[str], LocalBackend | None]
 
 
@@ -65,7 +65,7 @@ class Engine:
         remote: RemoteSide | None = None,
         snippets: "SnippetCache | None" = None,
     ) -> None:
-        """Take settings, how to open the model, what finds a path's index, and a remote side."""
+        """Take settings, how to open the model, what finds a document's index, a remote side."""
         self._settings = settings
         self._open_model = open_model
         self._index_of = index
@@ -128,7 +128,7 @@ class Engine:
         deadline = started + request.deadline_ms / 1_000
         cancel = cancel or Cancel()
         self._n_requests += 1
-        settings, backend = self.settings, self._backend_for(request.path)
+        settings, backend = self.settings, self._backend_for(request.document)
         remote = self.remote if settings.allow_remote and settings.show != "off" else None
         reason = why_refused(request, settings)
         if reason is None and backend is None and remote is None and not settings.index:
@@ -165,9 +165,9 @@ class Engine:
         _log_response(self._n_requests, request, completions, trace)
         return Response(completions=completions, trace=trace)
 
-    def _backend_for(self, path: str) -> LocalBackend | None:
+    def _backend_for(self, document: str) -> LocalBackend | None:
         """Return the model of a document: its own, or the one for all; a request keeps it."""
-        tuned = self.tuned_for(path) if self.tuned_for is not None else None
+        tuned = self.tuned_for(document) if self.tuned_for is not None else None
         return tuned if tuned is not None else self._backend
 
     @property
@@ -232,7 +232,7 @@ class Engine:
 
             self._snippets = SnippetCache()
         return self._snippets.snippets_for(
-            self._index_of(request.path), request, budget_chars=snippet_chars(n_tokens)
+            self._index_of(request.document), request, budget_chars=snippet_chars(n_tokens)
         )
 
     def _propose_line(
@@ -246,8 +246,8 @@ class Engine:
     ) -> Proposed:
         """Return the rest of the cursor's line: candidates, ranked, filtered."""
         use_index = self.settings.index
-        index = self._index_of(request.path) if use_index and self._index_of else None
-        cursor = Cursor.of(request.path, request.text, request.offset)
+        index = self._index_of(request.document) if use_index and self._index_of else None
+        cursor = Cursor.of(request.path, request.text, request.offset, request.document)
         proposal = propose(cursor, index, use_document=use_index, should_stop=cancel.is_set)
         if backend is None or job is None:
             lines = single_line.rank_without_network(proposal, bundled())

@@ -52,24 +52,28 @@ class FolderIndex:
         context: bytes,
         *,
         path: str,
+        document: str = "",
         max_levels: int = MAX_LEVELS,
         should_stop: ShouldStop = never,
     ) -> list[Level]:
         """Return where `context`, the bytes before a cursor in `path`, stands elsewhere."""
         self._notice_newer()
         context = context[-MAX_CONTEXT:]
-        sources: list[Source] = [*self._documents.sources(context, but=path)]
+        sources: list[Source] = [*self._documents.sources(context, but=document or path)]
         hidden = {path, *self._documents.paths(), *self._stale}
         sources += [opened.source(context, hidden) for opened in self._view.opened]
         return nested_levels(sources, max_levels, should_stop)
 
-    def set_open(self, path: str, text: str) -> None:
-        """Search `text` in place of the file at `path`, from now on."""
-        self._documents.put(path, text)
+    def set_open(self, path: str, text: str, document: str = "") -> None:
+        """Search `text` in place of the file at `path`, from now on.
 
-    def close_open(self, path: str) -> None:
-        """Search the file at `path` as the index has it."""
-        self._documents.remove(path)
+        `document` tells several of one path apart, such as the cells of a notebook.
+        """
+        self._documents.put(path, text, document)
+
+    def close_open(self, document: str) -> None:
+        """Search a document's file as the index has it."""
+        self._documents.remove(document)
 
     def update(self, stale: Collection[str]) -> None:
         """Leave out what the index has of these files: they have changed, and are not yet read."""

@@ -58,12 +58,14 @@ class SearchableIndex(Protocol):
         context: bytes,
         *,
         path: str,
+        document: str = "",
         max_levels: int = MAX_LEVELS,
         should_stop: ShouldStop = never,
     ) -> list[Level]:
         """Return where `context`, the bytes before the cursor, stands elsewhere; longest first.
 
-        `path` is the document itself, whose copy in the index is left out. Each next level is the
+        `path` is the cursor's own file and `document` which of the open ones it is (default: the
+        one of that path); both are left out. Each next level is the
         longest at which the count has at least doubled; none is shorter than MIN_MATCH.
         `should_stop` is asked between levels; what was found by then is returned.
         """

@@ -19,6 +19,7 @@ _SPANNING = "PRIVATE KEY"
 
 @dataclass(slots=True)
 class _Document:
+    path: str
     text: str
     prepared: bytes | None = None
     paragraphs: dict[str, bytes] = field(default_factory=dict)  # as they were prepared before
@@ -31,30 +32,29 @@ class OpenDocuments:
         self._lock = threading.Lock()
         self._documents: dict[str, _Document] = {}
 
-    def put(self, path: str, text: str) -> None:
-        """Take the text of a document; instant."""
+    def put(self, path: str, text: str, document: str = "") -> None:
+        """Take the text of a document, by default the only one of its path; instant."""
         with self._lock:
-            before = self._documents.get(path)
+            before = self._documents.get(document or path)
             known = before.paragraphs if before else {}
-            self._documents[path] = _Document(text, paragraphs=known)
+            self._documents[document or path] = _Document(path, text, paragraphs=known)
 
-    def remove(self, path: str) -> None:
+    def remove(self, document: str) -> None:
         """Forget a document."""
         with self._lock:
-            self._documents.pop(path, None)
+            self._documents.pop(document, None)
 
     def paths(self) -> list[str]:
-        """Return which documents are open."""
+        """Return which files are open."""
         with self._lock:
-            return list(self._documents)
+            return [document.path for document in self._documents.values()]
 
     def sources(self, context: bytes, *, but: str) -> list[TextSource]:
         """Return the places in each document but one."""
         with self._lock:
-            documents = [(path, item) for path, item in self._documents.items() if path != but]
+            others = [other for document, other in self._documents.items() if document != but]
         return [
-            TextSource(_prepared(document), context, path=path, layer="open")
-            for path, document in documents
+            TextSource(_prepared(other), context, path=other.path, layer="open") for other in others
         ]
 
 

@@ -41,9 +41,10 @@ class Cursor:
     before: str  # the document left of the cursor
     rest: str  # of the cursor's line, right of the cursor
     below: str  # the lines below
+    document: str = ""  # which one this is, among all of one path
 
     @classmethod
-    def of(cls, path: str, text: str, offset: int) -> Cursor:
+    def of(cls, path: str, text: str, offset: int, document: str = "") -> Cursor:
         """Cut `text` at `offset`."""
         end = text.find("\n", offset)
         end = len(text) if end < 0 else end
@@ -52,6 +53,7 @@ class Cursor:
             before=text[:offset],
             rest=text[offset:end],
             below=text[end + 1 :],
+            document=document,
         )
 
     @property
@@ -112,7 +114,11 @@ def propose(
     others: list[Level] = []
     if index is not None and not should_stop():
         others = index.levels(
-            context, path=cursor.path, max_levels=MAX_LEVELS, should_stop=should_stop
+            context,
+            path=cursor.path,
+            document=cursor.document,
+            max_levels=MAX_LEVELS,
+            should_stop=should_stop,
         )
     merged: dict[str, Candidate] = {}
     _collect(cursor, own, merged, is_own=True)

@@ -58,7 +58,7 @@ class RemoteText:
 
 def typed_since(asked: CompletionRequest, now: CompletionRequest) -> str | None:
     """Return what was typed at the cursor between two requests; None if anything else changed."""
-    if (asked.path, asked.language) != (now.path, now.language):
+    if (asked.document, asked.language) != (now.document, now.language):
         return None
     n_typed = now.offset - asked.offset
     if not 0 <= n_typed <= _MAX_TYPED_CHARS:

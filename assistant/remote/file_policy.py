@@ -17,7 +17,7 @@ _REMEMBERED_S = 60.0
 _MAX_REMEMBERED = 256
 _MAX_LISTING_BYTES = 1 << 20
 
-Locate = Callable[[str], Path | None]  # a request's path -> the file itself
+Locate = Callable[[str], Path | None]  # a request's document -> the file itself
 
 
 class FilePolicy:
@@ -49,10 +49,10 @@ class FilePolicy:
         if settings.languages and known.name not in settings.languages:
             raise withheld("the language is not among those in `languages`")
 
-    def check(self, path: str, language: str | None = None) -> None:
-        """Raise RemoteError if the file must stay here."""
+    def check(self, path: str, language: str | None = None, document: str = "") -> None:
+        """Raise RemoteError if the file must stay here; `document` says where it is."""
         self.check_name(path, language)
-        file = self._locate(path)
+        file = self._locate(document or path)
         if file is None:
             raise withheld("the document is no file of a workspace folder")
         now = self._clock()

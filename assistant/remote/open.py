@@ -16,7 +16,7 @@ _NEEDED = ("httpx2", "h2")  # what the extra `remote` installs
 def open_configured(locate: "Locate", *, exclude: tuple[str, ...] = ()) -> "Remote | None":
     """Return the remote side, None if it is off; SettingsError says what is wrong.
 
-    `locate` finds the file of a request's path, None for what is no file.
+    `locate` finds the file of a request's document, None for what is no file.
     """
     settings = load_remote_settings()
     if settings.mode == "off":

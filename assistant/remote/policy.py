@@ -178,7 +178,8 @@ class Remote:
     def _find(self, request: CompletionRequest) -> InflightRequest | None:
         """Return an earlier request whose answer this one can use; stop those it cannot use."""
         with self._lock:
-            recent = [each for each in self._recent.values() if each.request.path == request.path]
+            every = self._recent.values()
+            recent = [each for each in every if each.request.document == request.document]
         for inflight in reversed(recent):
             typed = typed_since(inflight.request, request)
             if inflight.is_hopeless:
@@ -196,7 +197,7 @@ class Remote:
 
     def _ask(self, handle: RemoteHandle) -> None:
         inflight = InflightRequest(handle.request, self.settings, blocks=handle.blocks)
-        key = (handle.request.path, handle.request.offset)
+        key = (handle.request.document, handle.request.offset)
         with self._lock:
             self._recent[key] = inflight
             self._recent.move_to_end(key)
@@ -210,7 +211,7 @@ class Remote:
             handle.inflight = inflight
 
     def _forget(self, inflight: InflightRequest) -> None:
-        key = (inflight.request.path, inflight.request.offset)
+        key = (inflight.request.document, inflight.request.offset)
         with self._lock:
             if self._recent.get(key) is inflight:
                 del self._recent[key]

@@ -40,7 +40,7 @@ class RequestGuard:
         with self._lock:  # one at a time: a keyring may ask its owner
             if not settings.is_consented:
                 raise withheld(f"remote.toml does not say send_code_to = {settings.host!r}")
-            self._files.check(request.path, request.language)
+            self._files.check(request.path, request.language, request.document)
             try:
                 key = key_of(settings)
             except RemoteError as error:

@@ -66,7 +66,7 @@ def scope_key(request: CompletionRequest) -> _Key:
     scopes = text_scopes(near, offset - low, language_of(request.path, request.language))
     if scopes:
         stretch = (offset - low - scopes[-1].header_start) // STRETCH_CHARS
-    return request.path, tuple(scope.header.strip() for scope in scopes), stretch
+    return request.document, tuple(scope.header.strip() for scope in scopes), stretch
 
 
 def chosen_from(

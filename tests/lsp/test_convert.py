@@ -7,7 +7,8 @@ from lsprotocol import types
 from pygls.workspace import PositionCodec
 
 from assistant.request import Completion
-from lsp.convert import inline_list, menu_list, offers, path_of, request_of
+from lsp.convert import inline_list, menu_list, offers, request_of
+from lsp.document_paths import place_in
 from lsp.documents import Document, Snapshot
 from lsp.positions import Encoding
 from lsp.protocol import strict_converter
@@ -128,4 +129,4 @@ def test_menu_entry_edits_the_same_range() -> None:
     ],
 )
 def test_path_is_relative_to_the_innermost_folder(uri: str, roots: list[str], path: str) -> None:
-    assert path_of(uri, roots) == path
+    assert place_in(uri, roots)[1] == path

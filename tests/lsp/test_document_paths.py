@@ -1,33 +1,49 @@
-"""Documents' short paths lead back to their files."""
+"""URIs lead to files and to their places in workspace folders."""
 
 from pathlib import Path
 
 import pytest
 
-from lsp.document_paths import MAX_PLACES, DocumentPaths
+from lsp.document_paths import local_path, place_in, uri_key
 
 
-def test_a_document_is_found_by_its_short_path() -> None:
-    places = DocumentPaths()
-    places.note("src/a b.py", "file:///w/src/a%20b.py")
-    assert places.locate("src/a b.py") == Path("/w/src/a b.py")
-    assert places.locate("src/other.py") is None
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:///w/src/a%20b.py", "/w/src/a b.py"),
+        ("file://localhost/w/a.py", "/w/a.py"),
+        ("file:/w/a.py", "/w/a.py"),
+        ("file:///w/%E9.py", "/w/\udce9.py"),
+        ("vscode-notebook-cell:/w/n.ipynb#W0", "/w/n.ipynb"),
+    ],
+)
+def test_a_uri_leads_to_its_file(uri: str, path: str) -> None:
+    assert local_path(uri) == Path(path)
 
 
 @pytest.mark.parametrize(
     "uri",
     ["untitled:Untitled-1", "vscode-remote://ssh/w/a.py", "file://server/share/a.py", "a.py", "",
-     "file://[bad/a.py"],
+     "file://[bad/a.py", "vscode-notebook-cell://host/w/n.ipynb#W0", "git:/w/a.py"],
 )  # fmt: skip
 def test_what_is_no_file_here_has_no_place(uri: str) -> None:
-    places = DocumentPaths()
-    places.note("a.py", uri)
-    assert places.locate("a.py") is None
+    assert local_path(uri) is None
 
 
-def test_only_the_last_documents_are_known() -> None:
-    places = DocumentPaths()
-    for n in range(MAX_PLACES + 1):
-        places.note(f"{n}.py", f"file:///w/{n}.py")
-    assert places.locate("0.py") is None
-    assert places.locate("1.py") == Path("/w/1.py")
+def test_names_are_told_apart_by_their_bytes() -> None:
+    assert uri_key("file:///w/%E9.py") != uri_key("file:///w/%E8.py")
+    assert uri_key("file:///w/%61.py") == uri_key("file:///w/a.py")
+
+
+def test_a_folder_on_another_machine_holds_no_file_of_this_one() -> None:
+    assert place_in("file:///w/a.py", ["vscode-remote://ssh/w"])[0] == ""
+    assert place_in("vscode-remote://ssh/w/a.py", ["file:///w"])[0] == ""
+
+
+@pytest.mark.parametrize("is_root_the_link", [True, False])
+def test_a_file_is_in_a_folder_by_way_of_links(tmp_path: Path, is_root_the_link: bool) -> None:
+    (tmp_path / "repo" / "src").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "repo")
+    names = ("link", "repo") if is_root_the_link else ("repo", "link")
+    root, document = ((tmp_path / name).as_uri() for name in names)
+    assert place_in(f"{document}/src/a.py", [root]) == (root, "src/a.py")

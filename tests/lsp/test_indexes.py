@@ -98,16 +98,14 @@ class Bench:
         self.indexes.touched(place)
 
     def ask(self, place: str) -> FolderIndex | None:
-        self.indexes.sync(place, path_of, self.documents.get)
-        return self.indexes.index_of(path_of(place))
+        if place not in self.documents:
+            self.edit(place, "")
+        self.indexes.sync(self.roots, self.documents.get)
+        return self.indexes.index_of(place)
 
 
 def uri(path: Path) -> str:
     return "file://" + quote(str(path))
-
-
-def path_of(place: str) -> str:
-    return place.rpartition("/")[2]
 
 
 def wait_for(condition: Callable[[], Any]) -> None:

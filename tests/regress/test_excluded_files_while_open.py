@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.index.folder_index import FolderIndex
 from assistant.settings import Settings
-from lsp.convert import path_of
 from tests.lsp.test_indexes import Bench, texts_found, uri
 
 
@@ -24,36 +22,28 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.indexes.stop()
 
 
-def ask(bench: Bench, place: str) -> FolderIndex | None:
-    def short(uri: str) -> str:
-        return path_of(uri, bench.roots)
-
-    bench.indexes.sync(place, short, bench.documents.get)
-    return bench.indexes.index_of(short(place))
-
-
 @pytest.mark.parametrize("name", ["credentials.py", "private/notes.py", "sub/private/notes.py"])
 def test_nothing_of_a_secret_document_is_found_in_another(bench: Bench, name: str) -> None:
     root = bench.roots[0]
     bench.edit(f"{root}/{name}", "text = secret")
     bench.edit(f"{root}/public.py", "text = public")
-    assert texts_found(ask(bench, f"{root}/app.py")) == {b"public"}
+    assert texts_found(bench.ask(f"{root}/app.py")) == {b"public"}
 
 
 def test_nothing_of_a_secret_document_in_no_folder_is_found(bench: Bench) -> None:
     bench.edit("file:///elsewhere/credentials.py", "text = secret")
     bench.edit("file:///elsewhere/public.py", "text = public")
-    assert texts_found(ask(bench, "file:///elsewhere/app.py")) == {b"public"}
+    assert texts_found(bench.ask("file:///elsewhere/app.py")) == {b"public"}
 
 
 def test_a_file_excluded_while_it_is_open_is_found_no_more(bench: Bench) -> None:
     root = bench.roots[0]
     bench.edit(f"{root}/notes.py", "text = secret")
-    assert texts_found(ask(bench, f"{root}/app.py")) == {b"secret"}
+    assert texts_found(bench.ask(f"{root}/app.py")) == {b"secret"}
     bench.indexes.configure(Settings(exclude=("notes.*",)), bench.roots)
-    assert texts_found(ask(bench, f"{root}/app.py")) == set()
+    assert texts_found(bench.ask(f"{root}/app.py")) == set()
     bench.indexes.configure(Settings(), bench.roots)
-    assert texts_found(ask(bench, f"{root}/app.py")) == {b"secret"}
+    assert texts_found(bench.ask(f"{root}/app.py")) == {b"secret"}
 
 
 def test_a_secret_root_hides_what_is_in_it(tmp_path: Path) -> None:
@@ -61,5 +51,5 @@ def test_a_secret_root_hides_what_is_in_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path / ".ssh")
     bench.start()
     bench.edit(uri(tmp_path / ".ssh" / "notes.py"), "text = secret")
-    assert texts_found(ask(bench, uri(tmp_path / ".ssh" / "app.py"))) == set()
+    assert texts_found(bench.ask(uri(tmp_path / ".ssh" / "app.py"))) == set()
     bench.indexes.stop()
