@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -28,25 +29,49 @@ class Progress:
         self._clock = clock
         self._start_s = self._shown_s = clock()
         self._is_terminal = self._stream.isatty()
+        self._is_open = False  # the line may still be rewritten
 
-    def show(self, done: int, note: str = "", *, last: bool = False) -> None:
-        """Show `done` units and a note, if it is time to or the work is over."""
+    def show(
+        self,
+        done: int,
+        note: str = "",
+        *,
+        last: bool = False,
+        keep: bool = False,
+        left_s: float | None = None,
+    ) -> None:
+        """Show `done` units and a note, if it is time to, the work is over, or the line is to stay.
+
+        `left_s` is the time left; None: by what the units done took; not a finite number: unknown.
+        """
         now_s = self._clock()
         interval_s = _TERMINAL_INTERVAL_S if self._is_terminal else _LOG_INTERVAL_S
-        if not last and now_s - self._shown_s < interval_s:
+        if not (last or keep) and now_s - self._shown_s < interval_s:
             return
         self._shown_s = now_s
         spent_s = now_s - self._start_s
-        left_s = spent_s * (self._total - done) / done if done else 0.0
-        timing = f"took {_clock_text(spent_s)}" if last else f"left {_clock_text(left_s)}"
-        line = f"{self._what} {done}/{self._total} ({100 * done // self._total}%) {timing} {note}"
-        if self._is_terminal:
-            self._stream.write(f"\r{line:<100}" + ("\n" if last else ""))
-        else:
-            self._stream.write(line.rstrip() + "\n")
+        if left_s is None:
+            left_s = spent_s * (self._total - done) / done if done else math.inf
+        timing = f"left {time_text(left_s)} " if math.isfinite(left_s) else ""
+        timing = f"took {time_text(spent_s)} " if last else timing
+        line = f"{self._what} {done}/{self._total} ({100 * done // self._total}%) {timing}{note}"
+        self._is_open = self._is_terminal and not (last or keep)
+        start, end = "\r\x1b[K" * self._is_terminal, "\n" * (not self._is_open)
+        self._stream.write(f"{start}{line.rstrip()}{end}")
         self._stream.flush()
 
+    def end(self) -> None:
+        """Let what is written next begin on its own line."""
+        self._stream.write("\n" * self._is_open)
+        self._is_open = False
 
-def _clock_text(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+
+def time_text(seconds: float) -> str:
+    """Return a time for reading: "7 s", "25 min", "3 h 05 min", "4.2 days"."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{seconds / 86_400:.1f} days"

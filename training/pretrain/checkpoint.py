@@ -40,9 +40,10 @@ class Progress:
     plan: dict[str, Any] = dataclasses.field(
         default_factory=dict
     )  # training.pretrain.schedule.Plan, a table
-    # What was chosen when the run began, so that it goes on alike; "" and None: by older versions.
+    # Chosen when the run began, so that it goes on alike; "", None and 0: by older versions.
     dtype: str = ""  # of activations
     compiled: bool | None = None
+    threads: int = 0
     rows: dict[str, int] = dataclasses.field(default_factory=dict)  # next one to read, by shards
     n_skipped: int = 0  # steps without an update, their loss or gradient being no number
     n_skipped_in_row: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -13,17 +14,10 @@ import torch
 from model.config import ConfigError
 from model.files import sha256_file
 from model.folder import ModelFolderError, load_folder
-from model.gpt import GPT
 from model.tokenizer import Tokenizer, TokenizerError
 from training.cli import existing_folder, keep_freed_memory, n_threads
-from training.data.corpus import CorpusError, Split, read_manifest
+from training.data.corpus import CorpusError, read_manifest
 from training.data.shards import ShardError
-from training.evaluation.bits_per_byte import (
-    bits_per_byte,
-    measure_cost,
-    network_scorer,
-    whole_file,
-)
 from training.pretrain import loop
 from training.pretrain.card import model_card
 from training.pretrain.checkpoint import StateError
@@ -32,9 +26,11 @@ from training.pretrain.export import export, newest
 from training.pretrain.recipe import Recipe, load_recipe
 from training.pretrain.schedule import make_plan
 from training.pretrain.stages import ShardFolders
+from training.pretrain.threads import choose_threads
 from training.pretrain.trainer import DivergedError, Trainer
+from training.pretrain.validation import Validator
 
-VALIDATION_BYTES = 60_000  # of held-out text read at each validation
+_COMPILING = "compiling: the first step, and that of each stage, takes a minute or more\n"
 
 
 def main(argv: list[str]) -> int:
@@ -73,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         "--init", type=existing_folder, help="model folder whose weights to begin with"
     )
     run.add_argument("--corpus", type=existing_folder, help="validate on its held-out split")
+    text = "processor threads (default: those of a run's start, which are tried)"
+    run.add_argument("--threads", type=int, metavar="N", help=text)
     out = steps.add_parser("export", help="write the newest checkpoint as a model folder")
     out.set_defaults(step=_export)
     out.add_argument("--out", type=Path, required=True, help="model folder to write")
@@ -103,7 +101,8 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> None:
 
 
 def _train(args: argparse.Namespace, recipe: Recipe, group: Group) -> None:
-    torch.set_num_threads(max(1, n_threads() // group.size))
+    most = max(1, args.threads or n_threads() // group.size)
+    torch.set_num_threads(most)
     keep_freed_memory()
     tokenizer = Tokenizer.from_file(args.tokenizer)
     config = recipe.network.config()
@@ -125,13 +124,35 @@ def _train(args: argparse.Namespace, recipe: Recipe, group: Group) -> None:
         _begin_with(trainer, args.init, args.tokenizer)
     if trainer.progress.step < trainer.plan.n_step:
         shards.open(trainer.stage)  # a mistake is known before the first step
+    _use_threads(trainer, most, is_given=bool(args.threads))
     if group.is_first:
         sys.stderr.write(
             f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of "
             f"{trainer.plan.n_step}, {config.n_params / 1e6:.1f}M parameters, {group.size} x "
-            f"{trainer.device.device.type} {trainer.network.dtype}\n{shards.missing()}"
+            f"{trainer.device.device.type} {trainer.network.dtype}, threads: "
+            f"{torch.get_num_threads()}\n{shards.missing()}"
         )
-    loop.train(trainer, args.run, validate=_validator(args.corpus, tokenizer, config.block_size))
+        sys.stderr.write(_COMPILING * bool(trainer.progress.compiled))
+    validate = None
+    if args.corpus:
+        suffix_tokens = recipe.folder.suffix_tokens
+        validate = Validator(
+            args.corpus, tokenizer, block_size=config.block_size, suffix_tokens=suffix_tokens
+        )
+    loop.train(trainer, args.run, validate=validate)
+
+
+def _use_threads(trainer: Trainer, most: int, *, is_given: bool) -> None:
+    """Take the threads that are given or that the run began with, else those found fastest.
+
+    Several processes take their share: with different numbers their last bits would differ.
+    """
+    chosen = most if is_given else min(most, trainer.progress.threads)
+    is_cpu = trainer.device.device.type == "cpu"
+    if not chosen and is_cpu and trainer.group.size == 1 and trainer.progress.step == 0:
+        chosen = choose_threads(trainer.rehearse, most)
+    torch.set_num_threads(chosen or most)
+    trainer.progress = dataclasses.replace(trainer.progress, threads=chosen or most)
 
 
 def _begin_with(trainer: Trainer, model: Path, tokenizer: Path) -> None:
@@ -147,28 +168,6 @@ def _begin_with(trainer: Trainer, model: Path, tokenizer: Path) -> None:
         )
     weights = {name: torch.from_numpy(array) for name, array in folder.tensors().items()}
     trainer.begin_with(weights, folder.content_hash)
-
-
-def _validator(
-    corpus: Path | None, tokenizer: Tokenizer, block_size: int
-) -> Callable[[GPT], float] | None:
-    if corpus is None:
-        return None
-    split = Split(corpus, "validation")
-    stride = max(
-        1, split.n_bytes // VALIDATION_BYTES
-    )  # spread over repositories, which come in order
-    documents = [whole_file(split[i].path, split[i].text) for i in range(0, len(split), stride)]
-    if not documents:
-        raise CorpusError(
-            f"{corpus} holds no validation split; leave --corpus out or name repositories"
-        )
-
-    def validate(network: GPT) -> float:
-        scorer = network_scorer(network, tokenizer, block_size)
-        return bits_per_byte(measure_cost(scorer, document) for document in documents)
-
-    return validate
 
 
 def _export(args: argparse.Namespace, recipe: Recipe) -> None:

@@ -7,31 +7,34 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import signal
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
 from model.config import ConfigError
 from model.gpt import GPT
+from training.data.progress import Progress
 from training.data.shards import ShardError
 from training.pretrain.schedule import Stage
 from training.pretrain.trainer import Trainer
+from training.pretrain.validation import MEASURED
 
 STABLE = "stable"  # below the run folder: the last checkpoint at the full rates, as a run folder
-_LOG_INTERVAL_S = 10.0  # of the progress line where stderr is a file, in which lines stay
 
 
 def train(
     trainer: Trainer,
     run: Path,
     *,
-    validate: Callable[[GPT], float] | None = None,
+    validate: Callable[[GPT], Mapping[str, float]] | None = None,
     until: int | None = None,
 ) -> None:
     """Run to step `until` (None: to the end); SIGTERM and Ctrl-C stop it after a step, saved.
+
+    `validate` returns figures for the log, `bits_per_byte` among them.
 
     Raises DivergedError when going back to a checkpoint no longer helps, ShardError or ConfigError
     (after saving) when a stage begins whose rows are not there or do not fit.
@@ -39,7 +42,7 @@ def train(
     is_first = trainer.group.is_first
     if is_first:
         _describe(trainer, run)
-    clock, screen = _Clock(trainer), _Screen()
+    clock, screen = _Clock(trainer), Progress("step", trainer.plan.n_step)
     stopping = _StopRequest()
     saved_at = time.monotonic()
     end = trainer.plan.n_step if until is None else until
@@ -52,7 +55,8 @@ def train(
         if is_first:
             _end_step(trainer, line, validate)
             _log(run, line)
-            screen.show(line, clock.eta_s(trainer), trainer.plan.n_step)
+            is_kept = clock.is_first or MEASURED in line
+            screen.show(trainer.progress.step, _note(line), keep=is_kept, left_s=clock.left_s)
         if trainer.is_ill:
             trainer.roll_back(run)
             if is_first:
@@ -81,18 +85,31 @@ def _step(trainer: Trainer, clock: _Clock) -> dict[str, float]:
     """Take a step; return its line of the log."""
     stage, n_skipped = trainer.stage, trainer.progress.n_skipped
     loss = trainer.step()
-    clock.tick(trainer, stage)
+    speed = clock.tick(trainer, stage)
     line: dict[str, float] = {"step": trainer.progress.step, "tokens": trainer.progress.tokens}
-    line |= {"loss": loss, "grad_norm": round(trainer.grad_norm, 4), **clock.figures()}
+    line |= {"loss": loss, "grad_norm": round(trainer.grad_norm, 4), **speed}
     return line | ({"skipped": 1} if trainer.progress.n_skipped > n_skipped else {})
 
 
 def _end_step(
-    trainer: Trainer, line: dict[str, float], validate: Callable[[GPT], float] | None
+    trainer: Trainer,
+    line: dict[str, float],
+    validate: Callable[[GPT], Mapping[str, float]] | None,
 ) -> None:
     step, every = trainer.progress.step, trainer.recipe.train.validate_steps
     if validate is not None and (step == trainer.plan.n_step or (every and step % every == 0)):
-        line["bits_per_byte"] = validate(trainer.network)
+        line |= validate(trainer.network)
+
+
+def _note(line: Mapping[str, float]) -> str:
+    """Return what the progress line says of a step."""
+    note = f" loss {line['loss']:.3f}  {line['tokens_per_s']:.0f} tokens/s"
+    if MEASURED in line:
+        note += f"  bits/byte {line[MEASURED]:.4f}"
+        parts = {name: value for name, value in line.items() if name.startswith(f"{MEASURED}.")}
+        each = (f"{name.partition('.')[2]} {value:.3f}" for name, value in parts.items())
+        note += f" ({', '.join(each)})" if len(parts) > 1 else ""
+    return note
 
 
 def _keep_stable(trainer: Trainer, run: Path) -> None:
@@ -126,11 +143,13 @@ class _Clock:
     def __init__(self, trainer: Trainer) -> None:
         self._wall, self._cpu = time.monotonic(), time.process_time()
         self._config = trainer.network.config
-        self._token_s = 0.0
-        self._flops_per_token = 0.0
+        self._stage: Stage | None = None
+        self._token_s = math.inf  # running mean, without first steps
+        self.is_first = True  # of the session or a stage: may have been compiled, speed says little
+        self.left_s = math.inf  # seconds to the end at the present speed
 
-    def tick(self, trainer: Trainer, stage: Stage) -> None:
-        """Add the time since the last tick, in which one step was made, to the run's progress."""
+    def tick(self, trainer: Trainer, stage: Stage) -> dict[str, float]:
+        """Add the time of a step to the run's progress; return its tokens a second and GFLOPS."""
         wall, cpu = time.monotonic(), time.process_time()
         passed = wall - self._wall
         trainer.progress = dataclasses.replace(
@@ -138,51 +157,20 @@ class _Clock:
             seconds=trainer.progress.seconds + passed,
             cpu_seconds=trainer.progress.cpu_seconds + cpu - self._cpu,
         )
-        token_s = passed / stage.tokens_per_step
-        self._token_s = token_s if self._token_s == 0.0 else 0.9 * self._token_s + 0.1 * token_s
-        self._flops_per_token = self._config.flops_per_token(stage.block_size)
         self._wall, self._cpu = wall, cpu
-
-    def figures(self) -> dict[str, float]:
-        """Return tokens per second and GFLOPS of the last steps."""
-        gflops = self._flops_per_token / self._token_s / 1e9
-        return {"tokens_per_s": round(1 / self._token_s, 1), "gflops": round(gflops, 1)}
-
-    def eta_s(self, trainer: Trainer) -> float:
-        """Return the seconds left at the present speed."""
-        return (trainer.plan.tokens - trainer.progress.tokens) * self._token_s
+        token_s = passed / stage.tokens_per_step
+        self.is_first, self._stage = stage != self._stage, stage
+        if self.is_first:
+            self._token_s = math.inf
+        else:
+            is_known = math.isfinite(self._token_s)
+            token_s = 0.9 * self._token_s + 0.1 * token_s if is_known else token_s
+            self._token_s = token_s
+        self.left_s = (trainer.plan.tokens - trainer.progress.tokens) * self._token_s
+        gflops = self._config.flops_per_token(stage.block_size) / token_s / 1e9
+        return {"tokens_per_s": round(1 / token_s, 1), "gflops": round(gflops, 1)}
 
 
 def _log(run: Path, line: dict[str, float]) -> None:
     with (run / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-class _Screen:
-    """The progress line: rewritten in a terminal; in a file a new one now and then."""
-
-    def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
-        self._is_open = False
-        self._next_s = 0.0
-
-    def show(self, line: dict[str, float], eta_s: float, n_step: int) -> None:
-        """Show a step's line of the log, and the time left."""
-        now_s, is_measured = time.monotonic(), "bits_per_byte" in line
-        if not (self._is_terminal or is_measured or now_s >= self._next_s):
-            return
-        self._next_s = now_s + _LOG_INTERVAL_S
-        minutes, seconds = divmod(round(eta_s), 60)
-        text = f"step {line['step']:.0f}/{n_step}  loss {line['loss']:.3f}  "
-        text += f"{line['tokens_per_s']:.0f} tokens/s  "
-        if is_measured:
-            text += f"bits/byte {line['bits_per_byte']:.4f}  "
-        text += f"{minutes}:{seconds:02d} left"
-        self._is_open = self._is_terminal and not is_measured
-        start, end = "\r\x1b[K" * self._is_terminal, "\n" * (not self._is_open)
-        sys.stderr.write(f"{start}{text}{end}")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Let what is written next begin on its own line."""
-        sys.stderr.write("\n" * self._is_open)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from model.config import ConfigError, ModelConfig
+from training.data.progress import time_text
 from training.pretrain.recipe import Recipe, load_recipe
 from training.pretrain.schedule import Schedule, make_plan
 
@@ -127,7 +128,7 @@ def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:
         time_h = hours(flops, machine, config)
         sustained = f"{flops / (time_h * 3600) / 1e9:,.0f} GFLOPS"
         cost = _dollars(time_h * machine.dollars_per_hour)
-        lines.append(f"{machine.name:<28}{sustained:>16}{_duration(time_h):>12}{cost:>12}")
+        lines.append(f"{machine.name:<28}{sustained:>16}{time_text(time_h * 3600):>12}{cost:>12}")
     lines += ["", *(f"{machine.name}: {machine.source}" for machine in machines), "", GPT2_STORY]
     return "\n".join(lines) + "\n"
 
@@ -145,14 +146,6 @@ def _count(number: float) -> str:
         if number >= limit:
             return f"{number / limit:.3g} {unit}"
     return f"{number:.0f}"
-
-
-def _duration(time_h: float) -> str:
-    if time_h >= 48:
-        return f"{time_h / 24:.1f} days"
-    if time_h >= 1:
-        return f"{time_h:.1f} h"
-    return f"{time_h * 60:.0f} min" if time_h > 0.05 else f"{time_h * 3600:.1f} s"
 
 
 def _dollars(amount: float) -> str:

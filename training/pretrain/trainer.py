@@ -168,6 +168,16 @@ class Trainer:
         )
         return loss
 
+    def rehearse(self) -> None:
+        """Do the work of a micro-batch of made-up ids, uncompiled; nothing is learnt from it."""
+        rows, size = self.stage.micro_rows, self.stage.block_size
+        ids = torch.arange(rows * size, device=self.device.device).view(rows, size)
+        ids = ids % self.network.config.vocab_size
+        hidden = self.network.hidden(ids)
+        loss = cross_entropy(hidden, self.network.head_weight, ids)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.network.zero_grad(set_to_none=True)
+
     def _watch_loss(self, loss: float) -> Progress:
         """Return the progress with this loss in the running mean, or counted as too high."""
         now = self.progress

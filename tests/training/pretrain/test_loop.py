@@ -20,6 +20,7 @@ from tests.training.pretrain.test_trainer import (
     trainer,
     weights,
 )
+from training.data import progress
 from training.data.shards import ShardError
 from training.pretrain import checkpoint as state
 from training.pretrain import loop
@@ -43,6 +44,10 @@ class Terminal(io.StringIO):
         return True
 
 
+def measure(network: torch.nn.Module) -> dict[str, float]:
+    return {"bits_per_byte": 1.5, "bits_per_byte.go": 1.4, "bits_per_byte.python": 1.6}
+
+
 def log(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
@@ -54,25 +59,27 @@ def newest(run: Path) -> state.Checkpoint:
 
 
 def test_train_writes_a_log_and_a_last_checkpoint(tmp_path: Path) -> None:
-    loop.train(trainer(validate_steps=10), tmp_path, validate=lambda network: 1.5)
+    loop.train(trainer(validate_steps=10), tmp_path, validate=measure)
     lines = log(tmp_path)
     assert [line["step"] for line in lines] == list(range(1, 21))
     assert [line["step"] for line in lines if "bits_per_byte" in line] == [10, 20]
     assert all(line["grad_norm"] > 0 for line in lines)
-    progress = newest(tmp_path).progress
-    assert (progress.step, progress.tokens) == (20, 20 * 128)
-    assert progress.seconds > 0
+    done = newest(tmp_path).progress
+    assert (done.step, done.tokens) == (20, 20 * 128)
+    assert done.seconds > 0
 
 
 def test_progress_in_a_file_is_a_line_now_and_then(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_LOG_INTERVAL_S", 3_600.0)  # on a slow machine, too
-    loop.train(trainer(validate_steps=10), tmp_path, validate=lambda network: 1.5)
+    monkeypatch.setattr(progress, "_LOG_INTERVAL_S", 3_600.0)  # on a slow machine, too
+    loop.train(trainer(validate_steps=10), tmp_path, validate=measure)
     shown = capsys.readouterr().err.splitlines()
-    assert [line.split("  ")[0] for line in shown] == ["step 1/20", "step 10/20", "step 20/20"]
-    assert "bits/byte 1.5000" in shown[1]
-    assert shown[2].endswith("0:00 left")
+    steps = [line.split(" (")[0] for line in shown]
+    assert steps == ["step 1/20", "step 10/20", "step 20/20"]
+    assert "left" not in shown[0]
+    assert shown[1].endswith("bits/byte 1.5000 (go 1.400, python 1.600)")
+    assert "left 0 s" in shown[2]
     assert all(line.isprintable() for line in shown)
 
 
@@ -83,14 +90,47 @@ def test_progress_in_a_terminal_is_one_line(
     monkeypatch.setattr(sys, "stderr", terminal)
     loop.train(trainer(), tmp_path)
     shown = terminal.getvalue()
-    assert shown.count("\r\x1b[Kstep ") == 20
-    assert shown.count("\n") == shown.endswith("\n")
+    first, *others = shown.split("\n")
+    assert first.startswith("\r\x1b[Kstep 1/20 (5%)  loss ")
+    assert len(others) <= 2
+    assert shown.endswith("\n") or len(others) == 1
+
+
+class ScriptedTime:
+    """A clock that the steps move."""
+
+    now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    process_time = monotonic
+
+
+class SlowStart(Trainer):
+    """Its first step takes a minute, as if it were compiled, the others a second."""
+
+    clock = ScriptedTime()
+
+    def step(self) -> float:
+        self.clock.now_s += 60.0 if self.progress.step == 0 else 1.0
+        return super().step()
+
+
+def test_speed_leaves_the_first_step_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Past failure (2026-11-29): the running mean began with minutes of compilation."""
+    monkeypatch.setattr(loop, "time", SlowStart.clock)
+    loop.train(SlowStart(small_recipe(validate_steps=3), open_rows), tmp_path, validate=measure)
+    assert [line["tokens_per_s"] for line in log(tmp_path)][:3] == [2.1, 128.0, 128.0]
+    assert "step 3/20 (15%) left 17 s  loss" in capsys.readouterr().err
 
 
 def test_terminated_run_is_saved_after_its_step(tmp_path: Path) -> None:
-    def stop(network: torch.nn.Module) -> float:
+    def stop(network: torch.nn.Module) -> dict[str, float]:
         os.kill(os.getpid(), signal.SIGTERM)
-        return 1.0
+        return measure(network)
 
     loop.train(trainer(validate_steps=3), tmp_path, validate=stop)
     assert newest(tmp_path).progress.step == 3

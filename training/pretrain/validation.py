@@ -1,0 +1,96 @@
+"""What a run looks at from time to time: bits per byte of held-out files, and a line it completes.
+
+Knows corpora and networks, not how they are trained.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+
+from assistant.source.languages import language_of
+from model import fim
+from model.gpt import GPT
+from model.tokenizer import Tokenizer
+from training.data.corpus import CorpusError, Document, Split
+from training.evaluation.bits_per_byte import (
+    ByteCost,
+    bits_per_byte,
+    measure_cost,
+    network_scorer,
+    whole_file,
+)
+
+VALIDATION_BYTES = 60_000  # of held-out text read at each validation
+MEASURED = "bits_per_byte"  # in the log; "bits_per_byte.python" of one language
+_SAMPLE_TOKENS = 24
+
+
+class Validator:
+    """Called with the network, returns figures for the log."""
+
+    def __init__(
+        self, corpus: Path, tokenizer: Tokenizer, *, block_size: int, suffix_tokens: int
+    ) -> None:
+        split = Split(corpus, "validation")
+        stride = max(1, split.n_bytes // VALIDATION_BYTES)  # repositories come in order
+        self._documents = [split[i] for i in range(0, len(split), stride)]
+        if not self._documents:
+            raise CorpusError(
+                f"{corpus} holds no validation split; leave --corpus out or name repositories"
+            )
+        self._tokenizer = tokenizer
+        self._block_size = block_size
+        self._suffix_tokens = suffix_tokens
+
+    def __call__(self, network: GPT) -> dict[str, float]:
+        """Return bits per byte, over all files and by language."""
+        scorer = network_scorer(network, self._tokenizer, self._block_size)
+        costs: dict[str, list[ByteCost]] = defaultdict(list)
+        for document in self._documents:
+            language = language_of(document.path)
+            passage = whole_file(document.path, document.text)
+            costs[language.name if language else "text"].append(measure_cost(scorer, passage))
+        figures = {MEASURED: bits_per_byte(cost for each in costs.values() for cost in each)}
+        return figures | {
+            f"{MEASURED}.{name}": bits_per_byte(costs[name]) for name in sorted(costs)
+        }
+
+    def sample(self, network: GPT) -> tuple[str, str]:
+        """Return the beginning of a line of a held-out file, and how the network goes on."""
+        longest = max(self._documents, key=lambda document: len(document.text))
+        before, ids = self._prompt(longest)
+        written = b""
+        for _ in range(_SAMPLE_TOKENS):
+            with torch.inference_mode():
+                scores = network(torch.tensor([ids], device=network.head_weight.device))[0, -1]
+            ids.append(int(scores.argmax()))
+            if ids[-1] == self._tokenizer.end_id:
+                break
+            written += self._tokenizer.token_bytes(ids[-1])
+            if b"\n" in written:
+                break
+        return before, written.partition(b"\n")[0].decode("utf-8", "replace")
+
+    def _prompt(self, document: Document) -> tuple[str, list[int]]:
+        """Return a line up to the cursor, at a token's border, and the ids to go on with."""
+        text = document.text
+        lines = [line for line in text.split("\n") if len(line.strip()) >= 20]
+        line = lines[len(lines) // 2] if lines else ""
+        start = text.index(line)
+        shown = start + len(line) - len(line.lstrip()) + len(line.strip()) // 3
+        ids = self._tokenizer.encode(text[: start + len(line)])
+        sizes = [len(self._tokenizer.token_bytes(id_)) for id_ in ids]
+        n_tokens = (
+            bisect.bisect_left([*itertools.accumulate(sizes)], len(text[:shown].encode())) + 1
+        )
+        header = fim.header(self._tokenizer, document.path)
+        suffix = self._tokenizer.encode(text[start + len(line) :])[: self._suffix_tokens]
+        room = self._block_size - len(header) - len(suffix) - _SAMPLE_TOKENS - 3
+        asked = fim.prompt(self._tokenizer, header, ids[:n_tokens][-room:], suffix)
+        seen = self._tokenizer.decode_bytes(ids[:n_tokens]).decode("utf-8", "replace")
+        return seen.rpartition("\n")[2], asked
