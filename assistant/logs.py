@@ -11,7 +11,9 @@ import logging
 import logging.handlers
 import os
 import queue
+import re
 import threading
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +26,7 @@ DRAIN_S = 0.5  # how long closing waits for a reader of standard error
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _STDERR = 2
 _PACKAGES = ("assistant", "lsp", "model", "training")
+LINE_START = re.compile(rb"\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ (?:%s)\b" % "|".join(_PACKAGES).encode())
 
 
 class LossyHandler(logging.handlers.QueueHandler):
@@ -113,14 +116,21 @@ def configure(log_file: str = "", verbosity: int = 0) -> LogSession:
     return session
 
 
+class _FileSink(logging.handlers.RotatingFileHandler):
+    """Writes to a file that only its owner can read, whatever the umask."""
+
+    def _open(self) -> TextIOWrapper:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        handle = os.open(self.baseFilename, flags, 0o600)
+        return os.fdopen(handle, "a", encoding="utf-8")
+
+
 def _file_sink(log_file: str) -> logging.Handler:
     path = Path(log_file).expanduser()
     try:
         if path.exists() and not path.is_file():
             raise SettingsError(f"log_file {log_file!r} is not a regular file")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return logging.handlers.RotatingFileHandler(
-            path, maxBytes=FILE_BYTES, backupCount=FILE_COPIES, encoding="utf-8"
-        )
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return _FileSink(path, maxBytes=FILE_BYTES, backupCount=FILE_COPIES, encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"cannot write log_file {log_file!r}: {error.strerror}") from error

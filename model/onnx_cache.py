@@ -15,7 +15,7 @@ from pathlib import Path
 from model.files import UnreadableFileError, read_regular, sha256_file
 from model.folder import ModelFolder
 from model.onnx_graph import write_graph
-from model.paths import cache_folder, make_private
+from model.paths import MARKER, cache_folder, claim, find_exposure
 from model.publish import publish_folder
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class OnnxCacheError(RuntimeError):
 def open_graph(folder: ModelFolder, bits: int) -> Path:
     """Return the folder with `graph.onnx` and `weights.bin`, built now if there is no sound one."""
     try:
-        return _opened(folder, bits, make_private(cache_folder()) / "graphs")
+        return _opened(folder, bits, claim(cache_folder() / "graphs"))
     except OSError as error:
         raise OnnxCacheError(
             f"cannot write a cache for the model's graph: {error}; make that place writable, or "
@@ -50,12 +50,11 @@ def delete_graphs(content_hash: str) -> None:
 
 
 def _opened(folder: ModelFolder, bits: int, parent: Path) -> Path:
-    parent.mkdir(mode=0o700, exist_ok=True)
     path = parent / f"{folder.content_hash[:32]}-v{GRAPH_VERSION}-{bits}"
     if path.exists():
         if _is_sound(path):
             return path
-        logger.warning("the cached graph %s is damaged; building it anew", path)
+        logger.warning("the cached graph %s cannot be used; building it anew", path)
         shutil.rmtree(path, ignore_errors=True)
     _remove_abandoned(parent)
     try:
@@ -85,10 +84,12 @@ def _build(folder: ModelFolder, aside: Path, bits: int) -> None:
 
 
 def _is_sound(path: Path) -> bool:
-    """Say whether the files have the lengths and hashes of the manifest.
+    """Say whether the files have the lengths and hashes of the manifest, and nobody else made them.
 
     Lengths first: a mapped file that is too short would not raise but kill the process.
     """
+    if find_exposure(path, *(path / name for name in (*_FILES, _MANIFEST))):
+        return False
     try:
         manifest = json.loads(read_regular(path / _MANIFEST, _MAX_MANIFEST_BYTES))
         found = {name: (path / name).stat().st_size for name in _FILES}
@@ -104,6 +105,6 @@ def _remove_abandoned(parent: Path) -> None:
     for entry in parent.iterdir():
         with contextlib.suppress(OSError):
             is_old = time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS
-            is_ours = f"-v{GRAPH_VERSION}-" in entry.name and not entry.name.startswith(".")
-            if is_old and not is_ours:
+            is_current = f"-v{GRAPH_VERSION}-" in entry.name and not entry.name.startswith(".")
+            if is_old and not is_current and entry.name != MARKER:
                 shutil.rmtree(entry, ignore_errors=True)

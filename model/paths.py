@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from pathlib import Path
 
 from platformdirs import PlatformDirs
 
 NAME = "foretype"
+MARKER = "CACHEDIR.TAG"  # in folders for derived data: backup programs know it too
+_MARK = b"""Signature: 8a477f597d28d172789f06886806bc55
+# Made by foretype; `foretype purge` deletes it.
+"""
+_OUR_NAME = re.compile(r"\.?[0-9a-f]{32}")  # an index or a graph, in folders without a mark
+# The user and root, who can do anything; nobody on Windows, where folders inherit permissions.
+_OWNERS = (os.getuid(), 0) if hasattr(os, "getuid") else ()
 # Where everything was on macOS and Windows too before 0.2: people's settings and models stay found.
 _BEFORE = {
     "CONFIG": Path(".config"), "DATA": Path(".local/share"), "STATE": Path(".local/state"),
@@ -62,13 +70,50 @@ def _unless_before(kind: str, path: Path) -> Path:
     return before if before.is_dir() else path
 
 
-def make_private(folder: Path) -> Path:
-    """Make a folder if it is missing, its owner's only, and return it.
+def claim(folder: Path) -> Path:
+    """Make a folder of ours if it is missing, the owner's only and marked, and return it.
 
-    One that others can open is closed to them; one that is not ours to change may still be read.
+    OSError if it is another user's, or if it holds other things than ours; it stays as it is then.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if _OWNERS and folder.stat().st_uid not in _OWNERS:
+        raise OSError(f"{folder} belongs to another user")
+    if any(folder.iterdir()) and not is_ours(folder):
+        raise OSError(f"{folder} holds other things than foretype's")
     if os.name != "nt" and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        with contextlib.suppress(OSError):
-            folder.chmod(0o700)
+        folder.chmod(0o700)
+    if not (folder / MARKER).exists():
+        (folder / MARKER).write_bytes(_MARK)
     return folder
+
+
+def is_ours(folder: Path) -> bool:
+    """Say whether a folder has our mark, or nothing in it but what our names begin like."""
+    try:
+        if folder.is_symlink() or not folder.is_dir():
+            return False
+        if (folder / MARKER).is_file():
+            return (folder / MARKER).read_bytes()[: len(_MARK)] == _MARK
+        names = [path.name for path in folder.iterdir()]
+    except OSError:
+        return False
+    return bool(names) and all(map(_OUR_NAME.match, names))
+
+
+def find_exposure(*paths: Path) -> str:
+    """Return why others than the owner can have put what is at these paths, "" if they cannot.
+
+    What is not there exposes nothing.
+    """
+    for path in paths:
+        try:
+            info = path.stat()
+        except OSError:
+            continue
+        if _OWNERS and info.st_uid not in _OWNERS:
+            return f"{path} belongs to another user"
+        if _OWNERS and info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX:
+            return f"{path} can be changed by other users"
+    return ""

@@ -5,7 +5,6 @@ ignores, 2 bad usage, 3 the disk does not take it. Errors are one line on standa
 """
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import os
@@ -41,6 +40,7 @@ from assistant.index.writer import (
 )
 from assistant.logs import configure
 from assistant.settings import load_settings
+from model.paths import is_ours
 
 NO_ROOM = 3
 _NICENESS = 10
@@ -190,8 +190,7 @@ def _status(root: Path) -> int:
 def _clear(root: Path, *, everything: bool) -> int:
     folders = [index_folder(root)]
     if everything:
-        with contextlib.suppress(FileNotFoundError):
-            folders = sorted(indexes_folder().iterdir())
+        folders = [*indexes_folder().iterdir()] if is_ours(indexes_folder()) else []
     try:
         n_deleted = sum(_delete(folder) for folder in folders)
     except OSError as error:

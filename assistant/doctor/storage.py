@@ -14,7 +14,7 @@ from assistant.index.writer import index_folder
 from assistant.models.identity import repository_root
 from assistant.settings import Settings
 from model.folder import BUNDLED, ModelFolderError, load_folder
-from model.paths import cache_folder, make_private, telemetry_folders
+from model.paths import cache_folder, find_exposure, telemetry_folders
 
 MIN_FREE_BYTES = 500_000_000
 
@@ -37,7 +37,7 @@ def cache() -> CheckResult:
     """Check that derived files can be written, and that there is room."""
     path = cache_folder()
     try:
-        make_private(path)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(b"x")
         free = shutil.disk_usage(path).free
@@ -45,6 +45,10 @@ def cache() -> CheckResult:
         fix = "make it writable, or name another folder in the environment variable FORETYPE_CACHE"
         return broken("cache", f"{path}: {error.strerror or error}", fix)
     found = f"{path} holds {size_of(path) / 1e6:.0f} MB; {free / 1e9:.1f} GB are free"
+    if exposure := find_exposure(path / "index", path / "graphs"):
+        return warning(
+            "cache", f"{exposure}, so it is not used", "delete it, or close it to others"
+        )
     if free < MIN_FREE_BYTES:
         return warning("cache", found, "make room; `foretype purge` removes what is ours")
     return ok("cache", found)

@@ -18,6 +18,7 @@ from assistant.index.manifest import (
 )
 from assistant.index.segment import Segment, SegmentEntry, SegmentError
 from assistant.index.segment_search import SegmentSource
+from model.paths import find_exposure
 
 _TRIES = 20
 
@@ -88,6 +89,9 @@ def open_view(folder: Path, known: Mapping[str, Segment] | None = None) -> Index
     known = known or {}
     for left in reversed(range(_TRIES)):
         version = version_of(folder)
+        if exposure := find_exposure(folder.parent, folder, folder / FILE_NAME):
+            log.warning("index: %s; it is not used", exposure)
+            return IndexView(version=version)
         try:
             manifest = read_manifest(folder)
         except ManifestError as error:

@@ -27,6 +27,7 @@ from pydivsufsort import divsufsort
 from pydivsufsort.dll import libdivsufsort
 
 from model.files import UnreadableFileError, open_regular
+from model.paths import find_exposure
 
 END = b"\xff"  # after each file; no UTF-8 text holds it
 MAX_TEXT_BYTES = 1 << 30  # the suffix order holds 32-bit numbers
@@ -200,6 +201,8 @@ class Segment:
 
 
 def _mapped(path: Path) -> mmap.mmap:
+    if exposure := find_exposure(path):
+        raise SegmentError(exposure)
     try:
         handle = open_regular(path, 16 * MAX_TEXT_BYTES)
     except UnreadableFileError as error:

@@ -32,7 +32,7 @@ from assistant.index.manifest import (
 )
 from assistant.index.reader import OpenSegment, open_view
 from assistant.index.segment import FileContent, write_segment
-from model.paths import cache_folder, make_private
+from model.paths import cache_folder, claim, find_exposure, is_ours
 from model.publish import sync_folder
 
 SEGMENT_BYTES = 16 << 20  # of text; building one takes six times as much memory for a moment
@@ -59,8 +59,10 @@ def indexes_folder() -> Path:
 
 def adopt_old_folder() -> None:
     """Take over the indexes of a version before 0.2, which had another folder for them."""
-    with contextlib.suppress(OSError):  # there is none, or one of ours is there already
-        (cache_folder() / "memory").rename(indexes_folder())
+    old = cache_folder() / "memory"
+    with contextlib.suppress(OSError):  # there is one of ours already
+        if is_ours(old):
+            old.rename(indexes_folder())
 
 
 def index_folder(root: Path) -> Path:
@@ -75,7 +77,12 @@ class IndexWriter:
 
     def __init__(self, folder: Path, *, root: str = "", timeout_s: float = 0.0) -> None:
         """Lock the index in `folder`, made if needed; IndexBusyError if another writer has it."""
-        self.folder = make_private(folder)
+        self.folder = folder
+        if folder.parent == indexes_folder():
+            claim(folder.parent)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if exposure := find_exposure(folder):
+            raise OSError(exposure)
         self._lock = FileLock(folder / _LOCK_NAME, mode=0o600, thread_local=False)
         try:
             self._lock.acquire(timeout=timeout_s)

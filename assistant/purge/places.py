@@ -1,31 +1,34 @@
 """What foretype leaves on a machine, and how it is removed: nothing behind a link, nothing else's.
 
+By name in the folders that the system gives to programs of our name. In a folder that the user has
+named, by our mark: it may hold anything.
+
 Settings, model folders and editors' configuration are the user's own and are not listed.
 """
 
+import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.doctor.storage import size_of
-from assistant.logs import FILE_COPIES
+from assistant.logs import FILE_COPIES, LINE_START
 from model.paths import (
     NAME,
     cache_folder,
-    config_folder,
     data_folder,
+    is_ours,
     state_folder,
     telemetry_folders,
 )
 
 MODELS = "models"  # tuned weights took hours to make: only when asked for by name
-_KNOWN = {  # what we put into the folders for derived data
+_KNOWN = {  # names before the first dot
     "graphs": "models made ready to run",
     "index": "indexes of your code",
     "memory": "indexes of your code",  # as this folder was called until 0.2
     "egress": "record of what was sent",
     "stats": "statistics",
-}
-_KNOWN_OF_OURS = {  # and only into folders that bear our name
     "tune": "runs of `foretype tune`: one that was stopped cannot go on",
     MODELS: "models tuned on your repositories: to have them back takes as long as it took",
 }
@@ -68,8 +71,8 @@ def list_stored(log_file: str, *, with_models: bool = False) -> tuple[list[Item]
 def remove_empty() -> None:
     """Remove our own folders if nothing is left in them."""
     for folder in _folders():
-        if folder.name == NAME and folder.is_dir() and not folder.is_symlink():
-            if not any(folder.iterdir()):
+        if folder.name == NAME and not folder.is_symlink():
+            with contextlib.suppress(OSError):  # there is none, or it holds something
                 folder.rmdir()
 
 
@@ -79,20 +82,13 @@ def _folders() -> list[Path]:
 
 
 def _list_folder(folder: Path) -> list[Item]:
-    """List a folder; one that does not bear our name may hold other things than ours.
-
-    So may one that holds the settings too, as on macOS and Windows.
-    """
-    found = []
-    is_ours = folder.name == NAME
-    for path in sorted(folder.iterdir()):
-        what = _KNOWN.get(path.name.partition(".")[0]) or (
-            _KNOWN_OF_OURS.get(path.name) if is_ours else None
-        )
-        if what is None and (not is_ours or folder == config_folder()):
-            continue
-        found.append(Item(path=path, what=what or "derived data", n_bytes=size_of(path)))
-    return found
+    is_named_by_user = folder == cache_folder() and bool(os.environ.get("FORETYPE_CACHE"))
+    return [
+        Item(path=path, what=what, n_bytes=size_of(path))
+        for path in sorted(folder.iterdir())
+        if (what := _KNOWN.get(path.name.partition(".")[0]))
+        and (is_ours(path) if is_named_by_user else folder.name == NAME)
+    ]
 
 
 def _is_models(path: Path) -> bool:
@@ -100,6 +96,7 @@ def _is_models(path: Path) -> bool:
 
 
 def _find_logs(log_file: str) -> list[Item]:
+    """List the log and its copies, those that begin as our logs do."""
     if not log_file:
         return []
     path = Path(log_file).expanduser().absolute()
@@ -107,5 +104,12 @@ def _find_logs(log_file: str) -> list[Item]:
     return [
         Item(path=name, what="log", n_bytes=size_of(name))
         for name in names
-        if name.is_file() and not name.is_symlink()
+        if name.is_file() and not name.is_symlink() and _is_log(name)
     ]
+
+
+def _is_log(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        head = file.read(256)
+        return not head or LINE_START.match(head) is not None
+    return False

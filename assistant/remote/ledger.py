@@ -20,7 +20,6 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from assistant.remote.errors import withheld
-from model.paths import make_private
 
 MAX_FILE_BYTES = 2 << 20
 N_OLD_FILES = 4
@@ -89,7 +88,7 @@ class Ledger:
             full["time"] = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         data = (json.dumps(full | dict(row), separators=(",", ":")) + "\n").encode()
         try:
-            make_private(self.path.parent)
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._thread_lock, self._lock:
                 self._rotate(len(data))
                 _write(self.path, data)

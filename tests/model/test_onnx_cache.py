@@ -13,6 +13,7 @@ import pytest
 from model import onnx_cache as artefact
 from model.folder import ModelFolder, load_folder
 from model.onnx_cache import OnnxCacheError, open_graph
+from model.paths import MARKER, claim
 from tests.doubles import names_in, tiny_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +85,7 @@ def test_damaged_artefact_is_rebuilt_with_a_warning(
     damaged.write_bytes(sound[:100])
     with caplog.at_level(logging.WARNING):
         assert open_graph(folder, 8) == built
-    assert "is damaged; building it anew" in caplog.text
+    assert "cannot be used; building it anew" in caplog.text
     assert (built / "weights.bin").read_bytes() == sound
     assert not [name for name in names_in(built.parent) if name.startswith(".")]
 
@@ -100,14 +101,14 @@ def test_older_versions_are_removed_after_a_day(
     folder: ModelFolder, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
-    graphs = tmp_path / "graphs"
+    graphs = claim(tmp_path / "graphs")
     names = ["0123-v0-8", ".89ab-v1-8.0123.tmp", "4567-v0-8", f"89ab-v{artefact.GRAPH_VERSION}-8"]
     for name in names:
         (graphs / name).mkdir(parents=True)
         if name != "4567-v0-8":  # may be in use by a server of yesterday's release
             os.utime(graphs / name, (time.time() - 90_000,) * 2)
     path = open_graph(folder, 8)
-    assert names_in(graphs) == sorted([path.name, "4567-v0-8", names[3]])
+    assert names_in(graphs) == sorted([MARKER, path.name, "4567-v0-8", names[3]])
 
 
 def test_failed_build_says_why_and_leaves_nothing(
@@ -116,7 +117,7 @@ def test_failed_build_says_why_and_leaves_nothing(
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path))
     with pytest.raises(OnnxCacheError, match=r"cannot build the graph .*4 or 8 bits, not 5"):
         open_graph(folder, 5)
-    assert names_in(tmp_path / "graphs") == []
+    assert names_in(tmp_path / "graphs") == [MARKER]
 
 
 def test_artefact_that_cannot_be_put_in_place_is_reported(

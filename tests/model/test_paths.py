@@ -8,7 +8,7 @@ import platformdirs.windows
 import pytest
 
 from model import paths
-from model.paths import cache_folder, config_folder, data_folder, make_private, state_folder
+from model.paths import cache_folder, claim, config_folder, data_folder, state_folder
 
 
 @pytest.fixture
@@ -74,12 +74,20 @@ def test_what_lies_where_it_was_before_stays_found(
     assert data_folder() == bare_home / "Library" / "Application Support" / "foretype"
 
 
-def test_private_folder_is_closed_even_if_it_was_open(tmp_path: Path) -> None:
-    (tmp_path / "cache").mkdir(mode=0o755)
-    assert make_private(tmp_path / "cache") == tmp_path / "cache"
-    assert stat.S_IMODE((tmp_path / "cache").stat().st_mode) == 0o700
+def test_a_folder_of_ours_is_made_private_and_marked(tmp_path: Path) -> None:
+    folder = claim(tmp_path / "cache" / "index")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+    assert (folder / paths.MARKER).is_file()
+    folder.chmod(0o755)
+    (folder / "other").touch()
+    assert stat.S_IMODE(claim(folder).stat().st_mode) == 0o700
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody may change")
-def test_folder_that_may_only_be_read_is_taken_as_it_is() -> None:
-    assert make_private(Path("/proc/self")) == Path("/proc/self")
+def test_a_folder_with_other_things_is_not_taken(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "letter.txt").touch()
+    with pytest.raises(OSError, match="holds other things"):
+        claim(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]

@@ -163,9 +163,12 @@ def test_a_second_writer_is_refused(folder: Path) -> None:
 
 
 def test_the_index_is_private(folder: Path) -> None:
-    folder.mkdir(mode=0o755)
-    with IndexWriter(folder) as writer:
-        put(writer, a="one\n")
+    umask = os.umask(0)
+    try:
+        with IndexWriter(folder) as writer:
+            put(writer, a="one\n")
+    finally:
+        os.umask(umask)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o077 for path in folder.iterdir()} == {0}
 

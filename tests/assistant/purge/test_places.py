@@ -7,10 +7,12 @@ import pytest
 from assistant.purge.places import Item, list_stored, remove_empty
 from model.publish import delete
 
+LINE = b"2026-11-29 20:00:00,123 INFO assistant.engine: answered\n"
+
 
 def put(path: Path, n_bytes: int = 10) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bytes(n_bytes))
+    path.write_bytes(LINE if ".log" in path.name else bytes(n_bytes))
     return path
 
 
@@ -102,17 +104,6 @@ def test_folder_that_is_a_link_is_left_and_told(private_home: Path) -> None:
         f"{private_home / 'cache' / 'foretype'} is a link to {big}, which is not followed"
     ]
     assert (big / "graphs" / "x").is_file()
-
-
-def test_only_known_names_go_from_a_folder_of_another_name(
-    private_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shared = private_home / "home"
-    monkeypatch.setenv("FORETYPE_CACHE", str(shared))
-    mine = put(shared / "letters.txt")
-    put(shared / "graphs" / "x")
-    assert [item.path for item in purge()[0]] == [shared / "graphs"]
-    assert mine.is_file()
 
 
 def test_logs_go_with_their_copies(private_home: Path) -> None:
