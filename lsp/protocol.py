@@ -202,7 +202,11 @@ def _tolerated(method: str, value: dict[str, Any]) -> dict[str, Any]:
     if method == types.INITIALIZE:
         params = essential(params)
     elif method == types.TEXT_DOCUMENT_INLINE_COMPLETION:
-        params = {**params, "context": {"triggerKind": _trigger_kind(params.get("context"))}}
+        context = params.get("context")
+        read = {"triggerKind": _trigger_kind(context)}
+        if isinstance(context, dict) and isinstance(context.get("selectedCompletionInfo"), dict):
+            read["selectedCompletionInfo"] = context["selectedCompletionInfo"]
+        params = {**params, "context": read}
     elif method == types.TEXT_DOCUMENT_COMPLETION:
         params = {**params, "context": None}  # not used
     elif method == types.TEXT_DOCUMENT_DID_CHANGE:

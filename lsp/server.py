@@ -11,7 +11,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from lsp import commands, convert
+from lsp import commands, convert, menu_choice
 from lsp.fast_initialize import (
     MODELS_COMMAND,
     NAME,
@@ -60,7 +60,12 @@ class Server(LanguageServer):
         log.warning("server error: %s", describe(error))
 
     async def suggest(
-        self, kind: str, params: Any, *, n: int = 1
+        self,
+        kind: str,
+        params: Any,
+        *,
+        n: int = 1,
+        selected: types.SelectedCompletionInfo | None = None,
     ) -> list[convert.ItemOptions] | None:
         """Return at most `n` suggestions for a request, or None if it has become pointless.
 
@@ -69,20 +74,31 @@ class Server(LanguageServer):
         No later message is handled before this waits for the first time.
         """
         try:
-            return await self._suggest(kind, params, n)
+            return await self._suggest(kind, params, n, selected)
         except Exception as error:  # noqa: BLE001  the border: an editor gets silence, not a fault
             log.warning("no suggestion: %s", describe(error))
             return []
 
-    async def _suggest(self, kind: str, params: Any, n: int) -> list[convert.ItemOptions] | None:
+    async def _suggest(
+        self, kind: str, params: Any, n: int, selected: types.SelectedCompletionInfo | None
+    ) -> list[convert.ItemOptions] | None:
         settings = self.session.settings.current
         document = self.workspace.completable(params.text_document.uri)
+        self.session.silence = ""
         if document is None or not settings.enabled:
+            strange = "this document is too large, or out of step with the editor's"
+            self.session.silence = strange if settings.enabled else "suggestions are switched off"
             return []
         snapshot = document.snapshot(params.position)
+        choice = menu_choice.choose(snapshot, selected)
         roots = self.workspace.roots
         self.session.indexes.sync(roots, self.workspace.opened)
-        request = convert.request_of(snapshot, roots=roots, deadline_ms=settings.deadline_ms, n=n)
+        request = convert.request_of(
+            choice.after if choice else snapshot,
+            roots=roots,
+            deadline_ms=settings.deadline_ms,
+            n=n,
+        )
         self.session.models.asked()
         # A menu filters an answer by what was typed since, and asks no second time for null.
         job = ScheduledRequest(
@@ -105,7 +121,7 @@ class Server(LanguageServer):
         if completions is None:
             return None
         self.session.n_answered += 1
-        return convert.offers(snapshot, completions)
+        return convert.offers(snapshot, choice.continued(completions) if choice else completions)
 
 
 def create_server(session: Session, *, is_started: bool = False) -> Server:
@@ -184,7 +200,12 @@ async def _inline(
     ls: Server, params: types.InlineCompletionParams
 ) -> types.InlineCompletionList | None:
     is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
-    found = await ls.suggest("inline", params, n=MAX_ALTERNATIVES if is_invoked else 1)
+    found = await ls.suggest(
+        "inline",
+        params,
+        n=MAX_ALTERNATIVES if is_invoked else 1,
+        selected=params.context.selected_completion_info,
+    )
     return None if found is None else convert.inline_list(found)
 
 

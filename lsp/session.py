@@ -73,6 +73,7 @@ class Session:
         self.scheduler = Scheduler(self._report)
         self.engine_state = "not loaded"
         self._engine: Completer | None = None
+        self.silence = ""  # why the engine was not asked at the last request
         self.n_answered = 0  # requests for which the engine was asked and its answer sent
         self.is_shut_down = False
 
@@ -83,6 +84,8 @@ class Session:
 
     def why(self) -> dict[str, Any]:
         """Return how the last answer came about, as plain values."""
+        if self.silence:
+            return {"outcome": self.silence, "words": self.silence}
         last = getattr(self._engine, "last", None)
         return last.table() if last is not None else {"outcome": self.engine_state}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.cli.command import CommandParser, UsageError, run_command, write, write_json
 from assistant.cli.source_file import SourceFile, SourceFileError
 from assistant.errors import AssistantError, ModelError
-from assistant.generate.completion_trace import Trace, format_trace
+from assistant.generate.completion_trace import format_trace
 from assistant.logs import configure
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import CompletionRequest
@@ -71,15 +71,9 @@ def _run(args: argparse.Namespace, explains: bool) -> int:
     elif response.completions:
         write("".join(source.restored(item.text + "\n") for item in response.completions))
     else:
-        say = f"nothing to suggest: {_explain_silence(response.trace)}"
+        say = f"nothing to suggest: {response.trace.words()}"
         print(f'{say}; "foretype why {args.place}" says more', file=sys.stderr)
     return SUGGESTED if response.completions else NOTHING
-
-
-def _explain_silence(trace: Trace) -> str:
-    if trace.outcome == "not sure enough":
-        return f"not sure enough ({trace.probability:.0%}, shown from {trace.threshold:.0%})"
-    return trace.outcome
 
 
 def _complete(settings: Settings, request: CompletionRequest) -> "Response":

@@ -13,6 +13,18 @@ from assistant.filter.postprocess import RuleVerdict
 from assistant.generate.backend import Draft, GenerationJob
 from assistant.rank.candidates import Proposal
 
+# Outcomes that say too little to who has not read the code.
+_PLAIN = {
+    "disabled": "suggestions are switched off in the settings",
+    "excluded file": "this file is excluded: it may hold secrets, or `exclude` names it",
+    "unknown language": "nothing is suggested in this language",
+    "no proposal": "nothing like the text before the cursor is known",
+    "nothing that the rules let pass": (
+        "what came to mind would break the text: it stands there already, or does not parse"
+    ),
+    "model not loaded": "the model is not loaded, and the index is off",
+}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trace:
@@ -36,10 +48,20 @@ class Trace:
     first_token_ms: float = 0.0  # from the request; 0 without a token
     total_ms: float = 0.0
 
+    def words(self) -> str:
+        """Return the outcome as a person would say it."""
+        limits = f"{self.probability:.0%}, shown from {self.threshold:.0%}"
+        if self.outcome == "shown":
+            return f"a suggestion is shown ({limits})"
+        if self.outcome == "not sure enough":
+            return f"not sure enough ({limits})"
+        return _PLAIN.get(self.outcome, self.outcome)
+
     def table(self) -> dict[str, Any]:
         """Return everything as plain values, fit for JSON."""
         return {
             "outcome": self.outcome,
+            "words": self.words(),
             "source": self.source,
             "model": self.model,
             "probability": round(self.probability, 4),

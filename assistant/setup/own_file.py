@@ -22,17 +22,21 @@ FILE_TYPES: tuple[str, ...] = (
 _NEOVIM = """\
 -- Written by `foretype setup nvim`; delete this file to undo it. Needs Neovim 0.11.
 vim.opt.runtimepath:prepend({module})
-require('foretype').setup({{ cmd = {{ {command} }} }})
+local is_here, foretype = pcall(require, 'foretype') -- not once the package is uninstalled
+if is_here then foretype.setup({{ cmd = {{ {command} }} }}) end
 """
 _VIM = """\
 " Written by `foretype setup vim`; delete this file to undo it. Needs Vim 9 and its plugin `lsp`.
+let s:program = {program}
+if executable(s:program) " not once the package is uninstalled
 autocmd User LspSetup call LspAddServer([#{{
   \\ name: 'foretype',
   \\ filetype: [{types}],
-  \\ path: {program},
+  \\ path: s:program,
   \\ args: [{arguments}],
   \\ initializationOptions: #{{menu_completion: v:true}},
   \\ }}])
+endif
 """
 
 

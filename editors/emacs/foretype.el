@@ -19,6 +19,8 @@
 ;;
 ;; In foretype-mode, while there is a suggestion: TAB accepts it, M-<right> a word of it, M-<down>
 ;; a line of it, M-n and M-p show another, C-g dismisses it.  Typing along keeps it.
+;; `foretype-ask' asks where nothing is shown, `foretype-why' says why that is, `foretype-show'
+;; sets how much is shown; all are in the menu of the mode.
 
 ;;; Code:
 
@@ -36,7 +38,9 @@
 (declare-function eglot--lsp-position-to-point "eglot")
 (declare-function eglot-lsp-position-to-point "eglot")
 (declare-function eglot--managed-mode "eglot")
+(declare-function eglot-shutdown "eglot")
 (declare-function jsonrpc-async-request "jsonrpc")
+(declare-function lsp-workspace-restart "lsp-mode")
 (declare-function lsp-register-client "lsp-mode")
 (declare-function make-lsp-client "lsp-mode")
 (declare-function lsp-stdio-connection "lsp-mode")
@@ -74,10 +78,11 @@
 
 ;;; What is on offer
 
-(defvar-local foretype--items nil "Texts on offer, as pairs of where they begin and the text.")
+(defvar-local foretype--items nil
+  "Texts on offer: where each begins, the text, what it replaces after point.")
 (defvar-local foretype--index 0)
-(defvar-local foretype--over "" "What the text on offer replaces after the cursor.")
-(defvar-local foretype--after nil "The rest of the line after that, when it was asked.")
+(defvar-local foretype--is-all nil "Whether they were asked for by hand: all that there are.")
+(defvar-local foretype--after nil "The rest of the line after the cursor, when it was asked.")
 (defvar-local foretype--overlay nil)
 (defvar-local foretype--timer nil)
 (defvar-local foretype--tick 0 "Counts questions; answers to older ones are dropped.")
@@ -98,31 +103,33 @@
 (defvar-local foretype--is-showing nil)
 (add-to-list 'minor-mode-map-alist (cons 'foretype--is-showing foretype-active-map))
 
+(defun foretype--over ()
+  "Return what the text on offer replaces after the cursor."
+  (nth 2 (nth foretype--index foretype--items)))
+
+(defun foretype--rest ()
+  "Return the rest of the line."
+  (buffer-substring-no-properties (point) (line-end-position)))
+
 (defun foretype--left ()
   "Return what is left of the text on offer, or nil."
-  (when-let* ((item (nth foretype--index foretype--items))
-              (start (car item)))
-    (when (and (<= start (point))
-               (equal (buffer-substring-no-properties (point) (line-end-position))
-                      (concat foretype--over foretype--after)))
+  (pcase-let ((`(,start ,text . ,_) (nth foretype--index foretype--items)))
+    (when (and start (<= start (point)) (equal (foretype--rest) foretype--after))
       (let ((typed (buffer-substring-no-properties start (point))))
-        (when (and (string-prefix-p typed (cdr item)) (< (length typed) (length (cdr item))))
-          (substring (cdr item) (length typed)))))))
+        (when (and (string-prefix-p typed text) (< (length typed) (length text)))
+          (substring text (length typed)))))))
 
 (defun foretype--clear ()
   "Forget what is on offer."
   (when foretype--overlay (delete-overlay foretype--overlay))
-  (setq foretype--items nil foretype--index 0 foretype--is-showing nil))
+  (setq foretype--items nil foretype--index 0 foretype--is-all nil foretype--is-showing nil))
 
 (defun foretype--draw ()
   "Draw what is left; nil if nothing is."
   (let ((left (foretype--left)))
     (if (null left)
         (progn (foretype--clear) nil)
-      (let ((shown (if (and (not (string-empty-p foretype--over))
-                            (string-suffix-p foretype--over left))
-                       (substring left 0 (- (length foretype--over)))
-                     (copy-sequence left))))
+      (let ((shown (copy-sequence (string-remove-suffix (foretype--over) left))))
         (unless foretype--overlay (setq foretype--overlay (make-overlay (point) (point))))
         (move-overlay foretype--overlay (point) (point) (current-buffer))
         (setq shown (propertize shown 'face 'foretype-ghost))
@@ -154,54 +161,76 @@
         ((fboundp 'eglot-lsp-position-to-point) (eglot-lsp-position-to-point position))
         (t (eglot--lsp-position-to-point position))))
 
-(defun foretype--request (on-answer)
-  "Ask the server about the place at point; ON-ANSWER takes its answer."
-  (let ((context '(:context (:triggerKind 2))))
-    (if-let* ((workspace (foretype--workspace)))
-        (let ((lsp--cur-workspace workspace))
-          (lsp-request-async
-           "textDocument/inlineCompletion"
-           (append (lsp--text-document-position-params) context)
-           on-answer :mode 'detached :error-handler #'ignore :cancel-token 'foretype))
-      (when-let* ((server (and (fboundp 'eglot-current-server) (eglot-current-server))))
-        (eglot--signal-textDocument/didChange)
-        (jsonrpc-async-request
-         server :textDocument/inlineCompletion
-         (append (eglot--TextDocumentPositionParams) context)
-         :success-fn on-answer :error-fn #'ignore :timeout-fn #'ignore :deferred nil)))))
+(defun foretype--request (method params on-answer)
+  "Send the server METHOD with PARAMS; ON-ANSWER takes its answer.
+Return nil if there is no server."
+  (if-let* ((workspace (foretype--workspace)))
+      (let ((lsp--cur-workspace workspace))
+        (lsp-request-async method params on-answer :mode 'detached :error-handler #'ignore
+                           :cancel-token 'foretype)
+        t)
+    (when-let* ((server (and (fboundp 'eglot-current-server) (eglot-current-server))))
+      (jsonrpc-async-request server (intern (concat ":" method)) params :success-fn on-answer
+                             :error-fn #'ignore :timeout-fn #'ignore :deferred nil)
+      t)))
 
-(defun foretype--receive (answer tick)
-  "Show ANSWER if it is to the newest question, which TICK counts."
-  (when (and (= tick foretype--tick) answer)
-    (let ((items (append (if (vectorp answer) answer (foretype--get answer :items)) nil)))
-      (foretype--clear)
-      (when items
-        (let ((end (foretype--get (foretype--get (car items) :range) :end)))
-          (setq foretype--over
-                (buffer-substring-no-properties
-                 (point) (max (point) (min (foretype--point-of end) (line-end-position))))
-                foretype--after
-                (buffer-substring-no-properties (+ (point) (length foretype--over))
-                                                (line-end-position))
-                foretype--items
-                (mapcar (lambda (item)
-                          (cons (foretype--point-of
-                                 (foretype--get (foretype--get item :range) :start))
-                                (string-replace "\r\n" "\n" (foretype--get item :insertText))))
-                        items)))
-        (foretype--draw)))))
+(defun foretype--complete (kind on-answer)
+  "Ask the server about the place at point; KIND is 1 by hand, else 2.
+ON-ANSWER takes its answer."
+  (let ((place (cond ((foretype--workspace) (lsp--text-document-position-params))
+                     ((and (fboundp 'eglot-current-server) (eglot-current-server))
+                      (eglot--signal-textDocument/didChange)
+                      (eglot--TextDocumentPositionParams)))))
+    (when place
+      (foretype--request "textDocument/inlineCompletion"
+                         (append place `(:context (:triggerKind ,kind))) on-answer))))
 
-(defun foretype--ask (buffer tick)
-  "Ask for BUFFER, unless TICK is no longer the newest question."
+(defun foretype--item (item)
+  "Return the protocol's ITEM as an element of `foretype--items'."
+  (let ((range (foretype--get item :range)))
+    (list (foretype--point-of (foretype--get range :start))
+          (string-replace "\r\n" "\n" (foretype--get item :insertText))
+          (buffer-substring-no-properties
+           (point) (max (point) (min (foretype--point-of (foretype--get range :end))
+                                     (line-end-position)))))))
+
+(defun foretype--receive (answer step)
+  "Show ANSWER; by hand, show the one STEP after what is in view."
+  (let ((seen (foretype--left)))
+    (foretype--clear)
+    (setq foretype--items
+          (mapcar #'foretype--item
+                  (append (if (vectorp answer) answer (foretype--get answer :items)) nil))
+          foretype--is-all (and step t)
+          foretype--after (foretype--rest))
+    (cond (foretype--items
+           (when (and step seen (equal seen (foretype--left))) (foretype--turn step))
+           (foretype--draw))
+          (step (message "foretype: nothing to suggest here; M-x foretype-why says more")))))
+
+(defun foretype--turn (step)
+  "Go STEP texts on, to one that still fits."
+  (let ((before foretype--index) (found nil))
+    (while (not found)
+      (setq foretype--index (mod (+ foretype--index step) (length foretype--items))
+            found (or (foretype--left) (= foretype--index before))))
+    (when (= foretype--index before)
+      (message "foretype: there is no other suggestion here"))))
+
+(defun foretype--ask (buffer tick &optional step)
+  "Ask for BUFFER, unless TICK is no longer the newest question; with STEP by hand."
   (when (and (buffer-live-p buffer) (eq buffer (window-buffer)))
     (with-current-buffer buffer
       (when (= tick foretype--tick)
         (let ((place (point)))
-          (foretype--request
-           (lambda (answer)
-             (when (buffer-live-p buffer)
-               (with-current-buffer buffer
-                 (when (= place (point)) (foretype--receive answer tick)))))))))))
+          (unless (foretype--complete
+                   (if step 1 2)
+                   (lambda (answer)
+                     (when (buffer-live-p buffer)
+                       (with-current-buffer buffer
+                         (when (and answer (= place (point)) (= tick foretype--tick))
+                           (foretype--receive answer step))))))
+            (when step (message "foretype: no server serves this buffer"))))))))
 
 (defun foretype--managed ()
   "Ask in a buffer that a language client has begun to manage, the first time."
@@ -216,7 +245,8 @@
   "Keep what still fits, or ask anew if the text was changed."
   (let ((has-changed (not (eql foretype--text-tick (buffer-chars-modified-tick)))))
     (setq foretype--text-tick (buffer-chars-modified-tick))
-    (unless (and foretype--items (foretype--draw))
+    (unless (or (and foretype--items (foretype--draw))
+                (memq this-command '(foretype-ask foretype-next foretype-previous)))
       (cl-incf foretype--tick)
       (when (timerp foretype--timer) (cancel-timer foretype--timer))
       (when (and has-changed
@@ -232,7 +262,7 @@
   (when-let* ((left (foretype--left)))
     (let ((text (funcall part left)))
       (undo-boundary)
-      (when (string= text left) (delete-char (length foretype--over)))
+      (when (string= text left) (delete-char (length (foretype--over))))
       (insert text)
       (foretype--clear))))
 
@@ -256,11 +286,14 @@
   (foretype--accept (lambda (left) (string-match "\\`\n?.*" left) (match-string 0 left))))
 
 (defun foretype-next (&optional step)
-  "Show the next suggestion, or the one STEP further."
+  "Show the next suggestion, or the one STEP further; ask for all of them first."
   (interactive)
-  (when foretype--items
-    (setq foretype--index (mod (+ foretype--index (or step 1)) (length foretype--items)))
-    (foretype--draw)))
+  (if (and foretype--is-all (foretype--left))
+      (progn (foretype--turn (or step 1)) (foretype--draw))
+    (setq foretype--dismissed nil)
+    (foretype--ask (current-buffer) (cl-incf foretype--tick) (or step 1))))
+
+(defalias 'foretype-ask #'foretype-next "Show what there is for this place, however unsure.")
 
 (defun foretype-previous ()
   "Show the suggestion before this one."
@@ -272,6 +305,39 @@
   (interactive)
   (foretype--clear)
   (setq foretype--dismissed (foretype--place)))
+
+(defun foretype-why ()
+  "Say why there is what there is at point."
+  (interactive)
+  (unless (foretype--complete
+           2 (lambda (_)
+               (foretype--request
+                "workspace/executeCommand" '(:command "foretype.why")
+                (lambda (told)
+                  (message "foretype: %s" (or (foretype--get told :words)
+                                              (foretype--get told :outcome)))))))
+    (message "foretype: no server serves this buffer")))
+
+(defun foretype-show (how)
+  "Show more or less from now on: HOW is eager, balanced, quiet or off."
+  (interactive
+   (list (completing-read "Show: " '("eager" "balanced" "quiet" "off") nil t)))
+  (setq foretype-settings (plist-put foretype-settings :show how))
+  (if-let* ((workspace (foretype--workspace)))
+      (lsp-workspace-restart workspace)
+    (when-let* ((server (and (fboundp 'eglot-current-server) (eglot-current-server))))
+      (eglot-shutdown server)
+      (foretype-eglot-ensure))))
+
+(defvar foretype-mode-map (make-sparse-keymap) "Holds the menu of `foretype-mode'.")
+
+(easy-menu-define nil foretype-mode-map "Menu of `foretype-mode'."
+  `("foretype"
+    ["Ask here, or show another" foretype-ask]
+    ["Why nothing here?" foretype-why]
+    ("Show" ,@(mapcar (lambda (how) `[,how (foretype-show ,how)])
+                      '("eager" "balanced" "quiet" "off")))
+    ["Off in this buffer" (foretype-mode -1)]))
 
 ;;;###autoload
 (define-minor-mode foretype-mode
@@ -350,6 +416,12 @@
               mode (get mode 'derived-mode-parent))))
     (car found)))
 
+(defun foretype--has-program ()
+  "Say whether the server is installed; if not, tell the user once."
+  (or (executable-find (car foretype-command))
+      (ignore (foretype--say-once (format "cannot run %s; install it, or take foretype out of the init file"
+                                          (car foretype-command))))))
+
 (defun foretype--start-eglot ()
   "Start foretype by eglot in this buffer, unless that is another server's place."
   (cond ((not buffer-file-name))
@@ -357,13 +429,14 @@
          (foretype--say-once
           "eglot runs one server for a buffer, and another one here; (foretype-setup 'lsp-mode) runs both"))
         ((foretype--has-client))
+        ((not (foretype--has-program)))
         ((not (locate-library "eglot"))
          (foretype--say-once "needs eglot: M-x package-install RET eglot, or Emacs 29"))
         (t (foretype-eglot-ensure))))
 
 (defun foretype--start-lsp ()
   "Start lsp-mode in this buffer, unless its mode's hooks do."
-  (cond ((or (not buffer-file-name) (foretype--has-client)))
+  (cond ((or (not buffer-file-name) (foretype--has-client) (not (foretype--has-program))))
         ((fboundp 'lsp-deferred) (lsp-deferred))
         (t (foretype--say-once "needs lsp-mode: M-x package-install RET lsp-mode"))))
 

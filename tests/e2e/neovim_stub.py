@@ -1,7 +1,8 @@
 """A language server with known answers, so that the Neovim module can be tested key by key.
 
 Speaks just enough raw JSON-RPC on stdio. It offers `foobar(a, b)` after an equals sign, a second
-choice beside it, and `left, right)` over an auto-closed bracket after `pair(`.
+choice beside it when asked by hand, `left, right)` over an auto-closed bracket after `pair(`, and
+text with tabs after `tabs`.
 """
 
 import json
@@ -10,6 +11,8 @@ from typing import Any
 
 CHOICES = ("foobar(a, b)", "second_choice")
 OPENING, BRACKETED = "pair(", "left, right)"
+TABBED = "\t= 1\n\tif x:\n\t\ty\t= 2"
+WORDS = "not sure enough (1%, shown from 2%)"
 
 
 def read_message() -> dict[str, Any] | None:
@@ -27,7 +30,7 @@ def send(message: dict[str, Any]) -> None:
     sys.stdout.buffer.flush()
 
 
-def items_at(line: str, number: int, character: int) -> list[dict[str, Any]]:
+def items_at(line: str, number: int, character: int, is_invoked: bool) -> list[dict[str, Any]]:
     """Offers for a cursor; `character` counts UTF-16 units, here the same as characters."""
     before, after = line[:character], line[character:]
     if OPENING in before:
@@ -35,7 +38,9 @@ def items_at(line: str, number: int, character: int) -> list[dict[str, Any]]:
         texts, end = [BRACKETED], character + after.startswith(")")
     elif "= " in before:
         start = before.index("= ") + 2
-        texts, end = list(CHOICES), character
+        texts, end = list(CHOICES if is_invoked else CHOICES[:1]), character
+    elif before == "\ttabs":
+        start, texts, end = character, [TABBED], character
     else:
         return []
     place = {
@@ -61,7 +66,12 @@ def serve() -> None:
         elif method == "textDocument/inlineCompletion":
             position = parameters["position"]
             number = position["line"]
-            answer = {"items": items_at(lines[number], number, position["character"])}
+            is_invoked = parameters["context"]["triggerKind"] == 1
+            items = items_at(lines[number], number, position["character"], is_invoked)
+            answer = {"items": items}
+        elif method == "workspace/executeCommand":
+            is_why = parameters["command"] == "foretype.why"
+            answer = {"words": WORDS} if is_why else {"engine": "ready"}
         if "id" in message:
             send({"id": message["id"], "result": answer})
 

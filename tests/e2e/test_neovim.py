@@ -17,7 +17,11 @@ from typing import TypeVar
 
 import pytest
 
+from assistant.setup.change import write
+from assistant.setup.editors import EDITORS
+from assistant.setup.machine import Machine
 from tests.e2e.neovim import Editor, is_new_enough, wait_for
+from tests.e2e.neovim_stub import WORDS
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "model" / "bundled"
@@ -120,13 +124,50 @@ def test_auto_closed_bracket_is_replaced_after_typing_on(stubbed: Editor) -> Non
     stubbed.wait_for_line("pair(left, right)")
 
 
-def test_next_key_shows_another_suggestion(stubbed: Editor) -> None:
+def test_next_key_asks_for_all_and_shows_another_suggestion(stubbed: Editor) -> None:
     stubbed.keys("Gox = ")
     stubbed.wait_for_ghost("foobar(a, b)")
     stubbed.keys("<M-]>")
     stubbed.wait_for_ghost("second_choice")
+    stubbed.keys("<M-]>")
+    stubbed.wait_for_ghost("foobar(a, b)")
+    stubbed.keys("<M-[>")
+    stubbed.wait_for_ghost("second_choice")
     stubbed.keys("<Tab>")
     stubbed.wait_for_line("x = second_choice")
+
+
+def test_asking_where_there_is_nothing_says_so(stubbed: Editor) -> None:
+    stubbed.keys("Goword<M-]>")
+    wait_for(lambda: "nothing to suggest here" in stubbed.messages(), "a message")
+    stubbed.lua("vim.cmd.Foretype('why')")
+    wait_for(lambda: f"foretype: {WORDS}" in stubbed.messages(), "why")
+
+
+def test_tabs_are_drawn_as_the_spaces_that_they_will_be(stubbed: Editor) -> None:
+    stubbed.lua("vim.bo.tabstop = 4; vim.bo.expandtab = false; vim.bo.indentexpr = ''")
+    stubbed.keys("Go<C-V><Tab>tabs")
+    stubbed.wait_for_ghost("    = 1\n    if x:\n        y   = 2")
+    stubbed.keys("<Tab>")
+    stubbed.wait_for_line("\t\ty\t= 2")
+
+
+def test_off_ends_a_pause_for_good(stubbed: Editor) -> None:
+    status = "return require('foretype').status()"
+    stubbed.lua("require('foretype').snooze(0.01)")  # minutes
+    stubbed.lua("vim.cmd.Foretype('off')")
+    stubbed.lua("vim.wait(1500)")
+    assert stubbed.lua(status) == "foretype off"
+    stubbed.lua("require('foretype').snooze(0.005)")
+    wait_for(lambda: stubbed.lua(status) != "foretype off", "the end of a pause")
+
+
+def test_show_is_what_the_server_is_told(stubbed: Editor) -> None:
+    told = "return vim.lsp.get_clients({ name = 'foretype' })[1].config.init_options.show"
+    assert stubbed.lua(told) == "eager"
+    stubbed.lua("vim.cmd.Foretype({ args = { 'show', 'quiet' } })")
+    stubbed.wait_for_client()
+    assert stubbed.lua(told) == "quiet"
 
 
 def test_tab_without_a_suggestion_indents(stubbed: Editor) -> None:
@@ -134,15 +175,35 @@ def test_tab_without_a_suggestion_indents(stubbed: Editor) -> None:
     stubbed.wait_for_line("word    ")
 
 
-def test_old_or_missing_program_is_named(nvim: str, tmp_path: Path) -> None:
-    configuration = write_configuration(tmp_path, ["no-such-program", "lsp"])
+def said(nvim: str, configuration: Path, *arguments: str) -> str:
     run = subprocess.run(
-        [nvim, "--clean", "--headless", "-n", "-u", str(configuration), "+qa"],
+        [nvim, "--clean", "--headless", "-n", "-u", str(configuration), *arguments, "+qa"],
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert 'foretype: cannot run "no-such-program"; install it or set cmd' in run.stderr
+    return run.stderr
+
+
+def test_missing_program_is_named_where_it_is_wanted_and_not_at_every_start(
+    nvim: str, tmp_path: Path
+) -> None:
+    configuration = write_configuration(tmp_path, ["no-such-program", "lsp"])
+    assert said(nvim, configuration) == ""
+    words = 'foretype: cannot run "no-such-program"; install it or set cmd'
+    assert said(nvim, configuration, "a.py", "+e b.py").count(words) == 1
+
+
+def test_start_after_the_package_was_removed_is_silent(
+    nvim: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    monkeypatch.setattr("assistant.setup.own_file.shipped", lambda _: gone)
+    machine = Machine(home=tmp_path, environ={})
+    change = EDITORS["nvim"].plan(machine, [str(gone / "foretype"), "lsp"]).change
+    assert change is not None
+    write(change)
+    assert said(nvim, change.path, "a.py") == ""
 
 
 # With the bundled model.

@@ -3,6 +3,7 @@
 import * as vscode from 'vscode';
 import { offerInstall } from './install';
 import { selectModel } from './models';
+import { isAnswering } from './program';
 import { doctor, type Reports } from './reports';
 import type { Server } from './server';
 import type { Switches } from './switches';
@@ -24,7 +25,10 @@ function language(): string | undefined {
 
 async function toggleLanguage({ switches }: Parts): Promise<void> {
   const name = language();
-  if (name === undefined) return;
+  if (name === undefined) {
+    void vscode.window.showInformationMessage('foretype: open a file first: its language is switched.');
+    return;
+  }
   const isOn = await switches.toggleLanguage(name);
   vscode.window.setStatusBarMessage(`foretype: ${isOn ? 'on' : 'off'} for ${name}`, 3_000);
 }
@@ -35,20 +39,55 @@ async function snooze({ switches }: Parts): Promise<void> {
   if (picked !== undefined) switches.pause(picked.minutes);
 }
 
+async function toggle({ switches }: Parts): Promise<void> {
+  await switches.toggle();
+  vscode.window.setStatusBarMessage(`foretype: suggestions are ${switches.whyOff() ?? 'on'}`, 3_000);
+}
+
+const SHOW = { eager: 'nearly all that the model has to offer', balanced: 'what is more likely right than not', quiet: 'only what is very likely right', off: 'nothing' } as const;
+
+async function show(): Promise<void> {
+  const configuration = vscode.workspace.getConfiguration('foretype');
+  const now = configuration.get<string>('show');
+  const items = Object.entries(SHOW).map(([label, description]) => ({ label, description: label === now ? `${description} $(check)` : description }));
+  const picked = await vscode.window.showQuickPick(items, { title: 'foretype: what is shown' });
+  if (picked !== undefined) await configuration.update('show', picked.label, vscode.ConfigurationTarget.Global);
+}
+
+async function why({ server, switches }: Parts): Promise<void> {
+  const off = switches.whyOff();
+  if (off === undefined && !isAnswering(server)) return;
+  const editor = vscode.window.activeTextEditor;
+  const answer = off ?? (editor === undefined ? 'there is no text editor in front' : await server.why(editor));
+  const asked = await vscode.window.showInformationMessage(`foretype: ${answer}.`, 'Show More or Less', 'Run Doctor');
+  if (asked !== undefined) await vscode.commands.executeCommand(asked === 'Run Doctor' ? 'foretype.doctor' : 'foretype.show');
+}
+
+async function restart({ server }: Parts): Promise<void> {
+  await server.restart();
+  isAnswering(server);
+}
+
 async function install({ context, environment, server, log }: Parts): Promise<void> {
-  if (await offerInstall(context, environment, log)) await server.restart();
+  const found = await server.find().catch(() => undefined);
+  if (found !== undefined) {
+    const answer = await vscode.window.showInformationMessage(`foretype: the server is installed: ${found.command}`, 'Install Again...');
+    if (answer === undefined) return;
+  }
+  if (await offerInstall(context.extensionPath, environment, log, () => server.stop())) await server.restart();
 }
 
 async function menu(parts: Parts): Promise<void> {
   const why = parts.switches.whyOff();
   const name = language();
   const isListed = name !== undefined && parts.switches.languages().includes(name);
-  const missing = (await parts.server.command().catch(() => '')) === undefined;
   const items = [
-    ...(missing ? [{ label: '$(cloud-download) Install the server...', command: 'foretype.install' }] : []),
+    ...(parts.server.kind === 'missing' ? [{ label: '$(cloud-download) Install the server...', command: 'foretype.install' }] : []),
     { label: why === undefined ? '$(circle-slash) Switch suggestions off' : '$(play) Switch suggestions on', command: 'foretype.toggle' },
     ...(name === undefined ? [] : [{ label: `$(symbol-file) ${isListed ? 'Off' : 'On'} for ${name}`, command: 'foretype.toggleLanguage' }]),
     { label: '$(clock) Snooze...', command: 'foretype.snooze' },
+    { label: '$(settings) Show more or less...', command: 'foretype.show' },
+    { label: '$(question) Why nothing here?', command: 'foretype.why' },
     { label: '$(package) Select model...', command: 'foretype.selectModel' },
     { label: '$(beaker) Tune a model on this repository...', command: 'foretype.tune' },
     { label: '$(debug-restart) Restart the server', command: 'foretype.restart' },
@@ -64,10 +103,12 @@ async function menu(parts: Parts): Promise<void> {
 export function registerCommands(parts: Parts): vscode.Disposable[] {
   const commands: Record<string, () => unknown> = {
     menu: () => menu(parts),
-    toggle: () => parts.switches.toggle(),
+    toggle: () => toggle(parts),
     toggleLanguage: () => toggleLanguage(parts),
     snooze: () => snooze(parts),
-    restart: () => parts.server.restart(),
+    show: () => show(),
+    why: () => why(parts),
+    restart: () => restart(parts),
     install: () => install(parts),
     selectModel: () => selectModel(parts.server),
     tune: () => tune(parts.server),

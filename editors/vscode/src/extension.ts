@@ -4,6 +4,7 @@
 import * as vscode from 'vscode';
 import { registerCommands } from './commands';
 import { SERVER_SETTINGS } from './names';
+import { isAnswering } from './program';
 import { Reports } from './reports';
 import { Server } from './server';
 import { Status } from './status';
@@ -14,7 +15,8 @@ const RESTARTING = ['path', 'languages', ...Object.keys(SERVER_SETTINGS)];
 
 let server: Server | undefined;
 
-export async function activate(context: vscode.ExtensionContext): Promise<void> {
+/** Never waits: until this returns, VS Code keeps every command of ours in a queue. */
+export function activate(context: vscode.ExtensionContext): void {
   const log = vscode.window.createOutputChannel('foretype', { log: true });
   const environment = vscode.Uri.joinPath(context.globalStorageUri, 'server').fsPath;
   const status = new Status();
@@ -26,13 +28,12 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   context.subscriptions.push(...registerCommands({ context, environment, server, switches, log, reports }));
   context.subscriptions.push(switches.onChange(() => void server?.refresh()));
   context.subscriptions.push(vscode.workspace.onDidChangeConfiguration((event) => void configurationChanged(event)));
-  await server.restart();
-  if (status.kind === 'missing') await sayWhatIsMissing();
+  void begin(server, status);
 }
 
-async function sayWhatIsMissing(): Promise<void> {
-  const answer = await vscode.window.showInformationMessage('foretype needs its server, which runs on this machine.', 'Install...', 'Later');
-  if (answer === 'Install...') await vscode.commands.executeCommand('foretype.install');
+async function begin(server: Server, status: Status): Promise<void> {
+  await server.restart();
+  if (status.kind === 'missing') void isAnswering(server);
 }
 
 async function configurationChanged(event: vscode.ConfigurationChangeEvent): Promise<void> {

@@ -1,17 +1,20 @@
 // Offers to install the server from the wheel inside this extension; runs nothing unasked.
 
 import { execFile } from 'node:child_process';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import * as vscode from 'vscode';
 import { onPath } from './locate';
+import { alone } from './lock';
 import { plansFor, shown, type Plan, type Tools } from './plans';
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 15 * 60_000; // a slow network and 100 MB of onnxruntime and friends
 const IS_WINDOWS = process.platform === 'win32';
 const NEW_ENOUGH = 'import sys; sys.exit(sys.version_info < (3, 11))';
+
+type Outcome = 'installed' | 'failed' | 'left';
 
 function named(name: string): string[] {
   return IS_WINDOWS ? [`${name}.exe`] : [name];
@@ -22,7 +25,7 @@ async function findPython(): Promise<string | undefined> {
     const path = await onPath(named(name));
     if (path === undefined) continue;
     try {
-      await run(path, ['-c', NEW_ENOUGH], { timeout: 30_000 });
+      await run(path, ['-I', '-c', NEW_ENOUGH], { timeout: 30_000 });
       return path;
     } catch {
       continue; // too old, or a stub that only opens a shop
@@ -80,20 +83,31 @@ async function carryOut(plan: Plan, log: vscode.LogOutputChannel): Promise<boole
   });
 }
 
-/** Ask, install, and say whether a server is there now. */
-export async function offerInstall(context: vscode.ExtensionContext, environment: string, log: vscode.LogOutputChannel): Promise<boolean> {
-  const wheel = await findWheel(context.extensionPath);
+/** Ask, install, and say whether anything was changed; `stop` ends a server that stands in the way. */
+export async function offerInstall(extensionPath: string, environment: string, log: vscode.LogOutputChannel, stop: () => Promise<void>): Promise<boolean> {
+  await mkdir(dirname(environment), { recursive: true });
+  const outcome = await alone(`${environment}.lock`, () => install(extensionPath, environment, log, stop));
+  if (outcome === undefined) void vscode.window.showInformationMessage('foretype: the server is being installed already; it takes a minute or two.');
+  if (outcome === 'failed') {
+    void vscode.window.showErrorMessage('foretype: the server could not be installed.', 'Show Log').then((answer) => {
+      if (answer !== undefined) log.show();
+    });
+  }
+  return outcome === 'failed' || outcome === 'installed';
+}
+
+async function install(extensionPath: string, environment: string, log: vscode.LogOutputChannel, stop: () => Promise<void>): Promise<Outcome> {
+  const wheel = await findWheel(extensionPath);
   const plans = wheel === undefined ? [] : plansFor(await findTools(), wheel, environment);
   if (plans.length === 0) {
     const why = wheel === undefined ? 'this build of the extension brings no server' : 'Python 3.11 or newer (or uv) is needed';
-    const answer = await vscode.window.showErrorMessage(`foretype: ${why}. Install the server by hand and name it in foretype.path.`, 'Open Setting');
-    if (answer !== undefined) await vscode.commands.executeCommand('workbench.action.openSettings', 'foretype.path');
-    return false;
+    void vscode.window.showErrorMessage(`foretype: ${why}. Install the server by hand and name it in foretype.path.`, 'Open Setting').then((answer) => {
+      if (answer !== undefined) void vscode.commands.executeCommand('workbench.action.openSettings', 'foretype.path');
+    });
+    return 'left';
   }
   const plan = await choose(plans);
-  if (plan === undefined || !(await consent(plan))) return false;
-  if (await carryOut(plan, log)) return true;
-  const answer = await vscode.window.showErrorMessage('foretype: the server could not be installed.', 'Show Log');
-  if (answer !== undefined) log.show();
-  return false;
+  if (plan === undefined || !(await consent(plan))) return 'left';
+  await stop(); // its files are replaced
+  return (await carryOut(plan, log)) ? 'installed' : 'failed';
 }

@@ -8,9 +8,10 @@ import { delimiter, isAbsolute, join } from 'node:path';
 const IS_WINDOWS = process.platform === 'win32';
 export const PROGRAM = IS_WINDOWS ? 'foretype.exe' : 'foretype';
 
-/** Where a server was found, and by what rule. */
+/** A server that was found, and by what rule. */
 export interface Found {
   readonly command: string;
+  readonly words: readonly string[]; // what to run, before a subcommand
   readonly by: 'setting' | 'path' | 'private';
 }
 
@@ -20,6 +21,11 @@ export class NoSuchProgramError extends Error {}
 /** The program in an environment made by `python -m venv` or `uv venv`. */
 export function programIn(environment: string, name: string = PROGRAM): string {
   return join(environment, IS_WINDOWS ? 'Scripts' : 'bin', name);
+}
+
+/** Its Python. */
+export function pythonIn(environment: string): string {
+  return programIn(environment, IS_WINDOWS ? 'python.exe' : 'python');
 }
 
 async function isProgram(path: string): Promise<boolean> {
@@ -55,13 +61,15 @@ export async function findServer(
 ): Promise<Found | undefined> {
   if (setting !== '') {
     const command = setting.replace(/^~(?=[/\\])/, homedir());
-    if (isAbsolute(command) && (await isProgram(command))) return { command, by: 'setting' };
+    if (isAbsolute(command) && (await isProgram(command))) return { command, words: [command], by: 'setting' };
     throw new NoSuchProgramError(
       `the setting foretype.path names ${setting}, which is not the full path of a program; mend or clear it`,
     );
   }
   const command = await onPath([PROGRAM], environment);
-  if (command !== undefined) return { command, by: 'path' };
+  if (command !== undefined) return { command, words: [command], by: 'path' };
   const ours = programIn(privateEnvironment);
-  return (await isProgram(ours)) ? { command: ours, by: 'private' } : undefined;
+  if (!(await isProgram(ours))) return undefined;
+  // Isolated: neither the opened folder nor PYTHONPATH puts modules before the server's own.
+  return { command: ours, words: [pythonIn(privateEnvironment), '-I', '-m', 'foretype'], by: 'private' };
 }

@@ -5,6 +5,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { choices, type Shelf } from './choices';
+import { isAnswering } from './program';
 import type { Server } from './server';
 
 const SWAPPED_MS = 3_000; // the server changes models at its next quiet moment
@@ -38,7 +39,7 @@ function place(): { uri?: string } {
 async function use(server: Server, name: string): Promise<void> {
   const answer = await server.ask<Answer>('foretype.useModel', { name, ...place() });
   if (answer === undefined) {
-    void vscode.window.showWarningMessage('foretype: the server does not answer now; "foretype: Restart Server" starts it anew.');
+    void vscode.window.showWarningMessage('foretype: the server could not do that; "foretype: Show Log" says why.');
     return;
   }
   if (answer.ok) vscode.window.setStatusBarMessage(`foretype: ${answer.message}`, 10_000);
@@ -48,6 +49,7 @@ async function use(server: Server, name: string): Promise<void> {
 
 /** Ask for a model. */
 export async function selectModel(server: Server): Promise<void> {
+  if (!isAnswering(server)) return;
   const folder = vscode.workspace.getConfiguration('foretype').get<string>('model', '');
   const shelf = (await server.ask<Shelf>('foretype.models', place())) ?? { models: [] };
   if (shelf.message) void vscode.window.showWarningMessage(`foretype: ${shelf.message}`);

@@ -1,6 +1,6 @@
 // The ways to install the server, as the exact commands that the user is asked about.
 
-import { programIn } from './locate';
+import { pythonIn } from './locate';
 
 /** What is at hand to install with. */
 export interface Tools {
@@ -19,7 +19,7 @@ export interface Plan {
 /** All ways that can work here, the most self-contained first. */
 export function plansFor(tools: Tools, wheel: string, environment: string): Plan[] {
   const plans: Plan[] = [];
-  const python = programIn(environment, process.platform === 'win32' ? 'python.exe' : 'python');
+  const python = pythonIn(environment);
   const own = { title: 'In a private environment', detail: `for this editor alone: ${environment}` };
   if (tools.uv !== undefined) {
     plans.push({
@@ -33,9 +33,9 @@ export function plansFor(tools: Tools, wheel: string, environment: string): Plan
     plans.push({
       ...own,
       commands: [
-        [tools.python, '-m', 'venv', '--clear', environment],
+        [tools.python, '-I', '-m', 'venv', '--clear', environment],
         // Compiling all of it would take half of the time; what is used compiles itself.
-        [python, '-m', 'pip', 'install', '--disable-pip-version-check', '--no-compile', wheel],
+        [python, '-I', '-m', 'pip', 'install', '--disable-pip-version-check', '--no-compile', wheel],
       ],
     });
   }

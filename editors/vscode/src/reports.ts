@@ -42,18 +42,19 @@ function place(): string[] {
 
 /** Run the doctor, and show what it says after what this window knows. */
 export async function doctor(server: Server, reports: Reports): Promise<void> {
-  const command = await program(server);
-  if (command === undefined) return;
+  const words = await program(server);
+  if (words === undefined) return;
   const title = 'foretype: the doctor looks at everything; half a minute or so';
   const report = await vscode.window.withProgress(
     { location: vscode.ProgressLocation.Notification, title },
     () => new Promise<string>((resolve) => {
-      const args = ['doctor', '--no-editors', '--', ...place()];
+      const [command = '', ...args] = [...words, 'doctor', '--no-editors', '--', ...place()];
       execFile(command, args, { timeout: DOCTOR_MS }, (error, stdout, stderr) => {
         resolve(`${stdout}${stderr}` || `${String(error)}\n`);
       });
     }),
   );
-  const here = [finding('ok', 'program', command), finding(server.state, 'server', server.summary)];
+  const state = { failed: 'broken', missing: 'broken', off: 'warning', loading: 'ok', ready: 'ok' } as const;
+  const here = [finding('ok', 'program', words.join(' ')), finding(state[server.kind], 'server', server.summary)];
   await reports.show(`${here.join('\n')}\n${report}`);
 }

@@ -6,13 +6,15 @@ import {
   DidChangeConfigurationNotification,
   ErrorAction,
   ExecuteCommandRequest,
+  InlineCompletionRequest,
+  InlineCompletionTriggerKind,
   LanguageClient,
   type LanguageClientOptions,
 } from 'vscode-languageclient/node';
 import { Backoff } from './backoff';
-import { findServer } from './locate';
+import { findServer, type Found } from './locate';
 import { asServerOptions, PASSED_ON, type Layer } from './names';
-import type { Status } from './status';
+import type { State, Status } from './status';
 import type { Suggestions } from './suggestions';
 import { SWITCHED_OFF, type Switches } from './switches';
 import { details, type Told } from './told';
@@ -66,16 +68,18 @@ export class Server implements vscode.Disposable {
   }
 
   /** The program in use or to be used; undefined if there is none. */
-  async command(): Promise<string | undefined> {
-    const path = vscode.workspace.getConfiguration(SECTION).get<string>('path', '');
-    return (await findServer(path, this.environment))?.command;
+  find(): Promise<Found | undefined> {
+    return findServer(vscode.workspace.getConfiguration(SECTION).get<string>('path', ''), this.environment);
   }
 
-  /** How well it does, and in words. */
-  get state(): 'ok' | 'warning' | 'broken' {
-    const { kind } = this.status;
-    if (kind === 'failed' || kind === 'missing') return 'broken';
-    return kind === 'off' ? 'warning' : 'ok';
+  /** Whether it can be asked. */
+  get isRunning(): boolean {
+    return this.client?.isRunning() === true;
+  }
+
+  /** How it does, and in words. */
+  get kind(): State['kind'] {
+    return this.status.kind;
   }
 
   get summary(): string {
@@ -112,19 +116,22 @@ export class Server implements vscode.Disposable {
       return;
     }
     this.status.set({ kind: 'loading' });
-    let command: string | undefined;
+    let found: Found | undefined;
     try {
-      command = await this.command();
+      found = await this.find();
     } catch (error) {
       this.fail(error instanceof Error ? error.message : String(error));
       return;
     }
-    if (command === undefined) {
+    if (found === undefined) {
       this.status.set({ kind: 'missing' });
       return;
     }
-    this.log.info(`starting ${command} lsp`);
-    const client = new LanguageClient(SECTION, 'foretype', { command, args: ['lsp'] }, this.options());
+    const [command = '', ...args] = [...found.words, 'lsp'];
+    this.log.info(`starting ${[command, ...args].join(' ')}`);
+    // The server does it by itself, too; so do its libraries then, however they come to be loaded.
+    const options = { env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' } };
+    const client = new LanguageClient(SECTION, 'foretype', { command, args, options }, this.options());
     this.client = client;
     try {
       await client.start();
@@ -192,6 +199,19 @@ export class Server implements vscode.Disposable {
       this.log.warn(`${command}: ${String(error)}`);
       return undefined;
     }
+  }
+
+  /** Why there is what there is at the cursor, in the server's words: it is asked about the place first. */
+  async why({ document, selection }: vscode.TextEditor): Promise<string> {
+    const client = this.client;
+    if (client === undefined || !SCHEMES.includes(document.uri.scheme) || !this.switches.languages().includes(document.languageId)) {
+      return `nothing is suggested in ${document.languageId}; the setting foretype.languages names where`;
+    }
+    if (this.kind === 'loading') return 'the model is still loading';
+    const place = client.code2ProtocolConverter.asTextDocumentPositionParams(document, selection.active);
+    await client.sendRequest(InlineCompletionRequest.type, { ...place, context: { triggerKind: InlineCompletionTriggerKind.Automatic } });
+    const told = await this.ask<{ readonly words?: string; readonly outcome: string }>('foretype.why');
+    return told?.words ?? told?.outcome ?? 'the server does not say';
   }
 
   private watchLoading(client: LanguageClient): void {

@@ -36,7 +36,11 @@ export class Suggestions implements vscode.Disposable {
       const result = await next(document, position, context, token);
       if (token.isCancellationRequested) return result;
       this.status.answered(performance.now() - startedMs);
-      this.offered(document, position, itemsOf(result));
+      const items = itemsOf(result);
+      this.offered(document, position, items);
+      if (items.length === 0 && context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke) {
+        vscode.window.setStatusBarMessage('foretype: nothing to suggest here; "foretype: Why Nothing Here?" says more', 5_000);
+      }
       return result;
     },
   };

@@ -38,14 +38,16 @@ export async function tune(server: Server): Promise<void> {
   if (!(await isTrusted())) return;
   const chosen = await folder();
   if (chosen === undefined) return;
+  const words = await program(server);
+  if (words === undefined) return;
   const items = [
     { label: 'Show the plan', description: 'what would be read, and how long it would take', args: ['--dry-run'] },
     { label: 'Tune', description: 'hours on this machine; Ctrl+C ends it, running it again goes on', args: [] },
   ];
   const picked = await vscode.window.showQuickPick(items, { title: `foretype: train a model on ${chosen.name}` });
-  const command = picked === undefined ? undefined : await program(server);
-  if (picked === undefined || command === undefined) return;
-  const run = new vscode.ProcessExecution(command, ['tune', ...picked.args, chosen.uri.fsPath], { cwd: chosen.uri.fsPath });
+  if (picked === undefined) return;
+  const [command = '', ...args] = [...words, 'tune', ...picked.args, chosen.uri.fsPath];
+  const run = new vscode.ProcessExecution(command, args, { cwd: chosen.uri.fsPath });
   const task = new vscode.Task({ type: 'process' }, chosen, 'tune', 'foretype', run, []);
   task.presentationOptions = { reveal: vscode.TaskRevealKind.Always, panel: vscode.TaskPanelKind.Dedicated, focus: true };
   watch(await vscode.tasks.executeTask(task));

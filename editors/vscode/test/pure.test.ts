@@ -1,7 +1,7 @@
 // The parts that need no editor: names, waits, plans, and what became of a suggestion.
 
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, mkdir, writeFile } from 'node:fs/promises';
+import { access, chmod, mkdtemp, mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -9,6 +9,7 @@ import { Watch } from '../src/accepts';
 import { Backoff } from '../src/backoff';
 import { findServer, NoSuchProgramError } from '../src/locate';
 import { choices } from '../src/choices';
+import { alone } from '../src/lock';
 import { asServerOptions, isEnabled } from '../src/names';
 import { plansFor, shown } from '../src/plans';
 import { details } from '../src/told';
@@ -23,6 +24,10 @@ function watching(): Watch {
 
 function edit(offset: number, text: string, removed = 0): { uri: string; offset: number; removed: number; text: string } {
   return { uri: 'a', offset, removed, text };
+}
+
+async function until(look: () => Promise<unknown>): Promise<void> {
+  while (!(await look().then(() => true, () => false))) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 test('only what somebody set is sent, under the names of the server', () => {
@@ -74,10 +79,14 @@ test('the setting, the PATH and the private environment are looked at in that or
   const own = join(folder, 'own');
   const PATH = { PATH: join(folder, 'path') };
   const mine = await program('own', 'bin');
-  assert.deepEqual(await findServer('', own, { PATH: `relative:${join(folder, 'none')}` }), { command: mine, by: 'private' });
+  assert.deepEqual(await findServer('', own, { PATH: `relative:${join(folder, 'none')}` }), {
+    command: mine,
+    words: [join(own, 'bin', 'python'), '-I', '-m', 'foretype'],
+    by: 'private',
+  });
   const onPath = await program('path');
-  assert.deepEqual(await findServer('', own, PATH), { command: onPath, by: 'path' });
-  assert.deepEqual(await findServer(mine, own, PATH), { command: mine, by: 'setting' });
+  assert.deepEqual(await findServer('', own, PATH), { command: onPath, words: [onPath], by: 'path' });
+  assert.deepEqual(await findServer(mine, own, PATH), { command: mine, words: [mine], by: 'setting' });
   await assert.rejects(findServer('foretype', own, PATH), NoSuchProgramError);
   await assert.rejects(findServer(folder, own, PATH), /foretype\.path/);
 });
@@ -91,8 +100,8 @@ test('every way to install is a list of whole commands', () => {
   ]);
   const [plain] = plansFor({ uv: undefined, pipx: undefined, python: '/y' }, '/w.whl', '/e');
   assert.deepEqual(plain?.commands.map(shown), [
-    '/y -m venv --clear /e',
-    '/e/bin/python -m pip install --disable-pip-version-check --no-compile /w.whl',
+    '/y -I -m venv --clear /e',
+    '/e/bin/python -I -m pip install --disable-pip-version-check --no-compile /w.whl',
   ]);
   assert.deepEqual(plansFor({ uv: undefined, pipx: undefined, python: undefined }, '/w.whl', '/e'), []);
 });
@@ -119,4 +128,16 @@ test('a repository may be served by the base and by its own models', () => {
   assert.equal(offered[1]?.description, 'full, 2026-11-22, lines right 25.0% (base 20.0%)');
   assert.equal(offered[2]?.description, 'full, 2026-11-22');
   assert.deepEqual(choices({ models, settings_model: '/m' }), []);
+});
+
+test('only one process at a time holds the lock, and a dead one holds none', async () => {
+  const lock = join(await mkdtemp(join(tmpdir(), 'foretype-')), 'lock');
+  let finish = (): void => undefined;
+  const first = alone(lock, () => new Promise<string>((resolve) => { finish = () => resolve('first'); }));
+  await until(() => access(lock));
+  assert.equal(await alone(lock, async () => 'second'), undefined);
+  finish();
+  assert.equal(await first, 'first');
+  await writeFile(lock, '2147483646'); // no such process
+  assert.equal(await alone(lock, async () => 'third'), 'third');
 });

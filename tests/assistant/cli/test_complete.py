@@ -118,7 +118,7 @@ def test_secret_file_gets_nothing(place: Path, model: Path) -> None:
     (place / ".env.py").write_text("KEY = ")
     run = complete(place, "--model", str(model), ".env.py:1:7")
     assert (run.stdout, run.returncode) == (b"", 1)
-    assert run.stderr.startswith(b"nothing to suggest: excluded file; ")
+    assert run.stderr.startswith(b"nothing to suggest: this file is excluded: ")
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -178,16 +179,21 @@ def test_emacs_reads_what_is_written(machine: Machine) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("vim"), reason="vim is not installed")
-def test_vim_reads_what_is_written(machine: Machine) -> None:
-    path = carried_out("vim", machine)
+@pytest.mark.parametrize("is_there", [True, False])
+def test_vim_starts_the_program_while_it_is_there(machine: Machine, is_there: bool) -> None:
+    program = sys.executable if is_there else str(machine.home / "gone")
+    change = EDITORS["vim"].plan(machine, [program, "lsp"]).change
+    assert change is not None
+    write(change)
     shown = machine.home / "shown"
-    steps = ["autocmd User LspSetup let g:seen = 1", f"source {path}", f"redir > {shown}"]
-    steps += ["autocmd User LspSetup", "redir END", "qa!"]
+    take = "function LspAddServer(list) | call writefile([a:list[0].path], $SHOWN) | endfunction"
+    plugin = machine.home / "plugin.vim"
+    plugin.write_text("\n".join(["call writefile([''], $SHOWN)", *take.split(" | ")]))
+    steps = [f"source {plugin}", f"source {change.path}", "doautocmd User LspSetup", "qa!"]
     run = ["vim", "-u", "NONE", "-N", "-es", *(part for step in steps for part in ("-c", step))]
-    subprocess.run(
-        run, timeout=60, check=False, stdin=subprocess.DEVNULL, env=os.environ | {"TERM": "dumb"}
-    )
-    assert "LspAddServer" in shown.read_text()
+    environment = os.environ | {"TERM": "dumb", "SHOWN": str(shown)}
+    subprocess.run(run, timeout=60, check=False, stdin=subprocess.DEVNULL, env=environment)
+    assert shown.read_text().strip() == (program if is_there else "")
 
 
 def test_helix_keeps_the_users_languages(machine: Machine) -> None:

@@ -5,16 +5,19 @@ local offers = require('foretype.offer')
 local M = { is_on = true }
 
 local METHOD = 'textDocument/inlineCompletion'
+local INVOKED, AUTOMATIC = 1, 2
 local namespace = vim.api.nvim_create_namespace('foretype')
 
-local current -- { buf, client_id, list = offers, index }
-local request -- { client, id, buf }: under way
+local current -- { buf, client_id, list = offers, index, is_all: asked for by hand }
+local request -- { client, id, place, tick }: under way
 local sequence = 0
 local dismissed -- where the user wants none: "buf:row:col:line"
 local timer
 
 M.delay_ms = 20
 M.on_answer = function(_) end -- told the milliseconds of each answer
+
+local function say(text) vim.notify('foretype: ' .. text) end
 
 local function place_now()
   local row, col = unpack(vim.api.nvim_win_get_cursor(0))
@@ -51,6 +54,20 @@ local function showing()
   if left then return offer, left, place end
 end
 
+--- `text` with spaces for tabs, which virtual text would send to the screen as they are.
+local function untabbed(text, column)
+  local parts = {}
+  for part, tab in text:gmatch('([^\t]*)(\t?)') do
+    parts[#parts + 1] = part
+    column = column + vim.fn.strdisplaywidth(part)
+    if tab ~= '' then
+      parts[#parts + 1] = (' '):rep(vim.bo.tabstop - column % vim.bo.tabstop)
+      column = column + #parts[#parts]
+    end
+  end
+  return table.concat(parts)
+end
+
 --- Draw what is left; false if nothing is.
 local function draw()
   local offer, left, place = showing()
@@ -60,9 +77,10 @@ local function draw()
   end
   local lines = vim.split(offers.visible(offer, left), '\n', { plain = true })
   local below = {}
-  for i = 2, #lines do below[#below + 1] = { { lines[i], 'ForetypeGhost' } } end
+  for i = 2, #lines do below[#below + 1] = { { untabbed(lines[i], 0), 'ForetypeGhost' } } end
   local hint = #current.list > 1 and ('  (%d/%d)'):format(current.index, #current.list) or ''
-  local chunks = { { lines[1], 'ForetypeGhost' } }
+  local column = vim.fn.strdisplaywidth(place.line:sub(1, place.col))
+  local chunks = { { untabbed(lines[1], column), 'ForetypeGhost' } }
   if hint ~= '' and place.col == #place.line then chunks[2] = { hint, 'ForetypeHint' } end
   vim.api.nvim_buf_clear_namespace(current.buf, namespace, 0, -1)
   vim.api.nvim_buf_set_extmark(current.buf, namespace, place.row, place.col, {
@@ -80,7 +98,18 @@ local function abort()
   request = nil
 end
 
-local function receive(place, client, items)
+--- Show the next offer that still fits, or say that there is none.
+local function turn(step)
+  local before = current.index
+  repeat
+    current.index = (current.index - 1 + step) % #current.list + 1
+  until showing() or current.index == before
+  draw()
+  if current.index == before then say('there is no other suggestion here') end
+end
+
+--- Show what was asked for; `step` if by hand: from what is in view to the next of all that there are.
+local function receive(place, client, items, step)
   local function to_bytes(line, character)
     return vim.str_byteindex(line, client.offset_encoding, character, false)
   end
@@ -89,18 +118,31 @@ local function receive(place, client, items)
     local offer = offers.from_item(item, place, to_bytes)
     if offer then list[#list + 1] = offer end
   end
+  local _, seen = showing()
   clear()
-  if #list == 0 then return end
-  current = { buf = place.buf, client_id = client.id, list = list, index = 1 }
-  if not draw() then clear() end -- something else was typed meanwhile; that is asked for by itself
+  if #list == 0 then
+    if step then say('nothing to suggest here; :Foretype why says more') end
+    return
+  end
+  current = { buf = place.buf, client_id = client.id, list = list, index = 1, is_all = step ~= nil }
+  local _, first = showing()
+  if not draw() then
+    clear() -- something else was typed meanwhile; that is asked for by itself
+  elseif step and first == seen then
+    turn(step)
+  end
 end
 
-local function ask(kind)
+--- Ask about the cursor's place; with a step by hand, which shows what there is, however unsure.
+local function ask(step)
   local place = place_now()
   local client = vim.lsp.get_clients({ bufnr = place.buf, name = 'foretype' })[1]
-  if not client or not client.initialized or not vim.bo[place.buf].modifiable then return end
+  if not client or not client.initialized or not vim.bo[place.buf].modifiable then
+    if step then say('nothing is suggested here; :Foretype why says more') end
+    return
+  end
   local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
-  params.context = { triggerKind = kind }
+  params.context = { triggerKind = step and INVOKED or AUTOMATIC }
   sequence = sequence + 1
   local mine, started = sequence, vim.uv.hrtime()
   local sent, id = client:request(METHOD, params, function(err, result)
@@ -108,9 +150,10 @@ local function ask(kind)
     request = nil
     if err or not result or not is_inserting() or place.buf ~= vim.api.nvim_get_current_buf() then return end
     M.on_answer((vim.uv.hrtime() - started) / 1e6)
-    receive(place, client, result.items or result)
+    receive(place, client, result.items or result, step)
   end, place.buf)
-  request = sent and { client = client, id = id, buf = place.buf } or nil
+  local tick = vim.api.nvim_buf_get_changedtick(place.buf)
+  request = sent and { client = client, id = id, place = key_of(place), tick = tick } or nil
 end
 
 local function is_wanted(buf)
@@ -121,24 +164,18 @@ end
 function M.moved()
   if not is_inserting() then return end
   if current and draw() then return end
+  local place = place_now()
+  local is_asked = request and request.place == key_of(place)
+  if is_asked and request.tick == vim.api.nvim_buf_get_changedtick(place.buf) then return end
   clear()
   abort()
   sequence = sequence + 1
-  local place = place_now()
   if not is_wanted(place.buf) or dismissed == key_of(place) then return end
   dismissed = nil
   timer = timer or vim.uv.new_timer()
   timer:start(M.delay_ms, 0, vim.schedule_wrap(function()
-    if is_inserting() then ask(2) end
+    if is_inserting() then ask() end
   end))
-end
-
---- Ask now, whatever the switches say.
-function M.invoke()
-  dismissed = nil
-  clear()
-  abort()
-  ask(1)
 end
 
 function M.stop()
@@ -180,11 +217,13 @@ function M.accept(part)
   return true
 end
 
---- Show the next offer, or with a step of -1 the one before.
+--- Show the next offer, or with a step of -1 the one before; asks for all of them first, whatever
+--- the switches say.
 function M.cycle(step)
-  if not showing() then return M.invoke() end
-  current.index = (current.index - 1 + step) % #current.list + 1
-  draw()
+  if showing() and current.is_all then return turn(step) end
+  dismissed = nil
+  abort()
+  ask(step)
 end
 
 --- Hide the offer until the text or the cursor changes; false if there is none.

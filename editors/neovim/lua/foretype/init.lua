@@ -44,8 +44,11 @@ M.restart = server.restart
 --- Say whether suggestions are on.
 function M.is_enabled() return ghost.is_on and vim.b.foretype ~= false end
 
---- Switch suggestions on or off.
+local snoozing -- the timer of a pause
+
+--- Switch suggestions on or off, for good: a pause ends.
 function M.enable(is_on)
+  if snoozing then snoozing:stop() end
   ghost.is_on = is_on
   if is_on then ghost.moved() else ghost.stop() end
   vim.cmd.redrawstatus({ bang = true })
@@ -59,7 +62,26 @@ end
 --- Off for some minutes.
 function M.snooze(minutes)
   M.enable(false)
-  vim.defer_fn(function() M.enable(true) end, minutes * 60000)
+  snoozing = vim.defer_fn(function() M.enable(true) end, minutes * 60000)
+  vim.notify(('foretype: off for %g minutes'):format(minutes))
+end
+
+--- Say why there is what there is at the cursor.
+function M.why()
+  if not M.is_enabled() then return vim.notify('foretype: off; :Foretype on') end
+  server.why(function(words) vim.notify('foretype: ' .. words) end)
+end
+
+--- Show more or less, until Neovim ends: "eager", "balanced", "quiet" or "off"; asks without a name.
+function M.show(name)
+  if not name then
+    return vim.ui.select({ 'eager', 'balanced', 'quiet', 'off' }, { prompt = 'foretype: what is shown' }, function(picked)
+      if picked then M.show(picked) end
+    end)
+  end
+  vim.lsp.config('foretype', { init_options = { show = name } })
+  server.restart()
+  vim.notify('foretype: shows ' .. name)
 end
 
 --- A few words for a statusline: the state, how long the last answer took, your own model, and
@@ -108,6 +130,8 @@ local commands = {
   toggle = function() M.toggle() end,
   snooze = function(minutes) M.snooze(tonumber(minutes) or 15) end,
   restart = function() M.restart() end,
+  show = function(name) M.show(name) end,
+  why = function() M.why() end,
   status = function() vim.notify(M.status() .. (server.trouble and ('\nremote: ' .. server.trouble) or '')) end,
   models = function(name) M.models(name) end,
   tune = function(...) M.run('tune', ...) end,
@@ -125,7 +149,7 @@ local function make_command()
     commands[name](unpack(options.fargs, 2))
   end, {
     nargs = '*',
-    desc = 'foretype: on, off, toggle, snooze MINUTES, restart, status, models, tune, doctor, log, health',
+    desc = 'foretype: on, off, toggle, snooze MINUTES, show, why, restart, status, models, tune, doctor, log, health',
     complete = function(start)
       return vim.tbl_filter(function(name) return vim.startswith(name, start) end, vim.fn.sort(vim.tbl_keys(commands)))
     end,
@@ -139,10 +163,6 @@ function M.setup(opts)
     return
   end
   M.config = vim.tbl_deep_extend('force', defaults, opts or {})
-  if vim.fn.executable(M.config.cmd[1]) == 0 then
-    vim.notify(('foretype: cannot run %q; install it or set cmd'):format(M.config.cmd[1]), vim.log.levels.ERROR)
-    return
-  end
   vim.api.nvim_set_hl(0, 'ForetypeGhost', { default = true, link = vim.fn.hlexists('ComplHint') == 1 and 'ComplHint' or 'NonText' })
   vim.api.nvim_set_hl(0, 'ForetypeHint', { default = true, link = vim.fn.hlexists('ComplHintMore') == 1 and 'ComplHintMore' or 'MoreMsg' })
   ghost.delay_ms = M.config.delay_ms

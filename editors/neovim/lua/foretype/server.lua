@@ -86,8 +86,26 @@ local function ended(code)
   vim.defer_fn(function() vim.lsp.enable('foretype') end, wait_ms)
 end
 
---- Describe the server to Neovim and start it for the file types of `config`.
-function M.start(config)
+local config -- of the last start
+
+--- Start it, or say so once a file is opened that it would serve: an uninstalled program is no fault
+--- of every start.
+local function begin(group)
+  if vim.fn.executable(config.cmd[1]) == 1 then return vim.lsp.enable('foretype') end
+  set_state('not installed')
+  vim.api.nvim_create_autocmd('FileType', {
+    group = group,
+    pattern = config.filetypes,
+    once = true,
+    callback = function()
+      vim.notify(('foretype: cannot run %q; install it or set cmd'):format(config.cmd[1]), vim.log.levels.WARN)
+    end,
+  })
+end
+
+--- Describe the server to Neovim and start it for the file types of `wanted`.
+function M.start(wanted)
+  config = wanted
   local group = vim.api.nvim_create_augroup('foretype', {})
   is_stopping = false
   vim.lsp.config('foretype', {
@@ -110,7 +128,7 @@ function M.start(config)
   })
   ghost.on_answer = answered
   vim.api.nvim_create_autocmd('VimLeavePre', { group = group, callback = function() is_stopping = true end })
-  vim.lsp.enable('foretype')
+  begin(group)
 end
 
 --- End the server and start it anew.
@@ -121,7 +139,20 @@ function M.restart()
   for _, client in ipairs(clients) do client:stop(true) end
   vim.wait(3000, function() return #vim.lsp.get_clients({ name = 'foretype' }) == 0 end, 20)
   is_stopping = false
-  vim.lsp.enable('foretype')
+  begin(vim.api.nvim_create_augroup('foretype', { clear = false }))
+end
+
+--- Tell `on_words` why there is what there is at the cursor; the server is asked about the place first.
+function M.why(on_words)
+  local client = vim.lsp.get_clients({ bufnr = 0, name = 'foretype' })[1]
+  if not client then return on_words(('no server serves this buffer: %s'):format(M.state)) end
+  local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
+  params.context = { triggerKind = 2 }
+  client:request('textDocument/inlineCompletion', params, function()
+    M.command('foretype.why', vim.empty_dict(), function(told, why)
+      on_words(told and (told.words or told.outcome) or why)
+    end)
+  end, 0)
 end
 
 return M
