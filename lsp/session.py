@@ -140,7 +140,7 @@ class Session:
     def _open_remote(self, settings: Any) -> Any:
         """Return the remote side; what is wrong with it costs no local suggestion."""
         from assistant.errors import AssistantError
-        from assistant.remote.open import open_configured
+        from assistant.remote import open_configured
 
         try:
             self.remote = open_configured(local_path, exclude=settings.exclude)

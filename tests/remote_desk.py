@@ -7,8 +7,9 @@ from typing import Any
 
 from assistant.cancel import Cancel
 from assistant.remote.answers import RemoteText
+from assistant.remote.inflight import InflightRequest
 from assistant.remote.ledger import Ledger
-from assistant.remote.policy import Remote, RemoteHandle
+from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from model.paths import state_folder
@@ -16,7 +17,6 @@ from tests.remote_server import RemoteServer
 
 TEXT = "def add(a, b):\n    return "
 TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
-OPENED = time.monotonic
 
 
 class Desk:
@@ -46,18 +46,24 @@ class Desk:
         path: str = "a.py",
     ) -> str | None:
         """Go through before and after as the engine does; return the server's text."""
-        handle = self.remote.before(self.request(text, path), blocks=True)
-        answer = self.after(handle, confidence, cancel)
+        request = self.request(text, path)
+        inflight = self.remote.before(request, blocks=True)
+        answer = self.after(inflight, confidence, cancel, request)
         return answer.text if answer else None
 
     def after(
         self,
-        handle: RemoteHandle | None,
+        inflight: InflightRequest | None,
         confidence: float | None = None,
         cancel: Cancel | None = None,
+        request: CompletionRequest | None = None,
     ) -> RemoteText | None:
         return self.remote.after(
-            handle, confidence=confidence, deadline=OPENED() + 120, cancel=cancel or Cancel()
+            request or self.request(),
+            inflight,
+            confidence=confidence,
+            deadline=time.monotonic() + 120,
+            cancel=cancel or Cancel(),
         )
 
     def settle(self) -> None:

@@ -81,7 +81,7 @@ def _complete(settings: Settings, request: CompletionRequest) -> "Response":
         Engine,  # the runtime is not needed to say that input is bad
     )
     from assistant.models.open import opener_for
-    from assistant.remote.open import open_configured
+    from assistant.remote import open_configured
 
     place = Path(request.path).absolute()
     open_model = opener_for(place, lambda text: print(f"foretype: {text}", file=sys.stderr))

@@ -5,12 +5,17 @@ Exit codes: 0 done, 1 nothing would be sent there, 2 bad usage, input or setting
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from assistant.cli.command import CommandParser, UsageError, agrees, run_command, write_json
+from assistant.cli.command import (
+    CommandParser,
+    UsageError,
+    agrees,
+    run_command,
+    say_error,
+    write_json,
+)
 from assistant.cli.complete import read_source, split_place
 from assistant.cli.source_file import SourceFile
 from assistant.errors import AssistantError
@@ -18,7 +23,7 @@ from assistant.privacy.exclusion import why_refused
 from assistant.remote.errors import RemoteError, withheld
 from assistant.remote.file_policy import FilePolicy
 from assistant.remote.formats import FORMATS
-from assistant.remote.ledger import Ledger, Totals
+from assistant.remote.ledger import Ledger, Row, join_rows, sum_up
 from assistant.remote.payload import Payload, build_payload, is_single_line
 from assistant.remote.request_guard import build_headers
 from assistant.remote.settings import RemoteSettings, load_remote_settings, remote_settings_path
@@ -71,15 +76,14 @@ def _show(limit: int, *, as_json: bool) -> int:
     if limit < 0:
         raise UsageError(f"--limit must be 0 or more, got {limit}")
     ledger = Ledger(state_folder())
-    rows = list(ledger.rows())
-    everything = Totals()
-    for row in rows:
-        everything.add(row)
-    requests = join_rows(rows)[-limit:]
-    totals = {"today": ledger.today(), "all": everything}
+    everything: dict[str, Row] = {}
+    join_rows(ledger.rows(), everything)
+    if ledger.n_damaged:
+        say_error("egress", f"{ledger.n_damaged} lines of {ledger.path} are damaged, left out here")
+    requests = list(everything.values())[-limit:]
+    totals = {"all": sum_up(everything.values()), "today": ledger.today()}
     if as_json:
-        sums = {name: asdict(total) for name, total in totals.items()}
-        write_json({"requests": requests, "totals": sums})
+        write_json({"requests": requests, "totals": totals})
     elif not requests:
         print("Nothing has been sent.")
     else:
@@ -94,40 +98,28 @@ def _show(limit: int, *, as_json: bool) -> int:
     return DONE
 
 
-def join_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row for each request; one without an outcome has `outcome` "unknown"."""
-    requests: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        key, event = str(row.get("id")), row.get("event")
-        fields = {name: value for name, value in row.items() if name not in ("v", "event")}
-        if event == "sent":
-            requests[key] = fields | {"outcome": "unknown"}
-        elif event == "ended" and key in requests:
-            requests[key] |= fields
-    return list(requests.values())
-
-
-def _format_request(row: Mapping[str, Any]) -> tuple[str, ...]:
-    file = str(row.get("file", ""))
-    return (
+def _format_request(row: Row) -> tuple[str, ...]:
+    cells = (
         str(row.get("time", ""))[:19],
         f"{row.get('host')} {row.get('model')}".strip(),
-        "".join(char if char.isprintable() else "?" for char in file),  # safe in a terminal
+        str(row.get("file", "")),
         ",".join(f"{start}-{end}" for start, end in row.get("ranges", ())),
         str(row.get("bytes_sent", 0)),
         str(sum(row.get("redactions", {}).values())),
-        str(row.get("outcome")),
-        f"{row.get('latency_ms', 0):.0f}",
+        row["outcome"],
+        f"{row.get('latency_ms') or 0:.0f}",
     )
+    # Safe in a terminal, whatever a file is called.
+    return tuple("".join(char if char.isprintable() else "?" for char in cell) for cell in cells)
 
 
-def _format_totals(total: Totals) -> str:
-    outcomes = ", ".join(f"{count} {name}" for name, count in sorted(total.outcomes.items()))
-    plural = "" if total.requests == 1 else "s"
+def _format_totals(total: Row) -> str:
+    outcomes = ", ".join(f"{count} {name}" for name, count in sorted(total["outcomes"].items()))
     return (
-        f"{total.requests} request{plural} ({outcomes or 'none ended'}), "
-        f"{total.bytes_sent} bytes sent, "
-        f"{total.bytes_received} received, {total.redactions} replaced, cost {total.cost:.4f}"
+        f"{total['requests']} request{'' if total['requests'] == 1 else 's'} "
+        f"({outcomes or 'none ended'}), {total['bytes_sent']} bytes sent, "
+        f"{total['bytes_received']} received, {total['redactions']} replaced, "
+        f"cost {total['cost']:.4f}"
     )
 
 

@@ -3,8 +3,12 @@
 from assistant.doctor.finding import CheckResult, broken, ok, warning
 from assistant.errors import SettingsError
 from assistant.remote.errors import RemoteError
-from assistant.remote.open import find_missing
-from assistant.remote.settings import key_of, load_remote_settings, remote_settings_path
+from assistant.remote.settings import (
+    find_missing,
+    key_of,
+    load_remote_settings,
+    remote_settings_path,
+)
 from assistant.settings import Settings
 
 

@@ -147,6 +147,7 @@ class Engine:
         trace = proposed.trace
         if remote is not None:
             found = remote.after(
+                request,
                 handle,
                 confidence=completions[0].probability if completions else None,
                 deadline=deadline,

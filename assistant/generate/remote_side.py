@@ -28,7 +28,13 @@ class RemoteSide(Protocol):
         """Begin with a request; the handle goes to `after`."""
 
     def after(
-        self, handle: Any, *, confidence: float | None, deadline: float, cancel: Cancel
+        self,
+        request: CompletionRequest,
+        handle: Any,
+        *,
+        confidence: float | None,
+        deadline: float,
+        cancel: Cancel,
     ) -> Any:
         """Return the server's text, or None; `confidence` is the local answer's probability."""
 

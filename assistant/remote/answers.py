@@ -35,8 +35,6 @@ class RemoteText:
     text: str
     finish_reason: str
     single_line: bool
-    prompt_tokens: int
-    new_tokens: int
     marks: tuple[tuple[int, float], ...] = ()  # (characters, logarithm so far); empty: unknown
 
     def logprob(self, n_chars: int) -> float | None:

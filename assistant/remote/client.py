@@ -6,6 +6,7 @@ compressed answers (a bomb unpacks in one step); bodies of errors are not read.
 
 import asyncio
 import email.utils
+import functools
 import ssl
 import time
 import urllib.request
@@ -16,91 +17,63 @@ import httpx2 as httpx
 
 from assistant.remote.errors import RemoteError
 from assistant.remote.formats import FORMATS, read_piece
-from assistant.remote.haltable import HaltableBackend, current
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.settings import RemoteSettings, is_loopback
 from assistant.remote.streams import ObjectReader
 
 MAX_ANSWER_BYTES = 1 << 20  # of a stream; its text is far smaller
-MAX_CONNECTIONS = 8
 KEEP_ALIVE_S = 60.0
 DRAIN_S = 0.25  # after the last word, for the end of the body: then the connection can be kept
 MAX_RETRY_AFTER_S = 3_600.0  # servers have said years
-_TYPES = {
-    "text/event-stream": ("SSE", frozenset({"text/event-stream"})),
-    "application/x-ndjson": (
-        "NDJSON",
-        frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"}),
-    ),
-}
+_EVENTS = "text/event-stream"
+_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
 
-class _HaltableTransport(httpx.AsyncHTTPTransport):
-    """httpx's own way to a server, over connections that know their requests."""
+def open_client(settings: RemoteSettings) -> httpx.AsyncClient:
+    """Return a client of one connection; of one event loop."""
+    client = httpx.AsyncClient(
+        verify=_open_trust(settings.ca_file),
+        http2=True,
+        limits=httpx.Limits(max_connections=1, keepalive_expiry=KEEP_ALIVE_S),
+        proxy=_find_proxy(settings),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        timeout=httpx.Timeout(settings.read_s, connect=settings.connect_s, pool=settings.connect_s),
+        trust_env=False,  # its proxies are found here, and netrc's passwords are not ours
+    )
+    client.headers.clear()  # what leaves is what `foretype egress --dry-run` shows
+    return client
 
-    def __init__(self, settings: RemoteSettings) -> None:
-        super().__init__(
-            verify=_open_trust(settings),
-            http2=True,
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S),
-            proxy=_find_proxy(settings),
-        )
-        # There is no public way in: httpx makes its pool itself.
-        self._pool._network_backend = HaltableBackend()
 
-
-class Client:
-    """Connections to one server; of one event loop."""
-
-    def __init__(self, settings: RemoteSettings) -> None:
-        self._settings = settings
-        self._format = FORMATS[settings.provider]
-        self._n_asked = 0
-        self.is_wedged = False  # its pool has no free connection, though nobody uses one
-        self._http = httpx.AsyncClient(
-            transport=_HaltableTransport(settings),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            timeout=httpx.Timeout(
-                settings.read_s, connect=settings.connect_s, pool=settings.connect_s
-            ),
-            trust_env=False,  # its proxies are found here, and netrc's passwords are not ours
-        )
-        self._http.headers.clear()  # what leaves is what `foretype egress --dry-run` shows
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
-
-    async def ask(self, inflight: InflightRequest) -> None:
-        """Fill `inflight`; RemoteError says why its text is not whole."""
-        current.set(inflight)  # of the owner task's own context
-        self._n_asked += 1
-        try:
-            await self._ask(inflight)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError) as error:
-            self.is_wedged = isinstance(error, httpx.PoolTimeout) and self._n_asked == 1
-            if not inflight.is_whole:
-                inflight.check()
-                raise _name_fault(error, inflight) from None
-        finally:
-            self._n_asked -= 1
-            if inflight.stream is not None:
-                inflight.stream.leave(inflight)
-                inflight.stream = None
-            current.set(None)
-
-    async def _ask(self, inflight: InflightRequest) -> None:
-        assert inflight.payload is not None, "prepared before it is asked"
-        url = self._settings.address + self._format.path
-        body, headers = inflight.payload.body, inflight.headers
-        async with self._http.stream("POST", url, content=body, headers=headers) as response:
+async def ask(client: httpx.AsyncClient, inflight: InflightRequest) -> None:
+    """Fill `inflight`; RemoteError says why its text is not whole."""
+    try:
+        await _ask(client, inflight)
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError) as error:
+        if not inflight.is_whole:
             inflight.check()
-            _check_head(response, self._format.stream_type)
-            reader = ObjectReader(has_events=self._format.stream_type == "text/event-stream")
-            await _read_body(response, reader, inflight)
-        if not inflight.is_whole and not reader.is_done:
-            inflight.check()
-            raise RemoteError("broken off", "the answer ends before it is whole")
+            raise _name_fault(error, inflight) from None
+
+
+async def _ask(client: httpx.AsyncClient, inflight: InflightRequest) -> None:
+    assert inflight.payload is not None, "prepared before it is asked"
+    known = FORMATS[inflight.settings.provider]
+
+    async def watch(event: str, _: object) -> None:
+        inflight.has_connected |= event == "connection.connect_tcp.started"
+        inflight.has_sent |= event.endswith("send_request_headers.started")
+
+    async with client.stream(
+        "POST",
+        inflight.settings.address + known.path,
+        content=inflight.payload.body,
+        headers=inflight.headers,
+        extensions={"trace": watch},
+    ) as response:
+        _check_head(response, known.stream_type)
+        reader = ObjectReader(has_events=known.stream_type == _EVENTS)
+        await _read_body(response, reader, inflight)
+    if not inflight.is_whole and not reader.is_done:
+        raise RemoteError("broken off", "the answer ends before it is whole")
 
 
 async def _read_body(
@@ -109,7 +82,6 @@ async def _read_body(
     drain: asyncio.TimerHandle | None = None
     try:
         async for chunk in response.aiter_raw():
-            inflight.check()
             inflight.bytes_received += len(chunk)
             _check_size(inflight)
             for table in reader.feed(chunk):
@@ -147,8 +119,9 @@ def _check_head(response: httpx.Response, stream_type: str) -> None:
         message = "the server has no such path or model (404); see provider, url and model"
     if status != 200:
         raise RemoteError("refused", message)
-    name, types = _TYPES[stream_type]
-    if headers.get("content-type", "").partition(";")[0].strip().lower() not in types:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ({_EVENTS} if stream_type == _EVENTS else _LINES):
+        name = "SSE" if stream_type == _EVENTS else "NDJSON"
         raise RemoteError("not understood", f"the answer is no stream of {name}")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         message = "the answer is compressed, though that was not asked for"
@@ -158,22 +131,18 @@ def _check_head(response: httpx.Response, stream_type: str) -> None:
 def _read_retry_after(text: str) -> float | None:
     """Return the seconds that the server asks for: it may give a number or a date."""
     try:
-        seconds = float(text[:12]) if text.isascii() and text.isdigit() else _until_date(text)
+        if text.isascii() and text.isdigit():
+            seconds = float(text[:12])
+        else:  # the one place where a wall clock is meant
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
-def _until_date(text: str) -> float:
-    date = email.utils.parsedate_to_datetime(text)
-    return date.timestamp() - time.time()  # the one place where a wall clock is meant
-
-
 def _name_fault(error: Exception, inflight: InflightRequest) -> RemoteError:
     """Say what a fault means; its own text may hold an address with a password."""
     match error:
-        case httpx.PoolTimeout():
-            return RemoteError("busy", "no free connection", may_retry=True)
         case httpx.ConnectTimeout():
             return RemoteError("unreachable", "cannot connect in time", may_retry=True)
         case httpx.ProxyError():
@@ -188,8 +157,7 @@ def _name_fault(error: Exception, inflight: InflightRequest) -> RemoteError:
             return RemoteError("unreachable", "cannot connect", may_retry=True)
         case httpx.TransportError():
             # Idle connections are closed by servers: nothing was done with this request then.
-            is_kept = inflight.stream is not None and inflight.stream.n_users > 1
-            is_stale = is_kept and inflight.bytes_received == 0
+            is_stale = not inflight.has_connected and inflight.bytes_received == 0
             return RemoteError("broken off", "the connection broke off", may_retry=is_stale)
     return RemoteError("failed", f"the request failed ({type(error).__name__})")
 
@@ -200,15 +168,13 @@ def _is_of_tls(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _open_trust(settings: RemoteSettings) -> ssl.SSLContext:
+@functools.cache
+def _open_trust(ca_file: str) -> ssl.SSLContext:
     """Return whom to believe: the system's authorities, or only those in `ca_file`."""
     try:
-        if settings.ca_file:
-            return ssl.create_default_context(cafile=settings.ca_file)
-        return httpx.create_ssl_context()
+        return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
     except (OSError, ssl.SSLError):
-        message = f"ca_file {settings.ca_file!r} holds no certificates in PEM"
-        raise RemoteError("failed", message) from None
+        raise RemoteError("failed", f"ca_file {ca_file!r} holds no certificates in PEM") from None
 
 
 def _find_proxy(settings: RemoteSettings) -> str | None:

@@ -19,7 +19,11 @@ Kind = Literal[
 
 
 class RemoteError(AssistantError):
-    """No usable answer; the message may be shown and logged: it holds no text, answer or key."""
+    """No usable answer; the message may be shown and logged: it holds no text, answer or key.
+
+    `may_retry`: nothing was done on the other side, so asking again is harmless.
+    `retry_after_s`: how long the server asked to be left alone.
+    """
 
     def __init__(
         self,
@@ -30,14 +34,7 @@ class RemoteError(AssistantError):
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
-        self.kind = kind
-        self.may_retry = may_retry  # nothing was done on the other side: asking again is harmless
-        self.retry_after_s = retry_after_s  # how long the server asked to be left alone
-
-    @property
-    def is_fault(self) -> bool:
-        """Whether it counts against the server: enough of them open the circuit."""
-        return self.kind not in ("stopped", "withheld")
+        self.kind, self.may_retry, self.retry_after_s = kind, may_retry, retry_after_s
 
 
 def withheld(message: str) -> RemoteError:

@@ -1,14 +1,12 @@
-"""The wire formats of servers of code models: how a request is written, how an answer is read.
+"""The wire formats of servers of code models, as data: what is asked, and where the answer is.
 
-A table of plain functions that do no input or output. Facts of public documentation: OpenAI's
-completions and chat (also DeepSeek's, vLLM's and llama-cpp-python's), Mistral's FIM, Ollama's
-generate, llama.cpp's infill. Models that mark the gap themselves have templates, for servers that
-take plain text only.
+Facts of public documentation: OpenAI's completions and chat (also DeepSeek's, vLLM's and
+llama-cpp-python's), Mistral's FIM, Ollama's generate, llama.cpp's infill. Models that mark the gap
+themselves have templates, for servers that take plain text only. Does no input or output.
 """
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from assistant.remote.errors import RemoteError, withheld
@@ -24,6 +22,7 @@ _CHAT_ORDER = (
     f"{_GAP} marks the cursor. Answer with the text that belongs in place of {_GAP} and nothing "
     "else: no explanation, no code fence, no repetition of what is already there. {lines}"
 )
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#-]*$\n?)?", re.MULTILINE)  # and a language
 
 
 class Template(NamedTuple):
@@ -35,14 +34,11 @@ class Template(NamedTuple):
     stops: tuple[str, ...]
     suffix_first: bool = False
 
-
-def fill_template(template: Template, prefix: str, suffix: str) -> str:
-    """Return the prompt; RemoteError (withheld) if the text holds a marker, which would end it."""
-    for marker in (template.before, template.between, template.after, *template.stops):
-        if marker.strip() and (marker.strip() in prefix or marker.strip() in suffix):
-            raise withheld("the text around the cursor holds one of the model's markers")
-    first, second = (suffix, prefix) if template.suffix_first else (prefix, suffix)
-    return f"{template.before}{first}{template.between}{second}{template.after}"
+    @property
+    def markers(self) -> list[str]:
+        """All that means something to the model."""
+        parts = (self.before, self.between, self.after, *self.stops)
+        return [part.strip() for part in parts if part.strip()]
 
 
 _PIPED = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
@@ -69,20 +65,35 @@ TEMPLATES: dict[str, Template] = {
         _PIPED[0] + _PIPED[1], _PIPED[2], "", ("<|end|>", "<|file_sep|>"), suffix_first=True
     ),
 }
+# Of any model, for a server need not run the one that it is said to run.
+_MARKER = re.compile(
+    "|".join(
+        [
+            r"<[|\uff5c][^\s<>|\uff5c]{1,40}[|\uff5c]>",
+            rf"{_GAP}|\[/?INST\]",
+            *sorted({re.escape(marker) for each in TEMPLATES.values() for marker in each.markers}),
+        ]
+    )
+)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Window:
-    """The text around the cursor as it leaves the machine, and how much is wanted."""
+class WireFormat(NamedTuple):
+    """What a provider is known to take and to say."""
 
-    prefix: str
-    suffix: str
-    language: str
-    single_line: bool
+    path: str  # after the base address
+    body: Mapping[str, Any]  # of a request; texts in braces stand for its values
+    # Where an object of the answer keeps its text, reason to end, tokens read and written, and
+    # logarithms of probabilities; and what is true in the last one.
+    answer: tuple[str, str, str, str, str]
+    last: str = ""
+    url: str = ""  # the usual base address; empty: there is none
+    stream_type: str = "text/event-stream"
+    template: Literal["no", "may", "must"] = "no"  # must: it refuses a suffix
+    # yes: documented to give them; others may refuse a request that asks
+    logprobs: Literal["no", "may", "yes"] = "no"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """One object of a streamed answer; a field that it lacks is empty, or None."""
 
     text: str = ""
@@ -92,166 +103,145 @@ class Piece:
     logprob: float | None = None  # of its tokens together, if the server says
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WireFormat:
-    """What a provider is known to take and to say."""
+_COMMON = {"model": "{model}", "max_tokens": "{limit}", "temperature": 0, "stream": True}
+_GAPPED = {"prompt": "{prefix}", "suffix": "{suffix}"}
+_COMPLETION = _GAPPED | _COMMON | {"stop": "{few stops}", "logprobs": "{1 if asked}"}
+_USAGE = {"stream_options": {"include_usage": True}}  # Mistral and DeepSeek know no such option
+_MESSAGES = [{"role": "system", "content": "{order}"}, {"role": "user", "content": "{gapped}"}]
+_CHOICE = ("text", "finish_reason", "prompt_tokens", "completion_tokens", "logprobs")
+FORMATS: dict[str, WireFormat] = {
+    "openai": WireFormat(
+        "/v1/completions", _COMPLETION | _USAGE, _CHOICE, template="may", logprobs="may"
+    ),
+    "openai-chat": WireFormat(
+        "/v1/chat/completions",
+        {"messages": _MESSAGES, "logprobs": "{true if asked}"} | _COMMON | _USAGE,
+        _CHOICE,
+        logprobs="may",
+    ),
+    "mistral": WireFormat(
+        "/v1/fim/completions", _COMPLETION, _CHOICE, url="https://codestral.mistral.ai"
+    ),
+    "deepseek": WireFormat(
+        "/completions", _COMPLETION, _CHOICE, url="https://api.deepseek.com/beta", logprobs="yes"
+    ),
+    "ollama": WireFormat(
+        "/api/generate",
+        _GAPPED
+        | {"model": "{model}", "stream": True, "raw": "{true if raw}"}
+        | {"options": {"num_predict": "{limit}", "temperature": 0, "stop": "{stops}"}}
+        | {"logprobs": "{true if asked}"},
+        ("response", "done_reason", "prompt_eval_count", "eval_count", "logprobs"),
+        last="done",
+        url="http://127.0.0.1:11434",
+        stream_type="application/x-ndjson",
+        template="may",
+        logprobs="yes",
+    ),
+    "llamacpp": WireFormat(
+        "/infill",
+        {"input_prefix": "{prefix}", "input_suffix": "{suffix}", "n_predict": "{limit}"}
+        | {"temperature": 0, "stop": "{stops}", "cache_prompt": True, "stream": True}
+        | {"n_probs": "{1 if asked}"},
+        (
+            "content",
+            "stop_type",
+            "tokens_evaluated",
+            "tokens_predicted",
+            "completion_probabilities",
+        ),
+        last="stop",
+        url="http://127.0.0.1:8080",
+        logprobs="yes",
+    ),
+    "vllm": WireFormat(
+        "/v1/completions",
+        _COMPLETION | _USAGE,
+        _CHOICE,
+        url="http://127.0.0.1:8000",
+        template="must",
+        logprobs="yes",
+    ),
+}
 
-    path: str  # after the base address
-    # RemoteError (withheld) if this text cannot be asked about.
-    write: Callable[[Window, "RemoteSettings"], dict[str, Any]]
-    read: Callable[[Mapping[str, Any]], Piece]
-    url: str = ""  # the usual base address; empty: there is none
-    stream_type: str = "text/event-stream"
-    template: Literal["no", "may", "must"] = "no"  # must: it refuses a suffix
-    # yes: documented to give them; others may refuse a request that asks
-    logprobs: Literal["no", "may", "yes"] = "no"
+
+def write_body(
+    settings: "RemoteSettings", prefix: str, suffix: str, *, language: str, single_line: bool
+) -> dict[str, Any]:
+    """Return a request's body; RemoteError (withheld) if this text cannot be asked about."""
+    template = TEMPLATES.get(settings.template)
+    stops = ["\n" if single_line else "\n\n\n", *(template.stops if template else ())]
+    lines = "Write at most the rest of the line." if single_line else ""
+    values = {
+        "{model}": settings.model,
+        "{limit}": settings.max_new_tokens,
+        "{prefix}": fill_template(template, prefix, suffix) if template else prefix,
+        "{suffix}": None if template else suffix,
+        "{stops}": stops,
+        "{few stops}": stops[:_MAX_STOPS],
+        "{order}": _CHAT_ORDER.format(language=language or "some", lines=lines).strip(),
+        "{gapped}": f"{prefix}{_GAP}{suffix}",
+        "{1 if asked}": 1 if settings.asks_logprobs else None,
+        "{true if asked}": True if settings.asks_logprobs else None,
+        "{true if raw}": True if template else None,
+    }
+    body: dict[str, Any] = _fill(FORMATS[settings.provider].body, values)
+    return body
+
+
+def _fill(shape: Any, values: Mapping[str, Any]) -> Any:
+    """Return `shape` with its values in place; what has none is left out."""
+    if isinstance(shape, list):
+        return [_fill(part, values) for part in shape]
+    if isinstance(shape, Mapping):
+        filled = {name: _fill(part, values) for name, part in shape.items()}
+        return {name: part for name, part in filled.items() if part is not None}
+    return values.get(shape, shape) if isinstance(shape, str) else shape
+
+
+def fill_template(template: Template, prefix: str, suffix: str) -> str:
+    """Return the prompt; RemoteError (withheld) if the text holds a marker, which would end it."""
+    if any(marker in prefix or marker in suffix for marker in template.markers):
+        raise withheld("the text around the cursor holds one of the model's markers")
+    first, second = (suffix, prefix) if template.suffix_first else (prefix, suffix)
+    return f"{template.before}{first}{template.between}{second}{template.after}"
 
 
 def read_piece(table: Mapping[str, Any], settings: "RemoteSettings") -> Piece:
     """Read one object of an answer; RemoteError (not understood) if it is of another format."""
     if table.get("error"):
         raise RemoteError("not understood", "the server reports an error instead of text")
-    return FORMATS[settings.provider].read(table)
+    known = FORMATS[settings.provider]
+    name, reason, prompt_tokens, new_tokens, logprobs = known.answer
+    table = _flatten(table) if known.answer is _CHOICE else table
+    text, said = table.get(name), table.get(reason)
+    if not isinstance(text, str):
+        raise RemoteError("not understood", f"an object of the answer has no text in `{name}`")
+    if known.last:
+        is_cut = table.get("stopped_limit") is True  # as llama.cpp once said it
+        said = ("limit" if is_cut else said or "stop") if table.get(known.last) is True else None
+    is_over = isinstance(said, str) and bool(said)
+    return Piece(
+        text=text,
+        finish_reason=("length" if said in _CUT_REASONS else "stop") if is_over else None,
+        prompt_tokens=_count(table.get(prompt_tokens)),
+        new_tokens=_count(table.get(new_tokens)),
+        logprob=_sum_logprobs(table.get(logprobs)),
+    )
 
 
-def tidy_answer(text: str, settings: "RemoteSettings") -> str:
-    """Return a text without what format and model add: a code fence, a marker let through."""
-    if settings.template:
-        for stop in TEMPLATES[settings.template].stops:
-            text = text.partition(stop)[0]
-    if settings.provider != "openai-chat":
-        return text
-    head, fence, rest = text.partition("```")
-    if fence and not head.strip():
-        first, _, body = rest.partition("\n")
-        inside = body if " " not in first.strip() else rest
-        text = inside.partition("```")[0].removesuffix("\n")
-    return text.replace(_GAP, "")
-
-
-def _write_completion(window: Window, settings: "RemoteSettings") -> dict[str, Any]:
-    """OpenAI's, in which Mistral and DeepSeek know no option for the usage."""
-    text, stops = _prompt(window, settings)
-    body = text | _common(settings) | {"stop": stops[:_MAX_STOPS]}
-    if settings.asks_logprobs:
-        body["logprobs"] = 1
-    if settings.provider in ("openai", "vllm"):
-        body["stream_options"] = {"include_usage": True}
-    return body
-
-
-def _write_chat(window: Window, settings: "RemoteSettings") -> dict[str, Any]:
-    lines = "Write at most the rest of the line." if window.single_line else ""
-    order = _CHAT_ORDER.format(language=window.language or "some", lines=lines).strip()
-    messages = [
-        {"role": "system", "content": order},
-        {"role": "user", "content": f"{window.prefix}{_GAP}{window.suffix}"},
-    ]
-    body = {"messages": messages, "stream_options": {"include_usage": True}} | _common(settings)
-    return body | {"logprobs": True} if settings.asks_logprobs else body
-
-
-def _write_ollama(window: Window, settings: "RemoteSettings") -> dict[str, Any]:
-    text, stops = _prompt(window, settings)
-    options = {"num_predict": settings.max_new_tokens, "temperature": 0, "stop": stops}
-    body = text | {"model": settings.model, "stream": True, "options": options}
-    if settings.template:
-        body["raw"] = True
-    return body | {"logprobs": True} if settings.asks_logprobs else body
-
-
-def _write_infill(window: Window, settings: "RemoteSettings") -> dict[str, Any]:
-    body = {
-        "input_prefix": window.prefix,
-        "input_suffix": window.suffix,
-        "n_predict": settings.max_new_tokens,
-        "temperature": 0,
-        "stop": _stops(window),
-        "cache_prompt": True,
-        "stream": True,
-    }
-    return body | {"n_probs": 1} if settings.asks_logprobs else body
-
-
-def _common(settings: "RemoteSettings") -> dict[str, Any]:
-    return {
-        "model": settings.model,
-        "max_tokens": settings.max_new_tokens,
-        "temperature": 0,
-        "stream": True,
-    }
-
-
-def _prompt(window: Window, settings: "RemoteSettings") -> tuple[dict[str, Any], list[str]]:
-    """Return the text for a server that takes a suffix, or one prompt with markers; and stops."""
-    if not settings.template:
-        return {"prompt": window.prefix, "suffix": window.suffix}, _stops(window)
-    template = TEMPLATES[settings.template]
-    prompt = fill_template(template, window.prefix, window.suffix)
-    return {"prompt": prompt}, [*_stops(window), *template.stops]
-
-
-def _stops(window: Window) -> list[str]:
-    return ["\n"] if window.single_line else ["\n\n\n"]
-
-
-def _read_choice(table: Mapping[str, Any]) -> Piece:
-    """Completions have a `text`, chats a `delta`; the last chunk may hold only the usage."""
-    choices = table.get("choices")
+def _flatten(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a choice and the usage as one table; completions have a text, chats a `delta`."""
+    choices, usage = table.get("choices"), table.get("usage")
     if not isinstance(choices, list):
         raise RemoteError("not understood", "an object of the answer has no `choices`")
-    choice = choices[0] if choices else {}
+    choice = choices[0] if choices else {}  # the last one may hold only the usage
     delta = choice.get("delta", {}) if isinstance(choice, Mapping) else None
     if not isinstance(delta, Mapping):
         raise RemoteError("not understood", "a choice of the answer is no object")
-    usage = table.get("usage")
+    text = choice.get("text", delta.get("content"))
     usage = usage if isinstance(usage, Mapping) else {}
-    text = choice.get("text") if "text" in choice else delta.get("content")
-    if text is not None and not isinstance(text, str):
-        raise RemoteError("not understood", "the text of an answer is no text")
-    return Piece(
-        text=text or "",
-        finish_reason=_finish_reason(choice.get("finish_reason")),
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        new_tokens=_count(usage.get("completion_tokens")),
-        logprob=_sum_logprobs(choice.get("logprobs")),
-    )
-
-
-def _read_ollama(table: Mapping[str, Any]) -> Piece:
-    reason = (table.get("done_reason") or "stop") if table.get("done") is True else None
-    return Piece(
-        text=_text(table, "response"),
-        finish_reason=_finish_reason(reason),
-        prompt_tokens=_count(table.get("prompt_eval_count")),
-        new_tokens=_count(table.get("eval_count")),
-        logprob=_sum_logprobs(table.get("logprobs")),
-    )
-
-
-def _read_infill(table: Mapping[str, Any]) -> Piece:
-    is_cut = table.get("stopped_limit") is True or table.get("stop_type") == "limit"
-    reason = ("length" if is_cut else "stop") if table.get("stop") is True else None
-    return Piece(
-        text=_text(table, "content"),
-        finish_reason=reason,
-        prompt_tokens=_count(table.get("tokens_evaluated")),
-        new_tokens=_count(table.get("tokens_predicted")),
-        logprob=_sum_logprobs(table.get("completion_probabilities")),
-    )
-
-
-def _text(table: Mapping[str, Any], name: str) -> str:
-    text = table.get(name)
-    if not isinstance(text, str):
-        raise RemoteError("not understood", f"an object of the answer has no text in `{name}`")
-    return text
-
-
-def _finish_reason(reason: object) -> str | None:
-    if not isinstance(reason, str) or not reason:
-        return None
-    return "length" if reason in _CUT_REASONS else "stop"
+    return {**usage, **choice, "text": "" if text is None else text}
 
 
 def _count(value: object) -> int | None:
@@ -271,57 +261,26 @@ def _sum_logprobs(given: object) -> float | None:
     numbers: list[Any] = [
         each.get("logprob") if isinstance(each, Mapping) else each for each in given
     ]
-    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+    # Neither NaN nor a whole number of hundreds of digits passes.
+    if not all(type(number) in (int, float) and abs(number) < 1e9 for number in numbers):
         return None
     return float(sum(min(number, 0.0) for number in numbers))
 
 
-FORMATS: dict[str, WireFormat] = {
-    "openai": WireFormat(
-        path="/v1/completions",
-        write=_write_completion,
-        read=_read_choice,
-        template="may",
-        logprobs="may",
-    ),
-    "openai-chat": WireFormat(
-        path="/v1/chat/completions", write=_write_chat, read=_read_choice, logprobs="may"
-    ),
-    "mistral": WireFormat(
-        path="/v1/fim/completions",
-        write=_write_completion,
-        read=_read_choice,
-        url="https://codestral.mistral.ai",
-    ),
-    "deepseek": WireFormat(
-        path="/completions",
-        write=_write_completion,
-        read=_read_choice,
-        url="https://api.deepseek.com/beta",
-        logprobs="yes",
-    ),
-    "ollama": WireFormat(
-        path="/api/generate",
-        write=_write_ollama,
-        read=_read_ollama,
-        url="http://127.0.0.1:11434",
-        stream_type="application/x-ndjson",
-        template="may",
-        logprobs="yes",
-    ),
-    "llamacpp": WireFormat(
-        path="/infill",
-        write=_write_infill,
-        read=_read_infill,
-        url="http://127.0.0.1:8080",
-        logprobs="yes",
-    ),
-    "vllm": WireFormat(
-        path="/v1/completions",
-        write=_write_completion,
-        read=_read_choice,
-        url="http://127.0.0.1:8000",
-        template="must",
-        logprobs="yes",
-    ),
-}
+def tidy_answer(text: str, settings: "RemoteSettings", document: str) -> str:
+    """Return a text without what models add: a code fence around it, a marker let through.
+
+    A fence or a marker that the document holds itself is code like any other.
+    """
+    own = TEMPLATES[settings.template].stops if settings.template else ()
+    for match in _MARKER.finditer(text):
+        marker = match[0]
+        if marker in own or not (marker in document or marker.replace("/", "") in document):
+            text = text[: match.start()]
+            break
+    fence = _FENCE.search(text)
+    if fence is None or _FENCE.search(document):
+        return text
+    if text[: fence.start()].strip():
+        return text[: fence.start()]
+    return text[fence.end() :].partition("```")[0].removesuffix("\n")

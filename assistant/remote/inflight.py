@@ -1,12 +1,12 @@
 """One request under way: its text as it grows, seen from any thread.
 
 The transport's thread writes it; whoever asked reads, waits, or says that nobody wants it any more.
-Knows no HTTP.
 """
 
+import asyncio
+import contextlib
 import threading
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from assistant.cancel import Cancel
@@ -18,7 +18,7 @@ from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 
 if TYPE_CHECKING:
-    from assistant.remote.haltable import HaltableStream
+    import httpx2
 
 MAX_TEXT_CHARS = 1 << 16  # of an answer
 _POLL_S = 0.005  # how soon one who waits notices that the request was cancelled
@@ -49,18 +49,19 @@ class InflightRequest:
         self._text = ""
         self._marks: list[tuple[int, float]] | None = []  # None: the server does not say
         self._is_settled = threading.Event()  # whole, or over
+        self._is_unwanted = False
         # For the transport's thread:
         self.started_s = time.monotonic()
-        self.stream: HaltableStream | None = None  # the connection it is on now
-        self.has_sent = False  # anything at all, in this attempt
+        self.has_connected = self.has_sent = False  # in this attempt
         self.halted: RemoteError | None = None  # why we ended it ourselves
-        self.call_soon: Callable[[Callable[[], None]], None] | None = None  # on that thread
-        self._is_unwanted = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.client: httpx2.AsyncClient | None = None
 
     @property
     def text(self) -> str:
         """What has come so far, as the format means it."""
-        return tidy_answer(self._text, self.settings)
+        return tidy_answer(self._text, self.settings, self.request.text)
 
     @property
     def marks(self) -> tuple[tuple[int, float], ...]:
@@ -74,6 +75,11 @@ class InflightRequest:
         if self._text.startswith(tidied):
             return tuple(self._marks)
         return ((len(tidied), self._marks[-1][1]),)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether a transport has it."""
+        return self.loop is not None
 
     @property
     def is_whole(self) -> bool:
@@ -97,15 +103,16 @@ class InflightRequest:
     def stop(self) -> None:
         """Say that nobody wants the answer; the connection is closed. From any thread."""
         self._is_unwanted = True
-        if self.call_soon is not None and not self.is_over:
-            self.call_soon(self.halt)
+        if self.loop is not None and not self.is_over:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self.loop.call_soon_threadsafe(self.halt)
 
     def halt(self, why: RemoteError | None = None) -> None:
         """End it: nobody waits any more, or `why`; on the transport's thread, as what follows."""
-        if self.halted is None:
+        if self.halted is None and not self.is_over:
             self.halted = why or RemoteError("stopped", "nobody wants the answer any more")
-            if self.stream is not None:
-                self.stream.hang_up(self)
+            if self.task is not None:
+                self.task.cancel()
 
     def check(self) -> None:
         """Raise why it was halted, if it was."""
@@ -117,7 +124,7 @@ class InflightRequest:
         self.check()
         self._text, self._marks = "", []
         self.bytes_received = 0
-        self.has_sent = False
+        self.has_connected = self.has_sent = False
 
     def take(self, piece: Piece) -> bool:
         """Add a piece; say whether no more is wanted."""
@@ -135,7 +142,7 @@ class InflightRequest:
             self._marks = None  # of a part nothing is known, so of the whole neither
         if len(self._text) > MAX_TEXT_CHARS:
             raise RemoteError("too large", f"the answer has over {MAX_TEXT_CHARS} characters")
-        is_enough = self.single_line and "\n" in self._text.lstrip()
+        is_enough = self.single_line and "\n" in piece.text and "\n" in self.text.lstrip()
         reason = "stop" if is_enough else piece.finish_reason
         if reason:
             self.finish_reason = reason

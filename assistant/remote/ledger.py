@@ -10,56 +10,27 @@ import json
 import os
 import secrets
 import stat
-import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from assistant.remote.errors import withheld
 
 MAX_FILE_BYTES = 2 << 20
 N_OLD_FILES = 4
+VERSION = 1
 _LOCK_S = 1.0
 _MAX_LINE_BYTES = 1 << 16
-VERSION = 1
+_MAX_NUMBER = 1e15  # of anything that is counted here
+_TEXTS = ("time", "provider", "host", "model", "file", "outcome")
+_NUMBERS = ("bytes_sent", "bytes_received", "latency_ms", "prompt_tokens", "new_tokens", "cost")
+_SUMMED = ("bytes_sent", "bytes_received", "cost")
 
-
-@dataclass(kw_only=True)
-class Totals:
-    """Sums over a day, or over all; `add` joins the two rows of each request."""
-
-    requests: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    redactions: int = 0
-    cost: float = 0.0
-    outcomes: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._open: dict[str, tuple[int, float]] = {}
-
-    def add(self, row: Mapping[str, Any], day: str = "") -> None:
-        """Count a row in; with `day`, only what was sent on it (YYYY-MM-DD)."""
-        key = str(row.get("id"))
-        n_bytes, cost = int(row.get("bytes_sent", 0)), float(row.get("cost", 0.0))
-        if row.get("event") == "sent" and str(row.get("time", "")).startswith(day):
-            self.requests += 1
-            self.redactions += sum(row.get("redactions", {}).values())
-            self._open[key] = (n_bytes, cost)
-        elif row.get("event") == "ended" and key in self._open:
-            meant_bytes, most_cost = self._open.pop(key)
-            n_bytes, cost = n_bytes - meant_bytes, cost - most_cost
-            self.bytes_received += int(row.get("bytes_received", 0))
-            outcome = str(row.get("outcome"))
-            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
-        else:
-            return
-        self.bytes_sent += n_bytes
-        self.cost += cost
+Row = dict[str, Any]
 
 
 class Ledger:
@@ -69,35 +40,37 @@ class Ledger:
         self, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self.path = folder / "egress.jsonl"
+        self.n_damaged = 0  # lines that `rows` has passed over
         self._lock = FileLock(str(folder / "egress.lock"), timeout=_LOCK_S, mode=0o600)
         self._clock = clock  # the wall's: for records, never for durations
-        self._thread_lock = threading.Lock()
         self._count = itertools.count(1)
         self._run = secrets.token_hex(4)
-        self._today = Totals()
+        self._today: dict[str, Row] = {}
         self._counted = ("", -1, 0)  # in `_today`: day, file (inode), and its bytes so far
 
-    def new_id(self) -> str:
-        """Return an id that no other process gives."""
-        return f"{self._run}-{next(self._count)}"
+    def begin(self, row: Mapping[str, Any]) -> str:
+        """Write down what is about to leave; return its id. RemoteError if impossible."""
+        key = f"{self._run}-{next(self._count)}"  # no other process gives it
+        time = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._append({"v": VERSION, "event": "sent", "time": time, "id": key} | dict(row))
+        return key
 
-    def append(self, event: Literal["sent", "ended"], row: Mapping[str, Any]) -> None:
-        """Write down what is about to leave, or what came of it; RemoteError if impossible."""
-        full: dict[str, Any] = {"v": VERSION, "event": event}
-        if event == "sent":
-            full["time"] = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        data = (json.dumps(full | dict(row), separators=(",", ":")) + "\n").encode()
+    def end(self, key: str, row: Mapping[str, Any]) -> None:
+        """Write down what came of it; RemoteError if impossible."""
+        self._append({"v": VERSION, "event": "ended", "id": key} | dict(row))
+
+    def _append(self, row: Row) -> None:
+        data = (json.dumps(row, separators=(",", ":")) + "\n").encode()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._thread_lock, self._lock:
-                self._rotate(len(data))
+            with self._lock:
+                if self.path.is_file() and self.path.stat().st_size + len(data) > MAX_FILE_BYTES:
+                    self._rotate()
                 _write(self.path, data)
-        except (OSError, Timeout):
+        except OSError:  # also where another process holds the lock
             raise withheld(f"the ledger {self.path} cannot be written") from None
 
-    def _rotate(self, n_bytes: int) -> None:
-        if not self.path.is_file() or self.path.stat().st_size + n_bytes <= MAX_FILE_BYTES:
-            return
+    def _rotate(self) -> None:
         for n in range(N_OLD_FILES, 0, -1):
             with contextlib.suppress(FileNotFoundError):
                 (self._old(n - 1) if n > 1 else self.path).replace(self._old(n))
@@ -110,42 +83,103 @@ class Ledger:
         paths = [*(self._old(n) for n in range(N_OLD_FILES, 0, -1)), self.path]
         return [path for path in paths if path.is_file()]
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[Row]:
         """Yield all rows, oldest first; lines that are damaged are passed over."""
+        self.n_damaged = 0
         for path in self.files():
-            with contextlib.suppress(OSError), path.open("rb") as file:
-                yield from _parse(file)
+            yield from self._parse(_lines_of(path))
 
-    def today(self) -> Totals:
-        """Return what has been sent since midnight (UTC), by every process; cheap to ask."""
-        with self._thread_lock, contextlib.suppress(OSError), self.path.open("rb") as file:
-            info, day = os.fstat(file.fileno()), self._clock().date().isoformat()
-            known_day, inode, position = self._counted
-            if (known_day, inode) != (day, info.st_ino) or info.st_size < position:
-                self._today, position = Totals(), 0
-                for path in self.files()[:-1]:
-                    with path.open("rb") as old:
-                        self._add(_parse(old), day)
-            file.seek(position)
-            lines = [line for line in file if line.endswith(b"\n")]
-            self._add(_parse(lines), day)
-            self._counted = (day, info.st_ino, position + sum(map(len, lines)))
-            return self._today
-        return Totals()
+    def today(self) -> dict[str, Any]:
+        """Return the sums since midnight (UTC), of every process; cheap to ask, on one thread."""
+        inode, size, day = -1, 0, self._clock().date().isoformat()
+        with contextlib.suppress(OSError):
+            inode, size = self.path.stat().st_ino, self.path.stat().st_size
+        known_day, known_inode, position = self._counted
+        if (known_day, known_inode) != (day, inode) or size < position:
+            self._today, position = {}, 0
+            for path in self.files():
+                if path != self.path:
+                    join_rows(self._parse(_lines_of(path)), self._today, day)
+        lines = _lines_of(self.path, position)
+        join_rows(self._parse(lines), self._today, day)
+        self._counted = (day, inode, position + sum(map(len, lines)))
+        return sum_up(self._today.values())
 
-    def _add(self, rows: Iterable[Mapping[str, Any]], day: str) -> None:
-        for row in rows:
-            self._today.add(row, day)
+    def _parse(self, lines: Iterable[bytes]) -> Iterator[Row]:
+        for line in lines:
+            row: Any = None
+            with contextlib.suppress(ValueError, RecursionError):
+                row = json.loads(line) if len(line) <= _MAX_LINE_BYTES else None
+            if isinstance(row, dict) and _is_sound(row):
+                yield row
+            else:
+                self.n_damaged += 1
 
     def clear(self) -> int:
         """Remove all files; return how many there were."""
         if not self.path.parent.is_dir():
             return 0
-        with self._thread_lock, self._lock:
+        with self._lock:
             paths = self.files()
             for path in paths:
                 path.unlink(missing_ok=True)
         return len(paths)
+
+
+def join_rows(rows: Iterable[Row], requests: dict[str, Row], day: str = "") -> None:
+    """Add what was sent (on `day`, YYYY-MM-DD) to `requests`, each with what came of it by now.
+
+    Before that is known, the outcome is "unknown".
+    """
+    for row in rows:
+        key, fields = row["id"], {name: row[name] for name in row.keys() - {"v", "event"}}
+        if row["event"] == "sent" and str(row.get("time", "")).startswith(day):
+            requests[key] = fields | {"outcome": "unknown"}
+        elif row["event"] == "ended" and key in requests:
+            requests[key] |= fields
+
+
+def sum_up(requests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the sums over joined rows."""
+    sums: dict[str, Any] = {"requests": 0, "redactions": 0} | dict.fromkeys(_SUMMED, 0)
+    outcomes: Counter[str] = Counter()
+    for row in requests:
+        sums["requests"] += 1
+        sums["redactions"] += sum(row.get("redactions", {}).values())
+        for name in _SUMMED:
+            sums[name] += row.get(name) or 0
+        outcomes[row["outcome"]] += 1
+    del outcomes["unknown"]
+    return sums | {"outcomes": dict(outcomes)}
+
+
+def _lines_of(path: Path, position: int = 0) -> list[bytes]:
+    """Return the whole lines after `position`; none where nothing can be read."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(position)
+        return [line for line in file if line.endswith(b"\n")]
+    return []
+
+
+def _is_sound(row: Row) -> bool:
+    """Say whether a row is one of ours: what is absurd in it must not end up in a sum."""
+    ranges, redactions = row.get("ranges", []), row.get("redactions", {})
+    return (
+        row.get("v") == VERSION
+        and row.get("event") in ("sent", "ended")
+        and isinstance(row.get("id"), str)
+        and all(isinstance(row.get(name, ""), str) for name in _TEXTS)
+        and all(row.get(name) is None or _is_number(row[name]) for name in _NUMBERS)
+        and isinstance(redactions, dict)
+        and all(map(_is_number, redactions.values()))
+        and isinstance(ranges, list)
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in ranges)
+        and all(map(_is_number, itertools.chain(*ranges)))
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= _MAX_NUMBER
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -154,22 +188,12 @@ def _write(path: Path, data: bytes) -> None:
     handle = os.open(path, flags, 0o600)
     try:
         info = os.fstat(handle)
-        if not stat.S_ISREG(info.st_mode):
-            raise OSError("not a regular file")
-        if os.name != "nt" and info.st_uid != os.geteuid():
-            raise OSError("not ours")
+        is_ours = os.name == "nt" or info.st_uid == os.geteuid()
+        if not (stat.S_ISREG(info.st_mode) and is_ours):
+            raise OSError("no regular file of ours")
         if os.name != "nt" and stat.S_IMODE(info.st_mode) & 0o077:
             os.fchmod(handle, 0o600)
         if os.write(handle, data) != len(data):
             raise OSError("the disk is full")
     finally:
         os.close(handle)
-
-
-def _parse(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        with contextlib.suppress(ValueError, RecursionError):
-            row = json.loads(line) if len(line) <= _MAX_LINE_BYTES else None
-            if isinstance(row, dict) and row.get("v") == VERSION:
-                if isinstance(row.get("redactions", {}), dict):
-                    yield row

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from assistant.privacy.redaction import SecretFinding, find, stand_ins
 from assistant.remote.errors import withheld
-from assistant.remote.formats import FORMATS, Window
+from assistant.remote.formats import write_body
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from assistant.source import syntax
@@ -34,7 +34,6 @@ class Payload:
     """A request's body, and what there is to say of it."""
 
     body: bytes
-    window: Window
     ranges: tuple[tuple[int, int], ...]  # of the document's UTF-8 bytes that the body is made from
     redactions: dict[str, int]  # kind -> how many
     personal: dict[str, str]  # stand-in -> what it stands for
@@ -61,17 +60,16 @@ def build_payload(
         end = item.start if item.start < end < item.end else end
     found = [(item, new) for item, new in found if start <= item.start and item.end <= end]
     language = language_of(request.path, request.language)
-    window = Window(
-        prefix=_redact(text, start, cursor, found),
-        suffix=_redact(text, cursor, end, found),
+    body = write_body(
+        settings,
+        _redact(text, start, cursor, found),
+        _redact(text, cursor, end, found),
         language=language.name if language else "",
         single_line=single_line,
     )
-    body = json.dumps(FORMATS[settings.provider].write(window, settings), ensure_ascii=False)
     a, b, c = (len(text[:at].encode("utf-8", "replace")) for at in (start, cursor, end))
     return Payload(
-        body=body.encode("utf-8", "replace"),
-        window=window,
+        body=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
         ranges=tuple(pair for pair in ((a, b), (b, c)) if pair[0] < pair[1]),
         redactions=dict(Counter(item.kind for item, _ in found)),
         personal={new: text[it.start : it.end] for it, new in found if it.kind in _PERSONAL},

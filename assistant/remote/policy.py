@@ -9,8 +9,6 @@ import logging
 import math
 import threading
 import time
-from collections import OrderedDict
-from dataclasses import dataclass
 
 from assistant.cancel import Cancel
 from assistant.remote.answers import Beliefs, RemoteText, probability, typed_since
@@ -18,7 +16,6 @@ from assistant.remote.errors import RemoteError
 from assistant.remote.file_policy import FilePolicy, Locate
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.ledger import Ledger
-from assistant.remote.limits import Breaker
 from assistant.remote.payload import restore_answer
 from assistant.remote.request_guard import RequestGuard
 from assistant.remote.settings import RemoteSettings
@@ -26,6 +23,7 @@ from assistant.remote.transport import CLOSE_S, Transport
 from assistant.request import CompletionRequest
 from assistant.source import stopping
 from assistant.source.languages import language_of
+from model.lru import LRU
 from model.paths import state_folder
 
 log = logging.getLogger(__name__)
@@ -33,15 +31,6 @@ log = logging.getLogger(__name__)
 REPLY_S = 0.02  # before the deadline, for the way back to the editor
 MAX_RECENT = 16  # requests of which the answers are kept
 _CONTEXT_CHARS = 8_000  # around the cursor, for deciding where a suggestion ends
-
-
-@dataclass(kw_only=True, slots=True)
-class RemoteHandle:
-    """What `before` knows of a request, for `after`."""
-
-    request: CompletionRequest
-    blocks: bool  # several lines are wanted where the cursor opens a block
-    inflight: InflightRequest | None = None  # this request's own, or an earlier one that it fits
 
 
 class Remote:
@@ -54,20 +43,16 @@ class Remote:
         *,
         exclude: tuple[str, ...] = (),
         ledger: Ledger | None = None,
-        breaker: Breaker | None = None,
         missing: str = "",
     ) -> None:
         """Take settings and what finds a file; `missing` says what must be installed first."""
         self.settings = settings
         self._missing = missing
         self._files = FilePolicy(settings, locate, exclude=exclude)
-        self._breaker = breaker or Breaker()
-        self._guard = RequestGuard(
-            settings, self._files, ledger or Ledger(state_folder()), self._breaker
-        )
+        self._guard = RequestGuard(settings, self._files, ledger or Ledger(state_folder()))
         self._transport = Transport(settings, self._guard, on_over=self._keep)
         self._lock = threading.Lock()
-        self._recent: OrderedDict[tuple[str, int], InflightRequest] = OrderedDict()
+        self._recent: LRU[tuple[str, int], InflightRequest] = LRU(MAX_RECENT)
 
     @property
     def replaces_local(self) -> bool:
@@ -90,12 +75,13 @@ class Remote:
         `problem` says why, and when the server is asked again; `said` is both in one line.
         """
         state, problem = "ready", self._guard.fault
+        breaker = self._guard.breaker
         if self.complaint:
             state, problem = "not installed" if self._missing else "needs consent", self.complaint
-        elif self._breaker.state != "closed":
-            wait_s = math.ceil(self._breaker.wait_s)
+        elif not breaker.is_closed:
+            wait_s = math.ceil(breaker.wait_s)
             again = f"in {wait_s} s" if wait_s else "with the next suggestion"
-            state, problem = "degraded", f"{self._guard.fault}; next try {again}"
+            state, problem = "degraded", f"{problem}; next try {again}"
         elif self._guard.obstacle:
             state, problem = "degraded", self._guard.obstacle
         return {
@@ -115,53 +101,53 @@ class Remote:
         """Stop what is under way, waiting at most `timeout_s` for it."""
         self._transport.close(timeout_s)
 
-    def before(self, request: CompletionRequest, *, blocks: bool) -> RemoteHandle | None:
+    def before(self, request: CompletionRequest, *, blocks: bool) -> InflightRequest | None:
         """Begin with a request; None if the server has nothing to do with it.
 
-        `blocks`: several lines may be wanted where the cursor opens a block.
+        `blocks`: several lines may be wanted where the cursor opens a block. What is returned is
+        an earlier request that fits this one, too, or its own, sent by now or not.
         """
-        if self.complaint or not self._breaker.may_pass():
+        if self.complaint or not self._guard.breaker.may_pass():
             return None
         try:
             self._files.check_name(request.path, request.language)
         except RemoteError:
             return None
-        handle = RemoteHandle(request=request, blocks=blocks, inflight=self._find(request))
-        if handle.inflight is None and self.settings.mode in ("race", "only"):
-            self._ask(handle)
-        return handle
+        inflight = self._find(request)
+        if inflight is None:
+            inflight = InflightRequest(request, self.settings, blocks=blocks)
+            if self.settings.mode in ("race", "only"):
+                self._start(inflight)
+        return inflight
 
     def after(
         self,
-        handle: RemoteHandle | None,
+        request: CompletionRequest,
+        inflight: InflightRequest | None,
         *,
         confidence: float | None,
         deadline: float,
         cancel: Cancel,
     ) -> RemoteText | None:
-        """Return a better text than the local one, if there is one.
+        """Return a better text than the local one, if there is one; `inflight` is from `before`.
 
         `confidence` is the probability of the local answer that would be shown, None without one.
         Without one this waits for the server: until shortly before `deadline` (monotonic), or as
         long as the setting `wait_ms` allows. Nothing is kept from the user by that, and a newer
         key or another document's request ends it.
         """
-        if handle is None:
+        if inflight is None:
             return None
         if confidence is not None and confidence >= self.settings.min_confidence:
-            if handle.inflight is not None:
-                handle.inflight.stop()  # the local answer is enough: do not pay for the other
+            inflight.stop()  # the local answer is enough: do not pay for the other
             return None
-        if handle.inflight is None:
-            self._ask(handle)
-        inflight = handle.inflight
-        if inflight is None:
+        if not (inflight.is_started or self._start(inflight)):
             return None
         if confidence is None:
             wait_s = self.settings.wait_ms / 1_000
             inflight.wait(min(deadline - REPLY_S, time.monotonic() + wait_s), cancel)
         if inflight.is_whole:
-            return self._rest_of(inflight, handle.request)
+            return _rest_of(inflight, request)
         if self.settings.late == "drop":
             inflight.stop()
         return None
@@ -185,36 +171,32 @@ class Remote:
             if inflight.is_hopeless:
                 continue
             if inflight.is_whole:
-                if self._rest_of(inflight, request) is not None:
+                if _rest_of(inflight, request) is not None:
                     return inflight
-            elif typed is None or ("\n" in typed and inflight.single_line):
+                continue
+            text, is_past = inflight.text, typed is not None and "\n" in typed
+            if typed is None or (is_past and inflight.single_line):
                 inflight.stop()
-            elif inflight.text.startswith(typed[: len(inflight.text)]):
+            elif text.startswith(typed[: len(text)]):
                 return inflight
             else:
                 inflight.stop()
         return None
 
-    def _ask(self, handle: RemoteHandle) -> None:
-        inflight = InflightRequest(handle.request, self.settings, blocks=handle.blocks)
-        key = (handle.request.document, handle.request.offset)
+    def _start(self, inflight: InflightRequest) -> bool:
+        """Send a request, and remember it; say whether that could be."""
         with self._lock:
-            self._recent[key] = inflight
-            self._recent.move_to_end(key)
-            while len(self._recent) > MAX_RECENT:
-                self._recent.popitem(last=False)
+            self._recent.put(_place(inflight), inflight)
         try:
             self._transport.start(inflight)
         except RemoteError:
             self._forget(inflight)
-        else:
-            handle.inflight = inflight
+        return inflight.is_started
 
     def _forget(self, inflight: InflightRequest) -> None:
-        key = (inflight.request.document, inflight.request.offset)
         with self._lock:
-            if self._recent.get(key) is inflight:
-                del self._recent[key]
+            if self._recent.get(_place(inflight)) is inflight:
+                del self._recent[_place(inflight)]
 
     def _keep(self, inflight: InflightRequest) -> None:
         """Keep what may serve a later keystroke; on the transport's thread."""
@@ -224,15 +206,20 @@ class Remote:
         if inflight.answer is None:
             self._forget(inflight)
 
-    def _rest_of(self, inflight: InflightRequest, request: CompletionRequest) -> RemoteText | None:
-        """Return what is left of a whole answer at the cursor of `request`."""
-        typed = typed_since(inflight.request, request)
-        if typed is None:
-            return None
-        answer = inflight.answer or _check_answer(inflight)
-        if answer is None or not answer.text.startswith(typed) or answer.text == typed:
-            return None
-        return answer.after(len(typed))
+
+def _place(inflight: InflightRequest) -> tuple[str, int]:
+    return inflight.request.document, inflight.request.offset
+
+
+def _rest_of(inflight: InflightRequest, request: CompletionRequest) -> RemoteText | None:
+    """Return what is left of a whole answer at the cursor of `request`."""
+    typed = typed_since(inflight.request, request)
+    if typed is None:
+        return None
+    answer = inflight.answer or _check_answer(inflight)
+    if answer is None or not answer.text.startswith(typed) or answer.text == typed:
+        return None
+    return answer.after(len(typed))
 
 
 def _check_answer(inflight: InflightRequest) -> RemoteText | None:
@@ -257,7 +244,5 @@ def _check_answer(inflight: InflightRequest) -> RemoteText | None:
         text=stopped.text,
         finish_reason=inflight.finish_reason if is_as_sent else stopped.finish_reason,
         single_line=inflight.single_line,
-        prompt_tokens=inflight.prompt_tokens or 0,
-        new_tokens=inflight.new_tokens or 0,
         marks=inflight.marks if text == inflight.text else inflight.marks[-1:],
     )

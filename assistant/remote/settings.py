@@ -7,9 +7,10 @@ environment or the system's keyring, never from a file of ours, and is in no mes
 """
 
 import dataclasses
-import importlib
+import importlib.util
 import ipaddress
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from model.paths import config_folder
 
 MAX_FILE_BYTES = 1 << 20
 MAX_KEY_CHARS = 4_096
+_NEEDED = ("httpx2", "h2")  # what the extra `remote` installs
 _KEYS = ("key", "api_key", "token", "password")
 _CHOICES = {
     "mode": ("off", "fallback", "race", "only"),
@@ -176,6 +178,15 @@ def _raise_first(wrong: Mapping[str, object]) -> None:
     for message, is_so in wrong.items():
         if is_so:
             raise SettingsError(message)
+
+
+def find_missing() -> str:
+    """Return what must be installed before a server can be asked, and how; empty if nothing."""
+    for name in _NEEDED:
+        if importlib.util.find_spec(name) is None:
+            command = f"{sys.executable} -m pip install 'foretype[remote]'"
+            return f"the remote server needs {name}: {command}"
+    return ""
 
 
 def remote_settings_path() -> Path:

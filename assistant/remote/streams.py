@@ -10,7 +10,7 @@ MAX_LINE_BYTES = 1 << 18  # of one object; a suggestion has some hundred
 
 
 class ObjectReader:
-    """Reads one answer: server-sent events, or a line of JSON for each object.
+    """Reads one answer: server-sent events of one line each, or a line of JSON for each object.
 
     The network may cut it anywhere, also inside a character or between CR and LF.
     """
@@ -18,41 +18,33 @@ class ObjectReader:
     def __init__(self, *, has_events: bool) -> None:
         self._has_events = has_events
         self._rest = b""
-        self._data: list[bytes] = []  # of an event, until the blank line that ends it
         self.is_done = False  # the answer said so itself
 
     def feed(self, data: bytes) -> Iterator[Mapping[str, Any]]:
         """Yield the objects that `data` completes."""
-        lines = (self._rest + data).splitlines(keepends=True)
-        self._rest = b"" if not lines or lines[-1].endswith(b"\n") else lines.pop()
-        yield from self._read(lines)
-        if len(self._rest) + sum(map(len, self._data)) > MAX_LINE_BYTES:
+        *lines, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            yield from self._read(line)
+        if len(self._rest) > MAX_LINE_BYTES:
             raise RemoteError("too large", f"a line of the answer has over {MAX_LINE_BYTES} bytes")
 
     def close(self) -> Iterator[Mapping[str, Any]]:
         """Yield the object that the end completes: some servers leave the last line end out."""
         try:
-            yield from self._read([self._rest, b""])
+            yield from self._read(self._rest)
         except RemoteError:
             message = "the answer ends in the middle of an object"
             raise RemoteError("broken off", message) from None
 
-    def _read(self, lines: list[bytes]) -> Iterator[Mapping[str, Any]]:
-        for line in lines:
-            name, _, value = line.rstrip(b"\r\n").partition(b":")
-            if not self._has_events:
-                self._data = [line]
-            elif name:
-                if name == b"data":
-                    self._data.append(value.removeprefix(b" "))
-                continue
-            text, self._data = b"\n".join(self._data).strip(), []
-            if text == b"[DONE]":
-                self.is_done = True
-            if self.is_done:
+    def _read(self, line: bytes) -> Iterator[Mapping[str, Any]]:
+        if self._has_events:
+            name, _, line = line.partition(b":")
+            if name != b"data":
                 return
-            if text:
-                yield parse_object(text)
+        line = line.strip()
+        self.is_done |= line == b"[DONE]"
+        if line and not self.is_done:
+            yield parse_object(line)
 
 
 def parse_object(data: bytes) -> Mapping[str, Any]:

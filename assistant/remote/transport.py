@@ -1,8 +1,10 @@
-"""A thread with an event loop on which requests travel; the only one that touches HTTP.
+"""A thread with an event loop on which requests travel.
 
-Each request has an owner task that nobody cancels: it is asked to stop, and its connection is hung
-up. The thread, the loop and the HTTP client begin with the first request. What may take a while,
-preparing a request and looking up names, has daemon threads, for which no exit of ours waits.
+Each request has an HTTP client of one connection to itself. One that nobody wants any more is
+cancelled, and its client thrown away with whatever cancelling leaves behind in it; only the client
+of an answer that came whole serves again. The thread, the loop and the HTTP library begin with the
+first request. What may take a while, preparing a request and looking up names, has daemon threads,
+for which no exit of ours waits.
 """
 
 import asyncio
@@ -22,7 +24,7 @@ from assistant.remote.request_guard import RequestGuard
 from assistant.remote.settings import RemoteSettings
 
 if TYPE_CHECKING:
-    from assistant.remote.client import Client
+    import httpx2
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +56,7 @@ class Transport:
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self._inflight: dict[InflightRequest, Future[None]] = {}
-        self._client: Client | None = None  # of the loop's thread only
-        self._closing: asyncio.Future[None] | None = None  # of a client that was replaced
+        self._idle: list[httpx2.AsyncClient] = []  # of the loop's thread only
 
     @property
     def n_inflight(self) -> int:
@@ -68,95 +69,86 @@ class Transport:
         with self._lock:
             if self._is_closed or len(self._inflight) >= MAX_INFLIGHT:
                 raise RemoteError("busy", "too many requests are under way")
-            inflight.call_soon = self._call_soon
-            owner = asyncio.run_coroutine_threadsafe(self._own(inflight), self._open_loop())
+            inflight.loop, inflight.started_s = self._open_loop(), time.monotonic()
+            owner = asyncio.run_coroutine_threadsafe(self._own(inflight), inflight.loop)
             self._inflight[inflight] = owner
 
     def warm_up(self) -> None:
         """Begin the thread and import HTTP there, so that the first request need not wait."""
         with self._lock:
             if not self._is_closed:
-                self._open_loop()
-        self._call_soon(self._open_client_quietly)
+                self._open_loop().call_soon_threadsafe(self._open_first)
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Stop what is under way and end the thread, waiting at most `timeout_s` for it."""
         end_s = time.monotonic() + timeout_s
         with self._lock:
-            self._is_closed = True
+            is_first, self._is_closed = not self._is_closed, True
             inflight, loop, thread = dict(self._inflight), self._loop, self._thread
         for each in inflight:
             each.stop()
-        if loop is not None and thread is not None:
+        if is_first and loop is not None and thread is not None:
             concurrent.futures.wait(inflight.values(), timeout_s)
             asyncio.run_coroutine_threadsafe(self._end(), loop)
             thread.join(max(0.0, end_s - time.monotonic()))
-
-    def _call_soon(self, action: Callable[[], None]) -> None:
-        with self._lock:
-            if self._loop is not None and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(action)
 
     def _open_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._loop.set_default_executor(_DaemonThreads())
-            self._thread = threading.Thread(target=self._run, name="remote", daemon=True)
+            self._thread = threading.Thread(
+                target=_run, args=(self._loop,), name="remote", daemon=True
+            )
             self._thread.start()
         return self._loop
 
     # -- on the loop's thread
 
-    def _run(self) -> None:
-        assert self._loop is not None
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_forever()
-        finally:
-            with self._lock:
-                self._loop.close()
-
     async def _end(self) -> None:
-        if self._closing is not None:
-            await self._closing
-        if self._client is not None:
-            await self._client.close()
+        await asyncio.gather(*(client.aclose() for client in self._idle), return_exceptions=True)
         asyncio.get_running_loop().stop()
 
-    def _open_client_quietly(self) -> None:
+    def _open_first(self) -> None:
         with contextlib.suppress(RemoteError):  # the first request will say it
-            self._open_client()
+            self._idle.append(self._open_client())
 
-    def _open_client(self) -> "Client":
-        if self._client is None:
-            from assistant.remote.client import Client  # brings the HTTP library
+    def _open_client(self) -> "httpx2.AsyncClient":
+        from assistant.remote.client import open_client  # brings the HTTP library
 
-            self._client = Client(self._settings)
-        return self._client
+        return self._idle.pop() if self._idle else open_client(self._settings)
 
     async def _own(self, inflight: InflightRequest) -> None:
         """See one request from its start to its end."""
-        total_s = self._settings.total_s
+        loop, total_s = asyncio.get_running_loop(), self._settings.total_s
         late = RemoteError("too slow", f"no whole answer within {total_s:g} s")
-        timer = asyncio.get_running_loop().call_later(total_s, inflight.halt, late)
+        timer = loop.call_later(total_s, inflight.halt, late)
         error: RemoteError | None = None
+        inflight.task = asyncio.current_task()
         try:
+            inflight.check()
+            await loop.run_in_executor(None, self._guard.prepare, inflight)
             await self._attempt_repeatedly(inflight)
         except RemoteError as problem:
             error = problem
+        except asyncio.CancelledError:  # nobody cancels but `halt`, and it only once
+            error = inflight.halted
         except Exception as problem:  # noqa: BLE001  a fault of ours must not leave a waiter behind
             log.warning("remote: %s in our own code", type(problem).__name__)
             error = RemoteError("failed", f"{type(problem).__name__} in our own code")
         timer.cancel()
         inflight.finish(error)
-        self._on_over(inflight)
-        with self._lock:
-            del self._inflight[inflight]
+        try:
+            self._on_over(inflight)
+            if inflight.client is not None and error is None and inflight.halted is None:
+                self._idle.append(inflight.client)
+            elif inflight.client is not None:
+                await inflight.client.aclose()
+        finally:
+            with self._lock:
+                del self._inflight[inflight]
 
     async def _attempt_repeatedly(self, inflight: InflightRequest) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._guard.prepare, inflight)
-        for n in range(1, MAX_ATTEMPTS + 1):
+        for n in range(MAX_ATTEMPTS):
             inflight.begin_attempt()
             self._guard.allow(inflight)
             error = await self._attempt(inflight)
@@ -164,34 +156,35 @@ class Transport:
                 return
             delay_s = error.retry_after_s
             if delay_s is None:
-                delay_s = BACKOFF_S * float(1 << (n - 1)) * (0.5 + self._draw() / 2)
+                delay_s = BACKOFF_S * float(1 << n) * (0.5 + self._draw() / 2)
             deadline = inflight.started_s + self._settings.total_s
             is_late = time.monotonic() + delay_s >= deadline
-            if n == MAX_ATTEMPTS or not error.may_retry or is_late:
+            if n + 1 == MAX_ATTEMPTS or not error.may_retry or is_late:
                 raise error
-            await _pause(inflight, delay_s)
+            await asyncio.sleep(delay_s)
 
     async def _attempt(self, inflight: InflightRequest) -> RemoteError | None:
+        from assistant.remote.client import ask
+
         started = time.monotonic()
         error: RemoteError | None = None
         try:
-            await self._open_client().ask(inflight)
+            inflight.client = inflight.client or self._open_client()
+            await ask(inflight.client, inflight)
         except RemoteError as problem:
             error = problem
-        if self._client is not None and self._client.is_wedged:
-            log.warning("remote: the connection pool is replaced")
-            self._closing = asyncio.ensure_future(self._client.close())
-            self._client = None
+        except asyncio.CancelledError:
+            error = None if inflight.is_whole else inflight.halted
         self._guard.record(inflight, error, time.monotonic() - started)
         return error
 
 
-async def _pause(inflight: InflightRequest, seconds: float) -> None:
-    """Wait, in steps small enough to notice that the request was halted."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        inflight.check()
-        await asyncio.sleep(min(left, 0.02))
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 class _DaemonThreads(ThreadPoolExecutor):

@@ -111,8 +111,7 @@ class Asker:
         request = CompletionRequest(path="a.py", text=text + "\n", offset=len(text))
         handle = remote.before(request, blocks=blocks)
         assert handle is not None
-        assert handle.inflight is not None
-        return handle.inflight
+        return handle
 
     def whole(self, remote: Remote, text: str, *, blocks: bool = False) -> InflightRequest:
         flight = self.start(remote, text, blocks=blocks)
@@ -204,7 +203,7 @@ def _hangs_up(asker: Asker) -> str:
     took = []
     for n in range(5):
         flight = asker.start(remote, f"values_{n} = [1, 2, 3, ")
-        _until(lambda f=flight: f.line is not None or f.is_over)
+        _until(lambda f=flight: f.has_sent or f.is_over)
         time.sleep(0.05 * n)
         before = n_established(asker.url)
         if flight.is_over:

@@ -29,19 +29,18 @@ def configure(url: str = "http://127.0.0.1:9", consent: str = "127.0.0.1", **mor
 def fill(n: int = 2) -> None:
     ledger = Ledger(state_folder())
     for i in range(n):
-        id_ = ledger.new_id()
         row = {
-            "id": id_, "time": f"2026-01-{i + 1:02}T00:00:00.000Z", "provider": "openai",
+            "time": f"2026-01-{i + 1:02}T00:00:00.000Z", "provider": "openai",
             "host": "h", "model": "m", "file": f"a{i}\x1b.py", "ranges": ((0, 5), (5, 9)),
             "bytes_sent": 100, "redactions": {"JWT": 1}, "cost": 0.5,
         }  # fmt: skip
-        ledger.append("sent", row)
+        id_ = ledger.begin(row)
         if i:
             row = {
-                "id": id_, "outcome": "ok", "bytes_sent": 100, "bytes_received": 9,
+                "outcome": "ok", "bytes_sent": 100, "bytes_received": 9,
                 "latency_ms": 12.0, "prompt_tokens": 1, "new_tokens": 1, "cost": 0.25,
             }  # fmt: skip
-            ledger.append("ended", row)
+            ledger.end(id_, row)
 
 
 def test_an_empty_ledger_says_so(capsys: Any) -> None:
@@ -121,8 +120,7 @@ def _ask(folder: Path) -> None:
     request = CompletionRequest(path="a.py", text=TEXT, offset=TEXT.index("print(") + 6)
     handle = remote.before(request, blocks=True)
     assert handle is not None
-    assert handle.inflight is not None
-    handle.inflight.wait(1e12, Cancel())
+    handle.wait(1e12, Cancel())
     remote.close()
 
 

@@ -42,8 +42,7 @@ AT = "total = 0\nresult = |\nreturn result\n"
 
 def told(text: str, *marks: tuple[int, float]) -> RemoteText:
     return RemoteText(
-        text=text, finish_reason="stop", single_line=True, prompt_tokens=1, new_tokens=1,
-        marks=marks,
+        text=text, finish_reason="stop", single_line=True, marks=marks,
     )  # fmt: skip
 
 

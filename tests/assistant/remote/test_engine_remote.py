@@ -16,7 +16,7 @@ from assistant.generate.backend import LocalBackend
 from assistant.generate.cache import Suggestion, SuggestionCache
 from assistant.generate.engine import Engine
 from assistant.generate.response import Offer
-from assistant.remote.open import open_configured
+from assistant.remote import open_configured
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings, remote_settings_path
 from assistant.request import CompletionRequest

@@ -9,10 +9,10 @@ from assistant.remote.formats import (
     FORMATS,
     TEMPLATES,
     Piece,
-    Window,
     fill_template,
     read_piece,
     tidy_answer,
+    write_body,
 )
 from assistant.remote.settings import RemoteSettings
 
@@ -24,14 +24,17 @@ class Format:
         self.settings = settings
         self.path = FORMATS[settings.provider].path
 
-    def body(self, window: Window) -> dict[str, Any]:
-        return FORMATS[self.settings.provider].write(window, self.settings)
+    def body(self, **changes: Any) -> dict[str, Any]:
+        table: dict[str, Any] = {
+            "prefix": "a = ", "suffix": "\nb = 2\n", "language": "python", "single_line": True,
+        }  # fmt: skip
+        return write_body(self.settings, **(table | changes))
 
     def piece(self, table: dict[str, Any]) -> Piece:
         return read_piece(table, self.settings)
 
-    def tidy(self, text: str) -> str:
-        return tidy_answer(text, self.settings)
+    def tidy(self, text: str, document: str = "") -> str:
+        return tidy_answer(text, self.settings, document)
 
 
 def backend(provider: str, **changes: Any) -> Format:
@@ -45,17 +48,10 @@ def backend(provider: str, **changes: Any) -> Format:
     return Format(RemoteSettings(**(table | changes)))
 
 
-def question(**changes: Any) -> Window:
-    table: dict[str, Any] = {
-        "prefix": "a = ", "suffix": "\nb = 2\n", "language": "python", "single_line": True,
-    }  # fmt: skip
-    return Window(**(table | changes))
-
-
 def test_openai_takes_a_suffix() -> None:
     format_ = backend("openai")
     assert format_.path == "/v1/completions"
-    assert format_.body(question()) == {
+    assert format_.body() == {
         "model": "m",
         "prompt": "a = ",
         "suffix": "\nb = 2\n",
@@ -68,11 +64,11 @@ def test_openai_takes_a_suffix() -> None:
 
 
 def test_several_lines_stop_elsewhere() -> None:
-    assert backend("openai").body(question(single_line=False))["stop"] == ["\n\n\n"]
+    assert backend("openai").body(single_line=False)["stop"] == ["\n\n\n"]
 
 
 def test_vllm_gets_markers_and_no_suffix() -> None:
-    body = backend("vllm").body(question())
+    body = backend("vllm").body()
     assert body["prompt"] == "<|fim_prefix|>a = <|fim_suffix|>\nb = 2\n<|fim_middle|>"
     assert "suffix" not in body
     assert len(body["stop"]) <= 4
@@ -80,7 +76,7 @@ def test_vllm_gets_markers_and_no_suffix() -> None:
 
 def test_mistral_speaks_of_prompt_and_suffix() -> None:
     format_ = backend("mistral")
-    body = format_.body(question())
+    body = format_.body()
     assert format_.path == "/v1/fim/completions"
     assert (body["prompt"], body["suffix"], body["max_tokens"]) == ("a = ", "\nb = 2\n", 32)
 
@@ -88,17 +84,17 @@ def test_mistral_speaks_of_prompt_and_suffix() -> None:
 def test_deepseek_is_beneath_its_own_address() -> None:
     format_ = backend("deepseek")
     assert format_.path == "/completions"
-    assert "stream_options" not in format_.body(question())
+    assert "stream_options" not in format_.body()
 
 
 def test_ollama_lets_the_server_place_the_suffix() -> None:
-    body = backend("ollama").body(question())
+    body = backend("ollama").body()
     assert (body["prompt"], body["suffix"]) == ("a = ", "\nb = 2\n")
     assert body["options"] == {"num_predict": 32, "temperature": 0, "stop": ["\n"]}
 
 
 def test_ollama_takes_a_raw_prompt_with_a_template() -> None:
-    body = backend("ollama", template="starcoder").body(question())
+    body = backend("ollama", template="starcoder").body()
     assert body["prompt"] == "<fim_prefix>a = <fim_suffix>\nb = 2\n<fim_middle>"
     assert body["raw"] is True
     assert "suffix" not in body
@@ -106,38 +102,50 @@ def test_ollama_takes_a_raw_prompt_with_a_template() -> None:
 
 def test_llamacpp_needs_no_model() -> None:
     format_ = backend("llamacpp", model="")
-    body = format_.body(question())
+    body = format_.body()
     assert (body["input_prefix"], body["input_suffix"]) == ("a = ", "\nb = 2\n")
     assert "model" not in body
 
 
 def test_chat_marks_the_gap() -> None:
-    order, text = backend("openai-chat").body(question())["messages"]
+    order, text = backend("openai-chat").body()["messages"]
     assert "python" in order["content"]
     assert "rest of the line" in order["content"]
     assert text["content"] == "a = <GAP/>\nb = 2\n"
 
 
+@pytest.mark.parametrize("provider", FORMATS)
 @pytest.mark.parametrize(
     ("text", "tidy"),
     [
         ("x + 1", "x + 1"),
         ("```python\nx + 1\n```", "x + 1"),
         ("```\nx + 1\n```\n", "x + 1"),
+        ("\n  ```c++\nx + 1\n```\nThis adds one.", "x + 1"),
         ("```x + 1```", "x + 1"),
+        ("```python", ""),
+        ("x + 1\n```\nThis adds one.", "x + 1\n"),
         ("x = '```'", "x = '```'"),
         ("x<GAP/>", "x"),
+        ("x<|endoftext|>y", "x"),
+        ("x<|im_end|>\n<|im_start|>user", "x"),
+        ("x<fim_middle>y", "x"),
+        ("x<\uff5cfim\u2581end\uff5c>y", "x"),
+        ("x</s>", "x"),
+        ("x [/INST]", "x "),
+        ("a <b> c < d | e > f", "a <b> c < d | e > f"),
     ],
 )
-def test_chat_answers_lose_their_fences(text: str, tidy: str) -> None:
-    assert backend("openai-chat").tidy(text) == tidy
+def test_answers_lose_fences_and_markers(provider: str, text: str, tidy: str) -> None:
+    assert backend(provider).tidy(text) == tidy
 
 
-def test_markers_that_come_through_end_the_text() -> None:
-    assert backend("vllm").tidy("x<|endoftext|>y") == "x"
-    assert backend("openai").tidy("x<|endoftext|>y") == "x<|endoftext|>y"
-    for name in ("ollama", "llamacpp", "mistral"):
-        assert backend(name).tidy("x") == "x"
+def test_fences_and_markers_of_the_document_are_code() -> None:
+    document = "MARK = '<|endoftext|>'\nHTML = '<s>'\n# ```\n"
+    for text in ("x<|endoftext|>y", "x</s>y"):
+        assert backend("openai").tidy(text, document) == text
+    assert backend("openai").tidy("```\nx", "```\n") == "```\nx"
+    assert backend("vllm").tidy("x<|endoftext|>y", document) == "x"  # a stop of its own
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -230,16 +238,15 @@ def test_how_sure_a_server_is_is_asked_and_read(
     provider: str, asked: dict[str, Any], told: dict[str, Any]
 ) -> None:
     format_ = backend(provider, logprobs="always")
-    body = format_.body(question())
+    body = format_.body()
     assert {name: body[name] for name in asked} == asked
     assert format_.piece(told) == Piece(text="a b", logprob=-2.0)
-    silent = backend(provider, logprobs="never").body(question())
+    silent = backend(provider, logprobs="never").body()
     assert not asked.keys() & silent.keys()
 
 
 def test_how_sure_it_is_is_asked_of_those_known_to_say() -> None:
-    asking = {name for name in FORMATS if {"logprobs", "n_probs"} & backend(name).body(
-        question()).keys()}  # fmt: skip
+    asking = {name for name in FORMATS if {"logprobs", "n_probs"} & backend(name).body().keys()}
     assert asking == {"vllm", "llamacpp", "ollama", "deepseek"}
 
 

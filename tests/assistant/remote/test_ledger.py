@@ -11,8 +11,8 @@ import pytest
 
 from assistant.remote import ledger as module
 from assistant.remote.errors import RemoteError
-from assistant.remote.ledger import Ledger, Totals
-from assistant.remote.limits import Budget
+from assistant.remote.ledger import Ledger, join_rows, sum_up
+from assistant.remote.request_guard import Budget
 from assistant.remote.settings import RemoteSettings
 
 
@@ -25,24 +25,22 @@ class Clock:
 
 
 def send(ledger: Ledger, n_bytes: int = 100, cost: float = 0.0) -> str:
-    id_ = ledger.new_id()
     row = {
-        "id": id_, "provider": "llamacpp", "host": "127.0.0.1", "model": "m", "file": "a.py",
+        "provider": "llamacpp", "host": "127.0.0.1", "model": "m", "file": "a.py",
         "ranges": ((0, 10), (10, 20)), "bytes_sent": n_bytes, "redactions": {"JWT": 2},
         "cost": cost,
     }  # fmt: skip
-    ledger.append("sent", row)
-    return id_
+    return ledger.begin(row)
 
 
 def end(
     ledger: Ledger, id_: str, cost: float = 0.0, outcome: str = "ok", n_bytes: int = 100
 ) -> None:
     row = {
-        "id": id_, "outcome": outcome, "bytes_sent": n_bytes, "bytes_received": 7,
+        "outcome": outcome, "bytes_sent": n_bytes, "bytes_received": 7,
         "latency_ms": 1.5, "prompt_tokens": 3, "new_tokens": 2, "cost": cost,
     }  # fmt: skip
-    ledger.append("ended", row)
+    ledger.end(id_, row)
 
 
 def test_rows_come_back(tmp_path: Path) -> None:
@@ -74,33 +72,33 @@ def test_totals_are_of_the_day_and_of_all(tmp_path: Path) -> None:
     clock = Clock()
     ledger = Ledger(tmp_path, clock)
     end(ledger, send(ledger, 100, cost=0.5), cost=0.2)
-    assert (ledger.today().requests, ledger.today().bytes_sent) == (1, 100)
+    assert (ledger.today()["requests"], ledger.today()["bytes_sent"]) == (1, 100)
     clock.at += timedelta(minutes=2)  # midnight has passed
-    assert ledger.today().requests == 0
+    assert ledger.today()["requests"] == 0
     send(ledger, 30, cost=0.5)
     today = ledger.today()
-    assert (today.bytes_sent, today.cost, today.redactions) == (30, 0.5, 2)
-    everything = Totals()
-    for row in ledger.rows():
-        everything.add(row)
-    assert (everything.requests, everything.bytes_sent) == (2, 130)
-    assert everything.cost == pytest.approx(0.7)
-    assert everything.outcomes == {"ok": 1}
+    assert (today["bytes_sent"], today["cost"], today["redactions"]) == (30, 0.5, 2)
+    requests: dict[str, Any] = {}
+    join_rows(ledger.rows(), requests)
+    everything = sum_up(requests.values())
+    assert (everything["requests"], everything["bytes_sent"]) == (2, 130)
+    assert everything["cost"] == pytest.approx(0.7)
+    assert everything["outcomes"] == {"ok": 1}
 
 
 def test_what_never_left_is_taken_back(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     end(ledger, send(ledger, 100), outcome="unreachable", n_bytes=0)
-    assert (ledger.today().requests, ledger.today().bytes_sent) == (1, 0)
+    assert (ledger.today()["requests"], ledger.today()["bytes_sent"]) == (1, 0)
 
 
 def test_other_processes_count(tmp_path: Path) -> None:
     one, two = Ledger(tmp_path), Ledger(tmp_path)
     send(one)
-    assert two.today().requests == 1
+    assert two.today()["requests"] == 1
     send(one)
     end(two, send(two))
-    assert (one.today().requests, two.today().requests) == (3, 3)
+    assert (one.today()["requests"], two.today()["requests"]) == (3, 3)
 
 
 def test_files_are_rotated_and_all_are_read(
@@ -112,7 +110,7 @@ def test_files_are_rotated_and_all_are_read(
         send(ledger)
     assert len(ledger.files()) > 1
     assert len(list(ledger.rows())) == 12
-    assert ledger.today().requests == 12
+    assert ledger.today()["requests"] == 12
     for _ in range(200):
         send(ledger)
     assert len(ledger.files()) == module.N_OLD_FILES + 1
@@ -130,7 +128,7 @@ def test_damaged_lines_are_passed_over(tmp_path: Path, damage: bytes) -> None:
         file.write(damage if damage.endswith(b"\n") else damage + b"\n")
     send(ledger)
     assert [row["event"] for row in ledger.rows()] == ["sent", "sent"]
-    assert Ledger(tmp_path).today().requests == 2
+    assert Ledger(tmp_path).today()["requests"] == 2
 
 
 def test_threads_do_not_mix_lines(tmp_path: Path) -> None:
@@ -165,7 +163,7 @@ def test_clearing_removes_all_files(tmp_path: Path) -> None:
     send(ledger)
     assert ledger.clear() == 1
     assert list(ledger.rows()) == []
-    assert ledger.today().requests == 0
+    assert ledger.today()["requests"] == 0
 
 
 class Seconds:

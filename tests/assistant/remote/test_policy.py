@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from assistant.cancel import Cancel
-from assistant.remote.limits import Breaker
+from assistant.remote.request_guard import Breaker
 from assistant.remote.settings import RemoteSettings
 from tests.remote_desk import TEXT, Desk
 from tests.remote_server import completion, plain
@@ -63,9 +63,12 @@ def test_late_answers_can_be_dropped(open_desk: Callable[..., Desk]) -> None:
 
 def test_waiting_follows_the_requests_deadline(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(["hang"], wait_ms=60_000)
-    handle = desk.remote.before(desk.request(), blocks=True)
+    request = desk.request()
+    inflight = desk.remote.before(request, blocks=True)
     began = time.monotonic()
-    answer = desk.remote.after(handle, confidence=None, deadline=began + 0.2, cancel=Cancel())
+    answer = desk.remote.after(
+        request, inflight, confidence=None, deadline=began + 0.2, cancel=Cancel()
+    )
     assert answer is None
     assert 0.1 < time.monotonic() - began < 0.2 + 2
     assert RemoteSettings().wait_ms > 10_000  # the deadline alone ends it by default
@@ -73,9 +76,11 @@ def test_waiting_follows_the_requests_deadline(open_desk: Callable[..., Desk]) -
 
 def test_a_deadline_that_is_over_is_not_waited_for(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(["hang"])
-    handle = desk.remote.before(desk.request(), blocks=True)
+    request = desk.request()
+    inflight = desk.remote.before(request, blocks=True)
     began = time.monotonic()
-    assert desk.remote.after(handle, confidence=None, deadline=began, cancel=Cancel()) is None
+    answer = desk.remote.after(request, inflight, confidence=None, deadline=began, cancel=Cancel())
+    assert answer is None
     assert time.monotonic() - began < 1
 
 
@@ -200,8 +205,7 @@ def test_the_first_question_finds_httpx_imported(open_desk: Callable[..., Desk])
 def test_a_probe_after_the_pause_heals(open_desk: Callable[..., Desk]) -> None:
     now = [0.0]
     desk = open_desk(*[[plain("500 Oops")]] * 3, completion("x"))
-    desk.remote._breaker = breaker = Breaker(lambda: now[0])
-    desk.remote._guard._breaker = breaker
+    desk.remote._guard.breaker = Breaker(lambda: now[0])
     for n in range(4):
         assert desk.ask(f"value_{n} = ") is None
         desk.settle()

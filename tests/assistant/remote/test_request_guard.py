@@ -36,7 +36,7 @@ def test_a_refused_connection_sent_nothing(open_desk: Callable[..., Desk]) -> No
     assert {(row["outcome"], row["bytes_sent"], row["cost"]) for row in ended} == {
         ("unreachable", 0, 0.0)
     }
-    assert desk.ledger.today().bytes_sent == 0
+    assert desk.ledger.today()["bytes_sent"] == 0
 
 
 def test_usage_makes_the_cost(open_desk: Callable[..., Desk]) -> None:

@@ -57,10 +57,6 @@ def test_any_bytes_give_objects_or_our_error(framing: str, chunks: list[bytes]) 
     assert all(isinstance(table, dict) for table in found)
 
 
-def test_data_of_several_lines_is_one_object() -> None:
-    assert read("sse", [b'data: {"a":\ndata: 1}\n\n']) == [{"a": 1}]
-
-
 def test_a_missing_last_line_end_is_forgiven() -> None:
     assert read("sse", [b'data: {"a": 1}']) == [{"a": 1}]
     assert read("ndjson", [b'{"a": 1}']) == [{"a": 1}]
@@ -88,12 +84,6 @@ def test_invalid_utf8_is_an_error() -> None:
 def test_an_endless_line_is_an_error() -> None:
     with pytest.raises(RemoteError, match="line"):
         read("ndjson", [b"x" * (MAX_LINE_BYTES + 1)])
-
-
-def test_an_endless_event_is_an_error() -> None:
-    line = b"data: " + b"x" * (MAX_LINE_BYTES // 2) + b"\n"
-    with pytest.raises(RemoteError, match="line"):
-        read("sse", [line] * 3)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Questions under way: asked, stopped, tried again; nothing is left behind."""
 
-import asyncio
 import random
 import socket
 import threading
@@ -210,26 +209,6 @@ def test_a_dead_resolver_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> No
     answers.set()
     for thread in waiting:
         thread.join(10)
-
-
-def test_a_pool_without_a_free_connection_is_replaced(
-    lines: list[Line], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A slot that nobody uses, as cancelling inside a client leaves them."""
-    monkeypatch.setattr("assistant.remote.client.MAX_CONNECTIONS", 1)
-    with remote_server(completion("x"), ["hang"], completion("y")) as server:
-        line = Line(server.url, connect_s=0.5)
-        lines.append(line)
-        assert line.ask().text == "x"
-        client, loop = line.transport._client, line.transport._loop
-        assert client is not None
-        assert loop is not None
-        request = client._http.build_request("POST", f"{server.url}/v1/completions")
-        lost = asyncio.run_coroutine_threadsafe(client._http.send(request, stream=True), loop)
-        server.wait_received(2)
-        assert line.ask().text == "y"
-        assert line.notes.outcomes == ["ok", "busy", "ok"]
-        assert isinstance(lost.exception(10), Exception)
 
 
 @pytest.mark.slow

@@ -2,7 +2,11 @@
 
 import pytest
 
-from assistant.remote.limits import FIRST_PAUSE_S, MAX_PAUSE_S, THRESHOLD, Breaker
+from assistant.remote.errors import RemoteError
+from assistant.remote.request_guard import FIRST_PAUSE_S, MAX_PAUSE_S, THRESHOLD, Breaker
+
+FAULT = RemoteError("broken off", "the connection broke off")
+STOPPED = RemoteError("stopped", "nobody wants the answer any more")
 
 
 class Clock:
@@ -22,13 +26,13 @@ def opened(clock: Clock) -> Breaker:
     breaker = Breaker(clock)
     for _ in range(THRESHOLD):
         assert breaker.enter()
-        breaker.fail()
+        breaker.report(FAULT)
     return breaker
 
 
 def test_a_few_failures_in_a_row_open_it(clock: Clock) -> None:
     breaker = opened(clock)
-    assert breaker.state == "open"
+    assert not breaker.is_closed
     assert not breaker.enter()
     assert not breaker.may_pass()
 
@@ -36,21 +40,20 @@ def test_a_few_failures_in_a_row_open_it(clock: Clock) -> None:
 def test_a_success_between_failures_keeps_it_closed(clock: Clock) -> None:
     breaker = Breaker(clock)
     for _ in range(5 * THRESHOLD):
-        breaker.fail()
-        breaker.succeed()
-    assert breaker.state == "closed"
+        breaker.report(FAULT)
+        breaker.report(None)
+    assert breaker.is_closed
 
 
 def test_one_probe_is_let_through_and_closes_it(clock: Clock) -> None:
     breaker = opened(clock)
     clock.at += FIRST_PAUSE_S
-    assert breaker.state == "half-open"
     assert breaker.may_pass()
     assert breaker.enter()
     assert not breaker.enter()
     assert not breaker.may_pass()
-    breaker.succeed()
-    assert breaker.state == "closed"
+    breaker.report(None)
+    assert breaker.is_closed
 
 
 def test_a_failed_probe_doubles_the_pause(clock: Clock) -> None:
@@ -59,7 +62,7 @@ def test_a_failed_probe_doubles_the_pause(clock: Clock) -> None:
     for _ in range(12):
         clock.at += pause
         assert breaker.enter()
-        breaker.fail()
+        breaker.report(FAULT)
         pause = min(MAX_PAUSE_S, 2 * pause)
         clock.at += pause - 0.01
         assert not breaker.may_pass()
@@ -71,14 +74,13 @@ def test_a_probe_that_was_given_up_may_be_tried_again(clock: Clock) -> None:
     breaker = opened(clock)
     clock.at += FIRST_PAUSE_S
     assert breaker.enter()
-    breaker.give_up()
-    assert breaker.state == "half-open"
+    breaker.report(STOPPED)
     assert breaker.enter()
 
 
 def test_a_server_that_asks_for_a_pause_gets_it_at_once(clock: Clock) -> None:
     breaker = Breaker(clock)
-    breaker.fail(pause_s=42.0)
+    breaker.report(RemoteError("busy", "later", retry_after_s=42.0))
     clock.at += 41.9
     assert not breaker.may_pass()
     clock.at += 0.2
@@ -87,6 +89,6 @@ def test_a_server_that_asks_for_a_pause_gets_it_at_once(clock: Clock) -> None:
 
 def test_a_pause_of_nothing_is_over_at_once(clock: Clock) -> None:
     breaker = Breaker(clock)
-    breaker.fail(pause_s=0.0)
+    breaker.report(RemoteError("busy", "later", retry_after_s=0.0))
     clock.at += 0.01
     assert breaker.enter()
