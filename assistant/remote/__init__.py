@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 def open_configured(locate: "Locate", *, exclude: tuple[str, ...] = ()) -> "Remote | None":
     """Return the remote side that remote.toml asks for, None (and nothing imported) if it is off.
 
-    `locate` finds the file of a request's document, None for what is no file. SettingsError says what
-    is wrong.
+    `locate` finds the file of a request's document, None for what is no file. SettingsError says
+    what is wrong.
     """
     settings = load_remote_settings()
     if settings.mode == "off":
