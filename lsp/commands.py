@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from lsp.session import Session
 
 
+def argument(arguments: tuple[object, ...], name: str) -> str:
+    """Return what a command is given by name, or as its only argument; "" if that is no text."""
+    first = arguments[0] if arguments else None
+    value = first.get(name) if isinstance(first, dict) else first
+    return value if isinstance(value, str) else ""
+
+
 def folder_named(arguments: tuple[object, ...], roots: list[str]) -> Path | None:
     """Return the folder of the `uri` in a command's arguments, else the first of the workspace."""
-    named = arguments[0] if arguments else None
-    uri = named.get("uri") if isinstance(named, dict) else None
-    place = local_path(uri) if isinstance(uri, str) else None
+    place = local_path(argument(arguments, "uri"))
     if place is not None:
         return place if place.is_dir() else place.parent
     folders = [path for root in roots if (path := local_path(root)) is not None]
@@ -36,9 +41,8 @@ async def use_model(
     session: Session, folder: Path | None, arguments: tuple[object, ...]
 ) -> dict[str, Any]:
     """Answer `foretype.useModel`: choose the model called `name` for `folder`'s repository."""
-    named = arguments[0] if arguments else None
-    name = named.get("name") if isinstance(named, dict) else named
-    if not isinstance(name, str) or not name:
+    name = argument(arguments, "name")
+    if not name:
         return _refused('an argument {"name": MODEL} is needed; "base" is the base')
     if session.settings.current.model:
         return _refused("the setting `model` names a model, and wins; empty it to choose here")

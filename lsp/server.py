@@ -23,8 +23,10 @@ from lsp.protocol import Protocol, strict_converter
 from lsp.scheduler import ScheduledRequest, describe
 from lsp.session import Session
 from lsp.workspace import Workspace
+from model.lru import LRU
 
 OVERDUE_S = 2.0  # after its deadline a request is answered whatever the engine does
+MAX_FAULTS = 16  # documents
 MAX_ALTERNATIVES = 5  # for whoever asks by hand
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ class Server(LanguageServer):
         )
         self.session = session
         self.is_started = is_started
+        self.last_uri = ""  # that was asked for
+        self.faults: LRU[str, str] = LRU(MAX_FAULTS)  # of the last requests, by document
 
     @property
     def workspace(self) -> Workspace:
@@ -77,6 +81,7 @@ class Server(LanguageServer):
             return await self._suggest(kind, params, n, selected)
         except Exception as error:  # noqa: BLE001  the border: an editor gets silence, not a fault
             log.warning("no suggestion: %s", describe(error))
+            self.faults.put(params.text_document.uri, "the request failed; the log says where")
             return []
 
     async def _suggest(
@@ -84,10 +89,8 @@ class Server(LanguageServer):
     ) -> list[convert.ItemOptions] | None:
         settings = self.session.settings.current
         document = self.workspace.completable(params.text_document.uri)
-        self.session.silence = ""
+        self.last_uri = params.text_document.uri
         if document is None or not settings.enabled:
-            strange = "this document is too large, or out of step with the editor's"
-            self.session.silence = strange if settings.enabled else "suggestions are switched off"
             return []
         snapshot = document.snapshot(params.position)
         choice = menu_choice.choose(snapshot, selected)
@@ -114,6 +117,7 @@ class Server(LanguageServer):
         except TimeoutError:
             self.session.scheduler.drop(job)
             log.warning("no suggestion: the engine is overdue")
+            self.faults.put(document.uri, "the model took too long")
             return []
         except asyncio.CancelledError:
             self.session.scheduler.drop(job)
@@ -121,6 +125,7 @@ class Server(LanguageServer):
         if completions is None:
             return None
         self.session.n_answered += 1
+        self.faults.pop(document.uri, None)
         return convert.offers(snapshot, choice.continued(completions) if choice else completions)
 
 
@@ -215,8 +220,16 @@ async def _menu(ls: Server, params: types.CompletionParams) -> types.CompletionL
     return None if found is None else convert.menu_list(found)
 
 
-def _why(ls: Server, *_: object) -> dict[str, Any]:
-    return ls.session.why()
+def _why(ls: Server, *arguments: object) -> dict[str, Any]:
+    """Answer how the last suggestion or silence came about, in the document `uri` or in any."""
+    uri = commands.argument(arguments, "uri") or ls.last_uri
+    document = ls.workspace.opened(uri)
+    declined = ls.workspace.why_declined(uri) if uri else ""
+    if not ls.session.settings.current.enabled:
+        declined = "suggestions are switched off"
+    if declined := declined or ls.faults.get(uri, ""):
+        return {"outcome": declined, "words": declined}
+    return ls.session.why(document.uri if document else "")
 
 
 async def _models(ls: Server, *arguments: object) -> dict[str, Any]:

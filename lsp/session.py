@@ -72,8 +72,8 @@ class Session:
         self.settings = ClientSettings(self.warn)
         self.scheduler = Scheduler(self._report)
         self.engine_state = "not loaded"
+        self.trouble = ""  # why the engine cannot be used, in a sentence
         self._engine: Completer | None = None
-        self.silence = ""  # why the engine was not asked at the last request
         self.n_answered = 0  # requests for which the engine was asked and its answer sent
         self.is_shut_down = False
 
@@ -82,12 +82,17 @@ class Session:
         """What the protocol asks for: 0 if `shutdown` came before the end, 1 otherwise."""
         return 0 if self.is_shut_down else 1
 
-    def why(self) -> dict[str, Any]:
-        """Return how the last answer came about, as plain values."""
-        if self.silence:
-            return {"outcome": self.silence, "words": self.silence}
-        last = getattr(self._engine, "last", None)
-        return last.table() if last is not None else {"outcome": self.engine_state}
+    def why(self, uri: str = "") -> dict[str, Any]:
+        """Return how the last answer for a document (default: any) came about, as plain values.
+
+        `words` is what a person would say.
+        """
+        last_trace = getattr(self._engine, "last_trace", None)
+        if last_trace is not None and self.engine_state == "ready":
+            table: dict[str, Any] = last_trace(uri).table()
+            return table
+        words = f"the model is {self.engine_state}" + f": {self.trouble}" * bool(self.trouble)
+        return {"outcome": self.engine_state, "words": words}
 
     def model_status(self, folder: Path | None) -> dict[str, Any]:
         """Return which model serves documents in `folder` (default: the first of the workspace)."""
@@ -135,7 +140,8 @@ class Session:
         from assistant.errors import AssistantError
 
         if isinstance(error, AssistantError):
-            self.warn(type(error).__name__, str(error))
+            self.trouble = str(error)
+            self.warn(type(error).__name__, self.trouble)
 
     def _open_remote(self, settings: Any) -> Any:
         """Return the remote side; what is wrong with it costs no local suggestion."""

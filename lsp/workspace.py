@@ -47,14 +47,23 @@ class Workspace(pygls_workspace.Workspace):
     def completable(self, uri: str) -> Document | None:
         """Return the document if suggestions can be made for it."""
         document = self.opened(uri)
-        if document is None or document.is_broken:
-            return None
+        if document is None or not self.why_declined(uri):
+            return document
+        if document.n_chars > MAX_CHARS and not document.is_declined:
+            document.is_declined = True
+            log.warning("no suggestions for a document of %d characters", document.n_chars)
+        return None
+
+    def why_declined(self, uri: str) -> str:
+        """Return why no suggestion can be made for a document; "" if one can."""
+        document = self.opened(uri)
+        if document is None:
+            return "the editor has not opened this document here"
+        if document.is_broken:
+            return "an edit could not be followed: close the document and open it again"
         if document.n_chars > MAX_CHARS:
-            if not document.is_declined:
-                document.is_declined = True
-                log.warning("no suggestions for a document of %d characters", document.n_chars)
-            return None
-        return document
+            return f"the document has over {MAX_CHARS} characters"
+        return ""
 
     def distrust(self, uri: str) -> None:
         """Expect nothing of our copy of a document, which missed an edit."""

@@ -65,7 +65,9 @@ def _run(args: argparse.Namespace, explains: bool) -> int:
         response = _complete(settings, request)
     if explains:
         table = response.trace.table()
-        write_json(table) if args.json else write(format_trace(table) + "\n")
+        write_json(table) if args.json else write(
+            format_trace(table, verbose=args.verbose > 0) + "\n"
+        )
     elif args.json:
         write_json(_report(source, response))
     elif response.completions:
@@ -130,7 +132,7 @@ def _parser(explains: bool = False) -> argparse.ArgumentParser:
     parser.add_argument(
         "--deadline-ms", type=int, metavar="MS", help=f"time to answer in (default: {DEADLINE_MS})"
     )
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="log more (-vv: all)")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more (-vv: all)")
     return parser
 
 

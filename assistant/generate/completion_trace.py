@@ -23,7 +23,9 @@ _PLAIN = {
         "what came to mind would break the text: it stands there already, or does not parse"
     ),
     "model not loaded": "the model is not loaded, and the index is off",
+    "cancelled": "newer typing took the place of this request",
 }
+N_CONSIDERED = 3  # texts that are named without numbers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +52,11 @@ class Trace:
 
     def words(self) -> str:
         """Return the outcome as a person would say it."""
-        limits = f"{self.probability:.0%}, shown from {self.threshold:.0%}"
+        if self.threshold > 1 and self.outcome != "shown":
+            return "the setting `show` is off"
+        limits = f"{self.probability:.0%}"
+        if self.threshold:
+            limits += f", shown from {self.threshold:.0%}"
         if self.outcome == "shown":
             return f"a suggestion is shown ({limits})"
         if self.outcome == "not sure enough":
@@ -115,15 +121,21 @@ def count_drafts(drafts: Sequence[Draft], started: float) -> dict[str, Any]:
     }
 
 
-def format_trace(table: dict[str, Any]) -> str:
-    """Return what `Trace.table` says as text for a terminal."""
-    head = (
-        f"{table['outcome']} (source {table['source'] or 'none'}, "
-        f"model {table['model'] or 'none'}, "
+def format_trace(table: dict[str, Any], *, verbose: bool = False) -> str:
+    """Return what `Trace.table` says as text for a terminal; `verbose`: with all numbers."""
+    texts = [each["text"] for each in table["candidates"][:N_CONSIDERED]]
+    lines = [table["words"]]
+    if texts:
+        lines.append(f"considered, best first: {', '.join(map(repr, texts))}")
+    if table["model"]:
+        lines.append(f"model: {table['model']}")
+    if not verbose:
+        return "\n".join([*lines, "-v shows the numbers"])
+    lines.append(
+        f"source {table['source'] or 'none'}, "
         f"probability {table['probability']:.2f}, shown from {table['threshold']:.2f}, "
-        f"{table['total_ms']:.0f} ms)"
+        f"{table['total_ms']:.0f} ms"
     )
-    lines = [head]
     for name in ("prompt_tokens", "network", "remote", "stage_ms"):
         values = ", ".join(f"{key} {value:g}" for key, value in table[name].items())
         lines.append(f"{name.replace('_', ' ')}: {values or 'none'}")

@@ -39,9 +39,12 @@ from assistant.settings import Settings
 from assistant.source import syntax
 from assistant.source.languages import Language, language_of
 from model.fim import Snippet
+from model.lru import LRU
 
 if TYPE_CHECKING:
     from assistant.snippets.cache import SnippetCache
+
+KEPT_TRACES = 8  # documents of which it is known how the last response came about
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +80,7 @@ class Engine:
         self._cache = SuggestionCache()
         self._cache_lock = threading.Lock()
         self._n_requests = 0
-        self.last = Trace(outcome="nothing was asked yet")  # of the last response
+        self._traces: LRU[str, Trace] = LRU(KEPT_TRACES)  # of each document's last response
 
     @property
     def settings(self) -> Settings:
@@ -135,8 +138,7 @@ class Engine:
             reason = "model not loaded"
         if reason is not None:
             log.debug("no completion: %s", reason)
-            self.last = Trace(outcome=reason)
-            return Response(completions=[], trace=self.last)
+            return self._respond(request, [], Trace(outcome=reason))
 
         handle = remote.before(request, blocks=self._blocks) if remote is not None else None
         proposed = Proposed()
@@ -157,13 +159,27 @@ class Engine:
                 least = self._remote_threshold(request, backend)
                 completions, trace = merge_remote(remote, found, request, proposed, least)
 
-        outcome = "shown" if completions else trace.outcome
-        if not outcome:
-            outcome = "cancelled" if cancel.is_set() else "not shown"
+        outcome = (
+            "shown"
+            if completions
+            else "cancelled"
+            if cancel.is_set()
+            else trace.outcome or "no proposal"
+        )
         total_ms = 1_000 * (time.monotonic() - started)
         trace = dataclasses.replace(trace, outcome=outcome, total_ms=total_ms)
-        self.last = trace
         _log_response(self._n_requests, request, completions, trace)
+        return self._respond(request, completions, trace)
+
+    def last_trace(self, document: str = "") -> Trace:
+        """Return how the last response for a document (default: for any) came about."""
+        last = next(reversed(self._traces), "")
+        return self._traces.get(document or last) or Trace(outcome="nothing was asked yet")
+
+    def _respond(
+        self, request: CompletionRequest, completions: Sequence[Completion], trace: Trace
+    ) -> Response:
+        self._traces.put(request.document, trace)
         return Response(completions=completions, trace=trace)
 
     def _backend_for(self, document: str) -> LocalBackend | None:
@@ -183,9 +199,12 @@ class Engine:
             return None
         suggestions = [dataclasses.replace(item, source="cache") for item in kept]
         offers = offer_suggestions(request, suggestions)
-        trace = Trace(source="cache", model=backend.label if backend is not None else "")
-        if offers:
-            trace = dataclasses.replace(trace, probability=offers[0].suggestion.probability)
+        trace = Trace(
+            outcome="not sure enough" if kept else "no proposal",
+            source="cache",
+            model=backend.label if backend is not None else "",
+            probability=max((item.probability for item in kept), default=0.0),
+        )
         return Proposed(offers=offers, trace=trace, suggestions=kept)
 
     def _propose(
@@ -301,6 +320,7 @@ class Engine:
         suggestions, drafts = multi_line.write_blocks(backend, job, language, least)
         offers = offer_suggestions(request, suggestions)
         trace = Trace(
+            outcome="not sure enough" if suggestions else "no proposal",
             source="network",
             model=backend.label,
             prompt=count_prompt(job),

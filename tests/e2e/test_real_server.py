@@ -8,7 +8,7 @@ import pytest
 
 from tests.doubles import tiny_folder
 from tests.e2e.offline import without_network
-from tests.e2e.raw_client import ROOT, TIMEOUT_S, ServerProcess
+from tests.e2e.raw_client import ROOT, TIMEOUT_S, Client, ServerProcess
 
 pytestmark = pytest.mark.e2e
 
@@ -89,10 +89,37 @@ def test_asking_by_hand_gives_distinct_texts_best_first() -> None:
         assert len(set(texts)) == len(texts)
         assert "idth * height" in texts
         assert len(typing) <= 1
-        why = client.call("workspace/executeCommand", {"command": "foretype.why"})
+        why = ask_why(client, URI)
         assert why["outcome"] == "shown"
+        assert why["words"].startswith("a suggestion is shown (")
         assert why["candidates"][0]["text"] == texts[0]
         assert server.finish() == 0
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_silence_is_explained_for_the_document_that_is_named(tmp_path: Path) -> None:
+    plain, secret = URI, "file:///w/.env.py"
+    with ServerProcess(command=REAL) as server:
+        client = server.client
+        client.initialize(initializationOptions={"deadline_ms": 60_000})
+        client.open(secret, "KEY = ")
+        client.open(plain, "")
+        client.inline(secret, 0, 6)
+        client.inline(plain, 0, 0)
+        assert ask_why(client, secret)["words"].startswith("this file is excluded: ")
+        assert ask_why(client, plain)["outcome"] != "excluded file"
+        assert ask_why(client)["words"] == ask_why(client, plain)["words"]
+        never = ask_why(client, "file:///w/never.py")
+        assert never["words"] == "the editor has not opened this document here"
+        client.change(plain, 2, {"range": "none", "text": "x"})
+        assert "could not be followed" in ask_why(client, plain)["words"]
+        assert server.finish() == 0
+
+
+def ask_why(client: Client, uri: str = "") -> Any:
+    arguments = [{"uri": uri}] if uri else []
+    command = {"command": "foretype.why", "arguments": arguments}
+    return client.call("workspace/executeCommand", command)
 
 
 def test_missing_model_is_told_once_and_the_server_lives(tmp_path: Path) -> None:
@@ -105,6 +132,7 @@ def test_missing_model_is_told_once_and_the_server_lives(tmp_path: Path) -> None
         server.client.open(URI, "x = ")
         assert server.client.inline(URI, 0, 4) == {"items": []}
         assert server.client.others.empty()
+        assert "nowhere" in ask_why(server.client, URI)["words"]
         assert server.finish() == 0
 
 

@@ -23,12 +23,17 @@ def test_says_how_a_suggestion_came_about(
     file.write_text("value = compute(1)\nother = compute(2)\nthird = comp\nhand")
     assert why_cli.main([f"{file}:3:13", "--model", str(model)]) in (0, 1)
     said = capsys.readouterr().out
-    assert "matches in the document:" in said
-    assert "candidate" in said
-    assert "tree nodes" in said
+    assert "considered, best first: " in said
+    assert "tree nodes" not in said
+    assert why_cli.main([f"{file}:3:13", "--model", str(model), "-v"]) in (0, 1)
+    numbers = capsys.readouterr().out
+    assert numbers.startswith(said.rpartition("-v")[0])
+    assert "matches in the document:" in numbers
+    assert "candidate" in numbers
+    assert "tree nodes" in numbers
     assert why_cli.main([f"{file}:3:13", "--model", str(model), "--json"]) in (0, 1)
     table = json.loads(capsys.readouterr().out)
-    assert {"outcome", "candidates", "rules", "stage_ms", "threshold"} <= table.keys()
+    assert {"outcome", "words", "candidates", "rules", "stage_ms", "threshold"} <= table.keys()
 
 
 def test_bad_place_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,6 +43,8 @@ def test_bad_place_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_silence_is_told_too() -> None:
     excluded = Trace(outcome="excluded file")
-    assert format_trace(excluded.table()).startswith("excluded file (source none")
+    assert format_trace(excluded.table()).startswith("this file is excluded: ")
+    unsure = Trace(outcome="not sure enough", probability=0.011, threshold=0.19)
+    assert format_trace(unsure.table()).startswith("not sure enough (1%, shown from 19%)\n")
     short = Trace(rules=[RuleVerdict(rule="too_short", action="dropped", n_chars=1)])
-    assert "rule too_short: dropped 1 characters" in format_trace(short.table())
+    assert "rule too_short: dropped 1 characters" in format_trace(short.table(), verbose=True)
