@@ -23,10 +23,8 @@ from lsp.protocol import Protocol, strict_converter
 from lsp.scheduler import ScheduledRequest, describe
 from lsp.session import Session
 from lsp.workspace import Workspace
-from model.lru import LRU
 
 OVERDUE_S = 2.0  # after its deadline a request is answered whatever the engine does
-MAX_FAULTS = 16  # documents
 MAX_ALTERNATIVES = 5  # for whoever asks by hand
 
 log = logging.getLogger(__name__)
@@ -50,7 +48,7 @@ class Server(LanguageServer):
         self.session = session
         self.is_started = is_started
         self.last_uri = ""  # that was asked for
-        self.faults: LRU[str, str] = LRU(MAX_FAULTS)  # of the last requests, by document
+        self.last_fault = ""  # why that got no answer of the engine's
 
     @property
     def workspace(self) -> Workspace:
@@ -81,7 +79,7 @@ class Server(LanguageServer):
             return await self._suggest(kind, params, n, selected)
         except Exception as error:  # noqa: BLE001  the border: an editor gets silence, not a fault
             log.warning("no suggestion: %s", describe(error))
-            self.faults.put(params.text_document.uri, "the request failed; the log says where")
+            self.last_fault = "the request failed; the log says where"
             return []
 
     async def _suggest(
@@ -89,7 +87,7 @@ class Server(LanguageServer):
     ) -> list[convert.ItemOptions] | None:
         settings = self.session.settings.current
         document = self.workspace.completable(params.text_document.uri)
-        self.last_uri = params.text_document.uri
+        self.last_uri, self.last_fault = params.text_document.uri, ""
         if document is None or not settings.enabled:
             return []
         snapshot = document.snapshot(params.position)
@@ -117,7 +115,7 @@ class Server(LanguageServer):
         except TimeoutError:
             self.session.scheduler.drop(job)
             log.warning("no suggestion: the engine is overdue")
-            self.faults.put(document.uri, "the model took too long")
+            self.last_fault = "the model took too long"
             return []
         except asyncio.CancelledError:
             self.session.scheduler.drop(job)
@@ -125,7 +123,6 @@ class Server(LanguageServer):
         if completions is None:
             return None
         self.session.n_answered += 1
-        self.faults.pop(document.uri, None)
         return convert.offers(snapshot, choice.continued(completions) if choice else completions)
 
 
@@ -227,7 +224,7 @@ def _why(ls: Server, *arguments: object) -> dict[str, Any]:
     declined = ls.workspace.why_declined(uri) if uri else ""
     if not ls.session.settings.current.enabled:
         declined = "suggestions are switched off"
-    if declined := declined or ls.faults.get(uri, ""):
+    if declined := declined or (ls.last_fault if uri == ls.last_uri else ""):
         return {"outcome": declined, "words": declined}
     return ls.session.why(document.uri if document else "")
 
