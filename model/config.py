@@ -222,7 +222,7 @@ def _cast(kind: Any, value: Any, key: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{key} must be a table")
         return from_table(kind, value, f"{key}.")
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < 1 << 1023:  # larger ones overflow
         return float(value)
     if kind == tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -233,5 +233,5 @@ def _cast(kind: Any, value: Any, key: str) -> Any:
             raise ConfigError(f"{key} must be an array of tables")
         return tuple(_cast(get_args(kind)[0], item, f"{key}.{i}") for i, item in enumerate(value))
     if isinstance(kind, type) and type(value) is not kind:
-        raise ConfigError(f"{key} must be {kind.__name__}, got {value!r}")
+        raise ConfigError(f"{key} must be {kind.__name__}, got {value!r:.80}")
     return value

@@ -151,6 +151,9 @@ _ENDLESS = {
     "hang": (b"", 3_600.0),
     "drip": (b":\n", 0.02),
     "flood": (b":" + b"x" * 60_000 + b"\n", 0.0),
+    "blanks": (b"2000\r\n" + b"data: \n\n" * 1_024 + b"\r\n", 0.0),
+    "pieces": (b'28\r\ndata: {"choices": [{"text": "xxxxxx"}]}\n\r\n' * 100, 0.0),
+    "hints": (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 0.001),
 }
 
 
@@ -220,10 +223,9 @@ def chunk(data: bytes) -> bytes:
 END = b"0\r\n\r\n"
 
 
-def plain(status: str, body: bytes = b"", extra: str = "") -> bytes:
+def plain(status: str, body: bytes = b"", extra: str = "", kind: str = "application/json") -> bytes:
     return (
-        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n{extra}\r\n"
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
     ).encode() + body
 
 

@@ -78,8 +78,9 @@ def _show(limit: int, *, as_json: bool) -> int:
     ledger = Ledger(state_folder())
     everything: dict[str, Row] = {}
     join_rows(ledger.rows(), everything)
-    if ledger.n_damaged:
-        say_error("egress", f"{ledger.n_damaged} lines of {ledger.path} are damaged, left out here")
+    if n_damaged := ledger.n_damaged:
+        lines_are = "line is" if n_damaged == 1 else "lines are"
+        say_error("egress", f"{n_damaged} {lines_are} damaged and left out: {ledger.path}")
     requests = list(everything.values())[-limit:]
     totals = {"all": sum_up(everything.values()), "today": ledger.today()}
     if as_json:

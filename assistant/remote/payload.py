@@ -24,7 +24,14 @@ _PERSONAL = frozenset({"e-mail address", "IP address"})  # of use in an answer; 
 _MARGIN_CHARS = 12_000  # looked at beyond the window; the longest secrets known have 10,000
 _OPEN_VALUE_CHARS = 400  # before the cursor, in which a value may have begun that is not yet closed
 _BEFORE_CHARS = 300  # of the cursor's line: the name that a value is given to
-_PLAIN_CONTROLS = frozenset("\n\t")
+_REORDERING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+_HIDING = frozenset({"Cf", "Co", "Cs", "Zl", "Zp", "Zs"})  # format, private, half, separators
+# Of other categories, and shown as nothing all the same: fillers, joiners, variation selectors.
+_IGNORABLE = frozenset(
+    map(
+        chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810))
+    )
+).union(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0000, 0xE1000))))
 
 _Found = list[tuple[SecretFinding, str]]  # and what stands in for it
 
@@ -127,7 +134,7 @@ def restore_answer(text: str, payload: Payload, request: CompletionRequest) -> s
         raise withheld("the answer repeats the place of a secret")
     for stand_in in sorted(payload.personal, key=len, reverse=True):
         text = text.replace(stand_in, payload.personal[stand_in])
-    if any(_hides(char) and char not in request.text for char in set(text)):
+    if any(_hides(char, request.text) for char in set(text)):
         raise withheld("the answer holds invisible or control characters")
     line_start = request.text.rfind("\n", 0, request.offset) + 1
     before = request.text[max(line_start, request.offset - _BEFORE_CHARS) : request.offset]
@@ -139,6 +146,12 @@ def restore_answer(text: str, payload: Payload, request: CompletionRequest) -> s
     return text
 
 
-def _hides(char: str) -> bool:
-    """Say whether a character is shown as nothing, or changes how its neighbours are shown."""
-    return unicodedata.category(char) in ("Cc", "Cf", "Co", "Cs") and char not in _PLAIN_CONTROLS
+def _hides(char: str, document: str) -> bool:
+    """Say whether a character shows nothing or a blank, or changes how its neighbours are shown.
+
+    Where the document holds it, it may come back; never one that controls a terminal or reorders.
+    """
+    category = unicodedata.category(char)
+    if char in " \n\t" or category == "Cc" or unicodedata.bidirectional(char) in _REORDERING:
+        return char not in " \n\t"
+    return (category in _HIDING or char in _IGNORABLE) and char not in document

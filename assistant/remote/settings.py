@@ -6,21 +6,23 @@ must repeat the server's host, so a changed address needs a new yes. The key its
 environment or the system's keyring, never from a file of ours, and is in no message.
 """
 
-import dataclasses
 import importlib.util
 import ipaddress
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from assistant.errors import SettingsError
+from assistant.path_patterns import find_mistake
 from assistant.remote.errors import withheld
 from assistant.remote.formats import FORMATS, TEMPLATES
-from model.config import ConfigError, from_table
+from assistant.source.languages import LANGUAGES
+from model.config import from_table
 from model.files import UnreadableFileError, read_regular
 from model.paths import config_folder
 
@@ -28,75 +30,56 @@ MAX_FILE_BYTES = 1 << 20
 MAX_KEY_CHARS = 4_096
 _NEEDED = ("httpx2", "h2")  # what the extra `remote` installs
 _KEYS = ("key", "api_key", "token", "password")
-_CHOICES = {
-    "mode": ("off", "fallback", "race", "only"),
-    "late": ("keep", "drop"),
-    "logprobs": ("auto", "always", "never"),
-}
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "min_confidence": (0, 1),
-    "trust": (0.05, 0.95),
-    "wait_ms": (0, 60_000),
-    "requests_per_minute": (1, 600),
-    "bytes_per_day": (1, 1 << 40),
-    "money_per_day": (0, 1e6),
-    "price_in": (0, 1e6),
-    "price_out": (0, 1e6),
-    "prefix_chars": (1, 100_000),
-    "suffix_chars": (0, 100_000),
-    "max_new_tokens": (1, 1_024),
-    "connect_s": (0.05, 60),
-    "read_s": (0.05, 120),
-    "total_s": (0.1, 300),
-}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+def _number(default: float, low: float, high: float) -> Any:
+    return field(default=default, metadata={"range": (low, high)})
+
+
+def _choice(*known: str) -> Any:
+    return field(default=known[0], metadata={"known": known})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RemoteSettings:
     """What a user may say about a remote server; the defaults send nothing."""
 
-    mode: str = "off"  # fallback: when the local answer is unsure; race: both; only: no local one
+    # fallback: when the local answer is unsure; race: both; only: no local one
+    mode: str = _choice("off", "fallback", "race", "only")
     provider: str = ""  # the wire format
     url: str = ""  # base address; empty: the provider's usual one
     model: str = ""
     send_code_to: str = ""  # the consent: the host of `url`, typed once more
-    template: str = ""  # a model's own markers, for servers that take no suffix
+    template: str = _choice("", *sorted(TEMPLATES))  # for servers that take no suffix
     key_env: str = ""  # environment variable that holds the key
     key_keyring: str = ""  # SERVICE/USER in the system's keyring
     allow: tuple[str, ...] = ()  # path patterns; empty: every file that is not excluded
     deny: tuple[str, ...] = ()  # path patterns never sent, besides those never completed
     languages: tuple[str, ...] = ()  # empty: all
-    min_confidence: float = 0.5  # a local answer that is likelier right than this is enough
-    wait_ms: int = 60_000  # for a remote answer, where no local one is shown; see deadline_ms
-    logprobs: str = "auto"  # whether to ask how sure the server is: auto, always or never
-    trust: float = 0.5  # how often the server's line is right, if it does not say how sure it is
-    late: str = "keep"  # an answer that came too late waits for the next keystroke; or "drop"
-    requests_per_minute: int = 30
-    bytes_per_day: int = 20_000_000
-    money_per_day: float = 0.0  # 0: no limit; in the currency of the prices
-    price_in: float = 0.0  # for a million tokens read
-    price_out: float = 0.0  # for a million tokens written
-    prefix_chars: int = 4_000  # of the text before the cursor, at most
-    suffix_chars: int = 1_500  # and after it
-    max_new_tokens: int = 128
-    connect_s: float = 2.0
-    read_s: float = 5.0  # longest silence
-    total_s: float = 10.0  # from sending to the last byte
+    min_confidence: float = _number(0.5, 0, 1)  # a local answer likelier right than this is enough
+    wait_ms: int = _number(60_000, 0, 60_000)  # where no local answer is shown; see deadline_ms
+    logprobs: str = _choice("auto", "always", "never")  # whether to ask how sure the server is
+    trust: float = _number(0.5, 0.05, 0.95)  # how often a server that does not say it is right
+    late: str = _choice("keep", "drop")  # an answer that is too late: for the next keystroke
+    requests_per_minute: int = _number(30, 1, 600)
+    bytes_per_day: int = _number(20_000_000, 1, 1 << 40)
+    money_per_day: float = _number(0.0, 0, 1e6)  # 0: no limit; in the currency of the prices
+    price_in: float = _number(0.0, 0, 1e6)  # for a million tokens read
+    price_out: float = _number(0.0, 0, 1e6)  # for a million tokens written
+    prefix_chars: int = _number(4_000, 1, 100_000)  # of the text before the cursor, at most
+    suffix_chars: int = _number(1_500, 0, 100_000)  # and after it
+    max_new_tokens: int = _number(128, 1, 1_024)
+    connect_s: float = _number(2.0, 0.05, 60)
+    read_s: float = _number(5.0, 0.05, 120)  # longest silence
+    total_s: float = _number(10.0, 0.1, 300)  # from sending to the last byte
     proxy: str = ""  # empty: HTTPS_PROXY and its like, except for this machine
     ca_file: str = ""  # PEM certificates to trust instead of the system's
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"{name} must be in {low:g}..{high:g}, got {value}")
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise SettingsError(f"{name} must be one of {', '.join(known)}")
-        if self.mode != "off":
-            _check_provider(self)
-            _check_address(self)
+        for mistake in _find_mistakes(self):
+            raise SettingsError(mistake)
+        for mistake in _find_mistakes_of_server(self) if self.mode != "off" else ():
+            raise SettingsError(mistake)
 
     @property
     def address(self) -> str:
@@ -128,56 +111,61 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check_provider(settings: RemoteSettings) -> None:
-    name, known = settings.provider, ", ".join(sorted(TEMPLATES))
-    if name not in FORMATS:
-        raise SettingsError(f"provider must be one of {', '.join(FORMATS)}, got {name!r}")
-    takes = FORMATS[name]
-    wrong = {
-        f"template must be one of {known}": settings.template not in ("", *TEMPLATES),
-        f"provider {name} takes a suffix and needs no template": (
-            settings.template and takes.template == "no"
-        ),
-        f"provider {name} takes no suffix: set template to one of {known}": (
-            takes.template == "must" and not settings.template
-        ),
-        f"provider {name} does not say how sure it is": (
-            settings.logprobs == "always" and takes.logprobs == "no"
-        ),
-        f"provider {name} needs `model`": not settings.model and name != "llamacpp",
-        "money_per_day needs price_in and price_out (for a million tokens)": (
-            settings.money_per_day and not (settings.price_in or settings.price_out)
-        ),
-        "set one of key_env and key_keyring, not both": settings.key_env and settings.key_keyring,
-    }
-    _raise_first(wrong)
+def _find_mistakes(settings: RemoteSettings) -> Iterator[str]:
+    """Yield what is wrong, whatever the mode.
+
+    A pattern that can match nothing would send what was to stay, or let nothing be sent at all.
+    """
+    for each in fields(settings):
+        value, (low, high) = getattr(settings, each.name), each.metadata.get("range", (0, 0))
+        if "range" in each.metadata and not low <= value <= high:
+            yield f"{each.name} must be in {low:g}..{high:g}, got {value!s:.80}"
+        known = each.metadata.get("known", (value,))
+        if value not in known:
+            yield f"{each.name} must be one of {', '.join(filter(None, known))}"
+    for name in ("allow", "deny"):
+        mistakes = map(find_mistake, getattr(settings, name))
+        yield from (f"{name}: {mistake}" for mistake in mistakes if mistake)
+    for name in settings.languages:
+        if name not in LANGUAGES:
+            yield f"languages: {name!r} is none of {', '.join(sorted(LANGUAGES))}"
 
 
-def _check_address(settings: RemoteSettings) -> None:
+def _find_mistakes_of_server(settings: RemoteSettings) -> Iterator[str]:
+    """Yield what is wrong with the server that is named."""
+    name, takes = settings.provider, FORMATS.get(settings.provider)
+    if takes is None:
+        yield f"provider must be one of {', '.join(FORMATS)}, got {name!r}"
+        return
+    if settings.template and takes.template == "no":
+        yield f"provider {name} takes a suffix and needs no template"
+    if takes.template == "must" and not settings.template:
+        yield f"provider {name} takes no suffix: set template to one of {', '.join(TEMPLATES)}"
+    if settings.logprobs == "always" and takes.logprobs == "no":
+        yield f"provider {name} does not say how sure it is"
+    if not settings.model and name != "llamacpp":
+        yield f"provider {name} needs `model`"
+    if settings.money_per_day and not (settings.price_in or settings.price_out):
+        yield "money_per_day needs price_in and price_out (for a million tokens)"
+    if settings.key_env and settings.key_keyring:
+        yield "set one of key_env and key_keyring, not both"
+    yield from _find_mistakes_of_address(settings.address)
+
+
+def _find_mistakes_of_address(address: str) -> Iterator[str]:
     try:
-        parts = urlsplit(settings.address)
-        has_port = parts.port is None or parts.port > 0
+        parts = urlsplit(address)
+        is_web = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError as error:
-        raise SettingsError(f"url is not an address: {error}") from None
-    shown = settings.address.rpartition("@")[2]  # never a password in a message
-    is_web = parts.scheme in ("http", "https") and parts.hostname and has_port
-    has_more = parts.username is not None or parts.password is not None
-    wrong = {
-        f"url must be http(s)://HOST[:PORT][/PATH], got {shown!r}": not is_web,
-        "url must hold no user, password, query or fragment; use key_env": (
-            has_more or parts.query or parts.fragment
-        ),
-        "url must be https:// unless the server runs on this machine": (
-            parts.scheme == "http" and not is_loopback(settings.host)
-        ),
-    }
-    _raise_first(wrong)
-
-
-def _raise_first(wrong: Mapping[str, object]) -> None:
-    for message, is_so in wrong.items():
-        if is_so:
-            raise SettingsError(message)
+        yield f"url is not an address: {error}"
+        return
+    if not is_web:
+        shown = address.rpartition("@")[2]  # never a password in a message
+        yield f"url must be http(s)://HOST[:PORT][/PATH], got {shown!r}"
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        yield "url must hold no user, password, query or fragment; use key_env"
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        yield "url must be https:// unless the server runs on this machine"
 
 
 def find_missing() -> str:
@@ -204,19 +192,18 @@ def load_remote_settings() -> RemoteSettings:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return RemoteSettings()
         raise SettingsError(str(error)) from error
-    except ValueError as error:  # not UTF-8, not TOML, or a SettingsError
+    except RecursionError:
+        raise SettingsError(f"{path}: its values are nested too deeply") from None
+    except ValueError as error:  # not UTF-8, not TOML, or a ConfigError
         raise SettingsError(f"{path}: {error}") from error
 
 
 def remote_settings_from(table: Mapping[str, Any]) -> RemoteSettings:
-    """Return the settings of a table; SettingsError names the wrong key."""
+    """Return the settings of a table; ConfigError names the wrong key."""
     for name in _KEYS:
         if name in table:
             raise SettingsError(f"{name}: keys are not kept in files; use key_env or key_keyring")
-    try:
-        return from_table(RemoteSettings, table)
-    except ConfigError as error:
-        raise SettingsError(str(error)) from error
+    return from_table(RemoteSettings, table)
 
 
 def key_of(settings: RemoteSettings, environ: Mapping[str, str] | None = None) -> str:

@@ -106,6 +106,7 @@ def test_workspace_only_restricts() -> None:
     ("text", "message"),
     [
         ("model = \n", "settings.toml: .*line 1"),
+        (f"exclude = {'[' * 5_000}", "settings.toml: its values are nested too deeply"),
         ('modle = "x"\n', "settings.toml: unknown setting modle"),
         ("deadline_ms = -1\n", "settings.toml: deadline_ms must be in"),
     ],

@@ -59,6 +59,16 @@ def test_the_last_requests_are_listed(capsys: Any) -> None:
     assert "\x1b" not in "".join(lines)
 
 
+def test_damaged_lines_are_told(capsys: Any) -> None:
+    fill(1)
+    with Ledger(state_folder()).path.open("ab") as file:
+        file.write(b'{"v":1,"event":"sent","id":"x","cost":1e999}\n')
+    assert main([]) == 0
+    captured = capsys.readouterr()
+    assert "all: 1 request" in captured.out
+    assert captured.err.startswith("foretype egress: 1 line is damaged and left out: ")
+
+
 def test_a_request_without_an_outcome_is_unknown(capsys: Any) -> None:
     fill(1)
     assert main(["--json"]) == 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from assistant.remote.client import MAX_ANSWER_BYTES
 from tests.remote_faults import FAULTS
 from tests.remote_lines import Line, ask, kind
 from tests.remote_server import completion, head, plain, remote_server
@@ -26,6 +27,7 @@ def test_every_fault_has_a_name_and_ends(name: str, lines: list[Line]) -> None:
     flight, _, notes = ask(lines, reply, read_s=limits[0], total_s=limits[1])
     assert kind(flight) == expected
     assert notes.outcomes == [expected]
+    assert flight.bytes_received <= MAX_ANSWER_BYTES + (1 << 17)
     assert "sk-secret" not in str(flight.error)
     assert lines[0].transport.n_inflight == 0
 

@@ -117,18 +117,54 @@ def test_files_are_rotated_and_all_are_read(
     assert all(path.stat().st_size <= 2_000 for path in ledger.files())
 
 
+SOUND = {"v": 1, "event": "sent", "id": "a-1", "time": "2026-05-01T23:59:00.000Z"}
+
+
+def absurd(**changes: object) -> bytes:
+    return json.dumps(SOUND | changes).encode()
+
+
 @pytest.mark.parametrize(
-    "damage", [b"half a li", b"\xff\n", b"[]\n", b"{}\n", b'{"v":1,"redactions":3}\n',
-               b"x" * 70_000 + b"\n"]
-)  # fmt: skip
-def test_damaged_lines_are_passed_over(tmp_path: Path, damage: bytes) -> None:
+    "damage",
+    [
+        b"half a li",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b"x" * 70_000,
+        b"[" * 60_000,
+        b'{"a":' * 10_000,
+        absurd(redactions=3),
+        absurd(redactions={"JWT": "x"}),
+        absurd(id=None),
+        absurd(time=7),
+        absurd(v=2),
+        absurd(event="lost"),
+        absurd(host=["h"]),
+        absurd(cost="1"),
+        absurd(bytes_sent=-1),
+        absurd(bytes_sent=10**400),
+        absurd(cost=1).replace(b": 1}", b": 1e999}"),
+        absurd(cost=float("nan")),
+        absurd(latency_ms=[]),
+        absurd(ranges=[[0]]),
+        absurd(ranges=[["a", "b"]]),
+        absurd(ranges=7),
+    ],
+    ids=lambda line: line[-30:].decode("latin-1"),
+)
+def test_absurd_lines_are_passed_over_and_counted(tmp_path: Path, damage: bytes) -> None:
+    """Each is valid JSON or nearly; summed up, some of them ended every request without a word."""
     ledger = Ledger(tmp_path)
-    send(ledger)
+    end(ledger, send(ledger))
     with ledger.path.open("ab") as file:
-        file.write(damage if damage.endswith(b"\n") else damage + b"\n")
-    send(ledger)
-    assert [row["event"] for row in ledger.rows()] == ["sent", "sent"]
-    assert Ledger(tmp_path).today()["requests"] == 2
+        file.write(damage + b"\n")
+    end(ledger, send(ledger))
+    assert [row["event"] for row in ledger.rows()] == ["sent", "ended"] * 2
+    assert ledger.n_damaged == 1
+    own = Ledger(tmp_path)
+    assert (own.today()["requests"], own.today()["bytes_sent"]) == (2, 200)
+    budget(own).take(1)
 
 
 def test_threads_do_not_mix_lines(tmp_path: Path) -> None:

@@ -136,6 +136,12 @@ def test_no_window_lets_a_secret_out(
 
 
 REQUEST = CompletionRequest(path="a.py", text='token = ""\n', offset=9)
+# One of each kind that shows nothing, a blank, or something else than what stands there.
+HIDDEN = (
+    "\x00\x07\x08\x0b\x0c\x7f\x85\x9b\xa0\xad\u034f\u061c\u115f\u17b4\u180e\u2003\u200b\u200d\u200e"
+    "\u2028\u2029\u202a\u202d\u202f\u2060\u2064\u2066\u2069\u206a\u2800\u3000\u3164\ue000\ufe0f\ufeff\uffa0"
+    "\ufff9\ud800\U000e0020\U000e01ef"
+)
 EMPTY = packed("x = |")
 
 
@@ -153,7 +159,7 @@ def test_a_plain_answer_passes() -> None:
         ("a\u202eb", "invisible"),
         ("a\u200bb", "invisible"),
         ("a\U000e0041", "invisible"),
-        ("a\x00", "invisible"),
+        *((f"a{char}b", "invisible") for char in HIDDEN),
     ],
 )
 def test_what_must_not_be_shown_is_not(answer: str, said: str) -> None:
@@ -164,6 +170,18 @@ def test_what_must_not_be_shown_is_not(answer: str, said: str) -> None:
 def test_characters_of_the_document_may_come_back() -> None:
     request = CompletionRequest(path="a.py", text="family = '👨\u200d👩'\nx = ", offset=19)
     assert restore_answer("'👨\u200d👩'", EMPTY, request) == "'👨\u200d👩'"
+
+
+@pytest.mark.parametrize("char", "\x1b\x0c\u202e\u2066")
+def test_what_reorders_or_controls_may_not_even_from_the_document(char: str) -> None:
+    request = CompletionRequest(path="a.py", text=f"a = '{char}'\nx = ", offset=12)
+    with pytest.raises(RemoteError, match="invisible"):
+        restore_answer(f"'{char}'", EMPTY, request)
+
+
+def test_plain_text_of_any_script_passes() -> None:
+    text = "größe = 'naïve 漢字 あ مرحبا שלום हिन्दी 😀 ✔'\n\tx\n"
+    assert restore_answer(text, EMPTY, REQUEST) == text
 
 
 def test_an_answer_with_the_place_of_a_secret_is_not_shown() -> None:

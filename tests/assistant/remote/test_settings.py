@@ -22,6 +22,7 @@ from assistant.remote.settings import (
     remote_settings_path,
 )
 from assistant.settings import Settings, settings_from
+from model.config import ConfigError
 
 GOOD = {"mode": "fallback", "provider": "mistral", "model": "codestral-latest"}
 
@@ -62,6 +63,38 @@ def test_a_wrong_file_is_named(text: str) -> None:
         load_remote_settings()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "money_per_day = 1e999",
+        "money_per_day = nan",
+        "price_in = -inf",
+        f"price_in = {10**400}",
+        f"read_s = {10**400}",
+        f"requests_per_minute = {10**400}",
+        f"requests_per_minute = {'9' * 5_000}",
+        f"requests_per_minute = 0x{'f' * 5_000}",
+        f"bytes_per_day = -{10**400}",
+        "wait_ms = 1e999",
+        f"deny = {'[' * 5_000}{']' * 5_000}",
+        f"deny = {'{a = ' * 5_000}1{'}' * 5_000}",
+        f"{'a.' * 5_000}a = 1",
+        f"send_code_to = {'[' * 100_000}",
+        "mode = 1979-05-27",
+        "send_code_to = true",
+        'send_code_to = "127.0.0.1"\nsend_code_to = "127.0.0.1"',
+    ],
+    ids=lambda line: line[:24],
+)
+def test_an_absurd_value_is_one_line_and_sends_nothing(line: str) -> None:
+    path = remote_settings_path()
+    path.parent.mkdir(parents=True)
+    path.write_text(f'mode = "race"\nprovider = "llamacpp"\n{line}\n')
+    with pytest.raises(SettingsError, match=r"remote\.toml") as caught:
+        load_remote_settings()
+    assert len(str(caught.value)) < 800
+
+
 def test_a_folder_in_its_place_is_named() -> None:
     remote_settings_path().mkdir(parents=True)
     with pytest.raises(SettingsError, match=r"remote\.toml"):
@@ -92,10 +125,15 @@ def test_a_folder_in_its_place_is_named() -> None:
         ({"requests_per_minute": 0}, "requests_per_minute must be in 1..600"),
         ({"read_s": 0.0}, "read_s must be in"),
         ({"model": 3}, "model must be str"),
+        ({"allow": ["src\\*.py"]}, "allow: .* has a backslash; write 'src/"),
+        ({"deny": ["!a.py"]}, "deny: .* take a pattern back"),
+        ({"deny": ["src/{a,b}.py"]}, "deny: .* has braces"),
+        ({"allow": ["a.py", ""]}, "allow: .* names nothing"),
+        ({"languages": ["Python"]}, "languages: 'Python' is none of .*python"),
     ],
 )
 def test_a_wrong_setting_says_how_to_mend_it(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(SettingsError, match=said) as caught:
+    with pytest.raises(ConfigError, match=said) as caught:
         remote_settings_from(GOOD | changes)
     assert "secret-word" not in str(caught.value)
     assert "sk-1" not in str(caught.value)
