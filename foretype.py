@@ -52,9 +52,17 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     try:
         leave_user_code_out()
-        return dispatch(sys.argv[1:] if argv is None else argv)
+        code = dispatch(sys.argv[1:] if argv is None else argv)
+        print(end="", flush=True)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OSError as error:  # of the output: the commands see to all others
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more on exit
+        if isinstance(error, BrokenPipeError):  # whoever read it has seen enough
+            return 0
+        print(f"foretype: cannot write the output: {error.strerror}", file=sys.stderr)
+        return 1
+    return code
 
 
 def leave_user_code_out() -> None:
@@ -131,7 +139,12 @@ def _run(command: str, module: str, argv: list[str]) -> int:
 
     try:
         entry: Callable[[list[str]], int] = importlib.import_module(module).main
-        return entry(argv)
+        if command == "lsp":  # whose output is no text
+            return entry(argv)
+        from assistant.cli.terminal import plain_output
+
+        with plain_output():
+            return entry(argv)
     except ModuleNotFoundError as error:
         if error.name not in _TRAINING_EXTRA:
             raise
