@@ -5,6 +5,7 @@ types again. An empty text means that nothing is shown.
 """
 
 import functools
+import itertools
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -15,24 +16,34 @@ from typing import NamedTuple
 from assistant.request import CompletionRequest
 from assistant.source.blocks import (
     MAX_SCAN_CHARS,
+    indent_columns,
     line_end,
     line_start,
     lines_above,
     lines_below,
+    next_line,
+    opened_block,
     scan_before,
 )
 from assistant.source.brackets import CLOSERS, LINE_COMMENT, PAIRS, Scan, scan, scan_on
 from assistant.source.languages import Language, language_of
-from assistant.source.repetition import cut_repetition
+from assistant.source.repetition import cut_repetition, line_cycle
 
 MIN_VISIBLE_CHARS = 2
 MAX_SIDE_CHARS = 4_000  # of the cursor's own line, each way: a longer line is data
 MIN_TELLING_CHARS = 3  # letters and digits that make a line worth comparing with its neighbours
+MAX_LINES_ABOVE = 12  # that are looked at for circles
+MAX_COUNTED = 6  # lines, or pairs of lines, that differ in their numbers alone
 AUTO_CLOSED = CLOSERS | frozenset("\"'`>;,: ")  # what an editor, or a writer ahead, leaves behind
 
 _QUOTES = frozenset("\"'`")
 _LINE_GOES_ON = frozenset(",({[&|+-*/=<.?:\\")  # behind these a line ends in the midst of something
 
+_IMPORT = re.compile(r"(?:import|from|use|using|#[ \t]*include)\b")
+_NUMBER = re.compile(r"\d+")
+# Lines that are Python and nothing else, where a network that read more of it slips.
+_PYTHON = re.compile(r"from [\w.]+ import\b|(?:async )?def \w+\(|elif\b|if __name__\b")
+_PYTHON_IN_C = re.compile(r'import \w+(?: as \w+)?$|"""')
 _MARKER = re.compile(r"<\|[A-Za-z0-9_]{1,40}\|>")
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, surrogate...
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -116,25 +127,70 @@ def repetition(place: CursorSite, text: str) -> RuleResult:
 
 
 def repeated_previous(place: CursorSite, text: str) -> RuleResult:
-    """Drop text that would make the same line stand three times, or repeat the lines above.
+    """Drop text that goes round in circles with the lines above, or imports what is imported.
 
-    Saying the line above once more is honest code now and then, so once is allowed.
+    Saying the line above once more is honest code now and then, so once is allowed; so are a few
+    lines that differ in their numbers alone.
     """
-    lines = [line.rstrip() for line in (place.before + text).split("\n") if line.strip()]
-    if not lines or _n_telling("".join(lines)) < MIN_TELLING_CHARS:
+    said = [line.rstrip() for line in (place.before + text).split("\n") if line.strip()]
+    if not said:
         return RuleResult(text)
-    above: list[str] = []
-    for _, line in lines_above(place.document, place.offset):
-        if line.strip():
-            above.append(line.rstrip())
-        if len(above) == max(2, len(lines)):
-            break
-    above.reverse()
-    if len(lines) == 1:
-        is_again = len(above) == 2 and above == [lines[0] + place.after.rstrip()] * 2
-    else:
-        is_again = above == lines
-    return RuleResult("" if is_again else text)
+    if len(said) == 1:
+        said[0] += place.after.rstrip()
+    if _IMPORT.match("".join(said)) and f"\n{said[0]}\n" in f"\n{place.document}\n":
+        return RuleResult("")
+    lines = [*_filled_above(place, max(MAX_LINES_ABOVE, len(said))), *said]
+    is_again = len(said) > 1 and lines[-2 * len(said) : -len(said)] == said
+    is_again = is_again and _n_telling("".join(said)) >= MIN_TELLING_CHARS
+    return RuleResult("" if is_again or line_cycle(lines) is not None or _counts(lines) else text)
+
+
+def _filled_above(place: CursorSite, n_lines: int) -> list[str]:
+    """Return the nearest lines above that are not blank, in the document's order."""
+    above = (line.rstrip() for _, line in lines_above(place.document, place.offset) if line.strip())
+    return list(itertools.islice(above, n_lines))[::-1]
+
+
+def _counts(lines: Sequence[str]) -> bool:
+    """Return whether the last lines, one by one or two by two, differ in their numbers alone."""
+    masked = [_NUMBER.sub("0", line) for line in lines]
+    return any(
+        masked[-size * MAX_COUNTED :] == masked[-size:] * MAX_COUNTED
+        and any(char.isalnum() for char in masked[-1])
+        for size in (1, 2)
+    )
+
+
+def foreign_line(place: CursorSite, text: str) -> RuleResult:
+    """Drop a line of Python in another language."""
+    language, line = place.language, (place.before + text).lstrip()
+    if language is None or language.blocks == "indent" or place.context.quote:
+        return RuleResult(text)
+    is_foreign = _PYTHON.match(line) or (
+        language.name in ("c", "cpp", "go", "rust") and _PYTHON_IN_C.match(line)
+    )
+    return RuleResult("" if is_foreign else text)
+
+
+def indentation(place: CursorSite, text: str) -> RuleResult:
+    """Strip white space before a line of Python that nothing above lets stand deeper.
+
+    >>> request = CompletionRequest(path="a.py", text="  x = 1\\n  ", offset=10)
+    >>> indentation(CursorSite.of(request, multi_line=False), "  y = 2")
+    RuleResult(text='y = 2', n_replaced=0)
+    """
+    is_python = place.language is not None and place.language.blocks == "indent"
+    is_led = text[0] in " \t" and not place.before.strip() and "\n" not in text
+    if not (is_python and is_led) or place.context.quote or place.context.openers:
+        return RuleResult(text)
+    above = "".join(_filled_above(place, 1))
+    below = next_line(place.document, place.offset) or ""
+    allowed = max(indent_columns(above), indent_columns(below))
+    goes_on = above[-1:] in _LINE_GOES_ON or opened_block(
+        place.document, place.offset, place.language
+    )
+    is_deeper = indent_columns(place.before + text) > allowed
+    return RuleResult(text.lstrip(" \t") if is_deeper and not goes_on else text)
 
 
 def duplicate_following(place: CursorSite, text: str) -> RuleResult:
@@ -282,6 +338,17 @@ def _faults(
     extra = tuple(mark.char for mark in state.extra)
     is_odd = tuple(line.count(char) % 2 for char in sorted(quotes))
     return state.quote, extra, state.n_crossed, tuple(misfits), is_odd
+
+
+def glued_word(place: CursorSite, text: str) -> RuleResult:
+    """Drop text inside a word, or that ends in a word where another begins: `us|ing`, `x = |y`."""
+    ends = place.before[-1:], text[-1:]
+    is_glued = _is_word(place.after[:1]) and any(map(_is_word, ends))
+    return RuleResult("" if is_glued else text)
+
+
+def _is_word(char: str) -> bool:
+    return char.isalnum() or char == "_"
 
 
 def stray_quote(place: CursorSite, text: str) -> RuleResult:
