@@ -67,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def leave_user_code_out() -> None:
     """Take the working directory and PYTHONPATH off the import path, and what came from there."""
+    if HERE not in sys.path:  # `python -I` leaves out the script's own folder
+        sys.path.insert(0, HERE)
     named = os.environ.pop("PYTHONPATH", "").split(os.pathsep)
     unwanted = {os.path.realpath(entry) for entry in (*named, os.curdir)}
     if sys.argv and sys.argv[0]:  # Python puts the script's own folder first
