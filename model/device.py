@@ -23,14 +23,17 @@ class Device:
 
 @functools.cache
 def cpu_prefers_bf16() -> bool:
-    """Time a product in bf16 and in fp32, some ten milliseconds; emulated bf16 is the slower."""
+    """Time a product in bf16 and in fp32, some tens of milliseconds; emulated bf16 is slower."""
     best = {torch.bfloat16: math.inf, torch.float32: math.inf}
-    for _ in range(6):  # in turns, and the best of each: whatever else runs disturbs both
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other on a busy machine
+    for _ in range(20):  # in turns, and the best of each: whatever else runs disturbs both
         for dtype in best:
             a, b = torch.ones(512, 256, dtype=dtype), torch.ones(256, 256, dtype=dtype)
             start = time.perf_counter()
             a @ b
             best[dtype] = min(best[dtype], time.perf_counter() - start)
+    torch.set_num_threads(n_threads)
     return best[torch.bfloat16] < best[torch.float32]
 
 

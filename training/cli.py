@@ -34,6 +34,7 @@ STEPS: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
 }
+_RECIPES = Path(__file__).parent / "pretrain" / "recipes"
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 _TAKES_STEP = frozenset({"training.pretrain.command"})  # one parser for both steps
 
@@ -45,6 +46,10 @@ def main(argv: list[str]) -> int:
     if step in ("-h", "--help"):
         sys.stdout.write(_help(command))
         return 0
+    if command == "train" and step not in steps and _is_recipe(step):
+        from training.pretrain.pipeline import main as make
+
+        return make(argv[1:])
     if step not in steps:
         problem = f"unknown step {step!r}" if step else "a step is needed"
         sys.stderr.write(f"foretype {command}: {problem}; one of {', '.join(steps)} (see --help)\n")
@@ -54,8 +59,15 @@ def main(argv: list[str]) -> int:
     return entry(argv[1:] if module in _TAKES_STEP else argv[2:])
 
 
+def _is_recipe(name: str) -> bool:
+    return name.endswith(".toml") or (_RECIPES / f"{name}.toml").is_file()
+
+
 def _help(command: str) -> str:
     lines = [f"usage: foretype {command} STEP ...", ""]
+    if command == "train":
+        lines[0] += " | foretype train RECIPE [SOURCE ...]"
+        lines.append("  RECIPE           all of it, from sources to a model folder")
     lines += [f"  {step:<16} {text}" for step, (_, text) in STEPS[command].items()]
     return "\n".join([*lines, "", "  STEP --help    say more about one step", ""])
 

@@ -1,10 +1,12 @@
 """The whole way from a repository to a model folder that completes code, in small."""
 
 import json
+import os
 import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +15,10 @@ from assistant.generate.engine import Engine
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from model.folder import load_folder
+from model.gpt import GPT
 from tests.repositories import new_repository
 from training.cli import main
+from training.pretrain.validation import Validator
 
 pytestmark = pytest.mark.slow
 
@@ -141,6 +145,55 @@ def test_trained_folder_is_evaluated_described_and_completes_code(folder: Path) 
     text = "def held0_0(value, scale):\n    total = value * sc"
     request = CompletionRequest(path="held/m0.py", text=text, offset=len(text), deadline_ms=60_000)
     assert [c.text for c in engine.complete(request, Cancel())][:1] != []
+
+
+def make_all(folder: Path, *options: str) -> int:
+    source = str(folder / "sources" / "lib+first")
+    own = ["--set", "corpus.own=true", "--set", "corpus.validation=[]"]
+    own += ["--set", "corpus.validation_file_frac=0.5", "--set", "corpus.processes=1"]
+    out = ["--out", str(folder / "all")]
+    return main(["train", str(folder / "recipe.toml"), source, *own, *out, *options])
+
+
+@pytest.mark.usefixtures("handlers")
+def test_one_command_goes_from_sources_to_a_model_and_on_where_it_was_stopped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure = Validator.__call__
+
+    def stop(self: Validator, network: GPT) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return measure(self, network)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Validator, "__call__", stop)
+        assert make_all(folder) == 0
+    assert "stopped and saved" in capsys.readouterr().err
+    assert not (folder / "all" / "model").exists()
+
+    assert make_all(folder) == 0
+    said = capsys.readouterr()
+    for line in ("the corpus is there", "the tokenizer is there", "rows are there", "going on at"):
+        assert line in said.err
+    assert "M tokens, " in said.out
+    assert "lines of held-out files" in said.out
+    assert load_folder(folder / "all" / "model").info.name == "small"
+
+    assert make_all(folder, "--set", "corpus.repository_bytes=1000") == 1
+    assert "was made from other sources or by other rules" in capsys.readouterr().err
+
+
+def test_one_command_says_why_there_is_nothing_to_learn_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.py").write_text(module("a"))
+    out = ["--out", str(tmp_path / "out"), "--set", "corpus.validation=[]"]
+    assert main(["train", str(folder / "recipe.toml"), str(tmp_path / "mine"), *out]) == 1
+    assert (
+        "the corpus is empty: no source could be used (mine: licence unknown); your own code"
+        in (capsys.readouterr().err)
+    )
 
 
 @pytest.mark.usefixtures("handlers", "shards")

@@ -24,6 +24,7 @@ from training.data.sources import Source, SourceEntry
 
 _log = logging.getLogger(__name__)
 _MAX_LICENCE_BYTES = 200_000
+OWN = "own code"  # in place of a licence
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,9 +88,12 @@ def collect(source: Source, rules: Rules) -> Collected:
 
 def _collect(source: Source, rules: Rules) -> Collected:
     entries = source.entries()
-    licence = find_licence(source, entries, rules.recipe.licences)
     wanted = [entry for entry in entries if entry.path.endswith(rules.recipe.suffixes)]
-    refused = "" if licences.is_allowed(licence, rules.recipe.licences) else f"licence {licence}"
+    licence, refused = OWN, ""
+    if not rules.recipe.own:
+        licence = find_licence(source, entries, rules.recipe.licences)
+        is_allowed = licences.is_allowed(licence, rules.recipe.licences)
+        refused = "" if is_allowed else f"licence {licence}"
     refusals = Refusals()
     hits: list[tuple[str, str]] = []
     files: list[Kept] = []
@@ -178,7 +182,7 @@ def _judge(path: str, content: bytes | None, rules: Rules) -> tuple[Kept | None,
         return None, "undecodable", ""
     if reason := filters.text_reason(text, rules.recipe.filters):
         return None, reason, ""
-    if licences.header_refuses(text, rules.recipe.licences):
+    if not rules.recipe.own and licences.header_refuses(text, rules.recipe.licences):
         return None, "licence header", ""
     if shared := rules.overlap.find(text):
         return None, "benchmark overlap", shared

@@ -86,6 +86,7 @@ class Split:
 
     def __init__(self, folder: Path, split: str = "train") -> None:
         read_manifest(folder)
+        self.name = split
         if split not in SPLITS:
             raise CorpusError(f"a corpus has the splits {', '.join(SPLITS)}, not {split!r}")
         try:

@@ -11,6 +11,7 @@ import re
 
 import numpy as np
 
+from assistant.privacy.exclusion import is_excluded
 from training.data.recipe import FilterSettings
 
 # All but `_TEST_CLASS` are asked about paths in lower case.
@@ -57,6 +58,8 @@ _STRING = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
 
 def path_reason(path: str, n_bytes: int, settings: FilterSettings, key: str) -> str | None:
     """Return why a file stays out by its path and size alone; `key` seeds the choice of tests."""
+    if is_excluded(path):
+        return "secret by its name"
     if is_vendored(path):
         return "vendored"
     if _DATA.search(path.lower()):

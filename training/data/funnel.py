@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ _NAME_SETTINGS = ("evaluation_hashes", "benchmarks")
 
 # In the order of `training.data.collect` and `training.data.dedup`.
 ORDER = (
+    "secret by its name",
     "vendored",
     "migration or data",
     "too small",
@@ -73,30 +74,29 @@ def main(argv: list[str]) -> int:
 
 
 def source_row(
-    collected: Collected, written: Iterable[Kept], refusals: Refusals, split: str
+    collected: Collected, kept: Sequence[Kept], refusals: Refusals, held_out: Sequence[Kept]
 ) -> dict[str, Any]:
-    """Return the manifest's row of a source, of whose files `written` came into the corpus."""
-    files = list(written)
-    scrubbed: Counter[str] = Counter()
-    for kept in files:
-        scrubbed.update(kept.scrubbed)
+    """Return the manifest's row of a source, of whose files `kept` came into the corpus.
+
+    `held_out` are those of them that are in `validation`.
+    """
+    source = collected.source
+    scrubbed = _summed(file.scrubbed for file in kept)
     return {
-        "name": collected.source.name,
-        "kind": collected.source.kind,
-        "commit": collected.source.commit,
-        "version": collected.source.version,
-        "sha256": collected.source.sha256,
-        "files_sha256": _digest(files),
+        **{name: getattr(source, name) for name in ("name", "kind", "commit", "version", "sha256")},
+        "files_sha256": _digest(kept),
         "licence": collected.licence,
         "refused": collected.refused,
-        "split": split,
+        "split": SPLITS[bool(held_out) and len(held_out) == len(kept)],
         "files_seen": collected.n_seen,
         "bytes_seen": collected.n_bytes_seen,
-        "files": len(files),
-        "bytes": sum(len(kept.text) for kept in files),
-        "lines": sum(kept.text.count(b"\n") for kept in files),
-        "lines_scrubbed": sum(kept.n_lines_scrubbed for kept in files),
-        "files_scrubbed": sum(bool(kept.scrubbed) for kept in files),
+        "files": len(kept),
+        "bytes": sum(len(file.text) for file in kept),
+        "files_held_out": len(held_out),
+        "bytes_held_out": sum(len(file.text) for file in held_out),
+        "lines": sum(file.text.count(b"\n") for file in kept),
+        "lines_scrubbed": sum(file.n_lines_scrubbed for file in kept),
+        "files_scrubbed": sum(bool(file.scrubbed) for file in kept),
         "scrubbed": dict(sorted(scrubbed.items())),
         "reasons": dict(sorted(refusals.files.items())),
         "refused_bytes": dict(sorted(refusals.bytes.items())),
@@ -119,21 +119,24 @@ def make_manifest(
 ) -> dict[str, Any]:
     """Return the whole manifest; `refused` are the sources that were not even opened."""
     used = [row for row in rows if not row["refused"]]
+    seen, kept, held_out = (
+        {what: sum(row[f"{what}{end}"] for row in used) for what in ("files", "bytes")}
+        for end in ("_seen", "", "_held_out")
+    )
+    reasons, refused_bytes = (
+        _summed(row[name] for row in used) for name in ("reasons", "refused_bytes")
+    )
     return {
         "settings": _settings(rules),
         "totals": {
             "sources": len(rows) + len(refused),
             "sources_refused": len(refused) + len(rows) - len(used),
-            "files_seen": sum(row["files_seen"] for row in used),
-            "bytes_seen": sum(row["bytes_seen"] for row in used),
-            **{split: _size([row for row in rows if row["split"] == split]) for split in SPLITS},
+            **{f"{what}_seen": n for what, n in seen.items()},
+            "train": {what: n - held_out[what] for what, n in kept.items()},
+            "validation": held_out,
         },
-        "reasons": dict(_summed(row["reasons"] for row in rows).most_common()),
-        "funnel": funnel_rows(
-            (sum(row["files_seen"] for row in used), sum(row["bytes_seen"] for row in used)),
-            (_refusals(row) for row in used),
-            (sum(row["files"] for row in rows), sum(row["bytes"] for row in rows)),
-        ),
+        "reasons": dict(reasons.most_common()),
+        "funnel": funnel_rows(seen, Refusals(files=reasons, bytes=refused_bytes), kept),
         "scrubbed": {
             "files": sum(row["files_scrubbed"] for row in rows),
             "lines": sum(row["lines_scrubbed"] for row in rows),
@@ -154,23 +157,23 @@ def make_manifest(
 
 
 def funnel_rows(
-    seen: tuple[int, int], refusals: Iterable[Refusals], kept: tuple[int, int]
+    seen: Mapping[str, int], refusals: Refusals, kept: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    """Return the table; `seen` and `kept` are (files, bytes).
+    """Return the table; `seen` and `kept` count files and bytes.
 
     Bytes kept are of scrubbed text with plain line ends, those before as they lay in the sources.
     """
-    total = Refusals()
-    for each in refusals:
-        total.files.update(each.files)
-        total.bytes.update(each.bytes)
-    n_files, n_bytes = seen
-    rows = [_row("seen", 0, 0, seen)]
-    for reason in sorted(total.files, key=_order_of):
-        n_files -= total.files[reason]
-        n_bytes -= total.bytes[reason]
-        rows.append(_row(reason, total.files[reason], total.bytes[reason], (n_files, n_bytes)))
-    return [*rows, _row("kept", 0, 0, kept)]
+    left = dict(seen)
+    rows = [{"step": "seen", "files": 0, "bytes": 0, **_left(left)}]
+    for reason in sorted(refusals.files, key=_order_of):
+        lost = {"files": refusals.files[reason], "bytes": refusals.bytes[reason]}
+        left = {what: n - lost[what] for what, n in left.items()}
+        rows.append({"step": reason, **lost, **_left(left)})
+    return [*rows, {"step": "kept", "files": 0, "bytes": 0, **_left(kept)}]
+
+
+def _left(counts: Mapping[str, int]) -> dict[str, int]:
+    return {f"{what}_left": n for what, n in counts.items()}
 
 
 def format_funnel(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -207,32 +210,11 @@ def _settings(rules: Rules) -> dict[str, Any]:
     return settings
 
 
-def _refusals(row: Mapping[str, Any]) -> Refusals:
-    return Refusals(files=Counter(row["reasons"]), bytes=Counter(row["refused_bytes"]))
-
-
-def _size(rows: list[dict[str, Any]]) -> dict[str, int]:
-    return {
-        "files": sum(row["files"] for row in rows),
-        "bytes": sum(row["bytes"] for row in rows),
-    }
-
-
 def _summed(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
     total: Counter[str] = Counter()
     for each in counts:
         total.update(each)
-    return Counter(dict(sorted(total.items())))  # so that equal counts are in the alphabet's order
-
-
-def _row(step: str, n_files: int, n_bytes: int, left: tuple[int, int]) -> dict[str, Any]:
-    return {
-        "step": step,
-        "files": n_files,
-        "bytes": n_bytes,
-        "files_left": left[0],
-        "bytes_left": left[1],
-    }
+    return Counter(dict(sorted(total.items())))  # equal counts are in the alphabet's order
 
 
 def _order_of(reason: str) -> tuple[int, str]:

@@ -30,7 +30,7 @@ from training.data.infill import SpanShares
 from training.data.parts import Parts
 from training.data.progress import Progress
 from training.data.rows import Packed, PackSettings, n_groups, pack_group
-from training.data.shards import INDEX, ShardError, ShardWriter, ids_dtype
+from training.data.shards import INDEX, ShardError, ShardReader, ShardWriter, ids_dtype
 from training.data.workers import map_in_order
 
 _FORMAT = 1  # of the rows that are kept; another one when rows are made otherwise
@@ -87,6 +87,25 @@ def pack(job: PackJob, settings: PackSettings) -> dict[str, Any]:
         index = _write(part, job, settings, (split, tokenizer))
     Parts(job.parts).clear()
     return index
+
+
+def is_packed(job: PackJob, settings: PackSettings) -> bool:
+    """Say whether the rows of a job are there, made from the same corpus in the same way."""
+    try:
+        index = ShardReader(job.out).index
+    except ShardError:
+        return False
+    return all(index.get(key) == value for key, value in _origin(job, settings).items())
+
+
+def _origin(job: PackJob, settings: PackSettings) -> dict[str, Any]:
+    """Return what decides on the rows, but for how many there are."""
+    return {
+        "split": job.split,
+        "settings": dataclasses.asdict(settings),
+        "tokenizer_sha256": sha256_of(job.tokenizer),
+        "corpus_manifest_sha256": sha256_of(job.corpus / MANIFEST),
+    }
 
 
 def _fields(cls: type[PackJob | PackSettings], args: argparse.Namespace) -> dict[str, Any]:
@@ -185,12 +204,9 @@ def _write(
                 f"{job.split} has too little text for one row of {settings.block_size}"
             )
         writer.description = {
-            "split": job.split,
+            **_origin(job, settings),
             "epochs": len(first_rows),
             "first_row_of_epoch": first_rows,
-            "settings": dataclasses.asdict(settings),
-            "tokenizer_sha256": sha256_of(job.tokenizer),
-            "corpus_manifest_sha256": sha256_of(job.corpus / MANIFEST),
             "counts": dict(sorted(counts.items())),
         }
         n_rows = writer.n_rows
@@ -204,8 +220,7 @@ class _GroupPacker:
         self._job = job
         self._settings = settings
         self._parts = Parts(job.parts)
-        decisive = [sha256_of(path) for path in (job.corpus / MANIFEST, job.tokenizer)]
-        self._key = json.dumps([_FORMAT, *decisive, job.split, dataclasses.asdict(settings)])
+        self._key = json.dumps([_FORMAT, _origin(job, settings)])
 
     @functools.cached_property
     def _inputs(self) -> tuple[Split, Tokenizer, CrossFileSnippets]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +21,7 @@ from assistant.git import GitError
 from model.config import ConfigError
 from training.data.archives import ArchiveError
 from training.data.collect import Collected, Kept, Refusals, Rules, contents
-from training.data.corpus import MANIFEST, SplitWriter, write_manifest
+from training.data.corpus import MANIFEST, CorpusError, SplitWriter, write_manifest
 from training.data.decontaminate import (
     Overlap,
     benchmark_texts,
@@ -33,10 +35,12 @@ from training.data.filters import hash_frac, text_of
 from training.data.folders import new_folder
 from training.data.funnel import format_summary, make_manifest, source_row
 from training.data.progress import Progress
-from training.data.recipe import CorpusRecipe, expand, load_recipe
+from training.data.recipe import CorpusRecipe, expand, load_corpus_recipe
 from training.data.source_parts import SourceParts
 from training.data.sources import Source, SourceError, find_sources, normalise
 from training.data.workers import map_in_order
+
+_NAMED = 3  # sources in a message
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,12 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="replace a corpus that is there")
     args = parser.parse_args(argv)
     try:
-        recipe = load_recipe(args.recipe)
+        recipe = load_corpus_recipe(args.recipe)
         recipe = dataclasses.replace(recipe, sources=(*recipe.sources, *args.source))
         if args.processes is not None:
             recipe = dataclasses.replace(recipe, processes=args.processes)
         manifest = prepare(recipe, args.out, replace=args.force)
-    except (ConfigError, SourceError, ArchiveError, GitError, OSError) as error:
+    except (ConfigError, CorpusError, SourceError, ArchiveError, GitError, OSError) as error:
         sys.stderr.write(f"foretype data prepare: {error}\n")
         return 1
     sys.stdout.write(format_summary(manifest))
@@ -89,9 +93,34 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
         found = map_in_order(parts.collect, wanted, processes=n_workers)
         rows, hits = _write(part, found, len(wanted), (recipe, duplicates))
         manifest = make_manifest(rows, refused, rules, hits)
-        write_manifest(part, manifest)
+        if not manifest["totals"]["train"]["files"]:
+            raise CorpusError(f"the corpus is empty: {_why_empty(manifest, recipe)}")
+        write_manifest(part, manifest | {"recipe_sha256": recipe_hash(recipe)})
     parts.keep(wanted)
     return manifest
+
+
+def recipe_hash(recipe: CorpusRecipe) -> str:
+    """Return what tells a corpus of this recipe from those of others."""
+    text = json.dumps(dataclasses.asdict(recipe) | {"processes": 0}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _why_empty(manifest: dict[str, Any], recipe: CorpusRecipe) -> str:
+    """Say what all sources and files were lost to."""
+    totals = manifest["totals"]
+    if totals["validation"]["files"]:
+        return "all that was kept is held out; name fewer repositories in corpus.validation"
+    if totals["files_seen"]:
+        reasons = (f"{reason}: {n}" for reason, n in manifest["reasons"].items())
+        return f"all {totals['files_seen']} files were left out ({', '.join(reasons)})"
+    whole = [*manifest["refused_by_name"], *(row for row in manifest["sources"] if row["refused"])]
+    if whole:
+        names = ", ".join(f"{row['name']}: {row['refused']}" for row in whole[:_NAMED])
+        more = f" and {len(whole) - _NAMED} more" if len(whole) > _NAMED else ""
+        advice = "; your own code needs no licence with corpus.own = true" * (not recipe.own)
+        return f"no source could be used ({names}{more}){advice}"
+    return f"the sources hold no file that ends with {', '.join(recipe.suffixes)}"
 
 
 def is_validation(name: str, recipe: CorpusRecipe) -> bool:
@@ -144,11 +173,15 @@ def _write(
     with SplitWriter(part, "train") as train, SplitWriter(part, "validation") as validation:
         for n_done, collected in enumerate(all_collected, start=1):
             name = collected.source.name
-            writer = validation if is_validation(name, recipe) else train
+            share = 1.0 if is_validation(name, recipe) else recipe.validation_file_frac
             kept, refusals, near = _drop_duplicates(collected, duplicates)
+            held_out = []
             for file in kept:
+                is_out = hash_frac(f"validation file {recipe.seed} {name} {file.path}") < share
+                held_out += [file] if is_out else []
+                writer = validation if is_out else train
                 writer.add(source=name, path=file.path, text=file.text, sha256=file.sha256)
-            rows.append(source_row(collected, kept, refusals, writer.split))
+            rows.append(source_row(collected, kept, refusals, held_out))
             hits += [
                 {"source": name, "path": path, "shared": shared}
                 for path, shared in (*collected.hits, *near)

@@ -1,7 +1,6 @@
-"""What a corpus is made of and by which rules: one TOML, checked once.
+"""Recipes, one TOML file each, and their first table: what a corpus is made of, by which rules.
 
-Relative paths in a recipe are relative to the recipe's own folder. Knows no source and opens no
-file but the recipe itself.
+The others are `training.pretrain.recipe`'s. Knows no source and opens no file but the recipe.
 """
 
 from __future__ import annotations
@@ -9,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 import glob
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from model.config import ConfigError, from_table
 
@@ -29,6 +30,7 @@ DEFAULT_LICENCES = (
     "Zlib",
 )
 
+RECIPES = Path(__file__).parents[1] / "pretrain" / "recipes"
 _PATH_SETTINGS = (
     "sources never_train evaluation_repositories evaluation_sources evaluation_hashes benchmarks"
 ).split()
@@ -64,6 +66,7 @@ class CorpusRecipe:
 
     sources: tuple[str, ...] = ()  # "GLOB" or "owner/name=GLOB": repositories, folders, archives
     suffixes: tuple[str, ...] = (".py",)  # of the files to read
+    own: bool = False  # all sources are one's own code: no licence is asked for
     licences: tuple[str, ...] = DEFAULT_LICENCES  # SPDX names; all others are refused
     never_train: tuple[str, ...] = ()  # files of SHA-256 of normalised names
     evaluation_repositories: tuple[str, ...] = ()  # JSON files of repositories held for tests
@@ -73,6 +76,7 @@ class CorpusRecipe:
     overlap_words: int = 10  # a run of so many words shared with a benchmark is a hit
     validation: tuple[str, ...] = ()  # owner/name: whole repositories held out
     validation_frac: float = 0.0  # and this share of the others, by hash of the name
+    validation_file_frac: float = 0.0  # and this share of all files, where no whole source can be
     near_duplicate: float = 0.8  # Jaccard similarity at which a text stays out; 0: no check
     repository_bytes: int = 6_000_000  # at most, of one repository
     seed: int = 0
@@ -80,10 +84,9 @@ class CorpusRecipe:
     filters: FilterSettings = dataclasses.field(default_factory=FilterSettings)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.validation_frac < 1:
-            raise ConfigError(f"validation_frac must be in 0..1, got {self.validation_frac}")
-        if not 0 <= self.near_duplicate <= 1:
-            raise ConfigError(f"near_duplicate must be in 0..1, got {self.near_duplicate}")
+        for name in ("validation_frac", "validation_file_frac", "near_duplicate"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be in 0..1, got {getattr(self, name)}")
         for name in ("overlap_words", "repository_bytes", "processes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -91,26 +94,66 @@ class CorpusRecipe:
             raise ConfigError("suffixes must name at least one file name ending, such as '.py'")
 
 
-def load_recipe(path: Path) -> CorpusRecipe:
-    """Read the `[corpus]` table of the TOML file at `path`; other tables are not ours."""
+def recipe_tables(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the tables of a recipe by path or bundled name; ConfigError names what is wrong.
+
+    `overrides` are `table.key=value` in TOML syntax.
+    """
+    file = path if path.suffix == ".toml" else RECIPES / f"{path}.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read recipe {path}: {error}") from error
-    if not isinstance(table.get("corpus"), dict):
+        names = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.toml")))
+        raise ConfigError(
+            f"cannot read recipe {file}: {error}; bundled recipes: {names}"
+        ) from error
+    for override in overrides:
+        _override(tables, override)
+    return tables
+
+
+def _override(tables: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    table, _, name = key.partition(".")
+    is_known = isinstance(tables.get(table), dict) and name
+    if not (equals and (is_known or key == "stages")):
+        raise ConfigError(
+            f"--set wants table.key=value with a table of the recipe, got {override!r}"
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--set {key}: {text!r} is not a TOML value ({error})") from error
+    if key == "stages":  # the whole array, [{share = 0.7}, {}]
+        tables["stages"] = value
+    else:
+        tables[table][name] = value
+
+
+def load_corpus_recipe(
+    path: Path, sources: Sequence[str] = (), *, overrides: Sequence[str] = ()
+) -> CorpusRecipe:
+    """Read the `[corpus]` table of a recipe; `sources` take the place of its own, if there are any.
+
+    Its relative paths are relative to its folder, those of `sources` to the working directory.
+    """
+    tables = recipe_tables(path, overrides)
+    if not isinstance(tables.get("corpus"), dict):
         raise ConfigError(f"recipe {path} has no [corpus] table")
-    return relative_to(from_table(CorpusRecipe, table["corpus"], "corpus."), path.parent)
+    if sources:
+        tables["corpus"]["sources"] = [_relative_to(Path.cwd(), source) for source in sources]
+    recipe = from_table(CorpusRecipe, tables["corpus"], "corpus.")
+    folder = path.absolute().parent
+    located = {
+        name: tuple(_relative_to(folder, spec) for spec in getattr(recipe, name))
+        for name in _PATH_SETTINGS
+    }
+    return dataclasses.replace(recipe, **located)  # type: ignore[arg-type]
 
 
-def relative_to(recipe: CorpusRecipe, folder: Path) -> CorpusRecipe:
-    """Return the recipe with its relative paths taken from `folder`."""
-
-    def located(spec: str) -> str:
-        name, equals, pattern = spec.rpartition("=")
-        return f"{name}{equals}{folder / Path(pattern).expanduser()}"
-
-    paths = {name: tuple(map(located, getattr(recipe, name))) for name in _PATH_SETTINGS}
-    return dataclasses.replace(recipe, **paths)  # type: ignore[arg-type]
+def _relative_to(folder: Path, spec: str) -> str:
+    name, equals, pattern = spec.rpartition("=")
+    return f"{name}{equals}{folder / Path(pattern).expanduser()}"
 
 
 def expand(patterns: tuple[str, ...], what: str) -> list[Path]:

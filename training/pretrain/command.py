@@ -6,18 +6,22 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from assistant.git import GitError
 from model.config import ConfigError
 from model.files import sha256_file
 from model.folder import ModelFolderError, load_folder
 from model.tokenizer import Tokenizer, TokenizerError
 from training.cli import existing_folder, keep_freed_memory, n_threads
+from training.data.archives import ArchiveError
 from training.data.corpus import CorpusError, read_manifest
 from training.data.shards import ShardError
+from training.data.sources import SourceError
 from training.pretrain import loop
 from training.pretrain.card import model_card
 from training.pretrain.checkpoint import StateError
@@ -30,116 +34,126 @@ from training.pretrain.threads import choose_threads
 from training.pretrain.trainer import DivergedError, Trainer
 from training.pretrain.validation import Validator
 
+_MISTAKES = (
+    *(ConfigError, CorpusError, ShardError, TokenizerError, ModelFolderError, SourceError),
+    *(ArchiveError, GitError, StateError, DivergedError, OSError, json.JSONDecodeError),
+)
 _COMPILING = "compiling: the first step, and that of each stage, takes a minute or more\n"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RunFiles:
+    """Where a run is, and what it was made from."""
+
+    run: Path  # the train state
+    tokenizer: Path
+    corpus: Path | None  # with the split that is validated on
 
 
 def main(argv: list[str]) -> int:
     """Run one step, `run` or `export`; a user's mistake is one line on stderr."""
-    args = _parser().parse_args(argv)
+    return run_reporting(lambda: _run(vars(_parser().parse_args(argv))))
+
+
+def run_reporting(work: Callable[[], None]) -> int:
+    """Do the work of a command and return 0, or 1 after a line about a user's mistake."""
     try:
-        recipe = load_recipe(args.recipe, overrides=tuple(args.set))
-        step: Callable[[argparse.Namespace, Recipe], None] = args.step
-        step(args, recipe)
-    except (ConfigError, CorpusError, ShardError, TokenizerError, ModelFolderError) as error:
-        return _complain(error)
-    except (StateError, DivergedError, OSError, json.JSONDecodeError) as error:
-        return _complain(error)
+        work()
+    except _MISTAKES as error:
+        sys.stderr.write(f"foretype train: {error}\n")
+        return 1
     return 0
 
 
-def _complain(error: Exception) -> int:
-    sys.stderr.write(f"foretype train: {error}\n")
-    return 1
+def _run(options: dict[str, Any]) -> None:
+    step, path, overrides = (options.pop(name) for name in ("step", "recipe", "set"))
+    files = RunFiles(**{name: options.pop(name) for name in ("run", "tokenizer", "corpus")})
+    step(load_recipe(path, overrides=overrides), files, **options)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="foretype train", description=__doc__)
     steps = parser.add_subparsers(required=True, metavar="run|export")
     run = steps.add_parser("run", help="train, or go on with a run that was stopped")
-    run.set_defaults(step=_run)
-    run.add_argument(
-        "--shards",
-        action="append",
-        required=True,
-        metavar="[NAME=]FOLDER",
-        help="from `foretype data pack`; repeat it for stages with rows of their own, by name or "
-        "in their order",
-    )
-    run.add_argument(
-        "--init", type=existing_folder, help="model folder whose weights to begin with"
-    )
+    run.set_defaults(step=train_network)
+    text = "from `foretype data pack`; repeat it for stages with rows of their own, by name or "
+    text += "in their order"
+    run.add_argument("--shards", action="append", required=True, metavar="[NAME=]FOLDER", help=text)
+    text = "model folder whose weights to begin with"
+    run.add_argument("--init", type=existing_folder, help=text)
     run.add_argument("--corpus", type=existing_folder, help="validate on its held-out split")
     text = "processor threads (default: those of a run's start, which are tried)"
-    run.add_argument("--threads", type=int, metavar="N", help=text)
+    run.add_argument("--threads", type=int, default=0, metavar="N", help=text)
     out = steps.add_parser("export", help="write the newest checkpoint as a model folder")
-    out.set_defaults(step=_export)
+    out.set_defaults(step=export_network)
     out.add_argument("--out", type=Path, required=True, help="model folder to write")
-    out.add_argument(
-        "--corpus", type=existing_folder, required=True, help="named in the model card"
-    )
-    out.add_argument(
-        "--average", action="store_true", help="take the run's averaged weights (average_tokens)"
-    )
+    text = "named in the model card"
+    out.add_argument("--corpus", type=existing_folder, required=True, help=text)
+    text = "take the run's averaged weights (average_tokens)"
+    out.add_argument("--average", action="store_true", help=text)
     out.add_argument("--report", type=Path, help="JSON of `train score`, for the model card")
     out.add_argument("--notes", type=Path, help="Markdown for the model card: where it fails")
     for sub in (run, out):
         sub.add_argument("recipe", type=Path, help="a TOML file, or the name of a bundled recipe")
         sub.add_argument("--run", type=Path, required=True, help="folder of the train state")
-        sub.add_argument(
-            "--tokenizer", type=Path, required=True, help="tokenizer.json of the shards"
-        )
+        text = "tokenizer.json of the shards"
+        sub.add_argument("--tokenizer", type=Path, required=True, help=text)
         sub.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
     return parser
 
 
-def _run(args: argparse.Namespace, recipe: Recipe) -> None:
+def train_network(
+    recipe: Recipe,
+    files: RunFiles,
+    *,
+    shards: Sequence[str],
+    init: Path | None = None,
+    threads: int = 0,
+) -> bool:
+    """Train to the end, or until it is stopped and saved; say whether it is at its end."""
     group = join(recipe.train.device)
     try:
-        _train(args, recipe, group)
+        most = max(1, threads or n_threads() // group.size)
+        torch.set_num_threads(most)
+        keep_freed_memory()
+        tokenizer = Tokenizer.from_file(files.tokenizer)
+        folders = ShardFolders(shards, make_plan(recipe), vocab_size=tokenizer.vocab_size)
+        trainer = _open_trainer(recipe, folders, tokenizer, group)
+        resumed = trainer.resume(files.run)
+        if init:
+            _begin_with(trainer, init, files.tokenizer)
+        if trainer.progress.step < trainer.plan.n_step:
+            folders.open(trainer.stage)  # a mistake is known before the first step
+        _use_threads(trainer, most, is_given=threads > 0)
+        if group.is_first:
+            sys.stderr.write(_announcement(trainer, folders, resumed=resumed))
+        validate = Validator(files.corpus, tokenizer, recipe) if files.corpus else None
+        loop.train(trainer, files.run, validate=validate)
+        return trainer.progress.step >= trainer.plan.n_step
     finally:
         leave()
 
 
-def _train(args: argparse.Namespace, recipe: Recipe, group: Group) -> None:
-    most = max(1, args.threads or n_threads() // group.size)
-    torch.set_num_threads(most)
-    keep_freed_memory()
-    tokenizer = Tokenizer.from_file(args.tokenizer)
-    config = recipe.network.config()
-    if tokenizer.vocab_size != config.vocab_size:
+def _open_trainer(
+    recipe: Recipe, folders: ShardFolders, tokenizer: Tokenizer, group: Group
+) -> Trainer:
+    if tokenizer.vocab_size != (wanted := recipe.network.config().vocab_size):
         raise ConfigError(
-            f"{args.tokenizer} has {tokenizer.vocab_size} ids, the recipe's network wants "
-            f"{config.vocab_size}"
+            f"the tokenizer has {tokenizer.vocab_size} ids, the recipe's network wants {wanted}"
         )
-    shards = ShardFolders(args.shards, make_plan(recipe), vocab_size=config.vocab_size)
-    trainer = Trainer(
-        recipe,
-        shards.open,
-        pad_id=tokenizer.special_id("<|fim_pad|>"),
-        end_id=tokenizer.end_id,
-        group=group,
+    pad_id = tokenizer.special_id("<|fim_pad|>")
+    return Trainer(recipe, folders.open, pad_id=pad_id, end_id=tokenizer.end_id, group=group)
+
+
+def _announcement(trainer: Trainer, folders: ShardFolders, *, resumed: bool) -> str:
+    """Return the lines that a session begins with."""
+    text = (
+        f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of "
+        f"{trainer.plan.n_step}, {trainer.network.config.n_params / 1e6:.1f}M parameters, "
+        f"{trainer.group.size} x {trainer.device.device.type} {trainer.network.dtype}, threads: "
+        f"{torch.get_num_threads()}\n{folders.remarks()}"
     )
-    resumed = trainer.resume(args.run)
-    if args.init:
-        _begin_with(trainer, args.init, args.tokenizer)
-    if trainer.progress.step < trainer.plan.n_step:
-        shards.open(trainer.stage)  # a mistake is known before the first step
-    _use_threads(trainer, most, is_given=bool(args.threads))
-    if group.is_first:
-        sys.stderr.write(
-            f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of "
-            f"{trainer.plan.n_step}, {config.n_params / 1e6:.1f}M parameters, {group.size} x "
-            f"{trainer.device.device.type} {trainer.network.dtype}, threads: "
-            f"{torch.get_num_threads()}\n{shards.missing()}"
-        )
-        sys.stderr.write(_COMPILING * bool(trainer.progress.compiled))
-    validate = None
-    if args.corpus:
-        suffix_tokens = recipe.folder.suffix_tokens
-        validate = Validator(
-            args.corpus, tokenizer, block_size=config.block_size, suffix_tokens=suffix_tokens
-        )
-    loop.train(trainer, args.run, validate=validate)
+    return text + _COMPILING * bool(trainer.progress.compiled)
 
 
 def _use_threads(trainer: Trainer, most: int, *, is_given: bool) -> None:
@@ -170,26 +184,27 @@ def _begin_with(trainer: Trainer, model: Path, tokenizer: Path) -> None:
     trainer.begin_with(weights, folder.content_hash)
 
 
-def _export(args: argparse.Namespace, recipe: Recipe) -> None:
-    config, manifest = recipe.network.config(), read_manifest(args.corpus)
-    report = json.loads(args.report.read_text(encoding="utf-8")) if args.report else None
-    notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
-
-    checkpoint = newest(args.run, average=args.average)
+def export_network(
+    recipe: Recipe,
+    files: RunFiles,
+    *,
+    out: Path,
+    average: bool = False,
+    report: Path | None = None,
+    notes: Path | None = None,
+) -> None:
+    """Write the newest checkpoint of a run as the model folder `out`."""
+    config = recipe.network.config()
+    assert files.corpus is not None, "the card names it"
+    checkpoint = newest(files.run, average=average)
     card = model_card(
         recipe.folder,
         config,
         checkpoint.progress,
-        manifest=manifest,
-        report=report,
-        notes=notes,
+        manifest=read_manifest(files.corpus),
+        report=json.loads(report.read_text(encoding="utf-8")) if report else None,
+        notes=notes.read_text(encoding="utf-8") if notes else "",
     )
-    export(
-        checkpoint,
-        args.out,
-        config=config,
-        table=recipe.folder,
-        tokenizer=args.tokenizer,
-        card=card,
-    )
-    sys.stdout.write(f"wrote {args.out}\n")
+    folder = recipe.folder
+    export(checkpoint, out, config=config, table=folder, tokenizer=files.tokenizer, card=card)
+    sys.stdout.write(f"wrote {out}\n")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from model.config import ConfigError
 from model.gpt import GPT
@@ -29,7 +30,7 @@ def train(
     trainer: Trainer,
     run: Path,
     *,
-    validate: Callable[[GPT], Mapping[str, float]] | None = None,
+    validate: Callable[[GPT], Mapping[str, Any]] | None = None,
     until: int | None = None,
 ) -> None:
     """Run to step `until` (None: to the end); SIGTERM and Ctrl-C stop it after a step, saved.
@@ -81,27 +82,27 @@ def _describe(trainer: Trainer, run: Path) -> None:
     (run / "recipe.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
 
 
-def _step(trainer: Trainer, clock: _Clock) -> dict[str, float]:
+def _step(trainer: Trainer, clock: _Clock) -> dict[str, Any]:
     """Take a step; return its line of the log."""
     stage, n_skipped = trainer.stage, trainer.progress.n_skipped
     loss = trainer.step()
     speed = clock.tick(trainer, stage)
-    line: dict[str, float] = {"step": trainer.progress.step, "tokens": trainer.progress.tokens}
+    line: dict[str, Any] = {"step": trainer.progress.step, "tokens": trainer.progress.tokens}
     line |= {"loss": loss, "grad_norm": round(trainer.grad_norm, 4), **speed}
     return line | ({"skipped": 1} if trainer.progress.n_skipped > n_skipped else {})
 
 
 def _end_step(
     trainer: Trainer,
-    line: dict[str, float],
-    validate: Callable[[GPT], Mapping[str, float]] | None,
+    line: dict[str, Any],
+    validate: Callable[[GPT], Mapping[str, Any]] | None,
 ) -> None:
     step, every = trainer.progress.step, trainer.recipe.train.validate_steps
     if validate is not None and (step == trainer.plan.n_step or (every and step % every == 0)):
         line |= validate(trainer.network)
 
 
-def _note(line: Mapping[str, float]) -> str:
+def _note(line: Mapping[str, Any]) -> str:
     """Return what the progress line says of a step."""
     note = f" loss {line['loss']:.3f}  {line['tokens_per_s']:.0f} tokens/s"
     if MEASURED in line:
@@ -109,6 +110,7 @@ def _note(line: Mapping[str, float]) -> str:
         parts = {name: value for name, value in line.items() if name.startswith(f"{MEASURED}.")}
         each = (f"{name.partition('.')[2]} {value:.3f}" for name, value in parts.items())
         note += f" ({', '.join(each)})" if len(parts) > 1 else ""
+        note += "\n  wrote: {}|{}".format(*line["sample"]) if "sample" in line else ""
     return note
 
 
@@ -148,7 +150,7 @@ class _Clock:
         self.is_first = True  # of the session or a stage: may have been compiled, speed says little
         self.left_s = math.inf  # seconds to the end at the present speed
 
-    def tick(self, trainer: Trainer, stage: Stage) -> dict[str, float]:
+    def tick(self, trainer: Trainer, stage: Stage) -> dict[str, Any]:
         """Add the time of a step to the run's progress; return its tokens a second and GFLOPS."""
         wall, cpu = time.monotonic(), time.process_time()
         passed = wall - self._wall
@@ -171,6 +173,6 @@ class _Clock:
         return {"tokens_per_s": round(1 / token_s, 1), "gflops": round(gflops, 1)}
 
 
-def _log(run: Path, line: dict[str, float]) -> None:
+def _log(run: Path, line: dict[str, Any]) -> None:
     with (run / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

@@ -6,12 +6,12 @@ What follows from a recipe (steps, batches, rates) is worked out in `training.pr
 from __future__ import annotations
 
 import dataclasses
-import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from model.config import PRESETS, ConfigError, ModelConfig, from_table
+from training.data.recipe import recipe_tables
 
-RECIPES = Path(__file__).parent / "recipes"
 ORTHOGONALISERS = ("newton-schulz", "polar-express")
 
 
@@ -100,11 +100,15 @@ class StageTable:
 
     share: float = 0.0
     tokens: int = 0
-    shards: str = "rows"  # the name that `--shards NAME=FOLDER` gives rows; stages may share them
+    shards: str = "rows"  # the name of its rows; stages may share them
     block_size: int = 0  # of its rows; 0: the network's
     batch_tokens: int = 0  # 0: [train]'s, as with micro_rows
     micro_rows: int = 0
     lr_scale: float = 1.0
+    spm: float = -1.0  # below 0: [rows]'s, as with the other three
+    psm: float = -1.0
+    short: float = -1.0
+    snippets: float = -1.0
 
     def __post_init__(self) -> None:
         for name in ("tokens", "block_size", "batch_tokens", "micro_rows"):
@@ -114,6 +118,16 @@ class StageTable:
             raise ConfigError(f"stages.share must be in 0..1, got {self.share}")
         if self.share and self.tokens:
             raise ConfigError("a stage has either share or tokens, not both")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RowsTable:
+    """[rows]: how texts are packed, in shares of the chunks (`foretype data pack --help`)."""
+
+    spm: float = 0.5
+    psm: float = 0.1
+    short: float = 0.0
+    snippets: float = 0.4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,47 +149,11 @@ class Recipe:
     train: TrainTable
     folder: FolderTable
     stages: tuple[StageTable, ...] = ()  # none: the whole run is one
+    rows: RowsTable = dataclasses.field(default_factory=RowsTable)
 
 
-def load_recipe(path: Path, *, overrides: tuple[str, ...] = ()) -> Recipe:
+def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe by path or bundled name; `overrides` are `table.key=value` in TOML syntax."""
-    return from_table(Recipe, {
-        name: table
-        for name, table in recipe_tables(path, overrides).items()
-        if name in ("network", "train", "folder", "stages")
-    })  # fmt: skip
-
-
-def recipe_tables(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, dict[str, object]]:
-    """Return a recipe's tables, `overrides` applied; ConfigError names what cannot be read."""
-    file = path if path.suffix == ".toml" else RECIPES / f"{path}.toml"
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        names = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.toml")))
-        raise ConfigError(
-            f"cannot read recipe {file}: {error.strerror}; bundled recipes: {names}"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe {file} is not valid TOML: {error}") from error
-    for override in overrides:
-        _apply_override(tables, override)
-    return tables
-
-
-def _apply_override(tables: dict[str, dict[str, object]], override: str) -> None:
-    key, equals, text = override.partition("=")
-    table, dot, name = key.partition(".")
-    known = isinstance(tables.get(table), dict) and dot and name
-    if not (equals and (known or key == "stages")):
-        raise ConfigError(
-            f"--set wants table.key=value with a table of the recipe, got {override!r}"
-        )
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"--set {key}: {text!r} is not a TOML value ({error})") from error
-    if key == "stages":  # the whole array, [{share = 0.7}, {}]
-        tables["stages"] = value
-    else:
-        tables[table][name] = value
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    tables = recipe_tables(path, overrides)
+    return from_table(Recipe, {name: tables[name] for name in tables if name in known})

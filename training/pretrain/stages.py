@@ -12,12 +12,15 @@ from model.config import ConfigError
 from training.data.shards import ShardError, ShardReader
 from training.pretrain.schedule import Schedule, Stage
 
+MAX_PASSES = 4  # over the same rows: a fifth is worth much less than new text
+
 
 class ShardFolders:
     """Folders by the name that the stages give their rows."""
 
     def __init__(self, arguments: Sequence[str], plan: Schedule, *, vocab_size: int) -> None:
         """Read `[NAME=]FOLDER` arguments; those without a name are taken in the stages' order."""
+        self._plan = plan
         self._vocab_size = vocab_size
         self._names = list(dict.fromkeys(stage.shards for stage in plan.stages))
         self._folders: dict[str, Path] = {}
@@ -52,11 +55,23 @@ class ShardFolders:
             )
         return rows
 
-    def missing(self) -> str:
-        """Return a line that names rows which later stages need and which are not there yet."""
-        absent = [
-            name
-            for name in self._names
-            if name not in self._folders or not self._folders[name].is_dir()
-        ]
-        return f"not there yet: the rows of {', '.join(absent)}\n" if absent else ""
+    def remarks(self) -> str:
+        """Return lines on rows that are not there yet, and on those that will be read too often."""
+        absent = [name for name in self._names if not self._is_there(name)]
+        text = f"not there yet: the rows of {', '.join(absent)}\n" if absent else ""
+        for name in self._names:
+            if name in absent:
+                continue
+            wanted = [stage for stage in self._plan.stages if stage.shards == name]
+            rows = self.open(wanted[0])
+            n_read = sum(stage.tokens for stage in wanted) / (rows.n_rows * rows.block_size)
+            n_passes = n_read * rows.index.get("epochs", 1)
+            if n_passes > MAX_PASSES:
+                text += (
+                    f"the rows ({name}) are read {n_passes:.1f} times: above {MAX_PASSES} passes "
+                    "little more is learnt; take more text, or lower train.tokens\n"
+                )
+        return text
+
+    def _is_there(self, name: str) -> bool:
+        return name in self._folders and self._folders[name].is_dir()

@@ -9,6 +9,7 @@ import bisect
 import itertools
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +25,7 @@ from training.evaluation.bits_per_byte import (
     network_scorer,
     whole_file,
 )
+from training.pretrain.recipe import Recipe
 
 VALIDATION_BYTES = 60_000  # of held-out text read at each validation
 MEASURED = "bits_per_byte"  # in the log; "bits_per_byte.python" of one language
@@ -33,9 +35,7 @@ _SAMPLE_TOKENS = 24
 class Validator:
     """Called with the network, returns figures for the log."""
 
-    def __init__(
-        self, corpus: Path, tokenizer: Tokenizer, *, block_size: int, suffix_tokens: int
-    ) -> None:
+    def __init__(self, corpus: Path, tokenizer: Tokenizer, recipe: Recipe) -> None:
         split = Split(corpus, "validation")
         stride = max(1, split.n_bytes // VALIDATION_BYTES)  # repositories come in order
         self._documents = [split[i] for i in range(0, len(split), stride)]
@@ -44,20 +44,23 @@ class Validator:
                 f"{corpus} holds no validation split; leave --corpus out or name repositories"
             )
         self._tokenizer = tokenizer
-        self._block_size = block_size
-        self._suffix_tokens = suffix_tokens
+        self._block_size = recipe.network.config().block_size
+        self._suffix_tokens = recipe.folder.suffix_tokens
 
-    def __call__(self, network: GPT) -> dict[str, float]:
-        """Return bits per byte, over all files and by language."""
+    def __call__(self, network: GPT) -> dict[str, Any]:
+        """Return bits per byte, over all files and by language, and what it makes of a line."""
         scorer = network_scorer(network, self._tokenizer, self._block_size)
         costs: dict[str, list[ByteCost]] = defaultdict(list)
         for document in self._documents:
             language = language_of(document.path)
             passage = whole_file(document.path, document.text)
             costs[language.name if language else "text"].append(measure_cost(scorer, passage))
-        figures = {MEASURED: bits_per_byte(cost for each in costs.values() for cost in each)}
-        return figures | {
-            f"{MEASURED}.{name}": bits_per_byte(costs[name]) for name in sorted(costs)
+        everything = [cost for each in costs.values() for cost in each]
+        by_language = {f"{MEASURED}.{name}": bits_per_byte(costs[name]) for name in sorted(costs)}
+        return {
+            MEASURED: bits_per_byte(everything),
+            **by_language,
+            "sample": self.sample(network),
         }
 
     def sample(self, network: GPT) -> tuple[str, str]:

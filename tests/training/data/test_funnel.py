@@ -19,16 +19,20 @@ from training.data.recipe import CorpusRecipe, FilterSettings
 CODE = "".join(f"def area_{i}(width):\n    return width * {i}\n\n" for i in range(10))
 
 
-def refusals(**n_bytes: int) -> Refusals:
-    counted = Refusals()
-    for reason, size in n_bytes.items():
-        counted.add(reason.replace("_", " "), size)
-    return counted
+def counted(*items: tuple[str, int]) -> Refusals:
+    refusals = Refusals()
+    for reason, n_bytes in items:
+        refusals.add(reason, n_bytes)
+    return refusals
+
+
+def counts(files: int, n_bytes: int) -> dict[str, int]:
+    return {"files": files, "bytes": n_bytes}
 
 
 def test_rest_of_a_row_is_what_the_next_one_saw() -> None:
-    several = [refusals(duplicate=30, vendored=100), refusals(too_small=5, vendored=50)]
-    rows = funnel_rows((10, 1000), several, (6, 800))
+    refusals = counted(("duplicate", 30), ("vendored", 100), ("too small", 5), ("vendored", 50))
+    rows = funnel_rows(counts(10, 1000), refusals, counts(6, 800))
     table = [tuple(row.values()) for row in rows]
     assert table == [
         ("seen", 0, 0, 10, 1000),
@@ -43,13 +47,15 @@ def test_rest_of_a_row_is_what_the_next_one_saw() -> None:
 
 
 def test_reason_that_is_not_in_the_list_is_still_counted() -> None:
-    rows = funnel_rows((2, 20), [refusals(new_reason=10, duplicate=5)], (0, 0))
+    refusals = counted(("new reason", 10), ("duplicate", 5))
+    rows = funnel_rows(counts(2, 20), refusals, counts(0, 0))
     assert [row["step"] for row in rows] == ["seen", "duplicate", "new reason", "kept"]
 
 
 @pytest.mark.parametrize(
     ("path", "text", "n_bytes"),
     [
+        ("credentials.json", "", 100),
         ("node_modules/a.js", "", 100),
         ("locale/a.py", "", 100),
         ("a.py", "", 0),
@@ -58,6 +64,7 @@ def test_reason_that_is_not_in_the_list_is_still_counted() -> None:
         ("a.py", "var a=1;" * 200, 100),
         ("a.py", ("word " * 25 + "\n") * 5, 100),
         ("a.py", "# do not edit\n", 100),
+        ("a.ts", "<?xml version='1.0'?>\n", 100),
         ("a.py", "+-*/ \n" * 20, 100),
         ("a.py", "0x1f, 0x22,\n" * 20, 100),
     ],

@@ -12,7 +12,7 @@ import pytest
 
 from model.config import ConfigError
 from tests.repositories import MIT, new_repository, plain_git
-from training.data.corpus import Split
+from training.data.corpus import CorpusError, Split
 from training.data.prepare import is_validation, main, prepare
 from training.data.recipe import CorpusRecipe, FilterSettings
 from training.data.sources import name_hash
@@ -186,6 +186,51 @@ def test_what_an_evaluation_source_vendors_may_be_trained_on_where_it_is_at_home
     spec = {"sources": (f"{tmp_path}/a+one",), "evaluation_sources": (f"{tmp_path}/b+two",)}
     prepare(CorpusRecipe(**spec, processes=1), tmp_path / "out")  # type: ignore[arg-type]
     assert places(tmp_path / "out", "train") == [("a/one", "x.py")]
+
+
+def test_own_code_needs_no_licence(tmp_path: Path) -> None:
+    """Past failure (2026-11-29): one's own folder gave an empty corpus, and exit status 0."""
+    head = "# Proprietary and confidential\nKEY = 1\n"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x.py").write_text(head + code("x"))
+    (tmp_path / "mine" / ".env.py").write_text(code("y"))
+    spec = CorpusRecipe(sources=(f"{tmp_path}/mine",), own=True, processes=1)
+    manifest = prepare(spec, tmp_path / "out")
+    assert places(tmp_path / "out", "train") == [("mine", "x.py")]
+    assert [row["licence"] for row in manifest["sources"]] == ["own code"]
+    assert manifest["reasons"] == {"secret by its name": 1}
+
+
+def test_files_are_held_out_where_no_source_can_be(tmp_path: Path) -> None:
+    files = {f"m{i}.py": code(f"m{i}") for i in range(60)}
+    new_repository(tmp_path / "a+one", {"LICENSE": MIT, **files})
+    spec = CorpusRecipe(sources=(f"{tmp_path}/a+one",), validation_file_frac=0.2, processes=1)
+    manifest = prepare(spec, tmp_path / "out")
+    train, held_out = (places(tmp_path / "out", split) for split in ("train", "validation"))
+    assert 4 <= len(held_out) <= 24
+    assert sorted(train + held_out) == sorted(("a/one", path) for path in files)
+    totals = manifest["totals"]
+    assert (totals["train"]["files"], totals["validation"]["files"]) == (len(train), len(held_out))
+    assert manifest["sources"][0]["split"] == "train"
+
+
+@pytest.mark.parametrize(
+    ("files", "changes", "why"),
+    [
+        ({"x.py": code("x")}, {}, r"no source could be used \(a/one: licence unknown\); your own"),
+        ({"x.py": "1\n"}, {"own": True}, r"all 1 files were left out \(too small: 1\)"),
+        ({"x.go": code("x")}, {"own": True}, r"hold no file that ends with \.py"),
+        ({"x.py": code("x")}, {"own": True, "validation": ("a/one",)}, "all that was kept is held"),
+    ],
+)
+def test_empty_corpus_is_an_error_that_says_why(
+    files: dict[str, str], changes: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    new_repository(tmp_path / "a+one", files)
+    spec = CorpusRecipe(sources=(f"{tmp_path}/a+one",), processes=1, **changes)
+    with pytest.raises(CorpusError, match=why):
+        prepare(spec, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_notices_stay_out_of_the_texts(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from model.config import ConfigError
-from training.data.recipe import CorpusRecipe, FilterSettings, expand, load_recipe
+from training.data.recipe import CorpusRecipe, FilterSettings, expand, load_corpus_recipe
 
 
 def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
         '[corpus]\nsources = ["repos/*", "a/b=/elsewhere/b", "c/d=near"]\n'
         "[corpus.filters]\nmin_bytes = 10\n[train]\nsteps = 1\n"
     )
-    recipe = load_recipe(path)
+    recipe = load_corpus_recipe(path)
     assert recipe.sources == (f"{tmp_path}/repos/*", "a/b=/elsewhere/b", f"c/d={tmp_path}/near")
     assert recipe.filters == FilterSettings(min_bytes=10)
 
@@ -36,13 +36,13 @@ def test_mistake_in_a_recipe_is_named(text: str, message: str, tmp_path: Path) -
     path = tmp_path / "recipe.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        load_recipe(path)
+        load_corpus_recipe(path)
 
 
 @pytest.mark.parametrize(
     ("values", "name"),
     [
-        ({"validation_frac": 1.0}, "validation_frac"),
+        ({"validation_frac": 1.5}, "validation_frac"),
         ({"overlap_words": 0}, "overlap_words"),
         ({"near_duplicate": 1.1}, "near_duplicate"),
         ({"repository_bytes": 0}, "repository_bytes"),

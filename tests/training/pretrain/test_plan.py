@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.training.pretrain.test_schedule import LONG, SHORT, recipe
+from training.data.recipe import RECIPES
 from training.pretrain.plan import HARDWARE, Hardware, hours, main, report
-from training.pretrain.recipe import RECIPES, NetworkTable, load_recipe
+from training.pretrain.recipe import NetworkTable, load_recipe
 from training.pretrain.schedule import make_plan
 
 MACHINE = Hardware(name="box", flops=1e9, dollars_per_hour=2.0, source="made up")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from model.config import ConfigError
-from training.pretrain.recipe import RECIPES, load_recipe
+from training.data.recipe import RECIPES
+from training.pretrain.recipe import load_recipe
 from training.pretrain.schedule import make_plan
 
 GOOD = """
@@ -63,7 +64,7 @@ def test_bundled_recipes_load_by_name(name: str) -> None:
         (("[folder]", "[[stages]]\nspeed = 1\n[folder]"), r"unknown setting stages\.0\.speed"),
         (("micro_rows = 3", "speed = 1"), "unknown setting train.speed"),
         (('"nano"', '"huge"'), "network.preset must be one of"),
-        (("[folder]", "[folder"), "not valid TOML"),
+        (("[folder]", "[folder"), "Expected ']'"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:

@@ -14,10 +14,10 @@ from training.pretrain.stages import ShardFolders
 PLAN = make_plan(recipe(SHORT, LONG))
 
 
-def shards(folder: Path, block_size: int) -> Path:
+def shards(folder: Path, block_size: int, n_rows: int = 400) -> Path:
     folder.mkdir()
     with ShardWriter(folder, block_size=block_size, vocab_size=256) as writer:
-        writer.add(np.zeros((2, block_size + 1), np.uint16))
+        writer.add(np.zeros((n_rows, block_size + 1), np.uint16))
     return folder
 
 
@@ -30,20 +30,27 @@ def test_folders_are_taken_by_name_or_in_order(tmp_path: Path) -> None:
     ):
         folders = ShardFolders(arguments, PLAN, vocab_size=256)
         assert [folders.open(stage).block_size for stage in PLAN.stages] == [64, 128]
-        assert folders.missing() == ""
+        assert folders.remarks() == ""
 
 
 def test_later_rows_may_be_absent_until_their_stage_begins(tmp_path: Path) -> None:
     short = shards(tmp_path / "a", 64)
     folders = ShardFolders([str(short)], PLAN, vocab_size=256)
-    assert len(folders.open(PLAN.stages[0])) == 2
-    assert folders.missing() == "not there yet: the rows of long\n"
+    assert len(folders.open(PLAN.stages[0])) == 400
+    assert folders.remarks() == "not there yet: the rows of long\n"
     with pytest.raises(ShardError, match="say --shards long=FOLDER"):
         folders.open(PLAN.stages[1])
     later = ShardFolders([str(short), str(tmp_path / "later")], PLAN, vocab_size=256)
-    assert later.missing() == "not there yet: the rows of long\n"
+    assert later.remarks() == "not there yet: the rows of long\n"
     with pytest.raises(ShardError, match="is not a folder of packed shards"):
         later.open(PLAN.stages[1])
+
+
+def test_rows_that_are_read_too_often_are_remarked_on(tmp_path: Path) -> None:
+    few, many = shards(tmp_path / "few", 64, 100), shards(tmp_path / "many", 128)
+    folders = ShardFolders([str(few), str(many)], PLAN, vocab_size=256)
+    assert folders.remarks().startswith("the rows (short) are read 8.0 times: above 4 passes")
+    assert folders.remarks().count("\n") == 1
 
 
 def test_rows_of_another_length_are_refused(tmp_path: Path) -> None:

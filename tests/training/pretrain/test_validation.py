@@ -11,6 +11,7 @@ from model.gpt import GPT
 from model.tokenizer import Tokenizer
 from tests.doubles import tiny_tokenizer_json
 from training.data.corpus import CorpusError, SplitWriter, write_manifest
+from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 from training.pretrain.validation import Validator
 
 
@@ -30,7 +31,12 @@ def network() -> GPT:
 
 def validator(folder: Path) -> Validator:
     tokenizer = Tokenizer.from_table(json.loads(tiny_tokenizer_json()))
-    return Validator(folder, tokenizer, block_size=256, suffix_tokens=16)
+    recipe = Recipe(
+        network=NetworkTable(preset="nano", vocab_size=300, block_size=256),
+        train=TrainTable(tokens=1),
+        folder=FolderTable(name="small", suffix_tokens=16),
+    )
+    return Validator(folder, tokenizer, recipe)
 
 
 def test_every_language_has_its_own_figure(tmp_path: Path, network: GPT) -> None:
@@ -41,6 +47,7 @@ def test_every_language_has_its_own_figure(tmp_path: Path, network: GPT) -> None
         "bits_per_byte.go",
         "bits_per_byte.python",
         "bits_per_byte.text",
+        "sample",
     ]
     parts = [figures[f"bits_per_byte.{name}"] for name in ("go", "python", "text")]
     assert min(parts) < figures["bits_per_byte"] < max(parts)
