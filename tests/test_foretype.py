@@ -1,9 +1,12 @@
 """The launcher: its commands, its messages, and what it takes off the import path."""
 
+import io
 import os
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -129,6 +132,39 @@ def test_missing_extra_says_what_to_install(name: str) -> None:
     command = "train" if name == "torch" else "data"
     advice = f"install it with: {sys.executable} -m pip install 'foretype[train]'"
     assert (out, err, code) == ("", f"foretype: `{command}` needs {name}; {advice}\n", 3)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script stands for Python")
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 7), ("n\n", 3)])
+def test_missing_extra_is_installed_on_consent(
+    answer: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    called, python = tmp_path / "called", tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {called}\n[ "$2" = pip ] || exit 7\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    monkeypatch.setitem(sys.modules, "torch", None)  # what import meets where it is not installed
+    monkeypatch.delitem(sys.modules, "training.finetune.cli", raising=False)
+    pip = ModuleType("pip")
+    pip.__spec__ = ModuleSpec("pip", None)
+    monkeypatch.setitem(sys.modules, "pip", pip)
+    assert foretype.dispatch(["tune", "--dry-run"]) == code
+    said = capsys.readouterr()
+    assert said.err.startswith("foretype: `tune` needs torch; install it with: ")
+    assert "torch==" in said.out and "now (PyTorch is large)? [y/N]" in said.out
+    ran = called.read_text().splitlines() if called.exists() else []
+    if code == 7:
+        assert ran[0].startswith("-m pip install rensa==")
+        assert ran[1].endswith("foretype.py tune --dry-run")
+    else:
+        assert ran == []
 
 
 def test_other_missing_modules_are_not_hidden() -> None:

@@ -37,7 +37,6 @@ class Judged:
     answer: Answer
     is_exact: bool  # the whole rest of the line
     is_right: bool  # a beginning of it, of two characters or more, or all of it
-    similarity: float  # 1 - edit distance / the longer length; 0 for nothing
 
     @property
     def is_offered(self) -> bool:
@@ -47,12 +46,8 @@ class Judged:
 
 def judge(answer: Answer, truth: str) -> Judged:
     """Compare an answer with what was written there."""
-    return Judged(
-        answer=answer,
-        is_exact=answer.text == truth,
-        is_right=is_right(answer.text, truth),
-        similarity=similarity(answer.text, truth),
-    )
+    right = is_right(answer.text, truth)
+    return Judged(answer=answer, is_exact=answer.text == truth, is_right=right)
 
 
 def is_right(text: str, truth: str) -> bool:
@@ -63,20 +58,3 @@ def is_right(text: str, truth: str) -> bool:
     """
     wanted = min(MIN_RIGHT_CHARS, len(truth))
     return bool(text) and len(text) >= wanted and truth.startswith(text)
-
-
-def similarity(left: str, right: str) -> float:
-    """Return 1 for equal texts, 0 for those with nothing in common.
-
-    >>> similarity("kitten", "sitting")  # three edits of seven characters
-    0.5714285714285714
-    """
-    if left == right:
-        return 1.0
-    previous = list(range(len(right) + 1))
-    for i, a in enumerate(left, 1):
-        current = [i]
-        for j, b in enumerate(right, 1):
-            current.append(min(previous[j] + 1, current[-1] + 1, previous[j - 1] + (a != b)))
-        previous = current
-    return 1 - previous[-1] / max(len(left), len(right))

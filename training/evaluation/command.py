@@ -1,7 +1,7 @@
 """What every evaluating command has in common: its options, its report and its mistakes.
 
-Knows neither what is measured nor how. A command gives its own options and two functions: one that
-makes the report, one that shows it as text.
+Knows neither what is measured nor how. A command gives its own options and functions: one makes the
+report, one shows it as text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from assistant.cli.command import DONE, FAILED, run_command
+from assistant.cli.command import DONE, FAILED, CommandParser, run_command
 from assistant.errors import AssistantError
 from assistant.git import GitError
 from model.folder import ModelFolderError
@@ -21,19 +21,21 @@ from model.publish import write_atomically
 from training.cli import existing_folder
 
 Report = dict[str, Any]
+Arguments = argparse.Namespace
 
 # What a user can cause and mend; each says how in one line.
-MISTAKES = (ModelFolderError, AssistantError, GitError, OSError, ValueError)
+MISTAKES = tuple(
+    (kind, FAILED) for kind in (ModelFolderError, AssistantError, GitError, OSError, ValueError)
+)
 
 
-def parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+def parser(name: str, description: str | None) -> CommandParser:
     """Return a parser of the common options: --model, --seed and --json."""
-    made = argparse.ArgumentParser(prog=prog, description=description)
-    made.add_argument(
-        "--model", type=existing_folder, help="model folder (default: the bundled one)"
-    )
-    made.add_argument("--seed", type=int, default=0, help="which tasks are drawn (default: 0)")
-    made.add_argument("--json", type=Path, metavar="FILE", help="write the report here, too")
+    made = CommandParser(prog=f"foretype {name}", description=description)
+    option = made.add_argument
+    option("--model", type=existing_folder, help="model folder (default: the bundled one)")
+    option("--seed", type=int, default=0, help="which tasks are drawn (default: 0)")
+    option("--json", type=Path, metavar="FILE", help="write the report here, too")
     return made
 
 
@@ -45,16 +47,22 @@ def count(text: str) -> int:
 
 
 def report_on(
-    prog: str, make: Callable[[], Report], table: Callable[[Report], str], json_file: Path | None
+    name: str,
+    options: argparse.ArgumentParser,
+    argv: list[str],
+    make: Callable[[Arguments], Report],
+    table: Callable[[Report], str],
+    finish: Callable[[Arguments, Report], int] = lambda args, report: DONE,
 ) -> int:
-    """Make a report, write it if asked to, show it; return the exit code."""
+    """Make a report, write it if asked to, show it, finish; return the exit code."""
 
     def work() -> int:
-        report = make()
-        if json_file is not None:
-            write_atomically(json_file, (json.dumps(report, indent=1) + "\n").encode())
+        args = options.parse_args(argv)
+        report = make(args)
+        if args.json is not None:
+            write_atomically(args.json, (json.dumps(report, indent=1) + "\n").encode())
+        code = finish(args, report)
         sys.stdout.write(table(report))
-        return DONE
+        return code
 
-    mistakes = [(kind, FAILED) for kind in MISTAKES]
-    return run_command(prog.removeprefix("foretype "), work, *mistakes)
+    return run_command(name, work, *MISTAKES)

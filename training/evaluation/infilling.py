@@ -13,10 +13,9 @@ import json
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ from training.evaluation.intervals import Interval, macro_mean
 from training.evaluation.sandbox import bubblewrap, run_test
 from training.evaluation.verbatim import RUN_TOKENS, format_copies, search_corpus
 
-PROG = "foretype train score-infilling"
+NAME = "train score-infilling"
 KINDS = ("SingleLineInfilling", "MultiLineInfilling", "RandomSpanInfilling")  # begin a task's name
 MAX_NEW_TOKENS = 192
 Hole = dict[str, str]
@@ -40,22 +39,22 @@ _FIELDS = ("task_id", "entry_point", "prompt", "suffix", "canonical_solution", "
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
-    parser = command.parser(PROG, __doc__)
-    parser.add_argument("files", type=Path, nargs="+", help="the benchmark's .jsonl or .jsonl.gz")
-    parser.add_argument("--limit", type=command.count, help="tasks of each file (default: all)")
-    parser.add_argument("--corpus", type=existing_folder, help="look in it for verbatim copies")
+    parser = command.parser(NAME, __doc__)
+    option = parser.add_argument
+    option("files", type=Path, nargs="+", help="the benchmark's .jsonl or .jsonl.gz")
+    option("--limit", type=command.count, help="tasks of each file (default: all)")
+    option("--corpus", type=existing_folder, help="look in it for verbatim copies")
     what = f"words and marks in a row that make a copy (default: {RUN_TOKENS})"
-    parser.add_argument("--run-tokens", type=command.count, default=RUN_TOKENS, help=what)
-    args = parser.parse_args(argv)
-    return command.report_on(PROG, lambda: evaluate(args), table, args.json)
+    option("--run-tokens", type=command.count, default=RUN_TOKENS, help=what)
+    return command.report_on(NAME, parser, argv, evaluate, table)
 
 
-def evaluate(args: argparse.Namespace) -> dict[str, Any]:
+def evaluate(args: argparse.Namespace) -> command.Report:
     """Return the report: for each file pass@1 and exact matches, and every answer."""
     files = [load_holes(path, args.limit, args.seed) for path in args.files]
     split = Split(args.corpus) if args.corpus else None  # its faults are told before the long work
     if not bubblewrap():
-        sys.stderr.write(f"{PROG}: no bubblewrap here, generated code runs with your rights\n")
+        sys.stderr.write(f"foretype {NAME}: no bubblewrap here, code runs with your rights\n")
     folder = load_folder(args.model or BUNDLED)
     backend = open_backend(str(folder.path), threads=1)
     answers = [answer_holes(holes, backend) for holes in files]
@@ -63,7 +62,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         "model": folder.info.name,
         "content_hash": folder.content_hash,
         "plan": {"limit": args.limit, "seed": args.seed, "sandboxed": bool(bubblewrap())},
-        "benchmarks": [_summary(found) for found in answers],
+        "benchmarks": [_summarise(found) for found in answers],
         "answers": [answer for found in answers for answer in found],
     }
     if split is not None:
@@ -95,18 +94,21 @@ def fill(backend: LocalBackend, hole: Hole) -> str:
     request = CompletionRequest(
         path="solution.py", text=code, offset=len(hole["prompt"]), language="python"
     )
-    ends_line = solution.endswith("\n")
-    n_lines = solution.count("\n") + (not ends_line)
+    n_lines = solution.count("\n") + (not solution.endswith("\n"))
     text = write_lines(backend, make_job(backend, request, MAX_NEW_TOKENS), n_lines)
-    return text + "\n" if ends_line and text else text  # the suffix begins a line of its own
+    # The suffix begins a line of its own.
+    return text + "\n" if solution.endswith("\n") and text else text
 
 
-def answer_holes(holes: Sequence[Hole], backend: LocalBackend) -> list[dict[str, Any]]:
+def answer_holes(holes: Sequence[Hole], backend: LocalBackend) -> list[command.Report]:
     """Fill the holes and run their tests."""
 
-    def judge(hole: Hole, text: str) -> dict[str, Any]:
-        program = hole["prompt"] + text + hole["suffix"]
-        reason = run_test(program, hole["test"], hole["entry_point"])
+    def judge(hole: Hole, text: str) -> command.Report:
+        filled, written = (
+            hole["prompt"] + its + hole["suffix"] for its in (text, hole["canonical_solution"])
+        )
+        # A test may call more of the author's program than the function that it is given.
+        reason = run_test(filled, f"{written}\n{hole['test']}", hole["entry_point"])
         exact = text.rstrip() == hole["canonical_solution"].rstrip()
         return {"task_id": hole["task_id"], "text": text, "exact": exact, "reason": reason}
 
@@ -116,25 +118,21 @@ def answer_holes(holes: Sequence[Hole], backend: LocalBackend) -> list[dict[str,
         return [each.result() for each in judged]
 
 
-def _summary(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _summarise(answers: Sequence[command.Report]) -> command.Report:
     ids = [answer["task_id"].split("/") for answer in answers]
-    problems = ["/".join(parts[1:3]) for parts in ids]  # their tasks pass and fail together
-
-    def mean(values: Iterable[bool]) -> dict[str, float]:
-        pairs = zip(problems, values, strict=True)
-        return dataclasses.asdict(macro_mean(("", problem, value) for problem, value in pairs))
-
-    reasons = [answer["reason"] for answer in answers]
-    return {
-        "kind": ids[0][0],
-        "tasks": len(answers),
-        "pass_at_1": mean(reason == "passed" for reason in reasons),
-        "exact": mean(answer["exact"] for answer in answers),
-        "reasons": dict(Counter(reasons).most_common()),
+    outcomes = {
+        "pass_at_1": [answer["reason"] == "passed" for answer in answers],
+        "exact": [answer["exact"] for answer in answers],
     }
+    reasons = Counter(answer["reason"] for answer in answers)
+    found = {"kind": ids[0][0], "tasks": len(answers), "reasons": dict(reasons.most_common())}
+    for name, values in outcomes.items():  # the tasks of a problem pass and fail together
+        rows = (("", "/".join(parts[1:3]), value) for parts, value in zip(ids, values, strict=True))
+        found[name] = dataclasses.asdict(macro_mean(rows))
+    return found
 
 
-def table(report: dict[str, Any]) -> str:
+def table(report: command.Report) -> str:
     """Return the report as text, without the answers."""
     row = "{:<26}{:>7}  {:<22}{:<22}".format
     lines = [f"{report['model']} on HumanEval-Infilling", ""]

@@ -1,8 +1,9 @@
 """Runs a generated program against its test: under bubblewrap if there is one, else merely limited.
 
-Bubblewrap shows it the standard library and an empty folder, no network, no other process. Without
-it the program has your rights and limits of memory, CPU time, files and the clock. It passes if the
-test came to its end, whatever it prints and however it exits. Made for the accidents of a model.
+Two processes that share nothing but a pipe: one holds the program and answers calls with plain
+values, the other holds the test and says how it went. So a program cannot reach its verdict.
+Bubblewrap shows each the standard library and an empty folder, no network, no other process.
+Without it both have your rights, and limits of memory, CPU time, files and the clock.
 """
 
 from __future__ import annotations
@@ -11,56 +12,90 @@ import contextlib
 import functools
 import json
 import os
-import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from subprocess import Popen
+from typing import IO
 
 WALL_S = 20.0  # so long that on a busy machine, too, an endless loop ends by its CPU time
 LIMITS = {"AS": 512 << 20, "CPU": 5, "FSIZE": 1 << 20, "NOFILE": 32, "NPROC": 1, "CORE": 0}
-_DRIVER = """
-import contextlib, json, os, sys
-job = json.load(sys.stdin)
-for name, limit in job["limits"].items():
+_BEGIN = """
+import ast, contextlib, json, os, sys
+limits, code, entry_point = json.loads(sys.argv[1])
+for name, limit in limits.items():
     with contextlib.suppress(ImportError, OSError, ValueError):  # not every system has each
         import resource
         resource.setrlimit(getattr(resource, "RLIMIT_" + name), (limit, limit))
-sys.stdin, sys.stdout, scope = open(os.devnull), open(os.devnull, "w"), {"__name__": "candidate"}
+calls, replies, scope = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w"), {"__name__": "candidate"}
+sys.stdin, sys.stdout = open(os.devnull), open(os.devnull, "w")
+"""
+_PROGRAM = """
 try:
-    exec(job["program"] + "\\n" + job["test"], scope)
-    scope["check"](scope[job["entry_point"]])
+    exec(code, scope)
+    for call in calls:
+        print(repr(scope[entry_point](*ast.literal_eval(call))), file=replies, flush=True)
+except BaseException as error:
+    print(type(error).__name__, file=replies, flush=True)
+os._exit(0)
+"""
+_TEST = """
+class NoValue(Exception): pass
+def candidate(*values):
+    with contextlib.suppress(BrokenPipeError):
+        print(repr(values), file=replies, flush=True)
+    reply = calls.readline(1 << 20).strip()
+    try:
+        return ast.literal_eval(reply)
+    except Exception:  # the name of an error, or anything at all
+        raise NoValue(reply if reply in dir(__builtins__) else "no value" if reply else "died")
+try:
+    exec(code, scope)
+    scope["check"](candidate)
     reason = "passed"
 except BaseException as error:
-    reason = "wrong answer" if isinstance(error, AssertionError) else type(error).__name__
-os.write(1, f"{job['nonce']} {reason}\\n".encode())
-os._exit(0)
+    kinds = {AssertionError: "wrong answer", NoValue: str(error)}
+    reason = kinds.get(type(error), type(error).__name__)
+sys.stderr.write(reason)
 """
 
 
 def run_test(program: str, test: str, entry_point: str, *, wall_s: float = WALL_S) -> str:
     """Return "passed" or why not; `test` defines `check(candidate)`, which raises at a fault."""
-    job = {"program": program, "test": test, "entry_point": entry_point, "limits": LIMITS}
-    nonce = secrets.token_hex(16)
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(  # noqa: S603  a fixed command; its output is nobody's pipe
-            [*bubblewrap(), str(Path(sys.executable).resolve()), "-I", "-c", _DRIVER],
-            stdin=subprocess.PIPE, stdout=output, stderr=subprocess.DEVNULL, env={}, cwd=folder,
-            start_new_session=True,
-        )  # fmt: skip
+    pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
+    with contextlib.ExitStack() as stack:
+
+        def start(role: str, code: str, *streams: int | IO[bytes] | None) -> Popen[bytes]:
+            job = json.dumps([LIMITS, code, entry_point])
+            command = [str(Path(sys.executable).resolve()), "-I", "-c", _BEGIN + role, job]
+            stdin, stdout, stderr = streams
+            process = subprocess.Popen(  # noqa: S603  a fixed command
+                [*bubblewrap(), *command], stdin=stdin, stdout=stdout, stderr=stderr, env={},
+                cwd=stack.enter_context(tempfile.TemporaryDirectory()), start_new_session=True,
+            )  # fmt: skip
+            stack.callback(_end, process)
+            return process
+
+        verdict = stack.enter_context(tempfile.TemporaryFile())
+        tested = start(_PROGRAM, program, pipe, pipe, quiet)
+        testing = start(_TEST, test, tested.stdout, tested.stdin, verdict)
+        for stream in (tested.stdin, tested.stdout):
+            stream.close() if stream else None  # theirs alone: each sees when the other has gone
         try:
-            process.communicate(json.dumps(job | {"nonce": nonce}).encode(), timeout=wall_s)
+            testing.wait(wall_s)
         except subprocess.TimeoutExpired:
             return "timeout"
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        output.seek(0)
-        _, found, reason = output.read().rpartition(f"{nonce} ".encode())
-    return reason.partition(b"\n")[0].decode("utf-8", "replace") if found else "died"
+        verdict.seek(0)
+        return verdict.read().decode("utf-8", "replace") or "died"
+
+
+def _end(process: Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @functools.cache

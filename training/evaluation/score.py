@@ -30,7 +30,7 @@ from training.evaluation.exact_line import ask_engine, ask_network
 from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
 from training.evaluation.intervals import Interval, format_percent, macro_mean
 
-PROG = "foretype train score"
+NAME = "train score"
 System = Callable[[Task], Answer]
 _HEALED = "network, healed"
 _ENGINE = "engine"
@@ -39,34 +39,20 @@ _SNIPPETS = "network, snippets"  # healed; only of a model that was trained on t
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
-    args = _parser().parse_args(argv)
-    plan = {"tasks": args.tasks, "loss_bytes": args.loss_bytes, "seed": args.seed}
+    parser = command.parser(NAME, __doc__)
+    option = parser.add_argument
+    option("repositories", type=existing_folder, nargs="+", help="never trained on")
+    option("--tasks", type=command.count, default=200, help="cursors a repository (default: 200)")
+    help_ = "text a repository for bits/byte (default: 100000)"
+    option("--loss-bytes", type=command.count, default=100_000, help=help_)
+    help_ = "another model folder: compare with it at the same cursors"
+    option("--against", type=existing_folder, metavar="MODEL", help=help_)
 
-    def make() -> command.Report:
+    def make(args: argparse.Namespace) -> command.Report:
+        plan = {"tasks": args.tasks, "loss_bytes": args.loss_bytes, "seed": args.seed}
         return evaluate(args.model or BUNDLED, args.repositories, against=args.against, **plan)
 
-    return command.report_on(PROG, make, table, args.json)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = command.parser(PROG, __doc__)
-    parser.add_argument("repositories", type=existing_folder, nargs="+", help="never trained on")
-    parser.add_argument(
-        "--tasks", type=command.count, default=200, help="cursors a repository (default: 200)"
-    )
-    parser.add_argument(
-        "--loss-bytes",
-        type=command.count,
-        default=100_000,
-        help="text a repository for bits/byte (default: 100000)",
-    )
-    parser.add_argument(
-        "--against",
-        type=existing_folder,
-        metavar="MODEL",
-        help="another model folder: compare with it at the same cursors",
-    )
-    return parser
+    return command.report_on(NAME, parser, argv, make, table)
 
 
 def evaluate(
@@ -77,61 +63,57 @@ def evaluate(
     loss_bytes: int,
     seed: int,
     against: Path | None = None,
-) -> dict[str, Any]:
+) -> command.Report:
     """Return the report: bits per byte and exact lines, by repository and over all.
 
     `tasks` cursors and `loss_bytes` of text are drawn from each repository. With another model to
     hold it `against`, the report says by how much more of the same lines is exact, too.
     """
-    folder = load_folder(model)
-    files = {}
-    for path in repositories:
-        if found := held_out_files(path):
-            files[found[0].repository] = found
+    files = {found[0].repository: found for path in repositories if (found := held_out_files(path))}
     if not files:
         raise ValueError("the repositories hold no Python file to ask about")
     drawn = [task for found in files.values() for task in sample_tasks(found, tasks, seed=seed)]
     documents = {
         name: _sample_documents(found, loss_bytes, seed=seed) for name, found in files.items()
     }
-    answers = {
-        name: _ask(system, drawn, name) for name, system in _systems(str(model), files).items()
-    }
+    own, answers = _measure(load_folder(model), drawn, files, documents)
     report = {
-        "model": folder.info.name,
-        "content_hash": folder.content_hash,
+        **own,
         "plan": {"tasks": tasks, "loss_bytes": loss_bytes, "seed": seed},
         "repositories": list(files),
-        "bits_per_byte": _losses(folder, documents),
-        "rest_of_line": {name: _figures(drawn, given) for name, given in answers.items()},
     }
     if _SNIPPETS in answers:  # paired: the same cursors with and without
         report["gain_of_snippets"] = _gain(drawn, answers[_HEALED], answers[_SNIPPETS])
     if against is not None:
-        report["against"] = _compare(load_folder(against), drawn, answers, files, documents)
+        other = load_folder(against)
+        names = (_HEALED, _ENGINE)
+        report["against"], before = _measure(other, drawn, files, documents, names=names)
+        report["against"]["gain"] = {
+            name: _gain(drawn, before[name], answers[name]) for name in names
+        }
     return report
 
 
-def _compare(
-    other: ModelFolder,
+def _measure(
+    folder: ModelFolder,
     tasks: Sequence[Task],
-    answers: dict[str, list[Judged]],
     files: dict[str, list[HeldOutFile]],
     documents: dict[str, list[Passage]],
-) -> dict[str, Any]:
-    """Ask another model at the same cursors; its figures, and the gain over it for each system."""
-    systems = _systems(str(other.path), files)
-    rows, gains = {}, {}
-    for name in (_HEALED, _ENGINE):
-        given = _ask(systems[name], tasks, f"{other.info.name}: {name}")
-        rows[name], gains[name] = _figures(tasks, given), _gain(tasks, given, answers[name])
+    *,
+    names: Sequence[str] = (),
+) -> tuple[command.Report, dict[str, list[Judged]]]:
+    """Return a model's figures and answers, by all of its systems or those of `names`."""
+    answers = {}
+    for name, system in _systems(str(folder.path), files).items():
+        if not names or name in names:
+            sys.stderr.write(f"{folder.info.name}: {name}: {len(tasks)} cursors\n")
+            answers[name] = [judge(system(task), task.truth) for task in tasks]
     return {
-        "model": other.info.name,
-        "content_hash": other.content_hash,
-        "bits_per_byte": _losses(other, documents),
-        "rest_of_line": rows,
-        "gain": gains,
-    }
+        "model": folder.info.name,
+        "content_hash": folder.content_hash,
+        "bits_per_byte": _losses(folder, documents),
+        "rest_of_line": {name: _figures(tasks, given) for name, given in answers.items()},
+    }, answers
 
 
 def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, System]:
@@ -152,11 +134,6 @@ def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, Syste
             backend, task, heal=True, neighbours=sources[task.file.repository]
         )
     return systems
-
-
-def _ask(system: System, tasks: Sequence[Task], name: str) -> list[Judged]:
-    sys.stderr.write(f"{name}: {len(tasks)} cursors\n")
-    return [judge(system(task), task.truth) for task in tasks]
 
 
 def _gain(

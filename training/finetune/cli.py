@@ -24,8 +24,8 @@ from training.data.shards import ShardError
 from training.evaluation.command import count
 from training.finetune.describe import format_dry_run
 from training.finetune.errors import TuneError, TuneStoppedError
-from training.finetune.judging.report import format_report
 from training.finetune.plan import TuneOptions, TuneRequest, make_plan
+from training.finetune.report import format_report
 from training.finetune.session import TuneOutcome, Tuner
 from training.finetune.state import owner_only
 from training.pretrain.trainer import DivergedError

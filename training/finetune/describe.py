@@ -1,7 +1,4 @@
-"""What a tuning would do, and the card of what it made: figures and names, never code.
-
-The work is given in floating-point operations; `foretype train plan` knows how long machines take.
-"""
+"""What a tuning would do, and the card of what it made: figures and names, never code."""
 
 from __future__ import annotations
 
@@ -10,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from model.folder import load_folder
+from training.finetune.estimate import describe_time
 from training.finetune.gather import DataSummary, gather
 from training.finetune.plan import TunePlan, estimate_disk_bytes, lora_rank
 from training.finetune.rows import GENERAL_FRAC
-from training.pretrain.plan import HARDWARE
 
 _ROW_OVERHEAD = 1.3  # row tokens a token of text (measured: 1.24 to 1.38): headers, snippets, marks
 _PRIVATE = (
@@ -29,7 +26,7 @@ def format_dry_run(plan: TunePlan) -> str:
     n_tokens = round(n_epochs * summary.n_tokens / (1 - GENERAL_FRAC) * _ROW_OVERHEAD)
     flops = n_tokens * base.config.flops_per_token(base.info.block_size)
     disk = estimate_disk_bytes(base.config, n_tokens=summary.n_tokens, n_epochs=n_epochs)
-    minutes = flops / HARDWARE[0].flops / 60
+    time = describe_time(base, n_tokens=n_tokens, n_tasks=plan.options.n_tasks)
     rank = lora_rank(plan.options, base.config)
     weights = f"adapters of rank {rank}" if rank else "all weights"
     return f"""\
@@ -43,8 +40,7 @@ left out     {_format_counts(summary.refused)}
 replaced     {_format_counts(summary.scrubbed)}
 general      {summary.n_general_bytes / 1000:.0f} kB an epoch of {summary.general}
 training     about {n_tokens / 1e6:.2f} million tokens in {n_epochs} epochs, {flops:.1e} operations
-             {minutes:.0f} minutes on {HARDWARE[0].name} (foretype train plan --help), \
-judging not counted
+time         {time}
 disk         up to {disk / 1e6:.0f} MB while it runs
 """
 

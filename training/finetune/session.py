@@ -26,6 +26,7 @@ from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
 from training.finetune.describe import format_card
 from training.finetune.errors import TuneError
+from training.finetune.estimate import describe_time
 from training.finetune.gather import TuneTexts, gather
 from training.finetune.interpolation import (
     base_weights,
@@ -33,9 +34,8 @@ from training.finetune.interpolation import (
     interpolate,
     measure_points,
 )
-from training.finetune.judging.eval_spans import added_passages, general_passages
-from training.finetune.judging.judge import judge_models
-from training.finetune.judging.refit import refit_folder
+from training.finetune.judge import judge_models
+from training.finetune.passages import added_passages, general_passages
 from training.finetune.plan import (
     TunePlan,
     TuneRequest,
@@ -43,6 +43,7 @@ from training.finetune.plan import (
     lora_rank,
     make_plan,
 )
+from training.finetune.refit import refit_folder
 from training.finetune.rows import count_rows, pack_settings, write_rows
 from training.finetune.run import FinetuneJob, TrainingLog
 from training.finetune.state import PLAN, TuneState, say
@@ -105,6 +106,9 @@ class Tuner:
         say(f"code: {texts.summary}")
         n_rows = _pack_rows(state, plan, base, texts)
         say(f"rows: {', '.join(map(str, n_rows))} of {base.info.block_size} tokens, an epoch each")
+        n_tokens, n_tasks = sum(n_rows) * base.info.block_size, plan.options.n_tasks
+        if state.table(CANDIDATE) is None:
+            say(f"time: {describe_time(base, n_tokens=n_tokens, n_tasks=n_tasks)}")
         job = FinetuneJob(
             base=base, rows=state.folder / ROWS, n_rows=n_rows, passages=added, name=plan.name,
             seed=plan.options.seed, lora_rank=rank,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.evaluation.answers import Answer, is_right, judge, similarity
+from training.evaluation.answers import Answer, is_right, judge
 
 
 @pytest.mark.parametrize(
@@ -21,25 +21,8 @@ def test_right_is_a_beginning_worth_taking(text: str, truth: str, expected: bool
     assert is_right(text, truth) is expected
 
 
-@pytest.mark.parametrize(
-    ("left", "right", "expected"),
-    [
-        ("kitten", "sitting", 1 - 3 / 7),
-        ("same", "same", 1.0),
-        ("", "four", 0.0),
-        ("ab", "xy", 0.0),
-        ("ab", "ba", 0.0),
-        ("abcd", "bcd", 0.75),
-    ],
-)
-def test_similarity_counts_edits(left: str, right: str, expected: float) -> None:
-    assert similarity(left, right) == pytest.approx(expected)
-    assert similarity(right, left) == pytest.approx(expected)
-
-
 def test_judged_answer_has_all_measures() -> None:
     judged = judge(Answer(text="kit", probability=0.5, ms=1.0, cpu_ms=1.0), "kitten")
     assert (judged.is_exact, judged.is_right, judged.is_offered) == (False, True, True)
-    assert judged.similarity == 0.5
     nothing = judge(Answer(text="", probability=0.0, ms=1.0, cpu_ms=1.0), "kitten")
-    assert (nothing.is_right, nothing.is_offered, nothing.similarity) == (False, False, 0.0)
+    assert (nothing.is_right, nothing.is_offered) == (False, False)

@@ -1,19 +1,31 @@
 """A command's report is written and shown, or its user's mistake is one line and nothing else."""
 
 import json
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from assistant.cli.command import UsageError
 from assistant.errors import ModelError
 from assistant.git import GitError
 from model.folder import ModelFolderError
 from training.evaluation import command
 
 
+def report_on(
+    argv: list[str],
+    make: Callable[[Namespace], command.Report],
+    table: Callable[[command.Report], str] = str,
+) -> int:
+    return command.report_on("prog", command.parser("prog", None), argv, make, table)
+
+
 def test_report_is_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "report.json"
-    code = command.report_on("prog", lambda: {"n": 3}, lambda report: f"n = {report['n']}\n", file)
+    argv = ["--json", str(file)]
+    code = report_on(argv, lambda args: {"n": 3}, lambda report: f"n = {report['n']}\n")
     assert (code, capsys.readouterr()) == (0, ("n = 3\n", ""))
     assert json.loads(file.read_text()) == {"n": 3}
 
@@ -22,27 +34,28 @@ def test_report_is_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_mistake_is_told_and_nothing_is_written(
     kind: type[Exception], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def make() -> command.Report:
+    def make(args: Namespace) -> command.Report:
         raise kind("do this instead")
 
     file = tmp_path / "report.json"
-    assert command.report_on("foretype prog", make, str, file) == 1
+    assert report_on(["--json", str(file)], make) == 1
     assert capsys.readouterr() == ("", "foretype prog: do this instead\n")
     assert not file.exists()
 
 
 def test_fault_of_ours_is_not_hidden() -> None:
-    def make() -> command.Report:
+    def make(args: Namespace) -> command.Report:
         raise KeyError("a bug")
 
     with pytest.raises(KeyError):
-        command.report_on("prog", make, str, None)
+        report_on([], make)
 
 
 def test_report_that_cannot_be_written_is_a_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.report_on("foretype prog", dict, str, tmp_path / "no" / "folder.json") == 1
+    file = tmp_path / "no" / "folder.json"
+    assert report_on(["--json", str(file)], lambda args: {}) == 1
     assert capsys.readouterr().err.startswith("foretype prog: ")
 
 
@@ -56,10 +69,9 @@ def test_common_options(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "2.5", "many", ""])
-def test_count_must_be_above_zero(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_count_must_be_above_zero(text: str) -> None:
     parser = command.parser("prog", None)
     parser.add_argument("--n", type=command.count)
     assert parser.parse_args(["--n", "12"]).n == 12
-    with pytest.raises(SystemExit):
+    with pytest.raises(UsageError, match="is not a number above 0"):
         parser.parse_args([f"--n={text}"])
-    assert "is not a number above 0" in capsys.readouterr().err

@@ -2,7 +2,13 @@
 
 import pytest
 
-from training.evaluation.intervals import Interval, macro_mean
+from training.evaluation.intervals import (
+    Interval,
+    format_percent,
+    format_points,
+    macro_mean,
+    paired_gain,
+)
 
 
 def test_mean_is_over_groups_not_over_values() -> None:
@@ -30,3 +36,17 @@ def test_nothing_to_average_is_an_error() -> None:
 
 def test_text_shows_percent() -> None:
     assert str(Interval(0.25, 0.2, 0.301)) == "25.0% [20.0, 30.1]"
+
+
+def test_gain_is_paired_and_counts_every_row_by_its_size() -> None:
+    found = paired_gain([("a", 10.0, 9.0), ("b", 50.0, 45.0), ("c", 300.0, 270.0)])
+    assert (found.mean, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
+    found = paired_gain([("a", 1.0, 0.5), ("a", 1.0, 0.5), ("b", 8.0, 8.0)])
+    assert (found.mean, found.low, found.high) == pytest.approx((0.1, 0.0, 0.5))
+    with pytest.raises(ValueError, match="of nothing"):
+        paired_gain([])
+
+
+def test_shares_and_points_are_shown_short() -> None:
+    assert (format_percent(None), format_percent({"mean": 0.5})) == ("-", "50.0%")
+    assert format_points({"mean": 0.018, "low": -0.002, "high": 0.042}) == "+1.8 [-0.2, +4.2]"

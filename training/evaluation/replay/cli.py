@@ -13,10 +13,10 @@ import dataclasses
 import functools
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from assistant.git import git_directory
+from assistant.git import GitError, git, git_directory
 from model.folder import BUNDLED, load_folder
 from model.publish import write_atomically
 from training.cli import existing_folder
@@ -32,10 +32,9 @@ from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.report import Report, assemble
 from training.evaluation.replay.report_html import format_page
 from training.evaluation.replay.report_tables import format_report
-from training.evaluation.replay.run import INTERRUPTED, Plan, measure, plan_work
+from training.evaluation.replay.run import INTERRUPTED, Plan, Work, measure, plan_work
 from training.evaluation.replay.systems import SYSTEMS, System, open_systems
 
-PROG = "foretype eval"
 QUICK_LIMIT_S = 75.0  # for asking; drawing the tasks and loading come on top
 _QUICK = Plan(n_tasks=80, n_lines=10, n_commits=8, limit_s=QUICK_LIMIT_S)
 _FULL = Plan(n_tasks=400, n_lines=60)
@@ -44,51 +43,35 @@ _INTERRUPTED = 130
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
-    args = _parser().parse_args(argv)
-    was_interrupted = False
 
-    def make() -> Report:
-        nonlocal was_interrupted
-        report = evaluate(args)
-        was_interrupted = report["stopped"] == INTERRUPTED
+    def finish(args: argparse.Namespace, report: Report) -> int:
         if args.html is not None:
             write_atomically(args.html, format_page(report).encode())
-        return report
+        return _INTERRUPTED if report["stopped"] == INTERRUPTED else 0
 
-    code = command.report_on(PROG, make, format_report, args.json)
-    return _INTERRUPTED if was_interrupted and code == 0 else code
+    return command.report_on("eval", _parser(), argv, evaluate, format_report, finish)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command.parser(PROG, __doc__)
-    parser.add_argument(
+    parser = command.parser("eval", __doc__)
+    option = parser.add_argument
+    option(
         "repositories", metavar="REPO", type=existing_folder, nargs="*", default=[Path()],
         help="git repositories, bare or not (default: the one around this folder)",
     )  # fmt: skip
-    parser.add_argument(
-        "--quick", action="store_true", help="a first impression in under two minutes"
-    )
-    count = functools.partial(parser.add_argument, type=command.count, metavar="N")
+    option("--quick", action="store_true", help="a first impression in under two minutes")
+    count = functools.partial(option, type=command.count, metavar="N")
     count("--tasks", dest="n_tasks", help="cursors in each repository (default: 400)")
     count("--lines", dest="n_lines", help="whole lines typed in each (default: 60)")
     count("--commits", dest="n_commits", help="commits of each (default: 20)")
-    parser.add_argument(
-        "--range", dest="revisions", metavar="A..B", help="commits (default: the last fifth)"
-    )
-    parser.add_argument(
-        "--systems",
-        type=_parse_systems,
-        default=SYSTEMS,
-        help=f"of: {', '.join(SYSTEMS)} (default: all)",
-    )
-    parser.add_argument("--jedi", action="store_true", help="ask jedi, too, where it is installed")
-    parser.add_argument(
-        "--gguf",
-        type=Path,
-        metavar="FILE",
-        help="ask this model, too, in llama.cpp's Python binding",
-    )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="and as one page with plots")
+    help_ = "commits (default: the last fifth)"
+    option("--range", dest="revisions", metavar="A..B", help=help_)
+    help_ = f"of: {', '.join(SYSTEMS)} (default: all)"
+    option("--systems", type=_parse_systems, default=SYSTEMS, help=help_)
+    option("--jedi", action="store_true", help="ask jedi, too, where it is installed")
+    help_ = "ask this model, too, in llama.cpp's Python binding"
+    option("--gguf", type=Path, metavar="FILE", help=help_)
+    option("--html", type=Path, metavar="FILE", help="and as one page with plots")
     return parser
 
 
@@ -102,7 +85,9 @@ def _parse_systems(text: str) -> tuple[str, ...]:
 
 def evaluate(args: argparse.Namespace) -> Report:
     """Draw the tasks, ask, and return the report; ReplayError and others say what to mend."""
-    plan = _plan(args)
+    names = ("n_tasks", "n_lines", "n_commits", "seed", "revisions")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    plan = dataclasses.replace(_QUICK if args.quick else _FULL, **given)
     repositories = [_find_repository(path) for path in args.repositories]
     sys.stderr.write("reading the history\n")
     work = plan_work(repositories, plan)
@@ -111,8 +96,8 @@ def evaluate(args: argparse.Namespace) -> Report:
         systems = open_systems(args.systems, model=str(args.model or ""), folder=Path(place))
         baselines, skipped = _open_baselines(args, Path(place))
         systems += baselines
-        progress = Progress("cursors", sum(part.n_cursors for part in work))
         total = sum(part.n_cursors for part in work)
+        progress = Progress("cursors", total)
         measured = measure(
             work,
             systems,
@@ -121,7 +106,7 @@ def evaluate(args: argparse.Namespace) -> Report:
         )
         if not measured.asked:
             raise ReplayError(f"nothing was measured: {measured.stopped}")
-        return assemble(
+        report = assemble(
             measured,
             systems,
             plan,
@@ -129,6 +114,26 @@ def evaluate(args: argparse.Namespace) -> Report:
             content_hash=folder.content_hash,
             skipped=skipped,
         )
+    code = _measure_code(repositories, work)
+    for item in report["repositories"]:
+        item.update(code[item["name"]])
+    return report
+
+
+def _measure_code(repositories: Sequence[Path], work: Sequence[Work]) -> dict[str, dict[str, int]]:
+    """Return how much there is to tune on: bytes of code in the largest tree, and commits."""
+    found: dict[str, dict[str, int]] = {}
+    for part in work:
+        snapshot = part.tasks[0].snapshot
+        n_bytes = sum(len(text.encode()) for _, text in snapshot.files)
+        its = found.setdefault(part.tasks[0].stratum.repository, {"code_bytes": 0, "history": 0})
+        its["code_bytes"] = max(its["code_bytes"], n_bytes)
+    for repository, its in zip(repositories, found.values(), strict=False):
+        try:
+            its["history"] = int(git(repository, "rev-list", "--first-parent", "--count", "HEAD"))
+        except GitError:
+            continue  # a folder without HEAD, evaluated by --range
+    return found
 
 
 def _open_baselines(args: argparse.Namespace, folder: Path) -> tuple[list[System], tuple[str, ...]]:
@@ -147,12 +152,6 @@ def _open_baselines(args: argparse.Namespace, folder: Path) -> tuple[list[System
             skipped.append(f"{name}: {error}")
             sys.stderr.write(f"skipped: {skipped[-1]}\n")
     return found, tuple(skipped)
-
-
-def _plan(args: argparse.Namespace) -> Plan:
-    names = ("n_tasks", "n_lines", "n_commits", "seed", "revisions")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return dataclasses.replace(_QUICK if args.quick else _FULL, **given)
 
 
 def _find_repository(path: Path) -> Path:

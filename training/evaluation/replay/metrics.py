@@ -14,14 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from training.evaluation.answers import Answer, Judged
-from training.evaluation.intervals import Interval, macro_mean
+from training.evaluation.intervals import Figure, macro_mean
 from training.evaluation.replay.keystrokes import Keystrokes, type_line
 from training.evaluation.replay.tasks import Stratum
 
 N_BINS = 10  # of probability
 N_CURVE = 60  # points of a curve, at most
-HALF = 0.5
-
 
 Least = Callable[[Stratum], float]  # the probability from which something is shown
 
@@ -38,6 +36,15 @@ class Asked:
     stratum: Stratum
     judged: Mapping[str, Judged]
 
+    def value(self, system: str, metric: str) -> float:
+        """Return 1 or 0 by what an answer is: "exact", "right" or "offered"."""
+        return float(getattr(self.judged[system], f"is_{metric}"))
+
+    def is_shown(self, system: str, least: Least) -> bool:
+        """Say whether there is something, and it is sure enough."""
+        judged = self.judged[system]
+        return judged.is_offered and judged.answer.probability >= least(self.stratum)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
@@ -47,55 +54,42 @@ class Line:
     text: str
     answers: Mapping[str, Sequence[Answer]]
 
-    def typed(self, system: str, least: Least | None = None) -> Keystrokes:
+    def typed(self, system: str, least: Least = everything) -> Keystrokes:
         """Type it with one system's help."""
-        threshold = least(self.stratum) if least else 0.0
-        return type_line(self.text, self.answers[system], threshold)
+        return type_line(self.text, self.answers[system], least(self.stratum))
 
 
-def interval(values: Iterable[tuple[Stratum, float]]) -> Interval | None:
-    """Return the mean over repositories; None of no values."""
+def interval(values: Iterable[tuple[Stratum, float]]) -> Figure | None:
+    """Return the mean over repositories and its range; None of no values."""
     rows = [(stratum.repository, stratum.commit, value) for stratum, value in values]
-    return macro_mean(rows) if rows else None
+    return dataclasses.asdict(macro_mean(rows)) if rows else None
 
 
-METRICS: dict[str, Callable[[Judged], float]] = {
-    "exact": lambda judged: float(judged.is_exact),
-    "right": lambda judged: float(judged.is_right),
-    "similarity": lambda judged: judged.similarity,
-    "offered": lambda judged: float(judged.is_offered),
-}
-
-
-def mean(asked: Sequence[Asked], system: str, metric: str) -> Interval | None:
+def mean(asked: Sequence[Asked], system: str, metric: str) -> Figure | None:
     """Return a metric's mean over all cursors."""
-    value = METRICS[metric]
-    return interval((item.stratum, value(item.judged[system])) for item in asked)
+    return interval((item.stratum, item.value(system, metric)) for item in asked)
 
 
 def precision(
     asked: Sequence[Asked], system: str, metric: str, least: Least = everything
-) -> Interval | None:
+) -> Figure | None:
     """Return a metric's mean over the cursors at which something is shown."""
-    value = METRICS[metric]
-    shown = (item for item in asked if is_shown(item, system, least))
-    return interval((item.stratum, value(item.judged[system])) for item in shown)
+    return mean([item for item in asked if item.is_shown(system, least)], system, metric)
 
 
-def difference(asked: Sequence[Asked], left: str, right: str, metric: str) -> Interval | None:
+def difference(asked: Sequence[Asked], left: str, right: str, metric: str) -> Figure | None:
     """Return the mean of left minus right, cursor by cursor."""
-    value = METRICS[metric]
     return interval(
-        (item.stratum, value(item.judged[left]) - value(item.judged[right])) for item in asked
+        (item.stratum, item.value(left, metric) - item.value(right, metric)) for item in asked
     )
 
 
-def saved(lines: Sequence[Line], system: str, least: Least = everything) -> Interval | None:
+def saved(lines: Sequence[Line], system: str, least: Least = everything) -> Figure | None:
     """Return the share of characters saved. Lines come by their length, so each counts the same."""
     return interval((line.stratum, line.typed(system, least).saved) for line in lines)
 
 
-def saved_difference(lines: Sequence[Line], left: str, right: str) -> Interval | None:
+def saved_difference(lines: Sequence[Line], left: str, right: str) -> Figure | None:
     """Return the share of characters that left saves, less that of right, line by line."""
     return interval(
         (line.stratum, line.typed(left).saved - line.typed(right).saved) for line in lines
@@ -109,12 +103,6 @@ def wrong_per_100_chars(
     typed = [line.typed(system, least) for line in lines]
     n_chars = sum(one.n_chars for one in typed)
     return 100 * sum(one.n_wrong for one in typed) / n_chars if typed else None
-
-
-def is_shown(item: Asked, system: str, least: Least) -> bool:
-    """Say whether there is something, and it is sure enough."""
-    judged = item.judged[system]
-    return judged.is_offered and judged.answer.probability >= least(item.stratum)
 
 
 def reliability(judged: Sequence[Judged]) -> list[dict[str, float]]:
@@ -153,22 +141,26 @@ def curve(judged: Sequence[Judged]) -> list[dict[str, float]]:
     offered = sorted(
         (one for one in judged if one.is_offered), key=lambda one: -one.answer.probability
     )
-    points, n_right, n_exact = [], 0, 0
-    for n, one in enumerate(offered, 1):
-        n_right += one.is_right
-        n_exact += one.is_exact
-        threshold = one.answer.probability
-        if n < len(offered) and offered[n].answer.probability == threshold:
-            continue  # equally sure: shown together or not at all
-        shares = {"shown": n / len(judged), "right": n_right / n, "exact": n_exact / n}
-        points.append({"threshold": threshold, **shares})
-    if len(points) <= N_CURVE:
-        return points
-    kept = np.linspace(0, len(points) - 1, N_CURVE).round().astype(int)
-    return [points[index] for index in kept]
+    levels = np.array([one.answer.probability for one in offered])
+    right, exact = (
+        np.cumsum([getattr(one, metric) for one in offered]) for metric in ("is_right", "is_exact")
+    )
+    # Equally sure answers are shown together or not at all.
+    ends = np.flatnonzero(np.diff(levels, append=-1.0)) if offered else np.zeros(0, int)
+    if len(ends) > N_CURVE:
+        ends = ends[np.linspace(0, len(ends) - 1, N_CURVE).round().astype(int)]
+    return [
+        {
+            "threshold": float(levels[end]),
+            "shown": (end + 1) / len(judged),
+            "right": float(right[end] / (end + 1)),
+            "exact": float(exact[end] / (end + 1)),
+        }
+        for end in ends.tolist()
+    ]
 
 
-def threshold_for(judged: Sequence[Judged], share: float = HALF) -> float | None:
+def threshold_for(judged: Sequence[Judged], share: float = 0.5) -> float | None:
     """Return the threshold that shows this share of the cursors; None if so much is not offered."""
     offered = sorted((one.answer.probability for one in judged if one.is_offered), reverse=True)
     n = max(1, round(share * len(judged)))

@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from training.evaluation.intervals import Interval
 from training.evaluation.replay import metrics
 from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.run import Measured, Plan
 from training.evaluation.replay.systems import System
 from training.evaluation.replay.tasks import Stratum
 
-FORMAT = 1
+FORMAT = 2
 SHOWN = ("eager", "balanced", "quiet")  # of the settings of `show`, those that show anything
 MIN_STRATUM = 10  # cursors: a smaller stratum is named, but not measured
-_LATENCY_EDGES_MS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
+SPLITS: dict[str, Callable[[Stratum], str]] = {
+    "line": lambda stratum: "seen elsewhere" if stratum.is_seen else "new",
+    "cursor": lambda stratum: stratum.kind,
+    "language": lambda stratum: stratum.language,
+    "file": lambda stratum: "near duplicate" if stratum.is_near_duplicate else "unlike others",
+    "repository": lambda stratum: stratum.repository,
+}
 
 Report = dict[str, Any]
 
@@ -51,29 +56,34 @@ def assemble(
         "plan": dataclasses.asdict(plan),
         "is_complete": not measured.stopped,
         "stopped": measured.stopped,
-        "repositories": _repositories(measured),
+        "repositories": list(_repositories(measured)),
         "systems": {system.name: _system(measured, system) for system in systems},
         "differences": [
-            found
+            {"left": left, "right": right, "metric": metric, **value}
             for left, right in itertools.combinations(names, 2)
-            for found in _differences(measured, left, right)
+            for metric, value in compare(measured.asked, measured.lines, left, right).items()
         ],
     }
 
 
-def _repositories(measured: Measured) -> list[Report]:
-    names = dict.fromkeys(item.stratum.repository for item in measured.asked)
-    return [
-        {
-            "name": name,
-            "tasks": sum(item.stratum.repository == name for item in measured.asked),
-            "lines": sum(line.stratum.repository == name for line in measured.lines),
-            "commits": len(
-                {item.stratum.commit for item in measured.asked if item.stratum.repository == name}
-            ),
-        }
-        for name in names
-    ]
+def compare(asked: Sequence[Asked], lines: Sequence[Line], left: str, right: str) -> Report:
+    """Return how much better one system is than another, at the same cursors and lines."""
+    found = {
+        metric: metrics.difference(asked, left, right, metric) for metric in ("exact", "right")
+    }
+    found["saved"] = metrics.saved_difference(lines, left, right)
+    return {metric: value for metric, value in found.items() if value is not None}
+
+
+def _repositories(measured: Measured) -> Iterator[Report]:
+    for name in dict.fromkeys(item.stratum.repository for item in measured.asked):
+        asked, lines = (
+            [item.stratum.commit for item in items if item.stratum.repository == name]
+            for items in (measured.asked, measured.lines)
+        )
+        yield {
+            "name": name, "tasks": len(asked), "lines": len(lines), "commits": len(set(asked))
+        }  # fmt: skip
 
 
 def _system(measured: Measured, system: System) -> Report:
@@ -82,11 +92,13 @@ def _system(measured: Measured, system: System) -> Report:
     half = metrics.threshold_for(judged)
     found: Report = {
         "is_calibrated": system.is_calibrated,
-        **_figures(asked, lines, name),
+        **_figures(asked, name),
+        "lines": len(lines),
+        "saved": metrics.saved(lines, name),
         "when_half_is_shown": None
         if half is None
         else {
-            metric: _plain(metrics.precision(asked, name, metric, lambda stratum: half))
+            metric: metrics.precision(asked, name, metric, lambda stratum: half)
             for metric in ("right", "exact")
         },
         "wrong_per_100_chars": metrics.wrong_per_100_chars(lines, name),
@@ -94,7 +106,7 @@ def _system(measured: Measured, system: System) -> Report:
         "cold_cpu_ms": _latency([one.answer.cpu_ms for one in judged]),
         "typing_ms": _latency([a.ms for line in lines for a in line.answers[name]]),
         "typing_cpu_ms": _latency([a.cpu_ms for line in lines for a in line.answers[name]]),
-        "strata": {split: _strata(asked, lines, name, label) for split, label in SPLITS.items()},
+        "strata": {split: _strata(asked, name, label) for split, label in SPLITS.items()},
         "curve": metrics.curve(judged),
     }
     if system.is_calibrated:
@@ -104,14 +116,9 @@ def _system(measured: Measured, system: System) -> Report:
     return found
 
 
-def _figures(asked: Sequence[Asked], lines: Sequence[Line], name: str) -> Report:
-    return {
-        "tasks": len(asked),
-        **{metric: _plain(metrics.mean(asked, name, metric)) for metric in metrics.METRICS},
-        "precision": _plain(metrics.precision(asked, name, "right")),
-        "lines": len(lines),
-        "saved": _plain(metrics.saved(lines, name)),
-    }
+def _figures(asked: Sequence[Asked], name: str) -> Report:
+    means = {metric: metrics.mean(asked, name, metric) for metric in ("exact", "right", "offered")}
+    return {"tasks": len(asked), **means, "precision": metrics.precision(asked, name, "right")}
 
 
 def _shown_at(measured: Measured, system: System, level: str) -> Report:
@@ -121,73 +128,34 @@ def _shown_at(measured: Measured, system: System, level: str) -> Report:
     def least(stratum: Stratum) -> float:
         return system.least(level, stratum.language)
 
-    shown = metrics.interval(
-        (item.stratum, float(metrics.is_shown(item, name, least))) for item in asked
-    )
     right = [item for item in asked if item.judged[name].is_right]
-    hidden = [item for item in right if not metrics.is_shown(item, name, least)]
+    hidden = [item for item in right if not item.is_shown(name, least)]
     languages = sorted({item.stratum.language for item in asked})
     return {
         "thresholds": {language: system.least(level, language) for language in languages},
-        "shown": _plain(shown),
-        "precision": _plain(metrics.precision(asked, name, "right", least)),
-        "exact_precision": _plain(metrics.precision(asked, name, "exact", least)),
+        "shown": metrics.interval(
+            (item.stratum, float(item.is_shown(name, least))) for item in asked
+        ),
+        "precision": metrics.precision(asked, name, "right", least),
+        "exact_precision": metrics.precision(asked, name, "exact", least),
         "right_but_hidden": len(hidden) / len(right) if right else None,
-        "saved": _plain(metrics.saved(lines, name, least)),
+        "saved": metrics.saved(lines, name, least),
         "wrong_per_100_chars": metrics.wrong_per_100_chars(lines, name, least),
     }
 
 
-def _kind(stratum: Stratum) -> str:
-    return stratum.kind
-
-
-SPLITS: dict[str, Callable[[Stratum], str]] = {
-    "line": lambda stratum: "seen elsewhere" if stratum.is_seen else "new",
-    "cursor": _kind,  # a line that is typed has cursors of all kinds
-    "language": lambda stratum: stratum.language,
-    "file": lambda stratum: "near duplicate" if stratum.is_near_duplicate else "unlike others",
-    "repository": lambda stratum: stratum.repository,
-}
-
-
-def _strata(
-    asked: Sequence[Asked], lines: Sequence[Line], name: str, label: Callable[[Stratum], str]
-) -> Report:
-    found: Report = {}
-    for value in sorted({label(item.stratum) for item in asked}):
-        part = [item for item in asked if label(item.stratum) == value]
-        typed = [line for line in lines if label(line.stratum) == value and label is not _kind]
-        is_enough = len(part) >= MIN_STRATUM
-        found[value] = _figures(part, typed, name) if is_enough else {"tasks": len(part)}
-    return found
-
-
-def _differences(measured: Measured, left: str, right: str) -> list[Report]:
-    found = {
-        metric: metrics.difference(measured.asked, left, right, metric)
-        for metric in ("exact", "right", "similarity")
+def _strata(asked: Sequence[Asked], name: str, label: Callable[[Stratum], str]) -> Report:
+    parts: dict[str, list[Asked]] = {}
+    for item in asked:
+        parts.setdefault(label(item.stratum), []).append(item)
+    return {
+        value: _figures(part, name) if len(part) >= MIN_STRATUM else {"tasks": len(part)}
+        for value, part in sorted(parts.items())
     }
-    found["saved"] = metrics.saved_difference(measured.lines, left, right)
-    return [
-        {"left": left, "right": right, "metric": metric, **dataclasses.asdict(value)}
-        for metric, value in found.items()
-        if value is not None
-    ]
 
 
 def _latency(times_ms: Sequence[float]) -> Report | None:
     if not times_ms:
         return None
     p50, p95 = np.percentile(times_ms, [50, 95])
-    counts, _ = np.histogram(times_ms, bins=[*_LATENCY_EDGES_MS, np.inf])
-    return {
-        "p50": float(p50),
-        "p95": float(p95),
-        "edges": list(_LATENCY_EDGES_MS),
-        "counts": counts.tolist(),  # the last one is of all that is slower
-    }
-
-
-def _plain(interval: Interval | None) -> dict[str, float] | None:
-    return None if interval is None else dataclasses.asdict(interval)
+    return {"p50": float(p50), "p95": float(p95)}

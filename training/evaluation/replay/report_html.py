@@ -1,135 +1,96 @@
-"""The report as one page that needs nothing else: no script, no font, no picture from elsewhere."""
+"""The report as one page that needs nothing else: the tables as text, and two plots as SVG."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from training.evaluation.replay import report_plots as plots
-from training.evaluation.replay.report_tables import Table, make_tables
+from training.evaluation.replay.report_tables import format_report
 
-Report = dict[str, Any]
-
+WIDTH, HEIGHT, LEFT, TOP = 460, 330, 58, 12  # of a plot; the square of the plot is SIZE wide
+SIZE = 270
+N_COLOURS = 6
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1c2430; --quiet: #66707d; --rule: #d8dde3;
-  --paper: #fff; --c0: #2463b8; --c1: #b3541e; --c2: #2c7d4f; --c3: #6f6f76; --c4: #8a4aa8;
-  --c5: #a5862a; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e3e7ec; --quiet: #9aa4b0; --rule: #3a424c;
-  --paper: #14181d; --c0: #6aa5f0; --c1: #e8915c; --c2: #66bf8c; --c3: #a0a0a8; --c4: #c493de;
-  --c5: #d9bd62; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
-td { white-space: nowrap; }
-th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid var(--rule); }
-th:first-child, td:first-child { text-align: left; } th { color: var(--quiet); font-weight: 600; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem; }
-.plot { width: 100%; } .plot text { font-size: 12px; fill: var(--ink); }
-.axis { stroke: var(--rule); fill: none; } .range { stroke: var(--ink); fill: none; }
-.line { fill: none; stroke-width: 2; } .legend { list-style: none; padding: 0; display: flex;
-  flex-wrap: wrap; gap: .2rem 1rem; } .warning { border-left: 4px solid var(--c1);
-  padding: .3rem .8rem; } p, figcaption { color: var(--quiet); } figure { margin: 0; }
-.wide { overflow-x: auto; }
+:root { color-scheme: light dark; --c0: #2463b8; --c1: #b3541e; --c2: #2c7d4f; --c3: #6f6f76;
+  --c4: #8a4aa8; --c5: #a5862a; }
+@media (prefers-color-scheme: dark) { :root { --c0: #6aa5f0; --c1: #e8915c; --c2: #66bf8c;
+  --c3: #a0a0a8; --c4: #c493de; --c5: #d9bd62; } }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+pre { font-size: 13px; overflow-x: auto; } svg { max-width: 30rem; width: 100%; }
+text { font-size: 12px; fill: currentColor; } path { fill: none; stroke: #888; }
 """ + "".join(
-    f".s{i} {{ fill: var(--c{i}); }} .line.s{i} {{ fill: none; stroke: var(--c{i}); }}\n"
-    for i in range(plots.N_COLOURS)
-)
-_HOW = (
-    "Cursors are uniform over the characters that later commits added; moved, indented and edited "
-    "lines are left out. The document is the parent's file with one hunk typed down to the cursor, "
-    "the tree is the parent's. Means are over repositories, with 95% bootstrap intervals over "
-    "commits. Right is what the author could take as it stands: a beginning of the rest of the "
-    "line of two characters or more, or all of it."
+    f"text.s{i}, circle.s{i} {{ fill: var(--c{i}); }} path.s{i} {{ stroke: var(--c{i}); }}\n"
+    for i in range(N_COLOURS)
 )
 
 
-def format_page(report: Report) -> str:
+def format_page(report: Mapping[str, Any]) -> str:
     """Return the page."""
     title = escape(f"{report['model']}: replay of later commits")
     plan = ", ".join(f"{key} {value}" for key, value in report["plan"].items())
     made_by = f"Model {report['model']} ({report['content_hash'][:12]}); {plan}"
-    body = [
-        *_warnings(report),
-        f"<p>{escape(_HOW)}</p>",
-        _plots(report),
-        *map(_table, make_tables(report)),
-        f"<p>{escape(made_by)}.</p>",
-    ]
+    systems = report["systems"].items()
+    shown = {
+        name: [(point["shown"], point["right"]) for point in its["curve"]] for name, its in systems
+    }
+    claimed = {
+        name: [(one["claimed"], one["right"]) for one in its["reliability"]]
+        for name, its in systems
+        if its.get("reliability")
+    }
+    plots = _plot("Right of what is shown, the surest first", "shown", shown)
+    if claimed:
+        title_2 = "Reliability: on the diagonal, claimed probabilities are true"
+        plots += _plot(title_2, "claimed", claimed, has_diagonal=True)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>"
-        f"<body><h1>{title}</h1>{''.join(body)}</body></html>\n"
+        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>"
+        f"<pre>{escape(format_report(dict(report)))}</pre>{plots}<p>{escape(made_by)}</p>"
+        "</body></html>\n"
     )
 
 
-def _warnings(report: Report) -> Iterable[str]:
-    if not report["is_complete"]:
-        yield (
-            f'<p class="warning"><strong>Not complete</strong>: {escape(report["stopped"])}.'
-            " These are the figures until then.</p>"
+def _plot(
+    title: str,
+    across: str,
+    shown: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    has_diagonal: bool = False,
+) -> str:
+    """Return a figure with a line through (x, y), both 0..1, for each system, and their names."""
+    ticks = [i / 5 for i in range(6)]
+    grid = (
+        "".join(f"M{_x(tick)} {TOP}v{SIZE}M{LEFT} {_y(tick)}h{SIZE}" for tick in ticks)
+        + has_diagonal * f"M{_x(0)} {_y(0)}L{_x(1)} {_y(1)}"
+    )
+    parts = [f'<path opacity="0.4" d="{grid}"/>']
+    for tick in ticks:
+        label = f"{100 * tick:.0f}%"
+        parts.append(
+            f'<text x="{_x(tick)}" y="{TOP + SIZE + 16}" text-anchor="middle">{label}</text>'
         )
-    for reason in report["skipped"]:
-        yield f'<p class="warning">Skipped: {escape(reason)}</p>'
-
-
-def _plots(report: Report) -> str:
-    systems: dict[str, Report] = report["systems"]
-    drawn = [
-        _bars("Exact rest of the line", systems, "exact"),
-        _bars("Characters saved", systems, "saved"),
-        _figure(
-            "Precision by how much is shown, the surest first",
-            plots.curves(
-                "Precision and coverage",
-                {
-                    name: [(point["shown"], point["right"]) for point in its["curve"]]
-                    for name, its in systems.items()
-                },
-                across="cursors at which something is shown",
-                up="of that, right",
-            ),
-        ),
-        _reliability(systems),
-        _figure(
-            "Time to answer at a cursor in a document just opened",
-            plots.latencies("Latency", {name: its["cold_ms"] for name, its in systems.items()}),
-        ),
-    ]
-    return f'<div class="plots">{"".join(drawn)}</div>'
-
-
-def _bars(title: str, systems: dict[str, Report], metric: str) -> str:
-    shown = {name: its[metric] for name, its in systems.items() if its[metric] is not None}
-    return _figure(title, plots.bars(title, shown)) if shown else ""
-
-
-def _reliability(systems: dict[str, Report]) -> str:
-    shown = {}
-    for name, found in systems.items():
-        if bins := found.get("reliability"):
-            most = max(one["n"] for one in bins)
-            shown[name] = [
-                (one["claimed"], one["right"], 2 + 5 * (one["n"] / most) ** 0.5) for one in bins
-            ]
-    if not shown:
-        return ""
-    drawn = plots.curves(
-        "Reliability", shown, across="probability that was claimed", up="share right", diagonal=True
+        parts.append(f'<text x="{LEFT - 6}" y="{_y(tick) + 4}" text-anchor="end">{label}</text>')
+    parts.append(f'<text x="{_x(0.5)}" y="{HEIGHT - 6}" text-anchor="middle">{across}</text>')
+    parts.append(f'<text x="4" y="{_y(0.5)}">right</text>')
+    for index, (name, points) in enumerate(shown.items()):
+        colour, row = f"s{index % N_COLOURS}", TOP + 14 + 18 * index
+        line = "L".join(f"{_x(x)} {_y(y)}" for x, y in points)
+        parts += [f'<path class="{colour}" d="M{line}"/>'] if points else []
+        parts += [f'<circle class="{colour}" cx="{_x(x)}" cy="{_y(y)}" r="2"/>' for x, y in points]
+        parts.append(
+            f'<text class="{colour}" x="{LEFT + SIZE + 8}" y="{row}">{escape(name)}</text>'
+        )
+    return (
+        f"<figure><figcaption>{escape(title)}</figcaption>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg></figure>'
     )
-    return _figure("Reliability: on the diagonal, claims are true", drawn)
 
 
-def _figure(caption: str, drawn: str) -> str:
-    return f"<figure><figcaption>{escape(caption)}</figcaption>{drawn}</figure>"
+def _x(value: float) -> float:
+    return round(LEFT + SIZE * value, 1)
 
 
-def _table(table: Table) -> str:
-    cells = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
-    lines = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
-    )
-    title = escape(table.title.capitalize())
-    return f'<h2>{title}</h2><div class="wide"><table><tr>{cells}</tr>{lines}</table></div>'
+def _y(value: float) -> float:
+    return round(TOP + SIZE * (1 - value), 1)

@@ -1,139 +1,156 @@
-"""The report's tables, once for the terminal and the page, and the terminal's rendering of them."""
+"""The report for a terminal of 80 columns: what was measured, and what to do about it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
 
-from training.evaluation.intervals import format_interval, format_percent
+from training.evaluation.intervals import format_percent, format_points
+from training.evaluation.replay.advice import advise
 
 Report = dict[str, Any]
 
-_METRICS = {
-    "exact": "exact line", "right": "right", "similarity": "similarity", "saved": "characters saved"
-}  # fmt: skip
-_SAVED = ("characters saved", "wrong in 100 characters")
-
-
-class Table(NamedTuple):
-    """Rows of plain texts under a head."""
-
-    title: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
+WIDTH = 80
+_LABEL = 26  # of a row, at most: four systems stand beside it
+_SIDE_BY_SIDE = 4  # systems; the others are in the JSON
 
 
 def format_report(report: Report) -> str:
-    """Return the report as text for a terminal."""
+    """Return the report as text; the last words are what follows from it."""
     commits = sum(item["commits"] for item in report["repositories"])
     names = ", ".join(item["name"] for item in report["repositories"])
     tasks = sum(item["tasks"] for item in report["repositories"])
     what = "1 later commit" if commits == 1 else f"{commits} later commits"
-    lines = [f"{report['model']} on {names}: {tasks} cursors in {what}"]
+    notes = [f"{report['model']} on {names}: {tasks} cursors in {what}"]
     if not report["is_complete"]:
-        lines.append(f"NOT COMPLETE: {report['stopped']}; these are the figures until then.")
-    lines += [f"skipped: {reason}" for reason in report["skipped"]]
-    for table in make_tables(report):
-        lines += ["", table.title, *_align([table.head, *table.rows])]
-    return "\n".join(lines) + "\n"
+        notes.append(f"NOT COMPLETE: {report['stopped']}; these are the figures until then.")
+    notes += [f"skipped: {reason}" for reason in report["skipped"]]
+    parts = (_systems, _settings, _splits, _differences, _times, _repositories)
+    tables = ["\n".join(lines) for part in parts if len(lines := list(part(report))) > 1]
+    return "\n\n".join(["\n".join(map(_wrap, notes)), *tables, _wrap(advise(report))]) + "\n"
 
 
-def _align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    sides = [">" if title else "<" for title in rows[0]]  # labels have no title
-    for row in rows:
-        cells = zip(row, sides, widths, strict=True)
+def _wrap(text: str) -> str:
+    return "\n".join(textwrap.fill(line, WIDTH) for line in text.splitlines())
+
+
+def format_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a title and aligned rows; a cell of the head may have several lines. None of no row."""
+    if not rows:
+        return
+    yield _wrap(title)
+    heads = zip_longest(*(cell.split("\n")[::-1] for cell in head), fillvalue="")
+    lines = [*list(heads)[::-1], *rows]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    sides = [">" if any(cells) else "<" for cells in zip(head, strict=True)]  # labels have no title
+    for line in lines:
+        cells = zip(line, sides, widths, strict=True)
         yield "".join(f"  {cell:{side}{width}}" for cell, side, width in cells).rstrip()
 
 
-def make_tables(report: Report) -> list[Table]:
-    """Return all tables, the most important first."""
-    makers = (_systems, _times, _thresholds, _splits, _differences, _repositories)
-    return [table for make in makers if (table := make(report)).rows]
-
-
-def _systems(report: Report) -> Table:
-    metrics = ("exact", "right", "similarity", "offered", "precision", "saved")
-    ranged = ("exact", "right", "saved")
+def _systems(report: Report) -> Iterator[str]:
+    """Show all that each system has."""
     rows = [
-        [name]
-        + [(format_interval if key in ranged else format_percent)(its[key]) for key in metrics]
-        + [_number(its["wrong_per_100_chars"])]
+        [name[:_LABEL], *(format_range(its[key]) for key in ("exact", "right", "saved"))]
         for name, its in report["systems"].items()
     ]
-    head = ("", "exact line", "right", "similarity", "shown", "right of shown", *_SAVED)
-    return Table("systems, means with 95% ranges", head, rows)
+    yield from format_table(
+        "All that each system has, at every cursor, with 95% ranges.\n"
+        "exact line: the rest of the line as the author wrote it\n"
+        "right: a beginning of it, two characters or more, or all of it\n"
+        "saved: characters not typed, if whatever is right is taken with one key",
+        ("", "exact line", "right", "saved"),
+        rows,
+    )
 
 
-def _times(report: Report) -> Table:
-    kinds = {"cold": "document just opened", "typing": "while typing"}
+def _settings(report: Report) -> Iterator[str]:
+    """Show what is shown at each setting of `show`, and at the half of cursors that is surest."""
+    rows = []
+    for name, its in report["systems"].items():
+        for level, found in its.get("show", {}).items():
+            rows.append(
+                [
+                    f"{name}, {level}"[:_LABEL],
+                    format_percent(found["shown"]),
+                    format_range(found["precision"]),
+                    format_range(found["saved"]),
+                    _number(found["wrong_per_100_chars"]),
+                ]
+            )
+        if half := its["when_half_is_shown"]:
+            label = f"{name}, surer half"
+            rows.append([label[: _LABEL + 1], "50.0%", format_range(half["right"]), "-", "-"])
+    yield from format_table(
+        "What each setting of `show` shows: only what is sure enough.\n"
+        "wrong: suggestions that cannot be taken, in 100 characters typed\n"
+        "surer half: the half of all cursors at which the system is surest",
+        ("", "shown", "of that right", "saved", "wrong"),
+        rows,
+    )
+
+
+def _splits(report: Report) -> Iterator[str]:
+    names = list(report["systems"])[:_SIDE_BY_SIDE]
+    strata = [report["systems"][name]["strata"] for name in names]
     rows = [
-        [name, label, *(_number(its[f"{kind}_ms"][key]) for key in ("p50", "p95"))]
-        + [_number(its[f"{kind}_cpu_ms"][key]) for key in ("p50", "p95")]
+        [f"{split}: {value}"[:_LABEL], str(figures["tasks"])]
+        + [format_percent(its[split][value].get("exact")) for its in strata]
+        for split, values in strata[0].items()
+        for value, figures in values.items()
+    ]
+    heads = ["\n".join(textwrap.wrap(name, 10)) for name in names]
+    yield from format_table("exact line, by kind of cursor", ("", "cursors", *heads), rows)
+
+
+def _differences(report: Report) -> Iterator[str]:
+    pairs: dict[str, dict[str, str]] = {}
+    for found in report["differences"]:
+        label = f"{found['left'][:17]} vs {found['right'][:17]}"
+        pairs.setdefault(label, {})[found["metric"]] = format_points(found)
+    rows = [
+        [pair, *(its.get(key, "-") for key in ("exact", "saved"))] for pair, its in pairs.items()
+    ]
+    title = "differences at the same cursors, in points, with 95% ranges"
+    yield from format_table(title, ("", "exact line", "saved"), rows)
+
+
+def _times(report: Report) -> Iterator[str]:
+    kinds = {"cold": "just opened", "typing": "typing"}
+    rows = [
+        [f"{name[:20]}, {label}"]
+        + [
+            _number(its[part][key])
+            for part in (f"{kind}_ms", f"{kind}_cpu_ms")
+            for key in ("p50", "p95")
+        ]
         for name, its in report["systems"].items()
         for kind, label in kinds.items()
         if its[f"{kind}_ms"]
     ]
-    head = ("", "", "median", "95th percentile", "CPU time, median", "95th percentile")
-    return Table("milliseconds to answer", head, rows)
+    yield from format_table(
+        "milliseconds to answer, in a document just opened and while typing on;\n"
+        "95%: all but the slowest twentieth are faster",
+        ("", "median", "95%", "CPU time\nmedian", "95%"),
+        rows,
+    )
 
 
-def _thresholds(report: Report) -> Table:
-    """What is shown at each setting of `show`, and at the half of cursors that is surest."""
-    rows = []
-    for name, its in report["systems"].items():
-        if half := its["when_half_is_shown"]:
-            means = (format_interval(half["right"]), format_percent(half["exact"]))
-            rows.append([name, "the surer half", "-", "50.0%", *means, "-", "-", "-"])
-        for level, figures in its.get("show", {}).items():
-            least = sorted(set(figures["thresholds"].values()))
-            rows.append(
-                [
-                    name,
-                    f"show = {level}",
-                    ", ".join(f"{value:.2f}" for value in least),
-                    format_percent(figures["shown"]),
-                    format_interval(figures["precision"]),
-                    format_percent(figures["exact_precision"]),
-                    format_percent(figures["right_but_hidden"]),
-                    format_interval(figures["saved"]),
-                    _number(figures["wrong_per_100_chars"]),
-                ]
-            )
-    head = (
-        "", "", "from probability", "shown", "right of shown", "exact of shown",
-        "right but hidden", *_SAVED,
-    )  # fmt: skip
-    return Table("when only the surer suggestions are shown", head, rows)
-
-
-def _splits(report: Report) -> Table:
-    strata = [its["strata"] for its in report["systems"].values()]
-    rows = [
-        [f"{split}: {value}", str(figures["tasks"])]
-        + [format_interval(its[split][value].get("exact")) for its in strata]
-        for split, values in strata[0].items()
-        for value, figures in values.items()
-    ]
-    return Table("exact line by kind of cursor", ("", "cursors", *report["systems"]), rows)
-
-
-def _differences(report: Report) -> Table:
-    rows = [
-        [
-            f"{found['left']} against {found['right']}",
-            _METRICS[found["metric"]],
-            f"{100 * found['mean']:+.1f} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]",
-        ]
-        for found in report["differences"]
-    ]
-    return Table("differences, cursor by cursor", ("", "", "points, with 95% range"), rows)
-
-
-def _repositories(report: Report) -> Table:
+def _repositories(report: Report) -> Iterator[str]:
     keys = ("commits", "tasks", "lines")
-    rows = [[item["name"], *(str(item[key]) for key in keys)] for item in report["repositories"]]
-    return Table("what was replayed", ("", "commits", "cursors", "lines typed"), rows)
+    rows = [
+        [item["name"][:40], *(str(item[key]) for key in keys)] for item in report["repositories"]
+    ]
+    yield from format_table("what was replayed", ("", "commits", "cursors", "lines typed"), rows)
+
+
+def format_range(value: Mapping[str, float] | None) -> str:
+    """Return a mean with its range, if it has one: one commit alone says nothing of others."""
+    if value is None or value["low"] == value["high"]:
+        return format_percent(value)
+    return f"{format_percent(value)} [{100 * value['low']:.0f}, {100 * value['high']:.0f}]"
 
 
 def _number(value: float | None) -> str:

@@ -18,14 +18,14 @@ from training.evaluation.bits_per_byte import ByteCost
 from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.report import assemble
 from training.evaluation.replay.run import Measured, Plan
-from training.finetune.judging.judge import (
+from training.finetune.judge import (
     compare_costs,
     compare_systems,
     decide_by,
     registry_scores,
     system_name,
 )
-from training.finetune.judging.report import format_report
+from training.finetune.report import format_report
 
 NAMES = [
     system_name(name, has_index=has_index)
@@ -60,7 +60,7 @@ def measured_report() -> dict[str, Any]:
     base, tuned = (
         [ByteCost(group=str(i), bits=bits, n_bytes=100) for i in range(6)] for bits in (100.0, 95.0)
     )
-    costs = compare_costs(base, tuned)
+    costs = compare_costs({"base": base, "tuned": tuned})
     plan = Plan(n_tasks=30, n_lines=1, revisions="a..b")
     return {
         "base": {"name": "old", "content_hash": "0" * 64},
@@ -87,7 +87,8 @@ def test_gains_are_of_all_lines_and_by_kind_of_line() -> None:
 def test_decision_and_scores_are_of_the_report() -> None:
     promoted, reasons = decide_by(report())
     assert not promoted
-    assert [reason.partition(",")[0] for reason in reasons] == ["only 30 cursors could be judged"]
+    [reason] = reasons
+    assert reason.startswith("cursors that could be judged: 30, at least")
     scores = registry_scores(report())
     assert scores["exact_tuned_on"] == pytest.approx(2 / 3)
     assert scores["bits_tuned"] == pytest.approx(0.95)
@@ -105,17 +106,17 @@ def test_report_says_what_was_decided_and_why(promoted: bool, said: str) -> None
     assert said in shown
     assert "because" in shown
     assert "new against old on r: 30 cursors in 6 judged commits" in shown
-    assert "+5.0% [+5.0, +5.0]" in shown
+    assert "+5.0 [+5.0, +5.0]" in shown
     for text in (shown, json.dumps(given)):
         assert "private" not in text
 
 
 def test_refit_is_shown_if_there_was_one() -> None:
     refit = {
-        "ranker": "warm start", "gate": "as it is", "reason": "better", "cursors": 200,
+        "ranker": "refitted", "gate": "as it is", "reason": "better", "cursors": 200,
         "commits": 9, "tried": {},
     }  # fmt: skip
-    shown = format_report(report() | {"refit": refit})
-    assert "ranker warm start, gate as it is" in shown
+    shown = " ".join(format_report(report() | {"refit": refit}).split())
+    assert "ranker refitted, gate as it is" in shown
     assert "(200 cursors in 9 commits): better" in shown
     assert "ranker" not in format_report(report())

@@ -13,14 +13,12 @@ from tests.doubles import tiny_folder, tiny_info
 from tests.histories import made_plan
 from tests.repositories import commit_files, new_repository
 from tests.scripted import speaking_folder
-from tests.training.evaluation.replay.scripted_systems import judged, stratum
 from training.data.progress import Progress
 from training.evaluation.replay.history import ReplayError
-from training.evaluation.replay.metrics import Asked
-from training.finetune.judging import judge
-from training.finetune.judging.judge import compare_surer_halves, judge_models, system_name
-from training.finetune.judging.report import format_report
+from training.finetune import judge
+from training.finetune.judge import judge_models, system_name
 from training.finetune.plan import ModelRef, TuneOptions, TunePlan
+from training.finetune.report import format_report
 
 SECRET = "unheard_of_name"
 GENERAL = [("lib.py", "def handy():\n    return 1\n")]
@@ -110,30 +108,3 @@ def test_range_without_commits_is_the_callers_mistake(
     plan = plan_of(repository, model, revisions="HEAD..HEAD")
     with pytest.raises(ReplayError):
         judge_models(plan, model, GENERAL, tmp_path)
-
-
-def asked(*pairs: tuple[str, float]) -> list[Asked]:
-    """Two systems: left says what is given, right is always wrong and equally sure."""
-    return [
-        Asked(
-            stratum=stratum(commit=str(i)),
-            judged={
-                "left": judged(text, "truth", probability),
-                "right": judged("wrong", "truth", probability),
-            },
-        )
-        for i, (text, probability) in enumerate(pairs)
-    ]
-
-
-def test_surer_half_is_each_systems_own() -> None:
-    items = asked(("truth", 0.9), ("truth", 0.8), ("wrong", 0.2), ("wrong", 0.1))
-    found = compare_surer_halves(items, "left", "right")
-    assert found is not None
-    assert found.mean == 1.0
-
-
-def test_half_that_is_not_offered_is_not_judged() -> None:
-    assert (
-        compare_surer_halves(asked(("truth", 0.9), ("", 0.0), ("", 0.0)), "left", "right") is None
-    )

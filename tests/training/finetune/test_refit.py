@@ -15,22 +15,31 @@ from tests.fitted import table as hand_made
 from tests.histories import made_plan
 from tests.repositories import commit_files, new_repository
 from tests.scripted import speaking_folder
-from tests.training.finetune.judging.made_examples import made_examples, made_fitted
-from training.calibration.networks import choose
-from training.finetune.judging import refit_strategies
-from training.finetune.judging.refit import (
-    choose_strategies,
+from tests.training.finetune.made_examples import made_examples, made_fitted
+from training.calibration.networks import apply_gate, choose
+from training.finetune import refit
+from training.finetune.plan import TuneOptions, TunePlan
+from training.finetune.refit import (
+    KEEP,
+    REFIT,
+    choose_parameters,
+    claim_loss,
     group_examples,
     ranking_loss,
     refit_folder,
+    refit_gate,
+    refit_ranker,
 )
-from training.finetune.judging.refit_strategies import KEEP
-from training.finetune.plan import TuneOptions, TunePlan
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refit_strategies, "STEPS", 25)
+    monkeypatch.setattr(refit, "STEPS", 25)
+
+
+@pytest.fixture
+def thorough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refit, "STEPS", 100)
 
 
 def test_files_are_left_out_where_there_are_too_few_commits() -> None:
@@ -48,17 +57,18 @@ def test_files_are_left_out_where_there_are_too_few_commits() -> None:
 @pytest.mark.parametrize(("n", "n_commits"), [(149, 8), (160, 4)])
 def test_too_little_keeps_the_bases_parameters(n: int, n_commits: int) -> None:
     start = made_fitted(0.1, -3.0)
-    fitted, report = choose_strategies(made_examples(n, n_commits=n_commits), start)
+    fitted, report = choose_parameters(made_examples(n, n_commits=n_commits), start)
     assert fitted is start
     assert (report["ranker"], report["gate"]) == (KEEP, KEEP)
     assert f"{n} cursors of {n_commits} commits or files are too few" in report["reason"]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("thorough")
 def test_parameters_that_believe_too_little_are_replaced() -> None:
     start = made_fitted(0.1, -3.0)
-    fitted, report = choose_strategies(made_examples(160), start)
-    assert report["ranker"] != KEEP
+    fitted, report = choose_parameters(made_examples(160), start)
+    assert (report["ranker"], report["gate"]) != (KEEP, KEEP)
     tried = report["tried"]
     assert tried[f"{report['ranker']} / {report['gate']}"]["gain"]["low"] > 0
     assert tried[f"{KEEP} / {KEEP}"]["gain"]["mean"] == 0
@@ -68,7 +78,8 @@ def test_parameters_that_believe_too_little_are_replaced() -> None:
     json.dumps(report)
     fresh = made_examples(100, seed=3)
     before, after = (
-        np.mean([ranking_loss(choose(each, which)) for each in fresh]) for which in (start, fitted)
+        np.mean([ranking_loss(one) + claim_loss(one) for one in its])
+        for its in ([choose(each, which) for each in fresh] for which in (start, fitted))
     )
     assert after < before
 
@@ -84,7 +95,7 @@ def test_chance_replaces_nothing() -> None:
         examples.append(
             dataclasses.replace(each, truth=each.texts[place] if place < 4 else "none of them")
         )
-    assert choose_strategies(examples, start)[1]["ranker"] == KEEP
+    assert choose_parameters(examples, start)[1]["ranker"] == KEEP
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +135,57 @@ def test_model_keeps_the_bases_ranker_where_nothing_is_better(
     assert "gate by 6/6" in capsys.readouterr().err
     assert load_folder(out).ranker == json.loads(json.dumps(hand_made()))
     assert open_backend(str(out), threads=1).parameters is not None
+
+
+@pytest.mark.usefixtures("thorough")
+def test_ranker_that_believes_too_little_is_mended() -> None:
+    start, examples, fresh = made_fitted(0.3, -2.0), made_examples(300), made_examples(200, seed=1)
+    fitted = refit_ranker(REFIT, start, examples)
+    before, after = (
+        np.mean([ranking_loss(choose(each, which)) for each in fresh]) for which in (start, fitted)
+    )
+    assert after < 0.9 * before
+
+
+@pytest.mark.usefixtures("thorough")
+def test_gate_that_is_too_sure_is_mended() -> None:
+    start = made_fitted(3.0, -3.0)
+    sure = dataclasses.replace(
+        start, gate=dataclasses.replace(start.gate, out_bias=start.gate.out_bias + 4.0)
+    )
+    choices, fresh = (
+        [choose(each, sure) for each in made_examples(300, seed=seed)] for seed in (0, 1)
+    )
+    fitted = refit_gate(REFIT, sure, choices)
+    mended = [apply_gate(one, fitted) for one in fresh]
+    before, after = (np.mean([claim_loss(one) for one in its]) for its in (fresh, mended))
+    assert after < 0.9 * before
+
+
+def test_little_data_changes_little() -> None:
+    start, probe = made_fitted(0.3, -2.0), made_examples(1, seed=5)[0].rows
+    few, many = (refit_ranker(REFIT, start, made_examples(n)).ranker(probe) for n in (3, 300))
+    before = start.ranker(probe)
+    assert abs(few - before).max() < 0.5 * abs(many - before).max()
+
+
+def test_keeping_changes_nothing() -> None:
+    start, examples = made_fitted(1.0), made_examples(20)
+    assert refit_ranker(KEEP, start, examples) is start
+    assert refit_gate(KEEP, start, [choose(each, start) for each in examples]) is start
+
+
+def test_without_candidates_there_is_nothing_to_learn() -> None:
+    start = made_fitted(1.0)
+    empty = dataclasses.replace(
+        made_examples(1)[0], texts=(), rows=np.zeros((0, 2), np.float32), truth="x"
+    )
+    assert refit_ranker(REFIT, start, [empty]) is start
+    assert refit_gate(REFIT, start, [choose(empty, start)]) is start
+
+
+def test_fit_is_a_function_of_its_examples() -> None:
+    start, examples = made_fitted(0.3), made_examples(40)
+    first, second = (refit_ranker(REFIT, start, examples).ranker for _ in range(2))
+    assert (first.hidden == second.hidden).all()
+    assert len(first.out) == len(start.ranker.out) + 2  # the linear term, as hidden units

@@ -39,8 +39,8 @@ def added_passages(
         # A part of the history may not be there: partial clones lack large files.
         with contextlib.suppress(GitError):
             lines = typed_lines(repository, commit, blobs)
-            for path, its in groupby(lines, key=lambda line: line.path):
-                found.append(_passage(commit.id, path, list(its)))
+            by_path = groupby(lines, key=lambda line: line.path)
+            found += [_passage(commit.id, path, list(its)) for path, its in by_path]
     if not found:
         raise ReplayError(f"{revisions} of {repository} adds no code that can be judged")
     draws = np.random.Generator(np.random.Philox(key=[seed, 3]))

@@ -1,1 +1,0 @@
-"""Judges a tuned model beside its base on commits that it has never seen."""
