@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import importlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -70,6 +71,28 @@ def _help(command: str) -> str:
         lines.append("  RECIPE           all of it, from sources to a model folder")
     lines += [f"  {step:<16} {text}" for step, (_, text) in STEPS[command].items()]
     return "\n".join([*lines, "", "  STEP --help    say more about one step", ""])
+
+
+def report_mistakes(name: str, work: Callable[[], object]) -> int:
+    """Do the work of a command and return 0, or 1 after one line about what a user can mend."""
+    from assistant.git import GitError
+    from model.config import ConfigError
+    from model.folder import ModelFolderError
+    from model.tokenizer import TokenizerError
+    from training.errors import TrainingError
+
+    try:
+        work()
+    except (TrainingError, ConfigError, ModelFolderError, TokenizerError, GitError) as error:
+        return _complain(name, error)
+    except (OSError, json.JSONDecodeError) as error:
+        return _complain(name, error)
+    return 0
+
+
+def _complain(name: str, error: Exception) -> int:
+    sys.stderr.write(f"foretype {name}: {error}\n")
+    return 1
 
 
 def existing_folder(text: str) -> Path:

@@ -18,6 +18,8 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from training.errors import TrainingError
+
 SUFFIXES = (".tar.gz", ".tgz", ".zip")
 MAX_UNPACKED_BYTES = 1 << 29
 MAX_MEMBERS = 100_000
@@ -35,7 +37,7 @@ _READ_ERRORS = (
 _Member = Callable[[], IO[bytes]]  # opens one file, while the archive stands at it
 
 
-class ArchiveError(ValueError):
+class ArchiveError(TrainingError):
     """An archive cannot be read; the message names it."""
 
 

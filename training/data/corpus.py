@@ -23,12 +23,14 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from training.errors import TrainingError
+
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation")
 MANIFEST = "manifest.json"
 
 
-class CorpusError(ValueError):
+class CorpusError(TrainingError):
     """A corpus folder cannot be used; the message says why."""
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.cli import report_mistakes
 from training.data.collect import Collected, Kept, Refusals, Rules
 from training.data.corpus import SPLITS, CorpusError, read_manifest
 
@@ -59,18 +60,14 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
     corpus: Path = parser.parse_args(argv).corpus
-    try:
-        manifest = read_manifest(corpus)
-    except CorpusError as error:
-        sys.stderr.write(f"foretype data funnel: {error}\n")
-        return 1
+    return report_mistakes("data funnel", lambda: _show(corpus))
+
+
+def _show(corpus: Path) -> None:
+    manifest = read_manifest(corpus)
     if "funnel" not in manifest:
-        sys.stderr.write(
-            f"foretype data funnel: {corpus} was prepared without a funnel; prepare it again\n"
-        )
-        return 1
+        raise CorpusError(f"{corpus} was prepared without a funnel; prepare it again")
     sys.stdout.write(format_summary(manifest))
-    return 0
 
 
 def source_row(

@@ -10,19 +10,17 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from model.config import ConfigError
 from training.data import syntax_spans, text_spans
 from training.data.syntax_spans import SyntaxPart
-from training.data.text_spans import Span, TextLines
-
-MAX_MIDDLE_CHARS = text_spans.LONGEST_CHARS
+from training.data.text_spans import LONGEST_CHARS, Span, TextLines
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class InfillParts:
+class InfillParts(NamedTuple):
     """A text in three; prefix + middle + suffix is the text."""
 
     prefix: str
@@ -95,7 +93,7 @@ def cut(
 
 def _shortened(text: str, start: int, end: int) -> int:
     """Return where a hole ends that may not be longer: behind a whole line if it has one."""
-    if end - start <= MAX_MIDDLE_CHARS:
+    if end - start <= LONGEST_CHARS:
         return end
-    line_end = text.rfind("\n", start + 1, start + MAX_MIDDLE_CHARS + 1)
-    return line_end if line_end > start else start + MAX_MIDDLE_CHARS
+    line_end = text.rfind("\n", start + 1, start + LONGEST_CHARS + 1)
+    return line_end if line_end > start else start + LONGEST_CHARS

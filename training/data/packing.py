@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from model.config import ConfigError
-from model.tokenizer import Tokenizer, TokenizerError
+from model.tokenizer import Tokenizer
+from training.cli import report_mistakes
 from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split, sha256_of
 from training.data.cross_file import CrossFileSnippets
 from training.data.folders import new_folder
@@ -33,6 +34,12 @@ from training.data.rows import Packed, PackSettings, n_groups, pack_group
 from training.data.shards import INDEX, ShardError, ShardReader, ShardWriter, ids_dtype
 from training.data.workers import map_in_order
 
+_SHARES = {
+    "--spm": "spm_frac",
+    "--psm": "psm_frac",
+    "--short": "short_frac",
+    "--snippets": "snippet_frac",
+}
 _FORMAT = 1  # of the rows that are kept; another one when rows are made otherwise
 
 
@@ -62,19 +69,17 @@ class PackJob:
         return self.out.with_name(f"{self.out.name}.parts")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the command; errors of the user's making are one line on stderr."""
-    args = _parser().parse_args(argv)
-    try:
-        if args.spans is not None:
-            args.spans = _read_spans(args.spans)
-        index = pack(PackJob(**_fields(PackJob, args)), PackSettings(**_fields(PackSettings, args)))
-    except (ConfigError, CorpusError, ShardError, TokenizerError, OSError) as error:
-        sys.stderr.write(f"foretype data pack: {error}\n")
-        return 1
+    return report_mistakes("data pack", lambda: _run(_parser().parse_args(argv)))
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.spans is not None:
+        args.spans = _read_spans(args.spans)
+    index = pack(PackJob(**_fields(PackJob, args)), PackSettings(**_fields(PackSettings, args)))
     n_tokens = index["rows"] * index["block_size"]
     sys.stdout.write(f"{index['rows']} rows, {n_tokens / 1e6:.1f} M tokens in {args.out}\n")
-    return 0
 
 
 def pack(job: PackJob, settings: PackSettings) -> dict[str, Any]:
@@ -115,47 +120,36 @@ def _fields(cls: type[PackJob | PackSettings], args: argparse.Namespace) -> dict
 
 
 def _parser() -> argparse.ArgumentParser:
-    defaults = PackSettings()
+    default = PackSettings()
+    shares = dataclasses.asdict(default.spans).items()
+    spans = ",".join(f"{kind}={share:g}" for kind, share in shares)
     parser = argparse.ArgumentParser(
         prog="foretype data pack",
-        description="Pack a prepared corpus into rows of token ids for training.",
+        description="Pack a prepared corpus into rows of token ids for training. A SHARE is one of "
+        "the chunks that documents are cut into.",
     )
     parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument("--split", choices=SPLITS, default="train")
-    text = f"tokens in a row (default: {defaults.block_size})"
-    parser.add_argument("--block-size", type=int, help=text)
-    text = "passes, each with spans of its own (default: 1)"
-    parser.add_argument("--epochs", type=int, help=text)
-    text = "stop when there are so many, a fair sample (default: all there are)"
-    parser.add_argument("--tokens", type=int, metavar="N", help=text)
-    for flag, name, chunks in (
-        ("--spm", "spm_frac", "with the suffix first"),
-        ("--psm", "psm_frac", "with the prefix first"),
-        (
-            "--short",
-            "short_frac",
-            "that are shorter than a row has room for, so that rows hold more holes",
-        ),
-        (
-            "--snippets",
-            "snippet_frac",
-            "with code from other files of the repository, never of plain text",
-        ),
+    for flag, metavar, text in (
+        ("--block-size", "N", f"tokens in a row (default: {default.block_size})"),
+        ("--epochs", "N", "passes, each with spans of its own (default: 1)"),
+        ("--tokens", "N", "stop when there are so many, a fair sample (default: all there are)"),
+        ("--suffix-tokens", "N", f"longest suffix (default: {default.suffix_tokens})"),
+        ("--snippet-tokens", "N", "longest snippets of a chunk (default: a quarter of the row)"),
+        ("--seed", "N", "of all draws (default: 0)"),
+        ("--processes", "N", "that pack (default: 2)"),
+        ("--spm", "SHARE", f"with the suffix first (default: {default.spm_frac})"),
+        ("--psm", "SHARE", f"with the prefix first (default: {default.psm_frac})"),
+        ("--short", "SHARE", f"cut short for more holes in a row (default: {default.short_frac})"),
+        ("--snippets", "SHARE", f"with code from other files (default: {default.snippet_frac})"),
     ):
-        text = f"share of chunks {chunks} (default: {getattr(defaults, name)})"
-        parser.add_argument(flag, type=float, dest=name, metavar="SHARE", help=text)
-    text = f"longest suffix (default: {defaults.suffix_tokens})"
-    parser.add_argument("--suffix-tokens", type=int, help=text)
-    text = "longest snippets of a chunk, together (default: a quarter of the row)"
-    parser.add_argument("--snippet-tokens", type=int, metavar="N", help=text)
-    shares = dataclasses.asdict(defaults.spans).items()
-    text = ",".join(f"{kind}={share:g}" for kind, share in shares)
-    text = f"kinds of holes, of which the others get none (default: {text})"
+        kind: type = int if metavar == "N" else float
+        name = _SHARES.get(flag, flag[2:].replace("-", "_"))
+        parser.add_argument(flag, type=kind, dest=name, metavar=metavar, help=text)
+    text = f"kinds of holes, of which the others get none (default: {spans})"
     parser.add_argument("--spans", metavar="KIND=SHARE,...", help=text)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--processes", type=int)
     text = "replace shards that are there"
     parser.add_argument("--force", action="store_true", dest="replace", help=text)
     return parser
@@ -241,7 +235,3 @@ class _GroupPacker:
         )
         self._parts.write(key, {"counts": packed.counts}, packed.rows.tobytes())
         return packed
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

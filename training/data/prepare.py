@@ -17,9 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from assistant.git import GitError
 from model.config import ConfigError
-from training.data.archives import ArchiveError
+from training.cli import report_mistakes
 from training.data.collect import Collected, Kept, Refusals, Rules, contents
 from training.data.corpus import MANIFEST, CorpusError, SplitWriter, write_manifest
 from training.data.decontaminate import (
@@ -37,13 +36,13 @@ from training.data.funnel import format_summary, make_manifest, source_row
 from training.data.progress import Progress
 from training.data.recipe import CorpusRecipe, expand, load_corpus_recipe
 from training.data.source_parts import SourceParts
-from training.data.sources import Source, SourceError, find_sources, normalise
+from training.data.sources import Source, find_sources, normalise
 from training.data.workers import map_in_order
 
 _NAMED = 3  # sources in a message
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the command; errors of the user's making are one line on stderr."""
     parser = argparse.ArgumentParser(
         prog="foretype data prepare",
@@ -60,18 +59,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--processes", type=int, help="worker processes (default: the recipe's)")
     parser.add_argument("--force", action="store_true", help="replace a corpus that is there")
-    args = parser.parse_args(argv)
-    try:
-        recipe = load_corpus_recipe(args.recipe)
-        recipe = dataclasses.replace(recipe, sources=(*recipe.sources, *args.source))
-        if args.processes is not None:
-            recipe = dataclasses.replace(recipe, processes=args.processes)
-        manifest = prepare(recipe, args.out, replace=args.force)
-    except (ConfigError, CorpusError, SourceError, ArchiveError, GitError, OSError) as error:
-        sys.stderr.write(f"foretype data prepare: {error}\n")
-        return 1
-    sys.stdout.write(format_summary(manifest))
-    return 0
+    return report_mistakes("data prepare", lambda: _run(parser.parse_args(argv)))
+
+
+def _run(args: argparse.Namespace) -> None:
+    recipe = load_corpus_recipe(args.recipe)
+    recipe = dataclasses.replace(recipe, sources=(*recipe.sources, *args.source))
+    if args.processes is not None:
+        recipe = dataclasses.replace(recipe, processes=args.processes)
+    sys.stdout.write(format_summary(prepare(recipe, args.out, replace=args.force)))
 
 
 def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[str, Any]:
@@ -211,7 +207,3 @@ def _drop_duplicates(
         if reason == NEAR_EVALUATION:
             hits.append((file.path, "nearly the same file"))
     return kept, refusals, hits
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -196,13 +196,12 @@ class _Packer:
         rng: np.random.Generator,
     ) -> int:
         """Pack lines with a hole and return the line to go on with; `lines[0]` if that failed."""
-        parts = text.cut(*lines, rng)
-        prefix, middle = parts.prefix, parts.middle
+        prefix, middle, rest = text.cut(*lines, rng)
         suffix_tokens = self._settings.suffix_tokens
         # Where a hole of several lines ends, only what follows can tell.
         if "\n" not in middle.rstrip():
             suffix_tokens = self._often_full(suffix_tokens, rng)
-        suffix = first_tokens(self._tokenizer, parts.suffix, suffix_tokens)
+        suffix = first_tokens(self._tokenizer, rest, suffix_tokens)
         header = text.header
         if snippet_tokens:
             start = text.starts[lines[0]] + len(prefix)

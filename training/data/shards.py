@@ -17,6 +17,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from training.errors import TrainingError
+
 FORMAT_VERSION = 1
 INDEX = "index.json"
 TOKENS = "tokens.bin"
@@ -25,7 +27,7 @@ TOKENS = "tokens.bin"
 TokenIds = NDArray[np.unsignedinteger[Any]]
 
 
-class ShardError(ValueError):
+class ShardError(TrainingError):
     """A folder of shards cannot be used; the message says why."""
 
 

@@ -17,13 +17,14 @@ from pathlib import Path
 from assistant.git import GitError, git, git_directory, read_blobs
 from training.data import archives
 from training.data.recipe import expand
+from training.errors import TrainingError
 
 _BLOB_MODES = (b"100644", b"100755")  # no symbolic links, no submodules
 _VERSION = re.compile(r"-v?\d+(\.\w+)*$")  # of an unpacked archive's folder
 _REMOTE = re.compile(r"[/:]([^/:]+)/([^/:]+?)(?:\.git)?/?$")
 
 
-class SourceError(ValueError):
+class SourceError(TrainingError):
     """A source cannot be read; the message names it."""
 
 

@@ -7,7 +7,6 @@ the others follow in merge order. Knows no model.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import re
 import sys
@@ -19,6 +18,7 @@ from tokenizers import Tokenizer as TrainableTokenizer
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
+from model.publish import write_atomically
 from model.tokenizer import (
     PATTERNS,
     SPECIAL_TOKENS,
@@ -27,7 +27,8 @@ from model.tokenizer import (
     alphabet_bytes,
     tokenizer_json,
 )
-from training.data.corpus import CorpusError, Split
+from training.cli import report_mistakes
+from training.data.corpus import Split
 from training.data.filters import hash_frac
 
 MAX_TOKEN_CHARS = 32  # a longer one is a line of somebody's licence, and slow to heal
@@ -36,16 +37,7 @@ _N_BYTES = 256
 _BREAK_WITH_INDENT = re.compile(rb"\n[ \t]+\Z")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Quality:
-    """How a tokenizer cuts code that it was not trained on."""
-
-    bytes_per_token: float
-    tokens_per_line: float
-    one_token_indent_frac: float  # of line breaks followed by indentation: one token for both
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the command; errors of the user's making are one line on stderr."""
     parser = argparse.ArgumentParser(
         prog="foretype data tokenizer",
@@ -62,21 +54,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pattern", choices=sorted(PATTERNS), default="qwen2")
     parser.add_argument("--sample-mb", type=float, default=30.0, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
-    args = parser.parse_args(argv)
-    try:
-        split = Split(args.corpus)
-        texts = sample(split, round(args.sample_mb * 1e6), args.seed)
-        text = train(texts, args.vocab_size, args.pattern)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text, encoding="utf-8")
-        held_out = Split(args.corpus, "validation")
-        texts = sample(held_out if len(held_out) else split, _JUDGED_BYTES, seed=1)
-        quality = judge(Tokenizer.from_file(args.out), texts)
-    except (CorpusError, TokenizerError, OSError) as error:
-        sys.stderr.write(f"foretype data tokenizer: {error}\n")
-        return 1
-    sys.stdout.write(f"{table_row(args.pattern, quality)}\n")
-    return 0
+    return report_mistakes("data tokenizer", lambda: _run(parser.parse_args(argv)))
+
+
+def _run(args: argparse.Namespace) -> None:
+    split = Split(args.corpus)
+    texts = sample(split, round(args.sample_mb * 1e6), args.seed)
+    text = train(texts, args.vocab_size, args.pattern)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(args.out, text.encode(), mode=0o644)
+    held_out = Split(args.corpus, "validation")
+    texts = sample(held_out if len(held_out) else split, _JUDGED_BYTES, seed=1)
+    sys.stdout.write(f"{args.pattern:<10} {judge(Tokenizer.from_file(args.out), texts)}\n")
 
 
 def train(texts: Iterable[str], vocab_size: int, pattern_name: str) -> str:
@@ -116,8 +105,8 @@ def sample(split: Split, n_bytes: int, seed: int) -> Iterator[str]:
             return
 
 
-def judge(tokenizer: Tokenizer, texts: Iterable[str]) -> Quality:
-    """Measure a tokenizer on texts."""
+def judge(tokenizer: Tokenizer, texts: Iterable[str]) -> str:
+    """Say how a tokenizer cuts texts."""
     n_bytes = n_tokens = n_lines = n_indents = n_single = 0
     for text in texts:
         ids = tokenizer.encode(text)
@@ -127,20 +116,11 @@ def judge(tokenizer: Tokenizer, texts: Iterable[str]) -> Quality:
         n_indents += len(re.findall(r"\n[ \t]+(?=\S)", text))
         # "\n" and all but at most the last character of the indentation, which joins the next word
         n_single += sum(bool(_BREAK_WITH_INDENT.search(tokenizer.token_bytes(id_))) for id_ in ids)
-    return Quality(
-        bytes_per_token=n_bytes / max(1, n_tokens),
-        tokens_per_line=n_tokens / max(1, n_lines),
-        one_token_indent_frac=n_single / max(1, n_indents),
-    )
-
-
-def table_row(name: str, quality: Quality) -> str:
-    """Return one line of the comparison."""
     return (
-        f"{name:<10} {quality.bytes_per_token:.3f} bytes/token  "
-        f"{quality.tokens_per_line:.2f} tokens/line  "
-        f"{100 * quality.one_token_indent_frac:.1f}% of indented lines begin with one token"
-        " for line break and indentation"
+        f"{n_bytes / max(1, n_tokens):.3f} bytes/token  "
+        f"{n_tokens / max(1, n_lines):.2f} tokens/line  "
+        f"{n_single / max(1, n_indents):.1%} of indented lines begin with one token for line break "
+        "and indentation"
     )
 
 
@@ -152,7 +132,3 @@ def _renumbered(trainable: TrainableTokenizer) -> tuple[list[bytes], list[tuple[
     tokens = dict.fromkeys([bytes([byte]) for byte in range(_N_BYTES)])
     tokens.update(dict.fromkeys(left + right for left, right in merges))
     return list(tokens), merges
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -19,11 +19,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.publish import publish_folder
+from training.errors import TrainingError
+from training.pretrain.optim import AVERAGE
 
 KEEP = 2  # newest checkpoints kept: one more than needed, in case the newest cannot be read
 
 
-class StateError(ValueError):
+class StateError(TrainingError):
     """A run folder cannot be resumed; the message says why and what to do."""
 
 
@@ -115,6 +117,26 @@ def load_newest(
             f"no checkpoint in {run} can be read ({'; '.join(problems)}); use another --run folder"
         )
     return None
+
+
+def newest(run: Path, *, average: bool = False) -> Checkpoint:
+    """Return the newest checkpoint of `run`, or it with the averaged weights for its own.
+
+    Raises StateError when there is no checkpoint, or no average in it.
+    """
+    checkpoint = load_newest(run)
+    if checkpoint is None:
+        raise StateError(f"{run} holds no checkpoint: train first")
+    if not average:
+        return checkpoint
+    weights = {
+        name.removeprefix(AVERAGE): tensor
+        for name, tensor in checkpoint.optimizer.items()
+        if name.startswith(AVERAGE)
+    }
+    if not weights:
+        raise StateError(f"{run} keeps no average: train with train.average_tokens")
+    return dataclasses.replace(checkpoint, weights=weights)
 
 
 def discard_after(run: Path, step: int) -> None:

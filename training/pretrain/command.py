@@ -6,38 +6,29 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from assistant.git import GitError
 from model.config import ConfigError
 from model.files import sha256_file
-from model.folder import ModelFolderError, load_folder
-from model.tokenizer import Tokenizer, TokenizerError
-from training.cli import existing_folder, keep_freed_memory, n_threads
-from training.data.archives import ArchiveError
-from training.data.corpus import CorpusError, read_manifest
-from training.data.shards import ShardError
-from training.data.sources import SourceError
+from model.folder import FolderInfo, load_folder, save_folder
+from model.tokenizer import Tokenizer
+from training.cli import existing_folder, keep_freed_memory, n_threads, report_mistakes
+from training.data.corpus import read_manifest
 from training.pretrain import loop
 from training.pretrain.card import model_card
-from training.pretrain.checkpoint import StateError
+from training.pretrain.checkpoint import StateError, newest
 from training.pretrain.distributed import Group, join, leave
-from training.pretrain.export import export, newest
 from training.pretrain.recipe import Recipe, load_recipe
 from training.pretrain.schedule import make_plan
 from training.pretrain.stages import ShardFolders
 from training.pretrain.threads import choose_threads
-from training.pretrain.trainer import DivergedError, Trainer
+from training.pretrain.trainer import Trainer
 from training.pretrain.validation import Validator
 
-_MISTAKES = (
-    *(ConfigError, CorpusError, ShardError, TokenizerError, ModelFolderError, SourceError),
-    *(ArchiveError, GitError, StateError, DivergedError, OSError, json.JSONDecodeError),
-)
 _COMPILING = "compiling: the first step, and that of each stage, takes a minute or more\n"
 
 
@@ -52,17 +43,7 @@ class RunFiles:
 
 def main(argv: list[str]) -> int:
     """Run one step, `run` or `export`; a user's mistake is one line on stderr."""
-    return run_reporting(lambda: _run(vars(_parser().parse_args(argv))))
-
-
-def run_reporting(work: Callable[[], None]) -> int:
-    """Do the work of a command and return 0, or 1 after a line about a user's mistake."""
-    try:
-        work()
-    except _MISTAKES as error:
-        sys.stderr.write(f"foretype train: {error}\n")
-        return 1
-    return 0
+    return report_mistakes("train", lambda: _run(vars(_parser().parse_args(argv))))
 
 
 def _run(options: dict[str, Any]) -> None:
@@ -194,17 +175,28 @@ def export_network(
     notes: Path | None = None,
 ) -> None:
     """Write the newest checkpoint of a run as the model folder `out`."""
-    config = recipe.network.config()
     assert files.corpus is not None, "the card names it"
+    config, table = recipe.network.config(), recipe.folder
     checkpoint = newest(files.run, average=average)
     card = model_card(
-        recipe.folder,
+        table,
         config,
         checkpoint.progress,
         manifest=read_manifest(files.corpus),
         report=json.loads(report.read_text(encoding="utf-8")) if report else None,
         notes=notes.read_text(encoding="utf-8") if notes else "",
     )
-    folder = recipe.folder
-    export(checkpoint, out, config=config, table=folder, tokenizer=files.tokenizer, card=card)
+    info = FolderInfo(
+        block_size=config.block_size,
+        parent=checkpoint.progress.parent,
+        **dataclasses.asdict(table),
+    )
+    save_folder(
+        out,
+        config=config,
+        tensors={name: tensor.float().numpy() for name, tensor in checkpoint.weights.items()},
+        tokenizer_json=files.tokenizer.read_text(encoding="utf-8"),
+        info=info,
+        card=card,
+    )
     sys.stdout.write(f"wrote {out}\n")

@@ -50,7 +50,23 @@ def orthogonalise(
     return (x.mT if tall else x).to(update.dtype)
 
 
-class Muon:
+class Stateful:
+    """An optimizer's tensors by name, for a checkpoint."""
+
+    def _named(self) -> Iterator[tuple[str, Tensor]]:
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of the tensors that a checkpoint must hold."""
+        return {name: tensor.clone() for name, tensor in self._named()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore from `state()`."""
+        for name, tensor in self._named():
+            tensor.copy_(state[name])
+
+
+class Muon(Stateful):
     """Momentum, orthogonalised (Jordan et al. 2024), with cautious decoupled weight decay.
 
     With `beta2`, each neuron's update is divided by a running root mean square of its own and the
@@ -110,15 +126,6 @@ class Muon:
         size, before = change.norm(dim=(1, 2), keepdim=True), update.norm(dim=(1, 2), keepdim=True)
         return change.mul_(before / size.clamp(min=1e-10))
 
-    def state(self) -> dict[str, Tensor]:
-        """Return copies of the tensors that a checkpoint must hold."""
-        return {name: tensor.clone() for name, tensor in self._named()}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore from `state()`."""
-        for name, tensor in self._named():
-            tensor.copy_(state[name])
-
     def _named(self) -> Iterator[tuple[str, Tensor]]:
         for kind, stacks in (("muon", self._momentum), ("muon_square", self._square)):
             for shape, stack in stacks.items():
@@ -130,7 +137,7 @@ def _short_side(shape: tuple[int, int]) -> int:
     return 2 if shape[0] >= shape[1] else 1  # of a stack (N, rows, cols)
 
 
-class AdamW:
+class AdamW(Stateful):
     """Adam (Kingma & Ba 2015) without weight decay; a rate a parameter."""
 
     def __init__(
@@ -153,19 +160,13 @@ class AdamW:
             denominator = (square / (1 - beta2**step)).sqrt_().add_(self.eps)
             parameter.addcdiv_(mean, denominator, value=-lr[name] / (1 - beta1**step))
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the tensors a checkpoint must hold."""
-        means = {f"adam_mean.{name}": tensor for name, tensor in self.mean.items()}
-        return means | {f"adam_square.{name}": tensor for name, tensor in self.square.items()}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore from `state()`."""
-        for name in self.parameters:
-            self.mean[name].copy_(state[f"adam_mean.{name}"])
-            self.square[name].copy_(state[f"adam_square.{name}"])
+    def _named(self) -> Iterator[tuple[str, Tensor]]:
+        for kind, tensors in (("adam_mean", self.mean), ("adam_square", self.square)):
+            for name, tensor in tensors.items():
+                yield f"{kind}.{name}", tensor
 
 
-class Average:
+class Average(Stateful):
     """A running average of all weights: smoother than the weights while rates are high."""
 
     def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
@@ -178,14 +179,9 @@ class Average:
         for name, parameter in self.parameters.items():
             self.mean[name].lerp_(parameter, 1 - decay)
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the tensors a checkpoint must hold."""
-        return {f"{AVERAGE}{name}": tensor for name, tensor in self.mean.items()}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore from `state()`."""
+    def _named(self) -> Iterator[tuple[str, Tensor]]:
         for name, tensor in self.mean.items():
-            tensor.copy_(state[f"{AVERAGE}{name}"])
+            yield f"{AVERAGE}{name}", tensor
 
 
 def _grad(parameter: nn.Parameter) -> Tensor:

@@ -19,6 +19,7 @@ from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from model.config import ConfigError
 from model.publish import write_atomically
+from training.cli import report_mistakes
 from training.data import packing, train_tokenizer
 from training.data.corpus import MANIFEST, Document, Split, read_manifest
 from training.data.funnel import format_summary
@@ -26,12 +27,7 @@ from training.data.packing import PackJob
 from training.data.prepare import prepare, recipe_hash
 from training.data.recipe import CorpusRecipe, load_corpus_recipe
 from training.data.rows import PackSettings
-from training.pretrain.command import (
-    RunFiles,
-    export_network,
-    run_reporting,
-    train_network,
-)
+from training.pretrain.command import RunFiles, export_network, train_network
 from training.pretrain.recipe import Recipe, StageTable, load_recipe
 from training.pretrain.schedule import make_plan
 from training.pretrain.stages import MAX_PASSES
@@ -52,7 +48,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, help=text)
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="for training")
-    return run_reporting(lambda: _make(parser.parse_args(argv)))
+    return report_mistakes("train", lambda: _make(parser.parse_args(argv)))
 
 
 def _make(args: argparse.Namespace) -> None:

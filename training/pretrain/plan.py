@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from model.config import ConfigError, ModelConfig
+from training.cli import report_mistakes
 from training.data.progress import time_text
 from training.pretrain.recipe import Recipe, load_recipe
 from training.pretrain.schedule import Schedule, make_plan
@@ -70,14 +71,11 @@ HARDWARE = (
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
-    args = _parser().parse_args(argv)
-    try:
-        recipe = load_recipe(args.recipe, overrides=tuple(args.set))
-        sys.stdout.write(report(recipe, _machines(args)))
-    except ConfigError as error:
-        sys.stderr.write(f"foretype train plan: {error}\n")
-        return 1
-    return 0
+    return report_mistakes("train plan", lambda: _run(_parser().parse_args(argv)))
+
+
+def _run(args: argparse.Namespace) -> None:
+    sys.stdout.write(report(load_recipe(args.recipe, overrides=args.set), _machines(args)))
 
 
 def _parser() -> argparse.ArgumentParser:

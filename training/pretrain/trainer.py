@@ -21,6 +21,7 @@ from torch import Tensor
 from model.config import ConfigError
 from model.device import Device, choose_device
 from model.gpt import GPT, document_mask
+from training.errors import TrainingError
 from training.pretrain.batches import Batches, Rows
 from training.pretrain.checkpoint import (
     Checkpoint,
@@ -53,7 +54,7 @@ HIGH_STEPS = 8
 LOSS_MEMORY = 0.9
 
 
-class DivergedError(RuntimeError):
+class DivergedError(TrainingError):
     """The loss is far too high, or it or its gradient no number, again and again."""
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from model.config import ConfigError
 from tests.code_samples import PYTHON, SAMPLES
-from training.data.infill import MAX_MIDDLE_CHARS, TEXT_KINDS, InfillParts, SpanShares, cut
+from training.data.infill import TEXT_KINDS, InfillParts, SpanShares, cut
 from training.data.syntax_spans import SyntaxPart, tree_of
+from training.data.text_spans import LONGEST_CHARS
 
 TEXTS = sorted((Path(__file__).parents[2] / "data" / "text").glob("*.*"))
 SHARES = SpanShares()
@@ -39,7 +40,7 @@ def test_any_text_comes_back_from_its_parts(text: str, seed: int) -> None:
     for syntax in (None, part("a.py", text)):
         parts = cut(text, np.random.default_rng(seed), SHARES, syntax)
         assert parts.prefix + parts.middle + parts.suffix == text
-        assert len(parts.middle) <= MAX_MIDDLE_CHARS
+        assert len(parts.middle) <= LONGEST_CHARS
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -60,7 +61,7 @@ def test_any_stretch_of_code_comes_back_in_every_language(
         syntax = SyntaxPart(tree, start, end)
         parts = cut(text[start:end], np.random.default_rng(seed), only(kind), syntax)
         assert parts.prefix + parts.middle + parts.suffix == text[start:end]
-        assert len(parts.middle) <= MAX_MIDDLE_CHARS
+        assert len(parts.middle) <= LONGEST_CHARS
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
@@ -93,13 +94,13 @@ def test_hole_that_is_too_long_ends_with_a_line(kind: str, has_tree: bool) -> No
     for seed in range(40):
         parts = cut(text, np.random.default_rng(seed), only(kind), syntax)
         assert parts.suffix.startswith("\n")
-        assert 0 < len(parts.middle) <= MAX_MIDDLE_CHARS
+        assert 0 < len(parts.middle) <= LONGEST_CHARS
 
 
 def test_line_that_is_too_long_is_cut_within() -> None:
     text = "x = '" + "a" * 5_000 + "'\n"
     parts = cut(text, np.random.default_rng(0), only("statement"), part("a.py", text))
-    assert parts == InfillParts("", text[:MAX_MIDDLE_CHARS], text[MAX_MIDDLE_CHARS:])
+    assert parts == InfillParts("", text[:LONGEST_CHARS], text[LONGEST_CHARS:])
 
 
 def test_statement_is_one_of_the_tree_where_there_is_one() -> None:

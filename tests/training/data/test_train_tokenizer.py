@@ -10,7 +10,7 @@ import tokenizers
 
 from model.tokenizer import PATTERNS, SPECIAL_TOKENS, Tokenizer, TokenizerError
 from training.data.corpus import Split, SplitWriter, write_manifest
-from training.data.train_tokenizer import judge, main, sample, table_row, train
+from training.data.train_tokenizer import judge, main, sample, train
 
 TEXT = "".join(
     f"def value_{i}(self):\n    if self.ready:\n        return 'größe {i}'\n\n" for i in range(60)
@@ -69,13 +69,11 @@ def test_sample_is_a_fair_and_repeatable_part(corpus: Path) -> None:
 
 def test_quality_counts_bytes_tokens_and_indentation() -> None:
     tokenizer = Tokenizer.from_table(json.loads(train([TEXT], 272, "gpt-2")))  # bytes alone
-    quality = judge(tokenizer, ["if a:\n    b\n"])
-    assert quality.bytes_per_token == 1.0
-    assert quality.tokens_per_line == 6.0
-    assert quality.one_token_indent_frac == 0.0
+    said = judge(tokenizer, ["if a:\n    b\n"])
+    assert said.startswith("1.000 bytes/token  6.00 tokens/line  0.0% of indented lines begin")
     trained = Tokenizer.from_table(json.loads(train([TEXT], VOCAB_SIZE, "gpt-2")))
-    assert judge(trained, [TEXT]).one_token_indent_frac == 1.0
-    assert judge(trained, []).bytes_per_token == 0.0
+    assert "  100.0% of indented lines" in judge(trained, [TEXT])
+    assert judge(trained, []).startswith("0.000 bytes/token")
 
 
 def test_command_writes_and_measures(
@@ -86,7 +84,7 @@ def test_command_writes_and_measures(
     assert main([*arguments, str(VOCAB_SIZE)]) == 0
     tokenizer = Tokenizer.from_file(out)
     texts = list(sample(Split(corpus), 3_000_000, seed=1))
-    assert capsys.readouterr().out == table_row("qwen2", judge(tokenizer, texts)) + "\n"
+    assert capsys.readouterr().out == f"qwen2      {judge(tokenizer, texts)}\n"
 
 
 @pytest.mark.parametrize("vocab_size", ["100", "60000"])
