@@ -14,7 +14,7 @@ from typing import Any, Literal
 from assistant.errors import SettingsError
 from assistant.path_patterns import find_mistake
 from model.config import ConfigError, from_table
-from model.files import UnreadableFileError, read_regular
+from model.files import UnreadableFileError, parse_toml, read_regular
 from model.paths import config_folder
 
 Origin = Literal["user", "workspace"]
@@ -154,9 +154,7 @@ def load_settings(
 def _from_file(path: Path) -> Settings:
     try:
         text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
-        import tomllib  # most users have no such file, and the server starts sooner without it
-
-        return settings_from(tomllib.loads(text))
+        return settings_from(parse_toml(text))
     except UnreadableFileError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return Settings()

@@ -6,10 +6,14 @@ Knows bytes and paths, not what they mean.
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
+_MAX_DIGITS = 19
 _CHUNK_BYTES = 1 << 20
 
 
@@ -67,6 +71,42 @@ def _check_regular(path: Path, info: os.stat_result, max_bytes: int, allow_links
         raise UnreadableFileError(
             f"{path} has {info.st_size} bytes; at most {max_bytes} are allowed"
         )
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Return what JSON of ours says; ValueError for all else.
+
+    Too deep a nesting is none of ours, nor a number that no 64 bits hold.
+    """
+    try:
+        return json.loads(
+            data, parse_int=_parse_int, parse_float=_parse_float, parse_constant=_parse_float
+        )
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return what TOML says; ValueError if it is none, or as for JSON."""
+    import tomllib  # most users have no such file, and the server starts sooner without it
+
+    try:
+        return tomllib.loads(text, parse_float=_parse_float)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _parse_int(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError("too large a number")
+    return int(text)
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
 
 
 def sha256_file(path: Path) -> str:

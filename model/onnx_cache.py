@@ -12,7 +12,7 @@ import shutil
 import time
 from pathlib import Path
 
-from model.files import UnreadableFileError, read_regular, sha256_file
+from model.files import UnreadableFileError, parse_json, read_regular, sha256_file
 from model.folder import ModelFolder
 from model.onnx_graph import write_graph
 from model.paths import MARKER, cache_folder, claim, find_exposure
@@ -91,7 +91,7 @@ def _is_sound(path: Path) -> bool:
     if find_exposure(path, *(path / name for name in (*_FILES, _MANIFEST))):
         return False
     try:
-        manifest = json.loads(read_regular(path / _MANIFEST, _MAX_MANIFEST_BYTES))
+        manifest = parse_json(read_regular(path / _MANIFEST, _MAX_MANIFEST_BYTES))
         found = {name: (path / name).stat().st_size for name in _FILES}
         if any(manifest[name][0] != size for name, size in found.items()):
             return False

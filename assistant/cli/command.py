@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -35,21 +34,18 @@ def run_command(name: str, work: Callable[[], int], *mistakes: tuple[type[Except
     """Run `foretype NAME` and return its exit code.
 
     `mistakes` are what a user can cause and mend, with the exit code of each, the particular ones
-    first; each is one line on standard error. A reader of the output that has gone is no error.
+    first; each is one line on standard error, as is a disk or a file that refuses.
     """
+    usual = mistakes or ((AssistantError, FAILED),)
     pairs: tuple[tuple[type[Exception], int], ...]
-    pairs = ((UsageError, BAD_USAGE), *(mistakes or ((AssistantError, FAILED),)))
+    pairs = ((UsageError, BAD_USAGE), *usual, (OSError, FAILED))
     try:
-        code = work()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more on exit; let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        return work()
+    except BrokenPipeError:  # whoever read the output has gone: `foretype.main` knows what to do
+        raise
     except tuple(kind for kind, _ in pairs) as error:
         say_error(name, error)
         return next(code for kind, code in pairs if isinstance(error, kind))
-    return code
 
 
 def say_error(name: str, problem: object) -> None:
@@ -58,7 +54,13 @@ def say_error(name: str, problem: object) -> None:
 
 
 def write(text: str) -> None:
-    """Write UTF-8 whatever the locale; a name that it could not decode goes out as it came in."""
+    """Write UTF-8 whatever the locale; a name that it could not decode goes out as it came in.
+
+    On a terminal it goes the way of all that is printed.
+    """
+    if sys.stdout.isatty():
+        sys.stdout.write(text)
+        return
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
     sys.stdout.buffer.flush()

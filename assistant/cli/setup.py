@@ -1,11 +1,12 @@
-"""`foretype setup EDITOR`: show the few lines that start foretype, or write them.
+"""`foretype setup EDITOR`: show the few lines that start foretype, write them, or take them out.
 
 Exit codes: 0 shown, written or done already, 1 nothing was written though it was asked for, 2 bad
-usage. Without --write nothing is changed.
+usage. Without --write or --remove nothing is changed.
 """
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from assistant.cli.command import (
     DONE,
@@ -16,10 +17,11 @@ from assistant.cli.command import (
     run_command,
     say_error,
 )
-from assistant.setup.change import SetupError, SetupPlan, write
-from assistant.setup.editors import EDITORS, Editor
+from assistant.setup.change import Change, SetupError, SetupPlan, write
+from assistant.setup.editors import EDITORS, Editor, plan_removal
 from assistant.setup.emacs import CLIENTS, emacs
 from assistant.setup.machine import Machine, server_command, this_machine
+from assistant.setup.vscode import EXTENSION, FLAVOURS
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,6 +37,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.client and editor.name != "emacs":
         raise UsageError("--client is for emacs only")
     try:
+        if options.remove:
+            return _remove(editor, machine, is_agreed=options.yes)
         command = server_command(machine)
         if options.client:
             plan = emacs(machine, command, options.client)
@@ -85,29 +89,51 @@ def _write(editor: Editor, plan: SetupPlan, *, is_agreed: bool) -> int:
     if plan.change is None:
         _print_plan(editor, plan)
         return DONE if plan.done else FAILED
-    print(plan.change.diff())
-    if not (is_agreed or agrees(f"Change {plan.path}?")):
-        print("Nothing was changed.")
+    if not _carry_out(plan.change, is_agreed=is_agreed):
         return FAILED
-    backup = write(plan.change)
-    print(f"Written: {plan.path}" + (f" (as it was: {backup})" if backup else ""))
     for note in plan.notes:
         print(note)
     print(f"Start {editor.title} anew and type. `foretype doctor` says whether all is well.")
     return DONE
 
 
+def _carry_out(change: Change, *, is_agreed: bool) -> bool:
+    print(change.diff())
+    if not (is_agreed or agrees(f"Change {change.path}?")):
+        print("Nothing was changed.")
+        return False
+    backup = write(change)
+    done = "Removed" if change.after is None else "Written"
+    print(f"{done}: {change.path}" + (f" (as it was: {backup})" if backup else ""))
+    return True
+
+
+def _remove(editor: Editor, machine: Machine, *, is_agreed: bool) -> int:
+    change = plan_removal(editor, machine)
+    if change is None:
+        print(f"{editor.title} has nothing that `foretype setup` wrote.")
+    elif not _carry_out(change, is_agreed=is_agreed):
+        return FAILED
+    if editor.name in FLAVOURS and editor.is_set_up(machine, []):
+        program = editor.program(machine) or Path(editor.programs[0])
+        print(f"Its extension goes with: {program.name} --uninstall-extension {EXTENSION}")
+    return DONE
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="foretype setup",
-        description="Show the few lines that make an editor start foretype, or write them.",
-        epilog="Without an editor: which ones there are. Nothing is changed without --write.",
+        description="Show the lines that start foretype in an editor, write them or take them out.",
+        epilog="Without an editor: which ones there are.",
     )
     parser.add_argument("editor", nargs="?", choices=sorted(EDITORS), metavar="EDITOR")
     parser.add_argument(
         "--write", action="store_true", help="show the change, ask, keep a backup, write"
     )
-    parser.add_argument("--yes", action="store_true", help="with --write: do not ask")
+    parser.add_argument(
+        "--remove", action="store_true", help="take out what --write has written; asks, too"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--client", choices=CLIENTS, help="emacs: by which language client (else as your file says)"
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from assistant.filter import rules
+from assistant.filter import closer_rules, rules
 from assistant.filter.rules import CursorSite, RuleResult
 from assistant.privacy.redaction import find
 from assistant.request import CompletionRequest
@@ -24,13 +24,16 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("marker_text", rules.marker_text),
     ("line_limit", rules.line_limit),
     ("repetition", rules.repetition),
+    ("foreign_line", rules.foreign_line),
+    ("indentation", rules.indentation),
     ("repeated_previous", rules.repeated_previous),
     ("duplicate_following", rules.duplicate_following),
-    ("suffix_overlap", rules.suffix_overlap),
-    ("stray_quote", rules.stray_quote),
-    ("bracket_balance", rules.bracket_balance),
+    ("suffix_overlap", closer_rules.suffix_overlap),
+    ("glued_word", rules.glued_word),
+    ("stray_quote", closer_rules.stray_quote),
+    ("bracket_balance", closer_rules.bracket_balance),
     ("trailing_space", rules.trailing_space),
-    ("too_short", rules.too_short),
+    ("too_short", closer_rules.too_short),
 )
 
 

@@ -61,7 +61,11 @@ class FolderIndex:
         context = context[-MAX_CONTEXT:]
         sources: list[Source] = [*self._documents.sources(context, but=document or path)]
         hidden = {path, *self._documents.paths(), *self._stale}
-        sources += [opened.source(context, hidden) for opened in self._view.opened]
+        sources += [
+            opened.source(context, hidden)
+            for opened in self._view.opened
+            if opened.segment.is_whole()
+        ]
         return nested_levels(sources, max_levels, should_stop)
 
     def set_open(self, path: str, text: str, document: str = "") -> None:

@@ -42,7 +42,7 @@ class OpenSegment:
     def __init__(self, segment: Segment, ref: SegmentRef) -> None:
         self.segment = segment
         self.ref = ref
-        self._dead = sorted(ref.dead)
+        self._dead = sorted(dead for dead in ref.dead if 0 <= dead < len(segment.entries))
         self.files = {
             entry.path: number
             for number, entry in enumerate(segment.entries)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pydivsufsort import divsufsort
 from pydivsufsort.dll import libdivsufsort
 
-from model.files import UnreadableFileError, open_regular
+from model.files import UnreadableFileError, open_regular, parse_json
 from model.paths import find_exposure
 
 END = b"\xff"  # after each file; no UTF-8 text holds it
@@ -122,7 +122,7 @@ class Segment:
     def __init__(self, path: Path) -> None:
         """Open and check a segment; SegmentError says what is wrong with it."""
         self.name = path.name
-        self._map = _mapped(path)
+        self._map, self.written_s = _mapped(path)
         self.n_bytes = len(self._map)
         try:
             _, n_text, n_table, checksum = _HEADER.unpack_from(self._map)
@@ -133,16 +133,23 @@ class Segment:
         if self._map[: len(_MAGIC)] != _MAGIC or table_at + n_table != self.n_bytes:
             raise SegmentError(f"{path} is not a segment of this version, or was cut")
         with memoryview(self._map) as view, view[_HEADER.size :] as body:
-            if zlib.crc32(body) != checksum:  # also proves that the order stays inside the text
+            if zlib.crc32(body) != checksum:
                 raise SegmentError(f"{path} is damaged: its checksum is wrong")
         self.text: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8, n_text, _HEADER.size)
         self.order: NDArray[np.int32] = np.frombuffer(self._map, np.int32, n_text, order_at)
-        table = json.loads(self._map[table_at:])
-        self.entries = [SegmentEntry(*row[:4]) for row in table]
-        sizes = np.array([0, *(row[4] + len(END) for row in table)], np.int64)
-        self.starts: NDArray[np.int64] = np.cumsum(sizes)  # of each file, and the end of all
+        # A checksum is no proof: whoever can write one can write another order.
+        if n_text and not 0 <= int(self.order.min()) <= int(self.order.max()) < n_text:
+            raise SegmentError(f"{path} has an order that leads out of the text")
+        try:
+            self.entries, self.starts = _parse_table(self._map[table_at:], n_text)
+        except (ValueError, TypeError, LookupError, OverflowError) as error:
+            raise SegmentError(f"{path} has a table of files that is damaged") from error
         self._text_at = _HEADER.size
         self._addresses = (self.text.ctypes.data, self.order.ctypes.data)
+
+    def is_whole(self) -> bool:
+        """Say whether the file has its length still: reading beyond its end is fatal."""
+        return self._map.size() == self.n_bytes
 
     def interval(
         self, backwards: bytes, length: int, within: tuple[int, int] | None = None
@@ -191,7 +198,9 @@ class Segment:
         return [mapped[start:end][::-1] for start, end in zip(starts, ends, strict=True)]
 
     def text_of(self, file: int) -> bytes:
-        """Return a file's text."""
+        """Return a file's text; SegmentError if somebody has cut the segment."""
+        if not self.is_whole():
+            raise SegmentError(f"{self.name} was cut while it was in use")
         start, end = int(self.starts[file]), int(self.starts[file + 1]) - len(END)
         return self._map[self._text_at + start : self._text_at + end][::-1]
 
@@ -200,7 +209,18 @@ class Segment:
         return sum(int(self.starts[file + 1] - self.starts[file]) for file in files)
 
 
-def _mapped(path: Path) -> mmap.mmap:
+def _parse_table(data: bytes, n_text: int) -> tuple[list[SegmentEntry], NDArray[np.int64]]:
+    """Return the files, and where each begins in the text, with the end of all."""
+    table = parse_json(data)
+    entries = [SegmentEntry(str(row[0]), int(row[1]), int(row[2]), str(row[3])) for row in table]
+    sizes = [0, *(int(row[4]) + len(END) for row in table)]
+    if min(sizes) < 0 or sum(sizes) != n_text:
+        raise ValueError("the files are not the text")
+    return entries, np.cumsum(np.array(sizes, np.int64))
+
+
+def _mapped(path: Path) -> tuple[mmap.mmap, float]:
+    """Return a file's bytes, and when it was written."""
     if exposure := find_exposure(path):
         raise SegmentError(exposure)
     try:
@@ -208,9 +228,9 @@ def _mapped(path: Path) -> mmap.mmap:
     except UnreadableFileError as error:
         raise SegmentError(str(error)) from error
     try:
-        # The size is that of the open file itself: reading beyond a mapped file's end is fatal.
-        if os.fstat(handle).st_size < _HEADER.size:
+        info = os.fstat(handle)
+        if info.st_size < _HEADER.size:
             raise SegmentError(f"{path} is too short for a segment")
-        return mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        return mmap.mmap(handle, 0, access=mmap.ACCESS_READ), info.st_mtime
     finally:
         os.close(handle)

@@ -57,7 +57,7 @@ def build_command(root: Path, terms: IndexTerms) -> list[str]:
     if terms.dependencies:
         options.append("--dependencies")
     return [
-        *(sys.executable, str(_LAUNCHER), "index", "build", "--watched"),
+        *(sys.executable, "-I", str(_LAUNCHER), "index", "build", "--watched"),
         *(f"--mb={terms.megabytes}", *options, "--", str(root)),
     ]
 

@@ -41,6 +41,7 @@ _SMALL_BYTES = 1 << 18
 _MANY_SMALL = 4
 _MAX_DEAD_FRACTION = 0.3
 _MAX_DEAD_BYTES = 1 << 20  # dead text is looked through at each question
+_DEAD_TEXT_S = 24 * 3600.0  # text that was deleted or changed is on disk for a day at most
 _MAX_AGE_S = 90 * 24 * 3600.0  # of an index that nobody brings up to date
 _SUFFIX = ".seg"
 _LOCK_NAME = "lock"
@@ -242,6 +243,8 @@ def to_merge(segments: list[OpenSegment]) -> list[OpenSegment]:
 def _is_wasteful(opened: OpenSegment) -> bool:
     n_bytes = len(opened.segment.text)
     n_dead = n_bytes - opened.live_bytes
+    if n_dead and time.time() - opened.segment.written_s > _DEAD_TEXT_S:
+        return True
     return n_dead > min(_MAX_DEAD_FRACTION * n_bytes, _MAX_DEAD_BYTES)
 
 

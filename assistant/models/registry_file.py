@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.models.entry import ModelEntry, ModelsError, check_name
-from model.files import UnreadableFileError, read_regular
+from model.files import UnreadableFileError, parse_json, read_regular
 from model.publish import write_atomically
 
 FILE_NAME = "registry.json"
@@ -97,8 +97,8 @@ def read_registry(folder: Path) -> RegistryFile:
             return RegistryFile()
         raise ModelsError(f"{error}; {_say_how_to_mend(path)}") from error
     try:
-        return _parse(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return _parse(parse_json(data))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelsError(f"{path} is damaged; {_say_how_to_mend(path)}") from error
 
 

@@ -6,113 +6,28 @@ of the value can be guessed from them. Redacting twice changes nothing. Patterns
 than a bounded piece of text from any start, so hostile text costs linear time. Knows no file.
 """
 
-import ipaddress
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from assistant.privacy.secret_names import is_random, named_values
+from assistant.privacy import personal
+from assistant.privacy.kubernetes import secret_data
+from assistant.privacy.secret_names import is_drawn, is_in_context, named_secrets
+from assistant.privacy.token_formats import encoded_token, headed_tokens, key_runs, odd_tokens
 
+NAMED = "named secret"
+_MAX_PASSES = 4
 _MAX_PEM_CHARS = 10_000
-_MIN_PEM_CHARS = 32  # of base64; documentation shows less
+_MIN_PEM_RUN_CHARS = 24  # of base64; words of documentation are shorter
+_CHANGE = re.compile(r"[A-Za-z][0-9]|[0-9][A-Za-z]")  # every random run has some
 
-# (kind, texts one of which must be there: looking for them is quick; pattern with what to fill)
-_TOKENS: tuple[tuple[str, list[str], re.Pattern[str]], ...] = tuple(
-    (kind, hints.split(), re.compile(pattern))
-    for kind, hints, pattern in (
-        ("AWS key id", "AKIA", r"\bAKIA([A-Z2-7]{16})\b"),
-        ("AWS key id", "ASIA", r"\bASIA([A-Z2-7]{16})\b"),
-        (
-            "AWS secret",
-            "ecret",
-            r"(?i:aws.{0,20}secret.{0,20}[=:]\s{0,9})[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])",
-        ),
-        ("Azure key", "ccountKey=", r"[Aa]ccountKey=([A-Za-z0-9/+]{60,120}={0,2})"),
-        ("GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"\bgh[pousr]_([A-Za-z0-9]{36,255})"),
-        ("GitHub token", "github_pat_", r"\bgithub_pat_([A-Za-z0-9]{22}_[A-Za-z0-9]{59})"),
-        ("GitLab token", "glpat-", r"\bglpat-([A-Za-z0-9_\-]{20,64})"),
-        ("Slack token", "xox", r"\bxox[abeposr]-(\d{6,16}-[A-Za-z0-9-]{10,200})"),
-        ("Slack token", "xapp-", r"\bxapp-(\d-[A-Z0-9]{8,20}-\d{8,16}-[a-f0-9]{32,80})"),
-        (
-            "Slack hook",
-            "hooks.slack",
-            r"hooks\.slack\.com/services/(T\w{4,20}/B\w{4,20}/\w{16,40})",
-        ),
-        ("Discord hook", "/api/webhooks/", r"/api/webhooks/(\d{16,20}/[\w-]{60,90})"),
-        ("Telegram token", ":AA", r"\b(\d{8,10}:AA[\w-]{33})\b"),
-        ("Google key", "AIza", r"\bAIza([0-9A-Za-z_\-]{35})"),
-        ("Google key", "GOCSPX-", r"\bGOCSPX-([\w-]{28})"),
-        ("Google key", "ya29.", r"\bya29\.([\w-]{40,300})"),
-        ("Stripe key", "k_live_ k_test_", r"\b[sr]k_(?:live|test)_([0-9A-Za-z]{16,250})"),
-        ("Stripe key", "whsec_", r"\bwhsec_([0-9A-Za-z+/]{32,64})"),
-        (
-            "model API key",
-            "sk-ant- sk-proj- sk-svcacct- sk-or-",
-            r"\bsk-(?:ant-|proj-|svcacct-|or-)([A-Za-z0-9_\-]{20,250})",
-        ),
-        ("model API key", "sk-", r"\bsk-([A-Za-z0-9]{40,64})\b"),
-        ("Hugging Face token", "hf_", r"\bhf_(?=[A-Za-z]{0,40}\d)([A-Za-z0-9]{30,64})\b"),
-        ("PyPI token", "pypi-AgE", r"\bpypi-(AgEIcHlwaS5vcmc[A-Za-z0-9_\-]{50,250})"),
-        ("npm token", "npm_", r"\bnpm_([A-Za-z0-9]{36})\b"),
-        ("Docker token", "dckr_pat_", r"\bdckr_pat_([\w-]{27})"),
-        ("DigitalOcean token", "_v1_", r"\bdo[opr]_v1_([a-f0-9]{64})\b"),
-        (
-            "Shopify token",
-            "shpat_ shpca_ shppa_ shpss_",
-            r"\bshp(?:at|ca|pa|ss)_([a-fA-F0-9]{32})\b",
-        ),
-        ("SendGrid key", "SG.", r"\bSG\.([\w\-]{22}\.[\w\-]{43})"),
-        ("Mailgun key", "key-", r"\bkey-([a-f0-9]{32})\b"),
-        ("JWT", "eyJ", r"\beyJ([\w\-]{8,500}\.eyJ[\w\-]{8,4000}\.[\w\-]{10,1000})"),
-        (
-            "URL password",
-            "://",
-            r"://(?<=[a-z0-9+.-]{2}://)[^\s:/@\"'`{}<>]{0,64}:([^\s@/]{3,128})@",
-        ),
-    )
-)
 _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----")
-_PEM_BODY = re.compile(rf"[A-Za-z0-9+/=\s\"'\\,.()]{{0,{_MAX_PEM_CHARS}}}")
+_PEM_BODY = re.compile(  # of one that breaks off: lines of base64, the last one filled up
+    r"(?:(?:\\[nrt]|[\s\"'+\\,.()]){0,40}[A-Za-z0-9+/]{16,100}={0,2}){0,200}"
+    r"(?:(?:\\[nrt]|[\s\"'+\\,.()]){0,40}[A-Za-z0-9+/]{1,15}={1,2})?"
+)
 _PEM_RUN = re.compile(r"(\\[nrt])|([A-Za-z0-9+/]{4,}={0,2})")
-
-# A pattern that begins with plain characters is searched many times faster than one that looks
-# back first; so does every pattern here that is not hinted at.
-_EMAIL = re.compile(
-    r"@(?<=[\w.+%-]@)((?:[A-Za-z0-9-]{1,63}\.){1,5}([A-Za-z]{2,15}))\b(?![(\[\w@-])"
-)
-_MAX_LOCAL_CHARS = 64
-_LOCAL_REVERSED = re.compile(r"[\w.+%-]{0,63}[A-Za-z0-9_](?![\w.+%/-])")
-_MAX_URL_USER_CHARS = 80
-_IN_URL = re.compile(r"://[^\s/@\"']*:\Z")  # then `password@host` follows, not an address
-_MAIL_ENDINGS = frozenset(
-    "com org net edu gov mil int info biz name io dev app ai co me xyz tech cloud online site email"
-    " group team systems software science tools example eu".split()
-)
-_FILE_ENDINGS = frozenset("py js ts md sh rs pl cc so".split())  # also ends of countries' domains
-_EXAMPLE_NAMES = frozenset(
-    "example test tests testing foo bar baz foobar domain acme company localhost sample".split()
-)
-_SYSTEM_USERS = frozenset({"git", "hg", "svn"})  # of clone addresses
-
-_IPV4 = re.compile(r"[0-9](?<![\w.-][0-9])[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![\w-]|\.\w)")
-_VERSION_BEFORE = re.compile(r"(?i)(?:version|ver|release|[=<>~!^]=)\W{0,6}$")
-_WELL_KNOWN = frozenset(
-    {"1.1.1.1", "1.0.0.1", "1.2.3.4", "4.3.2.1", "8.8.8.8", "8.8.4.4", "9.9.9.9"}
-)
-_MAX_VERSION_PART = 20  # four numbers all below it are a version, hardly ever an address
-_INNER_NETS = tuple(
-    ipaddress.ip_network(net)
-    for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15")
-)
-_STAND_IN_NET = ipaddress.ip_network("192.0.2.0/24")  # reserved for documentation
-_IPV6 = re.compile(
-    r"[23](?<![\w:.][23])[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:])"
-)
-# The same addresses, roughly: what begins with one character is ruled out ten times as quickly.
-_MAYBE_IPV4 = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
-_MAYBE_IPV6 = (re.compile(r"2[0-9A-Fa-f]{3}:"), re.compile(r"3[0-9A-Fa-f]{3}:"))
-_STAND_IN_NET_V6 = ipaddress.ip_network("2001:db8::/32")
 
 _STAND_IN = re.compile(r"([xX0*])\1*\d{0,6}")
 _PASSWORD_WORD = re.compile(
@@ -122,7 +37,7 @@ _PASSWORD_WORD = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SecretFinding:
     """One secret or piece of personal data; only what must go, without a key's known prefix."""
 
@@ -133,13 +48,36 @@ class SecretFinding:
 
 def find(text: str) -> list[SecretFinding]:
     """Return what must not leave its owner, in the order of the text, without overlaps."""
-    found = [*_private_keys(text), *_tokens(text), *_named(text), *_emails(text), *_addresses(text)]
-    found.sort(key=lambda finding: finding.start)  # stable: the more certain kind stays first
-    kept: list[SecretFinding] = []
+    found: list[SecretFinding] = []
+    masked = text
+    for _ in range(_MAX_PASSES):  # what is replaced may bare a name's value behind it
+        new = [*_private_keys(masked), *_keys(masked), *_named(masked)]
+        if not new:
+            break
+        found = _joined([*found, *new])
+        masked = _masked(text, found)
+    people = (SecretFinding(kind=k, start=i, end=j) for k, i, j in personal.addresses(masked))
+    return _joined([*found, *people])
+
+
+def _joined(found: list[SecretFinding]) -> list[SecretFinding]:
+    """Return findings in order; of those that overlap the first names the kind of both."""
+    joined: list[SecretFinding] = []
+    for finding in sorted(found, key=lambda finding: finding.start):  # stable: certain kinds first
+        if not joined or finding.start >= joined[-1].end:
+            joined.append(finding)
+        elif finding.end > joined[-1].end:
+            joined[-1] = dataclasses.replace(joined[-1], end=finding.end)
+    return joined
+
+
+def _masked(text: str, found: list[SecretFinding]) -> str:
+    """Return a text of the same length with fillers for secrets."""
+    pieces, at = [], 0
     for finding in found:
-        if not kept or finding.start >= kept[-1].end:
-            kept.append(finding)
-    return kept
+        pieces += [text[at : finding.start], _filled(text[finding.start : finding.end], 1)]
+        at = finding.end
+    return "".join([*pieces, text[at:]])
 
 
 def stand_ins(text: str) -> list[tuple[SecretFinding, str]]:
@@ -170,12 +108,8 @@ def redact(text: str) -> tuple[str, Counter[str]]:
 
 
 def _stand_in(kind: str, value: str, number: int) -> str:
-    if kind == "e-mail address":
-        return f"user{number}@example.com"
-    if kind == "IP address":
-        if ":" in value:
-            return f"2001:db8::{number:x}" if number < 1 << 16 else "2001:db8::"
-        return str(_STAND_IN_NET[(number - 1) % 254 + 1])
+    if kind in personal.KINDS:
+        return personal.stand_in_of(kind, value, number)
     if kind == "private key":
         return _PEM_RUN.sub(lambda run: run[1] or _filled(run[2], 1), value)
     return _filled(value, number)
@@ -212,19 +146,32 @@ def _private_keys(text: str) -> Iterator[SecretFinding]:
             body = _PEM_BODY.match(text, begin.end())
             end = body.end() if body else begin.end()
         runs = [run[2] for run in _PEM_RUN.finditer(text, begin.end(), end) if run[2]]
-        if sum(map(len, runs)) >= _MIN_PEM_CHARS and not all(map(_is_stand_in, runs)):
+        if max(map(len, runs), default=0) >= _MIN_PEM_RUN_CHARS and not all(
+            map(_is_stand_in, runs)
+        ):
             yield SecretFinding(kind="private key", start=begin.end(), end=end)
 
 
-def _tokens(text: str) -> Iterator[SecretFinding]:
-    for kind, hints, pattern in _TOKENS:
-        if not any(hint in text for hint in hints):
-            continue
-        for match in pattern.finditer(text):
-            value = match[1]
-            if _is_stand_in(value) or (kind == "URL password" and _is_no_password(value)):
-                continue
-            yield SecretFinding(kind=kind, start=match.start(1), end=match.end(1))
+def _keys(text: str) -> Iterator[SecretFinding]:
+    for kind, start, end in odd_tokens(text):
+        value = text[start:end]
+        if not _is_stand_in(value) and not (kind == "URL password" and _is_no_password(value)):
+            yield SecretFinding(kind=kind, start=start, end=end)
+    for start, end in key_runs(text):
+        yield from _in_run(text, start, end)
+
+
+def _in_run(text: str, start: int, end: int) -> Iterator[SecretFinding]:
+    """Yield the keys in a run of a key's characters."""
+    found = headed_tokens(text, start, end)
+    if not found and _CHANGE.search(text, start, end):
+        if encoded := encoded_token(text, start):
+            found = [encoded]
+        elif is_drawn(text, start, end) and is_in_context(text, start):
+            found = [(NAMED, start, end)]
+    for kind, begin, stop in found:
+        if not _is_stand_in(text[begin:stop]):
+            yield SecretFinding(kind=kind, start=begin, end=stop)
 
 
 def _is_no_password(value: str) -> bool:
@@ -234,67 +181,6 @@ def _is_no_password(value: str) -> bool:
 
 
 def _named(text: str) -> Iterator[SecretFinding]:
-    for match in named_values(text):
-        value = match["value"]
-        if is_random(value, match["name"]) and not _is_stand_in(value):
-            yield SecretFinding(
-                kind="named secret", start=match.start("value"), end=match.end("value")
-            )
-
-
-def _emails(text: str) -> Iterator[SecretFinding]:
-    for match in _EMAIL.finditer(text):
-        low = max(0, match.start() - _MAX_LOCAL_CHARS - 1)
-        local = _LOCAL_REVERSED.match(text[low : match.start()][::-1])
-        if local is None or not _is_mail(local[0][::-1], match[1], match[2]):
-            continue
-        start = match.start() - local.end()
-        if not _IN_URL.search(text, max(0, start - _MAX_URL_USER_CHARS), start):
-            yield SecretFinding(kind="e-mail address", start=start, end=match.end())
-
-
-def _is_mail(local: str, domain: str, ending: str) -> bool:
-    """Say whether `local@domain` is a person's: no product of matrices, no example, no clone."""
-    lower = ending.lower()
-    if ending not in {lower, ending.upper()}:
-        return False
-    if len(lower) == 2:
-        is_known = lower not in _FILE_ENDINGS and len(local) > 1
-    else:
-        is_known = lower in _MAIL_ENDINGS
-    name = domain[: -len(ending) - 1].rpartition(".")[2].lower()
-    return is_known and name not in _EXAMPLE_NAMES and local.lower() not in _SYSTEM_USERS
-
-
-def _addresses(text: str) -> Iterator[SecretFinding]:
-    for match in _IPV4.finditer(text) if _MAYBE_IPV4.search(text) else ():
-        before = text[max(0, match.start() - 16) : match.start()]
-        if _is_public_v4(match[0]) and not _VERSION_BEFORE.search(before):
-            yield SecretFinding(kind="IP address", start=match.start(), end=match.end())
-    for match in _IPV6.finditer(text) if any(p.search(text) for p in _MAYBE_IPV6) else ():
-        if _is_public_v6(match[0]):
-            yield SecretFinding(kind="IP address", start=match.start(), end=match.end())
-
-
-def _is_public_v4(value: str) -> bool:
-    try:
-        address = ipaddress.IPv4Address(value)
-    except ValueError:
-        return False
-    if value in _WELL_KNOWN or max(address.packed) < _MAX_VERSION_PART or address in _STAND_IN_NET:
-        return False
-    # The other documentation networks may go: what is in them may be real by mistake.
-    reserved = address.is_loopback or address.is_multicast or address.is_link_local
-    is_mask = address.packed[0] in {0, 255} or address.packed[-1] in {0, 255}
-    return not (reserved or is_mask or address.is_reserved) and not any(
-        address in net for net in _INNER_NETS
-    )
-
-
-def _is_public_v6(value: str) -> bool:
-    try:
-        address = ipaddress.IPv6Address(value)
-    except ValueError:
-        return False
-    n_groups = sum(map(bool, value.split(":")))  # two are a slice with a step, or a network
-    return n_groups > 2 and address not in _STAND_IN_NET_V6
+    for start, end in (*named_secrets(text), *secret_data(text)):
+        if not _is_stand_in(text[start:end]):
+            yield SecretFinding(kind=NAMED, start=start, end=end)

@@ -1,51 +1,155 @@
-"""Values given to names that speak of secrets: `API_KEY = "..."`, and whether they are random.
+"""Values of names that speak of secrets (`API_KEY = "..."`), and whether they are random.
 
-A name alone proves nothing (`token = "identifier"`); the value must look drawn, not written. Knows
-no known key format: those need no name.
+A name alone proves nothing (`token = "identifier"`); the value must look drawn, not written. The
+nearer it is to the name, the less is asked of it: assigned to it, on its line, on the next one.
+Knows no known key format: those need no name.
 """
 
+import base64
+import binascii
+import itertools
 import re
 from collections.abc import Iterator
 
 _MIN_RANDOM_CHARS = 12
 _MIN_PASSWORD_CHARS = 8
 _MIN_CHANGES = 4  # between letters and digits; words with a version number have one or two
+_MIN_PASSWORD_CHANGES = 3
 _MIN_MIXED_CHARS = 16
 _MIN_CASE_CHANGE_FRAC = 0.42  # of the characters; drawn letters have a half, camelCase two fifths
 _MIN_DISTINCT_FRAC = 0.3
+_MIN_ENCODED_CHARS = 8
+_REST_CHARS = 240  # behind a name in which its value may stand
+_REST_LINES = 3
+_BEFORE_CHARS = 160  # of a line before a random run that may say what it is
 
 _KEYWORDS = (
-    "secret token password passwd pwd apikey api_key accesskey access_key privatekey private_key"
-    " authkey auth_key signingkey signing_key encryptionkey encryption_key credential"
-).split()
-# From a keyword on: a bounded rest of the name, closers, a type, an assignment, the quoted value.
-_NAMED_VALUE = re.compile(
-    r"(?P<name>\w{3,50})[\"'\])]{0,3}\s{0,4}(?::\s{0,2}[\w&' ]{1,20}?)?\s{0,4}"
-    r"(?::=|=>|==|=|:)\s{0,4}[A-Za-z]{0,2}(?P<quote>[\"'`])(?P<value>[^\"'`\s]{8,300})(?P=quote)"
+    *"secret token passw pwd passphrase credential authorization bearer _pass _auth".split(),
+    *("login(", "auth(", "auth=(", "identified by"),
 )
+_KEY_BEFORE = re.compile(
+    r"(?:api|access|account|private|auth|sign(?:ing)?|encryption|client)[_-]?\Z"
+)
+_MAX_KEY_CHARS = 12  # before the word "key" in the names above
+_NAME = re.compile(r"\w(?:[\w-]{0,58}\w)?(?:=?\()?")
+# From a name on: closers, a type, an assignment, a scheme, the value.
+_ASSIGNED = re.compile(
+    r"[\"'`\])}]{0,3}[ \t]{0,4}(?::[ \t]{0,2}[\w&'<>\[\]. |*]{1,30}?)?[ \t]{0,20}"
+    r"(?::=|=>|={1,3}|!==?|->|[:>,]|\|\||\?\?|[ \t](?:is|was|by)[ \t]|(?<=[ \t(]))"
+    r"[ \t]{0,20}(?:[\\(]?\r?\n[ \t]{0,40})?"
+    r"(?:[A-Za-z@&$]{0,2}(?P<quote>\\?[\"'`]))?"
+    r"(?:(?i:basic|bearer|token|digest|apikey|bot)[ \t]{1,4})?"
+    r"(?P<value>(?![:=])[^\"'`\s\\,;(){}<>\[\]]{6,300})"
+)
+_QUOTED = re.compile(r"(?P<quote>[\"'`])(?P<value>[^\"'`\s]{8,300})(?P=quote)")
+_GOES_ON = tuple(",(=\\:+{[|")  # at the end of a line
 _ASCII_LOWER = {code: code + 32 for code in range(0x41, 0x5B)}
 _NOT_ONE_WORD = re.compile(r"[{}<>$()\[\]\\,;|]|://|%[(s]|\.\.")
-_PASSWORD = re.compile(r"passw|pwd", re.IGNORECASE)
+_PASSWORD = re.compile(
+    r"passw|pwd|passphrase|_pass|secret|login\(|auth=?\(|identified", re.IGNORECASE
+)
+_DOTTED = re.compile(r"[A-Za-z_]\w*(?:[./:-]+[A-Za-z_]\w*)+")  # of code
+_WORD = re.compile(r"[A-Za-z_.:]+")
 _PIECE = re.compile(r"[A-Za-z0-9+/]+")
 _CHANGE = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])")
 _CASE_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[a-z])")
+_PARAMETER = re.compile(r"&\w+=")
+
+_CONTEXT = re.compile(
+    r"(?i:secret|passw|passphrase|pwd|token|credential|bearer|authoriz|private|auth\w{0,12}[\"']?\s?"
+    r"[:=(,]|api.?key|login\w{0,9}\(|connect\w{0,9}\(|client\(|session\()"
+    r"|(?:[_-](?i:key)|[a-z]Key)s?(?:[_-]\w{1,12})?\b[\"'`\])]{0,3}\s{0,4}[:=,(]"
+)
+_OTHER_CONTEXT = re.compile(
+    r"(?i)sha\d|sha_|sha\b|md5|hash|digest|checksum|integrity|commit|revision|etag|uuid|fingerprint"
+    r"|public|thumbprint|nonce|commitment"
+)
+_OPENERS = " \t\"'`+(\\,[{@&bfruBFRU"
 
 
-def named_values(text: str) -> Iterator[re.Match[str]]:
-    """Yield the quoted values (group "value") of secrets' names (group "name", from a keyword)."""
+def named_secrets(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the random values of secrets' names are."""
     lower = text.lower()
     if len(lower) != len(text):  # a few letters have longer small forms
         lower = text.translate(_ASCII_LOWER)
-    places = set()
-    for keyword in _KEYWORDS:
-        at = lower.find(keyword)
-        while at >= 0:
-            places.add(at)
-            at = lower.find(keyword, at + len(keyword))
-    for place in sorted(places):
-        match = _NAMED_VALUE.match(text, place)
-        if match:
-            yield match
+    places = sorted(_places(lower))
+    end = 0
+    for place, following in itertools.zip_longest(places, places[1:], fillvalue=len(text)):
+        name = _NAME.match(text, place) if place >= end else None
+        if name is None:
+            continue
+        end = name.end()
+        yield from _values_of(text, name[0], end, max(end, following))
+
+
+def _places(lower: str) -> set[int]:
+    """Return where a word that speaks of a secret begins."""
+    places = {at for keyword in _KEYWORDS for at in _occurrences(lower, keyword)}
+    for at in _occurrences(lower, "key"):
+        before = _KEY_BEFORE.search(lower, max(0, at - _MAX_KEY_CHARS), at)
+        if before:
+            places.add(before.start())
+    return places
+
+
+def _occurrences(text: str, word: str) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + len(word))
+
+
+def _values_of(text: str, name: str, at: int, following: int) -> Iterator[tuple[int, int]]:
+    """Yield the values of a name that ends at `at`; another name begins at `following`."""
+    assigned = _ASSIGNED.match(text, at)
+    if assigned:
+        start, end = assigned.span("value")
+        value = text[start:end]
+        if assigned["quote"] is None:
+            parameter = _PARAMETER.search(value)
+            value = value[: parameter.start()] if parameter else value.rstrip(".:")
+            end = start + len(value)
+        is_code = assigned["quote"] is None and _WORD.fullmatch(value)
+        if not is_code and is_random(value, name):
+            yield start, end
+            at = end
+    for match in _QUOTED.finditer(text, at, min(_rest_end(text, at), following)):
+        if is_random(match["value"], name):
+            yield match.span("value")
+
+
+def _rest_end(text: str, at: int) -> int:
+    """Return where the statement ends in which a name ends at `at`."""
+    limit = min(len(text), at + _REST_CHARS)
+    end = at
+    for _ in range(_REST_LINES):
+        newline = text.find("\n", end, limit)
+        if newline < 0:
+            return limit
+        if not text[max(at, newline - 20) : newline].rstrip().endswith(_GOES_ON):
+            return newline
+        end = newline + 1
+    return newline
+
+
+def is_in_context(text: str, start: int) -> bool:
+    """Say whether the words before `start` on its line, or one line up, speak of a secret."""
+    line_start = text.rfind("\n", max(0, start - _BEFORE_CHARS), start) + 1
+    line_start = max(line_start, start - _BEFORE_CHARS)
+    if line_start > 1 and not text[line_start:start].strip(_OPENERS):
+        line_start = text.rfind("\n", max(0, line_start - _BEFORE_CHARS), line_start - 1) + 1
+    before = text[line_start:start]
+    return _CONTEXT.search(before) is not None and _OTHER_CONTEXT.search(before) is None
+
+
+def is_drawn(text: str, start: int, end: int) -> bool:
+    """Say whether a run of a key's characters was drawn by a machine, and is no name of code."""
+    run = text[start:end]
+    longest = max(_PIECE.findall(run), key=len)
+    n_changes = len(_CHANGE.findall(longest))
+    if n_changes < _MIN_CHANGES and text[max(0, start - 1) : start] not in ("'", '"', "`", "="):
+        return False
+    return len(longest) >= _MIN_RANDOM_CHARS and is_random(run, "")
 
 
 def is_random(value: str, name: str) -> bool:
@@ -58,7 +162,7 @@ def is_random(value: str, name: str) -> bool:
         is_varied = n_distinct >= min(8, _MIN_DISTINCT_FRAC * len(longest))
         if is_varied and (len(_CHANGE.findall(longest)) >= _MIN_CHANGES or _is_mixed(longest)):
             return True
-    return _is_strong_password(value, name)
+    return _is_strong_password(value, name) or _encodes_text(value)
 
 
 def _is_mixed(value: str) -> bool:
@@ -68,10 +172,24 @@ def _is_mixed(value: str) -> bool:
 
 
 def _is_strong_password(value: str, name: str) -> bool:
-    """Say whether four kinds of characters are mixed in the value of a password's name."""
+    """Say whether kinds of characters are mixed in the value of a password's name."""
     if not _PASSWORD.search(name) or len(value) < _MIN_PASSWORD_CHARS:
         return False
-    if re.search(r"[{}<>\\]|%\(|://", value):
+    if re.search(r"[{}<>\\]|%\(|://", value) or _DOTTED.fullmatch(value):
         return False
     kinds = (str.islower, str.isupper, str.isdigit, lambda char: not char.isalnum())
-    return all(any(map(kind, value)) for kind in kinds)
+    n_kinds = sum(any(map(kind, value)) for kind in kinds)
+    return n_kinds == len(kinds) or (
+        n_kinds == len(kinds) - 1 and len(_CHANGE.findall(value)) >= _MIN_PASSWORD_CHANGES
+    )
+
+
+def _encodes_text(value: str) -> bool:
+    """Say whether a value is base64 of plain text, as a word hardly ever is."""
+    if len(value) < _MIN_ENCODED_CHARS or len(value) % 4:
+        return False
+    try:
+        plain = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return plain.isascii() and plain.decode().isprintable()

@@ -22,7 +22,7 @@ from assistant.index.matches import (
     document_levels,
     never,
 )
-from assistant.source.brackets import CLOSERS
+from assistant.source.brackets import AUTO_CLOSED
 
 MAX_CONTEXT_BYTES = 512
 MAX_LEVELS = 8
@@ -30,7 +30,6 @@ MAX_LINE_BYTES = 140  # of a continuation: longer ones are data
 MAX_CANDIDATES = 24  # kept before any ranking; the longest matches first
 
 _WORD = re.compile(r"[^\W\d]\w*")
-_AUTO_CLOSED = CLOSERS | frozenset("\"'`>;,: ")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,7 +191,7 @@ def continuation(following: bytes, rest: str) -> str | None:
     if "\0" in text or "\r" in text:
         return None
     stands = rest.strip()
-    if not stands or set(stands) <= _AUTO_CLOSED:
+    if not stands or set(stands) <= AUTO_CLOSED:
         return text  # what an editor has closed is typed over
     if text.endswith(stands):
         return text[: -len(stands)].rstrip() if rest[:1].isspace() else text[: -len(stands)]

@@ -28,16 +28,16 @@ class Change:
 
     path: Path
     before: str | None  # None: there is no such file
-    after: str
+    after: str | None  # None: there shall be none
 
     def diff(self) -> str:
         """Return the change as a unified diff."""
         old = self.before or ""
         lines = difflib.unified_diff(
             old.splitlines(keepends=True),
-            self.after.splitlines(keepends=True),
+            (self.after or "").splitlines(keepends=True),
             fromfile="/dev/null" if self.before is None else str(self.path),
-            tofile=str(self.path),
+            tofile="/dev/null" if self.after is None else str(self.path),
         )
         ended = (line if line.endswith("\n") else f"{line}\n" for line in lines)
         return "".join(ended)
@@ -69,7 +69,7 @@ def read_config(path: Path) -> str | None:
 
 
 def write(change: Change) -> Path | None:
-    """Make a change; return the backup of the old file, None if there was none.
+    """Make a change; return the backup of the old file, None if there was none or it was all ours.
 
     A link stays a link: the file behind it is replaced. SetupError if the file is no longer what
     the change was made for.
@@ -78,6 +78,9 @@ def write(change: Change) -> Path | None:
         raise SetupError(f"{change.path} has changed in the meantime; run this again")
     path = Path(os.path.realpath(change.path))
     try:
+        if change.after is None:
+            path.unlink(missing_ok=True)
+            return None
         path.parent.mkdir(parents=True, exist_ok=True)
         if change.before is None:
             write_atomically(path, change.after.encode("utf-8"), mode=0o644)
@@ -111,11 +114,14 @@ def with_block(text: str, comment: str, body: str) -> str:
 
 
 def without_block(text: str, comment: str) -> str:
-    """Return `text` less our block."""
+    """Return `text` less our block, and the empty line that `with_block` put before it."""
     if _is_crlf(text):
         return without_block(text.replace("\r\n", "\n"), comment).replace("\n", "\r\n")
     parts = _around_block(text, comment)
-    return text if parts is None else "".join(parts)
+    if parts is None:
+        return text
+    head, tail = parts
+    return head + tail if tail or not head.endswith("\n\n") else head[:-1]
 
 
 def _block(comment: str, body: str) -> str:

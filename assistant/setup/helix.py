@@ -5,11 +5,11 @@ Helix shows menus only, so the server is told to answer menu requests. Knows TOM
 
 import dataclasses
 import json
-import tomllib
 from typing import Any
 
 from assistant.setup.change import Change, SetupPlan, read_config, with_block, without_block
 from assistant.setup.machine import Machine
+from model.files import parse_toml
 
 # What Helix itself starts for a language; a list of ours takes its place.
 _SERVERS = {
@@ -34,8 +34,8 @@ def helix(machine: Machine, command: list[str]) -> SetupPlan:
     plan = SetupPlan(editor="helix", path=path, lines=_lines(command, set()))
     own = without_block(before or "", "#")
     try:
-        table = tomllib.loads(own)
-    except tomllib.TOMLDecodeError as error:
+        table = parse_toml(own)
+    except ValueError as error:
         return dataclasses.replace(plan, reason=f"{path} is not TOML: {error}")
     if "foretype" in table.get("language-server", {}):
         return dataclasses.replace(plan, done=True, reason=f"{path} names foretype")
@@ -76,8 +76,8 @@ def _notes(taken: set[str]) -> tuple[str, ...]:
 def _keeps(table: dict[str, Any], after: str) -> bool:
     """Say whether `after` is TOML that holds all of `table` still."""
     try:
-        new = tomllib.loads(after)
-    except tomllib.TOMLDecodeError:
+        new = parse_toml(after)
+    except ValueError:
         return False
     servers = {**new.get("language-server", {})}
     servers.pop("foretype", None)

@@ -1,8 +1,9 @@
-"""JSON with comments and trailing commas, as VS Code keeps its settings: read, and one key added.
+"""JSON with comments and trailing commas, as VS Code keeps its settings: read, a key put in or out.
 
 Everything else of the text stays as it was. Knows no setting.
 """
 
+import contextlib
 import json
 import re
 from typing import Any
@@ -52,6 +53,21 @@ def with_key(text: str, key: str, value: Any) -> str:
     if loads(new) != {key: value, **old}:
         raise JsoncError("cannot tell where the object begins")
     return new
+
+
+def without_text_key(text: str, key: str) -> str:
+    """Return `text` without `key`, whose value is a text; JsoncError if that cannot be done."""
+    old = loads(text) if text.strip() else {}
+    if key not in old:
+        return text
+    rest = {name: value for name, value in old.items() if name != key}
+    entry = rf'\s*{re.escape(json.dumps(key))}\s*:\s*"(?:[^"\\\n]|\\.)*"(?:\s*,)?'
+    for match in re.finditer(entry, text):
+        new = text[: match.start()] + text[match.end() :]
+        with contextlib.suppress(JsoncError):
+            if loads(new) == rest:
+                return new
+    raise JsoncError(f"cannot tell where {key} stands")
 
 
 def _first_brace(text: str) -> int:

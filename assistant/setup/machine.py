@@ -5,10 +5,13 @@ Knows no editor. Everything comes in by values, so that another home can be look
 
 import os
 import shutil
+import site
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+LAUNCHER = Path(__file__).resolve().parents[2] / "foretype.py"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,16 +61,21 @@ def this_machine() -> Machine:
 
 
 def server_command(machine: Machine) -> list[str]:
-    """Return the command line of the language server, with a full path.
+    """Return the command line of the language server, with full paths.
 
-    Editors that are started from a desktop often have another PATH than the shell.
+    Editors that are started from a desktop often have another PATH than the shell. And Python is
+    isolated: what PYTHONPATH names, and the folder that it is started in, bring nothing in.
     """
+    is_installed = LAUNCHER.parent in [Path(place).resolve() for place in site.getsitepackages()]
+    launcher = ["-m", "foretype"] if is_installed else [str(LAUNCHER)]
+    return [str(machine.python), "-I", *launcher, "lsp"]
+
+
+def find_program(machine: Machine) -> Path | None:
+    """Return our program, for editors that take a program only."""
     name = "foretype.exe" if machine.platform == "win32" else "foretype"
     beside = machine.python.parent / name
-    program = machine.program("foretype") or (beside if beside.is_file() else None)
-    if program is not None:
-        return [str(program), "lsp"]
-    return [str(machine.python), "-P", "-m", "foretype", "lsp"]
+    return machine.program("foretype") or (beside if beside.is_file() else None)
 
 
 def shipped(name: str) -> Path | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from assistant.setup.change import Change, SetupError, SetupPlan, read_config
-from assistant.setup.machine import Machine, shipped
+from assistant.setup.machine import LAUNCHER, Machine, shipped
 
 OWN_MARK = "foretype setup"  # in the first line of a file that we wrote
 MAX_FILES_READ = 500
@@ -28,7 +28,7 @@ if is_here then foretype.setup({{ cmd = {{ {command} }} }}) end
 _VIM = """\
 " Written by `foretype setup vim`; delete this file to undo it. Needs Vim 9 and its plugin `lsp`.
 let s:program = {program}
-if executable(s:program) " not once the package is uninstalled
+if executable(s:program) && filereadable({launcher}) " not once the package is uninstalled
 autocmd User LspSetup call LspAddServer([#{{
   \\ name: 'foretype',
   \\ filetype: [{types}],
@@ -58,6 +58,7 @@ def vim(machine: Machine, command: list[str]) -> SetupPlan:
     lines = _VIM.format(
         types=", ".join(_vim(name) for name in FILE_TYPES),
         program=_vim(command[0]),
+        launcher=_vim(str(LAUNCHER)),
         arguments=", ".join(_vim(part) for part in command[1:]),
     )
     notes = (
@@ -69,13 +70,18 @@ def vim(machine: Machine, command: list[str]) -> SetupPlan:
     return dataclasses.replace(plan, notes=notes)
 
 
+def take_out(text: str) -> str | None:
+    """Return None, for no file, if the text is one of ours; else the text."""
+    return None if OWN_MARK in text.partition("\n")[0] else text
+
+
 def _plan(editor: str, path: Path, lines: str, scripts: Iterator[Path]) -> SetupPlan:
     """SetupPlan `lines` as the file `path`, unless one of the user's `scripts` starts foretype."""
     plan = SetupPlan(editor=editor, path=path, lines=lines)
     before = read_config(path)
     if before == lines:
         return dataclasses.replace(plan, done=True)
-    if before is not None and OWN_MARK not in before.partition("\n")[0]:
+    if before is not None and take_out(before) is not None:
         return dataclasses.replace(plan, reason=f"{path} is there already and is not ours")
     if before is None:
         for script in itertools.islice(scripts, MAX_FILES_READ):

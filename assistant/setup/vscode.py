@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.setup import jsonc
-from assistant.setup.change import Change, SetupPlan, read_config
-from assistant.setup.machine import Machine, shipped
+from assistant.setup.change import Change, SetupError, SetupPlan, read_config
+from assistant.setup.machine import Machine, find_program, shipped
 
 PATH_KEY = "foretype.path"
-_EXTENSION = "foretype.foretype-"
+EXTENSION = "foretype.foretype"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,29 +49,38 @@ def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> S
     """SetupPlan the setting that names our program; say how the extension is installed."""
     flavour = FLAVOURS[editor]
     path = _settings_file(machine, flavour)
-    lines = f'"{PATH_KEY}": {json.dumps(command[0])}\n'
+    program = find_program(machine) if len(command) > 2 else command[0]
+    lines = f'"{PATH_KEY}": {json.dumps(str(program))}\n'
     plan = SetupPlan(editor=editor, path=path, lines=lines, notes=_notes(machine, flavour))
-    if len(command) != 2:
+    if program is None:
         reason = "no program `foretype` stands beside this Python; install the package with pip"
         return dataclasses.replace(plan, reason=reason)
     before = read_config(path)
     try:
         known = jsonc.loads(before) if before and before.strip() else {}
         if PATH_KEY in known:
-            is_ours = known[PATH_KEY] == command[0]
+            is_ours = known[PATH_KEY] == str(program)
             reason = "" if is_ours else f"{path} names {known[PATH_KEY]}"
             return dataclasses.replace(plan, done=True, reason=reason)
-        after = jsonc.with_key(before or "", PATH_KEY, command[0])
+        after = jsonc.with_key(before or "", PATH_KEY, str(program))
     except jsonc.JsoncError as error:
         return dataclasses.replace(plan, reason=f"{path} cannot be changed safely: {error}")
     return dataclasses.replace(plan, change=Change(path=path, before=before, after=after))
+
+
+def take_out(text: str) -> str:
+    """Return settings without the one that names our program."""
+    try:
+        return jsonc.without_text_key(text, PATH_KEY)
+    except jsonc.JsoncError as error:
+        raise SetupError(f"the settings cannot be changed safely: {error}") from error
 
 
 def is_extension_installed(machine: Machine, flavour: Flavour) -> bool:
     """Say whether our extension is in the editor's folder."""
     folder = _extensions(machine, flavour)
     return folder.is_dir() and any(
-        entry.name.startswith(_EXTENSION) for entry in folder.iterdir() if entry.is_dir()
+        entry.name.startswith(f"{EXTENSION}-") for entry in folder.iterdir() if entry.is_dir()
     )
 
 

@@ -146,6 +146,7 @@ def _files(view: IndexView, *, pause_s: float) -> Iterator[tuple[str, bytes]]:
             break
         chosen.append((path, opened, number))
     for path, opened, number in sorted(chosen, key=lambda each: each[0]):
-        yield path, opened.segment.text_of(number)
+        if opened.segment.is_whole():
+            yield path, opened.segment.text_of(number)
         if pause_s:
             time.sleep(pause_s)

@@ -13,6 +13,7 @@ from assistant.source.languages import Language
 
 PAIRS = {"(": ")", "[": "]", "{": "}"}
 CLOSERS = frozenset(PAIRS.values())
+AUTO_CLOSED = CLOSERS | frozenset("\"'`>;,: ")  # what an editor, or a writer ahead, leaves behind
 LINE_COMMENT = "\n"  # the `quote` of a state inside a comment that ends with the line
 
 _CHAR_LITERAL = re.compile(r"'(?:\\[^'\n]{1,10}|[^\\'\n])'")

@@ -1,7 +1,7 @@
 """A server started inside a repository that has modules named like ours still runs ours.
 
-Not defended: modules that Python itself or a `foretype.py` on PYTHONPATH brings in before our first
-line runs.
+Not defended where the script `foretype` or `python -m` starts it: modules that Python itself or a
+`foretype.py` on PYTHONPATH brings in before our first line runs.
 """
 
 import json

@@ -130,7 +130,8 @@ export class Server implements vscode.Disposable {
     const [command = '', ...args] = [...found.words, 'lsp'];
     this.log.info(`starting ${[command, ...args].join(' ')}`);
     // The server does it by itself, too; so do its libraries then, however they come to be loaded.
-    const options = { env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' } };
+    // A repository on PYTHONPATH would run its `sitecustomize` before our first line.
+    const options = { env: { ...process.env, ORT_DISABLE_TELEMETRY: '1', PYTHONPATH: '' } };
     const client = new LanguageClient(SECTION, 'foretype', { command, args, options }, this.options());
     this.client = client;
     try {

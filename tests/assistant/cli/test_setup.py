@@ -64,6 +64,16 @@ def test_write_shows_a_diff_keeps_a_backup_and_is_done_once(
     assert init.read_text() == text
 
 
+def test_remove_takes_out_what_write_wrote(init: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["emacs", "--write", "--yes"]) == 0
+    assert main(["emacs", "--remove"]) == 1  # nobody is there to agree
+    assert "foretype" in init.read_text()
+    assert main(["emacs", "--remove", "--yes"]) == 0
+    assert init.read_text() == "(setq mine t)\n"
+    assert main(["emacs", "--remove", "--yes"]) == 0
+    assert "nothing that `foretype setup` wrote" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("answer", "is_written"), [("y\n", True), ("n\n", False), ("", False)])
 def test_write_asks(
     init: Path, answer: str, is_written: bool, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,6 @@
 import pytest
 
-from assistant.filter import rules
+from assistant.filter import closer_rules, rules
 from assistant.filter.rules import CursorSite
 from assistant.request import CompletionRequest
 
@@ -77,10 +77,75 @@ def test_repetition_within_the_text_is_cut():
         ("a = one\nb = two\n|", "b = two\na = one", "b = two\na = one"),
         ("f(xyz)\nf(xyz)\nf(|)", "xyz", ""),
         ("|", "step()", "step()"),
+        ("B = 3\nB = 3\n|", "B = 3", ""),
+        ("ab()\ncd()\n" * 2 + "ab()\n|", "cd()", ""),
+        ("ab()\ncd()\n" * 2 + "|", "ab()", "ab()"),
+        ("one()\ntwo()\nsix()\none()\ntwo()\n|", "six()", ""),
+        ("".join(f"x.append({n})\n" for n in range(5)) + "|", "x.append(5)", ""),
+        ("".join(f"x.append({n})\n" for n in range(4)) + "|", "x.append(4)", "x.append(4)"),
+        ("".join(f"a({n})\nb({n})\n" for n in range(5)) + "a(5)\n|", "b(5)", ""),
+        ("}\n)\n" * 6 + "|", "}", "}"),
+        ("import sys\nimport re\n|", "import sys", ""),
+        ("import sys\nimport re\nimport s|", "ys", ""),
+        ("import sys\nimport re\n|", "import os", "import os"),
+        ("def f():\n    import sys\ndef g():\n    |", "import sys", "import sys"),
+        ("#include <a.h>\n#inc|", "lude <a.h>", ""),
     ],
 )
 def test_lines_above_are_not_said_a_third_time(source, text, expected):
     assert left(rules.repeated_previous, source, text, multi_line=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "path", "expected"),
+    [
+        ("us|ing reference = T;", "ing ptrdiff_t;", "a.cpp", ""),
+        ("impo|rt contextlib", "rt os", "a.py", ""),
+        ("x = |value", "some", "a.py", ""),
+        ("x = |value", "some + ", "a.py", "some + "),
+        ("x = |_value", "some", "a.py", ""),
+        ("x.fo|", "o", "a.py", "o"),
+        ("f(fo|)", "o", "a.py", "o"),
+        ("a|[0]", "b", "a.py", "b"),
+    ],
+)
+def test_nothing_is_glued_to_a_word(source, text, path, expected):
+    assert left(rules.glued_word, source, text, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "path", "expected"),
+    [
+        ("|", "from os import path", "a.ts", ""),
+        ("  |", "def f(x):", "a.java", ""),
+        ("imp|", "ort sys", "a.go", ""),
+        ("|", '"""Say it."""', "a.cpp", ""),
+        ("|", 'import sys from "sys";', "a.ts", 'import sys from "sys";'),
+        ("|", "import java.util.List;", "a.java", "import java.util.List;"),
+        ("|", "import sys", "a.py", "import sys"),
+        ("`|`", "from a import b", "a.ts", "from a import b"),
+    ],
+)
+def test_python_is_not_shown_in_other_languages(source, text, path, expected):
+    assert left(rules.foreign_line, source, text, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "path", "expected"),
+    [
+        ("    x = 1\n    |", "  y = 2", "a.py", "y = 2"),
+        ("    x = 1\n  |", "  y = 2", "a.py", "  y = 2"),
+        ("if x:\n|", "    y = 2", "a.py", "    y = 2"),
+        ("if x:  # so\n|", "    y = 2", "a.py", "    y = 2"),
+        ("if x:  # so\n|\n    z = 1", "    y = 2", "a.py", "    y = 2"),
+        ("f(a,\n|", "    y)", "a.py", "    y)"),
+        ("s = '''\na\n|", "    y", "a.py", "    y"),
+        ("if (x)\n|", "  y = 2;", "a.c", "  y = 2;"),
+        ("x = |", "  1", "a.py", "  1"),
+    ],
+)
+def test_a_line_stands_no_deeper_than_code_above_allows(source, text, path, expected):
+    assert left(rules.indentation, source, text, path) == expected
 
 
 @pytest.mark.parametrize(
@@ -149,7 +214,7 @@ def test_lines_below_are_not_said_again(source, text, path, expected):
     ],
 )
 def test_what_follows_on_the_line_is_not_doubled(source, text, path, expected):
-    assert rules.suffix_overlap(place(source, path), text) == expected
+    assert closer_rules.suffix_overlap(place(source, path), text) == expected
 
 
 @pytest.mark.parametrize(
@@ -179,12 +244,12 @@ def test_what_follows_on_the_line_is_not_doubled(source, text, path, expected):
     ],
 )
 def test_closers_without_an_opener_are_cut(source, text, path, expected):
-    assert left(rules.bracket_balance, source, text, path) == expected
+    assert left(closer_rules.bracket_balance, source, text, path) == expected
 
 
 def test_brackets_opened_out_of_sight_may_be_closed():
     far = "x = f(\n" + "    1,\n" * 2_000 + "    |"
-    assert left(rules.bracket_balance, far, "2)") == "2)"
+    assert left(closer_rules.bracket_balance, far, "2)") == "2)"
 
 
 @pytest.mark.parametrize(
@@ -219,4 +284,4 @@ def test_trailing_space_is_stripped(source, text, expected):
     ],
 )
 def test_too_little_is_not_shown(source, text, expected):
-    assert left(rules.too_short, source, text) == expected
+    assert left(closer_rules.too_short, source, text) == expected

@@ -28,6 +28,13 @@ from assistant.settings import Settings
         "C:\\Users\\me\\.ssh\\config",
         "/home/user/.aws/config",
         ".ssh/known.py",
+        ".Renviron",
+        "worker/.dev.vars",
+        ".dev.vars.staging",
+        "ci-kubeconfig.yaml",
+        "kubeconfig",
+        "k8s/secret.yaml",
+        "secret.yml",
     ],
 )
 def test_secret_files_are_excluded(path: str) -> None:

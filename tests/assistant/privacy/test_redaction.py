@@ -67,12 +67,13 @@ TOKENS = {
 @pytest.mark.parametrize("kind", TOKENS)
 def test_token_goes_and_its_prefix_and_length_stay(kind: str) -> None:
     prefix, body = TOKENS[kind]
-    text = f"value = '{prefix}{body}@db.internal/app'\n"
+    after = "@db.internal/app'\n" if kind == "URL password" else "'\n"
+    text = f"value = '{prefix}{body}{after}"
     clean, counts = redact(text)
     assert counts == {kind: 1}
     assert body not in clean
     assert clean.startswith(f"value = '{prefix}")
-    assert clean.endswith("@db.internal/app'\n")
+    assert clean.endswith(after)
     assert len(clean) == len(text)
 
 

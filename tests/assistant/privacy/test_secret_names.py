@@ -4,29 +4,61 @@ from __future__ import annotations
 
 import pytest
 
-from assistant.privacy.secret_names import is_random, named_values
+from assistant.privacy.secret_names import is_in_context, is_random, named_secrets
+
+VALUE = "a9F4731bE6c1fbB0"
 
 
 @pytest.mark.parametrize(
-    ("line", "name"),
+    "before",
     [
-        ('MY_API_KEY = "abcdefgh"', "API_KEY"),
-        ("self.password_hash='abcdefgh'", "password_hash"),
-        ('"İ" or Token: "abcdefgh"', "Token"),
-        ("credentials => `abcdefgh`", "credentials"),
+        'MY_API_KEY = "',
+        "self.password_hash='",
+        '"İ" or Token: "',
+        "credentials => `",
+        'setToken("',
+        "PASSWORD=",
+        "the token is ",
+        'token = (\n    "',
+        'add("--token",\n    x=1,\n    y="',
     ],
 )
-def test_name_is_found_from_its_keyword_on(line: str, name: str) -> None:
-    (match,) = named_values(line)
-    assert (match["name"], match["value"]) == (name, "abcdefgh")
+def test_value_of_a_name_is_found(before: str) -> None:
+    text = before + VALUE
+    text += before[-1] if before[-1] in "\"'`" else ""
+    assert list(named_secrets(text)) == [(len(before), len(before) + len(VALUE))]
 
 
 @pytest.mark.parametrize(
-    "line",
-    ['tokens("abcdefgh")', 'key = "abcdefgh"', 'token = "short"', 'token = "two words here"'],
+    "text",
+    [
+        f'key = "{VALUE}"',
+        f'tokens()\nx = "{VALUE}"',
+        f'token = f()\n\n"{VALUE}"',
+        'token = "short1"',
+        'token = "two words here"',
+        "password = Config.Value_1",
+    ],
 )
-def test_other_text_has_no_named_value(line: str) -> None:
-    assert list(named_values(line)) == []
+def test_other_text_has_no_named_value(text: str) -> None:
+    assert list(named_secrets(text)) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ('STRIPE_KEY = "', True),
+        ("stripeKey: '", True),
+        ('Client("acme", "', True),
+        ('token =\n    "', True),
+        ('name = "', False),
+        ('public_key = "', False),
+        ('token_sha256 = "', False),
+        ('token = 1\nname = "', False),
+    ],
+)
+def test_words_before_a_value_say_what_it_is(before: str, expected: bool) -> None:
+    assert is_in_context(before + VALUE, len(before)) is expected
 
 
 @pytest.mark.parametrize(
@@ -41,6 +73,10 @@ def test_other_text_has_no_named_value(line: str) -> None:
         ("Tr0ub4dor&3", "password", True),
         ("Tr0ub4dor&3", "token", False),
         ("Tr0u&3", "password", False),
+        ("b7Kq2xW9", "password", True),
+        ("Password1", "password", False),
+        ("SHc3IWtxMng=", "token", True),  # base64 of plain text
+        ("Config.Value_1", "password", False),
         ("{Tr0ub4dor&3}", "password", False),
     ],
 )

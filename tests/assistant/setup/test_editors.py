@@ -1,5 +1,6 @@
 """Each editor's plan, on real files in a home of its own."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -11,8 +12,8 @@ import pytest
 
 from assistant.setup import emacs, jsonc
 from assistant.setup.change import SetupError, SetupPlan, write
-from assistant.setup.editors import EDITORS
-from assistant.setup.machine import Machine, server_command, shipped
+from assistant.setup.editors import EDITORS, plan_removal
+from assistant.setup.machine import Machine, find_program, server_command, shipped
 from assistant.setup.vscode import FLAVOURS, is_extension_installed
 
 COMMAND = ['/opt/it\'s "here"/foretype', "lsp"]
@@ -257,7 +258,8 @@ def test_vs_code_settings_that_are_no_json_are_left_alone(machine: Machine) -> N
 
 
 def test_vs_code_wants_a_program(machine: Machine) -> None:
-    planned = EDITORS["cursor"].plan(machine, ["python", "-m", "foretype", "lsp"])
+    bare = dataclasses.replace(machine, python=machine.home / "python")
+    planned = EDITORS["cursor"].plan(bare, ["python", "-I", "-m", "foretype", "lsp"])
     assert planned.change is None
     assert "install the package with pip" in planned.reason
 
@@ -278,18 +280,67 @@ def test_installed_extension_is_seen(machine: Machine) -> None:
     assert plan("vscode", machine).notes == ()
 
 
-def test_command_has_a_full_path(tmp_path: Path) -> None:
-    program = tmp_path / "bin" / "foretype"
-    program.parent.mkdir()
+MINE = {
+    "nvim": "",
+    "vim": "",
+    "emacs": "(setq a 1)\n",
+    "helix": '[[language]]\nname = "python"\n',
+    "vscode": '{\n    // mine\n    "a": 1,\n}\n',
+    "cursor": '{"b": "foretype.path"}\n',
+}
+
+
+@pytest.mark.parametrize("name", EDITORS)
+def test_what_was_written_is_taken_out_again(name: str, machine: Machine) -> None:
+    editor = EDITORS[name]
+    assert plan_removal(editor, machine) is None
+    path = carried_out(name, machine)
+    change = plan_removal(editor, machine)
+    assert change is not None
+    write(change)
+    assert plan_removal(editor, machine) is None
+    assert not path.exists() or jsonc.loads(path.read_text()) == {}
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_the_users_own_lines_stay_when_ours_go(name: str, machine: Machine) -> None:
+    path = plan(name, machine).path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if MINE[name]:
+        path.write_text(MINE[name])
+    carried_out(name, machine)
+    change = plan_removal(EDITORS[name], machine)
+    assert change is not None
+    write(change)
+    assert path.exists() == bool(MINE[name])
+    assert not MINE[name] or path.read_text() == MINE[name]
+
+
+def test_a_file_of_our_name_that_is_not_ours_is_not_removed(machine: Machine) -> None:
+    path = machine.home / ".vim" / "plugin" / "foretype.vim"
+    path.parent.mkdir(parents=True)
+    path.write_text('" mine\n')
+    assert plan_removal(EDITORS["vim"], machine) is None
+
+
+def test_command_is_isolated_and_names_the_interpreter(tmp_path: Path) -> None:
     python = tmp_path / "venv" / "python"
     bare = Machine(home=tmp_path, environ={}, python=python, platform="linux")
-    assert server_command(bare) == [str(python), "-P", "-m", "foretype", "lsp"]
+    command = server_command(bare)
+    assert (command[:2], command[-1]) == ([str(python), "-I"], "lsp")
+
+
+def test_program_is_that_on_the_path_or_beside_python(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "foretype"
+    program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
+    python = tmp_path / "venv" / "python"
     on_path = Machine(home=tmp_path, environ={"PATH": str(program.parent)}, python=python)
-    assert server_command(on_path) == [str(program), "lsp"]
+    assert find_program(on_path) == program
     beside = Machine(home=tmp_path, environ={}, python=program.parent / "python", platform="linux")
-    assert server_command(beside) == [str(program), "lsp"]
+    assert find_program(beside) == program
+    assert find_program(Machine(home=tmp_path, environ={}, python=python)) is None
 
 
 @pytest.mark.parametrize(

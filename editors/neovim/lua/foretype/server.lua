@@ -110,6 +110,7 @@ function M.start(wanted)
   is_stopping = false
   vim.lsp.config('foretype', {
     cmd = config.cmd,
+    cmd_env = { PYTHONPATH = '' }, -- a repository there would run its `sitecustomize` before our first line
     filetypes = config.filetypes,
     root_markers = config.root_markers,
     init_options = next(config.settings) and config.settings or nil,
