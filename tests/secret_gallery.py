@@ -199,7 +199,17 @@ FORMS: dict[str, tuple[str, str, str]] = {
     "Discord hook": ('"https://d.test/api/webhooks/', "12345678901234567/" + drawn(68), '"\n'),
     "Telegram token": ('bot = Bot("', "123456789:AA" + drawn(33), '")\n'),
     "Mailgun key": ('x = "key-', drawn_hex(32), '"\n'),
-    "Mailchimp key": ('x = "', drawn_hex(32, "mc"), '-us12"\n'),
+    "Mailchimp key": ('MAILCHIMP_KEY = "', drawn_hex(32, "mc"), '-us12"\n'),
+}
+
+# What of a form's secret only says of what kind it is, or is known to everybody.
+HEADS = {
+    "base64 of a private key": encoded(PEM[:30])[:40],
+    "kubeconfig key": encoded(PEM[:30])[:40],
+    "base64 of a token": encoded("ghp_")[:5],
+    "private key without frame": DER[:16],
+    "Discord hook": "12345678901234567/",
+    "Telegram token": "123456789:",
 }
 
 GALLERY = (
@@ -208,7 +218,21 @@ GALLERY = (
         for name, (head, rest) in TOKENS.items()
     ),
     *(
-        Planted(name=name, before=before, secret=secret, after=after)
+        Planted(name=name, before=before, secret=secret, head=HEADS.get(name, ""), after=after)
         for name, (before, secret, after) in FORMS.items()
     ),
 )
+
+
+def leaked(item: Planted, text: str, plain: str = "", n_chars: int = 5) -> list[str]:
+    """Return which pieces of a secret's body are in a text, and not in `plain` either."""
+    body = item.secret[len(item.head) :]
+    plain += item.before + item.head + item.after
+    pieces = {body[at : at + n_chars] for at in range(len(body) - n_chars + 1)}
+    return sorted(piece for piece in pieces if piece in text and piece not in plain)
+
+
+def code(item: Planted, secret: str | None = None) -> str:
+    """Return a file that holds a secret, or as much of it as is typed."""
+    text = item.text if secret is None else item.before + secret + item.after
+    return f"import os\n\n\ndef first():\n    return 1\n\n\n{text}\n\ndef last():\n    pass\n"

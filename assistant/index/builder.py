@@ -21,6 +21,7 @@ from assistant.index.segment import FileContent, SegmentEntry
 from assistant.index.writer import IndexWriter
 from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import redact
+from assistant.privacy.unfinished import edited_at, without_open_secret
 from model.files import UnreadableFileError, read_regular
 
 INDEX_BYTES_PER_TEXT_BYTE = 5.1  # the text, four bytes for each of its suffixes, the files' names
@@ -205,6 +206,7 @@ class _Reader:
         if entry is not None and entry.digest == digest:
             self.touched[key] = stamp
             return None
+        before = self._text_before(path)
         self._drop(path)
         text = source_text(data)
         if text is None:
@@ -212,9 +214,16 @@ class _Reader:
             self.report.left_out["no source text"] += 1
             return None
         self.report.n_added += 1
-        return FileContent(
-            SegmentEntry(path, stamp.size, stamp.mtime_ns, digest), encoded(redact(text)[0])
-        )
+        clean = redact(text)[0]  # and without what may be a secret that is being typed and saved
+        clean = without_open_secret(clean, edited_at(before, clean))
+        return FileContent(SegmentEntry(path, stamp.size, stamp.mtime_ns, digest), encoded(clean))
+
+    def _text_before(self, path: str) -> str:
+        """Return the text of a file as the index has it, "" if it has none."""
+        for opened in self._writer.view.opened if path in self._known else ():
+            if opened.ref.layer == self._layer and path in opened.files:
+                return opened.segment.text_of(opened.files[path]).decode("utf-8", "replace")
+        return ""
 
     def _drop(self, path: str) -> None:
         if path in self._known:

@@ -2,7 +2,8 @@
 
 A document is handed over by reference and prepared when it is first searched, away from whoever
 handed it over: what is typed in one document is found from another at once. Secrets are replaced as
-they are in the index, paragraph by paragraph, so that an edit costs one paragraph. Knows no file.
+they are in the index, paragraph by paragraph, so that an edit costs one paragraph; what may be a
+secret in the making is left out, where the last edit was. Knows no file.
 """
 
 import threading
@@ -10,17 +11,18 @@ from dataclasses import dataclass, field
 
 from assistant.index.matches import TextSource
 from assistant.index.segment import END
-from assistant.privacy.redaction import redact
+from assistant.privacy.redaction import redact, spans_paragraphs
+from assistant.privacy.unfinished import edited_at, without_open_secret
 
 MAX_CHARS = 1_000_000  # of a document that is searched
-_BREAK = "\n\n"  # no secret but a private key goes across
-_SPANNING = "PRIVATE KEY"
+_BREAK = "\n\n"  # few secrets go across
 
 
 @dataclass(slots=True)
 class _Document:
     path: str
     text: str
+    before: str  # the last edit
     prepared: bytes | None = None
     paragraphs: dict[str, bytes] = field(default_factory=dict)  # as they were prepared before
 
@@ -35,9 +37,12 @@ class OpenDocuments:
     def put(self, path: str, text: str, document: str = "") -> None:
         """Take the text of a document, by default the only one of its path; instant."""
         with self._lock:
-            before = self._documents.get(document or path)
-            known = before.paragraphs if before else {}
-            self._documents[document or path] = _Document(path, text, paragraphs=known)
+            old = self._documents.get(document or path)
+            if old is None:
+                self._documents[document or path] = _Document(path, text, "")
+            elif (old.path, old.text) != (path, text):
+                new = _Document(path, text, old.text, paragraphs=old.paragraphs)
+                self._documents[document or path] = new
 
     def remove(self, document: str) -> None:
         """Forget a document."""
@@ -60,17 +65,20 @@ class OpenDocuments:
 
 def _prepared(document: _Document) -> bytes:
     if document.prepared is None:
-        if len(document.text) > MAX_CHARS:
+        text = document.text
+        if len(text) > MAX_CHARS:
             document.prepared = b""
-        elif _SPANNING in document.text:
-            document.prepared = encoded(redact(document.text)[0])
         else:
-            document.prepared = _by_paragraph(document)
+            text = without_open_secret(text, edited_at(document.before, text))
+            document.prepared = _as_searched(text, document)
+        document.before = ""  # no longer needed
     return document.prepared
 
 
-def _by_paragraph(document: _Document) -> bytes:
-    text = document.text.replace("\r\n", "\n") if "\r" in document.text else document.text
+def _as_searched(text: str, document: _Document) -> bytes:
+    if spans_paragraphs(text):
+        return encoded(redact(text)[0])
+    text = text.replace("\r\n", "\n") if "\r" in text else text
     known = document.paragraphs
     pieces = text.split(_BREAK)
     document.paragraphs = {

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-_KIND = re.compile(r"kind\"?:[ \t]{0,4}\"?Secret\b")
+KIND = re.compile(r"kind\"?:[ \t]{0,4}\"?Secret\b")
 _AROUND_CHARS = 4_000  # of the kind, in which the values are: fields are often sorted by name
 _DATA = re.compile(r"(?:stringData|\bdata)\"?:[ \t]{0,4}\{?[ \t]{0,4}\n?")
 _ENTRY = re.compile(
@@ -14,10 +14,8 @@ _ENTRY = re.compile(
 
 def secret_data(text: str) -> Iterator[tuple[int, int]]:
     """Yield where the values of Secrets are."""
-    if "Secret" not in text:
-        return
     done = 0
-    for kind in _KIND.finditer(text):
+    for kind in KIND.finditer(text):
         if kind.start() < done:
             continue
         low = max(done, kind.start() - _AROUND_CHARS, text.rfind("\n---", 0, kind.start()))

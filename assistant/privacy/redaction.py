@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from assistant.privacy import personal
-from assistant.privacy.kubernetes import secret_data
+from assistant.privacy.kubernetes import KIND, secret_data
 from assistant.privacy.secret_names import is_drawn, is_in_context, named_secrets
 from assistant.privacy.token_formats import encoded_token, headed_tokens, key_runs, odd_tokens
 
@@ -78,6 +78,11 @@ def _masked(text: str, found: list[SecretFinding]) -> str:
         pieces += [text[at : finding.start], _filled(text[finding.start : finding.end], 1)]
         at = finding.end
     return "".join([*pieces, text[at:]])
+
+
+def spans_paragraphs(text: str) -> bool:
+    """Say whether a text must be looked at whole: what tells a secret may be paragraphs away."""
+    return "PRIVATE KEY" in text or KIND.search(text) is not None
 
 
 def stand_ins(text: str) -> list[tuple[SecretFinding, str]]:

@@ -28,7 +28,7 @@ _KEYWORDS = (
     *("login(", "auth(", "auth=(", "identified by"),
 )
 _KEY_BEFORE = re.compile(
-    r"(?:api|access|account|private|auth|sign(?:ing)?|encryption|client)[_-]?\Z"
+    r"(?:api|access|account|private|auth|sign(?:ing)?|encryption|client)[ _-]?\Z"
 )
 _MAX_KEY_CHARS = 12  # before the word "key" in the names above
 _NAME = re.compile(r"\w(?:[\w-]{0,58}\w)?(?:=?\()?")
@@ -69,26 +69,35 @@ _OPENERS = " \t\"'`+(\\,[{@&bfruBFRU"
 
 def named_secrets(text: str) -> Iterator[tuple[int, int]]:
     """Yield where the random values of secrets' names are."""
+    names = names_in(text)
+    for (start, end), (following, _) in itertools.pairwise([*names, (len(text), len(text))]):
+        yield from _values_of(text, text[start:end], end, following)
+
+
+def names_in(text: str) -> list[tuple[int, int]]:
+    """Return where names are that speak of secrets, from the word on that does."""
     lower = text.lower()
     if len(lower) != len(text):  # a few letters have longer small forms
         lower = text.translate(_ASCII_LOWER)
-    places = sorted(_places(lower))
-    end = 0
-    for place, following in itertools.zip_longest(places, places[1:], fillvalue=len(text)):
-        name = _NAME.match(text, place) if place >= end else None
-        if name is None:
-            continue
-        end = name.end()
-        yield from _values_of(text, name[0], end, max(end, following))
+    names: list[tuple[int, int]] = []
+    for place in sorted(_places(lower)):
+        name = _NAME.match(text, place)
+        if name and (not names or place >= names[-1][1]):
+            names.append(name.span())
+    return names
+
+
+def speaks_of_secret(before: str) -> bool:
+    """Say whether the words before a value speak of a secret."""
+    return _CONTEXT.search(before) is not None
 
 
 def _places(lower: str) -> set[int]:
     """Return where a word that speaks of a secret begins."""
     places = {at for keyword in _KEYWORDS for at in _occurrences(lower, keyword)}
     for at in _occurrences(lower, "key"):
-        before = _KEY_BEFORE.search(lower, max(0, at - _MAX_KEY_CHARS), at)
-        if before:
-            places.add(before.start())
+        if _KEY_BEFORE.search(lower, max(0, at - _MAX_KEY_CHARS), at):
+            places.add(at)
     return places
 
 
@@ -139,7 +148,7 @@ def is_in_context(text: str, start: int) -> bool:
     if line_start > 1 and not text[line_start:start].strip(_OPENERS):
         line_start = text.rfind("\n", max(0, line_start - _BEFORE_CHARS), line_start - 1) + 1
     before = text[line_start:start]
-    return _CONTEXT.search(before) is not None and _OTHER_CONTEXT.search(before) is None
+    return speaks_of_secret(before) and _OTHER_CONTEXT.search(before) is None
 
 
 def is_drawn(text: str, start: int, end: int) -> bool:

@@ -135,6 +135,7 @@ _ESCAPES = {"\\": 1, "%": 2}  # before a key, with what belongs to it: `\nghp_..
 _BEFORE_RUNS = frozenset(_ESCAPES) | {"."}
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/]{24,10000}={0,2}")
 _PEM_HEAD = re.compile(rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY")
+_MIN_HEAD_CHARS = 3  # of a head that base64 is recognised by
 _LOOK_BYTES = 48  # of what base64 stands for: the longest head, and some of what follows
 
 
@@ -240,6 +241,18 @@ def encoded_token(text: str, start: int) -> tuple[str, int, int] | None:
     if not plain.isascii() or not (decoded := plain.decode()).isprintable():
         return None
     known = _by_start().get(decoded[:2], ())
-    if any(len(head) > 3 and decoded.startswith(head) for _, head, _ in known):
+    if any(len(head) > _MIN_HEAD_CHARS and decoded.startswith(head) for _, head, _ in known):
         return BASE64_KIND, start, run.end()
     return None
+
+
+def begins_encoded_token(run: str) -> bool:
+    """Say whether base64 in `run` is the beginning of a key with a head, or of a private key."""
+    try:
+        plain = base64.b64decode(run[: len(run) // 4 * 4]).decode()
+    except (binascii.Error, ValueError):
+        return False
+    known = ("-----BEGIN", *(head for head in heads() if len(head) >= _MIN_HEAD_CHARS))
+    return len(plain) >= _MIN_HEAD_CHARS and any(
+        plain.startswith(head) or head.startswith(plain) for head in known
+    )

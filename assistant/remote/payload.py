@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from assistant.privacy.redaction import SecretFinding, find, stand_ins
+from assistant.privacy.unfinished import open_secret
 from assistant.remote.errors import withheld
 from assistant.remote.formats import write_body
 from assistant.remote.settings import RemoteSettings
@@ -22,7 +23,6 @@ from assistant.source.languages import language_of
 
 _PERSONAL = frozenset({"e-mail address", "IP address"})  # of use in an answer; secrets are not
 _MARGIN_CHARS = 12_000  # looked at beyond the window; the longest secrets known have 10,000
-_OPEN_VALUE_CHARS = 400  # before the cursor, in which a value may have begun that is not yet closed
 _BEFORE_CHARS = 300  # of the cursor's line: the name that a value is given to
 _REORDERING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _HIDING = frozenset({"Cf", "Co", "Cs", "Zl", "Zp", "Zs"})  # format, private, half, separators
@@ -109,13 +109,11 @@ def _find_secrets(text: str, low: int, high: int) -> _Found:
 
 
 def _check_cursor(text: str, cursor: int, found: _Found) -> None:
-    """Refuse where a secret is being typed: also one whose quote is not closed yet."""
+    """Refuse where a secret is being typed, or what may become one."""
     if any(item.start < cursor <= item.end and item.kind not in _PERSONAL for item, _ in found):
         raise withheld("the cursor is in a secret")
-    line = text[max(text.rfind("\n", 0, cursor) + 1, cursor - _OPEN_VALUE_CHARS) : cursor]
-    for quote in "\"'`":
-        if quote in line and any(item.end == len(line) for item in find(line + quote)):
-            raise withheld("the cursor is in a secret that is being typed")
+    if open_secret(text, cursor) is not None:
+        raise withheld("the cursor is in a secret that is being typed")
 
 
 def _redact(text: str, start: int, end: int, found: _Found) -> str:

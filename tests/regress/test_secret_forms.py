@@ -20,23 +20,8 @@ from assistant.remote.payload import build_payload
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from tests.repositories import new_repository
-from tests.secret_gallery import GALLERY, Planted
+from tests.secret_gallery import GALLERY, Planted, code, leaked
 from training.finetune.texts import read_repository, require_clean
-
-WINDOW_CHARS = 5  # of a secret that tell it from anything else
-
-
-def leaked(item: Planted, text: str) -> list[str]:
-    """Return what of the body of a secret is in a text."""
-    body = item.secret[len(item.head) :]
-    around = item.before + item.after
-    pieces = {body[at : at + WINDOW_CHARS] for at in range(len(body) - WINDOW_CHARS + 1)}
-    return sorted(piece for piece in pieces if piece in text and piece not in around)
-
-
-def code(item: Planted) -> str:
-    """Return a file that holds a secret."""
-    return f"import os\n\n\ndef first():\n    return 1\n\n\n{item.text}\n\ndef last():\n    pass\n"
 
 
 def test_there_are_seventy_forms_and_more() -> None:

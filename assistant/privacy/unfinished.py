@@ -1,0 +1,192 @@
+"""Secrets that are being typed: where one may have begun that is not finished at the cursor.
+
+Whole secrets are told by their length and their end; at the cursor neither is there yet. So what
+may become a secret counts: behind a key's head, behind a name that speaks of one, in a URL. It is
+kept from everybody else, and nothing is lost but a suggestion. Looks at little text before the
+cursor. Knows whole secrets only through `find`.
+"""
+
+import re
+from collections.abc import Callable
+
+from assistant.privacy import personal
+from assistant.privacy.kubernetes import KIND
+from assistant.privacy.redaction import find
+from assistant.privacy.secret_names import is_random, names_in, speaks_of_secret
+from assistant.privacy.token_formats import begins_encoded_token, heads
+
+_LINE_CHARS = 400  # before the cursor
+_LINES_UP = 2  # a statement may go on over so many line ends
+_GOES_ON = tuple(",(=\\:+{[|")
+_MAX_PEM_CHARS = 10_000
+_MAX_YAML_CHARS = 4_000
+
+_TAIL = re.compile(r"[\w+/=.~%$-]*\Z", re.ASCII)  # what a key with a head is made of
+_RUN = re.compile(r"[A-Za-z0-9+/=-]{4,400}\Z")
+_CHANGE = re.compile(r"[A-Za-z][0-9]|[0-9][A-Za-z]")
+_CLEAR_HEAD_CHARS = 4  # shorter heads also begin words
+_SCHEME = re.compile(r"(?i:basic|bearer|token|digest|apikey|bot)[ \t]+")
+# Behind a name: closers, a type, an assignment, then the value up to the cursor.
+_BARE = re.compile(
+    r"[\"'`\])}]{0,3}[ \t]{0,4}(?::[ \t]{0,2}[\w&'<>\[\]. |*]{1,30}?)?[ \t]{0,20}"
+    r"(?P<sign>:?={1,3}|=>|!==?|->|[:>,]|\|\||\?\?|[ \t](?:is|was|by)[ \t]|(?<=[ \t(]))[ \t]{0,20}"
+    r"(?:(?i:basic|bearer|token|digest|apikey|bot)[ \t]{1,4})?"
+    r"(?P<value>[^\"'`\s\\,;(){}<>\[\]]{1,300})\Z"
+)
+_PLACES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"://[^\s:/@\"'`{}<>]{0,64}:(?!\d{0,5}\Z)([^\s@/\"'`]{1,128})\Z",  # a port is none
+        r"hooks\.slack\.com/\w{8,9}/(\S{1,90})\Z",
+        r"webhook\.office\.com/\w{1,20}/(\S{1,140})\Z",
+        r"/api/webhooks/\d{16,20}/([\w-]{1,90})\Z",
+        r"\b\d{8,10}:([\w-]{1,40})\Z",
+        r"[?&;]sig=([\w%+/-]{1,120})\Z",
+        r"sshpass -p ?[\"']?([^\s\"'$]{1,128})\Z",
+        r"-(?:u|-user)[ =][\"']?[\w.-]{1,64}:([^\s\"'@/$]{1,128})\Z",
+        r"[\"'`][\w.-]{1,32}:(?!\d*\Z)([^\s:/@\"'`{}<>]{1,128})\Z",
+    )
+)
+_PEM_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY")
+_PEM_CHARS = re.compile(r"[A-Za-z0-9+/=\s\"'\\,.()-]*\Z")
+_QUOTE = re.compile(r"(?<!\\)[\"'`]")
+_YAML_VALUE = re.compile(r"\s{0,40}\"?[\w.-]{1,80}\"?:[ \t]{0,4}[\"']?([^\s\"']{1,400})\Z")
+
+
+def open_secret(text: str, cursor: int) -> int | None:
+    """Return where what may be a secret begins that is being typed at `cursor`; None if nothing."""
+    low = max(text.rfind("\n", 0, cursor) + 1, cursor - _LINE_CHARS)
+    line = text[low:cursor]
+    if line.isspace() or not line:
+        return _in_block(text, low, cursor)
+    statement = _statement(text, low, cursor)
+    finders = (_behind_head, _in_place, _at_end_of_run, _at_end_of_finding)
+    starts = [start + low for start in (finder(line) for finder in finders) if start is not None]
+    if (named := _behind_name(statement)) is not None:
+        starts.append(named + cursor - len(statement))
+    if (block := _in_block(text, low, cursor)) is not None:
+        starts.append(block)
+    start = min(starts, default=cursor)
+    is_before_it = bool(starts) and text[cursor : cursor + 1].isalnum()
+    return start if start < cursor or is_before_it else None
+
+
+def without_open_secret(text: str, cursor: int) -> str:
+    """Return a text without what may be a secret that was being typed at `cursor`."""
+    start = open_secret(text, cursor)
+    return text if start is None else text[:start] + text[cursor:]
+
+
+def edited_at(before: str, after: str) -> int:
+    """Return where in `after` the text stops that `before` did not hold."""
+    limit = min(len(before), len(after))
+    start = _common(limit, lambda n: before[:n] == after[:n])
+    end = _common(limit - start, lambda n: before[len(before) - n :] == after[len(after) - n :])
+    return len(after) - end
+
+
+def _statement(text: str, low: int, cursor: int) -> str:
+    """Return the line before the cursor, with those above that it goes on from."""
+    start = low
+    for _ in range(_LINES_UP):
+        above = text.rfind("\n", max(0, start - 1 - _LINE_CHARS), max(0, start - 1)) + 1
+        if above >= start or not text[above : start - 1].rstrip().endswith(_GOES_ON):
+            break
+        start = above
+    return text[start:cursor]
+
+
+def _behind_head(line: str) -> int | None:
+    """Return where the rest of a key begins whose head is on the line."""
+    tail = _TAIL.search(line)
+    assert tail is not None
+    starts = []
+    for head in heads():
+        at = line.find(head, tail.start())
+        if at >= 0 and _may_begin(line, at, head):
+            starts.append(at + len(head))
+    return min(starts, default=None)
+
+
+def _may_begin(line: str, at: int, head: str) -> bool:
+    """Say whether a head is one, not a part of a word; a short one also begins words."""
+    before = line[at - 1 : at]
+    is_clear = len(head) >= _CLEAR_HEAD_CHARS or before in ("'", '"', "`")
+    rest = line[at + len(head) :]
+    return not before.isalnum() and (is_clear or any(map(str.isdigit, rest)))
+
+
+def _in_place(line: str) -> int | None:
+    """Return where the secret part of a URL, a hook or a command begins."""
+    starts = [match.start(1) for pattern in _PLACES if (match := pattern.search(line))]
+    return min(starts, default=None)
+
+
+def _at_end_of_run(line: str) -> int | None:
+    """Return where letters and digits begin that look drawn, or are base64 of a key's head."""
+    run = _RUN.search(line)
+    if run is None:
+        return None
+    is_drawn = _CHANGE.search(run[0]) and is_random(run[0], "password")
+    return run.start() if is_drawn or begins_encoded_token(run[0]) else None
+
+
+def _at_end_of_finding(line: str) -> int | None:
+    """Return where a whole secret begins that ends at the cursor, its quote closed or not."""
+    for end in ("", '"', "'", "`"):
+        if not end or end in line:
+            for finding in find(line + end):
+                if finding.end >= len(line) and finding.kind not in personal.KINDS:
+                    return finding.start
+    return None
+
+
+def _behind_name(statement: str) -> int | None:
+    """Return where the value begins of a name that speaks of a secret."""
+    names = names_in(statement)
+    quote = _open_quote(statement)
+    if quote is not None:
+        start = quote + 1
+        if scheme := _SCHEME.match(statement, start):
+            start = scheme.end()
+        is_word = not any(map(str.isspace, statement[start:]))
+        is_named = any(end <= quote for _, end in names) or speaks_of_secret(statement[:quote])
+        if is_word and is_named:
+            return start
+    for _, end in names:
+        if value := _BARE.match(statement, end):
+            return value.start("value")
+    return None
+
+
+def _open_quote(statement: str) -> int | None:
+    """Return where the string begins in which the statement ends."""
+    opened: re.Match[str] | None = None
+    for quote in _QUOTE.finditer(statement):
+        if opened is None:
+            opened = quote
+        elif quote[0] == opened[0]:
+            opened = None
+    return opened.end() - 1 if opened else None
+
+
+def _in_block(text: str, low: int, cursor: int) -> int | None:
+    """Return where a private key or the value of a Kubernetes Secret begins."""
+    begin = text.rfind("-----BEGIN", max(0, cursor - _MAX_PEM_CHARS), cursor)
+    if begin >= 0 and (head := _PEM_BEGIN.match(text, begin, cursor)):
+        end = head.end() + 5  # its hyphens
+        if "-----END" not in text[end:cursor] and _PEM_CHARS.match(text, end, cursor):
+            return end
+    if KIND.search(text, max(0, cursor - _MAX_YAML_CHARS), cursor):
+        value = _YAML_VALUE.match(text[low:cursor])
+        return low + value.start(1) if value else None
+    return None
+
+
+def _common(limit: int, agrees: Callable[[int], bool]) -> int:
+    """Return the largest number up to `limit` that agrees, as all smaller ones do."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if agrees(middle) else (low, middle - 1)
+    return low
