@@ -55,7 +55,10 @@ class Line:
         return inflight
 
     def ask(self) -> InflightRequest:
-        inflight = self.start()
+        return self.finish(self.start())
+
+    def finish(self, inflight: InflightRequest) -> InflightRequest:
+        """Wait until its thread is done."""
         end = time.monotonic() + 60
         while not inflight.is_over or self.transport.n_inflight:
             assert time.monotonic() < end
@@ -73,4 +76,6 @@ def ask(
 
 
 def kind(flight: InflightRequest) -> str:
-    return flight.error.kind if flight.error else "ok"
+    """What came of it, or what will: the thread of one that was halted may still be busy."""
+    error = flight.error or (None if flight.is_whole else flight.halted)
+    return error.kind if error else "ok"

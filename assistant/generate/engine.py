@@ -106,10 +106,8 @@ class Engine:
 
     def load(self) -> None:
         """Load the model, blocking; a second call does nothing. ModelError says what to mend."""
-        if self.remote is not None:
-            self.remote.warm_up()
-            if self.remote.replaces_local:
-                return
+        if self.remote is not None and self.remote.replaces_local:
+            return
         with self._load_lock:
             if self._backend is None:
                 self._backend = self._open_model(self.settings)

@@ -21,9 +21,6 @@ class RemoteSide(Protocol):
     def replaces_local(self) -> bool:
         """Whether the local network stays unused."""
 
-    def warm_up(self) -> None:
-        """Make ready in the background."""
-
     def before(self, request: CompletionRequest, *, blocks: bool) -> Any:
         """Begin with a request; the handle goes to `after`."""
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from assistant.remote.settings import find_missing, load_remote_settings
+from assistant.remote.settings import load_remote_settings
 
 if TYPE_CHECKING:
     from assistant.remote.file_policy import Locate
@@ -20,4 +20,4 @@ def open_configured(locate: "Locate", *, exclude: tuple[str, ...] = ()) -> "Remo
         return None
     from assistant.remote.policy import Remote
 
-    return Remote(settings, locate, exclude=exclude, missing=find_missing())
+    return Remote(settings, locate, exclude=exclude)

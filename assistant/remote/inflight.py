@@ -1,10 +1,8 @@
 """One request under way: its text as it grows, seen from any thread.
 
-The transport's thread writes it; whoever asked reads, waits, or says that nobody wants it any more.
+The thread that sends it writes it; whoever asked reads, waits, or says that nobody wants it.
 """
 
-import asyncio
-import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 
 if TYPE_CHECKING:
-    import httpx2
+    from assistant.remote.connection import Connection
 
 MAX_TEXT_CHARS = 1 << 16  # of an answer
 _POLL_S = 0.005  # how soon one who waits notices that the request was cancelled
@@ -44,19 +42,17 @@ class InflightRequest:
         self.new_tokens: int | None = None
         self.bytes_received = 0
         self.error: RemoteError | None = None  # why there is no whole text, once it is over
-        self.is_over = False
         self.answer: RemoteText | None = None  # the whole text, checked, once it is over
         self._text = ""
         self._marks: list[tuple[int, float]] | None = []  # None: the server does not say
-        self._is_settled = threading.Event()  # whole, or over
-        self._is_unwanted = False
-        # For the transport's thread:
-        self.started_s = time.monotonic()
-        self.has_connected = self.has_sent = False  # in this attempt
+        # Its way:
+        self.started_s = 0.0  # 0: not yet
+        self.has_sent = False  # anything at all, in this attempt
+        self.is_over = False
         self.halted: RemoteError | None = None  # why we ended it ourselves
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.client: httpx2.AsyncClient | None = None
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+        self._is_settled = threading.Event()  # whole, halted or over
 
     @property
     def text(self) -> str:
@@ -77,19 +73,14 @@ class InflightRequest:
         return ((len(tidied), self._marks[-1][1]),)
 
     @property
-    def is_started(self) -> bool:
-        """Whether a transport has it."""
-        return self.loop is not None
-
-    @property
     def is_whole(self) -> bool:
         """Whether the server has said that this is all."""
         return bool(self.finish_reason)
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether no whole text will come of it any more: it failed, or was stopped."""
-        return not self.is_whole and (self.is_over or self._is_unwanted)
+        """Whether no whole text will come of it any more: it failed, or was halted."""
+        return not self.is_whole and (self.is_over or self.halted is not None)
 
     def wait(self, deadline: float, cancel: Cancel | None = None) -> bool:
         """Wait until the text is whole, at most to `deadline` (monotonic); say whether it is."""
@@ -100,31 +91,36 @@ class InflightRequest:
             self._is_settled.wait(min(left, _POLL_S))
         return self.is_whole
 
-    def stop(self) -> None:
-        """Say that nobody wants the answer; the connection is closed. From any thread."""
-        self._is_unwanted = True
-        if self.loop is not None and not self.is_over:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                self.loop.call_soon_threadsafe(self.halt)
-
     def halt(self, why: RemoteError | None = None) -> None:
-        """End it: nobody waits any more, or `why`; on the transport's thread, as what follows."""
-        if self.halted is None and not self.is_over:
-            self.halted = why or RemoteError("stopped", "nobody wants the answer any more")
-            if self.task is not None:
-                self.task.cancel()
+        """Hang up: nobody wants the answer any more, or `why`. From any thread."""
+        with self._lock:
+            if self.halted is None and not self.is_over:
+                self.halted = why or RemoteError("stopped", "nobody wants the answer any more")
+                self._is_settled.set()
+                if self._connection is not None:
+                    self._connection.hang_up()
 
     def check(self) -> None:
         """Raise why it was halted, if it was."""
         if self.halted is not None:
             raise self.halted
 
+    def pause(self, seconds: float) -> None:
+        """Wait before another attempt, unless it is halted."""
+        self._is_settled.wait(seconds)
+        self.check()
+
     def begin_attempt(self) -> None:
         """Forget what came of an earlier one."""
-        self.check()
         self._text, self._marks = "", []
         self.bytes_received = 0
-        self.has_connected = self.has_sent = False
+        self.has_sent = False
+        self.check()
+
+    def hold(self, connection: "Connection | None") -> None:
+        """Say on which connection a halt hangs up from now on."""
+        with self._lock:
+            self._connection = connection
 
     def take(self, piece: Piece) -> bool:
         """Add a piece; say whether no more is wanted."""
@@ -151,6 +147,7 @@ class InflightRequest:
 
     def finish(self, error: RemoteError | None) -> None:
         """Be over; a whole text stays one whatever happened after it."""
-        self.error = None if self.is_whole else error
-        self.is_over = True
-        self._is_settled.set()
+        with self._lock:
+            self.error = None if self.is_whole else error
+            self.is_over = True
+            self._is_settled.set()

@@ -43,11 +43,8 @@ class Remote:
         *,
         exclude: tuple[str, ...] = (),
         ledger: Ledger | None = None,
-        missing: str = "",
     ) -> None:
-        """Take settings and what finds a file; `missing` says what must be installed first."""
         self.settings = settings
-        self._missing = missing
         self._files = FilePolicy(settings, locate, exclude=exclude)
         self._guard = RequestGuard(settings, self._files, ledger or Ledger(state_folder()))
         self._transport = Transport(settings, self._guard, on_over=self._keep)
@@ -57,13 +54,13 @@ class Remote:
     @property
     def replaces_local(self) -> bool:
         """Whether the local model is not to be asked at all."""
-        return self.settings.mode == "only" and not self._missing
+        return self.settings.mode == "only"
 
     @property
     def complaint(self) -> str:
         """What the user must do before anything is sent; empty if nothing."""
-        if self._missing or self.settings.is_consented:
-            return self._missing
+        if self.settings.is_consented:
+            return ""
         return (
             "remote.toml names a server, but nothing is sent to it until it also says: "
             f'send_code_to = "{self.settings.host}"'
@@ -77,7 +74,7 @@ class Remote:
         state, problem = "ready", self._guard.fault
         breaker = self._guard.breaker
         if self.complaint:
-            state, problem = "not installed" if self._missing else "needs consent", self.complaint
+            state, problem = "needs consent", self.complaint
         elif not breaker.is_closed:
             wait_s = math.ceil(breaker.wait_s)
             again = f"in {wait_s} s" if wait_s else "with the next suggestion"
@@ -91,11 +88,6 @@ class Remote:
             "problem": problem,
             "said": state if state == "ready" else f"{state}: {problem}",
         }
-
-    def warm_up(self) -> None:
-        """Make ready in the background."""
-        if not self.complaint:
-            self._transport.warm_up()
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Stop what is under way, waiting at most `timeout_s` for it."""
@@ -139,9 +131,9 @@ class Remote:
         if inflight is None:
             return None
         if confidence is not None and confidence >= self.settings.min_confidence:
-            inflight.stop()  # the local answer is enough: do not pay for the other
+            inflight.halt()  # the local answer is enough: do not pay for the other
             return None
-        if not (inflight.is_started or self._start(inflight)):
+        if not (inflight.started_s or self._start(inflight)):
             return None
         if confidence is None:
             wait_s = self.settings.wait_ms / 1_000
@@ -149,7 +141,7 @@ class Remote:
         if inflight.is_whole:
             return _rest_of(inflight, request)
         if self.settings.late == "drop":
-            inflight.stop()
+            inflight.halt()
         return None
 
     def weigh(
@@ -176,11 +168,11 @@ class Remote:
                 continue
             text, is_past = inflight.text, typed is not None and "\n" in typed
             if typed is None or (is_past and inflight.single_line):
-                inflight.stop()
+                inflight.halt()
             elif text.startswith(typed[: len(text)]):
                 return inflight
             else:
-                inflight.stop()
+                inflight.halt()
         return None
 
     def _start(self, inflight: InflightRequest) -> bool:
@@ -191,7 +183,8 @@ class Remote:
             self._transport.start(inflight)
         except RemoteError:
             self._forget(inflight)
-        return inflight.is_started
+            return False
+        return True
 
     def _forget(self, inflight: InflightRequest) -> None:
         with self._lock:

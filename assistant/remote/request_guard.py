@@ -32,7 +32,7 @@ _MINUTE_S = 60.0
 class Breaker:
     """Leaves a failing server alone, longer each time, then lets one request through to probe it.
 
-    One thread enters and reports; the others only look.
+    Whoever enters and reports has a lock; others only look.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -127,14 +127,15 @@ class RequestGuard:
         self._ledger = ledger
         self.breaker = Breaker()
         self._budget = Budget(settings, ledger)
-        self._lock = threading.Lock()
+        self._asking = threading.Lock()  # a keyring may ask its owner: one at a time
+        self._booking = threading.Lock()
         self.fault = ""  # the server's last one; "" since it worked again
         self.obstacle = ""  # why nothing at all is sent, whatever the file; "" while it is
 
     def prepare(self, inflight: InflightRequest) -> None:
         """Make up the request; RemoteError (withheld) says why it may not leave. May take long."""
         request, settings = inflight.request, self._settings
-        with self._lock:  # one at a time: a keyring may ask its owner
+        with self._asking:
             if not settings.is_consented:
                 raise withheld(f"remote.toml does not say send_code_to = {settings.host!r}")
             self._files.check(request.path, request.language, request.document)
@@ -150,8 +151,6 @@ class RequestGuard:
     def allow(self, inflight: InflightRequest) -> None:
         """Write down what is about to leave; RemoteError (withheld) if it must not."""
         assert inflight.payload is not None, "prepared before it is sent"
-        if not self.breaker.enter():
-            raise withheld("the server failed too often; it is left alone for a while")
         n_bytes = len(inflight.payload.body)
         row = {
             "provider": self._settings.provider,
@@ -163,29 +162,25 @@ class RequestGuard:
             "redactions": inflight.payload.redactions,
             "cost": self._budget.estimate(n_bytes),  # at most; the outcome's takes its place
         }
-        try:
-            self._budget.take(n_bytes)
-            inflight.ledger_id = self._ledger.begin(row)
-        except RemoteError as error:
-            self.breaker.report(error)
-            self.obstacle = str(error)
-            raise
-        self.obstacle = ""
+        with self._booking:
+            if not self.breaker.enter():
+                raise withheld("the server failed too often; it is left alone for a while")
+            try:
+                self._budget.take(n_bytes)
+                inflight.ledger_id = self._ledger.begin(row)
+            except RemoteError as error:
+                self.breaker.report(error)
+                self.obstacle = str(error)
+                raise
+            self.obstacle = ""
 
     def record(self, inflight: InflightRequest, error: RemoteError | None, seconds: float) -> None:
         """Write down what came of an attempt that was allowed."""
         assert inflight.payload is not None, "prepared before it is sent"
-        self.breaker.report(error)
-        if error is None:
-            self.fault = ""
-        elif error.kind not in ("stopped", "withheld"):
-            if self.fault != str(error):  # said once, not at each key
-                log.warning("remote: %s", error)
-            self.fault = str(error)
         n_bytes = len(inflight.payload.body)
-        tokens = (inflight.prompt_tokens, inflight.new_tokens)
-        if tokens[0] is not None and tokens[1] is not None:
-            cost = self._budget.cost(tokens[0], tokens[1])
+        prompt_tokens, new_tokens = inflight.prompt_tokens, inflight.new_tokens
+        if prompt_tokens is not None and new_tokens is not None:
+            cost = self._budget.cost(prompt_tokens, new_tokens)
         elif not inflight.has_sent or (error is not None and error.kind in ("busy", "refused")):
             cost = 0.0
         else:
@@ -195,11 +190,18 @@ class RequestGuard:
             "bytes_sent": n_bytes if inflight.has_sent else 0,
             "bytes_received": inflight.bytes_received,
             "latency_ms": round(1_000 * seconds, 1),
-            "prompt_tokens": tokens[0],
-            "new_tokens": tokens[1],
+            "prompt_tokens": prompt_tokens,
+            "new_tokens": new_tokens,
             "cost": cost,
         }
-        self._ledger.end(inflight.ledger_id, row)
+        with self._booking:
+            self.breaker.report(error)
+            if error is None or error.kind not in ("stopped", "withheld"):
+                fault = "" if error is None else str(error)
+                if fault not in ("", self.fault):  # said once, not at each key
+                    log.warning("remote: %s", fault)
+                self.fault = fault
+            self._ledger.end(inflight.ledger_id, row)
 
 
 def build_headers(settings: RemoteSettings, key: str) -> dict[str, str]:

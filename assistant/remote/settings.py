@@ -6,10 +6,9 @@ must repeat the server's host, so a changed address needs a new yes. The key its
 environment or the system's keyring, never from a file of ours, and is in no message.
 """
 
-import importlib.util
+import importlib
 import ipaddress
 import os
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -28,7 +27,6 @@ from model.paths import config_folder
 
 MAX_FILE_BYTES = 1 << 20
 MAX_KEY_CHARS = 4_096
-_NEEDED = ("httpx2", "h2")  # what the extra `remote` installs
 _KEYS = ("key", "api_key", "token", "password")
 
 
@@ -166,15 +164,6 @@ def _find_mistakes_of_address(address: str) -> Iterator[str]:
         yield "url must hold no user, password, query or fragment; use key_env"
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         yield "url must be https:// unless the server runs on this machine"
-
-
-def find_missing() -> str:
-    """Return what must be installed before a server can be asked, and how; empty if nothing."""
-    for name in _NEEDED:
-        if importlib.util.find_spec(name) is None:
-            command = f"{sys.executable} -m pip install 'foretype[remote]'"
-            return f"the remote server needs {name}: {command}"
-    return ""
 
 
 def remote_settings_path() -> Path:

@@ -208,7 +208,7 @@ def _hangs_up(asker: Asker) -> str:
         before = n_established(asker.url)
         if flight.is_over:
             continue
-        flight.stop()
+        flight.halt()
         took.append(_until(lambda b=before: n_established(asker.url) < b))
     assert asker.whole(asker.remote(), TEXTS[0]).error is None
     return f"yes, {1_000 * max(took):.0f} ms" if took else "too quick to cancel"

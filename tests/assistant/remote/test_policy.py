@@ -195,13 +195,6 @@ def test_a_failing_server_is_left_alone(open_desk: Callable[..., Desk]) -> None:
     )
 
 
-def test_the_first_question_finds_httpx_imported(open_desk: Callable[..., Desk]) -> None:
-    desk = open_desk(completion("x"))
-    desk.remote.warm_up()
-    desk.remote.warm_up()
-    assert desk.ask() == "x"
-
-
 def test_a_probe_after_the_pause_heals(open_desk: Callable[..., Desk]) -> None:
     now = [0.0]
     desk = open_desk(*[[plain("500 Oops")]] * 3, completion("x"))

@@ -1,15 +1,17 @@
 """One attempt against a server that misbehaves: each fault has a name, and each one ends."""
 
+import json
 import ssl
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from assistant.remote.client import MAX_ANSWER_BYTES
+from assistant.remote.connection import MAX_ANSWER_BYTES, parse_object
+from assistant.remote.errors import RemoteError
 from tests.remote_faults import FAULTS
 from tests.remote_lines import Line, ask, kind
-from tests.remote_server import completion, head, plain, remote_server
+from tests.remote_server import END, chunk, completion, event, head, plain, remote_server
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_stopping_works_under_tls(lines: list[Line], tmp_path: Any) -> None:
         lines.append(line)
         flight = line.start()
         server.wait_received()
-        flight.stop()
+        flight.halt()
         server.wait_closed()
 
 
@@ -111,19 +113,65 @@ def test_stopping_works_under_tls(lines: list[Line], tmp_path: Any) -> None:
     ("changes", "said"),
     [({"ca_file": "/nonexistent.pem"}, "ca_file"), ({"proxy": "socks5://127.0.0.1:1"}, "proxies")],
 )
-def test_a_client_that_cannot_be_made_is_an_error(
+def test_a_connection_that_cannot_be_made_is_an_error(
     changes: dict[str, Any], said: str, lines: list[Line]
 ) -> None:
-    line = Line("http://127.0.0.1:1", **changes)
+    line = Line("https://127.0.0.1:1", **changes)
     lines.append(line)
     flight = line.ask()
     assert said in str(flight.error)
     assert line.notes.outcomes == ["failed"]
 
 
-def test_a_proxy_gets_the_request(lines: list[Line]) -> None:
-    with remote_server(completion("x")) as proxy:
-        line = Line("http://127.0.0.1:9", proxy=proxy.url)
+TUNNEL = [b"HTTP/1.1 200 Connection established\r\n\r\n"]
+
+
+def test_a_proxy_opens_a_tunnel(lines: list[Line]) -> None:
+    with remote_server(TUNNEL, completion("x")) as proxy:
+        address = proxy.url.replace("//", "//user:p%40ss@")
+        line = Line("http://127.0.0.1:9", proxy=address)
         lines.append(line)
         assert line.ask().text == "x"
-        assert proxy.received[0].path == "http://127.0.0.1:9/v1/completions"
+        tunnel, request = proxy.received
+        assert (tunnel.method, tunnel.path) == ("CONNECT", "127.0.0.1:9")
+        assert tunnel.headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
+        assert "proxy-authorization" not in request.headers
+        assert (request.path, request.headers["host"]) == ("/v1/completions", "127.0.0.1:9")
+
+
+def test_a_proxy_may_refuse(lines: list[Line]) -> None:
+    with remote_server([plain("407 Who are you")]) as proxy:
+        line = Line("http://127.0.0.1:9", proxy=proxy.url)
+        lines.append(line)
+        assert kind(line.ask()) == "unreachable"
+
+
+def test_an_answer_may_be_cut_anywhere(lines: list[Line]) -> None:
+    data = event({"choices": [{"text": "größe 漢 😀"}]}).replace(b"\n", b"\r\n")
+    data = b"\xef\xbb\xbf" + data + b": a comment\r\nevent: x\r\ndata:[DONE]\r\n\r\ndata: 1\r\n"
+    pieces = [chunk(data[i : i + 1]) for i in range(len(data))]
+    flight, _, notes = ask(lines, [head(), *pieces, END])
+    assert (flight.text, notes.outcomes) == ("größe 漢 😀", ["ok"])
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"), [(b'{"response": "b", "done": true}', "ok"), (b'{"resp', "broken off")]
+)
+def test_a_last_line_end_may_be_missing(last: bytes, expected: str, lines: list[Line]) -> None:
+    body = chunk(b'{"response": "a", "done": false}\n') + chunk(last)
+    reply = [head(kind="application/x-ndjson"), body, END]
+    flight, _, notes = ask(lines, reply, provider="ollama")
+    assert notes.outcomes == [expected]
+    assert flight.text == ("ab" if expected == "ok" else "a")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "[]", "nul", "[" * 100_000, '{"a":' * 100_000, "1" * 5_000, '{"a": NaNN}']
+)
+def test_other_json_is_not_understood(text: str) -> None:
+    with pytest.raises(RemoteError):
+        parse_object(text.encode())
+
+
+def test_brackets_in_texts_are_no_nesting() -> None:
+    assert parse_object(json.dumps({"a": "[{" * 500 + '"'}).encode()) == {"a": "[{" * 500 + '"'}
