@@ -29,6 +29,23 @@ _PACKAGES = ("assistant", "lsp", "model", "training")
 LINE_START = re.compile(rb"\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ (?:%s)\b" % "|".join(_PACKAGES).encode())
 
 
+# Kept: tab, line feed, our four colours, and a carriage return with which a progress bar begins.
+# Escaped: all other controls, what reorders text, and halves of characters.
+_ODD = re.compile(
+    "(\x1b\\[(?:0|3[123])m|\\A\r)"
+    "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def escape_controls(text: str) -> str:
+    r"""Return `text` with each control character as the escape that Python would write.
+
+    >>> escape_controls("a\x1b]0;title\x07")
+    'a\\x1b]0;title\\x07'
+    """
+    return _ODD.sub(lambda match: match[1] or ascii(match[0])[1:-1], text)
+
+
 class LossyHandler(logging.handlers.QueueHandler):
     """Never blocks: a line that finds the queue full is lost, and the next one says so."""
 
@@ -54,7 +71,7 @@ class _StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
-        data = (self.format(record) + "\n").encode("utf-8", "replace")
+        data = (escape_controls(self.format(record)) + "\n").encode("utf-8", "replace")
         while data:
             data = data[os.write(_STDERR, data) :]
 

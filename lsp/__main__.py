@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lsp.parent_watch import POLL_S
-from lsp.stdio import AddressError, Channel, accept, guard_stdio, listen
+from lsp.stdio import Channel, guard_stdio
 
 if TYPE_CHECKING:
     from lsp.models import ReloadPace
@@ -32,14 +32,13 @@ def main(
     """Serve one client; exit code 0 after `shutdown` and `exit`, 1 otherwise, 2 if not started."""
     options = _parser().parse_args(argv)
     channel = guard_stdio()  # before anything that may print is imported
-    from assistant.errors import SettingsError
     from assistant.logs import configure
 
     try:
         logs = configure(options.log_file, options.verbose)
         if options.tcp:
             channel = _tcp_client(options.tcp, allow_remote=options.allow_remote)
-    except (AddressError, SettingsError) as error:
+    except ValueError as error:  # an address, or a setting
         print(f"foretype lsp: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -51,7 +50,18 @@ def main(
         os._exit(code)
 
     signal.signal(signal.SIGINT, lambda *_: end(130))
-    _serve(channel, end, engine, (poll_s, pace))
+
+    def log_to(log_file: str) -> None:
+        nonlocal logs
+        if log_file and not options.log_file:
+            logs.close()
+            try:
+                logs = configure(log_file, options.verbose)
+            except ValueError:
+                logs = configure("", options.verbose)
+                raise
+
+    _serve(channel, end, engine, (poll_s, pace), log_to)
     raise AssertionError("the process has ended")
 
 
@@ -60,6 +70,7 @@ def _serve(
     end: Callable[[int], None],
     engine: "Completer | None",
     clocks: "tuple[float, ReloadPace | None]",
+    log_to: Callable[[str], None],
 ) -> None:
     from lsp.fast_initialize import greet
     from lsp.framing import MessageReader
@@ -79,6 +90,10 @@ def _serve(
     received = values(MessageReader(channel.read))
     first = list(itertools.islice(received, 1))
     is_greeted = bool(first) and greet(first[0], session, outbox.put)
+    try:
+        log_to(session.settings.current.log_file)
+    except ValueError as error:
+        session.warn("log_file", str(error))
 
     from lsp.lazy_types import import_lsprotocol
 
@@ -103,10 +118,15 @@ def _serve(
 
 
 def _tcp_client(address: str, *, allow_remote: bool) -> Channel:
+    from lsp.tcp import TOKEN_VARIABLE, accept, choose_token, listen
+
+    wanted = os.environ.get(TOKEN_VARIABLE, "")
+    token = choose_token(wanted)
     listener = listen(address, allow_remote=allow_remote)
     host, port = listener.getsockname()[:2]
-    print(f"foretype lsp: listening on {host}:{port}", file=sys.stderr, flush=True)
-    return accept(listener)
+    said = f"the token in {TOKEN_VARIABLE}" if wanted else f"token {token}"
+    print(f"foretype lsp: listening on {host}:{port}, {said}", file=sys.stderr, flush=True)
+    return accept(listener, token)
 
 
 def _parser() -> argparse.ArgumentParser:

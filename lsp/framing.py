@@ -32,6 +32,7 @@ class Malformed:
     """Bytes that were no message; `reason` holds none of them."""
 
     reason: str
+    body: bytes = b""  # as much as there was of one
 
 
 def frame(body: bytes) -> bytes:
@@ -105,8 +106,8 @@ class MessageReader:
         while len(self._buffer) < length:
             inner = self._inner_header(checked)
             if inner is not None:
-                self._take(inner)
-                return Malformed("a length that reaches into the next message")
+                body = self._take(inner)
+                return Malformed("a length that reaches into the next message", body)
             checked = len(self._buffer)
             if not self._fill(max(CHUNK_BYTES, min(length - checked, 16 * CHUNK_BYTES))):
                 return None

@@ -5,10 +5,14 @@ language server protocol.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lsp.framing import Malformed, MessageReader
+
+_HEAD_BYTES = 1_024
+_ID = re.compile(rb'"id"\s*:\s*(-?\d{1,15}|"(?:[^"\\]|\\.){0,200}")\s*,')
 
 
 def dump(message: Mapping[str, Any]) -> bytes:
@@ -23,8 +27,25 @@ def values(reader: MessageReader) -> Iterator[Any]:
             yield body
             continue
         try:
-            value = json.loads(body)
+            value = json.loads(body, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:  # broken, numbers too long, nested too deep
             reader.put_back(body)
-            value = Malformed(f"not JSON ({type(error).__name__})")
+            value = Malformed(f"not JSON ({type(error).__name__})", body)
         yield value
+
+
+def find_id(body: bytes) -> int | str | None:
+    """Return the id of a request that cannot be read, where it stands before the parameters."""
+    head = body[:_HEAD_BYTES].partition(b'"params"')[0]
+    match = _ID.search(head)
+    if match is None or b'"method"' not in head:
+        return None
+    try:
+        found: int | str = json.loads(match[1])
+    except ValueError:
+        return None
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

@@ -8,6 +8,7 @@ without the user's text. Knows no feature.
 
 import contextlib
 import logging
+import math
 from asyncio import Future as Task
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -20,6 +21,7 @@ from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
 
 from lsp.fast_initialize import essential
 from lsp.framing import Malformed
+from lsp.jsonrpc import find_id
 from lsp.scheduler import describe
 from lsp.workspace import Workspace
 
@@ -54,7 +56,7 @@ class Protocol(LanguageServerProtocol):
     def receive(self, value: Any) -> None:
         """Handle one JSON value, or what came in place of one."""
         if isinstance(value, Malformed):
-            self._refuse(None, exceptions.JsonRpcParseError(value.reason))
+            self._refuse(find_id(value.body), exceptions.JsonRpcParseError(value.reason))
         elif isinstance(value, list) and value:
             for part in value:  # a batch, which the protocol does not have
                 self._refuse(_readable_id(part), _invalid("batches are not supported"))
@@ -232,6 +234,8 @@ def _without_null_range(change: Any) -> Any:
 
 def _readable_id(value: Any) -> int | float | str | None:
     message_id = value.get("id") if isinstance(value, dict) else None
+    if isinstance(message_id, float) and not math.isfinite(message_id):  # 1e999
+        return None
     is_readable = isinstance(message_id, int | float | str) and not isinstance(message_id, bool)
     return message_id if is_readable else None
 

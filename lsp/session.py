@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from assistant.logs import escape_controls
 from lsp.document_paths import local_path
 from lsp.indexes import OnAnswer, WorkspaceIndexes
 from lsp.models import ReloadPace, WorkspaceModels
@@ -119,7 +120,7 @@ class Session:
         if kind not in self._warned:
             self._warned.add(kind)
             log.warning("told the user of a wrong %s", kind)
-            params = {"type": _WARNING, "message": f"foretype: {text}"}
+            params = {"type": _WARNING, "message": escape_controls(f"foretype: {text}")}
             self._send({"method": "window/showMessage", "params": params})
 
     def ask(self, method: str, params: Mapping[str, Any], on_answer: OnAnswer) -> None:

@@ -18,6 +18,7 @@ from assistant.settings import (
 )
 
 SECTION = "foretype"
+TOKEN_OPTION = "token"  # noqa: S105  a name; of initializationOptions over TCP, no setting
 
 Warn = Callable[[str, str], None]  # kind (each is shown once), text
 
@@ -49,6 +50,8 @@ class ClientSettings:
         settings = base
         table = replace_old_names(table, lambda old, line: self._warn(f"setting {old}", line))
         for name, value in table.items():
+            if name == TOKEN_OPTION and origin == "user":
+                continue
             if value is None or value == getattr(base, str(name), None):
                 continue  # clients send every setting they know, changed or not
             try:

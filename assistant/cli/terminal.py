@@ -5,26 +5,11 @@ hide what follows or set the title, and what no encoding holds would end the com
 """
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
-# Kept: tab, line feed, our four colours, and a carriage return with which a progress bar begins.
-# Escaped: all other controls, what reorders text, and halves of characters.
-_ODD = re.compile(
-    "(\x1b\\[(?:0|3[123])m|\\A\r)"
-    "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-
-
-def escape_controls(text: str) -> str:
-    r"""Return `text` with each control character as the escape that Python would write.
-
-    >>> escape_controls("a\x1b]0;title\x07")
-    'a\\x1b]0;title\\x07'
-    """
-    return _ODD.sub(lambda match: match[1] or ascii(match[0])[1:-1], text)
+from assistant.logs import escape_controls
 
 
 @contextlib.contextmanager

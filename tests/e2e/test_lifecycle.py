@@ -91,6 +91,21 @@ def test_end_of_input_ends_the_server_while_it_decodes() -> None:
         assert server.process.wait(2 + TIMEOUT_S / 4) == 1
 
 
+def test_log_file_of_the_client_s_options_is_used(tmp_path: Path) -> None:
+    log, wrong = tmp_path / "logs" / "server.log", tmp_path / "folder"
+    wrong.mkdir()
+    for place in (log, wrong):
+        with ServerProcess() as server:
+            server.client.initialize(initializationOptions={"log_file": str(place)})
+            server.client.open(URI, "x")
+            server.client.inline(URI, 0, 1)
+            if place == wrong:
+                told = server.client.others.get(timeout=TIMEOUT_S)
+                assert "is not a regular file" in told["params"]["message"]
+            assert server.finish() == 0
+    assert log.exists()
+
+
 def test_log_file_gets_the_log_and_no_user_text(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "server.log"
     with ServerProcess("--log-file", str(log), "-vv") as server:

@@ -72,6 +72,8 @@ def bench() -> Iterator[Bench]:
     ("value", "answer"),
     [
         (Malformed("noise"), (None, -32700)),
+        (Malformed("noise", b'{"id":7,"method":"shutdown","params":{'), (7, -32700)),
+        ({"id": float("inf"), "method": "shutdown"}, (None, -32600)),
         (None, (None, -32600)),
         ("text", (None, -32600)),
         ([], (None, -32600)),

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from assistant.cli.terminal import escape_controls, plain_output
+from assistant.cli.terminal import plain_output
+from assistant.logs import escape_controls
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="names and devices of Unix")
 

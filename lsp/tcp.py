@@ -1,0 +1,142 @@
+"""The other way to a client: one TCP connection, of whoever knows the server's token.
+
+Other programs and users of a machine reach its ports, and so do pages in its browsers. A connection
+must begin as the protocol does, with a header and `initialize`, and that must hold the token in its
+initializationOptions; all others are closed without an answer. None is waited for.
+"""
+
+import hmac
+import json
+import re
+import secrets
+import selectors
+import socket
+from typing import Any
+
+from lsp.framing import CHUNK_BYTES, MAX_LINE_BYTES
+from lsp.settings import TOKEN_OPTION, section_of
+from lsp.stdio import Channel
+
+TOKEN_VARIABLE = "FORETYPE_TCP_TOKEN"  # noqa: S105  a name
+MIN_TOKEN_CHARS = 16
+MAX_STRANGERS = 16  # connections that have not said who they are; the oldest has to go
+MAX_GREETING_BYTES = 1 << 20
+_HEADERS = b"content-"
+_LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*(\d{1,7})[ \t]*(?:\r|\Z)", re.IGNORECASE)
+
+
+class AddressError(ValueError):
+    """A listening address or token that is malformed or not allowed; the text says why."""
+
+
+def choose_token(wanted: str) -> str:
+    """Return the token that the user wants, or a new one."""
+    if wanted and len(wanted) < MIN_TOKEN_CHARS:
+        raise AddressError(f"{TOKEN_VARIABLE} must have at least {MIN_TOKEN_CHARS} characters")
+    return wanted or secrets.token_urlsafe(MIN_TOKEN_CHARS)
+
+
+def listen(address: str, *, allow_remote: bool = False) -> socket.socket:
+    """Listen on HOST:PORT; a host that other machines reach needs `allow_remote`."""
+    import ipaddress  # costs start-up time, and most editors use standard streams
+
+    host, separator, port = address.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise AddressError(f"{address!r} is not HOST:PORT")
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise AddressError(f"cannot resolve host {host!r}: {error.strerror}") from error
+    if not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback and not allow_remote:
+        raise AddressError(
+            f"{host} can be reached from other machines and connections are not "
+            "encrypted; use 127.0.0.1, or add --allow-remote"
+        )
+    try:
+        return socket.create_server((host, int(port)), family=family, backlog=MAX_STRANGERS)
+    except OSError as error:
+        raise AddressError(f"cannot listen on {address}: {error.strerror}") from error
+
+
+def accept(listener: socket.socket, token: str) -> Channel:
+    """Wait for the one client that knows the token; then no other is let in."""
+    strangers: dict[socket.socket, bytes] = {}  # what each has sent
+    with selectors.DefaultSelector() as selector:
+
+        def close(connection: socket.socket) -> None:
+            selector.unregister(connection)
+            connection.close()
+            del strangers[connection]
+
+        selector.register(listener, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                connection: Any = key.fileobj
+                if connection is listener:
+                    if len(strangers) >= MAX_STRANGERS:
+                        close(next(iter(strangers)))
+                    connection = listener.accept()[0]
+                    strangers[connection] = b""
+                    selector.register(connection, selectors.EVENT_READ)
+                    continue
+                if connection not in strangers:  # closed a moment ago
+                    continue
+                is_known = _hear(connection, strangers, token)
+                if is_known:
+                    greeting = strangers.pop(connection)
+                    for other in (listener, *strangers):
+                        other.close()
+                    return _channel(connection, greeting)
+                if is_known is False:
+                    close(connection)
+
+
+def _hear(
+    connection: socket.socket, strangers: dict[socket.socket, bytes], token: str
+) -> bool | None:
+    """Read what a connection has to say; return whether it knows the token, None: not yet said."""
+    try:
+        data = connection.recv(CHUNK_BYTES)
+    except OSError:
+        return False
+    strangers[connection] += data
+    return knows_token(strangers[connection], token) if data else False
+
+
+def knows_token(data: bytes, token: str) -> bool | None:
+    """Return whether `data` is `initialize` with the token; None if that takes more of it."""
+    head, separator, body = data.partition(b"\r\n\r\n")
+    if head[: len(_HEADERS)].lower() != _HEADERS[: len(head)]:
+        return False
+    if not separator:
+        return None if len(head) < MAX_LINE_BYTES else False
+    match = _LENGTH.search(head)
+    if match is None or (length := int(match[1])) > MAX_GREETING_BYTES:
+        return False
+    if len(body) < length:
+        return None
+    try:
+        message = json.loads(body[:length])
+        options = section_of(message["params"]["initializationOptions"])
+        given = options[TOKEN_OPTION].encode("utf-8", "surrogatepass")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+    return message.get("method") == "initialize" and hmac.compare_digest(given, token.encode())
+
+
+def _channel(connection: socket.socket, greeting: bytes) -> Channel:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    unread = bytearray(greeting)
+
+    def read(n_bytes: int) -> bytes:
+        if unread:
+            data = bytes(unread[:n_bytes])
+            del unread[:n_bytes]
+            return data
+        try:
+            return connection.recv(n_bytes)
+        except ConnectionError:  # a client that dies resets the connection
+            return b""
+
+    return Channel(read, connection.sendall, connection.close)
