@@ -7,9 +7,9 @@ which of its figures are measured elsewhere and which are assumed.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from model.config import ConfigError, ModelConfig
 from training.cli import report_mistakes
@@ -28,8 +28,7 @@ GPT2_STORY = (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Hardware:
+class Hardware(NamedTuple):
     """A machine: what it does of this work, and what an hour of it costs."""
 
     name: str
@@ -39,33 +38,15 @@ class Hardware:
     is_gpu: bool = False
 
 
+_2017 = "measured: 45 to 47 GFLOPS a core (docs/experiments.md); price assumed"
+_ZEN5 = "assumed: 40% of a measured matmul peak of 830 GFLOPS; price assumed"
+_H100 = "assumed: 40% of the data sheet's bf16 peak, $3 an hour; not run here"
+_8_H100 = "the same, times 8: exchange of gradients not counted; not run here"
 HARDWARE = (
-    Hardware(
-        name="2 server cores of 2017, fp32",
-        flops=90e9,
-        dollars_per_hour=0.08,
-        source="measured: 45 to 47 GFLOPS a core (docs/experiments.md); price assumed",
-    ),
-    Hardware(
-        name="2 Zen 5 cores, bf16",
-        flops=330e9,
-        dollars_per_hour=0.10,
-        source="assumed: 40% of a measured matmul peak of 830 GFLOPS; price assumed",
-    ),
-    Hardware(
-        name="1 H100",
-        flops=0.4 * 989e12,
-        dollars_per_hour=3.0,
-        source="assumed: 40% of the data sheet's bf16 peak, $3 an hour; not run here",
-        is_gpu=True,
-    ),
-    Hardware(
-        name="8 H100",
-        flops=8 * 0.4 * 989e12,
-        dollars_per_hour=24.0,
-        source="the same, times 8: exchange of gradients not counted; not run here",
-        is_gpu=True,
-    ),
+    Hardware("2 server cores of 2017, fp32", 90e9, 0.08, _2017),
+    Hardware("2 Zen 5 cores, bf16", 330e9, 0.10, _ZEN5),
+    Hardware("1 H100", 0.4 * 989e12, 3.0, _H100, is_gpu=True),
+    Hardware("8 H100", 8 * 0.4 * 989e12, 24.0, _8_H100, is_gpu=True),
 )
 
 
@@ -97,10 +78,7 @@ def _machines(args: argparse.Namespace) -> tuple[Hardware, ...]:
         return HARDWARE
     if args.gflops <= 0 or args.price < 0:
         raise ConfigError("--gflops must be positive and --price not negative")
-    own = Hardware(
-        name="your machine", flops=args.gflops * 1e9, dollars_per_hour=args.price, source="given"
-    )
-    return (own, *HARDWARE)
+    return (Hardware("your machine", args.gflops * 1e9, args.price, "given"), *HARDWARE)
 
 
 def hours(flops: float, machine: Hardware, config: ModelConfig) -> float:

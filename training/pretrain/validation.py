@@ -18,6 +18,7 @@ from model import fim
 from model.gpt import GPT
 from model.tokenizer import Tokenizer
 from training.data.corpus import CorpusError, Document, Split
+from training.data.filters import hash_frac
 from training.evaluation.bits_per_byte import (
     ByteCost,
     bits_per_byte,
@@ -27,7 +28,7 @@ from training.evaluation.bits_per_byte import (
 )
 from training.pretrain.recipe import Recipe
 
-VALIDATION_BYTES = 60_000  # of held-out text read at each validation
+VALIDATION_BYTES = 60_000  # of held-out text, about, that are read at each validation
 MEASURED = "bits_per_byte"  # in the log; "bits_per_byte.python" of one language
 _SAMPLE_TOKENS = 24
 
@@ -36,9 +37,7 @@ class Validator:
     """Called with the network, returns figures for the log."""
 
     def __init__(self, corpus: Path, tokenizer: Tokenizer, recipe: Recipe) -> None:
-        split = Split(corpus, "validation")
-        stride = max(1, split.n_bytes // VALIDATION_BYTES)  # repositories come in order
-        self._documents = [split[i] for i in range(0, len(split), stride)]
+        self._documents = draw_files(Split(corpus, "validation"))
         if not self._documents:
             raise CorpusError(
                 f"{corpus} holds no validation split; leave --corpus out or name repositories"
@@ -52,9 +51,8 @@ class Validator:
         scorer = network_scorer(network, self._tokenizer, self._block_size)
         costs: dict[str, list[ByteCost]] = defaultdict(list)
         for document in self._documents:
-            language = language_of(document.path)
             passage = whole_file(document.path, document.text)
-            costs[language.name if language else "text"].append(measure_cost(scorer, passage))
+            costs[_language(document.path)].append(measure_cost(scorer, passage))
         everything = [cost for each in costs.values() for cost in each]
         by_language = {f"{MEASURED}.{name}": bits_per_byte(costs[name]) for name in sorted(costs)}
         return {
@@ -97,3 +95,23 @@ class Validator:
         asked = fim.prompt(self._tokenizer, header, ids[:n_tokens][-room:], suffix)
         seen = self._tokenizer.decode_bytes(ids[:n_tokens]).decode("utf-8", "replace")
         return seen.rpartition("\n")[2], asked
+
+
+def draw_files(split: Split) -> list[Document]:
+    """Return as much of each language, whole files chosen by hash."""
+    files: dict[str, list[Document]] = defaultdict(list)
+    for document in split:
+        files[_language(document.path)].append(document)
+    chosen = []
+    for documents in files.values():
+        left = VALIDATION_BYTES / len(files)
+        for document in sorted(documents, key=lambda file: hash_frac(f"{file.source} {file.path}")):
+            if left > 0:
+                chosen.append(document)
+                left -= len(document.text)
+    return chosen
+
+
+def _language(path: str) -> str:
+    language = language_of(path)
+    return language.name if language else "text"

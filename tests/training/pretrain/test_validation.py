@@ -1,6 +1,7 @@
 """What a run looks at: bits per byte by language, and a line that the network writes."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from model.config import PRESETS
 from model.gpt import GPT
 from model.tokenizer import Tokenizer
 from tests.doubles import tiny_tokenizer_json
-from training.data.corpus import CorpusError, SplitWriter, write_manifest
+from training.data.corpus import CorpusError, Split, SplitWriter, write_manifest
 from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, TrainTable
-from training.pretrain.validation import Validator
+from training.pretrain.validation import Validator, draw_files
 
 
 def corpus(folder: Path, texts: dict[str, str]) -> Path:
@@ -51,6 +52,13 @@ def test_every_language_has_its_own_figure(tmp_path: Path, network: GPT) -> None
     ]
     parts = [figures[f"bits_per_byte.{name}"] for name in ("go", "python", "text")]
     assert min(parts) < figures["bits_per_byte"] < max(parts)
+
+
+def test_every_language_has_as_much_text(tmp_path: Path) -> None:
+    """Past failure (2026-11-29): every n-th file of a corpus in six languages held none of C."""
+    texts = {f"{i}.py": "x = 1\n" * 500 for i in range(400)} | {"a.c": "int x;\n" * 9}
+    drawn = draw_files(Split(corpus(tmp_path / "corpus", texts), "validation"))
+    assert Counter(Path(document.path).suffix for document in drawn) == {".py": 10, ".c": 1}
 
 
 def test_sample_goes_on_with_a_line_of_the_longest_file(tmp_path: Path, network: GPT) -> None:
