@@ -8,6 +8,7 @@ Shapes: N nodes, V vocabulary.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ class Score:
 
     tokens: tuple[float, ...]  # log P of each token, given those before and the bytes to re-spell
     ending: float  # log P that the line ends behind it, given it
+    ends: tuple[int, ...] = ()  # how many bytes of the text each token reaches
 
     @property
     def total(self) -> float:
@@ -143,7 +145,9 @@ class _Scorer:
             max(float(self._row(parents[node])[ids[node]]) - self._sum(parents[node]), NEVER)
             for node in path
         )
-        return Score(tokens, self._line_end(path[-1], tokens[-1]))
+        n_bytes = itertools.accumulate(len(self._table.bytes_of[ids[node]]) for node in path)
+        ends = tuple(max(0, n - len(self._tail)) for n in n_bytes)
+        return Score(tokens, self._line_end(path[-1], tokens[-1]), ends)
 
     def _line_end(self, last: int, last_logprob: float) -> float:
         """Return log P(the line ends | the text): by tokens of their own, or within the last."""

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assistant.rank.confidence import GATE_FEATURES, LEVELS
+from assistant.rank.beginnings import GATE_FEATURES
+from assistant.rank.confidence import LEVELS
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
-from assistant.rank.ranker import FORMAT_VERSION, RankerParameters, columns, parse
+from assistant.rank.ranker import FORMAT_VERSION, OTHERS, RankerParameters, columns, parse
 
 LARGE = 100.0  # x + LARGE passes the hidden unit unchanged: it is linear that far out
 
@@ -28,17 +29,17 @@ def table(
     gate: Mapping[str, float] | None = None,
     gate_bias: float = 0.0,
     thresholds: Mapping[str, float] | None = None,
+    languages: Mapping[str, Sequence[float]] | None = None,
 ) -> dict[str, Any]:
     """Return the table of a `ranker.json`; by default what agrees longest is believed most."""
-    thresholds = {"strict": 0.9, "quiet": 0.75, "balanced": 0.5, "eager": 0.0} | dict(
-        thresholds or {}
-    )
+    thresholds = {"quiet": 0.75, "balanced": 0.5, "eager": 0.0} | dict(thresholds or {})
     fitted = {
-        "gate": net(GATE_FEATURES, {"share_logit": 1.0} if gate is None else gate, gate_bias),
+        "gate": net(GATE_FEATURES, {"agreeing_logit": 1.0} if gate is None else gate, gate_bias),
         "points": {
             name: {"threshold": thresholds[name], "precision": 0.6, "coverage": 0.5, "hidden": 0.2}
             for name in LEVELS
         },
+        "languages": {OTHERS: [1.0, 0.0]} | dict(languages or {}),
     }
     weights = ranker or {"longest": 1.0}
     return {

@@ -268,13 +268,13 @@ class Engine:
         cursor = Cursor.of(request.path, request.text, request.offset, request.document)
         proposal = propose(cursor, index, use_document=use_index, should_stop=cancel.is_set)
         if backend is None or job is None:
-            lines = single_line.rank_without_network(proposal, bundled())
+            lines = single_line.rank_without_network(proposal, bundled(), language)
         else:
             lines = single_line.rank_lines(
                 backend, proposal, job, language, parameters=backend.parameters
             )
         ranking = lines.ranking
-        least = self._threshold(request, ranking.fitted, _is_familiar(backend, language))
+        least = self._threshold(request, ranking.fitted)
         offers = offer_lines(request, lines, least)
         outcome = ""
         if not offers:
@@ -314,7 +314,7 @@ class Engine:
     ) -> Proposed:
         """Return several lines for an empty block, by the network alone."""
         fitted = backend.parameters.both if backend.parameters else None
-        least = self._threshold(request, fitted, _is_familiar(backend, language))
+        least = self._threshold(request, fitted)
         suggestions, drafts = multi_line.write_blocks(backend, job, language, least)
         offers = offer_suggestions(request, suggestions)
         trace = Trace(
@@ -329,21 +329,14 @@ class Engine:
         )
         return Proposed(offers=offers, trace=trace, suggestions=suggestions)
 
-    def _threshold(
-        self, request: CompletionRequest, fitted: FittedRanker | None, is_familiar: bool
-    ) -> float:
+    def _threshold(self, request: CompletionRequest, fitted: FittedRanker | None) -> float:
         points = fitted.points if fitted is not None else None
-        return threshold(self.settings.show, points, is_familiar=is_familiar, n=request.n)
+        return threshold(self.settings.show, points, n=request.n)
 
     def _remote_threshold(self, request: CompletionRequest, backend: LocalBackend | None) -> float:
         """Return how sure a server's text must be: as sure as the network's own."""
         parameters = (backend.parameters if backend is not None else None) or bundled()
-        return self._threshold(request, parameters.both if parameters else None, True)
-
-
-def _is_familiar(backend: LocalBackend | None, language: Language | None) -> bool:
-    """Say whether there is a network and it was trained on this language."""
-    return backend is not None and language is not None and language.name in backend.info.languages
+        return self._threshold(request, parameters.both if parameters else None)
 
 
 def _log_response(

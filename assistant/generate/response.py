@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from assistant.filter.postprocess import RuleVerdict, TextEdit, filter_text
+from assistant.filter.postprocess import FilterResult, RuleVerdict, TextEdit, filter_text
 from assistant.generate.cache import Suggestion
 from assistant.generate.completion_trace import Trace
 from assistant.generate.single_line import RankedLines
@@ -49,22 +49,29 @@ class Proposed:
 def offer_lines(request: CompletionRequest, lines: RankedLines, least: float) -> list[Offer]:
     """Return what the rules leave of ranked lines, best first, at most as many as wanted.
 
-    `least` is the probability from which a line is shown.
+    Of one line the beginning that is worth most; of several, asked for by hand, the whole lines.
+    `least` is the probability from which a text is shown.
     """
     ranking = lines.ranking
+    if request.n == 1 and ranking.fitted is not None:
+        wanted = ranking.by_worth()
+    else:
+        wanted = [(text, place) for place, text in enumerate(ranking.texts)]
     offers: dict[tuple[str, int], Offer] = {}
-    for place, text in enumerate(ranking.texts[: request.n + MAX_TRIED]):
-        result = filter_text(request, text, multi_line=False)
+    sift = _Sift(request)
+    for text, place in wanted:
+        result = sift.filter(text, ranking.texts[place])
+        if sift.n_texts > request.n + MAX_TRIED or len(offers) == request.n:
+            break
         if result.edit is None:
             continue
         final = result.edit.text
-        n_chars = len(final) if text.startswith(final) and len(final) < len(text) else None
-        probability = ranking.probability(place, n_chars)
+        probability = ranking.probability(final if text.startswith(final) else text)
         suggestion = Suggestion(
             text=text,
             source=ranking.source(place),
             finish_reason=lines.reasons.get(text, "stop"),
-            logprob=lines.drafts[0].logprob if text == lines.greedy else 0.0,
+            logprob=lines.drafts[0].logprob if ranking.texts[place] == lines.greedy else 0.0,
             multi_line=False,
             probability=probability,
             is_shown=probability >= least,
@@ -72,9 +79,32 @@ def offer_lines(request: CompletionRequest, lines: RankedLines, least: float) ->
         )
         offer = Offer(suggestion=suggestion, edit=result.edit, verdicts=result.verdicts)
         offers.setdefault((final, result.edit.end), offer)
-        if len(offers) == request.n:
-            break
     return list(offers.values())
+
+
+class _Sift:
+    """The rules at one cursor: a whole text goes through them once, whatever is shown of it."""
+
+    def __init__(self, request: CompletionRequest) -> None:
+        self._request = request
+        self._wholes: dict[str, FilterResult] = {}
+
+    @property
+    def n_texts(self) -> int:
+        """Whole texts so far."""
+        return len(self._wholes)
+
+    def filter(self, text: str, whole: str) -> FilterResult:
+        """Return what is left of `text`, with which `whole` begins; nothing if that may not be.
+
+        A beginning of what holds a secret is a part of it.
+        """
+        result = self._wholes.get(whole)
+        if result is None:
+            result = self._wholes[whole] = filter_text(self._request, whole, multi_line=False)
+        if result.edit is None or len(result.edit.text) <= len(text):
+            return result
+        return filter_text(self._request, text, multi_line=False)
 
 
 def offer_suggestions(request: CompletionRequest, suggestions: Iterable[Suggestion]) -> list[Offer]:

@@ -57,9 +57,12 @@ class RankedLines:
         return next(iter(self.reasons), "")
 
 
-def rank_without_network(proposal: Proposal, parameters: RankerParameters | None) -> RankedLines:
+def rank_without_network(
+    proposal: Proposal, parameters: RankerParameters | None, language: Language | None
+) -> RankedLines:
     """Rank what the document and the index propose."""
-    return RankedLines(ranking=rank_by_index(shortlist(proposal, parameters)))
+    name = language.name if language is not None else ""
+    return RankedLines(ranking=rank_by_index(shortlist(proposal, parameters, name)))
 
 
 def rank_lines(
@@ -73,11 +76,11 @@ def rank_lines(
 ) -> RankedLines:
     """Rank what both propose; without the network where the index is `sure` or time is up."""
     clock = _Clock()
-    chosen = shortlist(proposal, parameters)
+    chosen = shortlist(proposal, parameters, language.name if language is not None else "")
     clock.lap("shortlist")
     if job.n == 1 and parameters and chosen.candidates:
         ranking = rank_by_index(chosen)
-        if ranking.probability(0) >= sure:
+        if ranking.probability(ranking.texts[0]) >= sure:
             return RankedLines(ranking=ranking, stage_ms=clock.stage_ms)
     with backend.turn(job) as turn:
         clock.lap("prompt")

@@ -209,7 +209,7 @@ NETWORK_FEATURES = (
     "ending_now", "place_by_network",
 )  # fmt: skip
 _EDGE = 1e-4  # a share is kept so far from 0 and 1
-_LOW = -20.0  # log-probabilities are cut there
+LOW = -20.0  # log-probabilities are cut there
 
 
 def network_rows(
@@ -220,12 +220,12 @@ def network_rows(
     `shares` is the belief in each without the network; `greedy` the network's own line, empty
     without one.
     """
-    totals = [max(score.total, _LOW) if score else _LOW for score in scored.scores]
+    totals = [max(score.total, LOW) if score else LOW for score in scored.scores]
     means = [_mean(score) for score in scored.scores]
-    best_total, best_mean = max(totals, default=_LOW), max(means, default=_LOW)
+    best_total, best_mean = max(totals, default=LOW), max(means, default=LOW)
     order = {place: rank for rank, place in enumerate(np.argsort(totals, kind="stable")[::-1])}
     own = [mean for text, mean in zip(texts, means, strict=True) if text == greedy]
-    shared = [0.0, own[0] if own else _LOW / 2, max(scored.ending_now, _LOW)]
+    shared = [0.0, own[0] if own else LOW / 2, max(scored.ending_now, LOW)]
     rows = []
     for place, (text, score) in enumerate(zip(texts, scored.scores, strict=True)):
         tokens = score.tokens if score else ()
@@ -238,9 +238,9 @@ def network_rows(
                 float(score is not None),
                 totals[place],
                 means[place],
-                max(min(tokens, default=0.0), _LOW) if score else _LOW,
-                max(tokens[0], _LOW) if tokens else _LOW,
-                max(score.ending, _LOW) if score else _LOW,
+                max(min(tokens, default=0.0), LOW) if score else LOW,
+                max(tokens[0], LOW) if tokens else LOW,
+                max(score.ending, LOW) if score else LOW,
                 totals[place] - best_total,
                 means[place] - best_mean,
                 math.log1p(len(tokens)),
@@ -254,7 +254,7 @@ def network_rows(
 
 def _mean(score: Score | None) -> float:
     """Return the log-probability of a token of the text, its end counted as one."""
-    return max(score.total / (len(score.tokens) + 1), _LOW) if score else _LOW
+    return max(score.total / (len(score.tokens) + 1), LOW) if score else LOW
 
 
 def _common(left: str, right: str) -> int:

@@ -2,14 +2,17 @@
 
 The parameters are the plain JSON of a model folder's `ranker.json`, fitted by `foretype train
 fit`: one set for candidates that only the index proposes, one for those that the network has
-scored too. A table that is not exactly what this version writes is refused. What the columns mean
-is the business of `features`.
+scored too. A table that is not exactly what this version writes is refused; one of the version
+before, whose gate judged whole lines only, gives its order of candidates, and the bundled gate
+judges. What the columns mean is the business of `features` and `beginnings`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.errors import ModelError
-from assistant.rank.confidence import GATE_FEATURES, LEVELS, OperatingPoint
+from assistant.rank.beginnings import GATE_FEATURES
+from assistant.rank.confidence import LEVELS, OperatingPoint
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES, Rows
 from model.files import UnreadableFileError, read_regular
 from model.folder import BUNDLED, RANKER
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_WHOLE_LINES = 1  # the version whose gate judged whole lines
+OTHERS = "other"  # languages that nothing was fitted for
 _LIMIT = 5.0  # standardised features are cut there: nothing further out was fitted
+_EDGE = 1e-6  # a belief is kept so far from 0 and 1
 _MAX_FILE_BYTES = 8 << 20
 _FIT_AGAIN = "fit it again with: foretype train fit"
 
@@ -58,6 +65,7 @@ class FittedRanker:
     ranker: SmallNetwork
     gate: SmallNetwork
     points: Mapping[str, OperatingPoint]  # by level of the setting `show`
+    languages: Mapping[str, tuple[float, float]]  # scale and offset of the gate's score, by name
 
     def probabilities(self, rows: Rows) -> Floats:
         """Return for each row the share of belief that it is the whole line; they sum to < 1.
@@ -72,10 +80,16 @@ class FittedRanker:
         shares: Floats = weights / (weights.sum() + np.exp(np.float32(-peak)))
         return shares
 
-    def probability(self, row: Sequence[float]) -> float:
-        """Return the calibrated probability that a text with these gate features is right."""
-        score = float(self.gate(np.array([row], np.float32))[0])
-        return float(1 / (1 + np.exp(-np.clip(score, -30, 30))))
+    def believe(self, rows: Rows) -> Floats:
+        """Return how likely each text with these gate features is right, in any language."""
+        return (1 / (1 + np.exp(-np.clip(self.gate(rows), -30, 30)))).astype(np.float32)
+
+    def probability(self, belief: float, language: str) -> float:
+        """Return how often what is chosen with such a belief is right in a language."""
+        scale, offset = self.languages.get(language) or self.languages[OTHERS]
+        belief = min(max(belief, _EDGE), 1 - _EDGE)
+        score = scale * math.log(belief / (1 - belief)) + offset
+        return 1 / (1 + math.exp(-score))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,8 +103,10 @@ class RankerParameters:
 def parse(table: Mapping[str, Any]) -> RankerParameters:
     """Check and take the table of a `ranker.json`; ModelError says what is wrong with it."""
     try:
-        _check_kind(table)
+        version = _check_kind(table)
         n_index, n_both = len(INDEX_FEATURES), len(INDEX_FEATURES + NETWORK_FEATURES)
+        if version == _WHOLE_LINES:
+            return _with_bundled_gate(table, n_index, n_both)
         return RankerParameters(
             index=_fitted(table["memory"], n_index), both=_fitted(table["both"], n_both)
         )
@@ -99,12 +115,26 @@ def parse(table: Mapping[str, Any]) -> RankerParameters:
         raise ModelError(f"{RANKER} cannot be used: {what}; {_FIT_AGAIN}") from error
 
 
-def _check_kind(table: Mapping[str, Any]) -> None:
-    if (version := table["format_version"]) != FORMAT_VERSION:
+def _check_kind(table: Mapping[str, Any]) -> int:
+    version = table["format_version"]
+    if version not in (_WHOLE_LINES, FORMAT_VERSION):
         raise ValueError(f"format_version is {version!r}; this program reads {FORMAT_VERSION}")
     for name, names in _COLUMNS.items():
-        if tuple(table["columns"][name]) != names:
+        is_judged = name != "gate" or version == FORMAT_VERSION
+        if is_judged and tuple(table["columns"][name]) != names:
             raise ValueError(f"its columns of kind {name} are not this program's")
+    return int(version)
+
+
+def _with_bundled_gate(table: Mapping[str, Any], n_index: int, n_both: int) -> RankerParameters:
+    own = bundled()
+    if own is None or own.both is None:
+        raise ValueError("it is of an older version, and no bundled model is there to judge with")
+    index, both = _net(table["memory"]["ranker"], n_index), _net(table["both"]["ranker"], n_both)
+    return RankerParameters(
+        index=dataclasses.replace(own.index, ranker=index),
+        both=dataclasses.replace(own.both, ranker=both),
+    )
 
 
 _COLUMNS = {"memory": INDEX_FEATURES, "network": NETWORK_FEATURES, "gate": GATE_FEATURES}
@@ -134,7 +164,15 @@ def _fitted(table: Mapping[str, Any], n_columns: int) -> FittedRanker:
         ranker=_net(table["ranker"], n_columns),
         gate=_net(table["gate"], len(GATE_FEATURES)),
         points=points,
+        languages={name: _line(table["languages"][name]) for name in (OTHERS, *table["languages"])},
     )
+
+
+def _line(values: Sequence[Any]) -> tuple[float, float]:
+    scale, offset = map(float, values)
+    if not (0 < scale < math.inf and math.isfinite(offset)):
+        raise ValueError("a language's scale and offset are no finite numbers, or not above 0")
+    return scale, offset
 
 
 def _point(table: Mapping[str, Any]) -> OperatingPoint:

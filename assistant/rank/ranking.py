@@ -8,6 +8,7 @@ document beyond what the proposal says, and decides nothing about showing.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from assistant.rank.beginnings import Beginnings, find_beginnings, worth
 from assistant.rank.candidates import Candidate, Proposal
-from assistant.rank.confidence import gate_row
 from assistant.rank.features import (
     INDEX_FEATURES,
     NETWORK_FEATURES,
@@ -25,7 +26,7 @@ from assistant.rank.features import (
     network_rows,
 )
 from assistant.rank.ranker import FittedRanker, Floats, RankerParameters
-from model.candidate_tree import Scored
+from model.candidate_tree import Score, Scored
 
 MAX_SCORED = 5  # candidates of the index that the network looks at
 MAX_NODES = 20  # of the tree of their tokens
@@ -33,7 +34,7 @@ _SURE = 0.9  # the most that is believed without a fitted ranker
 LONG_MATCH = 16  # bytes: without a ranker, what agrees so far goes before the network's own line
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what is asked for is computed once
 class Ranking:
     """Texts for the rest of the line, best first."""
 
@@ -43,13 +44,36 @@ class Ranking:
     names: tuple[str, ...]  # of the columns of `rows`
     from_index: frozenset[str]  # the texts that the index proposed
     fitted: FittedRanker | None
+    scores: tuple[Score | None, ...]  # what the network said of each
+    line: str  # the cursor's line left of it
+    language: str
 
-    def probability(self, place: int, n_chars: int | None = None) -> float:
-        """Return how likely text `place`, or its beginning, is right; its share if not fitted."""
+    @functools.cached_property
+    def beginnings(self) -> Beginnings:
+        """Beginnings of the first texts, the whole texts among them."""
+        return find_beginnings(
+            self.texts, self.shares, self.rows, self.names, self.scores, self.line
+        )
+
+    @functools.cached_property
+    def _believed(self) -> Floats:
         if self.fitted is None:
-            return float(self.shares[place])
-        row = gate_row(self.texts, self.shares, place, self.named(place), n_chars=n_chars)
-        return self.fitted.probability(row)
+            return self.beginnings.rows[:, 0]  # the share of the texts that begin so
+        return self.fitted.believe(self.beginnings.rows)
+
+    def probability(self, text: str) -> float:
+        """Return how likely `text` is right: one of the beginnings; 0 for any other."""
+        if text not in self.beginnings.texts:
+            return 0.0
+        belief = float(self._believed[self.beginnings.texts.index(text)])
+        return belief if self.fitted is None else self.fitted.probability(belief, self.language)
+
+    def by_worth(self) -> list[tuple[str, int]]:
+        """Return the beginnings worth showing, best first, each with the place of its text."""
+        found = self.beginnings
+        values = worth(self._believed, found)
+        order = np.argsort(-values, kind="stable")
+        return [(found.texts[i], found.places[i]) for i in order if values[i] > 0]
 
     def beliefs(self, n: int) -> tuple[tuple[str, float], ...]:
         """Return the first `n` texts, each with the belief in it."""
@@ -73,6 +97,7 @@ class Shortlist:
     rows: Rows
     shares: Floats
     fitted: FittedRanker | None
+    language: str  # its name; "" for one that is not known
 
     def top(self, n: int) -> Shortlist:
         """Return the first `n`."""
@@ -98,7 +123,9 @@ class Shortlist:
         return tuple(candidate.text for candidate in self.candidates)
 
 
-def shortlist(proposal: Proposal, parameters: RankerParameters | None) -> Shortlist:
+def shortlist(
+    proposal: Proposal, parameters: RankerParameters | None, language: str = ""
+) -> Shortlist:
     """Order what the index proposes by the ranker for the index alone."""
     view = CandidateFeatures(proposal)
     rows = view.rows(proposal.candidates)
@@ -111,12 +138,16 @@ def shortlist(proposal: Proposal, parameters: RankerParameters | None) -> Shortl
         rows=rows[order],
         shares=shares[order],
         fitted=fitted,
+        language=language,
     )
 
 
 def rank_by_index(chosen: Shortlist) -> Ranking:
     """Rank without the network."""
-    return _build_ranking(chosen, chosen.shares, chosen.rows, INDEX_FEATURES, chosen.fitted)
+    unknown = (None,) * len(chosen.candidates)
+    return _build_ranking(
+        chosen, chosen.shares, chosen.rows, INDEX_FEATURES, chosen.fitted, unknown
+    )
 
 
 def rank_with_network(
@@ -134,7 +165,8 @@ def rank_with_network(
             if text == greedy:
                 own = _SURE * math.exp(max(_mean_logprob(known, place), -20.0))
                 shares[place] = max(float(shares[place]), own)
-    return _build_ranking(chosen, shares, rows, INDEX_FEATURES + NETWORK_FEATURES, fitted)
+    names = INDEX_FEATURES + NETWORK_FEATURES
+    return _build_ranking(chosen, shares, rows, names, fitted, known.scores)
 
 
 def _mean_logprob(known: Scored, place: int) -> float:
@@ -154,7 +186,12 @@ def _plain_shares(candidates: Sequence[Candidate]) -> Floats:
 
 
 def _build_ranking(
-    chosen: Shortlist, shares: Floats, rows: Rows, names: Sequence[str], fitted: FittedRanker | None
+    chosen: Shortlist,
+    shares: Floats,
+    rows: Rows,
+    names: Sequence[str],
+    fitted: FittedRanker | None,
+    scores: Sequence[Score | None],
 ) -> Ranking:
     order = np.argsort(-shares, kind="stable")
     texts = chosen.texts
@@ -166,6 +203,9 @@ def _build_ranking(
         names=tuple(names),
         from_index=frozenset(proposed),
         fitted=fitted,
+        scores=tuple(scores[place] for place in order),
+        line=chosen.view.line,
+        language=chosen.language,
     )
 
 
@@ -175,7 +215,7 @@ def summarize(ranking: Ranking, n: int = 8) -> list[dict[str, Any]]:
         {
             "text": text,
             "share": round(float(ranking.shares[place]), 4),
-            "probability": round(ranking.probability(place), 4),
+            "probability": round(ranking.probability(text), 4),
             "source": ranking.source(place),
             "columns": {name: round(v, 3) for name, v in ranking.named(place).items()},
         }

@@ -31,6 +31,7 @@ from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
 from assistant.source.languages import language_of
+from model.candidate_tree import Score
 from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
 from training.evaluation.longest_match import LongestMatch
 from training.evaluation.replay.history import ReplayError
@@ -54,6 +55,9 @@ class RankingExample:
     texts: tuple[str, ...]
     rows: Rows
     names: tuple[str, ...]
+    scores: tuple[Score | None, ...] = ()  # what the network said of each text; () without it
+    line: str = ""  # left of the cursor
+    language: str = ""
     greedy: str = ""
     longest_match: str = ""  # its line, where that was asked for
     path: str = ""  # the file
@@ -130,7 +134,7 @@ def rank_task(
     task = each.task
     proposal = propose(Cursor.of(task.file.path, task.text, task.offset), each.index)
     if backend is None:
-        found = rank_without_network(proposal, parameters)
+        found = rank_without_network(proposal, parameters, language_of(task.file.path))
     else:
         found = _rank_with_network(each, proposal, backend, parameters)
     ranking = found.ranking
@@ -142,6 +146,9 @@ def rank_task(
         texts=ranking.texts,
         rows=ranking.rows,
         names=ranking.names,
+        scores=ranking.scores,
+        line=ranking.line,
+        language=ranking.language,
         greedy=found.greedy,
         path=task.file.path,
     )

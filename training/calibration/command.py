@@ -26,7 +26,9 @@ from training.calibration.networks import (
     RankedChoice,
     choose,
     choose_out_of_fold,
+    correct,
     fit_gate,
+    fit_languages,
     fit_ranker,
     fitted_table,
 )
@@ -37,7 +39,7 @@ from training.evaluation.replay.systems import INDEX, NETWORK_AND_INDEX
 
 KINDS = ("head", "history")
 RANKER = FitSettings(hidden=32, epochs=30, decay=3e-2, members=3)
-GATE = FitSettings(hidden=8, epochs=40, rate=5e-3, decay=3e-2, members=2)
+GATE = FitSettings(hidden=16, epochs=12, batch=1024, rate=4e-3, decay=2e-2, members=2)
 
 
 def main(argv: list[str]) -> int:
@@ -110,12 +112,15 @@ def _fit_part(examples: Sequence[RankingExample]) -> tuple[FittedRanker, list[Ra
     for people who type, so the history decides about them where there is one.
     """
     choices = choose_out_of_fold(examples, RANKER, GATE)
-    typed = [c for c in choices if c.example.kind == "history"] or choices
+    languages = fit_languages(choices)
+    corrected = [correct(each, languages) for each in choices]
+    typed = [c for c in corrected if c.example.kind == "history"] or corrected
     return FittedRanker(
         ranker=fit_ranker(examples, RANKER),
         gate=fit_gate(choices, GATE),
+        languages=languages,
         points=choose_points(typed),
-    ), choices
+    ), corrected
 
 
 def compare(

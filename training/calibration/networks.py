@@ -1,29 +1,36 @@
 """Small networks fitted with torch, and turned into the plain numbers that serving evaluates.
 
 The ranker is fitted listwise: a softmax over a cursor's candidates and one more outcome, "none of
-them". The gate is fitted to say how likely the chosen text is right, on rankings of examples that
-the ranker had not seen.
+them". The gate is fitted to say how likely a beginning of a candidate is right, on rankings of
+examples that the ranker had not seen; a scale and an offset for each language then correct what it
+says of the beginnings that are chosen, for what is chosen is overrated.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from assistant.rank.confidence import GATE_FEATURES, gate_row
+from assistant.rank.beginnings import GATE_FEATURES, Beginnings, find_beginnings, worth
 from assistant.rank.features import Rows
-from assistant.rank.ranker import FittedRanker, Floats, SmallNetwork
+from assistant.rank.ranker import OTHERS, FittedRanker, Floats, SmallNetwork
 from training.calibration.collect import RankingExample
 
 DIGITS = 5  # of a parameter, significant
 _LIMIT = 5.0  # of a standardised column, as in serving
 MIN_SHOWN_CHARS = 2
+LINE_HOLD = 20.0  # what a squared change of one in a language's scale or offset costs, in nats
+#: languages fitted together; the first is what the bundled network was trained on
+FAMILIES = (
+    ("python",), ("javascript", "typescript", "tsx"), ("go",), ("rust",), ("java",), ("c", "cpp"),
+)  # fmt: skip
+MAX_FOLDS = 6  # of more repositories, several are left out together
 T = TypeVar("T")
 
 Loss = Callable[[nn.Module, torch.Tensor], torch.Tensor]  # (network, positions of a batch)
@@ -44,15 +51,36 @@ class FitSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RankedChoice:
-    """The text that a ranking puts first, as the gate sees it."""
+    """The beginnings of what a ranking proposes, and the one that is worth most."""
 
-    row: list[float]
-    probability: float
-    is_right: bool
-    is_exact: bool
-    has_text: bool  # there was something to choose from
+    found: Beginnings
+    rights: NDArray[np.bool_]  # which of them are right
+    best: int  # the place of the one that would be shown; -1 if none is worth a look
+    probability: float  # of that
+    is_exact: bool  # what is ranked first is the whole rest of the line
     belief: float  # of the ranker in what was right, which may be none of the texts
     example: RankingExample
+
+    @property
+    def has_text(self) -> bool:
+        """Say whether there is something to show."""
+        return self.best >= 0
+
+    @property
+    def is_right(self) -> bool:
+        """Say whether what would be shown is right."""
+        return self.has_text and bool(self.rights[self.best])
+
+    @property
+    def row(self) -> Floats:
+        """What the gate looks at."""
+        row: Floats = self.found.rows[self.best]
+        return row
+
+    @property
+    def text(self) -> str:
+        """What would be shown; empty for nothing."""
+        return self.found.texts[self.best] if self.has_text else ""
 
 
 def pad_examples(
@@ -116,18 +144,67 @@ def fit_ranker(examples: Sequence[RankingExample], settings: FitSettings) -> Sma
 
 
 def fit_gate(choices: Sequence[RankedChoice], settings: FitSettings) -> SmallNetwork:
-    """Fit the probability that the chosen text is right."""
-    used = [each for each in choices if each.has_text]
-    rows = np.array([each.row for each in used], np.float32)
+    """Fit the probability that a beginning is right, on all beginnings of all examples."""
+    used = [each for each in choices if len(each.found.rows)]
+    rows = np.concatenate([each.found.rows for each in used])
     mean, scale = _scale_of(rows)
     inputs = standardise(rows, mean, scale)
-    labels = torch.tensor([float(each.is_right) for each in used])
+    labels = torch.from_numpy(np.concatenate([each.rights for each in used]).astype(np.float32))
+    counts = np.array([len(each.found.rows) for each in used])
+    weights = torch.from_numpy(np.repeat(1 / np.sqrt(counts), counts).astype(np.float32))
+    weights /= weights.mean()
 
     def loss(network: nn.Module, at: torch.Tensor) -> torch.Tensor:
         scores = network(inputs[at])[:, 0]
-        return nn.functional.binary_cross_entropy_with_logits(scores, labels[at])
+        return nn.functional.binary_cross_entropy_with_logits(
+            scores, labels[at], weight=weights[at]
+        )
 
-    return _average(_train(len(mean), len(used), loss, settings), mean, scale)
+    return _average(_train(len(mean), len(rows), loss, settings), mean, scale)
+
+
+def fit_languages(choices: Sequence[RankedChoice]) -> dict[str, tuple[float, float]]:
+    """Return scale and offset of the gate's score by language, each held near that of all.
+
+    Languages of one family are fitted together; "other" is for what was not fitted: all families
+    but the one that is surest of itself, the network's own.
+    """
+    shown = [each for each in choices if each.has_text]
+    by_family: dict[tuple[str, ...], list[RankedChoice]] = {}
+    for each in shown:
+        by_family.setdefault(family_of(each.example.language), []).append(each)
+    overall = _fit_line(shown, (1.0, 0.0))
+    fitted = {name: _fit_line(its, overall) for names, its in by_family.items() for name in names}
+    foreign = [each for each in shown if each.example.language not in FAMILIES[0]]
+    return {OTHERS: _fit_line(foreign, overall)} | fitted
+
+
+def family_of(language: str) -> tuple[str, ...]:
+    """Return the names of the languages that are fitted together with this one."""
+    return next((names for names in FAMILIES if language in names), (language,))
+
+
+def _fit_line(choices: Sequence[RankedChoice], start: tuple[float, float]) -> tuple[float, float]:
+    """Fit scale and offset of the scores of what is chosen; a change costs as much as cursors."""
+    claims = np.clip([each.probability for each in choices], 1e-6, 1 - 1e-6)
+    scores = torch.from_numpy(np.log(claims / (1 - claims)))
+    labels = torch.tensor([float(each.is_right) for each in choices], dtype=scores.dtype)
+    before = torch.tensor(start, dtype=scores.dtype)
+    line = before.clone().requires_grad_()
+    optimiser = torch.optim.LBFGS([line], max_iter=50)
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        wrong = nn.functional.binary_cross_entropy_with_logits(
+            line[0] * scores + line[1], labels, reduction="sum"
+        )
+        total = wrong + LINE_HOLD * ((line - before) ** 2).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    scale, offset = line.tolist()
+    return max(scale, 0.1), offset
 
 
 def _train(n_columns: int, n: int, loss: Loss, settings: FitSettings) -> list[nn.Sequential]:
@@ -154,27 +231,27 @@ def _train(n_columns: int, n: int, loss: Loss, settings: FitSettings) -> list[nn
 
 
 def choose(each: RankingExample, fitted: FittedRanker) -> RankedChoice:
-    """Return what the fitted ranking puts first."""
+    """Return what the fitted ranking makes of an example."""
     shares = fitted.probabilities(each.rows)
-    belief = float(shares[each.label]) if each.label >= 0 else 1 - float(shares.sum())
-    if not each.texts:
-        return RankedChoice(
-            row=[], probability=0.0, is_right=False, is_exact=False, has_text=False,
-            belief=belief, example=each,
-        )  # fmt: skip
-    best = int(shares.argmax())
-    named = dict(zip(each.names, map(float, each.rows[best]), strict=True))
-    text = each.texts[best]
-    row = gate_row(each.texts, shares, best, named)
-    return RankedChoice(
-        row=row,
-        probability=fitted.probability(row),
-        is_right=is_right(text, each.truth),
-        is_exact=text == each.truth,
-        has_text=True,
-        belief=belief,
+    order = np.argsort(-shares, kind="stable")
+    found = find_beginnings(
+        [each.texts[place] for place in order],
+        shares[order],
+        each.rows[order],
+        each.names,
+        [each.scores[place] if each.scores else None for place in order],
+        each.line,
+    )
+    choice = RankedChoice(
+        found=found,
+        rights=np.array([is_right(text.rstrip(), each.truth) for text in found.texts], bool),
+        best=-1,
+        probability=0.0,
+        is_exact=bool(len(order)) and each.texts[order[0]] == each.truth,
+        belief=float(shares[each.label]) if each.label >= 0 else 1 - float(shares.sum()),
         example=each,
     )
+    return apply_gate(choice, fitted)
 
 
 def is_right(text: str, truth: str) -> bool:
@@ -191,7 +268,7 @@ def choose_out_of_fold(
     Of one repository, its files or commits stand in for repositories.
     """
     names = [each.repository for each in examples]
-    n_folds = len(set(names))
+    n_folds = min(len(set(names)), MAX_FOLDS)
     if n_folds < 2:
         names, n_folds = [each.group for each in examples], 3
     number = {name: i for i, name in enumerate(sorted(set(names)))}
@@ -222,10 +299,23 @@ def apply_out_of_fold(
 
 
 def apply_gate(choice: RankedChoice, fitted: FittedRanker) -> RankedChoice:
-    """Return the choice with the probability that another gate gives it."""
-    if not choice.has_text:
+    """Return what is chosen by another gate, and its probability."""
+    if not choice.found.texts:
         return choice
-    return dataclasses.replace(choice, probability=fitted.probability(choice.row))
+    beliefs = fitted.believe(choice.found.rows)
+    values = worth(beliefs, choice.found)
+    best = int(values.argmax())
+    if values[best] <= 0:
+        return dataclasses.replace(choice, best=-1, probability=0.0)
+    probability = fitted.probability(float(beliefs[best]), choice.example.language)
+    return dataclasses.replace(choice, best=best, probability=probability)
+
+
+def correct(choice: RankedChoice, languages: Mapping[str, tuple[float, float]]) -> RankedChoice:
+    """Return the choice with the probability as its language corrects it."""
+    fitted = dataclasses.replace(BLANK, languages=languages)
+    probability = fitted.probability(choice.probability, choice.example.language)
+    return dataclasses.replace(choice, probability=probability) if choice.has_text else choice
 
 
 _ZEROS = np.zeros(len(GATE_FEATURES), np.float32)
@@ -237,7 +327,9 @@ _BLANK_NETWORK = SmallNetwork(
     out=np.zeros(1, np.float32),
     out_bias=0.0,
 )
-BLANK = FittedRanker(ranker=_BLANK_NETWORK, gate=_BLANK_NETWORK, points={})
+BLANK = FittedRanker(
+    ranker=_BLANK_NETWORK, gate=_BLANK_NETWORK, points={}, languages={OTHERS: (1.0, 0.0)}
+)
 
 
 def fitted_table(fitted: FittedRanker) -> dict[str, Any]:
@@ -246,6 +338,10 @@ def fitted_table(fitted: FittedRanker) -> dict[str, Any]:
         "ranker": network_table(fitted.ranker),
         "gate": network_table(fitted.gate),
         "points": {name: dataclasses.asdict(each) for name, each in fitted.points.items()},
+        "languages": {
+            name: [round(value, DIGITS) for value in line]
+            for name, line in fitted.languages.items()
+        },
     }
 
 

@@ -58,7 +58,7 @@ def request(text: str = TEXT, **changes: object) -> CompletionRequest:
 
 
 # What the gate believes: little, about even, or a lot, whatever the candidate.
-UNSURE, EVEN, SURE = -3.0, 0.3, 3.0
+UNSURE, EVEN, SURE = -1.2, 0.3, 3.0
 
 
 @pytest.mark.parametrize(
@@ -75,20 +75,38 @@ UNSURE, EVEN, SURE = -3.0, 0.3, 3.0
 def test_setting_decides_how_sure_a_suggestion_must_be(
     show: str, belief: float, is_shown: bool
 ) -> None:
+    text = "ute(number, another_number)"  # longer than what the network says
     fitted = parameters(gate={}, gate_bias=belief)
-    found = engine(["ute(1)"], fitted, show=show).complete(request())
+    found = engine([text], fitted, show=show).complete(request())
     assert bool(found) is is_shown
     if found:
         assert found[0].probability == pytest.approx(1 / (1 + 2.718281828**-belief), rel=1e-2)
-        assert (found[0].text, found[0].source) == ("ute(1)", "index")
+        assert (found[0].text, found[0].source) == (text, "index")
 
 
-def test_language_that_the_network_does_not_know_needs_more() -> None:
-    fitted = parameters(gate={}, gate_bias=EVEN)
+def test_what_is_believed_is_corrected_for_the_language() -> None:
     rust = request(path="pkg/a.rs")
-    assert engine(["ute(1)"], fitted).complete(rust) == []
-    sure = parameters(gate={}, gate_bias=SURE)
-    assert engine(["ute(1)"], sure).complete(rust)[0].text == "ute(1)"
+    for line, is_shown in (([1.0, 0.0], True), ([1.0, -2.0], False)):
+        fitted = parameters(gate={}, gate_bias=EVEN, languages={"rust": line})
+        assert bool(engine(["ute(1)"], fitted).complete(rust)) is is_shown
+
+
+def test_the_sure_beginning_is_shown_and_the_next_part_once_it_is_taken() -> None:
+    fitted = parameters(ranker={"longest": 1.0}, gate={"agreeing_logit": 5.0})
+    made = engine(["ute(first, 1)", "ute(first, 2)"], fitted, show="quiet")
+    (taken,) = made.complete(request())
+    assert taken.text == "ute(first,"
+    made = engine([" 1)"], fitted, show="quiet")
+    text = TEXT + taken.text
+    assert [each.text for each in made.complete(request(text))] == [" 1)"]
+
+
+def test_beginning_of_a_text_that_the_rules_drop_is_not_shown() -> None:
+    fitted = parameters(ranker={"place": -1.0}, gate={"left": 1.0})
+    text = 'KEY = "AKIA'
+    made = engine([f'{SECRET[4:]}" + other.part(1)'], fitted, show="eager")
+    for item in made.complete(request(text)):
+        assert item.source != "index"
 
 
 def test_who_asks_for_several_gets_distinct_ones_however_unsure() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from assistant.errors import ModelError
-from assistant.rank.confidence import GATE_FEATURES, LEVELS
+from assistant.rank.beginnings import GATE_FEATURES
+from assistant.rank.confidence import LEVELS
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
 from assistant.rank.ranker import bundled, parse
 from tests.fitted import parameters, table
@@ -36,11 +37,37 @@ def test_what_lies_outside_of_the_fitted_range_counts_as_its_edge() -> None:
     assert far == pytest.approx(edge)
 
 
-def test_probability_is_a_logistic_function_of_the_gate() -> None:
-    fitted = parameters(gate={"share_logit": 1.0}, gate_bias=0.5).index
-    row = [0.0] * len(GATE_FEATURES)
-    row[GATE_FEATURES.index("share_logit")] = 2.0
-    assert fitted.probability(row) == pytest.approx(1 / (1 + np.exp(-2.5)), rel=1e-3)
+def test_belief_is_a_logistic_function_of_the_gate() -> None:
+    fitted = parameters(gate={"agreeing_logit": 1.0}, gate_bias=0.5).index
+    row = np.zeros((1, len(GATE_FEATURES)), np.float32)
+    row[0, GATE_FEATURES.index("agreeing_logit")] = 2.0
+    assert fitted.believe(row) == pytest.approx(1 / (1 + np.exp(-2.5)), rel=1e-3)
+
+
+def test_language_corrects_what_is_believed() -> None:
+    fitted = parameters(languages={"go": [2.0, 1.0], "other": [1.0, -1.0]}).index
+    for language, score in (("go", 3.0), ("python", 0.0), ("", 0.0)):
+        assert fitted.probability(1 / (1 + np.exp(-1.0)), language) == pytest.approx(
+            1 / (1 + np.exp(-score))
+        )
+    for belief in (0.0, 1.0):
+        assert 0 < fitted.probability(belief, "go") < 1
+
+
+def test_table_whose_gate_judged_whole_lines_gives_its_order_and_the_bundled_gate_judges() -> None:
+    old = table(ranker={"length": 1.0})
+    old["format_version"], old["columns"]["gate"] = 1, ["share"]
+    for part in ("memory", "both"):
+        del old[part]["languages"]
+        old[part]["gate"] = {"of": "whole lines"}
+        old[part]["points"]["strict"] = {"threshold": 0.9}
+    found, own = parse(old), bundled()
+    assert own is not None
+    assert found.index.probabilities(rows(length=[1.0, 3.0])).argmax() == 1
+    assert found.both is not None
+    assert own.both is not None
+    assert (found.index.gate, found.both.gate) == (own.index.gate, own.both.gate)
+    assert found.both.points == own.both.points
 
 
 Change = Callable[[dict[str, Any]], object]
@@ -49,7 +76,7 @@ Change = Callable[[dict[str, Any]], object]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.update(format_version=2), "format_version is 2; this program reads 1"),
+        (lambda t: t.update(format_version=3), "format_version is 3; this program reads 2"),
         (lambda t: t.pop("memory"), "it lacks 'memory'"),
         (lambda t: t["columns"]["gate"].pop(), "columns of kind gate are not this program's"),
         (lambda t: t["both"]["ranker"]["mean"].pop(), "mean has shape"),
@@ -61,6 +88,9 @@ Change = Callable[[dict[str, Any]], object]
         (lambda t: t["both"]["points"].pop("quiet"), "it lacks 'quiet'"),
         (lambda t: t["both"]["points"]["quiet"].update(threshold=1.5), "is not in 0..1"),
         (lambda t: t.update(memory=3), "not subscriptable"),
+        (lambda t: t["both"]["languages"].pop("other"), "it lacks 'other'"),
+        (lambda t: t["both"]["languages"].update(go=[0.0, 1.0]), "or not above 0"),
+        (lambda t: t["both"]["languages"].update(go=[1.0, float("nan")]), "no finite numbers"),
     ],
 )
 def test_wrong_table_is_refused_with_the_reason(change: Change, message: str) -> None:

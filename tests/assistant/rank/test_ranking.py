@@ -81,7 +81,8 @@ def test_without_parameters_long_matches_go_before_a_doubtful_own_line() -> None
     chosen = shortlist(long, None).plus(["own"])
     assert rank_with_network(chosen, scored(-9, -9, -3.0), "own", None).texts[0] != "own"
     assert rank_with_network(chosen, scored(-9, -9, -0.1), "own", None).texts[0] == "own"
-    assert rank_by_index(shortlist(long, None)).probability(0) > 0
+    alone = rank_by_index(shortlist(long, None))
+    assert alone.probability(alone.texts[0]) > 0
 
 
 def test_nothing_proposed_is_an_empty_ranking() -> None:

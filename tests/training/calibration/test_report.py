@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from assistant.rank.beginnings import Beginnings
 from assistant.rank.confidence import OperatingPoint
-from assistant.rank.ranker import FittedRanker, SmallNetwork
+from assistant.rank.ranker import OTHERS, FittedRanker, SmallNetwork
 from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice
 from training.calibration.report import compare_systems, format_report, measure_choices
@@ -21,7 +22,7 @@ LEVELS = {
     level: OperatingPoint(threshold=threshold, precision=0.5, coverage=0.5, hidden=0.5)
     for level, threshold in (("quiet", 0.8), ("balanced", 0.5), ("eager", 0.1))
 }
-FITTED = FittedRanker(ranker=NET, gate=NET, points=LEVELS)
+FITTED = FittedRanker(ranker=NET, gate=NET, points=LEVELS, languages={OTHERS: (1.0, 0.0)})
 
 
 def choice(
@@ -38,9 +39,12 @@ def choice(
         greedy=greedy,
         longest_match=match,
     )
+    found = Beginnings(
+        texts=("right",), places=(0,), is_whole=np.ones(1, bool), rows=np.zeros((1, 1), np.float32)
+    )
     return RankedChoice(
-        row=[], probability=probability, is_right=is_right, is_exact=is_right, has_text=True,
-        belief=0.5, example=example,
+        found=found, rights=np.array([is_right]), best=0, probability=probability,
+        is_exact=is_right, belief=0.5, example=example,
     )  # fmt: skip
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
-from assistant.rank.confidence import GATE_FEATURES
+from assistant.rank.beginnings import GATE_FEATURES
 from assistant.rank.ranker import FittedRanker, SmallNetwork
 from tests.fitted import parameters
 from training.calibration.collect import RankingExample
@@ -49,4 +51,4 @@ def made_fitted(weight: float, bias: float = 0.0) -> FittedRanker:
         out_bias=bias,
     )
     assert len(gate.gate.mean) == len(GATE_FEATURES)
-    return FittedRanker(ranker=ranker, gate=gate.gate, points=gate.points)
+    return dataclasses.replace(gate, ranker=ranker)

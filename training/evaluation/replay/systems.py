@@ -103,7 +103,7 @@ class EngineSystem(System):
         if self._fitted is None:
             return 0.0
         points = dict(self._fitted.points)
-        return threshold(level, points, is_familiar=language in self._languages)
+        return threshold(level, points)
 
     def open(self, snapshot: Snapshot) -> None:
         """Index the tree, if this system has an index."""
