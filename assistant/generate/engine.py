@@ -129,7 +129,7 @@ class Engine:
         deadline = started + request.deadline_ms / 1_000
         cancel = cancel or Cancel()
         self._n_requests += 1
-        settings, backend = self.settings, self._backend_for(request.document)
+        settings, backend = self.settings, self._backend_for(request)
         remote = self.remote if settings.allow_remote and settings.show != "off" else None
         reason = why_refused(request, settings)
         if reason is None and backend is None and remote is None and not settings.index:
@@ -180,9 +180,14 @@ class Engine:
         self._traces.put(request.document, trace)
         return Response(completions=completions, trace=trace)
 
-    def _backend_for(self, document: str) -> LocalBackend | None:
-        """Return the model of a document: its own, or the one for all; a request keeps it."""
-        tuned = self.tuned_for(document) if self.tuned_for is not None else None
+    def _backend_for(self, request: CompletionRequest) -> LocalBackend | None:
+        """Return the model of a document: its own, or the one for all; a request keeps it.
+
+        None where the index completes by text alone: no network has seen such code.
+        """
+        if language_of(request.path, request.language) is None:
+            return None
+        tuned = self.tuned_for(request.document) if self.tuned_for is not None else None
         return tuned if tuned is not None else self._backend
 
     @property

@@ -6,20 +6,12 @@ By the name first, then by the bytes. Knows nothing of git, and not which files 
 import re
 from pathlib import PurePosixPath
 
-from assistant.source.languages import language_of
+from assistant.source.languages import is_other_code, language_of
 
 MAX_FILE_BYTES = 1 << 19
 MAX_DATA_BYTES = 1 << 16  # of configuration and prose, which is seldom typed twice
 
-_OTHER_CODE = frozenset(
-    ".rb .php .kt .kts .scala .swift .m .mm .cs .fs .vb .lua .pl .pm .r .jl .dart .ex .exs .erl"
-    " .hs .ml .mli .clj .cljs .el .lisp .scm .zig .nim .d .pas .f90 .f .sh .bash .zsh .fish .ps1"
-    " .sql .vue .svelte .proto .thrift .graphql .gradle .groovy .cmake .mk .bzl .star .tf .hcl"
-    " .nix .vim .cu .cuh .metal .glsl .hlsl .sol .v .vhd .pyx .pxd .css .scss .less .html .jinja"
-    " .j2".split()
-)
 _DATA = frozenset(".md .rst .toml .yaml .yml .cfg .ini .json .jsonc .xml .txt .tex".split())
-_CODE_NAMES = frozenset("makefile dockerfile rakefile gemfile justfile cmakelists.txt".split())
 _LOCKS = re.compile(r"(?i)(?:^|/)(?:package-lock\.json|[^/]*\.lock|[^/]*-lock\.ya?ml|go\.sum)$")
 _BUILT = re.compile(
     r"(?i)[.-](?:min|bundle|chunk|generated|pb|g)\.[a-z]{1,4}$|_pb2(?:_grpc)?\.pyi?$"
@@ -42,10 +34,9 @@ def rank(path: str) -> int | None:
         return None
     if language_of(path, "") is not None:
         return 0
-    name = PurePosixPath(path)
-    if name.suffix.lower() in _OTHER_CODE or name.name.lower() in _CODE_NAMES:
+    if is_other_code(path):
         return 1
-    return 2 if name.suffix.lower() in _DATA else None
+    return 2 if PurePosixPath(path).suffix.lower() in _DATA else None
 
 
 def max_bytes(file_rank: int) -> int:

@@ -10,7 +10,7 @@ import re
 from assistant.path_patterns import matches
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
-from assistant.source.languages import language_of
+from assistant.source.languages import is_text_completed, language_of
 
 # Larger files are data or machine-made; parsing them at every keystroke would be felt.
 MAX_TEXT_CHARS = 2_000_000
@@ -64,7 +64,8 @@ def why_refused(request: CompletionRequest, settings: Settings) -> str | None:
         return "disabled"
     if is_excluded(request.path, settings.exclude):
         return "excluded file"
-    if language_of(request.path, request.language) is None:
+    is_known = language_of(request.path, request.language) is not None
+    if not is_known and not is_text_completed(request.path):
         return "unknown language"
     if len(request.text) > MAX_TEXT_CHARS:
         return f"over {MAX_TEXT_CHARS} characters"

@@ -35,7 +35,6 @@ MAX_TEXTS = 6  # whose beginnings are judged
 MAX_PIECES = 40  # of a text; behind them only its end
 LEAST_CHARS = 2  # of what is shown
 LEAST_WORTH = 1.0  # belief x characters: less is not worth a look
-WHOLE_BONUS = 0.3  # a whole line is done with at once
 _EDGE = 1e-4  # a share is kept so far from 0 and 1
 
 _PIECE = re.compile(r"\s*(?:\w+|[^\w\s])")
@@ -95,10 +94,11 @@ def find_beginnings(
 def worth(beliefs: NDArray[np.float32], beginnings: Beginnings) -> NDArray[np.float64]:
     """Return what it is worth to show each beginning; 0 for what is not worth a look.
 
-    The longer the better, but less than in proportion: what is wrong is a nuisance at any length.
+    The longer the better, but less than in proportion, and being right counts for more: what is
+    wrong is a nuisance at any length. A whole line is done with at once, so it counts double.
     """
     n_chars = np.array([len(text.strip()) for text in beginnings.texts], float)
-    value = beliefs * np.sqrt(n_chars) * (1 + WHOLE_BONUS * beginnings.is_whole)
+    value = beliefs**1.5 * np.sqrt(n_chars) * (1 + beginnings.is_whole)
     is_worth = (n_chars >= LEAST_CHARS) & (beliefs * n_chars >= LEAST_WORTH)
     return np.where(is_worth, value, 0.0)
 

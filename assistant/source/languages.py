@@ -1,7 +1,8 @@
 """The programming languages that the assistant knows: names, files, lexical habits, grammars.
 
 Data only; it does not know what a grammar's tree is used for. A grammar is imported on first use
-and kept; a language without an installed grammar still works by the text rules.
+and kept; a language without an installed grammar still works by the text rules. So does other code,
+of which nothing is known but how its files are called.
 """
 
 import functools
@@ -201,6 +202,29 @@ _BY_ID = {
 _BY_EXTENSION = {
     extension: language for language in LANGUAGES.values() for extension in language.extensions
 }
+
+
+_OTHER_ENDINGS = frozenset(
+    ".rb .php .kt .kts .scala .swift .m .mm .cs .fs .vb .lua .pl .pm .r .jl .dart .ex .exs .erl"
+    " .hs .ml .mli .clj .cljs .el .lisp .scm .zig .nim .d .pas .f90 .f .sh .bash .zsh .fish .ps1"
+    " .sql .vue .svelte .proto .thrift .graphql .gradle .groovy .cmake .mk .bzl .star .tf .hcl"
+    " .nix .vim .cu .cuh .metal .glsl .hlsl .sol .v .vhd .pyx .pxd .css .scss .less .html .jinja"
+    " .j2".split()
+)
+_OTHER_NAMES = frozenset("makefile dockerfile rakefile gemfile justfile cmakelists.txt".split())
+_OTHER_DATA = frozenset(".yaml .yml .toml".split())  # typed by hand, and read as code is
+
+
+def is_other_code(path: str) -> bool:
+    """Say whether a file is code, by its name, of a language that has no `Language` here."""
+    name = PurePosixPath(path)
+    return name.suffix.lower() in _OTHER_ENDINGS or name.name.lower() in _OTHER_NAMES
+
+
+def is_text_completed(path: str) -> bool:
+    """Say whether lines of a file may be completed by text alone: other code, or typed data."""
+    path = path.replace("\\", "/")
+    return is_other_code(path) or PurePosixPath(path).suffix.lower() in _OTHER_DATA
 
 
 @functools.lru_cache(maxsize=256)  # asked several times for each key

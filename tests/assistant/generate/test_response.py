@@ -91,6 +91,14 @@ def test_what_is_believed_is_corrected_for_the_language() -> None:
         assert bool(engine(["ute(1)"], fitted).complete(rust)) is is_shown
 
 
+@pytest.mark.parametrize("path", ["lib/tool.rb", "Dockerfile", "deploy/app.yaml", "web/App.vue"])
+def test_code_without_a_grammar_is_completed_from_the_index_alone(path: str) -> None:
+    fitted = parameters(gate={}, gate_bias=SURE)
+    response = engine(["ute(number, 1)"], fitted, show="eager").respond(request(path=path))
+    assert [item.source for item in response.completions] == ["index"]
+    assert (response.trace.prompt_tokens, response.trace.model) == (0, "")
+
+
 def test_the_sure_beginning_is_shown_and_the_next_part_once_it_is_taken() -> None:
     fitted = parameters(ranker={"longest": 1.0}, gate={"agreeing_logit": 5.0})
     made = engine(["ute(first, 1)", "ute(first, 2)"], fitted, show="quiet")

@@ -83,7 +83,13 @@ def test_longer_is_worth_more_but_not_in_proportion() -> None:
     assert sure.argmax() == 2
     open_behind = worth(np.array([0.9, 0.9, 0.2], np.float32), judged)
     assert open_behind.argmax() == 1
-    assert open_behind[0] == pytest.approx(0.9 * math.sqrt(4))
+    assert open_behind[0] == pytest.approx(0.9**1.5 * math.sqrt(4))
+
+
+def test_whole_line_goes_before_a_beginning_hardly_surer() -> None:
+    judged = find_beginnings(["name.split(x)"], SHARES[:1], COLUMNS[:1], NAMES, [None], "")
+    beliefs = np.array([0.6, 0.6, 0.6, 0.6, 0.6, 0.5], np.float32)
+    assert worth(beliefs, judged).argmax() == 5
 
 
 def test_what_is_short_and_doubtful_is_not_worth_a_look() -> None:
