@@ -85,11 +85,13 @@ def test_the_index_answers_without_a_network(tmp_path: Path) -> None:
         wait_for(client, lambda index: index.get("files") == 3)
         place = uri(root / "c.py")
         client.open(place, "x = 1\ndistance = measure_dist")
-        assert client.inline_text(place, 1, 23) == "ance(first_place, second_place)"
+        offered = client.inline_text(place, 1, 23)  # the sure part of the line
+        assert offered and "ance(first_place, second_place)".startswith(offered)
         client.open(uri(root / "d.py"), "speed = measure_speed(distance, hours)\n")
         typed = {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 23}}
         client.change(place, 2, {"range": typed, "text": "speed = measure_sp"})
-        assert client.inline_text(place, 1, 18) == "eed(distance, hours)"
+        offered = client.inline_text(place, 1, 18)
+        assert offered and "eed(distance, hours)".startswith(offered)
         typed = {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 18}}
         client.change(place, 3, {"range": typed, "text": 'client = open_client("'})
         offered = client.inline(place, 1, 22)["items"]
