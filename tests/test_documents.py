@@ -13,7 +13,12 @@ import pytest
 from assistant.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "editors").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "editors").glob("*.md")),
+]
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
 
 
@@ -80,3 +85,16 @@ def test_every_module_that_the_tour_names_exists() -> None:
     missing = [name for name in names if not any(path.endswith(f"/{name}") for path in known)]
     assert len(names) > 40
     assert [name for name in missing if name not in known] == []
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+?) \| (.*`tests/.+) \|$", text, flags=re.MULTILINE)
+    promises = text.partition("## Promises")[2].partition("## Not defended")[0]
+    assert len(rows) == len(re.findall(r"^\| (?!promise )", promises, flags=re.MULTILINE)) >= 20
+    for promise, tests in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", tests)
+        assert named, promise
+        for path, name in named:
+            code = (ROOT / path).read_text(encoding="utf-8")
+            assert re.search(rf"^(?:async )?def {name}\(", code, flags=re.MULTILINE), (path, name)
