@@ -84,6 +84,7 @@ class WorkspaceIndexes:
         self._loose: FolderIndex | None = None  # documents in no folder
         self._places: dict[str, tuple[_Folder | None, str]] = {}  # of documents, by URI
         self._touched: set[str] = set()
+        self._opening: list[threading.Thread] = []
         self._shows_progress = False
 
     # --- on the event loop
@@ -115,9 +116,11 @@ class WorkspaceIndexes:
             if uri not in self._folders and path is not None and path.is_dir():
                 folder = _Folder(path=path)
                 self._folders[uri] = folder
-                threading.Thread(
+                thread = threading.Thread(
                     target=self._open, args=(folder,), name="index-open", daemon=True
-                ).start()
+                )
+                thread.start()
+                self._opening = [*filter(threading.Thread.is_alive, self._opening), thread]
 
     def configure(self, settings: Settings, roots: Sequence[str]) -> None:
         """Go by other settings."""
@@ -180,13 +183,15 @@ class WorkspaceIndexes:
             for folder in self._folders.values()
         ]
 
-    def stop(self) -> None:
-        """End what is under way, waiting at most `STOP_S` for each folder."""
+    def stop(self, timeout_s: float = STOP_S) -> None:
+        """End what is under way, waiting at most so long for each thread."""
         for folder in self._folders.values():
             self._drop(folder)
+        for thread in self._opening:
+            thread.join(timeout_s)
         for folder in self._folders.values():
             if folder.updater is not None:
-                folder.updater.join(STOP_S)
+                folder.updater.join(timeout_s)
 
     # --- on the engine's thread
 

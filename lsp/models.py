@@ -62,6 +62,7 @@ class WorkspaceModels:
         self._pace = pace or ReloadPace()
         self._wake = threading.Event()
         self._is_stopped = False
+        self._thread: threading.Thread | None = None
         self._asked_s = 0.0  # when anything was last asked
         self._waits_since: float | None = None  # for an idle moment
         self._is_untidy = False  # something was let go, and is still in memory
@@ -90,10 +91,12 @@ class WorkspaceModels:
         """Look at the registry now."""
         self._wake.set()
 
-    def stop(self) -> None:
-        """Look no more."""
+    def stop(self, timeout_s: float = 0.0) -> None:
+        """Look no more, and wait at most so long for the thread."""
         self._is_stopped = True
         self._wake.set()
+        if self._thread is not None and timeout_s:
+            self._thread.join(timeout_s)
 
     def status(self) -> dict[str, Any]:
         """Return what is loaded beside the base, and what each workspace folder has."""
@@ -137,7 +140,8 @@ class WorkspaceModels:
 
         self._registry = Registry()
         self._shelf = LoadedModels(self._registry, self._open_model or opener(threads))
-        threading.Thread(target=self._run, name="models", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="models", daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         while not self._is_stopped:

@@ -29,23 +29,34 @@ def is_alive(pid: int, parent_at_start: int) -> bool:
     return not _is_zombie(pid)
 
 
-def watch(pid: int, on_death: Callable[[], None], *, poll_s: float = POLL_S) -> bool:
-    """Call `on_death` once when process `pid` is gone; False if it cannot be seen even now.
+def watch(
+    pid: int, on_death: Callable[[], None], *, poll_s: float = POLL_S
+) -> Callable[[], None] | None:
+    """Call `on_death` once when process `pid` is gone; None if it cannot be seen even now.
+
+    What is returned ends the watch.
 
     A client in another container has an id that means nothing, or somebody else, here.
     """
     parent_at_start = os.getppid()
     if not is_alive(pid, parent_at_start):
-        return False
-    pause = threading.Event()
+        return None
+    stopped = threading.Event()
 
     def run() -> None:
-        while is_alive(pid, parent_at_start):
-            pause.wait(poll_s)
-        on_death()
+        while not stopped.wait(poll_s):
+            if not is_alive(pid, parent_at_start):
+                on_death()
+                return
 
-    threading.Thread(target=run, name="client-watch", daemon=True).start()
-    return True
+    thread = threading.Thread(target=run, name="client-watch", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        stopped.set()
+        thread.join()
+
+    return stop
 
 
 def _is_zombie(pid: int) -> bool:

@@ -69,6 +69,8 @@ class Session:
         self._n_asked = 0
         self._on_lost = on_lost
         self._poll_s = poll_s
+        self._end_watch: Callable[[], None] | None = None
+        self._loading: threading.Thread | None = None
         self._warned: set[str] = set()
         self.settings = ClientSettings(self.warn)
         self.scheduler = Scheduler(self._report)
@@ -106,9 +108,26 @@ class Session:
 
     def start(self, process_id: int | None) -> None:
         """Watch the client's process and load the engine, both on threads of their own."""
-        if process_id is not None and not watch(process_id, self._on_lost, poll_s=self._poll_s):
-            log.warning("the client's process cannot be seen from here; not watching it")
-        threading.Thread(target=self._load, name="engine-load", daemon=True).start()
+        if process_id is not None:
+            self._end_watch = watch(process_id, self._on_lost, poll_s=self._poll_s)
+            if self._end_watch is None:
+                log.warning("the client's process cannot be seen from here; not watching it")
+        self._loading = threading.Thread(target=self._load, name="engine-load", daemon=True)
+        self._loading.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End every thread, waiting at most `timeout_s` for each; outcomes are written down."""
+        if self._end_watch is not None:
+            self._end_watch()
+        self.indexes.stop(timeout_s)
+        self.scheduler.stop(timeout_s)
+        if self._loading is not None:
+            self._loading.join(timeout_s)
+        self.models.stop(timeout_s)
+        if (close := getattr(self._engine, "close", None)) is not None:
+            close(timeout_s)
+        if self.remote is not None:
+            self.remote.close(timeout_s)
 
     def configure(self, configuration: object) -> None:
         """Follow a pushed configuration."""
@@ -156,11 +175,6 @@ class Session:
         if self.remote is not None and self.remote.complaint:
             self.warn("remote", self.remote.complaint)
         return self.remote
-
-    def close_remote(self, timeout_s: float) -> None:
-        """Stop what is under way to a server, so that its outcome is written down."""
-        if self.remote is not None:
-            self.remote.close(timeout_s)
 
     def _load(self) -> None:
         self.engine_state = "loading"

@@ -114,6 +114,11 @@ class Engine:
                 with self._cache_lock:
                     self._cache.clear()  # it may hold what the index proposed alone
 
+    def close(self, timeout_s: float) -> None:
+        """End what reads files in the background, waiting at most so long."""
+        if self._snippets is not None:
+            self._snippets.close(timeout_s)
+
     def complete(
         self, request: CompletionRequest, cancel: Cancel | None = None
     ) -> Sequence[Completion]:

@@ -89,6 +89,11 @@ class FolderIndex:
         with self._reload_lock:
             self._reload()
 
+    def join(self, timeout_s: float) -> None:
+        """Wait at most so long for an index that is being opened."""
+        if self._reload_lock.acquire(timeout=timeout_s):
+            self._reload_lock.release()
+
     def _notice_newer(self) -> None:
         if self.folder is None or version_of(self.folder) == self._view.version:
             return

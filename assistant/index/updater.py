@@ -121,6 +121,7 @@ class IndexUpdater:
         """Wait for the end after `stop`, for at most so many seconds."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        self.index.join(timeout_s)
 
     def status(self) -> dict[str, Any]:
         """Return what a user wants to know."""

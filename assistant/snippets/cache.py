@@ -8,6 +8,7 @@ until then there are no snippets. Knows no token and no model.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -29,7 +30,7 @@ MAX_SOURCE_BYTES = 8_000_000  # of a repository's code that is looked through
 KEPT_CHOICES = 64
 STRETCH_CHARS = 4_096  # within one scope; further on, other names matter
 REFRESH_S = 60.0  # a newer index is not read again sooner
-_PAUSE_S = 0.002  # between files, so that who types never waits for the interpreter
+_PAUSE_S = 0.002  # between files
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,14 @@ class SnippetCache:
         """With `is_waiting` the first question waits for the files to be read: for evaluation."""
         self._is_waiting = is_waiting
         self._lock = threading.Lock()
+        self._closed = threading.Event()
         self._shelves: weakref.WeakKeyDictionary[FolderIndex, _Shelf] = weakref.WeakKeyDictionary()
+
+    def close(self, timeout_s: float) -> None:
+        """Read no more, and wait at most so long for each thread that does."""
+        self._closed.set()
+        for shelf in list(self._shelves.values()):
+            shelf.join(timeout_s)
 
     def snippets_for(
         self, index: SearchableIndex | None, request: CompletionRequest, *, budget_chars: int
@@ -52,7 +60,7 @@ class SnippetCache:
         if budget_chars <= 0 or not isinstance(index, FolderIndex):
             return []
         with self._lock:
-            shelf = self._shelves.setdefault(index, _Shelf())
+            shelf = self._shelves.setdefault(index, _Shelf(self._closed))
         return shelf.choose(index.view, request, budget_chars, is_waiting=self._is_waiting)
 
 
@@ -85,7 +93,9 @@ def chosen_from(
 class _Shelf:
     """One index's files, read by a thread of its own, and what was chosen from them."""
 
-    def __init__(self) -> None:
+    def __init__(self, closed: threading.Event) -> None:
+        self._closed = closed
+        self._reading: threading.Thread | None = None
         self._lock = threading.Lock()
         self._kept: LRU[_Key, list[Snippet]] = LRU(KEPT_CHOICES)
         self._source: SnippetSearch | None = None
@@ -116,20 +126,32 @@ class _Shelf:
                 return self._source
             self._view, self._read_at = view, time.monotonic()
             if is_waiting:
-                self._source = SnippetSearch(_files(view, pause_s=0.0))
+                self._source = SnippetSearch(_files(view))
                 return self._source
-        threading.Thread(target=self._read, args=(view,), name="snippets", daemon=True).start()
+        self._reading = threading.Thread(
+            target=self._read, args=(view,), name="snippets", daemon=True
+        )
+        self._reading.start()
         return self._source
+
+    def join(self, timeout_s: float) -> None:
+        """Wait at most so long for the reading thread."""
+        if self._reading is not None:
+            self._reading.join(timeout_s)
 
     def _read(self, view: IndexView) -> None:
         started = time.monotonic()
-        source = SnippetSearch(_files(view, pause_s=_PAUSE_S))
+        # A pause between files, so that who types never waits for the interpreter.
+        files = itertools.takewhile(lambda _: not self._closed.wait(_PAUSE_S), _files(view))
+        source = SnippetSearch(files)
+        if self._closed.is_set():
+            return
         with self._lock:
             self._source = source
         log.info("snippets: %d files in %.1f s", source.n_files, time.monotonic() - started)
 
 
-def _files(view: IndexView, *, pause_s: float) -> Iterator[tuple[str, bytes]]:
+def _files(view: IndexView) -> Iterator[tuple[str, bytes]]:
     """Yield the code of the repository; of too much, the smaller files."""
     found = [
         (opened.segment.size_of([number]), path, opened, number)
@@ -148,5 +170,3 @@ def _files(view: IndexView, *, pause_s: float) -> Iterator[tuple[str, bytes]]:
     for path, opened, number in sorted(chosen, key=lambda each: each[0]):
         if opened.segment.is_whole():
             yield path, opened.segment.text_of(number)
-        if pause_s:
-            time.sleep(pause_s)

@@ -43,7 +43,7 @@ def test_without_a_file_there_is_none() -> None:
     session, said = opened()
     assert session.remote is None
     assert said == []
-    session.close_remote(1.0)
+    session.stop(1.0)
 
 
 def test_a_server_without_consent_is_told_once() -> None:
@@ -52,7 +52,7 @@ def test_a_server_without_consent_is_told_once() -> None:
     assert len(said) == 1
     assert 'send_code_to = "127.0.0.1"' in said[0]
     assert session.remote.status()["state"] == "needs consent"
-    session.close_remote(1.0)
+    session.stop(1.0)
 
 
 def test_with_consent_nothing_is_said() -> None:
@@ -60,7 +60,7 @@ def test_with_consent_nothing_is_said() -> None:
     session, said = opened()
     assert said == []
     assert session.remote.status()["state"] == "ready"
-    session.close_remote(1.0)
+    session.stop(1.0)
 
 
 def test_a_wrong_file_costs_the_remote_only() -> None:

@@ -1,0 +1,35 @@
+"""What a session starts ends with it."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from assistant.request import CompletionRequest
+from lsp.scheduler import ScheduledRequest
+from lsp.session import Session
+from tests.doubles import tiny_folder
+
+WAIT_S = 60.0
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_no_thread_outlives_its_session(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "a.py").write_text("x = 1\n" * 50)
+    before = set(threading.enumerate())
+    session = Session(lambda _: None, poll_s=WAIT_S)
+    session.settings.initialize({"model": str(tiny_folder(tmp_path)), "deadline_ms": 60_000})
+    session.start(os.getppid())
+    roots = [(tmp_path / "w").as_uri()]
+    session.indexes.start(roots, session.settings.current, shows_progress=False, watches=False)
+    request = CompletionRequest(path="a.py", text="x", offset=1, deadline_ms=60_000)
+    job = ScheduledRequest(key=1, uri="file:///a.py", request=request)
+    session.scheduler.submit(job)
+    job.future.result(WAIT_S)
+    session.models.start(1)
+    names = {thread.name for thread in set(threading.enumerate()) - before}
+    assert {"client-watch", "completion", "models"} <= names
+    session.stop(WAIT_S)
+    assert set(threading.enumerate()) <= before
