@@ -47,7 +47,7 @@ class Line:
         }  # fmt: skip
         self.settings = RemoteSettings(**(table | changes))
         self.notes: Any = notes or Notes()
-        self.transport = Transport(self.settings, self.notes, draw=lambda: 0.0)
+        self.transport = Transport(self.settings, self.notes)
 
     def start(self) -> InflightRequest:
         inflight = InflightRequest(REQUEST, self.settings, blocks=False)

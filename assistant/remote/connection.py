@@ -73,13 +73,12 @@ class Connection:
 
     def ask(self, inflight: InflightRequest) -> None:
         """Fill `inflight`; RemoteError says why its text is not whole."""
-        is_kept = self._socket is not None
         try:
-            if not is_kept:
+            if self._socket is None:
                 self._connect(inflight)
             return self._exchange(inflight)
         except Exception as error:  # noqa: BLE001  whatever a server can provoke in the library
-            fault = _name_fault(error, inflight, is_kept=is_kept)
+            fault = _name_fault(error, has_sent=inflight.has_sent)
         self.close()  # outside: an error keeps what it came through alive, such as a socket
         if not inflight.is_whole:
             inflight.check()
@@ -172,8 +171,7 @@ def _check_head(response: http.client.HTTPResponse, stream_type: str) -> None:
     status = response.status
     if status in (429, 503):
         pause_s = _read_retry_after(response.getheader("retry-after", "").strip())
-        message = f"the server is busy ({status})"
-        raise RemoteError("busy", message, may_retry=True, retry_after_s=pause_s)
+        raise RemoteError("busy", f"the server is busy ({status})", retry_after_s=pause_s)
     message = f"the server answers with status {status}"
     if 300 <= status < 400:
         message = f"the server redirects ({status}), which is refused; set url to its goal"
@@ -205,24 +203,22 @@ def _read_retry_after(text: str) -> float | None:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
-def _name_fault(error: Exception, inflight: InflightRequest, *, is_kept: bool) -> RemoteError:
+def _name_fault(error: Exception, *, has_sent: bool) -> RemoteError:
     """Say what a fault means; its own text may hold an address with a password."""
     match error:
         case RemoteError():
             return error
-        case TimeoutError() if inflight.has_sent:
+        case TimeoutError() if has_sent:
             return RemoteError("too slow", "the server fell silent")
         case TimeoutError():
-            return RemoteError("unreachable", "cannot connect in time", may_retry=True)
-        case ssl.SSLError() if not inflight.has_sent:
+            return RemoteError("unreachable", "cannot connect in time")
+        case ssl.SSLError() if not has_sent:
             message = "the server's certificate is not trusted, or TLS failed"
             return RemoteError("unreachable", message)
-        case OSError() if not inflight.has_sent:
-            return RemoteError("unreachable", "cannot connect", may_retry=True)
+        case OSError() if not has_sent:
+            return RemoteError("unreachable", "cannot connect")
         case OSError() | http.client.HTTPException() | OverflowError():
-            # Idle connections are closed by servers: nothing was done with this request then.
-            is_stale = is_kept and inflight.bytes_received == 0
-            return RemoteError("broken off", "the connection broke off", may_retry=is_stale)
+            return RemoteError("broken off", "the connection broke off")
     return RemoteError("failed", f"the request failed ({type(error).__name__})")
 
 

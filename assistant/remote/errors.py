@@ -21,20 +21,12 @@ Kind = Literal[
 class RemoteError(AssistantError):
     """No usable answer; the message may be shown and logged: it holds no text, answer or key.
 
-    `may_retry`: nothing was done on the other side, so asking again is harmless.
     `retry_after_s`: how long the server asked to be left alone.
     """
 
-    def __init__(
-        self,
-        kind: Kind,
-        message: str,
-        *,
-        may_retry: bool = False,
-        retry_after_s: float | None = None,
-    ) -> None:
+    def __init__(self, kind: Kind, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
-        self.kind, self.may_retry, self.retry_after_s = kind, may_retry, retry_after_s
+        self.kind, self.retry_after_s = kind, retry_after_s
 
 
 def withheld(message: str) -> RemoteError:

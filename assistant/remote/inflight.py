@@ -47,7 +47,7 @@ class InflightRequest:
         self._marks: list[tuple[int, float]] | None = []  # None: the server does not say
         # Its way:
         self.started_s = 0.0  # 0: not yet
-        self.has_sent = False  # anything at all, in this attempt
+        self.has_sent = False  # anything at all
         self.is_over = False
         self.halted: RemoteError | None = None  # why we ended it ourselves
         self._connection: Connection | None = None
@@ -104,18 +104,6 @@ class InflightRequest:
         """Raise why it was halted, if it was."""
         if self.halted is not None:
             raise self.halted
-
-    def pause(self, seconds: float) -> None:
-        """Wait before another attempt, unless it is halted."""
-        self._is_settled.wait(seconds)
-        self.check()
-
-    def begin_attempt(self) -> None:
-        """Forget what came of an earlier one."""
-        self._text, self._marks = "", []
-        self.bytes_received = 0
-        self.has_sent = False
-        self.check()
 
     def hold(self, connection: "Connection | None") -> None:
         """Say on which connection a halt hangs up from now on."""

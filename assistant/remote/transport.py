@@ -7,7 +7,6 @@ waits for these threads: a resolver may be dead.
 
 import contextlib
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +20,6 @@ from assistant.remote.settings import RemoteSettings
 log = logging.getLogger(__name__)
 
 MAX_INFLIGHT = 4
-MAX_ATTEMPTS = 3
-BACKOFF_S = 0.1  # before the second attempt; doubled for the third, and drawn by lot below that
 CLOSE_S = 2.0
 
 
@@ -35,12 +32,10 @@ class Transport:
         guard: RequestGuard,
         *,
         on_over: Callable[[InflightRequest], None] = lambda _: None,
-        draw: Callable[[], float] = random.random,
     ) -> None:
         self._settings = settings
         self._guard = guard
         self._on_over = on_over  # called on the request's thread
-        self._draw = draw
         self._lock = threading.Lock()
         self._is_closed = False
         self._inflight: dict[InflightRequest, threading.Thread] = {}
@@ -87,7 +82,11 @@ class Transport:
         error: RemoteError | None = None
         try:
             self._guard.prepare(inflight)
-            self._attempt_repeatedly(inflight)
+            inflight.check()
+            self._guard.allow(inflight)
+            started_s = time.monotonic()
+            error = self._ask(inflight)
+            self._guard.record(inflight, error, time.monotonic() - started_s)
         except RemoteError as problem:
             error = problem
         except Exception as problem:  # noqa: BLE001  a fault of ours must not leave a waiter behind
@@ -101,41 +100,21 @@ class Transport:
             with self._lock:
                 del self._inflight[inflight]
 
-    def _attempt_repeatedly(self, inflight: InflightRequest) -> None:
-        for n in range(MAX_ATTEMPTS):
-            inflight.check()
-            self._guard.allow(inflight)
-            error = self._attempt(inflight)
-            if error is None:
-                return
-            delay_s = error.retry_after_s
-            if delay_s is None:
-                delay_s = BACKOFF_S * float(1 << n) * (0.5 + self._draw() / 2)
-            deadline = inflight.started_s + self._settings.total_s
-            is_late = time.monotonic() + delay_s >= deadline
-            if n + 1 == MAX_ATTEMPTS or not error.may_retry or is_late:
-                raise error
-            inflight.pause(delay_s)
-
-    def _attempt(self, inflight: InflightRequest) -> RemoteError | None:
-        started = time.monotonic()
-        error: RemoteError | None = None
+    def _ask(self, inflight: InflightRequest) -> RemoteError | None:
+        connection = None
         try:
-            inflight.begin_attempt()
             connection = self._take_connection()
             inflight.hold(connection)
-            try:
-                connection.ask(inflight)
-            finally:
-                inflight.hold(None)
-                if connection.is_usable and inflight.halted is None and not self._is_closed:
-                    self._idle.append(connection)
-                else:
-                    connection.close()
-        except RemoteError as problem:
-            error = problem
-        self._guard.record(inflight, error, time.monotonic() - started)
-        return error
+            connection.ask(inflight)
+        except RemoteError as error:
+            return error
+        finally:
+            inflight.hold(None)
+            if connection is not None and connection.is_usable and inflight.halted is None:
+                self._idle.append(connection)
+            elif connection is not None:
+                connection.close()
+        return None
 
     def _take_connection(self) -> Connection:
         with contextlib.suppress(IndexError):
