@@ -16,6 +16,7 @@ import numpy as np
 
 from model.config import ConfigError
 from training.data import syntax_spans, text_spans
+from training.data.recipe import require
 from training.data.syntax_spans import SyntaxPart
 from training.data.text_spans import LONGEST_CHARS, Span, TextLines
 
@@ -41,8 +42,7 @@ class SpanShares:
 
     def __post_init__(self) -> None:
         shares = dataclasses.asdict(self)
-        if bad := [name for name, share in shares.items() if not 0 <= share <= 1]:
-            raise ConfigError(f"spans.{bad[0]} must be in 0..1, got {shares[bad[0]]}")
+        require(self, "spans.", " ".join(shares), 0, 1)
         if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
             raise ConfigError(f"the shares of spans must sum to 1, got {sum(shares.values()):g}")
 

@@ -30,6 +30,7 @@ from training.data.folders import new_folder
 from training.data.infill import SpanShares
 from training.data.parts import Parts
 from training.data.progress import Progress
+from training.data.recipe import require
 from training.data.rows import Packed, PackSettings, n_groups, pack_group
 from training.data.shards import INDEX, ShardError, ShardReader, ShardWriter, ids_dtype
 from training.data.workers import map_in_order
@@ -57,11 +58,8 @@ class PackJob:
     replace: bool = False
 
     def __post_init__(self) -> None:
-        if self.tokens < 0:
-            raise ConfigError(f"tokens must not be negative, got {self.tokens}")
-        for name in ("epochs", "processes"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        require(self, "", "tokens", 0)
+        require(self, "", "epochs processes", 1)
 
     @property
     def parts(self) -> Path:

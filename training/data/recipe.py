@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import math
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,14 @@ _PATH_SETTINGS = (
 ).split()
 
 
+def require(table: object, where: str, names: str, low: float, high: float = math.inf) -> None:
+    """Raise ConfigError if one of these fields of a table is not in `low`..`high`."""
+    wanted = f"at least {low:g}" if math.isinf(high) else f"in {low:g}..{high:g}"
+    for name in names.split():
+        if not low <= (value := getattr(table, name)) <= high:
+            raise ConfigError(f"{where}{name} must be {wanted}, got {value}")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FilterSettings:
     """Limits of `training.data.filters`; a file outside any of them is refused."""
@@ -50,14 +59,9 @@ class FilterSettings:
     test_keep_frac: float = 0.4  # share of test files kept, chosen by hash
 
     def __post_init__(self) -> None:
-        shares = ("min_alphanumeric_frac", "max_digit_frac", "max_quoted_frac", "test_keep_frac")
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"filters.{name} must be in 0..1, got {getattr(self, name)}")
-        if not 0 <= self.min_bytes <= self.max_bytes:
-            raise ConfigError(
-                f"filters.min_bytes must be in 0..max_bytes, got {self.min_bytes}..{self.max_bytes}"
-            )
+        shares = "min_alphanumeric_frac max_digit_frac max_quoted_frac test_keep_frac"
+        require(self, "filters.", shares, 0, 1)
+        require(self, "filters.", "min_bytes", 0, self.max_bytes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,12 +88,8 @@ class CorpusRecipe:
     filters: FilterSettings = dataclasses.field(default_factory=FilterSettings)
 
     def __post_init__(self) -> None:
-        for name in ("validation_frac", "validation_file_frac", "near_duplicate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be in 0..1, got {getattr(self, name)}")
-        for name in ("overlap_words", "repository_bytes", "processes"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        require(self, "", "validation_frac validation_file_frac near_duplicate", 0, 1)
+        require(self, "", "overlap_words repository_bytes processes", 1)
         if not self.suffixes:
             raise ConfigError("suffixes must name at least one file name ending, such as '.py'")
 

@@ -25,6 +25,7 @@ from training.data.chunks import Chunks, first_tokens
 from training.data.corpus import Document, Split
 from training.data.cross_file import CrossFileSnippets
 from training.data.infill import SpanShares
+from training.data.recipe import require
 from training.data.shards import TokenIds, ids_dtype
 
 _SLACK_TOKENS = 8  # a cut text can take a few more tokens than it did in one piece
@@ -53,22 +54,12 @@ class PackSettings:
             raise ConfigError(
                 f"spm_frac and psm_frac must be shares of one, got {self.spm_frac}, {self.psm_frac}"
             )
-        if self.block_size < 4 * _MIN_CHUNK_TOKENS:
-            raise ConfigError(
-                f"block_size must be at least {4 * _MIN_CHUNK_TOKENS}, got {self.block_size}"
-            )
-        for name in ("short_frac", "snippet_frac"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be in 0..1, got {getattr(self, name)}")
+        require(self, "", "block_size", 4 * _MIN_CHUNK_TOKENS)
+        require(self, "", "short_frac snippet_frac", 0, 1)
         if self.snippet_tokens < 0:
             object.__setattr__(self, "snippet_tokens", self.block_size // 4)
-        for name in ("suffix_tokens", "snippet_tokens"):
-            if not 0 <= getattr(self, name) <= self.block_size // 2:
-                raise ConfigError(
-                    f"{name} must be in 0..{self.block_size // 2}, got {getattr(self, name)}"
-                )
-        if self.group_documents < 1:
-            raise ConfigError(f"group_documents must be at least 1, got {self.group_documents}")
+        require(self, "", "suffix_tokens snippet_tokens", 0, self.block_size // 2)
+        require(self, "", "group_documents", 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

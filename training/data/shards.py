@@ -115,14 +115,3 @@ class ShardReader:
         """Return the ids of one row, (block_size + 1,)."""
         row: TokenIds = self._rows[number]
         return row
-
-    def rows(self, numbers: NDArray[np.int64]) -> TokenIds:
-        """Return several rows, (n, block_size + 1)."""
-        return np.asarray(self._rows[numbers])
-
-    def verify(self) -> None:
-        """Read everything once; ShardError if it is not what was written."""
-        with (Path(str(self._rows.filename))).open("rb") as file:  # type: ignore[attr-defined]
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != self.index.get("sha256"):
-            raise ShardError("the rows do not match their checksum; pack them again")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.config import PRESETS, ConfigError, ModelConfig, from_table
-from training.data.recipe import recipe_tables
+from training.data.recipe import recipe_tables, require
 
 ORTHOGONALISERS = ("newton-schulz", "polar-express")
 
@@ -70,15 +70,9 @@ class TrainTable:
     compile: bool | None = None
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "batch_tokens", "micro_rows", "max_skips", "checkpoint_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"train.{name} must be positive, got {getattr(self, name)}")
-        for name in ("max_rollbacks", "average_tokens"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"train.{name} must not be negative, got {getattr(self, name)}")
-        for name in ("warmup_share", "warmdown_share", "final_lr", "final_momentum"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"train.{name} must be in 0..1, got {getattr(self, name)}")
+        require(self, "train.", "tokens batch_tokens micro_rows max_skips checkpoint_s", 1)
+        require(self, "train.", "max_rollbacks average_tokens", 0)
+        require(self, "train.", "warmup_share warmdown_share final_lr final_momentum", 0, 1)
         if self.compile not in (None, True, False):
             raise ConfigError(f"train.compile must be true or false, got {self.compile!r}")
         if not 0.0 <= self.normuon_beta2 < 1.0:
@@ -111,11 +105,8 @@ class StageTable:
     snippets: float = -1.0
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "block_size", "batch_tokens", "micro_rows"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"stages.{name} must not be negative, got {getattr(self, name)}")
-        if not 0.0 <= self.share <= 1.0:
-            raise ConfigError(f"stages.share must be in 0..1, got {self.share}")
+        require(self, "stages.", "tokens block_size batch_tokens micro_rows", 0)
+        require(self, "stages.", "share", 0, 1)
         if self.share and self.tokens:
             raise ConfigError("a stage has either share or tokens, not both")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,17 @@ def test_error_leaves_nothing_behind(tmp_path: Path) -> None:
     ):
         raise RuntimeError("stop")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_deleted_but_not_what_is_being_written(
+    tmp_path: Path,
+) -> None:
+    """Past failure (2026-11-29): each kill of a long command left its half corpus on the disk."""
+    abandoned, alive = tmp_path / ".out.0a1b.tmp", tmp_path / ".out.2c3d.tmp"
+    for folder in (abandoned, alive):
+        folder.mkdir()
+        (folder / "train.bin").write_text("half")
+    for path in (abandoned / "train.bin", abandoned):
+        os.utime(path, (0, 0))
+    write(tmp_path / "out", "1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.2c3d.tmp", "out"]

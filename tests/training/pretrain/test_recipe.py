@@ -52,12 +52,15 @@ def test_bundled_recipes_load_by_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("micro_rows = 3", "micro_rows = 0"), "train.micro_rows must be positive"),
+        (("micro_rows = 3", "micro_rows = 0"), "train.micro_rows must be at least 1"),
         (("micro_rows = 3", "warmdown_share = 2.0"), r"train.warmdown_share must be in 0..1"),
-        (("micro_rows = 3", "average_tokens = -1"), "train.average_tokens must not be negative"),
+        (("micro_rows = 3", "average_tokens = -1"), "train.average_tokens must be at least 0"),
         (("micro_rows = 3", "normuon_beta2 = 1.0"), "train.normuon_beta2 must be in"),
         (("micro_rows = 3", "orthogonaliser = 'svd'"), "one of newton-schulz, polar-express"),
-        (("[folder]", "[[stages]]\nmicro_rows = -1\n[folder]"), r"stages.micro_rows must not be"),
+        (
+            ("[folder]", "[[stages]]\nmicro_rows = -1\n[folder]"),
+            r"stages.micro_rows must be at",
+        ),
         (("[folder]", "[[stages]]\nshare = 1.5\n[folder]"), r"stages.share must be in 0..1"),
         (("[folder]", "[[stages]]\nshare = 0.5\ntokens = 9\n[folder]"), "not both"),
         (("[folder]", "[stages]\nshare = 0.5\n[folder]"), "stages must be an array of tables"),
