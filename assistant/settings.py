@@ -65,6 +65,7 @@ class Settings:
     threads: int = 1  # for the network; more helps only on an otherwise idle machine
     exclude: tuple[str, ...] = ()  # path patterns never completed, added to the built-in ones
     allow_remote: bool = True  # false: ask no server, whatever remote.toml says
+    next_edit: bool = True  # offer to repeat the last edit where it is due
     menu_completion: bool = False  # also answer textDocument/completion, for menu-only editors
     log_file: str = ""  # empty: standard error
 

@@ -69,6 +69,9 @@ class Document(TextDocument):
         super().__init__(uri, "", version, language_id, position_codec=position_codec)
         self.is_broken = False  # an edit failed: our copy is not the client's until a full text
         self.is_declined = False  # too large for suggestions, and said so
+        # of the last edit: first row, old and new lines without ends; None for a whole new text
+        self.last_change: tuple[int, list[str], list[str]] | None = None
+        self.last_column: int | None = None  # behind its one character, if it was one: a key
         self._set(source)
 
     @property
@@ -125,7 +128,17 @@ class Document(TextDocument):
         """Return the text as the engine wants it."""
         return self._plain_text()[0]
 
+    def line_at(self, row: int) -> str:
+        """Return a line without its end; "" where there is none."""
+        return _without_end(self._lines[row]) if 0 <= row < len(self._lines) else ""
+
+    @property
+    def eol(self) -> str:
+        """The document's own line end."""
+        return self._plain_text()[1]
+
     def _set(self, text: str) -> None:
+        self.last_change = None
         self._lines = split_lines(_join_surrogates(text))
         self._n_chars = sum(map(len, self._lines))
         self._plain: tuple[str, str] | None = None
@@ -142,9 +155,12 @@ class Document(TextDocument):
         lines = split_lines(_join_surrogates(changed))
         if lines[-1] == "" and end_row + 1 < len(self._lines):
             lines.pop()  # what follows the last line end is the next line
-        removed = sum(map(len, self._lines[row : end_row + 1]))
+        removed = self._lines[row : end_row + 1]
         self._lines[row : end_row + 1] = lines
-        self._n_chars += sum(map(len, lines)) - removed
+        self._n_chars += sum(map(len, lines)) - sum(map(len, removed))
+        self.last_change = row, [*map(_without_end, removed)], [*map(_without_end, lines)]
+        is_key = len(text) == 1 and text != "\n"
+        self.last_column = column + 1 if is_key else None
         self._plain = None
 
     def _place(self, position: types.Position) -> tuple[int, int]:

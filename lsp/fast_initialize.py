@@ -15,7 +15,8 @@ STATUS_COMMAND = "foretype.status"
 WHY_COMMAND = "foretype.why"
 MODELS_COMMAND = "foretype.models"
 USE_MODEL_COMMAND = "foretype.useModel"
-COMMANDS = (STATUS_COMMAND, WHY_COMMAND, MODELS_COMMAND, USE_MODEL_COMMAND)
+DISMISS_COMMAND = "foretype.dismissNextEdit"
+COMMANDS = (DISMISS_COMMAND, STATUS_COMMAND, WHY_COMMAND, MODELS_COMMAND, USE_MODEL_COMMAND)
 _INCREMENTAL = 2  # TextDocumentSyncKind.Incremental
 _PROGRESS = "workDoneProgress"
 _MAX_PID = 2**31 - 1  # the protocol's largest integer
@@ -41,6 +42,7 @@ def capabilities(encoding: Encoding, menu_completion: bool) -> dict[str, Any]:
         "positionEncoding": encoding,
         "textDocumentSync": {"openClose": True, "change": _INCREMENTAL, "save": True},
         "inlineCompletionProvider": {},
+        "codeActionProvider": {"codeActionKinds": ["quickfix", "refactor.rewrite"]},
         "executeCommandProvider": {"commands": [*COMMANDS]},
         "workspace": {
             "workspaceFolders": {"supported": True, "changeNotifications": True},

@@ -22,6 +22,7 @@ from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
 from lsp.fast_initialize import essential
 from lsp.framing import Malformed
 from lsp.jsonrpc import find_id
+from lsp.next_edit import INLINE_EDIT, InlineEditRequest
 from lsp.scheduler import describe
 from lsp.workspace import Workspace
 
@@ -137,6 +138,8 @@ class Protocol(LanguageServerProtocol):
             or method in self.fm.builtin_features
             or method == types.CANCEL_REQUEST
         )
+        if method == INLINE_EDIT:  # lsprotocol does not have it
+            return InlineEditRequest
         return self.get_message_type(method) if is_handled else None
 
     def _structure(self, kind: type[Any], method: str, value: dict[str, Any]) -> Any:

@@ -11,8 +11,12 @@ from typing import Any
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from lsp import commands, convert, menu_choice
+from assistant.privacy.exclusion import is_excluded
+from lsp import commands, convert, menu_choice, next_edit
+from lsp.document_paths import place_in
+from lsp.documents import Document
 from lsp.fast_initialize import (
+    DISMISS_COMMAND,
     MODELS_COMMAND,
     NAME,
     STATUS_COMMAND,
@@ -49,6 +53,7 @@ class Server(LanguageServer):
         self.is_started = is_started
         self.last_uri = ""  # that was asked for
         self.last_fault = ""  # why that got no answer of the engine's
+        self.edits = next_edit.EditFollower()
 
     @property
     def workspace(self) -> Workspace:
@@ -137,7 +142,10 @@ def create_server(session: Session, *, is_started: bool = False) -> Server:
     server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)(_change_folders)
     server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_change_files)
     server.feature(types.TEXT_DOCUMENT_DID_SAVE)(_note_file)
-    server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(_note_file)
+    server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(_close)
+    server.feature(types.TEXT_DOCUMENT_CODE_ACTION, _code_action_options())(_code_actions)
+    server.feature(next_edit.INLINE_EDIT)(_inline_edit)
+    server.command(DISMISS_COMMAND)(_dismiss)
     server.command(STATUS_COMMAND)(_status)
     server.command(WHY_COMMAND)(_why)
     server.command(MODELS_COMMAND)(_models)
@@ -153,7 +161,13 @@ def _initialize(ls: Server, params: types.InitializeParams) -> None:
         session.scheduler.outdate(uri)
         session.indexes.touched(uri)
 
-    ls.protocol.adopt(Workspace(ls.protocol.workspace, on_change))
+    def on_edited(document: Document) -> None:
+        settings = session.settings.current
+        path = place_in(document.uri, ls.workspace.roots)[1]
+        if settings.next_edit and not is_excluded(path, settings.exclude):
+            ls.edits.follow(document)
+
+    ls.protocol.adopt(Workspace(ls.protocol.workspace, on_change, on_edited))
     if not ls.is_started:
         session.settings.initialize(params.initialization_options)
         session.start(params.process_id)
@@ -183,6 +197,11 @@ def _change_files(ls: Server, params: types.DidChangeWatchedFilesParams) -> None
     ls.session.indexes.files_changed(change.uri for change in params.changes)
 
 
+def _close(ls: Server, params: types.DidCloseTextDocumentParams) -> None:
+    ls.edits.forget(params.text_document.uri)
+    _note_file(ls, params)
+
+
 def _note_file(
     ls: Server, params: types.DidSaveTextDocumentParams | types.DidCloseTextDocumentParams
 ) -> None:
@@ -209,6 +228,44 @@ async def _inline(
         selected=params.context.selected_completion_info,
     )
     return None if found is None else convert.inline_list(found)
+
+
+async def _inline_edit(ls: Server, params: dict[str, Any]) -> dict[str, Any]:
+    """Answer sidekick.nvim, copilot.el and our own clients: edits, or none, never an error."""
+    asked = next_edit.read_inline_edit(params)
+    document = ls.workspace.completable(asked[0]) if asked else None
+    settings = ls.session.settings.current
+    if asked is None or document is None or not settings.next_edit:
+        return {"edits": []}
+    _, version, position = asked
+    if version not in (None, document.version) or next_edit.is_typing_word(document, position):
+        return {"edits": []}
+    show = next_edit.show_for(params, settings.show)
+    found = await ls.edits.find(document, position.line, show)
+    if not found:
+        return {"edits": []}
+    ls.edits.edits.offered(document.uri, found[0])
+    return {"edits": [next_edit.inline_edit(document, found[0])]}
+
+
+async def _code_actions(ls: Server, params: types.CodeActionParams) -> list[types.CodeAction]:
+    document = ls.workspace.completable(params.text_document.uri)
+    settings = ls.session.settings.current
+    if document is None or not settings.next_edit:
+        return []
+    rows = range(params.range.start.line, params.range.end.line + 1)
+    show = "off" if settings.show == "off" else next_edit.ASKED
+    found = await ls.edits.find(document, rows.start, show)
+    return next_edit.code_actions(document, rows, found)
+
+
+def _dismiss(ls: Server, *_: object) -> None:
+    ls.edits.dismiss()
+
+
+def _code_action_options() -> types.CodeActionOptions:
+    kinds = [types.CodeActionKind.QuickFix, types.CodeActionKind.RefactorRewrite]
+    return types.CodeActionOptions(code_action_kinds=kinds)
 
 
 async def _menu(ls: Server, params: types.CompletionParams) -> types.CompletionList | None:

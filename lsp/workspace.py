@@ -22,9 +22,12 @@ class Workspace(pygls_workspace.Workspace):
     """The client's state as it told us; used on the event loop only."""
 
     def __init__(
-        self, plain: pygls_workspace.Workspace, on_change: Callable[[str], None] = lambda uri: None
+        self,
+        plain: pygls_workspace.Workspace,
+        on_change: Callable[[str], None] = lambda uri: None,
+        on_edited: Callable[[Document], None] = lambda document: None,
     ) -> None:
-        """Take the place of `plain`; `on_change` is told of documents whose text is about to."""
+        """Take the place of `plain`; `on_change` is told before an edit, `on_edited` after it."""
         super().__init__(
             plain.root_uri,
             types.TextDocumentSyncKind.Incremental,
@@ -32,6 +35,7 @@ class Workspace(pygls_workspace.Workspace):
             plain.position_encoding,
         )
         self._on_change = on_change
+        self._on_edited = on_edited
 
     @property
     def roots(self) -> list[str]:
@@ -94,6 +98,8 @@ class Workspace(pygls_workspace.Workspace):
         document = self._text_documents[uri_key(text_doc.uri)]
         document.apply_change(change)
         document.version = text_doc.version
+        if isinstance(document, Document):
+            self._on_edited(document)
 
     def remove_text_document(self, doc_uri: str) -> None:
         """Close a document."""

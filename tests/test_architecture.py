@@ -20,8 +20,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"assistant", "model"},
 }
 # Inside `assistant` a folder imports only what stands before it; "" is the modules beside them.
-LAYERS = ["", "source", "privacy", "index", "snippets", "rank", "filter", "generate", "remote"]
-LAYERS += ["models", "setup", "doctor", "purge", "cli"]
+LAYERS = ["", "source", "privacy", "edits", "index", "snippets", "rank", "filter", "generate"]
+LAYERS += ["remote", "models", "setup", "doctor", "purge", "cli"]
 TORCH_MODULES = {"model/gpt.py", "model/runtime_torch.py", "model/device.py"}
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 MAX_FILE_LINES = 400

@@ -27,6 +27,7 @@ STEPS: dict[str, dict[str, tuple[str, str]]] = {
         "run": ("training.pretrain.command", "train a network on packed rows, or go on with it"),
         "export": ("training.pretrain.command", "turn a run into a model folder"),
         "fit": ("training.calibration.command", "fit what ranks and gates a model's suggestions"),
+        "fit-next-edit": ("training.calibration.next_edit", "fit how sure a next edit must be"),
         "plan": ("training.pretrain.plan", "say what a run will take, before it is started"),
         "score": ("training.evaluation.score", "judge a model folder on held-out repositories"),
         "score-infilling": (

@@ -114,6 +114,8 @@ def test_every_setting_and_command_says_what_it_is(
     source = (EXTENSION / "src" / "commands.ts").read_text(encoding="utf-8")
     table = source.partition("const commands")[2].partition("};")[0]
     registered = set(re.findall(r"^    (\w+): \(\)", table, re.MULTILINE))
+    source = (EXTENSION / "src" / "nextEdit.ts").read_text(encoding="utf-8")
+    registered |= set(re.findall(r"registerCommand\('foretype\.(\w+)'", source))
     offered = {item["command"] for item in package["contributes"]["commands"]}
     assert offered == {f"foretype.{name}" for name in registered}
     assert all(item["title"] for item in package["contributes"]["commands"])

@@ -4,6 +4,7 @@
 import * as vscode from 'vscode';
 import { registerCommands } from './commands';
 import { SERVER_SETTINGS } from './names';
+import { NextEdit } from './nextEdit';
 import { isAnswering } from './program';
 import { Reports } from './reports';
 import { Server } from './server';
@@ -24,7 +25,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const suggestions = new Suggestions(switches, status);
   const reports = new Reports();
   server = new Server(environment, status, switches, suggestions, log);
-  context.subscriptions.push(log, status, switches, suggestions, reports, server);
+  context.subscriptions.push(log, status, switches, suggestions, reports, server, new NextEdit(server, switches));
   context.subscriptions.push(...registerCommands({ context, environment, server, switches, log, reports }));
   context.subscriptions.push(switches.onChange(() => void server?.refresh()));
   context.subscriptions.push(vscode.workspace.onDidChangeConfiguration((event) => void configurationChanged(event)));

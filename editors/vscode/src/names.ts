@@ -8,6 +8,7 @@ export const SERVER_SETTINGS = {
   multiLine: 'multi_line',
   index: 'index',
   indexDependencies: 'index_dependencies',
+  nextEdit: 'next_edit',
   allowRemote: 'allow_remote',
   maxNewTokens: 'max_new_tokens',
   deadlineMs: 'deadline_ms',

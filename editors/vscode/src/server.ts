@@ -10,6 +10,7 @@ import {
   InlineCompletionTriggerKind,
   LanguageClient,
   type LanguageClientOptions,
+  type Range,
 } from 'vscode-languageclient/node';
 import { Backoff } from './backoff';
 import { findServer, type Found } from './locate';
@@ -24,6 +25,11 @@ const SCHEMES = ['file', 'untitled', 'vscode-vfs'];
 const POLL_MS = 300; // while the model loads
 const LOOK_MS = 5_000; // afterwards, while the window is in front
 const STOP_MS = 2_000;
+const INLINE_EDIT = 'textDocument/copilotInlineEdit';
+
+interface Edits {
+  readonly edits: readonly { readonly range: Range; readonly text: string }[];
+}
 
 interface Layers {
   readonly user: Layer;
@@ -213,6 +219,22 @@ export class Server implements vscode.Disposable {
     await client.sendRequest(InlineCompletionRequest.type, { ...place, context: { triggerKind: InlineCompletionTriggerKind.Automatic } });
     const told = await this.ask<{ readonly words?: string; readonly outcome: string }>('foretype.why');
     return told?.words ?? told?.outcome ?? 'the server does not say';
+  }
+
+  /** What edits are due, surest first; none while the server is away. */
+  async nextEdits({ document, selection }: vscode.TextEditor, isByHand: boolean): Promise<{ range: vscode.Range; text: string }[]> {
+    const client = this.client;
+    if (client === undefined || !client.isRunning() || !this.switches.languages().includes(document.languageId)) return [];
+    const { position } = client.code2ProtocolConverter.asTextDocumentPositionParams(document, selection.active);
+    const textDocument = client.code2ProtocolConverter.asVersionedTextDocumentIdentifier(document);
+    const triggerKind = isByHand ? InlineCompletionTriggerKind.Invoked : InlineCompletionTriggerKind.Automatic;
+    try {
+      const found = await client.sendRequest<Edits>(INLINE_EDIT, { textDocument, position, context: { triggerKind } });
+      return found.edits.map(({ range, text }) => ({ range: client.protocol2CodeConverter.asRange(range), text }));
+    } catch (error) {
+      this.log.warn(`next edit: ${String(error)}`);
+      return [];
+    }
   }
 
   private watchLoading(client: LanguageClient): void {

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.histories import small_request
-from training.errors import TuneStoppedError
 from training.finetune import cli, gather
+from training.finetune.errors import TuneStoppedError
 from training.finetune.plan import TuneRequest
 from training.finetune.session import TuneOutcome, Tuner, tune_folder
 
@@ -68,7 +68,8 @@ def test_options_reach_the_tuning(
 def test_seed_must_be_a_whole_number(
     repository: Path, capsys: pytest.CaptureFixture[str], seed: str
 ) -> None:
-    assert cli.main([str(repository), f"--seed={seed}"]) == 2
+    with pytest.raises(SystemExit):
+        cli.main([str(repository), f"--seed={seed}"])
     assert f"{seed} is not a whole number from 0 on" in capsys.readouterr().err
 
 

@@ -13,19 +13,20 @@ import dataclasses
 import functools
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from assistant.git import GitError, git, git_directory
+from assistant.settings import load_settings
 from model.folder import BUNDLED, load_folder
 from model.publish import write_atomically
 from training.cli import existing_folder
 from training.data.progress import Progress
-from training.evaluation import command
+from training.evaluation import command, next_edit
 from training.evaluation.replay.baselines import (
-    DISTRIBUTIONS,
     JEDI,
-    LLAMA,
+    BaselineMissingError,
     JediSystem,
     LlamaSystem,
 )
@@ -39,11 +40,14 @@ from training.evaluation.replay.systems import SYSTEMS, System, open_systems
 QUICK_LIMIT_S = 75.0  # for asking; drawing the tasks and loading come on top
 _QUICK = Plan(n_tasks=80, n_lines=10, n_commits=8, limit_s=QUICK_LIMIT_S)
 _FULL = Plan(n_tasks=400, n_lines=60)
+NEXT_EDIT_COMMITS = 200
 _INTERRUPTED = 130
 
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
+    if "--next-edit" in argv:
+        return command.report_on("eval", _parser(), argv, _next_edit, next_edit.format_report)
 
     def finish(args: argparse.Namespace, report: Report) -> int:
         if args.html is not None:
@@ -51,6 +55,12 @@ def main(argv: list[str]) -> int:
         return _INTERRUPTED if report["stopped"] == INTERRUPTED else 0
 
     return command.report_on("eval", _parser(), argv, evaluate, format_report, finish)
+
+
+def _next_edit(args: argparse.Namespace) -> dict[str, Any]:
+    repositories = [_find_repository(path) for path in args.repositories]
+    n_commits = args.n_commits or NEXT_EDIT_COMMITS
+    return next_edit.evaluate(repositories, n_commits, show=load_settings().show, seed=args.seed)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     help_ = "ask this model, too, in llama.cpp's Python binding"
     option("--gguf", type=Path, metavar="FILE", help=help_)
     option("--html", type=Path, metavar="FILE", help="and as one page with plots")
+    option("--next-edit", action="store_true", help="judge what is offered after an edit, instead")
     return parser
 
 
@@ -137,18 +148,22 @@ def _measure_code(repositories: Sequence[Path], work: Sequence[Work]) -> dict[st
     return found
 
 
-def _open_baselines(args: argparse.Namespace, folder: Path) -> tuple[list[System], list[str]]:
+def _open_baselines(args: argparse.Namespace, folder: Path) -> tuple[list[System], tuple[str, ...]]:
     """Return the baselines asked for, and which of them cannot take part, and why."""
+    wanted: dict[str, Callable[[], System]] = {}
+    if args.jedi:
+        wanted[JEDI] = lambda: JediSystem(folder)
+    if args.gguf is not None:
+        wanted["llama.cpp"] = lambda: LlamaSystem(args.gguf)
     found: list[System] = []
     skipped = []
-    for name, make, given in ((JEDI, JediSystem, args.jedi), (LLAMA, LlamaSystem, args.gguf)):
+    for name, make in wanted.items():
         try:
-            if given:
-                found.append(make(folder if name == JEDI else given))
-        except ModuleNotFoundError as error:
-            skipped.append(f"{name}: pip install {DISTRIBUTIONS.get(str(error.name), error.name)}")
+            found.append(make())
+        except BaselineMissingError as error:
+            skipped.append(f"{name}: {error}")
             sys.stderr.write(f"skipped: {skipped[-1]}\n")
-    return found, skipped
+    return found, tuple(skipped)
 
 
 def _find_repository(path: Path) -> Path:

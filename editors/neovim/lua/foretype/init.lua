@@ -2,6 +2,7 @@
 
 local ghost = require('foretype.ghost')
 local models = require('foretype.models')
+local next_edit = require('foretype.next_edit')
 local server = require('foretype.server')
 
 local M = {}
@@ -22,6 +23,7 @@ local defaults = {
     next = '<M-]>',
     previous = '<M-[>',
     dismiss = '<C-]>',
+    next_edit = '<Tab>', -- in normal mode: go to the next edit, then make it
     toggle = false,
   },
 }
@@ -38,6 +40,8 @@ function M.next() ghost.cycle(1) end
 function M.previous() ghost.cycle(-1) end
 --- Hide the suggestion until something changes; false when there is none.
 function M.dismiss() return ghost.dismiss() end
+--- Go to the next edit, or make it where the cursor is there; false when there is none.
+function M.next_edit() return next_edit.accept() end
 --- End the server and start it anew.
 M.restart = server.restart
 
@@ -49,7 +53,8 @@ local snoozing -- the timer of a pause
 --- Switch suggestions on or off, for good: a pause ends.
 function M.enable(is_on)
   if snoozing then snoozing:stop() end
-  ghost.is_on = is_on
+  ghost.is_on, next_edit.is_on = is_on, is_on
+  if not is_on then next_edit.stop() end
   if is_on then ghost.moved() else ghost.stop() end
   vim.cmd.redrawstatus({ bang = true })
 end
@@ -102,22 +107,25 @@ M.models = models.choose
 --- Run `foretype` with these arguments in a terminal: 'tune', '--dry-run'.
 function M.run(...) models.run({ ... }) end
 
---- Map `key` to do something if there is a suggestion, and else what it did before.
-local function map_if_offered(key, method, desc)
-  local before = vim.fn.maparg(key, 'i', false, true)
-  vim.keymap.set('i', key, function()
-    if ghost.has_offer() then return ("<Cmd>lua require('foretype').%s()<CR>"):format(method) end
+--- Map `key` to do something if there is something to do it with, and else what it did before.
+local function map_if(mode, key, is_there, method, desc)
+  local before = vim.fn.maparg(key, mode, false, true)
+  vim.keymap.set(mode, key, function()
+    if is_there() then return ("<Cmd>lua require('foretype').%s()<CR>"):format(method) end
     if before.callback and before.expr == 1 then return before.callback() or '' end
     if before.callback then vim.schedule(before.callback) return '' end
     return before.rhs and before.rhs ~= '' and before.rhs or key
   end, { expr = true, desc = 'foretype: ' .. desc })
 end
 
+local function map_if_offered(key, method, desc) map_if('i', key, ghost.has_offer, method, desc) end
+
 local function map_keys(keys)
   if keys.accept then map_if_offered(keys.accept, 'accept', 'accept the suggestion') end
   if keys.accept_word then map_if_offered(keys.accept_word, 'accept_word', 'accept a word of it') end
   if keys.accept_line then map_if_offered(keys.accept_line, 'accept_line', 'accept a line of it') end
   if keys.dismiss then map_if_offered(keys.dismiss, 'dismiss', 'dismiss the suggestion') end
+  if keys.next_edit then map_if('n', keys.next_edit, next_edit.has_edit, 'next_edit', 'go to the next edit, make it') end
   for name, desc in pairs({ next = 'next suggestion', previous = 'previous suggestion' }) do
     if keys[name] then vim.keymap.set('i', keys[name], M[name], { desc = 'foretype: ' .. desc }) end
   end
@@ -132,6 +140,7 @@ local commands = {
   restart = function() M.restart() end,
   show = function(name) M.show(name) end,
   why = function() M.why() end,
+  next = function() next_edit.ask() end,
   status = function() vim.notify(M.status() .. (server.trouble and ('\nremote: ' .. server.trouble) or '')) end,
   models = function(name) M.models(name) end,
   tune = function(...) M.run('tune', ...) end,
@@ -149,7 +158,7 @@ local function make_command()
     commands[name](unpack(options.fargs, 2))
   end, {
     nargs = '*',
-    desc = 'foretype: on, off, toggle, snooze MINUTES, show, why, restart, status, models, tune, doctor, log, health',
+    desc = 'foretype: on, off, toggle, snooze MINUTES, show, why, next, restart, status, models, tune, doctor, log, health',
     complete = function(start)
       return vim.tbl_filter(function(name) return vim.startswith(name, start) end, vim.fn.sort(vim.tbl_keys(commands)))
     end,
@@ -165,6 +174,8 @@ function M.setup(opts)
   M.config = vim.tbl_deep_extend('force', defaults, opts or {})
   vim.api.nvim_set_hl(0, 'ForetypeGhost', { default = true, link = vim.fn.hlexists('ComplHint') == 1 and 'ComplHint' or 'NonText' })
   vim.api.nvim_set_hl(0, 'ForetypeHint', { default = true, link = vim.fn.hlexists('ComplHintMore') == 1 and 'ComplHintMore' or 'MoreMsg' })
+  vim.api.nvim_set_hl(0, 'ForetypeOld', { default = true, link = 'DiffDelete' })
+  next_edit.watch_escape()
   ghost.delay_ms = M.config.delay_ms
   make_command()
   map_keys(M.config.keys)

@@ -1,6 +1,7 @@
 -- The server's life: starts it, starts it again when it ends by itself, knows what it is doing.
 
 local ghost = require('foretype.ghost')
+local next_edit = require('foretype.next_edit')
 local told = require('foretype.told')
 
 local M = { state = 'not started', latency_ms = nil, trouble = nil, model = nil }
@@ -123,6 +124,7 @@ function M.start(wanted)
       -- Neovim 0.12's own would show everything a second time, if someone has it on.
       if vim.lsp.inline_completion then vim.lsp.inline_completion.enable(false, { client_id = client.id }) end
       ghost.attach(buf, group)
+      next_edit.attach(buf, group)
       if buf == vim.api.nvim_get_current_buf() then ghost.moved() end
     end,
     on_exit = vim.schedule_wrap(function(code) ended(code) end),

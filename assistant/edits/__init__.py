@@ -1,0 +1,1 @@
+"""The next edit: what was just changed, and where the same change is due."""

@@ -1,0 +1,85 @@
+"""The next edit of a workspace: what was changed, what is due, what was offered and not wanted.
+
+Follows documents by the changes told to it, in memory only. Knows no protocol. Not thread-safe:
+what is slow (`propose`) works on copies and may run on another thread.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from assistant.edits.confidence import Confidence, load_confidence
+from assistant.edits.history import Edit, EditHistory
+from assistant.edits.proposals import Proposal, find_proposals
+from assistant.privacy.redaction import find as find_secrets
+
+MAX_DISMISSED = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProposedEdit:
+    """An edit that may be shown, with how likely it is right."""
+
+    proposal: Proposal
+    probability: float
+
+
+class NextEdits:
+    """Follows the edits of a workspace and says which ones are due."""
+
+    def __init__(self, confidence: Confidence | None = None) -> None:
+        self.history = EditHistory()
+        self._confidence = confidence or load_confidence()
+        self._offered: tuple[str, Proposal] | None = None
+        self._dismissed: dict[tuple[str, tuple[str, ...], tuple[str, ...]], None] = {}
+
+    def note(self, path: str, row: int, old: Sequence[str], new: Sequence[str]) -> None:
+        """Take a change; an offer that the user passes over for another one does not come back."""
+        if self._offered is not None:
+            offered_path, offer = self._offered
+            is_there = path == offered_path and offer.row <= row <= offer.row + len(offer.old)
+            if not is_there:
+                self._dismiss(path=offered_path, offer=offer)
+            self._offered = None
+        self.history.note(path, row, old, new)
+
+    def offered(self, path: str, edit: ProposedEdit) -> None:
+        """Remember what is being shown."""
+        self._offered = (path, edit.proposal)
+
+    def dismiss(self) -> None:
+        """Take note that the user waved the shown edit away."""
+        if self._offered is not None:
+            path, offer = self._offered
+            self._dismiss(path=path, offer=offer)
+            self._offered = None
+
+    def _dismiss(self, *, path: str, offer: Proposal) -> None:
+        self._dismissed[path, offer.old, offer.new] = None
+        while len(self._dismissed) > MAX_DISMISSED:
+            del self._dismissed[next(iter(self._dismissed))]
+
+    def is_dismissed(self, path: str, proposal: Proposal) -> bool:
+        """Say whether this was offered and not wanted."""
+        return (path, proposal.old, proposal.new) in self._dismissed
+
+    def propose(
+        self, path: str, lines: Sequence[str], row: int, edits: Sequence[Edit], show: str
+    ) -> list[ProposedEdit]:
+        """Return what is due in the document at `path`, surest first, one edit a place.
+
+        `show` is the setting; nothing less sure than it allows, nothing dismissed, no secret.
+        `row` is the cursor's; distances count from the last edit where that is in this document.
+        """
+        if edits and edits[-1].path == path:
+            row = edits[-1].row
+        least = self._confidence.thresholds.get(show, 2.0)
+        best: dict[int, ProposedEdit] = {}
+        for proposal in find_proposals(lines, path, row, edits):
+            probability = self._confidence.probability(proposal)
+            known = best.get(proposal.row)
+            if probability < least or self.is_dismissed(path, proposal):
+                continue
+            if known is None or probability > known.probability:
+                best[proposal.row] = ProposedEdit(proposal=proposal, probability=probability)
+        ranked = sorted(best.values(), key=lambda edit: -edit.probability)
+        return [edit for edit in ranked if not find_secrets("\n".join(edit.proposal.new))]

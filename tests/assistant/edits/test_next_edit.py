@@ -1,0 +1,120 @@
+"""What is proposed after an edit, and what is not."""
+
+import pytest
+
+from assistant.edits.confidence import load_confidence
+from assistant.edits.next_edit import NextEdits
+from assistant.edits.proposals import find_proposals
+
+
+class Person:
+    """Edits a document as an editor would tell it."""
+
+    def __init__(self, text: str, path: str = "a.py") -> None:
+        self.path = path
+        self.lines = text.split("\n")
+        self.product = NextEdits()
+        self.row = 0
+
+    def change(self, old: str, new: str) -> None:
+        """Change the first line that holds `old`."""
+        self.row = next(i for i, line in enumerate(self.lines) if old in line)
+        line = self.lines[self.row]
+        self.lines[self.row] = line.replace(old, new)
+        self.product.note(self.path, self.row, [line], [self.lines[self.row]])
+        lines = dict(enumerate(self.lines))
+        self.product.history.surround(self.path, lambda row: lines.get(row, ""))
+
+    def due(self, show: str = "balanced") -> list[tuple[int, tuple[str, ...]]]:
+        edits = self.product.history.edits()
+        found = self.product.propose(self.path, self.lines, self.row, edits, show)
+        return [(edit.proposal.row, edit.proposal.new) for edit in found]
+
+
+CALLS = """\
+def load(urls):
+    first = fetch(urls.first)
+    other = 1
+    second = fetch(urls.second)
+    third = fetch(urls.third)
+"""
+
+
+def test_an_argument_added_to_one_call_is_due_in_the_others_for_who_asks() -> None:
+    person = Person(CALLS)
+    person.change("fetch(urls.first)", "fetch(urls.first, timeout=5)")
+    assert dict(person.due("asked")) == {
+        3: ("    second = fetch(urls.second, timeout=5)",),
+        4: ("    third = fetch(urls.third, timeout=5)",),
+    }
+
+
+def test_the_same_line_is_due_by_itself_once_it_was_changed_twice() -> None:
+    person = Person("a = load(x)\ny = 1\na = load(x)\nz = 2\na = load(x)\n")
+    person.change("a = load(x)", "a = load(x, True)")
+    person.change("a = load(x)", "a = load(x, True)")
+    assert person.due() == [(4, ("a = load(x, True)",))]
+
+
+def test_nothing_is_due_without_an_edit() -> None:
+    assert Person(CALLS).due("asked") == []
+
+
+def test_off_shows_nothing() -> None:
+    person = Person(CALLS)
+    person.change("fetch(urls.first)", "fetch(urls.first, timeout=5)")
+    assert person.due("off") == []
+
+
+def passed_over() -> tuple[Person, tuple[int, tuple[str, ...]]]:
+    person = Person(CALLS)
+    person.change("fetch(urls.first)", "fetch(urls.first, timeout=5)")
+    edits = person.product.history.edits()
+    offer = person.product.propose(person.path, person.lines, person.row, edits, "asked")[0]
+    person.product.offered(person.path, offer)
+    return person, (offer.proposal.row, offer.proposal.new)
+
+
+def test_what_was_passed_over_does_not_come_back() -> None:
+    person, offer = passed_over()
+    person.change("other = 1", "other = 2")  # something else instead
+    assert offer not in person.due("asked")
+
+
+def test_what_was_waved_away_does_not_come_back() -> None:
+    person, offer = passed_over()
+    person.product.dismiss()
+    assert offer not in person.due("asked")
+    assert len(person.due("asked")) == 1
+
+
+def test_a_secret_is_never_proposed() -> None:
+    key = "AKIA" + "QZ7XK4PLM2N5RS6T"
+    person = Person('a = connect("x")\nb = 1\nc = connect("x")\n')
+    person.change('connect("x")', f'connect("{key}")')
+    assert person.due("asked") == []
+
+
+def test_an_undone_edit_proposes_nothing() -> None:
+    person = Person(CALLS)
+    person.change("fetch(urls.first)", "fetch(urls.first, timeout=5)")
+    person.change("fetch(urls.first, timeout=5)", "fetch(urls.first)")
+    assert person.due("asked") == []
+
+
+def test_another_document_s_edit_counts() -> None:
+    person = Person("x = fetch(a)\n", "a.py")
+    person.change("fetch(a)", "fetch(a, timeout=5)")
+    edits = person.product.history.edits()
+    found = find_proposals(["y = fetch(a)"], "b.py", 0, edits)
+    assert [proposal.new for proposal in found if proposal.kind == "like line"] == [
+        ("y = fetch(a, timeout=5)",)
+    ]
+    assert all(proposal.features["other_file"] == 1.0 for proposal in found)
+
+
+@pytest.mark.parametrize("show", ["quiet", "balanced", "eager"])
+def test_the_package_knows_every_level(show: str) -> None:
+    thresholds = load_confidence().thresholds
+    assert 0.0 < thresholds[show] < 1.0
+    assert thresholds["eager"] <= thresholds["balanced"] <= thresholds["quiet"]

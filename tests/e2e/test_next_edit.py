@@ -1,0 +1,173 @@
+"""The next edit through the real server, as an editor's requests and keys."""
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.raw_client import Client, ServerProcess
+
+pytestmark = pytest.mark.e2e
+
+URI = "file:///w/a.py"
+TEXT = """\
+def load(urls):
+    first = fetch(urls.first)
+    other = 1
+    second = fetch(urls.second)
+    third = fetch(urls.third)
+"""
+
+
+def opened(server: ServerProcess, text: str = TEXT, **options: Any) -> Client:
+    client = server.client
+    client.initialize(initializationOptions={"index": False, **options})
+    client.open(URI, text)
+    return client
+
+
+def change(client: Client, version: int, *edits: tuple[int, int, int, str]) -> None:
+    """Send edits of (row, first and last column, text) as one notification."""
+    changes = [
+        {
+            "range": {
+                "start": {"line": row, "character": start},
+                "end": {"line": row, "character": end},
+            },
+            "text": text,
+        }
+        for row, start, end, text in edits
+    ]
+    params = {"textDocument": {"uri": URI, "version": version}, "contentChanges": changes}
+    client.notify("textDocument/didChange", params)
+
+
+def inline_edits(client: Client, row: int, column: int, version: int) -> list[dict[str, Any]]:
+    params = {
+        "textDocument": {"uri": URI, "version": version},
+        "position": {"line": row, "character": column},
+        "context": {"triggerKind": 1},  # by hand: whatever there is, however unsure
+    }
+    edits = client.call("textDocument/copilotInlineEdit", params)["edits"]
+    return list(edits)
+
+
+def type_timeout(client: Client) -> int:
+    """Add an argument to the first call, key by key; return the version."""
+    version = 2
+    for number, character in enumerate(", timeout=5"):
+        change(client, version, (1, 28 + number, 28 + number, character))
+        version += 1
+    return version - 1
+
+
+def test_the_same_change_is_offered_at_the_next_place() -> None:
+    with ServerProcess() as server:
+        client = opened(server)
+        version = type_timeout(client)
+        (edit,) = inline_edits(client, 2, 0, version)
+        assert edit["text"] == "    second = fetch(urls.second, timeout=5)"
+        assert edit["range"] == {
+            "start": {"line": 3, "character": 0},
+            "end": {"line": 3, "character": 31},
+        }
+        assert edit["textDocument"] == {"uri": URI, "version": version}
+        assert server.finish() == 0
+
+
+def test_an_edit_for_another_version_is_not_given() -> None:
+    with ServerProcess() as server:
+        client = opened(server)
+        version = type_timeout(client)
+        assert inline_edits(client, 2, 0, version - 1) == []
+        assert inline_edits(client, 2, 0, version + 1) == []
+
+
+def test_nothing_is_offered_at_the_end_of_a_word_being_typed() -> None:
+    with ServerProcess() as server:
+        client = opened(server)
+        version = type_timeout(client)
+        assert inline_edits(client, 1, 39, version) == []
+        assert len(inline_edits(client, 1, 38, version)) == 1
+
+
+def test_an_edit_waved_away_does_not_come_back() -> None:
+    with ServerProcess() as server:
+        client = opened(server)
+        version = type_timeout(client)
+        (edit,) = inline_edits(client, 2, 0, version)
+        client.call("workspace/executeCommand", {"command": "foretype.dismissNextEdit"})
+        (other,) = inline_edits(client, 2, 0, version)
+        assert other != edit
+
+
+def test_changes_that_a_formatter_makes_are_no_edit() -> None:
+    with ServerProcess() as server:
+        client = opened(server, "a = f(1)\nb = g(2)\n\n\nc = f(1)\n")
+        change(client, 2, (0, 4, 5, "h"), (4, 4, 5, "k"))
+        assert inline_edits(client, 2, 0, 2) == []
+
+
+def test_switched_off_nothing_is_offered() -> None:
+    with ServerProcess() as server:
+        client = opened(server, next_edit=False)
+        version = type_timeout(client)
+        assert inline_edits(client, 2, 0, version) == []
+        assert code_actions(client, 3) == []
+
+
+def test_a_file_that_is_excluded_teaches_nothing() -> None:
+    with ServerProcess() as server:
+        client = opened(server, exclude=["a.py"])
+        version = type_timeout(client)
+        assert inline_edits(client, 2, 0, version) == []
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"textDocument": {"uri": URI}},
+        {"textDocument": {"uri": 1}, "position": {"line": 0, "character": 0}},
+        {"textDocument": {"uri": URI}, "position": {"line": -1, "character": 0}},
+        {"textDocument": {"uri": URI}, "position": {"line": True, "character": 0}},
+        {"textDocument": {"uri": "file:///w/none.py"}, "position": {"line": 0, "character": 0}},
+    ],
+)
+def test_wrong_parameters_get_an_empty_answer(params: dict[str, Any]) -> None:
+    with ServerProcess() as server:
+        client = opened(server)
+        type_timeout(client)
+        assert client.call("textDocument/copilotInlineEdit", params) == {"edits": []}
+
+
+def code_actions(client: Client, row: int) -> list[dict[str, Any]]:
+    position = {"line": row, "character": 0}
+    params = {
+        "textDocument": {"uri": URI},
+        "range": {"start": position, "end": position},
+        "context": {"diagnostics": []},
+    }
+    return list(client.call("textDocument/codeAction", params))
+
+
+def test_every_editor_s_menu_offers_it() -> None:
+    with ServerProcess() as server:
+        client = opened(server)
+        version = type_timeout(client)
+        here, everywhere = code_actions(client, 3)
+        assert here["title"] == "Repeat the last edit here"
+        assert everywhere["title"] == "Repeat the last edit in 2 places of this file"
+        (document,) = everywhere["edit"]["documentChanges"]
+        assert document["textDocument"] == {"uri": URI, "version": version}
+        assert [edit["newText"] for edit in document["edits"]] == [
+            "    second = fetch(urls.second, timeout=5)",
+            "    third = fetch(urls.third, timeout=5)",
+        ]
+
+
+def test_line_ends_are_the_document_s_own() -> None:
+    with ServerProcess() as server:
+        client = opened(server, "start(a)\r\ncheck(a)\r\n\r\nstart(b)\r\nx = 1\r\nstart(a)\r\n")
+        change(client, 2, (5, 8, 8, "\r\ncheck(a)"))
+        for edit in inline_edits(client, 0, 0, 2):
+            assert "\n" not in edit["text"].replace("\r\n", "")

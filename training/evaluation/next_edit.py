@@ -1,0 +1,333 @@
+"""`foretype eval --next-edit`: a repository's commits edited again, the next edits foretold.
+
+A session is one file of one commit. Its hunks are made one after the other, from the top or, in
+half of the files, from a hunk drawn by lot, since nobody knows an author's order. After each edit
+the product may offer one. An offer is right if its lines are just the commit's at that place: it is
+taken, and the next may be offered at once. A wrong one is passed over and does not come back.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+
+from assistant.edits.history import Edit
+from assistant.edits.next_edit import NextEdits, ProposedEdit
+from assistant.edits.patterns import line_changes
+from assistant.edits.proposals import Proposal
+from assistant.git import GitError
+from assistant.source.languages import language_of
+from training.evaluation.intervals import Interval, format_percent, macro_mean
+from training.evaluation.replay.history import FileChange, ReplayError, changes, later_commits
+from training.evaluation.replay.snapshot import BlobTexts, is_code
+
+MAX_LINES = 3_000  # of a file: comparing longer ones with each other takes seconds
+MAX_HUNK_LINES = 40
+HUNKS = range(2, 41)  # of a file worth replaying; more is a tool's work
+MAX_FILES = 8  # of a commit
+MAX_BY_HAND = 8  # edits made in a session before it ends
+MAX_OFFERS = 40
+
+Lines = Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EditedFile:
+    """A file before and after a commit."""
+
+    commit: str
+    path: str
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+
+    @property
+    def language(self) -> str:
+        """The language's name."""
+        language = language_of(self.path)
+        return language.name if language else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """One edit that was offered, and whether it was the commit's."""
+
+    proposal: Proposal
+    probability: float
+    is_right: bool
+
+
+@dataclass(kw_only=True, slots=True)
+class Session:
+    """What came of one file."""
+
+    file: EditedFile
+    offers: list[Offer] = field(default_factory=list)
+    n_asked: int = 0
+    n_repeated: int = 0  # lines changed as a line had been before, by hand or by an offer taken
+    n_found: int = 0  # of these, those offered
+    n_chars: int = 0  # of lines that the commit wrote
+    n_saved: int = 0  # of these, those offered
+    milliseconds: list[float] = field(default_factory=list)
+
+
+def edited_files(repository: Path, n_commits: int, *, seed: int = 0) -> Iterator[EditedFile]:
+    """Yield files that commits drawn by lot changed in more than one place.
+
+    ReplayError if the repository has no history.
+    """
+    commits = later_commits(repository, "HEAD")
+    random.Random(seed).shuffle(commits)
+    blobs = BlobTexts(repository)
+    for commit in commits[:n_commits]:
+        try:
+            changed = [item for item in changes(repository, commit) if _is_replayable(item)]
+        except GitError:
+            continue  # a part of the history is not there
+        if len(changed) > MAX_FILES:
+            continue
+        texts = blobs.read(name for item in changed for name in (item.old_object, item.new_object))
+        for item in changed:
+            old, new = texts[item.old_object], texts[item.new_object]
+            if old and new and max(old.count("\n"), new.count("\n")) <= MAX_LINES:
+                yield EditedFile(
+                    commit=commit.id,
+                    path=item.path,
+                    old=tuple(old.split("\n")),
+                    new=tuple(new.split("\n")),
+                )
+
+
+def _is_replayable(change: FileChange) -> bool:
+    return (
+        change.status == "M"
+        and change.is_text
+        and is_code(change.path)
+        and len(change.hunks) in HUNKS
+    )
+
+
+def replay(file: EditedFile, show: str, *, edits: NextEdits | None = None) -> Session:
+    """Make a commit's edits in a file, asking after each; `show` is the setting."""
+    product = edits or NextEdits()
+    session = Session(file=file, n_chars=_written_chars(file))
+    text, made = list(file.old), list[Edit]()
+    start = first_row(file)
+    for _ in range(MAX_BY_HAND):
+        hunk = next_hunk(text, file.new, start)
+        if hunk is None:
+            break
+        old_start, old_end, new_start, new_end = hunk
+        edit = make_edit(file.path, text, old_start, old_end, file.new[new_start:new_end])
+        _count_repeated(session, edit, made, is_offered=False)
+        made.append(edit)
+        start = old_start + (new_end - new_start)
+        if max(old_end - old_start, new_end - new_start) > MAX_HUNK_LINES:
+            made.pop()  # not a person's edit
+            continue
+        _take_offers(session, product, text, made, show)
+    return session
+
+
+def first_row(file: EditedFile) -> int:
+    """Return where editing begins, drawn by lot for each file: the top, or any row."""
+    draw = random.Random(f"{file.commit}:{file.path}")
+    return draw.randrange(len(file.old)) if draw.random() < 0.5 else 0
+
+
+def _take_offers(
+    session: Session, product: NextEdits, text: list[str], made: list[Edit], show: str
+) -> None:
+    """Ask until nothing is offered, or something wrong."""
+    file = session.file
+    while session.n_asked < MAX_OFFERS:
+        session.n_asked += 1
+        started_s = time.perf_counter()
+        found = product.propose(file.path, text, made[-1].row, made, show)
+        session.milliseconds.append(1_000 * (time.perf_counter() - started_s))
+        if not found:
+            return
+        best = found[0]
+        session.offers.append(_judge(text, file.new, best))
+        if not session.offers[-1].is_right:
+            product.offered(file.path, best)
+            product.dismiss()
+            return
+        proposal = best.proposal
+        edit = make_edit(
+            file.path, text, proposal.row, proposal.row + len(proposal.old), proposal.new
+        )
+        _count_repeated(session, edit, made, is_offered=True)
+        session.n_saved += sum(len(line.strip()) for line in proposal.new)
+        made.append(edit)
+
+
+def _judge(text: Lines, final: Lines, edit: ProposedEdit) -> Offer:
+    return Offer(
+        proposal=edit.proposal,
+        probability=edit.probability,
+        is_right=is_right(text, final, edit.proposal, count_differing(text, final)),
+    )
+
+
+def is_right(text: Lines, final: Lines, proposal: Proposal, n_differ: int) -> bool:
+    """Say whether `proposal` brings `text` nearer to `final`, its lines being just those there.
+
+    `n_differ` is `count_differing(text, final)`, which many proposals share.
+    """
+    if not set(proposal.new) <= set(final):
+        return False
+    end = proposal.row + len(proposal.old)
+    changed = [*text[: proposal.row], *proposal.new, *text[end:]]
+    hunks = _hunks(changed, final)
+    new_rows = range(proposal.row, proposal.row + len(proposal.new))
+    if any(start < new_rows.stop and new_rows.start < stop for start, stop, _, _ in hunks):
+        return False
+    return _size(hunks) < n_differ
+
+
+def count_differing(text: Lines, final: Lines) -> int:
+    """Return how many lines the two differ in."""
+    return _size(_hunks(text, final))
+
+
+def _size(hunks: Sequence[tuple[int, int, int, int]]) -> int:
+    return sum(max(hunk[1] - hunk[0], hunk[3] - hunk[2]) for hunk in hunks)
+
+
+def _hunks(text: Lines, final: Lines) -> list[tuple[int, int, int, int]]:
+    matcher = SequenceMatcher(None, text, final, autojunk=False)
+    return [(a, b, c, d) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
+
+
+def next_hunk(text: Lines, final: Lines, start: int) -> tuple[int, int, int, int] | None:
+    """Return the first hunk at or below row `start`, else the first of all."""
+    hunks = _hunks(text, final)
+    return next((hunk for hunk in hunks if hunk[0] >= start), hunks[0] if hunks else None)
+
+
+def make_edit(path: str, text: list[str], start: int, end: int, new: Lines) -> Edit:
+    """Change `text` in place; return the edit."""
+    edit = Edit(
+        path=path,
+        row=start,
+        old=tuple(text[start:end]),
+        new=tuple(new),
+        before=text[start - 1] if start else "",
+        after=text[end] if end < len(text) else "",
+    )
+    text[start:end] = new
+    return edit
+
+
+def _count_repeated(
+    session: Session, edit: Edit, made: Sequence[Edit], *, is_offered: bool
+) -> None:
+    before = {(change.old, change.new) for item in made for change in line_changes(item)}
+    n_repeated = sum((item.old, item.new) in before for item in line_changes(edit))
+    session.n_repeated += n_repeated
+    session.n_found += n_repeated * is_offered
+
+
+def _written_chars(file: EditedFile) -> int:
+    return sum(
+        len(line.strip()) for _, _, c, d in _hunks(file.old, file.new) for line in file.new[c:d]
+    )
+
+
+def evaluate(
+    repositories: Sequence[Path], n_commits: int, *, show: str, seed: int = 0
+) -> dict[str, Any]:
+    """Replay commits of these repositories; return the figures, all together and by language."""
+    sessions = [
+        replay(file, show)
+        for repository in repositories
+        for file in edited_files(repository, n_commits, seed=seed)
+    ]
+    if not sessions:
+        raise ReplayError(
+            "no commit there changed a file in more than one place: nothing to replay"
+        )
+    languages = sorted({session.file.language for session in sessions})
+    return {
+        "show": show,
+        "all": summarize(sessions),
+        "languages": {
+            name: summarize([item for item in sessions if item.file.language == name])
+            for name in languages
+        },
+    }
+
+
+def summarize(sessions: Sequence[Session]) -> dict[str, Any]:
+    """Return the figures of sessions; shares of offers have 95% intervals over files."""
+    offers = [(session, offer) for session in sessions for offer in session.offers]
+    n_chars = sum(session.n_chars for session in sessions)
+    n_repeated = sum(session.n_repeated for session in sessions)
+    times = sorted(ms for session in sessions for ms in session.milliseconds)
+    by_kind: dict[str, list[tuple[Session, Offer]]] = {}
+    for session, offer in offers:
+        by_kind.setdefault(offer.proposal.kind, []).append((session, offer))
+    return {
+        "files": len(sessions),
+        "offers": len(offers),
+        "right": _share_right(offers),
+        "kinds": {
+            kind: {"offers": len(its), "right": _share_right(its)}
+            for kind, its in sorted(by_kind.items())
+        },
+        "repeated": n_repeated,
+        "found": sum(session.n_found for session in sessions) / max(1, n_repeated),
+        "saved": sum(session.n_saved for session in sessions) / max(1, n_chars),
+        "p50_ms": times[len(times) // 2] if times else 0.0,
+        "p95_ms": times[int(0.95 * len(times))] if times else 0.0,
+    }
+
+
+def _share_right(offers: Sequence[tuple[Session, Offer]]) -> dict[str, float] | None:
+    if not offers:
+        return None
+    # One group: a repository with few offers must not count as much as one with many.
+    rows = [
+        ("all", f"{session.file.commit}:{session.file.path}", float(offer.is_right))
+        for session, offer in offers
+    ]
+    return asdict(macro_mean(rows))
+
+
+def _format_right(interval: dict[str, float] | None) -> str:
+    return "-" if interval is None else str(Interval(**interval))
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """Return the figures as text of at most 80 columns."""
+    lines = [
+        f"Next edits offered while commits were made again (show = {report['show']})",
+        "",
+        f"{'':<14}{'files':>6}{'offers':>8}  {'right':<20}{'repeated':>9}{'found':>7}{'saved':>7}",
+    ]
+    rows = [("all", report["all"]), *report["languages"].items()]
+    for name, figures in rows:
+        lines.append(
+            f"{name:<14}{figures['files']:>6}{figures['offers']:>8}  "
+            f"{_format_right(figures['right']):<20}{figures['repeated']:>9}"
+            f"{format_percent(figures['found']):>7}{format_percent(figures['saved']):>7}"
+        )
+    lines.append("")
+    for kind, figures in report["all"]["kinds"].items():
+        right = _format_right(figures["right"])
+        lines.append(f"{kind:<14}{'':>6}{figures['offers']:>8}  {right:<20}")
+    everything = report["all"]
+    lines += [
+        "",
+        "right: offers that were just what the commit holds there. repeated: lines changed",
+        "as another line of the file had been before; found: those that were offered.",
+        "saved: characters of the commits' lines that came from an offer.",
+        f"An offer took {everything['p50_ms']:.1f} ms (95%: {everything['p95_ms']:.1f} ms).",
+        "",
+    ]
+    return "\n".join(lines)
