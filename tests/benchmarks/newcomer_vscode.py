@@ -3,7 +3,6 @@
 Clicks what a person would click, in a real VS Code; knows its buttons by their words.
 """
 
-import json
 import os
 import re
 import subprocess
@@ -14,13 +13,6 @@ from tests.e2e.neovim import wait_for
 from tests.e2e.vscode import VSCode, find_programs
 
 INSTALL_S = 1_800.0
-BUTTON = """(() => {{
-  const words = (e) => e.textContent.trim();
-  const buttons = [...document.querySelectorAll('{place} .monaco-button')];
-  const button = buttons.find((e) => words(e) === {words});
-  if (button) button.click();
-  return !!button;
-}})()"""
 
 
 def follow(place: Path, clone: Path, vscode: Path, clock: Clock) -> str:
@@ -43,20 +35,15 @@ def follow(place: Path, clone: Path, vscode: Path, clock: Clock) -> str:
             file = window.folder / "basket.py"
             file.write_text(SOURCE, encoding="utf-8")
             window.open(file)
-            _click(window, ".notification-toast", "Install...", PATIENCE_S)
+            window.click_button(".notification-toast", "Install...", PATIENCE_S)
         with clock.step("the extension installs the server"):
-            _click(window, ".monaco-dialog-box", "Install", PATIENCE_S)
-            wait_for(lambda: "ready" in window.status(), "a ready server", INSTALL_S, pause_s=0.5)
+            window.click_button(".monaco-dialog-box", "Install", PATIENCE_S)
+            wait_for(lambda: ", ready" in window.status(), "a ready server", INSTALL_S, pause_s=0.5)
         with clock.step("grey text in VS Code"):
             return _type(window)
     finally:
         if window is not None:
             window.close()
-
-
-def _click(window: VSCode, place: str, words: str, seconds: float) -> None:
-    script = BUTTON.format(place=place, words=json.dumps(words))
-    wait_for(lambda: window.page.evaluate(script), f"button {words}", seconds, pause_s=0.2)
 
 
 def _type(window: VSCode) -> str:

@@ -1,10 +1,12 @@
 """What inline completion must do in every editor, as steps that a person would take.
 
-Each behaviour drives an `Editor` against the server of `storyteller`. Knows no editor.
+Each behaviour drives an `Editor` against the product's own server and model: the texts expected are
+those that stand three times in the file already, or whatever comes first. Knows no editor.
 """
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +16,66 @@ from typing import Generic, Protocol, TypeVar
 
 from tests.e2e.neovim import wait_for
 from tests.e2e.offline import without_network
-from tests.e2e.storyteller import BLOCK, BRACKETED, CALL, OFFLINE, SECOND, SLOW_S, WIDE, checksum
+from tests.e2e.served import ServerProgram
+from tests.repositories import commit_files, plain_git
 
 SETTLE_S = 0.8  # longer than any editor waits before it asks
-START = b"import os\n"
+MOST = 5  # texts for whoever asks by hand
+CODE = """\
+import os
+
+
+def volume(width, height, depth):
+    total = width * height * depth
+    print(total)
+    return total
+
+
+result = volume(width, height, depth)
+print(result)
+result = volume(width, height, depth)
+print(result)
+result = volume(width, height, depth)
+print(result)
+
+border = perimeter(left, right)
+print(border)
+border = perimeter(left, right)
+print(border)
+border = perimeter(left, right)
+print(border)
+
+spoken = greet("“naïve” 😀🦊 done")
+print(spoken)
+spoken = greet("“naïve” 😀🦊 done")
+print(spoken)
+spoken = greet("“naïve” 😀🦊 done")
+print(spoken)
+
+"""
+START = CODE.encode()
+CALL = "volume(width, height, depth)"  # after `result = `
+OTHER = "perimeter(left, right)"  # after `border = `
+WIDE = 'greet("“naïve” 😀🦊 done")'  # after `spoken = g`
+
+
+LINES = """\
+def report_{number}(alpha, beta):
+    archive = summarise_{name}(alpha, beta)
+    print(archive)
+    return archive
+
+"""
+
+
+def furnish(server: ServerProgram, **folders: Path) -> None:
+    """Make repositories, each with lines that tell its name, and index them."""
+    for name, folder in folders.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        plain_git(folder, "init", "-q")
+        lines = "".join(LINES.format(number=number, name=name) for number in range(4))
+        commit_files(folder, {"reports.py": lines})
+        server.run("index", "build", str(folder))
 
 
 class UnsupportedError(Exception):
@@ -26,6 +84,8 @@ class UnsupportedError(Exception):
 
 class Editor(Protocol):
     """An editor with one window, its cursor in insert mode at the end of the file."""
+
+    server: ServerProgram
 
     def fresh(self, name: str, content: bytes) -> None:
         """Write a new file and open it."""
@@ -46,7 +106,7 @@ class Editor(Protocol):
         """Press the keys of `text`, one after another."""
 
     def press(self, action: str) -> None:
-        """accept, word, line, next, previous, dismiss, undo, left, right, back or leave."""
+        """accept, word, line, ask, next, previous, dismiss, undo, left, right, back or leave."""
 
     def ghost(self) -> str:
         """What is suggested now, "" if nothing."""
@@ -61,7 +121,7 @@ class Editor(Protocol):
         """Errors that the user sees."""
 
 
-def see(editor: Editor, ghost: str) -> None:
+def see(editor: Editor, ghost: str, seconds: float = 30) -> None:
     """Wait for this very suggestion."""
     seen: list[str] = []
 
@@ -70,7 +130,7 @@ def see(editor: Editor, ghost: str) -> None:
         return seen == [ghost]
 
     try:
-        wait_for(look, f"ghost text {ghost!r}", 30)
+        wait_for(look, f"ghost text {ghost!r}", seconds)
     except AssertionError as error:
         told = f"there is {seen[0]!r} after {editor.text()[-80:]!r}, and {editor.complaints()}"
         raise AssertionError(f"{error}; {told}") from None
@@ -86,115 +146,168 @@ def holds(editor: Editor, end: str) -> None:
 
 def appears(editor: Editor) -> None:
     editor.fresh("appears.py", START)
-    editor.type("x = ")
-    see(editor, CALL)
-    assert editor.text().rstrip("\n").endswith("x = ")
+    editor.type("result = v")
+    see(editor, CALL[1:])
+    assert editor.text().rstrip("\n").endswith("result = v")
 
 
 def typed_along(editor: Editor) -> None:
     editor.fresh("along.py", START)
-    editor.type("x = ")
-    see(editor, CALL)
-    editor.type("foo")
-    see(editor, CALL[3:])
+    editor.type("result = v")
+    see(editor, CALL[1:])
+    editor.type("olum")
+    see(editor, CALL[5:])
     editor.press("accept")
-    holds(editor, f"x = {CALL}")
+    holds(editor, f"result = {CALL}")
 
 
 def typed_along_and_accepted_at_once(editor: Editor) -> None:
     editor.fresh("at_once.py", START)
-    editor.type("x = ")
-    see(editor, CALL)
-    editor.type("fo")
+    editor.type("result = v")
+    see(editor, CALL[1:])
+    editor.type("ol")
     editor.press("accept")
-    holds(editor, f"x = {CALL}")
+    holds(editor, f"result = {CALL}")
 
 
 def diverging(editor: Editor) -> None:
     editor.fresh("diverging.py", START)
-    editor.type("x = ")
-    see(editor, CALL)
+    editor.type("result = vo")
+    see(editor, CALL[2:])
     editor.type("z")
     see(editor, "")
     editor.press("leave")
-    assert editor.text().rstrip("\n").endswith("x = z")
+    assert editor.text().rstrip("\n").endswith("result = voz")
 
 
 def slow_and_old(editor: Editor) -> None:
+    """The server is held up, asked twice, and let go on."""
     editor.fresh("slow.py", START)
-    editor.type("slow = ")
-    time.sleep(0.5)  # asked, not yet answered
-    editor.type("y")
-    see(editor, "es_new")
-    time.sleep(SLOW_S + 0.5)  # by now the old answer would have come
-    assert editor.ghost() == "es_new"
+    editor.type("resul")
+    time.sleep(SETTLE_S)
+    editor.server.signal(signal.SIGSTOP)
+    try:
+        editor.type("t = v")
+        time.sleep(SETTLE_S)  # asked, not yet answered
+        editor.press("back")
+        editor.type("pr")
+        time.sleep(SETTLE_S)
+    finally:
+        editor.server.signal(signal.SIGCONT)
+    wait_for(lambda: editor.ghost() != CALL[1:], "no old answer", 5)
+    time.sleep(2 * SETTLE_S)  # by now the old answer would have come
+    assert not editor.ghost().startswith(CALL[1:])
+    for _ in range(2):
+        editor.press("back")
+    editor.type("vo")
+    see(editor, CALL[2:])
 
 
 def accepted(editor: Editor) -> None:
     editor.fresh("accepted.py", START)
-    editor.type("x = ")
-    see(editor, CALL)
+    editor.type("result = vo")
+    see(editor, CALL[2:])
     editor.press("accept")
-    holds(editor, f"x = {CALL}")
-    assert editor.saved().rstrip(b"\n") == START + b"x = " + CALL.encode()
+    holds(editor, f"result = {CALL}")
+    assert editor.saved().decode().rstrip("\n") == f"{CODE}result = {CALL}"
 
 
 def accepted_by_word(editor: Editor) -> None:
     editor.fresh("word.py", START)
-    editor.type("x = ")
-    see(editor, CALL)
+    editor.type("result = vo")
+    see(editor, CALL[2:])
     editor.press("word")
-    holds(editor, "x = foobar")
+    holds(editor, "result = volume")
     see(editor, CALL[6:])
     editor.press("accept")
-    holds(editor, f"x = {CALL}")
+    holds(editor, f"result = {CALL}")
 
 
 def accepted_by_line(editor: Editor) -> None:
-    editor.fresh("line.py", START + b"def f():")
-    editor.type("\n")
-    see(editor, BLOCK)
+    editor.fresh("line.py", START)
+    editor.type("result = vo")
+    see(editor, CALL[2:])
     editor.press("line")
-    holds(editor, "    first()")
+    holds(editor, f"result = {CALL}")
+
+
+def turned_to(editor: Editor, is_meant: Callable[[str], bool], why: str) -> str:
+    """Ask by hand, and turn to a text of a kind; the model need not have one."""
+    editor.press("ask")
+    text = wait_for(editor.ghost, "a suggestion, asked for by hand", 60)
+    for _ in range(MOST):
+        if is_meant(text):
+            return text
+        before = text
+        editor.press("next")
+        wait_for(lambda: editor.ghost() not in ("", before), "another", 30)  # noqa: B023
+        text = editor.ghost()
+    raise UnsupportedError(why)
 
 
 def several_lines(editor: Editor) -> None:
-    editor.fresh("lines.py", START + b"def f():")
+    editor.fresh("lines.py", START + b"def last(width, height, depth):")
     editor.type("\n")
-    see(editor, BLOCK)
+    time.sleep(SETTLE_S)
+    before = editor.text()
+    shown = turned_to(editor, lambda text: "\n" in text, "the model had no text of several lines")
     editor.press("accept")
-    holds(editor, f"def f():\n    {BLOCK}")
+    spaced = " ".join((before.rstrip("\n ") + " " + shown).split())
+    wait_for(lambda: " ".join(editor.text().split()).endswith(spaced[-200:]), "the lines", 15)
 
 
 def undone(editor: Editor) -> None:
     editor.fresh("undone.py", START)
-    editor.type("x = ")
-    see(editor, CALL)
+    editor.type("result = vo")
+    see(editor, CALL[2:])
     editor.press("accept")
-    holds(editor, f"x = {CALL}")
+    holds(editor, f"result = {CALL}")
     editor.press("undo")
-    wait_for(lambda: CALL not in editor.text(), "the text before accepting")
+    wait_for(lambda: not editor.text().rstrip().endswith(CALL), "the text before accepting")
     assert editor.text().startswith("import os\n")
+
+
+def asked(editor: Editor) -> None:
+    """Where nothing comes by itself, and to the last of the texts and back to the first."""
+    editor.fresh("asked.py", START)
+    editor.type("zq = ")
+    time.sleep(2 * SETTLE_S)
+    assert editor.ghost() == ""
+    editor.press("ask")
+    first = wait_for(editor.ghost, "a suggestion, asked for by hand", 60)
+    seen = [first]
+    for _ in range(MOST):
+        editor.press("next")
+        wait_for(lambda: editor.ghost() not in ("", seen[-1]), "another", 30)
+        if (text := editor.ghost()) == first:
+            break
+        seen.append(text)
+    assert 2 <= len(set(seen)) == len(seen) <= MOST
+    editor.press("previous")
+    see(editor, seen[-1])
+    editor.press("accept")
+    holds(editor, f"zq = {seen[-1]}")
 
 
 def cycled(editor: Editor) -> None:
     editor.fresh("cycled.py", START)
-    editor.type("x = ")
+    editor.type("result = ")
     see(editor, CALL)
     editor.press("next")
-    see(editor, SECOND)
+    wait_for(lambda: editor.ghost() not in ("", CALL), "another", 60)
+    other = editor.ghost()
     editor.press("previous")
     see(editor, CALL)
     editor.press("next")
-    see(editor, SECOND)
+    see(editor, other)
     editor.press("accept")
-    holds(editor, f"x = {SECOND}")
+    holds(editor, f"result = {other}")
 
 
 def dismissed(editor: Editor) -> None:
     editor.fresh("dismissed.py", START)
-    editor.type("x = ")
-    see(editor, CALL)
+    editor.type("result = vo")
+    see(editor, CALL[2:])
     editor.press("dismiss")
     see(editor, "")
     time.sleep(SETTLE_S)
@@ -203,125 +316,118 @@ def dismissed(editor: Editor) -> None:
 
 def bracketed(editor: Editor) -> None:
     editor.fresh("bracketed.py", START)
-    editor.type("pair(")
+    editor.type("border = perimeter(")
     if not editor.text().rstrip("\n").endswith(")"):  # no brackets are closed by this editor
         editor.type(")")
         editor.press("left")
     wait_for(editor.ghost, "a suggestion")
     editor.press("accept")
-    holds(editor, f"pair({BRACKETED}")
+    holds(editor, f"border = {OTHER}")
 
 
-def synchronised(editor: Editor, name: str, content: bytes, typed: str) -> None:
-    """Type, then compare the server's document with the editor's, and the file with both."""
-    editor.fresh(name, content)
-    editor.type(typed + "sync = ")
-    before = content.decode().replace("\r\n", "\n") + typed + "sync = "
-    see(editor, checksum(before))
+def on_disk(editor: Editor, name: str, content: str, typed: str, rest: str) -> None:
+    """Type, take what is offered, and compare the file with what must be in it."""
+    editor.fresh(name, content.encode())
+    eol = "\r\n" if "\r\n" in content else "\n"
+    editor.type(typed)
+    see(editor, rest)
     editor.press("accept")
-    holds(editor, checksum(before))
-    eol = "\r\n" if b"\r\n" in content else "\n"
-    expected = (before + checksum(before)).replace("\n", eol)
+    holds(editor, typed.rpartition("\n")[2] + rest)
+    expected = content + typed.replace("\n", eol) + rest
     assert editor.saved().decode().rstrip("\r\n") == expected
 
 
 def crlf(editor: Editor) -> None:
-    synchronised(editor, "crlf.py", b"import os\r\nimport sys\r\n", "y = 1\n")
-    editor.fresh("crlf_block.py", b"import os\r\ndef f():\r\n")
-    editor.press("back")
-    editor.type("\n")
-    see(editor, BLOCK)
-    editor.press("accept")
-    holds(editor, f"def f():\n    {BLOCK}")
-    assert b"first()\r\n    second()\r\n    third()" in editor.saved()
+    on_disk(editor, "crlf.py", CODE.replace("\n", "\r\n"), "yes = 1\nresult = vo", CALL[2:])
 
 
 def tabs(editor: Editor) -> None:
-    synchronised(editor, "tabs.py", b"def f():\n\tx = 1\n\ty = 2\n", "z = 3\n")
+    content = CODE.replace("    ", "\t") + "def f():\n\tx = 1\n\ty\t= 2\n"
+    on_disk(editor, "tabs.py", content, "result = vo", CALL[2:])
 
 
 def beyond_ascii(editor: Editor, encoding: str) -> None:
     editor.speak(encoding)
-    content = "naïve = '😀🦊'  # ∀ x\n".encode()
-    synchronised(editor, f"wide_{encoding}.py", content, "a = 'é'; ")
-    editor.fresh(f"wide_line_{encoding}.py", "s = '🦊😀'; wide".encode())
-    editor.type(" = ")
-    see(editor, WIDE)
+    on_disk(editor, f"wide_{encoding}.py", CODE, "spoken = gre", WIDE[3:])
+    editor.fresh(f"wide_line_{encoding}.py", f"{CODE}s = '🦊😀'; result".encode())
+    editor.type(" = vo")
+    turned_to(editor, lambda text: text == CALL[2:], "the model had no such text")
     editor.press("accept")
-    holds(editor, f"s = '🦊😀'; wide = {WIDE}")
-    editor.fresh(f"wide_text_{encoding}.py", content)
-    editor.type("wide = ")
-    see(editor, WIDE)
-    editor.press("accept")
-    holds(editor, f"wide = {WIDE}")
-    assert editor.saved().decode().rstrip("\n").endswith(f"wide = {WIDE}")
+    holds(editor, f"s = '🦊😀'; result = {CALL}")
 
 
 def form_feed(editor: Editor) -> None:
-    synchronised(editor, "feed.py", b"a = 1\n\x0c\nb = 2\n", "c = 3\n")
+    on_disk(editor, "feed.py", f"a = 1\n\x0c\nb = 2\n{CODE}", "result = vo", CALL[2:])
+
+
+def goes_on_typing(editor: Editor, text: str) -> None:
+    """Wait for this text, as a person would go on typing until there is one."""
+    for _ in range(30):
+        try:
+            return see(editor, text, seconds=2)
+        except AssertionError:
+            editor.type("z")
+            editor.press("back")
+    return see(editor, text)
 
 
 def several_folders(editor: Editor) -> None:
-    """The engine is told the short path in each: the server knows both folders."""
-    editor.fresh("in_first.py", START)
-    editor.type("where = ")
-    see(editor, "in_first.py")
-    editor.second("in_second.py", START)
-    editor.type("where = ")
-    see(editor, "in_second.py")
+    """Each has lines that the other lacks; the server knows both folders' own."""
+    start = b"def g(alpha, beta):\n    archive = "
+    editor.fresh("in_first.py", start)
+    editor.type("su")
+    see(editor, "mmarise_first(alpha, beta)")
+    editor.second("in_second.py", start)
+    editor.type("su")
+    see(editor, "mmarise_second(alpha, beta)")
     editor.press("accept")
-    holds(editor, "where = in_second.py")
-    editor.fresh("in_first_again.py", START)
-    editor.type("where = ")
-    see(editor, "in_first_again.py")
+    holds(editor, "archive = summarise_second(alpha, beta)")
 
 
 def offline(editor: Editor) -> None:
     if not without_network():
         raise UnsupportedError("the machine of this run cannot take the network from a program")
     editor.fresh("offline.py", START)
-    editor.type("net = ")
-    see(editor, OFFLINE)
+    editor.type("result = vo")
+    see(editor, CALL[2:])
+    assert editor.server.pids()
+    assert not editor.server.has_network()
 
 
 def read_only(editor: Editor) -> None:
-    editor.read_only("readonly.py", START + b"x = ")
+    editor.read_only("readonly.py", START + b"result = ")
     time.sleep(SETTLE_S)
     assert editor.complaints() == ""
-    assert editor.text().rstrip("\n") == "import os\nx = "
+    assert editor.text().rstrip("\n").endswith("\nresult = ")
 
 
 def untitled(editor: Editor) -> None:
     editor.untitled()
-    editor.type("x = ")
-    see(editor, CALL)
+    editor.type("import os\n")
+    editor.type(3 * "border = perimeter(left, right)\nprint(border)\n")
+    editor.type("border = pe")
+    turned_to(editor, lambda text: text == OTHER[2:], "the model had no such text")
     editor.press("accept")
-    holds(editor, f"x = {CALL}")
+    holds(editor, f"border = {OTHER}")
 
 
 def many_documents(editor: Editor) -> None:
     for number in range(12):
-        name = f"many_{number}.py"
-        editor.fresh(name, b"n = %d\n" % number)
+        editor.fresh(f"many_{number}.py", START + b"n = %d\n" % number)
         if number in (0, 6, 11):
-            editor.type("sync = ")
-            see(editor, checksum(f"n = {number}\nsync = "))
+            editor.type("result = vo")
+            see(editor, CALL[2:])
 
 
 def crash(editor: Editor) -> None:
     editor.fresh("crash.py", START)
-    editor.type("crash = ")
+    editor.type("result = vo")
+    see(editor, CALL[2:])
+    editor.server.signal(signal.SIGKILL)
     time.sleep(SETTLE_S)
     editor.fresh("after_crash.py", START)
-    editor.type("x = ")
-    for _ in range(30):  # until it has been started again, as a person would go on typing
-        try:
-            wait_for(editor.ghost, "a suggestion", 2)
-            break
-        except AssertionError:
-            editor.type("f")
-            editor.press("back")
-    see(editor, CALL)
+    editor.type("result = vo")
+    goes_on_typing(editor, CALL[2:])
 
 
 E = TypeVar("E", contravariant=True)
@@ -348,6 +454,7 @@ BEHAVIOURS = [
     Behaviour("accept a line", accepted_by_line),
     Behaviour("several lines", several_lines),
     Behaviour("undo after accept", undone),
+    Behaviour("asking by hand: up to five texts, one after another", asked),
     Behaviour("next and previous suggestion", cycled),
     Behaviour("dismiss", dismissed),
     Behaviour("an auto-closed bracket is replaced", bracketed),

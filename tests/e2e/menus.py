@@ -1,17 +1,19 @@
 """What completion by menu must do, in editors that have no inline completion of the protocol.
 
 The server then answers `textDocument/completion` too (option `menu_completion`). Each behaviour
-drives a `MenuEditor` against the server of `storyteller`. Knows no editor.
+drives a `MenuEditor` against the product's own server and model. Knows no editor.
 """
 
 import time
 from typing import Protocol
 
-from tests.e2e.conformance import Behaviour
+from tests.e2e.conformance import CALL, WIDE, Behaviour
+from tests.e2e.conformance import CODE as LINES
 from tests.e2e.neovim import wait_for
-from tests.e2e.storyteller import CALL, SECOND, WIDE, checksum
 
-START = b"import os\n"
+CODE = LINES + "#\n" * 30  # what is on the screen comes from the menu
+START = CODE.encode()
+
 WAIT_S = 60.0
 
 
@@ -53,84 +55,74 @@ def take(editor: MenuEditor, entry: str) -> None:
 
 def appears(editor: MenuEditor) -> None:
     editor.fresh("appears.py", START)
-    editor.type("x = fo")
+    editor.type("result = vo")
     see(editor, CALL)
 
 
 def asked(editor: MenuEditor) -> None:
     editor.fresh("asked.py", START)
-    editor.type("x = ")
+    editor.type("result = ")
     editor.press("ask")
-    see(editor, CALL)
-    see(editor, SECOND)
+    take(editor, CALL)
+    assert editor.saved() == START + f"result = {CALL}\n".encode()
 
 
 def accepted(editor: MenuEditor) -> None:
-    editor.fresh("accepted.py", START)
-    editor.type("x = fo")
-    take(editor, CALL)
-    assert editor.saved() == START + f"x = {CALL}\n".encode()
+    on_disk(editor, "accepted.py", CODE, "")
 
 
 def typed_along(editor: MenuEditor) -> None:
     editor.fresh("along.py", START)
-    editor.type("x = fo")
+    editor.type("result = vo")
     see(editor, CALL)
-    editor.type("ob")
+    editor.type("lu")
     take(editor, CALL)
-    assert editor.saved() == START + f"x = {CALL}\n".encode()
+    assert editor.saved() == START + f"result = {CALL}\n".encode()
 
 
 def diverging(editor: MenuEditor) -> None:
     editor.fresh("diverging.py", START)
-    editor.type("x = fo")
+    editor.type("result = vo")
     see(editor, CALL)
     editor.type("zz")
     see_no(editor, CALL)
-    assert editor.saved() == START + b"x = fozz\n"
+    assert editor.saved() == START + b"result = vozz\n"
 
 
 def dismissed(editor: MenuEditor) -> None:
     editor.fresh("dismissed.py", START)
-    editor.type("x = fo")
+    editor.type("result = vo")
     see(editor, CALL)
     editor.press("dismiss")
     see_no(editor, CALL)
-    assert editor.saved() == START + b"x = fo\n"
+    assert editor.saved() == START + b"result = vo\n"
 
 
-def synchronised(editor: MenuEditor, name: str, content: bytes, typed: str) -> None:
-    """Compare the server's document with the editor's, and the file with both."""
-    editor.fresh(name, content)
-    editor.type(typed + "sync = crc")
-    before = content.decode().replace("\r\n", "\n") + typed + "sync = "
-    take(editor, checksum(before))
-    eol = "\r\n" if b"\r\n" in content else "\n"
-    expected = (before + checksum(before) + "\n").replace("\n", eol)
-    assert editor.saved().decode() == expected
+def on_disk(editor: MenuEditor, name: str, content: str, typed: str, end: str = CALL) -> None:
+    """Type, take what is offered, and compare the file with what must be in it."""
+    editor.fresh(name, content.encode())
+    line = "spoken = " if end == WIDE else "result = "
+    editor.type(f"{typed}{line}{end[:2]}")
+    take(editor, end[:6])
+    eol = "\r\n" if "\r\n" in content else "\n"
+    assert editor.saved().decode() == f"{content}{typed}{line}{end}{eol}"
 
 
 def crlf(editor: MenuEditor) -> None:
-    synchronised(editor, "crlf.py", b"import os\r\nimport sys\r\n", "y = 1; ")
+    on_disk(editor, "crlf.py", CODE.replace("\n", "\r\n"), "")
 
 
 def tabs(editor: MenuEditor) -> None:
-    synchronised(editor, "tabs.py", b"def f():\n\tx = 1\n\ty = '\t'; ", "")
+    on_disk(editor, "tabs.py", CODE.replace("    ", "\t") + "y\t= 2\n", "")
 
 
 def beyond_ascii(editor: MenuEditor) -> None:
-    content = "naïve = '😀🦊'  # ∀ x\n".encode()
-    synchronised(editor, "wide.py", content, "a = 'é😀'; ")
-    editor.fresh("wide_text.py", content)
-    editor.type("wide = ")
-    editor.press("ask")
-    take(editor, WIDE[:6])
-    assert editor.saved() == content + f"wide = {WIDE}\n".encode()
+    on_disk(editor, "wide.py", CODE, "", WIDE)
 
 
 MENU_BEHAVIOURS = [
     Behaviour("an entry in the menu while a word is typed", appears),
-    Behaviour("several entries, asked for with no word typed", asked),
+    Behaviour("an entry, asked for with no word typed", asked),
     Behaviour("accept, and the file on disk", accepted),
     Behaviour("typing along doubles nothing", typed_along),
     Behaviour("another key takes the entry away", diverging),

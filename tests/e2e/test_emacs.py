@@ -16,9 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conformance import BEHAVIOURS, Behaviour, UnsupportedError, appears, judge
+from tests.e2e.conformance import (
+    BEHAVIOURS,
+    Behaviour,
+    UnsupportedError,
+    appears,
+    furnish,
+    judge,
+)
 from tests.e2e.neovim import wait_for
-from tests.e2e.offline import without_network
+from tests.e2e.served import ServerProgram
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path("/usr/share/emacs/site-lisp/elpa")
@@ -93,6 +100,7 @@ KEYS = {
     "back": ["BSpace"],
     "word": ["M-Right"],
     "line": ["M-Down"],
+    "ask": ["M-x", "foretype-ask", "Enter"],
     "next": ["M-n"],
     "previous": ["M-p"],
 }
@@ -114,23 +122,19 @@ def has_library(name: str) -> bool:
 class InEmacs:
     """Emacs as the conformance suite drives it; `by_setup`: with what `foretype setup` writes."""
 
-    def __init__(self, place: Path, client: str, *, by_setup: bool = False) -> None:
+    def __init__(self, place: Path, client: str, cache: Path, *, by_setup: bool = False) -> None:
         self._place, self._client = place, client
         self._folder, self._other = place / "workspace", place / "second"
-        for folder in (self._folder, self._other):
-            subprocess.run(["git", "init", "-q", str(folder)], check=True, timeout=CALL_S)
+        (place / "bin").mkdir()
+        self.server = ServerProgram(place / "bin", cache)
+        furnish(self.server, first=self._folder, second=self._other)
         first = self._folder / "first.py"
         first.write_bytes(b"first = 1\n")
-        server = [*without_network(), sys.executable, "-m", "tests.e2e.storyteller"]
-        program = place / "bin" / "foretype"
-        program.parent.mkdir()
-        program.write_text(f"#!/bin/sh\ncd '{ROOT}'\nexec {shlex.join(server)}\n")
-        program.chmod(0o755)
         lisp = [*folders_of_packages(), *([] if by_setup else [ROOT / "editors" / "emacs"])]
         values = {
             "client": CLIENTS[client] + ("" if by_setup else BY_HAND + HOOKS[client]),
             "paths": "\n".join(f'(push "{folder}" load-path)' for folder in lisp),
-            "command": f'"{program}"',
+            "command": f'"{self.server.path}" "lsp"',
             "place": str(place),
         }
         text = SET_UP
@@ -141,7 +145,7 @@ class InEmacs:
         looks = place / "looks.el"
         looks.write_text(READY[client] + LOOKS, encoding="utf-8")
         if by_setup:
-            self._set_up(program.parent)
+            self._set_up(self.server.path.parent)
         self._tmux = [str(shutil.which("tmux")), "-S", str(place / "t"), "-f", "/dev/null"]
         terminal = ["env", "TERM=tmux-256color", "LC_ALL=C.UTF-8"]
         emacs = [*terminal, "emacs", "-nw", "-Q", "-l", str(init), "-l", str(looks), str(first)]
@@ -266,11 +270,13 @@ def need(client: str) -> None:
 
 @pytest.fixture(scope="module", params=list(CLIENTS))
 def scripted(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    _shared_cache_folder: Path,
 ) -> Iterator[tuple[str, InEmacs]]:
     client = str(request.param)
     need(client)
-    driven = InEmacs(tmp_path_factory.mktemp("emacs"), client)
+    driven = InEmacs(tmp_path_factory.mktemp("emacs"), client, _shared_cache_folder)
     try:
         driven.wait_for_client()
         yield f"Emacs, {client}", driven
@@ -290,9 +296,11 @@ def test_emacs_conforms(
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_what_setup_writes_makes_grey_text_appear(client: str, tmp_path: Path) -> None:
+def test_what_setup_writes_makes_grey_text_appear(
+    client: str, tmp_path: Path, _shared_cache_folder: Path
+) -> None:
     need(client)
-    driven = InEmacs(tmp_path, client, by_setup=True)
+    driven = InEmacs(tmp_path, client, _shared_cache_folder, by_setup=True)
     try:
         driven.wait_for_client()
         appears(driven)

@@ -8,7 +8,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +17,11 @@ import pytest
 from tests.e2e.conformance import Behaviour, judge
 from tests.e2e.menus import MENU_BEHAVIOURS
 from tests.e2e.neovim import wait_for
-from tests.e2e.offline import without_network
+from tests.e2e.served import ServerProgram
 
 ROOT = Path(__file__).resolve().parents[2]
-HELIX = ROOT / ".venv" / "helix" / "root" / "usr"
 # Read before the fixtures take these variables away.
+HELIX = Path(os.environ.get("FORETYPE_HELIX") or ROOT / ".venv" / "helix") / "root" / "usr"
 VIM_LSP = os.environ.get("FORETYPE_VIM_LSP")
 RESULTS = os.environ.get("FORETYPE_RESULTS")
 CALL_S = 90.0
@@ -69,14 +68,17 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 class InTerminal:
     """A terminal editor as the behaviours drive it; each file gets a process of its own."""
 
-    def __init__(self, place: Path, name: str, command: list[str], environment: list[str]) -> None:
+    def __init__(
+        self, server: ServerProgram, name: str, command: list[str], environment: list[str]
+    ) -> None:
+        place = server.path.parent
         self._name, self._keys = name, KEYS[name]
         self._command = ["env", "LC_ALL=C.UTF-8", "COLORTERM=truecolor", *environment, *command]
         self._folder = place / "workspace"
         (self._folder / ".git").mkdir(parents=True)
         self._file = self._folder / "none"
         self._tmux = [str(shutil.which("tmux")), "-S", str(place / "t"), "-f", "/dev/null"]
-        self._log = place / "server.log"
+        self._log = server.log
 
     def _run(self, *arguments: str) -> str:
         run = subprocess.run(
@@ -134,49 +136,41 @@ class InTerminal:
         time.sleep(0.2)
 
 
-def write_program(place: Path) -> Path:
-    """The server, which notes in a file of `place` that it is ready."""
-    server = [*without_network(), sys.executable, "-m", "tests.e2e.storyteller"]
-    command = shlex.join([*server, "--log-file", str(place / "server.log")])
-    path = place / "foretype"
-    path.write_text(f"#!/bin/sh\nshift\ncd '{ROOT}'\nexec {command} \"$@\"\n", encoding="utf-8")
-    path.chmod(0o755)
-    return path
-
-
-def helix(place: Path) -> InTerminal:
+def helix(server: ServerProgram) -> InTerminal:
     found = HELIX / "bin" / "hx"
     program = str(found) if found.exists() else shutil.which("hx")
     if program is None:
         pytest.skip("no Helix here (scripts/setup-helix unpacks one on Debian)")
-    folder = place / "config" / "helix"
+    folder = server.path.parent / "helix" / "helix"
     folder.mkdir(parents=True)
-    text = LANGUAGES.format(program=write_program(place))
+    text = LANGUAGES.format(program=server.path)
     (folder / "languages.toml").write_text(text, encoding="utf-8")
-    environment = [f"XDG_CONFIG_HOME={place / 'config'}", f"XDG_CACHE_HOME={place / 'cache'}"]
+    environment = [f"XDG_CONFIG_HOME={folder.parent}", f"XDG_CACHE_HOME={folder.parent / 'cache'}"]
     if found.exists():
         environment.append(f"HELIX_RUNTIME={HELIX / 'lib' / 'hx' / 'runtime'}")
-    return InTerminal(place, "Helix", [program], environment)
+    return InTerminal(server, "Helix", [program], environment)
 
 
-def vim(place: Path) -> InTerminal:
+def vim(server: ServerProgram) -> InTerminal:
     program = shutil.which("vim")
     if program is None:
         pytest.skip("vim is not installed")
     if VIM_LSP is None:
         pytest.skip("no yegappan/lsp here (FORETYPE_VIM_LSP may name a checkout)")
-    text = VIMRC.format(program=write_program(place), plugin=VIM_LSP)
-    (place / "vimrc").write_text(text, encoding="utf-8")
-    return InTerminal(place, "Vim 9", [program, "-u", str(place / "vimrc")], [])
+    vimrc = server.path.parent / "vimrc"
+    vimrc.write_text(VIMRC.format(program=server.path, plugin=VIM_LSP), encoding="utf-8")
+    return InTerminal(server, "Vim 9", [program, "-u", str(vimrc)], [])
 
 
 @pytest.fixture(scope="module", params=[helix, vim], ids=["Helix", "Vim 9"])
 def scripted(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    _shared_cache_folder: Path,
 ) -> Iterator[tuple[str, InTerminal]]:
     if shutil.which("tmux") is None:
         pytest.skip("tmux is not installed")
-    driven = request.param(tmp_path_factory.mktemp("menus"))
+    driven = request.param(ServerProgram(tmp_path_factory.mktemp("menus"), _shared_cache_folder))
     yield ("Helix" if request.param is helix else "Vim 9"), driven
     driven.close()
 

@@ -3,15 +3,14 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conformance import BEHAVIOURS, Behaviour, judge
+from tests.e2e.conformance import BEHAVIOURS, CALL, START, Behaviour, furnish, judge
 from tests.e2e.neovim import Editor, is_new_enough, wait_for
-from tests.e2e.offline import without_network
+from tests.e2e.served import ServerProgram
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "editors" / "neovim"
@@ -23,6 +22,7 @@ KEYS = {
     "accept": "<Tab>",
     "word": "<M-Right>",
     "line": "<M-Down>",
+    "ask": "<M-]>",
     "next": "<M-]>",
     "previous": "<M-[>",
     "dismiss": "<C-]>",
@@ -54,19 +54,18 @@ def find_nvim(version: str) -> str:
 class InNeovim:
     """Neovim as the conformance suite drives it."""
 
-    def __init__(self, nvim: str, place: Path) -> None:
+    def __init__(self, nvim: str, place: Path, cache: Path) -> None:
         self._folder, self._other = place / "workspace", place / "second"
-        for folder in (self._folder, self._other):
-            (folder / ".git").mkdir(parents=True)
+        self.server = ServerProgram(place, cache)
+        furnish(self.server, first=self._folder, second=self._other)
         first = self._folder / "first.py"
         first.write_bytes(b"first = 1\n")
-        command = [*without_network(), sys.executable, "-m", "tests.e2e.storyteller"]
         lines = [
             "vim.g.loaded_python3_provider = 0",
             f"vim.opt.runtimepath:prepend({json.dumps(str(MODULE))})",
             # The lines that the behaviours expect are what their keys say: no indenting twice.
             "vim.g.pyindent_disable_parentheses_indenting = true",
-            f"local cmd = {{ {', '.join(map(json.dumps, command))} }}",
+            f"local cmd = {{ {json.dumps(str(self.server.path))}, 'lsp' }}",
             "require('foretype').setup({ cmd = cmd })",
         ]
         configuration = place / "init.lua"
@@ -139,13 +138,14 @@ class InNeovim:
 
 @pytest.fixture(scope="module", params=["0.12", "0.11"])
 def scripted(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    _shared_cache_folder: Path,
 ) -> Iterator[tuple[str, InNeovim]]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LC_ALL", "C.UTF-8")
-        environment.setenv("PYTHONPATH", str(ROOT))
         place = tmp_path_factory.mktemp("neovim")
-        driven = InNeovim(find_nvim(request.param), place)
+        driven = InNeovim(find_nvim(request.param), place, _shared_cache_folder)
     yield f"Neovim {request.param}", driven
     driven.editor.close()
 
@@ -176,18 +176,18 @@ def test_health_says_that_all_is_well(scripted: tuple[str, InNeovim]) -> None:
 
 def test_switches_and_status(scripted: tuple[str, InNeovim]) -> None:
     _, driven = scripted
-    driven.fresh("switches.py", b"import os\n")
+    driven.fresh("switches.py", START)
     status = "return require('foretype').status()"
     wait_for(lambda: driven.editor.lua(status).startswith("foretype"), "status")
     driven.editor.keys("<Esc>")
     driven.editor.lua("vim.cmd.Foretype('off')")
     assert driven.editor.lua(status) == "foretype off"
-    driven.editor.keys("ax = ")
-    driven.editor.wait_for_line("x = ")
+    driven.editor.keys("aresult = ")
+    driven.editor.wait_for_line("result = ")
     assert driven.ghost() == ""
     driven.editor.lua("vim.cmd.Foretype('on')")
-    driven.editor.keys("f")
-    driven.editor.wait_for_ghost("oobar(a, b)")
+    driven.editor.keys("v")
+    driven.editor.wait_for_ghost(CALL[1:])
     assert driven.editor.lua(status).endswith(" ms")
 
 
@@ -231,7 +231,7 @@ def test_statusline_tells_of_the_model_and_of_a_remote_server(
 
 
 def test_models_are_listed_and_chosen(scripted: tuple[str, InNeovim]) -> None:
-    """The storyteller's server has no model of the user's own, and no repository with commits."""
+    """There is no model of the user's own."""
     _, driven = scripted
     driven.fresh("models.py", b"x = 1\n")
     driven.editor.keys("<Esc>")

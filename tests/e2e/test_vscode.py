@@ -7,7 +7,6 @@ FORETYPE_PICTURES names a folder for screenshots.
 
 import os
 import re
-import shlex
 import stat
 import sys
 import time
@@ -18,10 +17,17 @@ from typing import Any, Protocol
 import pytest
 
 from assistant.models.registry import Registry, repository_id
-from tests.e2e.conformance import BEHAVIOURS, Behaviour, UnsupportedError, judge
+from tests.e2e.conformance import (
+    BEHAVIOURS,
+    CALL,
+    START,
+    Behaviour,
+    UnsupportedError,
+    furnish,
+    judge,
+)
 from tests.e2e.neovim import wait_for
-from tests.e2e.offline import without_network
-from tests.e2e.storyteller import CALL
+from tests.e2e.served import ServerProgram
 from tests.e2e.vscode import Programs, VSCode, find_programs
 from tests.own_models import added
 from tests.repositories import commit_files, plain_git
@@ -53,7 +59,8 @@ TYPED = "        return self.width "
 KEYS = {
     "accept": "Tab",
     "word": "Control+ArrowRight",
-    "line": "Control+Alt+ArrowRight",  # bound below: VS Code has no key for it
+    "line": "Control+Alt+ArrowRight",
+    "ask": "Alt+\\",
     "next": "Alt+]",
     "previous": "Alt+[",
     "dismiss": "Escape",
@@ -64,17 +71,15 @@ KEYS = {
     "back": "Backspace",
 }
 BINDINGS = (
-    '[{"key": "ctrl+alt+right", "command": "editor.action.inlineSuggest.acceptNextLine"},'
-    ' {"key": "ctrl+alt+n", "command": "workbench.action.files.newUntitledFile",'
+    '[{"key": "ctrl+alt+n", "command": "workbench.action.files.newUntitledFile",'
     ' "args": {"languageId": "python"}}]'
 )
 # What is not the language server is done by the shell: the doctor and tuning need no second window.
 OTHERS = """\
 case $1 in
-  tune) cd "$here"; echo "$PWD $*" >noted; echo no torch here; exit 3 ;;
-  doctor) export FORETYPE_MODEL=/nowhere; exec '{python}' foretype.py "$@" ;;
+  tune) echo "$PWD $*" >noted; echo no torch here; exit 3 ;;
+  doctor) export FORETYPE_MODEL=/nowhere ;;
 esac
-shift
 """
 TRUST = {
     "security.workspace.trust.enabled": True,
@@ -107,7 +112,7 @@ def write_program(place: Path, *command: str) -> Path:
 class OpenWindow(Protocol):
     """Starts a window on a folder of its own, with this program as its server."""
 
-    def __call__(self, program: Path, **settings: Any) -> VSCode: ...
+    def __call__(self, program: Path | None, **settings: Any) -> VSCode: ...
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +121,10 @@ def open_window(
 ) -> Iterator[OpenWindow]:
     windows: list[VSCode] = []
 
-    def start(program: Path, **settings: Any) -> VSCode:
+    def start(program: Path | None, **settings: Any) -> VSCode:
         (vsix,) = EXTENSION.glob("*.vsix")
         place = tmp_path_factory.mktemp("vscode")
-        machine = {"foretype.path": str(program), "foretype.show": "eager"}
+        machine = {} if program is None else {"foretype.path": str(program)}
         window = VSCode(
             programs, place, vsix=vsix, machine=machine, bindings=BINDINGS, settings=settings
         )
@@ -134,12 +139,13 @@ def open_window(
 class InVSCode:
     """VS Code as the conformance suite drives it."""
 
-    def __init__(self, window: VSCode) -> None:
-        self.window = window
+    def __init__(self, window: VSCode, server: ServerProgram) -> None:
+        self.window, self.server = window, server
+        furnish(server, first=window.folder, second=window.other)
         self._file = window.folder / "first.py"
         self._file.write_bytes(b"first = 1\n")
         window.open(self._file, both=True)
-        wait_for(lambda: "ready" in window.status(), "a ready server", 120)
+        wait_for(lambda: ", ready" in window.status(), "a ready server", 120)
 
     def fresh(self, name: str, content: bytes) -> None:
         self._begin(self.window.folder / name, content)
@@ -204,12 +210,11 @@ class InVSCode:
 
 
 @pytest.fixture(scope="module")
-def scripted(open_window: OpenWindow, tmp_path_factory: pytest.TempPathFactory) -> InVSCode:
-    place = tmp_path_factory.mktemp("program")
-    command = shlex.join([*without_network(), sys.executable, "-m", "tests.e2e.storyteller"])
-    others = OTHERS.format(python=sys.executable)
-    program = write_program(place, others, f'exec {command} "$@"')
-    return InVSCode(open_window(program))
+def scripted(
+    open_window: OpenWindow, tmp_path_factory: pytest.TempPathFactory, _shared_cache_folder: Path
+) -> InVSCode:
+    server = ServerProgram(tmp_path_factory.mktemp("program"), _shared_cache_folder, others=OTHERS)
+    return InVSCode(open_window(server.path), server)
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.title)
@@ -246,22 +251,99 @@ def test_tune_runs_in_a_terminal_in_the_folder_and_a_fault_is_told(scripted: InV
 
 
 def test_folder_that_is_not_trusted_gets_suggestions_but_is_not_tuned_on(
-    open_window: OpenWindow, tmp_path: Path
+    open_window: OpenWindow, tmp_path: Path, _shared_cache_folder: Path
 ) -> None:
-    command = shlex.join([sys.executable, "-m", "tests.e2e.storyteller"])
-    others = OTHERS.format(python=sys.executable)
-    window = open_window(write_program(tmp_path, others, f'exec {command} "$@"'), **TRUST)
+    server = ServerProgram(tmp_path, _shared_cache_folder, others=OTHERS)
+    window = open_window(server.path, **TRUST)
     file = window.folder / "strange.py"
-    file.write_text("import os\n", encoding="utf-8")
+    file.write_bytes(START)
     window.open(file)
-    wait_for(lambda: "ready" in window.status(), "a ready server", 180)
+    wait_for(lambda: ", ready" in window.status(), "a ready server", 180)
     window.page.press("Control+End")
-    window.page.type("x = ")
-    window.wait_for_ghost(CALL, 60)
+    window.page.type("result = vo")
+    window.wait_for_ghost(CALL[2:], 60)
     window.command("foretype: Tune a Model on This Repository")
     wait_for(lambda: "only on folders that you trust" in window.complaints(), "a refusal", 60)
     assert "Show the plan" not in window.picks()
     assert not (window.folder / "noted").exists()
+
+
+# Stands for the real one, which would fetch 100 MB: makes the environment that it is told to.
+UV = """\
+#!/bin/sh
+echo "$@" >>'{place}/uv.log'
+for last; do :; done
+case $1 in
+  venv)
+    while [ ! -e '{place}/go' ]; do sleep 0.1; done
+    mkdir -p "$last/bin"
+    printf '#!/bin/sh\necho "$ORT_DISABLE_TELEMETRY $*" >>%s\nexec %s "$@"\n' \
+      '{place}/python.log' '{python}' >"$last/bin/python"
+    cp "$last/bin/python" "$last/bin/foretype"
+    chmod +x "$last/bin/"* ;;
+esac
+"""
+
+
+@pytest.fixture
+def bare(
+    open_window: OpenWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[VSCode]:
+    """A window where no server is installed, and a way to install one."""
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    window = open_window(None)
+    uv = window.folder.parent / "home" / ".local" / "bin" / "uv"  # its PATH is a login shell's
+    uv.parent.mkdir(parents=True)
+    uv.write_text(UV.format(place=tmp_path, python=sys.executable))
+    uv.chmod(0o755)
+    file = window.folder / "first.py"
+    file.write_bytes(START)
+    window.open(file)
+    wait_for(lambda: "server not installed" in window.status(), "the status bar item", 120)
+    yield window
+    (tmp_path / "go").touch()
+
+
+def test_first_hour_without_a_server(bare: VSCode, tmp_path: Path) -> None:
+    """Each command answers at once, whatever toast waits; a second installation does not start."""
+    wait_for(lambda: "not installed yet" in bare.complaints(), "a toast")
+    take_picture(bare, "vscode-first.png")
+    for title in ("Select Model", "Why Nothing Here?", "Run Doctor", "Restart Server"):
+        bare.command("Notifications: Clear All Notifications")
+        wait_for(lambda: bare.complaints() == "", "a clean screen")
+        bare.command(f"foretype: {title}")
+        wait_for(lambda: "not installed yet" in bare.complaints(), f"an answer to {title}", 10)
+    bare.command("foretype: Menu")
+    wait_for(lambda: "Install the server" in bare.picks(), "the menu")
+    take_picture(bare, "vscode-menu-missing.png")
+    bare.page.press("Escape")
+    bare.click_button(".notification-toast", "Install...")
+    bare.pick("In a private environment")
+    bare.click_button(".monaco-dialog-box", "Install")
+    wait_for((tmp_path / "uv.log").exists, "an installation")
+    bare.command("foretype: Install Server")
+    wait_for(lambda: "being installed already" in bare.complaints(), "a refusal")
+    (tmp_path / "go").touch()
+    wait_for(lambda: ", ready" in bare.status(), "a ready server", 120)
+    assert (tmp_path / "uv.log").read_text().count("venv") == 1
+    assert (tmp_path / "python.log").read_text().splitlines()[-1] == "1 -I -m foretype lsp"
+    bare.page.press("Control+End")
+    bare.page.type("result = vo")
+    bare.wait_for_ghost(CALL[2:], 60)
+
+
+def test_menu_says_why_and_shows_less(scripted: InVSCode) -> None:
+    window = scripted.window
+    scripted.fresh("why.py", START)
+    scripted.type("zq = ")
+    for name in ("quiet", "balanced"):
+        window.command("foretype: Show More or Less")
+        window.pick(name)
+        wait_for(lambda: ", ready" in window.status(), "a ready server", 120)
+    window.command("foretype: Why Nothing Here?")
+    wait_for(lambda: "shown from" in window.complaints(), "the reason", 60)
+    take_picture(window, "vscode-why.png")
+    window.command("Notifications: Clear All Notifications")
 
 
 def take_picture(window: VSCode, name: str) -> None:
@@ -282,7 +364,7 @@ def test_bundled_model_completes_a_line_that_is_then_on_disk(
     added(Registry(), speaking_folder(tmp_path), OWN, repository=own)
     file = window.folder / "box.py"
     window.open(file)
-    wait_for(lambda: "ready" in window.status(), "a ready server", 180)
+    wait_for(lambda: ", ready" in window.status(), "a ready server", 180)
     window.page.press("Control+b")  # the side bar goes
     window.page.press("Control+End")
     window.page.type(TYPED)
@@ -299,7 +381,7 @@ def test_bundled_model_completes_a_line_that_is_then_on_disk(
     window.command("foretype: Toggle Suggestions")
     wait_for(lambda: "switched off" in window.status(), "the state in the status bar")
     window.command("foretype: Toggle Suggestions")
-    wait_for(lambda: "ready" in window.status(), "a ready server", 180)
+    wait_for(lambda: ", ready" in window.status(), "a ready server", 180)
     window.command("foretype: Menu")
     wait_for(lambda: "Run doctor" in window.picks(), "the menu")
     take_picture(window, "vscode-menu.png")

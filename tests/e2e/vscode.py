@@ -74,6 +74,13 @@ STATUS = """(() => {
 COMPLAINTS = """[...document.querySelectorAll(
     '.notification-toast .notification-list-item-message')]
   .map((e) => e.textContent).join('; ')"""
+BUTTON = """(() => {{
+  const words = (e) => e.textContent.trim();
+  const buttons = [...document.querySelectorAll('{place} .monaco-button')];
+  const button = buttons.find((e) => words(e) === {words});
+  if (button) button.click();
+  return !!button;
+}})()"""
 TEXT = """(() => {
   const lines = [...document.querySelectorAll('.part.editor .monaco-editor .view-line')]
     .filter((e) => !e.querySelector('.ghost-text'));
@@ -257,6 +264,11 @@ class VSCode:
     def complaints(self) -> str:
         """The notifications in view."""
         return str(self.page.evaluate(COMPLAINTS))
+
+    def click_button(self, place: str, words: str, seconds: float = 30.0) -> None:
+        """Click the button with these words in what the selector names."""
+        script = BUTTON.format(place=place, words=json.dumps(words))
+        wait_for(lambda: self.page.evaluate(script), f"button {words}", seconds, pause_s=0.2)
 
     def picks(self) -> str:
         rows = "[...document.querySelectorAll('.quick-input-list .monaco-list-row')]"
