@@ -41,6 +41,7 @@ NAMED = {
     "ArrowDown": ("ArrowDown", 40, ""),
     "]": ("BracketRight", 221, "]"),
     "[": ("BracketLeft", 219, "["),
+    "\\": ("Backslash", 220, "\\"),
     "F1": ("F1", 112, ""),
 }
 MODIFIERS = {"Alt": ALT, "Control": CONTROL, "Meta": META, "Shift": SHIFT}

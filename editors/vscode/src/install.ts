@@ -39,11 +39,12 @@ async function findTools(): Promise<Tools> {
   return { uv, pipx, python };
 }
 
-async function findWheel(extensionPath: string): Promise<string | undefined> {
+/** The server's wheel in this extension, and the folder of all its libraries if they are there too. */
+async function findWheel(extensionPath: string): Promise<{ wheel: string; libraries: string | undefined } | undefined> {
   const folder = join(extensionPath, 'server');
   const names = await readdir(folder).catch(() => []);
-  const wheel = names.find((name) => name.endsWith('.whl'));
-  return wheel === undefined ? undefined : join(folder, wheel);
+  const wheel = names.find((name) => name.startsWith('foretype-'));
+  return wheel === undefined ? undefined : { wheel: join(folder, wheel), libraries: names.length > 1 ? folder : undefined };
 }
 
 async function choose(plans: Plan[]): Promise<Plan | undefined> {
@@ -53,9 +54,10 @@ async function choose(plans: Plan[]): Promise<Plan | undefined> {
   return picked?.plan;
 }
 
-async function consent(plan: Plan): Promise<boolean> {
+async function consent(plan: Plan, isOffline: boolean): Promise<boolean> {
   const commands = plan.commands.map(shown).join('\n\n');
-  const detail = `These commands will run; they fetch the server's libraries from your package index.\n\n${commands}`;
+  const fetched = isOffline ? 'all that they need came with this extension' : "they fetch the server's libraries from your package index";
+  const detail = `These commands will run; ${fetched}.\n\n${commands}`;
   const title = `Install the foretype server ${plan.title.toLowerCase()}?`;
   const answer = await vscode.window.showInformationMessage(title, { modal: true, detail }, 'Install', 'Copy Commands');
   if (answer === 'Copy Commands') await vscode.env.clipboard.writeText(plan.commands.map(shown).join('\n'));
@@ -97,17 +99,17 @@ export async function offerInstall(extensionPath: string, environment: string, l
 }
 
 async function install(extensionPath: string, environment: string, log: vscode.LogOutputChannel, stop: () => Promise<void>): Promise<Outcome> {
-  const wheel = await findWheel(extensionPath);
-  const plans = wheel === undefined ? [] : plansFor(await findTools(), wheel, environment);
+  const brought = await findWheel(extensionPath);
+  const plans = brought === undefined ? [] : plansFor(await findTools(), brought.wheel, environment, brought.libraries);
   if (plans.length === 0) {
-    const why = wheel === undefined ? 'this build of the extension brings no server' : 'Python 3.11 or newer (or uv) is needed';
+    const why = brought === undefined ? 'this build of the extension brings no server' : 'Python 3.11 or newer (or uv) is needed';
     void vscode.window.showErrorMessage(`foretype: ${why}. Install the server by hand and name it in foretype.path.`, 'Open Setting').then((answer) => {
       if (answer !== undefined) void vscode.commands.executeCommand('workbench.action.openSettings', 'foretype.path');
     });
     return 'left';
   }
   const plan = await choose(plans);
-  if (plan === undefined || !(await consent(plan))) return 'left';
+  if (plan === undefined || !(await consent(plan, brought?.libraries !== undefined))) return 'left';
   await stop(); // its files are replaced
   return (await carryOut(plan, log)) ? 'installed' : 'failed';
 }

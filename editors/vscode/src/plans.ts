@@ -16,9 +16,10 @@ export interface Plan {
   readonly commands: readonly (readonly string[])[];
 }
 
-/** All ways that can work here, the most self-contained first. */
-export function plansFor(tools: Tools, wheel: string, environment: string): Plan[] {
+/** All ways that can work here, the most self-contained first; `libraries` is a folder with all that it needs, if there is one. */
+export function plansFor(tools: Tools, wheel: string, environment: string, libraries?: string): Plan[] {
   const plans: Plan[] = [];
+  const from = libraries === undefined ? [] : ['--no-index', '--find-links', libraries];
   const python = pythonIn(environment);
   const own = { title: 'In a private environment', detail: `for this editor alone: ${environment}` };
   if (tools.uv !== undefined) {
@@ -26,7 +27,7 @@ export function plansFor(tools: Tools, wheel: string, environment: string): Plan
       ...own,
       commands: [
         [tools.uv, 'venv', '--clear', '--python', '>=3.11', environment],
-        [tools.uv, 'pip', 'install', '--python', python, wheel],
+        [tools.uv, 'pip', 'install', ...from, '--python', python, wheel],
       ],
     });
   } else if (tools.python !== undefined) {
@@ -35,16 +36,16 @@ export function plansFor(tools: Tools, wheel: string, environment: string): Plan
       commands: [
         [tools.python, '-I', '-m', 'venv', '--clear', environment],
         // Compiling all of it would take half of the time; what is used compiles itself.
-        [python, '-I', '-m', 'pip', 'install', '--disable-pip-version-check', '--no-compile', wheel],
+        [python, '-I', '-m', 'pip', 'install', '--disable-pip-version-check', '--no-compile', ...from, wheel],
       ],
     });
   }
   const shared = 'for the command line and other editors too';
   if (tools.uv !== undefined) {
-    plans.push({ title: 'With uv tool', detail: shared, commands: [[tools.uv, 'tool', 'install', '--force', wheel]] });
+    plans.push({ title: 'With uv tool', detail: shared, commands: [[tools.uv, 'tool', 'install', '--force', ...from, wheel]] });
   }
   if (tools.pipx !== undefined) {
-    plans.push({ title: 'With pipx', detail: shared, commands: [[tools.pipx, 'install', '--force', wheel]] });
+    plans.push({ title: 'With pipx', detail: shared, commands: [[tools.pipx, 'install', '--force', ...(from.length === 0 ? [] : ['--pip-args', from.join(' ')]), wheel]] });
   }
   return plans;
 }

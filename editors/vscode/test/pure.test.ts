@@ -103,6 +103,11 @@ test('every way to install is a list of whole commands', () => {
     '/y -I -m venv --clear /e',
     '/e/bin/python -I -m pip install --disable-pip-version-check --no-compile /w.whl',
   ]);
+  const [, tool, pipx] = plansFor({ uv: '/u', pipx: '/p', python: '/y' }, '/w.whl', '/e', '/l');
+  assert.deepEqual([tool, pipx].flatMap((plan) => plan?.commands.map(shown)), [
+    '/u tool install --force --no-index --find-links /l /w.whl',
+    '/p install --force --pip-args "--no-index --find-links /l" /w.whl',
+  ]);
   assert.deepEqual(plansFor({ uv: undefined, pipx: undefined, python: undefined }, '/w.whl', '/e'), []);
 });
 
