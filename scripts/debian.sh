@@ -5,7 +5,7 @@
 # Nothing is installed system-wide. An apt tree of our own, with the machine's mirror and keys, takes
 # the package and all its libraries, the C library included; patchelf then ties the program
 # PLACE/root/usr/bin/BINARY to them. The empty status file is what makes apt resolve every library.
-# What cannot be had is said, with exit status 3.
+# What cannot be had is said, with exit status 3; what is there and starts is left as it is.
 
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -17,6 +17,8 @@ cannot() {
 unpack_from_debian() { # PLACE SUITE PACKAGE BINARY WHAT
   local place=$1 suite=$2 package=$3 binary=$1/root/usr/bin/$4 codename mirror apt loader libraries deb
   WHAT=$5
+  # The folder's own path is in the stamp: the patched program holds absolute paths.
+  if [ "$(cat "$place/.ready" 2>/dev/null)" = "$place" ] && "$binary" --version >/dev/null 2>&1; then return; fi
   command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || cannot "it takes apt and dpkg (Debian)"
   [ -r "$KEYRING" ] || cannot "the package debian-archive-keyring is not installed"
   codename=$(. /etc/os-release && printf '%s %s' "$ID" "${VERSION_CODENAME:-}")
@@ -41,6 +43,8 @@ unpack_from_debian() { # PLACE SUITE PACKAGE BINARY WHAT
   libraries=$(dirname "$(find "$place/root/usr/lib" -name 'libc.so.6' | head -n 1)")
   "$ROOT/.venv/patchelf/bin/patchelf" --set-interpreter "$loader" --force-rpath --set-rpath "$libraries" "$binary"
   rm -rf "$apt"
+  "$binary" --version >/dev/null || cannot "it does not start"
+  printf '%s\n' "$place" >"$place/.ready"
 }
 
 make_apt_tree() { # PLACE MIRROR SUITE
