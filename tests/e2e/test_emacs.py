@@ -16,11 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.behaviours import BEHAVIOURS, appears
 from tests.e2e.conformance import (
-    BEHAVIOURS,
     Behaviour,
     UnsupportedError,
-    appears,
     furnish,
     judge,
 )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conformance import BEHAVIOURS, CALL, START, Behaviour, furnish, judge
+from tests.e2e.behaviours import BEHAVIOURS
+from tests.e2e.conformance import CALL, START, Behaviour, furnish, judge
 from tests.e2e.neovim import Editor, is_new_enough, wait_for
 from tests.e2e.served import ServerProgram
 

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import pytest
 
 from assistant.models.registry import Registry, repository_id
+from tests.e2e.behaviours import BEHAVIOURS
 from tests.e2e.conformance import (
-    BEHAVIOURS,
     CALL,
     START,
     Behaviour,
