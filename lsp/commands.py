@@ -53,27 +53,27 @@ async def use_model(
 
 def _listed(explicit: str, folder: Path | None) -> dict[str, Any]:
     from assistant.models.registry import ModelsError, Registry
-    from assistant.models.selection import overview, place_of
+    from assistant.models.selection import describe_models, find_place
 
     place, message = None, ""
     try:
-        place = place_of(folder) if folder is not None else None
+        place = find_place(folder) if folder is not None else None
     except ModelsError as error:
         message = str(error)
     try:
-        return {**overview(Registry(), place, explicit=explicit), "message": message}
+        return {**describe_models(Registry(), place, explicit=explicit), "message": message}
     except ModelsError as error:
         return {"models": [], "message": str(error)}
 
 
 def _used(name: str, folder: Path | None) -> dict[str, Any]:
     from assistant.models.registry import ModelsError, Registry
-    from assistant.models.selection import choose, place_of
+    from assistant.models.selection import choose, find_place
 
     if folder is None:
         return _refused("open a folder first: a model belongs to a repository")
     try:
-        place = place_of(folder)
+        place = find_place(folder)
         choose(Registry(), name, place)
     except ModelsError as error:
         return _refused(str(error))

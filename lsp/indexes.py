@@ -173,7 +173,7 @@ class WorkspaceIndexes:
             updater = self._folders[root].updater
             own = [path for path in paths if not path.startswith(".git/")]
             if updater is not None and own:
-                updater.changed(own)
+                updater.note_changes(own)
 
     def status(self) -> list[dict[str, Any]]:
         """Return what the user wants to know of each folder."""

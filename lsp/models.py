@@ -135,11 +135,11 @@ class WorkspaceModels:
 
     def start(self, threads: int) -> None:
         """Begin to look; `threads` is how many a model may use."""
-        from assistant.models.loaded_models import LoadedModels, opener
+        from assistant.models.loaded_models import LoadedModels, make_opener
         from assistant.models.registry import Registry
 
         self._registry = Registry()
-        self._shelf = LoadedModels(self._registry, self._open_model or opener(threads))
+        self._shelf = LoadedModels(self._registry, self._open_model or make_opener(threads))
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
         self._thread.start()
 
@@ -168,9 +168,8 @@ class WorkspaceModels:
         elif self._is_time():
             self._waits_since = None
             self._is_untidy = True
-            for trouble in self._shelf.bring(wanted):
-                text = f"the model {trouble.name} cannot be served: {trouble.message}"
-                self._warn(f"model {trouble.name}", text)
+            for name, message in self._shelf.bring(wanted).items():
+                self._warn(f"model {name}", f"the model {name} cannot be served: {message}")
 
     def _tidy(self) -> None:
         """Free models that were let go: drafts not read to their end hold them in cycles."""
@@ -227,10 +226,10 @@ class WorkspaceModels:
 
     def _wanted(self) -> dict[str, ModelEntry]:
         """Return the models to serve, the most wanted first."""
-        from assistant.models.loaded_models import most_wanted
+        from assistant.models.loaded_models import choose_served
 
         present = [self._repositories.get(str(root), "") for root in self._roots]
-        return most_wanted(self._choices, dict(self._asked_of), present)
+        return choose_served(self._choices, dict(self._asked_of), present)
 
 
 def _stamp_of(file: Path) -> _Stamp | None:

@@ -34,7 +34,7 @@ class OnnxCacheError(RuntimeError):
 def open_graph(folder: ModelFolder, bits: int) -> Path:
     """Return the folder with `graph.onnx` and `weights.bin`, built now if there is no sound one."""
     try:
-        return _opened(folder, bits, claim(cache_folder() / "graphs"))
+        return _open_or_build(folder, bits, claim(cache_folder() / "graphs"))
     except OSError as error:
         raise OnnxCacheError(
             f"cannot write a cache for the model's graph: {error}; make that place writable, or "
@@ -49,7 +49,7 @@ def delete_graphs(content_hash: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _opened(folder: ModelFolder, bits: int, parent: Path) -> Path:
+def _open_or_build(folder: ModelFolder, bits: int, parent: Path) -> Path:
     path = parent / f"{folder.content_hash[:32]}-v{GRAPH_VERSION}-{bits}"
     if path.exists():
         if _is_sound(path):

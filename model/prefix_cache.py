@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.decode import Logits
-from model.logits_cache import START, LogitsCache, name_after, names_after
+from model.logits_cache import START, make_logits_cache, name_after, names_after
 from model.runtime import Runtime, check_parents
 
 MAX_KEPT = 8
@@ -37,7 +37,7 @@ class PrefixCache:
         self._runtime = runtime
         self._ids: list[int] = []
         self._names: list[bytes] = []  # of the ids up to each of them (see `model.logits_cache`)
-        self._known = LogitsCache()
+        self._known = make_logits_cache(runtime.vocab_size)
         self._kept: list[_Kept] = []  # the latest last
         self.n_foreseen = 0  # ids appended so far that did not have to be run
 
@@ -51,7 +51,7 @@ class PrefixCache:
         if not ids:
             raise ValueError("ids must not be empty")
         names = names_after(self._name, ids)
-        row = self._known.get(names[-1])
+        row = self._known.use(names[-1])
         is_near = len(self._ids) + len(ids) - self._runtime.length <= MAX_BEHIND
         if row is not None and is_near:
             self.n_foreseen += len(ids)
@@ -82,7 +82,7 @@ class PrefixCache:
         names: list[bytes] = []
         for id_, parent in zip(ids, parents, strict=True):
             names.append(name_after(names[parent] if parent >= 0 else self._name, id_))
-        known = [row for name in names if (row := self._known.get(name)) is not None]
+        known = [row for name in names if (row := self._known.use(name)) is not None]
         if ids and len(known) == len(ids):
             return np.stack(known)
         if waiting := self._ids[self._runtime.length :]:

@@ -10,7 +10,6 @@ vocab_size.
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from model.config import ModelConfig
+from model.lru import LRU
 from model.runtime import RuntimeLoadError, branch_by_branch, check_ids, check_parents
 
 ONNXRUNTIME_VERSION = str(ort.__version__)
@@ -67,7 +67,7 @@ class OnnxRuntime:
         cos, sin = _rotary_tables(config, max_len)
         self._rotary = {"cos": _value(cos), "sin": _value(sin)}
         self._no_bias = np.zeros(min(CHUNK_TOKENS, max_len) * max_len, np.float32)
-        self._steps: OrderedDict[tuple[int, int], _Step] = OrderedDict()
+        self._steps: LRU[tuple[int, int], _Step] = LRU(_MAX_KEPT_STEPS)
 
     @property
     def length(self) -> int:
@@ -141,15 +141,11 @@ class OnnxRuntime:
 
     def _step(self, n_ids: int, n_keep: int) -> _Step:
         """Return buffers for `n_ids` ids of which the last `n_keep` get logits, kept if small."""
-        key = (n_ids, n_keep)
-        if key in self._steps:
-            self._steps.move_to_end(key)
-            return self._steps[key]
-        step = self._new_step(n_ids, n_keep)
-        if step.is_kept:
-            self._steps[key] = step
-            if len(self._steps) > _MAX_KEPT_STEPS:
-                self._steps.popitem(last=False)
+        step = self._steps.use((n_ids, n_keep))
+        if step is None:
+            step = self._new_step(n_ids, n_keep)
+            if step.is_kept:
+                self._steps.put((n_ids, n_keep), step)
         return step
 
     def _new_step(self, n_ids: int, n_keep: int) -> _Step:

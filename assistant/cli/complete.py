@@ -82,11 +82,11 @@ def _complete(settings: Settings, request: CompletionRequest) -> "Response":
     from assistant.generate.engine import (
         Engine,  # the runtime is not needed to say that input is bad
     )
-    from assistant.models.open import opener_for
+    from assistant.models.open import make_opener_for
     from assistant.remote import open_configured
 
     place = Path(request.path).absolute()
-    open_model = opener_for(place, lambda text: print(f"foretype: {text}", file=sys.stderr))
+    open_model = make_opener_for(place, lambda text: print(f"foretype: {text}", file=sys.stderr))
     remote = open_configured(lambda _: place, exclude=settings.exclude)
     if remote is not None and remote.complaint:
         print(f"foretype: {remote.complaint}", file=sys.stderr)

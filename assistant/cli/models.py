@@ -20,7 +20,7 @@ from assistant.cli.command import (
 )
 from assistant.errors import AssistantError, SettingsError
 from assistant.models.registry import BASE, ModelsError, Registry
-from assistant.models.selection import RepositoryPlace, choose, overview, place_of
+from assistant.models.selection import RepositoryPlace, choose, describe_models, find_place
 from assistant.settings import load_settings
 
 _EPILOG = """\
@@ -57,12 +57,12 @@ def _with_action(argv: Sequence[str]) -> list[str]:
 
 def _list(args: argparse.Namespace) -> int:
     try:
-        place = place_of(_folder(args))
+        place = find_place(_folder(args))
     except ModelsError:
         if args.repository:  # it was asked for by name
             raise
         place = None
-    table = overview(Registry(), place, explicit=load_settings().model)
+    table = describe_models(Registry(), place, explicit=load_settings().model)
     write_json(table) if args.json else print(_format_overview(table))
     return DONE
 
@@ -90,26 +90,26 @@ def _format_overview(table: dict[str, Any]) -> str:
 
 
 def _use(args: argparse.Namespace) -> int:
-    place = place_of(_folder(args))
+    place = find_place(_folder(args))
     choose(Registry(), args.name, place)
     return _say(args, place, f"{args.name} serves {place.root}")
 
 
 def _pin(args: argparse.Namespace) -> int:
-    place = place_of(_folder(args))
+    place = find_place(_folder(args))
     registry = Registry()
     registry.pin(place.repository)
     return _say(args, place, f"{place.root} keeps {_serving(registry, place)}, whatever tune finds")
 
 
 def _unpin(args: argparse.Namespace) -> int:
-    place = place_of(_folder(args))
+    place = find_place(_folder(args))
     Registry().unpin(place.repository)
     return _say(args, place, f"`foretype tune` may choose for {place.root} again")
 
 
 def _roll_back(args: argparse.Namespace) -> int:
-    place = place_of(_folder(args))
+    place = find_place(_folder(args))
     entry = Registry().roll_back(place.repository)
     return _say(args, place, f"{entry.name if entry else BASE} serves {place.root} again")
 
@@ -140,7 +140,7 @@ def _folder(args: argparse.Namespace) -> Path:
 
 
 def _serving(registry: Registry, place: RepositoryPlace) -> str:
-    entry = registry.chosen_entry(place.repository)
+    entry = registry.find_entry(place.repository)
     return entry.name if entry else BASE
 
 
@@ -148,7 +148,7 @@ def _say(args: argparse.Namespace, place: RepositoryPlace | None, sentence: str)
     """Print what was done; as JSON, with how things stand."""
     explicit = load_settings().model
     if args.json:
-        table = overview(Registry(), place, explicit=explicit)
+        table = describe_models(Registry(), place, explicit=explicit)
         write_json(table | {"message": sentence})
         return DONE
     print(f"{sentence}.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from assistant.doctor.finding import CheckResult, ok, warning
 from assistant.models import permissions as shelter
 from assistant.models.registry import BASE, ModelEntry, ModelsError, Registry
-from assistant.models.selection import place_of
+from assistant.models.selection import find_place
 from assistant.settings import Settings
 from model.folder import BUNDLED, ModelFolderError, load_folder
 
@@ -67,8 +67,8 @@ def _serving(registry: Registry, settings: Settings, place: Path) -> str:
     if settings.model:
         return "the setting `model` wins over them"
     try:
-        here = place_of(place)
-        entry = registry.chosen_entry(here.repository)
+        here = find_place(place)
+        entry = registry.find_entry(here.repository)
         pinned = ", pinned" if registry.is_pinned(here.repository) else ""
     except ModelsError:
         return f"{BASE} serves {place.resolve()}, which is in no repository with a history"

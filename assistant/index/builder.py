@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assistant.index.file_filter import max_bytes, rank, source_text
-from assistant.index.files import stamps_of
+from assistant.index.file_filter import decode_source, max_bytes, rank
+from assistant.index.files import list_files
 from assistant.index.manifest import Stamp
-from assistant.index.open_documents import encoded
+from assistant.index.open_documents import encode_text
 from assistant.index.segment import FileContent, SegmentEntry
 from assistant.index.writer import IndexWriter
 from assistant.privacy.exclusion import is_excluded
@@ -66,7 +66,7 @@ def build_from_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
     contents = (
         FileContent(SegmentEntry(path, 0, 0, _digest(data)), data)
         for path, text in texts
-        for data in [encoded(text)]
+        for data in [encode_text(text)]
     )
     with IndexWriter(folder, timeout_s=60.0) as writer:
         writer.clear()
@@ -81,8 +81,8 @@ def refresh(root: Path, folder: Path, limits: BuildLimits | None = None) -> Buil
     """
     limits = limits or BuildLimits()
     with IndexWriter(folder, root=str(root)) as writer:
-        found = stamps_of(root)
-        stamps, left_out = wanted(found, limits, root)
+        found = list_files(root)
+        stamps, left_out = select_files(found, limits, root)
         report = refresh_layer(writer, "repo", root, stamps, limits)
         report.left_out += left_out
         if left_out["excluded"]:
@@ -90,11 +90,11 @@ def refresh(root: Path, folder: Path, limits: BuildLimits | None = None) -> Buil
         while writer.merge():
             pass
     if report.n_read or report.n_dropped:
-        log.info("index: %s", _said(report))
+        log.info("index: %s", _describe(report))
     return report
 
 
-def wanted(
+def select_files(
     stamps: Mapping[str, Stamp], limits: BuildLimits, root: Path
 ) -> tuple[dict[str, Stamp], Counter[str]]:
     """Return the files to remember, the most useful first, and why others are not."""
@@ -142,7 +142,7 @@ def refresh_layer(
     report.n_dropped = len(gone)
     reader = _Reader(writer, layer, root, known, report)
     changed = {path: stamp for path, stamp in stamps.items() if not reader.is_known(path, stamp)}
-    writer.add(_watched(reader, changed, limits), layer, stepwise=True)
+    writer.add(_read_watched(reader, changed, limits), layer, stepwise=True)
     writer.commit(
         is_complete=report.is_complete or writer.view.manifest.is_complete,
         unfit=reader.present(reader.unfit, stamps),
@@ -208,7 +208,7 @@ class _Reader:
             return None
         before = self._text_before(path)
         self._drop(path)
-        text = source_text(data)
+        text = decode_source(data)
         if text is None:
             self.unfit[key] = stamp
             self.report.left_out["no source text"] += 1
@@ -216,7 +216,9 @@ class _Reader:
         self.report.n_added += 1
         clean = redact(text)[0]  # and without what may be a secret that is being typed and saved
         clean = without_open_secret(clean, edited_at(before, clean))
-        return FileContent(SegmentEntry(path, stamp.size, stamp.mtime_ns, digest), encoded(clean))
+        return FileContent(
+            SegmentEntry(path, stamp.size, stamp.mtime_ns, digest), encode_text(clean)
+        )
 
     def _text_before(self, path: str) -> str:
         """Return the text of a file as the index has it, "" if it has none."""
@@ -233,7 +235,7 @@ class _Reader:
         return f"{self._layer}/{path}"
 
 
-def _watched(
+def _read_watched(
     reader: _Reader, changed: Mapping[str, Stamp], limits: BuildLimits
 ) -> Iterator[FileContent]:
     """Yield the contents that there are, reporting progress; end early when asked to."""
@@ -254,7 +256,7 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
-def _said(report: BuildReport) -> str:
+def _describe(report: BuildReport) -> str:
     left_out = ", ".join(f"{n} {reason}" for reason, n in sorted(report.left_out.items()))
     return (
         f"{report.n_read} files read, {report.n_added} taken up, {report.n_dropped} dropped"

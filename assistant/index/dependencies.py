@@ -29,9 +29,9 @@ def refresh_dependencies(root: Path, folder: Path, limits: BuildLimits, *, is_wa
     """Bring the lower layer up to date, or take it away if it is not wanted (any more)."""
     with IndexWriter(folder, root=str(root)) as writer:
         stamps: dict[str, Stamp] = {}
-        packages = site_packages(root) if is_wanted else None
+        packages = find_site_packages(root) if is_wanted else None
         if packages is not None:
-            stamps = chosen(packages, imported(writer.view))
+            stamps = select_files(packages, count_imports(writer.view))
         elif not any(opened.ref.layer == LAYER for opened in writer.view.opened):
             return
         own = dataclasses.replace(limits, exclude=())
@@ -39,7 +39,7 @@ def refresh_dependencies(root: Path, folder: Path, limits: BuildLimits, *, is_wa
         writer.merge()
 
 
-def site_packages(root: Path) -> Path | None:
+def find_site_packages(root: Path) -> Path | None:
     """Return where the project's environment has its packages, if it has one."""
     for name in _ENVIRONMENTS:
         environment = root / name
@@ -53,7 +53,7 @@ def site_packages(root: Path) -> Path | None:
     return None
 
 
-def imported(view: IndexView) -> Counter[str]:
+def count_imports(view: IndexView) -> Counter[str]:
     """Return how many files of the repository import each top-level name."""
     names: Counter[str] = Counter()
     for opened in view.opened:
@@ -65,7 +65,7 @@ def imported(view: IndexView) -> Counter[str]:
     return names
 
 
-def chosen(packages: Path, names: Counter[str]) -> dict[str, Stamp]:
+def select_files(packages: Path, names: Counter[str]) -> dict[str, Stamp]:
     """Return the files of the imported packages that there is room for."""
     room = MAX_TEXT_BYTES
     stamps: dict[str, Stamp] = {}

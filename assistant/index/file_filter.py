@@ -44,7 +44,7 @@ def max_bytes(file_rank: int) -> int:
     return MAX_DATA_BYTES if file_rank == 2 else MAX_FILE_BYTES
 
 
-def source_text(data: bytes) -> str | None:
+def decode_source(data: bytes) -> str | None:
     """Return the text of a file that a person wrote; None for anything else."""
     head = data[:_HEAD_BYTES]
     if b"\0" in data or len(head.translate(None, _CONTROL)) < len(head):

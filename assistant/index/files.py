@@ -29,16 +29,16 @@ _LEFT_OUT_FOLDERS = frozenset(
 )
 
 
-def stamps_of(root: Path) -> dict[str, Stamp]:
+def list_files(root: Path) -> dict[str, Stamp]:
     """Return the regular files that belong to `root`, relative with forward slashes.
 
     Links are left out: what they lead to may be anywhere. GitError if there is a git that cannot
     tell what it ignores.
     """
-    return dict(itertools.islice(_stamped(root, _names(root)), MAX_FILES))
+    return dict(itertools.islice(_look_at(root, _names(root)), MAX_FILES))
 
 
-def _stamped(root: Path, names: Iterable[str], depth: int = 0) -> Iterator[tuple[str, Stamp]]:
+def _look_at(root: Path, names: Iterable[str], depth: int = 0) -> Iterator[tuple[str, Stamp]]:
     base = os.fspath(root)
     for path in names:
         try:
@@ -50,17 +50,17 @@ def _stamped(root: Path, names: Iterable[str], depth: int = 0) -> Iterator[tuple
         elif stat.S_ISDIR(info.st_mode) and depth < _MAX_DEPTH and (root / path / ".git").exists():
             place = root / path  # a submodule, or a repository of its own
             with contextlib.suppress(GitError):
-                for inner, stamp in _stamped(place, _listed(place, place), depth + 1):
+                for inner, stamp in _look_at(place, _ask_git(place, place), depth + 1):
                     yield f"{path.rstrip('/')}/{inner}", stamp
 
 
 def _names(root: Path) -> Iterator[str]:
     top = _git_top(root)
     if top is None:
-        return iter(()) if is_too_wide(root) else _walked(root)
+        return iter(()) if is_too_wide(root) else _walk(root)
     if shutil.which("git") is None:
-        return _walked(root)
-    return _listed(top, root)
+        return _walk(root)
+    return _ask_git(top, root)
 
 
 def is_too_wide(root: Path) -> bool:
@@ -74,14 +74,14 @@ def _git_top(root: Path) -> Path | None:
     return next((path for path in (root, *root.parents) if (path / ".git").exists()), None)
 
 
-def _listed(top: Path, root: Path) -> Iterator[str]:
+def _ask_git(top: Path, root: Path) -> Iterator[str]:
     inside = root.relative_to(top).as_posix()
     only = [] if inside == "." else ["--", inside]
     prefix = "" if inside == "." else inside + "/"
     listing = git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard", *only)
     names = dict.fromkeys(os.fsdecode(name) for name in listing.split(b"\0") if name)
     if prefix and not names and _is_ignored(top, inside):
-        return _walked(root)
+        return _walk(root)
     return (name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
 
@@ -92,7 +92,7 @@ def _is_ignored(top: Path, inside: str) -> bool:
     return any(os.fsencode(f"{inside}/").startswith(name) for name in found if name)
 
 
-def _walked(root: Path) -> Iterator[str]:
+def _walk(root: Path) -> Iterator[str]:
     """Yield files that no `.gitignore` between `root` and them ignores."""
     base = os.fspath(root)
     specs: dict[str, GitIgnoreSpec] = {}  # by folder

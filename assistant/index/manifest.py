@@ -60,7 +60,7 @@ def read_manifest(folder: Path) -> Manifest | None:
             return None
         raise ManifestError(str(error)) from error
     try:
-        return _parsed(parse_json(data))
+        return _parse(parse_json(data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ManifestError(f"{path} is damaged") from error
 
@@ -79,28 +79,28 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_atomically(folder / FILE_NAME, text.encode())
 
 
-def _parsed(table: Any) -> Manifest:
+def _parse(table: Any) -> Manifest:
     if table["format"] != _FORMAT:
         raise ValueError("another format")
     return Manifest(
         root=str(table["root"]),
         is_complete=bool(table["is_complete"]),
         segments=tuple(
-            SegmentRef(name=_plain(name), layer=str(layer), dead=frozenset(map(int, dead)))
+            SegmentRef(name=_parse_name(name), layer=str(layer), dead=frozenset(map(int, dead)))
             for name, layer, dead in table["segments"]
         ),
-        unfit=_parsed_stamps(table["unfit"]),
-        touched=_parsed_stamps(table["touched"]),
+        unfit=_parse_stamps(table["unfit"]),
+        touched=_parse_stamps(table["touched"]),
     )
 
 
-def _parsed_stamps(table: dict[str, Any]) -> dict[str, Stamp]:
+def _parse_stamps(table: dict[str, Any]) -> dict[str, Stamp]:
     return {
         path: Stamp(size=int(size), mtime_ns=int(mtime)) for path, (size, mtime) in table.items()
     }
 
 
-def _plain(name: str) -> str:
+def _parse_name(name: str) -> str:
     """Return the name of a file in the index's own folder, nowhere else."""
     if Path(name).name != name:
         raise ValueError("not a file's name")

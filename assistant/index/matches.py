@@ -169,7 +169,7 @@ class TextSource:
         self._text = text
         self._path = path
         self._layer = layer
-        places, lengths = agreeing(text, context)
+        places, lengths = find_agreeing(text, context)
         if has_cursor_at_end:  # the cursor agrees with itself
             elsewhere = places < len(text)
             places, lengths = places[elsewhere], lengths[elsewhere]
@@ -205,7 +205,7 @@ def spread(items: Positions, n: int) -> Positions:
     return items if len(items) <= n else items[np.arange(n) * len(items) // n]
 
 
-def agreeing(text: bytes, context: bytes) -> tuple[Positions, Lengths]:
+def find_agreeing(text: bytes, context: bytes) -> tuple[Positions, Lengths]:
     """Return the places in `text` that agree by MIN_MATCH bytes or more, and by how many.
 
     In a text that repeats itself all over, most places get a length that is too short: they were

@@ -59,11 +59,11 @@ class OpenDocuments:
         with self._lock:
             others = [other for document, other in self._documents.items() if document != but]
         return [
-            TextSource(_prepared(other), context, path=other.path, layer="open") for other in others
+            TextSource(_prepare(other), context, path=other.path, layer="open") for other in others
         ]
 
 
-def _prepared(document: _Document) -> bytes:
+def _prepare(document: _Document) -> bytes:
     if document.prepared is None:
         text = document.text
         if len(text) > MAX_CHARS:
@@ -77,17 +77,17 @@ def _prepared(document: _Document) -> bytes:
 
 def _as_searched(text: str, document: _Document) -> bytes:
     if spans_paragraphs(text):
-        return encoded(redact(text)[0])
+        return encode_text(redact(text)[0])
     text = text.replace("\r\n", "\n") if "\r" in text else text
     known = document.paragraphs
     pieces = text.split(_BREAK)
     document.paragraphs = {
-        piece: known.get(piece) or encoded(redact(piece)[0]) for piece in dict.fromkeys(pieces)
+        piece: known.get(piece) or encode_text(redact(piece)[0]) for piece in dict.fromkeys(pieces)
     }
     return _BREAK.encode().join([document.paragraphs[piece] for piece in pieces])
 
 
-def encoded(text: str) -> bytes:
+def encode_text(text: str) -> bytes:
     """Return a text as it is searched: UTF-8 with LF."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")

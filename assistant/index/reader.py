@@ -99,7 +99,7 @@ def open_view(folder: Path, known: Mapping[str, Segment] | None = None) -> Index
             return IndexView(version=version)
         if manifest is None:
             return IndexView()
-        opened, damaged = _opened(folder, manifest, known, may_vanish=left > 0)
+        opened, damaged = _open_segments(folder, manifest, known, may_vanish=left > 0)
         if opened is not None:
             return IndexView(
                 manifest=manifest, version=version, opened=opened, damaged=tuple(damaged)
@@ -107,7 +107,7 @@ def open_view(folder: Path, known: Mapping[str, Segment] | None = None) -> Index
     raise AssertionError("the last try does not fail")
 
 
-def _opened(
+def _open_segments(
     folder: Path, manifest: Manifest, known: Mapping[str, Segment], *, may_vanish: bool
 ) -> tuple[tuple[OpenSegment, ...] | None, list[str]]:
     opened: list[OpenSegment] = []

@@ -88,7 +88,7 @@ def write_segment(path: Path, contents: Iterable[FileContent]) -> int:
         raise ValueError(f"a segment of {len(text)} bytes; at most {MAX_TEXT_BYTES} are possible")
     order: NDArray[np.int32] = divsufsort(text) if text else np.zeros(0, np.int32)
     names = json.dumps(table, separators=(",", ":")).encode()
-    parts: list[bytes | memoryview] = [_padded(text), order.view(np.uint8).data, names]
+    parts: list[bytes | memoryview] = [_pad(text), order.view(np.uint8).data, names]
     checksum = 0
     for part in parts:
         checksum = zlib.crc32(part, checksum)
@@ -112,7 +112,7 @@ def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
         raise
 
 
-def _padded(data: bytes) -> bytes:
+def _pad(data: bytes) -> bytes:
     return data + bytes(-(len(data) + _HEADER.size) % _ALIGNMENT)
 
 
@@ -122,7 +122,7 @@ class Segment:
     def __init__(self, path: Path) -> None:
         """Open and check a segment; SegmentError says what is wrong with it."""
         self.name = path.name
-        self._map, self.written_s = _mapped(path)
+        self._map, self.written_s = _map_file(path)
         self.n_bytes = len(self._map)
         try:
             _, n_text, n_table, checksum = _HEADER.unpack_from(self._map)
@@ -219,7 +219,7 @@ def _parse_table(data: bytes, n_text: int) -> tuple[list[SegmentEntry], NDArray[
     return entries, np.cumsum(np.array(sizes, np.int64))
 
 
-def _mapped(path: Path) -> tuple[mmap.mmap, float]:
+def _map_file(path: Path) -> tuple[mmap.mmap, float]:
     """Return a file's bytes, and when it was written."""
     if exposure := find_exposure(path):
         raise SegmentError(exposure)

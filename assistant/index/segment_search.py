@@ -18,7 +18,7 @@ from assistant.index.matches import (
     Lengths,
     Occurrence,
     Positions,
-    agreeing,
+    find_agreeing,
 )
 from assistant.index.segment import END, Segment
 
@@ -85,7 +85,7 @@ class SegmentSource:
 
     def pick(self, length: int, n: int) -> list[Occurrence]:
         """Return `n` of those places, evenly spread in the order of what stands before them."""
-        places = self._drawn(*self._interval(length), n)
+        places = self._draw(*self._interval(length), n)
         new = [place for place in places.tolist() if place not in self._occurrences]
         if new:
             self._look_at(np.array(new, np.int64))
@@ -114,7 +114,7 @@ class SegmentSource:
             self._known_lengths.insert(at, length)
         return found
 
-    def _drawn(self, low: int, high: int, n: int) -> NDArray[np.int32]:
+    def _draw(self, low: int, high: int, n: int) -> NDArray[np.int32]:
         order = self._segment.order
         if not len(self._dead):
             return order[_spread(low, high, n)]
@@ -137,7 +137,7 @@ class SegmentSource:
     def _dead_lengths(self) -> Lengths:
         """By how much each place of the dead files agrees, in order."""
         text = END.join(self._segment.text_of(int(file)) for file in self._dead)
-        return np.sort(agreeing(text, self._context)[1])
+        return np.sort(find_agreeing(text, self._context)[1])
 
     def _agreements(self, places: Positions) -> Positions:
         """Return by how many bytes each place agrees."""

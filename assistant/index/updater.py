@@ -94,7 +94,7 @@ class IndexUpdater:
         """Begin to keep the index fresh."""
         self._thread.start()
 
-    def changed(self, paths: Collection[str] = ()) -> None:
+    def note_changes(self, paths: Collection[str] = ()) -> None:
         """Take note that files have changed; what the index has of `paths` counts no more."""
         if paths:
             self.index.update(paths)
@@ -106,7 +106,7 @@ class IndexUpdater:
         """Go by other settings."""
         if terms != self._terms:
             self._terms = terms
-            self.changed()
+            self.note_changes()
 
     def stop(self) -> None:
         """End the thread and its process soon; what is under way is gone on with another time."""
@@ -181,10 +181,10 @@ class IndexUpdater:
         self.state = "building"
         outcome: dict[str, Any] = {}
         try:
-            with self._started() as process:
+            with self._start() as process:
                 assert process.stdout is not None
                 for line in process.stdout:
-                    outcome = _parsed(line)
+                    outcome = _parse(line)
                     if "of_bytes" in outcome:
                         self._on_progress(int(outcome["n_bytes"]), int(outcome["of_bytes"]))
         except OSError as error:
@@ -204,7 +204,7 @@ class IndexUpdater:
         self._fail(str(outcome.get("message", "the building process ended early")))
         return False
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(  # noqa: S603  our own program; the folder is one argument
             self._command(self.root, self._terms),
             stdin=subprocess.PIPE,  # ends with us, and the process with it
@@ -226,7 +226,7 @@ class IndexUpdater:
             log.warning("index: not up to date: %s", reason)
 
 
-def _parsed(line: str) -> dict[str, Any]:
+def _parse(line: str) -> dict[str, Any]:
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(line)
         if isinstance(value, dict):

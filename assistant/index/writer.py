@@ -171,7 +171,9 @@ class IndexWriter:
         """Join small segments and clear out dead files; say whether there was something to do."""
         merged = False
         for layer in sorted({opened.ref.layer for opened in self.view.opened}):
-            chosen = to_merge([opened for opened in self.view.opened if opened.ref.layer == layer])
+            chosen = find_mergeable(
+                [opened for opened in self.view.opened if opened.ref.layer == layer]
+            )
             if chosen:
                 self._merge(chosen, layer)
                 merged = True
@@ -223,7 +225,7 @@ class IndexWriter:
                     path.unlink()
 
 
-def to_merge(segments: list[OpenSegment]) -> list[OpenSegment]:
+def find_mergeable(segments: list[OpenSegment]) -> list[OpenSegment]:
     """Return which segments are worth joining into one, none if it does not pay."""
     by_size = sorted(segments, key=lambda opened: opened.live_bytes)
     chosen: list[OpenSegment] = []

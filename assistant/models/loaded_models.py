@@ -11,7 +11,6 @@ import ctypes
 import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,7 @@ def free_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def opener(threads: int) -> OpenModel:
+def make_opener(threads: int) -> OpenModel:
     """Return what loads a model folder as the engine would."""
 
     def open_model(path: Path, label: str) -> LocalBackend:
@@ -50,42 +49,25 @@ def opener(threads: int) -> OpenModel:
     return open_model
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ServedModels:
-    """What is served at one moment."""
-
-    loaded: Mapping[_Key, LocalBackend] = field(default_factory=dict)
-    serving: Mapping[str, _Key] = field(default_factory=dict)  # by repository
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LoadFailure:
-    """A model that cannot be served."""
-
-    name: str
-    message: str
-
-
 class LoadedModels:
     """Holds loaded models by repository."""
 
     def __init__(self, registry: Registry, open_model: OpenModel) -> None:
         self._registry = registry
         self._open_model = open_model
-        self._served = ServedModels()
+        self._served: Mapping[str, tuple[_Key, LocalBackend]] = {}  # by repository
         self._refused: set[_Key] = set()
         self._planned: dict[str, _Key] = {}
 
     @property
     def labels(self) -> list[str]:
         """Names of the models that are loaded."""
-        return [name for name, _ in self._served.loaded]
+        return [name for name, _ in dict(self._served.values())]
 
     def backend_for(self, repository: str) -> LocalBackend | None:
         """Return the model of a repository if it is loaded; None: the base."""
-        served = self._served
-        key = served.serving.get(repository)
-        return served.loaded.get(key) if key is not None else None
+        served = self._served.get(repository)
+        return served[1] if served is not None else None
 
     def forgive(self) -> None:
         """Try again what could not be loaded: something has changed."""
@@ -97,49 +79,37 @@ class LoadedModels:
         """Say whether `bring` has nothing to do."""
         return _plan(wanted) == self._planned
 
-    def bring(self, wanted: Mapping[str, ModelEntry]) -> list[LoadFailure]:
+    def bring(self, wanted: Mapping[str, ModelEntry]) -> dict[str, str]:
         """Serve these models, the most wanted first, and let go of others; blocking.
 
-        A repository whose model cannot be loaded keeps what it had. While one model is exchanged
-        for another both are in memory.
+        Returns the names of those that cannot be loaded, and why. A repository of theirs keeps what
+        it had. While one model is exchanged for another both are in memory.
         """
         plan = _plan(wanted)
-        self._let_go(plan)
-        before = self._served
-        loaded: dict[_Key, LocalBackend] = {}
-        serving: dict[str, _Key] = {}
-        troubles: list[LoadFailure] = []
+        served = {key: model for key, model in self._served.items() if key in plan}
+        reused = {key: model for key, model in self._served.values() if key in plan.values()}
+        loaded = reused | dict(served.values())
+        self._served = served  # others are free before anything more is loaded
+        troubles: dict[str, str] = {}
         for repository, key in plan.items():
-            backend = loaded.get(key) or before.loaded.get(key)
-            backend = backend or self._open(repository, key, troubles)
-            if backend is None:
-                key = before.serving.get(repository, key)
-                backend = before.loaded.get(key)
+            backend = loaded.get(key) or self._open(repository, key, troubles)
             if backend is not None:
                 loaded[key] = backend
-                serving[repository] = key
-        self._served = ServedModels(loaded=loaded, serving=serving)
+                served = {**served, repository: (key, backend)}
+        self._served = served
         self._planned = {
             repository: key
             for repository, key in plan.items()
-            if key in loaded or key in self._refused
+            if key in self._refused or key == served.get(repository, (None,))[0]
         }
         return troubles
 
-    def _let_go(self, plan: Mapping[str, _Key]) -> None:
-        """Free what no repository of `plan` uses, before anything more is loaded."""
-        served = self._served
-        serving = {key: model for key, model in served.serving.items() if key in plan}
-        kept = {*serving.values(), *plan.values()}
-        loaded = {key: backend for key, backend in served.loaded.items() if key in kept}
-        self._served = ServedModels(loaded=loaded, serving=serving)
-
-    def _open(self, repository: str, key: _Key, troubles: list[LoadFailure]) -> LocalBackend | None:
+    def _open(self, repository: str, key: _Key, troubles: dict[str, str]) -> LocalBackend | None:
         name, content_hash = key
         if key in self._refused:
             return None
         try:
-            path = self._registry.chosen(repository)
+            path = self._registry.find_folder(repository)
             if path is None or path.name != name:
                 return None  # changed a moment ago: the next look sees it
             backend = self._open_model(path, name)
@@ -148,7 +118,7 @@ class LoadedModels:
         except AssistantError as error:
             self._refused.add(key)
             log.warning("the model %s cannot be served", name)
-            troubles.append(LoadFailure(name=name, message=str(error)))
+            troubles[name] = str(error)
             return None
         log.info("serving the model %s", name)
         return backend
@@ -164,7 +134,7 @@ def _plan(wanted: Mapping[str, ModelEntry]) -> dict[str, _Key]:
     return plan
 
 
-def most_wanted(
+def choose_served(
     choices: Mapping[str, ModelEntry], asked_s: Mapping[str, float], present: Sequence[str]
 ) -> dict[str, ModelEntry]:
     """Return whose models to serve: repositories asked about, the latest first, then `present`."""

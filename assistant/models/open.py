@@ -17,7 +17,7 @@ from assistant.models.registry import ModelEntry, ModelsError, Registry
 from assistant.settings import Settings
 
 
-def serving_model(registry: Registry, file: Path) -> ModelEntry | None:
+def find_serving_model(registry: Registry, file: Path) -> ModelEntry | None:
     """Return the model chosen for a file's repository, None for the base; asks git only if any is.
 
     ModelsError if the registry cannot be used.
@@ -34,7 +34,9 @@ def serving_model(registry: Registry, file: Path) -> ModelEntry | None:
         return None
 
 
-def opener_for(file: Path, complain: Callable[[str], None]) -> Callable[[Settings], LocalBackend]:
+def make_opener_for(
+    file: Path, complain: Callable[[str], None]
+) -> Callable[[Settings], LocalBackend]:
     """Return what opens the model for `file`; what is wrong with its own one costs only that."""
 
     def open_model(settings: Settings) -> LocalBackend:
@@ -42,9 +44,9 @@ def opener_for(file: Path, complain: Callable[[str], None]) -> Callable[[Setting
             return open_from(settings)
         registry = Registry()
         try:
-            entry = serving_model(registry, file)
+            entry = find_serving_model(registry, file)
             if entry is not None:
-                folder = str(registry.trusted(entry.name))
+                folder = str(registry.check_place(entry.name))
                 return open_backend(folder, threads=settings.threads, label=entry.name)
         except AssistantError as error:
             complain(f"the base model answers: {error}")

@@ -8,45 +8,33 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from assistant.models.entry import ModelsError
+from model.paths import find_exposure
 from model.publish import publish_folder
 
-_OTHERS_WRITE = 0o022
 _OTHERS = 0o077
 
 
 def check(folder: Path) -> None:
     """Raise ModelsError if others can decide what is in `folder`; it need not be there."""
     try:
-        info = folder.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return
+        is_link, is_file = folder.is_symlink(), folder.is_file()
     except OSError as error:
         raise ModelsError(f"cannot look at {folder}: {error.strerror or error}") from error
-    if stat.S_ISLNK(info.st_mode):
+    if is_link:
         raise ModelsError(f"{folder} is a symbolic link; put the folder itself there")
-    if not stat.S_ISDIR(info.st_mode):
+    if is_file:
         raise ModelsError(f"{folder} is not a folder; move it away")
-    _check_owner(folder, info)
+    check_file(folder)
 
 
 def check_file(path: Path) -> None:
     """Raise ModelsError if others can change a file; it need not be there."""
-    with contextlib.suppress(FileNotFoundError):
-        _check_owner(path, path.lstat())
-
-
-def _check_owner(path: Path, info: os.stat_result) -> None:
-    if os.name == "nt":  # permissions are inherited from the user's own folder
-        return
-    if info.st_uid != os.getuid():
-        raise ModelsError(f"{path} belongs to another user; remove it, or take it over")
-    if info.st_mode & _OTHERS_WRITE and not stat.S_ISLNK(info.st_mode):
-        raise ModelsError(f"{path} can be changed by other users; run: chmod go-rwx {path}")
+    if exposure := find_exposure(path):
+        raise ModelsError(f"{exposure}; remove it, or run: chmod go-rwx {path}")
 
 
 def make(folder: Path) -> None:

@@ -66,15 +66,15 @@ class Registry:
         """Return the models, the oldest first."""
         return list(self.book().models.values())
 
-    def chosen(self, repository: str) -> Path | None:
+    def find_folder(self, repository: str) -> Path | None:
         """Return the model folder to serve for documents of a repository; None: the base.
 
         ModelsError if others can change what is in it.
         """
-        entry = self.chosen_entry(repository)
-        return self.trusted(entry.name) if entry is not None else None
+        entry = self.find_entry(repository)
+        return self.check_place(entry.name) if entry is not None else None
 
-    def chosen_entry(self, repository: str) -> ModelEntry | None:
+    def find_entry(self, repository: str) -> ModelEntry | None:
         """Return the model chosen for a repository; None: the base."""
         return self.book().served().get(repository)
 
@@ -87,7 +87,7 @@ class Registry:
         check_name(name)
         return self.folder / name
 
-    def trusted(self, name: str) -> Path:
+    def check_place(self, name: str) -> Path:
         """Return the folder of a model; ModelsError if others can change what is in it."""
         permissions.check(self.place(name))
         return self.place(name)

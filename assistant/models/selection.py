@@ -27,7 +27,7 @@ class RepositoryPlace:
     repository: str
 
 
-def place_of(folder: Path) -> RepositoryPlace:
+def find_place(folder: Path) -> RepositoryPlace:
     """Return the repository around a file or folder; ModelsError if there is none."""
     root = repository_root(folder)
     if root is None:
@@ -35,7 +35,7 @@ def place_of(folder: Path) -> RepositoryPlace:
     return RepositoryPlace(root=root, repository=repository_id(root))
 
 
-def overview(
+def describe_models(
     registry: Registry, place: RepositoryPlace | None, *, explicit: str = ""
 ) -> dict[str, Any]:
     """Return what there is: all models, and what serves in `place`."""

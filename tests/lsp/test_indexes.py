@@ -36,7 +36,7 @@ class UpdaterDouble:
     def use(self, terms: Any) -> None:
         self.told.append(terms)
 
-    def changed(self, paths: Collection[str] = ()) -> None:
+    def note_changes(self, paths: Collection[str] = ()) -> None:
         self.told.append(list(paths))
 
     def status(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 
 from assistant.git import GitError
 from assistant.index.builder import refresh
-from assistant.index.files import stamps_of
+from assistant.index.files import list_files
 from assistant.remote.file_policy import _find_reason
 from tests.repositories import new_repository, plain_git
 
@@ -38,14 +38,14 @@ def root(home: Path) -> Path:
 
 
 def test_the_users_own_ignore_file_counts(root: Path) -> None:
-    assert set(stamps_of(root)) == {"a.py"}
+    assert set(list_files(root)) == {"a.py"}
     assert _find_reason(root / "scratch_notes.py") == "git ignores the file"
     assert _find_reason(root / "a.py") == ""
 
 
 def test_a_repository_may_name_another_ignore_file_as_for_git(root: Path) -> None:
     plain_git(root, "config", "core.excludesFile", str(root / "none"))
-    assert set(stamps_of(root)) == {"a.py", "scratch_notes.py"}
+    assert set(list_files(root)) == {"a.py", "scratch_notes.py"}
 
 
 def test_gits_own_place_for_it_counts(private_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,7 @@ def test_gits_own_place_for_it_counts(private_home: Path, monkeypatch: pytest.Mo
     (home / ".config" / "git" / "ignore").write_text("mine.py\n")
     root = new_repository(home / "r", {"a.py": ""})
     (root / "mine.py").write_text("")
-    assert set(stamps_of(root)) == {"a.py"}
+    assert set(list_files(root)) == {"a.py"}
     assert _find_reason(root / "mine.py") == "git ignores the file"
 
 
@@ -68,7 +68,7 @@ def test_a_fifo_in_git_neither_stalls_nor_lets_ignored_files_in(root: Path, plac
     os.mkfifo(trap)
     started = time.monotonic()
     with pytest.raises(GitError, match="may wait for ever"):
-        stamps_of(root)
+        list_files(root)
     assert _find_reason(root / "a.py") == "git cannot say whether it ignores the file"
     assert time.monotonic() - started < 30  # git itself would wait a minute
 
@@ -77,13 +77,13 @@ def test_an_ignore_file_that_is_a_fifo_is_refused(root: Path) -> None:
     os.mkfifo(root / "fifo")
     plain_git(root, "config", "core.excludesFile", str(root / "fifo"))
     with pytest.raises(GitError, match="not a regular file"):
-        stamps_of(root)
+        list_files(root)
 
 
 def test_a_repository_that_git_refuses_is_not_walked(root: Path) -> None:
     (root / ".git" / "HEAD").unlink()
     with pytest.raises(GitError):
-        stamps_of(root)
+        list_files(root)
 
 
 def test_without_git_on_the_machine_ignore_files_count(
@@ -96,7 +96,7 @@ def test_without_git_on_the_machine_ignore_files_count(
     for name in ("b.log.py", "out2/c.py", "sub/keep.log.py", "sub/d.log.py"):
         (root / name).write_text("")
     monkeypatch.setenv("PATH", str(root))
-    found = {name for name in stamps_of(root) if name.endswith(".py")}
+    found = {name for name in list_files(root) if name.endswith(".py")}
     assert found == {"a.py", "scratch_notes.py", "sub/keep.log.py"}
 
 
@@ -121,7 +121,7 @@ def test_submodules_and_repositories_inside_are_listed(root: Path) -> None:
     plain_git(root, "add", "sub")  # as a submodule is
     new_repository(root / "clone", {"c.py": "", "deep/d.py": ""})
     new_repository(root / "clone" / "inner", {"e.py": ""})
-    found = {name for name in stamps_of(root) if name.endswith(".py")}
+    found = {name for name in list_files(root) if name.endswith(".py")}
     assert found == {"a.py", "sub/b.py", "clone/c.py", "clone/deep/d.py", "clone/inner/e.py"}
 
 
@@ -130,5 +130,5 @@ def test_a_project_below_a_home_kept_in_git_is_walked(private_home: Path) -> Non
     (home / ".git" / "info" / "exclude").write_text("*\n")
     (home / "work" / "project").mkdir(parents=True)
     (home / "work" / "project" / "a.py").write_text("")
-    assert set(stamps_of(home / "work" / "project")) == {"a.py"}
-    assert set(stamps_of(home)) == {".bashrc"}
+    assert set(list_files(home / "work" / "project")) == {"a.py"}
+    assert set(list_files(home)) == {".bashrc"}

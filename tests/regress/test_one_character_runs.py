@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 
 from assistant.index.folder_index import FolderIndex
-from assistant.index.matches import MAX_CONTEXT, agreeing, document_levels
+from assistant.index.matches import MAX_CONTEXT, document_levels, find_agreeing
 from assistant.rank.candidates import Cursor, propose
 
 N_CHARS = 200_000
@@ -37,7 +37,7 @@ def test_a_run_is_looked_up_in_little_memory(unit: str) -> None:
 
 
 def test_no_place_of_a_run_gets_a_length_that_is_too_long() -> None:
-    places, lengths = agreeing(b"=" * N_CHARS, b"=" * N_CHARS)
+    places, lengths = find_agreeing(b"=" * N_CHARS, b"=" * N_CHARS)
     assert len(places) == len(lengths) == N_CHARS - 3
     assert all(length <= place for place, length in zip(places, lengths, strict=True))
 

@@ -130,7 +130,7 @@ def make_plan(request: TuneRequest, registry: Registry) -> TunePlan:
     identity = repository_id(root)
     base = load_folder(request.base)
     pack_settings(base.info, seed=0)  # TuneError if no row for this base can be packed
-    chosen = registry.chosen_entry(identity)
+    chosen = registry.find_entry(identity)
     serving = base if chosen is None else load_folder(registry.place(chosen.name))
     day = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d")
     return TunePlan(

@@ -165,7 +165,7 @@ def test_what_cannot_be_loaded_is_not_chosen(
     repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = Registry()
-    place = desk.place_of(repository)
+    place = desk.find_place(repository)
 
     def no_room(folder: object, bits: int) -> None:
         raise OSError(28, "No space left on device")
@@ -181,6 +181,6 @@ def test_what_cannot_be_loaded_is_not_chosen(
     registry.file.write_text(text.replace(registry.entries()[1].content_hash, "99" * 32))
     with pytest.raises(ModelsError, match="not the model that was listed"):
         desk.choose(registry, NEWER, place)
-    assert registry.chosen(place.repository) is None
+    assert registry.find_folder(place.repository) is None
     with pytest.raises(ModelsError, match="another repository"):
         desk.choose(registry, OWN, desk.RepositoryPlace(root=repository, repository=ELSEWHERE))

@@ -12,7 +12,7 @@ from assistant.index.builder import (
     BuildReport,
     build_from_texts,
     refresh,
-    wanted,
+    select_files,
 )
 from assistant.index.folder_index import FolderIndex
 from assistant.index.manifest import Stamp
@@ -227,7 +227,7 @@ def test_when_full_the_least_useful_is_left_out(caplog: pytest.LogCaptureFixture
         name: Stamp(size=size, mtime_ns=1)
         for name, size in {"big.py": 900, "small.py": 100, "x.rb": 100, "readme.md": 10}.items()
     }
-    kept, left_out = wanted(stamps, BuildLimits(max_text_bytes=250), Path("r"))
+    kept, left_out = select_files(stamps, BuildLimits(max_text_bytes=250), Path("r"))
     assert list(kept) == ["small.py"]
     assert left_out["no room"] == 3
     assert "3 of 4 files are left out" in caplog.text

@@ -7,7 +7,12 @@ import pytest
 
 from assistant.index import dependencies
 from assistant.index.builder import BuildLimits, refresh
-from assistant.index.dependencies import chosen, imported, refresh_dependencies, site_packages
+from assistant.index.dependencies import (
+    count_imports,
+    find_site_packages,
+    refresh_dependencies,
+    select_files,
+)
 from assistant.index.folder_index import FolderIndex
 from tests.repositories import new_repository
 
@@ -74,7 +79,7 @@ def test_a_refresh_of_the_repository_leaves_the_layer_alone(root: Path, tmp_path
 
 def test_without_an_environment_there_is_no_layer(root: Path, tmp_path: Path) -> None:
     (root / ".venv").mkdir()
-    assert site_packages(root) is None
+    assert find_site_packages(root) is None
     refresh(root, tmp_path / "index")
     refresh_dependencies(root, tmp_path / "index", BuildLimits(), is_wanted=True)
     assert layer_of(tmp_path / "index", "deps") == set()
@@ -84,7 +89,7 @@ def test_a_windows_environment_is_found(root: Path) -> None:
     packages = root / "venv" / "Lib" / "site-packages"
     packages.mkdir(parents=True)
     (root / "venv" / "pyvenv.cfg").write_text("")
-    assert site_packages(root) == packages
+    assert find_site_packages(root) == packages
 
 
 def test_nothing_in_the_environment_is_run(root: Path, tmp_path: Path) -> None:
@@ -103,7 +108,7 @@ def test_links_are_not_followed(root: Path, tmp_path: Path) -> None:
     packages = install(root, {"other.py": "x = 1\n"})
     (tmp_path / "secret.py").write_text("y = 2\n")
     (packages / "tool.py").symlink_to(tmp_path / "secret.py")
-    assert chosen(packages, Counter(tool=1)) == {}
+    assert select_files(packages, Counter(tool=1)) == {}
 
 
 def test_the_most_imported_come_first_and_size_is_bounded(
@@ -112,9 +117,9 @@ def test_the_most_imported_come_first_and_size_is_bounded(
     packages = install(root, {"rare.py": "x" * 50, "often.py": "y" * 50, "huge.py": "z" * 600_000})
     monkeypatch.setattr(dependencies, "MAX_TEXT_BYTES", 60)
     names = Counter(rare=1, often=9, huge=99, missing=5)
-    assert list(chosen(packages, names)) == ["often.py"]
+    assert list(select_files(packages, names)) == ["often.py"]
 
 
 def test_imports_are_counted_by_file(root: Path, tmp_path: Path) -> None:
     refresh(root, tmp_path / "index")
-    assert imported(FolderIndex(tmp_path / "index").view) == {"tool": 2, "shape": 1}
+    assert count_imports(FolderIndex(tmp_path / "index").view) == {"tool": 2, "shape": 1}

@@ -112,7 +112,7 @@ def test_a_change_starts_it_again_once(root: Path, kept: list[IndexUpdater]) -> 
     updater = updater_of(root, kept, script)
     assert wait_until_ready(updater, WAIT_S)
     for _ in range(20):
-        updater.changed(["a.py"])
+        updater.note_changes(["a.py"])
     wait_for(lambda: len(script.terms) > 1 and updater.state == "ready")
     assert len(script.terms) <= 3
 
@@ -123,7 +123,7 @@ def test_changed_files_count_no_more_until_they_are_read(
     refresh(root, index_folder(root), BuildLimits())
     updater = IndexUpdater(root, IndexTerms(), command=Script({"outcome": "done"}))
     assert updater.index.levels(b"one = call(", path="x.py")
-    updater.changed(["a.py"])
+    updater.note_changes(["a.py"])
     assert updater.index.levels(b"one = call(", path="x.py") == []
     updater.index.refresh()
     assert updater.index.levels(b"one = call(", path="x.py")

@@ -22,10 +22,10 @@ from assistant.index.segment import FileContent, Segment, SegmentEntry
 from assistant.index.writer import (
     IndexBusyError,
     IndexWriter,
+    find_mergeable,
     index_folder,
     indexes_folder,
     prune,
-    to_merge,
 )
 from tests.assistant.index.hammer import is_whole
 
@@ -127,7 +127,7 @@ def test_a_mostly_dead_segment_is_cleared_out(folder: Path) -> None:
         assert writer.merge()
         (opened,) = writer.view.opened
         assert len(opened.segment.entries) == 1
-        assert to_merge(list(writer.view.opened)) == []
+        assert find_mergeable(list(writer.view.opened)) == []
 
 
 def test_a_segment_without_living_files_is_deleted(folder: Path) -> None:

@@ -53,7 +53,7 @@ class Bench:
 
     def check(self) -> None:
         """Readers see whole models whatever a killed writer left, and the next writer tidies up."""
-        served = self.registry.chosen(HERE)
+        served = self.registry.find_folder(HERE)
         assert served is not None and load_folder(served)
         self.check_listed()
         self.registry.pin(HERE)
@@ -120,7 +120,7 @@ def write_together(place: Path) -> int:
     registry = Registry(place / "models")
     assert len(registry.entries()) == 2 * N_ADDED
     for entry in registry.entries():
-        assert registry.chosen(entry.repository) == registry.place(entry.name)
+        assert registry.find_folder(entry.repository) == registry.place(entry.name)
         assert load_folder(registry.place(entry.name))
     return 2 * N_ADDED
 

@@ -9,7 +9,7 @@ import pytest
 
 from assistant.errors import ModelError
 from assistant.generate.backend import LocalBackend
-from assistant.models.loaded_models import LoadedModels, free_memory, most_wanted
+from assistant.models.loaded_models import LoadedModels, choose_served, free_memory
 from assistant.models.registry import ModelEntry, Registry
 from tests.doubles import tiny_folder
 from tests.own_models import ELSEWHERE, HERE, added
@@ -65,7 +65,7 @@ def test_nothing_is_there_before_it_is_brought(bench: Bench) -> None:
 
 def test_model_is_loaded_once_and_served(bench: Bench) -> None:
     for _ in range(3):
-        assert bench.shelf.bring(bench.wanted(HERE)) == []
+        assert bench.shelf.bring(bench.wanted(HERE)) == {}
     assert bench.labels() == {HERE: "m-0"}
     assert bench.loaded == bench.shelf.labels == ["m-0"]
     assert bench.shelf.is_served(bench.wanted(HERE))
@@ -105,15 +105,14 @@ def test_broken_model_leaves_the_old_one_and_is_told_once(bench: Bench, tmp_path
     newer = added(bench.registry, tiny_folder(tmp_path, name="n", seed=5), "newer")
     bench.registry.use("newer", HERE)
     bench.broken.add("newer")
-    (trouble,) = bench.shelf.bring({HERE: newer})
-    assert (trouble.name, trouble.message) == ("newer", "cannot load newer")
+    assert bench.shelf.bring({HERE: newer}) == {"newer": "cannot load newer"}
     assert bench.labels() == {HERE: "m-0"}
     assert bench.shelf.is_served({HERE: newer})  # not tried again at each look
-    assert bench.shelf.bring({HERE: newer}) == []
+    assert bench.shelf.bring({HERE: newer}) == {}
     bench.broken.clear()
     bench.shelf.forgive()
     assert not bench.shelf.is_served({HERE: newer})
-    assert bench.shelf.bring({HERE: newer}) == []
+    assert bench.shelf.bring({HERE: newer}) == {}
     assert bench.labels() == {HERE: "newer"}
 
 
@@ -127,25 +126,25 @@ def test_exchanged_weights_are_refused(bench: Bench) -> None:
     listed = bench.registry.file.read_text()
     content_hash = bench.entries[HERE].content_hash
     bench.registry.file.write_text(listed.replace(content_hash, "99" * 32))
-    (trouble,) = bench.shelf.bring(bench.wanted(HERE))
-    assert "not the model that was listed" in trouble.message
+    (message,) = bench.shelf.bring(bench.wanted(HERE)).values()
+    assert "not the model that was listed" in message
     assert bench.labels() == {}
 
 
 def test_choice_that_has_changed_meanwhile_waits_for_the_next_look(bench: Bench) -> None:
     bench.registry.use("base", HERE)
-    assert bench.shelf.bring(bench.wanted(HERE)) == []
+    assert bench.shelf.bring(bench.wanted(HERE)) == {}
     assert bench.labels() == {}
     assert bench.loaded == []
     bench.registry.use("m-0", HERE)  # and back again before that look
     assert not bench.shelf.is_served(bench.wanted(HERE))
-    assert bench.shelf.bring(bench.wanted(HERE)) == []
+    assert bench.shelf.bring(bench.wanted(HERE)) == {}
     assert bench.labels() == {HERE: "m-0"}
 
 
 def test_latest_asked_comes_first(bench: Bench) -> None:
     choices = bench.entries
-    order = most_wanted(choices, {THIRD: 1.0, ELSEWHERE: 2.0, "unknown": 3.0}, [HERE, "", THIRD])
+    order = choose_served(choices, {THIRD: 1.0, ELSEWHERE: 2.0, "unknown": 3.0}, [HERE, "", THIRD])
     assert [*order] == [ELSEWHERE, THIRD, HERE]
 
 

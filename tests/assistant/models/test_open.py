@@ -7,7 +7,7 @@ import pytest
 from assistant.cli import complete as complete_cli
 from assistant.cli import models as cli
 from assistant.cli import why as why_cli
-from assistant.models.open import serving_model
+from assistant.models.open import find_serving_model
 from assistant.models.registry import ModelsError, Registry, repository_id
 from tests.own_models import added
 from tests.repositories import new_repository
@@ -33,19 +33,19 @@ def file(tmp_path: Path, folder: Path) -> Path:
 
 def test_chosen_by_the_file_s_repository(file: Path, tmp_path: Path) -> None:
     registry = Registry()
-    entry = serving_model(registry, file)
+    entry = find_serving_model(registry, file)
     assert entry is not None and entry.name == OWN
     other = new_repository(tmp_path / "other", {"b.py": "1\n"})
-    assert serving_model(registry, other / "b.py") is None
-    assert serving_model(registry, tmp_path / "loose.py") is None
+    assert find_serving_model(registry, other / "b.py") is None
+    assert find_serving_model(registry, tmp_path / "loose.py") is None
     (tmp_path / "young" / ".git").mkdir(parents=True)
-    assert serving_model(registry, tmp_path / "young" / "c.py") is None
+    assert find_serving_model(registry, tmp_path / "young" / "c.py") is None
     registry.use("base", repository_id(file.parent))
-    assert serving_model(registry, file) is None
+    assert find_serving_model(registry, file) is None
 
 
 def test_no_registry_no_model(tmp_path: Path) -> None:
-    assert serving_model(Registry(), tmp_path / "a.py") is None
+    assert find_serving_model(Registry(), tmp_path / "a.py") is None
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_complete_and_why_answer_with_it(
     monkeypatch.setenv("FORETYPE_DEADLINE_MS", "60000")
     place = ["a.py:1:9", "--deadline-ms", "60000"]
     why_cli.main(place)
-    assert f"model {OWN}" in capsysbinary.readouterr().out.decode()
+    assert f"model: {OWN}" in capsysbinary.readouterr().out.decode()
     assert cli.main(["use", "base"]) == 0
     capsysbinary.readouterr()
     why_cli.main(place)
@@ -78,4 +78,4 @@ def test_damage_costs_one_line_and_the_base_answers(
     (line,) = capfd.readouterr().err.splitlines()
     assert "registry.json is damaged" in line
     with pytest.raises(ModelsError):
-        serving_model(Registry(), file)
+        find_serving_model(Registry(), file)

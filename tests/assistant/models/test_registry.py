@@ -41,7 +41,7 @@ def test_lives_in_the_data_folder(private_home: Path, monkeypatch: pytest.Monkey
 
 def test_nothing_is_there_before_something_is_added(registry: Registry) -> None:
     assert registry.entries() == []
-    assert registry.chosen(HERE) is None
+    assert registry.find_folder(HERE) is None
     assert not registry.is_pinned(HERE)
     assert not registry.folder.exists()
 
@@ -53,7 +53,7 @@ def test_added_model_is_moved_in_and_listed(registry: Registry, folders: list[Pa
     assert not source.exists()
     assert registry.entries() == [entry] == Registry().entries()
     assert load_folder(registry.place(entry.name)).content_hash == entry.content_hash
-    assert registry.chosen(HERE) is None
+    assert registry.find_folder(HERE) is None
 
 
 def test_everything_is_the_owner_s_alone(registry: Registry, folders: list[Path]) -> None:
@@ -77,8 +77,8 @@ def test_same_model_is_listed_once(registry: Registry, folders: list[Path]) -> N
 def test_served_in_its_own_repository_only(registry: Registry, folders: list[Path]) -> None:
     entry = added(registry, folders[0])
     registry.use(entry.name, HERE)
-    assert registry.chosen(HERE) == registry.folder / entry.name
-    assert registry.chosen(ELSEWHERE) is None
+    assert registry.find_folder(HERE) == registry.folder / entry.name
+    assert registry.find_folder(ELSEWHERE) is None
     with pytest.raises(ModelsError, match="tuned on another repository"):
         registry.use(entry.name, ELSEWHERE)
 
@@ -91,23 +91,23 @@ def test_tampered_choice_serves_no_other_repository(
     table = json.loads(registry.file.read_text())
     table["choices"][ELSEWHERE] = table["choices"][HERE]
     registry.file.write_text(json.dumps(table))
-    assert registry.chosen(ELSEWHERE) is None
+    assert registry.find_folder(ELSEWHERE) is None
 
 
 def test_general_model_serves_where_it_is_chosen(registry: Registry, folders: list[Path]) -> None:
     entry = added(registry, folders[0], repository="")
     registry.use(entry.name, ELSEWHERE)
-    assert registry.chosen(ELSEWHERE) == registry.place(entry.name)
-    assert registry.chosen(HERE) is None
+    assert registry.find_folder(ELSEWHERE) == registry.place(entry.name)
+    assert registry.find_folder(HERE) is None
 
 
 def test_base_is_a_choice_too(registry: Registry, folders: list[Path]) -> None:
     entry = added(registry, folders[0])
     registry.use(entry.name, HERE)
     registry.use("base", HERE)
-    assert registry.chosen(HERE) is None
+    assert registry.find_folder(HERE) is None
     assert registry.roll_back(HERE) == entry
-    assert registry.chosen(HERE) == registry.place(entry.name)
+    assert registry.find_folder(HERE) == registry.place(entry.name)
 
 
 def test_rolls_back_step_by_step_to_the_base(registry: Registry, folders: list[Path]) -> None:
@@ -118,7 +118,7 @@ def test_rolls_back_step_by_step_to_the_base(registry: Registry, folders: list[P
     registry.use(second.name, HERE)  # chosen already: no step of its own
     assert registry.roll_back(HERE) == first
     assert registry.roll_back(HERE) is None
-    assert registry.chosen(HERE) is None
+    assert registry.find_folder(HERE) is None
     with pytest.raises(ModelsError, match="no earlier choice"):
         registry.roll_back(HERE)
 
@@ -131,7 +131,7 @@ def test_pin_is_kept_until_it_is_taken_off(registry: Registry, folders: list[Pat
     assert not registry.is_pinned(ELSEWHERE)
     registry.unpin(HERE)
     assert not registry.is_pinned(HERE)
-    assert registry.chosen(HERE) == registry.place(entry.name)
+    assert registry.find_folder(HERE) == registry.place(entry.name)
 
 
 def test_model_in_use_is_removed_only_by_force(registry: Registry, folders: list[Path]) -> None:
@@ -143,7 +143,7 @@ def test_model_in_use_is_removed_only_by_force(registry: Registry, folders: list
         registry.remove(second.name)
     registry.remove(second.name, force=True)
     assert registry.entries() == [first]
-    assert registry.chosen(HERE) == registry.place(first.name)
+    assert registry.find_folder(HERE) == registry.place(first.name)
     assert names_in(registry.folder) == [LOCK_NAME, first.name, FILE_NAME]
 
 
@@ -272,7 +272,7 @@ def test_damaged_list_is_one_line_and_left_alone(
     registry.file.write_text(text)
     for action in (
         registry.entries,
-        lambda: registry.chosen(HERE),
+        lambda: registry.find_folder(HERE),
         lambda: registry.use(entry.name, HERE),
         lambda: added(registry, folders[1], "own-20260103-1"),
     ):
@@ -317,9 +317,9 @@ def test_what_others_can_change_is_not_served(registry: Registry, folders: list[
         before = path.stat().st_mode
         path.chmod(0o777)
         with pytest.raises(ModelsError, match="can be changed by other users"):
-            registry.chosen(HERE)
+            registry.find_folder(HERE)
         path.chmod(before)
-    assert registry.chosen(HERE)
+    assert registry.find_folder(HERE)
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root gives away")

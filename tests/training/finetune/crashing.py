@@ -95,7 +95,7 @@ def report(status: int, request: TuneRequest) -> None:
 def served(request: TuneRequest) -> dict[str, object]:
     """Return what a server would find now; it must be whole."""
     registry = Registry()
-    place = registry.chosen(repository_id(request.repository))
+    place = registry.find_folder(repository_id(request.repository))
     for entry in registry.entries():
         assert load_folder(registry.place(entry.name)).content_hash == entry.content_hash
     found = "" if place is None else load_folder(place).content_hash

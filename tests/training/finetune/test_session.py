@@ -33,7 +33,7 @@ def request_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TuneRequest:
 
 
 def served(request: TuneRequest, outcome: TuneOutcome) -> Path | None:
-    return Registry().chosen(outcome.plan.repository_id)
+    return Registry().find_folder(outcome.plan.repository_id)
 
 
 @pytest.mark.slow
@@ -191,7 +191,7 @@ def state(tmp_path: Path) -> TuneState:
 def test_promoted_model_serves_with_its_card_and_ranker(state: TuneState) -> None:
     judged = load_folder(state.folder / "refitted")
     entry, is_used = publish(state, PLAN, RESULT, Registry())
-    place = Registry().chosen(PLAN.repository_id)
+    place = Registry().find_folder(PLAN.repository_id)
     assert place is not None
     folder = load_folder(place)
     assert (folder.content_hash, folder.ranker) == (judged.content_hash, {"n": [1]})
