@@ -105,9 +105,9 @@ def train_network(
             _begin_with(trainer, init, files.tokenizer)
         if trainer.progress.step < trainer.plan.n_step:
             folders.open(trainer.stage)  # a mistake is known before the first step
-        _use_threads(trainer, most, is_given=threads > 0)
+        use_threads(trainer, most, is_given=threads > 0)
         if group.is_first:
-            sys.stderr.write(_announcement(trainer, folders, resumed=resumed))
+            sys.stderr.write(announce(trainer, folders, resumed=resumed))
         validate = Validator(files.corpus, tokenizer, recipe) if files.corpus else None
         loop.train(trainer, files.run, validate=validate)
         return trainer.progress.step >= trainer.plan.n_step
@@ -126,7 +126,7 @@ def _open_trainer(
     return Trainer(recipe, folders.open, pad_id=pad_id, end_id=tokenizer.end_id, group=group)
 
 
-def _announcement(trainer: Trainer, folders: ShardFolders, *, resumed: bool) -> str:
+def announce(trainer: Trainer, folders: ShardFolders, *, resumed: bool) -> str:
     """Return the lines that a session begins with."""
     text = (
         f"{'going on at' if resumed else 'starting at'} step {trainer.progress.step} of "
@@ -137,7 +137,7 @@ def _announcement(trainer: Trainer, folders: ShardFolders, *, resumed: bool) -> 
     return text + _COMPILING * bool(trainer.progress.compiled)
 
 
-def _use_threads(trainer: Trainer, most: int, *, is_given: bool) -> None:
+def use_threads(trainer: Trainer, most: int, *, is_given: bool) -> None:
     """Take the threads that are given or that the run began with, else those found fastest.
 
     Several processes take their share: with different numbers their last bits would differ.

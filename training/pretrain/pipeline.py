@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,8 @@ def main(argv: list[str]) -> int:
 
 
 def _make(args: argparse.Namespace) -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("this is for one process; several share `foretype train run` alone")
     recipe = load_recipe(args.recipe, overrides=args.set)
     corpus_recipe = load_corpus_recipe(args.recipe, args.sources, overrides=args.set)
     out = args.out or Path(recipe.folder.name)
