@@ -166,17 +166,17 @@ def _build(request: CompletionRequest, remote: RemoteSettings) -> Payload:
     if reason is not None:
         raise withheld(reason)
     files = FilePolicy(remote, lambda path: Path(path).absolute(), exclude=settings.exclude)
-    files.check(request.path)
+    files.check(request)
     single_line = is_single_line(request, blocks=settings.multi_line == "auto")
     return build_payload(request, remote, single_line=single_line)
 
 
 def _explain(remote: RemoteSettings, payload: Payload) -> None:
     """Say on standard error what goes around the body."""
+    key = "(the key)" if remote.key_env or remote.key_keyring else ""
+    headers = build_headers(remote, key) | {"content-length": str(len(payload.body))}
     lines = [f"POST {remote.address}{FORMATS[remote.provider].path}"]
-    lines += [f"{name}: {value}" for name, value in build_headers(remote, "").items()]
-    lines += ["authorization: Bearer (the key)"] if remote.key_env or remote.key_keyring else []
-    lines += [f"content-length: {len(payload.body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     ranges = ", ".join(f"{start}-{end}" for start, end in payload.ranges)
     replaced = ", ".join(f"{n} {kind}" for kind, n in sorted(payload.redactions.items()))
     lines += [f"(bytes {ranges} of the file; replaced: {replaced or 'nothing'})"]

@@ -1,5 +1,6 @@
 """Which files may be sent: none that is excluded, that git ignores, or that is not saved."""
 
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -10,18 +11,18 @@ from assistant.path_patterns import matches
 from assistant.privacy.exclusion import is_excluded
 from assistant.remote.errors import withheld
 from assistant.remote.settings import RemoteSettings
+from assistant.request import CompletionRequest
 from assistant.source.languages import language_of
 
 _GIT_S = 5.0
-_REMEMBERED_S = 60.0
-_MAX_REMEMBERED = 256
+_REMEMBERED_S = 60.0  # at most, what git says
 _MAX_LISTING_BYTES = 1 << 20
 
 Locate = Callable[[str], Path | None]  # a request's document -> the file itself
 
 
 class FilePolicy:
-    """Judges files by their names, then by git, whose word it remembers for a minute."""
+    """Judges files by their names, then by git."""
 
     def __init__(
         self,
@@ -35,39 +36,32 @@ class FilePolicy:
         self._locate = locate
         self._denied = (*exclude, *settings.deny)
         self._clock = clock
-        self._known: dict[Path, tuple[float, str]] = {}
 
-    def check_name(self, path: str, language: str | None = None) -> None:
+    def check_name(self, request: CompletionRequest) -> None:
         """Raise RemoteError if name or language say that the file must stay; reads no disk."""
-        settings, known = self._settings, language_of(path, language)
-        if is_excluded(path, self._denied):
+        settings, known = self._settings, language_of(request.path, request.language)
+        if is_excluded(request.path, self._denied):
             raise withheld("the file is excluded")
-        if settings.allow and not matches(path, settings.allow):
+        if settings.allow and not matches(request.path, settings.allow):
             raise withheld("the file is not among those in `allow`")
         if known is None:
             raise withheld("the language is not known")
         if settings.languages and known.name not in settings.languages:
             raise withheld("the language is not among those in `languages`")
 
-    def check(self, path: str, language: str | None = None, document: str = "") -> None:
-        """Raise RemoteError if the file must stay here; `document` says where it is."""
-        self.check_name(path, language)
-        file = self._locate(document or path)
+    def check(self, request: CompletionRequest) -> None:
+        """Raise RemoteError if the file must stay here."""
+        self.check_name(request)
+        file = self._locate(request.document)
         if file is None:
             raise withheld("the document is no file of a workspace folder")
-        now = self._clock()
-        at, reason = self._known.get(file, (-_REMEMBERED_S - 1, ""))
-        if now - at > _REMEMBERED_S:
-            if len(self._known) >= _MAX_REMEMBERED:
-                self._known.clear()
-            reason = _find_reason(file)
-            self._known[file] = (now, reason)
-        if reason:
+        if reason := _find_reason(file, int(self._clock() / _REMEMBERED_S)):
             raise withheld(reason)
 
 
-def _find_reason(file: Path) -> str:
-    """Return why a file must stay, "" if it may go."""
+@functools.lru_cache(maxsize=256)
+def _find_reason(file: Path, _period: int) -> str:
+    """Return why a file must stay, "" if it may go; asked anew in each period."""
     real = file.resolve()
     if is_excluded(str(real)):
         return "the file is excluded"  # by the name that a link leads to

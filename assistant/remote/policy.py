@@ -102,7 +102,7 @@ class Remote:
         if self.complaint or not self._guard.breaker.may_pass():
             return None
         try:
-            self._files.check_name(request.path, request.language)
+            self._files.check_name(request)
         except RemoteError:
             return None
         inflight = self._find(request)

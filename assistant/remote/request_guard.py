@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 THRESHOLD = 3  # failures in a row
 FIRST_PAUSE_S = 5.0
 MAX_PAUSE_S = 300.0
-_MAX_PAUSES = 10  # that are counted, each twice as long
 _CHARS_PER_TOKEN = 2.5  # of code; low, so that an estimate is rather too dear
 _MINUTE_S = 60.0
 
@@ -77,8 +76,8 @@ class Breaker:
         if pause_s is None:
             if self._n_failures < THRESHOLD and not was_probe:
                 return
-            pause_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0**self._n_pauses)
-        self._n_pauses = min(self._n_pauses + 1, _MAX_PAUSES)
+            pause_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._n_pauses, 10))
+        self._n_pauses += 1
         self._opened_until = self._clock() + pause_s
 
 
@@ -138,7 +137,7 @@ class RequestGuard:
         with self._asking:
             if not settings.is_consented:
                 raise withheld(f"remote.toml does not say send_code_to = {settings.host!r}")
-            self._files.check(request.path, request.language, request.document)
+            self._files.check(request)
             try:
                 key = key_of(settings)
             except RemoteError as error:

@@ -9,6 +9,7 @@ import pytest
 from assistant.remote.errors import RemoteError
 from assistant.remote.file_policy import FilePolicy
 from assistant.remote.settings import RemoteSettings
+from assistant.request import CompletionRequest
 
 
 def reach(root: Path, exclude: tuple[str, ...] = (), **changes: Any) -> FilePolicy:
@@ -31,9 +32,13 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def asked(path: str, language: str | None = None) -> CompletionRequest:
+    return CompletionRequest(path=path, text="", offset=0, language=language)
+
+
 def refusal(reach: FilePolicy, path: str) -> str:
     try:
-        reach.check(path)
+        reach.check(asked(path))
     except RemoteError as error:
         return str(error)
     return ""
@@ -79,13 +84,13 @@ def test_what_is_not_saved_or_has_no_place_stays(tmp_path: Path) -> None:
     assert "not saved" in refusal(reach(tmp_path), "a.py")
     homeless = FilePolicy(RemoteSettings(), lambda path: None)
     with pytest.raises(RemoteError, match="no file"):
-        homeless.check("Untitled-1", "python")
+        homeless.check(asked("Untitled-1", "python"))
 
 
 def test_a_file_of_no_known_language_stays(tmp_path: Path) -> None:
     write(tmp_path, "a.unknown")
     assert "language" in refusal(reach(tmp_path), "a.unknown")
-    reach(tmp_path).check("a.unknown", "rust")
+    reach(tmp_path).check(asked("a.unknown", "rust"))
 
 
 def test_a_link_to_a_secret_file_stays(tmp_path: Path) -> None:
