@@ -11,7 +11,7 @@ import email.utils
 import functools
 import http.client
 import json
-import select
+import selectors
 import socket
 import ssl
 import time
@@ -56,7 +56,9 @@ class Connection:
         """Whether it may serve another request: open, idle, not for long."""
         if self._socket is None or time.monotonic() - self._used_s > KEEP_ALIVE_S:
             return False
-        return not select.select([self._socket], [], [], 0)[0]  # the server closed it, or babbles
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            return not selector.select(0)  # the server has closed it, or babbles
 
     def close(self) -> None:
         """Close it."""
@@ -226,9 +228,11 @@ def _name_fault(error: Exception, *, has_sent: bool) -> RemoteError:
 def _open_trust(ca_file: str) -> ssl.SSLContext:
     """Return whom to believe: the system's authorities, or only those in `ca_file`."""
     try:
-        return ssl.create_default_context(cafile=ca_file or None)
+        trust = ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError):
         raise RemoteError("failed", f"ca_file {ca_file!r} holds no certificates in PEM") from None
+    trust.set_alpn_protocols(["http/1.1"])
+    return trust
 
 
 def _find_proxy(settings: RemoteSettings) -> SplitResult | None:
