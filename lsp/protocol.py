@@ -183,6 +183,10 @@ class Protocol(LanguageServerProtocol):
         if not future.cancelled() and (error := future.exception()):
             log.warning("notification failed: %s", describe(error))
 
+    def _handle_cancel_notification(self, msg_id: Any) -> None:
+        if isinstance(msg_id, int | str):  # it is not checked where it is read
+            super()._handle_cancel_notification(msg_id)
+
     def _forget_done(self) -> None:
         """Drop what pygls keeps of notifications that are dealt with."""
         done = [key for key, future in self._request_futures.items() if future.done()]

@@ -24,19 +24,7 @@ _WARNING = 2  # MessageType.Warning
 log = logging.getLogger(__name__)
 
 OpenEngine = Callable[[Any], Completer]  # of the settings
-MemoryOf = Callable[[str], Any]  # of a document's URI
 Send = Callable[[Mapping[str, Any]], None]
-
-
-def real_engine(
-    settings: Any, memory: MemoryOf, remote: Any = None, tuned_for: Any = None
-) -> Completer:
-    """Return the real engine; imports the runtime."""
-    from assistant.generate.engine import Engine
-
-    engine = Engine(settings, index=memory, remote=remote)
-    engine.tuned_for = tuned_for
-    return engine
 
 
 class Session:
@@ -54,14 +42,7 @@ class Session:
         """`on_lost` is called, on another thread, when the client's process is gone."""
         self._send = send
         self.indexes = WorkspaceIndexes(self.ask, send)
-        self._open_engine = open_engine or (
-            lambda settings: real_engine(
-                settings,
-                self.indexes.index_of,
-                self._open_remote(settings),
-                self.models.backend_of,
-            )
-        )
+        self._open_engine = open_engine or self._real_engine
         self._answers_early = open_engine is None  # only our own knows how
         self.models = WorkspaceModels(self.warn, pace=pace)
         self.remote: Any = None  # the side of the engine that asks a server, if the user wants one
@@ -162,6 +143,14 @@ class Session:
         if isinstance(error, AssistantError):
             self.trouble = str(error)
             self.warn(type(error).__name__, self.trouble)
+
+    def _real_engine(self, settings: Any) -> Completer:
+        """Open what completes; imports the runtime."""
+        from assistant.generate.engine import Engine
+
+        engine = Engine(settings, index=self.indexes.index_of, remote=self._open_remote(settings))
+        engine.tuned_for = self.models.backend_of
+        return engine
 
     def _open_remote(self, settings: Any) -> Any:
         """Return the remote side; what is wrong with it costs no local suggestion."""

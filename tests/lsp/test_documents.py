@@ -18,7 +18,7 @@ from lsp.workspace import Workspace
 from tests.lsp.edit_model import EOLS, SEPARATORS, Typist
 
 URI = "file:///w/a.py"
-N_STEPS = 400
+N_STEPS = 2_600
 
 
 CONVERTER = strict_converter()
