@@ -163,20 +163,20 @@ def _keys(text: str) -> Iterator[SecretFinding]:
         if not _is_stand_in(value) and not (kind == "URL password" and _is_no_password(value)):
             yield SecretFinding(kind=kind, start=start, end=end)
     for start, end in key_runs(text):
-        yield from _in_run(text, start, end)
+        found = headed_tokens(text, start, end)
+        if not found and _CHANGE.search(text, start, end):
+            found = _unnamed(text, start, end)
+        for kind, begin, stop in found:
+            if not _is_stand_in(text[begin:stop]):
+                yield SecretFinding(kind=kind, start=begin, end=stop)
 
 
-def _in_run(text: str, start: int, end: int) -> Iterator[SecretFinding]:
-    """Yield the keys in a run of a key's characters."""
-    found = headed_tokens(text, start, end)
-    if not found and _CHANGE.search(text, start, end):
-        if encoded := encoded_token(text, start):
-            found = [encoded]
-        elif is_drawn(text, start, end) and is_in_context(text, start):
-            found = [(NAMED, start, end)]
-    for kind, begin, stop in found:
-        if not _is_stand_in(text[begin:stop]):
-            yield SecretFinding(kind=kind, start=begin, end=stop)
+def _unnamed(text: str, start: int, end: int) -> list[tuple[str, int, int]]:
+    """Return what else a run of a key's characters holds: base64 of a key, or a drawn value."""
+    if encoded := encoded_token(text, start):
+        return [encoded]
+    is_secret = is_drawn(text, start, end) and is_in_context(text, start)
+    return [(NAMED, start, end)] if is_secret else []
 
 
 def _is_no_password(value: str) -> bool:

@@ -132,7 +132,6 @@ _RUN = b"a" * MIN_RUN_CHARS
 BASE64_KIND = "base64 of a secret"
 _PIECE_START = re.compile(r"[/+-](?=[A-Za-z0-9])")
 _ESCAPES = {"\\": 1, "%": 2}  # before a key, with what belongs to it: `\nghp_...`, `%3Dghp_...`
-_BEFORE_RUNS = frozenset(_ESCAPES) | {"."}
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/]{24,10000}={0,2}")
 _PEM_HEAD = re.compile(rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY")
 _MIN_HEAD_CHARS = 3  # of a head that base64 is recognised by
@@ -202,10 +201,10 @@ def odd_tokens(text: str) -> Iterator[tuple[str, int, int]]:
 
 def headed_tokens(text: str, start: int, end: int) -> list[tuple[str, int, int]]:
     """Return (kind, start, end) of keys with a head in the run [start, end), without the head."""
-    before = text[start - 1] if start else ""
-    formats = _by_start()
+    formats, dotted = _by_start(), _by_end().get(text[max(0, start - 3) : start])
+    before = text[max(0, start - 1) : start]
     has_pieces = _PIECE_START.search(text, start, end)
-    if not has_pieces and text[start : start + 2] not in formats and before not in _BEFORE_RUNS:
+    if not (has_pieces or text[start : start + 2] in formats or before in _ESCAPES or dotted):
         return []  # nine in ten end here
     places = [start, *(piece.end() for piece in _PIECE_START.finditer(text, start, end))]
     if before in _ESCAPES:
@@ -216,12 +215,11 @@ def headed_tokens(text: str, start: int, end: int) -> list[tuple[str, int, int]]
         for kind, head, pattern in formats.get(text[at : at + 2], ())
         if text.startswith(head, at)
     ]
-    if before == ".":
-        rows += (
-            (kind, start, pattern)
-            for kind, head, pattern in _by_end().get(text[max(0, start - 3) : start], ())
-            if text.startswith(head, start - len(head))
-        )
+    rows += (
+        (kind, start, pattern)
+        for kind, head, pattern in dotted or ()
+        if text.startswith(head, start - len(head))
+    )
     found = ((kind, _compiled(pattern).match(text, at)) for kind, at, pattern in rows)
     return [(kind, *match.span()) for kind, match in found if match]
 
