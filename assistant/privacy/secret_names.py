@@ -32,14 +32,15 @@ _KEY_BEFORE = re.compile(
 )
 _MAX_KEY_CHARS = 12  # before the word "key" in the names above
 _NAME = re.compile(r"\w(?:[\w-]{0,58}\w)?(?:=?\()?")
-# From a name on: closers, a type, an assignment, a scheme, the value.
+# From a name on: closers, a type, an assignment. Blanks are not given back: some texts have many.
+ASSIGNMENT = (
+    r"[\"'`\])}]{0,3}[ \t]{0,20}+(?::[ \t]{0,2}[\w&'<>\[\].|*][\w&'<>\[\]. |*]{0,29}?)?[ \t]{0,4}+"
+    r"(?::=|=>|={1,3}|!==?|->|[:>,]|\|\||\?\?|(?<=[ \t])(?:is|was|by)[ \t]|(?<=[ \t(]))[ \t]{0,20}+"
+)
+SCHEME = r"(?i:basic|bearer|token|digest|apikey|bot)[ \t]{1,4}"  # of an Authorization header
 _ASSIGNED = re.compile(
-    r"[\"'`\])}]{0,3}[ \t]{0,4}(?::[ \t]{0,2}[\w&'<>\[\]. |*]{1,30}?)?[ \t]{0,20}"
-    r"(?::=|=>|={1,3}|!==?|->|[:>,]|\|\||\?\?|[ \t](?:is|was|by)[ \t]|(?<=[ \t(]))"
-    r"[ \t]{0,20}(?:[\\(]?\r?\n[ \t]{0,40})?"
-    r"(?:[A-Za-z@&$]{0,2}(?P<quote>\\?[\"'`]))?"
-    r"(?:(?i:basic|bearer|token|digest|apikey|bot)[ \t]{1,4})?"
-    r"(?P<value>(?![:=])[^\"'`\s\\,;(){}<>\[\]]{6,300})"
+    ASSIGNMENT + r"(?:[\\(]?\r?\n[ \t]{0,40}+)?(?:[A-Za-z@&$]{0,2}(?P<quote>\\?[\"'`]))?"
+    rf"(?:{SCHEME})?(?P<value>(?![:=])[^\"'`\s\\,;(){{}}<>\[\]]{{6,300}})"
 )
 _QUOTED = re.compile(r"(?P<quote>[\"'`])(?P<value>[^\"'`\s]{8,300})(?P=quote)")
 _GOES_ON = tuple(",(=\\:+{[|")  # at the end of a line
@@ -55,9 +56,13 @@ _CHANGE = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])")
 _CASE_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[a-z])")
 _PARAMETER = re.compile(r"&\w+=")
 
+_CONTEXT_WORDS = (
+    *"secret passw passphrase pwd token credential bearer authoriz private".split(),
+    *("apikey", "api_key", "api-key", "api key"),
+)
+_CALL_WORDS = ("key", "auth", "login", "connect", "client(", "session(")  # of the calls and names
 _CONTEXT = re.compile(
-    r"(?i:secret|passw|passphrase|pwd|token|credential|bearer|authoriz|private|auth\w{0,12}[\"']?\s?"
-    r"[:=(,]|api.?key|login\w{0,9}\(|connect\w{0,9}\(|client\(|session\()"
+    r"(?i:auth\w{0,12}[\"']?\s?[:=(,]|(?:login|connect)\w{0,9}\(|(?:client|session)\()"
     r"|(?:[_-](?i:key)|[a-z]Key)s?(?:[_-]\w{1,12})?\b[\"'`\])]{0,3}\s{0,4}[:=,(]"
 )
 _OTHER_CONTEXT = re.compile(
@@ -89,7 +94,10 @@ def names_in(text: str) -> list[tuple[int, int]]:
 
 def speaks_of_secret(before: str) -> bool:
     """Say whether the words before a value speak of a secret."""
-    return _CONTEXT.search(before) is not None
+    lower = before.lower()
+    if any(word in lower for word in _CONTEXT_WORDS):
+        return True
+    return any(word in lower for word in _CALL_WORDS) and _CONTEXT.search(before) is not None
 
 
 def _places(lower: str) -> set[int]:

@@ -12,7 +12,13 @@ from collections.abc import Callable
 from assistant.privacy import personal
 from assistant.privacy.kubernetes import KIND
 from assistant.privacy.redaction import find
-from assistant.privacy.secret_names import is_random, names_in, speaks_of_secret
+from assistant.privacy.secret_names import (
+    ASSIGNMENT,
+    SCHEME,
+    is_random,
+    names_in,
+    speaks_of_secret,
+)
 from assistant.privacy.token_formats import begins_encoded_token, heads
 
 _LINE_CHARS = 400  # before the cursor
@@ -25,14 +31,8 @@ _TAIL = re.compile(r"[\w+/=.~%$-]*\Z", re.ASCII)  # what a key with a head is ma
 _RUN = re.compile(r"[A-Za-z0-9+/=-]{4,400}\Z")
 _CHANGE = re.compile(r"[A-Za-z][0-9]|[0-9][A-Za-z]")
 _CLEAR_HEAD_CHARS = 4  # shorter heads also begin words
-_SCHEME = re.compile(r"(?i:basic|bearer|token|digest|apikey|bot)[ \t]+")
-# Behind a name: closers, a type, an assignment, then the value up to the cursor.
-_BARE = re.compile(
-    r"[\"'`\])}]{0,3}[ \t]{0,4}(?::[ \t]{0,2}[\w&'<>\[\]. |*]{1,30}?)?[ \t]{0,20}"
-    r"(?P<sign>:?={1,3}|=>|!==?|->|[:>,]|\|\||\?\?|[ \t](?:is|was|by)[ \t]|(?<=[ \t(]))[ \t]{0,20}"
-    r"(?:(?i:basic|bearer|token|digest|apikey|bot)[ \t]{1,4})?"
-    r"(?P<value>[^\"'`\s\\,;(){}<>\[\]]{1,300})\Z"
-)
+_SCHEME = re.compile(SCHEME)
+_BARE = re.compile(ASSIGNMENT + rf"(?:{SCHEME})?(?P<value>[^\"'`\s\\,;(){{}}<>\[\]]{{1,300}})\Z")
 _PLACES = tuple(
     re.compile(pattern)
     for pattern in (
