@@ -2,9 +2,9 @@
 
 Each stop takes a file as it is, wipes the rest of one line as if it had not been typed yet, asks
 the engine that editors use, with an index of this repository's other files, and shows what it
-offers in grey, how sure it is of it, and what the file really says. All is shown here (`eager`);
-editors leave out what is not sure enough.
-Knows nothing of editors. `scripts/demo` runs it in an environment of its own.
+offers in grey, how sure it is of it, and what the file really says. Shown is what editors show by
+default (`balanced`): what is not sure enough is left out. Knows nothing of editors.
+`scripts/demo` runs it in an environment of its own.
 """
 
 import argparse
@@ -139,7 +139,7 @@ class Screen:
 
 def show_stops(engine: Engine, screen: Screen) -> None:
     """Visit every stop, each a document that the engine sees for the first time."""
-    n_right = 0
+    n_shown = n_right = 0
     for stop in STOPS:
         cursor = place(stop)
         offered, elapsed_ms = ask(engine, cursor)
@@ -148,11 +148,12 @@ def show_stops(engine: Engine, screen: Screen) -> None:
         screen.excerpt(cursor, offered)
         inserted = applied(cursor, offered)
         is_right = inserted == cursor.wiped
+        n_shown += offered is not None
         n_right += is_right
         verdict = "as in the file" if is_right else f"the file says: {cursor.wiped}"
-        sure = f"{offered.probability:.0%} sure" if offered else "nothing offered"
+        sure = f"{offered.probability:.0%} sure" if offered else "not sure enough, nothing shown"
         print(f"{'':5} {elapsed_ms:.0f} ms; {sure}; {verdict}")
-    print(f"\nThe same as in the file: {n_right} of {len(STOPS)}.")
+    print(f"\nShown at {n_shown} of {len(STOPS)} cursors, {n_right} of them as in the file.")
 
 
 def applied(cursor: Cursor, offered: Completion | None) -> str:
@@ -194,7 +195,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         build_from_texts(Path(folder), texts())
         index = FolderIndex(Path(folder))  # leaves out what it has of the file it is asked about
-        return show(Engine(Settings(show="eager"), index=lambda _: index))
+        return show(Engine(Settings(), index=lambda _: index))
 
 
 def show(engine: Engine) -> int:
@@ -210,6 +211,8 @@ def show(engine: Engine) -> int:
     screen = Screen()
     show_stops(engine, screen)
     show_keystrokes(engine, screen)
+    print("\nHow often it is right in your own repository, and which `show` suits it, says:")
+    print("foretype eval --quick")
     return 0
 
 

@@ -23,7 +23,7 @@ def test_every_stop_is_one_line_of_its_file(stop: demo.Stop) -> None:
 
 
 @pytest.mark.parametrize("stop", [*demo.STOPS, demo.KEYSTROKES], ids=lambda stop: stop.line)
-def test_memory_does_not_tell_what_the_file_says(stop: demo.Stop) -> None:
+def test_index_does_not_tell_what_the_file_says(stop: demo.Stop) -> None:
     asked: list[str] = []
 
     class Listener:
@@ -32,7 +32,7 @@ def test_memory_does_not_tell_what_the_file_says(stop: demo.Stop) -> None:
             return []
 
     demo.ask(Listener(), demo.place(stop))  # type: ignore[arg-type]
-    # the memory leaves out the file that is asked about, if it goes by the same name there
+    # the index leaves out the file that is asked about, if it goes by the same name there
     assert asked[0] in dict(demo.texts())
 
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from typing import IO
 
 WALL_S = 20.0  # so long that on a busy machine, too, an endless loop ends by its CPU time
 LIMITS = {"AS": 512 << 20, "CPU": 5, "FSIZE": 1 << 20, "NOFILE": 32, "NPROC": 1, "CORE": 0}
+_PYTHON = (str(Path(sys.executable).resolve()), "-I", "-Wignore", "-c")
 _BEGIN = """
 import ast, contextlib, json, os, sys
 limits, code, entry_point = json.loads(sys.argv[1])
@@ -59,7 +58,7 @@ try:
 except BaseException as error:
     kinds = {AssertionError: "wrong answer", NoValue: str(error)}
     reason = kinds.get(type(error), type(error).__name__)
-sys.stderr.write(reason)
+sys.stderr.write("\\n" + reason)
 """
 
 
@@ -70,32 +69,27 @@ def run_test(program: str, test: str, entry_point: str, *, wall_s: float = WALL_
 
         def start(role: str, code: str, *streams: int | IO[bytes] | None) -> Popen[bytes]:
             job = json.dumps([LIMITS, code, entry_point])
-            command = [str(Path(sys.executable).resolve()), "-I", "-c", _BEGIN + role, job]
+            command = [*bubblewrap(), *_PYTHON, _BEGIN + role, job]
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
             stdin, stdout, stderr = streams
-            process = subprocess.Popen(  # noqa: S603  a fixed command
-                [*bubblewrap(), *command], stdin=stdin, stdout=stdout, stderr=stderr, env={},
-                cwd=stack.enter_context(tempfile.TemporaryDirectory()), start_new_session=True,
-            )  # fmt: skip
-            stack.callback(_end, process)
+            process = Popen(  # noqa: S603  a fixed command
+                command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, env={}
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
             return process
 
         verdict = stack.enter_context(tempfile.TemporaryFile())
         tested = start(_PROGRAM, program, pipe, pipe, quiet)
-        testing = start(_TEST, test, tested.stdout, tested.stdin, verdict)
-        for stream in (tested.stdin, tested.stdout):
-            stream.close() if stream else None  # theirs alone: each sees when the other has gone
+        assert tested.stdin and tested.stdout
+        with tested.stdin, tested.stdout:  # from then on theirs alone: each sees the other go
+            testing = start(_TEST, test, tested.stdout, tested.stdin, verdict)
         try:
             testing.wait(wall_s)
         except subprocess.TimeoutExpired:
             return "timeout"
         verdict.seek(0)
-        return verdict.read().decode("utf-8", "replace") or "died"
-
-
-def _end(process: Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        return verdict.read().decode("utf-8", "replace").rpartition("\n")[2] or "died"
 
 
 @functools.cache
@@ -108,6 +102,6 @@ def bubblewrap() -> tuple[str, ...]:
         *(word for path in paths for word in ("--ro-bind-try", path, path)),
         "--tmpfs", "/home", "--chdir", "/home",
     )  # fmt: skip
-    probe = [*command, str(Path(sys.executable).resolve()), "-I", "-c", ""]
+    probe = [*command, *_PYTHON, ""]
     works = program and not subprocess.run(probe, capture_output=True, check=False).returncode  # noqa: S603
     return command if works else ()

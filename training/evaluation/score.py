@@ -136,14 +136,6 @@ def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, Syste
     return systems
 
 
-def _gain(
-    tasks: Sequence[Task], before: Sequence[Judged], after: Sequence[Judged]
-) -> dict[str, float]:
-    """Return by how much more is exact, over the same tasks, with its interval."""
-    pairs = zip(before, after, strict=True)
-    return _interval(tasks, [float(new.is_exact) - float(old.is_exact) for old, new in pairs])
-
-
 def _losses(folder: ModelFolder, documents: dict[str, list[Passage]]) -> dict[str, Any]:
     """Return bits per byte by repository, as served (8-bit) and in fp32."""
     losses: dict[str, Any] = {}
@@ -168,21 +160,29 @@ def _sample_documents(files: Sequence[HeldOutFile], n_bytes: int, *, seed: int) 
     return chosen
 
 
-def _figures(tasks: Sequence[Task], answers: Sequence[Judged]) -> dict[str, Any]:
-    latencies = [judged.answer.ms for judged in answers]
-    pairs = list(zip(tasks, answers, strict=True))
+def _figures(tasks: Sequence[Task], answers: Sequence[Judged]) -> command.Report:
+    exact: dict[bool, list[bool]] = {True: [], False: []}  # by whether the cursor is inside a word
+    for task, judged in zip(tasks, answers, strict=True):
+        exact[task.is_mid_token].append(judged.is_exact)
+    p50, p95 = np.percentile([judged.answer.ms for judged in answers], [50, 95])
     return {
         "tasks": len(answers),
         "exact": _interval(tasks, [float(judged.is_exact) for judged in answers]),
-        "exact_mid_token": _mean([judged.is_exact for task, judged in pairs if task.is_mid_token]),
-        "exact_at_border": _mean(
-            [judged.is_exact for task, judged in pairs if not task.is_mid_token]
-        ),
+        "exact_mid_token": _mean(exact[True]),
+        "exact_at_border": _mean(exact[False]),
         "shown": _mean([judged.is_offered for judged in answers]),
         "precision": _mean([judged.is_right for judged in answers if judged.is_offered]),
-        "p50_ms": float(np.percentile(latencies, 50)),
-        "p95_ms": float(np.percentile(latencies, 95)),
+        "p50_ms": float(p50),
+        "p95_ms": float(p95),
     }
+
+
+def _gain(
+    tasks: Sequence[Task], before: Sequence[Judged], after: Sequence[Judged]
+) -> dict[str, float]:
+    """Return by how much more is exact, over the same tasks, with its interval."""
+    pairs = zip(before, after, strict=True)
+    return _interval(tasks, [float(new.is_exact) - float(old.is_exact) for old, new in pairs])
 
 
 def _interval(tasks: Sequence[Task], values: Sequence[float]) -> dict[str, float]:
@@ -210,17 +210,13 @@ def table(report: dict[str, Any]) -> str:
             f"{name:<22}{exact:<24}{mid:>10}{border:>10}{row['p50_ms']:>9.1f}{row['p95_ms']:>9.1f}"
         )
     if "gain_of_snippets" in report:
-        gain = Interval(**report["gain_of_snippets"])
-        lines.append(f"gain of snippets, paired: {gain}")
+        lines.append(f"gain of snippets, paired: {Interval(**report['gain_of_snippets'])}")
     engine = report["rest_of_line"][_ENGINE]
     shown, right = (format_percent(engine[key]) for key in ("shown", "precision"))
     lines.append(f"engine: shown {shown}, of which right {right}")
-    if "against" in report:
-        other = report["against"]
+    if other := report.get("against"):
         lines.append(f"against {other['model']} at the same cursors, paired:")
         lines += [f"  {name}: {Interval(**gain)} more" for name, gain in other["gain"].items()]
-        bits = other["bits_per_byte"]
-        lines += [
-            f"  bits/byte {kind}: {losses['mean']:.4f} there" for kind, losses in bits.items()
-        ]
+        bits = other["bits_per_byte"].items()
+        lines += [f"  bits/byte {kind}: {losses['mean']:.4f} there" for kind, losses in bits]
     return "\n".join(lines) + "\n"

@@ -14,64 +14,53 @@ from pathlib import Path
 
 import torch
 
-from assistant.errors import AssistantError
-from assistant.git import GitError
+from assistant.cli.command import CommandParser, run_command, say_error
 from assistant.models.registry import Registry, repository_root
-from model.folder import BUNDLED, ModelFolderError
+from model.folder import BUNDLED
 from model.publish import write_atomically
 from training.cli import existing_folder, keep_freed_memory, n_threads
-from training.data.shards import ShardError
-from training.evaluation.command import count
-from training.finetune.describe import format_dry_run
-from training.finetune.errors import TuneError, TuneStoppedError
+from training.errors import TuneError, TuneStoppedError
+from training.evaluation.command import MISTAKES, count
 from training.finetune.plan import TuneOptions, TuneRequest, make_plan
-from training.finetune.report import format_report
+from training.finetune.report import format_dry_run, format_report
 from training.finetune.session import TuneOutcome, Tuner
 from training.finetune.state import owner_only
-from training.pretrain.trainer import DivergedError
 
-PROG = "foretype tune"
-_INTERRUPTED = 130
+INTERRUPTED = 130
 _MAX_SEED_DIGITS = 9
-_GO_ON = "run the same command to go on from here"
 _REMOVED = {  # option of an earlier version -> what replaced it
     "--nightly": "plain `foretype tune` ends at once if no commit is new, else it tunes anew",
     "--html": "the report is on the terminal, and --json FILE holds every figure",
 }
-# What a user can cause and mend; each says how in one line.
-_MISTAKES = (
-    ModelFolderError, AssistantError, GitError, ShardError, DivergedError, OSError, ValueError,
-)  # fmt: skip
 
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
     for option, replacement in _REMOVED.items():
         if any(argument.partition("=")[0] == option for argument in argv):
-            sys.stderr.write(f"{PROG}: {option} is gone: {replacement}\n")
+            say_error("tune", f"{option} is gone: {replacement}")
             return 2
-    args = _parser().parse_args(argv)
-    try:
-        return _run(args)
-    except TuneStoppedError as stopped:
-        sys.stderr.write(f"{PROG}: {stopped}; {_GO_ON}\n")
-        return _INTERRUPTED
-    except KeyboardInterrupt:
-        sys.stderr.write(f"\n{PROG}: stopped; {_GO_ON}\n")
-        return _INTERRUPTED
-    except _MISTAKES as error:
-        sys.stderr.write(f"{PROG}: {error}\n")
-        return 1
+
+    def work() -> int:
+        args = _parser().parse_args(argv)
+        try:
+            return _run(args)
+        except (TuneStoppedError, KeyboardInterrupt) as stopped:
+            reason = str(stopped) or "stopped"
+            say_error("tune", f"{reason}; run the same command to go on from here")
+            return INTERRUPTED
+
+    return run_command("tune", work, *MISTAKES)
 
 
 def _run(args: argparse.Namespace) -> int:
     request = _request(args)
+    torch.set_num_threads(n_threads())
+    keep_freed_memory()
     with owner_only():
         if args.dry_run:
             sys.stdout.write(format_dry_run(make_plan(request, Registry())))
             return 0
-        torch.set_num_threads(n_threads())
-        keep_freed_memory()
         outcome = Tuner().tune(request, is_fresh=args.fresh)
     if args.json is not None:
         write_atomically(args.json, (json.dumps(outcome.result, indent=1) + "\n").encode())
@@ -81,39 +70,28 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    defaults = TuneOptions()
-    parser = argparse.ArgumentParser(prog=PROG, description=__doc__)
-    parser.add_argument(
-        "repository", metavar="REPO", type=existing_folder, nargs="?", default=Path(),
-        help="a git repository (default: the one around this folder)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--model", type=existing_folder, default=BUNDLED,
-        help="the base to begin with, a model folder (default: the bundled one)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--epochs", type=count, default=defaults.n_epochs,
-        help="passes over the code at most (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--lora", type=count, default=0, metavar="RANK",
-        help="train adapters of this rank, not all weights (default: above 350M parameters)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--general", type=existing_folder, metavar="FOLDER",
-        help="code that must not be forgotten (default: the standard library of this Python)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--tasks", type=count, default=defaults.n_tasks, help="cursors that judge (default: 600)"
+    parser, defaults = CommandParser(prog="foretype tune", description=__doc__), TuneOptions()
+    option = parser.add_argument
+    help_ = "a git repository (default: the one around this folder)"
+    option(
+        "repository", metavar="REPO", type=existing_folder, nargs="?", default=Path(), help=help_
     )
-    parser.add_argument("--seed", type=_seed, default=0, help="of every random draw (default: 0)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here, too")
-    parser.add_argument(
-        "--fresh", action="store_true", help="begin anew, even if a run was stopped or is done"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done; train and write nothing"
-    )
+    help_ = "the base to begin with, a model folder (default: the bundled one)"
+    option("--model", type=existing_folder, default=BUNDLED, help=help_)
+    help_ = "passes over the code at most (default: %(default)s)"
+    option("--epochs", type=count, default=defaults.n_epochs, help=help_)
+    help_ = "train adapters of this rank, not all weights (default: above 350M parameters)"
+    option("--lora", type=count, default=0, metavar="RANK", help=help_)
+    help_ = "code that must not be forgotten (default: the standard library of this Python)"
+    option("--general", type=existing_folder, metavar="FOLDER", help=help_)
+    help_ = "cursors that judge (default: %(default)s)"
+    option("--tasks", type=count, default=defaults.n_tasks, help=help_)
+    option("--seed", type=_seed, default=0, help="of every random draw (default: 0)")
+    option("--json", type=Path, metavar="FILE", help="write every figure here, too")
+    help_ = "begin anew, even if a run was stopped or is done"
+    option("--fresh", action="store_true", help=help_)
+    help_ = "say what would be done, and how long it takes; train and write nothing"
+    option("--dry-run", action="store_true", help=help_)
     return parser
 
 
@@ -129,17 +107,14 @@ def _request(args: argparse.Namespace) -> TuneRequest:
         raise TuneError(
             f"{args.repository.absolute()} is in no git repository; tuning needs its history"
         )
-    return TuneRequest(
-        repository=root,
-        base=args.model.absolute(),
-        options=TuneOptions(
-            n_epochs=args.epochs,
-            lora_rank=args.lora,
-            general="" if args.general is None else str(args.general.absolute()),
-            n_tasks=args.tasks,
-            seed=args.seed,
-        ),
+    options = TuneOptions(
+        n_epochs=args.epochs,
+        lora_rank=args.lora,
+        general="" if args.general is None else str(args.general.absolute()),
+        n_tasks=args.tasks,
+        seed=args.seed,
     )
+    return TuneRequest(repository=root, base=args.model.absolute(), options=options)
 
 
 def _describe_end(outcome: TuneOutcome) -> str:

@@ -9,12 +9,11 @@ import dataclasses
 import json
 import sys
 import sysconfig
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from model.tokenizer import Tokenizer
-from training.finetune.errors import TuneError
+from training.errors import TuneError
 from training.finetune.plan import TunePlan
 from training.finetune.rows import Mixture
 from training.finetune.texts import (
@@ -29,25 +28,8 @@ from training.finetune.texts import (
 MIN_TOKENS = 20_000  # of the repository's code: below, a network learns its names and no more
 _FILES = ("own.jsonl", "general.jsonl", "held_out.jsonl")
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class DataSummary:
-    """What was read and what stayed out: figures and reasons, no code."""
-
-    n_seen: int  # tracked files
-    n_files: int  # of them trained on
-    n_bytes: int
-    n_tokens: int
-    refused: dict[str, int]
-    scrubbed: dict[str, int]
-    data_hash: str
-    general: str  # what general code is called in reports
-    n_general_bytes: int  # an epoch
-    general_hash: str
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        return f"{self.n_files} files, {self.n_bytes / 1000:.0f} kB, about {self.n_tokens} tokens"
+#: what was read and what stayed out, as JSON: figures and reasons, no code
+DataSummary = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,24 +40,27 @@ class TuneTexts:
     held_out: tuple[Text, ...]  # general code that judges
     summary: DataSummary
 
+    @property
+    def documents(self) -> list[tuple[str, str]]:
+        """The general code that judges, as (path, text)."""
+        return [(text.path, text.text) for text in self.held_out]
+
     def save(self, folder: Path) -> None:
         """Write the texts into a folder, a JSON line each."""
         parts = (self.mixture.own, self.mixture.general, self.held_out)
         for name, texts in zip(_FILES, parts, strict=True):
             lines = (json.dumps(dataclasses.asdict(text)) + "\n" for text in texts)
-            with (folder / name).open("w", encoding="utf-8") as out:
-                out.writelines(lines)
+            (folder / name).write_text("".join(lines), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path, summary: Mapping[str, Any]) -> TuneTexts:
+    def load(cls, folder: Path, summary: DataSummary) -> TuneTexts:
         """Read what `save` wrote; the summary is kept by the caller."""
-        parts = []
-        for name in _FILES:
-            with (folder / name).open(encoding="utf-8") as lines:
-                parts.append(tuple(Text(**json.loads(line)) for line in lines))
-        own, general, held_out = parts
+        own, general, held_out = (  # JSON escapes whatever else would end a line
+            tuple(Text(**json.loads(line)) for line in (folder / name).read_text().splitlines())
+            for name in _FILES
+        )
         mixture = Mixture(own=own, general=general)
-        return cls(mixture=mixture, held_out=held_out, summary=DataSummary(**summary))
+        return cls(mixture=mixture, held_out=held_out, summary=summary)
 
 
 def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
@@ -96,16 +81,22 @@ def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
     held_out = tuple(draw_held_out(folder))
     require_clean([*mixture.general, *held_out])
     version = ".".join(map(str, sys.version_info[:3]))
-    summary = DataSummary(
-        n_seen=found.n_seen,
-        n_files=len(found.texts),
-        n_bytes=mixture.n_own_bytes,
-        n_tokens=n_tokens,
-        refused=dict(found.refused.most_common()),
-        scrubbed=dict(found.scrubbed.most_common()),
-        data_hash=hash_texts(found.texts),
-        general=plan.options.general or f"the standard library of Python {version}",
-        n_general_bytes=mixture.n_general_bytes,
-        general_hash=hash_texts(mixture.general),
-    )
+    summary = {
+        "n_seen": found.n_seen,  # tracked files
+        "n_files": len(found.texts),  # of them trained on
+        "n_bytes": mixture.n_own_bytes,
+        "n_tokens": n_tokens,
+        "refused": dict(found.refused.most_common()),
+        "scrubbed": dict(found.scrubbed.most_common()),
+        "data_hash": hash_texts(found.texts),
+        "general": plan.options.general or f"the standard library of Python {version}",
+        "n_general_bytes": mixture.n_general_bytes,  # an epoch
+        "general_hash": hash_texts(mixture.general),
+    }
     return TuneTexts(mixture=mixture, held_out=held_out, summary=summary)
+
+
+def describe_code(summary: DataSummary) -> str:
+    """Say in a line how much is trained on."""
+    n_files, n_bytes, n_tokens = (summary[name] for name in ("n_files", "n_bytes", "n_tokens"))
+    return f"{n_files} files, {n_bytes / 1000:.0f} kB, about {n_tokens} tokens"

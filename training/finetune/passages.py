@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assistant.git import GitError
 from training.evaluation.bits_per_byte import Passage, whole_file
@@ -67,15 +68,16 @@ def general_passages(
 def _passage(commit: str, path: str, lines: Sequence[TypedLine]) -> Passage:
     """Join the typed lines of one file; a line's indentation and its end count with it."""
     text = [line + "\n" for line in lines[0].new[: lines[-1].number + 1]]
-    ends = np.cumsum([len(line.encode()) for line in text])
-    spans: list[tuple[int, int]] = []
-    for line in lines:
-        end = int(ends[line.number])
-        start = end - len(text[line.number].encode())
-        if spans and spans[-1][1] == start:
-            start = spans.pop()[0]
-        spans.append((start, end))
-    return Passage(group=commit, path=path, text="".join(text), spans=tuple(spans))
+    ends = np.cumsum([0, *(len(line.encode()) for line in text)])
+    numbers = [line.number for line in lines]
+    counted = np.concatenate([np.arange(ends[n], ends[n + 1]) for n in numbers])
+    return Passage(group=commit, path=path, text="".join(text), spans=_runs(counted))
+
+
+def _runs(counted: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
+    """Return (start, end) of each run of numbers in a row."""
+    parts = np.split(counted, np.flatnonzero(np.diff(counted) > 1) + 1)
+    return tuple((int(part[0]), int(part[-1]) + 1) for part in parts)
 
 
 def _capped(
@@ -100,6 +102,4 @@ def _shortened(passage: Passage, draw: int, most: int) -> Passage:
     # Cut where a character may be cut in two: what is lost of it is not counted anyway.
     text = passage.text.encode()[: counted[-1] + 1].decode(errors="ignore")
     counted = counted[counted < len(text.encode())]
-    runs = np.split(counted, np.flatnonzero(np.diff(counted) > 1) + 1)
-    spans = tuple((int(run[0]), int(run[-1]) + 1) for run in runs)
-    return dataclasses.replace(passage, text=text, spans=spans)
+    return dataclasses.replace(passage, text=text, spans=_runs(counted))

@@ -19,8 +19,8 @@ from assistant.models.registry import Registry, repository_id
 from model.config import ModelConfig
 from model.folder import ModelFolder, load_folder
 from training.data.shards import ids_dtype
+from training.errors import TuneError
 from training.evaluation.replay.history import later_commits
-from training.finetune.errors import TuneError
 from training.finetune.rows import pack_settings
 from training.pretrain import checkpoint
 

@@ -1,16 +1,172 @@
-"""A judgement as text for a terminal: the decision, the 2x2, what it was decided by."""
+"""What a tuning would do and how long it takes, what was judged, and the card of what came of it.
+
+Figures and names, never code.
+"""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
+import torch
+
+from model.device import choose_device
+from model.folder import ModelFolder, load_folder
+from model.gpt import GPT
+from model.runtime import open_runtime
 from training.evaluation.intervals import format_percent, format_points
 from training.evaluation.replay.report import Report
 from training.evaluation.replay.report_tables import WIDTH, format_range, format_table
+from training.finetune.gather import describe_code, gather
 from training.finetune.judge import ALL_LINES, BASE, TUNED, system_name
+from training.finetune.plan import TunePlan, estimate_disk_bytes, lora_rank
+from training.finetune.rows import GENERAL_FRAC
+from training.pretrain.loss import cross_entropy
 
+_ROW_OVERHEAD = 1.3  # row tokens a token of text (measured: 1.24 to 1.38): headers, snippets, marks
+EXTRA_SHARE = 0.25  # of training: packing, bits per byte, points of the way (docs/tune.md)
+PROMPTS_PER_TASK = 4.0  # whole prompts' time that a cursor takes to refit and judge (docs/tune.md)
 _LINES = {ALL_LINES: "", "new": ", new lines", "seen elsewhere": ", seen lines"}
+_PRIVATE = (
+    "This model was tuned on one repository and holds parts of its code: treat its files as you "
+    "treat that code. It is served for documents of that repository alone."
+)
+
+
+def format_dry_run(plan: TunePlan) -> str:
+    """Read the texts and say what would come; the errors are those of the run itself."""
+    base, split = load_folder(Path(plan.base.path)), plan.split
+    summary, n_epochs = gather(plan, base.tokenizer()).summary, plan.options.n_epochs
+    n_tokens = round(n_epochs * summary["n_tokens"] / (1 - GENERAL_FRAC) * _ROW_OVERHEAD)
+    flops = n_tokens * base.config.flops_per_token(base.info.block_size)
+    disk = estimate_disk_bytes(base.config, n_tokens=summary["n_tokens"], n_epochs=n_epochs)
+    duration = describe_time(base, n_tokens=n_tokens, n_tasks=plan.options.n_tasks)
+    rank = lora_rank(plan.options, base.config)
+    weights = f"adapters of rank {rank}" if rank else "all weights"
+    return f"""\
+repository   {plan.root} ({plan.repository_id})
+begins with  {base.info.name}, {base.config.n_params / 1e6:.1f}M parameters, {weights}
+trained on   {split.n_trained} commits, up to {split.trained_to[:12]}
+chosen by    {split.n_development} commits, {_shorten(split.development)}
+judged by    {split.n_judged} commits, {_shorten(split.judged)}
+code         {describe_code(summary)}; {summary["n_files"]} of {summary["n_seen"]} tracked files
+left out     {_format_counts(summary["refused"])}
+replaced     {_format_counts(summary["scrubbed"])}
+general      {summary["n_general_bytes"] / 1000:.0f} kB an epoch of {summary["general"]}
+training     about {n_tokens / 1e6:.2f} million tokens in {n_epochs} epochs, {flops:.1e} operations
+time         {duration}
+disk         up to {disk / 1e6:.0f} MB while it runs
+"""
+
+
+def format_card(plan: TunePlan, result: Mapping[str, Any]) -> str:
+    """Return the model card in Markdown: what it saw, how it was made, what later commits say.
+
+    `result` is all that is known of a tuning when its model is written.
+    """
+    split, summary, log = plan.split, result["texts"], result["training"]
+    candidate, verdict, rank = result["candidate"], result["verdict"], result["lora_rank"]
+    kind = f"adapters of rank {rank}, merged" if rank else "all weights"
+    bits = ", ".join(f"{value:.4f}" for value in log["bits"])
+    reasons = "\n".join(f"- {reason}" for reason in verdict["reasons"])
+    scores = "\n".join(
+        f"| {name} | {value:.4f} |" for name, value in sorted(verdict["scores"].items())
+    )
+    return f"""\
+# {plan.name}
+
+{_PRIVATE}
+
+## What it saw
+
+- Commit {split.trained_to} ({split.n_trained} commits); nothing later.
+- {summary["n_files"]} of {summary["n_seen"]} tracked files, {summary["n_bytes"]} bytes, about \
+{summary["n_tokens"]} tokens, SHA-256 of names and blobs {summary["data_hash"]}.
+- Left out: {_format_counts(summary["refused"])}.
+- Secrets and personal data replaced: {_format_counts(summary["scrubbed"])}.
+- General code, a quarter of what it read: {summary["n_general_bytes"]} bytes an epoch of \
+{summary["general"]}.
+
+## How it was made
+
+- From the model {plan.base.content_hash}: {kind}.
+- {log["tokens"]} tokens in {log["seconds"] / 60:.1f} minutes \
+({log["cpu_seconds"] / 60:.1f} minutes of CPU time).
+- Bits per byte of lines added in {split.n_development} development commits, before and after each \
+epoch: {bits}.
+- Kept: epoch {candidate["epoch"]}, {candidate["share"]:g} of the way from the base.
+
+## What later commits say
+
+{split.n_judged} commits, {split.judged}, which nothing above has seen, against the model \
+{plan.serving.content_hash}:
+
+{reasons}
+
+| | |
+|---|---|
+{scores}
+"""
+
+
+def _shorten(revisions: str) -> str:
+    first, _, last = revisions.partition("..")
+    return f"{first[:12]}..{last[:12]}"
+
+
+def _format_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing"
+
+
+def describe_time(base: ModelFolder, *, n_tokens: int, n_tasks: int) -> str:
+    """Say how many minutes it takes to train on tokens of rows, and to judge at cursors."""
+    training = n_tokens * (1 + EXTRA_SHARE) * _time_token(base) / 60
+    judging = n_tasks * PROMPTS_PER_TASK * _time_prompt(base) / 60
+    total = training + judging
+    return (
+        f"about {max(1, round(total))} minutes here (training {training:.1f}, judging"
+        f" {judging:.1f}); longer if the machine does other work"
+    )
+
+
+def _time_token(base: ModelFolder) -> float:
+    """Return the seconds that a token takes in a training step."""
+    device, block_size = choose_device(), base.info.block_size
+    network = GPT(base.config, dtype=device.dtype).to(device.device)
+    ids = torch.randint(base.config.vocab_size, (2, block_size + 1), device=device.device)
+
+    def step() -> None:
+        hidden = network.hidden(ids[:, :-1])
+        loss = cross_entropy(hidden, network.head_weight, ids[:, 1:])
+        loss.backward()  # type: ignore[no-untyped-call]
+        loss.item()
+
+    return _time(step) / (2 * block_size)
+
+
+def _time_prompt(base: ModelFolder) -> float:
+    """Return the seconds that a prompt as long as can be takes to read."""
+    runtime = open_runtime(base, max_len=base.info.block_size, threads=1)
+
+    def read() -> None:
+        runtime.rewind(0)
+        runtime.append([0] * (base.info.block_size - 1))
+
+    return _time(read)
+
+
+def _time(work: Callable[[], None]) -> float:
+    """Return the seconds of the fastest of a few rounds: the others waited for something else."""
+    work()  # the first one loads and allocates
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 def format_report(report: Report) -> str:

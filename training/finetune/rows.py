@@ -20,7 +20,7 @@ from training.data.cross_file import CrossFileSnippets
 from training.data.progress import Progress
 from training.data.rows import PackSettings, pack_documents
 from training.data.shards import ShardReader, ShardWriter
-from training.finetune.errors import TuneError
+from training.errors import TuneError
 from training.finetune.texts import GENERAL, Text
 
 GENERAL_FRAC = 0.25  # of the tokens, against forgetting

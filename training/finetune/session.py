@@ -22,18 +22,10 @@ from assistant.models.registry import ModelEntry, Registry, models_folder
 from model.folder import ModelFolder, copy_folder, load_folder, save_folder
 from model.onnx_cache import delete_graphs
 from model.publish import publish_folder
+from training.errors import TuneError
 from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
-from training.finetune.describe import format_card
-from training.finetune.errors import TuneError
-from training.finetune.estimate import describe_time
-from training.finetune.gather import TuneTexts, gather
-from training.finetune.interpolation import (
-    base_weights,
-    choose_point,
-    interpolate,
-    measure_points,
-)
+from training.finetune.gather import TuneTexts, describe_code, gather
 from training.finetune.judge import judge_models
 from training.finetune.passages import added_passages, general_passages
 from training.finetune.plan import (
@@ -44,14 +36,20 @@ from training.finetune.plan import (
     make_plan,
 )
 from training.finetune.refit import refit_folder
+from training.finetune.report import describe_time, format_card
 from training.finetune.rows import count_rows, pack_settings, write_rows
 from training.finetune.run import FinetuneJob, TrainingLog
 from training.finetune.state import PLAN, TuneState, say
+from training.finetune.weights import (
+    base_weights,
+    choose_point,
+    interpolate,
+    measure_points,
+)
 
 TEXTS, ROWS, CANDIDATE, REFITTED = "texts", "rows", "candidate", "refitted"
 VERDICT, FINAL, RESULT = "verdict", "final", "result"
 MAX_BYTES = 60_000  # that are measured after an epoch and at a point of the way
-_BYTES_PER_TOKEN = 2.5  # from below, for the estimate of disk space
 
 #: (candidate, target, plan) -> what was tried; writes the target
 Refit = Callable[[Path, Path, TunePlan], dict[str, Any]]
@@ -92,8 +90,7 @@ class Tuner:
             return TuneOutcome(plan=plan, result=result, is_old=is_old)
 
     def _run(self, state: TuneState, plan: TunePlan) -> dict[str, Any]:
-        base, split = load_folder(Path(plan.base.path)), plan.split
-        rank = lora_rank(plan.options, base.config)
+        base, split, folder = load_folder(Path(plan.base.path)), plan.split, state.folder
         say(
             f"history: trained on {split.n_trained} commits, chosen by {split.n_development}, "
             f"judged by {split.n_judged}"
@@ -103,15 +100,15 @@ class Tuner:
             Path(plan.root), split.development, max_bytes=MAX_BYTES, seed=plan.options.seed
         )
         texts = _gather_texts(state, plan, base)
-        say(f"code: {texts.summary}")
+        say(f"code: {describe_code(texts.summary)}")
         n_rows = _pack_rows(state, plan, base, texts)
         say(f"rows: {', '.join(map(str, n_rows))} of {base.info.block_size} tokens, an epoch each")
         n_tokens, n_tasks = sum(n_rows) * base.info.block_size, plan.options.n_tasks
         if state.table(CANDIDATE) is None:
             say(f"time: {describe_time(base, n_tokens=n_tokens, n_tasks=n_tasks)}")
         job = FinetuneJob(
-            base=base, rows=state.folder / ROWS, n_rows=n_rows, passages=added, name=plan.name,
-            seed=plan.options.seed, lora_rank=rank,
+            base=base, rows=folder / ROWS, n_rows=n_rows, passages=added, name=plan.name,
+            seed=plan.options.seed, lora_rank=lora_rank(plan.options, base.config),
         )  # fmt: skip
         log = run.train(state, job)
         candidate = state.do_once(
@@ -119,27 +116,24 @@ class Tuner:
         )
         say(f"weights: epoch {candidate['epoch']}, {candidate['share']:g} of the way")
         refit = state.do_once(
-            REFITTED,
-            lambda: self.refit(state.folder / CANDIDATE, state.folder / REFITTED, plan),
+            REFITTED, lambda: self.refit(folder / CANDIDATE, folder / REFITTED, plan)
         )
-        with tempfile.TemporaryDirectory(dir=state.folder, suffix=".part") as indexes:
-            general = _documents(texts)
+        with tempfile.TemporaryDirectory(dir=folder, suffix=".part") as indexes:
             verdict = state.do_once(
                 VERDICT,
-                lambda: self.judge(plan, state.folder / REFITTED, general, Path(indexes)),
+                lambda: self.judge(plan, folder / REFITTED, texts.documents, Path(indexes)),
             )
         result = {
             "plan": dataclasses.asdict(plan),
-            "texts": dataclasses.asdict(texts.summary),
-            "lora_rank": rank,
+            "texts": texts.summary,
+            "lora_rank": job.lora_rank,
             "training": dataclasses.asdict(log),
             "candidate": candidate,
             "refit": refit,
             "verdict": verdict,
         }
         entry, is_used = publish(state, plan, result, self.registry)
-        model = None if entry is None else dataclasses.asdict(entry)
-        return result | {"model": model, "is_used": is_used}
+        return result | {"model": entry and dataclasses.asdict(entry), "is_used": is_used}
 
 
 def tune_folder(repository_id: str) -> Path:
@@ -209,22 +203,18 @@ def _gather_texts(state: TuneState, plan: TunePlan, base: ModelFolder) -> TuneTe
     # ReplayError unless the judging commits add code: better known before training than after.
     added_passages(Path(plan.root), plan.split.judged, max_bytes=1, seed=plan.options.seed)
     texts = gather(plan, base.tokenizer())
-    _require_space(state.folder, plan, base, texts.summary.n_bytes)
-    with publish_folder(state.folder / TEXTS) as folder:
-        texts.save(folder)
-    state.write_table(TEXTS, dataclasses.asdict(texts.summary))
-    return texts
-
-
-def _require_space(folder: Path, plan: TunePlan, base: ModelFolder, n_bytes: int) -> None:
-    n_tokens = round(n_bytes / _BYTES_PER_TOKEN)
-    wanted = estimate_disk_bytes(base.config, n_tokens=n_tokens, n_epochs=plan.options.n_epochs)
-    free = shutil.disk_usage(folder).free
+    n_tokens, n_epochs = texts.summary["n_tokens"], plan.options.n_epochs
+    wanted = estimate_disk_bytes(base.config, n_tokens=n_tokens, n_epochs=n_epochs)
+    free = shutil.disk_usage(state.folder).free
     if free < wanted:
         raise TuneError(
-            f"{wanted / 1e9:.1f} GB are needed in {folder} and {free / 1e9:.1f} GB are free; "
-            "make room, or set XDG_DATA_HOME to another disk"
+            f"{wanted / 1e9:.1f} GB are needed in {state.folder} and {free / 1e9:.1f} GB are free;"
+            " make room, or set XDG_DATA_HOME to another disk"
         )
+    with publish_folder(state.folder / TEXTS) as folder:
+        texts.save(folder)
+    state.write_table(TEXTS, texts.summary)
+    return texts
 
 
 def _pack_rows(
@@ -248,7 +238,7 @@ def _write_candidate(
     texts: TuneTexts,
 ) -> dict[str, Any]:
     """Choose the weights and write them as a model folder, with the ranker of the base."""
-    general = general_passages(_documents(texts), max_bytes=MAX_BYTES, seed=plan.options.seed)
+    general = general_passages(texts.documents, max_bytes=MAX_BYTES, seed=plan.options.seed)
     tuned = run.epoch_weights(state, log.best)
     points = measure_points(base, tuned, added, general)
     chosen = choose_point(points)
@@ -267,8 +257,3 @@ def _write_candidate(
         "share": chosen.share,
         "points": [dataclasses.asdict(point) for point in points],
     }
-
-
-def _documents(texts: TuneTexts) -> list[tuple[str, str]]:
-    """Return the general code that judges, as (path, text)."""
-    return [(text.path, text.text) for text in texts.held_out]

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from model.files import read_regular
 from model.publish import LEFTOVERS, delete, write_atomically
-from training.finetune.errors import TuneError
+from training.errors import TuneError
 from training.finetune.plan import TunePlan
 
 PLAN = "plan"

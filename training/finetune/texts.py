@@ -25,8 +25,8 @@ from training.data import filters
 from training.data.dedup import Duplicates, Sketcher, fingerprint
 from training.data.recipe import FilterSettings
 from training.data.scrub import scrub
+from training.errors import TuneError
 from training.evaluation.replay.snapshot import is_code
-from training.finetune.errors import TuneError
 
 REPOSITORY, GENERAL = "repository", "general"  # where a text is from
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of runs of five words, as for a corpus

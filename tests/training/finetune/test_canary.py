@@ -15,7 +15,7 @@ from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer
 from tests.histories import new_history, scripted_tuner, small_request
 from training.data.scrub import Scrubbed, scrub
-from training.finetune import gather, recipe, session, texts
+from training.finetune import gather, run, session, texts
 from training.finetune.plan import TuneRequest
 
 KEY = "ghp_q7Zk2mWv9XcR4tLb8NsJ5hGd1PfY6aQe3UoT"
@@ -36,8 +36,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather, "MIN_TOKENS", 500)
     monkeypatch.setattr(session, "MAX_BYTES", 1_000)
     monkeypatch.setattr(texts, "NEAR_DUPLICATE", 0.0)
-    monkeypatch.setattr(recipe, "_SMALL_SCALE", 60.0)
-    monkeypatch.setattr(recipe, "_BATCH_TOKENS", (512, 512))
+    monkeypatch.setattr(run, "_SMALL_SCALE", 60.0)
+    monkeypatch.setattr(run, "_BATCH_TOKENS", (512, 512))
 
 
 def tuned(request: TuneRequest) -> Path:

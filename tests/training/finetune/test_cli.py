@@ -1,13 +1,14 @@
 """The command: one line for each refusal, a table for a result, and a run that goes on."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.histories import small_request
+from training.errors import TuneStoppedError
 from training.finetune import cli, gather
-from training.finetune.errors import TuneStoppedError
 from training.finetune.plan import TuneRequest
 from training.finetune.session import TuneOutcome, Tuner, tune_folder
 
@@ -68,8 +69,7 @@ def test_options_reach_the_tuning(
 def test_seed_must_be_a_whole_number(
     repository: Path, capsys: pytest.CaptureFixture[str], seed: str
 ) -> None:
-    with pytest.raises(SystemExit):
-        cli.main([str(repository), f"--seed={seed}"])
+    assert cli.main([str(repository), f"--seed={seed}"]) == 2
     assert f"{seed} is not a whole number from 0 on" in capsys.readouterr().err
 
 
@@ -141,4 +141,7 @@ def test_dry_run_writes_nothing(
     out = capsys.readouterr().out
     assert "trained on   40 commits" in out
     assert "41 of 41 tracked files" in out
+    assert re.search(
+        r"^time +about \d+ minutes here \(training [\d.]+, judging [\d.]+\)", out, re.M
+    )
     assert not tune_folder("x").parent.exists()

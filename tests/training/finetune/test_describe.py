@@ -1,7 +1,7 @@
 """The card of a tuned model: what was seen, how it was made, what was found."""
 
 from tests.histories import SCORES, made_plan
-from training.finetune.describe import format_card
+from training.finetune.report import format_card
 
 PLAN = made_plan()
 RESULT = {

@@ -11,8 +11,8 @@ from model.folder import load_folder
 from model.tokenizer import Tokenizer
 from tests.histories import add_commits, module, small_request
 from training.data.scrub import Scrubbed
+from training.errors import TuneError
 from training.finetune import gather, texts
-from training.finetune.errors import TuneError
 from training.finetune.plan import TunePlan, TuneRequest, make_plan
 
 
@@ -36,22 +36,22 @@ def test_tree_of_the_trained_commit_is_gathered(request_for: TuneRequest) -> Non
     names = {text.path for text in found.mixture.own}
     assert names == {f"pkg/part_{number}.py" for number in range(plan.split.n_trained + 1)}
     summary = found.summary
-    assert (summary.n_files, summary.n_seen) == (len(names),) * 2
-    assert summary.n_bytes == sum(text.n_bytes for text in found.mixture.own)
+    assert (summary["n_files"], summary["n_seen"]) == (len(names),) * 2
+    assert summary["n_bytes"] == sum(text.n_bytes for text in found.mixture.own)
     assert not {text.path for text in found.mixture.general} & {t.path for t in found.held_out}
 
 
 def test_texts_are_found_again(request_for: TuneRequest, tmp_path: Path) -> None:
     found = gather.gather(plan_of(request_for), tokenizer(request_for))
     found.save(tmp_path)
-    assert gather.TuneTexts.load(tmp_path, dataclasses.asdict(found.summary)) == found
+    assert gather.TuneTexts.load(tmp_path, found.summary) == found
 
 
 def test_any_text_is_read_as_written(request_for: TuneRequest, tmp_path: Path) -> None:
     found = gather.gather(plan_of(request_for), tokenizer(request_for))
     odd = (texts.Text(source=texts.GENERAL, path="ü.py", text="\u2028 = 'ü'\r\n"),)
     dataclasses.replace(found, held_out=odd).save(tmp_path)
-    assert gather.TuneTexts.load(tmp_path, dataclasses.asdict(found.summary)).held_out == odd
+    assert gather.TuneTexts.load(tmp_path, found.summary).held_out == odd
 
 
 def test_too_little_code_is_refused(
@@ -79,4 +79,4 @@ def test_secret_that_is_not_replaced_stops_the_run(
 
 def test_summary_is_one_line(request_for: TuneRequest) -> None:
     summary = gather.gather(plan_of(request_for), tokenizer(request_for)).summary
-    assert str(summary).startswith("41 files, ")
+    assert gather.describe_code(summary).startswith("41 files, ")

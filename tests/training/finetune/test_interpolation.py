@@ -16,7 +16,7 @@ from training.evaluation.bits_per_byte import (
     network_scorer,
     whole_file,
 )
-from training.finetune.interpolation import (
+from training.finetune.weights import (
     SHARES,
     InterpolationPoint,
     base_weights,

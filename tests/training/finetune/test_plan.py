@@ -13,8 +13,8 @@ from model.folder import load_folder
 from tests.doubles import tiny_config, tiny_folder
 from tests.histories import add_commits, growing_history, made_plan, small_request
 from tests.repositories import new_repository, plain_git
+from training.errors import TuneError
 from training.evaluation.replay.history import ReplayError, later_commits
-from training.finetune.errors import TuneError
 from training.finetune.plan import (
     LORA_RANK,
     MAX_LATER,

@@ -6,7 +6,7 @@ import pytest
 
 from model.folder import ModelFolder, load_folder
 from tests.doubles import tiny_config, tiny_folder
-from training.finetune.recipe import MATRIX_SHARE, tune_recipe
+from training.finetune.run import MATRIX_SHARE, tune_recipe
 from training.pretrain.recipe import TrainTable
 from training.pretrain.schedule import make_plan
 from training.pretrain.trainer import recipe_hash

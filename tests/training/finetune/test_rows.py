@@ -8,8 +8,8 @@ import pytest
 from model.tokenizer import Tokenizer
 from tests.doubles import tiny_info, tiny_tokenizer_json
 from training.data.shards import ShardReader
+from training.errors import TuneError
 from training.finetune import rows
-from training.finetune.errors import TuneError
 from training.finetune.texts import GENERAL, REPOSITORY, Text
 
 

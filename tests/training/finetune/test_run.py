@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from model.folder import load_folder
 from tests.doubles import tiny_config, tiny_folder
 from training.data.shards import ShardReader, ShardWriter
+from training.errors import TuneStoppedError
 from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
-from training.finetune.errors import TuneStoppedError
 from training.finetune.rows import epoch_folder
 from training.finetune.run import FinetuneJob, TrainingLog
 from training.finetune.state import TuneState

@@ -16,11 +16,11 @@ from tests.doubles import (
 )
 from tests.histories import SCORES, add_commits, module, scripted_tuner, small_request
 from tests.training.finetune.test_describe import PLAN, RESULT
+from training.errors import TuneError
 from training.evaluation.replay.history import ReplayError
 from training.finetune import gather, session
-from training.finetune.describe import format_card
-from training.finetune.errors import TuneError
 from training.finetune.plan import TunePlan, TuneRequest, make_plan, split_history
+from training.finetune.report import format_card
 from training.finetune.session import TuneOutcome, publish, tune_folder
 from training.finetune.state import TuneState
 

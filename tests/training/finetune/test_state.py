@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.histories import made_plan
-from training.finetune.errors import TuneError
+from training.errors import TuneError
 from training.finetune.plan import TuneOptions
 from training.finetune.state import TuneState, owner_only
 

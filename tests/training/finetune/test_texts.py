@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.repositories import commit_files, new_repository, plain_git
+from training.errors import TuneError
 from training.finetune import texts
-from training.finetune.errors import TuneError
 from training.finetune.texts import REPOSITORY, Text, hash_texts, read_repository, require_clean
 
 CODE = "".join(

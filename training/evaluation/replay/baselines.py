@@ -13,7 +13,6 @@ import importlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,24 +24,12 @@ from training.evaluation.held_out import Task
 from training.evaluation.replay.snapshot import Snapshot
 from training.evaluation.replay.systems import System
 
-JEDI = "jedi"
+JEDI, LLAMA = "jedi", "llama.cpp"
+DISTRIBUTIONS = {"jedi": "jedi", "llama_cpp": "llama-cpp-python"}  # by the package they hold
 _CONTEXT_TOKENS, _SUFFIX_TOKENS, _NEW_TOKENS = 1_024, 256, 48
 _CONTEXT_CHARS, _SUFFIX_CHARS = 6_000, 1_500
 _MAX_HEALED_TOKENS = 4
 _MAX_PIECE_BYTES = 256
-
-
-class BaselineMissingError(RuntimeError):
-    """A baseline's package is not installed; the message says which and how to get it."""
-
-
-def _package(name: str, distribution: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise BaselineMissingError(
-            f"it needs {distribution}: pip install {distribution}"
-        ) from error
 
 
 class JediSystem(System):
@@ -51,7 +38,7 @@ class JediSystem(System):
     name = JEDI
 
     def __init__(self, folder: Path) -> None:
-        self._jedi = _package("jedi", "jedi")
+        self._jedi: Any = importlib.import_module("jedi")
         self._folder = folder / "jedi"
         self._jedi.settings.cache_directory = str(folder / "jedi-cache")
         self._root = self._folder
@@ -89,10 +76,10 @@ class LlamaSystem(System):
     """A model in llama.cpp on one thread."""
 
     def __init__(self, path: Path) -> None:
-        package = _package("llama_cpp", "llama-cpp-python")
+        package: Any = importlib.import_module("llama_cpp")
         if not path.is_file():
             raise FileNotFoundError(f"there is no GGUF file at {path}")
-        self.name = f"llama.cpp {path.stem}"[:40]
+        self.name = f"{LLAMA} {path.stem}"[:40]
         self._low = package.llama_cpp
         _load_kernels(self._low)
         size = _CONTEXT_TOKENS + _SUFFIX_TOKENS + _NEW_TOKENS + _MAX_HEALED_TOKENS + 4

@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ from training.cli import existing_folder
 from training.data.progress import Progress
 from training.evaluation import command, next_edit
 from training.evaluation.replay.baselines import (
+    DISTRIBUTIONS,
     JEDI,
-    BaselineMissingError,
+    LLAMA,
     JediSystem,
     LlamaSystem,
 )
@@ -148,22 +149,18 @@ def _measure_code(repositories: Sequence[Path], work: Sequence[Work]) -> dict[st
     return found
 
 
-def _open_baselines(args: argparse.Namespace, folder: Path) -> tuple[list[System], tuple[str, ...]]:
+def _open_baselines(args: argparse.Namespace, folder: Path) -> tuple[list[System], list[str]]:
     """Return the baselines asked for, and which of them cannot take part, and why."""
-    wanted: dict[str, Callable[[], System]] = {}
-    if args.jedi:
-        wanted[JEDI] = lambda: JediSystem(folder)
-    if args.gguf is not None:
-        wanted["llama.cpp"] = lambda: LlamaSystem(args.gguf)
     found: list[System] = []
     skipped = []
-    for name, make in wanted.items():
+    for name, make, given in ((JEDI, JediSystem, args.jedi), (LLAMA, LlamaSystem, args.gguf)):
         try:
-            found.append(make())
-        except BaselineMissingError as error:
-            skipped.append(f"{name}: {error}")
+            if given:
+                found.append(make(folder if name == JEDI else given))
+        except ModuleNotFoundError as error:
+            skipped.append(f"{name}: pip install {DISTRIBUTIONS.get(str(error.name), error.name)}")
             sys.stderr.write(f"skipped: {skipped[-1]}\n")
-    return found, tuple(skipped)
+    return found, skipped
 
 
 def _find_repository(path: Path) -> Path:

@@ -17,8 +17,8 @@ from assistant.git import GitError, git, git_directory
 
 LATER_FRAC = 0.2  # of the first-parent history: what is replayed unless a range is given
 MIN_LATER = 10  # commits, where a short history has as many
-_HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-_FILE = b"diff --git "
+_HUNK = re.compile(rb"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
+_FILE = b"\ndiff --git "
 _DIFF = (
     "-r", "-z", "-M", "--raw", "-p", "-U0", "--inter-hunk-context=0", "--full-index",
     "--diff-algorithm=histogram", "--indent-heuristic", "--no-color",
@@ -102,8 +102,7 @@ def changes(repository: Path, commit: Commit) -> list[FileChange]:
     """Return what a commit changed, by path; GitError if a part of it is not there."""
     output = git(repository, "diff-tree", *_DIFF, commit.parent, commit.id)
     raw, _, patch = output.partition(b"\0\0")
-    patches = iter(list(_hunks(patch)))
-    found = []
+    patches, found = _hunks(patch), []
     for change in _raw_changes(raw):
         hunks = next(patches, None)
         if change.status == "T":  # shown as one file that goes and one that comes
@@ -137,16 +136,11 @@ def _raw_changes(raw: bytes) -> Iterator[FileChange]:
 
 def _hunks(patch: bytes) -> Iterator[list[Hunk]]:
     """Yield the hunks of each file; lines of content begin with + - or a backslash."""
-    hunks: list[Hunk] | None = None
-    for line in patch.split(b"\n"):
-        if line.startswith(_FILE):
-            if hunks is not None:
-                yield hunks
-            hunks = []
-        elif line.startswith(b"@@ ") and hunks is not None and (match := _HUNK.match(line)):
-            old, n_old, new, n_new = (1 if part is None else int(part) for part in match.groups())
+    for part in (b"\n" + patch).split(_FILE)[1:]:
+        hunks = []
+        for match in _HUNK.finditer(part):
+            old, n_old, new, n_new = (int(group or 1) for group in match.groups())
             # An empty side is named by the line before it.
             old_start, new_start = old - (n_old > 0), new - (n_new > 0)
             hunks.append(Hunk(old_start, old_start + n_old, new_start, new_start + n_new))
-    if hunks is not None:
         yield hunks

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from training.evaluation.answers import Answer, Judged
+from training.evaluation.answers import Answer, Judged, Keystrokes, type_line
 from training.evaluation.intervals import Figure, macro_mean
-from training.evaluation.replay.keystrokes import Keystrokes, type_line
 from training.evaluation.replay.tasks import Stratum
 
 N_BINS = 10  # of probability

@@ -15,7 +15,6 @@ import numpy as np
 
 from training.evaluation.answers import Answer, judge
 from training.evaluation.held_out import HeldOutFile, Task
-from training.evaluation.replay.keystrokes import cursors
 from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.systems import System
 from training.evaluation.replay.tasks import N_COMMITS, ReplayTask, replay_tasks
@@ -48,7 +47,7 @@ class Work:
     @property
     def n_cursors(self) -> int:
         """How often each system is asked."""
-        return len(self.tasks) + sum(len(cursors(task)) for task in self.lines)
+        return len(self.tasks) + sum(len(task.cursors()) for task in self.lines)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -123,7 +122,7 @@ def _measured_part(part: Work, systems: Sequence[System], measured: Measured) ->
         measured.asked.append(Asked(stratum=task.stratum, judged=judged))
         yield 1
     for task in part.lines:
-        places = cursors(task)
+        places = task.cursors()
         answers: dict[str, list[Answer]] = {system.name: [] for system in systems}
         for place in places:
             for system in systems:

@@ -29,8 +29,7 @@ _READ_TIMEOUT_S = 600.0
 class Snapshot:
     """The code of a commit's parent; many tasks share one, so one index serves them all."""
 
-    commit: str  # the commit that is replayed
-    parent: str  # the commit whose tree this is
+    commit: str  # the commit that is replayed, on the tree of its parent
     files: tuple[tuple[str, str], ...]  # (path, text) by path, LF only
 
 
@@ -67,7 +66,6 @@ def read_snapshots(
         files = ((path, texts[name]) for path, name in sorted(listing.items()))
         snapshots[commit] = Snapshot(
             commit=commit,
-            parent=commits[commit],
             files=tuple((path, text) for path, text in files if text),
         )
     return snapshots

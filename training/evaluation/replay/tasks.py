@@ -12,6 +12,7 @@ answer. Deterministic: a seed and a history give the same tasks everywhere.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -42,12 +43,14 @@ from training.evaluation.replay.snapshot import (
     is_code,
     read_snapshots,
 )
-from training.evaluation.replay.typed_lines import bare, find_typed
 
 Kind = Literal["line start", "mid-line", "mid-token"]
 
 N_COMMITS = 20  # spread evenly over the range
 MAX_CHANGED_FILES, MAX_TYPED_LINES = 300, 5_000  # of a commit: more was not typed
+MAX_LINE_CHARS = 200  # nobody types a longer one
+EDITED_RATIO = 0.7  # difflib's measure: with so much in common, the old line was changed
+_MAX_PAIRS = 10_000  # old and new lines of one hunk: beyond this, nothing there counts as edited
 _MIN_TYPED_CHARS = 40  # of a commit worth building an index for
 _CHARS_PER_CURSOR = 8  # at most one cursor for so many characters: closer ones ask the same
 _FILTERS = FilterSettings(min_bytes=1, test_keep_frac=1.0)  # all tests are kept
@@ -125,6 +128,14 @@ class ReplayTask:
         line = self.task.file.text[start:].partition("\n")[0]
         return start + len(line) - len(line.lstrip())
 
+    def cursors(self) -> list[Task]:
+        """Return a task for each character of the cursor's line."""
+        end, text = self.task.offset + len(self.task.truth), self.task.file.text
+        return [
+            Task(file=self.task.file, offset=offset, truth=text[offset:end])
+            for offset in range(self.line_start, end)
+        ]
+
 
 def replay_tasks(
     repository: Path,
@@ -182,6 +193,45 @@ def typed_lines(repository: Path, commit: Commit, blobs: BlobTexts) -> list[Type
         for line in _of_file(change, old, new, gone)
     ]
     return found if len(found) <= MAX_TYPED_LINES else []
+
+
+def bare(line: str) -> str:
+    """Return the line without any white space: lines equal in this differ in indentation only."""
+    return "".join(line.split())
+
+
+def find_typed(added: Sequence[str], removed: Sequence[str], gone: Counter[str]) -> list[int]:
+    """Return the indices of the lines of a hunk that were typed.
+
+    `removed` are the lines that the hunk replaces; `gone` counts the bare forms of all lines that
+    the commit removes anywhere. Each explains one added line, and is used up by it.
+    """
+    kept = []
+    for index, line in enumerate(added):
+        form = bare(line)
+        if not form or len(line.strip()) > MAX_LINE_CHARS:
+            continue
+        if gone[form] > 0:
+            gone[form] -= 1
+            continue
+        if len(added) * len(removed) <= _MAX_PAIRS and _is_edited(line.strip(), removed):
+            continue
+        kept.append(index)
+    return kept
+
+
+def _is_edited(line: str, removed: Sequence[str]) -> bool:
+    matcher = difflib.SequenceMatcher(autojunk=False)
+    matcher.set_seq2(line)  # the second one is what difflib keeps facts of
+    for old in removed:
+        matcher.set_seq1(old.strip())
+        if (
+            matcher.real_quick_ratio() >= EDITED_RATIO
+            and matcher.quick_ratio() >= EDITED_RATIO
+            and matcher.ratio() >= EDITED_RATIO
+        ):
+            return True
+    return False
 
 
 def _sides(change: FileChange, texts: dict[str, str | None]) -> tuple[Sequence[str], Sequence[str]]:

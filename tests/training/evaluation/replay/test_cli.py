@@ -76,6 +76,16 @@ def test_folder_inside_a_repository_stands_for_it(
     assert "network" not in shown
 
 
+def test_baseline_that_is_not_installed_is_skipped_and_said(
+    repository: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    chosen = options(model, "--systems", "longest match", "--gguf", str(tmp_path / "m.gguf"))
+    assert main([str(repository), *chosen]) == 0
+    assert "skipped: llama.cpp: pip install llama-cpp-python" in capsys.readouterr().out
+
+
 def test_quick_has_a_time_limit(
     repository: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

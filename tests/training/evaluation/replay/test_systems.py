@@ -22,7 +22,7 @@ from training.evaluation.replay.systems import (
 
 OWN = "def only_in_this_file():\n    return 'text of the parent that was replaced'\n"
 OTHER = "def helper(first, second):\n    return combine(first, second)\n"
-TREE = Snapshot(commit="c1", parent="p1", files=(("own.py", OWN), ("other.py", OTHER)))
+TREE = Snapshot(commit="c1", files=(("own.py", OWN), ("other.py", OTHER)))
 
 
 def task(before: str, truth: str, path: str = "own.py") -> Task:
@@ -47,7 +47,7 @@ def test_next_tree_replaces_the_one_before(tmp_path: Path) -> None:
     first = tree.find("a.py")
     tree.open(TREE)
     assert tree.find("a.py") is first  # indexed once
-    tree.open(Snapshot(commit="c2", parent="p2", files=(("new.py", OTHER),)))
+    tree.open(Snapshot(commit="c2", files=(("new.py", OTHER),)))
     index = tree.find("a.py")
     assert index is not None
     assert index.levels(b"def only_in_this", path="a.py") == []

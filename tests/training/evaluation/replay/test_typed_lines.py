@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from training.evaluation.replay.typed_lines import bare, find_typed
+from training.evaluation.replay.tasks import bare, find_typed
 
 
 def gone(*lines: str) -> Counter[str]:

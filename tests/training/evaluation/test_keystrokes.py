@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from tests.training.evaluation.replay.scripted_systems import answer
-from training.evaluation.answers import Answer
-from training.evaluation.replay.keystrokes import Keystrokes, type_line
+from training.evaluation.answers import Answer, Keystrokes, type_line
 
 LINE = "return total"
 
