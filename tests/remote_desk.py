@@ -68,7 +68,7 @@ class Desk:
 
     def settle(self) -> None:
         """Wait until nothing is under way."""
-        eventually(lambda: self.remote._transport.n_inflight == 0)
+        eventually(lambda: not self.remote._transport._inflight)
 
     def rows(self, event: str) -> list[dict[str, Any]]:
         return [row for row in self.ledger.rows() if row["event"] == event]

@@ -60,7 +60,7 @@ class Line:
     def finish(self, inflight: InflightRequest) -> InflightRequest:
         """Wait until its thread is done."""
         end = time.monotonic() + 60
-        while not inflight.is_over or self.transport.n_inflight:
+        while not inflight.is_over or self.transport._inflight:
             assert time.monotonic() < end
             time.sleep(0.002)
         return inflight

@@ -160,7 +160,7 @@ class Engine:
             )
             if found is not None and not cancel.is_set():
                 least = self._remote_threshold(request, backend)
-                completions, trace = merge_remote(remote, found, request, proposed, least)
+                completions, trace = merge_remote(found, request, proposed, least)
 
         outcome = (
             "shown"

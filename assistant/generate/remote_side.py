@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from assistant.cancel import Cancel
@@ -35,18 +34,8 @@ class RemoteSide(Protocol):
     ) -> Any:
         """Return the server's text, or None; `confidence` is the local answer's probability."""
 
-    def weigh(
-        self,
-        found: Any,
-        text: str,
-        request: CompletionRequest,
-        beliefs: Sequence[tuple[str, float]],
-    ) -> float:
-        """Return the probability that `text`, what the rules left of the server's, is right."""
-
 
 def merge_remote(
-    remote: RemoteSide,
     found: Any,
     request: CompletionRequest,
     proposed: Proposed,
@@ -61,7 +50,7 @@ def merge_remote(
         beliefs = proposed.suggestions[0].beliefs if proposed.suggestions else ()
         if not beliefs:  # of a block
             beliefs = tuple((item.text, item.probability) for item in proposed.suggestions)
-        probability = remote.weigh(found, result.edit.text, request, beliefs)
+        probability = found.weigh(result.edit.text, request, beliefs)
         suggestion = Suggestion(
             text=found.text,
             source="remote",

@@ -36,6 +36,7 @@ class RemoteText:
     finish_reason: str
     single_line: bool
     marks: tuple[tuple[int, float], ...] = ()  # (characters, logarithm so far); empty: unknown
+    trust: float = 0.5  # how often a server is right that does not say how sure it is
 
     def logprob(self, n_chars: int) -> float | None:
         """Return the server's word on the first `n_chars` characters; None if it gave none."""
@@ -53,6 +54,24 @@ class RemoteText:
             marks=tuple((end - n_typed, sum_ - spent) for end, sum_ in self.marks if end > n_typed),
         )
 
+    def weigh(self, shown: str, request: CompletionRequest, beliefs: Beliefs) -> float:
+        """Return how likely `shown`, what the rules have left of the text, is right."""
+        first = first_line(shown)
+        if not first.strip():
+            return 0.0
+        told = self.logprob(len(first))
+        agreeing, opposing = shares(first, beliefs)
+        if told is None:
+            weights = (_logit(self.trust), *_BY_LENGTH)
+            word = math.log1p(len(first.strip())) - math.log1p(_USUAL_CHARS)
+        else:
+            weights, word = _BY_ITS_WORD, _logit(math.exp(max(told, -30.0)))
+        columns = (1.0, word, agreeing, opposing)
+        score = sum(weight * value for weight, value in zip(weights, columns, strict=True))
+        if is_echo(first.strip(), request):
+            score += _ECHO
+        return 1 / (1 + math.exp(-score))
+
 
 def typed_since(asked: CompletionRequest, now: CompletionRequest) -> str | None:
     """Return what was typed at the cursor between two requests; None if anything else changed."""
@@ -68,35 +87,6 @@ def typed_since(asked: CompletionRequest, now: CompletionRequest) -> str | None:
     if now.text[now.offset : now.offset + _AFTER_CHARS] != after:
         return None
     return now.text[asked.offset : now.offset]
-
-
-def probability(
-    found: RemoteText,
-    shown: str,
-    request: CompletionRequest,
-    beliefs: Beliefs,
-    *,
-    trust: float = 0.5,
-) -> float:
-    """Return how likely `shown`, what the rules have left of `found`, is right.
-
-    `trust` is how often the server is right, for one that does not say how sure it is.
-    """
-    first = first_line(shown)
-    if not first.strip():
-        return 0.0
-    told = found.logprob(len(first))
-    agreeing, opposing = shares(first, beliefs)
-    if told is None:
-        weights = (_logit(trust), *_BY_LENGTH)
-        word = math.log1p(len(first.strip())) - math.log1p(_USUAL_CHARS)
-    else:
-        weights, word = _BY_ITS_WORD, _logit(math.exp(max(told, -30.0)))
-    columns = (1.0, word, agreeing, opposing)
-    score = sum(weight * value for weight, value in zip(weights, columns, strict=True))
-    if is_echo(first.strip(), request):
-        score += _ECHO
-    return 1 / (1 + math.exp(-score))
 
 
 def _logit(share: float) -> float:

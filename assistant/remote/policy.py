@@ -11,7 +11,7 @@ import threading
 import time
 
 from assistant.cancel import Cancel
-from assistant.remote.answers import Beliefs, RemoteText, probability, typed_since
+from assistant.remote.answers import RemoteText, typed_since
 from assistant.remote.errors import RemoteError
 from assistant.remote.file_policy import FilePolicy, Locate
 from assistant.remote.inflight import InflightRequest
@@ -144,15 +144,6 @@ class Remote:
             inflight.halt()
         return None
 
-    def weigh(
-        self, found: RemoteText, text: str, request: CompletionRequest, beliefs: Beliefs
-    ) -> float:
-        """Return the probability that `text`, what the rules left of a server's, is right.
-
-        `beliefs` are the local proposals with their probabilities.
-        """
-        return probability(found, text, request, beliefs, trust=self.settings.trust)
-
     def _find(self, request: CompletionRequest) -> InflightRequest | None:
         """Return an earlier request whose answer this one can use; stop those it cannot use."""
         with self._lock:
@@ -238,4 +229,5 @@ def _check_answer(inflight: InflightRequest) -> RemoteText | None:
         finish_reason=inflight.finish_reason if is_as_sent else stopped.finish_reason,
         single_line=inflight.single_line,
         marks=inflight.marks if text == inflight.text else inflight.marks[-1:],
+        trust=inflight.settings.trust,
     )

@@ -41,12 +41,6 @@ class Transport:
         self._inflight: dict[InflightRequest, threading.Thread] = {}
         self._idle: list[Connection] = []
 
-    @property
-    def n_inflight(self) -> int:
-        """How many are under way."""
-        with self._lock:
-            return len(self._inflight)
-
     def start(self, inflight: InflightRequest) -> None:
         """Prepare and send; RemoteError (busy) if too many are under way."""
         thread = threading.Thread(target=self._own, args=(inflight,), name="remote", daemon=True)

@@ -1,5 +1,7 @@
 """What a server's text is worth: at its cursor, and to later keystrokes."""
 
+import dataclasses
+
 import pytest
 
 from assistant.remote.answers import (
@@ -7,7 +9,6 @@ from assistant.remote.answers import (
     RemoteText,
     first_line,
     is_echo,
-    probability,
     shares,
     typed_since,
 )
@@ -51,7 +52,7 @@ def at(text: str = AT) -> CompletionRequest:
 
 
 def worth(text: str, *marks: tuple[int, float], beliefs: Beliefs = ()) -> float:
-    return probability(told(text, *marks), text, at(), beliefs)
+    return told(text, *marks).weigh(text, at(), beliefs)
 
 
 def test_a_sure_server_is_worth_more_than_an_unsure_one() -> None:
@@ -65,10 +66,11 @@ def test_without_a_word_of_the_server_short_texts_are_worth_more() -> None:
 
 def test_a_server_that_says_nothing_is_trusted_as_the_user_does() -> None:
     text = "name, values"
-    assert [round(probability(told(text), text, at(), (), trust=trust), 3)
-            for trust in (0.2, 0.5, 0.8)] == [0.2, 0.5, 0.8]  # fmt: skip
+    for trust in (0.2, 0.5, 0.8):
+        found = dataclasses.replace(told(text), trust=trust)
+        assert found.weigh(text, at(), ()) == pytest.approx(trust)
     said = told(text, (12, -0.2))
-    assert probability(said, text, at(), (), trust=0.2) == probability(said, text, at(), ())
+    assert dataclasses.replace(said, trust=0.2).weigh(text, at(), ()) == said.weigh(text, at(), ())
 
 
 def test_local_proposals_raise_what_they_begin_alike_and_lower_the_rest() -> None:
@@ -80,12 +82,12 @@ def test_local_proposals_raise_what_they_begin_alike_and_lower_the_rest() -> Non
 
 def test_only_what_is_shown_counts() -> None:
     found = told("a + b, and more", (5, -0.1), (15, -6.0))
-    assert probability(found, "a + b", at(), ()) > probability(found, found.text, at(), ())
+    assert found.weigh("a + b", at(), ()) > found.weigh(found.text, at(), ())
 
 
 def test_of_a_block_the_first_line_counts() -> None:
     found = told("\n    a = 1\n    b = 2", (10, -0.1), (20, -9.0))
-    assert probability(found, found.text, at(), ()) > 0.5
+    assert found.weigh(found.text, at(), ()) > 0.5
     assert first_line(found.text) == "\n    a = 1"
     assert first_line("x") == "x"
 

@@ -31,7 +31,7 @@ def test_every_fault_has_a_name_and_ends(name: str, lines: list[Line]) -> None:
     assert notes.outcomes == [expected]
     assert flight.bytes_received <= MAX_ANSWER_BYTES + (1 << 17)
     assert "sk-secret" not in str(flight.error)
-    assert lines[0].transport.n_inflight == 0
+    assert not lines[0].transport._inflight
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class Bench:
 
     def settle(self) -> None:
         end = time.monotonic() + 10
-        while self.remote._transport.n_inflight:
+        while self.remote._transport._inflight:
             assert time.monotonic() < end
             time.sleep(0.002)
 

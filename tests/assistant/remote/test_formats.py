@@ -137,6 +137,7 @@ def test_chat_marks_the_gap() -> None:
     ],
 )
 def test_answers_lose_fences_and_markers(provider: str, text: str, tidy: str) -> None:
+    """2026-11-29: only chats lost fences, and only the markers of the own template were cut."""
     assert backend(provider).tidy(text) == tidy
 
 

@@ -154,7 +154,7 @@ def absurd(**changes: object) -> bytes:
     ids=lambda line: line[-30:].decode("latin-1"),
 )
 def test_absurd_lines_are_passed_over_and_counted(tmp_path: Path, damage: bytes) -> None:
-    """Each is valid JSON or nearly; summed up, some of them ended every request without a word."""
+    """2026-11-29: valid JSON, or nearly; in the sums, some ended every request without a word."""
     ledger = Ledger(tmp_path)
     end(ledger, send(ledger))
     with ledger.path.open("ab") as file:

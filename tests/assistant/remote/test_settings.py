@@ -87,6 +87,7 @@ def test_a_wrong_file_is_named(text: str) -> None:
     ids=lambda line: line[:24],
 )
 def test_an_absurd_value_is_one_line_and_sends_nothing(line: str) -> None:
+    """2026-11-29: nested values and numbers beyond a float's ended commands with a traceback."""
     path = remote_settings_path()
     path.parent.mkdir(parents=True)
     path.write_text(f'mode = "race"\nprovider = "llamacpp"\n{line}\n')

@@ -216,14 +216,14 @@ def test_ten_thousand_stops_leave_the_pool_whole(lines: list[Line]) -> None:
         lines.append(line)
         line.ask()
         for n in range(10_000):
-            while line.transport.n_inflight >= MAX_INFLIGHT:
+            while len(line.transport._inflight) >= MAX_INFLIGHT:
                 time.sleep(0.0005)
             flight = line.start()
             if n % 8 == 0:
                 time.sleep(dice.uniform(0, 0.004))
             flight.halt()
         end = time.monotonic() + 10
-        while line.transport.n_inflight:
+        while line.transport._inflight:
             assert time.monotonic() < end
             time.sleep(0.002)
         assert [line.ask().text for _ in range(20)] == ["x"] * 20
