@@ -6,7 +6,7 @@ Reads the corpus manifest, the train state's progress and the evaluation report;
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from model.config import ModelConfig
@@ -76,7 +76,7 @@ def _training(config: ModelConfig, progress: Progress, manifest: Mapping[str, An
         f"{progress.tokens / 1e6:.2f} million tokens in {progress.step} steps: "
         f"{progress.seconds / 60:.0f} minutes of wall clock, {progress.cpu_seconds / 60:.0f} "
         f"minutes of CPU time, {flops:.2g} floating-point operations. The corpus holds "
-        f"{totals['bytes'] / 1e6:.1f} MB of unique Python in {totals['files']} files after "
+        f"{totals['bytes'] / 1e6:.1f} MB of unique code in {totals['files']} files after "
         "filtering."
     )
 
@@ -84,50 +84,42 @@ def _training(config: ModelConfig, progress: Progress, manifest: Mapping[str, An
 def _evaluation(report: Mapping[str, Any] | None) -> str:
     if report is None:
         return "## Evaluation\n\nNot measured yet."
-    losses = report["bits_per_byte"]
-    lines = [
-        "## Evaluation",
-        "",
-        _HOW_MEASURED.format(
-            repositories=", ".join(report["repositories"]), tasks=report["plan"]["tasks"]
-        ),
-        "",
-        "| | exact line | in mid-token | at a token border |",
-        "|---|---|---|---|",
+    measured = _HOW_MEASURED.format(
+        repositories=", ".join(report["repositories"]), tasks=report["plan"]["tasks"]
+    )
+    rows = [
+        [name, str(Interval(**row["exact"]))]
+        + [_percent(row[key]) for key in ("exact_mid_token", "exact_at_border")]
+        for name, row in report["rest_of_line"].items()
     ]
-    for name, row in report["rest_of_line"].items():
-        mid, border = (_percent(row[key]) for key in ("exact_mid_token", "exact_at_border"))
-        lines.append(f"| {name} | {Interval(**row['exact'])} | {mid} | {border} |")
     engine = report["rest_of_line"]["engine"]
-    lines += [
-        "",
-        _WHAT_IS_SHOWN.format(
-            shown=_percent(engine["shown"]), precision=_percent(engine["precision"])
+    losses = report["bits_per_byte"]
+    parts = [
+        "## Evaluation",
+        measured,
+        _table(["", "exact line", "in mid-token", "at a token border"], rows),
+        _WHAT_IS_SHOWN.format(**{key: _percent(engine[key]) for key in ("shown", "precision")}),
+        _table(
+            ["bits per byte", *(name.rpartition("/")[2] for name in losses["fp32"])],
+            [[kind, *(f"{value:.3f}" for value in row.values())] for kind, row in losses.items()],
         ),
-        "",
-        "| bits per byte | " + " | ".join(_short(name) for name in losses["fp32"]) + " |",
-        "|---" * (len(losses["fp32"]) + 1) + "|",
     ]
-    for kind, values in losses.items():
-        lines.append(
-            f"| {kind} | " + " | ".join(f"{value:.3f}" for value in values.values()) + " |"
+    if other := report.get("against"):
+        gains = (f"{name}: {Interval(**gain)}" for name, gain in other["gain"].items())
+        compared = _HOW_COMPARED.format(
+            name=other["model"],
+            hash=other["content_hash"][:12],
+            old=other["bits_per_byte"]["int8"]["mean"],
+            new=report["bits_per_byte"]["int8"]["mean"],
+            gains="; ".join(gains),
         )
-    return "\n".join([*lines, *_comparison(report)])
+        parts.append(compared)
+    return "\n\n".join(parts)
 
 
-def _comparison(report: Mapping[str, Any]) -> list[str]:
-    """Return the lines about the model that this one was held against, if there was one."""
-    other = report.get("against")
-    if other is None:
-        return []
-    old, new = (its["bits_per_byte"]["int8"]["mean"] for its in (other, report))
-    gains = "; ".join(f"{name}: {Interval(**gain)}" for name, gain in other["gain"].items())
-    return [
-        "",
-        _HOW_COMPARED.format(
-            name=other["model"], hash=other["content_hash"][:12], old=old, new=new, gains=gains
-        ),
-    ]
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
 
 
 def _corpus(manifest: Mapping[str, Any]) -> str:
@@ -135,36 +127,19 @@ def _corpus(manifest: Mapping[str, Any]) -> str:
         source for source in manifest["sources"] if source["split"] == "train" and source["files"]
     ]
     licences = Counter(str(source["licence"]) for source in kept)
-    lines = [
-        "## Corpus",
-        "",
-        _WHAT_IS_IN_IT.format(
-            repositories=len(kept),
-            licences=_listed(licences.items()),
-            refused=len(manifest["refused_by_name"]),
-            words=manifest["settings"]["overlap_words"],
-            hits=manifest["evaluation"]["n_hits"],
-        ),
-        "",
-        "| repository | commit | licence | files | kB |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {source['name']} | {source['commit'][:12]} | {source['licence']} | {source['files']} | "
-        f"{source['bytes'] // 1000} |"
-        for source in kept
-    ]
-    return "\n".join(lines)
-
-
-def _listed(counts: Iterable[tuple[str, int]]) -> str:
-    return ", ".join(
-        f"{name} ({count})" for name, count in sorted(counts, key=lambda pair: -pair[1])
+    said = _WHAT_IS_IN_IT.format(
+        repositories=len(kept),
+        licences=", ".join(f"{name} ({count})" for name, count in licences.most_common()),
+        refused=len(manifest["refused_by_name"]),
+        words=manifest["settings"]["overlap_words"],
+        hits=manifest["evaluation"]["n_hits"],
     )
-
-
-def _short(name: str) -> str:
-    return name.rpartition("/")[2]
+    rows = []
+    for source in kept:
+        size = [str(source["files"]), str(source["bytes"] // 1000)]
+        rows.append([source["name"], source["commit"][:12], source["licence"], *size])
+    table = _table(["repository", "commit", "licence", "files", "kB"], rows)
+    return f"## Corpus\n\n{said}\n\n{table}"
 
 
 def _percent(value: float | None) -> str:

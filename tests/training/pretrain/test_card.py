@@ -87,7 +87,7 @@ def test_training_says_what_it_took() -> None:
     assert (
         "3.50 million tokens in 120 steps: 10 minutes of wall clock, 18 minutes of CPU time" in text
     )
-    assert "4.2 MB of unique Python in 310 files" in text
+    assert "4.2 MB of unique code in 310 files" in text
 
 
 def test_corpus_lists_what_was_trained_on_and_nothing_else() -> None:
