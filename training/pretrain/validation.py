@@ -92,7 +92,7 @@ class Validator:
         header = fim.header(self._tokenizer, document.path)
         suffix = self._tokenizer.encode(text[start + len(line) :])[: self._suffix_tokens]
         room = self._block_size - len(header) - len(suffix) - _SAMPLE_TOKENS - 3
-        asked = fim.prompt(self._tokenizer, header, ids[:n_tokens][-room:], suffix)
+        asked = fim.prompt(self._tokenizer, header, ids[:n_tokens][-max(1, room) :], suffix)
         seen = self._tokenizer.decode_bytes(ids[:n_tokens]).decode("utf-8", "replace")
         return seen.rpartition("\n")[2], asked
 
