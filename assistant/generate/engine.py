@@ -162,13 +162,9 @@ class Engine:
                 least = self._remote_threshold(request, backend)
                 completions, trace = merge_remote(found, request, proposed, least)
 
-        outcome = (
-            "shown"
-            if completions
-            else "cancelled"
-            if cancel.is_set()
-            else trace.outcome or "no proposal"
-        )
+        outcome = trace.outcome or "no proposal"
+        if completions or cancel.is_set():
+            outcome = "shown" if completions else "cancelled"
         total_ms = 1_000 * (time.monotonic() - started)
         trace = dataclasses.replace(trace, outcome=outcome, total_ms=total_ms)
         _log_response(self._n_requests, request, completions, trace)

@@ -14,12 +14,16 @@ from lsprotocol import types
 from pygls.workspace import Workspace as PyglsWorkspace
 
 from assistant.generate.engine import Engine
+from assistant.remote.errors import RemoteError
+from assistant.remote.file_policy import FilePolicy
+from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from lsp.convert import request_of
 from lsp.document_paths import local_path
 from lsp.workspace import Workspace
 from tests.lsp.test_indexes import Bench, texts_found
+from tests.repositories import commit_files, plain_git
 
 N_STEPS = 600
 PARTS = ("a.py", "pkg/a.py", "n.ipynb#W0", "n.ipynb#W1", "%E8.py", "%E9.py", "link/b.py")
@@ -128,12 +132,18 @@ def test_other_documents_found_are_of_the_same_folder(desk: Desk, seed: int) -> 
 
 
 def test_an_ignored_file_is_not_taken_for_its_namesake(desk: Desk) -> None:
-    for uri in (f"{root}/a.py" for root in desk.bench.roots):
-        desk.edit(uri, "x = 1\n")
-    for root in desk.bench.roots:
-        request = desk.request(f"{root}/a.py")
-        assert request.path == "a.py"
-        assert local_path(request.document) == local_path(root).joinpath("a.py")  # type: ignore[union-attr]
+    policy = FilePolicy(RemoteSettings(), local_path)
+    one, two = desk.bench.roots
+    for root, ignored in ((one, ""), (two, "a.py\n")):
+        folder = local_path(root)
+        assert folder is not None
+        plain_git(folder, "init", "-q")
+        commit_files(folder, {".gitignore": ignored, "a.py": "x = 1\n"})
+        desk.edit(f"{root}/a.py", "x = 1\n")
+    policy.check(desk.request(f"{one}/a.py"))
+    with pytest.raises(RemoteError, match="git ignores"):
+        policy.check(desk.request(f"{two}/a.py"))
+    policy.check(desk.request(f"{one}/a.py"))
 
 
 def test_cells_see_each_other_and_the_repository_s_documents(desk: Desk) -> None:
