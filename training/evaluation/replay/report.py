@@ -20,6 +20,7 @@ from training.evaluation.replay.tasks import Stratum
 
 FORMAT = 2
 SHOWN = ("eager", "balanced", "quiet")  # of the settings of `show`, those that show anything
+DEFAULT = "balanced"  # of the settings of `show`
 MIN_STRATUM = 10  # cursors: a smaller stratum is named, but not measured
 SPLITS: dict[str, Callable[[Stratum], str]] = {
     "line": lambda stratum: "seen elsewhere" if stratum.is_seen else "new",
@@ -106,7 +107,7 @@ def _system(measured: Measured, system: System) -> Report:
         "cold_cpu_ms": _latency([one.answer.cpu_ms for one in judged]),
         "typing_ms": _latency([a.ms for line in lines for a in line.answers[name]]),
         "typing_cpu_ms": _latency([a.cpu_ms for line in lines for a in line.answers[name]]),
-        "strata": {split: _strata(asked, name, label) for split, label in SPLITS.items()},
+        "strata": {split: _strata(asked, system, label) for split, label in SPLITS.items()},
         "curve": metrics.curve(judged),
     }
     if system.is_calibrated:
@@ -144,12 +145,26 @@ def _shown_at(measured: Measured, system: System, level: str) -> Report:
     }
 
 
-def _strata(asked: Sequence[Asked], name: str, label: Callable[[Stratum], str]) -> Report:
+def _strata(asked: Sequence[Asked], system: System, label: Callable[[Stratum], str]) -> Report:
+    """Return the figures of each kind of cursor: of all there is, and of what is shown."""
+
+    def least(stratum: Stratum) -> float:
+        return system.least(DEFAULT, stratum.language)
+
+    name = system.name
     parts: dict[str, list[Asked]] = {}
     for item in asked:
         parts.setdefault(label(item.stratum), []).append(item)
     return {
-        value: _figures(part, name) if len(part) >= MIN_STRATUM else {"tasks": len(part)}
+        value: {"tasks": len(part)}
+        if len(part) < MIN_STRATUM
+        else _figures(part, name)
+        | {
+            "shown": metrics.interval(
+                (item.stratum, float(item.is_shown(name, least))) for item in part
+            ),
+            "shown_precision": metrics.precision(part, name, "right", least),
+        }
         for value, part in sorted(parts.items())
     }
 

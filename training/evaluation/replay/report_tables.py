@@ -103,6 +103,21 @@ def _splits(report: Report) -> Iterator[str]:
     ]
     heads = ["\n".join(textwrap.wrap(name, 10)) for name in names]
     yield from format_table("exact line, by kind of cursor", ("", "cursors", *heads), rows)
+    rows = [
+        [
+            f"{split}: {value}"[:_LABEL],
+            str(figures["tasks"]),
+            format_range(figures["exact"]),
+            format_percent(figures["shown"]),
+            format_range(figures["shown_precision"]),
+        ]
+        for split, values in strata[0].items()
+        for value, figures in values.items()
+        if "shown" in figures
+    ]
+    head = ("", "cursors", "exact line", "shown", "right of shown")
+    yield ""
+    yield from format_table(f"{names[0]} at the default, with 95% ranges", head, rows)
 
 
 def _differences(report: Report) -> Iterator[str]:

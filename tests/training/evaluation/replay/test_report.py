@@ -77,6 +77,9 @@ def test_small_strata_are_counted_and_not_measured() -> None:
     strata = report_of(found)["systems"]["good"]["strata"]["repository"]
     assert strata["other"] == {"tasks": MIN_STRATUM - 1}
     assert strata["owner/lib"]["exact"]["mean"] == 0.5
+    by_language = report_of(measured())["systems"]["good"]["strata"]["language"]["python"]
+    assert by_language["shown"]["mean"] == 0.5  # what is not sure enough by default is hidden
+    assert by_language["shown_precision"]["mean"] == 1.0
 
 
 def test_report_is_json_and_holds_no_code() -> None:
