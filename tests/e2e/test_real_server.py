@@ -1,6 +1,7 @@
 """`foretype lsp` as it is installed, with the real engine."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ def test_asking_by_hand_gives_distinct_texts_best_first() -> None:
     with ServerProcess(command=REAL) as server:
         client = server.client
         client.initialize(initializationOptions={"show": "quiet", "deadline_ms": 60_000})
+        wait_until_ready(client)
         client.open(URI, SEVERAL)
         typing = client.inline(URI, row, column)["items"]
         asked = client.result(client.ask_inline(URI, row, column, trigger_kind=1))["items"]
@@ -114,6 +116,16 @@ def test_silence_is_explained_for_the_document_that_is_named(tmp_path: Path) -> 
         client.change(plain, 2, {"range": "none", "text": "x"})
         assert "could not be followed" in ask_why(client, plain)["words"]
         assert server.finish() == 0
+
+
+def wait_until_ready(client: Client) -> None:
+    """Wait for the network: before that the index answers alone, and `why` says what is loading."""
+    end = time.monotonic() + TIMEOUT_S
+    while (
+        client.call("workspace/executeCommand", {"command": "foretype.status"})["engine"] != "ready"
+    ):
+        assert time.monotonic() < end, "the model was never loaded"
+        time.sleep(0.1)
 
 
 def ask_why(client: Client, uri: str = "") -> Any:
