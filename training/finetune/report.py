@@ -28,6 +28,7 @@ from training.pretrain.loss import cross_entropy
 
 _ROW_OVERHEAD = 1.3  # row tokens a token of text (measured: 1.24 to 1.38): headers, snippets, marks
 EXTRA_SHARE = 0.25  # of training: packing, bits per byte, points of the way (docs/tune.md)
+_ROUNDS = 4  # that are timed
 PROMPTS_PER_TASK = 4.0  # whole prompts' time that a cursor takes to refit and judge (docs/tune.md)
 _LINES = {ALL_LINES: "", "new": ", new lines", "seen elsewhere": ", seen lines"}
 _PRIVATE = (
@@ -128,7 +129,7 @@ def describe_time(base: ModelFolder, *, n_tokens: int, n_tasks: int) -> str:
     total = training + judging
     return (
         f"about {max(1, round(total))} minutes here (training {training:.1f}, judging"
-        f" {judging:.1f}); longer if the machine does other work"
+        f" {judging:.1f}), as busy as the machine is now"
     )
 
 
@@ -159,14 +160,12 @@ def _time_prompt(base: ModelFolder) -> float:
 
 
 def _time(work: Callable[[], None]) -> float:
-    """Return the seconds of the fastest of a few rounds: the others waited for something else."""
+    """Return the seconds of a round, as a mean: what else runs here is a part of it."""
     work()  # the first one loads and allocates
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
+    started = time.perf_counter()
+    for _ in range(_ROUNDS):
         work()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+    return (time.perf_counter() - started) / _ROUNDS
 
 
 def format_report(report: Report) -> str:
