@@ -32,10 +32,10 @@ from assistant.index.files import is_too_wide
 from assistant.index.reader import open_view
 from assistant.index.writer import (
     IndexBusyError,
-    IndexWriter,
     adopt_old_folder,
     index_folder,
     indexes_folder,
+    lock_index,
     prune,
 )
 from assistant.logs import configure
@@ -202,7 +202,7 @@ def _clear(root: Path, *, everything: bool) -> int:
 def _delete(folder: Path) -> bool:
     if not folder.is_dir():
         return False
-    with IndexWriter(folder):  # not under another writer's hands
+    with lock_index(folder):  # not under another writer's hands
         shutil.rmtree(folder)
     return True
 

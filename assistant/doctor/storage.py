@@ -69,8 +69,11 @@ def index(settings: Settings, place: Path) -> CheckResult:
         return ok("index", "switched off in the settings")
     if root is None:
         return ok("index", f"{place} is in no git repository; editors index the folder they open")
-    view = open_view(index_folder(root))
     build = f"foretype index build {root}"
+    try:
+        view = open_view(index_folder(root))
+    except OSError as error:
+        return warning("index", str(error), "make that file readable")
     if view.damaged:
         return warning("index", f"the index of {root} is damaged", f"build it again: {build}")
     if view.version is None:

@@ -6,6 +6,7 @@ not count meanwhile; nor does that of the document that is asked for, whose own 
 next question and opened in the background. Knows how to look things up; writes nothing.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Collection
@@ -40,7 +41,9 @@ class FolderIndex:
         self._documents = OpenDocuments()
         self._stale: frozenset[str] = frozenset()
         self._reload_lock = threading.Lock()
-        self._view = open_view(folder) if folder else IndexView()
+        self._view = IndexView()
+        with self._reload_lock, contextlib.suppress(OSError):  # tried again at the next question
+            self._reload()
 
     @property
     def view(self) -> IndexView:

@@ -51,14 +51,17 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of an index, None if there is none; ManifestError if it is damaged."""
+    """Return the manifest of an index, None if there is none.
+
+    ManifestError if it is damaged, OSError if it cannot be read now: then it may be right.
+    """
     path = folder / FILE_NAME
     try:
         data = read_regular(path, MAX_BYTES)
     except UnreadableFileError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return None
-        raise ManifestError(str(error)) from error
+        raise
     try:
         return _parse(parse_json(data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

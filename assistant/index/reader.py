@@ -82,7 +82,7 @@ class IndexView:
 
 
 def open_view(folder: Path, known: Mapping[str, Segment] | None = None) -> IndexView:
-    """Open the index in `folder`; an empty view if there is none.
+    """Open the index in `folder`; an empty view if there is none. OSError if it cannot be read now.
 
     `known` segments are not opened again.
     """

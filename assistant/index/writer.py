@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from assistant.index.manifest import (
     FILE_NAME,
@@ -73,6 +73,15 @@ def index_folder(root: Path) -> Path:
     return indexes_folder() / name
 
 
+def lock_index(folder: Path, timeout_s: float = 0.0) -> "AcquireReturnProxy[FileLock]":
+    """Return the lock of an index, held; IndexBusyError if another process has it."""
+    lock = FileLock(folder / _LOCK_NAME, mode=0o600, thread_local=False)
+    try:
+        return lock.acquire(timeout=timeout_s)
+    except Timeout:
+        raise IndexBusyError(f"another process is writing the index in {folder}") from None
+
+
 class IndexWriter:
     """The writer of one index; a context manager that holds the lock."""
 
@@ -84,11 +93,7 @@ class IndexWriter:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if exposure := find_exposure(folder):
             raise OSError(exposure)
-        self._lock = FileLock(folder / _LOCK_NAME, mode=0o600, thread_local=False)
-        try:
-            self._lock.acquire(timeout=timeout_s)
-        except Timeout:
-            raise IndexBusyError(f"another process is writing the index in {folder}") from None
+        self._lock = lock_index(folder, timeout_s).lock
         try:
             self.view = open_view(folder)
             self._root = root or self.view.manifest.root
@@ -166,6 +171,8 @@ class IndexWriter:
         self.view = open_view(self.folder, known)
         self._dead = {opened.ref.name: set(opened.ref.dead) for opened in self.view.opened}
         self._delete_orphans()
+        if self.view.damaged:
+            raise OSError(f"{self.folder / self.view.damaged[0]} cannot be read back")
 
     def merge(self) -> bool:
         """Join small segments and clear out dead files; say whether there was something to do."""
@@ -261,5 +268,5 @@ def prune() -> None:
                 age_s = time.time() - (folder / FILE_NAME).stat().st_mtime
                 is_gone = manifest.root != "" and not Path(manifest.root).exists()
                 if is_gone or age_s > _MAX_AGE_S:
-                    with IndexWriter(folder):  # not under a writer's hands
+                    with lock_index(folder):  # not under a writer's hands
                         shutil.rmtree(folder)

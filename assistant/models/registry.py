@@ -222,7 +222,8 @@ class Registry:
                     delete(path)
         if book.arriving or book.leaving:
             here = {name for name in book.arriving if (self.folder / name).is_dir()}
-            book = dataclasses.replace(_list_arrived(book, here), leaving=())
+            still = tuple(name for name in book.leaving if os.path.lexists(self.folder / name))
+            book = dataclasses.replace(_list_arrived(book, here), leaving=still)
             write_registry(self.folder, book)
         return book
 

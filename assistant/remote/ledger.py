@@ -194,6 +194,7 @@ def _write(path: Path, data: bytes) -> None:
         if os.name != "nt" and stat.S_IMODE(info.st_mode) & 0o077:
             os.fchmod(handle, 0o600)
         if os.write(handle, data) != len(data):
+            os.ftruncate(handle, info.st_size)  # half a line would spoil the next one
             raise OSError("the disk is full")
     finally:
         os.close(handle)
