@@ -42,6 +42,7 @@ NAMED = {
     "]": ("BracketRight", 221, "]"),
     "[": ("BracketLeft", 219, "["),
     "\\": ("Backslash", 220, "\\"),
+    " ": ("Space", 32, " "),
     "F1": ("F1", 112, ""),
 }
 MODIFIERS = {"Alt": ALT, "Control": CONTROL, "Meta": META, "Shift": SHIFT}

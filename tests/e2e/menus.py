@@ -11,9 +11,10 @@ from tests.e2e.conformance import CALL, WIDE, Behaviour
 from tests.e2e.conformance import CODE as LINES
 from tests.e2e.neovim import wait_for
 
-CODE = LINES + "#\n" * 30  # what is on the screen comes from the menu
+CODE = LINES + "pass\n" * 30  # what is on the screen comes from the menu
 START = CODE.encode()
 
+ENTRY = CALL[:16]  # what a narrow menu shows of it
 WAIT_S = 60.0
 
 
@@ -56,14 +57,14 @@ def take(editor: MenuEditor, entry: str) -> None:
 def appears(editor: MenuEditor) -> None:
     editor.fresh("appears.py", START)
     editor.type("result = vo")
-    see(editor, CALL)
+    see(editor, ENTRY)
 
 
 def asked(editor: MenuEditor) -> None:
     editor.fresh("asked.py", START)
     editor.type("result = ")
     editor.press("ask")
-    take(editor, CALL)
+    take(editor, ENTRY)
     assert editor.saved() == START + f"result = {CALL}\n".encode()
 
 
@@ -74,27 +75,27 @@ def accepted(editor: MenuEditor) -> None:
 def typed_along(editor: MenuEditor) -> None:
     editor.fresh("along.py", START)
     editor.type("result = vo")
-    see(editor, CALL)
+    see(editor, ENTRY)
     editor.type("lu")
-    take(editor, CALL)
+    take(editor, ENTRY)
     assert editor.saved() == START + f"result = {CALL}\n".encode()
 
 
 def diverging(editor: MenuEditor) -> None:
     editor.fresh("diverging.py", START)
     editor.type("result = vo")
-    see(editor, CALL)
+    see(editor, ENTRY)
     editor.type("zz")
-    see_no(editor, CALL)
+    see_no(editor, ENTRY)
     assert editor.saved() == START + b"result = vozz\n"
 
 
 def dismissed(editor: MenuEditor) -> None:
     editor.fresh("dismissed.py", START)
     editor.type("result = vo")
-    see(editor, CALL)
+    see(editor, ENTRY)
     editor.press("dismiss")
-    see_no(editor, CALL)
+    see_no(editor, ENTRY)
     assert editor.saved() == START + b"result = vo\n"
 
 
@@ -102,7 +103,7 @@ def on_disk(editor: MenuEditor, name: str, content: str, typed: str, end: str = 
     """Type, take what is offered, and compare the file with what must be in it."""
     editor.fresh(name, content.encode())
     line = "spoken = " if end == WIDE else "result = "
-    editor.type(f"{typed}{line}{end[:2]}")
+    editor.type(f"{typed}{line}{end[:4]}")
     take(editor, end[:6])
     eol = "\r\n" if "\r\n" in content else "\n"
     assert editor.saved().decode() == f"{content}{typed}{line}{end}{eol}"

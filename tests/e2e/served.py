@@ -30,13 +30,15 @@ class ServerProgram:
             folder.mkdir(parents=True, exist_ok=True)
         settings = homes["XDG_CONFIG_HOME"] / "foretype" / "settings.toml"
         settings.parent.mkdir(exist_ok=True)
-        settings.write_text(f"{SETTINGS}log_file = '{self.log}'\n", encoding="utf-8")
+        settings.write_text(SETTINGS, encoding="utf-8")
         command = [sys.executable, str(ROOT / "foretype.py")]
         lines = ["#!/bin/sh"]
         lines += [f"export {name}={shlex.quote(str(path))}" for name, path in homes.items()]
         lines += [others, f'[ "$1" = lsp ] || exec {shlex.join(command)} "$@"']
-        lines += [f"echo $$ >>{shlex.quote(str(self._pids))}"]
-        lines += [f'exec {shlex.join([*without_network(), *command])} "$@"']
+        # Not the editor's own child: Emacs gives up one that is stopped.
+        note = ["sh", "-c", 'echo $$ >>"$0"; exec "$@"', str(self._pids)]
+        served = shlex.join([*note, *without_network(), *command])
+        lines += [f'{served} "$@" --log-file {shlex.quote(str(self.log))}']
         self.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.path.chmod(0o755)
         # The model is made ready for this machine once, as after a first use.
