@@ -29,6 +29,8 @@ export function difference(old: string, text: string): [number, number, number] 
 export class NextEdit implements vscode.Disposable {
   private found: Found | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private changedLine = 0;
+  private isAnswered = true; // nothing has changed since, or the cursor has not left its line
   private readonly old = vscode.window.createTextEditorDecorationType({ backgroundColor: new vscode.ThemeColor('diffEditor.removedTextBackground') });
   private readonly fresh = vscode.window.createTextEditorDecorationType({});
   private readonly hint = vscode.window.createTextEditorDecorationType({});
@@ -43,12 +45,15 @@ export class NextEdit implements vscode.Disposable {
       this.fresh,
       this.hint,
       vscode.workspace.onDidChangeTextDocument((event) => {
-        if (event.document === vscode.window.activeTextEditor?.document && event.contentChanges.length > 0) this.later();
+        if (event.document !== vscode.window.activeTextEditor?.document || event.contentChanges.length === 0) return;
+        this.isAnswered = false;
+        this.changedLine = event.contentChanges[0]?.range.start.line ?? 0;
+        this.later();
       }),
       vscode.window.onDidChangeTextEditorSelection((event) => {
         if (event.textEditor !== vscode.window.activeTextEditor) return;
         if (this.showing(event.textEditor) !== undefined) this.draw(event.textEditor);
-        else if (this.found === undefined && this.timer !== undefined) this.later();
+        else if (!this.isAnswered) this.later(); // the cursor moved on behind what was typed
       }),
       vscode.window.onDidChangeActiveTextEditor(() => this.clear()),
       vscode.commands.registerCommand('foretype.acceptNextEdit', () => this.accept()),
@@ -72,6 +77,7 @@ export class NextEdit implements vscode.Disposable {
     const [edit] = await this.server.nextEdits(editor, isByHand);
     if (vscode.window.activeTextEditor !== editor || document.version !== version) return;
     this.clear();
+    if (edit !== undefined || editor.selection.active.line !== this.changedLine) this.isAnswered = true;
     if (edit === undefined) {
       if (isByHand) vscode.window.setStatusBarMessage('foretype: no edit is due here', 5_000);
       return;
