@@ -187,6 +187,8 @@ def remote_server(
         server.port = listener.sockets[0].getsockname()[1]
         started.set()
         await ended[0].wait()
+        for _ in range(10):  # one that is being accepted while the listener closes stays open
+            await asyncio.sleep(0)
         listener.close()
         server.abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}

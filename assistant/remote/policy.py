@@ -47,7 +47,7 @@ class Remote:
         self.settings = settings
         self._files = FilePolicy(settings, locate, exclude=exclude)
         self._guard = RequestGuard(settings, self._files, ledger or Ledger(state_folder()))
-        self._transport = Transport(settings, self._guard, on_over=self._keep)
+        self._transport = Transport(settings, self._guard, on_whole=_keep_answer)
         self._lock = threading.Lock()
         self._recent: LRU[tuple[str, int], InflightRequest] = LRU(MAX_RECENT)
 
@@ -154,7 +154,7 @@ class Remote:
             if inflight.is_hopeless:
                 continue
             if inflight.is_whole:
-                if _rest_of(inflight, request) is not None:
+                if self.settings.late == "keep" and _rest_of(inflight, request) is not None:
                     return inflight
                 continue
             text, is_past = inflight.text, typed is not None and "\n" in typed
@@ -168,31 +168,18 @@ class Remote:
 
     def _start(self, inflight: InflightRequest) -> bool:
         """Send a request, and remember it; say whether that could be."""
-        with self._lock:
-            self._recent.put(_place(inflight), inflight)
         try:
             self._transport.start(inflight)
         except RemoteError:
-            self._forget(inflight)
             return False
+        with self._lock:
+            self._recent.put((inflight.request.document, inflight.request.offset), inflight)
         return True
 
-    def _forget(self, inflight: InflightRequest) -> None:
-        with self._lock:
-            if self._recent.get(_place(inflight)) is inflight:
-                del self._recent[_place(inflight)]
 
-    def _keep(self, inflight: InflightRequest) -> None:
-        """Keep what may serve a later keystroke; on the transport's thread."""
-        log.debug("remote: %s", inflight.error.kind if inflight.error else "ok")
-        if inflight.is_whole and self.settings.late == "keep":
-            inflight.answer = _check_answer(inflight)
-        if inflight.answer is None:
-            self._forget(inflight)
-
-
-def _place(inflight: InflightRequest) -> tuple[str, int]:
-    return inflight.request.document, inflight.request.offset
+def _keep_answer(inflight: InflightRequest) -> None:
+    """Check a whole answer once, for later keystrokes; on the transport's thread."""
+    inflight.answer = _check_answer(inflight)
 
 
 def _rest_of(inflight: InflightRequest, request: CompletionRequest) -> RemoteText | None:
@@ -200,7 +187,7 @@ def _rest_of(inflight: InflightRequest, request: CompletionRequest) -> RemoteTex
     typed = typed_since(inflight.request, request)
     if typed is None:
         return None
-    answer = inflight.answer or _check_answer(inflight)
+    answer = inflight.answer if inflight.is_over else _check_answer(inflight)
     if answer is None or not answer.text.startswith(typed) or answer.text == typed:
         return None
     return answer.after(len(typed))

@@ -31,11 +31,11 @@ class Transport:
         settings: RemoteSettings,
         guard: RequestGuard,
         *,
-        on_over: Callable[[InflightRequest], None] = lambda _: None,
+        on_whole: Callable[[InflightRequest], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._guard = guard
-        self._on_over = on_over  # called on the request's thread
+        self._on_whole = on_whole  # called on the request's thread
         self._lock = threading.Lock()
         self._is_closed = False
         self._inflight: dict[InflightRequest, threading.Thread] = {}
@@ -81,6 +81,8 @@ class Transport:
             started_s = time.monotonic()
             error = self._ask(inflight)
             self._guard.record(inflight, error, time.monotonic() - started_s)
+            if inflight.is_whole:
+                self._on_whole(inflight)
         except RemoteError as problem:
             error = problem
         except Exception as problem:  # noqa: BLE001  a fault of ours must not leave a waiter behind
@@ -88,11 +90,8 @@ class Transport:
             error = RemoteError("failed", f"{type(problem).__name__} in our own code")
         timer.cancel()
         inflight.finish(error)
-        try:
-            self._on_over(inflight)
-        finally:
-            with self._lock:
-                del self._inflight[inflight]
+        with self._lock:
+            del self._inflight[inflight]
 
     def _ask(self, inflight: InflightRequest) -> RemoteError | None:
         connection = None

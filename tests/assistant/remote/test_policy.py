@@ -49,7 +49,7 @@ def test_an_unsure_local_answer_is_not_kept_waiting(open_desk: Callable[..., Des
 
 def test_a_sure_local_answer_outranks_a_kept_one(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(completion("a + b"))
-    assert desk.ask(confidence=0.1) is None
+    desk.ask(confidence=0.1)
     desk.settle()
     assert desk.ask(confidence=0.9) is None
 
@@ -59,6 +59,27 @@ def test_late_answers_can_be_dropped(open_desk: Callable[..., Desk]) -> None:
     assert desk.ask(confidence=0.1) is None
     desk.settle()
     assert [row["outcome"] for row in desk.rows("ended")] in ([], ["stopped"])
+
+
+def test_dropping_keeps_what_comes_in_time(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(completion("a + b"), late="drop")
+    request = desk.request()
+    inflight = desk.remote.before(request, blocks=True)
+    assert desk.after(inflight, confidence=0.9) is None  # sure: not even sent
+    assert desk.ask() == "a + b"
+    desk.settle()
+    assert desk.ask() == "a + b"
+    assert len(desk.server.received) == 2
+
+
+def test_what_is_over_before_it_is_looked_at_is_shown(open_desk: Callable[..., Desk]) -> None:
+    for late in ("keep", "drop"):
+        desk = open_desk(completion("a + b"), mode="race", late=late)
+        inflight = desk.remote.before(desk.request(), blocks=True)
+        desk.settle()
+        found = desk.after(inflight)
+        assert found is not None
+        assert found.text == "a + b"
 
 
 def test_waiting_follows_the_requests_deadline(open_desk: Callable[..., Desk]) -> None:
