@@ -203,6 +203,8 @@ class Engine:
             return None
         suggestions = [dataclasses.replace(item, source="cache") for item in kept]
         offers = offer_suggestions(request, suggestions)
+        if not offers and any(item.is_shown for item in kept):
+            return None  # hardly anything is left of it: the next part comes at once
         trace = Trace(
             outcome="not sure enough" if kept else "no proposal",
             source="cache",
@@ -231,8 +233,14 @@ class Engine:
                 cancel=cancel,
                 snippets=self._find_snippets(request, backend),
             )
-        opens_block = self._blocks and syntax.opens_block(request.text, request.offset, language)
-        if opens_block and backend is not None and job is not None:
+        if (
+            backend is not None
+            and job is not None
+            and self._blocks
+            and language is not None
+            and language.name in backend.info.languages  # what it has not learnt it cannot judge
+            and syntax.opens_block(request.text, request.offset, language)
+        ):
             proposed = self._propose_block(request, backend, job, language, started)
         else:
             proposed = self._propose_line(request, backend, job, language, started, cancel)

@@ -143,6 +143,23 @@ def test_typing_along_an_index_suggestion_is_served_from_the_cache() -> None:
     assert second.probability == first.probability
 
 
+def test_next_part_comes_before_the_last_character_of_a_shown_text_is_typed() -> None:
+    made = engine(["ute + ab"], parameters(gate={}, gate_bias=SURE))
+    made.complete(request())
+    for n_typed, is_kept in ((6, True), (7, False)):
+        typed = TEXT + "ute + ab"[:n_typed]
+        response = made.respond(request(typed, offset=len(typed)))
+        assert (response.trace.source == "cache") is is_kept
+
+
+@pytest.mark.parametrize(("path", "is_block"), [("pkg/a.py", True), ("pkg/a.js", False)])
+def test_blocks_come_in_languages_that_the_network_has_learnt(path: str, is_block: bool) -> None:
+    text = "def add(self):\n    " if is_block else "function add() {\n    "
+    request_ = request(text, path=path, offset=len(text))
+    trace = engine(["ute(1)"], show="eager").respond(request_).trace
+    assert bool(trace.matches) is not is_block  # a block is not looked up in the index
+
+
 def test_candidate_that_the_rules_drop_gives_way_to_the_next() -> None:
     fitted = parameters(ranker={"place": -1.0})
     made = engine(["u", "ute(2)"], fitted, show="eager")
