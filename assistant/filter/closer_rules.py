@@ -186,11 +186,14 @@ def _can_close(openers: list[str], *, closers: tuple[str, ...], sees_all: bool) 
 
 
 def too_short(place: CursorSite, text: str) -> RuleResult:
-    """Drop fewer than two new visible characters, unless the one closes the line's last bracket."""
+    """Drop fewer than two new visible characters, unless the one closes the line's last bracket.
+
+    The rest of what was shown stays to its last character.
+    """
     n_replaced = suffix_overlap(place, text).n_replaced
     n_visible = sum(1 for char in text if not char.isspace())
     n_visible -= sum(1 for char in place.after[:n_replaced] if not char.isspace())
-    if n_visible >= MIN_VISIBLE_CHARS:
+    if n_visible >= (1 if place.is_rest else MIN_VISIBLE_CHARS):
         return RuleResult(text)
     openers = scan(place.before, place.language).openers
     closes = (

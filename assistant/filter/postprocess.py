@@ -63,12 +63,15 @@ class FilterResult:
     verdicts: tuple[RuleVerdict, ...]
 
 
-def filter_text(request: CompletionRequest, text: str, *, multi_line: bool) -> FilterResult:
+def filter_text(
+    request: CompletionRequest, text: str, *, multi_line: bool, is_rest: bool = False
+) -> FilterResult:
     """Return the edit that is left of generated `text`, and what each rule did to it.
 
-    The rules run until the text is stable; what then holds a secret is dropped whole.
+    The rules run until the text is stable; what then holds a secret is dropped whole. `is_rest`
+    says that the user has typed along the beginning of what was shown.
     """
-    place = CursorSite.of(request, multi_line=multi_line)
+    place = CursorSite.of(request, multi_line=multi_line, is_rest=is_rest)
     verdicts: list[RuleVerdict] = []
     while True:
         draft = _round(place, text, verdicts)

@@ -63,9 +63,12 @@ class CursorSite:
     behind: str  # the document right of the cursor, as far as brackets are looked for
     context: Scan  # what is open at the cursor
     sees_all: bool  # whether `context` knows every bracket that is open
+    is_rest: bool = False  # the text is the rest of what was shown, and partly typed
 
     @classmethod
-    def of(cls, request: CompletionRequest, *, multi_line: bool) -> "CursorSite":
+    def of(
+        cls, request: CompletionRequest, *, multi_line: bool, is_rest: bool = False
+    ) -> "CursorSite":
         """Cut the surroundings of the request's cursor."""
         document, offset = request.text, request.offset
         language = language_of(request.path, request.language)
@@ -80,6 +83,7 @@ class CursorSite:
             behind=document[offset : offset + MAX_SCAN_CHARS],
             context=context,
             sees_all=sees_all,
+            is_rest=is_rest,
         )
 
 

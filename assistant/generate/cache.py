@@ -8,7 +8,7 @@ Not locked: the engine calls it under its own lock.
 """
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assistant.request import CompletionRequest
 from model.lru import LRU
@@ -30,6 +30,7 @@ class Suggestion:
     logprob: float
     multi_line: bool  # it may run over several lines
     probability: float = 0.0  # that it is right, as judged when it was made
+    is_rest: bool = field(default=False, compare=False)  # its beginning was shown, and typed
     is_shown: bool = True  # no: known, but not sure enough; more typing may change that
     beliefs: tuple[tuple[str, float], ...] = ()  # all proposals for the line, and their shares
 
@@ -113,7 +114,7 @@ def _worth_keeping(draft: Suggestion, n_typed: int) -> bool:
 def _cut(draft: Suggestion, n_typed: int) -> Suggestion:
     typed = draft.text[:n_typed]
     beliefs = tuple((t[n_typed:], share) for t, share in draft.beliefs if t.startswith(typed))
-    return dataclasses.replace(draft, text=draft.text[n_typed:], beliefs=beliefs)
+    return dataclasses.replace(draft, text=draft.text[n_typed:], beliefs=beliefs, is_rest=True)
 
 
 def _same_after(after: str, text: str, offset: int, typed: bool) -> bool:

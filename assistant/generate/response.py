@@ -112,7 +112,12 @@ def offer_suggestions(request: CompletionRequest, suggestions: Iterable[Suggesti
     offers = []
     for suggestion in suggestions:
         if suggestion.is_shown:
-            result = filter_text(request, suggestion.text, multi_line=suggestion.multi_line)
+            result = filter_text(
+                request,
+                suggestion.text,
+                multi_line=suggestion.multi_line,
+                is_rest=suggestion.is_rest,
+            )
             if result.edit is not None:
                 offers.append(
                     Offer(suggestion=suggestion, edit=result.edit, verdicts=result.verdicts)

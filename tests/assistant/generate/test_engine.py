@@ -102,7 +102,9 @@ def test_typed_through_text_is_the_fresh_text(marker: str) -> None:
     for n_typed in range(1, len(first) - 1):
         fresh, _ = scripted()
         through = engine.complete(at(marker, n_typed))
-        assert texts(through) == texts(fresh.complete(at(marker, n_typed)))
+        rest = first[n_typed:]  # one character alone is never new, and no reason to take it away
+        wanted = texts(fresh.complete(at(marker, n_typed))) if len(rest.strip()) > 1 else [rest]
+        assert texts(through) == wanted
         assert {item.source for item in through} <= {"cache"}
     assert runtime.n_calls == n_calls
 
