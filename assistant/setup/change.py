@@ -47,7 +47,6 @@ class Change:
 class SetupPlan:
     """How one editor is made to start foretype."""
 
-    editor: str
     path: Path  # the file in which the lines belong
     lines: str
     change: Change | None = None  # None: it is done already, or a person has to do it

@@ -43,7 +43,7 @@ _PAIRS = {")": "(", "]": "["}
 
 
 def emacs(machine: Machine, command: list[str], client: str = "") -> SetupPlan:
-    """SetupPlan a block at the end of the init file that Emacs would read.
+    """Plan a block at the end of the init file that Emacs would read.
 
     `client` is one of CLIENTS; "" goes by what the file says: our block, else what is used there.
     """
@@ -59,7 +59,7 @@ def emacs(machine: Machine, command: list[str], client: str = "") -> SetupPlan:
         client=client,
         other=next(name for name in CLIENTS if name != client),
     )
-    plan = SetupPlan(editor="emacs", path=path, lines=body, notes=_NOTES[client])
+    plan = SetupPlan(path=path, lines=body, notes=_NOTES[client])
     if before is None:
         return dataclasses.replace(plan, change=_change(path, None, body))
     if "foretype" in without_block(before, ";;"):

@@ -26,12 +26,12 @@ _CHANGED = ("language-server", "language")  # tables that ours go into
 
 
 def helix(machine: Machine, command: list[str]) -> SetupPlan:
-    """SetupPlan a server table, and foretype in the list of each language not configured yet."""
+    """Plan a server table, and foretype in the list of each language not configured yet."""
     is_windows = machine.platform == "win32"
     folder = machine.application_folder if is_windows else machine.config_home
     path = folder / "helix" / "languages.toml"
     before = read_config(path)
-    plan = SetupPlan(editor="helix", path=path, lines=_lines(command, set()))
+    plan = SetupPlan(path=path, lines=_lines(command, set()))
     own = without_block(before or "", "#")
     try:
         table = parse_toml(own)

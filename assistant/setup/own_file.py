@@ -41,7 +41,7 @@ endif
 
 
 def neovim(machine: Machine, command: list[str]) -> SetupPlan:
-    """SetupPlan a file in Neovim's `plugin` folder that loads our module."""
+    """Plan a file in Neovim's `plugin` folder that loads our module."""
     folder = machine.config_home / (machine.environ.get("NVIM_APPNAME") or "nvim")
     module = shipped("neovim")
     if module is None:
@@ -49,11 +49,11 @@ def neovim(machine: Machine, command: list[str]) -> SetupPlan:
     lines = _NEOVIM.format(
         module=_lua(str(module)), command=", ".join(_lua(part) for part in command)
     )
-    return _plan("nvim", folder / "plugin" / "foretype.lua", lines, _scripts(folder))
+    return _plan(folder / "plugin" / "foretype.lua", lines, _scripts(folder))
 
 
 def vim(machine: Machine, command: list[str]) -> SetupPlan:
-    """SetupPlan a file in Vim's `plugin` folder for the plugin `lsp` (yegappan/lsp)."""
+    """Plan a file in Vim's `plugin` folder for the plugin `lsp` (yegappan/lsp)."""
     folder = machine.home / ("vimfiles" if machine.platform == "win32" else ".vim")
     lines = _VIM.format(
         types=", ".join(_vim(name) for name in FILE_TYPES),
@@ -66,7 +66,7 @@ def vim(machine: Machine, command: list[str]) -> SetupPlan:
         "Suggestions come in its completion menu; Vim cannot ask for grey text.",
     )
     mine = itertools.chain([machine.home / ".vimrc"], _scripts(folder))
-    plan = _plan("vim", folder / "plugin" / "foretype.vim", lines, mine)
+    plan = _plan(folder / "plugin" / "foretype.vim", lines, mine)
     return dataclasses.replace(plan, notes=notes)
 
 
@@ -75,9 +75,9 @@ def take_out(text: str) -> str | None:
     return None if OWN_MARK in text.partition("\n")[0] else text
 
 
-def _plan(editor: str, path: Path, lines: str, scripts: Iterator[Path]) -> SetupPlan:
-    """SetupPlan `lines` as the file `path`, unless one of the user's `scripts` starts foretype."""
-    plan = SetupPlan(editor=editor, path=path, lines=lines)
+def _plan(path: Path, lines: str, scripts: Iterator[Path]) -> SetupPlan:
+    """Plan `lines` as the file `path`, unless one of the user's `scripts` starts foretype."""
+    plan = SetupPlan(path=path, lines=lines)
     before = read_config(path)
     if before == lines:
         return dataclasses.replace(plan, done=True)

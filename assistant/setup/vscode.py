@@ -46,12 +46,12 @@ FLAVOURS = {
 
 
 def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> SetupPlan:
-    """SetupPlan the setting that names our program; say how the extension is installed."""
+    """Plan the setting that names our program; say how the extension is installed."""
     flavour = FLAVOURS[editor]
     path = _settings_file(machine, flavour)
     program = find_program(machine) if len(command) > 2 else command[0]
     lines = f'"{PATH_KEY}": {json.dumps(str(program))}\n'
-    plan = SetupPlan(editor=editor, path=path, lines=lines, notes=_notes(machine, flavour))
+    plan = SetupPlan(path=path, lines=lines, notes=_notes(machine, flavour))
     if program is None:
         reason = "no program `foretype` stands beside this Python; install the package with pip"
         return dataclasses.replace(plan, reason=reason)
