@@ -309,14 +309,17 @@ ON-ANSWER takes its answer."
 (defun foretype-why ()
   "Say why there is what there is at point."
   (interactive)
-  (unless (foretype--complete
-           2 (lambda (_)
-               (foretype--request
-                "workspace/executeCommand" '(:command "foretype.why")
-                (lambda (told)
-                  (message "foretype: %s" (or (foretype--get told :words)
-                                              (foretype--get told :outcome)))))))
-    (message "foretype: no server serves this buffer")))
+  (let ((buffer (current-buffer)))
+    (unless (foretype--complete
+             2 (lambda (_)
+                 (when (buffer-live-p buffer)
+                   (with-current-buffer buffer
+                     (foretype--request
+                      "workspace/executeCommand" '(:command "foretype.why")
+                      (lambda (told)
+                        (message "foretype: %s" (or (foretype--get told :words)
+                                                    (foretype--get told :outcome)))))))))
+      (message "foretype: no server serves this buffer"))))
 
 (defun foretype-show (how)
   "Show more or less from now on: HOW is eager, balanced, quiet or off."

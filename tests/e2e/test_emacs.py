@@ -18,10 +18,13 @@ import pytest
 
 from tests.e2e.behaviours import BEHAVIOURS, appears
 from tests.e2e.conformance import (
+    CALL,
+    START,
     Behaviour,
     UnsupportedError,
     furnish,
     judge,
+    see,
 )
 from tests.e2e.neovim import wait_for
 from tests.e2e.served import ServerProgram
@@ -241,6 +244,9 @@ class InEmacs:
     def press(self, action: str) -> None:
         self._run("send-keys", *KEYS[action])
 
+    def run_command(self, name: str) -> None:
+        self._run("send-keys", "M-x", name, "Enter")
+
     def ghost(self) -> str:
         return self.ask("(and (test-ghost) (substring-no-properties (test-ghost)))")
 
@@ -305,3 +311,21 @@ def test_what_setup_writes_makes_grey_text_appear(
         appears(driven)
     finally:
         driven.close()
+
+
+SAID = """(with-current-buffer "*Messages*" (goto-char (point-max))
+  (and (re-search-backward "^foretype: .*" nil t) (match-string 0)))"""
+
+
+def test_emacs_says_why_and_shows_less(scripted: tuple[str, InEmacs]) -> None:
+    _, driven = scripted
+    driven.fresh("why.py", START)
+    driven.type("zq = ")
+    driven.run_command("foretype-why")
+    wait_for(lambda: "not sure enough" in driven.ask(SAID), "the reason")
+    driven.ask('(progn (foretype-show "quiet") t)')
+    driven.wait_for_client()
+    assert driven.ask("(plist-get foretype-settings :show)") == "quiet"
+    driven.fresh("less.py", START)
+    driven.type("result = vo")
+    see(driven, CALL[2:])
