@@ -39,8 +39,8 @@ def root(home: Path) -> Path:
 
 def test_the_users_own_ignore_file_counts(root: Path) -> None:
     assert set(list_files(root)) == {"a.py"}
-    assert _find_reason(root / "scratch_notes.py") == "git ignores the file"
-    assert _find_reason(root / "a.py") == ""
+    assert _find_reason(root / "scratch_notes.py", 0) == "git ignores the file"
+    assert _find_reason(root / "a.py", 0) == ""
 
 
 def test_a_repository_may_name_another_ignore_file_as_for_git(root: Path) -> None:
@@ -56,7 +56,7 @@ def test_gits_own_place_for_it_counts(private_home: Path, monkeypatch: pytest.Mo
     root = new_repository(home / "r", {"a.py": ""})
     (root / "mine.py").write_text("")
     assert set(list_files(root)) == {"a.py"}
-    assert _find_reason(root / "mine.py") == "git ignores the file"
+    assert _find_reason(root / "mine.py", 0) == "git ignores the file"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_fifo_in_git_neither_stalls_nor_lets_ignored_files_in(root: Path, plac
     started = time.monotonic()
     with pytest.raises(GitError, match="may wait for ever"):
         list_files(root)
-    assert _find_reason(root / "a.py") == "git cannot say whether it ignores the file"
+    assert _find_reason(root / "a.py", 0) == "git cannot say whether it ignores the file"
     assert time.monotonic() - started < 30  # git itself would wait a minute
 
 
