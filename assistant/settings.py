@@ -160,8 +160,6 @@ def _from_file(path: Path) -> Settings:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return Settings()
         raise SettingsError(str(error)) from error
-    except RecursionError:
-        raise SettingsError(f"{path}: its values are nested too deeply") from None
     except ValueError as error:  # not UTF-8, not TOML, or a SettingsError
         raise SettingsError(f"{path}: {error}") from error
 

@@ -83,7 +83,7 @@ def parse_json(data: bytes | str) -> Any:
             data, parse_int=_parse_int, parse_float=_parse_float, parse_constant=_parse_float
         )
     except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        raise ValueError("its values are nested too deeply") from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text, parse_float=_parse_float)
     except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        raise ValueError("its values are nested too deeply") from error
 
 
 def _parse_int(text: str) -> int:

@@ -245,7 +245,7 @@ def test_no_machine_path_or_registry_host_is_tracked() -> None:
 def test_every_dependency_is_declared_and_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    names = {"train": extras["train"], "base": project["dependencies"]}
+    names = {name: extras[name] for name in ("train", "remote")} | {"base": project["dependencies"]}
     declared = {
         extra: {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in lines}
         for extra, lines in names.items()
@@ -253,7 +253,7 @@ def test_every_dependency_is_declared_and_used() -> None:
     used = imported(node for path in PRODUCT for node in ast.walk(tree(path)))
     used |= grammars_loaded_by_name()
     third_party = used - sys.stdlib_module_names - MAY_IMPORT.keys() - {"__future__"}
-    assert third_party == declared["base"] | declared["train"]
+    assert third_party == declared["base"] | declared["remote"] | declared["train"]
     served = imported(
         node
         for path in PRODUCT

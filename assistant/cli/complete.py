@@ -84,10 +84,15 @@ def _complete(settings: Settings, request: CompletionRequest) -> "Response":
     )
     from assistant.models.open import make_opener_for
     from assistant.remote import open_configured
+    from assistant.remote.errors import NotInstalledError
 
     place = Path(request.path).absolute()
     open_model = make_opener_for(place, lambda text: print(f"foretype: {text}", file=sys.stderr))
-    remote = open_configured(lambda _: place, exclude=settings.exclude)
+    remote = None
+    try:
+        remote = open_configured(lambda _: place, exclude=settings.exclude)
+    except NotInstalledError as error:  # what is local goes on
+        print(f"foretype: {error}", file=sys.stderr)
     if remote is not None and remote.complaint:
         print(f"foretype: {remote.complaint}", file=sys.stderr)
     found = _find_index(settings, request.path)

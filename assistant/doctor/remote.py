@@ -3,7 +3,12 @@
 from assistant.doctor.finding import CheckResult, broken, ok, warning
 from assistant.errors import SettingsError
 from assistant.remote.errors import RemoteError
-from assistant.remote.settings import key_of, load_remote_settings, remote_settings_path
+from assistant.remote.settings import (
+    find_missing,
+    key_of,
+    load_remote_settings,
+    remote_settings_path,
+)
 from assistant.settings import Settings
 
 
@@ -20,6 +25,9 @@ def remote(settings: Settings) -> CheckResult:
     if not asked.is_consented:
         fix = f'to agree, write send_code_to = "{asked.host}" into {path}'
         return warning("remote", f"{found}, but nothing is sent without your yes", fix)
+    if missing := find_missing():
+        need, _, command = missing.partition(": ")
+        return warning("remote", f"{found}, but {need}", command)
     try:
         key_of(asked)
     except RemoteError as error:

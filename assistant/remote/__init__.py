@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from assistant.remote.settings import load_remote_settings
+from assistant.remote.errors import NotInstalledError
+from assistant.remote.settings import find_missing, load_remote_settings
 
 if TYPE_CHECKING:
     from assistant.remote.file_policy import Locate
@@ -13,11 +14,13 @@ def open_configured(locate: "Locate", *, exclude: tuple[str, ...] = ()) -> "Remo
     """Return the remote side that remote.toml asks for, None (and nothing imported) if it is off.
 
     `locate` finds the file of a request's document, None for what is no file. SettingsError says
-    what is wrong.
+    what is wrong, or what must be installed.
     """
     settings = load_remote_settings()
     if settings.mode == "off":
         return None
+    if missing := find_missing():
+        raise NotInstalledError(missing)
     from assistant.remote.policy import Remote
 
     return Remote(settings, locate, exclude=exclude)

@@ -1,24 +1,25 @@
 """A connection to the server: what is accepted of an answer, and what each fault is called.
 
-HTTP/1.1 of the standard library, which follows no redirect (it could lead the user's code and key
-to another host), keeps no cookie and unpacks nothing (a bomb unpacks in one step). Bodies of errors
+An httpx client of one connection. Redirects are refused (they could lead the user's code and key to
+another host), as are cookies and compressed answers (a bomb unpacks in one step); bodies of errors
 are not read.
 """
 
-import base64
 import contextlib
 import email.utils
 import functools
-import http.client
 import json
-import selectors
 import socket
 import ssl
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
+
+import httpx2 as httpx
 
 from assistant.remote.errors import RemoteError
 from assistant.remote.formats import FORMATS, read_piece
@@ -29,7 +30,6 @@ MAX_ANSWER_BYTES = 1 << 20  # of a stream; its text is far smaller
 KEEP_ALIVE_S = 60.0
 DRAIN_S = 0.25  # of silence after the last word, before the end of the body
 MAX_RETRY_AFTER_S = 3_600.0  # servers have said years
-_READ_BYTES = 1 << 16
 _EVENTS = "text/event-stream"
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
@@ -39,45 +39,42 @@ class Connection:
 
     def __init__(self, settings: RemoteSettings) -> None:
         self._settings = settings
-        self._url = urlsplit(settings.address)
-        proxy = _find_proxy(settings)
-        port = self._url.port or (443 if self._url.scheme == "https" else 80)
-        near = (proxy.hostname or "", proxy.port or 80) if proxy else (settings.host, port)
-        self._http = http.client.HTTPConnection(*near, timeout=settings.connect_s)
-        if proxy:
-            login = unquote(f"{proxy.username}:{proxy.password or ''}").encode()
-            told = {"Proxy-Authorization": "Basic " + base64.b64encode(login).decode()}
-            self._http.set_tunnel(settings.host, port, told if proxy.username else {})
-        self._socket: socket.socket | None = None
-        self._used_s = 0.0
+        is_encrypted = urlsplit(settings.address).scheme == "https"
+        self._http = httpx.Client(
+            verify=_open_trust(settings.ca_file) if is_encrypted else False,
+            proxy=_find_proxy(settings),
+            limits=httpx.Limits(max_connections=1, keepalive_expiry=KEEP_ALIVE_S),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            timeout=httpx.Timeout(settings.read_s, connect=settings.connect_s),
+            trust_env=False,  # its proxies are found here, and netrc's passwords are not ours
+        )
+        self._http.headers.clear()  # what leaves is what `foretype egress --dry-run` shows
+        self._socket: socket.socket | None = None  # a second handle of the connection's
+        self._is_hung_up = False
+        self._drain = threading.Timer(DRAIN_S, self.hang_up)  # for a body that does not end
 
     @property
     def is_usable(self) -> bool:
-        """Whether it may serve another request: open, idle, not for long."""
-        if self._socket is None or time.monotonic() - self._used_s > KEEP_ALIVE_S:
-            return False
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._socket, selectors.EVENT_READ)
-            return not selector.select(0)  # the server has closed it, or babbles
+        """Whether it may serve another request: its last answer came to its end."""
+        return self._socket is not None and not self._is_hung_up
 
     def close(self) -> None:
         """Close it."""
         self._http.close()
-        self._socket = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def hang_up(self) -> None:
         """End it under whoever uses it: each read and write fails, and the server sees it."""
-        current = self._socket or self._http.sock
-        if current is not None:
+        self._is_hung_up = True
+        if current := self._socket:
             with contextlib.suppress(OSError):  # gone already
-                # Not the method of SSLSocket, which would go on in plain text.
-                socket.socket.shutdown(current, socket.SHUT_RDWR)
+                current.shutdown(socket.SHUT_RDWR)
 
     def ask(self, inflight: InflightRequest) -> None:
         """Fill `inflight`; RemoteError says why its text is not whole."""
         try:
-            if self._socket is None:
-                self._connect(inflight)
             return self._exchange(inflight)
         except Exception as error:  # noqa: BLE001  whatever a server can provoke in the library
             fault = _name_fault(error, has_sent=inflight.has_sent)
@@ -86,42 +83,43 @@ class Connection:
             inflight.check()
             raise fault
 
-    def _connect(self, inflight: InflightRequest) -> None:
-        trust = _open_trust(self._settings.ca_file) if self._url.scheme == "https" else None
-        self._http.connect()
-        self._socket = self._http.sock
-        if trust is not None:  # in two steps, so that a slow handshake can be hung up on
-            self._socket = self._http.sock = encrypted = trust.wrap_socket(
-                self._http.sock,
-                server_hostname=self._settings.host,
-                do_handshake_on_connect=False,
-            )
-            inflight.check()
-            encrypted.do_handshake()
+    def _follow(self, inflight: InflightRequest, event: str, info: Mapping[str, Any]) -> None:
+        """Note how far httpx is: the socket once there is one, and when something is sent."""
+        if event == "connection.connect_tcp.complete":
+            if self._socket is not None:
+                self._socket.close()
+            # A handle of our own: TLS takes httpx's away while it shakes hands.
+            self._socket = info["return_value"].get_extra_info("socket").dup()
+            if self._is_hung_up:
+                self.hang_up()
+        elif event == "http11.send_request_headers.started":
+            inflight.check()  # not before: httpx forgets a socket where it is interrupted then
+            inflight.has_sent = True
 
     def _exchange(self, inflight: InflightRequest) -> None:
-        assert inflight.payload is not None and self._socket is not None
-        known, body = FORMATS[self._settings.provider], inflight.payload.body
-        self._socket.settimeout(self._settings.read_s)
-        inflight.check()
-        path = self._url.path.rstrip("/") + known.path
-        self._http.putrequest("POST", path, skip_host=True, skip_accept_encoding=True)
-        host = self._url.netloc.encode("idna").decode()
-        length = {"host": host, "content-length": str(len(body))}
-        for name, value in (length | inflight.headers).items():
-            self._http.putheader(name, value)
-        inflight.has_sent = True
-        self._http.endheaders(body)
-        with self._http.getresponse() as response:
+        assert inflight.payload is not None
+        known = FORMATS[self._settings.provider]
+        request = self._http.build_request(
+            "POST",
+            self._settings.address + known.path,
+            content=inflight.payload.body,
+            headers=inflight.headers,
+            extensions={"trace": functools.partial(self._follow, inflight)},
+        )
+        response = self._http.send(request, stream=True)
+        try:
             _check_head(response, known.stream_type)
-            self._read_body(response, inflight, has_events=known.stream_type == _EVENTS)
-            if response.will_close or not response.isclosed():
-                self.close()
-        self._used_s = time.monotonic()
+            is_at_end = self._read_body(response, inflight, has_events=known.stream_type == _EVENTS)
+        finally:
+            self._drain.cancel()
+            response.close()
+        if not is_at_end or response.headers.get("connection", "").lower() == "close":
+            self.close()
 
     def _read_body(
-        self, response: http.client.HTTPResponse, inflight: InflightRequest, *, has_events: bool
-    ) -> None:
+        self, response: httpx.Response, inflight: InflightRequest, *, has_events: bool
+    ) -> bool:
+        """Take what comes; say whether the connection can be kept."""
         is_done = False
         for line, is_last in _read_lines(response, inflight):
             name, _, data = line.partition(b":") if has_events else (b"data", b":", line)
@@ -130,19 +128,22 @@ class Connection:
             if data and not is_done:
                 table = parse_object(data, is_cut=is_last)
                 if inflight.take(read_piece(table, inflight.settings)):
-                    return  # enough: the rest is not even received
-            if (is_done or inflight.is_whole) and self._socket is not None:
-                self._socket.settimeout(DRAIN_S)
+                    return False  # enough: the rest is not even received
+            if (is_done or inflight.is_whole) and not self._drain.is_alive():
+                self._drain = threading.Timer(DRAIN_S, self.hang_up)
+                self._drain.daemon = True
+                self._drain.start()
         if not inflight.is_whole and not is_done:
             raise RemoteError("broken off", "the answer ends before it is whole")
+        return True
 
 
 def _read_lines(
-    response: http.client.HTTPResponse, inflight: InflightRequest
+    response: httpx.Response, inflight: InflightRequest
 ) -> Iterator[tuple[bytes, bool]]:
     """Yield each line, and whether it has no end: then it is the last."""
     rest = b""
-    while data := response.read1(_READ_BYTES):
+    for data in response.iter_raw():
         inflight.bytes_received += len(data)
         if inflight.bytes_received > MAX_ANSWER_BYTES:
             raise RemoteError("too large", f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
@@ -169,10 +170,10 @@ def parse_object(data: bytes, *, is_cut: bool = False) -> Mapping[str, Any]:
     return value
 
 
-def _check_head(response: http.client.HTTPResponse, stream_type: str) -> None:
-    status = response.status
+def _check_head(response: httpx.Response, stream_type: str) -> None:
+    status, headers = response.status_code, response.headers
     if status in (429, 503):
-        pause_s = _read_retry_after(response.getheader("retry-after", "").strip())
+        pause_s = _read_retry_after(headers.get("retry-after", "").strip())
         raise RemoteError("busy", f"the server is busy ({status})", retry_after_s=pause_s)
     message = f"the server answers with status {status}"
     if 300 <= status < 400:
@@ -183,12 +184,12 @@ def _check_head(response: http.client.HTTPResponse, stream_type: str) -> None:
         message = "the server has no such path or model (404); see provider, url and model"
     if status != 200:
         raise RemoteError("refused", message)
-    kind = response.getheader("content-type", "").partition(";")[0].strip().lower()
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in ((_EVENTS,) if stream_type == _EVENTS else _LINES):
         name = "SSE" if stream_type == _EVENTS else "NDJSON"
         raise RemoteError("not understood", f"the answer is no stream of {name}")
     for name, plain in (("content-encoding", "identity"), ("transfer-encoding", "chunked")):
-        if response.getheader(name, plain).strip().lower() != plain:
+        if headers.get(name, plain).strip().lower() != plain:
             message = "the answer is compressed, though that was not asked for"
             raise RemoteError("not understood", message)
 
@@ -210,39 +211,47 @@ def _name_fault(error: Exception, *, has_sent: bool) -> RemoteError:
     match error:
         case RemoteError():
             return error
-        case TimeoutError() if has_sent:
+        case httpx.ProxyError():
+            return RemoteError("unreachable", "the proxy refuses the connection")
+        case httpx.TimeoutException() if has_sent:
             return RemoteError("too slow", "the server fell silent")
-        case TimeoutError():
+        case httpx.TimeoutException():
             return RemoteError("unreachable", "cannot connect in time")
-        case ssl.SSLError() if not has_sent:
+        case httpx.TransportError() | ssl.SSLError() if not has_sent and _is_of_tls(error):
             message = "the server's certificate is not trusted, or TLS failed"
             return RemoteError("unreachable", message)
-        case OSError() if not has_sent:
+        case httpx.TransportError() if not has_sent:
             return RemoteError("unreachable", "cannot connect")
-        case OSError() | http.client.HTTPException() | OverflowError():
+        case httpx.TransportError() | ssl.SSLError() | OSError():
             return RemoteError("broken off", "the connection broke off")
     return RemoteError("failed", f"the request failed ({type(error).__name__})")
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 @functools.cache
 def _open_trust(ca_file: str) -> ssl.SSLContext:
     """Return whom to believe: the system's authorities, or only those in `ca_file`."""
     try:
-        trust = ssl.create_default_context(cafile=ca_file or None)
+        if ca_file:
+            return ssl.create_default_context(cafile=ca_file)
+        return httpx.create_ssl_context()
     except (OSError, ssl.SSLError):
         raise RemoteError("failed", f"ca_file {ca_file!r} holds no certificates in PEM") from None
-    trust.set_alpn_protocols(["http/1.1"])
-    return trust
 
 
-def _find_proxy(settings: RemoteSettings) -> SplitResult | None:
+def _find_proxy(settings: RemoteSettings) -> str | None:
     """Return the proxy to use; this machine is reached without one unless the user names it."""
     address = settings.proxy
     is_near = is_loopback(settings.host) or urllib.request.proxy_bypass(settings.host)
     if not address and not is_near:
         proxies = urllib.request.getproxies()
         address = proxies.get(urlsplit(settings.address).scheme) or proxies.get("all") or ""
-    parts = urlsplit(address)
-    if address and (parts.scheme != "http" or not parts.hostname):
-        raise RemoteError("failed", "only proxies at http:// addresses can be used")
-    return parts if address else None
+    if address and urlsplit(address).scheme not in ("http", "https"):
+        message = "only proxies at http:// and https:// addresses can be used"
+        raise RemoteError("failed", message)
+    return address or None

@@ -6,10 +6,10 @@ must repeat the server's host, so a changed address needs a new yes. The key its
 environment or the system's keyring, never from a file of ours, and is in no message.
 """
 
-import importlib
+import importlib.util
 import ipaddress
 import os
-import tomllib
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -22,7 +22,7 @@ from assistant.remote.errors import withheld
 from assistant.remote.formats import FORMATS, TEMPLATES
 from assistant.source.languages import LANGUAGES
 from model.config import from_table
-from model.files import UnreadableFileError, read_regular
+from model.files import UnreadableFileError, parse_toml, read_regular
 from model.paths import config_folder
 
 MAX_FILE_BYTES = 1 << 20
@@ -166,6 +166,13 @@ def _find_mistakes_of_address(address: str) -> Iterator[str]:
         yield "url must be https:// unless the server runs on this machine"
 
 
+def find_missing() -> str:
+    """Return what must be installed before a server can be asked, and how; empty if nothing."""
+    if importlib.util.find_spec("httpx2") is not None:
+        return ""
+    return f"the remote server needs httpx2: {sys.executable} -m pip install 'foretype[remote]'"
+
+
 def remote_settings_path() -> Path:
     """Return where remote.toml is looked for; it need not exist."""
     return config_folder() / "remote.toml"
@@ -176,13 +183,11 @@ def load_remote_settings() -> RemoteSettings:
     path = remote_settings_path()
     try:
         text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
-        return remote_settings_from(tomllib.loads(text))
+        return remote_settings_from(parse_toml(text))
     except UnreadableFileError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return RemoteSettings()
         raise SettingsError(str(error)) from error
-    except RecursionError:
-        raise SettingsError(f"{path}: its values are nested too deeply") from None
     except ValueError as error:  # not UTF-8, not TOML, or a ConfigError
         raise SettingsError(f"{path}: {error}") from error
 

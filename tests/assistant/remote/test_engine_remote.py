@@ -17,6 +17,7 @@ from assistant.generate.cache import Suggestion, SuggestionCache
 from assistant.generate.engine import Engine
 from assistant.generate.response import Offer
 from assistant.remote import open_configured
+from assistant.remote.errors import NotInstalledError
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings, remote_settings_path
 from assistant.request import CompletionRequest
@@ -318,3 +319,13 @@ def test_with_the_remote_off_nothing_of_it_is_imported(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (run.returncode, complaints(run.stderr)) == (0, "")
+
+
+def test_a_missing_client_is_named_with_its_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = RemoteSettings(mode="race", provider="openai", url="http://127.0.0.1:9", model="m")
+    monkeypatch.setattr("assistant.remote.load_remote_settings", lambda: settings)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NotInstalledError, match=r"needs httpx2: .* 'foretype\[remote\]'"):
+        open_configured(tmp_path.joinpath)

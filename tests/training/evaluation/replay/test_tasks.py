@@ -201,8 +201,8 @@ def test_commit_whose_files_are_not_there_is_passed_over(repository: Path) -> No
     name = plain_git(repository, "rev-parse", "HEAD:shapes.py").strip()
     (repository / ".git" / "objects" / name[:2] / name[2:]).unlink()
     tasks = replay_tasks(repository, 5, seed=0)
-    assert {task.snapshot.parent for task in tasks} == {
-        plain_git(repository, "rev-parse", "HEAD~2").strip()
+    assert {task.snapshot.commit for task in tasks} == {
+        plain_git(repository, "rev-parse", "HEAD~1").strip()
     }
 
 
