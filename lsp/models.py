@@ -140,8 +140,9 @@ class WorkspaceModels:
 
         self._registry = Registry()
         self._shelf = LoadedModels(self._registry, self._open_model or make_opener(threads))
-        self._thread = threading.Thread(target=self._run, name="models", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="models", daemon=True)
+        thread.start()
+        self._thread = thread  # only now: who stops may be another thread, and joins it
 
     def _run(self) -> None:
         while not self._is_stopped:
