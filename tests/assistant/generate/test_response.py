@@ -143,10 +143,10 @@ def test_typing_along_an_index_suggestion_is_served_from_the_cache() -> None:
     assert second.probability == first.probability
 
 
-def test_next_part_comes_before_the_last_character_of_a_shown_text_is_typed() -> None:
+def test_shown_text_stays_to_its_last_character_and_then_the_next_part_comes() -> None:
     made = engine(["ute + ab"], parameters(gate={}, gate_bias=SURE))
     made.complete(request())
-    for n_typed, is_kept in ((6, True), (7, False)):
+    for n_typed, is_kept in ((6, True), (7, True), (8, False)):
         typed = TEXT + "ute + ab"[:n_typed]
         response = made.respond(request(typed, offset=len(typed)))
         assert (response.trace.source == "cache") is is_kept
