@@ -26,7 +26,8 @@ def local_path(uri: str) -> Path | None:
 def place_in(uri: str, roots: Sequence[str]) -> tuple[str, str]:
     """Return the workspace folder (its URI) that a document is in, and its path there.
 
-    A file that links lead to counts, too. Outside all folders: "", and the end of its path.
+    A file that links lead to counts, too. Outside all folders: "", and the end of its path; of
+    what shows a file in a folder, such as `git:`, the path there.
 
     >>> place_in("file:///w/my%20app/x.py", ["file:///w"])
     ('file:///w', 'my app/x.py')
@@ -38,6 +39,10 @@ def place_in(uri: str, roots: Sequence[str]) -> tuple[str, str]:
     found = _innermost(path, folders)
     if found is None and where == "file":
         found = _innermost(_real(path), {root: _real(each) for root, each in folders.items()})
+    elif found is None:  # `git:` and the like show a file's text: its path says what is excluded
+        at_files = {root: folder for root in roots for at, folder in [_parse(root)] if at == "file"}
+        shown = _innermost(path, at_files)
+        found = ("", shown[1]) if shown else None
     return found or ("", "/".join([part for part in path.split("/") if part][-OUTSIDE_PARTS:]))
 
 
