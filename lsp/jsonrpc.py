@@ -4,6 +4,7 @@ What can be said before pygls is imported is said with this. Knows no method and
 language server protocol.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -35,7 +36,14 @@ def values(reader: MessageReader) -> Iterator[Any]:
 
 
 def find_id(body: bytes) -> int | str | None:
-    """Return the id of a request that cannot be read, where it stands before the parameters."""
+    """Return the id of a request that cannot be read, where it stands before the parameters.
+
+    Anywhere, if only a constant such as NaN is no JSON.
+    """
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(body)
+        if isinstance(value, dict) and "method" in value and type(value.get("id")) in (int, str):
+            return value["id"]  # type: ignore[no-any-return]
     head = body[:_HEAD_BYTES].partition(b'"params"')[0]
     match = _ID.search(head)
     if match is None or b'"method"' not in head:

@@ -231,7 +231,7 @@ def tabs(editor: Editor) -> None:
 
 def beyond_ascii(editor: Editor, encoding: str) -> None:
     editor.speak(encoding)
-    on_disk(editor, f"wide_{encoding}.py", CODE, "spoken = gre", WIDE[3:])
+    on_disk(editor, f"wide_{encoding}.py", CODE, "spoken = ", WIDE)
     editor.fresh(f"wide_line_{encoding}.py", f"{CODE}s = '🦊😀'; result".encode())
     editor.type(" = vo")
     turned_to(editor, lambda text: text == CALL[2:], "the model had no such text")
