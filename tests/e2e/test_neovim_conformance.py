@@ -165,6 +165,8 @@ def test_neovim_conforms(
 def test_health_says_that_all_is_well(scripted: tuple[str, InNeovim]) -> None:
     _, driven = scripted
     driven.fresh("health.py", b"x = 1\n")
+    ready = "return require('foretype.server').state == 'ready'"
+    wait_for(lambda: driven.editor.lua(ready) or None, "a ready server")
     driven.editor.keys("<Esc>")
     driven.editor.lua("vim.cmd.checkhealth('foretype')")
     report = wait_for(
