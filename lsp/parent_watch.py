@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 POLL_S = 2.0
+_PARENT = os.getppid()  # of this process at its start: it may die before it has told us its id
 
 
 def is_alive(pid: int, parent_at_start: int) -> bool:
@@ -38,16 +39,15 @@ def watch(
 
     A client in another container has an id that means nothing, or somebody else, here.
     """
-    parent_at_start = os.getppid()
-    if not is_alive(pid, parent_at_start):
+    if pid != _PARENT and not is_alive(pid, _PARENT):
         return None
     stopped = threading.Event()
 
     def run() -> None:
-        while not stopped.wait(poll_s):
-            if not is_alive(pid, parent_at_start):
-                on_death()
+        while is_alive(pid, _PARENT):
+            if stopped.wait(poll_s):
                 return
+        on_death()
 
     thread = threading.Thread(target=run, name="client-watch", daemon=True)
     thread.start()

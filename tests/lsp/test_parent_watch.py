@@ -49,3 +49,15 @@ def test_process_that_cannot_be_seen_is_not_watched() -> None:
     with sleeper() as process:
         process.kill()
     assert not watch(process.pid, lambda: pytest.fail("told"), poll_s=0.01)
+
+
+def test_a_parent_that_died_before_it_was_looked_for_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found on 2026-11-29: a busy machine reads `initialize` after the editor's death."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    monkeypatch.setattr("lsp.parent_watch._PARENT", gone.pid)
+    lost = threading.Event()
+    assert watch(gone.pid, lost.set) is not None
+    assert lost.wait(20)
