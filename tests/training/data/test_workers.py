@@ -18,7 +18,7 @@ import operator, os, sys, time
 from training.data.workers import map_in_order
 
 def square(number):
-    os.write(1, f"{number} {os.getpid()}\n".encode())  # at once: two processes share the pipe
+    os.write(1, f"{number} {os.getpid()}\\n".encode())  # at once: two processes share the pipe
     time.sleep(0.05 if number % 2 else 0)
     return number * number
 
