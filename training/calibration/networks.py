@@ -60,6 +60,7 @@ class RankedChoice:
     is_exact: bool  # what is ranked first is the whole rest of the line
     belief: float  # of the ranker in what was right, which may be none of the texts
     example: RankingExample
+    beliefs: Floats  # of the gate, in each of them
 
     @property
     def has_text(self) -> bool:
@@ -70,12 +71,6 @@ class RankedChoice:
     def is_right(self) -> bool:
         """Say whether what would be shown is right."""
         return self.has_text and bool(self.rights[self.best])
-
-    @property
-    def row(self) -> Floats:
-        """What the gate looks at."""
-        row: Floats = self.found.rows[self.best]
-        return row
 
     @property
     def text(self) -> str:
@@ -146,13 +141,8 @@ def fit_ranker(examples: Sequence[RankingExample], settings: FitSettings) -> Sma
 def fit_gate(choices: Sequence[RankedChoice], settings: FitSettings) -> SmallNetwork:
     """Fit the probability that a beginning is right, on all beginnings of all examples."""
     used = [each for each in choices if len(each.found.rows)]
-    rows = np.concatenate([each.found.rows for each in used])
-    mean, scale = _scale_of(rows)
-    inputs = standardise(rows, mean, scale)
-    labels = torch.from_numpy(np.concatenate([each.rights for each in used]).astype(np.float32))
-    counts = np.array([len(each.found.rows) for each in used])
-    weights = torch.from_numpy(np.repeat(1 / np.sqrt(counts), counts).astype(np.float32))
-    weights /= weights.mean()
+    mean, scale = _scale_of(np.concatenate([each.found.rows for each in used]))
+    inputs, labels, weights = stack_beginnings(used, mean, scale)
 
     def loss(network: nn.Module, at: torch.Tensor) -> torch.Tensor:
         scores = network(inputs[at])[:, 0]
@@ -160,7 +150,21 @@ def fit_gate(choices: Sequence[RankedChoice], settings: FitSettings) -> SmallNet
             scores, labels[at], weight=weights[at]
         )
 
-    return _average(_train(len(mean), len(rows), loss, settings), mean, scale)
+    return _average(_train(len(mean), len(inputs), loss, settings), mean, scale)
+
+
+def stack_beginnings(
+    choices: Sequence[RankedChoice], mean: Floats, scale: Floats
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return all beginnings of choices that have some: standardised (N, F), right or not, weights.
+
+    A cursor with many weighs more than one with few, but not as much more. The mean weight is 1.
+    """
+    inputs = standardise(np.concatenate([each.found.rows for each in choices]), mean, scale)
+    labels = torch.from_numpy(np.concatenate([each.rights for each in choices]).astype(np.float32))
+    counts = np.array([len(each.found.rows) for each in choices])
+    weights = torch.from_numpy(np.repeat(1 / np.sqrt(counts), counts).astype(np.float32))
+    return inputs, labels, weights / weights.mean()
 
 
 def fit_languages(choices: Sequence[RankedChoice]) -> dict[str, tuple[float, float]]:
@@ -250,6 +254,7 @@ def choose(each: RankingExample, fitted: FittedRanker) -> RankedChoice:
         is_exact=bool(len(order)) and each.texts[order[0]] == each.truth,
         belief=float(shares[each.label]) if each.label >= 0 else 1 - float(shares.sum()),
         example=each,
+        beliefs=np.zeros(len(found.texts), np.float32),
     )
     return apply_gate(choice, fitted)
 
@@ -305,6 +310,7 @@ def apply_gate(choice: RankedChoice, fitted: FittedRanker) -> RankedChoice:
     beliefs = fitted.believe(choice.found.rows)
     values = worth(beliefs, choice.found)
     best = int(values.argmax())
+    choice = dataclasses.replace(choice, beliefs=beliefs)
     if values[best] <= 0:
         return dataclasses.replace(choice, best=-1, probability=0.0)
     probability = fitted.probability(float(beliefs[best]), choice.example.language)

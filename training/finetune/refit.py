@@ -31,7 +31,7 @@ from training.calibration.networks import (
     fitted_table,
     listwise_loss,
     pad_examples,
-    standardise,
+    stack_beginnings,
 )
 from training.calibration.operating_points import measure_point
 from training.data.progress import Progress
@@ -149,11 +149,14 @@ def ranking_loss(choice: RankedChoice) -> float:
 
 
 def claim_loss(choice: RankedChoice) -> float:
-    """Return -log of the probability that was claimed for what came true of the chosen text."""
-    if not choice.has_text:
+    """Return -log of what the gate claimed for what came true of each beginning, their mean.
+
+    Of all, not of the chosen one: a gate that shows nothing would claim nothing and lose nothing.
+    """
+    if not choice.found.texts:
         return 0.0
-    share = choice.probability if choice.is_right else 1 - choice.probability
-    return -float(np.log(max(share, _LEAST)))
+    shares = np.where(choice.rights, choice.beliefs, 1 - choice.beliefs)
+    return -float(np.log(np.maximum(shares, _LEAST)).mean())
 
 
 def _compare(choices: Sequence[RankedChoice], kept: Sequence[RankedChoice]) -> dict[str, Any]:
@@ -192,16 +195,15 @@ def refit_ranker(way: str, start: FittedRanker, examples: Sequence[RankingExampl
 
 
 def refit_gate(way: str, start: FittedRanker, choices: Sequence[RankedChoice]) -> FittedRanker:
-    """Fit the probability that the chosen text is right, or keep it."""
-    used = [each for each in choices if each.has_text]
+    """Fit the probability that a beginning is right, or keep it."""
+    used = [each for each in choices if each.found.texts]
     if way == KEEP or not used:
         return start
-    inputs = standardise([each.row for each in used], start.gate.mean, start.gate.scale)
-    labels = torch.tensor([float(each.is_right) for each in used])
+    inputs, labels, weights = stack_beginnings(used, start.gate.mean, start.gate.scale)
     gate = add_linear_term(
         start.gate,
         inputs,
-        lambda scores: nn.functional.binary_cross_entropy_with_logits(scores, labels),
+        lambda scores: nn.functional.binary_cross_entropy_with_logits(scores, labels, weights),
         GATE_HOLD / len(used),
     )
     return dataclasses.replace(start, gate=gate)

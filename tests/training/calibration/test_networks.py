@@ -130,6 +130,7 @@ def made_choices(pairs: list[tuple[float, bool]]) -> list[RankedChoice]:
             is_exact=right,
             belief=0.5,
             example=example,
+            beliefs=np.full(len(found.texts), p, np.float32),
         )
         for p, right in pairs
     ]

@@ -45,6 +45,7 @@ def choice(
     return RankedChoice(
         found=found, rights=np.array([is_right]), best=0, probability=probability,
         is_exact=is_right, belief=0.5, example=example,
+        beliefs=np.array([probability], np.float32),
     )  # fmt: skip
 
 
