@@ -7,8 +7,8 @@ it is for, and not at all where that text is gone by the time it is found.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 from lsprotocol import types
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from assistant.edits.next_edit import NextEdits, ProposedEdit
 
 INLINE_EDIT = "textDocument/copilotInlineEdit"
-INVOKED = types.InlineCompletionTriggerKind.Invoked.value
-ASKED = "asked"  # the level of what a menu may hold
 MAX_AT_ONCE = 100  # places of one code action
 
 
@@ -36,27 +34,30 @@ class InlineEditRequest:
 
 
 class EditFollower:
-    """Follows what is typed in one client's documents, and says what is due next."""
+    """Follows what is typed in one client's documents, and says what is due next.
 
-    def __init__(self) -> None:
+    `folder_of` names the workspace folder of a document's URI ("" outside all), None for one that
+    is excluded or secret: that teaches nothing and is offered nothing.
+    """
+
+    def __init__(self, folder_of: Callable[[str], str | None]) -> None:
+        self._folder_of = folder_of
+        self._folders: dict[str, str | None] = {}  # by URI: asked once, not at each key
         self._edits: NextEdits | None = None
         self._last: tuple[str, int | None, int] = "", None, 0  # document, version, row of a change
 
-    @property
-    def edits(self) -> NextEdits:
-        """What is known of the last edits; imported when there is one."""
-        if self._edits is None:
+    def follow(self, document: Document) -> None:
+        """Take the last change of a document.
+
+        Two at once and apart, as formatters make, are no person's.
+        """
+        if self._folder(document.uri) is None:
+            return
+        if self._edits is None:  # imported with the first edit
             from assistant.edits.next_edit import NextEdits
 
             self._edits = NextEdits()
-        return self._edits
-
-    def follow(self, document: Document) -> None:
-        """Take the last change of a document. Two at once and apart, as formatters make, do not
-        count: they are no person's.
-        """
-        change = document.last_change
-        history = self.edits.history
+        history, change = self._edits.history, document.last_change
         if change is None:
             history.interrupt(document.uri)
             return
@@ -66,28 +67,46 @@ class EditFollower:
         if (uri, version) == (document.uri, document.version) and abs(row - last_row) > 1:
             history.interrupt(document.uri)
             return
-        self.edits.note(document.uri, row, old, new)
+        self._edits.note(document.uri, row, old, new)
         history.surround(document.uri, document.line_at)
 
     def forget(self, uri: str) -> None:
         """Drop what is known of a document."""
+        self._folders.pop(uri, None)
         if self._edits is not None:
             self._edits.history.forget(uri)
+
+    def forget_all(self) -> None:
+        """Drop everything: other files may be excluded now."""
+        self._folders.clear()
+        self._edits = None
 
     def dismiss(self) -> None:
         """The user waved the shown edit away."""
         if self._edits is not None:
             self._edits.dismiss()
 
+    def note_offer(self, document: Document, edit: ProposedEdit) -> None:
+        """Remember what is shown."""
+        if self._edits is not None:
+            self._edits.offered(document.uri, edit)
+
     async def find(self, document: Document, row: int, show: str) -> list[ProposedEdit]:
         """Return what is due in `document`, surest first; nothing if it changed meanwhile."""
-        made = self.edits.history.edits() if self._edits is not None else []
+        edits, folder = self._edits, self._folder(document.uri)
+        if edits is None or folder is None:
+            return []
+        made = [edit for edit in edits.history.edits() if self._folder(edit.path) == folder]
         if not made:
             return []
         version, lines = document.version, document.plain().split("\n")
-        propose = self.edits.propose
-        found = await asyncio.to_thread(propose, document.uri, lines, row, made, show)
-        return found if document.version == version else []
+        found = await asyncio.to_thread(edits.propose, document.uri, lines, row, made, show)
+        return found if document.version == version and edits is self._edits else []
+
+    def _folder(self, uri: str) -> str | None:
+        if uri not in self._folders:
+            self._folders[uri] = self._folder_of(uri)
+        return self._folders[uri]
 
 
 def is_typing_word(document: Document, position: types.Position) -> bool:
@@ -161,15 +180,17 @@ def _action(
     return types.CodeAction(title, kind=kind, edit=types.WorkspaceEdit(document_changes=[change]))
 
 
-def show_for(params: Mapping[str, Any], show: str) -> str:
-    """Return how sure an edit must be: whoever asks by hand looks at what there is."""
-    context = params.get("context")
-    kind = context.get("triggerKind") if isinstance(context, Mapping) else None
-    return show if show == "off" or kind != INVOKED else ASKED
+class AskedEdit(NamedTuple):
+    """What a request for an inline edit says."""
+
+    uri: str
+    version: int | None
+    position: types.Position
+    is_by_hand: bool
 
 
-def read_inline_edit(params: Mapping[str, Any]) -> tuple[str, int | None, types.Position] | None:
-    """Return document, version and position of a request's parameters; None if they are wrong."""
+def read_inline_edit(params: Mapping[str, Any]) -> AskedEdit | None:
+    """Return what a request says; None if its parameters are wrong."""
     document, position = params.get("textDocument"), params.get("position")
     if not isinstance(document, Mapping) or not isinstance(position, Mapping):
         return None
@@ -179,4 +200,11 @@ def read_inline_edit(params: Mapping[str, Any]) -> tuple[str, int | None, types.
         return None
     if line < 0 or character < 0:
         return None
-    return uri, version if type(version) is int else None, types.Position(line, character)
+    context = params.get("context")
+    kind = context.get("triggerKind") if isinstance(context, Mapping) else None
+    return AskedEdit(
+        uri=uri,
+        version=version if type(version) is int else None,
+        position=types.Position(line, character),
+        is_by_hand=kind == types.InlineCompletionTriggerKind.Invoked.value,
+    )

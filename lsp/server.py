@@ -6,11 +6,12 @@ the scheduler's thread, which completes.
 
 import asyncio
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
+from assistant.edits import ASKED
 from assistant.privacy.exclusion import is_excluded
 from lsp import commands, convert, menu_choice, next_edit
 from lsp.document_paths import place_in
@@ -27,6 +28,9 @@ from lsp.protocol import Protocol, strict_converter
 from lsp.scheduler import ScheduledRequest, describe
 from lsp.session import Session
 from lsp.workspace import Workspace
+
+if TYPE_CHECKING:
+    from assistant.edits.next_edit import ProposedEdit
 
 OVERDUE_S = 2.0  # after its deadline a request is answered whatever the engine does
 MAX_ALTERNATIVES = 5  # for whoever asks by hand
@@ -53,7 +57,7 @@ class Server(LanguageServer):
         self.is_started = is_started
         self.last_uri = ""  # that was asked for
         self.last_fault = ""  # why that got no answer of the engine's
-        self.edits = next_edit.EditFollower()
+        self.edits = next_edit.EditFollower(self._folder_of)
 
     @property
     def workspace(self) -> Workspace:
@@ -61,6 +65,21 @@ class Server(LanguageServer):
         workspace = self.protocol.workspace
         assert isinstance(workspace, Workspace), "initialize comes first"
         return workspace
+
+    def _folder_of(self, uri: str) -> str | None:
+        """Return the workspace folder of a document, None for one that is excluded."""
+        folder, path = place_in(uri, self.workspace.roots)
+        return None if is_excluded(path, self.session.settings.current.exclude) else folder
+
+    async def find_edits(
+        self, document: Document | None, row: int, *, is_asked: bool
+    ) -> "list[ProposedEdit]":
+        """Return the next edits in `document`; less sure ones, too, for whoever asks by hand."""
+        settings = self.session.settings.current
+        if document is None or not (settings.enabled and settings.next_edit):
+            return []
+        show = ASKED if is_asked and settings.show != "off" else settings.show
+        return await self.edits.find(document, row, show)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log one line where pygls pops up a message."""
@@ -162,9 +181,7 @@ def _initialize(ls: Server, params: types.InitializeParams) -> None:
         session.indexes.touched(uri)
 
     def on_edited(document: Document) -> None:
-        settings = session.settings.current
-        path = place_in(document.uri, ls.workspace.roots)[1]
-        if settings.next_edit and not is_excluded(path, settings.exclude):
+        if session.settings.current.next_edit:
             ls.edits.follow(document)
 
     ls.protocol.adopt(Workspace(ls.protocol.workspace, on_change, on_edited))
@@ -189,6 +206,7 @@ def _initialized(ls: Server, _: types.InitializedParams) -> None:
 
 
 def _change_folders(ls: Server, _: types.DidChangeWorkspaceFoldersParams) -> None:
+    ls.edits.forget_all()
     ls.session.indexes.set_roots(ls.workspace.roots)
     ls.session.models.set_roots(ls.workspace.roots)
 
@@ -214,6 +232,7 @@ def _shut_down(ls: Server, _: None) -> None:
 
 def _configure(ls: Server, params: types.DidChangeConfigurationParams) -> None:
     ls.session.configure(params.settings)
+    ls.edits.forget_all()
     ls.session.indexes.configure(ls.session.settings.current, ls.workspace.roots)
 
 
@@ -231,32 +250,27 @@ async def _inline(
 
 
 async def _inline_edit(ls: Server, params: dict[str, Any]) -> dict[str, Any]:
-    """Answer sidekick.nvim, copilot.el and our own clients: edits, or none, never an error."""
+    """Answer sidekick.nvim and our own clients: edits, or none, never an error."""
     asked = next_edit.read_inline_edit(params)
-    document = ls.workspace.completable(asked[0]) if asked else None
-    settings = ls.session.settings.current
-    if asked is None or document is None or not settings.next_edit:
+    if asked is None:
         return {"edits": []}
-    _, version, position = asked
-    if version not in (None, document.version) or next_edit.is_typing_word(document, position):
+    document = ls.workspace.completable(asked.uri)
+    if document is None or asked.version not in (None, document.version):
         return {"edits": []}
-    show = next_edit.show_for(params, settings.show)
-    found = await ls.edits.find(document, position.line, show)
+    if next_edit.is_typing_word(document, asked.position):
+        return {"edits": []}
+    found = await ls.find_edits(document, asked.position.line, is_asked=asked.is_by_hand)
     if not found:
         return {"edits": []}
-    ls.edits.edits.offered(document.uri, found[0])
+    ls.edits.note_offer(document, found[0])
     return {"edits": [next_edit.inline_edit(document, found[0])]}
 
 
 async def _code_actions(ls: Server, params: types.CodeActionParams) -> list[types.CodeAction]:
     document = ls.workspace.completable(params.text_document.uri)
-    settings = ls.session.settings.current
-    if document is None or not settings.next_edit:
-        return []
     rows = range(params.range.start.line, params.range.end.line + 1)
-    show = "off" if settings.show == "off" else next_edit.ASKED
-    found = await ls.edits.find(document, rows.start, show)
-    return next_edit.code_actions(document, rows, found)
+    found = await ls.find_edits(document, rows.start, is_asked=True)  # who opens a menu looks
+    return next_edit.code_actions(document, rows, found) if document else []
 
 
 def _dismiss(ls: Server, *_: object) -> None:

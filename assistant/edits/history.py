@@ -38,6 +38,7 @@ class _Open:
     new: list[str]
     before: str = ""
     after: str = ""
+    at_s: float = 0.0  # of its last change
 
 
 @dataclass(eq=False, slots=True)
@@ -60,9 +61,10 @@ class EditHistory:
             self._close(path)
             edit = None
         if edit is None:
-            self._open[path] = _Open(row, list(old), list(new))
-            return
-        _extend(edit, row, list(old), list(new))
+            edit = self._open[path] = _Open(row, list(old), list(new))
+        else:
+            _extend(edit, row, list(old), list(new))
+        edit.at_s = self.clock_s()
         if max(len(edit.old), len(edit.new)) > MAX_LINES:
             self.interrupt(path)
 
@@ -84,18 +86,18 @@ class EditHistory:
 
     def edits(self) -> list[Edit]:
         """Return the edits, oldest first, those under way among them."""
-        now_s = self.clock_s()
-        under_way = [self._edit(path, edit, now_s) for path, edit in self._open.items()]
-        done = [edit for edit in self._done if now_s - edit.at_s <= MAX_AGE_S]
-        return done + [edit for edit in under_way if edit.old != edit.new]
+        oldest_s = self.clock_s() - MAX_AGE_S
+        under_way = sorted(self._open.items(), key=lambda item: item[1].at_s)
+        edits = [*self._done, *(self._edit(path, edit) for path, edit in under_way)]
+        return [edit for edit in edits if edit.at_s >= oldest_s and edit.old != edit.new]
 
     def _close(self, path: str) -> None:
-        edit = self._edit(path, self._open.pop(path), self.clock_s())
+        edit = self._edit(path, self._open.pop(path))
         if edit.old != edit.new:  # undone is nothing
             self._done.append(edit)
 
     @staticmethod
-    def _edit(path: str, edit: _Open, now_s: float) -> Edit:
+    def _edit(path: str, edit: _Open) -> Edit:
         old, new, row = edit.old, edit.new, edit.row
         before, after = edit.before, edit.after
         while old and new and old[0] == new[0]:
@@ -109,7 +111,7 @@ class EditHistory:
             new=tuple(new),
             before=before,
             after=after,
-            at_s=now_s,
+            at_s=edit.at_s,
         )
 
 

@@ -7,6 +7,7 @@ what is slow (`propose`) works on copies and may run on another thread.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from assistant.edits import ASKED
 from assistant.edits.confidence import Confidence, load_confidence
 from assistant.edits.history import Edit, EditHistory
 from assistant.edits.proposals import Proposal, find_proposals
@@ -69,7 +70,10 @@ class NextEdits:
 
         `show` is the setting; nothing less sure than it allows, nothing dismissed, no secret.
         `row` is the cursor's; distances count from the last edit where that is in this document.
+        Edits of other documents count for who asks only: how often they are due here is not known.
         """
+        if show != ASKED:
+            edits = [edit for edit in edits if edit.path == path]
         if edits and edits[-1].path == path:
             row = edits[-1].row
         least = self._confidence.thresholds.get(show, 2.0)

@@ -75,7 +75,7 @@ def find_proposals(
                     skipped=float(sum(min(rows) < p.row < max(rows) for p in places))
                     if rows
                     else 0,
-                    **_position_features(proposal, path, row, edit),
+                    **_position_features(proposal, row, edit),
                 )
                 found[key] = proposal
     asked: dict[int, int] = {}
@@ -224,12 +224,11 @@ def _frequency(lines: Sequence[str], words: Sequence[str]) -> float:
     return math.log1p(min((sum(word in line for line in lines) for word in words), default=0))
 
 
-def _position_features(proposal: Proposal, path: str, row: int, edit: Edit) -> dict[str, float]:
+def _position_features(proposal: Proposal, row: int, edit: Edit) -> dict[str, float]:
     line = proposal.old[0] if proposal.old else ""
     return {
         "distance": math.log1p(abs(proposal.row - row)),
         "below": float(proposal.row > row),
-        "other_file": float(edit.path != path),
         "comment": float(line.strip().startswith(_COMMENT)),
         "edit_lines": math.log1p(len(edit.old) + len(edit.new)),
         "same_indent": float(

@@ -166,8 +166,54 @@ def test_every_editor_s_menu_offers_it() -> None:
 
 
 def test_line_ends_are_the_document_s_own() -> None:
+    before = "start_all(a)\r\nx = 1\r\nstart_all(a)\r\ny = 2\r\nstart_all(a)\r\nz = 3\r\n"
     with ServerProcess() as server:
-        client = opened(server, "start(a)\r\ncheck(a)\r\n\r\nstart(b)\r\nx = 1\r\nstart(a)\r\n")
-        change(client, 2, (5, 8, 8, "\r\ncheck(a)"))
-        for edit in inline_edits(client, 0, 0, 2):
-            assert "\n" not in edit["text"].replace("\r\n", "")
+        client = opened(server, before)
+        change(client, 2, (0, 12, 12, "\r\ncheck_all(a)"))
+        change(client, 3, (3, 12, 12, "\r\ncheck_all(a)"))
+        (edit,) = inline_edits(client, 0, 0, 3)
+        assert edit["text"] == "check_all(a)\r\n"
+        assert edit["range"]["start"] == edit["range"]["end"] == {"line": 7, "character": 0}
+
+
+def all_edits(client: Client, uri: str) -> list[dict[str, Any]]:
+    params = {
+        "textDocument": {"uri": uri, "version": 1},
+        "position": {"line": 0, "character": 0},
+        "context": {"triggerKind": 1},
+    }
+    return list(client.call("textDocument/copilotInlineEdit", params)["edits"])
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_offered"),
+    [
+        ("file:///w/b.py", True),
+        ("file:///w/.env", False),  # secret by its name
+        ("file:///w/private/b.py", False),  # excluded
+        ("file:///elsewhere/b.py", False),  # in no folder of the one that was edited
+    ],
+)
+def test_another_document_is_offered_the_edit_where_it_may_be(uri: str, is_offered: bool) -> None:
+    with ServerProcess() as server:
+        client = opened(server, exclude=["private/"])
+        type_timeout(client)
+        client.open(uri, "    first = fetch(urls.first)\n")
+        assert bool(all_edits(client, uri)) is is_offered
+
+
+def test_what_is_excluded_later_teaches_nothing_any_more() -> None:
+    with ServerProcess() as server:
+        client = opened(server)
+        version = type_timeout(client)
+        assert inline_edits(client, 2, 0, version) != []
+        settings = {"foretype": {"exclude": ["a.py"]}}
+        client.notify("workspace/didChangeConfiguration", {"settings": settings})
+        assert inline_edits(client, 2, 0, version) == []
+
+
+def test_switched_off_altogether_nothing_is_offered() -> None:
+    with ServerProcess() as server:
+        client = opened(server, enabled=False)
+        version = type_timeout(client)
+        assert inline_edits(client, 2, 0, version) == []

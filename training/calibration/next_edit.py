@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assistant.cli.command import DONE, CommandParser, run_command
+from assistant.edits import ASKED
 from assistant.edits.confidence import BIAS, MAX_FEATURE, Confidence
 from assistant.edits.history import Edit
 from assistant.edits.next_edit import NextEdits
@@ -39,7 +40,7 @@ from training.evaluation.next_edit import (
 # Share of the offers that is right in the held-out repositories. Elsewhere it comes out lower: at
 # the threshold for 80% it was 73% in repositories that nothing was chosen by.
 LEVELS = {"quiet": 0.92, "balanced": 0.85, "eager": 0.75}
-ASKED = 0.15  # what a menu may hold: who opens it looks at what is in it
+LEAST_ASKED = 0.15  # for what a menu holds
 LEAST = 0.4  # less likely than that nothing is shown, whatever the average
 PENALTY = 1.0
 N_EDITS = 5  # of a file
@@ -66,7 +67,7 @@ def main(argv: list[str]) -> int:
         held_out = list(_files(args.hold_out, args.commits))
         offers = [offer for file in held_out for offer in _all_offers(file, fitted)]
         thresholds = {level: choose_threshold(offers, share) for level, share in LEVELS.items()}
-        thresholds["asked"] = ASKED
+        thresholds[ASKED] = LEAST_ASKED
         weights = {
             kind: {name: round(value, 4) for name, value in its.items()}
             for kind, its in fitted.weights.items()

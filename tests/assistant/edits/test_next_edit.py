@@ -4,7 +4,6 @@ import pytest
 
 from assistant.edits.confidence import load_confidence
 from assistant.edits.next_edit import NextEdits
-from assistant.edits.proposals import find_proposals
 
 
 class Person:
@@ -102,15 +101,14 @@ def test_an_undone_edit_proposes_nothing() -> None:
     assert person.due("asked") == []
 
 
-def test_another_document_s_edit_counts() -> None:
-    person = Person("x = fetch(a)\n", "a.py")
+def test_another_document_s_edit_counts_for_who_asks() -> None:
+    person = Person("x = fetch(a)\nx = fetch(a)\n", "a.py")
     person.change("fetch(a)", "fetch(a, timeout=5)")
-    edits = person.product.history.edits()
-    found = find_proposals(["y = fetch(a)"], "b.py", 0, edits)
-    assert [proposal.new for proposal in found if proposal.kind == "like line"] == [
-        ("y = fetch(a, timeout=5)",)
-    ]
-    assert all(proposal.features["other_file"] == 1.0 for proposal in found)
+    person.change("fetch(a)", "fetch(a, timeout=5)")
+    edits, lines = person.product.history.edits(), ["x = fetch(a)"]
+    asked = person.product.propose("b.py", lines, 0, edits, "asked")
+    assert [edit.proposal.new for edit in asked] == [("x = fetch(a, timeout=5)",)]
+    assert person.product.propose("b.py", lines, 0, edits, "eager") == []
 
 
 @pytest.mark.parametrize("show", ["quiet", "balanced", "eager"])
