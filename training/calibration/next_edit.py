@@ -139,7 +139,7 @@ def fit_logistic(
     scale[scale == 0] = 1.0
     rows = np.hstack([np.ones((len(matrix), 1)), (matrix - mean) / scale])
     ridge = penalty * np.eye(rows.shape[1])
-    ridge[0, 0] = 0.0
+    ridge[0, 0] = 1e-3  # hardly any, but the bias of what is always right must end somewhere
     slopes = np.zeros(rows.shape[1])
     for _ in range(MAX_STEPS):
         probability = 1 / (1 + np.exp(-rows @ slopes))

@@ -308,24 +308,24 @@ def format_report(report: dict[str, Any]) -> str:
     lines = [
         f"Next edits offered while commits were made again (show = {report['show']})",
         "",
-        f"{'':<14}{'files':>6}{'offers':>8}  {'right':<20}{'repeated':>9}{'found':>7}{'saved':>7}",
+        f"{'':<14}{'files':>6}{'offers':>7}  {'right':<20}{'repeated':>9}{'found':>7}{'saved':>7}",
     ]
     rows = [("all", report["all"]), *report["languages"].items()]
     for name, figures in rows:
         lines.append(
-            f"{name:<14}{figures['files']:>6}{figures['offers']:>8}  "
+            f"{name:<14}{figures['files']:>6}{figures['offers']:>7}  "
             f"{_format_right(figures['right']):<20}{figures['repeated']:>9}"
             f"{format_percent(figures['found']):>7}{format_percent(figures['saved']):>7}"
         )
     lines.append("")
     for kind, figures in report["all"]["kinds"].items():
         right = _format_right(figures["right"])
-        lines.append(f"{kind:<14}{'':>6}{figures['offers']:>8}  {right:<20}")
+        lines.append(f"{kind:<14}{'':>6}{figures['offers']:>7}  {right}")
     everything = report["all"]
     lines += [
         "",
-        "right: offers that were just what the commit holds there. repeated: lines changed",
-        "as another line of the file had been before; found: those that were offered.",
+        "right: offers that were just what the commit holds there. repeated: lines",
+        "changed as another line of the file had been; found: those that were offered.",
         "saved: characters of the commits' lines that came from an offer.",
         f"An offer took {everything['p50_ms']:.1f} ms (95%: {everything['p95_ms']:.1f} ms).",
         "",
