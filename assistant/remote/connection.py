@@ -39,10 +39,13 @@ class Connection:
 
     def __init__(self, settings: RemoteSettings) -> None:
         self._settings = settings
-        is_encrypted = urlsplit(settings.address).scheme == "https"
+        proxy = _find_proxy(settings)
+        is_plain = proxy is None and urlsplit(settings.address).scheme == "http"
         self._http = httpx.Client(
-            verify=_open_trust(settings.ca_file) if is_encrypted else False,
-            proxy=_find_proxy(settings),
+            verify=False
+            if is_plain
+            else _open_trust(settings.ca_file),  # reading it takes a moment
+            proxy=proxy,
             limits=httpx.Limits(max_connections=1, keepalive_expiry=KEEP_ALIVE_S),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=httpx.Timeout(settings.read_s, connect=settings.connect_s),

@@ -55,7 +55,7 @@ local function showing()
 end
 
 --- `text` with spaces for tabs, which virtual text would send to the screen as they are.
-local function untabbed(text, column)
+function M.untabbed(text, column)
   local parts = {}
   for part, tab in text:gmatch('([^\t]*)(\t?)') do
     parts[#parts + 1] = part
@@ -77,10 +77,10 @@ local function draw()
   end
   local lines = vim.split(offers.visible(offer, left), '\n', { plain = true })
   local below = {}
-  for i = 2, #lines do below[#below + 1] = { { untabbed(lines[i], 0), 'ForetypeGhost' } } end
+  for i = 2, #lines do below[#below + 1] = { { M.untabbed(lines[i], 0), 'ForetypeGhost' } } end
   local hint = #current.list > 1 and ('  (%d/%d)'):format(current.index, #current.list) or ''
   local column = vim.fn.strdisplaywidth(place.line:sub(1, place.col))
-  local chunks = { { untabbed(lines[1], column), 'ForetypeGhost' } }
+  local chunks = { { M.untabbed(lines[1], column), 'ForetypeGhost' } }
   if hint ~= '' and place.col == #place.line then chunks[2] = { hint, 'ForetypeHint' } end
   vim.api.nvim_buf_clear_namespace(current.buf, namespace, 0, -1)
   vim.api.nvim_buf_set_extmark(current.buf, namespace, place.row, place.col, {

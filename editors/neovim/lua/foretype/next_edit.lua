@@ -1,5 +1,7 @@
 -- The next edit: asks what is due after a change, draws it, jumps to it and makes it.
 
+local untabbed = require('foretype.ghost').untabbed
+
 local M = { is_on = true, delay_ms = 100 }
 
 local METHOD = 'textDocument/copilotInlineEdit'
@@ -39,7 +41,7 @@ local function draw_line(found)
   if last > first then
     vim.api.nvim_buf_set_extmark(found.buf, namespace, found.row, first, { end_col = last, hl_group = 'ForetypeOld' })
   end
-  local text = new:sub(first + 1, new_last):gsub('\t', (' '):rep(vim.bo.tabstop))
+  local text = untabbed(new:sub(first + 1, new_last), vim.fn.strdisplaywidth(old:sub(1, last)))
   if text ~= '' then
     vim.api.nvim_buf_set_extmark(found.buf, namespace, found.row, last, {
       virt_text = { { text, 'ForetypeGhost' } },
@@ -54,7 +56,7 @@ local function draw_lines(found)
   end
   local below = {}
   for _, line in ipairs(found.new) do
-    below[#below + 1] = { { (line:gsub('\t', (' '):rep(vim.bo.tabstop))), 'ForetypeGhost' } }
+    below[#below + 1] = { { untabbed(line, 0), 'ForetypeGhost' } }
   end
   if #below > 0 then
     local row = math.max(found.stop - 1, 0)
