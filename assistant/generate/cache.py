@@ -72,6 +72,8 @@ class SuggestionCache:
             entry = self._entries[key]
             if key[:3] != (model, request.document, request.language) or entry.n < request.n:
                 continue
+            if entry.n > request.n and entry.offset == request.offset:
+                continue  # asked for by hand, so without the confidence gate, which holds here
             left = _left(entry, request)
             if left is not None:
                 self._entries.move_to_end(key)

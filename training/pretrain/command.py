@@ -23,6 +23,7 @@ from training.pretrain.card import model_card
 from training.pretrain.checkpoint import StateError, newest
 from training.pretrain.distributed import Group, join, leave
 from training.pretrain.recipe import Recipe, load_recipe
+from training.pretrain.report import write_report
 from training.pretrain.schedule import make_plan
 from training.pretrain.stages import ShardFolders
 from training.pretrain.threads import choose_threads
@@ -110,6 +111,8 @@ def train_network(
             sys.stderr.write(announce(trainer, folders, resumed=resumed))
         validate = Validator(files.corpus, tokenizer, recipe) if files.corpus else None
         loop.train(trainer, files.run, validate=validate)
+        if group.is_first and trainer.progress.step:
+            sys.stderr.write(f"wrote {write_report(files.run)}\n")
         return trainer.progress.step >= trainer.plan.n_step
     finally:
         leave()

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
+
 from model.config import ConfigError
 from model.gpt import GPT
 from training.data.progress import Progress
@@ -78,6 +80,7 @@ def _describe(trainer: Trainer, run: Path) -> None:
     table = {
         "recipe": dataclasses.asdict(trainer.recipe),
         "plan": dataclasses.asdict(trainer.plan),
+        "threads": torch.get_num_threads() if trainer.device.device.type == "cpu" else 0,
     }
     (run / "recipe.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
 
@@ -88,7 +91,8 @@ def _step(trainer: Trainer, clock: _Clock) -> dict[str, Any]:
     loss = trainer.step()
     speed = clock.tick(trainer, stage)
     line: dict[str, Any] = {"step": trainer.progress.step, "tokens": trainer.progress.tokens}
-    line |= {"loss": loss, "grad_norm": round(trainer.grad_norm, 4), **speed}
+    line |= {"seconds": round(trainer.progress.seconds, 1), "loss": loss}
+    line |= {"grad_norm": round(trainer.grad_norm, 4), **speed}
     return line | ({"skipped": 1} if trainer.progress.n_skipped > n_skipped else {})
 
 

@@ -1,30 +1,36 @@
 """`foretype train plan RECIPE`: operations, hours and money of a run, before it is started.
 
-Arithmetic on a recipe and a short table of hardware; nothing is measured here, and the answer says
-which of its figures are measured elsewhere and which are assumed.
+Arithmetic on a recipe and a short table of hardware; the answer says which of its figures are
+measured and which are assumed. With --measure some steps of the run are taken on made-up rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from model.config import ConfigError, ModelConfig
 from training.cli import report_mistakes
 from training.data.progress import time_text
+from training.data.shards import TokenIds
 from training.pretrain.recipe import Recipe, load_recipe
-from training.pretrain.schedule import Schedule, make_plan
+from training.pretrain.schedule import Schedule, Stage, make_plan
 
+_MEASURED_STEPS = 2  # of each stage, after one that pays for memory and compiling
 NARROW = 1_024  # below this width products are too small to keep a large GPU busy
 NARROW_SHARE = 0.7  # of the utilisation of wide networks; published small runs have 25-35%
 # Operations of the run of nanochat that first reached GPT-2 for $73: 8 H100, 3.04 hours.
 GPT2_FLOPS = 4.33e19
-GPT2_STORY = (
-    "For comparison, GPT-2 (1.56 billion parameters): about $43,000 in 2019 (32 TPU v3, 168 hours "
-    "at $8 a chip);\n$73 in February 2026 (nanochat: 8 H100, 3.04 hours at $24), about $40 a month "
-    "later (1.65 hours)."
+GPT2_DOLLARS = (  # a network as good as GPT-2 with 1.56 billion parameters
+    ("2019", 43_000.0, "32 TPU v3, 168 hours at $8 a chip"),
+    ("February 2026", 73.0, "nanochat: 8 H100, 3.04 hours at $24"),
+    ("March 2026", 39.6, "nanochat: 8 H100, 1.65 hours at $24"),
 )
 
 
@@ -56,7 +62,13 @@ def main(argv: list[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    sys.stdout.write(report(load_recipe(args.recipe, overrides=args.set), _machines(args)))
+    recipe = load_recipe(args.recipe, overrides=args.set)
+    machines = _machines(args)
+    if args.measure:
+        sys.stderr.write("measuring: three steps of each stage\n")
+        flops = measure(recipe)
+        machines = (Hardware("this machine", flops, args.price, "measured just now"), *machines)
+    sys.stdout.write(report(recipe, machines))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--gflops", type=float, help="what your machine does; a run's log.jsonl has it"
     )
+    text = "take three steps of each stage here and tell this machine's time"
+    parser.add_argument("--measure", action="store_true", help=text)
     parser.add_argument("--price", type=float, default=0.0, help="of your machine, dollars an hour")
     return parser
 
@@ -87,6 +101,40 @@ def hours(flops: float, machine: Hardware, config: ModelConfig) -> float:
     return flops / (machine.flops * share) / 3600
 
 
+def measure(recipe: Recipe) -> float:
+    """Return the operations a second that this machine sustains in the steps of a recipe."""
+    from training.pretrain.trainer import Trainer  # torch is wanted here alone
+
+    trainer = Trainer(recipe, lambda stage: _MadeUpRows(recipe, stage))
+    plan, config, seconds, step = trainer.plan, trainer.network.config, 0.0, 0
+    for stage in plan.stages:
+        trainer.progress = dataclasses.replace(trainer.progress, step=step)
+        trainer.step()  # compiles, and pays for memory
+        started = time.perf_counter()
+        for _ in range(min(_MEASURED_STEPS, stage.n_step - 1)):
+            trainer.step()
+        passed = time.perf_counter() - started
+        seconds += passed / max(1, min(_MEASURED_STEPS, stage.n_step - 1)) * stage.n_step
+        step += stage.n_step
+    return plan.flops(config) / seconds
+
+
+class _MadeUpRows:
+    """As many rows of random ids as a measurement reads."""
+
+    def __init__(self, recipe: Recipe, stage: Stage) -> None:
+        n_ids, shape = recipe.network.vocab_size, (stage.rows_per_step, stage.block_size + 1)
+        self._ids = np.random.default_rng(0).integers(n_ids, size=shape, dtype=np.uint32)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def row(self, index: int) -> TokenIds:
+        """Return row `index`, (T + 1,)."""
+        row: TokenIds = self._ids[index]
+        return row
+
+
 def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:
     """Return the plan of a run as text."""
     plan, config = make_plan(recipe), recipe.network.config()
@@ -103,9 +151,9 @@ def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:
     for machine in machines:
         time_h = hours(flops, machine, config)
         sustained = f"{flops / (time_h * 3600) / 1e9:,.0f} GFLOPS"
-        cost = _dollars(time_h * machine.dollars_per_hour)
+        cost = dollars_text(time_h * machine.dollars_per_hour)
         lines.append(f"{machine.name:<28}{sustained:>16}{time_text(time_h * 3600):>12}{cost:>12}")
-    lines += ["", *(f"{machine.name}: {machine.source}" for machine in machines), "", GPT2_STORY]
+    lines += ["", *(f"{machine.name}: {machine.source}" for machine in machines), "", tell_gpt2()]
     return "\n".join(lines) + "\n"
 
 
@@ -124,7 +172,14 @@ def _count(number: float) -> str:
     return f"{number:.0f}"
 
 
-def _dollars(amount: float) -> str:
+def tell_gpt2() -> str:
+    """Return what a network as good as GPT-2 has cost over the years."""
+    lines = [f"  {when:<15}{dollars_text(d):>8}  {how}" for when, d, how in GPT2_DOLLARS]
+    return "\n".join(["For comparison, GPT-2 (1.56 billion parameters):", *lines])
+
+
+def dollars_text(amount: float) -> str:
+    """Return an amount as people write it."""
     if amount < 0.01:
         return "under $0.01"
     return f"${amount:,.0f}" if amount >= 10 else f"${amount:.2f}"

@@ -91,6 +91,13 @@ def test_more_wanted_than_were_asked_for_asks_the_model() -> None:
     assert cache_of("os.getcwd()").get(asked(n=2)) is None
 
 
+def test_what_was_asked_for_by_hand_is_no_automatic_answer_at_its_cursor() -> None:
+    """The confidence gate was off for it; typed along, it stays, for it is on the screen."""
+    cache = cache_of("os.getcwd()", "sys.path", n=5)
+    assert cache.get(asked(n=1)) is None
+    assert cache.get(asked("os.", n=1)) == (generated("getcwd()"),)
+
+
 def test_suggestion_cut_for_length_serves_its_first_half_only() -> None:
     cache = cache_of("abcdefgh", finish_reason="length")
     assert cache.get(asked("abcd")) == (generated("efgh", "length"),)

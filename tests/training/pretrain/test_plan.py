@@ -1,5 +1,6 @@
 """What a run will take, worked out by hand for small figures."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_report_names_stages_sources_and_the_story() -> None:
     text = report(recipe(SHORT, LONG), (MACHINE,))
     assert "stage 2: 49.2 thousand tokens in 12 steps of 32 rows of 128 tokens (long)" in text
     assert "box: made up" in text
-    assert "$43,000 in 2019" in text
+    assert "2019            $43,000" in text
 
 
 def test_own_machine_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +46,17 @@ def test_own_machine_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "995 thousand tokens" in shown  # whole steps of both stages
     assert shown.index("your machine") < shown.index(HARDWARE[0].name)
+
+
+def test_what_a_machine_does_is_measured_in_steps_of_the_recipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = recipe(SHORT, LONG)
+    monkeypatch.setattr("training.pretrain.plan.load_recipe", lambda *_, **__: small)
+    assert main(["small", "--measure", "--price", "3600"]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if "this machine " in line)
+    assert re.search(r"this machine +\d+ GFLOPS", row)
+    assert float(row.rpartition("$")[2]) > 0  # a dollar a second
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,195 @@
+"""`foretype train report RUN`: what a run did, as one page: curves, samples, time, money.
+
+Reads the run folder (`recipe.json`, `log.jsonl`) and nothing else; writes `report.html` there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from model.publish import write_atomically
+from training.cli import existing_folder, report_mistakes
+from training.data.progress import time_text
+from training.errors import TrainingError
+from training.plots import make_page, plot_lines
+from training.pretrain.plan import GPT2_FLOPS, dollars_text, tell_gpt2
+from training.pretrain.schedule import Schedule, schedule_of
+from training.pretrain.validation import MEASURED
+
+PAGE = "report.html"
+CPU_PRICE = 0.04  # dollars an hour and thread, about what small cloud machines cost in 2026
+_DRAWN = 400  # points of a curve; each is the mean of the steps around it
+_SAMPLES = 5
+
+
+class RunLog(NamedTuple):
+    """A run as its folder tells it."""
+
+    name: str
+    plan: Schedule
+    steps: Sequence[Mapping[str, Any]]  # the last line of each step; a return drops those behind it
+    flops: float  # of the steps taken
+    gflops: float  # sustained: the median step's
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of all sessions."""
+        return float(self.steps[-1]["seconds"])
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; a user's mistake is one line on stderr."""
+    parser = argparse.ArgumentParser(prog="foretype train report", description=__doc__)
+    parser.add_argument("run", type=existing_folder, help="folder of the train state")
+    text = f"of the machine, dollars an hour (default: {CPU_PRICE} for each CPU thread)"
+    parser.add_argument("--price", type=float, help=text)
+    args = parser.parse_args(argv)
+    return report_mistakes(
+        "train report", lambda: sys.stdout.write(f"wrote {write_report(args.run, args.price)}\n")
+    )
+
+
+def write_report(run: Path, price: float | None = None) -> Path:
+    """Write the page of a run that has taken a step; return its path.
+
+    `price` is in dollars an hour. Raises TrainingError when the folder holds no run.
+    """
+    log, threads = read_log(run)
+    page = run / PAGE
+    hourly = CPU_PRICE * threads if price is None else price
+    write_atomically(page, format_report(log, hourly).encode(), mode=0o644)
+    return page
+
+
+def read_log(run: Path) -> tuple[RunLog, int]:
+    """Return a run's log, and how many threads its newest session had."""
+    try:
+        table = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
+        lines = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
+        plan = schedule_of(table["plan"])
+        steps = _steps(lines)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(f"{run} holds no log of a run: {error}") from error
+    if not steps:
+        raise TrainingError(f"{run} has taken no step yet")
+    # GFLOPS over tokens a second is what a token costs at its stage's length.
+    costs = [1e9 * line["gflops"] / line["tokens_per_s"] for line in steps]
+    before = [0, *(line["tokens"] for line in steps)]
+    flops = sum(
+        cost * (after - past) for cost, past, after in zip(costs, before, before[1:], strict=False)
+    )
+    log = RunLog(
+        name=table["recipe"]["folder"]["name"],
+        plan=plan,
+        steps=steps,
+        flops=flops,
+        gflops=statistics.median(line["gflops"] for line in steps),
+    )
+    return log, int(table.get("threads") or 1)
+
+
+def _steps(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines of the steps that count, each with the run's seconds so far."""
+    steps: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        if "went_back_to_step" in line:
+            steps = {n: kept for n, kept in steps.items() if n <= line["went_back_to_step"]}
+        elif "step" in line:
+            steps[line["step"]] = dict(line)
+    seconds = tokens = 0.0
+    for step in steps.values():  # logs of older versions have the speed only
+        seconds += (step["tokens"] - tokens) / step["tokens_per_s"]
+        tokens = step["tokens"]
+        step.setdefault("seconds", seconds)
+    return list(steps.values())
+
+
+def format_report(log: RunLog, price: float) -> str:
+    """Return the page; `price` in dollars an hour."""
+    last = log.steps[-1]
+    is_done = last["step"] >= log.plan.n_step
+    state = "" if is_done else f", stopped at step {last['step']:,} of {log.plan.n_step:,}"
+    body = f"<pre>{escape(_figures(log, price))}</pre>{_plots(log, price)}{_samples(log)}"
+    return make_page(f"{log.name}: a training run{state}", body)
+
+
+def _figures(log: RunLog, price: float) -> str:
+    last, hours = log.steps[-1], log.seconds / 3600
+    cost = hours * price
+    planned_h = log.flops / (log.gflops * 1e9) / 3600
+    rows = [
+        ("tokens", f"{last['tokens'] / 1e6:.2f} of {log.plan.tokens / 1e6:.2f} million"),
+        ("operations", f"{log.flops:.3g}, {log.flops / GPT2_FLOPS:.2g} of a GPT-2"),
+        ("sustained", f"{log.gflops:,.0f} GFLOPS, the median step"),
+        ("time", f"{time_text(log.seconds)}; {time_text(planned_h * 3600)} at that speed"),
+        ("cost", f"{dollars_text(cost)} at {price:g} dollars an hour"),
+    ]
+    measured = [line[MEASURED] for line in log.steps if MEASURED in line]
+    if measured:
+        rows.append(
+            ("bits per byte", f"{measured[-1]:.4f} on held-out code (first {measured[0]:.4f})")
+        )
+    if cost > 0:
+        equal = cost * GPT2_FLOPS / log.flops
+        rows.append(("at this price", f"a GPT-2's operations would cost {dollars_text(equal)}"))
+    lines = [f"{name:<15}{text}" for name, text in rows]
+    return "\n".join([*lines, "", tell_gpt2()])
+
+
+def _plots(log: RunLog, price: float) -> str:
+    def curve(name: str, across: str = "tokens", unit: float = 1e6) -> list[tuple[float, float]]:
+        points = [(line[across] / unit, line[name]) for line in log.steps if name in line]
+        return _thin(points)
+
+    rate, tokens = [], 0
+    for line in log.steps:
+        factor = log.plan.factor(tokens, line["tokens"] - tokens)
+        rate.append((line["tokens"] / 1e6, factor))
+        tokens = line["tokens"]
+    millions = "million tokens"
+    plots = [plot_lines("Loss", (millions, "nats a token"), {"training": curve("loss")})]
+    if any(MEASURED in line for line in log.steps):
+        bits = {
+            name.partition(".")[2] or "all": curve(name)
+            for name in log.steps[-1]
+            if name.startswith(MEASURED)
+        } or {"all": curve(MEASURED)}
+        title = "Held-out code"
+        plots.append(plot_lines(title, (millions, "bits a byte"), bits, dots=True))
+        hours = {"all": curve(MEASURED, "seconds", 3600)}
+        title = f"Held-out code by time; an hour is {dollars_text(price)}"
+        plots.append(plot_lines(title, ("hours", "bits a byte"), hours, dots=True))
+    plots += [
+        plot_lines("Rates", (millions, "share of the full rate"), {"rate": _thin(rate)}),
+        plot_lines("Speed", (millions, "GFLOPS"), {"sustained": curve("gflops")}),
+        plot_lines("Gradient", (millions, "norm"), {"norm": curve("grad_norm")}),
+    ]
+    return "".join(plots)
+
+
+def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return at most `_DRAWN` points, each the mean of its neighbours."""
+    size = max(1, len(points) // _DRAWN)
+    groups = (points[start : start + size] for start in range(0, len(points), size))
+    return [(group[-1][0], statistics.fmean(y for _, y in group)) for group in groups]
+
+
+def _samples(log: RunLog) -> str:
+    """Return how the network learnt to write: lines of a held-out file, early to late."""
+    measured = [line for line in log.steps if "sample" in line]
+    if not measured:
+        return ""
+    chosen = {round(i * (len(measured) - 1) / (_SAMPLES - 1)) for i in range(_SAMPLES)}
+    rows = []
+    for line in (measured[i] for i in sorted(chosen)):
+        before, written = line["sample"]
+        rows.append(f"{line['tokens'] / 1e6:>8.2f} M tokens  {before}|{written.rstrip()}")
+    text = escape("\n".join(rows))
+    return f"<h2>What it wrote</h2><p>A held-out line from | on.</p><pre>{text}</pre>"
