@@ -26,6 +26,7 @@ COMMANDS = {
     "eval": ("training.evaluation.replay.cli", "replay a repository's own later commits"),
     "tune": ("training.finetune.cli", "tune a model on your own repository, kept if it is better"),
     "setup": ("assistant.cli.setup", "make an editor start foretype: show the lines or write them"),
+    "stats": ("assistant.cli.stats", "show what was suggested lately and what became of it"),
     "doctor": ("assistant.cli.doctor", "check the installation, say how faults are mended"),
     "purge": ("assistant.cli.purge", "remove every cache, index, log and statistic"),
     "data": ("training.cli", "build a corpus from repositories and folders"),

@@ -66,6 +66,7 @@ class Settings:
     exclude: tuple[str, ...] = ()  # path patterns never completed, added to the built-in ones
     allow_remote: bool = True  # false: ask no server, whatever remote.toml says
     next_edit: bool = True  # offer to repeat the last edit where it is due
+    statistics: bool = True  # count on this machine what became of suggestions
     menu_completion: bool = False  # also answer textDocument/completion, for menu-only editors
     log_file: str = ""  # empty: standard error
 

@@ -6,11 +6,13 @@ the scheduler's thread, which completes.
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
+from assistant.counts import Statistics
 from assistant.edits import ASKED
 from assistant.privacy.exclusion import is_excluded
 from lsp import commands, convert, menu_choice, next_edit
@@ -24,6 +26,7 @@ from lsp.fast_initialize import (
     USE_MODEL_COMMAND,
     WHY_COMMAND,
 )
+from lsp.outcomes import Outcomes
 from lsp.protocol import Protocol, strict_converter
 from lsp.scheduler import ScheduledRequest, describe
 from lsp.session import Session
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 OVERDUE_S = 2.0  # after its deadline a request is answered whatever the engine does
 MAX_ALTERNATIVES = 5  # for whoever asks by hand
+LOOK_S = 10.0  # from one look at what was taken to the next
+SAVE_LOOKS = 3  # looks from one writing of the statistics to the next
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +63,9 @@ class Server(LanguageServer):
         self.last_uri = ""  # that was asked for
         self.last_fault = ""  # why that got no answer of the engine's
         self.edits = next_edit.EditFollower(self._folder_of)
+        statistics = Statistics()
+        self.outcomes = Outcomes(statistics, lambda uri: self.workspace.opened(uri))
+        session.save_counts = statistics.save
 
     @property
     def workspace(self) -> Workspace:
@@ -80,6 +88,17 @@ class Server(LanguageServer):
             return []
         show = ASKED if is_asked and settings.show != "off" else settings.show
         return await self.edits.find(document, row, show)
+
+    def look_later(self, n_looks: int = 1) -> None:
+        """See now and then what became of what was taken, and have the counts written."""
+
+        def look() -> None:
+            self.look_later(n_looks + 1)
+            self.outcomes.look()
+            if n_looks % SAVE_LOOKS == 0:
+                asyncio.get_running_loop().run_in_executor(None, self.session.save_counts)
+
+        asyncio.get_running_loop().call_later(LOOK_S, look)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log one line where pygls pops up a message."""
@@ -114,7 +133,7 @@ class Server(LanguageServer):
         self.last_uri, self.last_fault = params.text_document.uri, ""
         if document is None or not settings.enabled:
             return []
-        snapshot = document.snapshot(params.position)
+        snapshot, version = document.snapshot(params.position), document.version
         choice = menu_choice.choose(snapshot, selected)
         roots = self.workspace.roots
         self.session.indexes.sync(roots, self.workspace.opened)
@@ -147,7 +166,11 @@ class Server(LanguageServer):
         if completions is None:
             return None
         self.session.n_answered += 1
-        return convert.offers(snapshot, choice.continued(completions) if choice else completions)
+        found = convert.offers(snapshot, choice.continued(completions) if choice else completions)
+        if settings.statistics and document.version == version:
+            ms = 1_000 * (time.monotonic() - job.received_s)
+            self.outcomes.answered(document, snapshot, found, ms)
+        return found
 
 
 def create_server(session: Session, *, is_started: bool = False) -> Server:
@@ -183,6 +206,8 @@ def _initialize(ls: Server, params: types.InitializeParams) -> None:
     def on_edited(document: Document) -> None:
         if session.settings.current.next_edit:
             ls.edits.follow(document)
+        if session.settings.current.statistics:
+            ls.outcomes.changed(document)
 
     ls.protocol.adopt(Workspace(ls.protocol.workspace, on_change, on_edited))
     if not ls.is_started:
@@ -203,6 +228,7 @@ def _initialized(ls: Server, _: types.InitializedParams) -> None:
         watches=bool(watched and watched.dynamic_registration),
     )
     ls.session.models.set_roots(ls.workspace.roots)
+    ls.look_later()
 
 
 def _change_folders(ls: Server, _: types.DidChangeWorkspaceFoldersParams) -> None:
@@ -217,6 +243,7 @@ def _change_files(ls: Server, params: types.DidChangeWatchedFilesParams) -> None
 
 def _close(ls: Server, params: types.DidCloseTextDocumentParams) -> None:
     ls.edits.forget(params.text_document.uri)
+    ls.outcomes.forget(params.text_document.uri)
     _note_file(ls, params)
 
 

@@ -45,6 +45,7 @@ class Session:
         self._open_engine = open_engine or self._real_engine
         self._answers_early = open_engine is None  # only our own knows how
         self.models = WorkspaceModels(self.warn, pace=pace)
+        self.save_counts: Callable[[], None] = lambda: None  # what is left of them, at the end
         self.remote: Any = None  # the side of the engine that asks a server, if the user wants one
         self._asked: dict[str, OnAnswer] = {}
         self._n_asked = 0
@@ -109,6 +110,7 @@ class Session:
             close(timeout_s)
         if self.remote is not None:
             self.remote.close(timeout_s)
+        self.save_counts()
 
     def configure(self, configuration: object) -> None:
         """Follow a pushed configuration."""

@@ -56,6 +56,7 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
         yield model
         yield from models(settings, place)
         yield storage.index(settings, place)
+        yield storage.statistics(settings)
         yield remote(settings)
         if is_timed and "broken" not in (libraries.state, model.state):
             from assistant.doctor import timing  # the runtime: not before it is known to be there

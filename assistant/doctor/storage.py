@@ -1,4 +1,4 @@
-"""Checks of what is on disk: the model folder, the cache, the index of a repository.
+"""Checks of what is on disk: the model folder, the cache, the statistics, a repository's index.
 
 Knows where these are and how to open them, not what they are used for.
 """
@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from assistant.counts import StatisticsError, read, statistics_path
 from assistant.doctor.finding import CheckResult, broken, ok, warning
 from assistant.index.reader import open_view
 from assistant.index.writer import index_folder
@@ -60,6 +61,17 @@ def telemetry() -> CheckResult:
         found = f"onnxruntime, when used without foretype or by an old one, left {left[0]}"
         return warning("telemetry", found, "`foretype purge` removes it; nothing here makes it")
     return ok("telemetry", "none, and none was left by onnxruntime")
+
+
+def statistics(settings: Settings) -> CheckResult:
+    """Say where what became of suggestions is counted, and whether that can be read."""
+    try:
+        n_days = len({day for day, *_ in read()})
+    except StatisticsError as error:
+        return warning("statistics", str(error), "foretype stats --reset")
+    state = "" if settings.statistics else "; switched off in the settings"
+    found = f"{n_days} day{'s' * (n_days != 1)} counted in {statistics_path()}{state}"
+    return ok("statistics", found)
 
 
 def index(settings: Settings, place: Path) -> CheckResult:

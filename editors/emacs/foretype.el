@@ -20,7 +20,7 @@
 ;; In foretype-mode, while there is a suggestion: TAB accepts it, M-<right> a word of it, M-<down>
 ;; a line of it, M-n and M-p show another, C-g dismisses it.  Typing along keeps it.
 ;; `foretype-ask' asks where nothing is shown, `foretype-why' says why that is, `foretype-show'
-;; sets how much is shown; all are in the menu of the mode.
+;; sets how much is shown, `foretype-stats' tells what became of it; all are in the menu of the mode.
 
 ;;; Code:
 
@@ -332,6 +332,14 @@ ON-ANSWER takes its answer."
       (eglot-shutdown server)
       (foretype-eglot-ensure))))
 
+(defun foretype-stats ()
+  "Show what was suggested lately and what became of it."
+  (interactive)
+  (with-help-window "*foretype stats*"
+    (let ((at (cl-position "lsp" foretype-command :test #'equal)))
+      (apply #'call-process (car foretype-command) nil standard-output nil
+             (append (cl-subseq foretype-command 1 at) '("stats"))))))
+
 (defvar foretype-mode-map (make-sparse-keymap) "Holds the menu of `foretype-mode'.")
 
 (easy-menu-define nil foretype-mode-map "Menu of `foretype-mode'."
@@ -340,6 +348,7 @@ ON-ANSWER takes its answer."
     ["Why nothing here?" foretype-why]
     ("Show" ,@(mapcar (lambda (how) `[,how (foretype-show ,how)])
                       '("eager" "balanced" "quiet" "off")))
+    ["Statistics" foretype-stats]
     ["Off in this buffer" (foretype-mode -1)]))
 
 ;;;###autoload

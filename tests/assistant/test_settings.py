@@ -141,7 +141,7 @@ def test_defaults_survive_a_trip_through_toml() -> None:
         'enabled = true\nmodel = ""\nmulti_line = "auto"\nmax_new_tokens = 64\ndeadline_ms = 600\n'
         'threads = 1\nexclude = []\nmenu_completion = false\nlog_file = ""\n'
         'show = "balanced"\nindex = true\nindex_mb = 512\nindex_dependencies = false\n'
-        "allow_remote = true\nsnippets = true\nnext_edit = true\n"
+        "allow_remote = true\nsnippets = true\nnext_edit = true\nstatistics = true\n"
     )
     assert table.keys() == set(Settings.__slots__)
     assert settings_from(table) == Settings()

@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import { offerInstall } from './install';
 import { selectModel } from './models';
 import { isAnswering } from './program';
-import { doctor, type Reports } from './reports';
+import { doctor, statistics, type Reports } from './reports';
 import type { Server } from './server';
 import type { Switches } from './switches';
 import { tune } from './terminals';
@@ -91,6 +91,7 @@ async function menu(parts: Parts): Promise<void> {
     { label: '$(package) Select model...', command: 'foretype.selectModel' },
     { label: '$(beaker) Tune a model on this repository...', command: 'foretype.tune' },
     { label: '$(debug-restart) Restart the server', command: 'foretype.restart' },
+    { label: '$(graph) Statistics', command: 'foretype.statistics' },
     { label: '$(pulse) Run doctor', command: 'foretype.doctor' },
     { label: '$(output) Show log', command: 'foretype.showLog' },
     { label: '$(gear) Settings', command: 'foretype.openSettings' },
@@ -112,6 +113,7 @@ export function registerCommands(parts: Parts): vscode.Disposable[] {
     install: () => install(parts),
     selectModel: () => selectModel(parts.server),
     tune: () => tune(parts.server),
+    statistics: () => statistics(parts.server, parts.reports),
     doctor: () => doctor(parts.server, parts.reports),
     showLog: () => parts.log.show(),
     openSettings: () => vscode.commands.executeCommand('workbench.action.openSettings', '@ext:foretype.foretype'),

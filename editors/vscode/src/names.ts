@@ -9,6 +9,7 @@ export const SERVER_SETTINGS = {
   index: 'index',
   indexDependencies: 'index_dependencies',
   nextEdit: 'next_edit',
+  statistics: 'statistics',
   allowRemote: 'allow_remote',
   maxNewTokens: 'max_new_tokens',
   deadlineMs: 'deadline_ms',

@@ -10,7 +10,7 @@ from assistant.doctor import timing
 from assistant.settings import Settings
 from tests.scripted import speaking_folder
 
-LATER = ["own models", "index", "remote"]
+LATER = ["own models", "index", "statistics", "remote"]
 NAMES = [
     "Python",
     "libraries",
@@ -42,7 +42,7 @@ def test_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main([str(tmp_path), "--json", "--no-timing"]) == 0
     table = json.loads(capsys.readouterr().out)
     assert table["works"] is True
-    assert [finding["name"] for finding in table["findings"]][:12] == [*NAMES, *LATER]
+    assert [finding["name"] for finding in table["findings"]][:13] == [*NAMES, *LATER]
     for finding in table["findings"]:
         assert finding.keys() == {"name", "state", "found", "fix"}
         assert bool(finding["fix"]) == (finding["state"] != "ok")

@@ -144,6 +144,7 @@ local commands = {
   status = function() vim.notify(M.status() .. (server.trouble and ('\nremote: ' .. server.trouble) or '')) end,
   models = function(name) M.models(name) end,
   tune = function(...) M.run('tune', ...) end,
+  stats = function() M.run('stats') end,
   doctor = function() M.run('doctor') end,
   log = function() vim.cmd.tabnew(vim.lsp.log.get_filename()) end,
   health = function() vim.cmd.checkhealth('foretype') end,
@@ -158,7 +159,7 @@ local function make_command()
     commands[name](unpack(options.fargs, 2))
   end, {
     nargs = '*',
-    desc = 'foretype: on, off, toggle, snooze MINUTES, show, why, next, restart, status, models, tune, doctor, log, health',
+    desc = 'foretype: on, off, toggle, snooze MINUTES, show, why, next, restart, status, models, tune, stats, doctor, log, health',
     complete = function(start)
       return vim.tbl_filter(function(name) return vim.startswith(name, start) end, vim.fn.sort(vim.tbl_keys(commands)))
     end,

@@ -1,0 +1,112 @@
+"""Counts of what was shown and what became of it, by day and language, on this machine only.
+
+A small SQLite file in the user's data folder, closed to others; it holds no text and no name of a
+file. Servers add to it, `foretype stats` reads it; what is wrong with it costs counts, no more.
+"""
+
+import contextlib
+import datetime
+import logging
+import os
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from assistant.errors import AssistantError
+from model.paths import data_folder, find_exposure
+
+KEPT_DAYS = 366
+_BUSY_S = 1.0  # granted to another server that is writing
+_READ_BUSY_S = 20.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS counts (
+  day TEXT, language TEXT, name TEXT, n INTEGER, PRIMARY KEY (day, language, name)
+) WITHOUT ROWID
+"""
+_ADD = "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
+
+log = logging.getLogger(__name__)
+
+Row = tuple[str, str, str, int]  # day (YYYY-MM-DD), language, name, count
+
+
+class StatisticsError(AssistantError):
+    """The file cannot be used; the message says why and how to mend it."""
+
+
+class Statistics:
+    """Adds up on any thread; writes when it is told to."""
+
+    def __init__(self, today: Callable[[], datetime.date] = datetime.date.today) -> None:
+        self._today = today  # the user's own day
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._lock = threading.Lock()
+        self._has_failed = False
+
+    def add(self, language: str, name: str, n: int = 1) -> None:
+        """Count; `name` and `language` are words of ours."""
+        with self._lock:
+            self._counts[self._today().isoformat(), language, name] += n
+
+    def save(self) -> None:
+        """Add to the file; what cannot be written is tried again the next time."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+        if not counts:
+            return
+        try:
+            _write([(*key, n) for key, n in counts.items()])
+        except (OSError, sqlite3.Error) as error:
+            with self._lock:
+                self._counts += counts
+            if not self._has_failed:
+                log.warning("statistics cannot be written: %s", type(error).__name__)
+            self._has_failed = True
+
+
+def statistics_path() -> Path:
+    """Return where the file is; it need not exist."""
+    return data_folder() / "stats.sqlite"
+
+
+def read(first_day: str = "") -> list[Row]:
+    """Return the counts from a day on; StatisticsError if the file is damaged or not ours."""
+    path = statistics_path()
+    if not path.exists():
+        return []
+    try:
+        with contextlib.closing(_connect(path, _READ_BUSY_S)) as connection:
+            query = "SELECT day, language, name, n FROM counts WHERE day >= ? AND n >= 0"
+            rows = connection.execute(query, (first_day,)).fetchall()
+    except (OSError, sqlite3.Error) as error:
+        mend = "`foretype stats --reset` removes it"
+        raise StatisticsError(f"{path} cannot be read ({error}); {mend}") from error
+    return [(str(day), str(language), str(name), int(n)) for day, language, name, n in rows]
+
+
+def reset() -> None:
+    """Remove the file, and what a writer that was killed left beside it."""
+    for end in ("", "-journal"):
+        path = statistics_path()
+        path.with_name(path.name + end).unlink(missing_ok=True)
+
+
+def _write(rows: list[Row]) -> None:
+    path = statistics_path()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    os.close(os.open(path, flags, 0o600))
+    oldest = datetime.date.today() - datetime.timedelta(KEPT_DAYS)
+    with contextlib.closing(_connect(path, _BUSY_S)) as connection, connection:
+        connection.execute("BEGIN IMMEDIATE")  # before reading: two that both read could not write
+        connection.execute(_SCHEMA)
+        connection.executemany(_ADD, rows)
+        connection.execute("DELETE FROM counts WHERE day < ?", (oldest.isoformat(),))
+
+
+def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
+    if exposure := find_exposure(path.parent, path):
+        raise OSError(exposure)
+    return sqlite3.connect(path, timeout=timeout_s)
