@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from assistant.counts import Statistics
+from assistant.request import Completion
 from assistant.source.languages import language_of
-from lsp.convert import ItemOptions
+from lsp.convert import columns
 from lsp.documents import Document, Snapshot
-from lsp.positions import column_of
 from lsp.scheduler import describe
 
 LOOKS_S = (30, 300)  # after a take, whether it still stands there
@@ -117,7 +117,7 @@ class Outcomes:
         self._taken: deque[_Taken] = deque(maxlen=_MAX_TAKES)
 
     def answered(
-        self, document: Document, snapshot: Snapshot, found: Sequence[ItemOptions], ms: float
+        self, document: Document, snapshot: Snapshot, found: Sequence[Completion], ms: float
     ) -> None:
         """Count an answer that the editor gets now, after `ms` milliseconds."""
         _guard(lambda: self._answer(document, snapshot, found, ms))
@@ -144,7 +144,7 @@ class Outcomes:
                 self._taken.remove(taken)
 
     def _answer(
-        self, document: Document, snapshot: Snapshot, found: Sequence[ItemOptions], ms: float
+        self, document: Document, snapshot: Snapshot, found: Sequence[Completion], ms: float
     ) -> None:
         uri = document.uri
         language = language_of(uri, snapshot.language)
@@ -152,11 +152,9 @@ class Outcomes:
         self._statistics.add(name, f"within_{1 << max(0, int(ms)).bit_length()}_ms")
         if not found:
             return
-        place, line = found[0].range, snapshot.line
-        start, end = (
-            column_of(line, at.character, snapshot.encoding) for at in (place.start, place.end)
-        )
-        texts = tuple(offer.plain for offer in found if offer.range == place)
+        start, end = place = columns(snapshot, found[0])
+        texts = tuple(each.text for each in found if columns(snapshot, each) == place)
+        line = snapshot.line
         new = _Shown(snapshot.row, line[:start], line[start:end], line[end:], texts)
         old = self._shown.get(uri)
         if old is not None and old.goes_on_as(new):

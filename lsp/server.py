@@ -7,7 +7,8 @@ the scheduler's thread, which completes.
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
@@ -15,9 +16,10 @@ from pygls.lsp.server import LanguageServer
 from assistant.counts import Statistics
 from assistant.edits import ASKED
 from assistant.privacy.exclusion import is_excluded
+from assistant.request import Completion, CompletionRequest
 from lsp import commands, convert, menu_choice, next_edit
 from lsp.document_paths import place_in
-from lsp.documents import Document
+from lsp.documents import Document, Snapshot
 from lsp.fast_initialize import (
     DISMISS_COMMAND,
     MODELS_COMMAND,
@@ -41,6 +43,8 @@ LOOK_S = 10.0  # from one look at what was taken to the next
 SAVE_LOOKS = 3  # looks from one writing of the statistics to the next
 
 log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
 
 
 class Server(LanguageServer):
@@ -106,71 +110,84 @@ class Server(LanguageServer):
 
     async def suggest(
         self,
-        kind: str,
-        params: Any,
+        params: types.InlineCompletionParams | types.CompletionParams,
+        to_items: Callable[[Snapshot, Sequence[Completion]], list[Item]],
         *,
         n: int = 1,
         selected: types.SelectedCompletionInfo | None = None,
-    ) -> list[convert.ItemOptions] | None:
+    ) -> list[Item] | None:
         """Return at most `n` suggestions for a request, or None if it has become pointless.
 
         Several are for whoever asks by hand: they are shown what there is, however unsure.
 
         No later message is handled before this waits for the first time.
         """
+        self.last_uri, self.last_fault = params.text_document.uri, ""
         try:
-            return await self._suggest(kind, params, n, selected)
+            return await self._suggest(params, to_items, n, selected)
+        except TimeoutError:
+            log.warning("no suggestion: the engine is overdue")
+            self.last_fault = "the model took too long"
         except Exception as error:  # noqa: BLE001  the border: an editor gets silence, not a fault
             log.warning("no suggestion: %s", describe(error))
             self.last_fault = "the request failed; the log says where"
-            return []
+        return []
 
     async def _suggest(
-        self, kind: str, params: Any, n: int, selected: types.SelectedCompletionInfo | None
-    ) -> list[convert.ItemOptions] | None:
+        self,
+        params: types.InlineCompletionParams | types.CompletionParams,
+        to_items: Callable[[Snapshot, Sequence[Completion]], list[Item]],
+        n: int,
+        selected: types.SelectedCompletionInfo | None,
+    ) -> list[Item] | None:
         settings = self.session.settings.current
         document = self.workspace.completable(params.text_document.uri)
-        self.last_uri, self.last_fault = params.text_document.uri, ""
         if document is None or not settings.enabled:
             return []
         snapshot, version = document.snapshot(params.position), document.version
         choice = menu_choice.choose(snapshot, selected)
         roots = self.workspace.roots
         self.session.indexes.sync(roots, self.workspace.opened)
-        request = convert.request_of(
-            choice.after if choice else snapshot,
-            roots=roots,
-            deadline_ms=settings.deadline_ms,
-            n=n,
-        )
         self.session.models.asked()
         # A menu filters an answer by what was typed since, and asks no second time for null.
         job = ScheduledRequest(
-            key=(kind, document.uri),
+            key=(to_items, document.uri),
             uri=document.uri,
-            request=request,
-            survives_edits=kind == "menu",
+            request=request_of(
+                choice.after if choice else snapshot, roots, settings.deadline_ms, n
+            ),
+            survives_edits=to_items is convert.menu_items,
         )
         self.session.scheduler.submit(job)
         try:
             async with asyncio.timeout(settings.deadline_ms / 1000 + OVERDUE_S):
                 completions = await asyncio.wrap_future(job.future)
-        except TimeoutError:
-            self.session.scheduler.drop(job)
-            log.warning("no suggestion: the engine is overdue")
-            self.last_fault = "the model took too long"
-            return []
-        except asyncio.CancelledError:
+        except (TimeoutError, asyncio.CancelledError):
             self.session.scheduler.drop(job)
             raise
         if completions is None:
             return None
         self.session.n_answered += 1
-        found = convert.offers(snapshot, choice.continued(completions) if choice else completions)
+        found = choice.continued(completions) if choice else completions
         if settings.statistics and document.version == version:
             ms = 1_000 * (time.monotonic() - job.received_s)
             self.outcomes.answered(document, snapshot, found, ms)
-        return found
+        return to_items(snapshot, found)
+
+
+def request_of(
+    snapshot: Snapshot, roots: Sequence[str], deadline_ms: int, n: int = 1
+) -> CompletionRequest:
+    """Return what the engine is asked; nothing below knows the protocol."""
+    return CompletionRequest(
+        path=place_in(snapshot.uri, roots)[1],
+        document=snapshot.uri,
+        text=snapshot.text,
+        offset=snapshot.offset,
+        language=snapshot.language,
+        n=n,
+        deadline_ms=deadline_ms,
+    )
 
 
 def create_server(session: Session, *, is_started: bool = False) -> Server:
@@ -268,12 +285,12 @@ async def _inline(
 ) -> types.InlineCompletionList | None:
     is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
     found = await ls.suggest(
-        "inline",
         params,
+        convert.inline_items,
         n=MAX_ALTERNATIVES if is_invoked else 1,
         selected=params.context.selected_completion_info,
     )
-    return None if found is None else convert.inline_list(found)
+    return None if found is None else types.InlineCompletionList(found)
 
 
 async def _inline_edit(ls: Server, params: dict[str, Any]) -> dict[str, Any]:
@@ -311,8 +328,8 @@ def _code_action_options() -> types.CodeActionOptions:
 
 async def _menu(ls: Server, params: types.CompletionParams) -> types.CompletionList | None:
     is_on = ls.session.settings.current.menu_completion
-    found = await ls.suggest("menu", params) if is_on else []
-    return None if found is None else convert.menu_list(found)
+    found = await ls.suggest(params, convert.menu_items) if is_on else []
+    return None if found is None else types.CompletionList(is_incomplete=True, items=found)
 
 
 def _why(ls: Server, *arguments: object) -> dict[str, Any]:

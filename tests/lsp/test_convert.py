@@ -7,11 +7,12 @@ from lsprotocol import types
 from pygls.workspace import PositionCodec
 
 from assistant.request import Completion
-from lsp.convert import inline_list, menu_list, offers, request_of
+from lsp.convert import inline_items, menu_items
 from lsp.document_paths import place_in
 from lsp.documents import Document, Snapshot
 from lsp.positions import Encoding
 from lsp.protocol import strict_converter
+from lsp.server import request_of
 from tests.e2e.scripted_server import completion
 
 CONVERTER = strict_converter()
@@ -24,13 +25,11 @@ def snapshot_of(text: str, line: int, character: int, encoding: Encoding = "utf-
 
 def inline(snapshot: Snapshot, found: Completion) -> Any:
     """What goes over the wire."""
-    return CONVERTER.unstructure(inline_list(offers(snapshot, [found])))
+    return CONVERTER.unstructure(inline_items(snapshot, [found]))
 
 
 def test_request_has_lf_text_and_code_point_offset() -> None:
-    request = request_of(
-        snapshot_of("😀\r\nab = 😀c\r\n", 1, 7), roots=["file:///w"], deadline_ms=300
-    )
+    request = request_of(snapshot_of("😀\r\nab = 😀c\r\n", 1, 7), ["file:///w"], 300)
     assert (request.path, request.language, request.deadline_ms) == ("a.py", "python", 300)
     assert (request.text, request.offset) == ("😀\nab = 😀c\n", 8)
 
@@ -40,22 +39,20 @@ def test_request_has_lf_text_and_code_point_offset() -> None:
 )
 def test_range_is_in_the_client_s_units(encoding: Encoding, start: int, end: int) -> None:
     snapshot = snapshot_of("first\né😀 = 漢😀)\n", 1, start, encoding)
-    assert inline(snapshot, completion("x", 8, 13)) == {
-        "items": [
-            {
-                "insertText": "x",
-                "range": {
-                    "start": {"line": 1, "character": start},
-                    "end": {"line": 1, "character": end},
-                },
-            }
-        ]
-    }
+    assert inline(snapshot, completion("x", 8, 13)) == [
+        {
+            "insertText": "x",
+            "range": {
+                "start": {"line": 1, "character": start},
+                "end": {"line": 1, "character": end},
+            },
+        }
+    ]
 
 
 def test_range_outside_the_line_is_clamped_to_it() -> None:
     snapshot = snapshot_of("first\nab cd\nlast\n", 1, 3)
-    (item,) = inline(snapshot, completion("x", 0, 10_000))["items"]
+    (item,) = inline(snapshot, completion("x", 0, 10_000))
     assert item["range"] == {
         "start": {"line": 1, "character": 0},
         "end": {"line": 1, "character": 5},
@@ -64,20 +61,20 @@ def test_range_outside_the_line_is_clamped_to_it() -> None:
 
 def test_range_never_excludes_the_cursor() -> None:
     snapshot = snapshot_of("ab cd", 0, 3)
-    (item,) = inline(snapshot, completion("x", 5, 1))["items"]
+    (item,) = inline(snapshot, completion("x", 5, 1))
     assert item["range"]["start"] == item["range"]["end"] == {"line": 0, "character": 3}
 
 
 @pytest.mark.parametrize(("eol", "text"), [("\n", "a\nb"), ("\r\n", "a\r\nb"), ("\r", "a\rb")])
 def test_document_s_own_line_ends_are_restored(eol: str, text: str) -> None:
     snapshot = snapshot_of(f"x{eol}y{eol}", 2, 0)
-    (item,) = inline(snapshot, completion("a\nb", 4, 4))["items"]
+    (item,) = inline(snapshot, completion("a\nb", 4, 4))
     assert item["insertText"] == text
 
 
 def test_menu_entry_begins_with_the_word_that_is_typed() -> None:
     snapshot = snapshot_of("a😀.fo)", 0, 6)
-    (item,) = menu_list(offers(snapshot, [completion("obar(\n)", 5, 5)])).items
+    (item,) = menu_items(snapshot, [completion("obar(\n)", 5, 5)])
     assert (item.label, item.filter_text) == ("foobar(", "foobar(\n)")
     assert CONVERTER.unstructure(item.text_edit) == {
         "range": {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 6}},
@@ -87,27 +84,24 @@ def test_menu_entry_begins_with_the_word_that_is_typed() -> None:
 
 def test_menu_entry_edits_the_same_range() -> None:
     snapshot = snapshot_of("x = \r\n", 0, 4)
-    assert CONVERTER.unstructure(menu_list(offers(snapshot, [completion("f(\n)", 4, 4)]))) == {
-        "isIncomplete": True,
-        "items": [
-            {
-                "label": "f(",
-                "kind": 1,
-                "detail": "foretype",
-                "documentation": "f(\n)",
-                "filterText": "f(\n)",
-                "sortText": "0000",
-                "insertTextFormat": 1,
-                "textEdit": {
-                    "range": {
-                        "start": {"line": 0, "character": 4},
-                        "end": {"line": 0, "character": 4},
-                    },
-                    "newText": "f(\r\n)",
+    assert CONVERTER.unstructure(menu_items(snapshot, [completion("f(\n)", 4, 4)])) == [
+        {
+            "label": "f(",
+            "kind": 1,
+            "detail": "foretype",
+            "documentation": "f(\n)",
+            "filterText": "f(\n)",
+            "sortText": "0000",
+            "insertTextFormat": 1,
+            "textEdit": {
+                "range": {
+                    "start": {"line": 0, "character": 4},
+                    "end": {"line": 0, "character": 4},
                 },
-            }
-        ],
-    }
+                "newText": "f(\r\n)",
+            },
+        }
+    ]
 
 
 @pytest.mark.parametrize(

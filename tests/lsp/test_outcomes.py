@@ -8,7 +8,6 @@ from lsprotocol import types
 
 from assistant.counts import Statistics
 from assistant.request import Completion
-from lsp import convert
 from lsp.documents import Document
 from lsp.outcomes import Outcomes
 from tests.lsp.test_documents import change, opened
@@ -40,7 +39,7 @@ class Editor:
                        finish_reason="stop", logprob=0.0)
             for text in texts
         ]  # fmt: skip
-        self.outcomes.answered(self.document, snapshot, convert.offers(snapshot, found), 3.5)
+        self.outcomes.answered(self.document, snapshot, found, 3.5)
 
     def put(self, text: str, *, over: int = 0, row: int | None = None, column: int = -1) -> None:
         """One change: at the end of the row, or at a place."""

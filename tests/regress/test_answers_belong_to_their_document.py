@@ -19,8 +19,8 @@ from assistant.remote.file_policy import FilePolicy
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
-from lsp.convert import request_of
 from lsp.document_paths import local_path
+from lsp.server import request_of
 from lsp.workspace import Workspace
 from tests.lsp.test_indexes import Bench, texts_found
 from tests.repositories import commit_files, plain_git
@@ -68,7 +68,7 @@ class Desk:
         self.bench.indexes.sync(self.workspace.roots, self.workspace.opened)
         position = types.Position(line=10**6, character=0)
         snapshot = document.snapshot(position)
-        return request_of(snapshot, roots=self.workspace.roots, deadline_ms=60_000, n=2)
+        return request_of(snapshot, self.workspace.roots, 60_000, n=2)
 
     def answer(self, uri: str) -> str:
         return self.engine.complete(self.request(uri))[0].text
