@@ -32,18 +32,7 @@ _MAX_NAME_BYTES = 4096
 # purpose: they run the clean filters that a repository's configuration names, and nothing can
 # switch those off.
 READING_COMMANDS = frozenset(
-    {
-        "cat-file",
-        "config",
-        "diff-tree",
-        "for-each-ref",
-        "log",
-        "ls-files",
-        "ls-tree",
-        "rev-list",
-        "rev-parse",
-        "show",
-    }
+    "cat-file config diff-tree for-each-ref log ls-files ls-tree rev-list rev-parse show".split()
 )
 _DIFFING_COMMANDS = frozenset({"diff-tree", "log", "show"})
 _REFUSED_OPTIONS = (
@@ -135,6 +124,11 @@ def _ignore_file_override(repository: Path) -> list[str]:
     if name and path.exists() and not path.is_file():
         raise GitError(f"the ignore file {path} is not a regular file")
     return [f"core.excludesFile={name}"] if name else []
+
+
+def find_work_tree(place: Path) -> Path | None:
+    """Return the nearest folder around `place`, itself included, that git keeps; asks no git."""
+    return next((path for path in (place, *place.parents) if (path / ".git").exists()), None)
 
 
 def git_directory(path: Path) -> Path | None:
@@ -248,17 +242,8 @@ def _command(repository: Path, args: tuple[str, ...]) -> list[str]:
     options = [part for setting in settings for part in ("-c", setting)]
     guards = ("--no-ext-diff", "--no-textconv") if args[0] in _DIFFING_COMMANDS else ()
     location = [f"--git-dir={where}"] if directory == repository else ["-C", str(where)]
-    return [
-        "git",
-        "--no-pager",
-        "--no-optional-locks",
-        "--literal-pathspecs",
-        *options,
-        *location,
-        args[0],
-        *guards,
-        *args[1:],
-    ]
+    calm = ("--no-pager", "--no-optional-locks", "--literal-pathspecs")
+    return ["git", *calm, *options, *location, args[0], *guards, *args[1:]]
 
 
 def _find_trap(directory: Path) -> str:

@@ -9,16 +9,17 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from assistant.errors import SettingsError
 from assistant.path_patterns import find_mistake
 from model.config import ConfigError, from_table
-from model.files import UnreadableFileError, parse_toml, read_regular
+from model.files import MissingFileError, UnreadableFileError, parse_toml, read_regular
 from model.paths import config_folder
 
+T = TypeVar("T")
 Origin = Literal["user", "workspace"]
-MAX_FILE_BYTES = 1 << 20  # of settings.toml
+MAX_FILE_BYTES = 1 << 20  # of settings
 OLD_NAMES_END = "0.3"  # the version
 MULTI_LINE = ("auto", "never")
 SHOW = ("off", "quiet", "balanced", "eager")  # the stricter first
@@ -142,7 +143,7 @@ def load_settings(
 ) -> Settings:
     """Read all layers; SettingsError names the file or variable, and the key."""
     environ = os.environ if environ is None else environ
-    settings = _from_file(settings_path())
+    settings = read_settings(settings_path(), settings_from)
     for variable, name in _ENVIRONMENT.items():
         if text := environ.get(variable, ""):
             try:
@@ -153,13 +154,16 @@ def load_settings(
     return settings_from(overrides or {}, base=settings)
 
 
-def _from_file(path: Path) -> Settings:
+def read_settings(path: Path, build: Callable[[Mapping[str, Any]], T]) -> T:
+    """Return what `build` makes of a TOML file, of an empty table if there is none.
+
+    SettingsError names the file and what is wrong in it.
+    """
     try:
-        text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
-        return settings_from(parse_toml(text))
+        return build(parse_toml(read_regular(path, MAX_FILE_BYTES).decode("utf-8")))
+    except MissingFileError:
+        return build({})
     except UnreadableFileError as error:
-        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-            return Settings()
         raise SettingsError(str(error)) from error
     except ValueError as error:  # not UTF-8, not TOML, or a SettingsError
         raise SettingsError(f"{path}: {error}") from error

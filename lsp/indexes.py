@@ -48,17 +48,7 @@ def open_updater(
     """Return what keeps the index of a folder; imports numpy."""
     from assistant.index.updater import IndexUpdater
 
-    return IndexUpdater(root, _terms(settings), on_progress=on_progress)
-
-
-def _terms(settings: Settings) -> Any:
-    from assistant.index.updater import IndexTerms
-
-    return IndexTerms(
-        exclude=settings.exclude,
-        megabytes=settings.index_mb,
-        dependencies=settings.index_dependencies,
-    )
+    return IndexUpdater(root, settings, on_progress=on_progress)
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
@@ -131,7 +121,7 @@ class WorkspaceIndexes:
         self.set_roots(roots)
         for folder in self._folders.values():
             if folder.updater is not None:
-                folder.updater.use(_terms(settings))
+                folder.updater.use(settings)
 
     def touched(self, uri: str) -> None:
         """Take note that a document was opened, edited or closed."""

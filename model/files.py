@@ -21,6 +21,10 @@ class UnreadableFileError(OSError):
     """A file cannot be read as asked; the message names it and says why."""
 
 
+class MissingFileError(UnreadableFileError):
+    """There is no such file."""
+
+
 def read_regular(
     path: Path, max_bytes: int, *, allow_links: bool = True, inside: Path | None = None
 ) -> bytes:
@@ -52,8 +56,10 @@ def open_regular(path: Path, max_bytes: int, *, allow_links: bool = True) -> int
     try:
         handle = os.open(path, flags)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        kind = MissingFileError if is_missing else UnreadableFileError
         reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableFileError(f"cannot open {path}: {reason}") from error
+        raise kind(f"cannot open {path}: {reason}") from error
     try:
         _check_regular(path, os.fstat(handle), max_bytes, allow_links)
     except BaseException:

@@ -5,7 +5,6 @@ ignores, 2 bad usage, 3 the disk does not take it. Errors are one line on standa
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import shutil
@@ -68,31 +67,28 @@ def _run(args: argparse.Namespace) -> int:
         return _status(root)
     if args.action == "clear":
         return _clear(root, everything=args.all)
-    exclude = (*settings.exclude, *args.exclude)
-    limits = limit_of(args.mb or settings.index_mb, exclude=tuple(dict.fromkeys(exclude)))
+    progress = _Progress(as_json=args.watched)
+    limits = limit_of(
+        args.mb or settings.index_mb,
+        exclude=tuple(dict.fromkeys((*settings.exclude, *args.exclude))),
+        on_progress=progress,
+    )
     with_dependencies = args.dependencies or settings.index_dependencies
     if args.watched:
         return _watched_build(root, limits, with_dependencies=with_dependencies)
-    with configure():
-        return _build(root, limits, with_dependencies=with_dependencies)
-
-
-def _build(root: Path, limits: BuildLimits, *, with_dependencies: bool) -> int:
     if is_too_wide(root) and not (root / ".git").exists():
         raise UsageError(f"{root} is no project: name a folder inside it")
-    bar = _Bar()
-    limits = dataclasses.replace(limits, on_progress=bar.progress)
     started = time.monotonic()
     try:
-        report = _refresh(root, limits, with_dependencies=with_dependencies)
+        with configure():
+            report = _refresh(root, limits, with_dependencies=with_dependencies)
     except OSError as error:
         raise OSError(f"cannot write the index: {error.strerror or error}") from error
     finally:
-        bar.end()
-    left_out = ", ".join(f"{n} {why}" for why, n in sorted(report.left_out.items()))
+        progress.end()
     print(
         f"{report.n_added} files taken up, {report.n_dropped} dropped in"
-        f" {time.monotonic() - started:.1f} s; left out: {left_out or 'none'}"
+        f" {time.monotonic() - started:.1f} s; left out: {report.reasons}"
     )
     return _status(root)
 
@@ -110,18 +106,16 @@ def _watched_build(root: Path, limits: BuildLimits, *, with_dependencies: bool) 
     threading.Thread(target=_end_with_reader, daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    teller = _Teller()
-    limits = dataclasses.replace(limits, on_progress=teller.progress)
     try:
         _refresh(root, limits, with_dependencies=with_dependencies)
     except IndexBusyError:
-        teller.say({"outcome": "busy"})
+        _say({"outcome": "busy"})
         return FAILED
     except (OSError, GitError) as error:
         reason = getattr(error, "strerror", "") or str(error) or type(error).__name__
-        teller.say({"outcome": "failed", "message": reason})
+        _say({"outcome": "failed", "message": reason})
         return NO_ROOM if isinstance(error, OSError) else FAILED
-    teller.say({"outcome": "done"})
+    _say({"outcome": "done"})
     return DONE
 
 
@@ -131,40 +125,32 @@ def _end_with_reader() -> None:
     os._exit(FAILED)  # an index is whole at any moment
 
 
-class _Teller:
-    """Says how far a build has come, now and then, as JSON lines."""
-
-    def __init__(self) -> None:
-        self._said_at = time.monotonic()
-
-    def progress(self, n_bytes: int, of_bytes: int) -> None:
-        if time.monotonic() - self._said_at >= _SAY_EVERY_S:
-            self._said_at = time.monotonic()
-            self.show(n_bytes, of_bytes)
-
-    def show(self, n_bytes: int, of_bytes: int) -> None:
-        self.say({"n_bytes": n_bytes, "of_bytes": of_bytes})
-
-    def say(self, table: dict[str, Any]) -> None:
-        print(json.dumps(table), flush=True)
+def _say(table: dict[str, Any]) -> None:
+    print(json.dumps(table), flush=True)
 
 
-class _Bar(_Teller):
-    """The same as one line on a terminal; nothing elsewhere."""
+class _Progress:
+    """Shows now and then how far a build is: in JSON lines, or in one line of a terminal."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._is_shown = False
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._said_s = time.monotonic()
+        self._has_line = False
 
-    def show(self, n_bytes: int, of_bytes: int) -> None:
-        if sys.stderr.isatty() and of_bytes:
-            self._is_shown = True
-            share = n_bytes / of_bytes
+    def __call__(self, n_bytes: int, of_bytes: int) -> None:
+        if time.monotonic() - self._said_s < _SAY_EVERY_S:
+            return
+        self._said_s = time.monotonic()
+        if self._as_json:
+            _say({"n_bytes": n_bytes, "of_bytes": of_bytes})
+        elif sys.stderr.isatty() and of_bytes:
+            self._has_line = True
             megabytes = f"{n_bytes / 1e6:.1f} of {of_bytes / 1e6:.1f} MB"
-            print(f"\rreading {megabytes} ({share:.0%}) ", end="", file=sys.stderr, flush=True)
+            share = f"{n_bytes / of_bytes:.0%}"
+            print(f"\rreading {megabytes} ({share}) ", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        if self._is_shown:
+        if self._has_line:
             print(file=sys.stderr)
 
 

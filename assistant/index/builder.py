@@ -38,7 +38,6 @@ class BuildLimits:
     exclude: tuple[str, ...] = ()
     max_text_bytes: int = 100 << 20
     on_progress: Callable[[int, int], None] = lambda *_: None  # bytes looked at, of bytes
-    should_stop: Callable[[], bool] = lambda: False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,13 +48,19 @@ class BuildReport:
     n_added: int = 0  # files whose text is new in the index
     n_dropped: int = 0
     left_out: Counter[str] = field(default_factory=Counter)  # reason -> files
-    is_complete: bool = False
+
+    @property
+    def reasons(self) -> str:
+        """How many files were left out for which reason, in words."""
+        return ", ".join(f"{n} {why}" for why, n in sorted(self.left_out.items())) or "none"
 
 
-def limit_of(megabytes: int, *, exclude: tuple[str, ...] = ()) -> BuildLimits:
+def limit_of(
+    megabytes: int, *, exclude: tuple[str, ...], on_progress: Callable[[int, int], None]
+) -> BuildLimits:
     """Return the limits for an index of at most so many megabytes on disk."""
     n_bytes = int(megabytes * (1 << 20) / INDEX_BYTES_PER_TEXT_BYTE)
-    return BuildLimits(exclude=exclude, max_text_bytes=n_bytes)
+    return BuildLimits(exclude=exclude, max_text_bytes=n_bytes, on_progress=on_progress)
 
 
 def build_from_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
@@ -90,7 +95,13 @@ def refresh(root: Path, folder: Path, limits: BuildLimits | None = None) -> Buil
         while writer.merge():
             pass
     if report.n_read or report.n_dropped:
-        log.info("index: %s", _describe(report))
+        log.info(
+            "index: %d files read, %d taken up, %d dropped; left out: %s",
+            report.n_read,
+            report.n_added,
+            report.n_dropped,
+            report.reasons,
+        )
     return report
 
 
@@ -116,12 +127,9 @@ def select_files(
     for _, size, path in ranked:
         room -= size + 1
         if room < 0:
-            left_out["no room"] = len(ranked) - len(kept)
-            log.warning(
-                "index: full; %d of %d files are left out (setting index_mb)",
-                left_out["no room"],
-                len(ranked),
-            )
+            n_left = left_out["no room"] = len(ranked) - len(kept)
+            warning = "index: full; %d of %d files are left out (setting index_mb)"
+            log.warning(warning, n_left, len(ranked))
             break
         kept.append(path)
     return {path: stamps[path] for path in sorted(kept)}, left_out
@@ -135,130 +143,91 @@ def refresh_layer(
     writer: IndexWriter, layer: str, root: Path, stamps: Mapping[str, Stamp], limits: BuildLimits
 ) -> BuildReport:
     """Make one layer of an index that of these files."""
-    known = writer.view.entries(layer)
-    report = BuildReport()
-    gone = known.keys() - stamps.keys()
+    reader = _LayerReader(writer, layer, root)
+    gone = reader.known.keys() - stamps.keys()
     writer.drop(gone, layer)
-    report.n_dropped = len(gone)
-    reader = _Reader(writer, layer, root, known, report)
+    reader.report.n_dropped = len(gone)
     changed = {path: stamp for path, stamp in stamps.items() if not reader.is_known(path, stamp)}
-    writer.add(_read_watched(reader, changed, limits), layer, stepwise=True)
-    writer.commit(
-        is_complete=report.is_complete or writer.view.manifest.is_complete,
-        unfit=reader.present(reader.unfit, stamps),
-        touched=reader.present(reader.touched, stamps),
-    )
-    return report
+    writer.add(reader.read_all(changed, limits.on_progress), layer, stepwise=True)
+    here = f"{layer}/"
+    seen = {
+        key: stamp
+        for key, stamp in reader.seen.items()
+        if not key.startswith(here) or key.removeprefix(here) in stamps
+    }
+    writer.commit(is_complete=True, seen=seen)
+    return reader.report
 
 
-class _Reader:
+class _LayerReader:
     """Reads the files of one layer that may have changed."""
 
-    def __init__(
-        self,
-        writer: IndexWriter,
-        layer: str,
-        root: Path,
-        known: dict[str, SegmentEntry],
-        report: BuildReport,
-    ) -> None:
+    def __init__(self, writer: IndexWriter, layer: str, root: Path) -> None:
         self._writer = writer
         self._layer = layer
         self._root = root
-        self._known = known
-        self.report = report
-        self.unfit = dict(writer.view.manifest.unfit)
-        self.touched = dict(writer.view.manifest.touched)
+        self.known = writer.view.entries(layer)
+        self.seen = dict(writer.view.manifest.seen)
+        self.report = BuildReport()
 
     def is_known(self, path: str, stamp: Stamp) -> bool:
         """Say whether what the index has of a file is still right, by its stamp."""
-        if stamp in (self.unfit.get(self._key(path)), self.touched.get(self._key(path))):
-            return True
-        entry = self._known.get(path)
-        return entry is not None and (entry.size, entry.mtime_ns) == stamp
+        entry = self.known.get(path)
+        is_indexed = entry is not None and (entry.size, entry.mtime_ns) == stamp
+        return is_indexed or self.seen.get(f"{self._layer}/{path}") == stamp
 
-    def present(self, kept: Mapping[str, Stamp], stamps: Mapping[str, Stamp]) -> dict[str, Stamp]:
-        """Return of what is kept what is about files that are there, or about another layer."""
-        here = self._layer + "/"
-        return {
-            key: stamp
-            for key, stamp in kept.items()
-            if not key.startswith(here) or key.removeprefix(here) in stamps
-        }
+    def read_all(
+        self, changed: Mapping[str, Stamp], on_progress: Callable[[int, int], None]
+    ) -> Iterator[FileContent]:
+        """Yield the contents that are new, reporting progress."""
+        of_bytes = sum(stamp.size for stamp in changed.values())
+        n_bytes = 0
+        for path, stamp in changed.items():
+            content = self._read(path, stamp)
+            n_bytes += stamp.size
+            on_progress(n_bytes, of_bytes)
+            if content is not None:
+                yield content
 
-    def read(self, path: str, stamp: Stamp) -> FileContent | None:
+    def _read(self, path: str, stamp: Stamp) -> FileContent | None:
         """Return the text of a file if it is new; None if it is not."""
-        key = self._key(path)
+        key = f"{self._layer}/{path}"
         now_ns = time.time_ns()
         self.report.n_read += 1
-        self.unfit.pop(key, None)
-        self.touched.pop(key, None)
+        self.seen.pop(key, None)
         try:
             data = read_regular(self._root / path, max_bytes(0), inside=self._root)
         except UnreadableFileError:
-            self._drop(path)
+            self._writer.drop([path], self._layer)
             self.report.left_out["unreadable"] += 1
             return None
         is_racy = len(data) != stamp.size or now_ns - stamp.mtime_ns < _RACY_NS
         stamp = Stamp(size=len(data), mtime_ns=_RACY if is_racy else stamp.mtime_ns)
         digest = _digest(data)
-        entry = self._known.get(path)
+        entry = self.known.get(path)
         if entry is not None and entry.digest == digest:
-            self.touched[key] = stamp
+            self.seen[key] = stamp
             return None
         before = self._text_before(path)
-        self._drop(path)
+        self._writer.drop([path], self._layer)
         text = decode_source(data)
         if text is None:
-            self.unfit[key] = stamp
+            self.seen[key] = stamp
             self.report.left_out["no source text"] += 1
             return None
         self.report.n_added += 1
         clean = redact(text)[0]  # and without what may be a secret that is being typed and saved
         clean = without_open_secret(clean, edited_at(before, clean))
-        return FileContent(
-            SegmentEntry(path, stamp.size, stamp.mtime_ns, digest), encode_text(clean)
-        )
+        new = SegmentEntry(path, stamp.size, stamp.mtime_ns, digest)
+        return FileContent(new, encode_text(clean))
 
     def _text_before(self, path: str) -> str:
         """Return the text of a file as the index has it, "" if it has none."""
-        for opened in self._writer.view.opened if path in self._known else ():
+        for opened in self._writer.view.opened:
             if opened.ref.layer == self._layer and path in opened.files:
                 return opened.segment.text_of(opened.files[path]).decode("utf-8", "replace")
         return ""
 
-    def _drop(self, path: str) -> None:
-        if path in self._known:
-            self._writer.drop([path], self._layer)
-
-    def _key(self, path: str) -> str:
-        return f"{self._layer}/{path}"
-
-
-def _read_watched(
-    reader: _Reader, changed: Mapping[str, Stamp], limits: BuildLimits
-) -> Iterator[FileContent]:
-    """Yield the contents that there are, reporting progress; end early when asked to."""
-    of_bytes = sum(stamp.size for stamp in changed.values())
-    n_bytes = 0
-    for path, stamp in changed.items():
-        if limits.should_stop():
-            return
-        content = reader.read(path, stamp)
-        n_bytes += stamp.size
-        limits.on_progress(n_bytes, of_bytes)
-        if content is not None:
-            yield content
-    reader.report.is_complete = True
-
 
 def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=8).hexdigest()
-
-
-def _describe(report: BuildReport) -> str:
-    left_out = ", ".join(f"{n} {reason}" for reason, n in sorted(report.left_out.items()))
-    return (
-        f"{report.n_read} files read, {report.n_added} taken up, {report.n_dropped} dropped"
-        f"; left out: {left_out or 'none'}"
-    )

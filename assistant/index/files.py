@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from assistant.git import GitError, git
+from assistant.git import GitError, find_work_tree, git
 from assistant.index.manifest import Stamp
 from model.files import UnreadableFileError, read_regular
 
@@ -55,7 +55,7 @@ def _look_at(root: Path, names: Iterable[str], depth: int = 0) -> Iterator[tuple
 
 
 def _names(root: Path) -> Iterator[str]:
-    top = _git_top(root)
+    top = find_work_tree(root)
     if top is None:
         return iter(()) if is_too_wide(root) else _walk(root)
     if shutil.which("git") is None:
@@ -67,11 +67,6 @@ def is_too_wide(root: Path) -> bool:
     """Say whether a folder without git is no project but somebody's home or a whole disk."""
     real = root.resolve()
     return real == real.parent or Path.home().resolve().is_relative_to(real)
-
-
-def _git_top(root: Path) -> Path | None:
-    """Return the work tree that `root` is in."""
-    return next((path for path in (root, *root.parents) if (path / ".git").exists()), None)
 
 
 def _ask_git(top: Path, root: Path) -> Iterator[str]:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from model.files import UnreadableFileError, parse_json, read_regular
+from model.files import MissingFileError, parse_json, read_regular
 from model.publish import write_atomically
 
 FILE_NAME = "manifest.json"
 MAX_BYTES = 64 << 20
-_FORMAT = 2  # also raised when more counts as a secret: what was written before is built anew
+_FORMAT = 3  # also raised when more counts as a secret: what was written before is built anew
 
 
 class ManifestError(ValueError):
@@ -44,10 +44,9 @@ class Manifest:
     root: str = ""  # what it is the index of, for whoever lists indexes
     is_complete: bool = False  # False: the first build has not reached its end
     segments: tuple[SegmentRef, ...] = ()
-    # Files that need not be read again, although no segment has their stamp: read and found unfit,
-    # or touched without a change.
-    unfit: dict[str, Stamp] = field(default_factory=dict)
-    touched: dict[str, Stamp] = field(default_factory=dict)
+    # Files (LAYER/PATH) that need not be read again, although no segment has their stamp: read and
+    # found unfit, or touched without a change.
+    seen: dict[str, Stamp] = field(default_factory=dict)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -58,10 +57,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / FILE_NAME
     try:
         data = read_regular(path, MAX_BYTES)
-    except UnreadableFileError as error:
-        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-            return None
-        raise
+    except MissingFileError:
+        return None
     try:
         return _parse(parse_json(data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -75,8 +72,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "root": manifest.root,
         "is_complete": manifest.is_complete,
         "segments": [[ref.name, ref.layer, sorted(ref.dead)] for ref in manifest.segments],
-        "unfit": manifest.unfit,
-        "touched": manifest.touched,
+        "seen": manifest.seen,
     }
     text = json.dumps(table, separators=(",", ":"))
     write_atomically(folder / FILE_NAME, text.encode())
@@ -92,15 +88,8 @@ def _parse(table: Any) -> Manifest:
             SegmentRef(name=_parse_name(name), layer=str(layer), dead=frozenset(map(int, dead)))
             for name, layer, dead in table["segments"]
         ),
-        unfit=_parse_stamps(table["unfit"]),
-        touched=_parse_stamps(table["touched"]),
+        seen={key: Stamp(int(size), int(mtime)) for key, (size, mtime) in table["seen"].items()},
     )
-
-
-def _parse_stamps(table: dict[str, Any]) -> dict[str, Stamp]:
-    return {
-        path: Stamp(size=int(size), mtime_ns=int(mtime)) for path, (size, mtime) in table.items()
-    }
 
 
 def _parse_name(name: str) -> str:

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assistant.git import GitError, git
+from assistant.git import GitError, find_work_tree, git
 from assistant.index.folder_index import FolderIndex
 from assistant.index.writer import index_folder
+from assistant.settings import Settings
 
 _MAX_RETRY_S = 900.0
 _LAUNCHER = Path(__file__).resolve().parents[2] / "foretype.py"
@@ -30,15 +31,6 @@ log = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int], None]  # bytes read, of bytes; (0, 0): nothing is under way
 _one_at_a_time = threading.Lock()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IndexTerms:
-    """What the user's settings say about the index."""
-
-    exclude: tuple[str, ...] = ()
-    megabytes: int = 0  # of index on disk
-    dependencies: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,14 +43,14 @@ class UpdatePace:
     retry_s: float = 30.0  # after a failure, the first time; then ever longer
 
 
-def build_command(root: Path, terms: IndexTerms) -> list[str]:
+def build_command(root: Path, settings: Settings) -> list[str]:
     """Return the command that brings the index of `root` up to date and says how it goes."""
-    options = [f"--exclude={pattern}" for pattern in terms.exclude]
-    if terms.dependencies:
+    options = [f"--exclude={pattern}" for pattern in settings.exclude]
+    if settings.index_dependencies:
         options.append("--dependencies")
     return [
         *(sys.executable, "-I", str(_LAUNCHER), "index", "build", "--watched"),
-        *(f"--mb={terms.megabytes}", *options, "--", str(root)),
+        *(f"--mb={settings.index_mb}", *options, "--", str(root)),
     ]
 
 
@@ -68,17 +60,17 @@ class IndexUpdater:
     def __init__(
         self,
         root: Path,
-        terms: IndexTerms,
+        settings: Settings,
         *,
         on_progress: OnProgress = lambda *_: None,
-        command: Callable[[Path, IndexTerms], Sequence[str]] = build_command,
+        command: Callable[[Path, Settings], Sequence[str]] = build_command,
         pace: UpdatePace | None = None,
     ) -> None:
         """Open the index of `root` as it is."""
         self.root = root
         self.index = FolderIndex(index_folder(root))
         self.state = "waiting"
-        self._terms = terms
+        self._settings = settings
         self._on_progress = on_progress
         self._command = command
         self._pace = pace or UpdatePace()
@@ -102,10 +94,10 @@ class IndexUpdater:
             self._is_dirty = True
             self._changed.notify_all()
 
-    def use(self, terms: IndexTerms) -> None:
+    def use(self, settings: Settings) -> None:
         """Go by other settings."""
-        if terms != self._terms:
-            self._terms = terms
+        old, self._settings = self._settings, settings
+        if build_command(self.root, settings) != build_command(self.root, old):
             self.note_changes()
 
     def stop(self) -> None:
@@ -206,7 +198,7 @@ class IndexUpdater:
 
     def _start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(  # noqa: S603  our own program; the folder is one argument
-            self._command(self.root, self._terms),
+            self._command(self.root, self._settings),
             stdin=subprocess.PIPE,  # ends with us, and the process with it
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -236,20 +228,13 @@ def _parse(line: str) -> dict[str, Any]:
 
 def _git_files(root: Path) -> list[Path]:
     """Return the files of git's that a commit or a change of branch writes anew."""
-    for folder in (root, *root.parents):
-        if (folder / ".git").exists():
-            with contextlib.suppress(GitError):
-                found = git(folder, "rev-parse", "--absolute-git-dir").decode("utf-8", "replace")
-                directory = Path(found.strip())
-                return [directory / "HEAD", directory / "index"]
+    folder = find_work_tree(root)
+    with contextlib.suppress(GitError):
+        if folder is not None:
+            found = git(folder, "rev-parse", "--absolute-git-dir").decode("utf-8", "replace")
+            return [Path(found.strip()) / name for name in ("HEAD", "index")]
     return []
 
 
 def _times(paths: Sequence[Path]) -> list[int]:
-    times = []
-    for path in paths:
-        try:
-            times.append(path.stat().st_mtime_ns)
-        except OSError:
-            times.append(0)
-    return times
+    return [path.stat().st_mtime_ns if path.exists() else 0 for path in paths]

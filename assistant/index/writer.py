@@ -141,11 +141,7 @@ class IndexWriter:
             self._take(self._sorter.submit(self._write, batch, layer), stepwise=False)
 
     def commit(
-        self,
-        *,
-        is_complete: bool | None = None,
-        unfit: dict[str, Stamp] | None = None,
-        touched: dict[str, Stamp] | None = None,
+        self, *, is_complete: bool | None = None, seen: dict[str, Stamp] | None = None
     ) -> None:
         """Put what was added and dropped in force; what is None stays as it was."""
         old = self.view.manifest
@@ -158,8 +154,7 @@ class IndexWriter:
             root=self._root,
             is_complete=old.is_complete if is_complete is None else is_complete,
             segments=(*kept, *self._added),
-            unfit=old.unfit if unfit is None else unfit,
-            touched=old.touched if touched is None else touched,
+            seen=old.seen if seen is None else seen,
         )
         if manifest == old and not self.view.damaged:
             return
@@ -197,7 +192,7 @@ class IndexWriter:
         """Empty the index."""
         for opened in self.view.opened:
             self._dead[opened.ref.name] = set(range(len(opened.segment.entries)))
-        self.commit(is_complete=False, unfit={}, touched={})
+        self.commit(is_complete=False, seen={})
 
     def _merge(self, chosen: list[OpenSegment], layer: str) -> None:
         contents = (

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.models.entry import ModelEntry, ModelsError, check_name
-from model.files import UnreadableFileError, parse_json, read_regular
+from model.files import MissingFileError, UnreadableFileError, parse_json, read_regular
 from model.publish import write_atomically
 
 FILE_NAME = "registry.json"
@@ -92,9 +92,9 @@ def read_registry(folder: Path) -> RegistryFile:
     path = folder / FILE_NAME
     try:
         data = read_regular(path, MAX_BYTES, allow_links=False)
+    except MissingFileError:
+        return RegistryFile()
     except UnreadableFileError as error:
-        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-            return RegistryFile()
         raise ModelsError(f"{error}; {_say_how_to_mend(path)}") from error
     try:
         return _parse(parse_json(data))

@@ -16,45 +16,12 @@ from assistant.source.languages import is_text_completed, language_of
 MAX_TEXT_CHARS = 2_000_000
 
 # A suggestion needs the text around the cursor, and in these files that text is keys and passwords.
-SECRET_PATTERNS = (
-    ".env*",
-    "*.env",
-    "*.pem",
-    "*.key",
-    "*.p12",
-    "*.pfx",
-    "*.jks",
-    "*.keystore",
-    "*.kdbx",
-    "*.ppk",
-    "id_rsa*",
-    "id_dsa*",
-    "id_ecdsa*",
-    "id_ed25519*",
-    ".netrc",
-    "_netrc",
-    ".pgpass",
-    ".pypirc",
-    ".npmrc",
-    ".htpasswd",
-    ".git-credentials",
-    "credentials*",
-    "secret.y*ml",
-    "secrets.y*ml",
-    "secret.json",
-    "secrets.json",
-    "secrets.toml",
-    "*kubeconfig*",
-    ".renviron",
-    ".dev.vars*",
-    "*.tfstate",
-    "*.tfstate.*",
-    "*.tfvars",
-    ".ssh/*",
-    ".aws/*",
-    ".gnupg/*",
-    ".docker/config.json",
-    ".kube/config",
+SECRET_PATTERNS = tuple(
+    ".env* *.env *.pem *.key *.p12 *.pfx *.jks *.keystore *.kdbx *.ppk id_rsa* id_dsa*"
+    " id_ecdsa* id_ed25519* .netrc _netrc .pgpass .pypirc .npmrc .htpasswd .git-credentials"
+    " credentials* secret.y*ml secrets.y*ml secret.json secrets.json secrets.toml *kubeconfig*"
+    " .renviron .dev.vars* *.tfstate *.tfstate.* *.tfvars .ssh/* .aws/* .gnupg/*"
+    " .docker/config.json .kube/config".split()
 )
 
 

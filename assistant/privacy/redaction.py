@@ -9,7 +9,7 @@ than a bounded piece of text from any start, so hostile text costs linear time. 
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from assistant.privacy import personal
 from assistant.privacy.kubernetes import KIND, secret_data
@@ -73,11 +73,22 @@ def _joined(found: list[SecretFinding]) -> list[SecretFinding]:
 
 def _masked(text: str, found: list[SecretFinding]) -> str:
     """Return a text of the same length with fillers for secrets."""
-    pieces, at = [], 0
-    for finding in found:
-        pieces += [text[at : finding.start], _filled(text[finding.start : finding.end], 1)]
-        at = finding.end
-    return "".join([*pieces, text[at:]])
+    fillers = [_filled(text[finding.start : finding.end], 1) for finding in found]
+    return substitute(text, zip(found, fillers, strict=True))
+
+
+def substitute(
+    text: str, found: Iterable[tuple[SecretFinding, str]], start: int = 0, end: int | None = None
+) -> str:
+    """Return the text from `start` to `end`, with the stand-in of each finding that is in there."""
+    end = len(text) if end is None else end
+    pieces: list[str] = []
+    at = start
+    for finding, stand_in in found:
+        if start <= finding.start and finding.end <= end:
+            pieces += (text[at : finding.start], stand_in)
+            at = finding.end
+    return "".join([*pieces, text[at:end]])
 
 
 def spans_paragraphs(text: str) -> bool:
@@ -102,14 +113,8 @@ def stand_ins(text: str) -> list[tuple[SecretFinding, str]]:
 
 def redact(text: str) -> tuple[str, Counter[str]]:
     """Return the text with stand-ins for all that `find` finds, and how many of each kind."""
-    pieces: list[str] = []
-    at = 0
-    counts: Counter[str] = Counter()
-    for finding, stand_in in stand_ins(text):
-        pieces += (text[at : finding.start], stand_in)
-        counts[finding.kind] += 1
-        at = finding.end
-    return "".join([*pieces, text[at:]]), counts
+    found = stand_ins(text)
+    return substitute(text, found), Counter(finding.kind for finding, _ in found)
 
 
 def _stand_in(kind: str, value: str, number: int) -> str:

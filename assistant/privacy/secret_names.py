@@ -43,7 +43,7 @@ _ASSIGNED = re.compile(
     rf"(?:{SCHEME})?(?P<value>(?![:=])[^\"'`\s\\,;(){{}}<>\[\]]{{6,300}})"
 )
 _QUOTED = re.compile(r"(?P<quote>[\"'`])(?P<value>[^\"'`\s]{8,300})(?P=quote)")
-_GOES_ON = tuple(",(=\\:+{[|")  # at the end of a line
+GOES_ON = tuple(",(=\\:+{[|")  # at the end of a line
 _ASCII_LOWER = {code: code + 32 for code in range(0x41, 0x5B)}
 _NOT_ONE_WORD = re.compile(r"[{}<>$()\[\]\\,;|]|://|%[(s]|\.\.")
 _PASSWORD = re.compile(
@@ -143,7 +143,7 @@ def _rest_end(text: str, at: int) -> int:
         newline = text.find("\n", end, limit)
         if newline < 0:
             return limit
-        if not text[max(at, newline - 20) : newline].rstrip().endswith(_GOES_ON):
+        if not text[max(at, newline - 20) : newline].rstrip().endswith(GOES_ON):
             return newline
         end = newline + 1
     return newline

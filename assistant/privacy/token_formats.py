@@ -13,6 +13,13 @@ import re
 import string
 from collections.abc import Iterator
 
+
+def _rows(table: str) -> Iterator[tuple[str, list[str], str]]:
+    for line in table.strip().splitlines():
+        kind, heads, pattern = line.split(" | ", 2)
+        yield kind, heads.split(), pattern
+
+
 # kind | heads | what follows; letters and digits are ASCII, and [^\W_] is one of them
 _HEADED = r"""
 AWS key id | AKIA ASIA ABIA ACCA | [A-Z2-7]{16}\b
@@ -109,7 +116,8 @@ private key | MHcCAQEEI MC4CAQAwBQYDK2VwBCIEI MIGHAgEAMBMG b3BlbnNzaC1rZXkt | [\
 """
 
 # kind | texts one of which must be there | pattern with what must go
-_OTHERS = r"""
+_OTHERS = list(
+    _rows(r"""
 AWS secret | ecret | (?i:aws.{0,20}secret.{0,20}[=:]\s{0,9})["']?([\w+/]{40})(?![\w+/])
 Azure key | ccountKey= | [Aa]ccountKey=([A-Za-z0-9+/]{40,120}={0,2})
 Azure key | Q~ | \dQ~(?<=[\w~.-]{3}\dQ~)([\w~.-]{31,34})(?![\w~.-])
@@ -123,7 +131,8 @@ password of a command | sshpass | sshpass -p ?["']?([^\s"'$]{4,128})
 password of a command | -u --user | -(?:u|-user)[ =]["']?[\w.-]{1,64}:(?=\S*\d)([^\s"'@/$]{6,128})
 database password | @tcp( | (?<![\w.-])[\w.-]{1,64}:([^\s:@"'`/]{3,128})@tcp\(
 URL password | :// | ://(?<=[a-z0-9+.-]{2}://)[^\s:/@"'`{}<>]{0,64}:([^\s@/]{3,128})@
-"""
+""")
+)
 
 MIN_RUN_CHARS = 16  # of a key's characters; fewer are no key
 _KEY_CHARS = frozenset((string.ascii_letters + string.digits + "_+/-").encode())
@@ -138,47 +147,20 @@ _MIN_HEAD_CHARS = 3  # of a head that base64 is recognised by
 _LOOK_BYTES = 48  # of what base64 stands for: the longest head, and some of what follows
 
 
-def _rows(table: str) -> Iterator[tuple[str, list[str], str]]:
-    for line in table.strip().splitlines():
-        kind, heads, pattern = line.split(" | ", 2)
-        yield kind, heads.split(), pattern
-
-
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.ASCII)
 
 
-@functools.cache
-def _by_start() -> dict[str, list[tuple[str, str, str]]]:
-    """Return (kind, head, pattern of the rest) by the first two characters of the head."""
-    table: dict[str, list[tuple[str, str, str]]] = {}
-    for kind, heads, pattern in _rows(_HEADED):
-        for head in heads:
-            table.setdefault(head[:2], []).append((kind, head, pattern))
-    return table
-
-
-@functools.cache
-def _others() -> list[tuple[str, list[str], str]]:
-    return list(_rows(_OTHERS))
-
-
-@functools.cache
-def _by_end() -> dict[str, list[tuple[str, str, str]]]:
-    """Return the formats whose head ends with a dot, by the last three characters of the head."""
-    table: dict[str, list[tuple[str, str, str]]] = {}
-    for rows in _by_start().values():
-        for kind, head, pattern in rows:
-            if head.endswith("."):
-                table.setdefault(head[-3:], []).append((kind, head, pattern))
-    return table
-
-
-@functools.cache
-def heads() -> tuple[str, ...]:
-    """Return every text that a key may begin with."""
-    return tuple(dict.fromkeys(head for _, heads, _ in _rows(_HEADED) for head in heads))
+_Formats = dict[str, list[tuple[str, str, str]]]  # kind, head, pattern of the rest
+_BY_START: _Formats = {}  # by the first two characters of the head
+_BY_END: _Formats = {}  # by its last three, where it ends with a dot
+for _kind, _heads, _pattern in _rows(_HEADED):
+    for _head in _heads:
+        _BY_START.setdefault(_head[:2], []).append((_kind, _head, _pattern))
+        if _head.endswith("."):
+            _BY_END.setdefault(_head[-3:], []).append((_kind, _head, _pattern))
+HEADS = tuple({head for formats in _BY_START.values() for _, head, _ in formats})
 
 
 def key_runs(text: str) -> Iterator[tuple[int, int]]:
@@ -193,7 +175,7 @@ def key_runs(text: str) -> Iterator[tuple[int, int]]:
 
 def odd_tokens(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield (kind, start, end) of keys without a head of their own."""
-    for kind, hints, pattern in _others():
+    for kind, hints, pattern in _OTHERS:
         if any(hint in text for hint in hints):
             for match in _compiled(pattern).finditer(text):
                 yield kind, match.start(1), match.end(1)
@@ -201,10 +183,10 @@ def odd_tokens(text: str) -> Iterator[tuple[str, int, int]]:
 
 def headed_tokens(text: str, start: int, end: int) -> list[tuple[str, int, int]]:
     """Return (kind, start, end) of keys with a head in the run [start, end), without the head."""
-    formats, dotted = _by_start(), _by_end().get(text[max(0, start - 3) : start])
+    dotted = _BY_END.get(text[max(0, start - 3) : start])
     before = text[max(0, start - 1) : start]
     has_pieces = _PIECE_START.search(text, start, end)
-    if not (has_pieces or text[start : start + 2] in formats or before in _ESCAPES or dotted):
+    if not (has_pieces or text[start : start + 2] in _BY_START or before in _ESCAPES or dotted):
         return []  # nine in ten end here
     places = [start, *(piece.end() for piece in _PIECE_START.finditer(text, start, end))]
     if before in _ESCAPES:
@@ -212,7 +194,7 @@ def headed_tokens(text: str, start: int, end: int) -> list[tuple[str, int, int]]
     rows = [
         (kind, at + len(head), pattern)
         for at in places
-        for kind, head, pattern in formats.get(text[at : at + 2], ())
+        for kind, head, pattern in _BY_START.get(text[at : at + 2], ())
         if text.startswith(head, at)
     ]
     rows += (
@@ -238,7 +220,7 @@ def encoded_token(text: str, start: int) -> tuple[str, int, int] | None:
         return BASE64_KIND, start, run.end()
     if not plain.isascii() or not (decoded := plain.decode()).isprintable():
         return None
-    known = _by_start().get(decoded[:2], ())
+    known = _BY_START.get(decoded[:2], ())
     if any(len(head) > _MIN_HEAD_CHARS and decoded.startswith(head) for _, head, _ in known):
         return BASE64_KIND, start, run.end()
     return None
@@ -250,7 +232,7 @@ def begins_encoded_token(run: str) -> bool:
         plain = base64.b64decode(run[: len(run) // 4 * 4]).decode()
     except (binascii.Error, ValueError):
         return False
-    known = ("-----BEGIN", *(head for head in heads() if len(head) >= _MIN_HEAD_CHARS))
+    known = ("-----BEGIN", *(head for head in HEADS if len(head) >= _MIN_HEAD_CHARS))
     return len(plain) >= _MIN_HEAD_CHARS and any(
         plain.startswith(head) or head.startswith(plain) for head in known
     )

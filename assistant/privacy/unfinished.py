@@ -14,16 +14,16 @@ from assistant.privacy.kubernetes import KIND
 from assistant.privacy.redaction import find
 from assistant.privacy.secret_names import (
     ASSIGNMENT,
+    GOES_ON,
     SCHEME,
     is_random,
     names_in,
     speaks_of_secret,
 )
-from assistant.privacy.token_formats import begins_encoded_token, heads
+from assistant.privacy.token_formats import HEADS, begins_encoded_token
 
 _LINE_CHARS = 400  # before the cursor
 _LINES_UP = 2  # a statement may go on over so many line ends
-_GOES_ON = tuple(",(=\\:+{[|")
 _MAX_PEM_CHARS = 10_000
 _MAX_YAML_CHARS = 4_000
 
@@ -90,7 +90,7 @@ def _statement(text: str, low: int, cursor: int) -> str:
     start = low
     for _ in range(_LINES_UP):
         above = text.rfind("\n", max(0, start - 1 - _LINE_CHARS), max(0, start - 1)) + 1
-        if above >= start or not text[above : start - 1].rstrip().endswith(_GOES_ON):
+        if above >= start or not text[above : start - 1].rstrip().endswith(GOES_ON):
             break
         start = above
     return text[start:cursor]
@@ -101,7 +101,7 @@ def _behind_head(line: str) -> int | None:
     tail = _TAIL.search(line)
     assert tail is not None
     starts = []
-    for head in heads():
+    for head in HEADS:
         at = line.find(head, tail.start())
         if at >= 0 and _may_begin(line, at, head):
             starts.append(at + len(head))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from assistant.git import GitError, git, git_directory
+from assistant.git import GitError, find_work_tree, git
 from assistant.path_patterns import matches
 from assistant.privacy.exclusion import is_excluded
 from assistant.remote.errors import withheld
@@ -67,8 +67,8 @@ def _find_reason(file: Path, _period: int) -> str:
         return "the file is excluded"  # by the name that a link leads to
     if not real.is_file():
         return "the file is not saved yet, so git cannot say whether it ignores it"
-    root = next((folder for folder in real.parents if git_directory(folder) is not None), None)
-    if root is None or not (root / ".git").exists():
+    root = find_work_tree(real.parent)
+    if root is None:
         return ""
     wanted = real.relative_to(root).as_posix()
     try:

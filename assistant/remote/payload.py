@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
-from assistant.privacy.redaction import SecretFinding, find, stand_ins
+from assistant.privacy.redaction import SecretFinding, find, stand_ins, substitute
 from assistant.privacy.unfinished import open_secret
 from assistant.remote.errors import withheld
 from assistant.remote.formats import write_body
@@ -69,8 +69,8 @@ def build_payload(
     language = language_of(request.path, request.language)
     body = write_body(
         settings,
-        _redact(text, start, cursor, found),
-        _redact(text, cursor, end, found),
+        substitute(text, found, start, cursor),
+        substitute(text, found, cursor, end),
         language=language.name if language else "",
         single_line=single_line,
     )
@@ -114,15 +114,6 @@ def _check_cursor(text: str, cursor: int, found: _Found) -> None:
         raise withheld("the cursor is in a secret")
     if open_secret(text, cursor) is not None:
         raise withheld("the cursor is in a secret that is being typed")
-
-
-def _redact(text: str, start: int, end: int, found: _Found) -> str:
-    pieces, at = [], start
-    for item, stand_in in found:
-        if start <= item.start and item.end <= end:
-            pieces += [text[at : item.start], stand_in]
-            at = item.end
-    return "".join([*pieces, text[at:end]])
 
 
 def restore_answer(text: str, payload: Payload, request: CompletionRequest) -> str:

@@ -20,12 +20,11 @@ from assistant.errors import SettingsError
 from assistant.path_patterns import find_mistake
 from assistant.remote.errors import withheld
 from assistant.remote.formats import FORMATS, TEMPLATES
+from assistant.settings import read_settings
 from assistant.source.languages import LANGUAGES
 from model.config import from_table
-from model.files import UnreadableFileError, parse_toml, read_regular
 from model.paths import config_folder
 
-MAX_FILE_BYTES = 1 << 20
 MAX_KEY_CHARS = 4_096
 _KEYS = ("key", "api_key", "token", "password")
 
@@ -180,16 +179,7 @@ def remote_settings_path() -> Path:
 
 def load_remote_settings() -> RemoteSettings:
     """Read remote.toml; SettingsError names the file and the key."""
-    path = remote_settings_path()
-    try:
-        text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
-        return remote_settings_from(parse_toml(text))
-    except UnreadableFileError as error:
-        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-            return RemoteSettings()
-        raise SettingsError(str(error)) from error
-    except ValueError as error:  # not UTF-8, not TOML, or a ConfigError
-        raise SettingsError(f"{path}: {error}") from error
+    return read_settings(remote_settings_path(), remote_settings_from)
 
 
 def remote_settings_from(table: Mapping[str, Any]) -> RemoteSettings:

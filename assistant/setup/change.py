@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.errors import AssistantError
-from model.files import UnreadableFileError, read_regular
+from model.files import MissingFileError, UnreadableFileError, read_regular
 from model.publish import write_atomically
 
 MAX_CONFIG_BYTES = 4 << 20
@@ -59,9 +59,9 @@ def read_config(path: Path) -> str | None:
     """Return a settings file's text, line ends as they are; None if there is none."""
     try:
         return read_regular(path, MAX_CONFIG_BYTES).decode("utf-8")
+    except MissingFileError:
+        return None
     except UnreadableFileError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
         raise SetupError(str(error)) from error
     except UnicodeDecodeError as error:
         raise SetupError(f"{path} is not UTF-8 text") from error

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from assistant.index.updater import IndexTerms, build_command
+from assistant.index.updater import build_command
+from assistant.settings import Settings
 from assistant.setup.editors import EDITORS
 from assistant.setup.machine import Machine, server_command
 from assistant.setup.vscode import FLAVOURS
@@ -44,7 +45,7 @@ def test_what_setup_writes_runs_nothing_of_a_repository(hostile: Path) -> None:
 
 
 def test_the_process_that_builds_an_index_runs_nothing_of_it(hostile: Path) -> None:
-    assert not start(build_command(hostile, IndexTerms(megabytes=1)), hostile)
+    assert not start(build_command(hostile, Settings(index_mb=1)), hostile)
 
 
 @pytest.mark.parametrize("name", [name for name in EDITORS if name not in FLAVOURS])

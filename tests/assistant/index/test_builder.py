@@ -79,7 +79,7 @@ def test_only_changed_files_are_read_again(tmp_path: Path, index: Path) -> None:
     root = new_repository(tmp_path / "r", {f"{n}.py": f"value_{n} = {n}\n" for n in range(9)})
     age(root)
     assert refresh(root, index).n_read == 9
-    assert refresh(root, index) == BuildReport(is_complete=True)
+    assert refresh(root, index) == BuildReport()
     (root / "3.py").write_text("value_3 = changed\n")
     (root / "4.py").unlink()
     report = refresh(root, index)
@@ -240,15 +240,23 @@ def test_progress_ends_at_the_whole(tmp_path: Path, index: Path) -> None:
     assert seen == [(6, 60), (18, 60), (36, 60), (60, 60)]
 
 
-def test_a_stopped_build_goes_on_where_it_was(tmp_path: Path, index: Path) -> None:
+def test_a_killed_build_goes_on_where_it_was(
+    tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = new_repository(tmp_path / "r", {f"{n}.py": f"x_{n} = 1\n" for n in range(6)})
     age(root)
-    answers = iter([False, False, True])
-    report = refresh(root, index, BuildLimits(should_stop=lambda: next(answers)))
-    assert (report.n_read, report.is_complete) == (2, False)
+    monkeypatch.setattr("assistant.index.writer.FIRST_SEGMENT_BYTES", 8)
+
+    def stop(n_bytes: int, of_bytes: int) -> None:
+        if n_bytes >= 5 * of_bytes // 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        refresh(root, index, BuildLimits(on_progress=stop))
     assert not FolderIndex(index).view.manifest.is_complete
-    report = refresh(root, index)
-    assert (report.n_read, report.is_complete) == (4, True)
+    assert 0 < len(files_of(index)) < 6
+    assert 0 < refresh(root, index).n_read < 6
+    assert FolderIndex(index).view.manifest.is_complete
     assert len(files_of(index)) == 6
 
 

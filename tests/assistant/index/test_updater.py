@@ -11,12 +11,12 @@ import pytest
 
 from assistant.index.builder import BuildLimits, refresh
 from assistant.index.updater import (
-    IndexTerms,
     IndexUpdater,
     UpdatePace,
     build_command,
 )
 from assistant.index.writer import index_folder
+from assistant.settings import Settings
 from tests.repositories import new_repository, plain_git
 
 WAIT_S = 60.0
@@ -28,9 +28,9 @@ class Script:
     def __init__(self, *lines: dict[str, Any], then: str = "") -> None:
         texts = [json.dumps(line) for line in lines]
         self.code = f"import sys, time\nfor line in {texts!r}: print(line, flush=True)\n{then}"
-        self.terms: list[IndexTerms] = []
+        self.terms: list[Settings] = []
 
-    def __call__(self, root: Path, terms: IndexTerms) -> Sequence[str]:
+    def __call__(self, root: Path, terms: Settings) -> Sequence[str]:
         self.terms.append(terms)
         return [sys.executable, "-I", "-S", "-c", self.code]
 
@@ -73,7 +73,7 @@ def wait_until_ready(updater: IndexUpdater, timeout_s: float) -> bool:
 def updater_of(
     root: Path, kept: list[IndexUpdater], script: Script, **options: Any
 ) -> IndexUpdater:
-    updater = IndexUpdater(root, IndexTerms(), command=script, pace=QUICK, **options)
+    updater = IndexUpdater(root, Settings(), command=script, pace=QUICK, **options)
     kept.append(updater)
     updater.start()
     return updater
@@ -81,7 +81,7 @@ def updater_of(
 
 @pytest.mark.slow
 def test_the_real_command_builds_the_index(root: Path, kept: list[IndexUpdater]) -> None:
-    updater = IndexUpdater(root, IndexTerms(exclude=("b*",), megabytes=100), pace=QUICK)
+    updater = IndexUpdater(root, Settings(exclude=("b*",), index_mb=100), pace=QUICK)
     kept.append(updater)
     (root / "b.py").write_text("excluded = 1\n")
     updater.start()
@@ -93,7 +93,7 @@ def test_the_real_command_builds_the_index(root: Path, kept: list[IndexUpdater])
 
 
 def test_the_command_names_the_folder_last(root: Path) -> None:
-    terms = IndexTerms(exclude=("*.gen", "-x"), megabytes=7, dependencies=True)
+    terms = Settings(exclude=("*.gen", "-x"), index_mb=7, index_dependencies=True)
     command = build_command(root, terms)
     assert command[-2:] == ["--", str(root)]
     assert {"--exclude=*.gen", "--exclude=-x", "--mb=7", "--dependencies"} < set(command)
@@ -121,7 +121,7 @@ def test_changed_files_count_no_more_until_they_are_read(
     root: Path, kept: list[IndexUpdater]
 ) -> None:
     refresh(root, index_folder(root), BuildLimits())
-    updater = IndexUpdater(root, IndexTerms(), command=Script({"outcome": "done"}))
+    updater = IndexUpdater(root, Settings(), command=Script({"outcome": "done"}))
     assert updater.index.levels(b"one = call(", path="x.py")
     updater.note_changes(["a.py"])
     assert updater.index.levels(b"one = call(", path="x.py") == []
@@ -132,7 +132,7 @@ def test_changed_files_count_no_more_until_they_are_read(
 def test_a_complete_index_is_looked_at_a_little_later(root: Path, kept: list[IndexUpdater]) -> None:
     refresh(root, index_folder(root), BuildLimits())
     script = Script({"outcome": "done"})
-    updater = IndexUpdater(root, IndexTerms(), command=script, pace=UpdatePace(start_s=0.3))
+    updater = IndexUpdater(root, Settings(), command=script, pace=UpdatePace(start_s=0.3))
     kept.append(updater)
     updater.start()
     assert updater.index.levels(b"one = call(", path="x.py")
@@ -154,9 +154,9 @@ def test_other_settings_start_it_again(root: Path, kept: list[IndexUpdater]) -> 
     script = Script({"outcome": "done"})
     updater = updater_of(root, kept, script)
     assert wait_until_ready(updater, WAIT_S)
-    updater.use(IndexTerms())
-    updater.use(IndexTerms(exclude=("*.gen",)))
-    wait_for(lambda: IndexTerms(exclude=("*.gen",)) in script.terms)
+    updater.use(Settings())
+    updater.use(Settings(exclude=("*.gen",)))
+    wait_for(lambda: Settings(exclude=("*.gen",)) in script.terms)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_failures_are_one_line_and_the_memory_stays(
 def test_a_command_that_cannot_start_is_a_failure(
     root: Path, kept: list[IndexUpdater], caplog: pytest.LogCaptureFixture
 ) -> None:
-    updater = IndexUpdater(root, IndexTerms(), command=lambda *_: ["/nonexistent/program"])
+    updater = IndexUpdater(root, Settings(), command=lambda *_: ["/nonexistent/program"])
     kept.append(updater)
     updater.start()
     assert not wait_until_ready(updater, WAIT_S)
