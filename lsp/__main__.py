@@ -12,23 +12,15 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lsp.parent_watch import POLL_S
 from lsp.stdio import Channel, guard_stdio
 
 if TYPE_CHECKING:
-    from lsp.models import ReloadPace
     from lsp.scheduler import Completer
 
 STOP_S = 0.5  # granted to the worker's token and to the last replies at the end
 
 
-def main(
-    argv: Sequence[str] | None = None,
-    *,
-    engine: "Completer | None" = None,
-    poll_s: float = POLL_S,
-    pace: "ReloadPace | None" = None,
-) -> int:
+def main(argv: Sequence[str] | None = None, *, engine: "Completer | None" = None) -> int:
     """Serve one client; exit code 0 after `shutdown` and `exit`, 1 otherwise, 2 if not started."""
     options = _parser().parse_args(argv)
     channel = guard_stdio()  # before anything that may print is imported
@@ -61,7 +53,7 @@ def main(
                 logs = configure("", options.verbose)
                 raise
 
-    _serve(channel, end, engine, (poll_s, pace), log_to)
+    _serve(channel, end, engine, log_to)
     raise AssertionError("the process has ended")
 
 
@@ -69,7 +61,6 @@ def _serve(
     channel: Channel,
     end: Callable[[int], None],
     engine: "Completer | None",
-    clocks: "tuple[float, ReloadPace | None]",
     log_to: Callable[[str], None],
 ) -> None:
     from lsp.fast_initialize import greet
@@ -84,12 +75,10 @@ def _serve(
         outbox.put,
         open_engine=(lambda _: engine) if engine else None,
         on_lost=lambda: end(session.exit_code),
-        poll_s=clocks[0],
-        pace=clocks[1],
     )
     received = values(MessageReader(channel.read))
     first = list(itertools.islice(received, 1))
-    is_greeted = bool(first) and greet(first[0], session, outbox.put)
+    greeting = greet(first[0], session, outbox.put) if first else None
     try:
         log_to(session.settings.current.log_file)
     except ValueError as error:
@@ -103,11 +92,11 @@ def _serve(
     from lsp.loop import serve
     from lsp.server import create_server
 
-    server = create_server(session, is_started=is_greeted)
+    server = create_server(session, greeting)
     gc.freeze()
     gc.enable()
-    messages = itertools.chain(first, received)
-    asyncio.run(serve(server.protocol, messages, outbox, answered=is_greeted))
+    messages = received if greeting else itertools.chain(first, received)
+    asyncio.run(serve(server.protocol, messages, outbox))
     session.stop(STOP_S)
     outbox.close(STOP_S)
     channel.close()

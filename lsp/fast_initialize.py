@@ -1,13 +1,13 @@
 """Answers `initialize` before pygls is imported, whose types take longer to build than it may last.
 
-The answer is the one that pygls gives later to the same message and that is then not sent; a test
-compares the two. Whatever else comes first is left to pygls.
+It announces what pygls would for the features that the server has then; a test compares the two.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from lsp.positions import ENCODINGS, Encoding, choose_encoding
+from lsp.positions import Encoding, choose_encoding
 from lsp.session import Send, Session
 
 NAME = "foretype"
@@ -18,22 +18,31 @@ USE_MODEL_COMMAND = "foretype.useModel"
 DISMISS_COMMAND = "foretype.dismissNextEdit"
 COMMANDS = (DISMISS_COMMAND, STATUS_COMMAND, WHY_COMMAND, MODELS_COMMAND, USE_MODEL_COMMAND)
 _INCREMENTAL = 2  # TextDocumentSyncKind.Incremental
-_PROGRESS = "workDoneProgress"
 _MAX_PID = 2**31 - 1  # the protocol's largest integer
 
 
-def greet(first: object, session: Session, send: Send) -> bool:
-    """Answer `first` and start the session, if it is a request to initialize; say whether it is."""
-    if not (isinstance(first, dict) and _is_initialize(first)):
-        return False
-    params = essential(first["params"])
-    session.settings.initialize(params["initializationOptions"])
-    encoding = choose_encoding(params["capabilities"]["general"]["positionEncodings"])
+class Greeting(NamedTuple):
+    """What of the client's parameters is used."""
+
+    process_id: int | None
+    roots: list[str]  # URIs of the workspace folders
+    options: object  # initializationOptions
+    encoding: Encoding
+    shows_progress: bool
+    watches_files: bool  # where it is asked to
+
+
+def greet(message: object, session: Session, send: Send) -> Greeting | None:
+    """Answer a request to initialize and start the session; None for any other message."""
+    if not (isinstance(message, dict) and _is_initialize(message)):
+        return None
+    greeting = read_greeting(message["params"])
+    session.settings.initialize(greeting.options)
     menu = session.settings.current.menu_completion
-    result = {"capabilities": capabilities(encoding, menu), "serverInfo": {"name": NAME}}
-    send({"id": first["id"], "result": result})
-    session.start(params["processId"])
-    return True
+    result = {"capabilities": capabilities(greeting.encoding, menu), "serverInfo": {"name": NAME}}
+    send({"id": message["id"], "result": result})
+    session.start(greeting.process_id)
+    return greeting
 
 
 def capabilities(encoding: Encoding, menu_completion: bool) -> dict[str, Any]:
@@ -54,38 +63,22 @@ def capabilities(encoding: Encoding, menu_completion: bool) -> dict[str, Any]:
     return provided
 
 
-def essential(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of initialize's parameters that are read, those of a wrong kind left out.
+def read_greeting(params: Mapping[str, Any]) -> Greeting:
+    """Return what is used of initialize's parameters; what is of a wrong kind counts as left out.
 
     Editors announce hundreds of abilities, some that lsprotocol does not know or allow: one such
     would cost the whole session, and building the types of all of them a fifth of a second.
     """
-    pid = params.get("processId")
-    able = params.get("capabilities")
-    offered = _member(_member(able, "general"), "positionEncodings")
+    pid, able = params.get("processId"), params.get("capabilities")
     watching = _member(_member(able, "workspace"), "didChangeWatchedFiles")
-    return {
-        "processId": pid if type(pid) is int and 0 < pid <= _MAX_PID else None,
-        "rootUri": _text(params.get("rootUri")),
-        "rootPath": _text(params.get("rootPath")),
-        "workspaceFolders": _folders(params.get("workspaceFolders")),
-        "initializationOptions": params.get("initializationOptions"),
-        "capabilities": {
-            "general": {
-                "positionEncodings": [
-                    name
-                    for name in (offered if isinstance(offered, list) else ())
-                    if name in ENCODINGS
-                ]
-            },
-            "window": {"workDoneProgress": _member(_member(able, "window"), _PROGRESS) is True},
-            "workspace": {
-                "didChangeWatchedFiles": {
-                    "dynamicRegistration": _member(watching, "dynamicRegistration") is True
-                }
-            },
-        },
-    }
+    return Greeting(
+        process_id=pid if type(pid) is int and 0 < pid <= _MAX_PID else None,
+        roots=_read_roots(params),
+        options=params.get("initializationOptions"),
+        encoding=choose_encoding(_member(_member(able, "general"), "positionEncodings")),
+        shows_progress=_member(_member(able, "window"), "workDoneProgress") is True,
+        watches_files=_member(watching, "dynamicRegistration") is True,
+    )
 
 
 def _is_initialize(value: dict[str, Any]) -> bool:
@@ -97,13 +90,17 @@ def _is_initialize(value: dict[str, Any]) -> bool:
     )
 
 
-def _folders(value: object) -> list[dict[str, str]] | None:
-    found = [
-        {"uri": uri, "name": _text(_member(item, "name")) or ""}
-        for item in (value if isinstance(value, list) else ())
-        if (uri := _text(_member(item, "uri")))
-    ]
-    return found or None
+def _read_roots(params: Mapping[str, Any]) -> list[str]:
+    folders, path = params.get("workspaceFolders"), _text(params.get("rootPath"))
+    listed = (
+        _text(_member(item, "uri")) for item in (folders if isinstance(folders, list) else ())
+    )
+    if roots := [uri for uri in listed if uri]:
+        return roots
+    root = _text(params.get("rootUri"))
+    if not root and path and Path(path).is_absolute():
+        root = Path(path).as_uri()
+    return [root] if root else []
 
 
 def _member(value: object, name: str) -> Any:

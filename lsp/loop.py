@@ -22,14 +22,10 @@ _END = object()
 log = logging.getLogger(__name__)
 
 
-async def serve(
-    protocol: Protocol, values: Iterator[Any], outbox: Outbox, *, answered: bool = False
-) -> None:
-    """Handle messages until `exit` or the end; `answered` says that the first has its answer."""
+async def serve(protocol: Protocol, values: Iterator[Any], outbox: Outbox) -> None:
+    """Handle messages until `exit` or the end."""
     asyncio.get_running_loop().set_exception_handler(_log_fault)
     protocol.set_writer(outbox, include_headers=False)
-    if answered:
-        protocol.receive_answered(next(values))
     inbox = _Inbox(values, outbox)
     while not protocol.is_exiting and (value := await inbox.next()) is not _END:
         try:

@@ -13,7 +13,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,28 +37,12 @@ Warn = Callable[[str, str], None]  # kind (each is told once), text
 _Stamp = tuple[int, int, int]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReloadPace:
-    """How often to look, and how long to wait for a quiet moment; seconds."""
-
-    poll_s: float = POLL_S
-    idle_s: float = IDLE_S
-    patience_s: float = PATIENCE_S
-
-
 class WorkspaceModels:
     """The choice of models of one client."""
 
-    def __init__(
-        self,
-        warn: Warn,
-        *,
-        open_model: OpenModel | None = None,
-        pace: ReloadPace | None = None,
-    ) -> None:
+    def __init__(self, warn: Warn, *, open_model: OpenModel | None = None) -> None:
         self._warn = warn
         self._open_model = open_model
-        self._pace = pace or ReloadPace()
         self._wake = threading.Event()
         self._is_stopped = False
         self._thread: threading.Thread | None = None
@@ -150,7 +133,7 @@ class WorkspaceModels:
                 self._step()
             except Exception as error:  # noqa: BLE001  what serves goes on serving
                 log.warning("models: %s", describe(error))
-            self._wake.wait(self._pace.poll_s if self._waits_since is None else _HURRY_S)
+            self._wake.wait(POLL_S if self._waits_since is None else _HURRY_S)
             self._wake.clear()
 
     def _step(self) -> None:
@@ -174,7 +157,7 @@ class WorkspaceModels:
 
     def _tidy(self) -> None:
         """Free models that were let go: drafts not read to their end hold them in cycles."""
-        if self._is_untidy and time.monotonic() - self._asked_s >= self._pace.idle_s:
+        if self._is_untidy and time.monotonic() - self._asked_s >= IDLE_S:
             self._is_untidy = False
             from assistant.models.loaded_models import free_memory
 
@@ -184,8 +167,8 @@ class WorkspaceModels:
         now_s = time.monotonic()
         if self._waits_since is None:
             self._waits_since = now_s
-        is_idle = now_s - self._asked_s >= self._pace.idle_s
-        return is_idle or now_s - self._waits_since >= self._pace.patience_s
+        is_idle = now_s - self._asked_s >= IDLE_S
+        return is_idle or now_s - self._waits_since >= PATIENCE_S
 
     def _read(self, registry: Registry, shelf: LoadedModels) -> None:
         from assistant.models.entry import ModelsError

@@ -30,9 +30,7 @@ def is_alive(pid: int, parent_at_start: int) -> bool:
     return not _is_zombie(pid)
 
 
-def watch(
-    pid: int, on_death: Callable[[], None], *, poll_s: float = POLL_S
-) -> Callable[[], None] | None:
+def watch(pid: int, on_death: Callable[[], None]) -> Callable[[], None] | None:
     """Call `on_death` once when process `pid` is gone; None if it cannot be seen even now.
 
     What is returned ends the watch.
@@ -45,7 +43,7 @@ def watch(
 
     def run() -> None:
         while is_alive(pid, _PARENT):
-            if stopped.wait(poll_s):
+            if stopped.wait(POLL_S):
                 return
         on_death()
 

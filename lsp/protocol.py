@@ -19,7 +19,6 @@ from lsprotocol import types
 from pygls import exceptions
 from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
 
-from lsp.fast_initialize import essential
 from lsp.framing import Malformed
 from lsp.jsonrpc import find_id
 from lsp.next_edit import INLINE_EDIT, InlineEditRequest
@@ -52,7 +51,7 @@ class Protocol(LanguageServerProtocol):
 
     is_exiting = False
     on_answer: Callable[[object, bool], None] = staticmethod(lambda *_: None)  # to our requests
-    _is_mute = False
+    on_initialize: Callable[[object], bool] = staticmethod(lambda _: False)  # whether it was right
 
     def receive(self, value: Any) -> None:
         """Handle one JSON value, or what came in place of one."""
@@ -63,14 +62,6 @@ class Protocol(LanguageServerProtocol):
                 self._refuse(_readable_id(part), _invalid("batches are not supported"))
         else:
             self._receive_message(value)
-
-    def receive_answered(self, value: Any) -> None:
-        """Handle a message that has had its answer: nothing is sent."""
-        self._is_mute = True
-        try:
-            self.receive(value)
-        finally:
-            self._is_mute = False
 
     def adopt(self, workspace: Workspace) -> None:
         """Keep documents in `workspace` from now on; the client counts as initialized."""
@@ -113,9 +104,13 @@ class Protocol(LanguageServerProtocol):
         is_ready = isinstance(self._workspace, Workspace)
         if self._shutdown:
             raise _invalid("the server is shutting down")
-        if is_ready and method == types.INITIALIZE:
-            raise _invalid("initialize was already sent")
-        if not is_ready and method != types.INITIALIZE:
+        if method == types.INITIALIZE:
+            if is_ready:
+                raise _invalid("initialize was already sent")
+            if not self.on_initialize(value):
+                raise exceptions.JsonRpcInvalidParams("wrong params")
+            return None
+        if not is_ready:
             raise exceptions.JsonRpcServerNotInitialized("initialize comes first")
         kind = self._kind(method)
         if kind is None or not hasattr(kind, "id"):  # a notification is no request
@@ -193,10 +188,6 @@ class Protocol(LanguageServerProtocol):
         for key in done:
             del self._request_futures[key]
 
-    def _send_data(self, data: Any) -> None:
-        if not self._is_mute:
-            super()._send_data(data)
-
     @lsp_method(types.EXIT)
     def lsp_exit(self, *_: object) -> None:  # type: ignore[override]
         """Let whoever feeds the messages end; pygls ends the process here."""
@@ -208,9 +199,7 @@ def _tolerated(method: str, value: dict[str, Any]) -> dict[str, Any]:
     params = value.get("params")
     if not isinstance(params, dict):
         return value
-    if method == types.INITIALIZE:
-        params = essential(params)
-    elif method == types.TEXT_DOCUMENT_INLINE_COMPLETION:
+    if method == types.TEXT_DOCUMENT_INLINE_COMPLETION:
         context = params.get("context")
         read = {"triggerKind": _trigger_kind(context)}
         if isinstance(context, dict) and isinstance(context.get("selectedCompletionInfo"), dict):

@@ -27,6 +27,8 @@ from lsp.fast_initialize import (
     STATUS_COMMAND,
     USE_MODEL_COMMAND,
     WHY_COMMAND,
+    Greeting,
+    greet,
 )
 from lsp.outcomes import Outcomes
 from lsp.protocol import Protocol, strict_converter
@@ -51,8 +53,9 @@ class Server(LanguageServer):
     """Serves one client; its session may have been started before it was made."""
 
     protocol: Protocol
+    greeting: Greeting
 
-    def __init__(self, session: Session, *, is_started: bool = False) -> None:
+    def __init__(self, session: Session) -> None:
         # pygls logs parameters and whole messages, which are the user's text.
         logging.getLogger("pygls").setLevel(logging.CRITICAL + 1)
         super().__init__(
@@ -63,13 +66,37 @@ class Server(LanguageServer):
             converter_factory=strict_converter,
         )
         self.session = session
-        self.is_started = is_started
         self.last_uri = ""  # that was asked for
         self.last_fault = ""  # why that got no answer of the engine's
         self.edits = next_edit.EditFollower(self._folder_of)
         statistics = Statistics()
         self.outcomes = Outcomes(statistics, lambda uri: self.workspace.opened(uri))
         session.save_counts = statistics.save
+
+    def initialize(self, message: object) -> bool:
+        """Answer a request to initialize; False if its parameters are none."""
+        greeting = greet(message, self.session, self.session.send)
+        if greeting is not None:
+            self.begin(greeting)
+        return greeting is not None
+
+    def begin(self, greeting: Greeting) -> None:
+        """Serve the client that has been greeted."""
+        self.greeting = greeting
+        workspace = Workspace(greeting.roots, greeting.encoding, self._on_change, self._on_edited)
+        self.protocol.adopt(workspace)
+        if self.session.settings.current.menu_completion:
+            self.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())(_menu)
+
+    def _on_change(self, uri: str) -> None:
+        self.session.scheduler.outdate(uri)
+        self.session.indexes.touched(uri)
+
+    def _on_edited(self, document: Document) -> None:
+        if self.session.settings.current.next_edit:
+            self.edits.follow(document)
+        if self.session.settings.current.statistics:
+            self.outcomes.changed(document)
 
     @property
     def workspace(self) -> Workspace:
@@ -190,10 +217,9 @@ def request_of(
     )
 
 
-def create_server(session: Session, *, is_started: bool = False) -> Server:
-    """Return a server with all features; `is_started` says that the session is under way."""
-    server = Server(session, is_started=is_started)
-    server.feature(types.INITIALIZE)(_initialize)
+def create_server(session: Session, greeting: Greeting | None = None) -> Server:
+    """Return a server with all features, for a client that has been greeted or will be."""
+    server = Server(session)
     server.feature(types.INITIALIZED)(_initialized)
     server.feature(types.SHUTDOWN)(_shut_down)
     server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)(_configure)
@@ -210,39 +236,18 @@ def create_server(session: Session, *, is_started: bool = False) -> Server:
     server.command(MODELS_COMMAND)(_models)
     server.command(USE_MODEL_COMMAND)(_use_model)
     server.protocol.on_answer = session.answered
+    server.protocol.on_initialize = server.initialize
+    if greeting is not None:
+        server.begin(greeting)
     return server
 
 
-def _initialize(ls: Server, params: types.InitializeParams) -> None:
-    session = ls.session
-
-    def on_change(uri: str) -> None:
-        session.scheduler.outdate(uri)
-        session.indexes.touched(uri)
-
-    def on_edited(document: Document) -> None:
-        if session.settings.current.next_edit:
-            ls.edits.follow(document)
-        if session.settings.current.statistics:
-            ls.outcomes.changed(document)
-
-    ls.protocol.adopt(Workspace(ls.protocol.workspace, on_change, on_edited))
-    if not ls.is_started:
-        session.settings.initialize(params.initialization_options)
-        session.start(params.process_id)
-        ls.is_started = True
-    if session.settings.current.menu_completion:
-        ls.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())(_menu)
-
-
 def _initialized(ls: Server, _: types.InitializedParams) -> None:
-    able = ls.client_capabilities
-    watched = able.workspace and able.workspace.did_change_watched_files
     ls.session.indexes.start(
         ls.workspace.roots,
         ls.session.settings.current,
-        shows_progress=bool(able.window and able.window.work_done_progress),
-        watches=bool(watched and watched.dynamic_registration),
+        shows_progress=ls.greeting.shows_progress,
+        watches=ls.greeting.watches_files,
     )
     ls.session.models.set_roots(ls.workspace.roots)
     ls.look_later()

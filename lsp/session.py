@@ -14,8 +14,8 @@ from typing import Any
 from assistant.logs import escape_controls
 from lsp.document_paths import local_path
 from lsp.indexes import OnAnswer, WorkspaceIndexes
-from lsp.models import ReloadPace, WorkspaceModels
-from lsp.parent_watch import POLL_S, watch
+from lsp.models import WorkspaceModels
+from lsp.parent_watch import watch
 from lsp.scheduler import Completer, Scheduler, describe
 from lsp.settings import ClientSettings
 
@@ -36,21 +36,18 @@ class Session:
         *,
         open_engine: OpenEngine | None = None,
         on_lost: Callable[[], None] = lambda: None,
-        poll_s: float = POLL_S,
-        pace: ReloadPace | None = None,
     ) -> None:
         """`on_lost` is called, on another thread, when the client's process is gone."""
-        self._send = send
+        self.send = send
         self.indexes = WorkspaceIndexes(self.ask, send)
         self._open_engine = open_engine or self._real_engine
         self._answers_early = open_engine is None  # only our own knows how
-        self.models = WorkspaceModels(self.warn, pace=pace)
+        self.models = WorkspaceModels(self.warn)
         self.save_counts: Callable[[], None] = lambda: None  # what is left of them, at the end
         self.remote: Any = None  # the side of the engine that asks a server, if the user wants one
         self._asked: dict[str, OnAnswer] = {}
         self._n_asked = 0
         self._on_lost = on_lost
-        self._poll_s = poll_s
         self._end_watch: Callable[[], None] | None = None
         self._loading: threading.Thread | None = None
         self._warned: set[str] = set()
@@ -91,7 +88,7 @@ class Session:
     def start(self, process_id: int | None) -> None:
         """Watch the client's process and load the engine, both on threads of their own."""
         if process_id is not None:
-            self._end_watch = watch(process_id, self._on_lost, poll_s=self._poll_s)
+            self._end_watch = watch(process_id, self._on_lost)
             if self._end_watch is None:
                 log.warning("the client's process cannot be seen from here; not watching it")
         self._loading = threading.Thread(target=self._load, name="engine-load", daemon=True)
@@ -123,14 +120,14 @@ class Session:
             self._warned.add(kind)
             log.warning("told the user of a wrong %s", kind)
             params = {"type": _WARNING, "message": escape_controls(f"foretype: {text}")}
-            self._send({"method": "window/showMessage", "params": params})
+            self.send({"method": "window/showMessage", "params": params})
 
     def ask(self, method: str, params: Mapping[str, Any], on_answer: OnAnswer) -> None:
         """Send the client a request; `on_answer` is called on the event loop."""
         self._n_asked += 1
         request_id = f"foretype-{self._n_asked}"
         self._asked[request_id] = on_answer
-        self._send({"id": request_id, "method": method, "params": params})
+        self.send({"id": request_id, "method": method, "params": params})
 
     def answered(self, request_id: object, is_granted: bool) -> None:
         """Take the client's answer to a request."""

@@ -6,14 +6,14 @@ initializationOptions; all others are closed without an answer. None is waited f
 """
 
 import hmac
+import io
 import json
-import re
 import secrets
 import selectors
 import socket
 from typing import Any
 
-from lsp.framing import CHUNK_BYTES, MAX_LINE_BYTES
+from lsp.framing import CHUNK_BYTES, MAX_LINE_BYTES, Malformed, MessageReader
 from lsp.settings import TOKEN_OPTION, section_of
 from lsp.stdio import Channel
 
@@ -21,8 +21,7 @@ TOKEN_VARIABLE = "FORETYPE_TCP_TOKEN"  # noqa: S105  a name
 MIN_TOKEN_CHARS = 16
 MAX_STRANGERS = 16  # connections that have not said who they are; the oldest has to go
 MAX_GREETING_BYTES = 1 << 20
-_HEADERS = b"content-"
-_LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*(\d{1,7})[ \t]*(?:\r|\Z)", re.IGNORECASE)
+_HEADER = b"content-"  # how each begins; those of other protocols do not
 
 
 class AddressError(ValueError):
@@ -106,18 +105,15 @@ def _hear(
 
 def knows_token(data: bytes, token: str) -> bool | None:
     """Return whether `data` is `initialize` with the token; None if that takes more of it."""
-    head, separator, body = data.partition(b"\r\n\r\n")
-    if head[: len(_HEADERS)].lower() != _HEADERS[: len(head)]:
+    if data[: len(_HEADER)].lower() != _HEADER[: len(data)]:
         return False
-    if not separator:
-        return None if len(head) < MAX_LINE_BYTES else False
-    match = _LENGTH.search(head)
-    if match is None or (length := int(match[1])) > MAX_GREETING_BYTES:
+    body = MessageReader(io.BytesIO(data).read, MAX_GREETING_BYTES).next()
+    if body is None:
+        return None if b"\r\n\r\n" in data or len(data) < MAX_LINE_BYTES else False
+    if isinstance(body, Malformed):
         return False
-    if len(body) < length:
-        return None
     try:
-        message = json.loads(body[:length])
+        message = json.loads(body)
         options = section_of(message["params"]["initializationOptions"])
         given = options[TOKEN_OPTION].encode("utf-8", "surrogatepass")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

@@ -5,13 +5,14 @@ full text comes again, since any offer would be about a text that the client doe
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lsprotocol import types
 from pygls import workspace as pygls_workspace
 
 from lsp.document_paths import uri_key
 from lsp.documents import Document
+from lsp.positions import DEFAULT_ENCODING, Encoding
 
 MAX_CHARS = 2_000_000  # of a document for which suggestions are made
 
@@ -23,16 +24,17 @@ class Workspace(pygls_workspace.Workspace):
 
     def __init__(
         self,
-        plain: pygls_workspace.Workspace,
+        roots: Sequence[str] = (),
+        encoding: Encoding = DEFAULT_ENCODING,
         on_change: Callable[[str], None] = lambda uri: None,
         on_edited: Callable[[Document], None] = lambda document: None,
     ) -> None:
-        """Take the place of `plain`; `on_change` is told before an edit, `on_edited` after it."""
+        """`roots` are URIs of folders; `on_change` is told before an edit, `on_edited` after it."""
         super().__init__(
-            plain.root_uri,
+            None,
             types.TextDocumentSyncKind.Incremental,
-            list(plain.folders.values()),
-            plain.position_encoding,
+            [types.WorkspaceFolder(uri, "") for uri in roots],
+            types.PositionEncodingKind(encoding),
         )
         self._on_change = on_change
         self._on_edited = on_edited
@@ -40,8 +42,7 @@ class Workspace(pygls_workspace.Workspace):
     @property
     def roots(self) -> list[str]:
         """URIs of the workspace folders."""
-        folders = [folder.uri for folder in self.folders.values()]
-        return folders or ([self.root_uri] if self.root_uri else [])
+        return [folder.uri for folder in self.folders.values()]
 
     def opened(self, uri: str) -> Document | None:
         """Return the document if the client has it open."""

@@ -4,7 +4,6 @@ Exit codes: 0 all works (warnings included), 1 something is broken, 2 bad usage.
 """
 
 import argparse
-import dataclasses
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,8 +32,8 @@ def _run(options: argparse.Namespace) -> int:
         is_timed=not options.no_timing,
         is_wide=not options.no_editors,
     )
-    found = _write_as_json(findings) if options.json else _write_as_lines(findings)
-    return BROKEN if any(finding.state == "broken" for finding in found) else WORKS
+    states = _write_as_json([*findings]) if options.json else _write_as_lines(findings)
+    return BROKEN if "broken" in states else WORKS
 
 
 def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iterator[CheckResult]:
@@ -66,29 +65,27 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
         yield from editors.editors(machine)
 
 
-def _write_as_json(findings: Iterable[CheckResult]) -> list[CheckResult]:
-    listed = [*findings]
-    is_working = all(finding.state != "broken" for finding in listed)
-    table = {"works": is_working, "findings": [dataclasses.asdict(item) for item in listed]}
-    write_json(table)
-    return listed
+def _write_as_json(findings: list[CheckResult]) -> list[str]:
+    states = [finding.state for finding in findings]
+    listed = [finding._asdict() for finding in findings]
+    write_json({"works": "broken" not in states, "findings": listed})
+    return [*states]
 
 
-def _write_as_lines(findings: Iterable[CheckResult]) -> list[CheckResult]:
-    listed = []
+def _write_as_lines(findings: Iterable[CheckResult]) -> list[str]:
+    states: list[str] = []
     is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for finding in findings:
-        listed.append(finding)
+        states.append(finding.state)
         state = f"{finding.state:<8}"
         if is_coloured:
             state = f"{_COLOURS[finding.state]}{state}{_RESET}"
         print(f"{state} {finding.name:<12} {' '.join(finding.found.split())}", flush=True)
         if finding.fix:
             print(f"{'':<22}-> {finding.fix}", flush=True)
-    n_broken = sum(finding.state == "broken" for finding in listed)
-    n_warnings = sum(finding.state == "warning" for finding in listed)
-    print(f"\n{n_broken} broken, {n_warnings} to look at, {len(listed)} checked.")
-    return listed
+    n_broken, n_warnings = states.count("broken"), states.count("warning")
+    print(f"\n{n_broken} broken, {n_warnings} to look at, {len(states)} checked.")
+    return states
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,31 +1,20 @@
 """What a check found. Knows no check and no output."""
 
-from dataclasses import dataclass
-from typing import Literal
+import functools
+from typing import Literal, NamedTuple
 
 State = Literal["ok", "warning", "broken"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckResult:
+class CheckResult(NamedTuple):
     """One thing looked at, and what to do if it is not as it should be."""
 
-    name: str
     state: State
+    name: str
     found: str
     fix: str = ""  # empty: nothing to do
 
 
-def ok(name: str, found: str) -> CheckResult:
-    """Return that something is as it should be."""
-    return CheckResult(name=name, state="ok", found=found)
-
-
-def warning(name: str, found: str, fix: str) -> CheckResult:
-    """Return that something could be better."""
-    return CheckResult(name=name, state="warning", found=found, fix=fix)
-
-
-def broken(name: str, found: str, fix: str) -> CheckResult:
-    """Return that something keeps foretype from working."""
-    return CheckResult(name=name, state="broken", found=found, fix=fix)
+ok = functools.partial(CheckResult, "ok")
+warning = functools.partial(CheckResult, "warning")  # it could be better
+broken = functools.partial(CheckResult, "broken")  # it keeps foretype from working

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,10 @@ from assistant.index.folder_index import FolderIndex
 from assistant.index.writer import index_folder
 from assistant.settings import Settings
 
+POLL_S = 5.0  # between looks at git's files
+START_S = 3.0  # at the start, with an index that is complete: the engine loads now
+QUIET_S = 1.0  # after a change: they come in swarms
+RETRY_S = 30.0  # after a failure, the first time; then ever longer
 _MAX_RETRY_S = 900.0
 _LAUNCHER = Path(__file__).resolve().parents[2] / "foretype.py"
 
@@ -31,16 +34,6 @@ log = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int], None]  # bytes read, of bytes; (0, 0): nothing is under way
 _one_at_a_time = threading.Lock()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UpdatePace:
-    """How long a updater waits, in seconds."""
-
-    poll_s: float = 5.0  # between looks at git's files
-    start_s: float = 3.0  # at the start, with an index that is complete: the engine loads now
-    quiet_s: float = 1.0  # after a change: they come in swarms
-    retry_s: float = 30.0  # after a failure, the first time; then ever longer
 
 
 def build_command(root: Path, settings: Settings) -> list[str]:
@@ -64,7 +57,6 @@ class IndexUpdater:
         *,
         on_progress: OnProgress = lambda *_: None,
         command: Callable[[Path, Settings], Sequence[str]] = build_command,
-        pace: UpdatePace | None = None,
     ) -> None:
         """Open the index of `root` as it is."""
         self.root = root
@@ -73,8 +65,7 @@ class IndexUpdater:
         self._settings = settings
         self._on_progress = on_progress
         self._command = command
-        self._pace = pace or UpdatePace()
-        self._retry_s = self._pace.retry_s
+        self._retry_s = RETRY_S
         self._last_reason = ""
         self._changed = threading.Condition()
         self._is_dirty = True
@@ -128,14 +119,14 @@ class IndexUpdater:
     def _run(self) -> None:
         git_files = _git_files(self.root)
         seen = _times(git_files)
-        while self._wait(lambda: self._is_dirty, self._pace.poll_s):
+        while self._wait(lambda: self._is_dirty, POLL_S):
             now = _times(git_files)
             if not self._is_dirty and now == seen:
                 continue
             seen = now
             self._settle()
             if self._refresh_guarded():
-                self._retry_s = self._pace.retry_s
+                self._retry_s = RETRY_S
             else:
                 self._wait(lambda: False, self._retry_s)
                 self._retry_s = min(2 * self._retry_s, _MAX_RETRY_S)
@@ -153,11 +144,11 @@ class IndexUpdater:
         """Wait until no more word of changes comes for a moment, but not for ever."""
         if self.state == "waiting":
             if self.index.view.manifest.is_complete:
-                self._wait(lambda: False, self._pace.start_s)
+                self._wait(lambda: False, START_S)
         else:
             for _ in range(10):
                 self._is_dirty = False
-                self._wait(lambda: self._is_dirty, self._pace.quiet_s)
+                self._wait(lambda: self._is_dirty, QUIET_S)
                 if not self._is_dirty:
                     break
         self._is_dirty = False

@@ -15,6 +15,7 @@ from pathlib import Path
 from assistant.cancel import Cancel
 from assistant.request import Completion, CompletionRequest
 from assistant.settings import Settings
+from lsp import parent_watch
 from lsp.__main__ import main
 
 TOKEN_S = 0.005
@@ -93,4 +94,5 @@ if __name__ == "__main__":
     place = None
     if arguments[:1] == ["--gate"]:
         place, arguments = Path(arguments[1]), arguments[2:]
-    sys.exit(main(arguments, engine=ScriptedEngine(place), poll_s=POLL_S))
+    parent_watch.POLL_S = POLL_S
+    sys.exit(main(arguments, engine=ScriptedEngine(place)))

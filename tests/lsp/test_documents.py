@@ -25,7 +25,7 @@ CONVERTER = strict_converter()
 
 
 def opened(text: str, encoding: Encoding = "utf-16") -> tuple[Workspace, Document]:
-    workspace = Workspace(PyglsWorkspace(None, position_encoding=encoding))
+    workspace = Workspace(encoding=encoding)
     workspace.put_text_document(types.TextDocumentItem(URI, "python", 1, text))
     document = workspace.opened(URI)
     assert document is not None

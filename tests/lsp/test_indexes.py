@@ -33,8 +33,8 @@ class UpdaterDouble:
     def join(self, timeout_s: float) -> None:
         assert timeout_s > 0
 
-    def use(self, terms: Any) -> None:
-        self.told.append(terms)
+    def use(self, settings: Settings) -> None:
+        self.told.append(settings)
 
     def note_changes(self, paths: Collection[str] = ()) -> None:
         self.told.append(list(paths))
@@ -217,9 +217,9 @@ def test_other_settings_reach_the_keepers(folder: Path) -> None:
     bench = Bench(folder)
     bench.indexes.configure(Settings(), bench.roots)  # before the start: nothing to do
     bench.start()
-    bench.indexes.configure(Settings(exclude=("*.gen",), index_mb=9), bench.roots)
-    terms = bench.updaters["w"].told[-1]
-    assert (terms.exclude, terms.megabytes, terms.dependencies) == (("*.gen",), 9, False)
+    settings = Settings(exclude=("*.gen",), index_mb=9)
+    bench.indexes.configure(settings, bench.roots)
+    assert bench.updaters["w"].told[-1] == settings
 
 
 def test_changed_files_are_told_by_folder(folder: Path) -> None:

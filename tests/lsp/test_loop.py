@@ -12,7 +12,7 @@ from lsp.outbox import MAX_WAITING as MOST_UNSENT
 from lsp.outbox import Outbox
 from lsp.server import create_server
 from lsp.session import Session
-from tests.e2e.scripted_server import ScriptedEngine, mirror
+from tests.e2e.scripted_server import ScriptedEngine
 
 URI = "file:///w/a.py"
 DOCUMENT = {"uri": URI, "languageId": "python", "version": 1, "text": "x = slow"}
@@ -50,13 +50,13 @@ BEGIN = [
 ]
 
 
-def served(values: Iterator[Any], *, answered: bool = False) -> dict[Any, Any]:
+def served(values: Iterator[Any]) -> dict[Any, Any]:
     """What the client gets for these messages."""
     wire = Wire()
     outbox = Outbox(wire.write, lambda: None)
     session = Session(outbox.put, open_engine=lambda _: ScriptedEngine())
     server = create_server(session)
-    asyncio.run(serve(server.protocol, values, outbox, answered=answered))
+    asyncio.run(serve(server.protocol, values, outbox))
     session.scheduler.stop(TIMEOUT_S)
     outbox.close(TIMEOUT_S)
     return wire.results()
@@ -72,19 +72,6 @@ def test_requests_under_way_are_answered_when_all_ends() -> None:
     results = served(iter([*BEGIN, ask(1, 8), message("shutdown", id=2), message("exit")]))
     assert results[1]["code"] == -32800
     assert results[2] is None
-
-
-def test_first_message_that_has_its_answer_gets_no_second_one() -> None:
-    done = threading.Event()
-
-    def values() -> Iterator[Any]:
-        yield from [*BEGIN, ask(1, 3)]
-        done.wait(0.3)  # the end would make the request pointless
-        yield message("exit")
-
-    results = served(values(), answered=True)
-    assert 0 not in results
-    assert results[1]["items"][0]["insertText"] == mirror("x =")
 
 
 def test_end_of_input_is_the_end() -> None:

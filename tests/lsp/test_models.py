@@ -14,7 +14,7 @@ from assistant.errors import ModelError
 from assistant.generate.backend import LocalBackend
 from assistant.models.registry import Registry, repository_id
 from lsp import commands
-from lsp.models import ReloadPace, WorkspaceModels
+from lsp.models import WorkspaceModels
 from lsp.session import Session
 from tests.doubles import tiny_folder
 from tests.own_models import added
@@ -36,10 +36,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_folder(tmp_path_factory.mktemp("models"))
 
 
+@pytest.fixture(autouse=True)
+def pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is looked at unasked, and nobody types."""
+    monkeypatch.setattr("lsp.models.POLL_S", 600.0)
+    monkeypatch.setattr("lsp.models.IDLE_S", 0.0)
+
+
 class Bench:
     """A watcher with everything around it; `step` is one look."""
 
-    def __init__(self, repository: Path, folder: Path, **pace: float) -> None:
+    def __init__(self, repository: Path, folder: Path) -> None:
         self.root = repository
         self.identity = repository_id(repository)
         self.entry = added(Registry(), folder, OWN, repository=self.identity)
@@ -49,7 +56,6 @@ class Bench:
         self.models = WorkspaceModels(
             lambda kind, text: self.warned.append((kind, text)),
             open_model=self.open,
-            pace=ReloadPace(**{"poll_s": 600.0, "idle_s": 0.0, **pace}),
         )
 
     def open(self, path: Path, label: str) -> LocalBackend:
@@ -117,12 +123,9 @@ def test_document_outside_the_workspace_has_its_own_model_too(bench: Bench) -> N
     assert bench.label("untitled:Untitled-1") == ""
 
 
-def test_own_thread_follows_and_ends(bench: Bench) -> None:
-    models = WorkspaceModels(
-        lambda *_: None,
-        open_model=bench.open,
-        pace=ReloadPace(poll_s=0.01, idle_s=0.0),
-    )
+def test_own_thread_follows_and_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp.models.POLL_S", 0.01)
+    models = WorkspaceModels(lambda *_: None, open_model=bench.open)
     models.set_roots([bench.root.as_uri(), "untitled:x"])
     models.start(1)
     bench.use(OWN)
@@ -132,8 +135,12 @@ def test_own_thread_follows_and_ends(bench: Bench) -> None:
     wait_for(lambda: all(thread.name != "models" for thread in threading.enumerate()))
 
 
-def test_model_is_loaded_when_nobody_types(repository: Path, folder: Path) -> None:
-    bench = Bench(repository, folder, idle_s=0.2, patience_s=600.0)
+def test_model_is_loaded_when_nobody_types(
+    repository: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lsp.models.IDLE_S", 0.2)
+    monkeypatch.setattr("lsp.models.PATIENCE_S", 600.0)
+    bench = Bench(repository, folder)
     bench.use(OWN)
     bench.begin()
     for _ in range(3):
@@ -143,8 +150,10 @@ def test_model_is_loaded_when_nobody_types(repository: Path, folder: Path) -> No
     assert bench.step() == OWN
 
 
-def test_patience_ends(repository: Path, folder: Path) -> None:
-    bench = Bench(repository, folder, idle_s=600.0, patience_s=0.1)
+def test_patience_ends(repository: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp.models.IDLE_S", 600.0)
+    monkeypatch.setattr("lsp.models.PATIENCE_S", 0.1)
+    bench = Bench(repository, folder)
     bench.use(OWN)
     bench.begin()
     bench.models.asked()
@@ -154,8 +163,12 @@ def test_patience_ends(repository: Path, folder: Path) -> None:
     assert bench.step() == OWN
 
 
-def test_choice_taken_back_in_time_loads_nothing(repository: Path, folder: Path) -> None:
-    bench = Bench(repository, folder, idle_s=600.0, patience_s=600.0)
+def test_choice_taken_back_in_time_loads_nothing(
+    repository: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lsp.models.IDLE_S", 600.0)
+    monkeypatch.setattr("lsp.models.PATIENCE_S", 600.0)
+    bench = Bench(repository, folder)
     bench.use(OWN)
     bench.begin()
     bench.models.asked()

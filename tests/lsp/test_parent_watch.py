@@ -35,10 +35,11 @@ def test_process_of_another_user_is_alive_and_an_absurd_id_too() -> None:
     assert is_alive(2**80, 0)  # never end for what cannot be asked
 
 
-def test_death_is_told_once() -> None:
+def test_death_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp.parent_watch.POLL_S", 0.01)
     told = threading.Semaphore(0)
     with sleeper() as process:
-        assert watch(process.pid, told.release, poll_s=0.01)
+        assert watch(process.pid, told.release)
         assert not told.acquire(blocking=False)
         process.kill()
     assert told.acquire(timeout=10)
@@ -48,7 +49,7 @@ def test_death_is_told_once() -> None:
 def test_process_that_cannot_be_seen_is_not_watched() -> None:
     with sleeper() as process:
         process.kill()
-    assert not watch(process.pid, lambda: pytest.fail("told"), poll_s=0.01)
+    assert not watch(process.pid, lambda: pytest.fail("told"))
 
 
 def test_a_parent_that_died_before_it_was_looked_for_is_gone(

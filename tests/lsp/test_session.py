@@ -15,11 +15,12 @@ WAIT_S = 60.0
 
 
 @pytest.mark.usefixtures("shared_cache")
-def test_no_thread_outlives_its_session(tmp_path: Path) -> None:
+def test_no_thread_outlives_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp.parent_watch.POLL_S", WAIT_S)
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "a.py").write_text("x = 1\n" * 50)
     before = set(threading.enumerate())
-    session = Session(lambda _: None, poll_s=WAIT_S)
+    session = Session(lambda _: None)
     session.settings.initialize({"model": str(tiny_folder(tmp_path)), "deadline_ms": 60_000})
     session.start(os.getppid())
     roots = [(tmp_path / "w").as_uri()]

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from lsprotocol import types
-from pygls.workspace import Workspace as PyglsWorkspace
 
 from lsp.workspace import MAX_CHARS, Workspace
 
@@ -26,7 +25,7 @@ def identifier(version: int, uri: str = URI) -> types.VersionedTextDocumentIdent
 
 
 def with_open(text: str, **options: Any) -> Workspace:
-    workspace = Workspace(PyglsWorkspace(None), **options)
+    workspace = Workspace(**options)
     workspace.put_text_document(types.TextDocumentItem(URI, "python", 1, text))
     return workspace
 
@@ -61,7 +60,7 @@ def test_distrusted_document_is_silent_until_its_full_text() -> None:
 
 def test_change_of_an_unopened_document_is_refused() -> None:
     with pytest.raises(KeyError):
-        Workspace(PyglsWorkspace(None)).update_text_document(identifier(2), whole("x"))
+        Workspace().update_text_document(identifier(2), whole("x"))
 
 
 def test_opening_twice_replaces_and_closing_twice_is_harmless() -> None:
@@ -108,13 +107,12 @@ def test_large_document_is_declined_with_one_log_line(caplog: pytest.LogCaptureF
     assert workspace.completable(URI) is not None
 
 
-def test_roots_are_the_folders_or_else_the_root() -> None:
+def test_roots_are_the_folders() -> None:
     folder = types.WorkspaceFolder(uri="file:///b", name="b")
-    workspace = Workspace(PyglsWorkspace("file:///a"))
+    workspace = Workspace(["file:///a"])
     assert workspace.roots == ["file:///a"]
     workspace.add_folder(folder)
+    assert workspace.roots == ["file:///a", "file:///b"]
+    workspace.remove_folder("file:///a")
     assert workspace.roots == ["file:///b"]
-    workspace.remove_folder("file:///b")
-    assert workspace.roots == ["file:///a"]
-    assert Workspace(PyglsWorkspace("file:///a", workspace_folders=[folder])).roots == ["file:///b"]
-    assert Workspace(PyglsWorkspace(None)).roots == []
+    assert Workspace().roots == []

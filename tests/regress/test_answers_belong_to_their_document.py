@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from lsprotocol import types
-from pygls.workspace import Workspace as PyglsWorkspace
 
 from assistant.generate.engine import Engine
 from assistant.remote.errors import RemoteError
@@ -38,10 +37,7 @@ class Desk:
             (tmp_path / name / "link").symlink_to(tmp_path / name / "real")
         self.bench = Bench(tmp_path / "one", tmp_path / "two")
         self.bench.start()
-        folders = [types.WorkspaceFolder(root, root[-3:]) for root in self.bench.roots]
-        self.workspace = Workspace(
-            PyglsWorkspace(None, workspace_folders=folders), self.bench.indexes.touched
-        )
+        self.workspace = Workspace(self.bench.roots, on_change=self.bench.indexes.touched)
         self.engine = Engine(Settings(show="eager"), index=self.bench.indexes.index_of)
         self.texts: dict[str, str] = {}  # what the client has
         self.n_versions = 0

@@ -12,7 +12,6 @@ import pytest
 from assistant.index.builder import BuildLimits, refresh
 from assistant.index.updater import (
     IndexUpdater,
-    UpdatePace,
     build_command,
 )
 from assistant.index.writer import index_folder
@@ -57,7 +56,10 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.005)
 
 
-QUICK = UpdatePace(start_s=0.0, poll_s=0.02, quiet_s=0.01, retry_s=0.02)
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"START": 0.0, "POLL": 0.02, "QUIET": 0.01, "RETRY": 0.02}.items():
+        monkeypatch.setattr(f"assistant.index.updater.{name}_S", seconds)
 
 
 def wait_until_ready(updater: IndexUpdater, timeout_s: float) -> bool:
@@ -73,7 +75,7 @@ def wait_until_ready(updater: IndexUpdater, timeout_s: float) -> bool:
 def updater_of(
     root: Path, kept: list[IndexUpdater], script: Script, **options: Any
 ) -> IndexUpdater:
-    updater = IndexUpdater(root, Settings(), command=script, pace=QUICK, **options)
+    updater = IndexUpdater(root, Settings(), command=script, **options)
     kept.append(updater)
     updater.start()
     return updater
@@ -81,7 +83,7 @@ def updater_of(
 
 @pytest.mark.slow
 def test_the_real_command_builds_the_index(root: Path, kept: list[IndexUpdater]) -> None:
-    updater = IndexUpdater(root, Settings(exclude=("b*",), index_mb=100), pace=QUICK)
+    updater = IndexUpdater(root, Settings(exclude=("b*",), index_mb=100))
     kept.append(updater)
     (root / "b.py").write_text("excluded = 1\n")
     updater.start()
@@ -129,10 +131,13 @@ def test_changed_files_count_no_more_until_they_are_read(
     assert updater.index.levels(b"one = call(", path="x.py")
 
 
-def test_a_complete_index_is_looked_at_a_little_later(root: Path, kept: list[IndexUpdater]) -> None:
+def test_a_complete_index_is_looked_at_a_little_later(
+    root: Path, kept: list[IndexUpdater], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.index.updater.START_S", 0.3)
     refresh(root, index_folder(root), BuildLimits())
     script = Script({"outcome": "done"})
-    updater = IndexUpdater(root, Settings(), command=script, pace=UpdatePace(start_s=0.3))
+    updater = IndexUpdater(root, Settings(), command=script)
     kept.append(updater)
     updater.start()
     assert updater.index.levels(b"one = call(", path="x.py")
