@@ -8,7 +8,10 @@ import path, here and for child processes: a command started in such a repositor
 # ruff: noqa: PTH119, PTH120  (pathlib would be one more import before the path is clean)
 import os
 import sys
-from collections.abc import Callable
+
+TYPE_CHECKING = False  # that of `typing`, whose import takes time
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 INTERRUPTED = 130
@@ -116,6 +119,11 @@ def dispatch(argv: list[str]) -> int:
     if command not in COMMANDS:
         print(f"foretype: unknown command {command!r}{_suggest(command)}", file=sys.stderr)
         return 2
+    if command == "complete" and "--warm" in argv:
+        from assistant.warm import ask
+
+        if (code := ask(argv[1:])) is not None:
+            return code
     module, _ = COMMANDS[command]
     return _run(command, module, argv if module in _TAKES_NAME else argv[1:])
 

@@ -105,8 +105,6 @@ class Session:
         self.models.stop(timeout_s)
         if (close := getattr(self._engine, "close", None)) is not None:
             close(timeout_s)
-        if self.remote is not None:
-            self.remote.close(timeout_s)
         self.save_counts()
 
     def configure(self, configuration: object) -> None:

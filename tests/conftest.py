@@ -25,6 +25,7 @@ HOME_VARIABLES = {
     "XDG_CACHE_HOME": "cache",
     "XDG_CONFIG_HOME": "config",
     "XDG_DATA_HOME": "data",
+    "XDG_RUNTIME_DIR": "run",
     "XDG_STATE_HOME": "state",
 }
 

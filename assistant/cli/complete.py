@@ -19,15 +19,21 @@ from assistant.logs import configure
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import CompletionRequest
 from assistant.settings import Settings, load_settings
+from assistant.warm import MAX_FILE_BYTES
 from model.files import UnreadableFileError, read_regular
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from assistant.generate.engine import Engine
     from assistant.generate.response import Response
-    from assistant.index.matches import SearchableIndex
+    from assistant.index.folder_index import FolderIndex
+
+    EngineFor = Callable[[Settings, Path, FolderIndex | None], Engine]
 
 SUGGESTED, NOTHING, BAD_INPUT, BAD_MODEL = 0, 1, 2, 3
-MAX_FILE_BYTES = 16 << 20
 MAX_N = 16
+CLOSE_S = 2.0
 DEADLINE_MS = 10_000  # nobody is typing: a busy machine should be slow here, not silent
 
 _EPILOG = """\
@@ -41,17 +47,22 @@ exit codes: 0 a suggestion was printed, 1 nothing to suggest, 2 bad usage or inp
 """
 
 
-def main(argv: Sequence[str], *, explains: bool = False) -> int:
-    """Run `foretype complete` (or `why`) with its arguments; return the exit code."""
+def main(
+    argv: Sequence[str], *, explains: bool = False, engine_for: "EngineFor | None" = None
+) -> int:
+    """Run `foretype complete` (or `why`) with its arguments; return the exit code.
+
+    `engine_for` has engines that stay; without it one is made, and closed.
+    """
 
     def work() -> int:
-        return _run(_parser(explains).parse_args(_with_places_last(argv)), explains)
+        return _run(_parser(explains).parse_args(_with_places_last(argv)), explains, engine_for)
 
     name = "why" if explains else "complete"
     return run_command(name, work, (ModelError, BAD_MODEL), (AssistantError, BAD_INPUT))
 
 
-def _run(args: argparse.Namespace, explains: bool) -> int:
+def _run(args: argparse.Namespace, explains: bool, engine_for: "EngineFor | None") -> int:
     settings = load_settings(_overrides(args))
     source, offset = _place(args)
     request = CompletionRequest(
@@ -62,7 +73,7 @@ def _run(args: argparse.Namespace, explains: bool) -> int:
         deadline_ms=DEADLINE_MS if args.deadline_ms is None else settings.deadline_ms,
     )
     with configure(settings.log_file, args.verbose):
-        response = _complete(settings, request)
+        response = _complete(settings, request, engine_for)
     if explains:
         table = response.trace.table()
         write_json(table) if args.json else write(
@@ -78,7 +89,22 @@ def _run(args: argparse.Namespace, explains: bool) -> int:
     return SUGGESTED if response.completions else NOTHING
 
 
-def _complete(settings: Settings, request: CompletionRequest) -> "Response":
+def _complete(
+    settings: Settings, request: CompletionRequest, engine_for: "EngineFor | None"
+) -> "Response":
+    file = Path(request.path).absolute()
+    index, inside = _find_index(settings, request.path) or (None, request.path)
+    engine = (engine_for or open_engine)(settings, file, index)
+    try:
+        engine.load()
+        return engine.respond(dataclasses.replace(request, path=inside, document=str(file)))
+    finally:
+        if engine_for is None:
+            engine.close(CLOSE_S)
+
+
+def open_engine(settings: Settings, file: Path, index: "FolderIndex | None") -> "Engine":
+    """Return an engine for `file` that has not loaded its model; what is amiss, it says."""
     from assistant.generate.engine import (
         Engine,  # the runtime is not needed to say that input is bad
     )
@@ -86,31 +112,18 @@ def _complete(settings: Settings, request: CompletionRequest) -> "Response":
     from assistant.remote import open_configured
     from assistant.remote.errors import NotInstalledError
 
-    place = Path(request.path).absolute()
-    open_model = make_opener_for(place, lambda text: print(f"foretype: {text}", file=sys.stderr))
+    open_model = make_opener_for(file, lambda text: print(f"foretype: {text}", file=sys.stderr))
     remote = None
     try:
-        remote = open_configured(lambda _: place, exclude=settings.exclude)
+        remote = open_configured(Path, exclude=settings.exclude)  # documents are called by path
     except NotInstalledError as error:  # what is local goes on
         print(f"foretype: {error}", file=sys.stderr)
     if remote is not None and remote.complaint:
         print(f"foretype: {remote.complaint}", file=sys.stderr)
-    found = _find_index(settings, request.path)
-    if found is None:
-        engine = Engine(settings, open_model, remote=remote)
-    else:
-        index, inside = found
-        request = dataclasses.replace(request, path=inside)
-        engine = Engine(settings, open_model, index=lambda _: index, remote=remote)
-    try:
-        engine.load()
-        return engine.respond(request)
-    finally:
-        if remote is not None:
-            remote.close()
+    return Engine(settings, open_model, index=lambda _: index, remote=remote)
 
 
-def _find_index(settings: Settings, path: str) -> "tuple[SearchableIndex, str] | None":
+def _find_index(settings: Settings, path: str) -> "tuple[FolderIndex, str] | None":
     """Return the index that there is for a file, and the file's path in it."""
     if not settings.index or not path or is_excluded(path, settings.exclude):
         return None
@@ -137,6 +150,12 @@ def _parser(explains: bool = False) -> argparse.ArgumentParser:
     parser.add_argument(
         "--deadline-ms", type=int, metavar="MS", help=f"time to answer in (default: {DEADLINE_MS})"
     )
+    if not explains:
+        parser.add_argument(
+            "--warm",
+            action="store_true",
+            help="let a process answer that stays for ten idle minutes: the next time is fast",
+        )
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more (-vv: all)")
     return parser
 

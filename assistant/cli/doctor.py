@@ -45,6 +45,7 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
     yield installation.processor()
     if is_wide:  # an editor that asks has found the program
         yield installation.command(machine)
+        yield installation.warm_process()
     yield installation.git(machine)
     settings, finding = installation.settings()
     yield finding

@@ -7,6 +7,7 @@ usage. Settings and the configuration of editors stay; models tuned here too, wi
 import argparse
 from collections.abc import Sequence
 
+from assistant import warm
 from assistant.cli.command import DONE, FAILED, CommandParser, agrees, run_command, say_error
 from assistant.errors import SettingsError
 from assistant.purge.places import MODELS, Item, list_stored, remove_empty
@@ -30,6 +31,7 @@ def _run(options: argparse.Namespace) -> int:
     if not (options.yes or agrees(_question(options.models, items))):
         print("Nothing was removed.")
         return FAILED
+    warm.leave()
     failed = [problem for item in items if (problem := _delete(item))]
     remove_empty()
     for problem in failed:

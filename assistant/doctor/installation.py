@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from assistant import warm
 from assistant.doctor.finding import CheckResult, broken, ok, warning
 from assistant.errors import SettingsError
 from assistant.settings import Settings, load_settings, settings_path
@@ -78,6 +79,14 @@ def command(machine: Machine) -> CheckResult:
     line = " ".join(server_command(machine))
     fix = f"put its folder on the PATH, or name it in your editor: {line}"
     return warning("command", "`foretype` is not on the PATH", fix)
+
+
+def warm_process() -> CheckResult:
+    """Look whether a process waits for `foretype complete --warm`."""
+    if not warm.has_sockets():
+        return ok("warm", "no process stays on this system: `complete --warm` does it itself")
+    waits = "a process waits" if warm.is_running() else "no process waits"
+    return ok("warm", f"{waits} for `foretype complete --warm` in {warm.runtime_folder()}")
 
 
 def git(machine: Machine) -> CheckResult:

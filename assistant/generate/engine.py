@@ -115,9 +115,11 @@ class Engine:
                     self._cache.clear()  # it may hold what the index proposed alone
 
     def close(self, timeout_s: float) -> None:
-        """End what reads files in the background, waiting at most so long."""
+        """End what reads files or asks a server, waiting at most so long for each."""
         if self._snippets is not None:
             self._snippets.close(timeout_s)
+        if self.remote is not None:
+            self.remote.close(timeout_s)
 
     def complete(
         self, request: CompletionRequest, cancel: Cancel | None = None

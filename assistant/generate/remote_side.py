@@ -34,6 +34,9 @@ class RemoteSide(Protocol):
     ) -> Any:
         """Return the server's text, or None; `confidence` is the local answer's probability."""
 
+    def close(self, timeout_s: float) -> None:
+        """Stop what is under way, waiting at most so long for it."""
+
 
 def merge_remote(
     found: Any,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from assistant.doctor.storage import size_of
 from assistant.logs import FILE_COPIES, LINE_START
+from assistant.warm import runtime_folder
 from model.paths import (
     NAME,
     cache_folder,
@@ -65,6 +66,10 @@ def list_stored(log_file: str, *, with_models: bool = False) -> tuple[list[Item]
         if path.is_dir()
     ]
     items += _find_logs(log_file)
+    runtime = Path(runtime_folder())
+    if runtime.is_dir() and not runtime.is_symlink():
+        what = "socket of the process that answers `complete --warm`; it ends"
+        items.append(Item(path=runtime, what=what, n_bytes=size_of(runtime)))
     return items, left
 
 

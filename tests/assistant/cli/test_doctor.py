@@ -16,6 +16,7 @@ NAMES = [
     "libraries",
     "processor",
     "command",
+    "warm",
     "git",
     "settings",
     "cache",
@@ -59,7 +60,7 @@ def test_editor_that_asks_hears_of_no_other(
     for arguments in ([], ["--no-editors"]):
         assert main([str(tmp_path), "--json", "--no-timing", *arguments]) == 0
         names.append([item["name"] for item in json.loads(capsys.readouterr().out)["findings"]])
-    assert set(names[0]) - set(names[1]) == {"command", "Neovim"}
+    assert set(names[0]) - set(names[1]) == {"command", "warm", "Neovim"}
 
 
 def test_lines_are_plain_where_nobody_looks(
