@@ -43,9 +43,14 @@ RENAMED = {
     "train eval-infilling": "train score-infilling",
 }
 OLD_NAMES_END = "0.3"
+_KEPT_OUT = "`data prepare` keeps what shares words with [corpus] benchmarks out of the corpus"
 # words and option of before -> what is there instead
 REMOVED = {
     "train score-infilling --unsandboxed": "where there is no bubblewrap, code runs without it",
+    "train score-infilling --corpus": _KEPT_OUT,
+    "train score-infilling --run-tokens": _KEPT_OUT,
+    "tune --nightly": "plain `foretype tune` ends at once if no commit is new, else it tunes anew",
+    "tune --html": "the report is on the terminal, and --json FILE holds every figure",
 }
 # Not part of a serving installation.
 _TRAINING_EXTRA = frozenset({"torch", "tokenizers", "safetensors", "rensa"})
@@ -106,7 +111,8 @@ def dispatch(argv: list[str]) -> int:
     argv = _replace_old_name(argv)
     for words, instead in REMOVED.items():
         *names, option = words.split()
-        if argv[: len(names)] == names and option in argv:
+        given = (argument.partition("=")[0] for argument in argv)
+        if argv[: len(names)] == names and option in given:
             print(f"foretype {' '.join(names)}: {option} is gone: {instead}", file=sys.stderr)
             return 2
     command = argv[0] if argv else ""

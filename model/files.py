@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 _MAX_DIGITS = 19
-_CHUNK_BYTES = 1 << 20
 
 
 class UnreadableFileError(OSError):
@@ -117,9 +116,5 @@ def _parse_float(text: str) -> float:
 
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file in hex, read in pieces."""
-    digest = hashlib.sha256()
-    buffer = memoryview(bytearray(_CHUNK_BYTES))
-    with path.open("rb", buffering=0) as file:
-        while n_bytes := file.readinto(buffer):
-            digest.update(buffer[:n_bytes])
-    return digest.hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

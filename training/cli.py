@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from assistant.cli.command import DONE, FAILED, run_command
+
 # command -> step -> (module with `main(argv) -> int`, one line of help)
 STEPS: dict[str, dict[str, tuple[str, str]]] = {
     "data": {
@@ -83,18 +85,13 @@ def report_mistakes(name: str, work: Callable[[], object]) -> int:
     from model.tokenizer import TokenizerError
     from training.errors import TrainingError
 
-    try:
+    def done() -> int:
         work()
-    except (TrainingError, ConfigError, ModelFolderError, TokenizerError, GitError) as error:
-        return _complain(name, error)
-    except (OSError, json.JSONDecodeError) as error:
-        return _complain(name, error)
-    return 0
+        return DONE
 
-
-def _complain(name: str, error: Exception) -> int:
-    sys.stderr.write(f"foretype {name}: {error}\n")
-    return 1
+    own = (TrainingError, ConfigError, ModelFolderError, TokenizerError, GitError)
+    kinds: tuple[type[Exception], ...] = (*own, json.JSONDecodeError)
+    return run_command(name, done, *((kind, FAILED) for kind in kinds))
 
 
 def existing_folder(text: str) -> Path:

@@ -8,16 +8,14 @@ a finished line, where nothing is right: the gate must know them.
 from __future__ import annotations
 
 import dataclasses
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby, product
 from pathlib import Path
 
 import numpy as np
 
-from assistant.cancel import Cancel
 from assistant.generate import prompt
 from assistant.generate.backend import LocalBackend
 from assistant.generate.single_line import RankedLines, rank_lines, rank_without_network
@@ -27,18 +25,18 @@ from assistant.index.matches import SearchableIndex
 from assistant.rank.candidates import Cursor, Proposal, propose
 from assistant.rank.features import Rows
 from assistant.rank.ranker import RankerParameters
-from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
 from assistant.source.languages import language_of
 from model.candidate_tree import Score
-from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
+from training.data.progress import say
+from training.evaluation.exact_line import make_job, make_request
+from training.evaluation.held_out import Task, held_out_files, sample_tasks
 from training.evaluation.longest_match import LongestMatch
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.tasks import replay_tasks
 
 _NEVER_SURE = 2.0
-_PATIENCE_S = 60.0  # quality is fitted without a deadline
 _SHARE_AT_END = 0.03  # of the cursors: about one typed character in thirty-five is a line's end
 
 Files = Sequence[tuple[str, str]]  # path, text
@@ -105,10 +103,7 @@ def draw_tasks(
                 yield each
                 draws = np.random.Generator(np.random.Philox(key=[seed + task.offset, 7]))
                 if has_line_ends and draws.random() < _SHARE_AT_END:
-                    whole = HeldOutFile(
-                        repository=task.file.repository, path=task.file.path, text=task.file.text
-                    )
-                    end = Task(file=whole, offset=task.offset + len(task.truth), truth="")
+                    end = Task(file=task.file, offset=task.offset + len(task.truth), truth="")
                     yield dataclasses.replace(each, task=end)
 
 
@@ -160,21 +155,12 @@ def _rank_with_network(
     backend: LocalBackend,
     parameters: RankerParameters | None,
 ) -> RankedLines:
-    path, task = each.task.file.path, each.task
-    request = CompletionRequest(
-        path=path, text=task.text, offset=task.offset, deadline_ms=round(1_000 * _PATIENCE_S)
-    )
+    request = make_request(each.task)
     n_chars = prompt.snippet_chars(backend.info.snippet_tokens)
-    job = backend.prepare(
-        request,
-        max_new_tokens=Settings().max_new_tokens,
-        deadline=time.monotonic() + _PATIENCE_S,
-        cancel=Cancel(),
-        snippets=each.choice.snippets_for(each.index, request, budget_chars=n_chars),
-    )
-    return rank_lines(
-        backend, proposal, job, language_of(path), parameters=parameters, sure=_NEVER_SURE
-    )
+    snippets = each.choice.snippets_for(each.index, request, budget_chars=n_chars)
+    job = make_job(backend, request, Settings().max_new_tokens, snippets)
+    language = language_of(request.path)
+    return rank_lines(backend, proposal, job, language, parameters=parameters, sure=_NEVER_SURE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,7 +179,6 @@ def collect(
     settings: CollectSettings,
     backend: LocalBackend | None,
     parameters: RankerParameters | None,
-    say: Callable[[str], object] = sys.stderr.write,
 ) -> list[RankingExample]:
     """Return the examples of all tasks; with `backend`, judged by the network too."""
     examples: list[RankingExample] = []
@@ -215,7 +200,7 @@ def collect(
                     line, _ = match.rest_of_line(text[:at], text[at:], path=each.task.file.path)
                     examples[-1].longest_match = line
         except ReplayError as error:
-            say(f"{error}\n")
+            say(str(error))
         n = len(examples) - before
-        say(f"{repository.name} {kind}: {n} tasks, {1_000 * seconds / max(1, n):.0f} ms each\n")
+        say(f"{repository.name} {kind}: {n} tasks, {1_000 * seconds / max(1, n):.0f} ms each")
     return examples

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assistant.errors import AssistantError
+from assistant.cli.command import CommandParser
 from assistant.generate.backend import LocalBackend, open_backend
 from assistant.rank.ranker import FORMAT_VERSION, FittedRanker, RankerParameters, columns, parse
-from model.folder import BUNDLED, ModelFolderError, copy_folder
+from model.folder import BUNDLED, copy_folder
 from training.calibration import report
 from training.calibration.collect import CollectSettings, RankingExample, collect
 from training.calibration.networks import (
@@ -34,7 +32,7 @@ from training.calibration.networks import (
 )
 from training.calibration.operating_points import choose_points
 from training.cli import existing_folder
-from training.data.sources import SourceError
+from training.evaluation.command import Report, count, report_on
 from training.evaluation.replay.systems import INDEX, NETWORK_AND_INDEX
 
 KINDS = ("head", "history")
@@ -44,45 +42,39 @@ GATE = FitSettings(hidden=16, epochs=12, batch=1024, rate=4e-3, decay=2e-2, memb
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
-    args = _parser().parse_args(argv)
+    return report_on("train fit", _parser(), argv, _make, report.format_report)
+
+
+def _make(args: argparse.Namespace) -> Report:
     settings = CollectSettings(tasks=args.tasks, kinds=tuple(args.kinds), seed=args.seed)
-    try:
-        backend = open_backend(str(args.model), threads=1)
-        table, parameters, choices = fit(args.repositories, settings, backend)
-        if args.out:
-            copy_folder(args.model, args.out, ranker=table)
-        comparison: dict[str, dict[str, Any]] = {}
-        if args.report:
-            settings = dataclasses.replace(settings, line_ends=False, seed=settings.seed + 1)
-            comparison = compare(args.report, settings, backend, parameters)
-    except (ModelFolderError, AssistantError, SourceError, OSError, ValueError) as error:
-        sys.stderr.write(f"foretype train fit: {error}\n")
-        return 1
-    figures = report.measure_choices(choices)
-    sys.stdout.write(report.format_report(table, figures, comparison))
-    if args.json:
-        summary = {"left out one at a time": figures, "reported": comparison}
-        args.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return 0
+    backend = open_backend(str(args.model), threads=1)
+    table, parameters, choices = fit(args.repositories, settings, backend)
+    if args.out:
+        copy_folder(args.model, args.out, ranker=table)
+    comparison: dict[str, Report] = {}
+    if args.report:
+        settings = dataclasses.replace(settings, line_ends=False, seed=settings.seed + 1)
+        comparison = compare(args.report, settings, backend, parameters)
+    return {
+        "points": {INDEX: table["memory"]["points"], NETWORK_AND_INDEX: table["both"]["points"]},
+        "left out one at a time": report.measure_choices(choices),
+        "reported": comparison,
+    }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="foretype train fit", description=__doc__)
-    parser.add_argument("model", type=existing_folder, nargs="?", default=BUNDLED)
-    parser.add_argument(
-        "--repositories", type=existing_folder, nargs="+", required=True, help="to fit on"
-    )
-    parser.add_argument("--report", type=existing_folder, nargs="+", help="to report on, apart")
-    parser.add_argument("--out", type=Path, help="write the model with its ranker.json here")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
-    parser.add_argument(
-        "--tasks", type=int, default=1_000, help="cursors a repository and kind (default: 1000)"
-    )
-    parser.add_argument(
-        "--kinds", nargs="+", choices=KINDS, default=list(KINDS),
-        help="head: the newest files; history: lines that later commits added",
-    )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0)
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="foretype train fit", description=__doc__)
+    option = parser.add_argument
+    option("model", type=existing_folder, nargs="?", default=BUNDLED)
+    option("--repositories", type=existing_folder, nargs="+", required=True, help="to fit on")
+    option("--report", type=existing_folder, nargs="+", help="to report on, apart")
+    option("--out", type=Path, help="write the model with its ranker.json here")
+    option("--json", type=Path, help="write the figures here too")
+    help_ = "cursors a repository and kind (default: 1000)"
+    option("--tasks", type=count, default=1_000, help=help_)
+    help_ = "head: the newest files; history: lines that later commits added"
+    option("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help=help_)
+    option("--seed", type=int, default=0)
     return parser
 
 
@@ -128,14 +120,13 @@ def compare(
     settings: CollectSettings,
     backend: LocalBackend,
     parameters: RankerParameters,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Report]:
     """Return how all systems do on repositories that nothing was fitted on."""
     if parameters.both is None:
         raise ValueError("the network's part was not fitted")
     engine = collect(repositories, settings, backend, parameters)
-    alone = collect(
-        repositories, dataclasses.replace(settings, longest_match=True), None, parameters
-    )
+    settings = dataclasses.replace(settings, longest_match=True)
+    alone = collect(repositories, settings, None, parameters)
     return report.compare_systems(
         [choose(each, parameters.both) for each in engine],
         [choose(each, parameters.index) for each in alone],

@@ -21,10 +21,10 @@ from assistant.rank.beginnings import GATE_FEATURES, Beginnings, find_beginnings
 from assistant.rank.features import Rows
 from assistant.rank.ranker import OTHERS, FittedRanker, Floats, SmallNetwork
 from training.calibration.collect import RankingExample
+from training.evaluation.answers import is_right
 
 DIGITS = 5  # of a parameter, significant
 _LIMIT = 5.0  # of a standardised column, as in serving
-MIN_SHOWN_CHARS = 2
 LINE_HOLD = 20.0  # what a squared change of one in a language's scale or offset costs, in nats
 #: languages fitted together; the first is what the bundled network was trained on
 FAMILIES = (
@@ -257,12 +257,6 @@ def choose(each: RankingExample, fitted: FittedRanker) -> RankedChoice:
         beliefs=np.zeros(len(found.texts), np.float32),
     )
     return apply_gate(choice, fitted)
-
-
-def is_right(text: str, truth: str) -> bool:
-    """Say whether a shown text is a right beginning of the truth, two characters or more."""
-    wanted = max(1, min(MIN_SHOWN_CHARS, len(truth)))
-    return len(text) >= wanted and truth.startswith(text)
 
 
 def choose_out_of_fold(

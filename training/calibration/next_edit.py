@@ -23,17 +23,16 @@ from assistant.edits.next_edit import NextEdits
 from assistant.edits.proposals import Proposal, find_proposals
 from model.publish import write_atomically
 from training.cli import existing_folder
+from training.data.progress import say
 from training.evaluation.command import MISTAKES, count
 from training.evaluation.next_edit import (
-    MAX_HUNK_LINES,
     EditedFile,
     Offer,
     count_differing,
     edited_files,
-    first_row,
+    edits_by_hand,
     is_right,
-    make_edit,
-    next_hunk,
+    is_typed,
     replay,
 )
 
@@ -82,7 +81,7 @@ def main(argv: list[str]) -> int:
 
 def _files(repositories: Iterable[Path], n_commits: int) -> Iterator[EditedFile]:
     for repository in repositories:
-        sys.stderr.write(f"reading {repository}\n")
+        say(f"reading {repository}")
         yield from edited_files(repository, n_commits)
 
 
@@ -113,16 +112,8 @@ def _fit_kind(examples: Sequence[_Example]) -> dict[str, float]:
 
 def _examples(file: EditedFile) -> Iterator[_Example]:
     """Yield what is proposed after each of the first edits; a step counts as one, not as many."""
-    text, made, start = list(file.old), list[Edit](), first_row(file)
-    for _ in range(N_EDITS):
-        hunk = next_hunk(text, file.new, start)
-        if hunk is None:
-            return
-        old_start, old_end, new_start, new_end = hunk
-        edit = make_edit(file.path, text, old_start, old_end, file.new[new_start:new_end])
-        start = old_start + new_end - new_start
-        if max(old_end - old_start, new_end - new_start) > MAX_HUNK_LINES:
-            continue
+    text, made = list(file.old), list[Edit]()
+    for edit in filter(is_typed, edits_by_hand(file, text, N_EDITS)):
         made.append(edit)
         found = find_proposals(text, file.path, edit.row, made)[:MAX_PROPOSALS]
         n_differ = count_differing(text, file.new)

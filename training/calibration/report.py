@@ -11,38 +11,26 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from assistant.rank.confidence import LEVELS
 from assistant.rank.ranker import FittedRanker
 from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice
 from training.calibration.operating_points import calibration_error, measure_point, precision_at
 from training.evaluation.intervals import Interval, macro_mean
-from training.evaluation.replay.systems import (
-    INDEX,
-    LONGEST_MATCH,
-    NETWORK,
-    NETWORK_AND_INDEX,
-)
+from training.evaluation.replay.systems import INDEX, LONGEST_MATCH, NETWORK, NETWORK_AND_INDEX
 
 COVERAGES = (0.3, 0.4, 0.5, 0.6)
-_LEVELS = ("quiet", "balanced", "eager")
 
 
 def measure_choices(systems: Mapping[str, Sequence[RankedChoice]]) -> dict[str, dict[str, Any]]:
     """Return the figures of each system, kind and repository."""
-    figures = {}
+    found: dict[tuple[str, str, str], list[RankedChoice]] = {}
     for system, choices in systems.items():
-        for kind in sorted({c.example.kind for c in choices}):
-            for repository in ("all", *sorted({c.example.repository for c in choices})):
-                its = [
-                    c
-                    for c in choices
-                    if c.example.kind == kind
-                    and c.example.truth
-                    and repository in ("all", c.example.repository)
-                ]
-                if its:
-                    figures[f"{system} {kind} {repository}"] = _figure(its)
-    return figures
+        typed = (c for c in choices if c.example.truth)
+        for choice in sorted(typed, key=lambda c: (c.example.kind, c.example.repository)):
+            for repository in ("all", choice.example.repository):
+                found.setdefault((system, choice.example.kind, repository), []).append(choice)
+    return {" ".join(key): _figure(its) for key, its in found.items()}
 
 
 def _figure(choices: Sequence[RankedChoice]) -> dict[str, Any]:
@@ -105,34 +93,27 @@ def _compare(
         "right_when_shown": {str(share): precision_at(engine, share) for share in COVERAGES},
         "levels": {
             level: dataclasses.asdict(measure_point(engine, fitted.points[level].threshold))
-            for level in _LEVELS
+            for level in LEVELS
         },
         "calibration_error": calibration_error(engine),
     }
 
 
-def format_report(
-    ranker: Mapping[str, Any],
-    figures: Mapping[str, Mapping[str, Any]],
-    comparison: Mapping[str, Mapping[str, Any]],
-) -> str:
-    """Return all of it for people; `ranker` is the table of `ranker.json`."""
+def format_report(report: Mapping[str, Any]) -> str:
+    """Return all of it for people."""
     lines = [
         "left out one at a time",
         f"  {'':<24}{'exact [95%]':>22}{'among':>8}{'at 50%':>8}{'error':>8}{'tasks':>8}",
     ]
-    for name, its in figures.items():
+    for name, its in report["left out one at a time"].items():
         keys = ("among", "precision_at_half", "calibration_error")
         numbers = "".join(f"{100 * its[key]:>7.1f}%" for key in keys)
         exact = str(Interval(**its["exact"]))
         lines.append(f"  {name:<24}{exact:>22}{numbers}{its['tasks']:>8}")
-    for part, name in (
-        ("memory", INDEX),
-        ("both", NETWORK_AND_INDEX),
-    ):  # as the file's format calls them
+    for name, points in report["points"].items():
         lines.append(f"{name}: shown from, precision, coverage, right answers hidden")
-        lines += [_level(level, its) for level, its in ranker[part]["points"].items()]
-    for kind, its in comparison.items():
+        lines += [_level(level, its) for level, its in points.items()]
+    for kind, its in report["reported"].items():
         lines += _comparison_lines(kind, its)
     return "\n".join(lines) + "\n"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
+import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from training.data.corpus import Document
 from training.data.infill import InfillParts, SpanShares, cut
 from training.data.syntax_spans import SyntaxPart, tree_of
 
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines would split at form feeds, too
 _MAX_HEADER_TOKENS = 80
 _LATE_CUT_FRAC = 0.5  # of the cuts: the later of two, for prefixes nearly as long as in serving
 _CUTS = 4  # at most, to find a hole whose end can be seen
@@ -33,7 +35,7 @@ class Chunks:
         self.document = document
         self.path = shown_path(tokenizer, document.path)
         self.header = fim.header(tokenizer, self.path)
-        self._lines = _split_at_newlines(document.text)
+        self._lines = _LINE.findall(document.text)
         self.n_lines = len(self._lines)
         self.starts = [0, *itertools.accumulate(map(len, self._lines))]  # of lines, in characters
         sizes = np.array([len(line.encode()) for line in self._lines], np.int64)
@@ -99,13 +101,6 @@ def shown_path(tokenizer: Tokenizer, path: str) -> str:
     if len(fim.header(tokenizer, path)) <= _MAX_HEADER_TOKENS:
         return path
     return path[-_MAX_HEADER_TOKENS // 4 :]
-
-
-def _split_at_newlines(text: str) -> list[str]:
-    """Split after each LF only; str.splitlines would split at form feeds too."""
-    lines = [f"{line}\n" for line in text.split("\n")]
-    lines[-1] = lines[-1][:-1]
-    return lines if lines[-1] else lines[:-1]
 
 
 def first_tokens(tokenizer: Tokenizer, text: str, n_tokens: int) -> str:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator
-
-import rensa
+from typing import Any
 
 from assistant.git import GitError
+from assistant.privacy.redaction import redact
 from training.data import filters, licences
 from training.data.archives import ArchiveError
 from training.data.decontaminate import Overlap, content_hash
-from training.data.dedup import Sketcher, fingerprint
 from training.data.recipe import CorpusRecipe
-from training.data.scrub import scrub
 from training.data.sources import Source, SourceEntry
 
 _log = logging.getLogger(__name__)
@@ -34,20 +31,6 @@ class Rules:
     recipe: CorpusRecipe
     blocked: frozenset[bytes]  # SHA-256 of contents that stay out
     overlap: Overlap
-    sketcher: Sketcher | None  # None: near duplicates are kept
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Refusals:
-    """Files and bytes by the reason against them."""
-
-    files: Counter[str] = dataclasses.field(default_factory=Counter)
-    bytes: Counter[str] = dataclasses.field(default_factory=Counter)
-
-    def add(self, reason: str, n_bytes: int) -> None:
-        """Count one file."""
-        self.files[reason] += 1
-        self.bytes[reason] += n_bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,61 +38,64 @@ class Kept:
     """A file that passed."""
 
     path: str
-    text: bytes  # UTF-8, LF, scrubbed
-    fingerprint: bytes
-    sketch: rensa.RMinHash | None
+    text: str  # LF only; secrets and personal data are replaced
     sha256: str  # of the file as it stands in the source
-    scrubbed: Counter[str]  # secrets and personal data replaced, by kind
-    n_lines_scrubbed: int
+    scrubbed: dict[str, int]  # replacements by kind
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of its text."""
+        return len(self.text.encode())
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Collected:
     """What came of one source."""
 
-    source: Source
-    licence: str
-    refused: str  # why the whole source stays out; "" if it does not
-    files: tuple[Kept, ...] = ()
+    licence: str = licences.UNKNOWN
+    refused: str = ""  # why the whole source stays out; "" if it does not
+    files: list[Kept] = dataclasses.field(default_factory=list)
     n_seen: int = 0  # files with a wanted ending
     n_bytes_seen: int = 0
-    refusals: Refusals = dataclasses.field(default_factory=Refusals)
-    hits: tuple[tuple[str, str], ...] = ()  # (path, what it shares with an evaluation set)
+    refusals: list[tuple[str, int]] = dataclasses.field(default_factory=list)  # (why, bytes), files
+    hits: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    """(path, what it shares with an evaluation set)"""
+
+    @classmethod
+    def from_table(cls, table: dict[str, Any]) -> Collected:
+        """Read what `asdict` gave."""
+        return cls(**table | {"files": [Kept(**file) for file in table["files"]]})
 
 
 def collect(source: Source, rules: Rules) -> Collected:
     """Read, judge and choose the files of one source; one that cannot be read is refused."""
+    found = Collected()
     try:
-        return _collect(source, rules)
+        entries = _list_entries(source, rules, found)
+        _choose(source, entries, rules, found)
     except (GitError, ArchiveError) as error:
         _log.warning("%s is left out: %s", source.name, error)
-        return Collected(source=source, licence=licences.UNKNOWN, refused="unreadable")
+        return Collected(refused="unreadable")
+    found.files.sort(key=lambda kept: kept.path)
+    return found
 
 
-def _collect(source: Source, rules: Rules) -> Collected:
-    entries = source.entries()
-    wanted = [entry for entry in entries if entry.path.endswith(rules.recipe.suffixes)]
-    licence, refused = OWN, ""
-    if not rules.recipe.own:
-        licence = find_licence(source, entries, rules.recipe.licences)
-        is_allowed = licences.is_allowed(licence, rules.recipe.licences)
-        refused = "" if is_allowed else f"licence {licence}"
-    refusals = Refusals()
-    hits: list[tuple[str, str]] = []
-    files: list[Kept] = []
-    if not refused:
-        entries = _refuse_by_path(source, wanted, rules, refusals)
-        files = _choose(source, entries, rules, (refusals, hits))
-    return Collected(
-        source=source,
-        licence=licence,
-        refused=refused,
-        files=tuple(sorted(files, key=lambda kept: kept.path)),
-        n_seen=len(wanted),
-        n_bytes_seen=sum(entry.n_bytes for entry in wanted),
-        refusals=refusals,
-        hits=tuple(hits),
-    )
+def _list_entries(source: Source, rules: Rules, found: Collected) -> list[SourceEntry]:
+    """Refuse what needs no read; order the rest by hash: any head of it is a fair sample."""
+    recipe, entries = rules.recipe, source.entries()
+    wanted = [entry for entry in entries if entry.path.endswith(recipe.suffixes)]
+    found.n_seen, found.n_bytes_seen = len(wanted), sum(entry.n_bytes for entry in wanted)
+    found.licence = OWN if recipe.own else find_licence(source, entries, recipe.licences)
+    if not recipe.own and not licences.is_allowed(found.licence, recipe.licences):
+        found.refused = f"licence {found.licence}"
+        return []
+    kept, key = [], f"{recipe.seed} {source.name}"
+    for entry in wanted:
+        if reason := filters.path_reason(entry.path, entry.n_bytes, recipe.filters, key):
+            found.refusals.append((reason, entry.n_bytes))
+        else:
+            kept.append(entry)
+    return sorted(kept, key=lambda entry: filters.hash_frac(f"order {key} {entry.path}"))
 
 
 def find_licence(source: Source, entries: Iterable[SourceEntry], allowed: Iterable[str]) -> str:
@@ -129,71 +115,42 @@ def contents(source: Source, recipe: CorpusRecipe) -> Iterator[bytes]:
     yield from (data for data in source.read(entries, max_bytes=large) if data is not None)
 
 
-def _refuse_by_path(
-    source: Source, entries: Iterable[SourceEntry], rules: Rules, refusals: Refusals
-) -> list[SourceEntry]:
-    """Refuse what needs no read; order the rest by hash: any head of it is a fair sample."""
-    kept = []
-    key = f"{rules.recipe.seed} {source.name}"
-    for entry in entries:
-        reason = filters.path_reason(entry.path, entry.n_bytes, rules.recipe.filters, key)
-        if reason:
-            refusals.add(reason, entry.n_bytes)
-        else:
-            kept.append(entry)
-    return sorted(kept, key=lambda entry: filters.hash_frac(f"order {key} {entry.path}"))
-
-
-def _choose(
-    source: Source,
-    entries: list[SourceEntry],
-    rules: Rules,
-    counts: tuple[Refusals, list[tuple[str, str]]],
-) -> list[Kept]:
+def _choose(source: Source, entries: list[SourceEntry], rules: Rules, found: Collected) -> None:
     """Read and judge until the repository's share of bytes is used up."""
-    refusals, hits = counts
-    files: list[Kept] = []
     n_bytes = 0
     contents = source.read(entries, max_bytes=rules.recipe.filters.max_bytes)
     for n_read, (entry, content) in enumerate(zip(entries, contents, strict=True)):
         if n_bytes >= rules.recipe.repository_bytes:
-            for unread in entries[n_read:]:
-                refusals.add("repository byte cap", unread.n_bytes)
+            unread = (other.n_bytes for other in entries[n_read:])
+            found.refusals += [("repository byte cap", size) for size in unread]
             break
-        kept, reason, hit = _judge(entry.path, content, rules)
-        if hit:
-            hits.append((entry.path, hit))
-        if kept is None:
-            refusals.add(reason, entry.n_bytes)
+        kept = _judge(entry.path, content, rules, found.hits)
+        if isinstance(kept, str):
+            found.refusals.append((kept, entry.n_bytes))
         else:
-            files.append(kept)
-            n_bytes += len(kept.text)
-    return files
+            found.files.append(kept)
+            n_bytes += kept.n_bytes
 
 
-def _judge(path: str, content: bytes | None, rules: Rules) -> tuple[Kept | None, str, str]:
-    """Return (the file, "", "") or (None, why not, what it shares with an evaluation set)."""
+def _judge(
+    path: str, content: bytes | None, rules: Rules, hits: list[tuple[str, str]]
+) -> Kept | str:
+    """Return the file, or why it stays out; note what it shares with an evaluation set."""
     if content is None:
-        return None, "unreadable", ""
+        return "unreadable"
     if content_hash(content) in rules.blocked:
-        return None, "evaluation file", "the same file"
+        hits.append((path, "the same file"))
+        return "evaluation file"
     text = filters.text_of(content)
     if text is None:
-        return None, "undecodable", ""
+        return "undecodable"
     if reason := filters.text_reason(text, rules.recipe.filters):
-        return None, reason, ""
+        return reason
     if not rules.recipe.own and licences.header_refuses(text, rules.recipe.licences):
-        return None, "licence header", ""
+        return "licence header"
     if shared := rules.overlap.find(text):
-        return None, "benchmark overlap", shared
-    clean = scrub(filters.without_notices(text))
-    kept = Kept(
-        path=path,
-        text=clean.text.encode(),
-        fingerprint=fingerprint(clean.text),
-        sketch=rules.sketcher.sketch(clean.text) if rules.sketcher else None,
-        sha256=content_hash(content).hex(),
-        scrubbed=clean.counts,
-        n_lines_scrubbed=clean.n_lines,
-    )
-    return kept, "", ""
+        hits.append((path, shared))
+        return "benchmark overlap"
+    clean, counts = redact(filters.without_notices(text))
+    sha256 = content_hash(content).hex()
+    return Kept(path=path, text=clean, sha256=sha256, scrubbed=dict(counts))

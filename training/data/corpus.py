@@ -12,7 +12,6 @@ Documents are texts, not ids: spans and tokenizers change, the corpus does not. 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import mmap
 from collections import defaultdict
@@ -23,6 +22,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from model.files import sha256_file
 from training.errors import TrainingError
 
 FORMAT_VERSION = 1
@@ -59,16 +59,6 @@ class SplitWriter:
         self._offsets.append(self._offsets[-1] + len(text))
         entry = {"source": source, "path": path, "sha256": sha256}
         self._documents.write(json.dumps(entry, ensure_ascii=False) + "\n")
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of text written so far."""
-        return self._offsets[-1]
-
-    @property
-    def n_documents(self) -> int:
-        """Documents written so far."""
-        return len(self._offsets) - 1
 
     def close(self) -> None:
         """Write the index and close the files."""
@@ -131,11 +121,6 @@ class Split:
         """Return the UTF-8 bytes of document `index`."""
         return self._texts[int(self.offsets[index]) : int(self.offsets[index + 1])]
 
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of all texts."""
-        return int(self.offsets[-1])
-
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest; CorpusError if there is none or it is of another version."""
@@ -153,16 +138,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write the manifest with the hashes of all other files of the folder."""
-    hashes = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    hashes = {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
     table = {"format_version": FORMAT_VERSION, **manifest, "files": hashes}
     text = json.dumps(table, indent=1, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes:

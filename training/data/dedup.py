@@ -15,34 +15,13 @@ import hashlib
 import numpy as np
 import rensa
 
-from training.data.word_runs import WordRunHasher, words_of
+from training.data.word_runs import NO_RUNS, WordRunHasher, words_of
 
 NEAR_EVALUATION = "near an evaluation file"
 N_PERMUTATIONS = 256
 SHINGLE_WORDS = 5
 _N_BANDS = 32  # of 8 slots: at a similarity of 0.8, 997 of 1,000 pairs are compared
 _SEED = 1
-
-
-def fingerprint(text: str) -> bytes:
-    """Return 16 bytes that two texts share if they differ in white space only."""
-    return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=16).digest()
-
-
-class Sketcher:
-    """Makes sketches; keeps the hashes of words between texts."""
-
-    def __init__(self) -> None:
-        self._runs = WordRunHasher(SHINGLE_WORDS)
-
-    def sketch(self, text: str) -> rensa.RMinHash | None:
-        """Return the sketch of a text, or None if it is too short to be compared."""
-        hashes = self._runs.hashes(words_of(text))
-        if not len(hashes):
-            return None
-        sketch = rensa.RMinHash(num_perm=N_PERMUTATIONS, seed=_SEED)
-        sketch.update(np.unique(hashes).astype("<u8").view("V8").tolist())  # items of 8 bytes
-        return sketch
 
 
 class Duplicates:
@@ -54,23 +33,34 @@ class Duplicates:
         self._near = _new_index(threshold)
         self._judged = _new_index(threshold)
         self._n_judged = 0
+        self._runs = WordRunHasher(SHINGLE_WORDS)
 
-    def keep_out(self, sketch: rensa.RMinHash | None) -> None:
+    def keep_out(self, text: str) -> None:
         """Remember a text of an evaluation set."""
-        if self._threshold and sketch is not None:
+        if (sketch := self._sketch(text)) is not None:
             self._judged.add(str(self._n_judged), sketch)
             self._n_judged += 1
 
-    def reason(self, text_fingerprint: bytes, sketch: rensa.RMinHash | None) -> str:
+    def reason(self, text: str) -> str:
         """Return why a text stays out; "" if it does not, and then it is remembered."""
-        if text_fingerprint in self._exact:
+        fingerprint = hashlib.blake2b(" ".join(text.split()).encode(), digest_size=16).digest()
+        if fingerprint in self._exact:
             return "duplicate"
-        self._exact.add(text_fingerprint)
-        if not self._threshold or sketch is None:
+        self._exact.add(fingerprint)
+        if (sketch := self._sketch(text)) is None:
             return ""
         if self._judged.is_duplicate("", sketch):
             return NEAR_EVALUATION
         return "" if self._near.add(str(len(self._exact)), sketch) else "near duplicate"
+
+    def _sketch(self, text: str) -> rensa.RMinHash | None:
+        """Return the sketch of a text; None if it is too short to be compared, or none is."""
+        hashes = self._runs.hashes(words_of(text)) if self._threshold else NO_RUNS
+        if not len(hashes):
+            return None
+        sketch = rensa.RMinHash(num_perm=N_PERMUTATIONS, seed=_SEED)
+        sketch.update(np.unique(hashes).astype("<u8").view("V8").tolist())  # items of 8 bytes
+        return sketch
 
 
 def _new_index(threshold: float) -> rensa.RMinHashDeduplicator:

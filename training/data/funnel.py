@@ -1,10 +1,8 @@
 """The manifest of a corpus: what each source gave, what was refused and why, as JSON and as text.
 
 A source's row is made when its files are written; the totals are sums over rows. The funnel says
-how many files and bytes came in, what each reason took away, and what was left. Its reasons stand
-in the order in which they are asked, so every row's rest is what the next one saw (but for a
-repository's cap, which ends the reading of it). `foretype data funnel` shows it for a prepared
-corpus. Writes no file.
+how many files and bytes came in, what each reason took away, and what was left. `foretype data
+funnel` shows it for a prepared corpus. Writes no file.
 """
 
 from __future__ import annotations
@@ -19,37 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from training.cli import report_mistakes
-from training.data.collect import Collected, Kept, Refusals, Rules
-from training.data.corpus import SPLITS, CorpusError, read_manifest
+from training.data.collect import Collected, Kept, Rules
+from training.data.corpus import SPLITS, read_manifest
+from training.data.sources import Source
 
 MAX_HITS_LISTED = 1000
 _PATH_SETTINGS = ("sources", "never_train", "evaluation_repositories", "evaluation_sources")
 _NAME_SETTINGS = ("evaluation_hashes", "benchmarks")
-
-# In the order of `training.data.collect` and `training.data.dedup`.
-ORDER = (
-    "secret by its name",
-    "vendored",
-    "migration or data",
-    "too small",
-    "too large",
-    "test not sampled",
-    "repository byte cap",
-    "unreadable",
-    "evaluation file",
-    "undecodable",
-    "minified",
-    "long lines",
-    "generated",
-    "markup",
-    "few letters",
-    "data as code",
-    "licence header",
-    "benchmark overlap",
-    "duplicate",
-    "near an evaluation file",
-    "near duplicate",
-)
 
 
 def main(argv: list[str]) -> int:
@@ -60,25 +34,20 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
     corpus: Path = parser.parse_args(argv).corpus
-    return report_mistakes("data funnel", lambda: _show(corpus))
-
-
-def _show(corpus: Path) -> None:
-    manifest = read_manifest(corpus)
-    if "funnel" not in manifest:
-        raise CorpusError(f"{corpus} was prepared without a funnel; prepare it again")
-    sys.stdout.write(format_summary(manifest))
+    show = sys.stdout.write
+    return report_mistakes("data funnel", lambda: show(format_summary(read_manifest(corpus))))
 
 
 def source_row(
-    collected: Collected, kept: Sequence[Kept], refusals: Refusals, held_out: Sequence[Kept]
+    source: Source, collected: Collected, kept: Sequence[Kept], held_out: Sequence[Kept]
 ) -> dict[str, Any]:
     """Return the manifest's row of a source, of whose files `kept` came into the corpus.
 
     `held_out` are those of them that are in `validation`.
     """
-    source = collected.source
-    scrubbed = _summed(file.scrubbed for file in kept)
+    refused_bytes: Counter[str] = Counter()
+    for reason, n_bytes in collected.refusals:
+        refused_bytes[reason] += n_bytes
     return {
         **{name: getattr(source, name) for name in ("name", "kind", "commit", "version", "sha256")},
         "files_sha256": _digest(kept),
@@ -88,15 +57,13 @@ def source_row(
         "files_seen": collected.n_seen,
         "bytes_seen": collected.n_bytes_seen,
         "files": len(kept),
-        "bytes": sum(len(file.text) for file in kept),
+        "bytes": sum(file.n_bytes for file in kept),
         "files_held_out": len(held_out),
-        "bytes_held_out": sum(len(file.text) for file in held_out),
-        "lines": sum(file.text.count(b"\n") for file in kept),
-        "lines_scrubbed": sum(file.n_lines_scrubbed for file in kept),
+        "bytes_held_out": sum(file.n_bytes for file in held_out),
         "files_scrubbed": sum(bool(file.scrubbed) for file in kept),
-        "scrubbed": dict(sorted(scrubbed.items())),
-        "reasons": dict(sorted(refusals.files.items())),
-        "refused_bytes": dict(sorted(refusals.bytes.items())),
+        "scrubbed": _sum(file.scrubbed for file in kept),
+        "reasons": _sum([Counter(reason for reason, _ in collected.refusals)]),
+        "refused_bytes": _sum([refused_bytes]),
     }
 
 
@@ -120,9 +87,6 @@ def make_manifest(
         {what: sum(row[f"{what}{end}"] for row in used) for what in ("files", "bytes")}
         for end in ("_seen", "", "_held_out")
     )
-    reasons, refused_bytes = (
-        _summed(row[name] for row in used) for name in ("reasons", "refused_bytes")
-    )
     return {
         "settings": _settings(rules),
         "totals": {
@@ -132,13 +96,10 @@ def make_manifest(
             "train": {what: n - held_out[what] for what, n in kept.items()},
             "validation": held_out,
         },
-        "reasons": dict(reasons.most_common()),
-        "funnel": funnel_rows(seen, Refusals(files=reasons, bytes=refused_bytes), kept),
+        "reasons": _sum(row["reasons"] for row in used),
         "scrubbed": {
             "files": sum(row["files_scrubbed"] for row in rows),
-            "lines": sum(row["lines_scrubbed"] for row in rows),
-            "of_lines": sum(row["lines"] for row in rows),
-            "kinds": dict(_summed(row["scrubbed"] for row in rows).most_common()),
+            "kinds": _sum(row["scrubbed"] for row in rows),
         },
         "evaluation": {
             "blocked_files": len(rules.blocked),
@@ -153,47 +114,25 @@ def make_manifest(
     }
 
 
-def funnel_rows(
-    seen: Mapping[str, int], refusals: Refusals, kept: Mapping[str, int]
-) -> list[dict[str, Any]]:
-    """Return the table; `seen` and `kept` count files and bytes.
+def format_summary(manifest: Mapping[str, Any]) -> str:
+    """Return the manifest for reading: what each reason took away, the splits, what was replaced.
 
     Bytes kept are of scrubbed text with plain line ends, those before as they lay in the sources.
     """
-    left = dict(seen)
-    rows = [{"step": "seen", "files": 0, "bytes": 0, **_left(left)}]
-    for reason in sorted(refusals.files, key=_order_of):
-        lost = {"files": refusals.files[reason], "bytes": refusals.bytes[reason]}
-        left = {what: n - lost[what] for what, n in left.items()}
-        rows.append({"step": reason, **lost, **_left(left)})
-    return [*rows, {"step": "kept", "files": 0, "bytes": 0, **_left(kept)}]
-
-
-def _left(counts: Mapping[str, int]) -> dict[str, int]:
-    return {f"{what}_left": n for what, n in counts.items()}
-
-
-def format_funnel(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the table for reading."""
-    lines = ["    files        MB    files left   MB left"]
-    for row in rows:
-        refused = f"{-row['files']:>9} {-row['bytes'] / 1e6:>9.1f}" if row["files"] else " " * 19
-        left = f"{row['files_left']:>13} {row['bytes_left'] / 1e6:>9.1f}"
-        lines.append(f"{refused} {left}  {row['step']}")
-    return "\n".join(lines) + "\n"
-
-
-def format_summary(manifest: Mapping[str, Any]) -> str:
-    """Return the manifest for reading: the funnel, the splits, what was scrubbed."""
     totals, scrubbed = manifest["totals"], manifest["scrubbed"]
-    lines = [f"{totals['sources']:>9} sources, of which {totals['sources_refused']} refused"]
-    lines += format_funnel(manifest["funnel"]).splitlines()
-    for split in SPLITS:
-        n_files, n_bytes = totals[split]["files"], totals[split]["bytes"]
-        lines.append(f"{n_files:>9} files, {n_bytes / 1e6:.1f} MB in {split}")
-    share = scrubbed["lines"] / max(1, scrubbed["of_lines"])
-    lines.append(f"{scrubbed['lines']:>9} lines scrubbed ({share:.3%}):")
-    lines += [f"{n:>9} {kind}" for kind, n in scrubbed["kinds"].items()]
+    refused_bytes = _sum(row["refused_bytes"] for row in manifest["sources"] if not row["refused"])
+
+    def row(what: str, n_files: int, n_bytes: int) -> str:
+        return f"{n_files:>9} files {n_bytes / 1e6:>9.1f} MB  {what}"
+
+    lines = [
+        f"{totals['sources']:>9} sources, of which {totals['sources_refused']} refused",
+        row("seen", totals["files_seen"], totals["bytes_seen"]),
+        *(row(why, -n, -refused_bytes[why]) for why, n in manifest["reasons"].items()),
+        *(row(f"in {split}", *totals[split].values()) for split in SPLITS),
+        f"{scrubbed['files']:>9} files with secrets or personal data, which were replaced:",
+        *(f"{n:>9} {kind}" for kind, n in scrubbed["kinds"].items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -207,12 +146,9 @@ def _settings(rules: Rules) -> dict[str, Any]:
     return settings
 
 
-def _summed(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sum of counts, the largest first; equal ones in the alphabet's order."""
     total: Counter[str] = Counter()
     for each in counts:
         total.update(each)
-    return Counter(dict(sorted(total.items())))  # equal counts are in the alphabet's order
-
-
-def _order_of(reason: str) -> tuple[int, str]:
-    return (ORDER.index(reason) if reason in ORDER else len(ORDER), reason)
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))

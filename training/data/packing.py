@@ -22,26 +22,21 @@ from typing import Any
 import numpy as np
 
 from model.config import ConfigError
+from model.files import sha256_file
 from model.tokenizer import Tokenizer
 from training.cli import report_mistakes
-from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split, sha256_of
+from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split
 from training.data.cross_file import CrossFileSnippets
 from training.data.folders import new_folder
 from training.data.infill import SpanShares
 from training.data.parts import Parts
 from training.data.progress import Progress
 from training.data.recipe import require
-from training.data.rows import Packed, PackSettings, n_groups, pack_group
+from training.data.rows import SHARES, Packed, PackSettings, n_groups, pack_group
 from training.data.shards import INDEX, ShardError, ShardReader, ShardWriter, ids_dtype
 from training.data.workers import map_in_order
 
-_SHARES = {
-    "--spm": "spm_frac",
-    "--psm": "psm_frac",
-    "--short": "short_frac",
-    "--snippets": "snippet_frac",
-}
-_FORMAT = 1  # of the rows that are kept; another one when rows are made otherwise
+_FORMAT = 2  # of the rows that are kept; another one when rows are made otherwise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,15 +64,23 @@ class PackJob:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; errors of the user's making are one line on stderr."""
-    return report_mistakes("data pack", lambda: _run(_parser().parse_args(argv)))
+    return report_mistakes("data pack", lambda: _run(vars(_parser().parse_args(argv))))
 
 
-def _run(args: argparse.Namespace) -> None:
-    if args.spans is not None:
-        args.spans = _read_spans(args.spans)
-    index = pack(PackJob(**_fields(PackJob, args)), PackSettings(**_fields(PackSettings, args)))
+def _run(options: dict[str, Any]) -> None:
+    if (spans := options["spans"]) is not None:
+        options["spans"] = _read_spans(spans)
+    job, settings = (
+        {name: options[name] for name in names if options.get(name) is not None}
+        for names in (_names(PackJob), _names(PackSettings))
+    )
+    index = pack(PackJob(**job), PackSettings(**settings))
     n_tokens = index["rows"] * index["block_size"]
-    sys.stdout.write(f"{index['rows']} rows, {n_tokens / 1e6:.1f} M tokens in {args.out}\n")
+    sys.stdout.write(f"{index['rows']} rows, {n_tokens / 1e6:.1f} M tokens in {options['out']}\n")
+
+
+def _names(table: type[PackJob | PackSettings | SpanShares]) -> list[str]:
+    return [field.name for field in dataclasses.fields(table)]
 
 
 def pack(job: PackJob, settings: PackSettings) -> dict[str, Any]:
@@ -85,9 +88,9 @@ def pack(job: PackJob, settings: PackSettings) -> dict[str, Any]:
     split = Split(job.corpus, job.split)
     if not len(split):
         raise CorpusError(f"{job.corpus} has no documents in {job.split}")
-    tokenizer = Tokenizer.from_file(job.tokenizer)
+    vocab_size = Tokenizer.from_file(job.tokenizer).vocab_size
     with new_folder(job.out, marker=INDEX, replace=job.replace) as part:
-        index = _write(part, job, settings, (split, tokenizer))
+        index = _write(part, job, settings, len(split), vocab_size)
     Parts(job.parts).clear()
     return index
 
@@ -106,15 +109,9 @@ def _origin(job: PackJob, settings: PackSettings) -> dict[str, Any]:
     return {
         "split": job.split,
         "settings": dataclasses.asdict(settings),
-        "tokenizer_sha256": sha256_of(job.tokenizer),
-        "corpus_manifest_sha256": sha256_of(job.corpus / MANIFEST),
+        "tokenizer_sha256": sha256_file(job.tokenizer),
+        "corpus_manifest_sha256": sha256_file(job.corpus / MANIFEST),
     }
-
-
-def _fields(cls: type[PackJob | PackSettings], args: argparse.Namespace) -> dict[str, Any]:
-    """Return the flags that are fields of `cls`; one not given has its default."""
-    names = [field.name for field in dataclasses.fields(cls)]
-    return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--snippets", "SHARE", f"with code from other files (default: {default.snippet_frac})"),
     ):
         kind: type = int if metavar == "N" else float
-        name = _SHARES.get(flag, flag[2:].replace("-", "_"))
+        name = SHARES.get(flag[2:], flag[2:].replace("-", "_"))
         parser.add_argument(flag, type=kind, dest=name, metavar=metavar, help=text)
     text = f"kinds of holes, of which the others get none (default: {spans})"
     parser.add_argument("--spans", metavar="KIND=SHARE,...", help=text)
@@ -155,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _read_spans(text: str) -> SpanShares:
     """Read `KIND=SHARE,...`; kinds that are not named have no share."""
-    shares = dict.fromkeys((field.name for field in dataclasses.fields(SpanShares)), 0.0)
+    shares = dict.fromkeys(_names(SpanShares), 0.0)
     for part in text.split(","):
         kind, _, share = part.partition("=")
         if kind not in shares:
@@ -168,41 +165,35 @@ def _read_spans(text: str) -> SpanShares:
 
 
 def _write(
-    part: Path, job: PackJob, settings: PackSettings, parts: tuple[Split, Tokenizer]
+    part: Path, job: PackJob, settings: PackSettings, n_documents: int, vocab_size: int
 ) -> dict[str, Any]:
-    split, tokenizer = parts
-    tasks = list(itertools.product(range(job.epochs), range(n_groups(len(split), settings))))
-    packer = _GroupPacker(job, settings)
+    block_size = settings.block_size
+    tasks = list(itertools.product(range(job.epochs), range(n_groups(n_documents, settings))))
     n_workers = min(job.processes, len(tasks))
-    found = map_in_order(packer, tasks, processes=n_workers)
+    found = map_in_order(_GroupPacker(job, settings), tasks, processes=n_workers)
     counts: Counter[str] = Counter()
     first_rows: list[int] = []
     progress = Progress("groups", len(tasks))
-    with ShardWriter(
-        part, block_size=settings.block_size, vocab_size=tokenizer.vocab_size
-    ) as writer:
+    with ShardWriter(part, block_size=block_size, vocab_size=vocab_size) as writer:
         for n_done, ((_, group), packed) in enumerate(zip(tasks, found, strict=False), start=1):
             first_rows += [writer.n_rows] if group == 0 else []
             writer.add(packed.rows)
             counts.update(packed.counts)
-            n_tokens = writer.n_rows * settings.block_size
-            is_last = n_done == len(tasks) or 0 < job.tokens <= n_tokens
-            progress.show(n_done, f"{n_tokens / 1e6:.1f} M tokens", last=is_last)
-            if is_last:
+            n_tokens = writer.n_rows * block_size
+            is_enough = 0 < job.tokens <= n_tokens
+            progress.show(n_done, f"{n_tokens / 1e6:.1f} M tokens", last=is_enough)
+            if is_enough:
                 break
         found.close()
         if not writer.n_rows:
-            raise CorpusError(
-                f"{job.split} has too little text for one row of {settings.block_size}"
-            )
+            raise CorpusError(f"{job.split} has too little text for one row of {block_size}")
         writer.description = {
             **_origin(job, settings),
             "epochs": len(first_rows),
             "first_row_of_epoch": first_rows,
             "counts": dict(sorted(counts.items())),
         }
-        n_rows = writer.n_rows
-    return {"rows": n_rows, "block_size": settings.block_size, **writer.description}
+    return {"rows": writer.n_rows, "block_size": block_size, **writer.description}
 
 
 class _GroupPacker:
@@ -221,15 +212,16 @@ class _GroupPacker:
 
     def __call__(self, task: tuple[int, int]) -> Packed:
         key = f"{self._key} {task}"
-        found = self._parts.read(key)
         split, tokenizer, neighbours = self._inputs
-        if found is not None:
-            ids = np.frombuffer(found[1], ids_dtype(tokenizer.vocab_size))
+        if (found := self._parts.read(key)) is not None:
+            counts, _, content = found.partition(b"\n")
+            ids = np.frombuffer(content, ids_dtype(tokenizer.vocab_size))
             rows = ids.reshape(-1, self._settings.block_size + 1)
-            return Packed(rows=rows, counts=Counter(found[0]["counts"]))
+            return Packed(rows=rows, counts=Counter(json.loads(counts)))
         epoch, group = task
         packed = pack_group(
             split, tokenizer, self._settings, epoch=epoch, group=group, neighbours=neighbours
         )
-        self._parts.write(key, {"counts": packed.counts}, packed.rows.tobytes())
+        counts = json.dumps(packed.counts).encode()
+        self._parts.write(key, counts + b"\n" + packed.rows.tobytes())
         return packed

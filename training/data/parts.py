@@ -1,21 +1,20 @@
 """What came of each task of a long command, kept on disk: one that was interrupted goes on.
 
-A part is one file, a line of JSON and bytes, named after all that decides on its content. One that
-is damaged or was made by other rules is not found. Knows nothing of the work.
+A part is one file, its own hash and bytes, named after all that decides on its content. One that is
+damaged or was made by other rules is not found. Knows nothing of the work.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from model.publish import write_atomically
 
 _SUFFIX = ".part"
+_HASH_BYTES = hashlib.sha256().digest_size
 
 
 class Parts:
@@ -25,20 +24,18 @@ class Parts:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def read(self, key: str) -> tuple[dict[str, Any], bytes] | None:
+    def read(self, key: str) -> bytes | None:
         """Return the part of a key; None if there is none or it is damaged."""
-        try:
-            head, _, content = self._path(key).read_bytes().partition(b"\n")
-            table = json.loads(head)
-            is_whole = hashlib.sha256(content).hexdigest() == table["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return (table, content) if is_whole else None
+        with contextlib.suppress(OSError):
+            data = self._path(key).read_bytes()
+            content = data[_HASH_BYTES:]
+            if hashlib.sha256(content).digest() == data[:_HASH_BYTES]:
+                return content
+        return None
 
-    def write(self, key: str, table: dict[str, Any], content: bytes) -> None:
+    def write(self, key: str, content: bytes) -> None:
         """Keep a part."""
-        head = json.dumps(table | {"sha256": hashlib.sha256(content).hexdigest()})
-        write_atomically(self._path(key), head.encode() + b"\n" + content)
+        write_atomically(self._path(key), hashlib.sha256(content).digest() + content)
 
     def clear(self, keys: Collection[str] = ()) -> None:
         """Delete all parts but those of `keys`; nothing else in the folder is touched."""

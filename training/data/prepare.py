@@ -13,13 +13,13 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
 from training.cli import report_mistakes
-from training.data.collect import Collected, Kept, Refusals, Rules, contents
+from training.data.collect import Collected, Kept, Rules, contents
 from training.data.corpus import MANIFEST, CorpusError, SplitWriter, write_manifest
 from training.data.decontaminate import (
     Overlap,
@@ -29,11 +29,11 @@ from training.data.decontaminate import (
     load_content_hashes,
     load_never_train,
 )
-from training.data.dedup import NEAR_EVALUATION, Duplicates, Sketcher
+from training.data.dedup import NEAR_EVALUATION, Duplicates
 from training.data.filters import hash_frac, text_of
 from training.data.folders import new_folder
 from training.data.funnel import format_summary, make_manifest, source_row
-from training.data.progress import Progress
+from training.data.progress import count_shown
 from training.data.recipe import CorpusRecipe, expand, load_corpus_recipe
 from training.data.source_parts import SourceParts
 from training.data.sources import Source, find_sources, normalise
@@ -86,8 +86,9 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
         rules = _rules(recipe, [s for s in sources if s.name in refused], duplicates)
         parts = SourceParts(out.with_name(f"{out.name}.parts"), rules)
         n_workers = min(recipe.processes, len(wanted))
-        found = map_in_order(parts.collect, wanted, processes=n_workers)
-        rows, hits = _write(part, found, len(wanted), (recipe, duplicates))
+        collected = map_in_order(parts.collect, wanted, processes=n_workers)
+        found = zip(wanted, count_shown("sources", collected, len(wanted)), strict=True)
+        rows, hits = _write(part, recipe, found, duplicates)
         manifest = make_manifest(rows, refused, rules, hits)
         if not manifest["totals"]["train"]["files"]:
             raise CorpusError(f"the corpus is empty: {_why_empty(manifest, recipe)}")
@@ -139,71 +140,45 @@ def _validation_first(sources: list[Source], recipe: CorpusRecipe) -> list[Sourc
 def _rules(recipe: CorpusRecipe, refused: list[Source], duplicates: Duplicates) -> Rules:
     """Gather what evaluation sets hold: listed hashes, and the files of repositories kept out."""
     blocked = set(load_content_hashes(expand(recipe.evaluation_hashes, "evaluation_hashes")))
-    sketcher = Sketcher() if recipe.near_duplicate else None
     for source in [*refused, *find_sources(recipe.evaluation_sources)]:
         for content in contents(source, recipe):
             blocked.add(content_hash(content))
-            text = text_of(content)
-            if sketcher is not None and text is not None:
-                duplicates.keep_out(sketcher.sketch(text))
+            if (text := text_of(content)) is not None:
+                duplicates.keep_out(text)
     texts = benchmark_texts(expand(recipe.benchmarks, "benchmarks"))
-    return Rules(
-        recipe=recipe,
-        blocked=frozenset(blocked),
-        overlap=Overlap(texts, recipe.overlap_words),
-        sketcher=sketcher,
-    )
+    overlap = Overlap(texts, recipe.overlap_words)
+    return Rules(recipe=recipe, blocked=frozenset(blocked), overlap=overlap)
 
 
 def _write(
     part: Path,
-    all_collected: Iterator[Collected],
-    n_sources: int,
-    rules: tuple[CorpusRecipe, Duplicates],
+    recipe: CorpusRecipe,
+    found: Iterable[tuple[Source, Collected]],
+    duplicates: Duplicates,
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Write the texts; return the rows of the manifest, and what evaluation sets share."""
-    recipe, duplicates = rules
     rows: list[dict[str, Any]] = []
     hits: list[dict[str, str]] = []
-    progress = Progress("sources", n_sources)
     with SplitWriter(part, "train") as train, SplitWriter(part, "validation") as validation:
-        for n_done, collected in enumerate(all_collected, start=1):
-            name = collected.source.name
+        for source, collected in found:
+            name = source.name
             share = 1.0 if is_validation(name, recipe) else recipe.validation_file_frac
-            kept, refusals, near = _drop_duplicates(collected, duplicates)
+            kept = [file for file in collected.files if _is_new(file, duplicates, collected)]
             held_out = []
             for file in kept:
                 is_out = hash_frac(f"validation file {recipe.seed} {name} {file.path}") < share
                 held_out += [file] if is_out else []
                 writer = validation if is_out else train
-                writer.add(source=name, path=file.path, text=file.text, sha256=file.sha256)
-            rows.append(source_row(collected, kept, refusals, held_out))
-            hits += [
-                {"source": name, "path": path, "shared": shared}
-                for path, shared in (*collected.hits, *near)
-            ]
-            progress.show(
-                n_done,
-                f"{train.n_documents + validation.n_documents} files,"
-                f" {(train.n_bytes + validation.n_bytes) / 1e6:.1f} MB",
-                last=n_done == n_sources,
-            )
+                writer.add(source=name, path=file.path, text=file.text.encode(), sha256=file.sha256)
+            rows.append(source_row(source, collected, kept, held_out))
+            hits += [{"source": name, "path": path, "shared": it} for path, it in collected.hits]
     return rows, hits
 
 
-def _drop_duplicates(
-    collected: Collected, duplicates: Duplicates
-) -> tuple[list[Kept], Refusals, list[tuple[str, str]]]:
-    """Return the files that nothing before was like, all reasons against others, and new hits."""
-    refusals = collected.refusals
-    kept: list[Kept] = []
-    hits: list[tuple[str, str]] = []
-    for file in collected.files:
-        reason = duplicates.reason(file.fingerprint, file.sketch)
-        if not reason:
-            kept.append(file)
-            continue
-        refusals.add(reason, len(file.text))
-        if reason == NEAR_EVALUATION:
-            hits.append((file.path, "nearly the same file"))
-    return kept, refusals, hits
+def _is_new(file: Kept, duplicates: Duplicates, collected: Collected) -> bool:
+    """Say whether nothing before was like the file; if something was, it is counted as refused."""
+    if reason := duplicates.reason(file.text):
+        collected.refusals.append((reason, file.n_bytes))
+    if reason == NEAR_EVALUATION:
+        collected.hits.append((file.path, "nearly the same file"))
+    return not reason

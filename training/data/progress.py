@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO, TypeVar
 
+Item = TypeVar("Item")
 _TERMINAL_INTERVAL_S = 0.2
 _LOG_INTERVAL_S = 10.0  # when the stream is a file, lines stay
 
@@ -30,6 +31,7 @@ class Progress:
         self._start_s = self._shown_s = clock()
         self._is_terminal = self._stream.isatty()
         self._is_open = False  # the line may still be rewritten
+        self._is_over = False
 
     def show(
         self,
@@ -42,9 +44,13 @@ class Progress:
     ) -> None:
         """Show `done` units and a note, if it is time to, the work is over, or the line is to stay.
 
-        `left_s` is the time left; None: by what the units done took; not a finite number: unknown.
+        It is over when all is done or at the `last` call; then nothing more is shown. `left_s` is
+        the time left; None: by what the units done took; not a finite number: unknown.
         """
-        now_s = self._clock()
+        last = last or done >= self._total
+        if self._is_over:
+            return
+        now_s, self._is_over = self._clock(), last
         interval_s = _TERMINAL_INTERVAL_S if self._is_terminal else _LOG_INTERVAL_S
         if not (last or keep) and now_s - self._shown_s < interval_s:
             return
@@ -64,6 +70,19 @@ class Progress:
         """Let what is written next begin on its own line."""
         self._stream.write("\n" * self._is_open)
         self._is_open = False
+
+
+def count_shown(what: str, items: Iterable[Item], total: int) -> Iterator[Item]:
+    """Yield the items, and show how many of `total` are done."""
+    progress = Progress(what, total)
+    for done, item in enumerate(items, start=1):
+        yield item
+        progress.show(done)
+
+
+def say(line: str) -> None:
+    """Tell the user what is done now."""
+    sys.stderr.write(f"{line}\n")
 
 
 def time_text(seconds: float) -> str:

@@ -28,6 +28,10 @@ from training.data.infill import SpanShares
 from training.data.recipe import require
 from training.data.shards import TokenIds, ids_dtype
 
+#: what recipes and commands call the shares of PackSettings
+SHARES = {
+    "spm": "spm_frac", "psm": "psm_frac", "short": "short_frac", "snippets": "snippet_frac",
+}  # fmt: skip
 _SLACK_TOKENS = 8  # a cut text can take a few more tokens than it did in one piece
 _MIN_CHUNK_TOKENS = 40  # below this an example is nearly all header
 _SHORTEST_TOKENS = 96  # of a chunk that is cut short to make room for more holes

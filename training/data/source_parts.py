@@ -8,18 +8,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from training.data.collect import Collected, Kept, Refusals, Rules, collect
+from training.data.collect import Collected, Rules, collect
 from training.data.parts import Parts
 from training.data.sources import Source
 
-_FORMAT = 2
-_SOURCE_FIELDS = ("licence", "refused", "n_seen", "n_bytes_seen")
-_FILE_FIELDS = ("path", "sha256", "n_lines_scrubbed")
+_FORMAT = 3
 # What does not decide on a single file of a source.
 _OTHER_SETTINGS = (
     "sources never_train evaluation_repositories evaluation_sources evaluation_hashes benchmarks"
@@ -33,17 +29,22 @@ class SourceParts:
     def __init__(self, folder: Path, rules: Rules) -> None:
         self._parts = Parts(folder)
         self._rules = rules
-        self._rules_hash = _hash_of_rules(rules)
+        settings = dataclasses.asdict(rules.recipe)
+        for name in _OTHER_SETTINGS:
+            del settings[name]
+        decisive = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        decisive.update(b"".join(sorted(rules.blocked)))
+        decisive.update(rules.overlap.digest())
+        self._rules_hash = decisive.hexdigest()
 
     def collect(self, source: Source) -> Collected:
         """Return what comes of a source, from an earlier run if that is known to be the same."""
         key = self._key(source)
-        found = self._parts.read(key) if key else None
-        if found is not None:
-            return self._unpack(*found, source)
+        if key and (content := self._parts.read(key)) is not None:
+            return Collected.from_table(json.loads(content))
         collected = collect(source, self._rules)
         if key and collected.refused != "unreadable":  # it may be readable the next time
-            self._parts.write(key, *_pack(collected))
+            self._parts.write(key, json.dumps(dataclasses.asdict(collected)).encode())
         return collected
 
     def keep(self, sources: Iterable[Source]) -> None:
@@ -54,55 +55,3 @@ class SourceParts:
         """Return what a source's part is named after; "" if nothing pins the source."""
         pin = source.commit or source.sha256
         return json.dumps([_FORMAT, self._rules_hash, source.kind, source.name, pin]) if pin else ""
-
-    def _unpack(self, head: dict[str, Any], texts: bytes, source: Source) -> Collected:
-        sketcher = self._rules.sketcher
-        files, at = [], 0
-        for item in head["files"]:
-            text = texts[at : at + item["bytes"]]
-            at += item["bytes"]
-            kept = Kept(
-                text=text,
-                fingerprint=bytes.fromhex(item["fingerprint"]),
-                sketch=sketcher.sketch(text.decode()) if sketcher else None,
-                scrubbed=Counter(item["scrubbed"]),
-                **{name: item[name] for name in _FILE_FIELDS},
-            )
-            files.append(kept)
-        counts = {what: Counter(head[f"refused_{what}"]) for what in ("files", "bytes")}
-        return Collected(
-            source=source,
-            files=tuple(files),
-            refusals=Refusals(**counts),
-            hits=tuple((path, shared) for path, shared in head["hits"]),
-            **{name: head[name] for name in _SOURCE_FIELDS},
-        )
-
-
-def _pack(collected: Collected) -> tuple[dict[str, Any], bytes]:
-    head = {
-        **{name: getattr(collected, name) for name in _SOURCE_FIELDS},
-        "refused_files": collected.refusals.files,
-        "refused_bytes": collected.refusals.bytes,
-        "hits": collected.hits,
-        "files": [
-            {
-                "bytes": len(kept.text),
-                "fingerprint": kept.fingerprint.hex(),
-                "scrubbed": kept.scrubbed,
-                **{name: getattr(kept, name) for name in _FILE_FIELDS},
-            }
-            for kept in collected.files
-        ],
-    }
-    return head, b"".join(kept.text for kept in collected.files)
-
-
-def _hash_of_rules(rules: Rules) -> str:
-    settings = dataclasses.asdict(rules.recipe)
-    for name in _OTHER_SETTINGS:
-        del settings[name]
-    found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    found.update(b"".join(sorted(rules.blocked)))
-    found.update(rules.overlap.digest())
-    return found.hexdigest()

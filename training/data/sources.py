@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from assistant.git import GitError, git, git_directory, read_blobs
+from model.files import UnreadableFileError, read_regular, sha256_file
 from training.data import archives
 from training.data.recipe import expand
 from training.errors import TrainingError
@@ -50,8 +51,12 @@ class Source:
 
     def entries(self) -> list[SourceEntry]:
         """Return all regular files, by path."""
-        listed = {"git": _git_entries, "folder": _folder_entries, "archive": _archive_entries}
-        return sorted(listed[self.kind](self.root), key=lambda entry: entry.path)
+        if self.kind == "git":
+            listed = git_entries(self.root, self.commit)
+        else:
+            list_ = _archive_entries if self.kind == "archive" else _folder_entries
+            listed = list_(self.root)
+        return sorted(listed, key=lambda entry: entry.path)
 
     def read(self, entries: Sequence[SourceEntry], *, max_bytes: int) -> Iterator[bytes | None]:
         """Yield the contents of `entries` in their order; None where there is none to read."""
@@ -64,7 +69,10 @@ class Source:
             yield from (unpacked.pop(name, None) for name in names)
         else:
             for entry in entries:
-                yield _read_regular(self.root / entry.path, max_bytes)
+                try:
+                    yield read_regular(self.root / entry.path, max_bytes, inside=self.root)
+                except UnreadableFileError:
+                    yield None
 
 
 def find_sources(specs: Sequence[str]) -> list[Source]:
@@ -103,14 +111,12 @@ def open_source(path: Path, name: str = "") -> Source:
 def _open_archive(path: Path, name: str) -> Source:
     bare = archives.stem(path).replace("+", "/", 1)
     version = _VERSION.search(bare)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Source(
         name=name or (bare[: version.start()] if version else bare),
         root=path,
         kind="archive",
         version=version[0].lstrip("-v") if version else "",
-        sha256=sha256,
+        sha256=sha256_file(path),
     )
 
 
@@ -155,8 +161,9 @@ def _name_of_repository(path: Path) -> str:
     return f"{match[1]}/{match[2]}" if match and is_remote else folder
 
 
-def _git_entries(root: Path) -> Iterator[SourceEntry]:
-    for line in git(root, "ls-tree", "-r", "-l", "-z", "--full-tree", "HEAD").split(b"\0"):
+def git_entries(root: Path, commit: str) -> Iterator[SourceEntry]:
+    """Yield the regular files of a commit's tree."""
+    for line in git(root, "ls-tree", "-r", "-l", "-z", "--full-tree", commit).split(b"\0"):
         if not line:
             continue
         fields, _, path = line.partition(b"\t")
@@ -187,17 +194,3 @@ def _folder_entries(root: Path) -> Iterator[SourceEntry]:
             relative = path.relative_to(root).as_posix()
             if stat.S_ISREG(status.st_mode) and relative.isprintable():
                 yield SourceEntry(path=relative, n_bytes=status.st_size)
-
-
-def _read_regular(path: Path, max_bytes: int) -> bytes | None:
-    """Read a regular file; None for a link, a pipe (opening it could wait for ever), a long one."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        content = file.read(max_bytes + 1)
-    return content if len(content) <= max_bytes else None

@@ -46,9 +46,7 @@ class SyntaxPart:
         self._start = start
         self._end = end
 
-    def hole(
-        self, kind: str, rng: np.random.Generator, *, longest: int = LONGEST_CHARS
-    ) -> Span | None:
+    def hole(self, kind: str, rng: np.random.Generator) -> Span | None:
         """Return a hole of a kind of `KINDS`, counted from the part's start; None if none is met.
 
         Every draw comes from `rng`.
@@ -59,7 +57,7 @@ class SyntaxPart:
             if place is None:
                 continue
             span = KINDS[kind](self._tree, self._tree.path_to(place.start()), rng)
-            if span is None or span[1] - span[0] > longest:
+            if span is None or span[1] - span[0] > LONGEST_CHARS:
                 continue  # cut short it would end where syntax does not
             if self._start <= span[0] < span[1] <= self._end:
                 return span[0] - self._start, span[1] - self._start

@@ -6,6 +6,7 @@ Works for every language and for broken code. Knows no grammar and no token.
 from __future__ import annotations
 
 import bisect
+import re
 
 import numpy as np
 
@@ -20,11 +21,7 @@ class TextLines:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.starts = [0]
-        at = text.find("\n")
-        while at >= 0:
-            self.starts.append(at + 1)
-            at = text.find("\n", at + 1)
+        self.starts = [0, *(newline.end() for newline in re.finditer("\n", text))]
 
     def at(self, offset: int) -> int:
         """Return the number of the line that holds `offset`."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -34,7 +33,6 @@ from training.data.filters import hash_frac
 MAX_TOKEN_CHARS = 32  # a longer one is a line of somebody's licence, and slow to heal
 _JUDGED_BYTES = 3_000_000  # of the held-out split, or of training if nothing is held out
 _N_BYTES = 256
-_BREAK_WITH_INDENT = re.compile(rb"\n[ \t]+\Z")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -107,21 +105,13 @@ def sample(split: Split, n_bytes: int, seed: int) -> Iterator[str]:
 
 def judge(tokenizer: Tokenizer, texts: Iterable[str]) -> str:
     """Say how a tokenizer cuts texts."""
-    n_bytes = n_tokens = n_lines = n_indents = n_single = 0
+    n_bytes = n_tokens = n_lines = 0
     for text in texts:
-        ids = tokenizer.encode(text)
-        n_tokens += len(ids)
+        n_tokens += len(tokenizer.encode(text))
         n_bytes += len(text.encode())
         n_lines += text.count("\n")
-        n_indents += len(re.findall(r"\n[ \t]+(?=\S)", text))
-        # "\n" and all but at most the last character of the indentation, which joins the next word
-        n_single += sum(bool(_BREAK_WITH_INDENT.search(tokenizer.token_bytes(id_))) for id_ in ids)
-    return (
-        f"{n_bytes / max(1, n_tokens):.3f} bytes/token  "
-        f"{n_tokens / max(1, n_lines):.2f} tokens/line  "
-        f"{n_single / max(1, n_indents):.1%} of indented lines begin with one token for line break "
-        "and indentation"
-    )
+    per_token, per_line = n_bytes / max(1, n_tokens), n_tokens / max(1, n_lines)
+    return f"{per_token:.3f} bytes/token  {per_line:.2f} tokens/line"
 
 
 def _renumbered(trainable: TrainableTokenizer) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:

@@ -1,12 +1,12 @@
-"""Asks for the rest of a line: the network by itself (healed or not), or the whole engine.
+"""Asks for the rest of a line: the network by itself, or the whole engine.
 
 The engine's answer, with its stopping and post-processing, is what a user sees.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import time
+from collections.abc import Sequence
 from contextlib import closing
 
 from assistant.cancel import Cancel
@@ -25,16 +25,16 @@ MAX_NEW_TOKENS = 48
 
 
 def ask_network(
-    backend: LocalBackend, task: Task, *, heal: bool, neighbours: SnippetSearch | None = None
+    backend: LocalBackend, task: Task, neighbours: SnippetSearch | None = None
 ) -> Answer:
     """Ask the network by itself for the rest of the line, greedily.
 
     With `neighbours`, the files of the task's repository, it is shown snippets of them.
     """
-    job = make_job(backend, make_request(task), MAX_NEW_TOKENS, neighbours)
-    if not heal:  # the cursor's token as a tokenizer would cut it, and no constraint
-        ids = job.prompt.ids + backend.tokenizer.encode_bytes(job.prompt.tail)
-        job = dataclasses.replace(job, prompt=dataclasses.replace(job.prompt, ids=ids, tail=b""))
+    request, snippets = make_request(task), list[Snippet]()
+    if neighbours is not None:
+        snippets = chosen_from(neighbours, request, snippet_chars(backend.info.snippet_tokens))
+    job = make_job(backend, request, MAX_NEW_TOKENS, snippets)
     watch = Stopwatch()
     text = write_lines(backend, job, 1)
     return watch.answer(text.rstrip(), 1.0 if text else 0.0)
@@ -44,16 +44,12 @@ def make_job(
     backend: LocalBackend,
     request: CompletionRequest,
     max_new_tokens: int,
-    neighbours: SnippetSearch | None = None,
+    snippets: Sequence[Snippet] = (),
 ) -> GenerationJob:
-    """Return what the network is asked at a cursor for its one likeliest text."""
-    info = backend.info
-    snippets: list[Snippet] = []
-    if neighbours is not None:
-        snippets = chosen_from(neighbours, request, snippet_chars(info.snippet_tokens))
+    """Return what the network is asked at a cursor."""
     return backend.prepare(
         request,
-        max_new_tokens=min(max_new_tokens, info.block_size // 3),
+        max_new_tokens=min(max_new_tokens, backend.info.block_size // 3),
         deadline=time.monotonic() + DEADLINE_MS / 1_000,
         cancel=Cancel(),
         snippets=snippets,

@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import random
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from assistant.edits.history import Edit
-from assistant.edits.next_edit import NextEdits, ProposedEdit
+from assistant.edits.next_edit import NextEdits
 from assistant.edits.patterns import line_changes
 from assistant.edits.proposals import Proposal
 from assistant.git import GitError
 from assistant.source.languages import language_of
-from training.evaluation.intervals import Interval, format_percent, macro_mean
+from training.evaluation.intervals import format_percent, macro_mean
 from training.evaluation.replay.history import FileChange, ReplayError, changes, later_commits
+from training.evaluation.replay.report_tables import format_range, format_table
 from training.evaluation.replay.snapshot import BlobTexts, is_code
 
 MAX_LINES = 3_000  # of a file: comparing longer ones with each other takes seconds
@@ -44,12 +48,6 @@ class EditedFile:
     path: str
     old: tuple[str, ...]
     new: tuple[str, ...]
-
-    @property
-    def language(self) -> str:
-        """The language's name."""
-        language = language_of(self.path)
-        return language.name if language else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,27 +114,31 @@ def replay(file: EditedFile, show: str, *, edits: NextEdits | None = None) -> Se
     product = edits or NextEdits()
     session = Session(file=file, n_chars=_written_chars(file))
     text, made = list(file.old), list[Edit]()
-    start = first_row(file)
-    for _ in range(MAX_BY_HAND):
-        hunk = next_hunk(text, file.new, start)
-        if hunk is None:
-            break
-        old_start, old_end, new_start, new_end = hunk
-        edit = make_edit(file.path, text, old_start, old_end, file.new[new_start:new_end])
+    for edit in edits_by_hand(file, text, MAX_BY_HAND):
         _count_repeated(session, edit, made, is_offered=False)
-        made.append(edit)
-        start = old_start + (new_end - new_start)
-        if max(old_end - old_start, new_end - new_start) > MAX_HUNK_LINES:
-            made.pop()  # not a person's edit
-            continue
-        _take_offers(session, product, text, made, show)
+        if is_typed(edit):
+            made.append(edit)
+            _take_offers(session, product, text, made, show)
     return session
 
 
-def first_row(file: EditedFile) -> int:
-    """Return where editing begins, drawn by lot for each file: the top, or any row."""
+def edits_by_hand(file: EditedFile, text: list[str], most: int) -> Iterator[Edit]:
+    """Make the commit's edits in `text`, from a row drawn by lot on; yield each when it is made."""
     draw = random.Random(f"{file.commit}:{file.path}")
-    return draw.randrange(len(file.old)) if draw.random() < 0.5 else 0
+    start = draw.randrange(len(file.old)) if draw.random() < 0.5 else 0
+    for _ in range(most):
+        hunks = _hunks(text, file.new)
+        hunk = next((hunk for hunk in hunks if hunk[0] >= start), hunks[0] if hunks else None)
+        if hunk is None:
+            return
+        old_start, old_end, new_start, new_end = hunk
+        start = old_start + new_end - new_start
+        yield _make_edit(file.path, text, old_start, old_end, file.new[new_start:new_end])
+
+
+def is_typed(edit: Edit) -> bool:
+    """Say whether a person made the edit; a larger one is a tool's."""
+    return max(len(edit.old), len(edit.new)) <= MAX_HUNK_LINES
 
 
 def _take_offers(
@@ -152,26 +154,20 @@ def _take_offers(
         if not found:
             return
         best = found[0]
-        session.offers.append(_judge(text, file.new, best))
-        if not session.offers[-1].is_right:
+        right = is_right(text, file.new, best.proposal, count_differing(text, file.new))
+        offer = Offer(proposal=best.proposal, probability=best.probability, is_right=right)
+        session.offers.append(offer)
+        if not right:
             product.offered(file.path, best)
             product.dismiss()
             return
         proposal = best.proposal
-        edit = make_edit(
+        edit = _make_edit(
             file.path, text, proposal.row, proposal.row + len(proposal.old), proposal.new
         )
         _count_repeated(session, edit, made, is_offered=True)
         session.n_saved += sum(len(line.strip()) for line in proposal.new)
         made.append(edit)
-
-
-def _judge(text: Lines, final: Lines, edit: ProposedEdit) -> Offer:
-    return Offer(
-        proposal=edit.proposal,
-        probability=edit.probability,
-        is_right=is_right(text, final, edit.proposal, count_differing(text, final)),
-    )
 
 
 def is_right(text: Lines, final: Lines, proposal: Proposal, n_differ: int) -> bool:
@@ -204,13 +200,7 @@ def _hunks(text: Lines, final: Lines) -> list[tuple[int, int, int, int]]:
     return [(a, b, c, d) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
 
 
-def next_hunk(text: Lines, final: Lines, start: int) -> tuple[int, int, int, int] | None:
-    """Return the first hunk at or below row `start`, else the first of all."""
-    hunks = _hunks(text, final)
-    return next((hunk for hunk in hunks if hunk[0] >= start), hunks[0] if hunks else None)
-
-
-def make_edit(path: str, text: list[str], start: int, end: int, new: Lines) -> Edit:
+def _make_edit(path: str, text: list[str], start: int, end: int, new: Lines) -> Edit:
     """Change `text` in place; return the edit."""
     edit = Edit(
         path=path,
@@ -252,82 +242,68 @@ def evaluate(
         raise ReplayError(
             "no commit there changed a file in more than one place: nothing to replay"
         )
-    languages = sorted({session.file.language for session in sessions})
-    return {
-        "show": show,
-        "all": summarize(sessions),
-        "languages": {
-            name: summarize([item for item in sessions if item.file.language == name])
-            for name in languages
-        },
-    }
+    by_language: dict[str, list[Session]] = defaultdict(list)
+    for session in sessions:
+        language = language_of(session.file.path)
+        by_language[language.name if language else ""].append(session)
+    languages = {name: summarize(its) for name, its in sorted(by_language.items())}
+    return {"show": show, "all": summarize(sessions), "languages": languages}
 
 
 def summarize(sessions: Sequence[Session]) -> dict[str, Any]:
     """Return the figures of sessions; shares of offers have 95% intervals over files."""
-    offers = [(session, offer) for session in sessions for offer in session.offers]
+    offers = [(session.file, offer) for session in sessions for offer in session.offers]
     n_chars = sum(session.n_chars for session in sessions)
     n_repeated = sum(session.n_repeated for session in sessions)
-    times = sorted(ms for session in sessions for ms in session.milliseconds)
-    by_kind: dict[str, list[tuple[Session, Offer]]] = {}
-    for session, offer in offers:
-        by_kind.setdefault(offer.proposal.kind, []).append((session, offer))
+    times = [ms for session in sessions for ms in session.milliseconds]
+    p50, p95 = np.percentile(times or [0.0], [50, 95])
+    kinds = {
+        kind: [(file, offer) for file, offer in offers if offer.proposal.kind == kind]
+        for kind in sorted({offer.proposal.kind for _, offer in offers})
+    }
     return {
         "files": len(sessions),
         "offers": len(offers),
         "right": _share_right(offers),
         "kinds": {
-            kind: {"offers": len(its), "right": _share_right(its)}
-            for kind, its in sorted(by_kind.items())
+            kind: {"offers": len(its), "right": _share_right(its)} for kind, its in kinds.items()
         },
         "repeated": n_repeated,
         "found": sum(session.n_found for session in sessions) / max(1, n_repeated),
         "saved": sum(session.n_saved for session in sessions) / max(1, n_chars),
-        "p50_ms": times[len(times) // 2] if times else 0.0,
-        "p95_ms": times[int(0.95 * len(times))] if times else 0.0,
+        "p50_ms": float(p50),
+        "p95_ms": float(p95),
     }
 
 
-def _share_right(offers: Sequence[tuple[Session, Offer]]) -> dict[str, float] | None:
-    if not offers:
-        return None
+def _share_right(offers: Sequence[tuple[EditedFile, Offer]]) -> dict[str, float] | None:
     # One group: a repository with few offers must not count as much as one with many.
-    rows = [
-        ("all", f"{session.file.commit}:{session.file.path}", float(offer.is_right))
-        for session, offer in offers
-    ]
-    return asdict(macro_mean(rows))
-
-
-def _format_right(interval: dict[str, float] | None) -> str:
-    return "-" if interval is None else str(Interval(**interval))
+    rows = [("all", f"{file.commit}:{file.path}", float(offer.is_right)) for file, offer in offers]
+    return asdict(macro_mean(rows)) if rows else None
 
 
 def format_report(report: dict[str, Any]) -> str:
     """Return the figures as text of at most 80 columns."""
-    lines = [
-        f"Next edits offered while commits were made again (show = {report['show']})",
-        "",
-        f"{'':<14}{'files':>6}{'offers':>7}  {'right':<20}{'repeated':>9}{'found':>7}{'saved':>7}",
+    rows = []
+    for name, its in (("all", report["all"]), *report["languages"].items()):
+        shares = [format_percent(its[key]) for key in ("found", "saved")]
+        counts = [str(its[key]) for key in ("files", "offers", "repeated")]
+        rows.append([name, *counts[:2], format_range(its["right"]), counts[2], *shares])
+    kinds = [
+        [kind, str(its["offers"]), format_range(its["right"])]
+        for kind, its in report["all"]["kinds"].items()
     ]
-    rows = [("all", report["all"]), *report["languages"].items()]
-    for name, figures in rows:
-        lines.append(
-            f"{name:<14}{figures['files']:>6}{figures['offers']:>7}  "
-            f"{_format_right(figures['right']):<20}{figures['repeated']:>9}"
-            f"{format_percent(figures['found']):>7}{format_percent(figures['saved']):>7}"
-        )
-    lines.append("")
-    for kind, figures in report["all"]["kinds"].items():
-        right = _format_right(figures["right"])
-        lines.append(f"{kind:<14}{'':>6}{figures['offers']:>7}  {right}")
-    everything = report["all"]
-    lines += [
+    title = f"Next edits offered while commits were made again (show = {report['show']})"
+    head = ("", "files", "offers", "right", "repeated", "found", "saved")
+    p50, p95 = (report["all"][key] for key in ("p50_ms", "p95_ms"))
+    lines = [
+        *format_table(title, head, rows),
+        "",
+        *format_table("by kind", ("", "offers", "right"), kinds),
         "",
         "right: offers that were just what the commit holds there. repeated: lines",
         "changed as another line of the file had been; found: those that were offered.",
         "saved: characters of the commits' lines that came from an offer.",
-        f"An offer took {everything['p50_ms']:.1f} ms (95%: {everything['p95_ms']:.1f} ms).",
-        "",
+        f"An offer took {p50:.1f} ms (95%: {p95:.1f} ms).",
     ]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from assistant.settings import Settings
 from assistant.snippets.search import SnippetSearch
 from model.folder import BUNDLED, ModelFolder, load_folder
 from training.cli import existing_folder
+from training.data.progress import say
 from training.evaluation import command
 from training.evaluation.answers import Answer, Judged, judge
 from training.evaluation.bits_per_byte import (
@@ -29,6 +29,7 @@ from training.evaluation.bits_per_byte import (
 from training.evaluation.exact_line import ask_engine, ask_network
 from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
 from training.evaluation.intervals import Interval, format_percent, macro_mean
+from training.evaluation.replay.report_tables import format_table
 
 NAME = "train score"
 System = Callable[[Task], Answer]
@@ -106,7 +107,7 @@ def _measure(
     answers = {}
     for name, system in _systems(str(folder.path), files).items():
         if not names or name in names:
-            sys.stderr.write(f"{folder.info.name}: {name}: {len(tasks)} cursors\n")
+            say(f"{folder.info.name}: {name}: {len(tasks)} cursors")
             answers[name] = [judge(system(task), task.truth) for task in tasks]
     return {
         "model": folder.info.name,
@@ -121,8 +122,7 @@ def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, Syste
     engine = Engine(Settings(model=model))
     engine.load()
     systems: dict[str, System] = {
-        _HEALED: lambda task: ask_network(backend, task, heal=True),
-        "network, not healed": lambda task: ask_network(backend, task, heal=False),
+        _HEALED: lambda task: ask_network(backend, task),
         _ENGINE: lambda task: ask_engine(engine, task),
     }
     if backend.info.snippet_tokens:
@@ -131,7 +131,7 @@ def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, Syste
             for name, found in files.items()
         }
         systems[_SNIPPETS] = lambda task: ask_network(
-            backend, task, heal=True, neighbours=sources[task.file.repository]
+            backend, task, neighbours=sources[task.file.repository]
         )
     return systems
 
@@ -161,17 +161,15 @@ def _sample_documents(files: Sequence[HeldOutFile], n_bytes: int, *, seed: int) 
 
 
 def _figures(tasks: Sequence[Task], answers: Sequence[Judged]) -> command.Report:
-    exact: dict[bool, list[bool]] = {True: [], False: []}  # by whether the cursor is inside a word
-    for task, judged in zip(tasks, answers, strict=True):
-        exact[task.is_mid_token].append(judged.is_exact)
+    pairs = list(zip(tasks, answers, strict=True))
     p50, p95 = np.percentile([judged.answer.ms for judged in answers], [50, 95])
     return {
         "tasks": len(answers),
         "exact": _interval(tasks, [float(judged.is_exact) for judged in answers]),
-        "exact_mid_token": _mean(exact[True]),
-        "exact_at_border": _mean(exact[False]),
-        "shown": _mean([judged.is_offered for judged in answers]),
-        "precision": _mean([judged.is_right for judged in answers if judged.is_offered]),
+        "exact_mid_token": _mean(its.is_exact for task, its in pairs if task.is_mid_token),
+        "exact_at_border": _mean(its.is_exact for task, its in pairs if not task.is_mid_token),
+        "shown": _mean(judged.is_offered for judged in answers),
+        "precision": _mean(judged.is_right for judged in answers if judged.is_offered),
         "p50_ms": float(p50),
         "p95_ms": float(p95),
     }
@@ -192,8 +190,9 @@ def _interval(tasks: Sequence[Task], values: Sequence[float]) -> dict[str, float
     return dataclasses.asdict(macro_mean(rows))
 
 
-def _mean(values: Sequence[bool]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _mean(values: Iterable[bool]) -> float | None:
+    found = list(values)
+    return sum(found) / len(found) if found else None
 
 
 def table(report: dict[str, Any]) -> str:
@@ -201,14 +200,13 @@ def table(report: dict[str, Any]) -> str:
     lines = [f"{report['model']} on {', '.join(report['repositories'])}", ""]
     for kind, losses in report["bits_per_byte"].items():
         lines.append(f"bits/byte {kind}: {losses['mean']:.4f}")
-    head = ("rest of line", "exact [95%]", "mid-token", "border", "p50 ms", "p95 ms")
-    lines += ["", "{:<22}{:<24}{:>10}{:>10}{:>9}{:>9}".format(*head)]
+    rows = []
     for name, row in report["rest_of_line"].items():
-        exact = str(Interval(**row["exact"]))
-        mid, border = (format_percent(row[key]) for key in ("exact_mid_token", "exact_at_border"))
-        lines.append(
-            f"{name:<22}{exact:<24}{mid:>10}{border:>10}{row['p50_ms']:>9.1f}{row['p95_ms']:>9.1f}"
-        )
+        shares = [format_percent(row[key]) for key in ("exact_mid_token", "exact_at_border")]
+        times = [f"{row[key]:.1f}" for key in ("p50_ms", "p95_ms")]
+        rows.append([name, str(Interval(**row["exact"])), *shares, *times])
+    head = ("", "exact [95%]", "mid-token", "border", "p50 ms", "p95 ms")
+    lines += format_table("rest of line", head, rows)
     if "gain_of_snippets" in report:
         lines.append(f"gain of snippets, paired: {Interval(**report['gain_of_snippets'])}")
     engine = report["rest_of_line"][_ENGINE]

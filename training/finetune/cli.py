@@ -28,18 +28,10 @@ from training.finetune.state import owner_only
 
 INTERRUPTED = 130
 _MAX_SEED_DIGITS = 9
-_REMOVED = {  # option of an earlier version -> what replaced it
-    "--nightly": "plain `foretype tune` ends at once if no commit is new, else it tunes anew",
-    "--html": "the report is on the terminal, and --json FILE holds every figure",
-}
 
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
-    for option, replacement in _REMOVED.items():
-        if any(argument.partition("=")[0] == option for argument in argv):
-            say_error("tune", f"{option} is gone: {replacement}")
-            return 2
 
     def work() -> int:
         args = _parser().parse_args(argv)

@@ -6,7 +6,6 @@ Nothing after it reads the repository for training, so going on needs no reposit
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import sysconfig
 from pathlib import Path
@@ -26,7 +25,6 @@ from training.finetune.texts import (
 )
 
 MIN_TOKENS = 20_000  # of the repository's code: below, a network learns its names and no more
-_FILES = ("own.jsonl", "general.jsonl", "held_out.jsonl")
 
 #: what was read and what stayed out, as JSON: figures and reasons, no code
 DataSummary = dict[str, Any]
@@ -45,22 +43,15 @@ class TuneTexts:
         """The general code that judges, as (path, text)."""
         return [(text.path, text.text) for text in self.held_out]
 
-    def save(self, folder: Path) -> None:
-        """Write the texts into a folder, a JSON line each."""
-        parts = (self.mixture.own, self.mixture.general, self.held_out)
-        for name, texts in zip(_FILES, parts, strict=True):
-            lines = (json.dumps(dataclasses.asdict(text)) + "\n" for text in texts)
-            (folder / name).write_text("".join(lines), encoding="utf-8")
-
     @classmethod
-    def load(cls, folder: Path, summary: DataSummary) -> TuneTexts:
-        """Read what `save` wrote; the summary is kept by the caller."""
-        own, general, held_out = (  # JSON escapes whatever else would end a line
-            tuple(Text(**json.loads(line)) for line in (folder / name).read_text().splitlines())
-            for name in _FILES
+    def from_table(cls, table: dict[str, Any]) -> TuneTexts:
+        """Read what `asdict` gave."""
+        own, general, held_out = (
+            tuple(Text(**text) for text in texts)
+            for texts in (*table["mixture"].values(), table["held_out"])
         )
         mixture = Mixture(own=own, general=general)
-        return cls(mixture=mixture, held_out=held_out, summary=summary)
+        return cls(mixture=mixture, held_out=held_out, summary=table["summary"])
 
 
 def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:

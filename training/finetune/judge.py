@@ -15,7 +15,7 @@ from pathlib import Path
 from assistant.generate.engine import open_from
 from assistant.settings import Settings
 from model.folder import ModelFolder, load_folder
-from training.data.progress import Progress
+from training.data.progress import count_shown
 from training.evaluation.bits_per_byte import (
     ByteCost,
     Passage,
@@ -109,12 +109,7 @@ def open_systems(models: Mapping[str, Path], folder: Path) -> list[System]:
 
 
 def _replay(repository: Path, plan: Plan, systems: list[System]) -> Measured:
-    work = plan_work([repository], plan)
-    total = sum(part.n_cursors for part in work)
-    progress = Progress("cursors", total)
-    measured = measure(
-        work, systems, on_progress=lambda done: progress.show(done, last=done >= total)
-    )
+    measured = measure(plan_work([repository], plan), systems)
     if measured.stopped == INTERRUPTED:
         raise KeyboardInterrupt  # half of the commits decide nothing
     return measured
@@ -124,14 +119,11 @@ def _measure_costs(
     models: Mapping[str, ModelFolder], passages: Sequence[Passage], what: str
 ) -> dict[str, list[ByteCost]]:
     """Return what the passages cost the base and the tuned model."""
-    costs: dict[str, list[ByteCost]] = {BASE: [], TUNED: []}
-    progress, total = Progress(what, 2 * len(passages)), 2 * len(passages)
-    for name, its in costs.items():
+    costs = {}
+    for name in (BASE, TUNED):
         scorer = folder_scorer(models[name])
-        for passage in passages:
-            its.append(measure_cost(scorer, passage))
-            done = sum(map(len, costs.values()))
-            progress.show(done, last=done == total)
+        shown = count_shown(f"{what}, {name}", passages, len(passages))
+        costs[name] = [measure_cost(scorer, passage) for passage in shown]
     return costs
 
 

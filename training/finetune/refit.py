@@ -75,7 +75,7 @@ def _collect(model: Path, parameters: RankerParameters, plan: TunePlan) -> list[
     for each in tasks:
         examples.append(rank_task(each, backend, parameters))
         done += bool(each.task.truth)  # the ends of lines come on top
-        progress.show(done, last=done == n_tasks)
+        progress.show(done)
     return examples
 
 

@@ -15,9 +15,8 @@ import numpy as np
 
 from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
-from training.data.corpus import Document
 from training.data.cross_file import CrossFileSnippets
-from training.data.progress import Progress
+from training.data.progress import count_shown
 from training.data.rows import PackSettings, pack_documents
 from training.data.shards import ShardReader, ShardWriter
 from training.errors import TuneError
@@ -46,14 +45,11 @@ class Mixture:
         """Bytes of general code that an epoch reads."""
         return round(self.n_own_bytes * GENERAL_FRAC / (1.0 - GENERAL_FRAC))
 
-    def documents(self, epoch: int, seed: int) -> list[Document]:
+    def documents(self, epoch: int, seed: int) -> list[Text]:
         """Return an epoch's documents, shuffled."""
         texts = [*self.own, *_take_turn(self.general, self.n_general_bytes, epoch)]
         draws = np.random.Generator(np.random.Philox(key=[seed, _DRAWS], counter=[0, 0, 0, epoch]))
-        return [
-            Document(source=texts[i].source, path=texts[i].path, text=texts[i].text)
-            for i in draws.permutation(len(texts))
-        ]
+        return [texts[i] for i in draws.permutation(len(texts))]
 
     def snippets(self) -> CrossFileSnippets:
         """Return the snippet source: all files of a text's source, whichever an epoch reads."""
@@ -94,8 +90,7 @@ def write_rows(
 ) -> None:
     """Write the rows of each epoch as shards `folder/epoch-N`."""
     snippets = mixture.snippets()
-    progress = Progress("epochs packed", n_epochs)
-    for epoch in range(n_epochs):
+    for epoch in count_shown("epochs packed", range(n_epochs), n_epochs):
         documents = mixture.documents(epoch, settings.seed)
         packed = pack_documents(documents, tokenizer, settings, epoch=epoch, neighbours=snippets)
         if not len(packed.rows):
@@ -107,7 +102,6 @@ def write_rows(
         ) as writer:
             writer.add(packed.rows)
             writer.description = {"counts": dict(sorted(packed.counts.items()))}
-        progress.show(epoch + 1, last=epoch + 1 == n_epochs)
 
 
 def count_rows(folder: Path, n_epochs: int) -> tuple[int, ...]:

@@ -8,30 +8,29 @@ lines; the best epoch's weights are kept. Knows no repository and no registry.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
-import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from model.config import ModelConfig
 from model.folder import ModelFolder
+from model.publish import write_atomically
+from training.data.progress import say
 from training.data.shards import ShardReader
 from training.errors import TuneStoppedError
 from training.evaluation.bits_per_byte import Passage, bits_per_byte, measure_cost, network_scorer
-from training.finetune.state import TuneState, say
+from training.finetune.state import TuneState
 from training.finetune.weights import adapt, adapted_weights, base_weights, plain_weights
 from training.pretrain import loop
 from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
 from training.pretrain.trainer import Trainer
 
 RUN, EPOCHS = "run", "epochs"  # names in the state folder
-_RETURNS = (signal.SIGTERM, signal.SIGINT)
 MATRIX_SHARE = 0.15  # of pre-training's peak rate, for what Muon moves
 REST_SHARE = 0.25  # and for embeddings and gains, which AdamW moves
 _SMALL_PARAMS = 30e6  # networks below were pre-trained at higher rates
@@ -153,11 +152,11 @@ def train(state: TuneState, job: FinetuneJob) -> TrainingLog:
         if is_over(bits):
             say("the last epoch was no better: stopping early")
             break
-        with _restored_signals():
-            loop.train(trainer, run, until=end)
+        loop.train(trainer, run, until=end)
         if trainer.progress.step < end:
             raise TuneStoppedError(f"stopped and saved in epoch {epoch} of {len(job.n_rows)}")
-        _save_weights(state, epoch, plain_weights(trainer.network))
+        weights = {n: each.cpu().contiguous() for n, each in plain_weights(trainer.network).items()}
+        write_atomically(_weights_file(state, epoch), save(weights))
         bits.append(_measure_bits(trainer, job))
         state.write_table(EPOCHS, {"bits": bits})
         say(f"epoch {epoch} of {len(job.n_rows)}: {bits[-1]:.4f} bits/byte of later lines")
@@ -204,23 +203,5 @@ def _read_bits(state: TuneState) -> list[float]:
     return bits
 
 
-def _save_weights(state: TuneState, epoch: int, weights: Mapping[str, Tensor]) -> None:
-    final = _weights_file(state, epoch)
-    aside = final.with_suffix(".part")
-    save_file({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, aside)
-    aside.replace(final)
-
-
 def _weights_file(state: TuneState, epoch: int) -> Path:
     return state.folder / f"epoch-{epoch}.safetensors"
-
-
-@contextlib.contextmanager
-def _restored_signals() -> Iterator[None]:
-    """Give the signals that the loop takes back to whom they belonged."""
-    before = {number: signal.getsignal(number) for number in _RETURNS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

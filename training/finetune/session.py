@@ -22,6 +22,7 @@ from assistant.models.registry import ModelEntry, Registry, models_folder
 from model.folder import ModelFolder, copy_folder, load_folder, save_folder
 from model.onnx_cache import delete_graphs
 from model.publish import publish_folder
+from training.data.progress import say
 from training.errors import TuneError
 from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
@@ -39,7 +40,7 @@ from training.finetune.refit import refit_folder
 from training.finetune.report import describe_time, format_card
 from training.finetune.rows import count_rows, pack_settings, write_rows
 from training.finetune.run import FinetuneJob, TrainingLog
-from training.finetune.state import PLAN, TuneState, say
+from training.finetune.state import PLAN, TuneState
 from training.finetune.weights import (
     base_weights,
     choose_point,
@@ -198,8 +199,8 @@ def _find_model_hash(state: TuneState, result: dict[str, Any] | None) -> str:
 
 
 def _gather_texts(state: TuneState, plan: TunePlan, base: ModelFolder) -> TuneTexts:
-    if (summary := state.table(TEXTS)) is not None:
-        return TuneTexts.load(state.folder / TEXTS, summary)
+    if (table := state.table(TEXTS)) is not None:
+        return TuneTexts.from_table(table)
     # ReplayError unless the judging commits add code: better known before training than after.
     added_passages(Path(plan.root), plan.split.judged, max_bytes=1, seed=plan.options.seed)
     texts = gather(plan, base.tokenizer())
@@ -211,9 +212,7 @@ def _gather_texts(state: TuneState, plan: TunePlan, base: ModelFolder) -> TuneTe
             f"{wanted / 1e9:.1f} GB are needed in {state.folder} and {free / 1e9:.1f} GB are free;"
             " make room, or set XDG_DATA_HOME to another disk"
         )
-    with publish_folder(state.folder / TEXTS) as folder:
-        texts.save(folder)
-    state.write_table(TEXTS, texts.summary)
+    state.write_table(TEXTS, dataclasses.asdict(texts))
     return texts
 
 

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -26,7 +25,7 @@ from training.finetune.plan import TunePlan
 PLAN = "plan"
 _LOCK = "lock"
 _OTHERS = 0o077  # permissions of everybody but the owner
-_MAX_TABLE_BYTES = 64 << 20
+_MAX_TABLE_BYTES = 1 << 30
 
 
 class TuneState:
@@ -111,8 +110,3 @@ def owner_only() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-def say(line: str) -> None:
-    """Tell the user what is done now."""
-    sys.stderr.write(f"{line}\n")

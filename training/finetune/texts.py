@@ -16,15 +16,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from assistant.git import git, read_blobs
+from assistant.git import read_blobs
 from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import redact
 from assistant.source.languages import language_of
 from model.files import UnreadableFileError, read_regular
 from training.data import filters
-from training.data.dedup import Duplicates, Sketcher, fingerprint
+from training.data.corpus import Document
+from training.data.dedup import Duplicates
 from training.data.recipe import FilterSettings
-from training.data.scrub import scrub
+from training.data.sources import git_entries
 from training.errors import TuneError
 from training.evaluation.replay.snapshot import is_code
 
@@ -43,12 +44,9 @@ _NAMED = 5  # files in a message
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Text:
-    """One file that is trained on."""
+class Text(Document):
+    """One file that is trained on: LF only, scrubbed; its source is REPOSITORY or GENERAL."""
 
-    source: str  # REPOSITORY or GENERAL
-    path: str
-    text: str  # LF only, scrubbed
     blob: str = ""  # git's name of its content, before it was scrubbed
 
     @property
@@ -71,31 +69,31 @@ def read_repository(repository: Path, commit: str) -> RepositoryTexts:
     """Return what may be learnt from the tree of `commit`."""
     refused: Counter[str] = Counter()
     scrubbed: Counter[str] = Counter()
-    files = list(_list_files(repository, commit))
+    entries = list(git_entries(repository, commit))
     wanted = []
-    for path, blob, n_bytes in files:
-        if reason := _path_reason(path, n_bytes):
+    for entry in entries:
+        if reason := _path_reason(entry.path, entry.n_bytes):
             refused[reason] += 1
         else:
-            wanted.append((path, blob))
+            wanted.append(entry)
     contents = read_blobs(
         repository,
-        [blob for _, blob in wanted],
+        [entry.object_id for entry in wanted],
         max_blob_bytes=FILTERS.max_bytes,
         timeout_s=_READ_TIMEOUT_S,
     )
-    texts, sketcher, duplicates = [], Sketcher(), Duplicates(NEAR_DUPLICATE)
-    for (path, blob), content in zip(wanted, contents, strict=True):
+    texts, duplicates = [], Duplicates(NEAR_DUPLICATE)
+    for entry, content in zip(wanted, contents, strict=True):
         text, reason = _decode(content, FILTERS)
-        if reason or (reason := duplicates.reason(fingerprint(text), sketcher.sketch(text)) or ""):
+        if reason or (reason := duplicates.reason(text)):
             refused[reason] += 1
             continue
-        clean = scrub(text)
-        scrubbed += clean.counts
-        texts.append(Text(source=REPOSITORY, path=path, text=clean.text, blob=blob))
+        clean, counts = redact(text)
+        scrubbed += counts
+        texts.append(Text(source=REPOSITORY, path=entry.path, text=clean, blob=entry.object_id))
     texts.sort(key=lambda text: text.path)
     return RepositoryTexts(
-        texts=tuple(texts), n_seen=len(files), refused=refused, scrubbed=scrubbed
+        texts=tuple(texts), n_seen=len(entries), refused=refused, scrubbed=scrubbed
     )
 
 
@@ -130,17 +128,6 @@ def hash_texts(texts: Iterable[Text]) -> str:
     """Return SHA-256 over the sorted (path, blob) of texts."""
     lines = sorted(f"{text.path}\0{text.blob}\n" for text in texts)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _list_files(repository: Path, commit: str) -> Iterator[tuple[str, str, int]]:
-    """Yield (path, blob, bytes) of the regular files of a commit."""
-    listing = git(repository, "ls-tree", "-r", "-z", "-l", "--full-tree", commit)
-    for record in listing.split(b"\0"):
-        head, _, name = record.partition(b"\t")
-        if head.startswith((b"100644", b"100755")):
-            _, _, blob, size = head.split()
-            n_bytes = int(size) if size.isdigit() else 0
-            yield name.decode("utf-8", "replace"), blob.decode(), n_bytes
 
 
 def _path_reason(path: str, n_bytes: int) -> str:
@@ -185,7 +172,7 @@ def _read_general(folder: Path, seed: int, *, is_held_out: bool) -> Iterator[Tex
         text, reason = _decode(content, _GENERAL_FILTERS)
         if not (reason or filters.path_reason(path, len(content), _GENERAL_FILTERS, "")):
             blob = hashlib.sha256(content).hexdigest()
-            yield Text(source=GENERAL, path=path, text=scrub(text).text, blob=blob)
+            yield Text(source=GENERAL, path=path, text=redact(text)[0], blob=blob)
 
 
 def _list_visible(folder: Path) -> Iterator[str]:

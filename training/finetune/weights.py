@@ -23,7 +23,7 @@ from torch.nn.utils import parametrize
 from model.device import choose_device
 from model.folder import ModelFolder
 from model.gpt import GPT
-from training.data.progress import Progress
+from training.data.progress import count_shown
 from training.evaluation.bits_per_byte import Passage, bits_per_byte, measure_cost, network_scorer
 from training.finetune.decision import MAX_GENERAL_LOSS
 
@@ -109,15 +109,14 @@ def measure_points(
     network = GPT(base.config, dtype=device.dtype).to(device.device)
     scorer = network_scorer(network, base.tokenizer(), base.info.block_size)
     weights = base_weights(base)
-    progress, points = Progress("points of the way", 1 + len(SHARES)), list[InterpolationPoint]()
-    for share in (0.0, *SHARES):
+    points = []
+    for share in count_shown("points of the way", (0.0, *SHARES), 1 + len(SHARES)):
         network.load_state_dict(interpolate(weights, tuned, share))
         bits = [
             bits_per_byte(measure_cost(scorer, passage) for passage in passages)
             for passages in (later, general)
         ]
         points.append(InterpolationPoint(share=share, later=bits[0], general=bits[1]))
-        progress.show(len(points), last=len(points) > len(SHARES))
     return points
 
 

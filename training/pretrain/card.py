@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from model.config import ModelConfig
-from training.evaluation.intervals import Interval
+from training.evaluation.intervals import Interval, format_percent
 from training.pretrain.checkpoint import Progress
 from training.pretrain.recipe import FolderTable
 from training.pretrain.schedule import schedule_of
@@ -89,7 +89,7 @@ def _evaluation(report: Mapping[str, Any] | None) -> str:
     )
     rows = [
         [name, str(Interval(**row["exact"]))]
-        + [_percent(row[key]) for key in ("exact_mid_token", "exact_at_border")]
+        + [format_percent(row[key]) for key in ("exact_mid_token", "exact_at_border")]
         for name, row in report["rest_of_line"].items()
     ]
     engine = report["rest_of_line"]["engine"]
@@ -98,7 +98,9 @@ def _evaluation(report: Mapping[str, Any] | None) -> str:
         "## Evaluation",
         measured,
         _table(["", "exact line", "in mid-token", "at a token border"], rows),
-        _WHAT_IS_SHOWN.format(**{key: _percent(engine[key]) for key in ("shown", "precision")}),
+        _WHAT_IS_SHOWN.format(
+            **{key: format_percent(engine[key]) for key in ("shown", "precision")}
+        ),
         _table(
             ["bits per byte", *(name.rpartition("/")[2] for name in losses["fp32"])],
             [[kind, *(f"{value:.3f}" for value in row.values())] for kind, row in losses.items()],
@@ -140,7 +142,3 @@ def _corpus(manifest: Mapping[str, Any]) -> str:
         rows.append([source["name"], source["commit"][:12], source["licence"], *size])
     table = _table(["repository", "commit", "licence", "files", "kB"], rows)
     return f"## Corpus\n\n{said}\n\n{table}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}%"

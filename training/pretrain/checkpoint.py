@@ -29,7 +29,7 @@ class StateError(TrainingError):
     """A run folder cannot be resumed; the message says why and what to do."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Progress:
     """How far a run is."""
 
@@ -39,9 +39,7 @@ class Progress:
     cpu_seconds: float = 0.0
     recipe_hash: str = ""
     parent: str = ""  # content hash of the model folder whose weights it began with
-    plan: dict[str, Any] = dataclasses.field(
-        default_factory=dict
-    )  # training.pretrain.schedule.Plan, a table
+    plan: dict[str, Any] = dataclasses.field(default_factory=dict)  # a Schedule's table
     # Chosen when the run began, so that it goes on alike; "", None and 0: by older versions.
     dtype: str = ""  # of activations
     compiled: bool | None = None
@@ -74,17 +72,11 @@ def save(
     for leftover in parent.glob(".*"):  # of a killed run; one process writes a run folder
         shutil.rmtree(leftover)
     with publish_folder(final, mode=0o777) as aside:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in weights.items()},
-            aside / "weights.safetensors",
-        )
-        save_file(
-            {name: tensor.contiguous() for name, tensor in optimizer.items()},
-            aside / "optimizer.safetensors",
-        )
-        (aside / "state.json").write_text(
-            json.dumps(dataclasses.asdict(progress), indent=1), encoding="utf-8"
-        )
+        for name, tensors in (("weights", weights), ("optimizer", optimizer)):
+            whole = {key: tensor.contiguous() for key, tensor in tensors.items()}
+            save_file(whole, aside / f"{name}.safetensors")
+        text = json.dumps(dataclasses.asdict(progress), indent=1)
+        (aside / "state.json").write_text(text, encoding="utf-8")
     for old in sorted(parent.glob("step-*"))[:-KEEP]:
         shutil.rmtree(old)
     return final

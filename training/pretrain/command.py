@@ -150,7 +150,7 @@ def use_threads(trainer: Trainer, most: int, *, is_given: bool) -> None:
     if not chosen and is_cpu and trainer.group.size == 1 and trainer.progress.step == 0:
         chosen = choose_threads(trainer.rehearse, most)
     torch.set_num_threads(chosen or most)
-    trainer.progress = dataclasses.replace(trainer.progress, threads=chosen or most)
+    trainer.progress.threads = chosen or most
 
 
 def _begin_with(trainer: Trainer, model: Path, tokenizer: Path) -> None:

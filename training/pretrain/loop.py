@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -42,36 +42,47 @@ def train(
     Raises DivergedError when going back to a checkpoint no longer helps, ShardError or ConfigError
     (after saving) when a stage begins whose rows are not there or do not fit.
     """
-    is_first = trainer.group.is_first
-    if is_first:
+    if trainer.group.is_first:
         _describe(trainer, run)
+    with _StopRequest() as stopping:
+        end = trainer.plan.n_step if until is None else until
+        _steps(trainer, run, validate, end, stopping)
+        trainer.save(run)
+
+
+def _steps(
+    trainer: Trainer,
+    run: Path,
+    validate: Callable[[GPT], Mapping[str, Any]] | None,
+    end: int,
+    stopping: _StopRequest,
+) -> None:
     clock, screen = _Clock(trainer), Progress("step", trainer.plan.n_step)
-    stopping = _StopRequest()
-    saved_at = time.monotonic()
-    end = trainer.plan.n_step if until is None else until
+    table, saved_at = trainer.recipe.train, time.monotonic()
     while trainer.progress.step < end and not stopping.heard_by_any(trainer):
         try:
             line = _step(trainer, clock)
         except (ShardError, ConfigError):
             trainer.save(run)
             raise
-        if is_first:
-            _end_step(trainer, line, validate)
+        step, every = trainer.progress.step, table.validate_steps
+        if trainer.group.is_first:
+            is_due = step == trainer.plan.n_step or (every and step % every == 0)
+            line |= validate(trainer.network) if validate is not None and is_due else {}
             _log(run, line)
             is_kept = clock.is_first or MEASURED in line
-            screen.show(trainer.progress.step, _note(line), keep=is_kept, left_s=clock.left_s)
+            screen.show(step, _note(line), keep=is_kept, left_s=clock.left_s)
         if trainer.is_ill:
             trainer.roll_back(run)
-            if is_first:
+            if trainer.group.is_first:
                 _log(run, {"went_back_to_step": trainer.progress.step})
         elif (
-            time.monotonic() - saved_at > trainer.recipe.train.checkpoint_s
+            time.monotonic() - saved_at > table.checkpoint_s
             and not trainer.progress.n_high_in_row  # the last good states are kept
         ):
             trainer.save(run)
             saved_at = time.monotonic()
         _keep_stable(trainer, run)
-    trainer.save(run)
     screen.end()
 
 
@@ -94,16 +105,6 @@ def _step(trainer: Trainer, clock: _Clock) -> dict[str, Any]:
     line |= {"seconds": round(trainer.progress.seconds, 1), "loss": loss}
     line |= {"grad_norm": round(trainer.grad_norm, 4), **speed}
     return line | ({"skipped": 1} if trainer.progress.n_skipped > n_skipped else {})
-
-
-def _end_step(
-    trainer: Trainer,
-    line: dict[str, Any],
-    validate: Callable[[GPT], Mapping[str, Any]] | None,
-) -> None:
-    step, every = trainer.progress.step, trainer.recipe.train.validate_steps
-    if validate is not None and (step == trainer.plan.n_step or (every and step % every == 0)):
-        line |= validate(trainer.network)
 
 
 def _note(line: Mapping[str, Any]) -> str:
@@ -132,8 +133,15 @@ class _StopRequest:
 
     def __init__(self) -> None:
         self.asked = False
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, self._ask)
+
+    def __enter__(self) -> Self:
+        signals = (signal.SIGTERM, signal.SIGINT)
+        self._before = [(signum, signal.signal(signum, self._ask)) for signum in signals]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum, handler in self._before:
+            signal.signal(signum, handler)
 
     def heard_by_any(self, trainer: Trainer) -> bool:
         """Say whether to stop, the same in all processes: the signal reaches them one by one."""
@@ -158,11 +166,8 @@ class _Clock:
         """Add the time of a step to the run's progress; return its tokens a second and GFLOPS."""
         wall, cpu = time.monotonic(), time.process_time()
         passed = wall - self._wall
-        trainer.progress = dataclasses.replace(
-            trainer.progress,
-            seconds=trainer.progress.seconds + passed,
-            cpu_seconds=trainer.progress.cpu_seconds + cpu - self._cpu,
-        )
+        trainer.progress.seconds += passed
+        trainer.progress.cpu_seconds += cpu - self._cpu
         self._wall, self._cpu = wall, cpu
         token_s = passed / stage.tokens_per_step
         self.is_first, self._stage = stage != self._stage, stage

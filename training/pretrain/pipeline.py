@@ -11,23 +11,23 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from assistant.cancel import Cancel
 from assistant.generate.engine import Engine
-from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from model.config import ConfigError
 from model.publish import write_atomically
 from training.cli import report_mistakes
 from training.data import packing, train_tokenizer
-from training.data.corpus import MANIFEST, Document, Split, read_manifest
+from training.data.corpus import MANIFEST, Split, read_manifest
 from training.data.funnel import format_summary
 from training.data.packing import PackJob
 from training.data.prepare import prepare, recipe_hash
+from training.data.progress import say
 from training.data.recipe import CorpusRecipe, load_corpus_recipe
-from training.data.rows import PackSettings
+from training.data.rows import SHARES, PackSettings
+from training.evaluation.exact_line import ask_engine
+from training.evaluation.held_out import HeldOutFile, sample_tasks
 from training.pretrain.command import RunFiles, export_network, train_network
 from training.pretrain.recipe import Recipe, StageTable, load_recipe
 from training.pretrain.schedule import make_plan
@@ -59,7 +59,7 @@ def _make(args: argparse.Namespace) -> None:
     corpus_recipe = load_corpus_recipe(args.recipe, args.sources, overrides=args.set)
     out = args.out or Path(recipe.folder.name)
     files = RunFiles(run=out / "run", tokenizer=out / "tokenizer.json", corpus=out / "corpus")
-    _say(f"everything goes to {out}; the same command goes on from there")
+    say(f"== everything goes to {out}; the same command goes on from there")
     _prepare(corpus_recipe, out)
     _train_tokenizer(out / "corpus", files.tokenizer, recipe.network.config().vocab_size)
     shards = []
@@ -69,11 +69,11 @@ def _make(args: argparse.Namespace) -> None:
         n_tokens = sum(each.tokens for each in plan.stages if each.shards == stage.shards)
         _pack(_settings(recipe, stage), rows, files, n_tokens)
         shards.append(f"{stage.shards}={rows}")
-    _say("training")
+    say("== training")
     held_out = Split(out / "corpus", "validation")
     seen = files if len(held_out) else dataclasses.replace(files, corpus=None)
     if not train_network(recipe, seen, shards=shards, threads=args.threads):
-        _say("stopped and saved")
+        say("== stopped and saved")
         return
     average = recipe.train.average_tokens > 0
     export_network(recipe, files, out=out / "model", average=average)
@@ -84,29 +84,25 @@ def _make(args: argparse.Namespace) -> None:
     sys.stdout.write(f"use it: foretype complete --model {out / 'model'} FILE:LINE:COL\n")
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(f"== {text}\n")
-
-
 def _prepare(recipe: CorpusRecipe, out: Path) -> None:
     corpus = out / "corpus"
     if (corpus / MANIFEST).is_file():
         if read_manifest(corpus).get("recipe_sha256") == recipe_hash(recipe):
-            _say(f"the corpus is there; delete {out} to read the sources again")
+            say(f"== the corpus is there; delete {out} to read the sources again")
             return
         if (out / "run").is_dir():
             raise ConfigError(
                 f"{out} was made from other sources or by other rules; choose another --out"
             )
-    _say("reading the sources")
+    say("== reading the sources")
     sys.stdout.write(format_summary(prepare(recipe, corpus, replace=True)))
 
 
 def _train_tokenizer(corpus: Path, path: Path, vocab_size: int) -> None:
     if path.is_file():
-        _say("the tokenizer is there")
+        say("== the tokenizer is there")
         return
-    _say("making a tokenizer")
+    say("== making a tokenizer")
     texts = train_tokenizer.sample(Split(corpus), _SAMPLE_BYTES, seed=0)
     write_atomically(path, train_tokenizer.train(texts, vocab_size, "qwen2").encode(), mode=0o644)
 
@@ -122,26 +118,24 @@ def _pack(settings: PackSettings, rows: Path, files: RunFiles, n_tokens: int) ->
         replace=True,
     )
     if packing.is_packed(job, settings):
-        _say(f"{rows.name} are there")
+        say(f"== {rows.name} are there")
         return
-    _say(f"packing {rows.name}")
+    say(f"== packing {rows.name}")
     packing.pack(job, settings)
 
 
 def _settings(recipe: Recipe, stage: StageTable) -> PackSettings:
     """Return how a stage's rows are made: as it says, else as [rows] says."""
-    names = ("spm", "psm", "short", "snippets")
-    shares = {name: getattr(stage, name) for name in names}
-    shares = {n: getattr(recipe.rows, n) if share < 0 else share for n, share in shares.items()}
+    shares = {
+        field: share if (share := getattr(stage, name)) >= 0 else getattr(recipe.rows, name)
+        for name, field in SHARES.items()
+    }
     block_size = stage.block_size or recipe.network.config().block_size
     return PackSettings(
         block_size=block_size,
-        spm_frac=shares["spm"],
-        psm_frac=shares["psm"],
-        short_frac=shares["short"],
-        snippet_frac=shares["snippets"],
         suffix_tokens=recipe.folder.suffix_tokens,
         snippet_tokens=min(recipe.folder.snippet_tokens, block_size // 4),
+        **shares,
     )
 
 
@@ -161,33 +155,14 @@ def _completed(model: Path, split: Split) -> str:
     """Return lines of a split as the model completes them, and what is there."""
     engine = Engine(Settings(model=str(model)))
     engine.load()
+    files = [
+        HeldOutFile(repository=split.name, path=document.path, text=document.text)
+        for document in split
+    ]
     which = "held-out files" if split.name == "validation" else "files it was trained on"
     text = f"lines of {which}, completed from | on, and what is written there:\n"
-    for document, start, end in _cursors(split):
-        request = CompletionRequest(
-            path=document.path,
-            text=document.text[:start] + document.text[end:],
-            offset=start,
-            deadline_ms=60_000,
-        )
-        found = engine.complete(request, Cancel())
-        line = document.text.count("\n", 0, start) + 1
-        before = document.text[:start].rpartition("\n")[2].lstrip()
-        text += f"  {document.path}:{line}: {before}|{found[0].text if found else ''}\n"
-        text += (
-            f"{'':>{len(document.path) + len(str(line)) + 4}}{before}|{document.text[start:end]}\n"
-        )
+    for task in sample_tasks(files, _SHOWN, seed=0):
+        before = task.text[: task.offset].rpartition("\n")[2].lstrip()
+        text += f"  {task.file.path}: {before}|{ask_engine(engine, task).text}\n"
+        text += f"{'':>{len(task.file.path) + 4}}{before}|{task.truth}\n"
     return text
-
-
-def _cursors(split: Split) -> Iterator[tuple[Document, int, int]]:
-    """Yield a long line in the middle of each of the longest files: the cursor in it, its end."""
-    documents = sorted(split, key=lambda document: len(document.text), reverse=True)
-    for document in documents[:_SHOWN]:
-        start = document.text.find("\n", len(document.text) // 2) + 1
-        for line in document.text[start:].split("\n"):
-            if len(line.strip()) >= 20:
-                n_before = len(line) - len(line.lstrip()) + len(line.strip()) // 2
-                yield document, start + n_before, start + len(line)
-                break
-            start += len(line) + 1

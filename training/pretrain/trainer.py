@@ -142,7 +142,7 @@ class Trainer:
         self.network.dtype = self.muon.dtype = getattr(torch, dtype)
         hidden = self.network.hidden
         self.forward = torch.compile(hidden, dynamic=False) if compiled else hidden
-        self.progress = dataclasses.replace(self.progress, dtype=dtype, compiled=compiled)
+        self.progress.dtype, self.progress.compiled = dtype, compiled
 
     def step(self) -> float:
         """Take one optimizer step; return its mean loss in nats per token.
@@ -151,22 +151,20 @@ class Trainer:
         counted as skipped; a loss that is too high is counted too. Whoever drives the run asks
         `is_ill` when that is too often.
         """
-        stage, before = self.stage, self.progress
-        batches = self._batches_of(stage)
-        first = before.rows.get(stage.shards, 0)
-        loss = self._accumulate(batches, first, stage)
+        stage, progress = self.stage, self.progress
+        first = progress.rows.get(stage.shards, 0)
+        loss = self._accumulate(self._batches_of(stage), first, stage)
         self.grad_norm = self._gradient_norm()
-        is_good = math.isfinite(loss) and math.isfinite(self.grad_norm)
-        if is_good:
+        if math.isfinite(loss) and math.isfinite(self.grad_norm):
             self._update(stage)
-        self.progress = dataclasses.replace(
-            self._watch_loss(loss) if is_good else before,
-            step=before.step + 1,
-            tokens=before.tokens + stage.tokens_per_step,
-            rows=before.rows | {stage.shards: first + stage.rows_per_step},
-            n_skipped=before.n_skipped + (not is_good),
-            n_skipped_in_row=0 if is_good else before.n_skipped_in_row + 1,
-        )
+            self._watch_loss(loss)
+            progress.n_skipped_in_row = 0
+        else:
+            progress.n_skipped += 1
+            progress.n_skipped_in_row += 1
+        progress.step += 1
+        progress.tokens += stage.tokens_per_step
+        progress.rows[stage.shards] = first + stage.rows_per_step
         return loss
 
     def rehearse(self) -> None:
@@ -179,25 +177,22 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         self.network.zero_grad(set_to_none=True)
 
-    def _watch_loss(self, loss: float) -> Progress:
-        """Return the progress with this loss in the running mean, or counted as too high."""
+    def _watch_loss(self, loss: float) -> None:
+        """Take this loss into the running mean, or count it as too high."""
         now = self.progress
         if now.step and self.plan.stage_at(now.step - 1) != self.stage:
-            now = dataclasses.replace(now, loss_mean=0.0, loss_deviation=0.0)  # other rows
+            now.loss_mean = now.loss_deviation = 0.0  # other rows
         mean = now.loss_mean or loss
         is_warm = now.tokens >= self.plan.warmup_tokens
         is_high = loss > mean + max(HIGH_NATS, HIGH_DEVIATIONS * now.loss_deviation) or (
             is_warm and loss > math.log(self.network.config.vocab_size) + HIGH_NATS
         )
         if is_high:
-            return dataclasses.replace(now, n_high_in_row=now.n_high_in_row + 1)
-        rest = 1 - LOSS_MEMORY
-        return dataclasses.replace(
-            now,
-            loss_mean=mean + rest * (loss - mean),
-            loss_deviation=now.loss_deviation + rest * (abs(loss - mean) - now.loss_deviation),
-            n_high_in_row=0,
-        )
+            now.n_high_in_row += 1
+            return
+        now.n_high_in_row = 0
+        now.loss_mean = mean + (1 - LOSS_MEMORY) * (loss - mean)
+        now.loss_deviation += (1 - LOSS_MEMORY) * (abs(loss - mean) - now.loss_deviation)
 
     @property
     def is_ill(self) -> bool:
@@ -267,7 +262,7 @@ class Trainer:
             )
         self.network.load_state_dict(dict(weights))
         self.average = Average(self.average.parameters)
-        self.progress = dataclasses.replace(self.progress, parent=parent)
+        self.progress.parent = parent
 
     def save(self, run: Path) -> None:
         """Write a checkpoint; of several processes the first does."""
@@ -326,14 +321,9 @@ class Trainer:
         self.group.wait()  # until all have read it
         if self.group.is_first:
             discard_after(run, checkpoint.progress.step)
-        self.progress = dataclasses.replace(
-            self.progress,
-            rows=bad.rows,
-            n_skipped=bad.n_skipped,
-            n_rollback=bad.n_rollback + 1,
-            seconds=bad.seconds,
-            cpu_seconds=bad.cpu_seconds,
-        )
+        for name in ("rows", "n_skipped", "seconds", "cpu_seconds"):
+            setattr(self.progress, name, getattr(bad, name))
+        self.progress.n_rollback = bad.n_rollback + 1
         self.save(run)
 
     def _load(self, checkpoint: Checkpoint) -> None:

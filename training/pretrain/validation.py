@@ -5,8 +5,6 @@ Knows corpora and networks, not how they are trained.
 
 from __future__ import annotations
 
-import bisect
-import itertools
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -63,38 +61,24 @@ class Validator:
 
     def sample(self, network: GPT) -> tuple[str, str]:
         """Return the beginning of a line of a held-out file, and how the network goes on."""
-        longest = max(self._documents, key=lambda document: len(document.text))
-        before, ids = self._prompt(longest)
-        written = b""
+        document = max(self._documents, key=lambda document: len(document.text))
+        lines = [line for line in document.text.split("\n") if " " in line.strip()]
+        line = lines[len(lines) // 2].rstrip() if lines else ""
+        start = document.text.index(line)
+        shown = line[: max(0, line.rfind(" "))]  # tokens begin with a space, so one ends here
+        header = fim.header(self._tokenizer, document.path)
+        suffix = self._tokenizer.encode(document.text[start + len(line) :])[: self._suffix_tokens]
+        room = self._block_size - len(header) - len(suffix) - _SAMPLE_TOKENS - 3
+        prefix = self._tokenizer.encode(document.text[:start] + shown)[-max(1, room) :]
+        ids, written = fim.prompt(self._tokenizer, header, prefix, suffix), b""
         for _ in range(_SAMPLE_TOKENS):
             with torch.inference_mode():
                 scores = network(torch.tensor([ids], device=network.head_weight.device))[0, -1]
             ids.append(int(scores.argmax()))
-            if ids[-1] == self._tokenizer.end_id:
+            if ids[-1] == self._tokenizer.end_id or b"\n" in written:
                 break
             written += self._tokenizer.token_bytes(ids[-1])
-            if b"\n" in written:
-                break
-        return before, written.partition(b"\n")[0].decode("utf-8", "replace")
-
-    def _prompt(self, document: Document) -> tuple[str, list[int]]:
-        """Return a line up to the cursor, at a token's border, and the ids to go on with."""
-        text = document.text
-        lines = [line for line in text.split("\n") if len(line.strip()) >= 20]
-        line = lines[len(lines) // 2] if lines else ""
-        start = text.index(line)
-        shown = start + len(line) - len(line.lstrip()) + len(line.strip()) // 3
-        ids = self._tokenizer.encode(text[: start + len(line)])
-        sizes = [len(self._tokenizer.token_bytes(id_)) for id_ in ids]
-        n_tokens = (
-            bisect.bisect_left([*itertools.accumulate(sizes)], len(text[:shown].encode())) + 1
-        )
-        header = fim.header(self._tokenizer, document.path)
-        suffix = self._tokenizer.encode(text[start + len(line) :])[: self._suffix_tokens]
-        room = self._block_size - len(header) - len(suffix) - _SAMPLE_TOKENS - 3
-        asked = fim.prompt(self._tokenizer, header, ids[:n_tokens][-max(1, room) :], suffix)
-        seen = self._tokenizer.decode_bytes(ids[:n_tokens]).decode("utf-8", "replace")
-        return seen.rpartition("\n")[2], asked
+        return shown, written.partition(b"\n")[0].decode("utf-8", "replace")
 
 
 def draw_files(split: Split) -> list[Document]:

@@ -43,15 +43,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return speaking_folder(tmp_path_factory.mktemp("model"))
 
 
-def test_examples_hold_what_the_engine_would_rank(repository: Path, model: Path) -> None:
+def test_examples_hold_what_the_engine_would_rank(
+    repository: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = CollectSettings(tasks=6, kinds=("head",), seed=0, line_ends=False)
-    said: list[str] = []
-    alone = collect([repository], plan, None, None, said.append)
+    alone = collect([repository], plan, None, None)
     assert len(alone) == 6
-    assert "6 tasks" in said[0]
+    assert "6 tasks" in capsys.readouterr().err
     assert {each.names for each in alone} == {INDEX_FEATURES}
     assert any(each.label >= 0 for each in alone)
-    judged = collect([repository], plan, open_backend(str(model), threads=1), None, said.append)
+    judged = collect([repository], plan, open_backend(str(model), threads=1), None)
     assert {each.names for each in judged} == {INDEX_FEATURES + NETWORK_FEATURES}
     assert [each.truth for each in judged] == [each.truth for each in alone]
 
@@ -63,16 +64,17 @@ def test_some_cursors_stand_where_nothing_is_right(repository: Path) -> None:
         assert each.task.text[each.task.offset] == "\n"
 
 
-def test_repository_without_history_is_told_and_passed_over(repository: Path) -> None:
-    said: list[str] = []
+def test_repository_without_history_is_told_and_passed_over(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = CollectSettings(tasks=3, kinds=("history",), seed=0)
-    assert collect([repository], plan, None, None, said.append) == []
-    assert len(said) == 2
+    assert collect([repository], plan, None, None) == []
+    assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 def test_the_longest_match_is_asked_at_the_same_cursors(repository: Path) -> None:
     plan = CollectSettings(tasks=20, kinds=("head",), seed=0, line_ends=False, longest_match=True)
-    examples = collect([repository], plan, None, None, lambda _: None)
+    examples = collect([repository], plan, None, None)
     tasks = list(draw_tasks(repository, "head", 20, 0, has_line_ends=False))
     match = LongestMatch(tasks[0].files)
     expected = []

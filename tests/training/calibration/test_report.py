@@ -86,11 +86,12 @@ def test_table_holds_the_fit_and_the_comparison() -> None:
         level: {"threshold": 0.5, "precision": 0.6, "coverage": 0.7, "hidden": 0.1}
         for level in LEVELS
     }
-    ranker = {name: {"points": points} for name in ("memory", "both")}
     said = format_report(
-        ranker,
-        measure_choices({"network + index": engine}),
-        compare_systems(engine, engine, FITTED),
+        {
+            "points": {"network + index": points},
+            "left out one at a time": measure_choices({"network + index": engine}),
+            "reported": compare_systems(engine, engine, FITTED),
+        }
     )
     assert "network + index head all" in said
     assert "network + index head r1" in said

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 import random
-import subprocess
-import sys
 
 import pytest
-import rensa
 
-from training.data.dedup import N_PERMUTATIONS, SHINGLE_WORDS, Duplicates, Sketcher, fingerprint
+from training.data.dedup import SHINGLE_WORDS, Duplicates
 from training.data.word_runs import WordRunHasher, words_of
 
 
@@ -36,23 +32,8 @@ def jaccard(one: str, other: str) -> float:
     return len(first & second) / len(first | second)
 
 
-def sketch_of(of: str) -> rensa.RMinHash:
-    sketch = Sketcher().sketch(of)
-    assert sketch is not None
-    return sketch
-
-
 def is_near(one: str, other: str, threshold: float = 0.8) -> bool:
     return reasons([one, other], threshold=threshold) == ["", "near duplicate"]
-
-
-def test_sketch_estimates_the_similarity() -> None:
-    for n_edits in (2, 8, 20, 60):
-        one = text(n_edits)
-        other = edited(one, n_edits)
-        estimate = sketch_of(one).jaccard(sketch_of(other))
-        assert estimate == pytest.approx(jaccard(one, other), abs=0.1)
-    assert len(sketch_of("a b c d e").digest()) == N_PERMUTATIONS
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -79,38 +60,18 @@ def test_one_is_found_among_many() -> None:
     assert reasons([*texts, text(217, 80) + " one more word"]) == [""] * 400 + ["near duplicate"]
 
 
-def test_text_shorter_than_a_run_has_no_sketch() -> None:
-    assert Sketcher().sketch("just four words here") is None
-    assert Sketcher().sketch("and these are five words") is not None
-
-
-def test_sketch_is_the_same_in_another_process_and_on_the_way_there() -> None:
-    sketch = sketch_of(text(3))
-    assert pickle.loads(pickle.dumps(sketch)).digest() == sketch.digest()
-    program = (
-        "import sys\nfrom training.data.dedup import Sketcher\n"
-        "print(sum(Sketcher().sketch(sys.argv[1]).digest()))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, text(3)], capture_output=True, text=True, check=True
-    )
-    assert int(done.stdout) == sum(sketch.digest())
-
-
-def test_white_space_makes_no_difference() -> None:
-    assert fingerprint("a = 1\n\n\tb") == fingerprint("a  = 1\r\nb\n")
-    assert fingerprint("a = 1") != fingerprint("a = 2")
-    assert len(fingerprint("")) == 16
-
-
 def code(name: str, n_functions: int = 20) -> str:
     return "".join(f"def {name}_{i}(x):\n    return x * {i}\n\n" for i in range(n_functions))
 
 
 def reasons(texts: list[str], *, threshold: float = 0.8, judged: str = "") -> list[str]:
-    sketcher, duplicates = Sketcher(), Duplicates(threshold)
-    duplicates.keep_out(sketcher.sketch(judged))
-    return [duplicates.reason(fingerprint(text), sketcher.sketch(text)) for text in texts]
+    duplicates = Duplicates(threshold)
+    duplicates.keep_out(judged)
+    return [duplicates.reason(text) for text in texts]
+
+
+def test_white_space_makes_no_difference_and_short_texts_are_compared_as_they_are() -> None:
+    assert reasons(["a = 1\n\n\tb", "a  = 1\r\nb\n", "a = 2"]) == ["", "duplicate", ""]
 
 
 def test_first_of_equal_or_similar_texts_is_kept() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from model.config import ConfigError
+from model.files import sha256_file
 from tests.doubles import tiny_tokenizer_json
 from training.data import packing
-from training.data.corpus import SplitWriter, sha256_of, write_manifest
+from training.data.corpus import SplitWriter, write_manifest
 from training.data.packing import PackJob, main, pack
 from training.data.rows import Packed, PackSettings, pack_group
 from training.data.shards import ShardReader
@@ -45,8 +46,8 @@ def test_shards_say_how_they_were_made(made: tuple[Path, Path], tmp_path: Path) 
     first, second = reader.index["first_row_of_epoch"]
     assert (first, reader.block_size) == (0, 160)
     assert 0 < second < len(reader)
-    assert reader.index["tokenizer_sha256"] == sha256_of(made[1])
-    assert reader.index["corpus_manifest_sha256"] == sha256_of(made[0] / "manifest.json")
+    assert reader.index["tokenizer_sha256"] == sha256_file(made[1])
+    assert reader.index["corpus_manifest_sha256"] == sha256_file(made[0] / "manifest.json")
     assert reader.index["counts"]["documents"] == 20
     assert reader.row(0).tolist() != reader.row(second).tolist()
     assert str(tmp_path) not in json.dumps(reader.index)

@@ -296,13 +296,11 @@ def test_command_prints_the_funnel(tmp_path: Path, capsys: pytest.CaptureFixture
     size = len(code("x")) / 1e6
     assert capsys.readouterr().out == (
         "        1 sources, of which 0 refused\n"
-        "    files        MB    files left   MB left\n"
-        f"                                2 {size:>9.1f}  seen\n"
-        f"       -1      -0.0             1 {size:>9.1f}  too small\n"
-        f"                                1 {size:>9.1f}  kept\n"
-        f"        1 files, {size:.1f} MB in train\n"
-        "        0 files, 0.0 MB in validation\n"
-        "        0 lines scrubbed (0.000%):\n"
+        f"        2 files {size:>9.1f} MB  seen\n"
+        "       -1 files      -0.0 MB  too small\n"
+        f"        1 files {size:>9.1f} MB  in train\n"
+        "        0 files       0.0 MB  in validation\n"
+        "        0 files with secrets or personal data, which were replaced:\n"
     )
     assert main(arguments) == 1
     assert capsys.readouterr().err == (

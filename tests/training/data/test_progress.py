@@ -23,7 +23,8 @@ def test_file_gets_a_line_now_and_then_and_a_last_one() -> None:
     progress = Progress("rows", 40, stream=stream, clock=lambda: next(times))
     progress.show(1)
     progress.show(10, "3 MB")
-    progress.show(40, "9 MB", last=True)
+    progress.show(40, "9 MB")
+    progress.show(40)
     assert stream.getvalue() == (
         "rows 10/40 (25%) left 60 s 3 MB\nrows 40/40 (100%) took 61 s 9 MB\n"
     )
@@ -34,7 +35,7 @@ def test_terminal_line_is_rewritten_in_place() -> None:
     stream = Terminal()
     progress = Progress("rows", 2, stream=stream, clock=lambda: next(times))
     progress.show(0)
-    progress.show(2, last=True)
+    progress.show(2)
     first, second = stream.getvalue().split("\r\x1b[K")[1:]
     assert (first, second) == ("rows 0/2 (0%)", "rows 2/2 (100%) took 1 s\n")
 

@@ -9,21 +9,11 @@ from training.data.corpus import Split
 from training.data.funnel import format_summary
 from training.data.prepare import prepare
 from training.data.recipe import CorpusRecipe
-from training.data.scrub import Scrubbed, scrub
 
 CODE = "".join(f"def area_{i}(width):\n    return width * {i}\n\n" for i in range(10))
 OTHER = CODE.replace("area", "size").replace("width", "height")
 SECRET = "postgres://someone:" + "Hw7kq2xx" + "@db.internal/app"
 MAIL = "jane" + "@firm.io"
-
-
-def test_clean_text_is_the_same_text() -> None:
-    assert scrub(CODE) == Scrubbed(text=CODE, counts={}, n_lines=0)  # type: ignore[arg-type]
-
-
-def test_lines_are_counted_once() -> None:
-    scrubbed = scrub(f"# {MAIL}, {MAIL}\nx = 1\nurl = '{SECRET}'\n")
-    assert (scrubbed.n_lines, scrubbed.counts) == (2, {"e-mail address": 2, "URL password": 1})
 
 
 def test_file_is_scrubbed_and_kept_and_the_manifest_says_so(tmp_path: Path) -> None:
@@ -35,11 +25,9 @@ def test_file_is_scrubbed_and_kept_and_the_manifest_says_so(tmp_path: Path) -> N
     assert [document.text for document in Split(out)] == [clean, OTHER]
     assert manifest["scrubbed"] == {
         "files": 1,
-        "lines": 2,
-        "of_lines": text.count("\n") + OTHER.count("\n"),
         "kinds": {"URL password": 1, "e-mail address": 1},
     }
-    assert "        2 lines scrubbed (3.226%):\n" in format_summary(manifest)
+    assert "        1 files with secrets or personal data" in format_summary(manifest)
 
 
 def test_copies_that_differ_in_personal_data_only_are_one(tmp_path: Path) -> None:

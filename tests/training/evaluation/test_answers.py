@@ -15,6 +15,7 @@ from training.evaluation.answers import Answer, is_right, judge
         ("foo() ", "foo()", False),
         ("fob", "foo()", False),
         ("", "foo()", False),
+        ("foo", "", False),  # the end of a line: nothing is right
     ],
 )
 def test_right_is_a_beginning_worth_taking(text: str, truth: str, expected: bool) -> None:

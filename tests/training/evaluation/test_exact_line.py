@@ -47,8 +47,8 @@ def backend(script: str) -> LocalBackend:
     return LocalBackend(ScriptedRuntime(tokenizer, script), tokenizer, info())
 
 
-def ask(asked: LocalBackend, task: Task, *, heal: bool = True) -> Judged:
-    return judge(ask_network(asked, task, heal=heal), task.truth)
+def ask(asked: LocalBackend, task: Task) -> Judged:
+    return judge(ask_network(asked, task), task.truth)
 
 
 class ListeningRuntime(ScriptedRuntime):
@@ -64,10 +64,9 @@ class ListeningRuntime(ScriptedRuntime):
 
 
 @pytest.mark.parametrize("before", ["def read_li", "self.names[name] +=", "        self.count"])
-@pytest.mark.parametrize("heal", [True, False])
-def test_network_that_knows_the_file_is_exact(before: str, heal: bool) -> None:
+def test_network_that_knows_the_file_is_exact(before: str) -> None:
     task = task_at(before)
-    found = ask(backend(SAMPLE), task, heal=heal)
+    found = ask(backend(SAMPLE), task)
     assert found.answer.text == task.truth.rstrip()
     assert (found.is_exact, found.is_offered, found.is_right) == (True, True, True)
     assert found.answer.ms > 0
@@ -83,9 +82,7 @@ def test_network_trained_on_snippets_is_shown_other_files(snippet_tokens: int) -
     runtime = ListeningRuntime(tokenizer, text)
     asked = LocalBackend(runtime, tokenizer, info(snippet_tokens))
     offset = text.index("(1)")
-    answer = ask_network(
-        asked, Task(file=file, offset=offset, truth="(1)"), heal=True, neighbours=neighbours
-    )
+    answer = ask_network(asked, Task(file=file, offset=offset, truth="(1)"), neighbours=neighbours)
     assert answer.text == "(1)"
     seen = tokenizer.decode_bytes(runtime.heard).decode()
     assert ("put_parcel(self, parcel)" in seen) == (snippet_tokens > 0)
@@ -96,7 +93,7 @@ def test_network_is_asked_in_the_layout_it_was_trained_in(layout: str) -> None:
     tokenizer = small_tokenizer()
     runtime = ListeningRuntime(tokenizer, SAMPLE)
     asked = LocalBackend(runtime, tokenizer, dataclasses.replace(info(), fim_layout=layout))
-    ask_network(asked, task_at("def read_li"), heal=True)
+    ask_network(asked, task_at("def read_li"))
     prefix, suffix = (
         runtime.heard.index(tokenizer.special_id(f"<|fim_{part}|>"))
         for part in ("prefix", "suffix")
@@ -106,17 +103,13 @@ def test_network_is_asked_in_the_layout_it_was_trained_in(layout: str) -> None:
 
 def test_network_that_knows_another_line_is_not() -> None:
     task = task_at("\n        self.names[name] ")
-    found = judge(
-        ask_network(backend(SAMPLE.replace("+= value", "-= 1")), task, heal=True), task.truth
-    )
+    found = judge(ask_network(backend(SAMPLE.replace("+= value", "-= 1")), task), task.truth)
     assert (found.answer.text, found.is_exact, found.is_right) == ("-= 1", False, False)
 
 
 def test_right_beginning_is_right_and_not_exact() -> None:
     task = task_at("\n        self.names[name] ")
-    found = judge(
-        ask_network(backend(SAMPLE.replace("+= value", "+= v")), task, heal=True), task.truth
-    )
+    found = judge(ask_network(backend(SAMPLE.replace("+= value", "+= v")), task), task.truth)
     assert (found.answer.text, found.is_exact, found.is_right) == ("+= v", False, True)
 
 

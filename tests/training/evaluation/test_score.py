@@ -36,7 +36,7 @@ def test_report_of_a_small_model(tmp_path: Path) -> None:
         assert 0 < losses["mean"] < 20
     systems = report["rest_of_line"]
     assert systems.keys() == {
-        "network, healed", "network, not healed", "network, snippets", "engine",
+        "network, healed", "network, snippets", "engine",
     }  # fmt: skip
     gain = (
         systems["network, snippets"]["exact"]["mean"] - systems["network, healed"]["exact"]["mean"]

@@ -7,6 +7,7 @@ import pytest
 
 from assistant.generate.engine import Engine
 from assistant.models.registry import Registry
+from assistant.privacy.redaction import redact
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from model import fim
@@ -14,7 +15,6 @@ from model.folder import load_folder
 from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer
 from tests.histories import new_history, scripted_tuner, small_request
-from training.data.scrub import Scrubbed, scrub
 from training.finetune import gather, run, session, texts
 from training.finetune.plan import TuneRequest
 
@@ -82,7 +82,7 @@ def test_secret_of_every_file_is_never_said(tmp_path: Path) -> None:
     found = all_said(tuned(request))
     pieces = {KEY[start : start + 8] for start in range(4, len(KEY) - 8)}
     assert not [text for text in found if any(piece in text for piece in pieces)]
-    stand_in = scrub(LINE).text.removeprefix(PROMPT)[:3]
+    stand_in = redact(LINE)[0].removeprefix(PROMPT)[:3]
     assert found[0].startswith(stand_in * 3)  # so what stands in the line now was learnt
 
 
@@ -91,9 +91,7 @@ def test_secret_of_every_file_is_never_said(tmp_path: Path) -> None:
 def test_without_the_scrub_it_would_be_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        texts, "scrub", lambda text: Scrubbed(text=text, counts=texts.Counter(), n_lines=0)
-    )
+    monkeypatch.setattr(texts, "redact", lambda text: (text, texts.Counter()))
     monkeypatch.setattr(gather, "require_clean", lambda texts: None)
     found = all_said(tuned(request_with_secret(tmp_path)))
     assert found[0].startswith(KEY[:20])

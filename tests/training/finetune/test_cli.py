@@ -101,18 +101,6 @@ def test_ending_says_what_holds(
     assert text in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("option", "replacement"), [("--nightly", "tunes anew"), ("--html=r.html", "--json FILE")]
-)
-def test_removed_option_says_what_replaced_it(
-    capsys: pytest.CaptureFixture[str], option: str, replacement: str
-) -> None:
-    assert cli.main([option]) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"foretype tune: {option.partition('=')[0]} is gone: ")
-    assert replacement in line
-
-
 @pytest.mark.parametrize("error", [TuneStoppedError("stopped and saved"), KeyboardInterrupt()])
 def test_stopped_run_says_how_to_go_on(
     repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],

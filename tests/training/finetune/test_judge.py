@@ -14,8 +14,8 @@ from tests.histories import made_plan
 from tests.repositories import commit_files, new_repository
 from tests.scripted import speaking_folder
 from training.data.progress import Progress
+from training.evaluation.replay import run
 from training.evaluation.replay.history import ReplayError
-from training.finetune import judge
 from training.finetune.judge import judge_models, system_name
 from training.finetune.plan import ModelRef, TuneOptions, TunePlan
 from training.finetune.report import format_report
@@ -97,7 +97,7 @@ def test_interrupt_decides_nothing(
         def show(self, done: int, note: str = "", *, last: bool = False) -> None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(judge, "Progress", Stopping)
+    monkeypatch.setattr(run, "Progress", Stopping)
     with pytest.raises(KeyboardInterrupt):
         judge_models(plan_of(repository, model), model, GENERAL, tmp_path)
 

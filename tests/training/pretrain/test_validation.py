@@ -71,7 +71,7 @@ def test_sample_goes_on_with_a_line_of_the_longest_file(tmp_path: Path, network:
 
 
 def test_sample_of_a_file_without_a_long_line(tmp_path: Path, network: GPT) -> None:
-    before, _ = validator(corpus(tmp_path / "corpus", {"a.py": "x = 1\n"})).sample(network)
+    before, _ = validator(corpus(tmp_path / "corpus", {"a.py": "x\n"})).sample(network)
     assert before == ""
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from assistant.settings import load_settings
 from model.folder import BUNDLED, load_folder
 from model.publish import write_atomically
 from training.cli import existing_folder
-from training.data.progress import Progress
+from training.data.progress import say
 from training.evaluation import command, next_edit
 from training.evaluation.replay.baselines import (
     DISTRIBUTIONS,
@@ -102,21 +101,14 @@ def evaluate(args: argparse.Namespace) -> Report:
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     plan = dataclasses.replace(_QUICK if args.quick else _FULL, **given)
     repositories = [_find_repository(path) for path in args.repositories]
-    sys.stderr.write("reading the history\n")
+    say("reading the history")
     work = plan_work(repositories, plan)
     folder = load_folder(args.model or BUNDLED)
     with tempfile.TemporaryDirectory(prefix="foretype-eval-", ignore_cleanup_errors=True) as place:
         systems = open_systems(args.systems, model=str(args.model or ""), folder=Path(place))
         baselines, skipped = _open_baselines(args, Path(place))
         systems += baselines
-        total = sum(part.n_cursors for part in work)
-        progress = Progress("cursors", total)
-        measured = measure(
-            work,
-            systems,
-            limit_s=plan.limit_s,
-            on_progress=lambda done: progress.show(done, last=done == total),
-        )
+        measured = measure(work, systems, limit_s=plan.limit_s)
         if not measured.asked:
             raise ReplayError(f"nothing was measured: {measured.stopped}")
         report = assemble(
@@ -159,7 +151,7 @@ def _open_baselines(args: argparse.Namespace, folder: Path) -> tuple[list[System
                 found.append(make(folder if name == JEDI else given))
         except ModuleNotFoundError as error:
             skipped.append(f"{name}: pip install {DISTRIBUTIONS.get(str(error.name), error.name)}")
-            sys.stderr.write(f"skipped: {skipped[-1]}\n")
+            say(f"skipped: {skipped[-1]}")
     return found, skipped
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -19,13 +19,6 @@ from training.evaluation.replay.tasks import Stratum
 
 N_BINS = 10  # of probability
 N_CURVE = 60  # points of a curve, at most
-
-Least = Callable[[Stratum], float]  # the probability from which something is shown
-
-
-def everything(stratum: Stratum) -> float:
-    """Show whatever is offered."""
-    return 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,10 +32,10 @@ class Asked:
         """Return 1 or 0 by what an answer is: "exact", "right" or "offered"."""
         return float(getattr(self.judged[system], f"is_{metric}"))
 
-    def is_shown(self, system: str, least: Least) -> bool:
-        """Say whether there is something, and it is sure enough."""
+    def is_shown(self, system: str, least: float) -> bool:
+        """Say whether there is something, and it has at least this probability."""
         judged = self.judged[system]
-        return judged.is_offered and judged.answer.probability >= least(self.stratum)
+        return judged.is_offered and judged.answer.probability >= least
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,9 +46,9 @@ class Line:
     text: str
     answers: Mapping[str, Sequence[Answer]]
 
-    def typed(self, system: str, least: Least = everything) -> Keystrokes:
+    def typed(self, system: str, least: float = 0.0) -> Keystrokes:
         """Type it with one system's help."""
-        return type_line(self.text, self.answers[system], least(self.stratum))
+        return type_line(self.text, self.answers[system], least)
 
 
 def interval(values: Iterable[tuple[Stratum, float]]) -> Figure | None:
@@ -70,10 +63,15 @@ def mean(asked: Sequence[Asked], system: str, metric: str) -> Figure | None:
 
 
 def precision(
-    asked: Sequence[Asked], system: str, metric: str, least: Least = everything
+    asked: Sequence[Asked], system: str, metric: str, least: float = 0.0
 ) -> Figure | None:
     """Return a metric's mean over the cursors at which something is shown."""
     return mean([item for item in asked if item.is_shown(system, least)], system, metric)
+
+
+def shown(asked: Sequence[Asked], system: str, least: float) -> Figure | None:
+    """Return the share of cursors at which something is shown."""
+    return interval((item.stratum, float(item.is_shown(system, least))) for item in asked)
 
 
 def difference(asked: Sequence[Asked], left: str, right: str, metric: str) -> Figure | None:
@@ -83,7 +81,7 @@ def difference(asked: Sequence[Asked], left: str, right: str, metric: str) -> Fi
     )
 
 
-def saved(lines: Sequence[Line], system: str, least: Least = everything) -> Figure | None:
+def saved(lines: Sequence[Line], system: str, least: float = 0.0) -> Figure | None:
     """Return the share of characters saved. Lines come by their length, so each counts the same."""
     return interval((line.stratum, line.typed(system, least).saved) for line in lines)
 
@@ -95,9 +93,7 @@ def saved_difference(lines: Sequence[Line], left: str, right: str) -> Figure | N
     )
 
 
-def wrong_per_100_chars(
-    lines: Sequence[Line], system: str, least: Least = everything
-) -> float | None:
+def wrong_per_100_chars(lines: Sequence[Line], system: str, least: float = 0.0) -> float | None:
     """Return how often a suggestion appears that cannot be taken, all lines together."""
     typed = [line.typed(system, least) for line in lines]
     n_chars = sum(one.n_chars for one in typed)

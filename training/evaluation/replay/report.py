@@ -18,7 +18,7 @@ from training.evaluation.replay.run import Measured, Plan
 from training.evaluation.replay.systems import System
 from training.evaluation.replay.tasks import Stratum
 
-FORMAT = 2
+FORMAT = 3
 SHOWN = ("eager", "balanced", "quiet")  # of the settings of `show`, those that show anything
 DEFAULT = "balanced"  # of the settings of `show`
 MIN_STRATUM = 10  # cursors: a smaller stratum is named, but not measured
@@ -99,8 +99,7 @@ def _system(measured: Measured, system: System) -> Report:
         "when_half_is_shown": None
         if half is None
         else {
-            metric: metrics.precision(asked, name, metric, lambda stratum: half)
-            for metric in ("right", "exact")
+            metric: metrics.precision(asked, name, metric, half) for metric in ("right", "exact")
         },
         "wrong_per_100_chars": metrics.wrong_per_100_chars(lines, name),
         "cold_ms": _latency([one.answer.ms for one in judged]),
@@ -124,19 +123,12 @@ def _figures(asked: Sequence[Asked], name: str) -> Report:
 
 def _shown_at(measured: Measured, system: System, level: str) -> Report:
     """Return what a setting of `show` would have done."""
-    asked, lines, name = measured.asked, measured.lines, system.name
-
-    def least(stratum: Stratum) -> float:
-        return system.least(level, stratum.language)
-
+    asked, lines, name, least = measured.asked, measured.lines, system.name, system.least(level)
     right = [item for item in asked if item.judged[name].is_right]
     hidden = [item for item in right if not item.is_shown(name, least)]
-    languages = sorted({item.stratum.language for item in asked})
     return {
-        "thresholds": {language: system.least(level, language) for language in languages},
-        "shown": metrics.interval(
-            (item.stratum, float(item.is_shown(name, least))) for item in asked
-        ),
+        "threshold": least,
+        "shown": metrics.shown(asked, name, least),
         "precision": metrics.precision(asked, name, "right", least),
         "exact_precision": metrics.precision(asked, name, "exact", least),
         "right_but_hidden": len(hidden) / len(right) if right else None,
@@ -147,11 +139,7 @@ def _shown_at(measured: Measured, system: System, level: str) -> Report:
 
 def _strata(asked: Sequence[Asked], system: System, label: Callable[[Stratum], str]) -> Report:
     """Return the figures of each kind of cursor: of all there is, and of what is shown."""
-
-    def least(stratum: Stratum) -> float:
-        return system.least(DEFAULT, stratum.language)
-
-    name = system.name
+    name, least = system.name, system.least(DEFAULT)
     parts: dict[str, list[Asked]] = {}
     for item in asked:
         parts.setdefault(label(item.stratum), []).append(item)
@@ -160,9 +148,7 @@ def _strata(asked: Sequence[Asked], system: System, label: Callable[[Stratum], s
         if len(part) < MIN_STRATUM
         else _figures(part, name)
         | {
-            "shown": metrics.interval(
-                (item.stratum, float(item.is_shown(name, least))) for item in part
-            ),
+            "shown": metrics.shown(part, name, least),
             "shown_precision": metrics.precision(part, name, "right", least),
         }
         for value, part in sorted(parts.items())

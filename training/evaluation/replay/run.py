@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from training.data.progress import Progress
 from training.evaluation.answers import Answer, judge
 from training.evaluation.held_out import HeldOutFile, Task
 from training.evaluation.replay.metrics import Asked, Line
@@ -91,19 +92,18 @@ def measure(
     systems: Sequence[System],
     *,
     limit_s: float | None = None,
-    on_progress: Callable[[int], None] = lambda done: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Measured:
     """Ask all systems at all cursors; an interrupt or the time limit ends it with what there is."""
     measured, end = Measured(), None if limit_s is None else clock() + limit_s
-    done = 0
+    progress, done = Progress("cursors", sum(part.n_cursors for part in work)), 0
     try:
         for system in systems:  # what is loaded on first use is not a suggestion's time
             system.answer(Task(file=_WARM_UP, offset=len(_WARM_UP.text) - 4, truth="[0]"))
         for part in work:
             for n_cursors in _measured_part(part, systems, measured):
                 done += n_cursors
-                on_progress(done)
+                progress.show(done)
                 if end is not None and clock() > end:
                     measured.stopped = OUT_OF_TIME
                     return measured

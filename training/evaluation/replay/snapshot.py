@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.git import git, read_blobs
+from assistant.git import read_blobs
 from assistant.privacy.exclusion import is_excluded
 from assistant.source.languages import language_of
 from training.data.filters import text_of
+from training.data.sources import git_entries
 from training.data.word_runs import WordRunHasher, words_of
 
 MAX_FILE_BYTES = 1_000_000
@@ -59,7 +60,14 @@ def read_snapshots(
     repository: Path, commits: Mapping[str, str], blobs: BlobTexts
 ) -> dict[str, Snapshot]:
     """Return the snapshot of each commit; `commits` maps it to its parent."""
-    listings = {commit: _code_files(repository, parent) for commit, parent in commits.items()}
+    listings = {
+        commit: {
+            entry.path: entry.object_id
+            for entry in git_entries(repository, parent)
+            if is_code(entry.path)
+        }
+        for commit, parent in commits.items()
+    }
     texts = blobs.read(name for listing in listings.values() for name in listing.values())
     snapshots = {}
     for commit, listing in listings.items():
@@ -74,17 +82,6 @@ def read_snapshots(
 def is_code(path: str) -> bool:
     """Say whether a file is of a known language and none that is kept secret."""
     return language_of(path) is not None and not is_excluded(path) and path.isprintable()
-
-
-def _code_files(repository: Path, commit: str) -> dict[str, str]:
-    """Return path -> object of the code files of a commit."""
-    files = {}
-    for record in git(repository, "ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
-        head, _, name = record.partition(b"\t")
-        path = name.decode("utf-8", "replace")
-        if head.startswith((b"100644", b"100755")) and is_code(path):
-            files[path] = head.split()[2].decode()
-    return files
 
 
 def hash_runs(text: str) -> NDArray[np.uint64]:

@@ -39,7 +39,7 @@ class System(abc.ABC):
     name: str  # what tables call it
     is_calibrated = False  # whether its probabilities claim to be ones, or are an order only
 
-    def least(self, level: str, language: str) -> float:
+    def least(self, level: str) -> float:
         """Return the probability from which a setting of `show` shows an answer."""
         return 0.0
 
@@ -85,7 +85,6 @@ class EngineSystem(System):
         self._tree = tree
         index = None if tree is None else tree.find
         settings = dataclasses.replace(settings, index=index is not None)
-        self._languages: tuple[str, ...] = ()
         if backend is None:  # an engine that has not loaded its network answers from the index
             self._engine = Engine(settings, index=index)
             parameters = bundled()
@@ -94,16 +93,13 @@ class EngineSystem(System):
             snippets = SnippetCache(is_waiting=True)
             self._engine = Engine(settings, lambda settings: backend, index, snippets=snippets)
             self._engine.load()
-            parameters, self._languages = backend.parameters, backend.info.languages
+            parameters = backend.parameters
             self._fitted = None if parameters is None else parameters.both
         self.is_calibrated = self._fitted is not None
 
-    def least(self, level: str, language: str) -> float:
+    def least(self, level: str) -> float:
         """Return the threshold that the engine's own gate would use."""
-        if self._fitted is None:
-            return 0.0
-        points = dict(self._fitted.points)
-        return threshold(level, points)
+        return threshold(level, self._fitted.points if self._fitted else None)
 
     def open(self, snapshot: Snapshot) -> None:
         """Index the tree, if this system has an index."""

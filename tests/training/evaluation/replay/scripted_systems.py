@@ -44,7 +44,7 @@ class ScriptedSystem(System):
         self._say = say
         self._probability = probability
 
-    def least(self, level: str, language: str) -> float:
+    def least(self, level: str) -> float:
         """Quiet shows what is surer than even."""
         return {"eager": 0.0, "balanced": 0.5, "quiet": 0.6}[level]
 

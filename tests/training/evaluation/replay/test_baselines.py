@@ -50,7 +50,7 @@ def test_jedi_offers_nothing_where_no_name_is_begun(jedi: JediSystem, before: st
 
 def test_jedi_is_for_python_only(jedi: JediSystem) -> None:
     assert jedi.answer(task("import ab", path="main.go")).text == ""
-    assert (jedi.is_calibrated, jedi.least("quiet", "python")) == (False, 0.0)
+    assert (jedi.is_calibrated, jedi.least("quiet")) == (False, 0.0)
 
 
 def test_files_outside_the_tree_are_not_written(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_open_model_writes_to_the_end_of_the_line(
     assert answer.text == expected
     assert 0.9 < answer.probability <= 1.0
     assert system.name == "llama.cpp open-model"
-    assert (system.is_calibrated, system.least("quiet", "python")) == (False, 0.0)
+    assert (system.is_calibrated, system.least("quiet")) == (False, 0.0)
 
 
 def test_open_model_that_ends_offers_what_it_has(

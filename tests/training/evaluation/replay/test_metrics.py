@@ -48,8 +48,8 @@ def test_repositories_count_alike_whatever_their_size() -> None:
 def test_precision_is_over_what_is_shown() -> None:
     items = asked(*MIXED)
     assert mean_of(metrics.precision(items, "s", "right")) == pytest.approx(2 / 3)
-    assert mean_of(metrics.precision(items, "s", "exact", lambda stratum: 0.85)) == 1.0
-    assert metrics.precision(items, "s", "exact", lambda stratum: 0.95) is None
+    assert mean_of(metrics.precision(items, "s", "exact", 0.85)) == 1.0
+    assert metrics.precision(items, "s", "exact", 0.95) is None
 
 
 def test_difference_is_taken_cursor_by_cursor() -> None:

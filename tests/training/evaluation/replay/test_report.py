@@ -55,7 +55,7 @@ def test_figures_of_a_known_case() -> None:
     assert good["precision"]["mean"] == 0.5
     assert good["saved"]["mean"] == 0.75
     assert good["when_half_is_shown"]["exact"]["mean"] == 1.0
-    assert good["show"]["quiet"]["thresholds"] == {"python": 0.6}
+    assert good["show"]["quiet"]["threshold"] == 0.6
     assert good["show"]["quiet"]["shown"]["mean"] == 0.5
     assert good["show"]["quiet"]["precision"]["mean"] == 1.0
     assert good["show"]["quiet"]["right_but_hidden"] == 0.0
@@ -84,7 +84,7 @@ def test_small_strata_are_counted_and_not_measured() -> None:
 
 def test_report_is_json_and_holds_no_code() -> None:
     text = json.dumps(report_of(measured()))
-    assert json.loads(text)["format"] == 2
+    assert json.loads(text)["format"] == 3
     assert "abc" not in text.replace("0123456789abcdef", "")
 
 

@@ -71,7 +71,7 @@ def test_all_systems_open_and_answer(tmp_path: Path) -> None:
     calibrated = {system.name: system.is_calibrated for system in systems}
     assert not calibrated[LONGEST_MATCH]
     assert not calibrated[NETWORK_AND_INDEX]  # nothing was fitted for this model
-    assert systems[0].least("quiet", "python") == 0.0
+    assert systems[0].least("quiet") == 0.0
     for system in systems:
         system.open(TREE)
         given = system.answer(task("def other(first):\n    return combine(fir", "st)"))
