@@ -43,6 +43,7 @@ class Statistics:
         self._today = today  # the user's own day
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._lock = threading.Lock()
+        self._saving = threading.Lock()  # who ends the process waits for whoever writes
         self._has_failed = False
 
     def add(self, language: str, name: str, n: int = 1) -> None:
@@ -52,18 +53,18 @@ class Statistics:
 
     def save(self) -> None:
         """Add to the file; what cannot be written is tried again the next time."""
-        with self._lock:
-            counts, self._counts = self._counts, Counter()
-        if not counts:
-            return
-        try:
-            _write([(*key, n) for key, n in counts.items()])
-        except (OSError, sqlite3.Error) as error:
+        with self._saving:
             with self._lock:
-                self._counts += counts
-            if not self._has_failed:
-                log.warning("statistics cannot be written: %s", type(error).__name__)
-            self._has_failed = True
+                counts, self._counts = self._counts, Counter()
+            try:
+                if counts:
+                    _write([(*key, n) for key, n in counts.items()])
+            except (OSError, sqlite3.Error) as error:
+                with self._lock:
+                    self._counts += counts
+                if not self._has_failed:
+                    log.warning("statistics cannot be written: %s", type(error).__name__)
+                self._has_failed = True
 
 
 def statistics_path() -> Path:

@@ -70,11 +70,16 @@ def _serve(
     from lsp.session import Session
 
     gc.disable()  # nothing that starting builds is ever garbage
-    outbox = Outbox(channel.write, on_broken=lambda: end(session.exit_code))
+
+    def give_up() -> None:
+        session.save_counts()
+        end(session.exit_code)
+
+    outbox = Outbox(channel.write, on_broken=give_up)
     session = Session(
         outbox.put,
         open_engine=(lambda _: engine) if engine else None,
-        on_lost=lambda: end(session.exit_code),
+        on_lost=give_up,
     )
     received = values(MessageReader(channel.read))
     first = list(itertools.islice(received, 1))

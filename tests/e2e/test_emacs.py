@@ -317,6 +317,15 @@ SAID = """(with-current-buffer "*Messages*" (goto-char (point-max))
   (and (re-search-backward "^foretype: .*" nil t) (match-string 0)))"""
 
 
+def test_emacs_shows_the_statistics(scripted: tuple[str, InEmacs]) -> None:
+    _, driven = scripted
+    driven.run_command("foretype-stats")
+    window = '(get-buffer-window "*foretype stats*")'
+    text = f"(and {window} (with-current-buffer (window-buffer {window}) (buffer-string)))"
+    wait_for(lambda: driven.ask(text).startswith("In the last 30 days"), "the statistics", 60)
+    driven.ask(f"(progn (quit-window t {window}) t)")
+
+
 def test_emacs_says_why_and_shows_less(scripted: tuple[str, InEmacs]) -> None:
     _, driven = scripted
     driven.ask('(progn (foretype-show "quiet") t)')

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import pytest
 
+from assistant.counts import read
 from assistant.setup.change import write
 from assistant.setup.editors import EDITORS
 from assistant.setup.machine import Machine
@@ -260,6 +261,11 @@ def test_bundled_model_completes_a_line_that_is_then_on_disk(
     editor.keys("<Tab>")
     wait_for(lambda: editor.text() == before + ghost, f"buffer with {ghost!r}", seconds=5)
     assert editor.write_and_quit() == before + ghost + "\n"
+    wait_for(lambda: counted("whole") == 1 and counted("saved") == len(ghost) - 1, "the counts")
+
+
+def counted(wanted: str) -> int:
+    return sum(n for *_, name, n in read() if name == wanted)
 
 
 class Terminal:
