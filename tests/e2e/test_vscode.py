@@ -236,6 +236,8 @@ def test_doctor_shows_what_it_found_and_how_it_is_mended(scripted: InVSCode) -> 
     assert re.search(r"^ok +server +ready", report, re.M), report
     assert re.search(r"^broken +model .+/nowhere.*\n +-> .+", report, re.M), report
     take_picture(window, "vscode-doctor.png")
+    window.command("foretype: Statistics")
+    wait_for(lambda: window.text().startswith("In the last 30 days"), "the statistics", 60)
 
 
 def test_tune_runs_in_a_terminal_in_the_folder_and_a_fault_is_told(scripted: InVSCode) -> None:
