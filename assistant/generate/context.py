@@ -13,7 +13,7 @@ from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from assistant.request import CompletionRequest
 from assistant.source import blocks
 from assistant.source.languages import LANGUAGES, Language, language_of
-from assistant.source.syntax import Scope, head_tree, imports, scopes_at, text_scopes
+from assistant.source.syntax import Scope, imports, parse_head, scopes_at, text_scopes
 
 STEPS_PER_WINDOW = 4  # a step is this share of the prefix budget
 SKELETON_FRAC = 0.25  # of the prefix budget, once the file is longer than that
@@ -135,7 +135,8 @@ def _folded(head: str, indent: str, n_chars: int, language_name: str | None) -> 
     text = head + indent
     tree, place = None, 0
     if len(head) <= MAX_TREE_CHARS:
-        tree, place = head_tree(text, len(head), language, limit_s=PARSE_LIMIT_S)
+        parsed = parse_head(text, len(head), language, limit_s=PARSE_LIMIT_S)
+        tree, place = parsed.tree, parsed.place
     if tree is None:
         scopes = text_scopes(text, len(head), language)
         found = [(match.start(), match.group()) for match in _import_lines(head)]

@@ -36,8 +36,9 @@ from assistant.rank.ranker import FittedRanker, bundled
 from assistant.rank.ranking import summarize
 from assistant.request import Completion, CompletionRequest
 from assistant.settings import Settings
-from assistant.source import syntax
+from assistant.source.blocks import opened_block
 from assistant.source.languages import Language, language_of
+from assistant.source.open_trees import OpenTrees
 from model.fim import Snippet
 from model.lru import LRU
 
@@ -77,6 +78,7 @@ class Engine:
         self._snippets = snippets
         self._backend: LocalBackend | None = None
         self._load_lock = threading.Lock()
+        self._trees = OpenTrees()
         self._cache = SuggestionCache()
         self._cache_lock = threading.Lock()
         self._n_requests = 0
@@ -162,7 +164,7 @@ class Engine:
             )
             if found is not None and not cancel.is_set():
                 least = self._remote_threshold(request, backend)
-                completions, trace = merge_remote(found, request, proposed, least)
+                completions, trace = merge_remote(found, request, proposed, least, self._trees)
 
         outcome = trace.outcome or "no proposal"
         if completions or cancel.is_set():
@@ -241,7 +243,7 @@ class Engine:
             and self._blocks
             and language is not None
             and language.name in backend.info.languages  # what it has not learnt it cannot judge
-            and syntax.opens_block(request.text, request.offset, language)
+            and opened_block(request.text, request.offset, language) is not None
         ):
             proposed = self._propose_block(request, backend, job, language, started)
         else:
@@ -291,7 +293,7 @@ class Engine:
             )
         ranking = lines.ranking
         least = self._threshold(request, ranking.fitted)
-        offers = offer_lines(request, lines, least)
+        offers = offer_lines(request, lines, least, self._trees)
         outcome = ""
         if not offers:
             outcome = "nothing that the rules let pass" if ranking.texts else "no proposal"

@@ -11,6 +11,7 @@ from assistant.generate.cache import Suggestion
 from assistant.generate.completion_trace import Trace
 from assistant.generate.response import Offer, Proposed, build_completions
 from assistant.request import Completion, CompletionRequest
+from assistant.source.open_trees import OpenTrees
 
 
 class RemoteSide(Protocol):
@@ -43,11 +44,13 @@ def merge_remote(
     request: CompletionRequest,
     proposed: Proposed,
     least: float,
+    trees: OpenTrees,
 ) -> tuple[list[Completion], Trace]:
     """Return what is shown of both sides: the remote text where it is sure enough, and surer."""
     offers = list(proposed.offers)
     is_block = not found.single_line
-    result = filter_text(request, found.text, multi_line=is_block)
+    text = trees.valid(request, found.text)
+    result = filter_text(request, text, multi_line=is_block)
     probability = 0.0
     if result.edit is not None:
         beliefs = proposed.suggestions[0].beliefs if proposed.suggestions else ()
@@ -55,10 +58,10 @@ def merge_remote(
             beliefs = tuple((item.text, item.probability) for item in proposed.suggestions)
         probability = found.weigh(result.edit.text, request, beliefs)
         suggestion = Suggestion(
-            text=found.text,
+            text=text,
             source="remote",
             finish_reason=found.finish_reason,
-            logprob=found.logprob(len(found.text)) or 0.0,
+            logprob=found.logprob(len(text)) or 0.0,
             multi_line=is_block,
             probability=probability,
             is_shown=probability >= least,

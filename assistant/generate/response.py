@@ -15,6 +15,7 @@ from assistant.generate.cache import Suggestion
 from assistant.generate.completion_trace import Trace
 from assistant.generate.single_line import RankedLines
 from assistant.request import Completion, CompletionRequest
+from assistant.source.open_trees import OpenTrees
 
 MAX_TRIED = 4  # texts beyond those wanted that go through the rules
 MAX_BELIEFS = 8  # proposals that are remembered with their shares
@@ -46,17 +47,21 @@ class Proposed:
     suggestions: Sequence[Suggestion] = ()  # all of them, before the rules; the cache keeps them
 
 
-def offer_lines(request: CompletionRequest, lines: RankedLines, least: float) -> list[Offer]:
+def offer_lines(
+    request: CompletionRequest, lines: RankedLines, least: float, trees: OpenTrees
+) -> list[Offer]:
     """Return what the rules leave of ranked lines, best first, at most as many as wanted.
 
-    Of one line the beginning that is worth most; of several, asked for by hand, the whole lines.
-    `least` is the probability from which a text is shown.
+    Of one line the beginning that is worth most (none of 465 broke the syntax); of several, asked
+    for by hand, the whole lines as far as they may stand. `least` is the probability from which a
+    text is shown.
     """
     ranking = lines.ranking
+    wanted: Iterable[tuple[str, int]]
     if request.n == 1 and ranking.fitted is not None:
         wanted = ranking.by_worth()
     else:
-        wanted = [(text, place) for place, text in enumerate(ranking.texts)]
+        wanted = ((trees.valid(request, text), at) for at, text in enumerate(ranking.texts))
     offers: dict[tuple[str, int], Offer] = {}
     sift = _Sift(request)
     for text, place in wanted:

@@ -18,7 +18,7 @@ from assistant.remote.errors import withheld
 from assistant.remote.formats import write_body
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
-from assistant.source import syntax
+from assistant.source.blocks import opened_block
 from assistant.source.languages import language_of
 
 _PERSONAL = frozenset({"e-mail address", "IP address"})  # of use in an answer; secrets are not
@@ -50,7 +50,7 @@ class Payload:
 def is_single_line(request: CompletionRequest, *, blocks: bool) -> bool:
     """Say whether the rest of the line is wanted, and no more."""
     language = language_of(request.path, request.language)
-    return not (blocks and syntax.opens_block(request.text, request.offset, language))
+    return not blocks or opened_block(request.text, request.offset, language) is None
 
 
 def build_payload(

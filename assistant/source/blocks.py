@@ -211,16 +211,3 @@ def opened_block(text: str, offset: int, language: Language | None) -> Block | N
         and below.lstrip().startswith("}")
     )
     return Block(indent=indent, is_brace=is_brace, is_closed=is_closed, on_header=on_header)
-
-
-def block_end(text: str, offset: int) -> int:
-    """Return where the block of the cursor's line ends: before the first line indented less."""
-    start = line_start(text, offset)
-    indent = indent_columns(text[start:offset] + text[offset : line_end(text, offset)])
-    end = line_end(text, offset)
-    for below, line in lines_below(text, offset):
-        if line.strip():
-            if indent_columns(line) < indent:
-                break
-            end = below + len(line)
-    return end

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import tree_sitter
 
 from assistant.source import blocks
-from assistant.source.brackets import LINE_COMMENT, PAIRS, scan
+from assistant.source.brackets import LINE_COMMENT, PAIRS, Scan, scan, scan_on
 from assistant.source.languages import Language, grammar
 
 MAX_PARSE_CHARS = 1_000_000
@@ -50,7 +50,6 @@ BODY_KINDS = frozenset(
     }
 )
 _SEMICOLON_AFTER_BRACE = frozenset({"c", "cpp"})  # a class is not complete without it
-_ROOT_KINDS = frozenset({"module", "program", "source_file", "translation_unit"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +80,7 @@ class SyntaxTree:
         self.text = text
         self.language = language
         self.tree = tree
-        self._data = data
+        self.data = data
         self._starts: list[int] | None = None
         if len(data) != len(text):
             self._starts = [0]
@@ -102,7 +101,7 @@ class SyntaxTree:
         if self._starts is None:
             return byte
         chunk = min(bisect.bisect_right(self._starts, byte), len(self._starts) - 1) - 1
-        inside = self._data[self._starts[chunk] : byte]
+        inside = self.data[self._starts[chunk] : byte]
         return chunk * _CHUNK_CHARS + len(inside.decode("utf-8", "surrogatepass"))
 
     def span(self, node: tree_sitter.Node) -> Span:
@@ -142,12 +141,16 @@ class SyntaxTree:
 
 
 def parse(
-    language: Language | None, text: str, *, limit_s: float = PARSE_LIMIT_S
+    language: Language | None,
+    text: str,
+    *,
+    limit_s: float = PARSE_LIMIT_S,
+    before: SyntaxTree | None = None,
 ) -> SyntaxTree | None:
     """Parse `text`, or return None where the text rules must do.
 
     That is for an unknown language, a grammar not installed, a text too long, or one that takes
-    longer than `limit_s`.
+    more CPU time than `limit_s`. What is as in the tree `before` is not parsed again.
     """
     if language is None or len(text) > MAX_PARSE_CHARS:
         return None
@@ -155,34 +158,65 @@ def parse(
     if known is None:
         return None
     data = text.encode("utf-8", "surrogatepass")
-    end_s = time.monotonic() + limit_s
+    end_s = time.thread_time() + limit_s
+    old = _edited(before, data) if before is not None and before.language is language else None
 
     def read(byte: int, _point: object) -> bytes:
         return data[byte : byte + _READ_BYTES]
 
     def is_late(_byte: int, _has_error: bool) -> bool:
-        return time.monotonic() > end_s
+        return time.thread_time() > end_s
 
+    parser = tree_sitter.Parser(known)
     try:
-        tree = tree_sitter.Parser(known).parse(read, progress_callback=is_late)
+        if old is None:
+            tree = parser.parse(read, progress_callback=is_late)
+        else:
+            tree = parser.parse(read, old, progress_callback=is_late)
     except ValueError:  # how the binding reports a parse that was given up
         return None
     return SyntaxTree(text, language, tree, data)
+
+
+def _edited(before: SyntaxTree, data: bytes) -> tree_sitter.Tree:
+    """Return a copy of a tree that knows which bytes are no longer as they were."""
+    old = before.data
+    start = _n_equal(old, data)
+    end = _n_equal(old[start:][::-1], data[start:][::-1])
+    tree = before.tree.copy()
+    old_end, new_end = len(old) - end, len(data) - end
+    tree.edit(
+        start,
+        old_end,
+        new_end,
+        point_of(old, start),
+        point_of(old, old_end),
+        point_of(data, new_end),
+    )
+    return tree
+
+
+def _n_equal(left: bytes, right: bytes) -> int:
+    """Return how many bytes both begin with."""
+    low, high = 0, min(len(left), len(right))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def point_of(data: bytes, at: int) -> tuple[int, int]:
+    """Return the row and the column of a byte."""
+    return data.count(b"\n", 0, at), at - data.rfind(b"\n", 0, at) - 1
 
 
 def scopes_at(tree: SyntaxTree, offset: int) -> tuple[Scope, ...]:
     """Return the scopes that hold the character at `offset`, the outermost first."""
     kinds = tree.language.scope_kinds
     return tuple(_scope(tree, node) for node in tree.path_to(offset) if node.type in kinds)
-
-
-def open_scopes(text: str, offset: int, language: Language | None) -> tuple[Scope, ...]:
-    """Return the scopes that are open at `offset`, whatever is half-typed there or follows.
-
-    Where there is no tree, or the code above is too broken for one, indentation tells.
-    """
-    tree, place = head_tree(text, offset, language)
-    return (tree is not None and scopes_at(tree, place)) or text_scopes(text, offset, language)
 
 
 def text_scopes(text: str, offset: int, language: Language | None) -> tuple[Scope, ...]:
@@ -211,17 +245,32 @@ def text_scopes(text: str, offset: int, language: Language | None) -> tuple[Scop
     return tuple(reversed(scopes))
 
 
-def head_tree(
-    text: str, offset: int, language: Language | None, *, limit_s: float = PARSE_LIMIT_S
-) -> tuple[SyntaxTree | None, int]:
-    """Parse what stands above the cursor's line as if it were a whole file.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """What stands above a line, as if it were a whole file."""
 
-    The cursor's line becomes a word at its indentation, whose offset is returned too, and the
-    closers that are missing are put behind it.
-    """
+    text: str
+    indent: str  # of the line
+    state: Scan  # what is open at its end
+    tree: SyntaxTree | None  # of the text, a word at the line's place, and the closers it wants
+    place: int  # of that word
+
+
+def parse_head(
+    text: str,
+    offset: int,
+    language: Language | None,
+    *,
+    limit_s: float = PARSE_LIMIT_S,
+    before: Head | None = None,
+) -> Head:
+    """Parse what stands above the cursor's line; `before`, of the same document, saves work."""
     start = blocks.line_start(text, offset)
-    head = text[:start] + blocks.indent_of(text[start : blocks.line_end(text, start)])
-    state = scan(text[:start], language)
+    head, indent = text[:start], blocks.indent_of(text[start : blocks.line_end(text, start)])
+    if before is not None and head.startswith(before.text):
+        state = scan_on(before.state, head[len(before.text) :], language)
+    else:
+        state = scan(head, language)
     openers = [mark.char for mark in state.openers]
     word = "x"
     if language is not None and language.blocks == "brace" and openers[-1:] in ([], ["{"]):
@@ -230,7 +279,9 @@ def head_tree(
     closers = "".join(PAIRS[char] for char in reversed(openers))
     if language is not None and language.name in _SEMICOLON_AFTER_BRACE:
         closers = closers.replace("}", "};")
-    return parse(language, f"{head}{word}{quote}\n{closers}", limit_s=limit_s), len(head)
+    whole = f"{head}{indent}{word}{quote}\n{closers}"
+    tree = parse(language, whole, limit_s=limit_s, before=before.tree if before else None)
+    return Head(text=head, indent=indent, state=state, tree=tree, place=start + len(indent))
 
 
 def imports(tree: SyntaxTree) -> tuple[Span, ...]:
@@ -244,37 +295,6 @@ def imports(tree: SyntaxTree) -> tuple[Span, ...]:
             found.append(tree.span(cursor.node))
         more = cursor.goto_next_sibling()
     return tuple(found)
-
-
-def opens_block(text: str, offset: int, language: Language | None) -> bool:
-    """Return whether the cursor opens, or stands in, a block that has no body yet."""
-    return blocks.opened_block(text, offset, language) is not None
-
-
-def statement_end(tree: SyntaxTree, offset: int) -> int:
-    """Return where the innermost statement at `offset` ends; `offset` itself between statements."""
-    path = tree.path_to(_touching(tree.text, offset))
-    for above, node in zip(reversed(path[:-1]), reversed(path), strict=False):
-        if above.type in BODY_KINDS and node.is_named:
-            return max(offset, tree.span(node).end)
-    return offset
-
-
-def block_end(tree: SyntaxTree, offset: int) -> int:
-    """Return where the innermost block at `offset` ends, closing brace included."""
-    for node in reversed(tree.path_to(_touching(tree.text, offset))):
-        if node.type in BODY_KINDS:
-            end = len(tree.text) if node.type in _ROOT_KINDS else tree.span(node).end
-            return max(offset, end)
-    return len(tree.text)
-
-
-def _touching(text: str, offset: int) -> int:
-    """Return the offset of the character left of the cursor if that is where code is."""
-    here = text[offset : offset + 1]
-    if offset and (not here or here.isspace()) and not text[offset - 1].isspace():
-        return offset - 1
-    return offset
 
 
 def _scope(tree: SyntaxTree, node: tree_sitter.Node) -> Scope:

