@@ -30,10 +30,11 @@ _RANGES: dict[str, tuple[int, int]] = {
     "max_new_tokens": (1, 512),
     "deadline_ms": (1, 600_000),
     "threads": (1, 256),
+    "gpu_layers": (0, 1_000),
     "index_mb": (1, 65_536),
 }
 # A workspace is data from strangers: it chooses no weights, no files, and takes no CPU time.
-_USER_ONLY = frozenset({"model", "log_file", "threads"})
+_USER_ONLY = frozenset({"model", "log_file", "threads", "gpu_layers"})
 # old name -> name; an old one still counts where the new one is not set
 RENAMED = {
     "memory": "index",
@@ -64,6 +65,7 @@ class Settings:
     max_new_tokens: int = 64  # longest suggestion; also taken from the room for context
     deadline_ms: int = 600  # from request to answer; what is valid by then is shown
     threads: int = 1  # for the network; more helps only on an otherwise idle machine
+    gpu_layers: int = 0  # of a GGUF model: how many run on the GPU, if the binding can use one
     exclude: tuple[str, ...] = ()  # path patterns never completed, added to the built-in ones
     allow_remote: bool = True  # false: ask no server, whatever remote.toml says
     next_edit: bool = True  # offer to repeat the last edit where it is due

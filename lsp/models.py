@@ -53,7 +53,9 @@ class WorkspaceModels:
         self._registry: Registry | None = None
         self._shelf: LoadedModels | None = None
         self._stamp: _Stamp | None = None
-        self._choices: Mapping[str, ModelEntry] = {}  # by repository; the base is not in it
+        self._choices: Mapping[str, ModelEntry | None] = {}  # by repository; None: the base
+        self._everywhere: ModelEntry | None = None  # where nothing was chosen
+        self._has_models = False
         self._ids: dict[Path, str] = {}  # of work trees; "": none
         self._repositories: dict[str, str] = {}  # of folders; "": none
         self._unknown: set[str] = set()  # folders to be looked up
@@ -93,14 +95,14 @@ class WorkspaceModels:
     def label_of(self, folder: Path) -> str:
         """Return the model that serves documents in a folder; "": the base."""
         repository = self._repositories.get(str(folder), "")
-        backend = self._shelf.backend_for(repository) if self._shelf and repository else None
+        backend = self._shelf.backend_for(repository) if self._shelf is not None else None
         return backend.label if backend is not None else ""
 
     # --- on the engine's thread
 
     def backend_of(self, uri: str) -> LocalBackend | None:
         """Return the model of a document's repository; None: the base."""
-        if not self._choices or self._shelf is None or (place := local_path(uri)) is None:
+        if not self._has_models or self._shelf is None or (place := local_path(uri)) is None:
             return None
         folder = os.path.dirname(place)  # noqa: PTH120 - at each keystroke
         repository = self._repositories.get(folder)
@@ -109,20 +111,21 @@ class WorkspaceModels:
                 self._unknown.add(folder)
                 self._wake.set()
             return None
-        if repository not in self._choices:
+        if self._choices.get(repository, self._everywhere) is None:
             return None
         self._asked_of[repository] = time.monotonic()
         return self._shelf.backend_for(repository)
 
     # --- on a thread of its own
 
-    def start(self, threads: int) -> None:
-        """Begin to look; `threads` is how many a model may use."""
+    def start(self, threads: int, gpu_layers: int = 0) -> None:
+        """Begin to look; `threads` and `gpu_layers` are what a model may use."""
         from assistant.models.loaded_models import LoadedModels, make_opener
         from assistant.models.registry import Registry
 
         self._registry = Registry()
-        self._shelf = LoadedModels(self._registry, self._open_model or make_opener(threads))
+        opener = self._open_model or make_opener(threads, gpu_layers)
+        self._shelf = LoadedModels(self._registry, opener)
         thread = threading.Thread(target=self._run, name="models", daemon=True)
         thread.start()
         self._thread = thread  # only now: who stops may be another thread, and joins it
@@ -143,7 +146,7 @@ class WorkspaceModels:
         if stamp != self._stamp:
             self._stamp = stamp
             self._read(self._registry, self._shelf)
-        if self._choices:
+        if self._has_models:
             self._look_up()
         wanted = self._wanted()
         if self._shelf.is_served(wanted):
@@ -174,10 +177,13 @@ class WorkspaceModels:
         from assistant.models.entry import ModelsError
 
         try:
-            self._choices = registry.book().served()
+            book = registry.book()
+            self._choices = {key: book.serving(key) for key in book.choices}
         except ModelsError as error:
             self._choices = {}
             self._warn("registry", str(error))
+        self._everywhere = self._choices.get("")
+        self._has_models = any(self._choices.values())
         shelf.forgive()
         # What had no repository may have one by now.
         self._ids = {root: found for root, found in self._ids.items() if found}
@@ -213,7 +219,10 @@ class WorkspaceModels:
         from assistant.models.loaded_models import choose_served
 
         present = [self._repositories.get(str(root), "") for root in self._roots]
-        return choose_served(self._choices, dict(self._asked_of), present)
+        asked = dict(self._asked_of)
+        found = {key: self._choices.get(key, self._everywhere) for key in {*asked, *present}}
+        choices = {key: entry for key, entry in found.items() if entry is not None}
+        return choose_served(choices, asked, present)
 
 
 def _stamp_of(file: Path) -> _Stamp | None:

@@ -1,22 +1,67 @@
-"""The fill-in-the-middle format: the one place that knows the order of the parts.
+"""The fill-in-the-middle formats: the one place that knows the order of the parts.
+
+Our own networks, and those whose vocabulary has the markers of a known family:
 
     {<|file_sep|> path_i \\n snippet_i}*  <|file_sep|> path \\n
     <|fim_prefix|><|fim_suffix|> SUFFIX <|fim_middle|> PREFIX  ->  MIDDLE <|end|>
 
 Suffix first ("SPM", Bavarian et al. 2022): prefix and middle are adjacent, so a keystroke appends a
 token or two and everything before it stays cached. Training and serving both call this file. It
-joins ids, so a source file that contains a marker's text is ordinary text.
+joins ids, so a source file that contains a marker's text is ordinary text. A family that was never
+trained suffix first is asked prefix first, and one without markers from left to right.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from model.tokenizer import Tokenizer
 
-Layout = Literal["spm", "psm"]
+# "bare": SUFFIX-marker suffix PREFIX-marker prefix; "left": nothing but the prefix
+Layout = Literal["spm", "psm", "bare", "left"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FimFormat:
+    """How a family of networks marks the parts: our names of the markers, and theirs."""
+
+    family: str
+    layout: Layout
+    names: Mapping[str, str]
+
+
+def _format(family: str, layout: Layout, *theirs: str) -> FimFormat:
+    ours = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>", "<|end|>")
+    names = {own: their for own, their in zip(ours, theirs, strict=True) if their}
+    return FimFormat(family, layout, names)
+
+
+# prefix, suffix, middle, before a file's path, end of a middle; "": none, or as the file says.
+# Suffix first where its authors say they trained so (SantaCoder's order in the "<fim_" families).
+FORMATS = (
+    _format("Qwen", "psm", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>",
+            "<|endoftext|>"),
+    _format("CodeGemma", "psm", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "",
+            "<|file_separator|>"),
+    _format("StarCoder2", "spm", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<file_sep>",
+            "<|endoftext|>"),
+    _format("Granite", "spm", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "",
+            "<|endoftext|>"),
+    _format("CodeLlama", "spm", "▁<PRE>", "▁<SUF>", "▁<MID>", "", "▁<EOT>"),
+    _format("DeepSeek", "psm", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", "", ""),  # noqa: RUF001
+    _format("Codestral", "bare", "[PREFIX]", "[SUFFIX]", "", "", ""),
+)  # fmt: skip
+LEFT_TO_RIGHT = FimFormat("", "left", {})
+
+
+def find_format(tokens: Collection[str]) -> FimFormat:
+    """Return the first format all of whose markers are tokens; left to right if there is none."""
+    return next(
+        (known for known in FORMATS if all(name in tokens for name in known.names.values())),
+        LEFT_TO_RIGHT,
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,7 +73,12 @@ class Snippet:
 
 
 def header(tokenizer: Tokenizer, path: str, text: str = "") -> list[int]:
-    """Return ids that name a file; with `text`, a snippet of another file."""
+    """Return ids that name a file; with `text`, a snippet of another file.
+
+    None for a vocabulary without a marker for it.
+    """
+    if not tokenizer.has_special("<|file_sep|>"):
+        return []
     return [tokenizer.special_id("<|file_sep|>"), *tokenizer.encode(f"{path}\n{text}")]
 
 
@@ -40,12 +90,17 @@ def prompt(
     layout: Layout = "spm",
 ) -> list[int]:
     """Return the ids after which the model writes the middle."""
+    before = [*tokenizer.start_ids, *header_ids]
+    if layout == "left":
+        return [*before, *prefix_ids]
     fim_prefix = tokenizer.special_id("<|fim_prefix|>")
     fim_suffix = tokenizer.special_id("<|fim_suffix|>")
+    if layout == "bare":
+        return [*before, fim_suffix, *suffix_ids, fim_prefix, *prefix_ids]
     fim_middle = tokenizer.special_id("<|fim_middle|>")
     if layout == "spm":
-        return [*header_ids, fim_prefix, fim_suffix, *suffix_ids, fim_middle, *prefix_ids]
-    return [*header_ids, fim_prefix, *prefix_ids, fim_suffix, *suffix_ids, fim_middle]
+        return [*before, fim_prefix, fim_suffix, *suffix_ids, fim_middle, *prefix_ids]
+    return [*before, fim_prefix, *prefix_ids, fim_suffix, *suffix_ids, fim_middle]
 
 
 def example(

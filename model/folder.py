@@ -17,13 +17,14 @@ import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ConfigError, ModelConfig, from_table
 from model.files import open_regular, read_regular, sha256_file
+from model.fim import Layout
 from model.publish import publish_folder
 from model.tokenizer import Tokenizer, TokenizerError
 from model.weights import MAX_WEIGHTS_BYTES, WeightsError, WeightsFile, tensor_shapes, write_weights
@@ -77,7 +78,7 @@ class FolderInfo:
             raise ConfigError(
                 f"format_version is {self.format_version}; this program reads {FORMAT_VERSION}"
             )
-        if self.fim_layout not in ("spm", "psm"):
+        if self.fim_layout not in get_args(Layout):
             raise ConfigError(f"fim_layout must be spm or psm, got {self.fim_layout!r}")
         if not 8 <= self.block_size <= 131_072:
             raise ConfigError(f"block_size must be in 8..131072, got {self.block_size}")

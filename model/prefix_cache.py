@@ -8,7 +8,7 @@ the one of before; a copy costs about what running one token costs. Knows nothin
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ MAX_BEHIND = 64  # ids whose scores are known and that were not run yet; they th
 class _Kept(NamedTuple):
     ids: list[int]
     names: list[bytes]
-    cache: NDArray[np.float32]
+    cache: NDArray[Any]
 
 
 class PrefixCache:

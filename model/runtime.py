@@ -7,12 +7,13 @@ to one thread at a time. Knows neither text nor files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.folder import ModelFolder
+from model.gguf_model import GgufModel
 
 Kind = Literal["onnx", "torch"]
 
@@ -41,10 +42,10 @@ class Runtime(Protocol):
     def rewind(self, length: int) -> None:
         """Keep the first `length` tokens; ValueError unless 0 <= length <= self.length."""
 
-    def save(self) -> NDArray[np.float32]:
+    def save(self) -> NDArray[Any]:
         """Return a copy of the cache, for `restore`; only its size says anything to others."""
 
-    def restore(self, saved: NDArray[np.float32]) -> None:
+    def restore(self, saved: NDArray[Any]) -> None:
         """Make the cache, its length too, what it was when this runtime's `save` returned."""
 
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
@@ -56,20 +57,26 @@ class Runtime(Protocol):
 
 
 def open_runtime(
-    folder: ModelFolder,
+    folder: ModelFolder | GgufModel,
     *,
     kind: Kind = "onnx",
     max_len: int = 2048,
     threads: int = 1,
     bits: int = 8,
+    gpu_layers: int = 0,
 ) -> Runtime:
-    """Load a folder's network. `bits` (8, 4 or 32) is for onnx; torch takes its device's precision.
+    """Load a model's network. `bits` (8, 4 or 32) is for onnx; torch takes its device's precision.
 
+    A GGUF file is run by llama.cpp, `gpu_layers` of it on a GPU, whatever `kind` and `bits` are.
     One thread by default: two spinning threads beside a busy neighbour can be fifty times slower
     than one.
     """
     if not 1 <= max_len <= 131_072:
         raise ValueError(f"max_len must be in 1..131072, got {max_len}")
+    if isinstance(folder, GgufModel):
+        from model.runtime_gguf import GgufRuntime
+
+        return GgufRuntime(folder.network(gpu_layers), max_len=max_len, threads=threads)
     if kind == "onnx":
         from model.onnx_cache import open_graph
         from model.runtime_onnx import OnnxRuntime

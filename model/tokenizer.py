@@ -56,6 +56,8 @@ class TokenizerError(ValueError):
 class Tokenizer:
     """Encode and decode; built from a `tokenizer.json`."""
 
+    start_ids: tuple[int, ...] = ()  # before each prompt
+
     def __init__(
         self, ranks: dict[bytes, int], specials: dict[str, int], pattern_name: str
     ) -> None:
@@ -126,9 +128,9 @@ class Tokenizer:
         ids: list[int] = []
         while data:
             try:
-                return ids + self._encoding.encode_ordinary(data.decode("utf-8"))
+                return ids + self.encode(data.decode("utf-8"))
             except UnicodeDecodeError as error:
-                ids += self._encoding.encode_ordinary(data[: error.start].decode("utf-8"))
+                ids += self.encode(data[: error.start].decode("utf-8"))
                 ids += [self._ranks[bytes([byte])] for byte in data[error.start : error.end]]
                 data = data[error.end :]
         return ids
@@ -144,6 +146,10 @@ class Tokenizer:
     def is_special(self, id_: int) -> bool:
         """Say whether `id_` is a marker rather than text."""
         return id_ in self._special_ids
+
+    def has_special(self, name: str) -> bool:
+        """Say whether there is a special token with this text."""
+        return name in self._specials
 
     def special_id(self, name: str) -> int:
         """Return the id of a special token by its text."""

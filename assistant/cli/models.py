@@ -20,14 +20,14 @@ from assistant.cli.command import (
 )
 from assistant.errors import AssistantError, SettingsError
 from assistant.models.registry import BASE, ModelsError, Registry
-from assistant.models.selection import RepositoryPlace, choose, describe_models, find_place
+from assistant.models.selection import ALL, RepositoryPlace, choose, describe_models, find_place
 from assistant.settings import load_settings
 
 _EPILOG = """\
 A model that was tuned on a repository is served for documents of that repository only. `base` is
 the model for all others; it came with foretype. Editors that are open change over by themselves, at
 the next quiet moment. A model that the setting `model` names is served everywhere, whatever is
-chosen here.
+chosen here. `add` takes a GGUF file: it is described and measured first, and stays where it is.
 
 exit codes: 0 done, 1 refused or not possible, 2 bad usage
 """
@@ -69,6 +69,8 @@ def _list(args: argparse.Namespace) -> int:
 
 def _format_overview(table: dict[str, Any]) -> str:
     lines = []
+    if table["everywhere"] != BASE:
+        lines.append(f"{table['everywhere']} serves wherever nothing was chosen")
     if table["root"]:
         pinned = ", pinned" if table["pinned"] else ""
         lines.append(f"{table['root']}: {table['serving']} serves{pinned}")
@@ -78,19 +80,36 @@ def _format_overview(table: dict[str, Any]) -> str:
         mark = "*" if item["name"] == table["serving"] else " "
         use = "in use" if item["in_use"] else "not in use"
         lines.append(f"{mark} {item['name']}  ({item['kind']}, {item['created'][:10]}, {use})")
-        lines.append(
-            f"    of {item['root'] or 'no repository'}, up to commit {item['trained_to'][:12]}"
-        )
-        lines.append(f"    parent {item['parent'][:12]}, data {item['data_hash'][:12]}")
+        if item["kind"] == "gguf":
+            lines.append(f"    for any repository: {item['root']}")
+        else:
+            of = item["root"] or "no repository"
+            lines.append(f"    of {of}, up to commit {item['trained_to'][:12]}")
+            lines.append(f"    parent {item['parent'][:12]}, data {item['data_hash'][:12]}")
         scores = ", ".join(f"{name} {value:g}" for name, value in item["scores"].items())
         lines.append(f"    {scores or 'no scores'}")
     if not table["models"]:
-        lines.append("There are no models of your own; `foretype tune` makes one.")
+        lines.append("There are no models of your own; `foretype tune` makes one, `add` takes one.")
     return "\n".join(lines)
 
 
+def _add(args: argparse.Namespace) -> int:
+    from assistant.cli.models_add import add
+
+    found: list[str] = []
+    entry = add(Registry(), Path(args.path), args.yes, found.append if args.json else print)
+    if entry is None:
+        print("Nothing was added.")
+        return FAILED
+    if args.json:
+        write_json({"name": entry.name, "lines": found})
+        return DONE
+    print(f"{entry.name} is listed; serve it here: foretype models use {entry.name}")
+    return DONE
+
+
 def _use(args: argparse.Namespace) -> int:
-    place = find_place(_folder(args))
+    place = ALL if args.everywhere else find_place(_folder(args))
     choose(Registry(), args.name, place)
     return _say(args, place, f"{args.name} serves {place.root}")
 
@@ -109,7 +128,7 @@ def _unpin(args: argparse.Namespace) -> int:
 
 
 def _roll_back(args: argparse.Namespace) -> int:
-    place = find_place(_folder(args))
+    place = ALL if args.everywhere else find_place(_folder(args))
     entry = Registry().roll_back(place.repository)
     return _say(args, place, f"{entry.name if entry else BASE} serves {place.root} again")
 
@@ -118,7 +137,7 @@ def _remove(args: argparse.Namespace) -> int:
     registry = Registry()
     if args.name not in [entry.name for entry in registry.entries()]:
         registry.remove(args.name)  # says which there are
-    question = f"Remove {args.name}? It cannot be had back but by tuning again."
+    question = f"Remove {args.name}? What was tuned cannot be had back but by tuning again."
     if not (args.yes or agrees(question)):
         print("Nothing was removed.")
         return FAILED
@@ -182,10 +201,15 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     action("list", _list, "list the models, with parent, data and scores (the default)")
-    action("use", _use, "serve a model here; `base` returns to the base", "name")
+    adding = action("add", _add, "describe, measure and list a model of others", "path")
+    adding.add_argument("--yes", action="store_true", help="do not ask")
+    using = action("use", _use, "serve a model here; `base` returns to the base", "name")
+    going_back = action("rollback", _roll_back, "return to what served here before")
+    for either in (using, going_back):
+        everywhere = "in all repositories without a choice of their own"
+        either.add_argument("--everywhere", action="store_true", help=everywhere)
     action("pin", _pin, "keep what serves here, whatever `foretype tune` finds")
     action("unpin", _unpin, "let `foretype tune` choose again")
-    action("rollback", _roll_back, "return to what served here before")
     removing = action("remove", _remove, "delete a model", "name")
     removing.add_argument("--force", action="store_true", help="even one that is in use")
     removing.add_argument("--yes", action="store_true", help="do not ask")

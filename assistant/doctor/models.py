@@ -12,6 +12,8 @@ from assistant.models.registry import BASE, ModelEntry, ModelsError, Registry
 from assistant.models.selection import find_place
 from assistant.settings import Settings
 from model.folder import BUNDLED, ModelFolderError, load_folder
+from model.gguf_model import load_model
+from model.runtime import RuntimeLoadError
 
 NAME = "own models"
 _UNLISTED = "delete it if you know what it is; nothing serves it"
@@ -21,7 +23,7 @@ def models(settings: Settings, place: Path) -> Iterator[CheckResult]:
     """Look at the registry and all that it lists, then say which model serves `place`."""
     registry = Registry()
     if not registry.folder.exists() and not registry.folder.is_symlink():
-        yield ok(NAME, "none; `foretype tune` makes one of a repository")
+        yield ok(NAME, "none; `foretype tune` makes one, `foretype models add` takes one")
         return
     if exposed := [*shelter.open_to_others(registry.folder)]:
         found = f"{len(exposed)} files or folders are open to others, {exposed[0]} among them"
@@ -40,14 +42,14 @@ def _folders(registry: Registry, entries: list[ModelEntry]) -> Iterator[CheckRes
     for entry in entries:
         remedy = f"foretype models remove {entry.name} --force, then tune again"
         try:
-            folder = load_folder(registry.place(entry.name))
+            folder = load_model(registry.place(entry.name))
             folder.tokenizer()
-        except ModelFolderError as error:
+        except (ModelFolderError, RuntimeLoadError) as error:
             yield warning(NAME, str(error), remedy)
             continue
         if folder.content_hash != entry.content_hash:
             yield warning(NAME, f"{entry.name} is not the model that was listed", remedy)
-        elif entry.parent not in known:
+        elif entry.parent and entry.parent not in known:
             found = f"{entry.name} was tuned from {entry.parent[:12]}, which is not here any more"
             yield warning(NAME, found, "it works as before; tune again to build on the newer base")
     listed = {entry.name for entry in entries}

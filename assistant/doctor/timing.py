@@ -43,7 +43,7 @@ def completion(settings: Settings) -> CheckResult:
     except AssistantError as error:
         return broken("completion", str(error), "mend the model first")
     loaded_ms = 1_000 * (time.monotonic() - started)
-    first, *rest = [_answer(engine, TYPED[:end]) for end in range(len(TYPED) // 2, len(TYPED) + 1)]
+    first, *rest = type_line(engine, len(TYPED) // 2)
     typed_ms = statistics.median(answer.ms for answer in rest)
     network_ms = [answer.ms for answer in rest if answer.is_computed] or [first.ms]
     found = (
@@ -59,14 +59,21 @@ def completion(settings: Settings) -> CheckResult:
     return ok("completion", found)
 
 
+def type_line(engine: Engine, n_there: int = 0) -> list["TypedKey"]:
+    """Type a line of a small file, of which so much is there already; return each key's answer."""
+    return [_answer(engine, TYPED[:end]) for end in range(n_there, len(TYPED) + 1)]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Answer:
+class TypedKey:
+    """What one key of a line brought, and how long it took."""
+
     text: str
     ms: float
     is_computed: bool  # not known from an earlier keystroke
 
 
-def _answer(engine: Engine, typed: str) -> _Answer:
+def _answer(engine: Engine, typed: str) -> TypedKey:
     before = BEFORE + typed
     request = CompletionRequest(
         path="mean.py", text=before + AFTER, offset=len(before), deadline_ms=DEADLINE_MS
@@ -74,7 +81,7 @@ def _answer(engine: Engine, typed: str) -> _Answer:
     started = time.monotonic()
     answers = engine.complete(request)
     ms = 1_000 * (time.monotonic() - started)
-    return _Answer(
+    return TypedKey(
         text=answers[0].text if answers else "",
         ms=ms,
         is_computed=bool(answers) and answers[0].source != "cache",

@@ -16,19 +16,21 @@ from pathlib import Path
 from assistant.cancel import Cancel
 from assistant.errors import ModelError
 from assistant.generate.prompt import Prompt, build_prompt
-from assistant.rank.ranker import RankerParameters, parse
+from assistant.rank.ranker import RankerParameters, bundled, parse
 from assistant.request import CompletionRequest
 from model.candidate_tree import Scored, plan, scored
 from model.config import ConfigError
 from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
 from model.fim import Snippet
-from model.folder import BUNDLED, FolderInfo, ModelFolderError, load_folder
+from model.folder import BUNDLED, FolderInfo, ModelFolderError
+from model.gguf_model import GgufModel, load_model
 from model.healing import TokenTable
 from model.prefix_cache import PrefixCache
 from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer, TokenizerError
 
-PREFILL_TOKENS = 128  # appended at a time, so that a cancelled request leaves within some 30 ms
+PREFILL_TOKENS = 128  # appended at a time, at most
+PREFILL_S = 0.05  # and about so long, after which a cancelled request is let go
 WARM_UP_TOKENS = 8
 TREE_TOKENS = 128  # room in the cache for branches; their positions stay within the trained context
 BRANCHES_PER_DRAFT = 2  # first tokens tried for each text wanted; some lead to the same text
@@ -95,17 +97,21 @@ class Draft:
         return job.why_stopped() if job.should_stop() else "length"
 
 
-def open_backend(folder: str, *, threads: int, label: str = "") -> "LocalBackend":
-    """Load the model in `folder` (empty: the bundled one); ModelError says what to mend.
+def open_backend(
+    folder: str, *, threads: int, gpu_layers: int = 0, label: str = ""
+) -> "LocalBackend":
+    """Load the model at `folder` (empty: the bundled one); ModelError says what to mend.
 
     `label` is what people call it (default: its own name).
     """
     path = Path(folder).expanduser() if folder else BUNDLED
     try:
-        model = load_folder(path)
+        model = load_model(path)
         size = model.info.block_size + TREE_TOKENS
-        runtime = open_runtime(model, max_len=size, threads=threads)
+        runtime = open_runtime(model, max_len=size, threads=threads, gpu_layers=gpu_layers)
         parameters = parse(model.ranker) if model.ranker is not None else None
+        if parameters is None and isinstance(model, GgufModel):
+            parameters = bundled()  # the index's part holds as it is; docs/models.md on the rest
         backend = LocalBackend(runtime, model.tokenizer(), model.info, parameters)
         backend.content_hash = model.content_hash
         backend.label = label or model.info.name
@@ -136,13 +142,19 @@ class LocalBackend:
         self._table = TokenTable(tokenizer)
         self._transcript = PrefixCache(runtime)
         self._lock = threading.Lock()
+        self._prefill_tokens = PREFILL_TOKENS
 
     def warm_up(self) -> None:
         """Run the network once: the first request must not pay for its first allocations."""
+        ids = [self.tokenizer.end_id] * WARM_UP_TOKENS
         with self._lock:
-            self._transcript.append([self.tokenizer.end_id] * WARM_UP_TOKENS)
-            self._transcript.append([self.tokenizer.end_id])
+            self._transcript.append(ids)
+            started = time.perf_counter()
+            self._transcript.append([*ids, self.tokenizer.end_id])
+            token_s = (time.perf_counter() - started) / len(ids)
             self._transcript.rewind(0)
+        fitting = int(PREFILL_S / max(token_s, 1e-9))
+        self._prefill_tokens = max(WARM_UP_TOKENS, min(fitting, PREFILL_TOKENS))
 
     def prepare(
         self,
@@ -188,7 +200,7 @@ class LocalBackend:
             return
         try:
             logits, n_reused = self._transcript.replace(
-                job.prompt.ids, chunk_tokens=PREFILL_TOKENS, should_stop=job.should_stop
+                job.prompt.ids, chunk_tokens=self._prefill_tokens, should_stop=job.should_stop
             )
             if logits is None:
                 yield None

@@ -55,7 +55,7 @@ BackendOf = Callable[[str], LocalBackend | None]
 
 def open_from(settings: Settings) -> LocalBackend:
     """Open the model that `settings` name; ModelError says what to mend."""
-    return open_backend(settings.model, threads=settings.threads)
+    return open_backend(settings.model, threads=settings.threads, gpu_layers=settings.gpu_layers)
 
 
 class Engine:

@@ -60,8 +60,11 @@ def build_prompt(
     stable, tail = split(tokenizer, window.prefix)
     path = _shorten_path(window.path)
     header_ids = snippet_header(tokenizer, path, snippets, info.snippet_tokens)
-    suffix_ids = incremental_encode.encode(tokenizer, window.suffix)[: info.suffix_tokens]
-    room = n_prompt - len(header_ids) - len(suffix_ids) - N_MARKERS
+    suffix_ids: list[int] = []
+    if info.fim_layout != "left":
+        suffix_ids = incremental_encode.encode(tokenizer, window.suffix)[: info.suffix_tokens]
+    n_markers = N_MARKERS + len(tokenizer.start_ids)
+    room = n_prompt - len(header_ids) - len(suffix_ids) - n_markers
     prefix_start = request.offset - len(window.prefix)
     prefix_ids = _fit(tokenizer, stable, prefix_start, max(room, 0))
     layout = cast(fim.Layout, info.fim_layout)

@@ -38,13 +38,13 @@ def free_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def make_opener(threads: int) -> OpenModel:
+def make_opener(threads: int, gpu_layers: int) -> OpenModel:
     """Return what loads a model folder as the engine would."""
 
     def open_model(path: Path, label: str) -> LocalBackend:
         from assistant.generate.backend import open_backend
 
-        return open_backend(str(path), threads=threads, label=label)
+        return open_backend(str(path), threads=threads, gpu_layers=gpu_layers, label=label)
 
     return open_model
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from assistant.errors import AssistantError
 from assistant.generate.backend import LocalBackend, open_backend
 from assistant.generate.engine import open_from
+from assistant.models.entry import EVERYWHERE
 from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry import ModelEntry, ModelsError, Registry
 from assistant.settings import Settings
@@ -24,14 +25,14 @@ def find_serving_model(registry: Registry, file: Path) -> ModelEntry | None:
     """
     if not os.path.lexists(registry.file):
         return None
-    served = registry.book().served()
-    root = repository_root(file) if served else None
+    book = registry.book()
+    root = repository_root(file) if book.served() else None
     if root is None:
-        return None
+        return book.serving(EVERYWHERE)
     try:
-        return served.get(repository_id(root))
+        return book.serving(repository_id(root))
     except ModelsError:  # a repository without a history has no model of its own
-        return None
+        return book.serving(EVERYWHERE)
 
 
 def make_opener_for(
@@ -47,7 +48,12 @@ def make_opener_for(
             entry = find_serving_model(registry, file)
             if entry is not None:
                 folder = str(registry.check_place(entry.name))
-                return open_backend(folder, threads=settings.threads, label=entry.name)
+                return open_backend(
+                    folder,
+                    threads=settings.threads,
+                    gpu_layers=settings.gpu_layers,
+                    label=entry.name,
+                )
         except AssistantError as error:
             complain(f"the base model answers: {error}")
         return open_from(settings)

@@ -22,7 +22,8 @@ from assistant.models import permissions
 from assistant.models.entry import BASE, ModelEntry, ModelsError, check_name, slug
 from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry_file import FILE_NAME, RegistryFile, read_registry, write_registry
-from model.folder import ModelFolderError, load_folder
+from model.folder import ModelFolderError
+from model.gguf_model import GgufModel, load_model
 from model.onnx_cache import delete_graphs
 from model.paths import data_folder
 from model.publish import delete, sync_folder
@@ -76,7 +77,7 @@ class Registry:
 
     def find_entry(self, repository: str) -> ModelEntry | None:
         """Return the model chosen for a repository; None: the base."""
-        return self.book().served().get(repository)
+        return self.book().serving(repository)
 
     def is_pinned(self, repository: str) -> bool:
         """Say whether the choice for a repository is to stay, whatever `foretype tune` finds."""
@@ -94,12 +95,15 @@ class Registry:
 
     def new_name(self, root: Path, day: str) -> str:
         """Return a free name for a model of the repository at `root`, made on `day` (YYYYMMDD)."""
-        book = self.book()
-        stem = f"{slug(root.absolute().name)}-{day}"
-        number = 1
-        while f"{stem}-{number}" in book.models or (self.folder / f"{stem}-{number}").exists():
+        return self.free_name(f"{slug(root.absolute().name)}-{day}-1")
+
+    def free_name(self, wanted: str) -> str:
+        """Return `wanted`, or with the first number that makes it free."""
+        known, stem, number = self.book().models, wanted.removesuffix("-1"), 1
+        while wanted in known or (self.folder / wanted).exists():
             number += 1
-        return f"{stem}-{number}"
+            wanted = f"{stem}-{number}"
+        return wanted
 
     # --- changing
 
@@ -184,7 +188,8 @@ class Registry:
         if not out.parent.is_dir():
             raise ModelsError(f"there is no folder {out.parent} to put the model into")
         try:
-            load_folder(self.place(name))
+            if isinstance(found := load_model(self.place(name)), GgufModel):
+                raise ModelsError(f"{name} is the file {found.path}; copy that")
             permissions.copy(self.place(name), out)
         except ModelFolderError as error:
             raise ModelsError(str(error)) from error
@@ -258,7 +263,7 @@ def _check_arrival(folder: Path, entry: ModelEntry) -> None:
     if folder.is_symlink():
         raise ModelsError(f"{folder} is a symbolic link; name the model folder itself")
     try:
-        found = load_folder(folder)
+        found = load_model(folder)
         found.tokenizer()
     except ModelFolderError as error:
         raise ModelsError(str(error)) from error

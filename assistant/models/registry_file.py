@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from assistant.models.entry import ModelEntry, ModelsError, check_name
+from assistant.models.entry import EVERYWHERE, ModelEntry, ModelsError, check_name
 from model.files import MissingFileError, UnreadableFileError, parse_json, read_regular
 from model.publish import write_atomically
 
@@ -56,6 +56,14 @@ class RegistryFile:
         """Return the chosen model of each repository that has one."""
         chosen = {key: self.models.get(choice.name) for key, choice in self.choices.items()}
         return {key: entry for key, entry in chosen.items() if entry and entry.serves(key)}
+
+    def serving(self, repository: str) -> ModelEntry | None:
+        """Return the model for documents of a repository; None: the base."""
+        choice = self.choice(repository)
+        if not choice.history:
+            choice = self.choice(EVERYWHERE)
+        entry = self.models.get(choice.name)
+        return entry if entry is not None and entry.serves(repository) else None
 
     def with_choice(self, repository: str, choice: ModelChoice) -> RegistryFile:
         """Return a registry in which `choice` holds for a repository."""

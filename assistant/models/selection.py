@@ -10,21 +10,26 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from assistant.models.entry import BASE, ModelEntry, ModelsError
+from assistant.models.entry import BASE, EVERYWHERE, ModelEntry, ModelsError
 from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry import Registry
-from model.folder import ModelFolderError, load_folder
+from model.folder import ModelFolder, ModelFolderError
+from model.gguf_model import load_model
 from model.onnx_cache import OnnxCacheError, open_graph
+from model.runtime import RuntimeLoadError
 
 SERVED_BITS = 8  # of the graph that servers run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RepositoryPlace:
-    """The repository that is asked about."""
+    """The repository that is asked about, or all of them."""
 
     root: Path
     repository: str
+
+
+ALL = RepositoryPlace(root=Path("all other repositories"), repository=EVERYWHERE)
 
 
 def find_place(folder: Path) -> RepositoryPlace:
@@ -41,11 +46,12 @@ def describe_models(
     """Return what there is: all models, and what serves in `place`."""
     book = registry.book()
     serving = book.served()
-    chosen = serving.get(place.repository) if place else None
+    chosen = book.serving(place.repository if place else EVERYWHERE)
     return {
         "folder": str(registry.folder),
         "repository": place.repository if place else "",
         "root": str(place.root) if place else "",
+        "everywhere": everywhere.name if (everywhere := book.serving(EVERYWHERE)) else BASE,
         "serving": chosen.name if chosen else BASE,
         "pinned": book.choice(place.repository).is_pinned if place else False,
         "settings_model": explicit,  # not empty: the user's settings name a model, which wins
@@ -53,7 +59,7 @@ def describe_models(
             dataclasses.asdict(entry)
             | {
                 "in_use": entry.name in {used.name for used in serving.values()},
-                "fits": bool(place and entry.serves(place.repository)),
+                "fits": entry.serves(place.repository if place else EVERYWHERE),
             }
             for entry in book.models.values()
         ],
@@ -72,10 +78,11 @@ def choose(registry: Registry, name: str, place: RepositoryPlace) -> None:
 def prepare(registry: Registry, entry: ModelEntry) -> None:
     """Check a model folder, and have built what a server needs to load it in a moment."""
     try:
-        folder = load_folder(registry.place(entry.name))
+        folder = load_model(registry.place(entry.name))
         folder.tokenizer()
-        open_graph(folder, SERVED_BITS)
-    except (ModelFolderError, OnnxCacheError) as error:
+        if isinstance(folder, ModelFolder):
+            open_graph(folder, SERVED_BITS)
+    except (ModelFolderError, OnnxCacheError, RuntimeLoadError) as error:
         raise ModelsError(str(error)) from error
     except OSError as error:
         raise ModelsError(f"cannot read the model {entry.name}: {error}") from error

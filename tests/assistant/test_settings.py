@@ -139,7 +139,7 @@ def test_error_in_a_variable_names_it() -> None:
 def test_defaults_survive_a_trip_through_toml() -> None:
     table = tomllib.loads(
         'enabled = true\nmodel = ""\nmulti_line = "auto"\nmax_new_tokens = 64\ndeadline_ms = 600\n'
-        'threads = 1\nexclude = []\nmenu_completion = false\nlog_file = ""\n'
+        'threads = 1\ngpu_layers = 0\nexclude = []\nmenu_completion = false\nlog_file = ""\n'
         'show = "balanced"\nindex = true\nindex_mb = 512\nindex_dependencies = false\n'
         "allow_remote = true\nsnippets = true\nnext_edit = true\nstatistics = true\n"
     )

@@ -69,7 +69,8 @@ def test_list_shows_what_serves_and_where_it_comes_from(
 def test_json_has_every_field(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = table(capsys)
     assert found.keys() == {
-        "folder", "repository", "root", "serving", "pinned", "settings_model", "models",
+        "everywhere", "folder", "models", "pinned", "repository", "root", "serving",
+        "settings_model",
     }  # fmt: skip
     assert (found["serving"], found["root"]) == ("base", str(repository))
     model = found["models"][0]

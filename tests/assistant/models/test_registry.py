@@ -225,7 +225,7 @@ def test_names_are_plain(registry: Registry, folders: list[Path], name: str) -> 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"kind": "half"}, "full or lora"),
+        ({"kind": "half"}, "full, lora or gguf"),
         ({"content_hash": "no hash"}, "content_hash"),
         ({"repository": "/home/a"}, "repository"),
     ],

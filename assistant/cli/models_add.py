@@ -1,0 +1,121 @@
+"""`foretype models add`: what a model of others is, how fast it is here, and then into the list."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from assistant.cli.command import agrees
+from assistant.doctor.timing import SLOW_MS, type_line
+from assistant.generate.backend import TREE_TOKENS
+from assistant.generate.engine import Engine
+from assistant.models.entry import ModelEntry, ModelsError, slug
+from assistant.models.registry import Registry
+from assistant.settings import Settings, load_settings
+from model.folder import ModelFolderError
+from model.gguf_model import GgufModel, load_model, write_reference
+from model.runtime import RuntimeLoadError, open_runtime
+
+READ_TOKENS, WRITTEN_TOKENS = 128, 16  # run to see how fast it is
+
+
+def add(
+    registry: Registry, path: Path, is_agreed: bool, say: Callable[[str], object]
+) -> ModelEntry | None:
+    """Describe and measure a GGUF file, then list it; None if that was not wanted."""
+    path = path.expanduser().absolute()
+    try:
+        model = load_model(path)
+        if not isinstance(model, GgufModel):
+            raise ModelsError(f"{path} is a model folder: name it by the setting `model`")
+        for line in _describe(model):
+            say(line)
+        settings = load_settings()
+        scores = _measure(model, settings)
+    except (ModelFolderError, RuntimeLoadError) as error:
+        raise ModelsError(str(error)) from error
+    say(
+        "measured here  reads {read_tokens_s:.0f} and writes {written_tokens_s:.0f} tokens/s; a key"
+        " that it answers takes {key_p50_ms:.0f} ms, one in twenty {key_p95_ms:.0f} ms".format(
+            **scores
+        )
+    )
+    if scores["key_p95_ms"] > min(SLOW_MS, settings.deadline_ms):
+        say(
+            "warning        too slow for grey text while one types; `threads`, `gpu_layers` or a"
+            " smaller model may help"
+        )
+    if not (is_agreed or agrees(f"Add {path.name}?")):
+        return None
+    return _list(registry, path, model, scores)
+
+
+def _describe(model: GgufModel) -> Iterator[str]:
+    info, header = model.info, model.header
+    memory = model.memory_bytes(info.block_size + TREE_TOKENS)
+    asked = {"left": "none: only what is before the cursor is read"}
+    orders = {"psm": "what is before the cursor first", "spm": "suffix first"}
+    how = asked.get(info.fim_layout) or (
+        f"as {model.family} does, {orders.get(info.fim_layout, orders['spm'])}"
+    )
+    yield f"model          {info.name}"
+    yield f"architecture   {header.architecture}, {header.n_params / 1e6:.0f}M parameters"
+    yield f"licence        {info.licence} (what the file says; read it)"
+    yield f"infilling      {how}"
+    yield f"memory         about {memory / 1e6:.0f} MB, for {info.block_size} tokens of text"
+
+
+def _measure(model: GgufModel, settings: Settings) -> dict[str, float]:
+    """Run the network and type a line; return tokens a second and milliseconds a key."""
+    runtime = open_runtime(
+        model,
+        max_len=READ_TOKENS + WRITTEN_TOKENS,
+        threads=settings.threads,
+        gpu_layers=settings.gpu_layers,
+    )
+    ids = model.tokenizer().encode("values = [x + 1 for x in items]\n" * READ_TOKENS)
+    ids = ids[:READ_TOKENS]
+    started = time.perf_counter()
+    runtime.append(ids)
+    read_s = time.perf_counter() - started
+    started = time.perf_counter()
+    for id_ in ids[:WRITTEN_TOKENS]:
+        runtime.append([id_])
+    written_s = time.perf_counter() - started
+    engine = Engine(
+        dataclasses.replace(settings, model=str(model.path), show="eager", enabled=True, index=True)
+    )
+    engine.load()
+    first, *rest = type_line(engine)  # the first reads the file
+    keys = [key.ms for key in rest if key.is_computed] or [first.ms]
+    return {
+        "read_tokens_s": len(ids) / read_s,
+        "written_tokens_s": WRITTEN_TOKENS / written_s,
+        "key_p50_ms": statistics.median(keys),
+        "key_p95_ms": float(np.quantile(keys, 0.95)),
+    }
+
+
+def _list(registry: Registry, path: Path, model: GgufModel, scores: dict[str, float]) -> ModelEntry:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "model"
+        entry = ModelEntry(
+            name=registry.free_name(slug(path.stem)),
+            repository="",
+            root=str(model.path.resolve()),
+            content_hash=write_reference(folder, path).content_hash,
+            parent="",
+            data_hash="",
+            trained_to="",
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            kind="gguf",
+            scores={name: round(value, 1) for name, value in scores.items()},
+        )
+        return registry.add(folder, entry)

@@ -1,0 +1,136 @@
+"""A model in a GGUF file, and the small folder by which the registry refers to one.
+
+The file is not copied: models are large, and other programs use them too. What is kept is where it
+was, and its size, time and SHA-256 then. A file whose size or time differ is read again to the end,
+and refused if it is another one. Knows formats and checks, like `model.folder`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.files import parse_json, read_regular, sha256_file
+from model.fim import find_format
+from model.folder import RANKER, FolderInfo, ModelFolder, load_folder
+from model.gguf_file import GgufError, GgufHeader, read_header
+from model.publish import publish_folder
+
+if TYPE_CHECKING:
+    from model.runtime_gguf import GgufNetwork
+    from model.tokenizer import Tokenizer
+
+REFERENCE = "gguf.json"
+# Of a prompt, whatever the network was trained for: on a processor more takes seconds to read.
+BLOCK_TOKENS = 1_024
+SUFFIX_TOKENS, SUFFIX_TOKENS_READ_AGAIN = 96, 32  # the fewer where each key has it read again
+SNIPPET_TOKENS = 256  # where the family marks files
+_MAX_BYTES = 8 << 20  # of REFERENCE and RANKER
+_AGAIN = "remove the model, and `foretype models add` the file again"
+_VALUE_BYTES = 2  # of cached keys and values
+
+
+class GgufModel:
+    """A checked file; weights and vocabulary are loaded when asked for."""
+
+    def __init__(
+        self,
+        path: Path,
+        header: GgufHeader,
+        *,
+        content_hash: str = "",
+        ranker: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.path = path  # of the file
+        self.header = header
+        self.content_hash = content_hash or header.digest
+        self.ranker = ranker
+        self._network: GgufNetwork | None = None
+        form = find_format(header.tokens)
+        has_files = "<|file_sep|>" in form.names
+        block_size = max(8, min(BLOCK_TOKENS, header.number("context_length")))
+        n_suffix = SUFFIX_TOKENS_READ_AGAIN if form.layout == "psm" else SUFFIX_TOKENS
+        self.family = form.family
+        self.info = FolderInfo(
+            name=str(header.metadata.get("general.name") or path.stem)[:80],
+            block_size=block_size,
+            suffix_tokens=min(n_suffix, block_size // 4),
+            snippet_tokens=min(SNIPPET_TOKENS, block_size // 4) if has_files else 0,
+            languages=(),  # nobody says which it was trained on
+            licence=str(header.metadata.get("general.license") or "not stated")[:80],
+            fim_layout=form.layout,
+        )
+
+    def network(self, gpu_layers: int) -> GgufNetwork:
+        """Load the weights, so many layers of them on the GPU; once."""
+        from model.runtime_gguf import GgufNetwork
+
+        if self._network is None:
+            self._network = GgufNetwork(self.path, gpu_layers=gpu_layers)
+        return self._network
+
+    def tokenizer(self) -> Tokenizer:
+        """Load the vocabulary: that of the loaded network, if it is."""
+        from model.runtime_gguf import GgufNetwork, GgufTokenizer
+
+        network = self._network or GgufNetwork(self.path, vocabulary_only=True)
+        return GgufTokenizer(network, self.header)
+
+    def memory_bytes(self, max_len: int) -> int:
+        """Return about what serving takes: weights, and the cache of `max_len` tokens."""
+        header = self.header
+        n_heads = header.number("attention.head_count", 1)
+        width = header.number("embedding_length") // max(1, n_heads)
+        widths = [header.number(f"attention.{part}_length", width) for part in ("key", "value")]
+        n_kept = header.number("attention.head_count_kv", n_heads) * sum(widths)
+        return header.n_bytes + header.number("block_count") * max_len * n_kept * _VALUE_BYTES
+
+
+def load_model(path: Path) -> ModelFolder | GgufModel:
+    """Check a model folder, a GGUF file, or a folder that refers to one; see `load_folder`."""
+    if path.suffix == ".gguf" and not path.is_dir():
+        return GgufModel(path, read_header(path))
+    if (path / REFERENCE).is_file():
+        return _load_reference(path)
+    return load_folder(path)
+
+
+def write_reference(folder: Path, file: Path) -> GgufModel:
+    """Make a folder that refers to a GGUF file, and return the model."""
+    file = file.resolve()
+    read_header(file)
+    info = file.stat()
+    table = {
+        "format_version": 1,
+        "path": str(file),
+        "bytes": info.st_size,
+        "mtime_ns": info.st_mtime_ns,
+        "sha256": sha256_file(file),
+    }
+    with publish_folder(folder) as aside:
+        (aside / REFERENCE).write_text(json.dumps(table, indent=1) + "\n", "utf-8", newline="\n")
+        (aside / REFERENCE).chmod(0o600)
+    return _load_reference(folder)
+
+
+def _load_reference(folder: Path) -> GgufModel:
+    place = folder / REFERENCE
+    try:
+        table = parse_json(read_regular(place, _MAX_BYTES, allow_links=False))
+        path, digest = Path(table["path"]), str(table["sha256"])
+        known = (table["bytes"], table["mtime_ns"])
+        ranker = None
+        if os.path.lexists(folder / RANKER):
+            ranker = parse_json(read_regular(folder / RANKER, _MAX_BYTES, allow_links=False))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GgufError(f"{place} is damaged ({error}); {_AGAIN}") from error
+    try:
+        info = path.stat()
+        if (info.st_size, info.st_mtime_ns) != known and sha256_file(path) != digest:
+            raise GgufError(f"{path} is not the file that was added; {_AGAIN}")
+    except OSError as error:
+        raise GgufError(f"cannot read {path}: {error.strerror or error}; {_AGAIN}") from error
+    return GgufModel(path, read_header(path), content_hash=digest, ranker=ranker)
