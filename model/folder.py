@@ -8,14 +8,15 @@ from a stranger can at worst be refused. Knows formats and checks, neither netwo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,7 +31,7 @@ from model.tokenizer import Tokenizer, TokenizerError
 from model.weights import MAX_WEIGHTS_BYTES, WeightsError, WeightsFile, tensor_shapes, write_weights
 
 FORMAT_VERSION = 1
-BUNDLED = Path(__file__).parent / "bundled"
+BUNDLED = Path(__file__).parent / "bundled" / "python"  # beside it: of other languages
 
 _SUMS = "SHA256SUMS"
 _CARD = "README.md"
@@ -88,6 +89,10 @@ class FolderInfo:
                     f"{name} must be in 0..{self.block_size - 1} (block_size), got {value}"
                 )
 
+    def serves(self, language: str) -> bool:
+        """Say whether documents in a language are for this model; of some nobody says which."""
+        return not self.languages or language in self.languages
+
 
 class ModelFolder:
     """A checked folder; weights and vocabulary are read when asked for."""
@@ -136,14 +141,30 @@ class ModelFolder:
         return tokenizer
 
 
+def bundled_folders() -> list[Path]:
+    """Return the models that came with the package, the one for Python first."""
+    return [BUNDLED, *sorted(path for path in BUNDLED.parent.glob("*") if path != BUNDLED)]
+
+
+@functools.cache
+def bundled_for(language: str) -> Path:
+    """Return the bundled model whose languages hold this one; for others the one for Python."""
+    for path in bundled_folders():
+        with contextlib.suppress(ConfigError, OSError):  # who loads it says what is wrong
+            table = _read_json(path, "foretype.json", allow_links=True)
+            if language in from_table(FolderInfo, table).languages:
+                return path
+    return BUNDLED
+
+
 def load_folder(path: Path) -> ModelFolder:
     """Check everything about a folder but the vocabulary; ModelFolderError says what is wrong.
 
     Only the known names are looked at, and they must be plain files: no links, which could make
-    us read other files of the user. Installers link the files of packages, so the bundled model may
+    us read other files of the user. Installers link the files of packages, so bundled models may
     have them.
     """
-    allow_links = path.absolute() == BUNDLED
+    allow_links = path.absolute().parent == BUNDLED.parent
     if not path.is_dir():
         raise ModelFolderError(
             f"there is no model folder at {path}; check the path in the settings"
@@ -152,7 +173,7 @@ def load_folder(path: Path) -> ModelFolder:
         hashes = _read_sums(path, allow_links)
         for name in hashes:
             _check_sum(path / name, hashes[name], allow_links)
-        read = partial(_read_json, path, allow_links=allow_links)
+        read = functools.partial(_read_json, path, allow_links=allow_links)
         config = ModelConfig.from_hf(read("config.json"))
         info = from_table(FolderInfo, read("foretype.json"), "foretype.json: ")
         _check_context(info, config)

@@ -1,7 +1,9 @@
 """Shared guards: no test sees the developer's home or settings, and none reaches a network."""
 
+import dataclasses
 import ipaddress
 import itertools
+import json
 import os
 import sys
 import threading
@@ -12,6 +14,9 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from model import folder as model_folder
+from tests.doubles import tiny_info
 
 # CI judges a change, not a draw: the same examples each time. Elsewhere each run tries new ones.
 settings.register_profile("ci", derandomize=True)
@@ -119,3 +124,17 @@ def shared_cache(
     """One artefact cache for the run: the bundled model is quantised once. Not to be damaged."""
     monkeypatch.setenv("FORETYPE_CACHE", str(_shared_cache_folder))
     return _shared_cache_folder
+
+
+@pytest.fixture
+def two_bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of two bundled models, of which there is only what they say of themselves."""
+    place = tmp_path / "bundled"
+    for name, languages in (("python", ["python"]), ("polyglot", ["python", "go", "rust"])):
+        info = dataclasses.replace(tiny_info(), languages=tuple(languages))
+        (place / name).mkdir(parents=True)
+        (place / name / "foretype.json").write_text(json.dumps(dataclasses.asdict(info)))
+    model_folder.bundled_for.cache_clear()
+    monkeypatch.setattr(model_folder, "BUNDLED", place / "python")
+    yield place
+    model_folder.bundled_for.cache_clear()

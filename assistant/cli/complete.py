@@ -19,6 +19,7 @@ from assistant.logs import configure
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import CompletionRequest
 from assistant.settings import Settings, load_settings
+from assistant.source.languages import PYTHON, language_of
 from assistant.warm import MAX_FILE_BYTES
 from model.files import UnreadableFileError, read_regular
 
@@ -96,7 +97,7 @@ def _complete(
     index, inside = _find_index(settings, request.path) or (None, request.path)
     engine = (engine_for or open_engine)(settings, file, index)
     try:
-        engine.load()
+        engine.load((language_of(inside) or PYTHON).name)
         return engine.respond(dataclasses.replace(request, path=inside, document=str(file)))
     finally:
         if engine_for is None:

@@ -52,13 +52,13 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
     yield storage.cache()
     yield storage.telemetry()
     if settings is not None:
-        model = storage.model(settings)
-        yield model
+        folders = [*storage.models(settings)]
+        yield from folders
         yield from models(settings, place)
         yield storage.index(settings, place)
         yield storage.statistics(settings)
         yield remote(settings)
-        if is_timed and "broken" not in (libraries.state, model.state):
+        if is_timed and "broken" not in (libraries.state, *(item.state for item in folders)):
             from assistant.doctor import timing  # the runtime: not before it is known to be there
 
             yield timing.completion(settings)

@@ -3,6 +3,7 @@
 Reads the registry and every listed folder; changes nothing.
 """
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from assistant.models import permissions as shelter
 from assistant.models.registry import BASE, ModelEntry, ModelsError, Registry
 from assistant.models.selection import find_place
 from assistant.settings import Settings
-from model.folder import BUNDLED, ModelFolderError, load_folder
+from model.folder import ModelFolderError, bundled_folders, load_folder
 from model.gguf_model import load_model
 from model.runtime import RuntimeLoadError
 
@@ -38,7 +39,7 @@ def models(settings: Settings, place: Path) -> Iterator[CheckResult]:
 
 
 def _folders(registry: Registry, entries: list[ModelEntry]) -> Iterator[CheckResult]:
-    known = {_base_hash(), *(entry.content_hash for entry in entries)}
+    known = {*_base_hashes(), *(entry.content_hash for entry in entries)}
     for entry in entries:
         remedy = f"foretype models remove {entry.name} --force, then tune again"
         try:
@@ -58,11 +59,10 @@ def _folders(registry: Registry, entries: list[ModelEntry]) -> Iterator[CheckRes
             yield warning(NAME, f"{path} is not listed", _UNLISTED)
 
 
-def _base_hash() -> str:
-    try:
-        return load_folder(BUNDLED).content_hash
-    except ModelFolderError:  # which another check says
-        return ""
+def _base_hashes() -> Iterator[str]:
+    for path in bundled_folders():
+        with contextlib.suppress(ModelFolderError):  # which another check says
+            yield load_folder(path).content_hash
 
 
 def _serving(registry: Registry, settings: Settings, place: Path) -> str:

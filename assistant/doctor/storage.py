@@ -6,6 +6,7 @@ Knows where these are and how to open them, not what they are used for.
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from assistant.counts import StatisticsError, read, statistics_path
@@ -14,20 +15,27 @@ from assistant.index.reader import open_view
 from assistant.index.writer import index_folder
 from assistant.models.identity import repository_root
 from assistant.settings import Settings
-from model.folder import BUNDLED, ModelFolderError, load_folder
+from model.folder import ModelFolderError, bundled_folders, load_folder
 from model.paths import cache_folder, find_exposure, telemetry_folders
 
 MIN_FREE_BYTES = 500_000_000
 
 
-def model(settings: Settings) -> CheckResult:
-    """Check every file of the model folder, its checksums and its vocabulary."""
-    path = Path(settings.model).expanduser() if settings.model else BUNDLED
+def models(settings: Settings) -> Iterator[CheckResult]:
+    """Check the model folder that the settings name, else all bundled ones."""
+    if settings.model:
+        yield model(Path(settings.model).expanduser(), "or leave `model` empty for ours")
+    else:
+        for path in bundled_folders():
+            yield model(path, "install foretype again")
+
+
+def model(path: Path, fix: str) -> CheckResult:
+    """Check every file of a model folder, its checksums and its vocabulary."""
     try:
         folder = load_folder(path)
         folder.tokenizer()
     except ModelFolderError as error:
-        fix = "install foretype again" if path == BUNDLED else "or leave `model` empty for ours"
         return broken("model", str(error), fix)
     size = sum(file.stat().st_size for file in path.iterdir())
     found = f"{folder.info.name}, {size / 1e6:.1f} MB, checksums right, in {path}"

@@ -22,7 +22,7 @@ from model.candidate_tree import Scored, plan, scored
 from model.config import ConfigError
 from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
 from model.fim import Snippet
-from model.folder import BUNDLED, FolderInfo, ModelFolderError
+from model.folder import FolderInfo, ModelFolderError
 from model.gguf_model import GgufModel, load_model
 from model.healing import TokenTable
 from model.prefix_cache import PrefixCache
@@ -100,11 +100,11 @@ class Draft:
 def open_backend(
     folder: str, *, threads: int, gpu_layers: int = 0, label: str = ""
 ) -> "LocalBackend":
-    """Load the model at `folder` (empty: the bundled one); ModelError says what to mend.
+    """Load the model at `folder`; ModelError says what to mend.
 
     `label` is what people call it (default: its own name).
     """
-    path = Path(folder).expanduser() if folder else BUNDLED
+    path = Path(folder).expanduser()
     try:
         model = load_model(path)
         size = model.info.block_size + TREE_TOKENS

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from assistant.cancel import Cancel
 from assistant.generate import multi_line, single_line
-from assistant.generate.backend import GenerationJob, LocalBackend, open_backend
+from assistant.generate.backend import GenerationJob, LocalBackend
+from assistant.generate.base_models import BaseModels, OpenModel, open_from
 from assistant.generate.cache import SuggestionCache
 from assistant.generate.completion_trace import Trace, count_drafts, count_matches, count_prompt
 from assistant.generate.prompt import snippet_chars
@@ -37,7 +38,7 @@ from assistant.rank.ranking import summarize
 from assistant.request import Completion, CompletionRequest
 from assistant.settings import Settings
 from assistant.source.blocks import opened_block
-from assistant.source.languages import Language, language_of
+from assistant.source.languages import PYTHON, Language, language_of
 from assistant.source.open_trees import OpenTrees
 from model.fim import Snippet
 from model.lru import LRU
@@ -53,31 +54,24 @@ IndexOf = Callable[[str], SearchableIndex | None]  # of a request's document
 BackendOf = Callable[[str], LocalBackend | None]
 
 
-def open_from(settings: Settings) -> LocalBackend:
-    """Open the model that `settings` name; ModelError says what to mend."""
-    return open_backend(settings.model, threads=settings.threads, gpu_layers=settings.gpu_layers)
-
-
 class Engine:
     """Answers requests from any thread; one at a time reaches the network, once that is loaded."""
 
     def __init__(
         self,
         settings: Settings,
-        open_model: Callable[[Settings], LocalBackend] = open_from,
+        open_model: OpenModel = open_from,
         index: IndexOf | None = None,
         remote: RemoteSide | None = None,
         snippets: "SnippetCache | None" = None,
     ) -> None:
         """Take settings, how to open the model, what finds a document's index, a remote side."""
         self._settings = settings
-        self._open_model = open_model
         self._index_of = index
         self.remote = remote
         self.tuned_for: BackendOf | None = None  # a document's own model, where it has one
         self._snippets = snippets
-        self._backend: LocalBackend | None = None
-        self._load_lock = threading.Lock()
+        self._bases = BaseModels(open_model)
         self._trees = OpenTrees()
         self._cache = SuggestionCache()
         self._cache_lock = threading.Lock()
@@ -98,23 +92,26 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Whether the model is loaded; before that the index answers alone."""
-        return self._backend is not None
+        """Whether a model is loaded; before that the index answers alone."""
+        return bool(self._bases.labels)
 
     @property
     def base_name(self) -> str:
-        """What the model for all documents is called; "" before it is loaded."""
-        return self._backend.label if self._backend is not None else ""
+        """What the models for all documents are called; "" before one is loaded."""
+        return ", ".join(self._bases.labels)
 
-    def load(self) -> None:
-        """Load the model, blocking; a second call does nothing. ModelError says what to mend."""
+    def load(self, language: str = PYTHON.name) -> None:
+        """Load the model for documents in a language, blocking; a second call does nothing.
+
+        Others follow when they are asked for, in the background. ModelError says what to mend.
+        """
         if self.remote is not None and self.remote.replaces_local:
             return
-        with self._load_lock:
-            if self._backend is None:
-                self._backend = self._open_model(self.settings)
-                with self._cache_lock:
-                    self._cache.clear()  # it may hold what the index proposed alone
+        self._bases.load(self.settings, language)
+
+    def backend_of(self, language: str) -> LocalBackend | None:
+        """Return the loaded model for all documents in a language."""
+        return self._bases.loaded(self.settings, language)
 
     def close(self, timeout_s: float) -> None:
         """End what reads files or asks a server, waiting at most so long for each."""
@@ -122,6 +119,7 @@ class Engine:
             self._snippets.close(timeout_s)
         if self.remote is not None:
             self.remote.close(timeout_s)
+        self._bases.close(timeout_s)
 
     def complete(
         self, request: CompletionRequest, cancel: Cancel | None = None
@@ -186,14 +184,18 @@ class Engine:
         return Response(completions=completions, trace=trace)
 
     def _backend_for(self, request: CompletionRequest) -> LocalBackend | None:
-        """Return the model of a document: its own, or the one for all; a request keeps it.
+        """Return the model of a document: its own, if it knows the language, or the one for all.
 
-        None where the index completes by text alone: no network has seen such code.
+        A request keeps it. None until that is loaded, and where the index completes by text alone:
+        no network has seen such code.
         """
-        if language_of(request.path, request.language) is None:
+        language = language_of(request.path, request.language)
+        if language is None:
             return None
         tuned = self.tuned_for(request.document) if self.tuned_for is not None else None
-        return tuned if tuned is not None else self._backend
+        if tuned is not None and tuned.info.serves(language.name):
+            return tuned
+        return self._bases.find(self.settings, language.name)
 
     @property
     def _blocks(self) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from assistant.errors import AssistantError
 from assistant.generate.backend import LocalBackend, open_backend
-from assistant.generate.engine import open_from
+from assistant.generate.base_models import OpenModel, open_from
 from assistant.models.entry import EVERYWHERE
 from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry import ModelEntry, ModelsError, Registry
@@ -35,12 +35,10 @@ def find_serving_model(registry: Registry, file: Path) -> ModelEntry | None:
         return book.serving(EVERYWHERE)
 
 
-def make_opener_for(
-    file: Path, complain: Callable[[str], None]
-) -> Callable[[Settings], LocalBackend]:
+def make_opener_for(file: Path, complain: Callable[[str], None]) -> OpenModel:
     """Return what opens the model for `file`; what is wrong with its own one costs only that."""
 
-    def open_model(settings: Settings) -> LocalBackend:
+    def open_model(settings: Settings, language: str) -> LocalBackend:
         if settings.model:  # the user's word wins
             return open_from(settings)
         registry = Registry()
@@ -48,14 +46,16 @@ def make_opener_for(
             entry = find_serving_model(registry, file)
             if entry is not None:
                 folder = str(registry.check_place(entry.name))
-                return open_backend(
+                own = open_backend(
                     folder,
                     threads=settings.threads,
                     gpu_layers=settings.gpu_layers,
                     label=entry.name,
                 )
+                if own.info.serves(language):
+                    return own
         except AssistantError as error:
             complain(f"the base model answers: {error}")
-        return open_from(settings)
+        return open_from(settings, language)
 
     return open_model

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("shared_cache"),
     pytest.mark.skipif(
-        not (ROOT / "model" / "bundled" / "foretype.json").exists(),
+        not (ROOT / "model" / "bundled" / "python" / "foretype.json").exists(),
         reason="this checkout has no bundled model",
     ),
 ]
@@ -170,7 +170,7 @@ def test_damaged_model_is_told_once_and_the_base_serves(repository: Path) -> Non
 def test_model_that_the_settings_name_wins(repository: Path) -> None:
     models(repository, "use", OWN)
     with ServerProcess(command=[*SERVER, "0", "0"]) as server:
-        person = opened(server, repository, model=str(ROOT / "model" / "bundled"))
+        person = opened(server, repository, model=str(ROOT / "model" / "bundled" / "python"))
         time.sleep(1.0)
         assert person.type_line() != OWN
         assert person.command("status")["model"]["chosen_by"] == "settings"

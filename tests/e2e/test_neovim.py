@@ -25,7 +25,7 @@ from tests.e2e.neovim import Editor, is_new_enough, wait_for
 from tests.e2e.neovim_stub import WORDS
 
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLED = ROOT / "model" / "bundled"
+BUNDLED = ROOT / "model" / "bundled" / "python"
 MODULE = ROOT / "editors" / "neovim"
 STUB = [sys.executable, str(Path(__file__).with_name("neovim_stub.py"))]
 SCREEN = ROOT / ".venv" / "neovim-screen.ansi"  # the last captured screen, to look at: cat it

@@ -149,7 +149,7 @@ def test_missing_model_is_told_once_and_the_server_lives(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(
-    not (ROOT / "model" / "bundled" / "foretype.json").exists(),
+    not (ROOT / "model" / "bundled" / "python" / "foretype.json").exists(),
     reason="this checkout has no bundled model",
 )
 @pytest.mark.usefixtures("shared_cache")

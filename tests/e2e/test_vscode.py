@@ -35,7 +35,7 @@ from tests.scripted import speaking_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSION = ROOT / "editors" / "vscode"
-BUNDLED = ROOT / "model" / "bundled"
+BUNDLED = ROOT / "model" / "bundled" / "python"
 # Read before the fixtures take these variables away.
 FOLDER = Path(os.environ.get("FORETYPE_VSCODE") or ROOT / ".venv" / "vscode")
 MUST_HAVE = bool(os.environ.get("FORETYPE_REQUIRE_VSCODE"))

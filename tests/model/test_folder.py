@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from model import folder as folder_module
-from model.folder import ModelFolderError, load_folder
+from model.folder import ModelFolderError, bundled_for, load_folder
 from model.weights import from_bf16, to_bf16
 from tests.doubles import (
     names_in,
@@ -310,8 +310,20 @@ def test_bundled_folder_may_be_hard_linked_by_an_installer(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_hard_link(copy)
-    monkeypatch.setattr(folder_module, "BUNDLED", copy)
+    monkeypatch.setattr(folder_module, "BUNDLED", copy.parent / "other")
     load_folder(copy).tensors()
+
+
+@pytest.mark.usefixtures("two_bundled")
+def test_bundled_model_is_the_one_that_knows_the_language() -> None:
+    names = {name: bundled_for(name).name for name in ("python", "go", "cobol")}
+    assert names == {"python": "python", "go": "polyglot", "cobol": "python"}
+
+
+@pytest.mark.parametrize("damage", ["{", "{}", "[]", '{"languages": 3}'])
+def test_damaged_bundled_model_is_not_chosen(two_bundled: Path, damage: str) -> None:
+    (two_bundled / "polyglot" / "foretype.json").write_text(damage)
+    assert bundled_for("go").name == "python"
 
 
 @pytest.mark.parametrize(

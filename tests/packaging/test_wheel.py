@@ -58,7 +58,7 @@ def test_wheel_holds_the_bundled_weights(wheel: Path) -> None:
         for path in bundled.rglob("*")
         if path.is_file()
     }
-    assert "model/bundled/model.safetensors" in here
+    assert "model/bundled/python/model.safetensors" in here
     assert {name: sizes.get(name) for name in here} == here
 
 

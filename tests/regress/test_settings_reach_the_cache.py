@@ -29,7 +29,7 @@ REQUEST = CompletionRequest(
 def engine() -> Engine:
     engine = Engine(
         Settings(show="eager"),
-        lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
+        lambda *_: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
     )
     engine.load()
     return engine

@@ -53,8 +53,8 @@ def test_suggestion_is_shown_in_grey(
 
 def test_missing_model_is_said_plainly(tmp_path: Path) -> None:
     program = (
-        "import sys, model.folder, assistant.generate.backend as local, pathlib\n"
-        "local.BUNDLED = pathlib.Path(sys.argv[1])\n"
+        "import sys, model.folder, pathlib\n"
+        "model.folder.BUNDLED = pathlib.Path(sys.argv[1])\n"
         "sys.argv[1:] = []\n"
         "from scripts.demo import main\n"
         "sys.exit(main())\n"

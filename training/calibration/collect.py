@@ -27,7 +27,7 @@ from assistant.rank.features import Rows
 from assistant.rank.ranker import RankerParameters
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
-from assistant.source.languages import language_of
+from assistant.source.languages import LANGUAGES, language_of
 from model.candidate_tree import Score
 from training.data.progress import say
 from training.evaluation.exact_line import make_job, make_request
@@ -112,7 +112,7 @@ def _group_tasks(
 ) -> Iterator[tuple[Files, list[tuple[str, Task]]]]:
     """Yield the (path, text) of an index, and the (group, task) that may use it."""
     if kind == "head":
-        held_out = held_out_files(repository)
+        held_out = held_out_files(repository, languages=LANGUAGES)
         tasks = [(task.file.path, task) for task in sample_tasks(held_out, n, seed=seed)]
         yield [(file.path, file.text) for file in held_out], tasks
         return

@@ -1,4 +1,4 @@
-"""Held-out code: the Python files of a repository that training never saw, and cursors in them.
+"""Held-out code: files of a repository that training never saw, and cursors in them.
 
 Knows no model. Every draw is a function of the seed and the file's path.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from assistant.source.languages import language_of
 from training.data.sources import open_source
 
 MIN_BYTES, MAX_BYTES = 200, 200_000  # of a file worth asking about
@@ -46,13 +47,18 @@ class Task:
         return (before.isalnum() or before == "_") and (after.isalnum() or after == "_")
 
 
-def held_out_files(folder: Path, *, suffix: str = ".py") -> list[HeldOutFile]:
-    """Return the files of one repository (work tree, bare or plain folder), LF only, by path."""
+def held_out_files(folder: Path, *, languages: Collection[str] = ("python",)) -> list[HeldOutFile]:
+    """Return the files of one repository in some languages, LF only, by path.
+
+    A repository is a work tree, a bare one or a plain folder.
+    """
     source = open_source(folder)
     entries = [
         entry
         for entry in source.entries()
-        if entry.path.endswith(suffix) and MIN_BYTES <= entry.n_bytes <= MAX_BYTES
+        if MIN_BYTES <= entry.n_bytes <= MAX_BYTES
+        and (language := language_of(entry.path)) is not None
+        and language.name in languages
     ]
     files = []
     for entry, content in zip(entries, source.read(entries, max_bytes=MAX_BYTES), strict=True):

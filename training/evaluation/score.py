@@ -70,14 +70,17 @@ def evaluate(
     `tasks` cursors and `loss_bytes` of text are drawn from each repository. With another model to
     hold it `against`, the report says by how much more of the same lines is exact, too.
     """
-    files = {found[0].repository: found for path in repositories if (found := held_out_files(path))}
+    folder = load_folder(model)
+    known = folder.info.languages
+    by_path = [held_out_files(path, languages=known) for path in repositories]
+    files = {found[0].repository: found for found in by_path if found}
     if not files:
-        raise ValueError("the repositories hold no Python file to ask about")
+        raise ValueError(f"the repositories hold no file to ask about in: {', '.join(known)}")
     drawn = [task for found in files.values() for task in sample_tasks(found, tasks, seed=seed)]
     documents = {
         name: _sample_documents(found, loss_bytes, seed=seed) for name, found in files.items()
     }
-    own, answers = _measure(load_folder(model), drawn, files, documents)
+    own, answers = _measure(folder, drawn, files, documents)
     report = {
         **own,
         "plan": {"tasks": tasks, "loss_bytes": loss_bytes, "seed": seed},

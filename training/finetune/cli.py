@@ -10,13 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import torch
 
 from assistant.cli.command import CommandParser, run_command, say_error
+from assistant.git import GitError, git
 from assistant.models.registry import Registry, repository_root
-from model.folder import BUNDLED
+from assistant.source.languages import language_of
+from model.folder import BUNDLED, bundled_for
 from model.publish import write_atomically
 from training.cli import existing_folder, keep_freed_memory, n_threads
 from training.errors import TuneError, TuneStoppedError
@@ -68,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     option(
         "repository", metavar="REPO", type=existing_folder, nargs="?", default=Path(), help=help_
     )
-    help_ = "the base to begin with, a model folder (default: the bundled one)"
-    option("--model", type=existing_folder, default=BUNDLED, help=help_)
+    help_ = "the base to begin with, a model folder (default: the bundled one for most of the code)"
+    option("--model", type=existing_folder, help=help_)
     help_ = "passes over the code at most (default: %(default)s)"
     option("--epochs", type=count, default=defaults.n_epochs, help=help_)
     help_ = "train adapters of this rank, not all weights (default: above 350M parameters)"
@@ -106,7 +109,19 @@ def _request(args: argparse.Namespace) -> TuneRequest:
         n_tasks=args.tasks,
         seed=args.seed,
     )
-    return TuneRequest(repository=root, base=args.model.absolute(), options=options)
+    base = args.model or _base_for(root)
+    return TuneRequest(repository=root, base=base.absolute(), options=options)
+
+
+def _base_for(repository: Path) -> Path:
+    """Return the bundled model that knows most of a repository's files."""
+    try:
+        listing = git(repository, "ls-tree", "-r", "-z", "--name-only", "--full-tree", "HEAD")
+    except GitError:  # the plan says what is wrong with it
+        return BUNDLED
+    names = listing.decode("utf-8", "replace").split("\0")
+    known = Counter(bundled_for(found.name) for name in names if (found := language_of(name)))
+    return known.most_common(1)[0][0] if known else BUNDLED
 
 
 def _describe_end(outcome: TuneOutcome) -> str:

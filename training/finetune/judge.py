@@ -12,7 +12,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from assistant.generate.engine import open_from
+from assistant.generate.backend import LocalBackend
+from assistant.generate.base_models import OpenModel, open_from
 from assistant.settings import Settings
 from model.folder import ModelFolder, load_folder
 from training.data.progress import count_shown
@@ -95,17 +96,21 @@ def open_systems(models: Mapping[str, Path], folder: Path) -> list[System]:
     """Return the four systems; a model's two share its network, all share the index."""
     tree = TreeIndex(folder)
     settings = {name: Settings(model=str(path), show="eager") for name, path in models.items()}
-    backends = {name: open_from(each) for name, each in settings.items()}
+    openers = {name: _give(open_from(each)) for name, each in settings.items()}
     return [
         EngineSystem(
             system_name(name, has_index=has_index),
             settings[name],
-            backends[name],
+            openers[name],
             tree if has_index else None,
         )
         for has_index in (True, False)
         for name in (TUNED, BASE)
     ]
+
+
+def _give(backend: LocalBackend) -> OpenModel:
+    return lambda *_: backend
 
 
 def _replay(repository: Path, plan: Plan, systems: list[System]) -> Measured:

@@ -38,7 +38,7 @@ class Slow(ScriptedRuntime):
 
 def engine_over(runtime: ScriptedRuntime, **settings: object) -> Engine:
     asked = Settings(**settings)  # type: ignore[arg-type]
-    engine = Engine(asked, lambda _: LocalBackend(runtime, TOKENIZER, INFO))
+    engine = Engine(asked, lambda *_: LocalBackend(runtime, TOKENIZER, INFO))
     engine.load()
     return engine
 
@@ -146,7 +146,7 @@ def test_several_suggestions_are_distinct_and_include_the_only_one() -> None:
 def test_before_loading_the_index_answers_alone() -> None:
     engine = Engine(
         Settings(show="eager"),
-        lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
+        lambda *_: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
     )
     assert not engine.ready
     early = engine.respond(at("self.na"))
@@ -160,7 +160,7 @@ def test_before_loading_the_index_answers_alone() -> None:
 def test_before_loading_nothing_is_suggested_without_an_index() -> None:
     engine = Engine(
         Settings(index=False),
-        lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
+        lambda *_: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
     )
     response = engine.respond(at("self.na"))
     assert (response.completions, response.trace.outcome) == ([], "model not loaded")
@@ -169,14 +169,14 @@ def test_before_loading_nothing_is_suggested_without_an_index() -> None:
 def test_model_is_opened_once() -> None:
     opened = []
 
-    def open_model(settings: Settings) -> LocalBackend:
-        opened.append(settings)
+    def open_model(settings: Settings, language: str) -> LocalBackend:
+        opened.append((settings, language))
         return LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO)
 
     engine = Engine(Settings(threads=2), open_model)
     engine.load()
     engine.load()
-    assert opened == [Settings(threads=2)]
+    assert opened == [(Settings(threads=2), "python")]
 
 
 def test_engine_without_a_model_says_so() -> None:

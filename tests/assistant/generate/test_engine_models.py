@@ -1,5 +1,6 @@
 """A document's own model in the engine: who answers, what is kept, on what a request ends."""
 
+import dataclasses
 import threading
 from collections.abc import Sequence
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from assistant.errors import ModelError
 from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
 from assistant.request import CompletionRequest
@@ -44,9 +46,27 @@ def request(path: str = "own/a.py") -> CompletionRequest:
     return CompletionRequest(path=path, text="self.", offset=5, deadline_ms=60_000)
 
 
+class Opener:
+    """Opens a model that says its language; one for Go when it is told to."""
+
+    def __init__(self, fault: str = "") -> None:
+        self.fault = fault
+        self.opened: list[str] = []
+        self.entered, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, settings: Settings, language: str) -> LocalBackend:
+        self.opened.append(language)
+        if language != "python":
+            self.entered.set()
+            assert self.go_on.wait(WAIT_S)
+            if self.fault:
+                raise ModelError(self.fault)
+        return backend(f"self.{language}\n", language)
+
+
 @pytest.fixture
 def engine() -> Engine:
-    engine = Engine(Settings(index=False, show="eager"), lambda _: backend(BASE_SCRIPT, "base"))
+    engine = Engine(Settings(index=False, show="eager"), lambda *_: backend(BASE_SCRIPT, "base"))
     engine.load()
     return engine
 
@@ -104,3 +124,65 @@ def test_own_model_answers_where_the_base_does_not_load() -> None:
     own = backend(OWN_SCRIPT, "own-1")
     engine.tuned_for = lambda _: own
     assert answer(engine) == ("count = 0", "own-1")
+
+
+@pytest.mark.usefixtures("two_bundled")
+def test_model_of_another_language_is_loaded_on_first_use_while_others_are_answered() -> None:
+    opener = Opener()
+    engine = Engine(Settings(index=False, show="eager"), opener)
+    engine.load()
+    assert answer(engine) == ("python", "python")
+    assert opener.opened == ["python"]  # nobody has asked for more
+    assert answer(engine, "a.go") == ("", "")
+    assert opener.entered.wait(WAIT_S)
+    assert answer(engine, "b.py") == ("python", "python")
+    assert answer(engine, "b.rs") == ("", "")  # by the same model, which is on its way
+    opener.go_on.set()
+    engine.close(WAIT_S)
+    assert answer(engine, "a.go") == ("go", "go")
+    assert answer(engine, "b.rs") == ("go", "go")
+    assert engine.base_name == "python, go"
+    assert opener.opened == ["python", "go"]
+
+
+@pytest.mark.usefixtures("two_bundled")
+def test_model_of_another_language_that_does_not_load_is_told_once() -> None:
+    opener = Opener("its weights are damaged")
+    opener.go_on.set()
+    engine = Engine(Settings(index=False, show="eager"), opener)
+    engine.load()
+    assert answer(engine, "a.go") == ("", "")
+    engine.close(WAIT_S)
+    with pytest.raises(ModelError, match="damaged"):
+        answer(engine, "a.go")
+    assert answer(engine, "a.go") == ("", "")
+    assert answer(engine) == ("python", "python")
+    assert opener.opened == ["python", "go"]
+
+
+@pytest.mark.usefixtures("two_bundled")
+def test_own_model_answers_in_its_languages_only() -> None:
+    opener = Opener()
+    opener.go_on.set()
+    engine = Engine(Settings(index=False, show="eager"), opener)
+    engine.tuned_for = lambda _: backend(OWN_SCRIPT, "own-1")
+    engine.load("go")
+    assert answer(engine, "a.go") == ("go", "go")
+    assert answer(engine) == ("count = 0", "own-1")
+    assert opener.opened == ["go"]
+
+
+def test_own_model_of_which_nobody_says_the_languages_answers_in_all(engine: Engine) -> None:
+    own = backend(OWN_SCRIPT, "own-1")
+    own.info = dataclasses.replace(INFO, languages=())
+    engine.tuned_for = lambda _: own
+    assert answer(engine, "a.go") == ("count = 0", "own-1")
+
+
+@pytest.mark.usefixtures("two_bundled")
+def test_model_that_settings_name_serves_every_language() -> None:
+    opener = Opener()
+    engine = Engine(Settings(model="/mine", index=False, show="eager"), opener)
+    engine.load()
+    assert answer(engine, "a.go") == ("python", "python")
+    assert opener.opened == ["python"]

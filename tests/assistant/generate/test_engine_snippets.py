@@ -32,7 +32,7 @@ def engine(folder: Path, *, snippet_tokens: int, **changes: bool) -> Engine:
     tokenizer = small_tokenizer()
     made = Engine(
         Settings(show="eager", **changes),  # type: ignore[arg-type]
-        open_model=lambda _: LocalBackend(ScriptedRuntime(tokenizer, MAIN), tokenizer, info),
+        open_model=lambda *_: LocalBackend(ScriptedRuntime(tokenizer, MAIN), tokenizer, info),
         index=lambda _: memory,
         snippets=SnippetCache(is_waiting=True),
     )

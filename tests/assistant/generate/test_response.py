@@ -45,7 +45,7 @@ def engine(
     says = Says(lines)
     made = Engine(
         Settings(**settings),  # type: ignore[arg-type]
-        lambda _: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO, fitted),
+        lambda *_: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO, fitted),
         index=lambda _: says,
     )
     made.load()

@@ -63,7 +63,7 @@ class Bench:
         runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
         self.engine = Engine(
             Settings(**settings),
-            lambda _: LocalBackend(runtime, TOKENIZER, scripted_info()),
+            lambda *_: LocalBackend(runtime, TOKENIZER, scripted_info()),
             remote=self.remote,
         )
         if load:

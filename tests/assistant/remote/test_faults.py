@@ -95,7 +95,7 @@ def _server(name: str, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _engine(remote: Remote | None) -> Engine:
     runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
     backend = LocalBackend(runtime, TOKENIZER, scripted_info())
-    engine = Engine(Settings(show="eager"), lambda _: backend, remote=remote)
+    engine = Engine(Settings(show="eager"), lambda *_: backend, remote=remote)
     engine.load()
     return engine
 

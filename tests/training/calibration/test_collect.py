@@ -64,6 +64,13 @@ def test_some_cursors_stand_where_nothing_is_right(repository: Path) -> None:
         assert each.task.text[each.task.offset] == "\n"
 
 
+def test_newest_files_of_every_language_are_asked_about(tmp_path: Path) -> None:
+    """Past failure (2026-11-30): only Python was drawn, so other languages were fitted without."""
+    (tmp_path / "sum.go").write_text("func sum(a int, b int) int {\n\treturn a + b\n}\n" * 8)
+    found = [each.task.file.path for each in draw_tasks(tmp_path, "head", 3, 0)]
+    assert set(found) == {"sum.go"}
+
+
 def test_repository_without_history_is_told_and_passed_over(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -128,7 +128,7 @@ def test_engine_without_a_model_and_memory_offers_nothing() -> None:
 
 
 def test_engine_shows_what_its_network_knows() -> None:
-    engine = Engine(Settings(index=False, show="eager"), lambda settings: backend(SAMPLE))
+    engine = Engine(Settings(index=False, show="eager"), lambda *_: backend(SAMPLE))
     engine.load()
     task = task_at("\n        self.names[name] ")
     found = judge(ask_engine(engine, task), task.truth)

@@ -69,7 +69,7 @@ def test_repositories_without_code_are_a_mistake(
     assert main([str(tmp_path / "prose"), "--model", str(model)]) == 1
     assert capsys.readouterr() == (
         "",
-        "foretype train score: the repositories hold no Python file to ask about\n",
+        "foretype train score: the repositories hold no file to ask about in: python\n",
     )
 
 

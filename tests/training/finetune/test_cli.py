@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.histories import small_request
+from tests.repositories import new_repository
 from training.errors import TuneStoppedError
 from training.finetune import cli, gather
 from training.finetune.plan import TuneRequest
@@ -117,6 +118,20 @@ def test_error_is_one_line(
     script_tuning(monkeypatch, OSError("disk full"))
     assert cli.main([str(repository)]) == 1
     assert capsys.readouterr().err == "foretype tune: disk full\n"
+
+
+@pytest.mark.usefixtures("two_bundled")
+@pytest.mark.parametrize(
+    ("names", "base"),
+    [(["a.py", "b.py", "c.go"], "python"), (["a.py", "b.go", "c.rs"], "polyglot"), ([], "python")],
+)
+def test_base_is_the_bundled_model_that_knows_most_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], base: str
+) -> None:
+    asked = script_tuning(monkeypatch, RESULT)
+    repository = new_repository(tmp_path / "r", dict.fromkeys([*names, "notes.txt"], "x = 1\n"))
+    cli.main([str(repository)])
+    assert [request.base.name for request, _ in asked] == [base]
 
 
 def test_dry_run_writes_nothing(

@@ -18,7 +18,7 @@ from typing import Any
 
 from assistant.git import GitError, git, git_directory
 from assistant.settings import load_settings
-from model.folder import BUNDLED, load_folder
+from model.folder import bundled_for, load_folder
 from model.publish import write_atomically
 from training.cli import existing_folder
 from training.data.progress import say
@@ -103,7 +103,8 @@ def evaluate(args: argparse.Namespace) -> Report:
     repositories = [_find_repository(path) for path in args.repositories]
     say("reading the history")
     work = plan_work(repositories, plan)
-    folder = load_folder(args.model or BUNDLED)
+    places = [args.model] if args.model else _bundled_of(work)
+    folders = [load_folder(place) for place in places]
     with tempfile.TemporaryDirectory(prefix="foretype-eval-", ignore_cleanup_errors=True) as place:
         systems = open_systems(args.systems, model=str(args.model or ""), folder=Path(place))
         baselines, skipped = _open_baselines(args, Path(place))
@@ -115,14 +116,19 @@ def evaluate(args: argparse.Namespace) -> Report:
             measured,
             systems,
             plan,
-            model=folder.info.name,
-            content_hash=folder.content_hash,
+            model=", ".join(folder.info.name for folder in folders),
+            content_hash=", ".join(folder.content_hash for folder in folders),
             skipped=skipped,
         )
     code = _measure_code(repositories, work)
     for item in report["repositories"]:
         item.update(code[item["name"]])
     return report
+
+
+def _bundled_of(work: Sequence[Work]) -> list[Path]:
+    languages = {task.stratum.language for part in work for task in part.tasks}
+    return sorted({bundled_for(language) for language in languages})
 
 
 def _measure_code(repositories: Sequence[Path], work: Sequence[Work]) -> dict[str, dict[str, int]]:

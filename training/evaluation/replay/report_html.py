@@ -13,7 +13,8 @@ from training.plots import make_page, plot_lines
 def format_page(report: Mapping[str, Any]) -> str:
     """Return the page."""
     plan = ", ".join(f"{key} {value}" for key, value in report["plan"].items())
-    made_by = f"Model {report['model']} ({report['content_hash'][:12]}); {plan}"
+    hashes = ", ".join(each[:12] for each in report["content_hash"].split(", "))
+    made_by = f"Model {report['model']} ({hashes}); {plan}"
     systems = report["systems"].items()
     shown = {
         name: [(point["shown"], point["right"]) for point in its["curve"]] for name, its in systems

@@ -13,14 +13,15 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from assistant.generate.backend import LocalBackend
-from assistant.generate.engine import Engine, open_from
+from assistant.generate.base_models import OpenModel, open_from
+from assistant.generate.engine import Engine
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex
 from assistant.rank.confidence import threshold
 from assistant.rank.ranker import bundled
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
+from assistant.source.languages import PYTHON, language_of
 from training.evaluation.answers import Answer, Stopwatch
 from training.evaluation.exact_line import ask_engine
 from training.evaluation.held_out import Task
@@ -79,22 +80,23 @@ class EngineSystem(System):
     """The engine as editors use it: with a network, an index, or both."""
 
     def __init__(
-        self, name: str, settings: Settings, backend: LocalBackend | None, tree: TreeIndex | None
+        self, name: str, settings: Settings, open_model: OpenModel | None, tree: TreeIndex | None
     ) -> None:
         self.name = name
         self._tree = tree
+        self._has_network = open_model is not None  # else the index answers
         index = None if tree is None else tree.find
         settings = dataclasses.replace(settings, index=index is not None)
-        if backend is None:  # an engine that has not loaded its network answers from the index
-            self._engine = Engine(settings, index=index)
-            parameters = bundled()
-            self._fitted = None if parameters is None else parameters.index
-        else:
-            snippets = SnippetCache(is_waiting=True)
-            self._engine = Engine(settings, lambda settings: backend, index, snippets=snippets)
+        snippets = SnippetCache(is_waiting=True)
+        self._engine = Engine(settings, open_model or open_from, index, snippets=snippets)
+        if self._has_network:
             self._engine.load()
-            parameters = backend.parameters
-            self._fitted = None if parameters is None else parameters.both
+            backend = self._engine.backend_of(PYTHON.name)
+            parameters = backend.parameters if backend else None
+            self._fitted = parameters.both if parameters else None
+        else:
+            parameters = bundled()
+            self._fitted = parameters.index if parameters else None
         self.is_calibrated = self._fitted is not None
 
     def least(self, level: str) -> float:
@@ -107,7 +109,10 @@ class EngineSystem(System):
             self._tree.open(snapshot)
 
     def answer(self, task: Task) -> Answer:
-        """Ask the engine for one suggestion."""
+        """Ask the engine for one suggestion, its network for the language loaded."""
+        language = language_of(task.file.path)
+        if self._has_network and language is not None:
+            self._engine.load(language.name)
         return ask_engine(self._engine, task)
 
 
@@ -140,8 +145,8 @@ def open_systems(names: Sequence[str], *, model: str, folder: Path) -> list[Syst
     def open_system(name: str) -> System:
         if name == LONGEST_MATCH:
             return LongestMatchSystem()
-        # Each has a network of its own: none finds keys and values that another has computed.
-        backend = None if name == INDEX else open_from(settings)
-        return EngineSystem(name, settings, backend, None if name == NETWORK else tree)
+        # Each has networks of its own: none finds keys and values that another has computed.
+        open_model = None if name == INDEX else open_from
+        return EngineSystem(name, settings, open_model, None if name == NETWORK else tree)
 
     return [open_system(name) for name in names]
