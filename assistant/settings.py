@@ -22,6 +22,7 @@ Origin = Literal["user", "workspace"]
 MAX_FILE_BYTES = 1 << 20  # of settings
 OLD_NAMES_END = "0.3"  # the version
 MULTI_LINE = ("auto", "never")
+SCOPES = ("code", "comment", "docstring", "string")  # what a cursor may be in
 SHOW = ("off", "quiet", "balanced", "eager")  # the stricter first
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ _RANGES: dict[str, tuple[int, int]] = {
 }
 # A workspace is data from strangers: it chooses no weights, no files, and takes no CPU time.
 _USER_ONLY = frozenset({"model", "log_file", "threads", "gpu_layers"})
+_ADDED_TO = frozenset({"exclude", "silent_in"})
 # old name -> name; an old one still counts where the new one is not set
 RENAMED = {
     "memory": "index",
@@ -67,6 +69,7 @@ class Settings:
     threads: int = 1  # for the network; more helps only on an otherwise idle machine
     gpu_layers: int = 0  # of a GGUF model: how many run on the GPU, if the binding can use one
     exclude: tuple[str, ...] = ()  # path patterns never completed, added to the built-in ones
+    silent_in: tuple[str, ...] = ()  # nothing is suggested there: code, comment, docstring, string
     allow_remote: bool = True  # false: ask no server, whatever remote.toml says
     next_edit: bool = True  # offer to repeat the last edit where it is due
     statistics: bool = True  # count on this machine what became of suggestions
@@ -81,6 +84,8 @@ class Settings:
             raise SettingsError(f"multi_line must be auto or never, got {self.multi_line!r}")
         if self.show not in SHOW:
             raise SettingsError(f"show must be eager, balanced, quiet or off, got {self.show!r}")
+        if unknown := sorted({*self.silent_in} - {*SCOPES}):
+            raise SettingsError(f"silent_in: {unknown[0]!r} is none of {', '.join(SCOPES)}")
         if mistakes := list(filter(None, map(find_mistake, self.exclude))):
             raise SettingsError(f"exclude: {mistakes[0]}")
 
@@ -90,8 +95,9 @@ def settings_from(
 ) -> Settings:
     """Return `base` (default: the defaults) changed by `table`; SettingsError names the wrong key.
 
-    `exclude` is added to, never replaced. From a workspace, settings can only restrict: what names
-    files is refused, and the rest can switch off or lower but not switch on or raise.
+    `exclude` and `silent_in` are added to, never replaced. From a workspace, settings can only
+    restrict: what names files is refused, and the rest can switch off or lower but not switch on
+    or raise.
     """
     base = base or Settings()
     table = replace_old_names(table, lambda _, line: log.warning("%s", line))
@@ -106,8 +112,8 @@ def settings_from(
     except ConfigError as error:
         raise SettingsError(str(error)) from error
     changes = {name: getattr(asked, name) for name in table}
-    if "exclude" in changes:
-        changes["exclude"] = tuple(dict.fromkeys((*base.exclude, *asked.exclude)))
+    for name in changes.keys() & _ADDED_TO:
+        changes[name] = tuple(dict.fromkeys((*getattr(base, name), *getattr(asked, name))))
     if origin == "workspace":
         changes = {name: _stricter(name, getattr(base, name), new) for name, new in changes.items()}
     return dataclasses.replace(base, **changes)
@@ -126,7 +132,7 @@ def replace_old_names(
 
 
 def _stricter(name: str, current: Any, asked: Any) -> Any:
-    if name == "exclude":
+    if name in _ADDED_TO:
         return asked  # already the union
     if name == "multi_line":
         return "never" if "never" in (current, asked) else current

@@ -141,6 +141,9 @@ class Engine:
         reason = why_refused(request, settings)
         if reason is None and backend is None and remote is None and not settings.index:
             reason = "model not loaded"
+        if reason is None and settings.silent_in:
+            scope = self._trees.scope(request)
+            reason = f"in a {scope}" if scope in settings.silent_in else None
         if reason is not None:
             log.debug("no completion: %s", reason)
             return self._respond(request, [], Trace(outcome=reason))

@@ -84,6 +84,7 @@ def test_workspace_only_restricts() -> None:
         show="quiet",
         index=False,
         exclude=("secret/*",),
+        silent_in=("string",),
     )
     loose = {
         "enabled": True,
@@ -94,11 +95,12 @@ def test_workspace_only_restricts() -> None:
         "show": "eager",
         "index": True,
         "exclude": ["more/*"],
+        "silent_in": [],
     }
     changed = settings_from(loose, origin="workspace", base=strict)
     assert changed == settings_from({"exclude": ["more/*"]}, base=strict)
     tighter = {"enabled": False, "multi_line": "never", "max_new_tokens": 5, "deadline_ms": 9}
-    tighter |= {"show": "off", "index": False}
+    tighter |= {"show": "off", "index": False, "silent_in": ["comment"]}
     assert settings_from(tighter, origin="workspace") == settings_from(tighter)
 
 
@@ -108,6 +110,10 @@ def test_workspace_only_restricts() -> None:
         ("model = \n", "settings.toml: .*line 1"),
         (f"exclude = {'[' * 5_000}", "settings.toml: its values are nested too deeply"),
         ('modle = "x"\n', "settings.toml: unknown setting modle"),
+        (
+            'silent_in = ["prose"]\n',
+            "silent_in: 'prose' is none of code, comment, docstring, string",
+        ),
         ("deadline_ms = -1\n", "settings.toml: deadline_ms must be in"),
     ],
 )
@@ -142,6 +148,7 @@ def test_defaults_survive_a_trip_through_toml() -> None:
         'threads = 1\ngpu_layers = 0\nexclude = []\nmenu_completion = false\nlog_file = ""\n'
         'show = "balanced"\nindex = true\nindex_mb = 512\nindex_dependencies = false\n'
         "allow_remote = true\nsnippets = true\nnext_edit = true\nstatistics = true\n"
+        "silent_in = []\n"
     )
     assert table.keys() == set(Settings.__slots__)
     assert settings_from(table) == Settings()

@@ -14,6 +14,7 @@ export const SERVER_SETTINGS = {
   maxNewTokens: 'max_new_tokens',
   deadlineMs: 'deadline_ms',
   exclude: 'exclude',
+  silentIn: 'silent_in',
   model: 'model',
   threads: 'threads',
   logFile: 'log_file',

@@ -225,3 +225,15 @@ def test_of_several_whole_lines_none_is_offered_that_syntax_cannot_go_on_with():
     assert not any(" 4)" in text or " 6)" in text for text in texts)
     texts = [item.text for item in made.complete(request(n=5, language="ruby", path="a.rb"))]
     assert {"ute(3 4)", "ute(5 6)"} <= {*texts}  # there is no grammar for it
+
+
+@pytest.mark.parametrize(
+    ("line", "scope"), [("x = comp", "code"), ("# comp", "comment"), ("x = 'comp", "string")]
+)
+def test_nothing_is_suggested_in_what_is_to_be_silent(line, scope):
+    text = TEXT + "ute(1)\n" + line
+    asked = request(text, n=3)
+    assert engine(["ute(1)"], show="eager").complete(asked)
+    response = engine(["ute(1)"], show="eager", silent_in=(scope,)).respond(asked)
+    assert not response.completions
+    assert response.trace.outcome == f"in a {scope}" or scope == "code"

@@ -86,6 +86,41 @@ def test_what_nothing_can_follow_is_cut_back(source, text, path, expected):
     assert valid(source, text, path).rstrip() == expected.rstrip()
 
 
+@pytest.mark.parametrize(
+    ("source", "path", "scope"),
+    [
+        ("x = 1|", "a.py", "code"),
+        ("x = 1  # a|", "a.py", "comment"),
+        ("x = 'a|", "a.py", "string"),
+        ("x = 'a'|", "a.py", "code"),
+        ('x = """\na|', "a.py", "string"),
+        ('"""Doc.\n\nMore|', "a.py", "docstring"),
+        ('#!/bin/python\n"""Doc|', "a.py", "docstring"),
+        ('def f(\n    a,\n):\n    r"""Doc|"""\n', "a.py", "docstring"),
+        ('def f():\n    """Doc\n\n    \'a\' |', "a.py", "docstring"),
+        ('def f():\n    x = """\n    a""" + g(|', "a.py", "code"),
+        ('"""Doc."""\nx = 1 # a\n|', "a.py", "code"),
+        ("let a = `\n  b ${\n    c(|", "a.js", "code"),
+        ("let a = `\n  b|", "a.js", "string"),
+        ("/* a\n * b|", "a.c", "comment"),
+        ("// a\n|", "a.c", "code"),
+        ('fn f() {\n  let a = r"\\";\n  b|', "a.rs", "code"),  # a backslash escapes nothing
+        ("# a|", "a.rb", "code"),  # of other languages only quotes are known
+        ("x = 'a|", "a.rb", "string"),
+    ],
+)
+def test_scope_of_a_cursor(source, path, scope):
+    assert OpenTrees().scope(request(source, path)) == scope
+
+
+def test_a_long_docstring_is_one_to_its_end():
+    """Text rules that look back a fixed distance take its middle for code."""
+    text = 'def f():\n    """Doc.\n' + '    It\'s "so".\n' * 900 + "    def |"
+    assert OpenTrees().scope(request(text)) == "docstring"
+    closed = text.replace("def |", '"""\n    x = |')
+    assert OpenTrees().scope(request(closed)) == "code"
+
+
 def test_nothing_is_said_of_broken_code():
     assert valid("def f(:\n    x = = (\n    y |", "z z z") == "z z z"
     assert valid("x ) y |", "z z") == "z z"
