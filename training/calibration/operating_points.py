@@ -15,9 +15,9 @@ from training.calibration.networks import RankedChoice
 
 #: level -> least precision; where no threshold reaches it, the strictest one that shows anything
 TARGETS = {"quiet": 0.8}
-#: "balanced" hides at most this share of what is right: gates in use elsewhere that annoy less and
-#: are kept cost their users more (JetBrains, arXiv:2601.20223: 10-14% of completed code)
-MAX_HIDDEN = 0.075
+#: "balanced" hides at most this share of what is right. Most of that comes a key or two later: who
+#: types saves 2 to 4% less than with 0.075, and sees 30% fewer texts break off (experiments.md)
+MAX_HIDDEN = 0.12
 EAGER_THRESHOLD = 0.1
 _MARGIN = 0.02  # more than the target is asked for: elsewhere it will be a little less
 _MIN_SHOWN = 20  # a precision of fewer is chance
