@@ -9,15 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 import attrs
 from lsprotocol import types
 
+from assistant.edits import ASKED
+from lsp.document_paths import local_path
 from lsp.documents import Document
 from lsp.positions import column_of, units_of
 
 if TYPE_CHECKING:
+    from assistant.edits.history import Edit
     from assistant.edits.next_edit import NextEdits, ProposedEdit
+    from assistant.index.folder_index import FolderIndex
+    from assistant.settings import Settings
+    from lsp.workspace import Workspace
 
 INLINE_EDIT = "textDocument/copilotInlineEdit"
 MAX_AT_ONCE = 100  # places of one code action
@@ -93,15 +100,69 @@ class EditFollower:
 
     async def find(self, document: Document, row: int, show: str) -> list[ProposedEdit]:
         """Return what is due in `document`, surest first; nothing if it changed meanwhile."""
-        edits, folder = self._edits, self._folder(document.uri)
-        if edits is None or folder is None:
-            return []
-        made = [edit for edit in edits.history.edits() if self._folder(edit.path) == folder]
-        if not made:
+        edits, made = self._edits, self._made(document)
+        if edits is None or not made:
             return []
         version, lines = document.version, document.plain().split("\n")
         found = await asyncio.to_thread(edits.propose, document.uri, lines, row, made, show)
         return found if document.version == version and edits is self._edits else []
+
+    async def finish(self, document: Document, position: types.Position, show: str) -> str:
+        """Return the rest of a change begun at the cursor, "" where nothing is sure."""
+        edits, made = self._edits, self._made(document)
+        if edits is None or not made:
+            return ""
+        version, lines = document.version, document.plain().split("\n")
+        row = min(position.line, len(lines) - 1)
+        column = column_of(lines[row], position.character, document.encoding)
+        rest = await asyncio.to_thread(edits.finish, document.uri, lines, (row, column), made, show)
+        return rest if document.version == version and edits is self._edits else ""
+
+    async def find_elsewhere(
+        self,
+        document: Document,
+        workspace: Workspace,
+        index: FolderIndex | None,
+        settings: Settings,
+    ) -> list[tuple[Document, list[ProposedEdit]]]:
+        """Return where the last edit is due in other files of the folder, open ones first."""
+        edits, made = self._edits, self._made(document)
+        if edits is None or not made or made[-1].path != document.uri or settings.show == "off":
+            return []
+        folder = self._folder(document.uri) or ""
+        opened = map(workspace.completable, [*workspace.text_documents])
+        others = [
+            (other, other.version, other.plain().split("\n"))
+            for other in opened
+            if other and other is not document and self._folder(other.uri) == folder
+        ]
+        root = local_path(folder)
+
+        def search() -> list[tuple[Document, list[ProposedEdit]]]:
+            files = [(other, lines) for other, _, lines in others]
+            if index is not None and root is not None:
+                from assistant.index.like_files import files_like
+
+                for path, text in files_like(index, root, made[-1], settings.exclude):
+                    uri = f"{folder.rstrip('/')}/{quote(path)}"
+                    file = Document(uri, text, position_codec=document.position_codec)
+                    files.append((file, file.plain().split("\n")))
+            found = [
+                (file, edits.propose(file.uri, lines, 0, made[-1:], ASKED)) for file, lines in files
+            ]
+            return [(file, places) for file, places in found if places]
+
+        found = await asyncio.to_thread(search)
+        is_current = all(other.version == version for other, version, _ in others)
+        return found if is_current and edits is self._edits else []
+
+    def _made(self, document: Document) -> list[Edit]:
+        """Return the edits made in the document's folder."""
+        folder = self._folder(document.uri)
+        if self._edits is None or folder is None:
+            return []
+        edits = self._edits.history.edits()
+        return [edit for edit in edits if self._folder(edit.path) == folder]
 
     def _folder(self, uri: str) -> str | None:
         if uri not in self._folders:
@@ -155,29 +216,44 @@ def text_edit(document: Document, edit: ProposedEdit) -> types.TextEdit:
 
 
 def code_actions(
-    document: Document, rows: range, found: Sequence[ProposedEdit]
+    document: Document,
+    rows: range,
+    found: Sequence[ProposedEdit],
+    elsewhere: Sequence[tuple[Document, Sequence[ProposedEdit]]],
 ) -> list[types.CodeAction]:
     """Return what the editor's menu offers: the edit at the cursor, and all of the same kind."""
     here = [edit for edit in found if edit.proposal.row in rows]
     actions = []
     if here:
-        actions.append(_action(document, "Repeat the last edit here", here[:1], is_quick=True))
+        title = "Repeat the last edit here"
+        actions.append(_action(title, [(document, here[:1])], is_quick=True))
     if len(found) > 1 or (found and not here):
         found = found[:MAX_AT_ONCE]
-        n_places = f"{len(found)} place{'s' * (len(found) > 1)}"
-        title = f"Repeat the last edit in {n_places} of this file"
-        actions.append(_action(document, title, found, is_quick=False))
+        title = f"Repeat the last edit in {_count(len(found), 'place')} of this file"
+        actions.append(_action(title, [(document, found)], is_quick=False))
+    if elsewhere:
+        n_places = sum(len(edits) for _, edits in elsewhere)
+        places, files = _count(n_places, "place"), _count(len(elsewhere), "other file")
+        title = f"Repeat the last edit in {places} of {files}"
+        actions.append(_action(title, elsewhere, is_quick=False))
     return actions
 
 
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' * (n > 1)}"
+
+
 def _action(
-    document: Document, title: str, edits: Sequence[ProposedEdit], *, is_quick: bool
+    title: str, files: Sequence[tuple[Document, Sequence[ProposedEdit]]], *, is_quick: bool
 ) -> types.CodeAction:
-    target = types.OptionalVersionedTextDocumentIdentifier(document.uri, document.version)
-    ordered = sorted(edits, key=lambda edit: edit.proposal.row)
-    change = types.TextDocumentEdit(target, [text_edit(document, edit) for edit in ordered])
+    changes = []
+    for document, edits in files:  # a file that is not open has no version
+        target = types.OptionalVersionedTextDocumentIdentifier(document.uri, document.version)
+        ordered = sorted(edits, key=lambda edit: edit.proposal.row)
+        its = [text_edit(document, edit) for edit in ordered]
+        changes.append(types.TextDocumentEdit(target, its))
     kind = types.CodeActionKind.QuickFix if is_quick else types.CodeActionKind.RefactorRewrite
-    return types.CodeAction(title, kind=kind, edit=types.WorkspaceEdit(document_changes=[change]))
+    return types.CodeAction(title, kind=kind, edit=types.WorkspaceEdit(document_changes=changes))
 
 
 class AskedEdit(NamedTuple):

@@ -131,6 +131,17 @@ class Server(LanguageServer):
 
         asyncio.get_running_loop().call_later(LOOK_S, look)
 
+    async def finish_edit(
+        self, params: types.InlineCompletionParams
+    ) -> list[types.InlineCompletionItem]:
+        """Return the rest of an edit that is due at the cursor, where nothing else is offered."""
+        settings, at = self.session.settings.current, params.position
+        document = self.workspace.completable(params.text_document.uri)
+        if document is None or not (settings.enabled and settings.next_edit):
+            return []
+        rest = await self.edits.finish(document, at, settings.show)
+        return [types.InlineCompletionItem(rest, range=types.Range(at, at))] if rest else []
+
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log one line where pygls pops up a message."""
         log.warning("server error: %s", describe(error))
@@ -289,12 +300,15 @@ async def _inline(
     ls: Server, params: types.InlineCompletionParams
 ) -> types.InlineCompletionList | None:
     is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
+    selected = params.context.selected_completion_info
     found = await ls.suggest(
         params,
         convert.inline_items,
         n=MAX_ALTERNATIVES if is_invoked else 1,
-        selected=params.context.selected_completion_info,
+        selected=selected,
     )
+    if found == [] and selected is None:
+        found = await ls.finish_edit(params)
     return None if found is None else types.InlineCompletionList(found)
 
 
@@ -319,7 +333,13 @@ async def _code_actions(ls: Server, params: types.CodeActionParams) -> list[type
     document = ls.workspace.completable(params.text_document.uri)
     rows = range(params.range.start.line, params.range.end.line + 1)
     found = await ls.find_edits(document, rows.start, is_asked=True)  # who opens a menu looks
-    return next_edit.code_actions(document, rows, found) if document else []
+    settings = ls.session.settings.current
+    if document is None or not (settings.enabled and settings.next_edit):
+        return []
+    ls.session.indexes.sync(ls.workspace.roots, ls.workspace.opened)
+    index = ls.session.indexes.index_of(document.uri)
+    elsewhere = await ls.edits.find_elsewhere(document, ls.workspace, index, settings)
+    return next_edit.code_actions(document, rows, found, elsewhere)
 
 
 def _dismiss(ls: Server, *_: object) -> None:

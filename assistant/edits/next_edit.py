@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from assistant.edits import ASKED
 from assistant.edits.confidence import Confidence, load_confidence
 from assistant.edits.history import Edit, EditHistory
+from assistant.edits.patterns import align, line_changes
 from assistant.edits.proposals import Proposal, find_proposals
 from assistant.privacy.redaction import find as find_secrets
 
@@ -87,3 +88,34 @@ class NextEdits:
                 best[proposal.row] = ProposedEdit(proposal=proposal, probability=probability)
         ranked = sorted(best.values(), key=lambda edit: -edit.probability)
         return [edit for edit in ranked if not find_secrets("\n".join(edit.proposal.new))]
+
+    def finish(
+        self,
+        path: str,
+        lines: Sequence[str],
+        place: tuple[int, int],
+        edits: Sequence[Edit],
+        show: str,
+    ) -> str:
+        """Return what is left to type at `place` (row, column), "" where nothing is sure.
+
+        The other edits are tried on the line as it was before the user began to change it; what is
+        typed must be how the line begins then, and what follows the cursor how it ends.
+        """
+        row, column = place
+        line = was = lines[row]
+        if edits and (edits[-1].path, edits[-1].row) == (path, row):
+            if len(edits[-1].old) != 1 or len(edits[-1].new) != 1:
+                return ""
+            was, edits = edits[-1].old[0], edits[:-1]
+        changes = (change for edit in edits for change in line_changes(edit))
+        if not was.strip() or not any(align(change, was) for change in changes):
+            return ""
+        before = [*lines[:row], was, *lines[row + 1 :]]
+        head, tail = line[:column], line[column:]
+        for found in self.propose(path, before, row, edits, show):
+            if found.proposal.row == row and len(found.proposal.new) == 1:
+                new = found.proposal.new[0]
+                if new.startswith(head) and new.endswith(tail) and len(new) > len(line):
+                    return new[column : len(new) - len(tail)]
+        return ""

@@ -17,6 +17,8 @@ from assistant.edits.history import Edit
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 MAX_TOKENS = 200  # of a line that is compared
 LEAST_LIKE = 0.5  # of two lines' tokens that agree
+LEAST_LIKE_SHAPE = 0.8  # of two lines of one shape
+MIN_SHAPE = 8  # tokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,10 +90,14 @@ def line_changes(edit: Edit) -> Iterator[LineChange]:
 
 def replace_occurrences(hunk: Hunk, line: str) -> str | None:
     """Return `line` with the hunk's old tokens replaced wherever they stand, None if nowhere."""
-    if not any(character.isalnum() for character in hunk.old):
+    if hunk.old not in line or not _has_word(hunk.old):
         return None  # signs alone stand everywhere
     replaced = occurrence(hunk.old).sub(lambda _: hunk.new, line)
     return replaced if replaced != line else None
+
+
+def _has_word(text: str) -> bool:
+    return any(character.isalnum() for character in text)
 
 
 @lru_cache(maxsize=256)
@@ -122,26 +128,62 @@ def align(change: LineChange, line: str) -> Aligned | None:
         return None
     if body == change.old:
         return Aligned(line.replace(body, change.new, 1), 1.0, 1.0)
+    if not _may_align(change, tokens):
+        return None
     matcher = SequenceMatcher(None, change.tokens, tokens, autojunk=False)
-    alike = matcher.ratio()
-    if alike < LEAST_LIKE:
+    if matcher.quick_ratio() < LEAST_LIKE or (alike := matcher.ratio()) < LEAST_LIKE:
         return None
     counterpart: dict[int, int] = {}
     for block in matcher.get_matching_blocks():
         counterpart |= {block.a + i: block.b + i for i in range(block.size)}
-    spots = []
-    for hunk in change.hunks:
+    changed = _changed(change, tokens, counterpart)
+    if changed is None or changed == body:
+        return None
+    return Aligned(line.replace(body, changed, 1), alike, _held(change.hunks, counterpart))
+
+
+def _changed(change: LineChange, tokens: Sequence[str], counterpart: dict[int, int]) -> str | None:
+    result = list(tokens)
+    for hunk in reversed(change.hunks):
         span = _span(hunk, counterpart, change.tokens)
         if span is None:
             return None
-        spots.append((span, hunk.new))
-    result = list(tokens)
-    for (start, end), new in reversed(spots):
-        result[start:end] = [new]
-    changed = "".join(result)
-    if changed == body:
+        result[slice(*span)] = [hunk.new]
+    return "".join(result)
+
+
+def _may_align(change: LineChange, tokens: Sequence[str]) -> bool:
+    """Say, quickly, whether the tokens that the change needs stand there in any order."""
+    there = set(tokens)
+    for hunk in change.hunks:
+        if hunk.old:
+            if not there.issuperset(change.tokens[hunk.start : hunk.end]):
+                return False
+        elif there.isdisjoint(change.tokens[max(0, hunk.start - 1) : hunk.end + 1]):
+            return False
+    return True
+
+
+def fill_shape(change: LineChange, line: str) -> Aligned | None:
+    """Return `line` changed as the old line was, where the two differ in words and numbers only.
+
+    What the change moved is moved; what it took away may be another word here.
+    """
+    body = line.strip()
+    tokens = split_tokens(body)
+    if body == change.old or len(tokens) < MIN_SHAPE or _shape(tokens) != _shape(change.tokens):
         return None
-    return Aligned(line.replace(body, changed, 1), alike, _held(change.hunks, counterpart))
+    table = dict(zip(change.tokens, tokens, strict=True))
+    pairs = list(zip(change.tokens, tokens, strict=True))
+    alike = sum(ours == theirs for ours, theirs in pairs) / len(pairs)
+    if alike < LEAST_LIKE_SHAPE or any(table[ours] != theirs for ours, theirs in pairs):
+        return None
+    changed = "".join(table.get(token, token) for token in split_tokens(change.new))
+    return Aligned(line.replace(body, changed, 1), alike, 1.0) if changed != body else None
+
+
+def _shape(tokens: Sequence[str]) -> list[str]:
+    return ["a" if token[0].isalnum() or token[0] == "_" else token for token in tokens]
 
 
 def _held(hunks: Sequence[Hunk], counterpart: Mapping[int, int]) -> float:

@@ -6,19 +6,22 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from assistant.edits.history import Edit
+from assistant.edits.imports import unused_imports
 from assistant.edits.patterns import (
     Hunk,
     LineChange,
     align,
+    fill_shape,
     line_changes,
     occurrence,
     replace_occurrences,
     split_tokens,
 )
+from assistant.edits.spellings import respell
 
 MAX_ROWS = 20_000  # of a document that is searched
 MAX_ALIGNED = 300  # lines compared with one change
-Kind = Literal["same line", "like line", "tokens", "block"]
+Kind = Literal["same line", "like line", "like shape", "tokens", "spelling", "block", "import"]
 _Key = tuple[int, tuple[str, ...], tuple[str, ...]]
 _COMMENT = ("# ", "//", "* ", "/*", '"""', "--")
 # Words that begin a definition, in the languages that we know.
@@ -61,8 +64,8 @@ def find_proposals(
     rows = [edit.row for edit in edits if edit.path == path]
     just_written = {line.strip() for edit in edits for line in edit.new}
     for age, edit in enumerate(reversed(edits)):
-        for group in _groups(lines, edit, just_written):
-            places = list(group)
+        for group in _groups(lines, path, edit, just_written):
+            places = [place for place in group if not _is_own(place, path, edit)]
             for proposal in places:
                 key = (proposal.row, proposal.old, proposal.new)
                 if key in found:
@@ -72,9 +75,8 @@ def find_proposals(
                     examples=1.0,
                     age=math.log1p(age),
                     places=math.log(len(places)),
-                    skipped=float(sum(min(rows) < p.row < max(rows) for p in places))
-                    if rows
-                    else 0,
+                    skipped=_count_between(places, rows),
+                    elsewhere=float(edit.path != path),
                     **_position_features(proposal, row, edit),
                 )
                 found[key] = proposal
@@ -86,20 +88,29 @@ def find_proposals(
     return list(found.values())
 
 
+def _is_own(place: Proposal, path: str, edit: Edit) -> bool:
+    """Whether a place is among the lines that the edit wrote."""
+    at = place.row - edit.row
+    return edit.path == path and 0 <= at < len(edit.new) and place.old[:1] == (edit.new[at],)
+
+
 def _count_between(places: Sequence[Proposal], rows: Sequence[int]) -> float:
     """Return how many places lie between the first and the last edit: they were passed over."""
     return float(sum(min(rows) < place.row < max(rows) for place in places)) if rows else 0.0
 
 
 def _groups(
-    lines: Sequence[str], edit: Edit, just_written: set[str]
+    lines: Sequence[str], path: str, edit: Edit, just_written: set[str]
 ) -> Iterator[Iterator[Proposal]]:
     """Yield the places of each single change of an edit."""
     yield _blocks(lines, edit)
+    if edit.path == path:
+        yield _imports(lines, edit)
     for change in line_changes(edit):
         yield _lines_like(lines, change, just_written)
         for hunk in change.hunks:
             yield _tokens(lines, change, hunk)
+            yield _spellings(lines, change, hunk)
 
 
 def _blocks(lines: Sequence[str], edit: Edit) -> Iterator[Proposal]:
@@ -159,14 +170,17 @@ def _lines_like(
             n_aligned += 1
             if n_aligned > MAX_ALIGNED:
                 continue
-        if aligned := align(change, line):
-            yield Proposal(
-                row=row,
-                old=(line,),
-                new=(aligned.line,),
-                kind="same line" if aligned.alike == 1.0 else "like line",
-                features={"alike": aligned.alike, "held": aligned.held, **features},
-            )
+        kind: Kind = "same line" if body == change.old else "like line"
+        found = {kind: align(change, line), "like shape": fill_shape(change, line)}
+        for kind, aligned in found.items():
+            if aligned is not None:
+                yield Proposal(
+                    row=row,
+                    old=(line,),
+                    new=(aligned.line,),
+                    kind=kind,
+                    features={"alike": aligned.alike, "held": aligned.held, **features},
+                )
 
 
 def _tokens(lines: Sequence[str], change: LineChange, hunk: Hunk) -> Iterator[Proposal]:
@@ -187,6 +201,32 @@ def _tokens(lines: Sequence[str], change: LineChange, hunk: Hunk) -> Iterator[Pr
                 "right": float(right != "" and hunk.old + right in line),
                 **features,
             },
+        )
+
+
+def _spellings(lines: Sequence[str], change: LineChange, hunk: Hunk) -> Iterator[Proposal]:
+    if not (hunk.old.isidentifier() and hunk.new.isidentifier()):
+        return
+    plain = occurrence(hunk.old)
+    features = _change_features(lines, change, [hunk])
+    start = hunk.old.strip("_")[:3].lower()
+    for row, line in enumerate(lines):
+        if start not in line.lower():
+            continue
+        new = respell(hunk.old, hunk.new, line)
+        if new not in (line, plain.sub(hunk.new, line)):
+            yield Proposal(row=row, old=(line,), new=(new,), kind="spelling", features={**features})
+
+
+def _imports(lines: Sequence[str], edit: Edit) -> Iterator[Proposal]:
+    """Imports that the edit left unused."""
+    for row, left in unused_imports(lines, edit):
+        yield Proposal(
+            row=row,
+            old=(lines[row],),
+            new=() if left is None else (left,),
+            kind="import",
+            features={"deletes": float(left is None)},
         )
 
 

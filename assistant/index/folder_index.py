@@ -71,6 +71,14 @@ class FolderIndex:
         ]
         return nested_levels(sources, max_levels, should_stop)
 
+    def files_with(self, text: str) -> list[str]:
+        """Return files of the repository that are not open and hold `text`, a sample if many do."""
+        context = text.encode()[-MAX_CONTEXT:]
+        level = next(iter(self.levels(context, path="", max_levels=1)), None)
+        if level is None or level.length < len(context):
+            return []
+        return list(dict.fromkeys(at.path for at in level.occurrences if at.layer == "repo"))
+
     def set_open(self, path: str, text: str, document: str = "") -> None:
         """Search `text` in place of the file at `path`, from now on.
 

@@ -19,6 +19,9 @@
 ;;
 ;; In foretype-mode, while there is a suggestion: TAB accepts it, M-<right> a word of it, M-<down>
 ;; a line of it, M-n and M-p show another, C-g dismisses it.  Typing along keeps it.
+;; The next edit (what you just changed, where it is due again) is drawn in grey: TAB goes there,
+;; TAB again makes it, C-g hides it for good; `foretype-next-edit' asks for one by hand.
+;;
 ;; `foretype-ask' asks where nothing is shown, `foretype-why' says why that is, `foretype-show'
 ;; sets how much is shown, `foretype-stats' tells what became of it; all are in the menu of the mode.
 
@@ -34,6 +37,7 @@
 (declare-function eglot-current-server "eglot")
 (declare-function eglot-ensure "eglot")
 (declare-function eglot--TextDocumentPositionParams "eglot")
+(declare-function eglot--VersionedTextDocumentIdentifier "eglot")
 (declare-function eglot--signal-textDocument/didChange "eglot")
 (declare-function eglot--lsp-position-to-point "eglot")
 (declare-function eglot-lsp-position-to-point "eglot")
@@ -53,6 +57,7 @@
 (declare-function lsp--workspace-client "lsp-mode")
 (declare-function lsp--workspace-status "lsp-mode")
 (declare-function lsp--text-document-position-params "lsp-mode")
+(declare-function lsp--versioned-text-document-identifier "lsp-mode")
 (declare-function lsp--line-character-to-point "lsp-mode")
 
 (defgroup foretype nil "Inline code completion on your own machine." :group 'convenience)
@@ -76,6 +81,9 @@
 (defface foretype-ghost '((t :inherit shadow :slant italic))
   "The text on offer.")
 
+(defface foretype-old '((t :inherit diff-removed :strike-through t))
+  "What the next edit takes away.")
+
 ;;; What is on offer
 
 (defvar-local foretype--items nil
@@ -88,6 +96,9 @@
 (defvar-local foretype--tick 0 "Counts questions; answers to older ones are dropped.")
 (defvar-local foretype--text-tick nil "The buffer's own tick after the last command.")
 (defvar-local foretype--dismissed nil "Buffer tick and point where nothing is wanted.")
+(defvar-local foretype--edit nil "The next edit: the buffer's tick, where it begins and ends, text.")
+(defvar-local foretype--edit-overlays nil)
+(defvar-local foretype--changed-line nil "Where the last change was; nil when it was asked about.")
 
 (defvar foretype-active-map
   (let ((map (make-sparse-keymap)))
@@ -130,6 +141,7 @@
     (if (null left)
         (progn (foretype--clear) nil)
       (let ((shown (copy-sequence (string-remove-suffix (foretype--over) left))))
+        (foretype--clear-edit)
         (unless foretype--overlay (setq foretype--overlay (make-overlay (point) (point))))
         (move-overlay foretype--overlay (point) (point) (current-buffer))
         (setq shown (propertize shown 'face 'foretype-ghost))
@@ -167,23 +179,34 @@ Return nil if there is no server."
   (if-let* ((workspace (foretype--workspace)))
       (let ((lsp--cur-workspace workspace))
         (lsp-request-async method params on-answer :mode 'detached :error-handler #'ignore
-                           :cancel-token 'foretype)
+                           :cancel-token (intern method))
         t)
     (when-let* ((server (and (fboundp 'eglot-current-server) (eglot-current-server))))
       (jsonrpc-async-request server (intern (concat ":" method)) params :success-fn on-answer
                              :error-fn #'ignore :timeout-fn #'ignore :deferred nil)
       t)))
 
-(defun foretype--complete (kind on-answer)
-  "Ask the server about the place at point; KIND is 1 by hand, else 2.
+(defun foretype--ask-server (method kind on-answer)
+  "Ask the server by METHOD about the place at point; KIND is 1 by hand, else 2.
 ON-ANSWER takes its answer."
-  (let ((place (cond ((foretype--workspace) (lsp--text-document-position-params))
+  (pcase-let ((`(,document . ,place)
+               (cond ((foretype--workspace)
+                      (cons (lsp--versioned-text-document-identifier)
+                            (lsp--text-document-position-params)))
                      ((and (fboundp 'eglot-current-server) (eglot-current-server))
                       (eglot--signal-textDocument/didChange)
-                      (eglot--TextDocumentPositionParams)))))
+                      (cons (eglot--VersionedTextDocumentIdentifier)
+                            (eglot--TextDocumentPositionParams))))))
     (when place
-      (foretype--request "textDocument/inlineCompletion"
-                         (append place `(:context (:triggerKind ,kind))) on-answer))))
+      (foretype--request method
+                         `(:textDocument ,document :position ,(plist-get place :position)
+                           :context (:triggerKind ,kind))
+                         on-answer))))
+
+(defun foretype--complete (kind on-answer)
+  "Ask for completions at point; KIND is 1 by hand, else 2.
+ON-ANSWER takes the answer."
+  (foretype--ask-server "textDocument/inlineCompletion" kind on-answer))
 
 (defun foretype--item (item)
   "Return the protocol's ITEM as an element of `foretype--items'."
@@ -229,7 +252,8 @@ ON-ANSWER takes its answer."
                      (when (buffer-live-p buffer)
                        (with-current-buffer buffer
                          (when (and answer (= place (point)) (= tick foretype--tick))
-                           (foretype--receive answer step))))))
+                           (foretype--receive answer step)
+                           (unless (or step foretype--items) (foretype--ask-edit 2)))))))
             (when step (message "foretype: no server serves this buffer"))))))))
 
 (defun foretype--managed ()
@@ -245,17 +269,23 @@ ON-ANSWER takes its answer."
   "Keep what still fits, or ask anew if the text was changed."
   (let ((has-changed (not (eql foretype--text-tick (buffer-chars-modified-tick)))))
     (setq foretype--text-tick (buffer-chars-modified-tick))
+    (when has-changed (setq foretype--changed-line (line-number-at-pos nil t)))
+    (when foretype--edit (foretype--draw-edit))
     (unless (or (and foretype--items (foretype--draw))
-                (memq this-command '(foretype-ask foretype-next foretype-previous)))
+                (memq this-command
+                      '(foretype-ask foretype-next foretype-previous foretype-next-edit)))
       (cl-incf foretype--tick)
       (when (timerp foretype--timer) (cancel-timer foretype--timer))
-      (when (and has-changed
-                 (not buffer-read-only)
-                 (not (equal foretype--dismissed (foretype--place)))
-                 (not (memq this-command '(undo undo-only undo-redo))))
-        (setq foretype--timer
-              (run-with-timer foretype-delay nil #'foretype--ask (current-buffer)
-                              foretype--tick))))))
+      (cond ((or buffer-read-only (equal foretype--dismissed (foretype--place))
+                 (memq this-command '(undo undo-only undo-redo))))
+            (has-changed
+             (setq foretype--timer
+                   (run-with-timer foretype-delay nil #'foretype--ask (current-buffer)
+                                   foretype--tick)))
+            (foretype--changed-line ; the cursor moved on behind what was typed
+             (setq foretype--timer
+                   (run-with-timer foretype-delay nil #'foretype--ask-edit-in (current-buffer)
+                                   foretype--tick)))))))
 
 (defun foretype--accept (part)
   "Put in PART, a function of what is left."
@@ -340,11 +370,124 @@ ON-ANSWER takes its answer."
       (apply #'call-process (car foretype-command) nil standard-output nil
              (append (cl-subseq foretype-command 1 at) '("stats"))))))
 
+;;; The next edit
+
+(defvar foretype-edit-map
+  (let ((map (make-sparse-keymap)))
+    (define-key map (kbd "TAB") #'foretype-accept-edit)
+    (define-key map (kbd "C-g") #'foretype-dismiss-edit)
+    map)
+  "Keys while a next edit is shown.")
+
+(defvar-local foretype--is-edit-showing nil)
+(add-to-list 'minor-mode-map-alist (cons 'foretype--is-edit-showing foretype-edit-map))
+
+(defun foretype--clear-edit ()
+  "Forget the next edit."
+  (mapc #'delete-overlay foretype--edit-overlays)
+  (setq foretype--edit nil foretype--edit-overlays nil foretype--is-edit-showing nil))
+
+(defun foretype--common (one other)
+  "Return how many characters ONE and OTHER begin with in common."
+  (let ((same (compare-strings one nil nil other nil nil)))
+    (if (eq same t) (length one) (1- (abs same)))))
+
+(defun foretype--edit-overlay (start end &rest properties)
+  "Draw PROPERTIES from START to END."
+  (let ((overlay (make-overlay start end)))
+    (while properties (overlay-put overlay (pop properties) (pop properties)))
+    (push overlay foretype--edit-overlays)))
+
+(defun foretype--is-at-edit ()
+  "Say whether the cursor stands in a line of the next edit."
+  (pcase-let ((`(,_ ,start ,end ,_) foretype--edit) (point (point)))
+    (save-excursion
+      (and (>= point (progn (goto-char start) (line-beginning-position)))
+           (<= point (progn (goto-char end) (line-end-position)))))))
+
+(defun foretype--draw-edit ()
+  "Draw the next edit, if it is for the text as it is; else forget it."
+  (pcase-let ((`(,tick ,start ,end ,text) foretype--edit))
+    (mapc #'delete-overlay foretype--edit-overlays)
+    (setq foretype--edit-overlays nil)
+    (if (or foretype--items (/= tick (buffer-chars-modified-tick)))
+        (foretype--clear-edit)
+      (let* ((old (buffer-substring-no-properties start end))
+             (head (foretype--common old text))
+             (tail (foretype--common (reverse (substring old head)) (reverse (substring text head))))
+             (new (propertize (substring text head (- (length text) tail)) 'face 'foretype-ghost)))
+        (when (< (+ start head) (- end tail))
+          (foretype--edit-overlay (+ start head) (- end tail) 'face 'foretype-old))
+        (foretype--edit-overlay (- end tail) (- end tail) 'after-string new)
+        (unless (foretype--is-at-edit)
+          (let ((hint (format "  next edit: line %d" (line-number-at-pos start t))))
+            (foretype--edit-overlay (line-end-position) (line-end-position) 'after-string
+                                    (propertize hint 'face 'foretype-ghost))))
+        (setq foretype--is-edit-showing t)))))
+
+(defun foretype--ask-edit-in (buffer tick)
+  "Ask for the next edit in BUFFER, unless something has happened since TICK."
+  (when (buffer-live-p buffer)
+    (with-current-buffer buffer
+      (when (and (= tick foretype--tick) foretype--changed-line (not foretype--edit))
+        (unless (= foretype--changed-line (line-number-at-pos nil t))
+          (setq foretype--changed-line nil)) ; that was the last time
+        (foretype--ask-edit 2)))))
+
+(defun foretype--ask-edit (kind)
+  "Ask for the next edit and draw it; KIND is 1 by hand, else 2.
+Return nil without a server."
+  (let ((buffer (current-buffer)) (tick (buffer-chars-modified-tick)) (question foretype--tick))
+    (foretype--ask-server
+     "textDocument/copilotInlineEdit" kind
+     (lambda (answer)
+       (when (buffer-live-p buffer)
+         (with-current-buffer buffer
+           (when (and (= tick (buffer-chars-modified-tick))
+                      (or (= kind 1) (= question foretype--tick)))
+             (foretype--clear-edit)
+             (if-let* ((edit (car (append (foretype--get answer :edits) nil)))
+                       (range (foretype--get edit :range)))
+                 (progn
+                   (setq foretype--edit
+                         (list tick (foretype--point-of (foretype--get range :start))
+                               (foretype--point-of (foretype--get range :end))
+                               (string-replace "\r\n" "\n" (foretype--get edit :text))))
+                   (foretype--draw-edit))
+               (when (= kind 1) (message "foretype: no edit is due here"))))))))))
+
+(defun foretype-next-edit ()
+  "Show the next edit, however unsure."
+  (interactive)
+  (foretype--clear)
+  (unless (foretype--ask-edit 1) (message "foretype: no server serves this buffer")))
+
+(defun foretype-accept-edit ()
+  "Go to the next edit; where the cursor is there already, make it."
+  (interactive)
+  (pcase-let ((`(,_ ,start ,end ,text) foretype--edit))
+    (if (not (foretype--is-at-edit))
+        (progn (push-mark nil t) (goto-char start) (back-to-indentation))
+      (foretype--clear-edit)
+      (undo-boundary)
+      (goto-char start)
+      (delete-region start end)
+      (insert text)
+      (when (bolp) (goto-char start))
+      (back-to-indentation))))
+
+(defun foretype-dismiss-edit ()
+  "Hide the next edit for good."
+  (interactive)
+  (foretype--clear-edit)
+  (foretype--request "workspace/executeCommand" '(:command "foretype.dismissNextEdit") #'ignore))
+
 (defvar foretype-mode-map (make-sparse-keymap) "Holds the menu of `foretype-mode'.")
 
 (easy-menu-define nil foretype-mode-map "Menu of `foretype-mode'."
   `("foretype"
     ["Ask here, or show another" foretype-ask]
+    ["Next edit" foretype-next-edit]
     ["Why nothing here?" foretype-why]
     ("Show" ,@(mapcar (lambda (how) `[,how (foretype-show ,how)])
                       '("eager" "balanced" "quiet" "off")))
@@ -363,7 +506,8 @@ ON-ANSWER takes its answer."
         (add-hook 'eglot-managed-mode-hook #'foretype--managed nil t))
     (remove-hook 'eglot-managed-mode-hook #'foretype--managed t)
     (remove-hook 'post-command-hook #'foretype--after-command t)
-    (foretype--clear)))
+    (foretype--clear)
+    (foretype--clear-edit)))
 
 ;;; Setting up
 

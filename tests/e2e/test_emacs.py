@@ -52,6 +52,11 @@ SET_UP = """\
 LOOKS = """\
 (defun test-ghost ()
   (and foretype--is-showing (overlay-get foretype--overlay 'after-string)))
+(defun test-edit ()
+  (mapconcat (lambda (it) (format "%d:%s" (line-number-at-pos (overlay-start it))
+                                  (or (overlay-get it 'after-string)
+                                      (overlay-get it 'face))))
+             (reverse foretype--edit-overlays) "|"))
 (require 'server)
 (server-start)
 """
@@ -338,3 +343,47 @@ def test_emacs_says_why_and_shows_less(scripted: tuple[str, InEmacs]) -> None:
     driven.fresh("less.py", START)
     driven.type("result = vo")
     see(driven, CALL[2:])
+
+
+CALLS = b"""\
+def load(url):
+    data = fetch(url)
+    other = 1
+    data = fetch(url)
+    data = fetch(url)
+"""
+
+
+def type_timeout(driven: InEmacs, name: str) -> None:
+    """Add an argument to the first call and leave it."""
+    driven.ask('(progn (setq foretype-settings \'(:show "balanced")) (foretype-show "balanced") t)')
+    driven.fresh(name, CALLS)
+    driven.ask("(progn (goto-char 1) (forward-line 1) (end-of-line) (backward-char) t)")
+    driven.type(", timeout=5")
+    driven.press("left")
+
+
+def wait_for_edit(driven: InEmacs, drawn: str) -> None:
+    wait_for(lambda: driven.ask("(test-edit)") == drawn or None, f"next edit {drawn!r}")
+
+
+def test_emacs_draws_the_next_edit_goes_there_and_makes_it(scripted: tuple[str, InEmacs]) -> None:
+    _, driven = scripted
+    type_timeout(driven, "edits.py")
+    wait_for_edit(driven, "4:, timeout=5|2:  next edit: line 4")
+    driven.press("accept")
+    wait_for_edit(driven, "4:, timeout=5")
+    driven.press("accept")
+    wait_for(lambda: driven.text().count("timeout=5") == 2 or None, "change")
+    wait_for_edit(driven, "5:, timeout=5|4:  next edit: line 5")
+
+
+def test_emacs_hides_a_dismissed_edit_for_good(scripted: tuple[str, InEmacs]) -> None:
+    _, driven = scripted
+    type_timeout(driven, "waved.py")
+    wait_for_edit(driven, "4:, timeout=5|2:  next edit: line 4")
+    driven.press("dismiss")
+    wait_for_edit(driven, "")
+    driven.run_command("foretype-next-edit")
+    wait_for(lambda: "no edit is due" in driven.ask(SAID) or driven.ask("(test-edit)"), "answer")
+    assert "4:, timeout=5" not in driven.ask("(test-edit)")

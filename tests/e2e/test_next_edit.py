@@ -1,10 +1,13 @@
 """The next edit through the real server, as an editor's requests and keys."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.raw_client import Client, ServerProcess
+from tests.e2e.test_index import wait_for
+from tests.repositories import new_repository
 
 pytestmark = pytest.mark.e2e
 
@@ -140,10 +143,10 @@ def test_wrong_parameters_get_an_empty_answer(params: dict[str, Any]) -> None:
         assert client.call("textDocument/copilotInlineEdit", params) == {"edits": []}
 
 
-def code_actions(client: Client, row: int) -> list[dict[str, Any]]:
+def code_actions(client: Client, row: int, uri: str = URI) -> list[dict[str, Any]]:
     position = {"line": row, "character": 0}
     params = {
-        "textDocument": {"uri": URI},
+        "textDocument": {"uri": uri},
         "range": {"start": position, "end": position},
         "context": {"diagnostics": []},
     }
@@ -217,3 +220,52 @@ def test_switched_off_altogether_nothing_is_offered() -> None:
         client = opened(server, enabled=False)
         version = type_timeout(client)
         assert inline_edits(client, 2, 0, version) == []
+
+
+def test_where_nothing_else_is_offered_grey_text_finishes_the_edit() -> None:
+    line = "fetch(urls, nothing)"  # behind that word the engine of these tests is silent
+    with ServerProcess() as server:
+        client = opened(server, f"{line}\n" * 3 + "x = 1\n", show="eager")
+        version = 2
+        for row in (0, 1):
+            for number, character in enumerate(", t=5"):
+                change(client, version, (row, 19 + number, 19 + number, character))
+                version += 1
+        (item,) = client.inline(URI, 2, 19)["items"]
+        assert item["insertText"] == ", t=5"
+        assert item["range"]["start"] == item["range"]["end"] == {"line": 2, "character": 19}
+        assert server.finish() == 0
+
+
+ROOT_FILES = {
+    "a.py": TEXT,
+    "open.py": "    first = fetch(urls.first)\n",
+    "closed.py": "# on disk\r\n    first = fetch(urls.first)\r\n",
+    ".env": "    first = fetch(urls.first)\n",
+    "private/b.py": "    first = fetch(urls.first)\n",
+    ".gitignore": "out/\n",
+    "out/b.py": "    first = fetch(urls.first)\n",
+}
+
+
+def test_the_menu_has_the_places_of_other_files(tmp_path: Path) -> None:
+    root = new_repository(tmp_path / "r", ROOT_FILES)
+    uri = f"file://{root}"
+    with ServerProcess() as server:
+        client = server.client
+        client.initialize(rootUri=uri, initializationOptions={"exclude": ["private/"]})
+        wait_for(client, lambda index: index.get("state") == "ready" and index.get("files") == 3)
+        client.open(f"{uri}/open.py", ROOT_FILES["open.py"], version=7)
+        client.open(f"{uri}/a.py", TEXT)
+        for number, character in enumerate(", timeout=5"):
+            at = {"line": 1, "character": 28 + number}
+            change = {"range": {"start": at, "end": at}, "text": character}
+            client.change(f"{uri}/a.py", 2 + number, change)
+        *_, action = code_actions(client, 3, f"{uri}/a.py")
+        assert action["title"] == "Repeat the last edit in 2 places of 2 other files"
+        opened, closed = action["edit"]["documentChanges"]
+        assert opened["textDocument"] == {"uri": f"{uri}/open.py", "version": 7}
+        assert closed["textDocument"] == {"uri": f"{uri}/closed.py", "version": None}
+        assert closed["edits"][0]["newText"] == "    first = fetch(urls.first, timeout=5)"
+        assert closed["edits"][0]["range"]["start"] == {"line": 1, "character": 0}
+        assert server.finish() == 0

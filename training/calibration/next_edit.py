@@ -18,7 +18,7 @@ import numpy.typing as npt
 from assistant.cli.command import DONE, CommandParser, run_command
 from assistant.edits import ASKED
 from assistant.edits.confidence import BIAS, MAX_FEATURE, Confidence
-from assistant.edits.history import Edit
+from assistant.edits.history import MAX_EDITS, Edit
 from assistant.edits.next_edit import NextEdits
 from assistant.edits.proposals import Proposal, find_proposals
 from model.publish import write_atomically
@@ -34,6 +34,7 @@ from training.evaluation.next_edit import (
     is_right,
     is_typed,
     replay,
+    with_earlier_edits,
 )
 
 # Share of the offers that is right in the held-out repositories. Elsewhere it comes out lower: at
@@ -64,7 +65,11 @@ def main(argv: list[str]) -> int:
         args = parser.parse_args(argv)
         fitted = fit(_files(args.repositories, args.commits))
         held_out = list(_files(args.hold_out, args.commits))
-        offers = [offer for file in held_out for offer in _all_offers(file, fitted)]
+        offers = [
+            offer
+            for file, made in with_earlier_edits(held_out)
+            for offer in _all_offers(file, made, fitted)
+        ]
         thresholds = {level: choose_threshold(offers, share) for level, share in LEVELS.items()}
         thresholds[ASKED] = LEAST_ASKED
         weights = {
@@ -88,8 +93,8 @@ def _files(repositories: Iterable[Path], n_commits: int) -> Iterator[EditedFile]
 def fit(files: Iterable[EditedFile]) -> Confidence:
     """Return the parameters fitted on these files; thresholds are not chosen yet."""
     by_kind: dict[str, list[_Example]] = {}
-    for file in files:
-        for example in _examples(file):
+    for file, made in with_earlier_edits(files):
+        for example in _examples(file, made):
             by_kind.setdefault(example[0].kind, []).append(example)
     weights = {
         kind: _fit_kind(its) for kind, its in by_kind.items() if any(right for _, right, _ in its)
@@ -110,12 +115,12 @@ def _fit_kind(examples: Sequence[_Example]) -> dict[str, float]:
     return {BIAS: bias, **dict(zip(names, slopes.tolist(), strict=True))}
 
 
-def _examples(file: EditedFile) -> Iterator[_Example]:
+def _examples(file: EditedFile, made: list[Edit]) -> Iterator[_Example]:
     """Yield what is proposed after each of the first edits; a step counts as one, not as many."""
-    text, made = list(file.old), list[Edit]()
+    text = list(file.old)
     for edit in filter(is_typed, edits_by_hand(file, text, N_EDITS)):
         made.append(edit)
-        found = find_proposals(text, file.path, edit.row, made)[:MAX_PROPOSALS]
+        found = find_proposals(text, file.path, edit.row, made[-MAX_EDITS:])[:MAX_PROPOSALS]
         n_differ = count_differing(text, file.new)
         for proposal in found:
             right = is_right(text, file.new, proposal, n_differ)
@@ -144,9 +149,9 @@ def fit_logistic(
     return float(slopes[0] - plain @ mean), plain
 
 
-def _all_offers(file: EditedFile, fitted: Confidence) -> Sequence[Offer]:
+def _all_offers(file: EditedFile, made: list[Edit], fitted: Confidence) -> Sequence[Offer]:
     everything = Confidence(weights=fitted.weights, thresholds={"all": 0.0})
-    return replay(file, "all", edits=NextEdits(everything)).offers
+    return replay(file, "all", made, edits=NextEdits(everything)).offers
 
 
 def choose_threshold(offers: Sequence[Offer], share: float) -> float:

@@ -3,7 +3,9 @@
 A session is one file of one commit. Its hunks are made one after the other, from the top or, in
 half of the files, from a hunk drawn by lot, since nobody knows an author's order. After each edit
 the product may offer one. An offer is right if its lines are just the commit's at that place: it is
-taken, and the next may be offered at once. A wrong one is passed over and does not come back.
+taken, and the next may be offered at once. A wrong one is passed over and does not come back. What
+was changed in the commit's earlier files is remembered. A line changed by hand is typed in two
+halves: after the first the product may offer the rest.
 """
 
 from __future__ import annotations
@@ -11,15 +13,16 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from difflib import SequenceMatcher
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from assistant.edits.history import Edit
+from assistant.edits.history import MAX_EDITS, Edit
 from assistant.edits.next_edit import NextEdits
 from assistant.edits.patterns import line_changes
 from assistant.edits.proposals import Proposal
@@ -71,6 +74,7 @@ class Session:
     n_chars: int = 0  # of lines that the commit wrote
     n_saved: int = 0  # of these, those offered
     milliseconds: list[float] = field(default_factory=list)
+    finished: list[bool] = field(default_factory=list)  # whether the offered rest was right
 
 
 def edited_files(repository: Path, n_commits: int, *, seed: int = 0) -> Iterator[EditedFile]:
@@ -109,17 +113,50 @@ def _is_replayable(change: FileChange) -> bool:
     )
 
 
-def replay(file: EditedFile, show: str, *, edits: NextEdits | None = None) -> Session:
-    """Make a commit's edits in a file, asking after each; `show` is the setting."""
+def replay(
+    file: EditedFile, show: str, made: list[Edit], *, edits: NextEdits | None = None
+) -> Session:
+    """Make a commit's edits in a file, asking after each; `show` is the setting.
+
+    `made` has those of the commit's earlier files, and gets this file's.
+    """
     product = edits or NextEdits()
     session = Session(file=file, n_chars=_written_chars(file))
-    text, made = list(file.old), list[Edit]()
+    text = list(file.old)
     for edit in edits_by_hand(file, text, MAX_BY_HAND):
+        _finish_line(session, product, text, [*made[-MAX_EDITS:], edit], show)
         _count_repeated(session, edit, made, is_offered=False)
         if is_typed(edit):
             made.append(edit)
             _take_offers(session, product, text, made, show)
     return session
+
+
+def _finish_line(
+    session: Session, product: NextEdits, text: Lines, made: Sequence[Edit], show: str
+) -> None:
+    """Ask for the rest of the last edit when half of it is typed, where it is in one line."""
+    edit = made[-1]
+    if len(edit.old) != 1 or len(edit.new) != 1:
+        return
+    begun, column, rest = begin_line(edit.old[0], edit.new[0])
+    lines = [*text[: edit.row], begun, *text[edit.row + 1 :]]
+    known = [*made[:-1], replace(edit, new=(begun,))]
+    if offered := product.finish(session.file.path, lines, (edit.row, column), known, show):
+        session.finished.append(offered == rest)
+
+
+def begin_line(old: str, new: str) -> tuple[str, int, str]:
+    """Return the line with half of its change typed, the cursor's column, and the rest to type."""
+    head = _count_common(old, new)
+    end = len(new) - _count_common(reversed(old[head:]), reversed(new[head:]))
+    column = head + (end - head) // 2
+    return new[:column] + new[end:], column, new[column:end]
+
+
+def _count_common(left: Iterable[str], right: Iterable[str]) -> int:
+    pairs = zip(left, right, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def edits_by_hand(file: EditedFile, text: list[str], most: int) -> Iterator[Edit]:
@@ -149,7 +186,7 @@ def _take_offers(
     while session.n_asked < MAX_OFFERS:
         session.n_asked += 1
         started_s = time.perf_counter()
-        found = product.propose(file.path, text, made[-1].row, made, show)
+        found = product.propose(file.path, text, made[-1].row, made[-MAX_EDITS:], show)
         session.milliseconds.append(1_000 * (time.perf_counter() - started_s))
         if not found:
             return
@@ -217,7 +254,8 @@ def _make_edit(path: str, text: list[str], start: int, end: int, new: Lines) -> 
 def _count_repeated(
     session: Session, edit: Edit, made: Sequence[Edit], *, is_offered: bool
 ) -> None:
-    before = {(change.old, change.new) for item in made for change in line_changes(item)}
+    its = [item for item in made if item.path == edit.path]
+    before = {(change.old, change.new) for item in its for change in line_changes(item)}
     n_repeated = sum((item.old, item.new) in before for item in line_changes(edit))
     session.n_repeated += n_repeated
     session.n_found += n_repeated * is_offered
@@ -229,15 +267,23 @@ def _written_chars(file: EditedFile) -> int:
     )
 
 
+def with_earlier_edits(files: Iterable[EditedFile]) -> Iterator[tuple[EditedFile, list[Edit]]]:
+    """Yield each file with one list for all of its commit."""
+    commit, made = "", list[Edit]()
+    for file in files:
+        if file.commit != commit:
+            commit, made = file.commit, []
+        yield file, made
+
+
 def evaluate(
     repositories: Sequence[Path], n_commits: int, *, show: str, seed: int = 0
 ) -> dict[str, Any]:
     """Replay commits of these repositories; return the figures, all together and by language."""
-    sessions = [
-        replay(file, show)
-        for repository in repositories
-        for file in edited_files(repository, n_commits, seed=seed)
-    ]
+    sessions = list[Session]()
+    for repository in repositories:
+        for file, made in with_earlier_edits(edited_files(repository, n_commits, seed=seed)):
+            sessions.append(replay(file, show, made))
     if not sessions:
         raise ReplayError(
             "no commit there changed a file in more than one place: nothing to replay"
@@ -271,6 +317,8 @@ def summarize(sessions: Sequence[Session]) -> dict[str, Any]:
         "repeated": n_repeated,
         "found": sum(session.n_found for session in sessions) / max(1, n_repeated),
         "saved": sum(session.n_saved for session in sessions) / max(1, n_chars),
+        "finished": len(finished := [right for session in sessions for right in session.finished]),
+        "finished_right": sum(finished) / max(1, len(finished)),
         "p50_ms": float(p50),
         "p95_ms": float(p95),
     }
@@ -296,6 +344,7 @@ def format_report(report: dict[str, Any]) -> str:
     title = f"Next edits offered while commits were made again (show = {report['show']})"
     head = ("", "files", "offers", "right", "repeated", "found", "saved")
     p50, p95 = (report["all"][key] for key in ("p50_ms", "p95_ms"))
+    n_finished, finished_right = (report["all"][key] for key in ("finished", "finished_right"))
     lines = [
         *format_table(title, head, rows),
         "",
@@ -304,6 +353,7 @@ def format_report(report: dict[str, Any]) -> str:
         "right: offers that were just what the commit holds there. repeated: lines",
         "changed as another line of the file had been; found: those that were offered.",
         "saved: characters of the commits' lines that came from an offer.",
+        f"Lines begun that it finished: {n_finished}; right: {format_percent(finished_right)}.",
         f"An offer took {p50:.1f} ms (95%: {p95:.1f} ms).",
     ]
     return "\n".join(lines) + "\n"

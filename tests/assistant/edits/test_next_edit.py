@@ -2,8 +2,10 @@
 
 import pytest
 
-from assistant.edits.confidence import load_confidence
+from assistant.edits.confidence import Confidence, load_confidence
+from assistant.edits.history import Edit
 from assistant.edits.next_edit import NextEdits
+from assistant.edits.proposals import find_proposals
 
 
 class Person:
@@ -101,14 +103,85 @@ def test_an_undone_edit_proposes_nothing() -> None:
     assert person.due("asked") == []
 
 
-def test_another_document_s_edit_counts_for_who_asks() -> None:
+def test_another_document_s_edit_is_due_here_too() -> None:
     person = Person("x = fetch(a)\nx = fetch(a)\n", "a.py")
     person.change("fetch(a)", "fetch(a, timeout=5)")
     person.change("fetch(a)", "fetch(a, timeout=5)")
     edits, lines = person.product.history.edits(), ["x = fetch(a)"]
     asked = person.product.propose("b.py", lines, 0, edits, "asked")
     assert [edit.proposal.new for edit in asked] == [("x = fetch(a, timeout=5)",)]
-    assert person.product.propose("b.py", lines, 0, edits, "eager") == []
+
+
+def new_lines(text: str, old: str, new: str) -> dict[str, tuple[str, ...]]:
+    """Return what is proposed after a change, by the old line, however unsure."""
+    lines = text.split("\n")
+    row = next(i for i, line in enumerate(lines) if old in line)
+    was, lines[row] = lines[row], lines[row].replace(old, new)
+    edit = Edit(path="a.py", row=row, old=(was,), new=(lines[row],))
+    found = find_proposals(lines, "a.py", row, [edit])
+    return {"\n".join(proposal.old): proposal.new for proposal in found}
+
+
+def test_a_renamed_word_is_renamed_in_its_other_spellings() -> None:
+    text = "user_id = 1\nclass UserId: USER_ID = load_user_id()\nuserIdentity = 2"
+    assert new_lines(text, "user_id = 1", "owner_id = 1") == {
+        "class UserId: USER_ID = load_user_id()": ("class OwnerId: OWNER_ID = load_owner_id()",)
+    }
+
+
+def test_where_two_lines_differ_in_words_those_are_moved_and_taken_away() -> None:
+    text = "put(dest, format('{:02}', hours), 1)\nput(dest, format('{:03}', days), 1)"
+    old = "put(dest, format('{:02}', hours), 1)"
+    edit = Edit(path="a.py", row=0, old=(old,), new=("append(hours, dest)",))
+    found = find_proposals(["append(hours, dest)", text.split("\n")[1]], "a.py", 0, [edit])
+    (shape,) = [proposal for proposal in found if proposal.kind == "like shape"]
+    assert (shape.row, shape.new) == (1, ("append(days, dest)",))
+
+
+@pytest.mark.parametrize(
+    ("imported", "left"),
+    [
+        ("from a import load, save", ("from a import save",)),
+        ("from a import save, load", ("from a import save",)),
+        ("import { load } from 'a'", ()),
+        ("import { load, save } from 'a'", ("import { save } from 'a'",)),
+        ("import a.b.load;", ()),
+        ("use a::load;", ()),
+        ("use a::{load, save};", ("use a::{save};",)),
+    ],
+)
+def test_the_import_of_what_is_no_longer_used_goes(imported: str, left: tuple[str, ...]) -> None:
+    found = new_lines(f"{imported}\n\nx = load(1)\n", "load(1)", "1")
+    assert found == {imported: left}
+
+
+def test_an_import_that_is_still_used_stays() -> None:
+    assert new_lines("from a import load\n\nx = load(1)\ny = load\n", "load(1)", "1") == {}
+
+
+SURE = Confidence(weights={"same line": {"bias": 9.0}, "like line": {"bias": 9.0}},
+                  thresholds={"balanced": 0.5})  # fmt: skip
+
+
+def rest(typed: str, column: int, was: str = "b = get(v)") -> str:
+    first = Edit(path="a.py", row=0, old=("a = get(u)",), new=("a = get(u, timeout=5)",))
+    edits = [first]
+    if typed != was:
+        edits.append(Edit(path="a.py", row=1, old=(was,), new=(typed,)))
+    lines = ["a = get(u, timeout=5)", typed]
+    return NextEdits(SURE).finish("a.py", lines, (1, column), edits, "balanced")
+
+
+def test_an_edit_begun_at_the_cursor_is_finished() -> None:
+    assert rest("b = get(v, ti)", 13) == "meout=5"
+    assert rest("b = get(v, )", 11) == "timeout=5"
+    assert rest("b = get(v)", 9) == ", timeout=5"  # the cursor stands where it is due
+
+
+def test_what_goes_another_way_is_not_finished() -> None:
+    assert rest("b = get(v, x)", 12) == ""
+    assert rest("b = get(v)", 8) == ""
+    assert rest("z", 1, "z") == ""
 
 
 @pytest.mark.parametrize("show", ["quiet", "balanced", "eager"])

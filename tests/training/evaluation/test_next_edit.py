@@ -44,7 +44,7 @@ def test_right_is_only_what_the_commit_holds_there() -> None:
 
 
 def test_right_offers_are_taken_and_a_wrong_one_is_passed_over() -> None:
-    session = replay(FILE, "balanced", edits=NextEdits(ALWAYS))
+    session = replay(FILE, "balanced", [], edits=NextEdits(ALWAYS))
     outcomes = [offer.is_right for offer in session.offers]
     assert outcomes.count(True) == 2
     assert outcomes.count(False) >= 1  # the fourth call stays as it was
@@ -55,7 +55,7 @@ def test_right_offers_are_taken_and_a_wrong_one_is_passed_over() -> None:
 
 def test_who_is_never_sure_offers_nothing() -> None:
     unsure = Confidence(weights={}, thresholds={"balanced": 0.5})
-    session = replay(FILE, "balanced", edits=NextEdits(unsure))
+    session = replay(FILE, "balanced", [], edits=NextEdits(unsure))
     assert session.offers == []
     assert session.n_saved == 0
 
