@@ -4,10 +4,8 @@ A small SQLite file in the user's data folder, closed to others; it holds no tex
 file. Servers add to it, `foretype stats` reads it; what is wrong with it costs counts, no more.
 """
 
-import contextlib
 import datetime
 import logging
-import os
 import sqlite3
 import threading
 from collections import Counter
@@ -15,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from assistant.errors import AssistantError
-from model.paths import data_folder, find_exposure
+from model.database import open_database
+from model.paths import data_folder
 
 KEPT_DAYS = 366
 _BUSY_S = 1.0  # granted to another server that is writing
@@ -41,6 +40,7 @@ class Statistics:
 
     def __init__(self, today: Callable[[], datetime.date] = datetime.date.today) -> None:
         self._today = today  # the user's own day
+        self.since_start: Counter[str] = Counter()  # by name
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._lock = threading.Lock()
         self._saving = threading.Lock()  # who ends the process waits for whoever writes
@@ -50,6 +50,7 @@ class Statistics:
         """Count; `name` and `language` are words of ours."""
         with self._lock:
             self._counts[self._today().isoformat(), language, name] += n
+            self.since_start[name] += n
 
     def save(self) -> None:
         """Add to the file; what cannot be written is tried again the next time."""
@@ -78,7 +79,7 @@ def read(first_day: str = "") -> list[Row]:
     if not path.exists():
         return []
     try:
-        with contextlib.closing(_connect(path, _READ_BUSY_S)) as connection:
+        with open_database(path, _SCHEMA, timeout_s=_READ_BUSY_S) as connection:
             query = "SELECT day, language, name, n FROM counts WHERE day >= ? AND n >= 0"
             rows = connection.execute(query, (first_day,)).fetchall()
     except (OSError, sqlite3.Error) as error:
@@ -95,19 +96,7 @@ def reset() -> None:
 
 
 def _write(rows: list[Row]) -> None:
-    path = statistics_path()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    os.close(os.open(path, flags, 0o600))
     oldest = datetime.date.today() - datetime.timedelta(KEPT_DAYS)
-    with contextlib.closing(_connect(path, _BUSY_S)) as connection, connection:
-        connection.execute("BEGIN IMMEDIATE")  # before reading: two that both read could not write
-        connection.execute(_SCHEMA)
+    with open_database(statistics_path(), _SCHEMA, timeout_s=_BUSY_S) as connection:
         connection.executemany(_ADD, rows)
         connection.execute("DELETE FROM counts WHERE day < ?", (oldest.isoformat(),))
-
-
-def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
-    if exposure := find_exposure(path.parent, path):
-        raise OSError(exposure)
-    return sqlite3.connect(path, timeout=timeout_s)

@@ -7,7 +7,6 @@ Knows text and positions; knows neither requests nor suggestions.
 """
 
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +14,6 @@ from lsprotocol import types
 from pygls.workspace import PositionCodec, TextDocument
 
 from lsp.positions import DEFAULT_ENCODING, ENCODINGS, Encoding, column_of
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,9 +172,7 @@ class Document(TextDocument):
         if self._plain is None:
             source = self.source
             text = _with_lf(source)
-            if not _is_encodable(text):
-                text = _SURROGATE.sub("\ufffd", text)
-            self._plain = text, majority_eol(source)
+            self._plain = _join_surrogates(text, "replace"), majority_eol(source)
         return self._plain
 
 
@@ -200,8 +195,11 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def _join_surrogates(text: str) -> str:
-    """Make one character of two halves that different edits brought together."""
+def _join_surrogates(text: str, lone: str = "surrogatepass") -> str:
+    """Make one character of two halves that different edits brought together.
+
+    `lone` says how to decode a half that is alone; "replace" makes it U+FFFD.
+    """
     if _is_encodable(text):
         return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", lone)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -57,7 +57,6 @@ class _Folder:
 
     path: Path
     updater: IndexUpdater | None = None
-    texts: dict[str, tuple[str, str]] = field(default_factory=dict)  # path, text by document
     is_gone: bool = False
 
 
@@ -136,7 +135,9 @@ class WorkspaceIndexes:
 
         if self._settings is None or not self._settings.index:
             return
-        for changed in self._touched:
+        with self._lock:
+            touched, self._touched = self._touched, set()
+        for changed in touched:
             document, before = opened(changed), self._places.get(changed)
             root, path = place_in(changed, roots)
             folder = self._folders.get(root)
@@ -150,7 +151,6 @@ class WorkspaceIndexes:
             name = f"{folder.path.name}/{path}" if folder else path
             is_secret = is_excluded(name, self._settings.exclude)
             self._put(folder, path, changed, None if is_secret else document.plain())
-        self._touched.clear()
 
     def files_changed(self, uris: Iterable[str]) -> None:
         """Take note that files on disk have changed."""
@@ -198,20 +198,17 @@ class WorkspaceIndexes:
     # --- anywhere
 
     def _put(self, folder: _Folder | None, path: str, uri: str, text: str | None) -> None:
-        """Hand over the text of a document, or take it away."""
-        with self._lock:
-            if folder is None:
-                from assistant.index.folder_index import FolderIndex
+        """Hand over the text of a document, or take it away; an index still to come asks again."""
+        if folder is None and self._loose is None:
+            from assistant.index.folder_index import FolderIndex
 
-                self._loose = self._loose or FolderIndex()
-                _tell(self._loose, uri, path, text)
-                return
-            if text is None:
-                folder.texts.pop(uri, None)
-            else:
-                folder.texts[uri] = path, text
-            if folder.updater is not None:
-                _tell(folder.updater.index, uri, path, text)
+            self._loose = FolderIndex()
+        updater = folder.updater if folder is not None else None
+        index = self._loose if folder is None else updater.index if updater is not None else None
+        if index is not None and text is None:
+            index.close_open(uri)
+        elif index is not None and text is not None:
+            index.set_open(path, text, uri)
 
     def _open(self, folder: _Folder) -> None:
         settings = self._settings
@@ -222,9 +219,8 @@ class WorkspaceIndexes:
             log.warning("index: not available: %s", describe(error))
             return
         with self._lock:
-            for uri, (path, text) in folder.texts.items():
-                _tell(updater.index, uri, path, text)
             folder.updater = updater
+            self._touched.update(self._places)  # all of them: it has none of their texts
             if not folder.is_gone:
                 updater.start()
 
@@ -238,13 +234,6 @@ class WorkspaceIndexes:
         if not self._shows_progress:
             return lambda *_: None
         return _ShownProgress(self._ask, self._send).report
-
-
-def _tell(index: FolderIndex, uri: str, path: str, text: str | None) -> None:
-    if text is None:
-        index.close_open(uri)
-    else:
-        index.set_open(path, text, uri)
 
 
 class _ShownProgress:

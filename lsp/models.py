@@ -120,12 +120,15 @@ class WorkspaceModels:
 
     def start(self, threads: int, gpu_layers: int = 0) -> None:
         """Begin to look; `threads` and `gpu_layers` are what a model may use."""
-        from assistant.models.loaded_models import LoadedModels, make_opener
+        from assistant.generate.backend import open_backend
+        from assistant.models.loaded_models import LoadedModels
         from assistant.models.registry import Registry
 
+        def open_model(path: Path, label: str) -> LocalBackend:
+            return open_backend(str(path), threads=threads, gpu_layers=gpu_layers, label=label)
+
         self._registry = Registry()
-        opener = self._open_model or make_opener(threads, gpu_layers)
-        self._shelf = LoadedModels(self._registry, opener)
+        self._shelf = LoadedModels(self._registry, self._open_model or open_model)
         thread = threading.Thread(target=self._run, name="models", daemon=True)
         thread.start()
         self._thread = thread  # only now: who stops may be another thread, and joins it

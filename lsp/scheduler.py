@@ -74,8 +74,7 @@ class Scheduler:
         self._on_error = on_error
         self._changed = threading.Condition()
         self._engine: Completer | None = None
-        self._early: Completer | None = None
-        self._is_hopeless = False  # no engine will come
+        self._is_loaded = False  # or will never be: nothing to wait for
         self._is_stopped = False
         self._queue: dict[Hashable, ScheduledRequest] = {}  # in order of arrival
         self._running: ScheduledRequest | None = None
@@ -86,25 +85,18 @@ class Scheduler:
         """Complete by `settings` from the next request on, whichever engine is there or comes."""
         with self._changed:
             self._settings = settings
-            for engine in (self._early, self._engine):
-                self._adjust(engine)
+            if self._engine is not None:
+                self._engine.settings = settings
 
-    def _adjust(self, engine: Completer | None) -> None:
-        if engine is not None and self._settings is not None:
-            engine.settings = self._settings
+    def use(self, engine: Completer | None, *, is_loaded: bool = True) -> None:
+        """Complete with `engine` from now on; None says that there will be none.
 
-    def use_early(self, engine: Completer) -> None:
-        """Ask `engine` while it is still loading: what it has to say by then is said at once."""
+        One that is still loading says at once what it has to say by then, or is waited for.
+        """
         with self._changed:
-            self._adjust(engine)  # it was opened with the settings of a moment ago
-            self._early = engine
-
-    def use(self, engine: Completer | None) -> None:
-        """Complete with `engine` from now on; None says that there will be none."""
-        with self._changed:
-            self._adjust(engine)
-            self._engine = engine
-            self._is_hopeless = engine is None
+            self._engine, self._is_loaded = engine, is_loaded
+            if engine is not None and self._settings is not None:
+                engine.settings = self._settings  # it was opened with those of a moment ago
             self._changed.notify_all()
 
     def submit(self, job: ScheduledRequest) -> None:
@@ -159,10 +151,9 @@ class Scheduler:
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
-            if not self._serve_early(job):
-                engine = self._engine_for(job)
-                if not job.cancel.is_set():
-                    self._serve(job, engine)
+            is_answered = not self._is_loaded and self._serve(job, is_early=True)
+            if not is_answered and self._wait_until_loaded(job):
+                self._serve(job)
             with self._changed:
                 self._running = None
 
@@ -176,44 +167,30 @@ class Scheduler:
                 self._running.cancel.hurry()
             return self._running
 
-    def _engine_for(self, job: ScheduledRequest) -> Completer | None:
-        """Wait for the engine until the job's deadline."""
+    def _wait_until_loaded(self, job: ScheduledRequest) -> bool:
+        """Wait at most until the job's deadline; say whether it is wanted still."""
         rest_s = job.received_s + job.request.deadline_ms / 1000 - time.monotonic()
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._engine or self._is_hopeless or job.cancel.is_set(), max(0.0, rest_s)
-            )
-            return self._engine
+            self._changed.wait_for(lambda: self._is_loaded or job.cancel.is_set(), max(0.0, rest_s))
+        return not job.cancel.is_set()
 
-    def _serve_early(self, job: ScheduledRequest) -> bool:
-        """Answer without waiting for the loaded engine, if there is something to say."""
-        if self._engine is not None or self._early is None or job.cancel.is_set():
-            return False
-        try:
-            completions = self._early.complete(job.request, job.cancel)
-        except Exception as error:  # noqa: BLE001  the loaded engine may do better
-            log.warning("no early suggestion: %s", describe(error))
-            return False
-        if completions:
-            _log_answer(job, completions, job.settle(completions))
-        return bool(completions)
-
-    def _serve(self, job: ScheduledRequest, engine: Completer | None) -> None:
+    def _serve(self, job: ScheduledRequest, *, is_early: bool = False) -> bool:
+        """Answer with what the engine has, early only if that is something; say whether it did."""
         completions: Sequence[Completion] = ()
         try:
-            if engine is not None:
-                completions = engine.complete(job.request, job.cancel)
+            if self._engine is not None and (self._is_loaded or is_early):
+                completions = self._engine.complete(job.request, job.cancel)
         except Exception as error:  # noqa: BLE001  the border: an editor gets silence, not a fault
             log.warning("no suggestion: %s", describe(error))
-            self._on_error(error)
+            if not is_early:  # the loaded engine may do better
+                self._on_error(error)
+        if is_early and not completions:
+            return False
         is_wanted = job.settle(completions)
-        _log_answer(job, completions, is_wanted)
-
-
-def _log_answer(job: ScheduledRequest, completions: Sequence[Completion], is_wanted: bool) -> None:
-    log.debug(
-        "request answered: %d suggestions%s, %.1f ms after it came",
-        len(completions),
-        "" if is_wanted else " (not wanted any more)",
-        1_000 * (time.monotonic() - job.received_s),
-    )
+        log.debug(
+            "request answered: %d suggestions%s, %.1f ms after it came",
+            len(completions),
+            "" if is_wanted else " (not wanted any more)",
+            1_000 * (time.monotonic() - job.received_s),
+        )
+        return True

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 OVERDUE_S = 2.0  # after its deadline a request is answered whatever the engine does
 MAX_ALTERNATIVES = 5  # for whoever asks by hand
+SHOWN_COUNTS = ("shown", "whole", "part")  # since the start, in an editor's status line
 LOOK_S = 10.0  # from one look at what was taken to the next
 SAVE_LOOKS = 3  # looks from one writing of the statistics to the next
 
@@ -69,9 +70,9 @@ class Server(LanguageServer):
         self.last_uri = ""  # that was asked for
         self.last_fault = ""  # why that got no answer of the engine's
         self.edits = next_edit.EditFollower(self._folder_of)
-        statistics = Statistics()
-        self.outcomes = Outcomes(statistics, lambda uri: self.workspace.opened(uri))
-        session.save_counts = statistics.save
+        self.statistics = Statistics()
+        self.outcomes = Outcomes(self.statistics, lambda uri: self.workspace.opened(uri))
+        session.save_counts = self.statistics.save
 
     def initialize(self, message: object) -> bool:
         """Answer a request to initialize; False if its parameters are none."""
@@ -386,6 +387,7 @@ def _status(ls: Server, *arguments: object) -> dict[str, Any]:
         "enabled": ls.session.settings.current.enabled,
         "documents": len(ls.workspace.text_documents),
         "answered": ls.session.n_answered,
+        "suggestions": {name: ls.statistics.since_start[name] for name in SHOWN_COUNTS},
         "model": ls.session.model_status(folder),
         "index": ls.session.indexes.status(),
         "remote": ls.session.remote.status() if ls.session.remote else {"mode": "off"},

@@ -70,8 +70,8 @@ class Desk:
         """Wait until nothing is under way."""
         eventually(lambda: not self.remote._transport._inflight)
 
-    def rows(self, event: str) -> list[dict[str, Any]]:
-        return [row for row in self.ledger.rows() if row["event"] == event]
+    def rows(self) -> list[dict[str, Any]]:
+        return self.ledger.rows()
 
 
 def eventually(holds: Callable[[], bool]) -> None:

@@ -13,7 +13,6 @@ from assistant.cli.command import (
     UsageError,
     agrees,
     run_command,
-    say_error,
     write_json,
 )
 from assistant.cli.complete import read_source, split_place
@@ -23,7 +22,7 @@ from assistant.privacy.exclusion import why_refused
 from assistant.remote.errors import RemoteError, withheld
 from assistant.remote.file_policy import FilePolicy
 from assistant.remote.formats import FORMATS
-from assistant.remote.ledger import Ledger, Row, join_rows, sum_up
+from assistant.remote.ledger import Ledger, Row
 from assistant.remote.payload import Payload, build_payload, is_single_line
 from assistant.remote.request_guard import build_headers
 from assistant.remote.settings import RemoteSettings, load_remote_settings, remote_settings_path
@@ -76,13 +75,8 @@ def _show(limit: int, *, as_json: bool) -> int:
     if limit < 0:
         raise UsageError(f"--limit must be 0 or more, got {limit}")
     ledger = Ledger(state_folder())
-    everything: dict[str, Row] = {}
-    join_rows(ledger.rows(), everything)
-    if n_damaged := ledger.n_damaged:
-        lines_are = "line is" if n_damaged == 1 else "lines are"
-        say_error("egress", f"{n_damaged} {lines_are} damaged and left out: {ledger.path}")
-    requests = list(everything.values())[-limit:]
-    totals = {"all": sum_up(everything.values()), "today": ledger.today()}
+    requests = ledger.rows()[-limit:]
+    totals = {"all": ledger.sums(), "today": ledger.today()}
     if as_json:
         write_json({"requests": requests, "totals": totals})
     elif not requests:
@@ -101,14 +95,14 @@ def _show(limit: int, *, as_json: bool) -> int:
 
 def _format_request(row: Row) -> tuple[str, ...]:
     cells = (
-        str(row.get("time", ""))[:19],
-        f"{row.get('host')} {row.get('model')}".strip(),
-        str(row.get("file", "")),
-        ",".join(f"{start}-{end}" for start, end in row.get("ranges", ())),
-        str(row.get("bytes_sent", 0)),
-        str(sum(row.get("redactions", {}).values())),
-        row["outcome"],
-        f"{row.get('latency_ms') or 0:.0f}",
+        str(row["time"])[:19],
+        f"{row['host']} {row['model']}".strip(),
+        str(row["file"]),
+        ",".join(f"{start}-{end}" for start, end in row["ranges"]),
+        str(row["bytes_sent"]),
+        str(row["replaced"]),
+        str(row["outcome"]),
+        f"{row['latency_ms'] or 0:.0f}",
     )
     # Safe in a terminal, whatever a file is called.
     return tuple("".join(char if char.isprintable() else "?" for char in cell) for cell in cells)
@@ -129,7 +123,7 @@ def _clear(is_agreed: bool) -> int:
     if not is_agreed:
         if not sys.stdin.isatty():
             raise UsageError("--clear removes the ledger: say --yes too")
-        if not agrees(f"Remove {ledger.path} and its older files?"):
+        if not agrees(f"Remove {ledger.path}?"):
             return NOTHING
     n_files = ledger.clear()
     print(f"{n_files} file{'' if n_files == 1 else 's'} removed.")

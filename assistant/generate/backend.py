@@ -10,18 +10,14 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from assistant.cancel import Cancel
 from assistant.errors import ModelError
-from assistant.generate.prompt import Prompt, build_prompt
+from assistant.generate.prompt import GenerationJob
 from assistant.rank.ranker import RankerParameters, bundled, parse
-from assistant.request import CompletionRequest
 from model.candidate_tree import Scored, plan, scored
 from model.config import ConfigError
 from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
-from model.fim import Snippet
 from model.folder import FolderInfo, ModelFolderError
 from model.gguf_model import GgufModel, load_model
 from model.healing import TokenTable
@@ -36,25 +32,6 @@ TREE_TOKENS = 128  # room in the cache for branches; their positions stay within
 BRANCHES_PER_DRAFT = 2  # first tokens tried for each text wanted; some lead to the same text
 _LOCK_POLL_S = 0.002  # how soon a waiting request notices that it was cancelled
 _numbers = itertools.count(1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GenerationJob:
-    """What to generate, and when to give up."""
-
-    prompt: Prompt
-    n: int  # distinct texts wanted
-    max_new_tokens: int
-    deadline: float  # time.monotonic() seconds
-    cancel: Cancel
-
-    def should_stop(self) -> bool:
-        """Say whether nobody wants more tokens, or the time is up."""
-        return self.cancel.is_set() or time.monotonic() >= self.deadline
-
-    def why_stopped(self) -> str:
-        """Name the reason for which `should_stop` is true."""
-        return "cancelled" if self.cancel.is_set() else "deadline"
 
 
 class Draft:
@@ -155,31 +132,6 @@ class LocalBackend:
             self._transcript.rewind(0)
         fitting = int(PREFILL_S / max(token_s, 1e-9))
         self._prefill_tokens = max(WARM_UP_TOKENS, min(fitting, PREFILL_TOKENS))
-
-    def prepare(
-        self,
-        request: CompletionRequest,
-        *,
-        max_new_tokens: int,
-        deadline: float,
-        cancel: Cancel,
-        snippets: Sequence[Snippet] = (),
-    ) -> GenerationJob:
-        """Return what to generate at the request's cursor: window, prompt and limits."""
-        prompt = build_prompt(
-            self.tokenizer,
-            self.info,
-            request,
-            max_new_tokens=max_new_tokens,
-            snippets=snippets,
-        )
-        return GenerationJob(
-            prompt=prompt,
-            n=request.n,
-            max_new_tokens=max_new_tokens,
-            deadline=deadline,
-            cancel=cancel,
-        )
 
     def drafts(self, job: GenerationJob) -> Generator[Draft, None, None]:
         """Yield drafts, the likeliest first token first; pull each before asking for the next.

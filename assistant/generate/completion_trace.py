@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assistant.filter.postprocess import RuleVerdict
-from assistant.generate.backend import Draft, GenerationJob
+from assistant.generate.backend import Draft
+from assistant.generate.prompt import GenerationJob
 from assistant.rank.candidates import Proposal
 
 # Outcomes that say too little to who has not read the code.

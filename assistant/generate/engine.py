@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from assistant.cancel import Cancel
 from assistant.generate import multi_line, single_line
-from assistant.generate.backend import GenerationJob, LocalBackend
+from assistant.generate.backend import LocalBackend
 from assistant.generate.base_models import BaseModels, OpenModel, open_from
 from assistant.generate.cache import SuggestionCache
 from assistant.generate.completion_trace import Trace, count_drafts, count_matches, count_prompt
-from assistant.generate.prompt import snippet_chars
+from assistant.generate.prompt import GenerationJob, prepare, snippet_chars
 from assistant.generate.remote_side import RemoteSide, merge_remote
 from assistant.generate.response import (
     Proposed,
@@ -235,7 +235,8 @@ class Engine:
         language = language_of(request.path, request.language)
         job = None
         if backend is not None:
-            job = backend.prepare(
+            job = prepare(
+                backend,
                 request,
                 max_new_tokens=settings.max_new_tokens,
                 deadline=deadline,

@@ -10,8 +10,9 @@ import math
 from collections.abc import Generator
 from contextlib import closing
 
-from assistant.generate.backend import Draft, GenerationJob, LocalBackend
+from assistant.generate.backend import Draft, LocalBackend
 from assistant.generate.cache import Suggestion
+from assistant.generate.prompt import GenerationJob
 from assistant.source.languages import Language
 from assistant.source.stopping import stop
 

@@ -7,10 +7,12 @@ never with a keystroke. Both depend on the document alone, not on what was asked
 reused cache and a fresh one see the same prompt.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+from assistant.cancel import Cancel
 from assistant.generate import context
 from assistant.request import CompletionRequest
 from model import fim, incremental_encode
@@ -18,6 +20,9 @@ from model.fim import Snippet
 from model.folder import FolderInfo
 from model.healing import split
 from model.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from assistant.generate.backend import LocalBackend
 
 MAX_PATH_CHARS = 96  # of the file's path, from its end
 N_MARKERS = 3  # special tokens between header, suffix and prefix
@@ -35,6 +40,51 @@ class Prompt:
     prefix: str = ""  # the window's text before the cursor
     suffix: str = ""  # and after it
     n_snippets: int = 0  # of other files
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationJob:
+    """What to generate, and when to give up."""
+
+    prompt: Prompt
+    n: int  # distinct texts wanted
+    max_new_tokens: int
+    deadline: float  # time.monotonic() seconds
+    cancel: Cancel
+
+    def should_stop(self) -> bool:
+        """Say whether nobody wants more tokens, or the time is up."""
+        return self.cancel.is_set() or time.monotonic() >= self.deadline
+
+    def why_stopped(self) -> str:
+        """Name the reason for which `should_stop` is true."""
+        return "cancelled" if self.cancel.is_set() else "deadline"
+
+
+def prepare(
+    backend: "LocalBackend",
+    request: CompletionRequest,
+    *,
+    max_new_tokens: int,
+    deadline: float,
+    cancel: Cancel,
+    snippets: Sequence[Snippet] = (),
+) -> GenerationJob:
+    """Return what a model is to generate at the request's cursor: prompt and limits."""
+    prompt = build_prompt(
+        backend.tokenizer,
+        backend.info,
+        request,
+        max_new_tokens=max_new_tokens,
+        snippets=snippets,
+    )
+    return GenerationJob(
+        prompt=prompt,
+        n=request.n,
+        max_new_tokens=max_new_tokens,
+        deadline=deadline,
+        cancel=cancel,
+    )
 
 
 def build_prompt(

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from assistant.generate.backend import (
     BRANCHES_PER_DRAFT,
     Draft,
-    GenerationJob,
     LocalBackend,
     PromptSession,
 )
+from assistant.generate.prompt import GenerationJob
 from assistant.rank.candidates import Cursor, Proposal
 from assistant.rank.ranker import RankerParameters
 from assistant.rank.ranking import (

@@ -38,36 +38,24 @@ def free_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def make_opener(threads: int, gpu_layers: int) -> OpenModel:
-    """Return what loads a model folder as the engine would."""
-
-    def open_model(path: Path, label: str) -> LocalBackend:
-        from assistant.generate.backend import open_backend
-
-        return open_backend(str(path), threads=threads, gpu_layers=gpu_layers, label=label)
-
-    return open_model
-
-
 class LoadedModels:
     """Holds loaded models by repository."""
 
     def __init__(self, registry: Registry, open_model: OpenModel) -> None:
         self._registry = registry
         self._open_model = open_model
-        self._served: Mapping[str, tuple[_Key, LocalBackend]] = {}  # by repository
+        self._served: Mapping[str, LocalBackend] = {}  # by repository
         self._refused: set[_Key] = set()
         self._planned: dict[str, _Key] = {}
 
     @property
     def labels(self) -> list[str]:
         """Names of the models that are loaded."""
-        return [name for name, _ in dict(self._served.values())]
+        return [*dict.fromkeys(backend.label for backend in self._served.values())]
 
     def backend_for(self, repository: str) -> LocalBackend | None:
         """Return the model of a repository if it is loaded; None: the base."""
-        served = self._served.get(repository)
-        return served[1] if served is not None else None
+        return self._served.get(repository)
 
     def forgive(self) -> None:
         """Try again what could not be loaded: something has changed."""
@@ -86,21 +74,21 @@ class LoadedModels:
         it had. While one model is exchanged for another both are in memory.
         """
         plan = _plan(wanted)
-        served = {key: model for key, model in self._served.items() if key in plan}
-        reused = {key: model for key, model in self._served.values() if key in plan.values()}
-        loaded = reused | dict(served.values())
-        self._served = served  # others are free before anything more is loaded
+        served = {name: model for name, model in self._served.items() if name in plan}
+        reused = [model for model in self._served.values() if _key(model) in plan.values()]
+        loaded = {_key(model): model for model in (*reused, *served.values())}
+        self._served = dict(served)  # others are free before anything more is loaded
         troubles: dict[str, str] = {}
         for repository, key in plan.items():
             backend = loaded.get(key) or self._open(repository, key, troubles)
             if backend is not None:
-                loaded[key] = backend
-                served = {**served, repository: (key, backend)}
+                served[repository] = loaded[key] = backend
         self._served = served
+        here = {repository: _key(model) for repository, model in served.items()}
         self._planned = {
             repository: key
             for repository, key in plan.items()
-            if key in self._refused or key == served.get(repository, (None,))[0]
+            if key in self._refused or key == here.get(repository)
         }
         return troubles
 
@@ -122,6 +110,10 @@ class LoadedModels:
             return None
         log.info("serving the model %s", name)
         return backend
+
+
+def _key(backend: LocalBackend) -> _Key:
+    return backend.label, backend.content_hash
 
 
 def _plan(wanted: Mapping[str, ModelEntry]) -> dict[str, _Key]:

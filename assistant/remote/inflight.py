@@ -35,7 +35,7 @@ class InflightRequest:
         self.single_line = True
         self.payload: Payload | None = None
         self.headers: dict[str, str] = {}  # one of them is the key
-        self.ledger_id = ""
+        self.ledger_id = 0
         # What came:
         self.finish_reason = ""  # "stop" or "length" once the text is whole
         self.prompt_tokens: int | None = None

@@ -3,6 +3,7 @@
 Knows text and files, no editor and no questions.
 """
 
+import dataclasses
 import difflib
 import os
 import stat
@@ -53,6 +54,13 @@ class SetupPlan:
     done: bool = False  # the file starts foretype already
     reason: str = ""  # why there is no change
     notes: tuple[str, ...] = ()  # what else is needed, a sentence each
+
+    def make(self, before: str | None, after: str) -> "SetupPlan":
+        """Return the plan with the change of its file's text; done if there is none."""
+        if before == after:
+            return dataclasses.replace(self, done=True)
+        change = Change(path=self.path, before=before, after=after)
+        return dataclasses.replace(self, change=change)
 
 
 def read_config(path: Path) -> str | None:

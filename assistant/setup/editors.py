@@ -43,12 +43,9 @@ def plan_removal(editor: Editor, machine: Machine) -> Change | None:
     path = editor.plan(machine, server_command(machine)).path
     before = read_config(path)
     after = None if before is None else editor.take_out(before)
-    is_left = bool(after and after.strip())
-    return (
-        None
-        if after == before
-        else Change(path=path, before=before, after=after if is_left else None)
-    )
+    if after == before:
+        return None
+    return Change(path=path, before=before, after=after if after and after.strip() else None)
 
 
 _PLAIN = (

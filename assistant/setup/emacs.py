@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 from assistant.setup.change import (
-    Change,
     SetupError,
     SetupPlan,
     read_config,
@@ -60,16 +59,11 @@ def emacs(machine: Machine, command: list[str], client: str = "") -> SetupPlan:
         other=next(name for name in CLIENTS if name != client),
     )
     plan = SetupPlan(path=path, lines=body, notes=_NOTES[client])
-    if before is None:
-        return dataclasses.replace(plan, change=_change(path, None, body))
-    if "foretype" in without_block(before, ";;"):
+    if "foretype" in without_block(before or "", ";;"):
         return dataclasses.replace(plan, done=True, reason=f"{path} names foretype")
-    if not is_balanced(before):
+    if not is_balanced(before or ""):
         return dataclasses.replace(plan, reason=f"the parentheses of {path} do not close")
-    change = _change(path, before, body)
-    if change.after == before:
-        return dataclasses.replace(plan, done=True)
-    return dataclasses.replace(plan, change=change)
+    return plan.make(before, with_block(before or "", ";;", body))
 
 
 def _client(text: str) -> str:
@@ -77,10 +71,6 @@ def _client(text: str) -> str:
     if (chosen := _CHOSEN.search(text)) is not None:
         return chosen[1]
     return "lsp-mode" if _USES_LSP.search(without_block(text, ";;")) else "eglot"
-
-
-def _change(path: Path, before: str | None, body: str) -> Change:
-    return Change(path=path, before=before, after=with_block(before or "", ";;", body))
 
 
 def init_file(machine: Machine) -> Path:

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import Any
 
-from assistant.setup.change import Change, SetupPlan, read_config, with_block, without_block
+from assistant.setup.change import SetupPlan, read_config, with_block, without_block
 from assistant.setup.machine import Machine
 from model.files import parse_toml
 
@@ -43,11 +43,9 @@ def helix(machine: Machine, command: list[str]) -> SetupPlan:
     lines = _lines(command, taken)
     plan = dataclasses.replace(plan, lines=lines, notes=_notes(taken))
     after = with_block(before or "", "#", lines)
-    if after == before:
-        return dataclasses.replace(plan, done=True)
     if not _keeps(table, after):
         return dataclasses.replace(plan, reason=f"{path} cannot take these tables at its end")
-    return dataclasses.replace(plan, change=Change(path=path, before=before, after=after))
+    return plan.make(before, after)
 
 
 def _lines(command: list[str], taken: set[str]) -> str:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from assistant.setup.change import Change, SetupError, SetupPlan, read_config
+from assistant.setup.change import SetupError, SetupPlan, read_config
 from assistant.setup.machine import LAUNCHER, Machine, shipped
 
 OWN_MARK = "foretype setup"  # in the first line of a file that we wrote
@@ -79,15 +79,12 @@ def _plan(path: Path, lines: str, scripts: Iterator[Path]) -> SetupPlan:
     """Plan `lines` as the file `path`, unless one of the user's `scripts` starts foretype."""
     plan = SetupPlan(path=path, lines=lines)
     before = read_config(path)
-    if before == lines:
-        return dataclasses.replace(plan, done=True)
     if before is not None and take_out(before) is not None:
         return dataclasses.replace(plan, reason=f"{path} is there already and is not ours")
-    if before is None:
-        for script in itertools.islice(scripts, MAX_FILES_READ):
-            if _mentions_us(script):
-                return dataclasses.replace(plan, done=True, reason=f"{script} names foretype")
-    return dataclasses.replace(plan, change=Change(path=path, before=before, after=lines))
+    for script in itertools.islice(scripts, MAX_FILES_READ) if before is None else ():
+        if _mentions_us(script):
+            return dataclasses.replace(plan, done=True, reason=f"{script} names foretype")
+    return plan.make(before, lines)
 
 
 def _scripts(folder: Path) -> Iterator[Path]:

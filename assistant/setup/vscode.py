@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.setup import jsonc
-from assistant.setup.change import Change, SetupError, SetupPlan, read_config
+from assistant.setup.change import SetupError, SetupPlan, read_config
 from assistant.setup.machine import Machine, find_program, shipped
 
 PATH_KEY = "foretype.path"
@@ -65,7 +65,7 @@ def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> S
         after = jsonc.with_key(before or "", PATH_KEY, str(program))
     except jsonc.JsoncError as error:
         return dataclasses.replace(plan, reason=f"{path} cannot be changed safely: {error}")
-    return dataclasses.replace(plan, change=Change(path=path, before=before, after=after))
+    return plan.make(before, after)
 
 
 def take_out(text: str) -> str:

@@ -157,7 +157,7 @@ def _answers(asker: Asker) -> str:
     flights = [asker.whole(remote, text) for text in TEXTS]
     assert [flight.error for flight in flights] == [None] * len(TEXTS)
     assert any(flight.text.strip() for flight in flights)
-    rows = [row for row in Ledger(state_folder()).rows() if row["event"] == "ended"]
+    rows = Ledger(state_folder()).rows()
     assert [row["outcome"] for row in rows] == ["ok"] * len(TEXTS)
     assert all(row["bytes_received"] > 0 and row["bytes_sent"] > 0 for row in rows)
     return f"{len(TEXTS)} of {len(TEXTS)}"

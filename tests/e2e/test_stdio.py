@@ -58,6 +58,7 @@ def test_a_session_from_start_to_exit() -> None:
             "enabled": True,
             "documents": 0,
             "answered": 3,
+            "suggestions": {"shown": 3, "whole": 0, "part": 0},
             "model": {
                 "serving": "",
                 "base": "",

@@ -138,7 +138,7 @@ def test_own_thread_follows_and_ends(bench: Bench, monkeypatch: pytest.MonkeyPat
 def test_model_is_loaded_when_nobody_types(
     repository: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lsp.models.IDLE_S", 0.2)
+    monkeypatch.setattr("lsp.models.IDLE_S", 600.0)
     monkeypatch.setattr("lsp.models.PATIENCE_S", 600.0)
     bench = Bench(repository, folder)
     bench.use(OWN)
@@ -146,7 +146,7 @@ def test_model_is_loaded_when_nobody_types(
     for _ in range(3):
         bench.models.asked()
         assert bench.step() == ""
-    time.sleep(0.25)
+    monkeypatch.setattr("lsp.models.IDLE_S", 0.0)
     assert bench.step() == OWN
 
 

@@ -223,7 +223,7 @@ def test_settings_reach_an_engine_that_is_still_loading(idle: Bench, is_first: b
     early, settings = EarlyEngine("known"), Settings(allow_remote=False)
     if is_first:
         idle.scheduler.configure(settings)
-    idle.scheduler.use_early(early)
+    idle.scheduler.use(early, is_loaded=False)
     if not is_first:
         idle.scheduler.configure(settings)
     assert early.settings == settings
@@ -306,13 +306,13 @@ class EarlyEngine:
 
 
 def test_what_is_known_early_does_not_wait_for_the_loaded_engine(idle: Bench) -> None:
-    idle.scheduler.use_early(EarlyEngine("known"))
+    idle.scheduler.use(EarlyEngine("known"), is_loaded=False)
     idle.submit("known")
     assert idle.answer("known") == ["early"]
 
 
 def test_what_is_not_known_early_waits_for_the_loaded_engine(idle: Bench) -> None:
-    idle.scheduler.use_early(EarlyEngine("known"))
+    idle.scheduler.use(EarlyEngine("known"), is_loaded=False)
     idle.submit("other")
     idle.scheduler.use(idle.engine)
     idle.engine.go_on.release()
@@ -322,7 +322,7 @@ def test_what_is_not_known_early_waits_for_the_loaded_engine(idle: Bench) -> Non
 def test_an_early_engine_that_fails_is_no_answer(idle: Bench) -> None:
     early = EarlyEngine("known")
     early.error = ValueError("a secret")
-    idle.scheduler.use_early(early)
+    idle.scheduler.use(early, is_loaded=False)
     idle.submit("known")
     idle.scheduler.use(idle.engine)
     idle.engine.go_on.release()

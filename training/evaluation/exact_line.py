@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from assistant.cancel import Cancel
-from assistant.generate.backend import GenerationJob, LocalBackend
+from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
-from assistant.generate.prompt import snippet_chars
+from assistant.generate.prompt import GenerationJob, prepare, snippet_chars
 from assistant.request import Completion, CompletionRequest
 from assistant.snippets.cache import chosen_from
 from assistant.snippets.search import SnippetSearch
@@ -47,7 +47,8 @@ def make_job(
     snippets: Sequence[Snippet] = (),
 ) -> GenerationJob:
     """Return what the network is asked at a cursor."""
-    return backend.prepare(
+    return prepare(
+        backend,
         request,
         max_new_tokens=min(max_new_tokens, backend.info.block_size // 3),
         deadline=time.monotonic() + DEADLINE_MS / 1_000,

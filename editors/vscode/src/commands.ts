@@ -82,7 +82,7 @@ async function menu(parts: Parts): Promise<void> {
   const name = language();
   const isListed = name !== undefined && parts.switches.languages().includes(name);
   const items = [
-    ...(parts.server.kind === 'missing' ? [{ label: '$(cloud-download) Install the server...', command: 'foretype.install' }] : []),
+    ...(parts.server.status.kind === 'missing' ? [{ label: '$(cloud-download) Install the server...', command: 'foretype.install' }] : []),
     { label: why === undefined ? '$(circle-slash) Switch suggestions off' : '$(play) Switch suggestions on', command: 'foretype.toggle' },
     ...(name === undefined ? [] : [{ label: `$(symbol-file) ${isListed ? 'Off' : 'On'} for ${name}`, command: 'foretype.toggleLanguage' }]),
     { label: '$(clock) Snooze...', command: 'foretype.snooze' },

@@ -9,7 +9,6 @@ import { isAnswering } from './program';
 import { Reports } from './reports';
 import { Server } from './server';
 import { Status } from './status';
-import { Suggestions } from './suggestions';
 import { Switches } from './switches';
 
 const RESTARTING = ['path', 'languages', ...Object.keys(SERVER_SETTINGS)];
@@ -22,10 +21,9 @@ export function activate(context: vscode.ExtensionContext): void {
   const environment = vscode.Uri.joinPath(context.globalStorageUri, 'server').fsPath;
   const status = new Status();
   const switches = new Switches();
-  const suggestions = new Suggestions(switches, status);
   const reports = new Reports();
-  server = new Server(environment, status, switches, suggestions, log);
-  context.subscriptions.push(log, status, switches, suggestions, reports, server, new NextEdit(server, switches));
+  server = new Server(environment, status, switches, log);
+  context.subscriptions.push(log, status, switches, reports, server, new NextEdit(server, switches));
   context.subscriptions.push(...registerCommands({ context, environment, server, switches, log, reports }));
   context.subscriptions.push(switches.onChange(() => void server?.refresh()));
   context.subscriptions.push(vscode.workspace.onDidChangeConfiguration((event) => void configurationChanged(event)));

@@ -14,9 +14,9 @@ function tell(message: string, buttons: Readonly<Record<string, string>>): void 
 /** Say whether a server answers; if none does, tell the user at once why, and what to do. */
 export function isAnswering(server: Server): boolean {
   if (server.isRunning) return true;
-  if (server.kind === 'missing') tell('its server, which runs on this machine, is not installed yet.', { 'Install...': 'install' });
-  else if (server.kind === 'off') tell('suggestions are switched off, and the server with them.', { 'Switch On': 'toggle' });
-  else if (server.kind === 'failed') tell(server.summary, { Restart: 'restart', 'Run Doctor': 'doctor', 'Show Log': 'showLog' });
+  if (server.status.kind === 'missing') tell('its server, which runs on this machine, is not installed yet.', { 'Install...': 'install' });
+  else if (server.status.kind === 'off') tell('suggestions are switched off, and the server with them.', { 'Switch On': 'toggle' });
+  else if (server.status.kind === 'failed') tell(server.status.text, { Restart: 'restart', 'Run Doctor': 'doctor', 'Show Log': 'showLog' });
   else tell('the server is starting; try again in a moment.', { 'Show Log': 'showLog' });
   return false;
 }

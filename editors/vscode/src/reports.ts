@@ -65,6 +65,6 @@ export async function doctor(server: Server, reports: Reports): Promise<void> {
     () => output([...words, 'doctor', '--no-editors', '--', ...place()]),
   );
   const state = { failed: 'broken', missing: 'broken', off: 'warning', loading: 'ok', ready: 'ok' } as const;
-  const here = [finding('ok', 'program', words.join(' ')), finding(state[server.kind], 'server', server.summary)];
+  const here = [finding('ok', 'program', words.join(' ')), finding(state[server.status.kind], 'server', server.status.text)];
   await reports.show('doctor', `${here.join('\n')}\n${report}`);
 }

@@ -15,8 +15,8 @@ import {
 import { Backoff } from './backoff';
 import { findServer, type Found } from './locate';
 import { asServerOptions, PASSED_ON, type Layer } from './names';
-import type { State, Status } from './status';
-import type { Suggestions } from './suggestions';
+import type { Status } from './status';
+import { suggestionsBy } from './suggestions';
 import { SWITCHED_OFF, type Switches } from './switches';
 import { details, type Told } from './told';
 
@@ -57,9 +57,8 @@ export class Server implements vscode.Disposable {
 
   constructor(
     private readonly environment: string,
-    private readonly status: Status,
+    readonly status: Status,
     private readonly switches: Switches,
-    private readonly suggestions: Suggestions,
     private readonly log: vscode.LogOutputChannel,
   ) {}
 
@@ -81,15 +80,6 @@ export class Server implements vscode.Disposable {
   /** Whether it can be asked. */
   get isRunning(): boolean {
     return this.client?.isRunning() === true;
-  }
-
-  /** How it does, and in words. */
-  get kind(): State['kind'] {
-    return this.status.kind;
-  }
-
-  get summary(): string {
-    return this.status.text;
   }
 
   /** Pass on what the workspace restricts. */
@@ -158,7 +148,7 @@ export class Server implements vscode.Disposable {
       documentSelector: this.switches.languages().flatMap((language) => SCHEMES.map((scheme) => ({ scheme, language }))),
       outputChannel: this.log,
       initializationOptions: asServerOptions(layers().user),
-      middleware: this.suggestions.middleware,
+      middleware: suggestionsBy(this.switches, this.status),
       stdioOptions: { stdout: toLog, stderr: toLog },
       errorHandler: {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
@@ -214,7 +204,7 @@ export class Server implements vscode.Disposable {
     if (client === undefined || !SCHEMES.includes(document.uri.scheme) || !this.switches.languages().includes(document.languageId)) {
       return `nothing is suggested in ${document.languageId}; the setting foretype.languages names where`;
     }
-    if (this.kind === 'loading') return 'the model is still loading';
+    if (this.status.kind === 'loading') return 'the model is still loading';
     const place = client.code2ProtocolConverter.asTextDocumentPositionParams(document, selection.active);
     await client.sendRequest(InlineCompletionRequest.type, { ...place, context: { triggerKind: InlineCompletionTriggerKind.Automatic } });
     const told = await this.ask<{ readonly words?: string; readonly outcome: string }>('foretype.why');

@@ -13,19 +13,11 @@ export type State =
 const ICONS = { missing: 'cloud-download', loading: 'loading~spin', ready: 'pencil', off: 'circle-slash', failed: 'error' } as const;
 const TEXTS = { missing: 'server not installed', loading: 'loading the model', ready: 'ready' } as const;
 
-/** Counts of this session; kept in memory only. */
-export interface Tally {
-  offered: number;
-  whole: number;
-  partly: number;
-}
-
 /** Owns the item. */
 export class Status implements vscode.Disposable {
   private readonly item: vscode.StatusBarItem;
   private state: State = { kind: 'loading' };
   private latencyMs: number | undefined;
-  readonly tally: Tally = { offered: 0, whole: 0, partly: 0 };
 
   constructor() {
     this.item = vscode.window.createStatusBarItem('foretype.status', vscode.StatusBarAlignment.Right, 100);
@@ -60,8 +52,8 @@ export class Status implements vscode.Disposable {
     this.item.dispose();
   }
 
-  draw(): void {
-    const { state, latencyMs, tally } = this;
+  private draw(): void {
+    const { state, latencyMs } = this;
     const isReady = state.kind === 'ready';
     const speed = isReady && latencyMs !== undefined ? ` ${Math.round(latencyMs)} ms` : '';
     const text = 'why' in state ? state.why : TEXTS[state.kind];
@@ -69,7 +61,6 @@ export class Status implements vscode.Disposable {
     this.item.text = `$(${isDegraded ? 'warning' : ICONS[state.kind]}) foretype${speed}`;
     this.item.accessibilityInformation = { label: `foretype, ${this.text}` };
     this.item.backgroundColor = state.kind === 'failed' ? new vscode.ThemeColor('statusBarItem.errorBackground') : undefined;
-    const counts = `suggestions: ${tally.offered}, accepted: ${tally.whole}, in part: ${tally.partly}`;
-    this.item.tooltip = [`foretype: ${text}`, ...lines, `since the start, ${counts}`].join('\n');
+    this.item.tooltip = [`foretype: ${text}`, ...lines].join('\n');
   }
 }

@@ -5,6 +5,7 @@ export interface Told {
   readonly engine?: string;
   readonly enabled?: boolean;
   readonly model?: { readonly serving?: string; readonly base?: string };
+  readonly suggestions?: { readonly shown: number; readonly whole: number; readonly part: number }; // since its start
   readonly remote?: { readonly mode?: string; readonly host?: string; readonly state?: string; readonly problem?: string };
 }
 
@@ -27,10 +28,11 @@ export function finding(state: 'ok' | 'warning' | 'broken', name: string, found:
   return `${state.padEnd(8)} ${name.padEnd(12)} ${found}`;
 }
 
-export function details({ model, remote }: Told): Details {
+export function details({ model, remote, suggestions: seen }: Told): Details {
   const lines: string[] = [];
   if (model?.serving) lines.push(`model: ${model.serving}${model.serving === model.base ? '' : ', your own'}`);
   const hasRemote = remote !== undefined && remote.mode !== undefined && remote.mode !== 'off';
   if (hasRemote) lines.push(remoteLine(remote));
+  if (seen?.shown) lines.push(`since the start, suggestions: ${seen.shown}, accepted: ${seen.whole}, in part: ${seen.part}`);
   return { lines, isDegraded: hasRemote && remote.state !== 'ready' };
 }

@@ -1,11 +1,10 @@
-// The parts that need no editor: names, waits, plans, and what became of a suggestion.
+// The parts that need no editor: names, waits, plans, and what the server tells.
 
 import assert from 'node:assert/strict';
 import { access, chmod, mkdtemp, mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Watch } from '../src/accepts';
 import { Backoff } from '../src/backoff';
 import { findServer, NoSuchProgramError } from '../src/locate';
 import { choices } from '../src/choices';
@@ -13,18 +12,6 @@ import { alone } from '../src/lock';
 import { asServerOptions, isEnabled } from '../src/names';
 import { plansFor, shown } from '../src/plans';
 import { details } from '../src/told';
-
-const OFFER = { uri: 'a', start: 10, cursor: 12, text: 'foobar(a)' }; // `fo` is there already
-
-function watching(): Watch {
-  const watch = new Watch();
-  watch.offered(OFFER);
-  return watch;
-}
-
-function edit(offset: number, text: string, removed = 0): { uri: string; offset: number; removed: number; text: string } {
-  return { uri: 'a', offset, removed, text };
-}
 
 async function until(look: () => Promise<unknown>): Promise<void> {
   while (!(await look().then(() => true, () => false))) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -47,24 +34,6 @@ test('a server that keeps ending is given up, and waits grow', () => {
   backoff.next(1_000_001);
   backoff.reset();
   assert.equal(backoff.next(1_000_002), 1000);
-});
-
-test('a whole accept is told from a partial one and from typing', () => {
-  assert.equal(watching().edited(edit(12, 'obar(a)')), 'whole');
-  assert.equal(watching().edited(edit(10, 'foobar(a)', 2)), 'whole');
-  const watch = watching();
-  assert.equal(watch.edited(edit(12, 'o')), 'typed');
-  assert.equal(watch.edited(edit(13, 'bar')), 'partly');
-  assert.equal(watch.edited(edit(16, '(a)')), 'whole');
-  assert.equal(watch.edited(edit(19, 'x')), undefined);
-});
-
-test('an edit that leads elsewhere ends the offer', () => {
-  const watch = watching();
-  assert.equal(watch.edited({ uri: 'b', offset: 0, removed: 0, text: 'x' }), undefined);
-  assert.equal(watch.edited(edit(12, 'x')), 'left');
-  assert.equal(watch.edited(edit(12, 'o')), undefined);
-  assert.equal(watching().edited(edit(11, '', 1)), 'left');
 });
 
 test('the setting, the PATH and the private environment are looked at in that order', async () => {
@@ -122,6 +91,8 @@ test('the tooltip names a model of the user and a remote server in trouble', () 
   assert.match(details({ remote: { ...remote, mode: 'only' } }).lines[0] ?? '', /no suggestions until/);
   assert.match(details({ remote: { ...remote, state: 'needs consent' } }).lines[0] ?? '', /nothing is sent \(no answer\)/);
   assert.deepEqual(details({}), { lines: [], isDegraded: false });
+  const [counts] = details({ suggestions: { shown: 3, whole: 1, part: 1 } }).lines;
+  assert.equal(counts, 'since the start, suggestions: 3, accepted: 1, in part: 1');
 });
 
 test('a repository may be served by the base and by its own models', () => {

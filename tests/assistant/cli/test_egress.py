@@ -59,14 +59,13 @@ def test_the_last_requests_are_listed(capsys: Any) -> None:
     assert "\x1b" not in "".join(lines)
 
 
-def test_damaged_lines_are_told(capsys: Any) -> None:
+def test_a_damaged_ledger_is_told(capsys: Any) -> None:
     fill(1)
-    with Ledger(state_folder()).path.open("ab") as file:
-        file.write(b'{"v":1,"event":"sent","id":"x","cost":1e999}\n')
+    Ledger(state_folder()).path.write_bytes(b"no database, but larger than a page" * 500)
+    assert main([]) == 2
+    assert "the ledger" in capsys.readouterr().err
+    assert main(["--clear", "--yes"]) == 0
     assert main([]) == 0
-    captured = capsys.readouterr()
-    assert "all: 1 request" in captured.out
-    assert captured.err.startswith("foretype egress: 1 line is damaged and left out: ")
 
 
 def test_a_request_without_an_outcome_is_unknown(capsys: Any) -> None:

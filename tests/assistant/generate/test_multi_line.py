@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from assistant.cancel import Cancel
-from assistant.generate.backend import Draft, GenerationJob
+from assistant.generate.backend import Draft
 from assistant.generate.multi_line import _FirstLine
-from assistant.generate.prompt import Prompt
+from assistant.generate.prompt import GenerationJob, Prompt
 from model.decode import Token
 
 END_ID = 0

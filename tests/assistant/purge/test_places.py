@@ -28,7 +28,7 @@ def test_all_that_is_ours_is_listed_with_its_size_and_removed(private_home: Path
     put(private_home / "cache" / "foretype" / "graphs" / "a" / "weights.bin", 1000)
     put(private_home / "cache" / "foretype" / "index" / "b" / "x.seg", 3000)
     put(private_home / "cache" / "foretype" / "memory" / "b" / "x.seg", 2000)
-    put(private_home / "state" / "foretype" / "egress.jsonl", 30)
+    put(private_home / "state" / "foretype" / "egress.sqlite", 30)
     put(private_home / "data" / "foretype" / "stats.sqlite", 40)
     items, _ = purge()
     sizes = {item.path.name: (item.what, item.n_bytes) for item in items}
@@ -36,7 +36,7 @@ def test_all_that_is_ours_is_listed_with_its_size_and_removed(private_home: Path
         "graphs": ("models made ready to run", 1000),
         "index": ("indexes of your code", 3000),
         "memory": ("indexes of your code", 2000),
-        "egress.jsonl": ("record of what was sent", 30),
+        "egress.sqlite": ("record of what was sent", 30),
         "stats.sqlite": ("statistics", 40),
     }
     for name in ("cache", "state", "data"):
@@ -128,7 +128,7 @@ def test_settings_stay_where_they_share_a_folder_with_records(
     for name in ("CONFIG", "DATA", "STATE"):  # as on macOS and Windows
         monkeypatch.setenv(f"XDG_{name}_HOME", str(private_home / "one"))
     mine = put(private_home / "one" / "foretype" / "remote.toml")
-    put(private_home / "one" / "foretype" / "egress.jsonl")
+    put(private_home / "one" / "foretype" / "egress.sqlite")
     put(private_home / "one" / "foretype" / "egress.jsonl.1")
     put(private_home / "one" / "foretype" / "tune" / "x")
     purge()

@@ -58,7 +58,7 @@ def test_late_answers_can_be_dropped(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(["hang"], late="drop")
     assert desk.ask(confidence=0.1) is None
     desk.settle()
-    assert [row["outcome"] for row in desk.rows("ended")] in ([], ["stopped"])
+    assert [row["outcome"] for row in desk.rows()] in ([], ["stopped"])
 
 
 def test_dropping_keeps_what_comes_in_time(open_desk: Callable[..., Desk]) -> None:
@@ -200,7 +200,7 @@ def test_files_that_must_stay_do(
     assert desk.ask(path=path) is None
     desk.settle()
     assert desk.server.received == []
-    assert desk.rows("sent") == []
+    assert desk.rows() == []
 
 
 def test_a_failing_server_is_left_alone(open_desk: Callable[..., Desk]) -> None:

@@ -18,12 +18,11 @@ def test_the_ledger_agrees_with_the_server(open_desk: Callable[..., Desk]) -> No
     for n in range(6):
         desk.ask(f"value_{n} = '漢{n}' + ")
         desk.settle()
-    sent, ended = desk.rows("sent"), desk.rows("ended")
+    rows = desk.rows()
     assert len(desk.server.received) == 6
-    assert [row["bytes_sent"] for row in sent] == [len(r.body) for r in desk.server.received]
-    assert [row["bytes_sent"] for row in ended] == [row["bytes_sent"] for row in sent]
-    assert {row["outcome"] for row in ended} >= {"ok", "busy", "refused"}
-    assert ended[0]["prompt_tokens"] == 10
+    assert [row["bytes_sent"] for row in rows] == [len(r.body) for r in desk.server.received]
+    assert {row["outcome"] for row in rows} >= {"ok", "busy", "refused"}
+    assert rows[0]["prompt_tokens"] == 10
 
 
 def test_a_refused_connection_sent_nothing(open_desk: Callable[..., Desk]) -> None:
@@ -32,8 +31,7 @@ def test_a_refused_connection_sent_nothing(open_desk: Callable[..., Desk]) -> No
     desk = open_desk(completion("x"), url=gone.url, price_in=1.0)
     assert desk.ask() is None
     desk.settle()
-    ended = desk.rows("ended")
-    assert {(row["outcome"], row["bytes_sent"], row["cost"]) for row in ended} == {
+    assert {(row["outcome"], row["bytes_sent"], row["cost"]) for row in desk.rows()} == {
         ("unreachable", 0, 0.0)
     }
     assert desk.ledger.today()["bytes_sent"] == 0
@@ -43,8 +41,7 @@ def test_usage_makes_the_cost(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(completion("x", usage=(1_000, 10)), price_in=2.0, price_out=6.0)
     desk.ask()
     desk.settle()
-    assert desk.rows("ended")[0]["cost"] == pytest.approx((1_000 * 2 + 10 * 6) / 1e6)
-    assert desk.rows("sent")[0]["cost"] > 0
+    assert desk.rows()[0]["cost"] == pytest.approx((1_000 * 2 + 10 * 6) / 1e6)
 
 
 def test_a_spent_budget_sends_nothing(open_desk: Callable[..., Desk]) -> None:
@@ -85,7 +82,7 @@ def test_the_key_is_in_one_header_and_nowhere_else(
     request = desk.server.received[0]
     assert request.headers.pop("authorization") == "Bearer key-canary-4711"
     assert "key-canary" not in str(request.headers) + request.body.decode()
-    assert "key-canary" not in desk.ledger.path.read_text() + caplog.text
+    assert b"key-canary" not in desk.ledger.path.read_bytes() + caplog.text.encode()
     assert "key-canary" not in " ".join(sys.argv) + repr(desk.remote.settings)
     assert set(request.headers) == {
         "host", "accept", "accept-encoding", "content-type", "content-length", "user-agent",
@@ -114,7 +111,7 @@ def test_canaries_leave_by_no_way(open_desk: Callable[..., Desk], caplog: Any) -
     assert len(desk.server.received) == 2
     for part in (TOKEN, TOKEN[4:], TOKEN[:12], TOKEN[-12:]):
         assert part.encode() not in bodies
-        assert part not in desk.ledger.path.read_text()
+        assert part.encode() not in desk.ledger.path.read_bytes()
         assert part not in caplog.text
 
 
