@@ -101,6 +101,7 @@ def test_bad_message_is_refused_with_its_id_and_one_line(
     assert len(caplog.records) == 1
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "value",
     [
@@ -111,11 +112,12 @@ def test_bad_message_is_refused_with_its_id_and_one_line(
         {"method": "initialized", "jsonrpc": "2.0", "params": {}},
     ],
 )
-def test_what_needs_no_answer_gets_none(
+async def test_what_needs_no_answer_gets_none(
     bench: Bench, value: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.server.protocol.receive(value)
-    assert (bench.sent, caplog.records) == ([], [])
+    said = [record for record in caplog.records if record.name != "asyncio"]
+    assert (bench.sent, said) == ([], [])
 
 
 @pytest.mark.parametrize(
