@@ -31,6 +31,7 @@ COMMANDS = {
     "setup": ("assistant.cli.setup", "make an editor start foretype: show the lines or write them"),
     "stats": ("assistant.cli.stats", "show what was suggested lately and what became of it"),
     "doctor": ("assistant.cli.doctor", "check the installation, say how faults are mended"),
+    "completions": ("assistant.cli.completions", "make a shell complete these commands"),
     "purge": ("assistant.cli.purge", "remove every cache, index, log and statistic"),
     "data": ("training.cli", "build a corpus from repositories and folders"),
     "train": ("training.cli", "train a model from a recipe"),
@@ -156,13 +157,13 @@ def _run(command: str, module: str, argv: list[str]) -> int:
     import subprocess
 
     try:
-        entry: Callable[[list[str]], int] = importlib.import_module(module).main
+        entry: Callable[..., int] = importlib.import_module(module).main
         if command == "lsp":  # whose output is no text
             return entry(argv)
         from assistant.cli.terminal import plain_output
 
         with plain_output():
-            return entry(argv)
+            return entry(argv, COMMANDS) if command == "completions" else entry(argv)
     except ModuleNotFoundError as error:
         if error.name not in _TRAINING_EXTRA:
             raise

@@ -3,9 +3,12 @@
 The same arguments and exit codes as `foretype complete`; --json prints the whole record.
 """
 
+import functools
 from collections.abc import Sequence
 
 from assistant.cli import complete
+
+_parser = functools.partial(complete._parser, explains=True)
 
 
 def main(argv: Sequence[str]) -> int:
