@@ -43,6 +43,8 @@ RENAMED = {
     "train eval": "train score",
     "train eval-infilling": "train score-infilling",
 }
+# words -> what answers to them: it needs the `train` extra, which the rest of the command does not
+ELSEWHERE = {"models fit": "train fit"}
 OLD_NAMES_END = "0.3"
 _KEPT_OUT = "`data prepare` keeps what shares words with [corpus] benchmarks out of the corpus"
 # words and option of before -> what is there instead
@@ -110,6 +112,8 @@ def _folder_of(module: object) -> str:
 def dispatch(argv: list[str]) -> int:
     """Run the command that `argv` begins with; return the exit code."""
     argv = _replace_old_name(argv)
+    if moved := ELSEWHERE.get(" ".join(argv[:2])):
+        argv = [*moved.split(), *argv[2:]]
     for words, instead in REMOVED.items():
         *names, option = words.split()
         given = (argument.partition("=")[0] for argument in argv)

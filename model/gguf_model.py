@@ -17,7 +17,7 @@ from model.files import parse_json, read_regular, sha256_file
 from model.fim import find_format
 from model.folder import RANKER, FolderInfo, ModelFolder, load_folder
 from model.gguf_file import GgufError, GgufHeader, read_header
-from model.publish import publish_folder
+from model.publish import publish_folder, write_atomically
 
 if TYPE_CHECKING:
     from model.runtime_gguf import GgufNetwork
@@ -39,12 +39,14 @@ class GgufModel:
     def __init__(
         self,
         path: Path,
+        file: Path,
         header: GgufHeader,
         *,
         content_hash: str = "",
         ranker: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path = path  # of the file
+        self.path = path  # by which it was named: the file, or a folder that refers to it
+        self.file = file
         self.header = header
         self.content_hash = content_hash or header.digest
         self.ranker = ranker
@@ -55,7 +57,7 @@ class GgufModel:
         n_suffix = SUFFIX_TOKENS_READ_AGAIN if form.layout == "psm" else SUFFIX_TOKENS
         self.family = form.family
         self.info = FolderInfo(
-            name=str(header.metadata.get("general.name") or path.stem)[:80],
+            name=str(header.metadata.get("general.name") or file.stem)[:80],
             block_size=block_size,
             suffix_tokens=min(n_suffix, block_size // 4),
             snippet_tokens=min(SNIPPET_TOKENS, block_size // 4) if has_files else 0,
@@ -69,14 +71,14 @@ class GgufModel:
         from model.runtime_gguf import GgufNetwork
 
         if self._network is None:
-            self._network = GgufNetwork(self.path, gpu_layers=gpu_layers)
+            self._network = GgufNetwork(self.file, gpu_layers=gpu_layers)
         return self._network
 
     def tokenizer(self) -> Tokenizer:
         """Load the vocabulary: that of the loaded network, if it is."""
         from model.runtime_gguf import GgufNetwork, GgufTokenizer
 
-        network = self._network or GgufNetwork(self.path, vocabulary_only=True)
+        network = self._network or GgufNetwork(self.file, vocabulary_only=True)
         return GgufTokenizer(network, self.header)
 
     def memory_bytes(self, max_len: int) -> int:
@@ -92,7 +94,7 @@ class GgufModel:
 def load_model(path: Path) -> ModelFolder | GgufModel:
     """Check a model folder, a GGUF file, or a folder that refers to one; see `load_folder`."""
     if path.suffix == ".gguf" and not path.is_dir():
-        return GgufModel(path, read_header(path))
+        return GgufModel(path, path, read_header(path))
     if (path / REFERENCE).is_file():
         return _load_reference(path)
     return load_folder(path)
@@ -116,6 +118,13 @@ def write_reference(folder: Path, file: Path) -> GgufModel:
     return _load_reference(folder)
 
 
+def write_ranker(folder: Path, table: Mapping[str, Any]) -> None:
+    """Put what was fitted for a model into the folder that refers to it."""
+    if not (folder / REFERENCE).is_file():
+        raise GgufError(f"{folder} does not refer to a GGUF file: `foretype models add` it first")
+    write_atomically(folder / RANKER, json.dumps(table, separators=(",", ":")).encode() + b"\n")
+
+
 def _load_reference(folder: Path) -> GgufModel:
     place = folder / REFERENCE
     try:
@@ -133,4 +142,4 @@ def _load_reference(folder: Path) -> GgufModel:
             raise GgufError(f"{path} is not the file that was added; {_AGAIN}")
     except OSError as error:
         raise GgufError(f"cannot read {path}: {error.strerror or error}; {_AGAIN}") from error
-    return GgufModel(path, read_header(path), content_hash=digest, ranker=ranker)
+    return GgufModel(folder, path, read_header(path), content_hash=digest, ranker=ranker)

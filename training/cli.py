@@ -102,6 +102,23 @@ def existing_folder(text: str) -> Path:
     return path
 
 
+def existing_model(text: str) -> Path:
+    """Parse an argument that must be a model: folder, GGUF file, or name of a listed one."""
+    from assistant.models.entry import ModelsError
+    from assistant.models.registry import Registry
+
+    path = Path(text)
+    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
+        return path
+    try:
+        listed = Registry().check_place(text)
+    except ModelsError:
+        listed = path
+    if not listed.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no folder, GGUF file or listed model")
+    return listed
+
+
 def n_threads() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -109,7 +109,7 @@ def _list(registry: Registry, path: Path, model: GgufModel, scores: dict[str, fl
         entry = ModelEntry(
             name=registry.free_name(slug(path.stem)),
             repository="",
-            root=str(model.path.resolve()),
+            root=str(model.file.resolve()),
             content_hash=write_reference(folder, path).content_hash,
             parent="",
             data_hash="",

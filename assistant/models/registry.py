@@ -189,7 +189,7 @@ class Registry:
             raise ModelsError(f"there is no folder {out.parent} to put the model into")
         try:
             if isinstance(found := load_model(self.place(name)), GgufModel):
-                raise ModelsError(f"{name} is the file {found.path}; copy that")
+                raise ModelsError(f"{name} is the file {found.file}; copy that")
             permissions.copy(self.place(name), out)
         except ModelFolderError as error:
             raise ModelsError(str(error)) from error

@@ -17,6 +17,7 @@ from assistant.cli.command import CommandParser
 from assistant.generate.backend import LocalBackend, open_backend
 from assistant.rank.ranker import FORMAT_VERSION, FittedRanker, RankerParameters, columns, parse
 from model.folder import BUNDLED, copy_folder
+from model.gguf_model import REFERENCE, write_ranker
 from training.calibration import report
 from training.calibration.collect import CollectSettings, RankingExample, collect
 from training.calibration.networks import (
@@ -31,7 +32,7 @@ from training.calibration.networks import (
     fitted_table,
 )
 from training.calibration.operating_points import choose_points
-from training.cli import existing_folder
+from training.cli import existing_folder, existing_model
 from training.evaluation.command import Report, count, report_on
 from training.evaluation.replay.systems import INDEX, NETWORK_AND_INDEX
 
@@ -49,7 +50,9 @@ def _make(args: argparse.Namespace) -> Report:
     settings = CollectSettings(tasks=args.tasks, kinds=tuple(args.kinds), seed=args.seed)
     backend = open_backend(str(args.model), threads=1)
     table, parameters, choices = fit(args.repositories, settings, backend)
-    if args.out:
+    if (args.model / REFERENCE).is_file():
+        write_ranker(args.model, table)
+    elif args.out:
         copy_folder(args.model, args.out, ranker=table)
     comparison: dict[str, Report] = {}
     if args.report:
@@ -65,10 +68,13 @@ def _make(args: argparse.Namespace) -> Report:
 def _parser() -> CommandParser:
     parser = CommandParser(prog="foretype train fit", description=__doc__)
     option = parser.add_argument
-    option("model", type=existing_folder, nargs="?", default=BUNDLED)
-    option("--repositories", type=existing_folder, nargs="+", required=True, help="to fit on")
+    option("model", type=existing_model, nargs="?", default=BUNDLED)
+    help_ = "to fit on (default: the one around this folder)"
+    option(
+        "--repositories", type=existing_folder, nargs="+", default=[Path().absolute()], help=help_
+    )
     option("--report", type=existing_folder, nargs="+", help="to report on, apart")
-    option("--out", type=Path, help="write the model with its ranker.json here")
+    option("--out", type=Path, help="write the model folder with its ranker.json here")
     option("--json", type=Path, help="write the figures here too")
     help_ = "cursors a repository and kind (default: 1000)"
     option("--tasks", type=count, default=1_000, help=help_)

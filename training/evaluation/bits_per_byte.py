@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from model import fim
 from model.folder import ModelFolder
+from model.gguf_model import GgufModel
 from model.gpt import GPT
 from model.runtime import open_runtime
 from model.tokenizer import Tokenizer
@@ -76,7 +77,7 @@ def network_scorer(network: GPT, tokenizer: Tokenizer, block_size: int) -> Score
     return Scorer(logprobs=logprobs, tokenizer=tokenizer, block_size=block_size)
 
 
-def folder_scorer(folder: ModelFolder, *, bits: int = 8, threads: int = 1) -> Scorer:
+def folder_scorer(folder: ModelFolder | GgufModel, *, bits: int = 8, threads: int = 1) -> Scorer:
     """Measure a model folder in the runtime that serves it, with weights of so many bits."""
     block_size = folder.info.block_size
     runtime = open_runtime(folder, max_len=block_size, threads=threads, bits=bits)
@@ -101,7 +102,9 @@ def measure_cost(scorer: Scorer, passage: Passage) -> ByteCost:
 
     Each token is scored once, with half a window before it if the file has so much.
     """
-    header = fim.header(scorer.tokenizer, passage.path)
+    tokenizer = scorer.tokenizer
+    header = [*tokenizer.start_ids, *fim.header(tokenizer, passage.path)]
+    header = header or [tokenizer.end_id]  # what the first token is foreseen by
     body = scorer.tokenizer.encode(passage.text)
     weights = _token_weights(scorer.tokenizer, body, passage.spans)
     nats = 0.0

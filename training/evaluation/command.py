@@ -18,7 +18,7 @@ from assistant.errors import AssistantError
 from assistant.git import GitError
 from model.folder import ModelFolderError
 from model.publish import write_atomically
-from training.cli import existing_folder
+from training.cli import existing_model
 
 Report = dict[str, Any]
 Arguments = argparse.Namespace
@@ -33,7 +33,8 @@ def parser(name: str, description: str | None) -> CommandParser:
     """Return a parser of the common options: --model, --seed and --json."""
     made = CommandParser(prog=f"foretype {name}", description=description)
     option = made.add_argument
-    option("--model", type=existing_folder, help="model folder (default: the bundled one)")
+    help_ = "folder, GGUF file or listed model (default: the bundled one)"
+    option("--model", type=existing_model, help=help_)
     option("--seed", type=int, default=0, help="which tasks are drawn (default: 0)")
     option("--json", type=Path, metavar="FILE", help="write the report here, too")
     return made

@@ -27,7 +27,8 @@ import numpy as np
 
 from assistant.generate.backend import LocalBackend, open_backend
 from assistant.request import CompletionRequest
-from model.folder import BUNDLED, load_folder
+from model.folder import BUNDLED
+from model.gguf_model import load_model
 from training.data.progress import say
 from training.evaluation import command
 from training.evaluation.exact_line import make_job, write_lines
@@ -75,7 +76,7 @@ def evaluate(args: argparse.Namespace) -> command.Report:
     files = [load_holes(path, args.limit, args.seed) for path in args.files]
     if not bubblewrap():
         say(f"foretype {NAME}: no bubblewrap here, code runs with your rights")
-    folder = load_folder(args.model or BUNDLED)
+    folder = load_model(args.model or BUNDLED)
     backend = open_backend(str(folder.path), threads=1)
     answers = [answer_holes(holes, backend) for holes in files]
     return {

@@ -14,8 +14,10 @@ from assistant.generate.backend import LocalBackend, open_backend
 from assistant.generate.engine import Engine
 from assistant.settings import Settings
 from assistant.snippets.search import SnippetSearch
-from model.folder import BUNDLED, ModelFolder, load_folder
-from training.cli import existing_folder
+from assistant.source.languages import LANGUAGES
+from model.folder import BUNDLED, ModelFolder
+from model.gguf_model import GgufModel, load_model
+from training.cli import existing_folder, existing_model
 from training.data.progress import say
 from training.evaluation import command
 from training.evaluation.answers import Answer, Judged, judge
@@ -46,8 +48,8 @@ def main(argv: list[str]) -> int:
     option("--tasks", type=command.count, default=200, help="cursors a repository (default: 200)")
     help_ = "text a repository for bits/byte (default: 100000)"
     option("--loss-bytes", type=command.count, default=100_000, help=help_)
-    help_ = "another model folder: compare with it at the same cursors"
-    option("--against", type=existing_folder, metavar="MODEL", help=help_)
+    help_ = "another model: compare with it at the same cursors"
+    option("--against", type=existing_model, metavar="MODEL", help=help_)
 
     def make(args: argparse.Namespace) -> command.Report:
         plan = {"tasks": args.tasks, "loss_bytes": args.loss_bytes, "seed": args.seed}
@@ -70,8 +72,8 @@ def evaluate(
     `tasks` cursors and `loss_bytes` of text are drawn from each repository. With another model to
     hold it `against`, the report says by how much more of the same lines is exact, too.
     """
-    folder = load_folder(model)
-    known = folder.info.languages
+    folder = load_model(model)
+    known = folder.info.languages or LANGUAGES  # a model of others does not say
     by_path = [held_out_files(path, languages=known) for path in repositories]
     files = {found[0].repository: found for found in by_path if found}
     if not files:
@@ -89,7 +91,7 @@ def evaluate(
     if _SNIPPETS in answers:  # paired: the same cursors with and without
         report["gain_of_snippets"] = _gain(drawn, answers[_HEALED], answers[_SNIPPETS])
     if against is not None:
-        other = load_folder(against)
+        other = load_model(against)
         names = (_HEALED, _ENGINE)
         report["against"], before = _measure(other, drawn, files, documents, names=names)
         report["against"]["gain"] = {
@@ -99,7 +101,7 @@ def evaluate(
 
 
 def _measure(
-    folder: ModelFolder,
+    folder: ModelFolder | GgufModel,
     tasks: Sequence[Task],
     files: dict[str, list[HeldOutFile]],
     documents: dict[str, list[Passage]],
@@ -139,7 +141,7 @@ def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, Syste
     return systems
 
 
-def _losses(folder: ModelFolder, documents: dict[str, list[Passage]]) -> dict[str, Any]:
+def _losses(folder: ModelFolder | GgufModel, documents: dict[str, list[Passage]]) -> dict[str, Any]:
     """Return bits per byte by repository, as served (8-bit) and in fp32."""
     losses: dict[str, Any] = {}
     for kind, bits in (("int8", 8), ("fp32", 32)):

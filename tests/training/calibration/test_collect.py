@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 
+import foretype
 from assistant.generate.backend import open_backend
+from assistant.models.registry import Registry
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
+from assistant.rank.ranker import bundled
 from model.folder import load_folder
+from model.gguf_model import write_reference
+from tests.gguf_files import write_gguf
 from tests.scripted import speaking_folder
 from training.calibration import command
 from training.calibration.collect import CollectSettings, collect, draw_tasks
@@ -126,3 +131,27 @@ def test_folder_without_python_is_one_line(
     assert command.main(arguments) == 1
     error = capsys.readouterr().err
     assert error.strip().splitlines()[-1].startswith("foretype train fit: ")
+
+
+@pytest.mark.slow
+def test_a_listed_gguf_model_keeps_what_was_fitted_for_it(
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("ik_llama_cpp", reason="the extra `gguf` is not installed")
+    quick = FitSettings(hidden=2, epochs=1)
+    monkeypatch.setattr(command, "RANKER", quick)
+    monkeypatch.setattr(command, "GATE", quick)
+    file = write_gguf(tmp_path / "tiny.gguf")
+    listed = Registry().place("tiny")
+    Registry().folder.mkdir(parents=True, mode=0o700)
+    content_hash = write_reference(listed, file).content_hash
+    before = open_backend(str(listed), threads=1).parameters
+    assert before is bundled()  # until then: the bundled network's
+    arguments = ["--repositories", str(repository), "--tasks", "6", "--kinds", "head"]
+    assert foretype.main(["models", "fit", "tiny", *arguments]) == 0, capsys.readouterr().err
+    after = open_backend(str(listed), threads=1)
+    assert after.parameters is not before
+    assert after.content_hash == content_hash

@@ -18,7 +18,8 @@ from typing import Any
 
 from assistant.git import GitError, git, git_directory
 from assistant.settings import load_settings
-from model.folder import bundled_for, load_folder
+from model.folder import bundled_for
+from model.gguf_model import load_model
 from model.publish import write_atomically
 from training.cli import existing_folder
 from training.data.progress import say
@@ -104,7 +105,7 @@ def evaluate(args: argparse.Namespace) -> Report:
     say("reading the history")
     work = plan_work(repositories, plan)
     places = [args.model] if args.model else _bundled_of(work)
-    folders = [load_folder(place) for place in places]
+    folders = [load_model(place) for place in places]
     with tempfile.TemporaryDirectory(prefix="foretype-eval-", ignore_cleanup_errors=True) as place:
         systems = open_systems(args.systems, model=str(args.model or ""), folder=Path(place))
         baselines, skipped = _open_baselines(args, Path(place))

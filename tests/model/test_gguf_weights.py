@@ -1,0 +1,56 @@
+"""Real weights, named by FORETYPE_TEST_GGUF (several: with os.pathsep): never part of this project.
+
+Written with SmolLM2-135M-Instruct (Q4_1) and Gemma 3 270M (Q4_K_M), both to be had in packages.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assistant.cancel import Cancel
+from assistant.generate.backend import open_backend
+from assistant.request import CompletionRequest
+from model.gguf_model import load_model
+from model.incremental_encode import encode
+from model.runtime import branch_by_branch, open_runtime
+
+FILES = [Path(name) for name in os.environ.get("FORETYPE_TEST_GGUF", "").split(os.pathsep) if name]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not FILES, reason="FORETYPE_TEST_GGUF names no file"),
+]
+MEAN = 'def mean(values):\n    """Return the mean."""\n    return sum(values) / len('
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_known_line_is_written_and_a_tree_is_exact(file: Path) -> None:
+    model = load_model(file)
+    runtime = open_runtime(model, max_len=256)
+    tokenizer = model.tokenizer()
+    best = int(runtime.append([*tokenizer.start_ids, *tokenizer.encode(MEAN)]).argmax())
+    assert tokenizer.decode_bytes([best]) == b"values"
+    ids, parents = [500, 600, 700, 800], [-1, 0, 0, -1]
+    expected = branch_by_branch(runtime, np.array(ids), parents)
+    assert np.allclose(runtime.tree(ids, parents), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_text_is_encoded_whole_or_in_pieces(file: Path) -> None:
+    tokenizer = load_model(file).tokenizer()
+    text = Path(__file__).read_text(encoding="utf-8") + "déjà vu ☃ \t\r\n\n    x<|im_end|><eos>\n"
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode_bytes(ids) == text.encode()
+    assert encode(tokenizer, text) == ids
+    assert tokenizer.special_ids.isdisjoint(ids)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_word_is_healed(file: Path) -> None:
+    backend = open_backend(str(file), threads=1)
+    text = MEAN + "val"
+    request = CompletionRequest(path="a.py", text=text, offset=len(text), deadline_ms=60_000)
+    job = backend.prepare(request, max_new_tokens=8, deadline=float("inf"), cancel=Cancel())
+    (draft,) = backend.drafts(job)
+    assert "".join(draft.pieces).startswith("ues)")
