@@ -107,14 +107,6 @@ class Workspace(pygls_workspace.Workspace):
         self._tell(doc_uri)
         self._text_documents.pop(uri_key(doc_uri), None)
 
-    def add_folder(self, folder: types.WorkspaceFolder) -> None:
-        """Take a folder into the workspace."""
-        self._folders[uri_key(folder.uri)] = folder
-
-    def remove_folder(self, folder_uri: str) -> None:
-        """Take a folder out of the workspace."""
-        self._folders.pop(uri_key(folder_uri), None)
-
     def _tell(self, uri: str) -> None:
         document = self.opened(uri)  # known by how its URI was spelled when it was opened
         self._on_change(document.uri if document else uri)

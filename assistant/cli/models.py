@@ -123,7 +123,7 @@ def _pin(args: argparse.Namespace) -> int:
 
 def _unpin(args: argparse.Namespace) -> int:
     place = find_place(_folder(args))
-    Registry().unpin(place.repository)
+    Registry().pin(place.repository, is_pinned=False)
     return _say(args, place, f"`foretype tune` may choose for {place.root} again")
 
 

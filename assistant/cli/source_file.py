@@ -3,6 +3,7 @@
 Lines and columns count from 1, columns in characters, as editors show them. Knows no model.
 """
 
+import io
 from dataclasses import dataclass
 
 from assistant.errors import AssistantError, PositionError
@@ -60,8 +61,5 @@ class SourceFile:
 
 
 def _first_eol(raw: str) -> str:
-    newline = raw.find("\n")
-    carriage = raw.find("\r")
-    if carriage < 0 or 0 <= newline < carriage:
-        return "\n"
-    return "\r\n" if newline == carriage + 1 else "\r"
+    line = io.StringIO(raw, newline="").readline()
+    return line[len(line.rstrip("\r\n")) :] or "\n"

@@ -23,7 +23,6 @@ from assistant.index.matches import (
 )
 from assistant.index.open_documents import OpenDocuments
 from assistant.index.reader import IndexView, open_view, version_of
-from assistant.index.segment import Segment
 from assistant.index.writer import index_folder
 
 log = logging.getLogger(__name__)
@@ -125,11 +124,8 @@ class FolderIndex:
             self._reload_lock.release()
 
     def _reload(self) -> None:
-        known: dict[str, Segment] = {
-            opened.segment.name: opened.segment for opened in self._view.opened
-        }
         if self.folder:
-            self._view = open_view(self.folder, known)
+            self._view = open_view(self.folder, self._view)
 
 
 def find_index(file: Path) -> tuple[FolderIndex, str] | None:

@@ -5,6 +5,7 @@ Level by level the length shrinks and the count of places grows, at least twofol
 document's own text is here too, without any index. Knows bytes; knows neither files nor tokens.
 """
 
+import bisect
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -102,21 +103,12 @@ def nested_levels(
 
 
 def _where_doubled(sources: Sequence[Source], level: Level) -> int | None:
-    wanted = 2 * level.count
-    low, high = MIN_MATCH, level.length  # the count is enough at `low`, and not at `high`
-    if low >= high or _total(sources, low) < wanted:
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _total(sources, middle) >= wanted:
-            low = middle
-        else:
-            high = middle
-    return low
+    def is_too_long(length: int) -> bool:
+        return sum(source.count(length) for source in sources) < 2 * level.count
 
-
-def _total(sources: Sequence[Source], length: int) -> int:
-    return sum(source.count(length) for source in sources)
+    lengths = range(MIN_MATCH, level.length)
+    n_enough = bisect.bisect_left(lengths, True, key=is_too_long)
+    return lengths[n_enough - 1] if n_enough else None
 
 
 def _level(sources: Sequence[Source], length: int) -> Level:

@@ -81,12 +81,12 @@ class IndexView:
         }
 
 
-def open_view(folder: Path, known: Mapping[str, Segment] | None = None) -> IndexView:
+def open_view(folder: Path, before: IndexView | None = None) -> IndexView:
     """Open the index in `folder`; an empty view if there is none. OSError if it cannot be read now.
 
-    `known` segments are not opened again.
+    Segments that the view `before` has are not opened again.
     """
-    known = known or {}
+    known = {item.segment.name: item.segment for item in before.opened} if before else {}
     for left in reversed(range(_TRIES)):
         version = version_of(folder)
         if exposure := find_exposure(folder.parent, folder, folder / FILE_NAME):

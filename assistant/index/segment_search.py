@@ -61,17 +61,8 @@ class SegmentSource:
             return max(
                 (self._segment.agreement(int(order[n]), self._backwards) for n in best), default=0
             )
-        return self._longest_by_counting()
-
-    def _longest_by_counting(self) -> int:
-        low, high = 0, len(self._backwards)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.count(middle):
-                low = middle
-            else:
-                high = middle - 1
-        return low
+        lengths = range(1, len(self._backwards) + 1)
+        return bisect.bisect_left(lengths, True, key=lambda length: not self.count(length))
 
     def count(self, length: int) -> int:
         """Return how many living places agree by at least `length` bytes."""

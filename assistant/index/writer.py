@@ -162,8 +162,7 @@ class IndexWriter:
             sync_folder(self.folder)  # the names of new segments, before a manifest has them
         write_manifest(self.folder, manifest)
         self._added = []
-        known = {opened.segment.name: opened.segment for opened in self.view.opened}
-        self.view = open_view(self.folder, known)
+        self.view = open_view(self.folder, self.view)
         self._dead = {opened.ref.name: set(opened.ref.dead) for opened in self.view.opened}
         self._delete_orphans()
         if self.view.damaged:

@@ -146,13 +146,11 @@ class Registry:
                 choice = dataclasses.replace(choice, history=history)
                 write_registry(self.folder, book.with_choice(repository, choice))
 
-    def pin(self, repository: str) -> None:
-        """Keep what is served in a repository, whatever `foretype tune` finds."""
-        self._set_pin(repository, is_pinned=True)
-
-    def unpin(self, repository: str) -> None:
-        """Let `foretype tune` choose again."""
-        self._set_pin(repository, is_pinned=False)
+    def pin(self, repository: str, *, is_pinned: bool = True) -> None:
+        """Keep what is served in a repository whatever `foretype tune` finds, or no longer."""
+        with self._writing() as book:
+            choice = dataclasses.replace(book.choice(repository), is_pinned=is_pinned)
+            write_registry(self.folder, book.with_choice(repository, choice))
 
     def roll_back(self, repository: str) -> ModelEntry | None:
         """Return to the model used before, and return it; None: the base."""
@@ -195,11 +193,6 @@ class Registry:
             raise ModelsError(str(error)) from error
         except OSError as error:
             raise ModelsError(f"cannot write {out}: {error.strerror or error}") from error
-
-    def _set_pin(self, repository: str, *, is_pinned: bool) -> None:
-        with self._writing() as book:
-            choice = dataclasses.replace(book.choice(repository), is_pinned=is_pinned)
-            write_registry(self.folder, book.with_choice(repository, choice))
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[RegistryFile]:

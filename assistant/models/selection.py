@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from assistant.models.entry import BASE, EVERYWHERE, ModelEntry, ModelsError
 from assistant.models.identity import repository_id, repository_root
@@ -21,8 +21,7 @@ from model.runtime import RuntimeLoadError
 SERVED_BITS = 8  # of the graph that servers run
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class RepositoryPlace:
+class RepositoryPlace(NamedTuple):
     """The repository that is asked about, or all of them."""
 
     root: Path

@@ -6,6 +6,7 @@ kept from everybody else, and nothing is lost but a suggestion. Looks at little 
 cursor. Knows whole secrets only through `find`.
 """
 
+import bisect
 import re
 from collections.abc import Callable
 
@@ -185,8 +186,4 @@ def _in_block(text: str, low: int, cursor: int) -> int | None:
 
 def _common(limit: int, agrees: Callable[[int], bool]) -> int:
     """Return the largest number up to `limit` that agrees, as all smaller ones do."""
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if agrees(middle) else (low, middle - 1)
-    return low
+    return bisect.bisect_left(range(1, limit + 1), True, key=lambda number: not agrees(number))

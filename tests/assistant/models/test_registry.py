@@ -129,7 +129,7 @@ def test_pin_is_kept_until_it_is_taken_off(registry: Registry, folders: list[Pat
     registry.use(entry.name, HERE)
     assert registry.is_pinned(HERE)
     assert not registry.is_pinned(ELSEWHERE)
-    registry.unpin(HERE)
+    registry.pin(HERE, is_pinned=False)
     assert not registry.is_pinned(HERE)
     assert registry.find_folder(HERE) == registry.place(entry.name)
 
