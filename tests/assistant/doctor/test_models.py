@@ -42,7 +42,8 @@ def said(place: Path, **settings: str) -> list[tuple[str, str]]:
 
 
 def test_none_is_fine(tmp_path: Path) -> None:
-    assert said(tmp_path) == [("ok", "none; `foretype tune` makes one of a repository")]
+    none = "none; `foretype tune` makes one, `foretype models add` takes one"
+    assert said(tmp_path) == [("ok", none)]
 
 
 def test_serving_model_is_named(registry: Registry, repository: Path, tmp_path: Path) -> None:
