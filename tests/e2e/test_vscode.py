@@ -16,16 +16,10 @@ from typing import Any, Protocol
 
 import pytest
 
+from assistant.counts import read
 from assistant.models.registry import Registry, repository_id
 from tests.e2e.behaviours import BEHAVIOURS
-from tests.e2e.conformance import (
-    CALL,
-    START,
-    Behaviour,
-    UnsupportedError,
-    furnish,
-    judge,
-)
+from tests.e2e.conformance import CALL, START, Behaviour, UnsupportedError, furnish, judge
 from tests.e2e.neovim import wait_for
 from tests.e2e.served import ServerProgram
 from tests.e2e.vscode import Programs, VSCode, find_programs
@@ -371,7 +365,7 @@ def test_bundled_model_completes_a_line_that_is_then_on_disk(
     window.page.press("Control+End")
     window.page.type(TYPED)
     ghost = window.wait_for_ghost(seconds=60)
-    assert re.search(r"\d ms\|", window.status())
+    wait_for(lambda: re.search(r"\d ms\|", window.status()), "the time in the status bar", 60)
     take_picture(window, "vscode-ghost.png")
     assert file.read_text(encoding="utf-8") == SOURCE
     window.page.press("Tab")
@@ -379,6 +373,7 @@ def test_bundled_model_completes_a_line_that_is_then_on_disk(
     wait_for(lambda: window.text() == expected, f"text with {ghost!r}", 20)
     assert window.save(file, expected) == expected
     take_picture(window, "vscode-accepted.png")
+    wait_for(lambda: any(name == "whole" for *_, name, _ in read()), "a count of the take", 90)
 
     window.command("foretype: Toggle Suggestions")
     wait_for(lambda: "switched off" in window.status(), "the state in the status bar")

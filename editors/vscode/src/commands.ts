@@ -91,8 +91,8 @@ async function menu(parts: Parts): Promise<void> {
     { label: '$(package) Select model...', command: 'foretype.selectModel' },
     { label: '$(beaker) Tune a model on this repository...', command: 'foretype.tune' },
     { label: '$(debug-restart) Restart the server', command: 'foretype.restart' },
-    { label: '$(graph) Statistics', command: 'foretype.statistics' },
     { label: '$(pulse) Run doctor', command: 'foretype.doctor' },
+    { label: '$(graph) Statistics', command: 'foretype.statistics' },
     { label: '$(output) Show log', command: 'foretype.showLog' },
     { label: '$(gear) Settings', command: 'foretype.openSettings' },
   ];
