@@ -5,24 +5,13 @@ borders that depend on nothing right of them and moves from one to the next in c
 are characters; tokens are not known here.
 """
 
-import functools
-import re
 from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
 
 from assistant.request import CompletionRequest
-from assistant.source import blocks
-from assistant.source.languages import LANGUAGES, Language, language_of
-from assistant.source.syntax import Scope, imports, parse_head, scopes_at, text_scopes
 
 STEPS_PER_WINDOW = 4  # a step is this share of the prefix budget
-SKELETON_FRAC = 0.25  # of the prefix budget, once the file is longer than that
-MAX_TREE_CHARS = 30_000  # a longer head gets its skeleton by text rules: parsing takes too long
-PARSE_LIMIT_S = 0.25
-MAX_IMPORT_CHARS = 20_000  # where imports are looked for by text rules
 PATH_PARTS = 3  # kept of an absolute path; the rest is private and was never trained on
-
-_IMPORT = re.compile(r"(?:import|from|use|using|#\s*include)\b.*", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,24 +23,10 @@ class Window:
     path: str  # with forward slashes; relative, or the last parts of an absolute path
 
 
-def window(
-    request: CompletionRequest, *, prefix_chars: int, suffix_chars: int, skeleton: bool = True
-) -> Window:
-    """Cut the window around the request's cursor, at most that many characters on each side.
-
-    With `skeleton`, a prefix that does not begin at the file's start is led by the imports and the
-    headers of the scopes that the window begins in, as if the code between had been folded away.
-    """
+def window(request: CompletionRequest, *, prefix_chars: int, suffix_chars: int) -> Window:
+    """Cut the window around the request's cursor, at most that many characters on each side."""
     text, offset = request.text, request.offset
-    if offset <= prefix_chars:
-        prefix = text[:offset]
-    elif skeleton:
-        room = int(prefix_chars * SKELETON_FRAC)
-        start = window_start(text, offset, prefix_chars - room)
-        language = language_of(request.path, request.language)
-        prefix = _skeleton(text, start, room, language) + text[start:offset]
-    else:
-        prefix = text[window_start(text, offset, prefix_chars) : offset]
+    prefix = text[window_start(text, offset, prefix_chars) : offset]
     return Window(
         prefix=prefix,
         suffix=_suffix(text, offset, suffix_chars),
@@ -109,80 +84,3 @@ def shown_path(path: str) -> str:
     if pure.anchor:
         parts = parts[1:][-PATH_PARTS:]
     return "/".join(parts)
-
-
-def _skeleton(text: str, start: int, n_chars: int, language: Language | None) -> str:
-    """Return imports and scope headers that lead to `start`, in the order of the file.
-
-    Depends only on the text left of `start` and on the indentation there, so it is stable too.
-    """
-    first = next((line for _, line in _lines_from(text, start) if line.strip()), "")
-    name = language.name if language else None
-    return _folded(text[:start], blocks.indent_of(first), n_chars, name)
-
-
-def _lines_from(text: str, start: int) -> list[tuple[int, str]]:
-    """Return the line at `start` and a few below it."""
-    lines = [(start, text[start : blocks.line_end(text, start)])]
-    for _, found in zip(range(3), blocks.lines_below(text, start), strict=False):
-        lines.append(found)
-    return lines
-
-
-@functools.lru_cache(maxsize=16)  # typing asks for the same one until the window moves
-def _folded(head: str, indent: str, n_chars: int, language_name: str | None) -> str:
-    language = LANGUAGES[language_name] if language_name else None
-    text = head + indent
-    tree, place = None, 0
-    if len(head) <= MAX_TREE_CHARS:
-        parsed = parse_head(text, len(head), language, limit_s=PARSE_LIMIT_S)
-        tree, place = parsed.tree, parsed.place
-    if tree is None:
-        scopes = text_scopes(text, len(head), language)
-        found = [(match.start(), match.group()) for match in _import_lines(head)]
-    else:
-        scopes = scopes_at(tree, place) or text_scopes(text, len(head), language)
-        found = [(span.start, head[span.start : span.end].rstrip()) for span in imports(tree)]
-    headers = [(scope.header_start, scope.header) for scope in _distinct(scopes)]
-    return _join(_fitting(headers, found, n_chars))
-
-
-def _distinct(scopes: tuple[Scope, ...]) -> list[Scope]:
-    """Return the scopes without those whose header is already another's line."""
-    starts = {scope.header_start: scope for scope in reversed(scopes)}
-    return [starts[start] for start in sorted(starts)]
-
-
-def _import_lines(head: str) -> list[re.Match[str]]:
-    lines = _IMPORT.finditer(head, 0, min(len(head), MAX_IMPORT_CHARS))
-    return [match for match in lines if match.start() == blocks.line_start(head, match.start())]
-
-
-def _fitting(
-    headers: list[tuple[int, str]], found: list[tuple[int, str]], n_chars: int
-) -> list[tuple[int, str]]:
-    """Return the pieces that fit, in file order; headers go first, the innermost before all."""
-    room = n_chars
-    pieces = []
-    for piece in [*reversed(headers), *found]:
-        cost = len(piece[1]) + 3  # its line end and a blank line around it
-        if cost > room:
-            if piece in headers:
-                continue
-            break
-        room -= cost
-        pieces.append(piece)
-    return sorted(pieces)
-
-
-def _join(pieces: list[tuple[int, str]]) -> str:
-    """Write the pieces as code: imports together, a blank line before the first header."""
-    text = ""
-    was_import = False
-    for _, piece in pieces:
-        is_import = bool(_IMPORT.match(piece))
-        if was_import and not is_import:
-            text += "\n"
-        text += piece + "\n"
-        was_import = is_import
-    return text + "\n" if was_import else text

@@ -105,7 +105,6 @@ def build_prompt(
         request,
         prefix_chars=_PREFIX_CHARS_PER_TOKEN * n_prompt,
         suffix_chars=_SUFFIX_CHARS_PER_TOKEN * info.suffix_tokens,
-        skeleton=False,  # the network has not been trained on folded code
     )
     stable, tail = split(tokenizer, window.prefix)
     path = _shorten_path(window.path)

@@ -22,7 +22,6 @@ from assistant.request import CompletionRequest
 from assistant.snippets.search import SnippetSearch
 from assistant.source import blocks
 from assistant.source.languages import language_of
-from assistant.source.syntax import text_scopes
 from model.fim import Snippet
 from model.lru import LRU
 
@@ -71,10 +70,11 @@ def scope_key(request: CompletionRequest) -> _Key:
     # Headers further up are not looked for: all of a long class would be walked at each keystroke.
     low = max(0, stretch - 1) * STRETCH_CHARS
     near = text[low : blocks.line_end(text, offset)]
-    scopes = text_scopes(near, offset - low, language_of(request.path, request.language))
-    if scopes:
-        stretch = (offset - low - scopes[-1].header_start) // STRETCH_CHARS
-    return request.document, tuple(scope.header.strip() for scope in scopes), stretch
+    language = language_of(request.path, request.language)
+    headers = blocks.open_headers(near, offset - low, language)
+    if headers:
+        stretch = (offset - low - headers[-1][0]) // STRETCH_CHARS
+    return request.document, tuple(line for _, line in headers), stretch
 
 
 def chosen_from(

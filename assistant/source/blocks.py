@@ -28,6 +28,12 @@ _INDENT_HEADER = re.compile(
 )
 _HEADER_LIKE = re.compile(r".*\)\s*:$|\s*[\w.-]+:$")  # for languages that we do not know
 _INDENT = re.compile(r"[ \t\f]*")
+_DEFINITION_LINE = re.compile(
+    r"\s*(?:(?:export|default|public|private|protected|static|abstract|final|async|unsafe|inline"
+    r"|virtual|pub(?:\([a-z]+\))?)\s+)*"
+    r"(?:(?:class|def|func|function|fn|impl|trait|mod|struct|enum|union|interface|namespace|type)\b"
+    r"|(?!(?:if|for|while|switch|catch|else|return|do)\b)[\w$~][^=;]*\([^;]*\)[^;]*\{\s*$)"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,3 +217,21 @@ def opened_block(text: str, offset: int, language: Language | None) -> Block | N
         and below.lstrip().startswith("}")
     )
     return Block(indent=indent, is_brace=is_brace, is_closed=is_closed, on_header=on_header)
+
+
+def open_headers(text: str, offset: int, language: Language | None) -> list[tuple[int, str]]:
+    """Return (start, line) of the lines above that are indented ever less, outermost first.
+
+    In a known language only those that look like a definition.
+    """
+    start = line_start(text, offset)
+    columns = indent_columns(text[start : line_end(text, start)])
+    found = []
+    for above, line in lines_above(text, offset):
+        if columns == 0:
+            break
+        if line.strip() and indent_columns(line) < columns:
+            columns = indent_columns(line)
+            if language is None or _DEFINITION_LINE.match(line):
+                found.append((above, line.strip()))
+    return found[::-1]

@@ -29,33 +29,10 @@ class Language:
     char_literals: bool = False  # ' delimits one character, not a string
     grammar_module: str
     grammar_function: str = "language"
-    scope_kinds: frozenset[str]  # nodes with a header line and a body
-    import_kinds: frozenset[str]
 
 
 _C_COMMENTS = ("/*", "*/")
 
-_JS_SCOPES = frozenset(
-    {
-        "class_declaration",
-        "class",
-        "function_declaration",
-        "generator_function_declaration",
-        "method_definition",
-        "function_expression",
-        "arrow_function",
-    }
-)
-_TS_SCOPES = _JS_SCOPES | {
-    "abstract_class_declaration",
-    "interface_declaration",
-    "enum_declaration",
-    "internal_module",
-    "module",
-}
-_C_SCOPES = frozenset(
-    {"function_definition", "struct_specifier", "enum_specifier", "union_specifier"}
-)
 
 PYTHON = Language(
     name="python",
@@ -66,10 +43,6 @@ PYTHON = Language(
     quotes=('"""', "'''", '"', "'"),
     multi_line_quotes=('"""', "'''"),
     grammar_module="tree_sitter_python",
-    scope_kinds=frozenset({"class_definition", "function_definition"}),
-    import_kinds=frozenset(
-        {"import_statement", "import_from_statement", "future_import_statement"}
-    ),
 )
 JAVASCRIPT = Language(
     name="javascript",
@@ -81,8 +54,6 @@ JAVASCRIPT = Language(
     quotes=('"', "'", "`"),
     multi_line_quotes=("`",),
     grammar_module="tree_sitter_javascript",
-    scope_kinds=_JS_SCOPES,
-    import_kinds=frozenset({"import_statement"}),
 )
 TYPESCRIPT = Language(
     name="typescript",
@@ -95,8 +66,6 @@ TYPESCRIPT = Language(
     multi_line_quotes=("`",),
     grammar_module="tree_sitter_typescript",
     grammar_function="language_typescript",
-    scope_kinds=_TS_SCOPES,
-    import_kinds=frozenset({"import_statement"}),
 )
 TSX = Language(
     name="tsx",
@@ -109,8 +78,6 @@ TSX = Language(
     multi_line_quotes=("`",),
     grammar_module="tree_sitter_typescript",
     grammar_function="language_tsx",
-    scope_kinds=_TS_SCOPES,
-    import_kinds=frozenset({"import_statement"}),
 )
 GO = Language(
     name="go",
@@ -123,8 +90,6 @@ GO = Language(
     multi_line_quotes=("`",),
     char_literals=True,
     grammar_module="tree_sitter_go",
-    scope_kinds=frozenset({"function_declaration", "method_declaration", "type_declaration"}),
-    import_kinds=frozenset({"import_declaration"}),
 )
 RUST = Language(
     name="rust",
@@ -137,10 +102,6 @@ RUST = Language(
     multi_line_quotes=('"',),
     char_literals=True,
     grammar_module="tree_sitter_rust",
-    scope_kinds=frozenset(
-        {"function_item", "impl_item", "trait_item", "mod_item", "struct_item", "enum_item"}
-    ),
-    import_kinds=frozenset({"use_declaration"}),
 )
 JAVA = Language(
     name="java",
@@ -153,17 +114,6 @@ JAVA = Language(
     multi_line_quotes=('"""',),
     char_literals=True,
     grammar_module="tree_sitter_java",
-    scope_kinds=frozenset(
-        {
-            "class_declaration",
-            "interface_declaration",
-            "enum_declaration",
-            "record_declaration",
-            "method_declaration",
-            "constructor_declaration",
-        }
-    ),
-    import_kinds=frozenset({"import_declaration"}),
 )
 C = Language(
     name="c",
@@ -175,8 +125,6 @@ C = Language(
     quotes=('"',),
     char_literals=True,
     grammar_module="tree_sitter_c",
-    scope_kinds=_C_SCOPES,
-    import_kinds=frozenset({"preproc_include"}),
 )
 CPP = Language(
     name="cpp",
@@ -188,8 +136,6 @@ CPP = Language(
     quotes=('"',),
     char_literals=True,
     grammar_module="tree_sitter_cpp",
-    scope_kinds=_C_SCOPES | {"class_specifier", "namespace_definition"},
-    import_kinds=frozenset({"preproc_include", "using_declaration"}),
 )
 
 LANGUAGES: dict[str, Language] = {

@@ -1,4 +1,4 @@
-"""Syntax trees: enclosing scopes, imports, the statement and the block that a cursor is in.
+"""Syntax trees of whole texts, and of what stands above a line.
 
 Offsets are code points; tree-sitter counts bytes, and only this file converts. Trees are walked
 with cursors, never by recursion or by asking for parents, so deep nesting costs linear time. It
@@ -6,7 +6,6 @@ does not know windows or models. `parse` returns None where the text rules of `b
 """
 
 import bisect
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,13 +17,6 @@ from assistant.source.brackets import LINE_COMMENT, PAIRS, Scan, scan, scan_on
 from assistant.source.languages import Language, grammar
 
 MAX_PARSE_CHARS = 1_000_000
-MAX_HEADER_LINES = 4  # of a scope's header; a longer one is cut to its first line
-_DEFINITION_LINE = re.compile(
-    r"\s*(?:(?:export|default|public|private|protected|static|abstract|final|async|unsafe|inline"
-    r"|virtual|pub(?:\([a-z]+\))?)\s+)*"
-    r"(?:(?:class|def|func|function|fn|impl|trait|mod|struct|enum|union|interface|namespace|type)\b"
-    r"|(?!(?:if|for|while|switch|catch|else|return|do)\b)[\w$~][^=;]*\([^;]*\)[^;]*\{\s*$)"
-)
 _CHUNK_CHARS = 1_024  # between two known pairs of code point and byte offsets
 PARSE_LIMIT_S = 1.0  # honest code of a megabyte takes less; hostile nesting takes minutes
 _READ_BYTES = 65_536
@@ -57,18 +49,6 @@ class Span:
     """A node's kind and the offsets [start, end) of its text."""
 
     kind: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scope:
-    """A class, function or the like around a place; `header` holds the lines that open it."""
-
-    kind: str  # the node's; "" where the text rules found it
-    name: str  # "" where it has none
-    header: str  # whole lines without the last line end
-    header_start: int  # offset of the header's first line
     start: int
     end: int
 
@@ -213,38 +193,6 @@ def point_of(data: bytes, at: int) -> tuple[int, int]:
     return data.count(b"\n", 0, at), at - data.rfind(b"\n", 0, at) - 1
 
 
-def scopes_at(tree: SyntaxTree, offset: int) -> tuple[Scope, ...]:
-    """Return the scopes that hold the character at `offset`, the outermost first."""
-    kinds = tree.language.scope_kinds
-    return tuple(_scope(tree, node) for node in tree.path_to(offset) if node.type in kinds)
-
-
-def text_scopes(text: str, offset: int, language: Language | None) -> tuple[Scope, ...]:
-    """Return the lines above that are indented ever less, outermost first, as scopes.
-
-    In a known language only those that look like a definition.
-    """
-    start = blocks.line_start(text, offset)
-    columns = blocks.indent_columns(text[start : blocks.line_end(text, start)])
-    scopes = []
-    for above, line in blocks.lines_above(text, offset):
-        if columns == 0:
-            break
-        if line.strip() and blocks.indent_columns(line) < columns:
-            columns = blocks.indent_columns(line)
-            if language is None or _DEFINITION_LINE.match(line):
-                scope = Scope(
-                    kind="",
-                    name="",
-                    header=line.rstrip(),
-                    header_start=above,
-                    start=above,
-                    end=offset,
-                )
-                scopes.append(scope)
-    return tuple(reversed(scopes))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
     """What stands above a line, as if it were a whole file."""
@@ -282,57 +230,3 @@ def parse_head(
     whole = f"{head}{indent}{word}{quote}\n{closers}"
     tree = parse(language, whole, limit_s=limit_s, before=before.tree if before else None)
     return Head(text=head, indent=indent, state=state, tree=tree, place=start + len(indent))
-
-
-def imports(tree: SyntaxTree) -> tuple[Span, ...]:
-    """Return the import statements of the file's top level, in order."""
-    kinds = tree.language.import_kinds
-    cursor = tree.tree.walk()
-    found = []
-    more = cursor.goto_first_child()
-    while more:
-        if cursor.node is not None and cursor.node.type in kinds:
-            found.append(tree.span(cursor.node))
-        more = cursor.goto_next_sibling()
-    return tuple(found)
-
-
-def _scope(tree: SyntaxTree, node: tree_sitter.Node) -> Scope:
-    span = tree.span(node)
-    body = node.child_by_field_name("body")
-    header_start = blocks.line_start(tree.text, span.start)
-    if body is None:
-        header_end = blocks.line_end(tree.text, span.start)
-    else:
-        header_end = tree.offset_of(body.start_byte)
-        header_end += tree.text[header_end : header_end + 1] == "{"
-    header = tree.text[header_start:header_end].rstrip()
-    if header.count("\n") >= MAX_HEADER_LINES:
-        header = header.partition("\n")[0]
-    return Scope(
-        kind=node.type,
-        name=_name(node),
-        header=header,
-        header_start=header_start,
-        start=span.start,
-        end=span.end,
-    )
-
-
-def _name(node: tree_sitter.Node) -> str:
-    """Return what a scope is called: its name, an `impl`'s type, a C declarator's innermost."""
-    for field in ("name", "type"):
-        named = node.child_by_field_name(field)
-        if named is not None and (field == "name" or node.type == "impl_item"):
-            return (named.text or b"").decode("utf-8", "replace")
-    named = node.child_by_field_name("declarator")
-    while named is not None:
-        inner = named.child_by_field_name("declarator")
-        if inner is None:
-            return (named.text or b"").decode("utf-8", "replace")
-        named = inner
-    for child in node.named_children:  # Go's `type X struct` holds its name one level down
-        named = child.child_by_field_name("name")
-        if named is not None and node.type == "type_declaration":
-            return (named.text or b"").decode("utf-8", "replace")
-    return ""

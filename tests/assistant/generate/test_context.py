@@ -8,9 +8,9 @@ from assistant.request import CompletionRequest
 LINES = st.lists(st.text(alphabet="ab \u5b57\f", max_size=30), max_size=60).map("\n".join)
 
 
-def cut(text, offset, *, prefix_chars=200, suffix_chars=100, path="a.py", skeleton=False):
+def cut(text, offset, *, prefix_chars=200, suffix_chars=100, path="a.py"):
     request = CompletionRequest(path=path, text=text, offset=offset)
-    return window(request, prefix_chars=prefix_chars, suffix_chars=suffix_chars, skeleton=skeleton)
+    return window(request, prefix_chars=prefix_chars, suffix_chars=suffix_chars)
 
 
 def test_small_file_is_seen_whole():
@@ -80,81 +80,3 @@ def test_suffix_fits_and_ends_with_a_line(text, data, n_chars):
 )
 def test_path_is_shown_without_private_folders(path, expected):
     assert shown_path(path) == expected
-
-
-BODY = "".join(f"        line_{index} = self.value + {index}\n" for index in range(60))
-
-SKELETONS = {
-    "a.py": (
-        (
-            f"import os\nfrom sys import (\n    path,\n)\n\nx = 1\n\n\nclass A(B):\n    y = 2\n\n"
-            f"    def f(self):\n{BODY}"
-        ),
-        "import os\nfrom sys import (\n    path,\n)\n\nclass A(B):\n    def f(self):\n",
-    ),
-    "a.ts": (
-        f"import a from 'b';\n\nexport class A {{\n  x = 1;\n\n    f(): void {{\n{BODY}",
-        "import a from 'b';\n\nexport class A {\n    f(): void {\n",
-    ),
-    "a.rs": (
-        f"use a::b;\n\nimpl A {{\n    const X: u8 = 1;\n\n    fn f(&self) {{\n{BODY}",
-        "use a::b;\n\nimpl A {\n    fn f(&self) {\n",
-    ),
-    "a.unknown": (
-        f"import a\n\nobject A\n    x = 1\n\n    method f\n{BODY}",
-        "import a\n\nobject A\n    method f\n",
-    ),
-    "plain.py": (BODY.replace("        ", ""), ""),
-}
-
-
-@pytest.mark.parametrize("path", SKELETONS)
-def test_skeleton_leads_a_window_that_begins_inside(path):
-    text, expected = SKELETONS[path]
-    found = cut(text, len(text), prefix_chars=800, path=path, skeleton=True)
-    plain = window_start(text, len(text), 600)
-    assert found.prefix == expected + text[plain:]
-    assert len(found.prefix) <= 800
-
-
-@pytest.mark.parametrize("path", ["a.py", "a.ts", "a.rs"])
-def test_text_rules_give_the_same_skeleton_where_a_file_is_too_long_to_parse(path, monkeypatch):
-    text, expected = SKELETONS[path]
-    text = text.replace("from sys import (\n    path,\n)", "from sys import path").replace(
-        "    f(): void", "    public f(): void"
-    )
-    expected = expected.replace("(\n    path,\n)", "path").replace(
-        "  f(): void", "  public f(): void"
-    )
-    monkeypatch.setattr("assistant.generate.context.MAX_TREE_CHARS", 10)
-    found = cut(text + "# no tree\n", len(text), prefix_chars=808, path=path, skeleton=True)
-    assert found.prefix.startswith(expected + "        line_")
-
-
-def test_skeleton_keeps_to_its_share():
-    text = "".join(f"import module_{index}\n" for index in range(500)) + "x = 1\n" * 500
-    found = cut(text, len(text), prefix_chars=400, skeleton=True)
-    assert len(found.prefix) <= 400
-    assert found.prefix.startswith("import module_0\nimport module_1\n")
-    start = window_start(text, len(text), 300)
-    assert found.prefix.endswith("import module_4\n\n" + text[start:])
-
-
-def test_file_within_the_budget_has_no_skeleton():
-    text, _ = SKELETONS["a.py"]
-    assert cut(text, len(text), prefix_chars=len(text), skeleton=True).prefix == text
-
-
-def test_skeleton_is_stable_while_typing():
-    text, _ = SKELETONS["a.py"]
-    typed = "        answer = self.line(1)\n        return answer\n"
-    before = cut(text, len(text), prefix_chars=800, skeleton=True).prefix
-    n_moves = 0
-    for end in range(1, len(typed) + 1):
-        document = text + typed[:end]
-        prefix = cut(
-            document + "\n    def g", len(document), prefix_chars=800, skeleton=True
-        ).prefix
-        n_moves += not prefix.startswith(before)
-        before = prefix
-    assert n_moves <= 1

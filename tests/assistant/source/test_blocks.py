@@ -12,6 +12,7 @@ from assistant.source.blocks import (
     line_start,
     lines_above,
     lines_below,
+    open_headers,
     opened_block,
     scan_before,
 )
@@ -118,6 +119,24 @@ def test_header_is_seen_far_below_its_definition():
 )
 def test_indentation_is_counted_in_columns(line, columns):
     assert indent_columns(line) == columns
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "headers"),
+    [
+        ("class A:\n    def f(self):\n        x\n    |", "python", ["class A:"]),
+        ("class A:\n    def f(self):\n        x\n|", "python", []),
+        ("class A:\n    def f():\n        if:\n            |", "python", ["class A:", "def f():"]),
+        ("def f(:\n  x = (\ndef g():\n    |", "python", ["def g():"]),
+        ("export class A {\n  f(): void {\n    y(|", "tsx", ["export class A {", "f(): void {"]),
+        ("impl A {\n    pub(a) fn f() {\n        |", "rust", ["impl A {", "pub(a) fn f() {"]),
+        ("object A\n    method f\n        |", None, ["object A", "method f"]),
+    ],
+)  # fmt: skip
+def test_headers_of_the_blocks_around_a_cursor(source, name, headers):
+    text, offset = source.replace("|", ""), source.index("|")
+    language = LANGUAGES[name] if name else None
+    assert [line for _, line in open_headers(text, offset, language)] == headers
 
 
 @given(text=st.text(alphabet="a \n\f\u2028\r", max_size=40), data=st.data())

@@ -11,82 +11,65 @@ from assistant.source import blocks
 from assistant.source.languages import LANGUAGES, PYTHON
 from assistant.source.syntax import (
     MAX_PARSE_CHARS,
-    imports,
     parse,
     parse_head,
-    scopes_at,
-    text_scopes,
 )
 
 DATA = Path(__file__).parents[2] / "data" / "text"
 
-SOURCES = {
+SOURCES = {  # and the kind of the function around the cursor
     "python": (
         (
             "import os\nfrom a import b\n\n@deco\nclass A(B):\n    def f(self, x):\n"
             "        y = g(1)|\n        return y\n\n    def h(self):\n        pass\n"
         ),
-        ["class A(B):", "    def f(self, x):"],
-        ["import os", "from a import b"],
+        "function_definition",
     ),
     "javascript": (
         "import a from 'b';\nclass A {\n  f(x) {\n    y = g(1)|;\n    return y;\n  }\n}\n",
-        ["class A {", "  f(x) {"],
-        ["import a from 'b';"],
+        "method_definition",
     ),
     "typescript": (
         (
-            "import { a } from 'b';\nexport class A {\n  f(x: number): void {\n    y = g(1)|;\n"
-            "    return y;\n  }\n}\n"
+            "import { a } from 'b';\nexport class A {\n"
+            "  f(x: number): void {\n    y = g(1)|;\n    return y;\n  }\n}\n"
         ),
-        ["export class A {", "  f(x: number): void {"],
-        ["import { a } from 'b';"],
+        "method_definition",
     ),
     "tsx": (
         (
-            "import a from 'b';\nfunction A() {\n  const f = () => {\n    y = g(1)|;\n  };\n"
-            "  return <a b={f}>c</a>;\n}\n"
+            "import a from 'b';\nfunction A() {\n"
+            "  const f = () => {\n    y = g(1)|;\n  };\n  return <a b={f}>c</a>;\n}\n"
         ),
-        ["function A() {", "  const f = () => {"],
-        ["import a from 'b';"],
+        "arrow_function",
     ),
     "go": (
         'package a\n\nimport "b"\n\nfunc (t T) F(x int) int {\n\ty = g(1)|\n\treturn y\n}\n',
-        ["func (t T) F(x int) int {"],
-        ['import "b"'],
+        "method_declaration",
     ),
     "rust": (
         (
-            "use a::b;\n\nimpl<'a> A for B<'a> {\n    fn f(&self) -> u8 {\n        y = g(1)|;\n"
-            "        y\n    }\n}\n"
+            "use a::b;\n\nimpl<'a> A for B<'a> {\n"
+            "    fn f(&self) -> u8 {\n        y = g(1)|;\n        y\n    }\n}\n"
         ),
-        ["impl<'a> A for B<'a> {", "    fn f(&self) -> u8 {"],
-        ["use a::b;"],
+        "function_item",
     ),
     "java": (
         "import a.B;\n\nclass A {\n  int f(int x) {\n    y = g(1)|;\n    return y;\n  }\n}\n",
-        ["class A {", "  int f(int x) {"],
-        ["import a.B;"],
+        "method_declaration",
     ),
     "c": (
         "#include <a.h>\n\nint f(int x)\n{\n    y = g(1)|;\n    return y;\n}\n",
-        ["int f(int x)\n{"],
-        ["#include <a.h>"],
+        "function_definition",
     ),
     "cpp": (
         (
-            "#include <a>\nnamespace n {\nclass A {\n  int f(int x) {\n    y = g(1)|;\n"
-            "    return y;\n  }\n};\n}\n"
+            "#include <a>\nnamespace n {\n"
+            "class A {\n  int f(int x) {\n    y = g(1)|;\n    return y;\n  }\n};\n}\n"
         ),
-        ["namespace n {", "class A {", "  int f(int x) {"],
-        ["#include <a>"],
+        "function_definition",
     ),
 }
-
-
-def open_scopes(text, offset, language):
-    head = parse_head(text, offset, language)
-    return (head.tree and scopes_at(head.tree, head.place)) or text_scopes(text, offset, language)
 
 
 def opens_block(text, offset, language):
@@ -98,80 +81,20 @@ def cut(source):
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_scopes_and_imports_are_found(name):
-    source, headers, wanted = SOURCES[name]
-    text, offset = cut(source)
-    tree = parse(LANGUAGES[name], text)
-    assert tree is not None
-    assert [scope.header for scope in scopes_at(tree, offset)] == headers
-    assert [text[span.start : span.end].rstrip() for span in imports(tree)] == wanted
-
-
-@pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("typed", ["g(", "y = g([{", "y =", "", "if", '"text'])
-def test_open_scopes_bear_a_half_typed_line(name, typed):
-    source, headers, _ = SOURCES[name]
+def test_what_stands_above_a_line_bears_what_is_half_typed_there(name, typed):
+    source, kind = SOURCES[name]
     above, _, below = source.partition("y = g(1)|")
-    text = above + typed + below.partition("\n")[2]
-    scopes = open_scopes(text, len(above + typed), LANGUAGES[name])
-    assert [scope.header for scope in scopes] == headers
-
-
-def test_scope_says_what_and_where():
-    text, offset = cut(SOURCES["python"][0])
-    tree = parse(PYTHON, text)
-    assert tree is not None
-    outer, inner = scopes_at(tree, offset)
-    assert (outer.kind, outer.name, inner.kind, inner.name) == (
-        "class_definition",
-        "A",
-        "function_definition",
-        "f",
-    )
-    assert text[inner.start : inner.end] == ("def f(self, x):\n        y = g(1)\n        return y")
-    assert text[inner.header_start :].startswith("    def f")
-
-
-def test_long_header_keeps_its_first_line():
-    lines = "".join(f"    arg_{index},\n" for index in range(9))
-    text = f"def f(\n{lines}):\n    x\n"
-    assert [scope.header for scope in open_scopes(text, len(text) - 1, PYTHON)] == ["def f("]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "expected"),
-    [
-        ("c", "static int *f(int a) {\n  x\n}", "f"),
-        ("rust", "impl A for B {\n  \n}", "B"),
-        ("go", "type T struct {\n\ta int\n}", "T"),
-        ("javascript", "x = () => {\n  y\n}", ""),
-    ],
-)
-def test_scope_names_come_from_where_the_grammar_keeps_them(name, text, expected):
-    tree = parse(LANGUAGES[name], text)
-    assert tree is not None
-    assert [scope.name for scope in scopes_at(tree, text.index("{") + 1)] == [expected]
-
-
-@pytest.mark.parametrize(
-    ("source", "headers"),
-    [
-        ("class A:\n    def f(self):\n        x\n    |", ["class A:"]),
-        ("class A:\n    def f(self):\n        x\n|", []),
-        ("class A:\n    def f(self):\n        x\n\n        |", ["class A:", "    def f(self):"]),
-        ("def f(:\n  x = (\ndef g():\n    |", ["def g():"]),
-        ('def f():\n    """Doc\n    |', ["def f():"]),
-    ],
-)
-def test_indentation_decides_which_python_scopes_are_open(source, headers):
-    text, offset = cut(source)
-    assert [scope.header for scope in open_scopes(text, offset, PYTHON)][-len(headers) :] == headers
+    text = f"{above}{typed}\n{below.partition(chr(10))[2]}"
+    head = parse_head(text, len(above + typed), LANGUAGES[name])
+    assert head.text + head.indent == above
+    assert kind in [node.type for node in head.tree.path_to(head.place)]
 
 
 def test_unknown_language_and_too_long_text_are_not_parsed():
     assert parse(None, "x") is None
     assert parse(PYTHON, "x" * (MAX_PARSE_CHARS + 1)) is None
-    assert open_scopes("x", 1, None) == ()
+    assert parse_head("x", 1, None).tree is None
 
 
 def test_parse_gives_up_at_its_limit():
@@ -185,9 +108,9 @@ def test_hostile_nesting_is_borne(name, text):
     tree = parse(LANGUAGES[name], text)
     if tree is not None:
         middle = len(text) // 2
-        scopes_at(tree, middle)
+        tree.path_to(middle)
         assert sum(1 for _ in tree.walk()) >= len(text) // 2
-    open_scopes(text, len(text), LANGUAGES[name])
+    parse_head(text, len(text), LANGUAGES[name])
     assert time.process_time() - begin < 5
 
 
@@ -214,8 +137,6 @@ def test_offsets_are_code_points_in_odd_files(name):
     for _, node in tree.walk():
         span = tree.span(node)
         assert text[span.start : span.end].encode() == node.text
-    offset = text.index("return")
-    assert next(scope.name for scope in scopes_at(tree, offset)) in ("Kreis", "Page")
 
 
 @given(text=st.text(max_size=60), offset=st.integers(0, 60), name=st.sampled_from([*LANGUAGES]))
