@@ -1,7 +1,7 @@
 """Several lines at once, where the cursor opens an empty block: the network's own drafts.
 
-What is judged there is the first line: if that is wrong, nobody reads the rest, so a draft is given
-up as soon as its first line is too unlikely to be shown. The index proposes nothing here.
+Shown are the lines that are sure: a draft is given up as soon as all of it so far is too unlikely
+to be shown, and ends with the last line before that. The index proposes nothing here.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ def write_blocks(
     with closing(backend.drafts(job)) as drafts:
         for draft in drafts:
             written.append(draft)
-            first = _FirstLine(draft, least)
-            stopped = stop(language, job.prompt.prefix, job.prompt.suffix, first.pieces, True)
-            probability = first.probability(stopped.text)
+            lines = _SureLines(draft, least)
+            stopped = stop(language, job.prompt.prefix, job.prompt.suffix, lines.pieces, True)
+            text, probability = lines.cut(stopped.text)
+            if text != stopped.text and job.prompt.suffix.partition("\n")[0].strip():
+                probability = 0.0  # what stands behind the cursor would follow a part of the block
             suggestion = Suggestion(
-                text=stopped.text,
+                text=text,
                 source="network",
                 finish_reason=stopped.finish_reason,
                 logprob=draft.logprob,
@@ -41,39 +43,47 @@ def write_blocks(
                 probability=probability,
                 is_shown=probability >= least,
             )
-            distinct.setdefault(stopped.text, (draft.mean_logprob, suggestion))
+            distinct.setdefault(text, (draft.mean_logprob, suggestion))
             if len(distinct) == job.n:
                 break
     ranked = sorted(distinct.values(), key=lambda pair: -pair[0])
     return [suggestion for _, suggestion in ranked], written
 
 
-class _FirstLine:
-    """Pulls a draft as long as its first line that says something is likely enough."""
+class _SureLines:
+    """Pulls a draft as long as all of it is likely enough; knows how far its sure lines go."""
 
     def __init__(self, draft: Draft, least: float) -> None:
         self._draft, self._least = draft, least
-        self._logprob = 0.0  # of the line, its end included; grows until that
+        self._n_sure = 0  # characters up to the end of the last line that was likely enough
+        self._logprob = 0.0  # of so much; of all that was pulled, while there is no such line
         self.pieces = self._pull()
 
-    def probability(self, text: str) -> float:
-        """Return how likely the line is, by the network's own word; 0 if `text` says nothing."""
-        return math.exp(max(self._logprob, -30.0)) if text.strip() else 0.0
+    def cut(self, text: str) -> tuple[str, float]:
+        """Return what is sure of `text`, which begins as the draft does, and its probability.
+
+        All of it where not even one line is; 0 if it says nothing.
+        """
+        sure = text[: self._n_sure or None]
+        return sure, math.exp(max(self._logprob, -30.0)) if sure.strip() else 0.0
 
     def _pull(self) -> Generator[str, None, str]:
         """Yield the pieces; return why they ended."""
-        line, is_over = "", False
+        text = ""
         floor = math.log(self._least) if self._least > 0 else -math.inf
         while True:
             try:
                 piece = next(self._draft.pieces)
             except StopIteration as end:
+                self._n_sure, self._logprob = len(text), self._draft.logprob
                 return str(end.value)
-            if not is_over:
-                self._logprob = self._draft.logprob
-                line = (line + piece).lstrip()
-                is_over = "\n" in line
-                if self._logprob < floor:
-                    self._draft.pieces.close()
-                    return "stop"
+            text, logprob = text + piece, self._draft.logprob
+            line_end = max(text.rfind("\n"), 0)
+            if logprob >= floor and text[self._n_sure : line_end].strip():
+                self._n_sure, self._logprob = line_end, logprob
+            elif not self._n_sure:
+                self._logprob = logprob
+            if logprob < floor:
+                self._draft.pieces.close()
+                return "stop"
             yield piece

@@ -1,4 +1,4 @@
-"""A block is judged by its first line, and given up with it."""
+"""Of a block the lines are shown that are sure together."""
 
 import math
 import time
@@ -8,7 +8,7 @@ import pytest
 
 from assistant.cancel import Cancel
 from assistant.generate.backend import Draft
-from assistant.generate.multi_line import _FirstLine
+from assistant.generate.multi_line import _SureLines
 from assistant.generate.prompt import GenerationJob, Prompt
 from model.decode import Token
 
@@ -29,7 +29,7 @@ class Tokens:
 
 
 def pulled(*said: tuple[str, float], least: float) -> tuple[str, float, int]:
-    """Return the text that came, its probability, and how many tokens were pulled."""
+    """Return what is sure of the text, its probability, and how many tokens were pulled."""
     tokens = Tokens(said)
     job = GenerationJob(
         prompt=Prompt(ids=[1], tail=b""),
@@ -38,16 +38,17 @@ def pulled(*said: tuple[str, float], least: float) -> tuple[str, float, int]:
         deadline=time.monotonic() + 60,
         cancel=Cancel(),
     )
-    first = _FirstLine(Draft(iter(tokens), job, END_ID), least)
-    text = "".join(first.pieces)
-    return text, first.probability(text), tokens.n_pulled
+    lines = _SureLines(Draft(iter(tokens), job, END_ID), least)
+    return *lines.cut("".join(lines.pieces)), tokens.n_pulled
 
 
-def test_first_line_that_says_something_decides() -> None:
-    text, probability, _ = pulled(
-        ("\n    ", -0.1), ("x = 1", -0.2), ("\n", -0.3), ("    y", -5.0), least=0.3
-    )
+def test_the_lines_before_the_first_unsure_one_are_kept() -> None:
+    said = ("\n    ", -0.1), ("x = 1", -0.2), ("\n", -0.3), ("    y", -0.2), ("\n", -0.1)
+    text, probability, _ = pulled(*said, ("    z", -5.0), ("\n", -0.1), least=0.3)
     assert text == "\n    x = 1\n    y"
+    assert probability == pytest.approx(math.exp(-0.9))
+    text, probability, n_pulled = pulled(*said, least=0.45)
+    assert (text, n_pulled) == ("\n    x = 1", 4)
     assert probability == pytest.approx(math.exp(-0.6))
 
 
