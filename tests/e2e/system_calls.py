@@ -1,14 +1,19 @@
 """Runs a program under strace; finds the system calls that leave this machine or our folders.
 
 Python's own audit hooks see nothing that a native library does; the kernel's interface sees all.
+Where a user may make namespaces, it also runs in a network where everything answers, and each
+packet counts: a program that finds no network may only be silent because of that.
 """
 
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.e2e.offline import without_network
 
 _OPTIONS = ["-f", "-qq", "-y", "-s", "200", "--seccomp-bpf", "-e", "signal=none"]
 _CALLS = "trace=network,open,openat,creat"
@@ -26,12 +31,25 @@ class Watch:
 
     @property
     def prefix(self) -> list[str]:
-        return ["strace", *_OPTIONS, "-e", _CALLS, "-o", str(self.log)]
+        network = without_network() if shutil.which("ip") else []
+        if network:
+            program = str(Path(__file__).with_name("packets.py"))
+            network = [*network, sys.executable, program, str(self._packets)]
+        return [*network, "strace", *_OPTIONS, "-e", _CALLS, "-o", str(self.log)]
+
+    @property
+    def _packets(self) -> Path:
+        return self.log.with_suffix(".packets")
+
+    def packets(self) -> list[str]:
+        """Lines about all that was sent; none where there was no network to watch."""
+        return self._packets.read_text().splitlines() if self._packets.exists() else []
 
     def violations(self) -> list[str]:
         """Calls that reach for a network, a name service included, or write outside `ours`."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return [line for line in lines if _SOCKET.search(line) or self._writes_elsewhere(line)]
+        found = [line for line in lines if _SOCKET.search(line) or self._writes_elsewhere(line)]
+        return found + self.packets()
 
     def n_calls(self) -> int:
         return len(self.log.read_text(encoding="utf-8", errors="replace").splitlines())

@@ -44,6 +44,13 @@ import onnxruntime, time
 options = onnxruntime.SessionOptions()
 time.sleep(1)
 """
+BEACON = """
+import socket
+try:
+    socket.create_connection(("collector.example", 80), timeout=60).sendall(b"a device id")
+except OSError:
+    pass
+"""
 
 
 @pytest.fixture
@@ -53,7 +60,9 @@ def watch(tmp_path: Path, private_home: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)  # the program itself must set it
     for name in BUILD_SERVERS:  # where the library is silent by itself, which would prove nothing
         monkeypatch.delenv(name, raising=False)
-    ours = [private_home / kind / "foretype" for kind in ("cache", "config", "data", "state")]
+    ours = [
+        private_home / kind / "foretype" for kind in ("cache", "config", "data", "run", "state")
+    ]
     return Watch(tmp_path / "calls", ours)
 
 
@@ -100,6 +109,17 @@ def test_complete_and_its_new_graph_are_silent(
     assert_silent(watch, private_home)
 
 
+def test_process_that_stays_is_silent(watch: Watch, tmp_path: Path, private_home: Path) -> None:
+    source = tmp_path / "a.py"
+    source.write_text("x = 1\ny")
+    model = str(tiny_folder(tmp_path))
+    foretype = f"{sys.executable} -m foretype"
+    asks = f"{foretype} complete --warm {source}:2:2 --model {model}"
+    run(watch, "sh", "-c", f"{asks}; {asks}; {foretype} purge --yes")
+    assert any("complete.socket" in line for line in watch.log.read_text().splitlines())
+    assert_silent(watch, private_home)
+
+
 def test_training_modules_are_silent(watch: Watch, private_home: Path) -> None:
     pytest.importorskip("torch", reason="needs the `train` extra")
     run(watch, sys.executable, "-c", IMPORT_TRAINING)
@@ -113,3 +133,12 @@ def test_watch_sees_the_telemetry_of_the_bare_library(watch: Watch) -> None:
     assert "ORT_DISABLE_TELEMETRY" not in os.environ
     run(watch, sys.executable, "-c", BARE_LIBRARY)
     assert any("deviceid" in line for line in watch.violations())
+
+
+def test_watch_sees_a_name_and_what_is_sent(watch: Watch) -> None:
+    run(watch, sys.executable, "-c", BEACON)
+    assert any("AF_INET" in line for line in watch.violations())
+    if not watch.packets():
+        pytest.skip("no network of its own can be made here")
+    assert any("collector" in line for line in watch.packets())
+    assert any("a device id" in line for line in watch.packets())
