@@ -1,6 +1,7 @@
 """What is built and installed: our packages, the launcher, the weights, and nothing else."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.installs import ROOT, build, install, run
+from tests.packaging.installs import PIP, ROOT, build, install, run
 
 pytest.importorskip("hatchling", reason="hatchling is not installed")
 pytestmark = pytest.mark.slow
@@ -67,12 +68,45 @@ def test_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> No
     archive = build("sdist", tmp_path / "archive")
     with tarfile.open(archive) as packed:
         packed.extractall(tmp_path / "source", filter="data")
+    run([sys.executable, "-m", "twine", "check", "--strict", str(wheel), str(archive)])
     (source,) = (tmp_path / "source").iterdir()
     assert not (source / "tests").exists()
     rebuilt = tmp_path / "rebuilt"
     run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(rebuilt)], cwd=source)
     with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(next(rebuilt.iterdir())) as second:
         assert sorted(first.namelist()) == sorted(second.namelist())
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_wheel_and_its_dependencies_complete_a_line(
+    wheel: Path, tmp_path: Path, version: str
+) -> None:
+    """As `pipx install` does it: a clean environment, and the newest of what it may be."""
+    python = find_python(version)
+    if python is None:
+        pytest.skip(f"Python {version} is not here")
+    programs = tmp_path / "installed" / "bin"
+    run([python, "-m", "venv", str(programs.parent)])
+    fetched = subprocess.run(
+        [str(programs / "python"), *PIP, "install", str(wheel)], capture_output=True, text=True
+    )
+    if fetched.returncode and "No matching distribution" in fetched.stderr:
+        pytest.skip(f"no package index reached, or none for {version}: {fetched.stderr[-300:]}")
+    assert fetched.returncode == 0, fetched.stderr
+    line = "hippopotamus_of_the_nile(1, 2)\n"
+    (tmp_path / "a.py").write_text(line * 3 + "\nx = hippopotamus_of_\n")
+    shown = run([str(programs / "foretype"), "complete", "a.py:5:21"], cwd=tmp_path)
+    assert shown.startswith("the_nile")
+
+
+def find_python(version: str) -> str | None:
+    """Return an interpreter that starts: from the PATH, or beside ours, as pyenv has them."""
+    beside = Path(sys.base_prefix).parent.glob(f"{version}.*/bin/python")
+    for name in (f"python{version}", *map(str, beside)):
+        if (found := shutil.which(name)) and not subprocess.call([found, "-c", ""]):
+            return found
+    return None
 
 
 def test_installed_wheel_runs_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
