@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.files import parse_json, read_regular, sha256_file
-from model.fim import find_format
+from model.fim import FimFormat, find_format
 from model.folder import RANKER, FolderInfo, ModelFolder, load_folder
 from model.gguf_file import GgufError, GgufHeader, read_header
 from model.publish import publish_folder, write_atomically
@@ -31,6 +31,22 @@ SNIPPET_TOKENS = 256  # where the family marks files
 _MAX_BYTES = 8 << 20  # of REFERENCE and RANKER
 _AGAIN = "remove the model, and `foretype models add` the file again"
 _VALUE_BYTES = 2  # of cached keys and values
+
+
+def foreign_info(form: FimFormat, name: object, licence: object, n_context: int) -> FolderInfo:
+    """Return how a network of others is asked: within the context that it was trained for."""
+    block_size = max(8, min(BLOCK_TOKENS, n_context))
+    n_suffix = SUFFIX_TOKENS_READ_AGAIN if form.layout == "psm" else SUFFIX_TOKENS
+    has_files = "<|file_sep|>" in form.names
+    return FolderInfo(
+        name=str(name)[:80],
+        block_size=block_size,
+        suffix_tokens=min(n_suffix, block_size // 4),
+        snippet_tokens=min(SNIPPET_TOKENS, block_size // 4) if has_files else 0,
+        languages=(),  # nobody says which it was trained on
+        licence=str(licence)[:80],
+        fim_layout=form.layout,
+    )
 
 
 class GgufModel:
@@ -52,18 +68,10 @@ class GgufModel:
         self.ranker = ranker
         self._network: GgufNetwork | None = None
         form = find_format(header.tokens)
-        has_files = "<|file_sep|>" in form.names
-        block_size = max(8, min(BLOCK_TOKENS, header.number("context_length")))
-        n_suffix = SUFFIX_TOKENS_READ_AGAIN if form.layout == "psm" else SUFFIX_TOKENS
         self.family = form.family
-        self.info = FolderInfo(
-            name=str(header.metadata.get("general.name") or file.stem)[:80],
-            block_size=block_size,
-            suffix_tokens=min(n_suffix, block_size // 4),
-            snippet_tokens=min(SNIPPET_TOKENS, block_size // 4) if has_files else 0,
-            languages=(),  # nobody says which it was trained on
-            licence=str(header.metadata.get("general.license") or "not stated")[:80],
-            fim_layout=form.layout,
+        name, licence = (header.metadata.get(f"general.{key}") for key in ("name", "license"))
+        self.info = foreign_info(
+            form, name or file.stem, licence or "not stated", header.number("context_length")
         )
 
     def network(self, gpu_layers: int) -> GgufNetwork:
@@ -92,12 +100,14 @@ class GgufModel:
 
 
 def load_model(path: Path) -> ModelFolder | GgufModel:
-    """Check a model folder, a GGUF file, or a folder that refers to one; see `load_folder`."""
+    """Check a model folder of ours or of others, a GGUF file, or a folder that refers to one."""
     if path.suffix == ".gguf" and not path.is_dir():
         return GgufModel(path, path, read_header(path))
     if (path / REFERENCE).is_file():
         return _load_reference(path)
-    return load_folder(path)
+    from model.plain_folder import is_plain_folder, load_plain_folder
+
+    return load_plain_folder(path) if is_plain_folder(path) else load_folder(path)
 
 
 def write_reference(folder: Path, file: Path) -> GgufModel:

@@ -8,7 +8,7 @@ marker in a buffer can inject one. Knows ids and bytes, not what the special tok
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,11 @@ class Tokenizer:
         """Say whether `id_` is a marker rather than text."""
         return id_ in self._special_ids
 
+    def add_names(self, names: Mapping[str, int]) -> None:
+        """Let special tokens go by these names, too."""
+        self._specials = {**self._specials, **names}
+        self._special_ids = self._special_ids | frozenset(names.values())
+
     def has_special(self, name: str) -> bool:
         """Say whether there is a special token with this text."""
         return name in self._specials
@@ -225,7 +230,13 @@ def tokenizer_json(
 
 
 def _pattern_of(pre_tokenizer: Any) -> str:
-    for step in pre_tokenizer.get("pretokenizers", [pre_tokenizer]):
+    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    kinds = [step["type"] for step in steps]
+    if kinds == ["Digits", "ByteLevel"] and steps[0]["individual_digits"]:
+        return "starcoder"
+    for step in steps:
+        if step["type"] not in ("Split", "ByteLevel"):
+            raise TokenizerError(f"tokenizer.json: pre-tokenizer {step['type']!r} is not known")
         if step["type"] == "Split":
             regex = step["pattern"]["Regex"]
             for name, pattern in PATTERNS.items():

@@ -22,7 +22,7 @@ from model.files import open_regular
 
 MAX_WEIGHTS_BYTES = 64 << 30
 _MAX_HEADER_BYTES = 4 << 20  # 128 layers need about 200 kB
-_ITEM_BYTES = {"BF16": 2, "F32": 4}
+_ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4}
 
 
 class WeightsError(ValueError):
@@ -89,8 +89,9 @@ class WeightsFile:
             data = file.read(end - begin)
         if len(data) != end - begin:
             raise WeightsError(f"{name} is cut off")
-        if kind == "F32":
-            return np.frombuffer(data, "<f4").reshape(shape)
+        if kind != "BF16":
+            floats = np.frombuffer(data, "<f4" if kind == "F32" else "<f2")
+            return floats.astype(np.float32, copy=False).reshape(shape)
         return from_bf16(np.frombuffer(data, "<u2")).reshape(shape)
 
 
@@ -163,7 +164,7 @@ def _checked_entry(
     except (TypeError, KeyError, ValueError) as error:
         raise WeightsError(f"the header's entry of {name} is incomplete") from error
     if kind not in _ITEM_BYTES:
-        raise WeightsError(f"tensor {name} is of type {kind!r}; BF16 and F32 are supported")
+        raise WeightsError(f"tensor {name} is of type {kind!r}; BF16, F16 and F32 are supported")
     if found != list(shape):
         raise WeightsError(
             f"tensor {name} has shape {found!r}, but config.json asks for {list(shape)}"

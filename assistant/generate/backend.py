@@ -21,6 +21,7 @@ from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, hea
 from model.folder import FolderInfo, ModelFolderError
 from model.gguf_model import GgufModel, load_model
 from model.healing import TokenTable
+from model.plain_folder import PlainFolder
 from model.prefix_cache import PrefixCache
 from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer, TokenizerError
@@ -87,7 +88,7 @@ def open_backend(
         size = model.info.block_size + TREE_TOKENS
         runtime = open_runtime(model, max_len=size, threads=threads, gpu_layers=gpu_layers)
         parameters = parse(model.ranker) if model.ranker is not None else None
-        if parameters is None and isinstance(model, GgufModel):
+        if parameters is None and isinstance(model, GgufModel | PlainFolder):
             parameters = bundled()  # the index's part holds as it is; docs/models.md on the rest
         backend = LocalBackend(runtime, model.tokenizer(), model.info, parameters)
         backend.content_hash = model.content_hash

@@ -1,0 +1,121 @@
+"""A Hugging Face folder as others publish it: no `foretype.json`, no checksums, their own markers.
+
+Of the families that our graph can run (`ModelConfig.from_hf`), with weights in one file and a
+byte-level BPE vocabulary; what is none of that is refused, never guessed. Nothing in it is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from model.config import ConfigError, ModelConfig
+from model.files import read_regular, sha256_file
+from model.fim import find_format
+from model.folder import ModelFolder, ModelFolderError, _limit, _parse_json, _read_json
+from model.gguf_model import foreign_info
+from model.tokenizer import Tokenizer, TokenizerError
+from model.weights import WeightsError, WeightsFile
+
+_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+_SHARDS = "model.safetensors.index.json"
+
+
+class PlainFolder(ModelFolder):
+    """A checked folder of others."""
+
+    end_id: int  # as config.json says
+
+    def tokenizer(self) -> Tokenizer:
+        """Load the vocabulary; its markers go by this program's names."""
+        try:
+            table = _read_tokenizer(self.path)
+            tokenizer = Tokenizer.from_table(table)
+            names = find_format(_added(table)).names
+            tokenizer.add_names({"<|end|>": self.end_id} | {
+                ours: tokenizer.special_id(theirs) for ours, theirs in names.items()
+            })  # fmt: skip
+            tokenizer.start_ids = _start_ids(table)
+        except (TokenizerError, ConfigError, OSError) as error:
+            raise ModelFolderError(f"model folder {self.path}: {error}") from error
+        if tokenizer.vocab_size > self.config.vocab_size:
+            raise ModelFolderError(f"model folder {self.path}: more tokens than config.json has")
+        return tokenizer
+
+
+def is_plain_folder(path: Path) -> bool:
+    """Say whether this looks like a folder of others."""
+    return (path / "config.json").is_file() and not (path / "foretype.json").exists()
+
+
+def load_plain_folder(path: Path) -> PlainFolder:
+    """Check a folder as `load_folder` does; ModelFolderError says what is wrong with it."""
+    try:
+        if (path / _SHARDS).exists():
+            raise ConfigError("its weights are in several files; save them as one")  # noqa: TRY301
+        table = _read_json(path, "config.json", allow_links=True)
+        config = ModelConfig.from_hf(table)
+        _check_attention(table)
+        weights = WeightsFile(path / "model.safetensors", config)
+        form = find_format(_added(_read_tokenizer(path)))
+        sums = "".join(sha256_file(path / name) for name in _FILES)
+    except WeightsError as error:
+        raise ModelFolderError(f"model folder {path}: model.safetensors: {error}") from error
+    except (ConfigError, TokenizerError, OSError) as error:
+        raise ModelFolderError(f"model folder {path}: {error}") from error
+    found = PlainFolder(
+        path,
+        config=config,
+        info=foreign_info(form, path.name, "see its README.md", config.block_size),
+        content_hash=hashlib.sha256(sums.encode()).hexdigest(),
+        weights=weights,
+    )
+    end = table.get("eos_token_id")
+    end = end[0] if isinstance(end, list) and end else end
+    if type(end) is not int or not 0 <= end < config.vocab_size:
+        raise ModelFolderError(f"model folder {path}: config.json names no eos_token_id")
+    found.end_id = end
+    return found
+
+
+def _check_attention(table: Mapping[str, Any]) -> None:
+    kinds = table.get("layer_types") or []
+    if table.get("use_sliding_window") or set(kinds) - {"full_attention"}:
+        raise ConfigError("config.json: attention over a sliding window is not supported")
+
+
+def _read_tokenizer(path: Path) -> Any:
+    """Read tokenizer.json; what its reader would not do as it was meant is refused."""
+    name = "tokenizer.json"
+    table = _parse_json(name, read_regular(path / name, _limit(name)))
+    try:
+        model, normalizer = table["model"], table.get("normalizer") or {}
+        merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+        ranks = [model["vocab"][left + right] for left, right in merges]
+        if model.get("type") != "BPE" or model.get("byte_fallback"):
+            raise TokenizerError(f"{name} is not a byte-level BPE")
+        if normalizer.get("type", "NFC") != "NFC":  # ours keeps a text as it is
+            raise TokenizerError(f"{name} changes texts before it encodes them")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, TokenizerError):
+            raise
+        raise TokenizerError(f"{name} is not a byte-level BPE: {error!r}") from error
+    if ranks != sorted(ranks):
+        raise TokenizerError(f"{name} merges in another order than that of its ids")
+    return table
+
+
+def _added(table: Any) -> set[str]:
+    return {str(entry["content"]) for entry in table.get("added_tokens") or ()}
+
+
+def _start_ids(table: Any) -> tuple[int, ...]:
+    """Return the ids that a text begins with, by the file's own template."""
+    processor = table.get("post_processor") or {}
+    for step in processor.get("processors", [processor]):
+        if step.get("type") == "TemplateProcessing":
+            first = step["single"][0].get("SpecialToken")
+            return tuple(step["special_tokens"][first["id"]]["ids"]) if first else ()
+    return ()
