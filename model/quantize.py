@@ -52,17 +52,6 @@ def quantize(weight: NDArray[np.float32], bits: int) -> Quantized:
     return Quantized(data=data, scales=scales, bits=bits, block_size=size, n_columns=n_columns)
 
 
-def dequantize(quantized: Quantized) -> NDArray[np.float32]:
-    """Return the float32 matrix (N, K) that the blocks stand for."""
-    levels = quantized.data
-    if quantized.bits == 4:
-        pairs = np.stack((levels & 15, levels >> 4), axis=-1)
-        levels = pairs.reshape(*levels.shape[:-1], -1)
-    middle = np.float32(1 << (quantized.bits - 1))
-    weight = (levels.astype(np.float32) - middle) * quantized.scales[..., None]
-    return weight.reshape(len(weight), -1)[:, : quantized.n_columns]
-
-
 def _levels(
     blocks: NDArray[np.float32], scales: NDArray[np.float32], bits: int
 ) -> NDArray[np.uint8]:

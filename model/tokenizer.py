@@ -164,11 +164,6 @@ class Tokenizer:
             raise TokenizerError(f"the vocabulary has no special token {name}") from None
 
     @property
-    def special_ids(self) -> frozenset[int]:
-        """The ids of all markers."""
-        return self._special_ids
-
-    @property
     def end_id(self) -> int:
         """Ends a document or a middle."""
         return self.special_id("<|end|>")

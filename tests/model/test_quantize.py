@@ -6,7 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.quantize import block_size_for, dequantize, quantize
+from model.quantize import Quantized, block_size_for, quantize
+
+
+def dequantize(quantized: Quantized) -> NDArray[np.float32]:
+    """Return the float32 matrix (N, K) that the blocks stand for."""
+    levels = quantized.data
+    if quantized.bits == 4:
+        pairs = np.stack((levels & 15, levels >> 4), axis=-1)
+        levels = pairs.reshape(*levels.shape[:-1], -1)
+    middle = np.float32(1 << (quantized.bits - 1))
+    weight = (levels.astype(np.float32) - middle) * quantized.scales[..., None]
+    return weight.reshape(len(weight), -1)[:, : quantized.n_columns]
 
 
 def random_matrix(n_rows: int, n_columns: int, seed: int = 0) -> NDArray[np.float32]:

@@ -108,26 +108,26 @@ def benchmark_texts(paths: Iterable[Path]) -> Iterator[str]:
 
     A problem with a prompt and a suffix is put together first: the borders of its hole count too.
     """
-    for path in paths:
-        try:
-            opener: Any = gzip.open if path.suffix == ".gz" else open
-            with opener(path, "rt", encoding="utf-8") as lines:
-                for line in lines:
-                    yield from _problem_texts(json.loads(line))
-        except (OSError, ValueError, EOFError, zlib.error) as error:
-            raise ConfigError(f"cannot read benchmark {path}: {error}") from error
+    for problem in (problem for path in paths for problem in read_problems(path)):
+        if isinstance(problem.get("prompt"), str):
+            parts = (problem.get(key) for key in ("prompt", "canonical_solution", "suffix"))
+            yield "".join(part for part in parts if isinstance(part, str))
+        for key in ("solution_code", "code", "text"):
+            if isinstance(problem.get(key), str):
+                yield problem[key]
 
 
-def _problem_texts(problem: Any) -> Iterator[str]:
-    if not isinstance(problem, dict):
-        raise ValueError("a problem must be a JSON object")  # noqa: TRY004 - the file is wrong
-    prompt, middle = problem.get("prompt"), problem.get("canonical_solution")
-    if isinstance(prompt, str):
-        parts = (prompt, middle, problem.get("suffix"))
-        yield "".join(part for part in parts if isinstance(part, str))
-    for key in ("solution_code", "code", "text"):
-        if isinstance(problem.get(key), str):
-            yield problem[key]
+def read_problems(path: Path) -> list[dict[str, Any]]:
+    """Return the JSON objects of a benchmark, one a line, gzipped or not."""
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
+        problems = [json.loads(line) for line in text.split("\n") if line.strip()]
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise ConfigError(f"cannot read benchmark {path}: {error}") from error
+    if not all(isinstance(problem, dict) for problem in problems):
+        raise ConfigError(f"cannot read benchmark {path}: a problem must be a JSON object")
+    return problems
 
 
 def _hash_lines(path: Path) -> list[str]:

@@ -15,22 +15,10 @@ from typing import Any
 
 from model.config import ConfigError, from_table
 
-DEFAULT_LICENCES = (
-    "0BSD",
-    "Apache-2.0",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "BSL-1.0",
-    "HPND",
-    "ISC",
-    "MIT",
-    "MIT-0",
-    "MIT-CMU",
-    "PSF-2.0",
-    "Unlicense",
-    "Zlib",
+DEFAULT_LICENCES = tuple(
+    "0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause BSL-1.0 HPND ISC MIT MIT-0 MIT-CMU PSF-2.0 Unlicense"
+    " Zlib".split()
 )
-
 RECIPES = Path(__file__).parents[1] / "pretrain" / "recipes"
 _PATH_SETTINGS = (
     "sources never_train evaluation_repositories evaluation_sources evaluation_hashes benchmarks"

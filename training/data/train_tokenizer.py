@@ -56,14 +56,26 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    split = Split(args.corpus)
-    texts = sample(split, round(args.sample_mb * 1e6), args.seed)
-    text = train(texts, args.vocab_size, args.pattern)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(args.out, text.encode(), mode=0o644)
+    n_bytes = round(args.sample_mb * 1e6)
+    write(args.corpus, args.out, args.vocab_size, args.pattern, n_bytes=n_bytes, seed=args.seed)
     held_out = Split(args.corpus, "validation")
-    texts = sample(held_out if len(held_out) else split, _JUDGED_BYTES, seed=1)
+    texts = sample(held_out if len(held_out) else Split(args.corpus), _JUDGED_BYTES, seed=1)
     sys.stdout.write(f"{args.pattern:<10} {judge(Tokenizer.from_file(args.out), texts)}\n")
+
+
+def write(
+    corpus: Path,
+    out: Path,
+    vocab_size: int,
+    pattern: str = "qwen2",
+    *,
+    n_bytes: int = 30_000_000,
+    seed: int = 0,
+) -> None:
+    """Train a tokenizer on a sample of so many bytes and write it as `out`."""
+    text = train(sample(Split(corpus), n_bytes, seed), vocab_size, pattern)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, text.encode(), mode=0o644)
 
 
 def train(texts: Iterable[str], vocab_size: int, pattern_name: str) -> str:

@@ -10,14 +10,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import gzip
 import json
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from itertools import repeat
@@ -29,6 +27,7 @@ from assistant.generate.backend import LocalBackend, open_backend
 from assistant.request import CompletionRequest
 from model.folder import BUNDLED
 from model.gguf_model import load_model
+from training.data.decontaminate import read_problems
 from training.data.progress import say
 from training.evaluation import command
 from training.evaluation.exact_line import make_job, write_lines
@@ -89,14 +88,11 @@ def evaluate(args: argparse.Namespace) -> command.Report:
 
 
 def load_holes(path: Path, limit: int | None = None, seed: int = 0) -> list[Hole]:
-    """Read one JSON object a line, gzipped or not, and draw `limit` of them, in their order."""
+    """Read the benchmark's tasks and draw `limit` of them, in their order."""
     try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
-        tables = [json.loads(line) for line in text.split("\n") if line.strip()]
-        holes = [{name: table[name] + "" for name in _FIELDS} for table in tables]
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"cannot read {path} as a benchmark: {error!r}") from error
+        holes = [{name: task[name] + "" for name in _FIELDS} for task in read_problems(path)]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"cannot read benchmark {path}: {error!r}") from error
     if not holes or not all(hole["task_id"].startswith(KINDS) for hole in holes):
         raise ValueError(f"{path} holds no tasks, or others than {', '.join(KINDS)}")
     draws = np.random.Generator(np.random.Philox(key=[seed, 0]))

@@ -43,16 +43,6 @@ class TuneTexts:
         """The general code that judges, as (path, text)."""
         return [(text.path, text.text) for text in self.held_out]
 
-    @classmethod
-    def from_table(cls, table: dict[str, Any]) -> TuneTexts:
-        """Read what `asdict` gave."""
-        own, general, held_out = (
-            tuple(Text(**text) for text in texts)
-            for texts in (*table["mixture"].values(), table["held_out"])
-        )
-        mixture = Mixture(own=own, general=general)
-        return cls(mixture=mixture, held_out=held_out, summary=table["summary"])
-
 
 def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
     """Read the repository and the general code; TuneError if there is too little, or secrets."""

@@ -127,7 +127,7 @@ def _measure_costs(
     costs = {}
     for name in (BASE, TUNED):
         scorer = folder_scorer(models[name])
-        shown = count_shown(f"{what}, {name}", passages, len(passages))
+        shown = count_shown(f"{what} ({name})", passages, len(passages))
         costs[name] = [measure_cost(scorer, passage) for passage in shown]
     return costs
 

@@ -12,7 +12,7 @@ import dataclasses
 import datetime
 import math
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from assistant.git import GitError, git
 from assistant.models.registry import Registry, repository_id
@@ -99,13 +99,6 @@ class TunePlan:
     base: ModelRef  # the general model, whose weights it begins with
     serving: ModelRef  # what serves in the repository: to be beaten
     options: TuneOptions
-
-    @classmethod
-    def from_table(cls, table: dict[str, Any]) -> Self:
-        """Read what `asdict` gave; TypeError or KeyError if it is something else."""
-        models = {name: ModelRef(**table[name]) for name in ("base", "serving")}
-        split, options = HistorySplit(**table["split"]), TuneOptions(**table["options"])
-        return cls(**(table | models | {"split": split, "options": options}))
 
     def is_same_work(self, other: TunePlan) -> bool:
         """Say whether a plan differs in the commits alone, which move while people work."""

@@ -13,6 +13,7 @@ import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -117,19 +118,8 @@ class FinetuneJob:
     lora_rank: int
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingLog:
-    """The bits per byte before the first epoch and after each, and what it took."""
-
-    bits: tuple[float, ...]
-    tokens: int
-    seconds: float
-    cpu_seconds: float
-
-    @property
-    def best(self) -> int:
-        """The epoch with the fewest bits, from 1."""
-        return min(range(1, len(self.bits)), key=self.bits.__getitem__)
+#: bits per byte before the first epoch and after each (`bits`), and what it took, as JSON
+TrainingLog = dict[str, Any]
 
 
 def train(state: TuneState, job: FinetuneJob) -> TrainingLog:
@@ -161,9 +151,14 @@ def train(state: TuneState, job: FinetuneJob) -> TrainingLog:
         state.write_table(EPOCHS, {"bits": bits})
         say(f"epoch {epoch} of {len(job.n_rows)}: {bits[-1]:.4f} bits/byte of later lines")
     done = trainer.progress
-    return TrainingLog(
-        bits=tuple(bits), tokens=done.tokens, seconds=done.seconds, cpu_seconds=done.cpu_seconds
-    )
+    return {"bits": bits} | {
+        name: getattr(done, name) for name in ("tokens", "seconds", "cpu_seconds")
+    }
+
+
+def best_epoch(bits: Sequence[float]) -> int:
+    """Return the epoch with the fewest bits, from 1."""
+    return min(range(1, len(bits)), key=bits.__getitem__)
 
 
 def is_over(bits: Sequence[float]) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from assistant.models.registry import ModelEntry, Registry, models_folder
+from model.config import from_table
 from model.folder import ModelFolder, copy_folder, load_folder, save_folder
 from model.onnx_cache import delete_graphs
 from model.publish import publish_folder
@@ -128,7 +129,7 @@ class Tuner:
             "plan": dataclasses.asdict(plan),
             "texts": texts.summary,
             "lora_rank": job.lora_rank,
-            "training": dataclasses.asdict(log),
+            "training": log,
             "candidate": candidate,
             "refit": refit,
             "verdict": verdict,
@@ -200,7 +201,7 @@ def _find_model_hash(state: TuneState, result: dict[str, Any] | None) -> str:
 
 def _gather_texts(state: TuneState, plan: TunePlan, base: ModelFolder) -> TuneTexts:
     if (table := state.table(TEXTS)) is not None:
-        return TuneTexts.from_table(table)
+        return from_table(TuneTexts, table)
     # ReplayError unless the judging commits add code: better known before training than after.
     added_passages(Path(plan.root), plan.split.judged, max_bytes=1, seed=plan.options.seed)
     texts = gather(plan, base.tokenizer())
@@ -238,7 +239,8 @@ def _write_candidate(
 ) -> dict[str, Any]:
     """Choose the weights and write them as a model folder, with the ranker of the base."""
     general = general_passages(texts.documents, max_bytes=MAX_BYTES, seed=plan.options.seed)
-    tuned = run.epoch_weights(state, log.best)
+    epoch = run.best_epoch(log["bits"])
+    tuned = run.epoch_weights(state, epoch)
     points = measure_points(base, tuned, added, general)
     chosen = choose_point(points)
     weights = interpolate(base_weights(base), tuned, chosen.share)
@@ -252,7 +254,7 @@ def _write_candidate(
         ranker=base.ranker,
     )
     return {
-        "epoch": log.best,
+        "epoch": epoch,
         "share": chosen.share,
         "points": [dataclasses.asdict(point) for point in points],
     }

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
+from model.config import ConfigError, from_table
 from model.files import read_regular
 from model.publish import LEFTOVERS, delete, write_atomically
 from training.errors import TuneError
@@ -59,8 +60,8 @@ class TuneState:
         """Return the plan that was begun last; None if there is none that can be read."""
         table = self.table(PLAN)
         try:
-            return None if table is None else TunePlan.from_table(table)
-        except (TypeError, KeyError):  # of another version
+            return None if table is None else from_table(TunePlan, table)
+        except ConfigError:  # of another version
             return None
 
     def begin(self, plan: TunePlan) -> None:

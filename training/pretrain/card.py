@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from model.config import ModelConfig
+from model.config import ModelConfig, from_table
 from training.evaluation.intervals import Interval, format_percent
 from training.pretrain.checkpoint import Progress
 from training.pretrain.recipe import FolderTable
-from training.pretrain.schedule import schedule_of
+from training.pretrain.schedule import Schedule
 
 _HOW_MEASURED = (
     "Repositories that the corpus excludes by name: {repositories}. Rest of the line at cursors "
@@ -70,7 +70,7 @@ def _head(table: FolderTable, config: ModelConfig) -> str:
 
 def _training(config: ModelConfig, progress: Progress, manifest: Mapping[str, Any]) -> str:
     totals = manifest["totals"]["train"]
-    flops = schedule_of(progress.plan).flops(config, progress.step)
+    flops = from_table(Schedule, progress.plan).flops(config, progress.step)
     return (
         "## Training\n\n"
         f"{progress.tokens / 1e6:.2f} million tokens in {progress.step} steps: "

@@ -58,29 +58,27 @@ def _parser() -> argparse.ArgumentParser:
     steps = parser.add_subparsers(required=True, metavar="run|export")
     run = steps.add_parser("run", help="train, or go on with a run that was stopped")
     run.set_defaults(step=train_network)
-    text = "from `foretype data pack`; repeat it for stages with rows of their own, by name or "
-    text += "in their order"
-    run.add_argument("--shards", action="append", required=True, metavar="[NAME=]FOLDER", help=text)
-    text = "model folder whose weights to begin with"
-    run.add_argument("--init", type=existing_folder, help=text)
-    run.add_argument("--corpus", type=existing_folder, help="validate on its held-out split")
-    text = "processor threads (default: those of a run's start, which are tried)"
-    run.add_argument("--threads", type=int, default=0, metavar="N", help=text)
+    option = run.add_argument
+    help_ = "from `foretype data pack`; repeat it for stages with rows of their own"
+    option("--shards", action="append", required=True, metavar="[NAME=]FOLDER", help=help_)
+    option("--init", type=existing_folder, help="model folder whose weights to begin with")
+    option("--corpus", type=existing_folder, help="validate on its held-out split")
+    help_ = "processor threads (default: those of a run's start, which are tried)"
+    option("--threads", type=int, default=0, metavar="N", help=help_)
     out = steps.add_parser("export", help="write the newest checkpoint as a model folder")
     out.set_defaults(step=export_network)
-    out.add_argument("--out", type=Path, required=True, help="model folder to write")
-    text = "named in the model card"
-    out.add_argument("--corpus", type=existing_folder, required=True, help=text)
-    text = "take the run's averaged weights (average_tokens)"
-    out.add_argument("--average", action="store_true", help=text)
-    out.add_argument("--report", type=Path, help="JSON of `train score`, for the model card")
-    out.add_argument("--notes", type=Path, help="Markdown for the model card: where it fails")
-    for sub in (run, out):
-        sub.add_argument("recipe", type=Path, help="a TOML file, or the name of a bundled recipe")
-        sub.add_argument("--run", type=Path, required=True, help="folder of the train state")
-        text = "tokenizer.json of the shards"
-        sub.add_argument("--tokenizer", type=Path, required=True, help=text)
-        sub.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
+    option = out.add_argument
+    option("--out", type=Path, required=True, help="model folder to write")
+    option("--corpus", type=existing_folder, required=True, help="named in the model card")
+    help_ = "take the run's averaged weights (average_tokens)"
+    option("--average", action="store_true", help=help_)
+    option("--report", type=Path, help="JSON of `train score`, for the model card")
+    option("--notes", type=Path, help="Markdown for the model card: where it fails")
+    for option in (run.add_argument, out.add_argument):
+        option("recipe", type=Path, help="a TOML file, or the name of a bundled recipe")
+        option("--run", type=Path, required=True, help="folder of the train state")
+        option("--tokenizer", type=Path, required=True, help="tokenizer.json of the shards")
+        option("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
     return parser
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ from pathlib import Path
 from assistant.generate.engine import Engine
 from assistant.settings import Settings
 from model.config import ConfigError
-from model.publish import write_atomically
 from training.cli import report_mistakes
 from training.data import packing, train_tokenizer
 from training.data.corpus import MANIFEST, Split, read_manifest
@@ -30,13 +28,11 @@ from training.evaluation.exact_line import ask_engine
 from training.evaluation.held_out import HeldOutFile, sample_tasks
 from training.pretrain.command import RunFiles, export_network, train_network
 from training.pretrain.recipe import Recipe, StageTable, load_recipe
+from training.pretrain.report import read_log, tell_samples
 from training.pretrain.schedule import make_plan
 from training.pretrain.stages import MAX_PASSES
-from training.pretrain.validation import MEASURED
 
-_SAMPLE_BYTES = 30_000_000  # of text that the tokenizer is made from
 _SHOWN = 3  # lines of one's own files that the model completes
-_LISTED = 5  # samples of a run
 
 
 def main(argv: list[str]) -> int:
@@ -61,7 +57,11 @@ def _make(args: argparse.Namespace) -> None:
     files = RunFiles(run=out / "run", tokenizer=out / "tokenizer.json", corpus=out / "corpus")
     say(f"== everything goes to {out}; the same command goes on from there")
     _prepare(corpus_recipe, out)
-    _train_tokenizer(out / "corpus", files.tokenizer, recipe.network.config().vocab_size)
+    if files.tokenizer.is_file():
+        say("== the tokenizer is there")
+    else:
+        say("== making a tokenizer")
+        train_tokenizer.write(out / "corpus", files.tokenizer, recipe.network.config().vocab_size)
     shards = []
     plan = make_plan(recipe)
     for stage in recipe.stages or (StageTable(),):
@@ -77,7 +77,7 @@ def _make(args: argparse.Namespace) -> None:
         return
     average = recipe.train.average_tokens > 0
     export_network(recipe, files, out=out / "model", average=average)
-    sys.stdout.write(_story(files.run))
+    sys.stdout.write(tell_samples(read_log(files.run)[0]))
     sys.stdout.write(
         _completed(out / "model", held_out if len(held_out) else Split(out / "corpus"))
     )
@@ -96,15 +96,6 @@ def _prepare(recipe: CorpusRecipe, out: Path) -> None:
             )
     say("== reading the sources")
     sys.stdout.write(format_summary(prepare(recipe, corpus, replace=True)))
-
-
-def _train_tokenizer(corpus: Path, path: Path, vocab_size: int) -> None:
-    if path.is_file():
-        say("== the tokenizer is there")
-        return
-    say("== making a tokenizer")
-    texts = train_tokenizer.sample(Split(corpus), _SAMPLE_BYTES, seed=0)
-    write_atomically(path, train_tokenizer.train(texts, vocab_size, "qwen2").encode(), mode=0o644)
 
 
 def _pack(settings: PackSettings, rows: Path, files: RunFiles, n_tokens: int) -> None:
@@ -137,18 +128,6 @@ def _settings(recipe: Recipe, stage: StageTable) -> PackSettings:
         snippet_tokens=min(recipe.folder.snippet_tokens, block_size // 4),
         **shares,
     )
-
-
-def _story(run: Path) -> str:
-    """Return how the network learnt to write: the samples of the run's log."""
-    lines = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    samples = [line for line in lines if "sample" in line]
-    text = ""
-    for line in samples[:: max(1, len(samples) // _LISTED)]:
-        before, written = line["sample"]
-        text += f"{line['tokens'] / 1e6:>7.1f} M tokens, {line[MEASURED]:.2f} bits/byte:"
-        text += f" {before}|{written.rstrip()}\n"
-    return text
 
 
 def _completed(model: Path, split: Split) -> str:

@@ -14,13 +14,16 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from model.config import from_table
 from model.publish import write_atomically
 from training.cli import existing_folder, report_mistakes
 from training.data.progress import time_text
 from training.errors import TrainingError
 from training.plots import make_page, plot_lines
 from training.pretrain.plan import GPT2_FLOPS, dollars_text, tell_gpt2
-from training.pretrain.schedule import Schedule, schedule_of
+from training.pretrain.schedule import Schedule
 from training.pretrain.validation import MEASURED
 
 PAGE = "report.html"
@@ -73,7 +76,7 @@ def read_log(run: Path) -> tuple[RunLog, int]:
     try:
         table = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
-        plan = schedule_of(table["plan"])
+        plan = from_table(Schedule, table["plan"])
         steps = _steps(lines)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{run} holds no log of a run: {error}") from error
@@ -182,14 +185,18 @@ def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _samples(log: RunLog) -> str:
+    text = escape(tell_samples(log))
+    title = "<h2>What it wrote</h2><p>A held-out line from | on.</p>"
+    return f"{title}<pre>{text}</pre>" if text else ""
+
+
+def tell_samples(log: RunLog) -> str:
     """Return how the network learnt to write: lines of a held-out file, early to late."""
     measured = [line for line in log.steps if "sample" in line]
-    if not measured:
-        return ""
-    chosen = {round(i * (len(measured) - 1) / (_SAMPLES - 1)) for i in range(_SAMPLES)}
-    rows = []
-    for line in (measured[i] for i in sorted(chosen)):
+    chosen = np.unique(np.linspace(0, len(measured) - 1, _SAMPLES).round().astype(int))
+    text = ""
+    for line in [measured[i] for i in chosen] if measured else ():
         before, written = line["sample"]
-        rows.append(f"{line['tokens'] / 1e6:>8.2f} M tokens  {before}|{written.rstrip()}")
-    text = escape("\n".join(rows))
-    return f"<h2>What it wrote</h2><p>A held-out line from | on.</p><pre>{text}</pre>"
+        text += f"{line['tokens'] / 1e6:>8.2f} M tokens, {line[MEASURED]:.2f} bits/byte"
+        text += f"  {before}|{written.rstrip()}\n"
+    return text

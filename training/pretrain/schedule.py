@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from model.config import ConfigError, ModelConfig
+from model.config import ConfigError, ModelConfig, from_table
 from training.pretrain.recipe import Recipe, StageTable, TrainTable
 
 REFERENCE_BATCH = 2**19  # tokens; the batch for which recipes state their rates (modded-nanogpt's)
@@ -122,12 +122,13 @@ def make_plan(recipe: Recipe) -> Schedule:
         _stage(table, size, recipe.train, block_size)
         for table, size in zip(tables, sizes, strict=True)
     )
-    if max(stage.block_size for stage in stages) != block_size:
+    if (longest := max(stage.block_size for stage in stages)) != block_size:
         raise ConfigError(
-            f"the longest stages.block_size is {max(stage.block_size for stage in stages)}, the "
-            f"network's is {block_size}: they must be the same"
+            f"the longest stages.block_size is {longest}, the network's is {block_size}: they must "
+            "be the same"
         )
-    if len({stage.shards for stage in stages}) != len({_rows_of(stage) for stage in stages}):
+    sizes_of = {(stage.shards, stage.block_size) for stage in stages}
+    if len({stage.shards for stage in stages}) != len(sizes_of):
         raise ConfigError("stages that read the same shards must have the same block_size")
     tokens = sum(stage.tokens for stage in stages)
     return Schedule(
@@ -160,10 +161,6 @@ def _stage_tokens(tables: tuple[StageTable, ...], total: int) -> list[int]:
     return sizes
 
 
-def _rows_of(stage: Stage) -> tuple[str, int]:
-    return stage.shards, stage.block_size
-
-
 def _stage(table: StageTable, tokens: int, train: TrainTable, network_block: int) -> Stage:
     block_size = table.block_size or network_block
     rows = max(1, (table.batch_tokens or train.batch_tokens) // block_size)
@@ -178,14 +175,9 @@ def _stage(table: StageTable, tokens: int, train: TrainTable, network_block: int
     )
 
 
-def schedule_of(table: Mapping[str, Any]) -> Schedule:
-    """Return the schedule whose table a checkpoint holds."""
-    return Schedule(**{**table, "stages": tuple(Stage(**stage) for stage in table["stages"])})
-
-
 def plan_problem(old: Mapping[str, Any], new: Schedule, step: int, tokens: int) -> str:
     """Say why a run planned as `old`, a table, cannot go on as `new`; "" when it can."""
-    before = schedule_of(old)
+    before = from_table(Schedule, old)
     if before == new:
         return ""
     if before.begun(step) != new.begun(step):

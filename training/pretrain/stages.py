@@ -57,7 +57,8 @@ class ShardFolders:
 
     def remarks(self) -> str:
         """Return lines on rows that are not there yet, and on those that will be read too often."""
-        absent = [name for name in self._names if not self._is_there(name)]
+        there = {name for name, folder in self._folders.items() if folder.is_dir()}
+        absent = [name for name in self._names if name not in there]
         text = f"not there yet: the rows of {', '.join(absent)}\n" if absent else ""
         for name in self._names:
             if name in absent:
@@ -72,6 +73,3 @@ class ShardFolders:
                     "little more is learnt; take more text, or lower train.tokens\n"
                 )
         return text
-
-    def _is_there(self, name: str) -> bool:
-        return name in self._folders and self._folders[name].is_dir()

@@ -67,7 +67,7 @@ def test_holes_come_from_plain_and_gzipped_files(tmp_path: Path) -> None:
 def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "tasks"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"cannot read .*tasks as a benchmark|holds no tasks"):
+    with pytest.raises(ValueError, match=r"cannot read benchmark .*tasks|holds no tasks"):
         load_holes(path)
 
 
@@ -160,7 +160,7 @@ def test_users_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
     missing = tmp_path / "none.jsonl"
     assert main([str(missing)]) == 1
     err = capsys.readouterr().err
-    assert f": cannot read {missing} as a benchmark: " in err
+    assert f": cannot read benchmark {missing}: " in err
     assert err.count("\n") == 1
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from assistant.models.registry import Registry
 from assistant.privacy.redaction import redact
+from model.config import from_table
 from model.folder import load_folder
 from model.tokenizer import Tokenizer
 from tests.histories import add_commits, module, small_request
@@ -47,7 +48,7 @@ def test_texts_are_found_again_as_written(request_for: TuneRequest) -> None:
     odd = texts.Text(source=texts.GENERAL, path="ü.py", text="\u2028 = 'ü'\r\n")
     found = dataclasses.replace(found, held_out=(*found.held_out, odd))
     table = json.loads(json.dumps(dataclasses.asdict(found)))
-    assert gather.TuneTexts.from_table(table) == found
+    assert from_table(gather.TuneTexts, table) == found
 
 
 def test_too_little_code_is_refused(

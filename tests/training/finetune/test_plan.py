@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assistant.models.registry import ModelEntry, ModelsError, Registry, repository_id
-from model.config import PRESETS
+from model.config import PRESETS, from_table
 from model.folder import load_folder
 from tests.doubles import tiny_config, tiny_folder
 from tests.histories import add_commits, growing_history, made_plan, small_request
@@ -166,4 +166,4 @@ def test_commits_of_a_plan_are_looked_for(request_for: TuneRequest, tmp_path: Pa
 
 def test_plan_is_read_as_written(request_for: TuneRequest) -> None:
     plan = make_plan(request_for, Registry())
-    assert TunePlan.from_table(json.loads(json.dumps(dataclasses.asdict(plan)))) == plan
+    assert from_table(TunePlan, json.loads(json.dumps(dataclasses.asdict(plan)))) == plan
