@@ -17,6 +17,8 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 INTERRUPTED = 130
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for child processes; `model` says why
+# Windows would run a repository's own git.exe, when we are started there, before the real one.
+os.environ["NoDefaultCurrentDirectoryInExePath"] = "1"
 
 # name -> (module, one line of help); each module has `main(argv) -> int`
 COMMANDS = {

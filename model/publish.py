@@ -9,10 +9,13 @@ import contextlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _SYNCABLE = "r+b" if os.name == "nt" else "rb"  # Windows syncs what can be written to
+# Windows refuses to replace a file that somebody reads at that moment.
+_BUSY_S = (0.01, 0.05, 0.2) if os.name == "nt" else ()
 LEFTOVERS = (".*.tmp", ".*.old")  # what a killed process leaves beside what it was writing
 
 
@@ -27,7 +30,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             file.flush()
             os.fchmod(file.fileno(), mode) if hasattr(os, "fchmod") else None
             os.fsync(file.fileno())
-        aside.replace(path)
+        _replace(aside, path)
     except BaseException:
         with contextlib.suppress(OSError):
             aside.unlink()
@@ -59,6 +62,15 @@ def publish_folder(path: Path, *, replace: bool = True, mode: int = 0o700) -> It
             sync_folder(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)  # there only after a failure
+
+
+def _replace(aside: Path, path: Path) -> None:
+    for wait_s in _BUSY_S:
+        with contextlib.suppress(PermissionError):
+            aside.replace(path)
+            return
+        time.sleep(wait_s)
+    aside.replace(path)
 
 
 def _beside(path: Path, ending: str) -> Path:

@@ -74,10 +74,11 @@ def test_child_processes_inherit_no_python_path(hostile: Path) -> None:
         "import foretype\n"
         "foretype.leave_user_code_out()\n"
         "print('PYTHONPATH' in os.environ, os.getcwd() in sys.path, '' in sys.path)\n"
+        "print(os.environ['NoDefaultCurrentDirectoryInExePath'])\n"  # of Windows: no git.exe here
     )
     environment = {"PYTHONPATH": f".{os.pathsep}{hostile}"}
     out, err, code = run("-c", program, str(ROOT), cwd=hostile, environment=environment)
-    assert (out, err, code) == ("False False False\n", "", 0)
+    assert (out, err, code) == ("False False False\n1\n", "", 0)
 
 
 def test_our_own_checkout_stays_importable_inside_itself() -> None:

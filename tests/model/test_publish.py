@@ -30,6 +30,26 @@ def test_written_file_is_private_unless_told(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "public").stat().st_mode) == 0o644
 
 
+def test_file_that_is_read_right_now_is_replaced_a_little_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where nobody can replace a file that is open."""
+    tries: list[Path] = []
+    replace = Path.replace
+
+    def replace_third_time(self: Path, target: Path) -> Path:
+        tries.append(self)
+        if len(tries) < 3:
+            raise PermissionError(13, "in use", str(target))
+        return replace(self, target)
+
+    monkeypatch.setattr("model.publish._BUSY_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(Path, "replace", replace_third_time)
+    write_atomically(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert names_in(tmp_path) == ["file"]
+
+
 def test_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     (target / "inside").mkdir(parents=True)
