@@ -29,7 +29,7 @@ class OpenTrees:
     """What stands above the cursor's line in open documents, parsed; any thread may ask."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # held while a parser is at work: it may not be shared
         self._heads: LRU[tuple[str, str], Head] = LRU(KEPT_DOCUMENTS)
         self._line: tuple[Head, LineSyntax] | None = None
 
@@ -53,14 +53,15 @@ class OpenTrees:
 
         Of several lines whole ones, where more than the first may.
         """
-        head = self.head(request)
-        if head is None or head.tree is None:
-            return text
-        kept = self._line
-        if kept is None or kept[0] is not head:
-            kept = self._line = head, LineSyntax(head)
-        before = request.text[len(head.text) : request.offset]
-        n_valid = kept[1].n_valid(before, text)
+        with self._lock:
+            head = self.head(request)
+            if head is None or head.tree is None:
+                return text
+            kept = self._line
+            if kept is None or kept[0] is not head:
+                kept = self._line = head, LineSyntax(head)
+            before = request.text[len(head.text) : request.offset]
+            n_valid = kept[1].n_valid(before, text)
         if n_valid < len(text) and "\n" in text[:n_valid]:
             n_valid = text.rindex("\n", 0, n_valid)
         return text[:n_valid]

@@ -3,6 +3,7 @@
 import inspect
 import textwrap
 import tokenize
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -154,6 +155,15 @@ def test_typing_in_a_line_parses_nothing_above_it_again(monkeypatch):
     assert first is trees.head(request(above + "ret|"))
     assert first is trees.head(request(above + "ret|\n\ny = 1\n"))
     assert first is not trees.head(request(above + "return x\n|"))
+
+
+def test_several_threads_may_ask_at_once():
+    """A parser calls back into Python as it works, where another thread may go on."""
+    trees, asked = OpenTrees(), request("def f(a):\n    return |")
+    with ThreadPoolExecutor(4) as pool:
+        texts = ["a + (", "a qz", "a[0] = 1 2"] * 100
+        found = list(pool.map(lambda text: trees.valid(asked, text), texts))
+    assert found == [trees.valid(asked, text) for text in texts[:3]] * 100
 
 
 def test_few_documents_are_kept():
