@@ -41,6 +41,8 @@ def _format(family: str, layout: Layout, *theirs: str) -> FimFormat:
 # prefix, suffix, middle, before a file's path, end of a middle; "": none, or as the file says.
 # Suffix first where its authors say they trained so (SantaCoder's order in the "<fim_" families).
 FORMATS = (
+    _format("foretype", "spm", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>",
+            "<|file_sep|>", "<|end|>"),
     _format("Qwen", "psm", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>",
             "<|endoftext|>"),
     _format("CodeGemma", "psm", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from model.gguf_export import gguf_bytes
 from model.tokenizer import _to_text
 
 WIDTH, N_LAYERS, N_HEADS, N_KV_HEADS, HEAD_WIDTH, HIDDEN = 64, 2, 4, 2, 16, 96
 MERGES = (("d", "e"), ("de", "f"), ("r", "e"), ("re", "t"), ("i", "n"))
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
-_U32, _F32, _BOOL, _TEXT, _ARRAY = 4, 6, 7, 8, 9
 
 
 def vocabulary(markers: Sequence[str] = ()) -> list[str]:
@@ -56,25 +55,10 @@ def write_gguf(
         "tokenizer.ggml.add_bos_token": False,
     }
     metadata |= changes or {}
-    path.write_bytes(gguf_bytes(metadata, _weights(len(tokens), seed)))
-    return path
-
-
-def gguf_bytes(metadata: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> bytes:
-    """Return a file with float32 tensors."""
     kept = {key: value for key, value in metadata.items() if value is not None}
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(kept))
-    for key, value in kept.items():
-        kind, data = _value(value)
-        head += _text(key) + struct.pack("<I", kind) + data
-    offset, body = 0, b""
-    for name, tensor in tensors.items():
-        shape = tensor.shape[::-1]
-        head += _text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, offset)
-        data = tensor.astype(np.float32).tobytes()
-        body += data + bytes(-len(data) % 32)
-        offset = len(body)
-    return head + bytes(-len(head) % 32) + body
+    tensors = {name: ("f32", tensor) for name, tensor in _weights(len(tokens), seed).items()}
+    path.write_bytes(gguf_bytes(kept, tensors))
+    return path
 
 
 def _weights(n_tokens: int, seed: int) -> dict[str, np.ndarray]:
@@ -92,22 +76,3 @@ def _weights(n_tokens: int, seed: int) -> dict[str, np.ndarray]:
         for name in ("attn_norm", "ffn_norm"):
             found[f"blk.{layer}.{name}.weight"] = np.ones(WIDTH)
     return found | {"output_norm.weight": np.ones(WIDTH)}
-
-
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return struct.pack("<Q", len(data)) + data
-
-
-def _value(value: Any) -> tuple[int, bytes]:
-    if isinstance(value, bool):
-        return _BOOL, struct.pack("<?", value)
-    if isinstance(value, int):
-        return _U32, struct.pack("<I", value)
-    if isinstance(value, float):
-        return _F32, struct.pack("<f", value)
-    if isinstance(value, str):
-        return _TEXT, _text(value)
-    kind = _value(value[0])[0]
-    items = b"".join(_value(item)[1] for item in value)
-    return _ARRAY, struct.pack("<IQ", kind, len(value)) + items

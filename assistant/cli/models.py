@@ -146,7 +146,7 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    Registry().export(args.name, Path(args.out))
+    Registry().export(args.name, Path(args.out), args.type)
     say_error("models", f"{PRIVATE}.")
     return _say(args, None, f"{args.name} is copied to {Path(args.out).absolute()}")
 
@@ -213,5 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     removing = action("remove", _remove, "delete a model", "name")
     removing.add_argument("--force", action="store_true", help="even one that is in use")
     removing.add_argument("--yes", action="store_true", help="do not ask")
-    action("export", _export, "copy a model folder elsewhere", "name", "out")
+    exporting = action("export", _export, "copy a model folder elsewhere", "name", "out")
+    help_ = "of matrices, where OUT ends in .gguf (default: f16)"
+    exporting.add_argument("--type", choices=("f16", "q8_0"), default="f16", help=help_)
     return parser

@@ -23,6 +23,7 @@ from assistant.models.entry import BASE, ModelEntry, ModelsError, check_name, sl
 from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry_file import FILE_NAME, RegistryFile, read_registry, write_registry
 from model.folder import ModelFolderError
+from model.gguf_export import MatrixType, export_gguf
 from model.gguf_model import GgufModel, load_model
 from model.onnx_cache import delete_graphs
 from model.paths import data_folder
@@ -177,8 +178,8 @@ class Registry:
                 delete_graphs(entry.content_hash)
             self._recover(left)
 
-    def export(self, name: str, out: Path) -> None:
-        """Copy a model folder to `out`, which must not be there yet."""
+    def export(self, name: str, out: Path, kind: MatrixType = "f16") -> None:
+        """Copy a model folder to `out`, which must not be there yet; a file, if it ends so."""
         _find_entry(self.book(), name)
         out = out.absolute()
         if os.path.lexists(out):
@@ -188,7 +189,10 @@ class Registry:
         try:
             if isinstance(found := load_model(self.place(name)), GgufModel):
                 raise ModelsError(f"{name} is the file {found.file}; copy that")
-            permissions.copy(self.place(name), out)
+            if out.suffix == ".gguf":
+                export_gguf(found, out, kind)
+            else:
+                permissions.copy(self.place(name), out)
         except ModelFolderError as error:
             raise ModelsError(str(error)) from error
         except OSError as error:

@@ -156,6 +156,7 @@ def test_no_marker_may_be_written_but_the_end(tokenizer: Tokenizer) -> None:
 
 
 MARKERS = {
+    "foretype": ("<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_sep|> <|end|>", "PSsMp"),
     "Qwen": ("<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_sep|> <|endoftext|>", "PpSsM"),
     "CodeGemma": ("<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_separator|>", "PpSsM"),
     "StarCoder2": ("<fim_prefix> <fim_suffix> <fim_middle> <file_sep> <|endoftext|>", "PSsMp"),
