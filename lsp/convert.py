@@ -23,7 +23,7 @@ def inline_items(
     items = []
     for completion in completions:
         start, end = columns(snapshot, completion)
-        text = _own_line_ends(completion.text, snapshot)
+        text = completion.text.replace("\n", snapshot.eol)
         items.append(types.InlineCompletionItem(text, range=_range(snapshot, start, end)))
     return items
 
@@ -38,7 +38,7 @@ def menu_items(snapshot: Snapshot, completions: Sequence[Completion]) -> list[ty
         start, end = columns(snapshot, completion)
         word_start = _word_start(snapshot.line, start)
         text = snapshot.line[word_start:start] + completion.text
-        edit = types.TextEdit(_range(snapshot, word_start, end), _own_line_ends(text, snapshot))
+        edit = types.TextEdit(_range(snapshot, word_start, end), text.replace("\n", snapshot.eol))
         item = types.CompletionItem(
             label=text.strip().partition("\n")[0][:LABEL_CHARS],
             kind=types.CompletionItemKind.Text,
@@ -69,7 +69,3 @@ def _word_start(line: str, column: int) -> int:
 def _range(snapshot: Snapshot, start: int, end: int) -> types.Range:
     columns = (units_of(snapshot.line, column, snapshot.encoding) for column in (start, end))
     return types.Range(*(types.Position(snapshot.row, column) for column in columns))
-
-
-def _own_line_ends(text: str, snapshot: Snapshot) -> str:
-    return text.replace("\n", snapshot.eol)
