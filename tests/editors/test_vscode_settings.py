@@ -17,6 +17,7 @@ NOT_SHOWN = {
     "menu_completion": "VS Code would show every suggestion twice",
     "index_mb": "disk space is this machine's affair, not an editor's: settings.toml",
     "snippets": "depends on the model alone: settings.toml",
+    "gpu_layers": "of GGUF models alone, and of this machine: settings.toml",
 }
 # Settings of the extension itself; `enabled` is acted on before a request is sent.
 OWN = {"enabled", "languages", "path"}
