@@ -157,13 +157,11 @@ class Remote:
                 if self.settings.late == "keep" and _rest_of(inflight, request) is not None:
                     return inflight
                 continue
-            text, is_past = inflight.text, typed is not None and "\n" in typed
-            if typed is None or (is_past and inflight.single_line):
-                inflight.halt()
-            elif text.startswith(typed[: len(text)]):
+            text = inflight.text
+            is_past = typed is not None and "\n" in typed and inflight.single_line
+            if typed is not None and not is_past and text.startswith(typed[: len(text)]):
                 return inflight
-            else:
-                inflight.halt()
+            inflight.halt()
         return None
 
     def _start(self, inflight: InflightRequest) -> bool:

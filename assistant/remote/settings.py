@@ -73,9 +73,7 @@ class RemoteSettings:
     ca_file: str = ""  # PEM certificates to trust instead of the system's
 
     def __post_init__(self) -> None:
-        for mistake in _find_mistakes(self):
-            raise SettingsError(mistake)
-        for mistake in _find_mistakes_of_server(self) if self.mode != "off" else ():
+        if mistake := next(_find_mistakes(self), ""):
             raise SettingsError(mistake)
 
     @property
@@ -109,7 +107,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _find_mistakes(settings: RemoteSettings) -> Iterator[str]:
-    """Yield what is wrong, whatever the mode.
+    """Yield what is wrong; of the server only if one is to be asked.
 
     A pattern that can match nothing would send what was to stay, or let nothing be sent at all.
     """
@@ -126,6 +124,8 @@ def _find_mistakes(settings: RemoteSettings) -> Iterator[str]:
     for name in settings.languages:
         if name not in LANGUAGES:
             yield f"languages: {name!r} is none of {', '.join(sorted(LANGUAGES))}"
+    if settings.mode != "off":
+        yield from _find_mistakes_of_server(settings)
 
 
 def _find_mistakes_of_server(settings: RemoteSettings) -> Iterator[str]:

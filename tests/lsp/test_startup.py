@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 from lsprotocol import types
 
-from lsp.lazy_types import import_lsprotocol
+from lsp.__main__ import import_lsprotocol
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds of imports between them; the protocol's classes alone take longer to build than
@@ -75,7 +75,7 @@ def test_control_heavy_modules_would_be_seen() -> None:
 
 
 LEAN = """
-from lsp.lazy_types import import_lsprotocol
+from lsp.__main__ import import_lsprotocol
 import_lsprotocol()
 import attrs
 from lsprotocol import types
