@@ -272,8 +272,7 @@ ON-ANSWER takes the answer."
     (when has-changed (setq foretype--changed-line (line-number-at-pos nil t)))
     (when foretype--edit (foretype--draw-edit))
     (unless (or (and foretype--items (foretype--draw))
-                (memq this-command
-                      '(foretype-ask foretype-next foretype-previous foretype-next-edit)))
+                (memq this-command '(foretype-ask foretype-next foretype-previous)))
       (cl-incf foretype--tick)
       (when (timerp foretype--timer) (cancel-timer foretype--timer))
       (cond ((or buffer-read-only (equal foretype--dismissed (foretype--place))
@@ -460,6 +459,7 @@ Return nil without a server."
   "Show the next edit, however unsure."
   (interactive)
   (foretype--clear)
+  (setq foretype--changed-line nil) ; a question of its own would end this one
   (unless (foretype--ask-edit 1) (message "foretype: no server serves this buffer")))
 
 (defun foretype-accept-edit ()
