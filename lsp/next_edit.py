@@ -112,10 +112,15 @@ class EditFollower:
         edits, made = self._edits, self._made(document)
         if edits is None or not made:
             return ""
+        from assistant.edits.next_edit import find_begun
+
+        row, line = position.line, document.line_at(position.line)
+        begun = find_begun(document.uri, row, line, made)
+        if begun is None:
+            return ""
         version, lines = document.version, document.plain().split("\n")
-        row = min(position.line, len(lines) - 1)
-        column = column_of(lines[row], position.character, document.encoding)
-        rest = await asyncio.to_thread(edits.finish, document.uri, lines, (row, column), made, show)
+        place = row, column_of(line, position.character, document.encoding)
+        rest = await asyncio.to_thread(edits.finish, document.uri, lines, place, begun, show)
         return rest if document.version == version and edits is self._edits else ""
 
     async def find_elsewhere(

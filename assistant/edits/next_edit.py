@@ -6,8 +6,8 @@ what is slow (`propose`) works on copies and may run on another thread.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from assistant.edits import ASKED
 from assistant.edits.confidence import Confidence, load_confidence
 from assistant.edits.history import Edit, EditHistory
 from assistant.edits.patterns import align, line_changes
@@ -23,6 +23,13 @@ class ProposedEdit:
 
     proposal: Proposal
     probability: float
+
+
+class Begun(NamedTuple):
+    """An edit that the user may have begun at the cursor."""
+
+    line: str  # as it was before
+    edits: Sequence[Edit]  # the others, which may be due there
 
 
 class NextEdits:
@@ -71,10 +78,7 @@ class NextEdits:
 
         `show` is the setting; nothing less sure than it allows, nothing dismissed, no secret.
         `row` is the cursor's; distances count from the last edit where that is in this document.
-        Edits of other documents count for who asks only: how often they are due here is not known.
         """
-        if show != ASKED:
-            edits = [edit for edit in edits if edit.path == path]
         if edits and edits[-1].path == path:
             row = edits[-1].row
         least = self._confidence.thresholds.get(show, 2.0)
@@ -90,32 +94,33 @@ class NextEdits:
         return [edit for edit in ranked if not find_secrets("\n".join(edit.proposal.new))]
 
     def finish(
-        self,
-        path: str,
-        lines: Sequence[str],
-        place: tuple[int, int],
-        edits: Sequence[Edit],
-        show: str,
+        self, path: str, lines: Sequence[str], place: tuple[int, int], begun: Begun, show: str
     ) -> str:
         """Return what is left to type at `place` (row, column), "" where nothing is sure.
 
-        The other edits are tried on the line as it was before the user began to change it; what is
-        typed must be how the line begins then, and what follows the cursor how it ends.
+        What is typed must be how the line begins when the edit is made, and what follows the cursor
+        how it ends.
         """
         row, column = place
-        line = was = lines[row]
-        if edits and (edits[-1].path, edits[-1].row) == (path, row):
-            if len(edits[-1].old) != 1 or len(edits[-1].new) != 1:
-                return ""
-            was, edits = edits[-1].old[0], edits[:-1]
-        changes = (change for edit in edits for change in line_changes(edit))
-        if not was.strip() or not any(align(change, was) for change in changes):
-            return ""
-        before = [*lines[:row], was, *lines[row + 1 :]]
+        line = lines[row]
+        before = [*lines[:row], begun.line, *lines[row + 1 :]]
         head, tail = line[:column], line[column:]
-        for found in self.propose(path, before, row, edits, show):
+        for found in self.propose(path, before, row, begun.edits, show):
             if found.proposal.row == row and len(found.proposal.new) == 1:
                 new = found.proposal.new[0]
                 if new.startswith(head) and new.endswith(tail) and len(new) > len(line):
                     return new[column : len(new) - len(tail)]
         return ""
+
+
+def find_begun(path: str, row: int, line: str, edits: Sequence[Edit]) -> Begun | None:
+    """Return what may be finished in `line`; None, quickly, where no other edit fits it."""
+    was = line
+    if edits and (edits[-1].path, edits[-1].row) == (path, row):
+        if len(edits[-1].old) != 1 or len(edits[-1].new) != 1:
+            return None
+        was, edits = edits[-1].old[0], edits[:-1]
+    changes = (change for edit in edits for change in line_changes(edit))
+    if was.strip() and any(align(change, was) for change in changes):
+        return Begun(was, edits)
+    return None

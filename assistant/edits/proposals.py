@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from assistant.edits.history import Edit
-from assistant.edits.imports import unused_imports
 from assistant.edits.patterns import (
     Hunk,
     LineChange,
@@ -21,7 +20,7 @@ from assistant.edits.spellings import respell
 
 MAX_ROWS = 20_000  # of a document that is searched
 MAX_ALIGNED = 300  # lines compared with one change
-Kind = Literal["same line", "like line", "like shape", "tokens", "spelling", "block", "import"]
+Kind = Literal["same line", "like line", "like shape", "tokens", "spelling", "block"]
 _Key = tuple[int, tuple[str, ...], tuple[str, ...]]
 _COMMENT = ("# ", "//", "* ", "/*", '"""', "--")
 # Words that begin a definition, in the languages that we know.
@@ -64,7 +63,7 @@ def find_proposals(
     rows = [edit.row for edit in edits if edit.path == path]
     just_written = {line.strip() for edit in edits for line in edit.new}
     for age, edit in enumerate(reversed(edits)):
-        for group in _groups(lines, path, edit, just_written):
+        for group in _groups(lines, edit, just_written):
             places = [place for place in group if not _is_own(place, path, edit)]
             for proposal in places:
                 key = (proposal.row, proposal.old, proposal.new)
@@ -100,12 +99,10 @@ def _count_between(places: Sequence[Proposal], rows: Sequence[int]) -> float:
 
 
 def _groups(
-    lines: Sequence[str], path: str, edit: Edit, just_written: set[str]
+    lines: Sequence[str], edit: Edit, just_written: set[str]
 ) -> Iterator[Iterator[Proposal]]:
     """Yield the places of each single change of an edit."""
     yield _blocks(lines, edit)
-    if edit.path == path:
-        yield _imports(lines, edit)
     for change in line_changes(edit):
         yield _lines_like(lines, change, just_written)
         for hunk in change.hunks:
@@ -216,18 +213,6 @@ def _spellings(lines: Sequence[str], change: LineChange, hunk: Hunk) -> Iterator
         new = respell(hunk.old, hunk.new, line)
         if new not in (line, plain.sub(hunk.new, line)):
             yield Proposal(row=row, old=(line,), new=(new,), kind="spelling", features={**features})
-
-
-def _imports(lines: Sequence[str], edit: Edit) -> Iterator[Proposal]:
-    """Imports that the edit left unused."""
-    for row, left in unused_imports(lines, edit):
-        yield Proposal(
-            row=row,
-            old=(lines[row],),
-            new=() if left is None else (left,),
-            kind="import",
-            features={"deletes": float(left is None)},
-        )
 
 
 def _change_features(

@@ -98,6 +98,7 @@
 (defvar-local foretype--dismissed nil "Buffer tick and point where nothing is wanted.")
 (defvar-local foretype--edit nil "The next edit: the buffer's tick, where it begins and ends, text.")
 (defvar-local foretype--edit-overlays nil)
+(defvar foretype--buffer nil "Where the last command was run.")
 (defvar-local foretype--changed-line nil "Where the last change was; nil when it was asked about.")
 
 (defvar foretype-active-map
@@ -269,7 +270,10 @@ ON-ANSWER takes the answer."
   "Keep what still fits, or ask anew if the text was changed."
   (let ((has-changed (not (eql foretype--text-tick (buffer-chars-modified-tick)))))
     (setq foretype--text-tick (buffer-chars-modified-tick))
-    (when has-changed (setq foretype--changed-line (line-number-at-pos nil t)))
+    (cond (has-changed (setq foretype--changed-line (line-number-at-pos nil t)))
+          ((not (eq foretype--buffer (current-buffer)))
+           (setq foretype--changed-line 0))) ; what was changed elsewhere may be due here
+    (setq foretype--buffer (current-buffer))
     (when foretype--edit (foretype--draw-edit))
     (unless (or (and foretype--items (foretype--draw))
                 (memq this-command '(foretype-ask foretype-next foretype-previous)))

@@ -132,7 +132,7 @@ def fit_logistic(
 ) -> tuple[float, _Array]:
     """Return bias and slopes by Newton's method; the penalty is on standardised slopes."""
     mean, scale = matrix.mean(0), matrix.std(0)
-    scale[scale == 0] = 1.0
+    scale[scale < 1e-9] = 1.0  # always the same, but for how a mean is rounded
     rows = np.hstack([np.ones((len(matrix), 1)), (matrix - mean) / scale])
     ridge = penalty * np.eye(rows.shape[1])
     ridge[0, 0] = 1e-3  # hardly any, but the bias of what is always right must end somewhere

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from assistant.edits.history import MAX_EDITS, Edit
-from assistant.edits.next_edit import NextEdits
+from assistant.edits.next_edit import NextEdits, find_begun
 from assistant.edits.patterns import line_changes
 from assistant.edits.proposals import Proposal
 from assistant.git import GitError
@@ -142,7 +142,8 @@ def _finish_line(
     begun, column, rest = begin_line(edit.old[0], edit.new[0])
     lines = [*text[: edit.row], begun, *text[edit.row + 1 :]]
     known = [*made[:-1], replace(edit, new=(begun,))]
-    if offered := product.finish(session.file.path, lines, (edit.row, column), known, show):
+    may_be = find_begun(edit.path, edit.row, begun, known)
+    if may_be and (offered := product.finish(edit.path, lines, (edit.row, column), may_be, show)):
         session.finished.append(offered == rest)
 
 

@@ -55,7 +55,7 @@ export class NextEdit implements vscode.Disposable {
         if (this.showing(event.textEditor) !== undefined) this.draw(event.textEditor);
         else if (!this.isAnswered) this.later(); // the cursor moved on behind what was typed
       }),
-      vscode.window.onDidChangeActiveTextEditor(() => this.clear()),
+      vscode.window.onDidChangeActiveTextEditor(() => this.later()),
       vscode.commands.registerCommand('foretype.acceptNextEdit', () => this.accept()),
       vscode.commands.registerCommand('foretype.hideNextEdit', () => this.dismiss()),
       vscode.commands.registerCommand('foretype.askNextEdit', () => this.ask(true)),

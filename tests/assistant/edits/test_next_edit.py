@@ -4,7 +4,7 @@ import pytest
 
 from assistant.edits.confidence import Confidence, load_confidence
 from assistant.edits.history import Edit
-from assistant.edits.next_edit import NextEdits
+from assistant.edits.next_edit import NextEdits, find_begun
 from assistant.edits.proposals import find_proposals
 
 
@@ -138,27 +138,6 @@ def test_where_two_lines_differ_in_words_those_are_moved_and_taken_away() -> Non
     assert (shape.row, shape.new) == (1, ("append(days, dest)",))
 
 
-@pytest.mark.parametrize(
-    ("imported", "left"),
-    [
-        ("from a import load, save", ("from a import save",)),
-        ("from a import save, load", ("from a import save",)),
-        ("import { load } from 'a'", ()),
-        ("import { load, save } from 'a'", ("import { save } from 'a'",)),
-        ("import a.b.load;", ()),
-        ("use a::load;", ()),
-        ("use a::{load, save};", ("use a::{save};",)),
-    ],
-)
-def test_the_import_of_what_is_no_longer_used_goes(imported: str, left: tuple[str, ...]) -> None:
-    found = new_lines(f"{imported}\n\nx = load(1)\n", "load(1)", "1")
-    assert found == {imported: left}
-
-
-def test_an_import_that_is_still_used_stays() -> None:
-    assert new_lines("from a import load\n\nx = load(1)\ny = load\n", "load(1)", "1") == {}
-
-
 SURE = Confidence(weights={"same line": {"bias": 9.0}, "like line": {"bias": 9.0}},
                   thresholds={"balanced": 0.5})  # fmt: skip
 
@@ -169,7 +148,8 @@ def rest(typed: str, column: int, was: str = "b = get(v)") -> str:
     if typed != was:
         edits.append(Edit(path="a.py", row=1, old=(was,), new=(typed,)))
     lines = ["a = get(u, timeout=5)", typed]
-    return NextEdits(SURE).finish("a.py", lines, (1, column), edits, "balanced")
+    begun = find_begun("a.py", 1, typed, edits)
+    return (begun and NextEdits(SURE).finish("a.py", lines, (1, column), begun, "balanced")) or ""
 
 
 def test_an_edit_begun_at_the_cursor_is_finished() -> None:

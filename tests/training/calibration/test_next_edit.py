@@ -43,6 +43,14 @@ def test_lowest_threshold_that_keeps_the_share_is_chosen() -> None:
     assert choose_threshold(offers, 1.0) == 0.8
 
 
+def test_what_is_always_the_same_says_nothing() -> None:
+    matrix = np.array([[x, 0.1] for x in range(9)])
+    labels = np.array([0, 0, 0, 1, 0, 1, 0, 1, 1.0])
+    bias, slopes = fit_logistic(matrix, labels, np.ones(9))
+    assert abs(bias) < 10
+    assert abs(slopes[1]) < 1e-6
+
+
 def test_logistic_regression_finds_the_slope_of_what_it_is_shown() -> None:
     dice = np.random.default_rng(0)
     rows = dice.standard_normal((4_000, 2))

@@ -165,7 +165,7 @@ end
 
 --- Follow the changes in `buf`. While a line is being typed nothing is drawn.
 function M.attach(buf, group)
-  vim.api.nvim_create_autocmd({ 'InsertLeave', 'TextChanged' }, { group = group, buffer = buf, callback = M.moved })
+  vim.api.nvim_create_autocmd({ 'InsertLeave', 'TextChanged', 'BufEnter' }, { group = group, buffer = buf, callback = M.moved })
   vim.api.nvim_create_autocmd({ 'InsertEnter', 'BufLeave', 'TextChangedI' }, { group = group, buffer = buf, callback = M.stop })
   vim.api.nvim_create_autocmd('CursorMoved', {
     group = group,
