@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from assistant.edits import ASKED
 from assistant.edits.confidence import Confidence, load_confidence
 from assistant.edits.history import Edit, EditHistory
 from assistant.edits.patterns import align, line_changes
@@ -78,12 +79,16 @@ class NextEdits:
 
         `show` is the setting; nothing less sure than it allows, nothing dismissed, no secret.
         `row` is the cursor's; distances count from the last edit where that is in this document.
+        What other documents teach is due by itself in the very same lines only.
         """
         if edits and edits[-1].path == path:
             row = edits[-1].row
         least = self._confidence.thresholds.get(show, 2.0)
         best: dict[int, ProposedEdit] = {}
         for proposal in find_proposals(lines, path, row, edits):
+            is_foreign = proposal.features["elsewhere"] and proposal.kind != "same line"
+            if is_foreign and show != ASKED:
+                continue
             probability = self._confidence.probability(proposal)
             known = best.get(proposal.row)
             if probability < least or self.is_dismissed(path, proposal):

@@ -17,8 +17,6 @@ from assistant.edits.history import Edit
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 MAX_TOKENS = 200  # of a line that is compared
 LEAST_LIKE = 0.5  # of two lines' tokens that agree
-LEAST_LIKE_SHAPE = 0.8  # of two lines of one shape
-MIN_SHAPE = 8  # tokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,28 +160,6 @@ def _may_align(change: LineChange, tokens: Sequence[str]) -> bool:
         elif there.isdisjoint(change.tokens[max(0, hunk.start - 1) : hunk.end + 1]):
             return False
     return True
-
-
-def fill_shape(change: LineChange, line: str) -> Aligned | None:
-    """Return `line` changed as the old line was, where the two differ in words and numbers only.
-
-    What the change moved is moved; what it took away may be another word here.
-    """
-    body = line.strip()
-    tokens = split_tokens(body)
-    if body == change.old or len(tokens) < MIN_SHAPE or _shape(tokens) != _shape(change.tokens):
-        return None
-    table = dict(zip(change.tokens, tokens, strict=True))
-    pairs = list(zip(change.tokens, tokens, strict=True))
-    alike = sum(ours == theirs for ours, theirs in pairs) / len(pairs)
-    if alike < LEAST_LIKE_SHAPE or any(table[ours] != theirs for ours, theirs in pairs):
-        return None
-    changed = "".join(table.get(token, token) for token in split_tokens(change.new))
-    return Aligned(line.replace(body, changed, 1), alike, 1.0) if changed != body else None
-
-
-def _shape(tokens: Sequence[str]) -> list[str]:
-    return ["a" if token[0].isalnum() or token[0] == "_" else token for token in tokens]
 
 
 def _held(hunks: Sequence[Hunk], counterpart: Mapping[int, int]) -> float:

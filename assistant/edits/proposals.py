@@ -10,17 +10,15 @@ from assistant.edits.patterns import (
     Hunk,
     LineChange,
     align,
-    fill_shape,
     line_changes,
     occurrence,
     replace_occurrences,
     split_tokens,
 )
-from assistant.edits.spellings import respell
 
 MAX_ROWS = 20_000  # of a document that is searched
 MAX_ALIGNED = 300  # lines compared with one change
-Kind = Literal["same line", "like line", "like shape", "tokens", "spelling", "block"]
+Kind = Literal["same line", "like line", "tokens", "block"]
 _Key = tuple[int, tuple[str, ...], tuple[str, ...]]
 _COMMENT = ("# ", "//", "* ", "/*", '"""', "--")
 # Words that begin a definition, in the languages that we know.
@@ -107,7 +105,6 @@ def _groups(
         yield _lines_like(lines, change, just_written)
         for hunk in change.hunks:
             yield _tokens(lines, change, hunk)
-            yield _spellings(lines, change, hunk)
 
 
 def _blocks(lines: Sequence[str], edit: Edit) -> Iterator[Proposal]:
@@ -167,17 +164,14 @@ def _lines_like(
             n_aligned += 1
             if n_aligned > MAX_ALIGNED:
                 continue
-        kind: Kind = "same line" if body == change.old else "like line"
-        found = {kind: align(change, line), "like shape": fill_shape(change, line)}
-        for kind, aligned in found.items():
-            if aligned is not None:
-                yield Proposal(
-                    row=row,
-                    old=(line,),
-                    new=(aligned.line,),
-                    kind=kind,
-                    features={"alike": aligned.alike, "held": aligned.held, **features},
-                )
+        if aligned := align(change, line):
+            yield Proposal(
+                row=row,
+                old=(line,),
+                new=(aligned.line,),
+                kind="same line" if aligned.alike == 1.0 else "like line",
+                features={"alike": aligned.alike, "held": aligned.held, **features},
+            )
 
 
 def _tokens(lines: Sequence[str], change: LineChange, hunk: Hunk) -> Iterator[Proposal]:
@@ -199,20 +193,6 @@ def _tokens(lines: Sequence[str], change: LineChange, hunk: Hunk) -> Iterator[Pr
                 **features,
             },
         )
-
-
-def _spellings(lines: Sequence[str], change: LineChange, hunk: Hunk) -> Iterator[Proposal]:
-    if not (hunk.old.isidentifier() and hunk.new.isidentifier()):
-        return
-    plain = occurrence(hunk.old)
-    features = _change_features(lines, change, [hunk])
-    start = hunk.old.strip("_")[:3].lower()
-    for row, line in enumerate(lines):
-        if start not in line.lower():
-            continue
-        new = respell(hunk.old, hunk.new, line)
-        if new not in (line, plain.sub(hunk.new, line)):
-            yield Proposal(row=row, old=(line,), new=(new,), kind="spelling", features={**features})
 
 
 def _change_features(

@@ -5,7 +5,6 @@ import pytest
 from assistant.edits.confidence import Confidence, load_confidence
 from assistant.edits.history import Edit
 from assistant.edits.next_edit import NextEdits, find_begun
-from assistant.edits.proposals import find_proposals
 
 
 class Person:
@@ -112,34 +111,19 @@ def test_another_document_s_edit_is_due_here_too() -> None:
     assert [edit.proposal.new for edit in asked] == [("x = fetch(a, timeout=5)",)]
 
 
-def new_lines(text: str, old: str, new: str) -> dict[str, tuple[str, ...]]:
-    """Return what is proposed after a change, by the old line, however unsure."""
-    lines = text.split("\n")
-    row = next(i for i, line in enumerate(lines) if old in line)
-    was, lines[row] = lines[row], lines[row].replace(old, new)
-    edit = Edit(path="a.py", row=row, old=(was,), new=(lines[row],))
-    found = find_proposals(lines, "a.py", row, [edit])
-    return {"\n".join(proposal.old): proposal.new for proposal in found}
-
-
-def test_a_renamed_word_is_renamed_in_its_other_spellings() -> None:
-    text = "user_id = 1\nclass UserId: USER_ID = load_user_id()\nuserIdentity = 2"
-    assert new_lines(text, "user_id = 1", "owner_id = 1") == {
-        "class UserId: USER_ID = load_user_id()": ("class OwnerId: OWNER_ID = load_owner_id()",)
-    }
-
-
-def test_where_two_lines_differ_in_words_those_are_moved_and_taken_away() -> None:
-    text = "put(dest, format('{:02}', hours), 1)\nput(dest, format('{:03}', days), 1)"
-    old = "put(dest, format('{:02}', hours), 1)"
-    edit = Edit(path="a.py", row=0, old=(old,), new=("append(hours, dest)",))
-    found = find_proposals(["append(hours, dest)", text.split("\n")[1]], "a.py", 0, [edit])
-    (shape,) = [proposal for proposal in found if proposal.kind == "like shape"]
-    assert (shape.row, shape.new) == (1, ("append(days, dest)",))
-
-
 SURE = Confidence(weights={"same line": {"bias": 9.0}, "like line": {"bias": 9.0}},
-                  thresholds={"balanced": 0.5})  # fmt: skip
+                  thresholds={"balanced": 0.5, "asked": 0.5})  # fmt: skip
+
+
+def test_another_document_teaches_the_very_same_line_only_unless_asked() -> None:
+    edit = Edit(path="a.py", row=0, old=("a = get(u)",), new=("a = get(u, timeout=5)",))
+    lines = ["a = get(u)", "b = get(v)"]
+    product = NextEdits(SURE)
+    rows = {
+        show: {found.proposal.row for found in product.propose("b.py", lines, 0, [edit], show)}
+        for show in ("balanced", "asked")
+    }
+    assert rows == {"balanced": {0}, "asked": {0, 1}}
 
 
 def rest(typed: str, column: int, was: str = "b = get(v)") -> str:
