@@ -229,6 +229,22 @@ def test_folder_without_history_has_the_base(bench: Bench, tmp_path: Path) -> No
     assert bench.loaded == []
 
 
+def test_one_for_all_serves_where_nothing_was_chosen(bench: Bench, folder: Path) -> None:
+    other = added(Registry(), folder, "for-all", repository="")
+    Registry().use(other.name, "")
+    bench.begin()
+    assert bench.step() == other.name
+    loose = (bench.root.parent / "loose.py").as_uri()
+    for _ in range(2):  # the first look learns that it is in no repository
+        bench.label(loose)
+        bench.step()
+    assert bench.label(loose) == bench.label() == other.name
+    bench.use(OWN)
+    assert bench.step() == OWN
+    bench.use("base")
+    assert bench.step() == ""
+
+
 def test_keystroke_runs_no_git_and_parses_nothing(bench: Bench) -> None:
     bench.use(OWN)
     bench.begin()
