@@ -233,7 +233,7 @@ class Engine:
         """Compute what index and network propose, and let the cache keep it."""
         settings = self.settings
         language = language_of(request.path, request.language)
-        job = None
+        job = proposed = None
         if backend is not None:
             job = prepare(
                 backend,
@@ -252,7 +252,7 @@ class Engine:
             and opened_block(request.text, request.offset, language) is not None
         ):
             proposed = self._propose_block(request, backend, job, language, started)
-        else:
+        if proposed is None or (request.n == 1 and not proposed.has_several_lines):
             proposed = self._propose_line(request, backend, job, language, started, cancel)
         if cancel.is_set():
             return Proposed(trace=proposed.trace)

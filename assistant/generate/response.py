@@ -46,6 +46,11 @@ class Proposed:
     trace: Trace = field(default_factory=Trace)
     suggestions: Sequence[Suggestion] = ()  # all of them, before the rules; the cache keeps them
 
+    @property
+    def has_several_lines(self) -> bool:
+        """Whether more than the cursor's line is sure: of that, index and ranker know more."""
+        return any(each.is_shown and "\n" in each.text.rstrip() for each in self.suggestions)
+
 
 def offer_lines(
     request: CompletionRequest, lines: RankedLines, least: float, trees: OpenTrees

@@ -94,6 +94,16 @@ def test_empty_block_is_filled_over_several_lines() -> None:
     assert texts(single.complete(request)) == []
 
 
+def test_one_line_of_a_block_is_what_index_and_network_rank_first() -> None:
+    head = "        if name not in self.names:\n            "
+    offset = SAMPLE.index(head) + len(head)
+    text = SAMPLE[:offset] + SAMPLE[SAMPLE.index("\n        self.names[name] +=") :]
+    request = CompletionRequest(path="a.py", text=text, offset=offset, deadline_ms=60_000)
+    engine, _ = scripted()
+    assert texts(engine.complete(request)) == ["self.names[name] = 0"]
+    assert "ranking" in engine.last_trace().stage_ms
+
+
 @pytest.mark.parametrize("marker", ["self.names[name]", "return [line", "with open(pa"])
 def test_typed_through_text_is_the_fresh_text(marker: str) -> None:
     engine, runtime = scripted()
