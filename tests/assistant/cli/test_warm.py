@@ -1,6 +1,7 @@
 """`foretype complete --warm`: the same answers by a process that stays, and never by two."""
 
 import _socket
+import contextlib
 import os
 import shutil
 import signal
@@ -15,6 +16,9 @@ import pytest
 
 from assistant import warm
 from assistant.cli import purge
+from assistant.cli.command import write
+from assistant.cli.terminal import plain_output
+from assistant.cli.warm_server import _Stream
 from assistant.doctor import installation
 from model.paths import config_folder
 from tests.scripted import speaking_folder
@@ -260,6 +264,13 @@ def test_system_without_such_sockets_answers_itself(
     assert not warm.is_running()
     warm.leave()
     assert "on this system" in installation.warm_process().found
+
+
+def test_terminal_of_who_asks_is_shown_no_control_characters() -> None:
+    out = _Stream("utf-8", is_terminal=True)
+    with contextlib.redirect_stdout(out), plain_output():
+        write("x\x1b]0;owned\x07")
+    assert out.written() == rb"x\x1b]0;owned\x07"
 
 
 def test_asking_imports_nothing_that_takes_time() -> None:
