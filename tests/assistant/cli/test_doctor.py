@@ -8,6 +8,7 @@ import pytest
 from assistant.cli.doctor import main
 from assistant.doctor import timing
 from assistant.settings import Settings
+from model.folder import bundled_folders
 from tests.scripted import speaking_folder
 
 LATER = ["own models", "index", "statistics", "remote"]
@@ -21,7 +22,7 @@ NAMES = [
     "settings",
     "cache",
     "telemetry",
-    "model",
+    *["model"] * len(bundled_folders()),
 ]
 
 
