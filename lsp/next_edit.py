@@ -14,7 +14,6 @@ from urllib.parse import quote
 import attrs
 from lsprotocol import types
 
-from assistant.edits import ASKED
 from lsp.document_paths import local_path
 from lsp.documents import Document
 from lsp.positions import column_of, units_of
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 INLINE_EDIT = "textDocument/copilotInlineEdit"
 MAX_AT_ONCE = 100  # places of one code action
+UNSEEN = "eager"  # the level of `show` for files that the user may not have in view
 
 
 @attrs.define
@@ -153,9 +153,10 @@ class EditFollower:
                     file = Document(uri, text, position_codec=document.position_codec)
                     files.append((file, file.plain().split("\n")))
             found = [
-                (file, edits.propose(file.uri, lines, 0, made[-1:], ASKED)) for file, lines in files
+                (file, edits.propose(file.uri, lines, 0, made[-1:], UNSEEN))
+                for file, lines in files
             ]
-            return [(file, places) for file, places in found if places]
+            return [(file, places[:MAX_AT_ONCE]) for file, places in found if places]
 
         found = await asyncio.to_thread(search)
         is_current = all(other.version == version for other, version, _ in others)
