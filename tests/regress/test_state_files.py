@@ -60,11 +60,11 @@ def test_an_absurd_registry_is_damaged(tmp_path: Path, value: str) -> None:
 def test_an_absurd_manifest_is_damaged(tmp_path: Path, value: str) -> None:
     build_from_texts(tmp_path / "i", [("a.py", "x = 1\n")])
     text = (tmp_path / "i" / FILE_NAME).read_text()
-    assert '"unfit":{}' in text and '"segments":[[' in text
+    assert '"seen":{}' in text and '"segments":[[' in text
     for old, new in (
-        ('"unfit":{}', f'"unfit":{{"a":[1,{value}]}}'),
+        ('"seen":{}', f'"seen":{{"a":[1,{value}]}}'),
         ("[]]],", f"[{value}]]],"),
-        ('"format":2', f'"format":{value}'),
+        ('"format":3', f'"format":{value}'),
     ):
         (tmp_path / "i" / FILE_NAME).write_text(text.replace(old, new))
         with pytest.raises(ManifestError, match="is damaged"):
