@@ -38,18 +38,18 @@ print(border, 2)
 border = perimeter(left, right)
 print(border, 3)
 
-spoken = greet("“naïve” 😀🦊 done")
+spoken = greet(left, "é😀🦊")
 print(spoken)
-spoken = greet("“naïve” 😀🦊 done")
+spoken = greet(left, "é😀🦊")
 print(spoken, 2)
-spoken = greet("“naïve” 😀🦊 done")
+spoken = greet(left, "é😀🦊")
 print(spoken, 3)
 
 """
 START = CODE.encode()
 CALL = "volume(width, height, depth)"  # after `result = `
 OTHER = "perimeter(left, right)"  # after `border = `
-WIDE = 'greet("“naïve” 😀🦊 done")'  # after `spoken = g`
+WIDE = 'greet(left, "é😀🦊")'  # after `spoken = g`
 
 
 LINES = """\
