@@ -337,7 +337,7 @@ def test_emacs_says_why_and_shows_less(scripted: tuple[str, InEmacs]) -> None:
     driven.wait_for_client()
     assert driven.ask("(plist-get foretype-settings :show)") == "quiet"
     driven.fresh("why.py", START)
-    driven.type("zq = ")
+    driven.type("unheard_of = ")
     driven.run_command("foretype-why")
     wait_for(lambda: "not sure enough" in driven.ask(SAID), "the reason")
     driven.fresh("less.py", START)
