@@ -331,7 +331,7 @@ def test_first_hour_without_a_server(bare: VSCode, tmp_path: Path) -> None:
 def test_menu_says_why_and_shows_less(scripted: InVSCode) -> None:
     window = scripted.window
     scripted.fresh("why.py", START)
-    scripted.type("zq = ")
+    scripted.type("unheard_of = ")
     for name in ("quiet", "balanced"):
         window.command("foretype: Show More or Less")
         window.pick(name)
