@@ -336,8 +336,13 @@ def test_menu_says_why_and_shows_less(scripted: InVSCode) -> None:
         window.command("foretype: Show More or Less")
         window.pick(name)
         wait_for(lambda: ", ready" in window.status(), "a ready server", 120)
-    window.command("foretype: Why Nothing Here?")
-    wait_for(lambda: "shown from" in window.complaints(), "the reason", 60)
+
+    def is_told() -> bool:  # asked again: right after a change of settings the model is loading
+        window.command("foretype: Why Nothing Here?")
+        time.sleep(1)
+        return "shown from" in window.complaints()
+
+    wait_for(is_told, "the reason", 60)
     take_picture(window, "vscode-why.png")
     window.command("Notifications: Clear All Notifications")
 
