@@ -169,9 +169,8 @@ class Session:
         try:
             engine = self._engine = self._open_engine(self.settings.current)
             if self._answers_early:
-                self.scheduler.use(
-                    engine, is_loaded=False
-                )  # the index answers before the network can
+                # The index answers before the network can.
+                self.scheduler.use(engine, is_loaded=False)
             engine.load()
         except Exception as error:  # noqa: BLE001  the server lives on and says why it is silent
             self.engine_state = "failed"
