@@ -9,13 +9,12 @@ PAIRS = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`"}
 OPENERS = frozenset("([{")
 
 
-def type_line(line: str) -> Iterator[tuple[str, str]]:
-    """Yield (left, right) of the cursor's line for each key that types `line`.
+def type_line(line: str, left: str = "", right: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (left, right) of the cursor's line for each key that types `line` between these two.
 
     A bracket or quote is closed where white space, a closer or nothing follows (a quote only where
     no word stands before it); a closer that the editor put there is typed over.
     """
-    left, right = "", ""
     for char in line:
         if right.startswith(char) and char in PAIRS.values():
             left, right = left + char, right[1:]

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from assistant.counts import read
 from assistant.setup.change import write
 from assistant.setup.editors import EDITORS
 from assistant.setup.machine import Machine
+from model.folder import bundled_for, load_folder
 from tests.e2e.neovim import Editor, is_new_enough, wait_for
 from tests.e2e.neovim_stub import WORDS
 
@@ -64,7 +66,7 @@ def write_configuration(folder: Path, command: list[str]) -> Path:
     return path
 
 
-OpenEditor = Callable[[list[str], str], Editor]
+OpenEditor = Callable[..., Editor]  # the server's command, the file's text, and its name
 
 
 @pytest.fixture
@@ -72,8 +74,8 @@ def open_editor(nvim: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     editors: list[Editor] = []
 
-    def start(command: list[str], text: str) -> Editor:
-        file = tmp_path / "edited.py"
+    def start(command: list[str], text: str, name: str = "edited.py") -> Editor:
+        file = tmp_path / name
         file.write_text(text, encoding="utf-8")
         editors.append(Editor(nvim, write_configuration(tmp_path, command), file))
         editors[-1].wait_for_client()
@@ -262,6 +264,53 @@ def test_bundled_model_completes_a_line_that_is_then_on_disk(
     wait_for(lambda: editor.text() == before + ghost, f"buffer with {ghost!r}", seconds=5)
     assert editor.write_and_quit() == before + ghost + "\n"
     wait_for(lambda: counted("whole") == 1 and counted("saved") == len(ghost) - 1, "the counts")
+
+
+GO = """\
+package box
+
+type Box struct{ Width, Height int }
+
+func (b *Box) Area() int {
+\treturn b.Width * b.Height
+}
+
+func (b *Box) Half() int {
+"""
+TYPESCRIPT = """\
+export class Box {
+  constructor(private width: number, private height: number) {}
+
+  area(): number {
+    return this.width * this.height;
+  }
+
+  half(): number {
+"""
+OTHERS = {"edited.go": (GO, "return b.Width "), "edited.ts": (TYPESCRIPT, "return this.width ")}
+SERVING = """
+local client = vim.lsp.get_clients({ name = 'foretype' })[1]
+local asked = { command = 'foretype.status', arguments = {} }
+return vim.json.encode(client:request_sync('workspace/executeCommand', asked, 20000).result)
+"""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_languages_are_completed_by_the_network_for_them(
+    open_editor: OpenEditor, server: list[str], name: str
+) -> None:
+    text, typed = OTHERS[name]
+    editor = open_editor(server, text, name)
+    model = str(load_folder(bundled_for("go")).info.name)
+    editor.keys("Go")
+    for key in typed:
+        editor.keys(key)
+    nudge = partial(editor.keys, "<Space><BS>")
+    nudge_until(lambda: model in editor.lua(SERVING), nudge, f"{model} at work")
+    ghost = nudge_until(editor.ghost, nudge, "ghost text")
+    before = editor.text()
+    editor.keys("<Tab>")
+    wait_for(lambda: editor.text() == before + ghost, f"buffer with {ghost!r}", seconds=5)
 
 
 def counted(wanted: str) -> int:
