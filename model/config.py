@@ -182,6 +182,7 @@ def _preset(
 # `s` and smaller train on a CPU in hours, `m` and larger on GPUs. The last three are shapes of
 # published models.
 PRESETS: dict[str, ModelConfig] = {
+    "pico": _preset(128, 4, 2, 1, 352, vocab_size=2_048, block_size=256),
     "nano": _preset(192, 4, 3, 1, 512, vocab_size=8_192, block_size=512),
     "xs": _preset(256, 6, 4, 2, 704, vocab_size=8_192, block_size=512),
     "s": _preset(384, 8, 6, 2, 1_024),

@@ -49,6 +49,7 @@ class PackSettings:
     suffix_tokens: int = 128  # at most, as in serving
     snippet_frac: float = 0.4  # of the chunks: with code from other files; never plain text
     snippet_tokens: int = -1  # of those together, as in serving; below 0: a quarter of a row
+    padded: bool = False  # one chunk a row, padding behind it: what packing saves
     seed: int = 0
     group_documents: int = 256
     spans: SpanShares = dataclasses.field(default_factory=SpanShares)
@@ -147,6 +148,9 @@ class _Packer:
             rng = _chunk_rng(self._settings.seed, epoch, number, n_chunk)
             n_chunk += 1
             line = self._add_chunk(text, line, rng)
+            if self._settings.padded and (room := -len(self._row) % self._width):
+                self._counts["padding"] += room
+                self._push([self._tokenizer.special_id("<|fim_pad|>")] * room)
         self._counts["bytes"] += len(document.text.encode())
         self._counts["documents"] += 1
 

@@ -166,6 +166,12 @@ def _begin_with(trainer: Trainer, model: Path, tokenizer: Path) -> None:
     trainer.begin_with(weights, folder.content_hash)
 
 
+def require_servable(recipe: Recipe) -> None:
+    """Raise ConfigError for a network that is only there to be compared."""
+    if recipe.network.block != "qwen3":
+        raise ConfigError('network.block = "gpt2" is for comparison and cannot be exported')
+
+
 def export_network(
     recipe: Recipe,
     files: RunFiles,
@@ -177,6 +183,7 @@ def export_network(
 ) -> None:
     """Write the newest checkpoint of a run as the model folder `out`."""
     assert files.corpus is not None, "the card names it"
+    require_servable(recipe)
     config, table = recipe.network.config(), recipe.folder
     checkpoint = newest(files.run, average=average)
     card = model_card(

@@ -138,7 +138,7 @@ def _short_side(shape: tuple[int, int]) -> int:
 
 
 class AdamW(Stateful):
-    """Adam (Kingma & Ba 2015) without weight decay; a rate a parameter."""
+    """Adam (Kingma & Ba 2015) with a rate a parameter; weights decay only where that is asked."""
 
     def __init__(
         self, parameters: Mapping[str, nn.Parameter], *, betas: tuple[float, float], eps: float
@@ -150,14 +150,19 @@ class AdamW(Stateful):
         self.square = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
 
     @torch.no_grad()
-    def step(self, *, step: int, lr: Mapping[str, float]) -> None:
-        """Update every parameter; `step` counts from 1, `lr` maps names to rates."""
+    def step(self, *, step: int, lr: Mapping[str, float], weight_decay: float = 0.0) -> None:
+        """Update every parameter; `step` counts from 1, `lr` maps names to rates.
+
+        Matrices, not gains and biases, shrink by `weight_decay` (Loshchilov & Hutter 2019).
+        """
         beta1, beta2 = self.betas
         for name, parameter in self.parameters.items():
             grad = _grad(parameter)
             mean = self.mean[name].lerp_(grad, 1 - beta1)
             square = self.square[name].lerp_(grad.square(), 1 - beta2)
             denominator = (square / (1 - beta2**step)).sqrt_().add_(self.eps)
+            if weight_decay and parameter.dim() == 2:
+                parameter.mul_(1 - lr[name] * weight_decay)
             parameter.addcdiv_(mean, denominator, value=-lr[name] / (1 - beta1**step))
 
     def _named(self) -> Iterator[tuple[str, Tensor]]:

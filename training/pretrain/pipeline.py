@@ -26,7 +26,12 @@ from training.data.recipe import CorpusRecipe, load_corpus_recipe
 from training.data.rows import SHARES, PackSettings
 from training.evaluation.exact_line import ask_engine
 from training.evaluation.held_out import HeldOutFile, sample_tasks
-from training.pretrain.command import RunFiles, export_network, train_network
+from training.pretrain.command import (
+    RunFiles,
+    export_network,
+    require_servable,
+    train_network,
+)
 from training.pretrain.recipe import Recipe, StageTable, load_recipe
 from training.pretrain.report import read_log, tell_samples
 from training.pretrain.schedule import make_plan
@@ -53,6 +58,7 @@ def _make(args: argparse.Namespace) -> None:
         raise ConfigError("this is for one process; several share `foretype train run` alone")
     recipe = load_recipe(args.recipe, overrides=args.set)
     corpus_recipe = load_corpus_recipe(args.recipe, args.sources, overrides=args.set)
+    require_servable(recipe)
     out = args.out or Path(recipe.folder.name)
     files = RunFiles(run=out / "run", tokenizer=out / "tokenizer.json", corpus=out / "corpus")
     say(f"== everything goes to {out}; the same command goes on from there")
@@ -67,7 +73,7 @@ def _make(args: argparse.Namespace) -> None:
     for stage in recipe.stages or (StageTable(),):
         rows = out / ("rows" if stage.shards == "rows" else f"rows-{stage.shards}")
         n_tokens = sum(each.tokens for each in plan.stages if each.shards == stage.shards)
-        _pack(_settings(recipe, stage), rows, files, n_tokens)
+        pack_rows(pack_settings(recipe, stage), rows, files, n_tokens)
         shards.append(f"{stage.shards}={rows}")
     say("== training")
     held_out = Split(out / "corpus", "validation")
@@ -98,7 +104,8 @@ def _prepare(recipe: CorpusRecipe, out: Path) -> None:
     sys.stdout.write(format_summary(prepare(recipe, corpus, replace=True)))
 
 
-def _pack(settings: PackSettings, rows: Path, files: RunFiles, n_tokens: int) -> None:
+def pack_rows(settings: PackSettings, rows: Path, files: RunFiles, n_tokens: int) -> None:
+    """Pack at least `n_tokens` of a corpus to the folder `rows`, unless they are there."""
     assert files.corpus is not None
     job = PackJob(
         corpus=files.corpus,
@@ -115,7 +122,7 @@ def _pack(settings: PackSettings, rows: Path, files: RunFiles, n_tokens: int) ->
     packing.pack(job, settings)
 
 
-def _settings(recipe: Recipe, stage: StageTable) -> PackSettings:
+def pack_settings(recipe: Recipe, stage: StageTable) -> PackSettings:
     """Return how a stage's rows are made: as it says, else as [rows] says."""
     shares = {
         field: share if (share := getattr(stage, name)) >= 0 else getattr(recipe.rows, name)
@@ -126,6 +133,7 @@ def _settings(recipe: Recipe, stage: StageTable) -> PackSettings:
         block_size=block_size,
         suffix_tokens=recipe.folder.suffix_tokens,
         snippet_tokens=min(recipe.folder.snippet_tokens, block_size // 4),
+        padded=recipe.rows.padded,
         **shares,
     )
 

@@ -13,6 +13,8 @@ from model.config import PRESETS, ConfigError, ModelConfig, from_table
 from training.data.recipe import recipe_tables, require
 
 ORTHOGONALISERS = ("newton-schulz", "polar-express")
+BLOCKS = ("qwen3", "gpt2")
+OPTIMISERS = ("muon", "adamw")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +26,10 @@ class NetworkTable:
     block_size: int = 0  # tokens; 0: the preset's
     n_layer: int = 0
     n_embd: int = 0
+    block: str = "qwen3"  # or "gpt2", of 2019, for comparison: it cannot be exported
+
+    def __post_init__(self) -> None:
+        _require_one_of("network.block", self.block, BLOCKS)
 
     def config(self) -> ModelConfig:
         """Return the network's shape; ConfigError for an unknown preset or an impossible shape."""
@@ -36,7 +42,11 @@ class NetworkTable:
             for name in ("vocab_size", "block_size", "n_layer", "n_embd")
             if getattr(self, name)
         }
-        return dataclasses.replace(PRESETS[self.preset], **changes)
+        config = dataclasses.replace(PRESETS[self.preset], **changes)
+        if self.block == "gpt2":  # as many weights as its two matrices of four times the width
+            inner = round(8 / 3 * config.n_embd)
+            config = dataclasses.replace(config, n_kv_head=config.n_head, n_inner=inner)
+        return config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +61,7 @@ class TrainTable:
     gain_lr: float = 0.015  # AdamW on norm gains and biases, at plan.REFERENCE_BATCH
     lr_scale: float = 1.0  # factor on all three, for pilots
     weight_decay: float = 0.1
+    optimiser: str = "muon"  # or "adamw" for all weights, matrices at matrix_lr
     orthogonaliser: str = "newton-schulz"  # of Muon's updates, or "polar-express"
     normuon_beta2: float = 0.0  # memory of Muon's variance for each neuron; 0: not normalised
     final_momentum: float = 0.95  # Muon's at the end of the warmdown
@@ -77,11 +88,8 @@ class TrainTable:
             raise ConfigError(f"train.compile must be true or false, got {self.compile!r}")
         if not 0.0 <= self.normuon_beta2 < 1.0:
             raise ConfigError(f"train.normuon_beta2 must be in 0..1, got {self.normuon_beta2}")
-        if self.orthogonaliser not in ORTHOGONALISERS:
-            raise ConfigError(
-                f"train.orthogonaliser must be one of {', '.join(ORTHOGONALISERS)}, "
-                f"got {self.orthogonaliser!r}"
-            )
+        _require_one_of("train.orthogonaliser", self.orthogonaliser, ORTHOGONALISERS)
+        _require_one_of("train.optimiser", self.optimiser, OPTIMISERS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +127,7 @@ class RowsTable:
     psm: float = 0.1
     short: float = 0.0
     snippets: float = 0.4
+    padded: bool = False  # one chunk a row and padding behind it, as before packing; for comparison
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,6 +150,11 @@ class Recipe:
     folder: FolderTable
     stages: tuple[StageTable, ...] = ()  # none: the whole run is one
     rows: RowsTable = dataclasses.field(default_factory=RowsTable)
+
+
+def _require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:

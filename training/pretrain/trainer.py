@@ -32,6 +32,7 @@ from training.pretrain.checkpoint import (
     save,
 )
 from training.pretrain.distributed import Group
+from training.pretrain.gpt2 import GPT2
 from training.pretrain.loss import cross_entropy
 from training.pretrain.optim import AdamW, Average, Muon, split_parameters
 from training.pretrain.recipe import Recipe
@@ -84,18 +85,24 @@ class Trainer:
             recipe.train.device, recipe.train.dtype, index=self.group.local_rank
         )
         torch.manual_seed(recipe.train.seed)
-        self.network = GPT(recipe.network.config())
+        kind = GPT2 if recipe.network.block == "gpt2" else GPT
+        self.network = kind(recipe.network.config())
         if adapt is not None:
             adapt(self.network)
         self.network.to(self.device.device)
         named = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         matrices, rest = split_parameters(named.items())
+        self._matrices = frozenset(matrices)
+        self._plain = recipe.train.optimiser == "adamw"  # for all, with its usual constants
+        if self._plain:
+            matrices, rest = {}, named
         self.muon = Muon(
             matrices,
             orthogonaliser=recipe.train.orthogonaliser,
             beta2=recipe.train.normuon_beta2,
         )
-        self.adamw = AdamW(rest, betas=(0.8, 0.95), eps=1e-10)
+        betas, eps = ((0.9, 0.95), 1e-8) if self._plain else ((0.8, 0.95), 1e-10)
+        self.adamw = AdamW(rest, betas=betas, eps=eps)
         self.average = Average(named if recipe.train.average_tokens else {})
         self.pad_id = pad_id  # its targets carry no loss
         self.end_id = end_id  # ends an example
@@ -239,12 +246,19 @@ class Trainer:
             weight_decay=train.weight_decay * factor,
         )
         rates = {
-            name: rate * (train.embed_lr if parameter.dim() == 2 else train.gain_lr)
+            name: rate * self._base_rate(name, parameter)
             for name, parameter in self.adamw.parameters.items()
         }
-        self.adamw.step(step=progress.step + 1, lr=rates)
+        decay = train.weight_decay if self._plain else 0.0
+        self.adamw.step(step=progress.step + 1, lr=rates, weight_decay=decay)
         if train.average_tokens:
             self.average.step(math.exp(-stage.tokens_per_step / train.average_tokens))
+
+    def _base_rate(self, name: str, parameter: Tensor) -> float:
+        train = self.recipe.train
+        if name in self._matrices:
+            return train.matrix_lr
+        return train.embed_lr if parameter.dim() == 2 else train.gain_lr
 
     def begin_with(self, weights: Mapping[str, Tensor], parent: str) -> None:
         """Take another model's weights, `parent` being its name; before the first step only."""

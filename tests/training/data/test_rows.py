@@ -282,3 +282,20 @@ def test_form_feed_does_not_end_a_line() -> None:
 def test_setting_out_of_range_is_named(values: dict[str, float], name: str) -> None:
     with pytest.raises(ConfigError, match=name):
         PackSettings(**values)  # type: ignore[arg-type]
+
+
+def test_a_padded_row_has_one_chunk_and_then_padding() -> None:
+    tokenizer = small_tokenizer()
+    texts = [f"x{i} = {i}\n" * 20 for i in range(6)]
+    documents = [Document(source="o/n", path=f"{i}.py", text=t) for i, t in enumerate(texts)]
+    padded = dataclasses.replace(PLAIN, padded=True)
+    packed = pack_documents(documents, tokenizer, padded)
+    pad_id, header_id = (tokenizer.special_id(f"<|{name}|>") for name in ("fim_pad", "file_sep"))
+    assert len(packed.rows) > len(pack_documents(documents, tokenizer, PLAIN).rows)
+    assert packed.counts["padding"] == int((packed.rows == pad_id).sum()) > 0
+    for row in packed.rows.tolist():
+        assert row[0] == header_id
+        assert row.count(header_id) == 1
+        text, _, rest = "".join("p" if id_ == pad_id else "t" for id_ in row).partition("p")
+        assert set(text) <= {"t"}
+        assert set(rest) <= {"p"}

@@ -201,3 +201,22 @@ def test_only_block_matrices_go_to_muon() -> None:
     matrices, rest = split_parameters(named)
     assert list(matrices) == ["model.layers.0.mlp.up_proj.weight"]
     assert len(rest) == 3
+
+
+def test_adamw_with_decay_is_torch_s() -> None:
+    ours = {"w": matrix(4, 3, seed=1), "b": nn.Parameter(torch.ones(3, dtype=torch.float64))}
+    theirs = {name: nn.Parameter(parameter.detach().clone()) for name, parameter in ours.items()}
+    groups = [
+        {"params": [theirs["w"]], "weight_decay": 0.1},
+        {"params": [theirs["b"]], "weight_decay": 0.0},
+    ]
+    expected = torch.optim.AdamW(groups, lr=0.02, betas=(0.9, 0.95), eps=1e-8)
+    adamw = AdamW(ours, betas=(0.9, 0.95), eps=1e-8)
+    for step in range(1, 5):
+        for name, parameter in ours.items():
+            parameter.grad = torch.sin(parameter.detach() * 3 + step)
+            theirs[name].grad = parameter.grad.clone()
+        adamw.step(step=step, lr=dict.fromkeys(ours, 0.02), weight_decay=0.1)
+        expected.step()
+    for name, parameter in ours.items():
+        assert torch.allclose(parameter, theirs[name], atol=1e-12, rtol=0)

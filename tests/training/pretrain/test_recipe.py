@@ -57,6 +57,8 @@ def test_bundled_recipes_load_by_name(name: str) -> None:
         (("micro_rows = 3", "average_tokens = -1"), "train.average_tokens must be at least 0"),
         (("micro_rows = 3", "normuon_beta2 = 1.0"), "train.normuon_beta2 must be in"),
         (("micro_rows = 3", "orthogonaliser = 'svd'"), "one of newton-schulz, polar-express"),
+        (("micro_rows = 3", "optimiser = 'sgd'"), "train.optimiser must be one of muon, adamw"),
+        (("[train]", "block = 'gpt3'\n[train]"), "network.block must be one of qwen3, gpt2"),
         (
             ("[folder]", "[[stages]]\nmicro_rows = -1\n[folder]"),
             r"stages.micro_rows must be at",
