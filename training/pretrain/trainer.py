@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.config import ConfigError
 from model.device import Device, choose_device
@@ -91,18 +91,7 @@ class Trainer:
             adapt(self.network)
         self.network.to(self.device.device)
         named = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        matrices, rest = split_parameters(named.items())
-        self._matrices = frozenset(matrices)
-        self._plain = recipe.train.optimiser == "adamw"  # for all, with its usual constants
-        if self._plain:
-            matrices, rest = {}, named
-        self.muon = Muon(
-            matrices,
-            orthogonaliser=recipe.train.orthogonaliser,
-            beta2=recipe.train.normuon_beta2,
-        )
-        betas, eps = ((0.9, 0.95), 1e-8) if self._plain else ((0.8, 0.95), 1e-10)
-        self.adamw = AdamW(rest, betas=betas, eps=eps)
+        self._share_out(named)
         self.average = Average(named if recipe.train.average_tokens else {})
         self.pad_id = pad_id  # its targets carry no loss
         self.end_id = end_id  # ends an example
@@ -113,6 +102,18 @@ class Trainer:
         self._compute_as("bfloat16" if is_bf16 else "float32", compiled=compiled)
         self._open_rows = open_rows
         self._batches: tuple[str, Batches] | None = None  # of the shards that are read now
+
+    def _share_out(self, named: dict[str, nn.Parameter]) -> None:
+        """Give each parameter to its optimizer; "adamw" takes all, with its usual constants."""
+        train = self.recipe.train
+        matrices, rest = split_parameters(named.items())
+        self._matrices = frozenset(matrices)
+        self._plain = train.optimiser == "adamw"
+        if self._plain:
+            matrices, rest = {}, named
+        self.muon = Muon(matrices, orthogonaliser=train.orthogonaliser, beta2=train.normuon_beta2)
+        betas, eps = ((0.9, 0.95), 1e-8) if self._plain else ((0.8, 0.95), 1e-10)
+        self.adamw = AdamW(rest, betas=betas, eps=eps)
 
     @property
     def stage(self) -> Stage:

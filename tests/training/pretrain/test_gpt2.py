@@ -1,4 +1,4 @@
-"""The network of 2019 against torch's own layers, and what may be done with it."""
+"""What a loop of 2019 is made of: its network against torch's own layers, its optimizer."""
 
 import itertools
 from pathlib import Path
@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from model.config import ConfigError
+from tests.training.pretrain.test_trainer import trainer, weights
 from training.pretrain.command import RunFiles, export_network
 from training.pretrain.gpt2 import GPT2
 from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, TrainTable
@@ -73,3 +74,13 @@ def test_it_is_not_exported(tmp_path: Path) -> None:
     files = RunFiles(run=tmp_path, tokenizer=tmp_path / "tokenizer.json", corpus=tmp_path)
     with pytest.raises(ConfigError, match="cannot be exported"):
         export_network(recipe, files, out=tmp_path / "model")
+
+
+def test_the_plain_optimiser_moves_every_weight_and_learns() -> None:
+    run = trainer(optimiser="adamw", matrix_lr=0.05, warmdown_share=0.0)
+    before = weights(run)
+    losses = [run.step() for _ in range(20)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert not run.muon.parameters
+    after = weights(run)
+    assert [name for name in before if torch.equal(before[name], after[name])] == []

@@ -390,13 +390,3 @@ def test_long_runs_are_compiled_where_there_is_a_compiler(
         run.plan = make_plan(run.recipe)
         assert run.should_compile(is_plain=True) == compiled
         assert not run.should_compile(is_plain=False)
-
-
-def test_the_plain_optimiser_moves_every_weight_and_learns() -> None:
-    run = trainer(optimiser="adamw", matrix_lr=0.05, warmdown_share=0.0)
-    before = weights(run)
-    losses = [run.step() for _ in range(20)]
-    assert losses[-1] < 0.7 * losses[0]
-    assert not run.muon.parameters
-    after = weights(run)
-    assert [name for name in before if torch.equal(before[name], after[name])] == []
