@@ -1,8 +1,9 @@
-"""`foretype train score-infilling`: fill the holes of HumanEval-Infilling and run the tests.
+"""`foretype train score-infilling`: fill the holes of infilling benchmarks.
 
-Bring the benchmark's own files. Holes are filled as the assistant fills them, greedily. Program and
-test run in one process of limited memory, CPU time and files; under bubblewrap, where there is one,
-without a network and with no file but the standard library.
+Bring the benchmark's own files. Holes are filled as the assistant fills them, greedily. Of
+HumanEval-Infilling the tests are run: program and test in one process of limited memory, CPU time
+and files; under bubblewrap, where there is one, without a network and with no file but the standard
+library. Of Santa-FIM, lines of Python, JavaScript and Java, the text alone is compared.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import groupby, repeat
 from pathlib import Path
 
 import numpy as np
 
 from assistant.generate.backend import LocalBackend, open_backend
 from assistant.request import CompletionRequest
-from model.folder import BUNDLED
+from assistant.source.languages import language_of
+from model.folder import bundled_for
 from model.gguf_model import load_model
 from training.data.decontaminate import read_problems
 from training.data.progress import say
@@ -40,6 +42,8 @@ WALL_S = 20.0  # so long that on a busy machine, too, an endless loop ends by it
 LIMITS = {"AS": 512 << 20, "CPU": 5, "FSIZE": 1 << 20, "NOFILE": 32, "NPROC": 1, "CORE": 0}
 Hole = dict[str, str]
 _FIELDS = ("task_id", "entry_point", "prompt", "suffix", "canonical_solution", "test")
+_LINE_FIELDS = ("name", "language", "prompt", "suffix", "canonical_solution")
+_LINES = "Santa-FIM"
 _PYTHON = (str(Path(sys.executable).resolve()), "-I", "-Wignore", "-c")
 _RUN = """
 import contextlib, json, os, sys
@@ -73,14 +77,18 @@ def main(argv: list[str]) -> int:
 def evaluate(args: argparse.Namespace) -> command.Report:
     """Return the report: for each file pass@1 and exact matches, and every answer."""
     files = [load_holes(path, args.limit, args.seed) for path in args.files]
-    if not bubblewrap():
+    groups = [list(its) for holes in files for _, its in groupby(holes, _kind)]
+    if any(holes[0]["test"] for holes in groups) and not bubblewrap():
         say(f"foretype {NAME}: no bubblewrap here, code runs with your rights")
-    folder = load_model(args.model or BUNDLED)
-    backend = open_backend(str(folder.path), threads=1)
-    answers = [answer_holes(holes, backend) for holes in files]
+    places = [args.model or bundled_for(_language(holes[0])) for holes in groups]
+    folders = {place: load_model(place) for place in places}
+    answers = [
+        answer_holes(holes, open_backend(str(folders[place].path), threads=1))
+        for holes, place in zip(groups, places, strict=True)
+    ]
     return {
-        "model": folder.info.name,
-        "content_hash": folder.content_hash,
+        "model": ", ".join(folder.info.name for folder in folders.values()),
+        "content_hash": ", ".join(folder.content_hash for folder in folders.values()),
         "plan": {"limit": args.limit, "seed": args.seed, "sandboxed": bool(bubblewrap())},
         "benchmarks": [_summarise(found) for found in answers],
         "answers": [answer for found in answers for answer in found],
@@ -90,20 +98,44 @@ def evaluate(args: argparse.Namespace) -> command.Report:
 def load_holes(path: Path, limit: int | None = None, seed: int = 0) -> list[Hole]:
     """Read the benchmark's tasks and draw `limit` of them, in their order."""
     try:
-        holes = [{name: task[name] + "" for name in _FIELDS} for task in read_problems(path)]
+        holes = [_read_hole(task) for task in read_problems(path)]
     except (KeyError, TypeError) as error:
         raise ValueError(f"cannot read benchmark {path}: {error!r}") from error
-    if not holes or not all(hole["task_id"].startswith(KINDS) for hole in holes):
-        raise ValueError(f"{path} holds no tasks, or others than {', '.join(KINDS)}")
+    if not holes or not all(hole["task_id"].startswith((*KINDS, _LINES)) for hole in holes):
+        raise ValueError(f"{path} holds no tasks, or others than {', '.join((*KINDS, _LINES))}")
     draws = np.random.Generator(np.random.Philox(key=[seed, 0]))
     chosen = draws.choice(len(holes), min(limit or len(holes), len(holes)), replace=False)
-    return [holes[index] for index in sorted(chosen)]
+    return sorted((holes[index] for index in sorted(chosen)), key=_kind)
+
+
+def _read_hole(task: Hole) -> Hole:
+    if "language" not in task:
+        return {name: task[name] + "" for name in _FIELDS} | {"path": "solution.py"}
+    name, language, prompt, suffix, solution = (task[name] + "" for name in _LINE_FIELDS)
+    problem, _, line = name.rpartition("-")
+    return {
+        "task_id": f"{_LINES}, {language}/{problem}/{line}",
+        "path": f"solution.{language}",
+        "prompt": prompt + "\n",  # a hole is a line without its ends
+        "suffix": "\n" + suffix,
+        "canonical_solution": solution,
+        "test": "",
+    }
+
+
+def _kind(hole: Hole) -> str:
+    return hole["task_id"].partition("/")[0]
+
+
+def _language(hole: Hole) -> str:
+    language = language_of(hole["path"])
+    return language.name if language else ""
 
 
 def fill(backend: LocalBackend, hole: Hole) -> str:
     """Return what the network writes into the hole, greedily, up to the hole's number of lines."""
     code, solution = hole["prompt"] + hole["suffix"], hole["canonical_solution"]
-    request = CompletionRequest(path="solution.py", text=code, offset=len(hole["prompt"]))
+    request = CompletionRequest(path=hole["path"], text=code, offset=len(hole["prompt"]))
     n_lines = solution.count("\n") + (not solution.endswith("\n"))
     text = write_lines(backend, make_job(backend, request, MAX_NEW_TOKENS), n_lines)
     # The suffix begins a line of its own.
@@ -111,14 +143,14 @@ def fill(backend: LocalBackend, hole: Hole) -> str:
 
 
 def answer_holes(holes: Sequence[Hole], backend: LocalBackend) -> list[command.Report]:
-    """Fill the holes and run their tests."""
-    say(f"{holes[0]['task_id'].partition('/')[0]}: {len(holes)} tasks")
+    """Fill holes of one kind and run their tests, if they have any."""
+    say(f"{_kind(holes[0])}: {len(holes)} tasks")
     answers = []
     for hole in holes:
         text = fill(backend, hole)
         program = hole["prompt"] + text + hole["suffix"]
-        reason = run_test(program, hole["test"], hole["entry_point"])
-        exact = text.rstrip() == hole["canonical_solution"].rstrip()
+        reason = run_test(program, hole["test"], hole["entry_point"]) if hole["test"] else ""
+        exact = text.strip() == hole["canonical_solution"].strip()
         answer = {"task_id": hole["task_id"], "text": text, "exact": exact, "reason": reason}
         answers.append(answer)
     return answers
@@ -159,24 +191,24 @@ def bubblewrap() -> tuple[str, ...]:
 def _summarise(answers: Sequence[command.Report]) -> command.Report:
     problems = [answer["task_id"].rpartition("/")[0] for answer in answers]  # pass together or fail
     reasons = [answer["reason"] for answer in answers]
-    outcomes = {
-        "pass_at_1": [reason == "passed" for reason in reasons],
-        "exact": [answer["exact"] for answer in answers],
-    }
+    outcomes = {"exact": [answer["exact"] for answer in answers]}
+    if any(reasons):
+        outcomes["pass_at_1"] = [reason == "passed" for reason in reasons]
     means = {
         name: dataclasses.asdict(macro_mean(zip(repeat(""), problems, values, strict=False)))
         for name, values in outcomes.items()
     }
-    kind = problems[0].partition("/")[0]
-    return {"kind": kind, "tasks": len(answers), "reasons": dict(Counter(reasons)), **means}
+    reasons_told = {name: n for name, n in Counter(reasons).items() if name}
+    return {"kind": _kind(answers[0]), "tasks": len(answers), "reasons": reasons_told, **means}
 
 
 def table(report: command.Report) -> str:
     """Return the report as text, without the answers."""
     row = "{:<26}{:>7}  {:<22}{:<22}".format
-    lines = [f"{report['model']} on HumanEval-Infilling", ""]
+    lines = [f"{report['model']}, holes filled", ""]
     lines.append(row("hole", "tasks", "pass@1 [95%]", "exact [95%]"))
     for found in report["benchmarks"]:
-        means = (str(Interval(**found[name])) for name in ("pass_at_1", "exact"))
+        both = (found.get("pass_at_1"), found["exact"])
+        means = (str(Interval(**mean)) if mean else "-" for mean in both)
         lines.append(row(found["kind"], found["tasks"], *means))
     return "\n".join(lines) + "\n"

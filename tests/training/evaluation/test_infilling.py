@@ -36,6 +36,7 @@ def hole(kind: str = "SingleLineInfilling", number: int = 0, **changes: str) -> 
         "suffix": others + TAIL,
         "canonical_solution": first + newline,
         "test": "def check(candidate):\n    assert candidate(1, 2) == 3\n",
+        "path": "solution.py",
     } | changes
 
 
@@ -127,7 +128,34 @@ def test_report_is_the_same_each_time(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [found["tasks"] for found in report["benchmarks"]] == [2, 2]
     assert len(report["answers"]) == 4
     assert report["answers"][:2] == report["answers"][2:]
-    assert capsys.readouterr().out.startswith("tiny on HumanEval-Infilling\n")
+    assert capsys.readouterr().out.startswith("tiny, holes filled\n")
+
+
+def test_lines_of_several_languages_are_compared_and_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {
+            "name": f"problem_{number}-L1",
+            "language": language,
+            "prompt": "let total = 0;",
+            "suffix": "return total;",
+            "canonical_solution": "  total = 1;",
+            "tests": "never run",
+        }
+        for number, language in enumerate(["js", "py", "js"])
+    ]
+    tasks = write(tmp_path / "lines.jsonl", rows)
+    holes = load_holes(tasks)
+    assert [hole["path"] for hole in holes] == ["solution.js", "solution.js", "solution.py"]
+    known = answer_holes(holes[:1], scripted("let total = 0;\n  total = 1;\nreturn total;"))
+    assert [(each["exact"], each["reason"]) for each in known] == [(True, "")]
+    assert main([str(tasks), "--model", str(tiny_folder(tmp_path))]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[:4] for line in out.splitlines()[3:5]] == [
+        ["Santa-FIM,", "js", "2", "-"], ["Santa-FIM,", "py", "1", "-"]
+    ]  # fmt: skip
+    assert "bubblewrap" not in err
 
 
 def test_missing_bubblewrap_is_told_and_the_tests_run(
