@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from model.config import ModelConfig
 
@@ -23,6 +24,10 @@ from model.config import ModelConfig
 # kernel is as fast (docs/experiments.md has both measurements).
 QUERY_BLOCK = 256
 MAX_BLOCKED_QUERIES = 1_024
+
+
+#: which positions see which: (B, 1, T, T), True where a query sees a key, or blocks of it
+Mask = Tensor | BlockMask
 
 
 class KVCache:
@@ -87,15 +92,25 @@ class Positions(NamedTuple):
 
     cos: Tensor  # (T, D/2)
     sin: Tensor
-    mask: Tensor | None = None  # (B, 1, T, T), True where a query sees a key
+    mask: Mask | None = None
 
 
-def document_mask(idx: Tensor, end_id: int) -> Tensor:
-    """Return (B, 1, T, T): each token of idx (B, T) sees those since the last `end_id` before."""
+def document_mask(idx: Tensor, end_id: int, *, sparse: bool = False) -> Mask:
+    """Let each token of idx (B, T) see those since the last `end_id` before it.
+
+    Returns (B, 1, T, T), or `sparse` a mask of whole blocks, which a compiled network on a GPU
+    passes over; (T, T) booleans would keep it from its fast kernels.
+    """
     ends = idx == end_id
     document = ends.cumsum(1) - ends.long()  # an end belongs to the document that it ends
-    same = document[:, None, :, None] == document[:, None, None, :]
-    return same.tril()
+    if not sparse:
+        return (document[:, None, :, None] == document[:, None, None, :]).tril()
+
+    def sees(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (query >= key) & (document[row, query] == document[row, key])
+
+    B, T = idx.size()
+    return create_block_mask(sees, B, None, T, T, device=idx.device)
 
 
 def rotary_table(
@@ -116,19 +131,20 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)
 
 
-def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Mask | None = None) -> Tensor:
     """Attend each of the last T of S positions to itself and all before it, or what `mask` says.
 
     q is (B, H, T, D); k and v are (B, K, S, D) with S >= T and K dividing H. Returns (B, H, T, D).
     """
+    if isinstance(mask, BlockMask):
+        return flex_attention(q, k, v, block_mask=mask, enable_gqa=True)
     if (q.device.type, q.dtype) == ("cpu", torch.bfloat16) and q.size(2) <= MAX_BLOCKED_QUERIES:
         return cast(Tensor, _BlockedAttention.apply(q, k, v, mask))  # type: ignore[no-untyped-call]
-    if (group := q.size(1) // k.size(1)) > 1:
-        k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-    if mask is None and q.size(2) == k.size(2):
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    mask = _causal_mask(q, k) if mask is None else mask
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    is_causal = mask is None and q.size(2) == k.size(2)
+    mask = _causal_mask(q, k) if mask is None and not is_causal else mask
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=is_causal, enable_gqa=True
+    )
 
 
 def _causal_mask(q: Tensor, k: Tensor) -> Tensor:
@@ -305,12 +321,10 @@ class GPT(nn.Module):
         """The (V, C) matrix that turns a hidden state into logits."""
         return self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
-    def hidden(
-        self, idx: Tensor, cache: KVCache | None = None, mask: Tensor | None = None
-    ) -> Tensor:
+    def hidden(self, idx: Tensor, cache: KVCache | None = None, mask: Mask | None = None) -> Tensor:
         """Return the final normalised hidden states (B, T, C) of ids (B, T).
 
-        `mask` (B, 1, T, T), for training only, says which positions see which.
+        `mask`, for training only, says which positions see which.
         """
         past = 0 if cache is None else cache.length
         if cache is not None and past + idx.size(1) > cache.max_len:

@@ -208,6 +208,15 @@ def test_row_of_one_document_needs_no_mask() -> None:
     assert_close(model.hidden(row, mask=document_mask(row, 0)), model.hidden(row))
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without")
+def test_sparse_mask_gives_the_states_of_the_dense_one() -> None:
+    model, ids = network().float(), some_ids(2, 40).clamp(max=9)
+    dense, sparse = (
+        model.hidden(ids, mask=document_mask(ids, 0, sparse=sparse)) for sparse in (False, True)
+    )
+    torch.testing.assert_close(sparse, dense, rtol=1e-4, atol=1e-5)
+
+
 def test_blocked_attention_obeys_a_mask() -> None:
     n_tokens = QUERY_BLOCK + 9
     q, k, v = torch.randn(3, 2, 2, n_tokens, 8, dtype=torch.bfloat16)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from model import fim
 from model.folder import ModelFolder
@@ -24,9 +25,13 @@ from model.runtime import open_runtime
 from model.tokenizer import Tokenizer
 
 _PIECE_TOKENS = 128  # of which a runtime's logits are held at once
+_BATCH_TOKENS = 16_384  # of a network of torch at once
+_HEAD_ROWS = 2_048  # whose logits are held at once
 
-#: (ids, positions) -> log P(ids[position] | ids before it), for each position; they are 1 or more
-Logprobs = Callable[[Sequence[int], Sequence[int]], NDArray[np.float64]]
+#: ids, and positions in them, 1 or more
+Window = tuple[Sequence[int], Sequence[int]]
+#: windows -> log P(ids[position] | ids before it), for each position of one after another
+Logprobs = Callable[[Sequence[Window]], NDArray[np.float64]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,14 +70,13 @@ def whole_file(path: str, text: str) -> Passage:
 def network_scorer(network: GPT, tokenizer: Tokenizer, block_size: int) -> Scorer:
     """Measure a network of torch as it is now, wherever it is; its mode is left as it was."""
 
-    def logprobs(ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float64]:
-        device = network.head_weight.device
+    def logprobs(windows: Sequence[Window]) -> NDArray[np.float64]:
+        longest = max(len(ids) for ids, _ in windows)
+        size = max(1, _BATCH_TOKENS // longest)
         with torch.inference_mode():
-            states = network.hidden(torch.tensor([list(ids)], device=device))[0]  # (T, C)
-            wanted = torch.tensor(positions, device=device)
-            head = network.head_weight.to(states.dtype)  # bf16 where that is native
-            logits = (states[wanted - 1] @ head.T).float().cpu().numpy()
-        return _pick_logprobs(logits, [ids[position] for position in positions])
+            batches = (windows[i : i + size] for i in range(0, len(windows), size))
+            found = torch.cat([_network_logprobs(network, batch) for batch in batches])
+        return found.cpu().double().numpy()
 
     return Scorer(logprobs=logprobs, tokenizer=tokenizer, block_size=block_size)
 
@@ -82,16 +86,17 @@ def folder_scorer(folder: ModelFolder | GgufModel, *, bits: int = 8, threads: in
     block_size = folder.info.block_size
     runtime = open_runtime(folder, max_len=block_size, threads=threads, bits=bits)
 
-    def logprobs(ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float64]:
-        runtime.rewind(0)
+    def logprobs(windows: Sequence[Window]) -> NDArray[np.float64]:
         found = []
-        for start in range(0, max(positions), _PIECE_TOKENS):
-            end = min(start + _PIECE_TOKENS, max(positions))
-            inside = [position for position in positions if start < position <= end]
-            logits = runtime.append(ids[start:end], all_logits=bool(inside))
-            if inside:
-                rows = logits[np.array(inside) - 1 - start]
-                found.append(_pick_logprobs(rows, [ids[position] for position in inside]))
+        for ids, positions in windows:
+            runtime.rewind(0)
+            for start in range(0, max(positions), _PIECE_TOKENS):
+                end = min(start + _PIECE_TOKENS, max(positions))
+                inside = [position for position in positions if start < position <= end]
+                logits = runtime.append(ids[start:end], all_logits=bool(inside))
+                if inside:
+                    rows = logits[np.array(inside) - 1 - start]
+                    found.append(_pick_logprobs(rows, [ids[position] for position in inside]))
         return np.concatenate(found)
 
     return Scorer(logprobs=logprobs, tokenizer=folder.tokenizer(), block_size=block_size)
@@ -107,11 +112,12 @@ def measure_cost(scorer: Scorer, passage: Passage) -> ByteCost:
     header = header or [tokenizer.end_id]  # what the first token is foreseen by
     body = scorer.tokenizer.encode(passage.text)
     weights = _token_weights(scorer.tokenizer, body, passage.spans)
-    nats = 0.0
+    windows, order = [], []
     for start, counted in _windows(weights, room=scorer.block_size - len(header)):
-        ids = header + body[start : counted[-1] + 1]
         positions = [len(header) + index - start for index in counted]
-        nats -= float(scorer.logprobs(ids, positions) @ weights[counted])
+        windows.append((header + body[start : counted[-1] + 1], positions))
+        order += counted
+    nats = -float(scorer.logprobs(windows) @ weights[order]) if windows else 0.0
     n_bytes = sum(end - start for start, end in passage.spans)
     return ByteCost(group=passage.group, bits=nats / math.log(2), n_bytes=n_bytes)
 
@@ -150,6 +156,21 @@ def _windows(weights: NDArray[np.float64], *, room: int) -> Iterator[tuple[int, 
         inside = counted[done:][counted[done:] < start + room]
         yield start, [int(index) for index in inside]
         done += len(inside)
+
+
+def _network_logprobs(network: GPT, windows: Sequence[Window]) -> Tensor:
+    """Return what `Logprobs` does, on the network's device and in fp32."""
+    device, longest = network.head_weight.device, max(len(ids) for ids, _ in windows)
+    padded = [[*ids, *[0] * (longest - len(ids))] for ids, _ in windows]  # seen by no token before
+    places = [(row, at) for row, (_, positions) in enumerate(windows) for at in positions]
+    ids, (rows, at) = torch.tensor(padded, device=device), torch.tensor(places, device=device).T
+    states, wanted = network.hidden(ids)[rows, at - 1], ids[rows, at]  # (N, C), (N,)
+    head = network.head_weight.to(states.dtype)  # bf16 where that is native
+    found = [
+        (part @ head.T).float().log_softmax(-1).gather(1, each[:, None])[:, 0]
+        for part, each in zip(*(torch.split(t, _HEAD_ROWS) for t in (states, wanted)), strict=True)
+    ]
+    return torch.cat(found)
 
 
 def _pick_logprobs(logits: NDArray[np.float32], targets: Sequence[int]) -> NDArray[np.float64]:

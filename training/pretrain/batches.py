@@ -27,13 +27,18 @@ class Rows(Protocol):
 
 
 class Batches:
-    """Draw rows in a fresh random order each epoch."""
+    """Draw rows in a fresh random order each epoch; targets equal to `pad_id` carry no loss."""
 
-    def __init__(self, rows: Rows, *, seed: int) -> None:
+    def __init__(
+        self, rows: Rows, *, seed: int, pad_id: int = -1, device: torch.device | str = "cpu"
+    ) -> None:
         if len(rows) == 0:
             raise ValueError("the shards hold no row: pack the corpus first")
         self._rows = rows
         self._seed = seed
+        self._pad_id = pad_id
+        self._device = torch.device(device)
+        self._ready: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._epoch = -1
         self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
@@ -46,13 +51,23 @@ class Batches:
             self._epoch = epoch
         return int(self._order[offset])
 
-    def take(self, position: int, count: int, pad_id: int = -1) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets, both (count, T), of the rows from `position` on.
+    def take(self, position: int, count: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets, both (count, T), of the rows from `position` on."""
+        ready, self._ready = self._ready.get((position, count)), {}
+        return ready or self._upload(position, count)
 
-        Targets equal to `pad_id` carry no loss.
-        """
+    def prepare(self, position: int, count: int) -> None:
+        """Begin to copy what is taken next, while a GPU still computes."""
+        self._ready = {(position, count): self._upload(position, count)}
+
+    def _upload(self, position: int, count: int) -> tuple[Tensor, Tensor]:
         rows = [self._rows.row(self.row_index(position + i)) for i in range(count)]
         ids = torch.from_numpy(np.stack(rows).astype(np.int64))  # (count, T + 1)
         targets = ids[:, 1:].clone()
-        targets[targets == pad_id] = IGNORE
-        return ids[:, :-1], targets
+        targets[targets == self._pad_id] = IGNORE
+        return self._copy(ids[:, :-1].contiguous()), self._copy(targets)
+
+    def _copy(self, tensor: Tensor) -> Tensor:
+        if self._device.type != "cuda":
+            return tensor.to(self._device)
+        return tensor.pin_memory().to(self._device, non_blocking=True)

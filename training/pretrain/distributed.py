@@ -46,13 +46,17 @@ class Group:
         ):
             grad.copy_(summed.view_as(grad))
 
+    def add(self, value: Tensor) -> Tensor:
+        """Return the sum of a number over the processes, where it is."""
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
     def sum(self, value: float, device: torch.device) -> float:
         """Return the sum of a number over the processes."""
         if self.size == 1:
             return value
-        total = torch.tensor(value, dtype=torch.float64, device=device)
-        dist.all_reduce(total)
-        return total.item()
+        return self.add(torch.tensor(value, dtype=torch.float64, device=device)).item()
 
     def wait(self) -> None:
         """Go on when all processes are here."""

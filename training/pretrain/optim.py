@@ -114,8 +114,7 @@ class Muon(Stateful):
             decay = weights * (update * weights > 0) * (lr * weight_decay)
             # an orthogonal (rows, cols) matrix changes outputs by sqrt(rows / cols) less when wide
             weights -= update.mul_(lr * math.sqrt(max(1.0, shape[0] / shape[1]))) + decay
-            for name, weight in zip(names, weights, strict=True):
-                self.parameters[name].copy_(weight)
+            torch._foreach_copy_([self.parameters[name] for name in names], weights.unbind())
 
     def _normalised(self, shape: tuple[int, int], update: Tensor) -> Tensor:
         """Give every neuron (along the longer side) the same share of the update, over time."""
@@ -156,14 +155,21 @@ class AdamW(Stateful):
         Matrices, not gains and biases, shrink by `weight_decay` (Loshchilov & Hutter 2019).
         """
         beta1, beta2 = self.betas
+        if not self.parameters:
+            return
+        means, squares = list(self.mean.values()), list(self.square.values())
+        # all parameters at once: few launches on a GPU
+        grads = [_grad(parameter) for parameter in self.parameters.values()]
+        torch._foreach_lerp_(means, grads, 1 - beta1)
+        torch._foreach_lerp_(squares, torch._foreach_mul(grads, grads), 1 - beta2)
+        denominators = torch._foreach_div(squares, 1 - beta2**step)
+        torch._foreach_sqrt_(denominators)
+        torch._foreach_add_(denominators, self.eps)
         for name, parameter in self.parameters.items():
-            grad = _grad(parameter)
-            mean = self.mean[name].lerp_(grad, 1 - beta1)
-            square = self.square[name].lerp_(grad.square(), 1 - beta2)
-            denominator = (square / (1 - beta2**step)).sqrt_().add_(self.eps)
             if weight_decay and parameter.dim() == 2:
                 parameter.mul_(1 - lr[name] * weight_decay)
-            parameter.addcdiv_(mean, denominator, value=-lr[name] / (1 - beta1**step))
+        rates = [-lr[name] / (1 - beta1**step) for name in self.parameters]
+        torch._foreach_addcdiv_([*self.parameters.values()], means, denominators, rates)
 
     def _named(self) -> Iterator[tuple[str, Tensor]]:
         for kind, tensors in (("adam_mean", self.mean), ("adam_square", self.square)):
@@ -181,8 +187,7 @@ class Average(Stateful):
     @torch.no_grad()
     def step(self, decay: float) -> None:
         """Move the averages towards the weights."""
-        for name, parameter in self.parameters.items():
-            self.mean[name].lerp_(parameter, 1 - decay)
+        torch._foreach_lerp_(list(self.mean.values()), list(self.parameters.values()), 1 - decay)
 
     def _named(self) -> Iterator[tuple[str, Tensor]]:
         for name, tensor in self.mean.items():

@@ -161,8 +161,10 @@ class Trainer:
         """
         stage, progress = self.stage, self.progress
         first = progress.rows.get(stage.shards, 0)
-        loss = self._accumulate(self._batches_of(stage), first, stage)
-        self.grad_norm = self._gradient_norm()
+        total = self._accumulate(self._batches_of(stage), first, stage)
+        # Both at once: the only time in a step that the processor waits for a GPU.
+        loss: float
+        loss, self.grad_norm = torch.stack([total, self._gradient_norm()]).tolist()
         if math.isfinite(loss) and math.isfinite(self.grad_norm):
             self._update(stage)
             self._watch_loss(loss)
@@ -211,31 +213,41 @@ class Trainer:
     def _batches_of(self, stage: Stage) -> Batches:
         if self._batches is None or self._batches[0] != stage.shards:
             rows = self._open_rows(stage)
-            self._batches = stage.shards, Batches(rows, seed=self.recipe.train.seed)
+            batches = Batches(
+                rows,
+                seed=self.recipe.train.seed,
+                pad_id=self.pad_id,
+                device=self.device.device,
+            )
+            self._batches = stage.shards, batches
         return self._batches[1]
 
-    def _accumulate(self, batches: Batches, first: int, stage: Stage) -> float:
-        """Sum gradients over the step's micro-batches and processes; return the mean loss."""
+    def _accumulate(self, batches: Batches, first: int, stage: Stage) -> Tensor:
+        """Sum gradients over the step's micro-batches and processes; return the mean loss, ()."""
         self.network.zero_grad(set_to_none=True)
-        total, ours = 0.0, self.group.share(stage.rows_per_step)
+        total = torch.zeros((), dtype=torch.float64, device=self.device.device)
+        is_sparse = bool(self.progress.compiled) and self.device.device.type == "cuda"
+        ours = self.group.share(stage.rows_per_step)
         for start in ours[:: stage.micro_rows]:
             count = min(stage.micro_rows, ours.stop - start)
-            idx, targets = (
-                tensor.to(self.device.device)
-                for tensor in batches.take(first + start, count, self.pad_id)
-            )  # (count, T) each
-            mask = document_mask(idx, self.end_id) if self.recipe.train.document_mask else None
+            idx, targets = batches.take(first + start, count)  # (count, T) each
+            mask = None
+            if self.recipe.train.document_mask:
+                mask = document_mask(idx, self.end_id, sparse=is_sparse)
             hidden = self.forward(idx, mask=mask)  # (count, T, C)
             share = count / stage.rows_per_step
             loss = cross_entropy(hidden, self.network.head_weight, targets) * share
             loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
+            total += loss.detach()
+        if self.plan.stage_at(min(self.progress.step + 1, self.plan.n_step - 1)) == stage:
+            count = min(stage.micro_rows, len(ours))
+            batches.prepare(first + stage.rows_per_step + ours.start, count)
         self.group.sum_gradients(self.network.parameters())
-        return self.group.sum(total, self.device.device)
+        return self.group.add(total)
 
-    def _gradient_norm(self) -> float:
+    def _gradient_norm(self) -> Tensor:
         grads = [p.grad for p in self.network.parameters() if p.grad is not None]
-        return torch.nn.utils.get_total_norm(grads).item()
+        return torch.nn.utils.get_total_norm(grads).double()
 
     def _update(self, stage: Stage) -> None:
         progress, train = self.progress, self.recipe.train

@@ -18,6 +18,7 @@ from tests.scripted import small_tokenizer
 from training.evaluation.bits_per_byte import (
     Passage,
     Scorer,
+    Window,
     bits_per_byte,
     folder_scorer,
     measure_cost,
@@ -41,10 +42,11 @@ def passage(*spans: tuple[int, int]) -> Passage:
 def flat(tokenizer: Tokenizer, block_size: int = 64) -> Scorer:
     """Every token costs three bits."""
 
-    def logprobs(ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float64]:
-        assert len(ids) <= block_size
-        assert all(0 < position < len(ids) for position in positions)
-        return np.full(len(positions), -3 * math.log(2))
+    def logprobs(windows: Sequence[Window]) -> NDArray[np.float64]:
+        for ids, positions in windows:
+            assert len(ids) <= block_size
+            assert all(0 < position < len(ids) for position in positions)
+        return np.full(sum(len(positions) for _, positions in windows), -3 * math.log(2))
 
     return Scorer(logprobs=logprobs, tokenizer=tokenizer, block_size=block_size)
 
@@ -72,9 +74,9 @@ def test_token_over_an_edge_counts_by_its_share(tokenizer: Tokenizer) -> None:
 def test_only_what_stands_above_is_context(tokenizer: Tokenizer) -> None:
     seen: list[str] = []
 
-    def logprobs(ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float64]:
-        seen.append(tokenizer.decode_bytes(ids).decode())
-        return np.zeros(len(positions))
+    def logprobs(windows: Sequence[Window]) -> NDArray[np.float64]:
+        seen.extend(tokenizer.decode_bytes(ids).decode() for ids, _ in windows)
+        return np.zeros(sum(len(positions) for _, positions in windows))
 
     scorer = Scorer(logprobs=logprobs, tokenizer=tokenizer, block_size=512)
     at = TEXT.index("    return name")
@@ -117,6 +119,18 @@ def test_spans_cost_a_served_folder_what_they_cost_its_network(
     assert measure_cost(folder_scorer(folder, bits=32), part).bits == pytest.approx(
         expected, rel=1e-3
     )
+
+
+def test_windows_cost_together_what_they_cost_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = load_folder(tiny_folder(tmp_path / "model"))
+    network = GPT(folder.config)
+    monkeypatch.setattr("training.evaluation.bits_per_byte._HEAD_ROWS", 3)
+    scorer = network_scorer(network, folder.tokenizer(), folder.info.block_size)
+    windows: list[Window] = [([1, 2, 3, 4, 5], [1, 4]), ([7, 8], [1]), ([9, 1, 2], [2, 1])]
+    alone = np.concatenate([scorer.logprobs([window]) for window in windows])
+    assert scorer.logprobs(windows) == pytest.approx(alone, rel=1e-5)
 
 
 def test_nothing_to_count_is_an_error() -> None:

@@ -43,10 +43,19 @@ def test_seeds_give_other_orders() -> None:
 
 
 def test_targets_are_the_inputs_shifted_and_padding_is_ignored() -> None:
-    batches = Batches(CountingRows(1), seed=0)
-    inputs, targets = batches.take(0, 2, pad_id=2)
+    batches = Batches(CountingRows(1), seed=0, pad_id=2)
+    inputs, targets = batches.take(0, 2)
     assert torch.equal(inputs, torch.tensor([[0, 1], [0, 1]]))
     assert torch.equal(targets, torch.tensor([[1, IGNORE], [1, IGNORE]]))
+
+
+def test_batch_that_was_prepared_is_the_one_taken_and_no_other() -> None:
+    plain, batches = Batches(CountingRows(50), seed=1), Batches(CountingRows(50), seed=1)
+    batches.prepare(8, 4)
+    assert torch.equal(batches.take(8, 4)[0], plain.take(8, 4)[0])
+    batches.prepare(12, 4)
+    assert torch.equal(batches.take(3, 4)[0], plain.take(3, 4)[0])  # a run went back
+    assert torch.equal(batches.take(12, 2)[0], plain.take(12, 2)[0])
 
 
 def test_no_rows_is_an_error() -> None:

@@ -178,9 +178,9 @@ class PoisonedTrainer(Trainer):
 
     bad: frozenset[int] = frozenset()
 
-    def _accumulate(self, batches: object, first: int, stage: Stage) -> float:
+    def _accumulate(self, batches: object, first: int, stage: Stage) -> torch.Tensor:
         loss = super()._accumulate(batches, first, stage)  # type: ignore[arg-type]
-        return float("nan") if first // stage.rows_per_step in self.bad else loss
+        return loss * float("nan") if first // stage.rows_per_step in self.bad else loss
 
 
 def poisoned(*bad: int, **train: object) -> PoisonedTrainer:
@@ -278,7 +278,7 @@ class JumpingTrainer(Trainer):
 
     jump: range = range(0)
 
-    def _accumulate(self, batches: object, first: int, stage: Stage) -> float:
+    def _accumulate(self, batches: object, first: int, stage: Stage) -> torch.Tensor:
         loss = super()._accumulate(batches, first, stage)  # type: ignore[arg-type]
         return loss + 5.0 * (first // stage.rows_per_step in self.jump)
 

@@ -171,7 +171,9 @@ def test_stages_are_read_in_turn_each_row_once() -> None:
         run.step()
     assert run.progress.rows == {"short": 48, "long": 2 * 4 + 3 * 8}
     assert sorted(opened["short"].read[:40]) == list(range(40))  # a whole epoch, then the next
-    assert len(set(opened["long"].read)) == 32  # the third stage goes on where the second stopped
+    assert (
+        len(set(opened["long"].read[:32])) == 32
+    )  # the third stage goes on where the second stopped
     assert run.progress.tokens == 8 * 128 + 3 * 256
 
 
