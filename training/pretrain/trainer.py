@@ -225,7 +225,7 @@ class Trainer:
     def _accumulate(self, batches: Batches, first: int, stage: Stage) -> Tensor:
         """Sum gradients over the step's micro-batches and processes; return the mean loss, ()."""
         self.network.zero_grad(set_to_none=True)
-        total = torch.zeros((), dtype=torch.float64, device=self.device.device)
+        total = torch.zeros((), device=self.device.device)
         is_sparse = bool(self.progress.compiled) and self.device.device.type == "cuda"
         ours = self.group.share(stage.rows_per_step)
         for start in ours[:: stage.micro_rows]:
@@ -247,7 +247,7 @@ class Trainer:
 
     def _gradient_norm(self) -> Tensor:
         grads = [p.grad for p in self.network.parameters() if p.grad is not None]
-        return torch.nn.utils.get_total_norm(grads).double()
+        return torch.nn.utils.get_total_norm(grads)
 
     def _update(self, stage: Stage) -> None:
         progress, train = self.progress, self.recipe.train
