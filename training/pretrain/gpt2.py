@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
-from model.gpt import GPT, KVCache, Linear, causal_attention
+from model.gpt import GPT, KVCache, Linear, Mask, causal_attention
 
 
 class LayerNorm(nn.LayerNorm):
@@ -36,7 +36,7 @@ class Block2019(nn.Module):
         self.c_attn, self.c_proj = Linear(width, 3 * width), Linear(width, width)
         self.mlp_fc, self.mlp_proj = Linear(width, 4 * width), Linear(4 * width, width)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask | None) -> Tensor:
         """Return x (B, T, C) after this layer."""
         B, T, C = x.size()
         heads = self.c_attn(self.ln_1(x)).view(B, T, 3 * self.n_head, C // self.n_head)
@@ -66,9 +66,7 @@ class GPT2(GPT):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
-    def hidden(
-        self, idx: Tensor, cache: KVCache | None = None, mask: Tensor | None = None
-    ) -> Tensor:
+    def hidden(self, idx: Tensor, cache: KVCache | None = None, mask: Mask | None = None) -> Tensor:
         """Return the final normalised hidden states (B, T, C) of ids (B, T); takes no cache."""
         assert cache is None, "this network is not served"
         places = torch.arange(idx.size(1), device=idx.device)
