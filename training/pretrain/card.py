@@ -78,6 +78,7 @@ def _training(config: ModelConfig, progress: Progress, manifest: Mapping[str, An
         f"minutes of CPU time, {flops:.2g} floating-point operations. The corpus holds "
         f"{totals['bytes'] / 1e6:.1f} MB of unique code in {totals['files']} files after "
         "filtering."
+        + (f" It was taught by the model {progress.teacher[:12]}." if progress.teacher else "")
     )
 
 

@@ -39,6 +39,7 @@ class Progress:
     cpu_seconds: float = 0.0
     recipe_hash: str = ""
     parent: str = ""  # content hash of the model folder whose weights it began with
+    teacher: str = ""  # content hash of the model folder that teaches it
     plan: dict[str, Any] = dataclasses.field(default_factory=dict)  # a Schedule's table
     # Chosen when the run began, so that it goes on alike; "", None and 0: by older versions.
     dtype: str = ""  # of activations

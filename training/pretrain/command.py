@@ -98,6 +98,8 @@ def train_network(
         keep_freed_memory()
         tokenizer = Tokenizer.from_file(files.tokenizer)
         folders = ShardFolders(shards, make_plan(recipe), vocab_size=tokenizer.vocab_size)
+        if recipe.train.teacher:
+            _check_tokenizer(Path(recipe.train.teacher), files.tokenizer)
         trainer = _open_trainer(recipe, folders, tokenizer, group)
         resumed = trainer.resume(files.run)
         if init:
@@ -158,10 +160,7 @@ def _begin_with(trainer: Trainer, model: Path, tokenizer: Path) -> None:
         if trainer.progress.parent != folder.content_hash:
             raise StateError(f"the run did not begin with {model}; leave --init out")
         return
-    if sha256_file(model / "tokenizer.json") != sha256_file(tokenizer):
-        raise ConfigError(
-            f"{tokenizer} is not the tokenizer of {model}; pack the corpus with {model}'s"
-        )
+    _check_tokenizer(model, tokenizer)
     weights = {name: torch.from_numpy(array) for name, array in folder.tensors().items()}
     trainer.begin_with(weights, folder.content_hash)
 
@@ -170,6 +169,13 @@ def require_servable(recipe: Recipe) -> None:
     """Raise ConfigError for a network that is only there to be compared."""
     if recipe.network.block != "qwen3":
         raise ConfigError('network.block = "gpt2" is for comparison and cannot be exported')
+
+
+def _check_tokenizer(model: Path, tokenizer: Path) -> None:
+    if sha256_file(model / "tokenizer.json") != sha256_file(tokenizer):
+        raise ConfigError(
+            f"{tokenizer} is not the tokenizer of {model}; pack the corpus with {model}'s"
+        )
 
 
 def export_network(

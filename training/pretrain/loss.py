@@ -7,7 +7,7 @@ CPU's cache.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,11 +17,26 @@ CPU_CHUNK_NUMBERS = 1 << 22  # logits at a time: 16 MB in fp32; twice and half a
 GPU_CHUNK = 8_192  # rows
 
 
+class Teaching(NamedTuple):
+    """What another network of the same vocabulary would answer."""
+
+    hidden: Tensor  # (..., C of that network)
+    weight: Tensor  # (V, C of that network)
+    share: float  # of its answers in what is learnt, the ids themselves being the rest
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """Mean loss whose gradients are made in the forward pass, so nothing is computed twice."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int) -> Tensor:
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        chunk: int,
+        teaching: Teaching | None = None,
+    ) -> Tensor:
         """hidden (N, C), weight (V, C), targets (N,) -> mean loss of targets but IGNORE."""
         weight = weight.to(hidden.dtype)  # in here, so that its gradient is never rounded to it
         kept = targets != IGNORE
@@ -36,6 +51,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             part = slice(start, start + chunk)
             loss, grad = _softmax_loss(hidden[part] @ weight.mT, wanted[part])
             total += (loss * share[part]).sum()
+            if teaching is not None:
+                # p - ((1 - s) right + s taught) = (p - right) - s (taught - right)
+                taught = teaching.hidden[part] @ teaching.weight.mT
+                grad.sub_(_softmax_loss(taught, wanted[part])[1], alpha=teaching.share)
             grad_hidden[part] = (grad @ weight).mul_(share[part])
             if grad.dtype == torch.float32:
                 grad_weight.addmm_(grad.mT, weighted[part])
@@ -52,6 +71,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (
             grad_hidden * grad.to(grad_hidden.dtype),
             grad_weight * grad,
+            None,
             None,
             None,
         )
@@ -73,12 +93,24 @@ def _softmax_loss(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     return loss, grad
 
 
-def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk: int = 0) -> Tensor:
+def cross_entropy(
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    *,
+    chunk: int = 0,
+    teaching: Teaching | None = None,
+) -> Tensor:
     """Return the mean cross-entropy in nats of `hidden` (..., C) against ids `targets` (...).
 
-    `chunk` rows of logits are made at a time; 0: as many as suit the device.
+    `chunk` rows of logits are made at a time; 0: as many as suit the device. With `teaching` the
+    gradient is that of the cross-entropy against ids and another network's answers, mixed (Hinton
+    et al. 2015); the loss that is returned stays that of the ids, so that runs can be compared.
     """
     flat = hidden.reshape(-1, hidden.size(-1))
     fitting = GPU_CHUNK if flat.is_cuda else max(64, CPU_CHUNK_NUMBERS // weight.size(0))
     apply: Callable[..., Tensor] = _ChunkedCrossEntropy.apply
-    return apply(flat, weight, targets.reshape(-1), chunk or fitting)
+    if teaching is not None:
+        states = teaching.hidden.reshape(-1, teaching.hidden.size(-1))
+        teaching = teaching._replace(hidden=states)
+    return apply(flat, weight, targets.reshape(-1), chunk or fitting, teaching)

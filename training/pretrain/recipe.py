@@ -66,6 +66,8 @@ class TrainTable:
     normuon_beta2: float = 0.0  # memory of Muon's variance for each neuron; 0: not normalised
     final_momentum: float = 0.95  # Muon's at the end of the warmdown
     average_tokens: int = 0  # memory of a running average of the weights; 0: none is kept
+    teacher: str = ""  # model folder with the same tokenizer, whose answers are learnt, too
+    teacher_share: float = 0.5  # of its answers in what is learnt, the text being the rest
     document_mask: bool = False  # examples in one row do not see each other
     warmup_share: float = 0.02
     warmdown_share: float = 0.6
@@ -84,6 +86,7 @@ class TrainTable:
         require(self, "train.", "tokens batch_tokens micro_rows max_skips checkpoint_s", 1)
         require(self, "train.", "max_rollbacks average_tokens", 0)
         require(self, "train.", "warmup_share warmdown_share final_lr final_momentum", 0, 1)
+        require(self, "train.", "teacher_share", 0, 1)
         if self.compile not in (None, True, False):
             raise ConfigError(f"train.compile must be true or false, got {self.compile!r}")
         if not 0.0 <= self.normuon_beta2 < 1.0:

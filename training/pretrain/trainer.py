@@ -37,14 +37,15 @@ from training.pretrain.loss import cross_entropy
 from training.pretrain.optim import AdamW, Average, Muon, split_parameters
 from training.pretrain.recipe import Recipe
 from training.pretrain.schedule import Schedule, Stage, make_plan, plan_problem
+from training.pretrain.teacher import load_teacher
 
 # Settings that may change in a run: those of the plan, which is compared with what was done, and
 # others that do not touch the weights: the guard's limits only of a run that is ill, compilation
-# only their last bits, as another machine would.
+# only their last bits, as another machine would. The teacher is known by its hash, not its folder.
 MAY_CHANGE = frozenset(
     {"tokens", "batch_tokens", "micro_rows", "warmdown_share", "final_lr", "final_momentum"}
     | {"block_size", "checkpoint_s", "validate_steps", "max_skips", "max_rollbacks"}
-    | {"compile"}
+    | {"compile", "teacher"}
 )
 # A CPU compiles for a minute or two; a run of so many operations takes twenty or more.
 LONG_RUN_FLOPS = 2e14
@@ -97,6 +98,8 @@ class Trainer:
         self.end_id = end_id  # ends an example
         self.grad_norm = 0.0  # of the last step
         self.progress = Progress(recipe_hash=recipe_hash(recipe), plan=self._plan_table())
+        self.teacher = load_teacher(recipe, self.device.device)
+        self.progress.teacher = self.teacher.name if self.teacher else ""
         is_bf16 = self._agree(self.device.dtype == torch.bfloat16)
         compiled = self._agree(self.should_compile(is_plain=adapt is None))
         self._compute_as("bfloat16" if is_bf16 else "float32", compiled=compiled)
@@ -150,6 +153,8 @@ class Trainer:
         self.network.dtype = self.muon.dtype = getattr(torch, dtype)
         hidden = self.network.hidden
         self.forward = torch.compile(hidden, dynamic=False) if compiled else hidden
+        if self.teacher is not None:
+            self.teacher.compute_as(self.muon.dtype, compiled=compiled)
         self.progress.dtype, self.progress.compiled = dtype, compiled
 
     def step(self) -> float:
@@ -213,12 +218,8 @@ class Trainer:
     def _batches_of(self, stage: Stage) -> Batches:
         if self._batches is None or self._batches[0] != stage.shards:
             rows = self._open_rows(stage)
-            batches = Batches(
-                rows,
-                seed=self.recipe.train.seed,
-                pad_id=self.pad_id,
-                device=self.device.device,
-            )
+            seed, device = self.recipe.train.seed, self.device.device
+            batches = Batches(rows, seed=seed, pad_id=self.pad_id, device=device)
             self._batches = stage.shards, batches
         return self._batches[1]
 
@@ -236,7 +237,9 @@ class Trainer:
                 mask = document_mask(idx, self.end_id, sparse=is_sparse)
             hidden = self.forward(idx, mask=mask)  # (count, T, C)
             share = count / stage.rows_per_step
-            loss = cross_entropy(hidden, self.network.head_weight, targets) * share
+            teaching = self.teacher.answer(idx, mask) if self.teacher else None
+            head = self.network.head_weight
+            loss = cross_entropy(hidden, head, targets, teaching=teaching) * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         if self.plan.stage_at(min(self.progress.step + 1, self.plan.n_step - 1)) == stage:
@@ -312,6 +315,11 @@ class Trainer:
             raise StateError(
                 f"{run} was started with another recipe (see {run / 'recipe.json'}); "
                 "use another --run folder"
+            )
+        if progress.teacher != self.progress.teacher:
+            raise StateError(
+                f"{run} was taught by {progress.teacher[:12] or 'none'}, train.teacher is "
+                f"{self.progress.teacher[:12] or 'none'}; use another --run folder"
             )
         if problem := plan_problem(progress.plan, self.plan, progress.step, progress.tokens):
             raise StateError(f"{run} cannot go on with this recipe: {problem}")

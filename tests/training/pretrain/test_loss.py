@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from training.pretrain.loss import IGNORE, cross_entropy
+from training.pretrain.loss import IGNORE, Teaching, cross_entropy
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 64])
@@ -24,6 +24,36 @@ def test_loss_and_gradients_equal_torch(chunk: int) -> None:
     assert torch.allclose(ours, theirs, atol=1e-6)
     assert torch.allclose(grads[0], hidden.grad, atol=1e-6)
     assert torch.allclose(grads[1], weight.grad, atol=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="torch before 2.13")
+def test_loss_equals_that_of_torchs_linear_cross_entropy() -> None:
+    torch.manual_seed(0)
+    hidden, weight, targets = torch.randn(9, 8), torch.randn(11, 8), torch.randint(0, 11, (9,))
+    theirs = F.linear_cross_entropy(hidden, weight, targets)
+    assert torch.allclose(cross_entropy(hidden, weight, targets, chunk=4), theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [3, 64])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_taught_gradient_is_that_of_both_answers_mixed(chunk: int, share: float) -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(2, 5, 8, requires_grad=True)
+    weight = torch.randn(11, 8, requires_grad=True)
+    targets = torch.randint(0, 11, (2, 5))
+    targets[0, 1] = IGNORE
+    teaching = Teaching(torch.randn(2, 5, 6), torch.randn(11, 6), share)
+    ours = cross_entropy(hidden, weight, targets, chunk=chunk, teaching=teaching)
+    grads = torch.autograd.grad(ours, (hidden, weight))
+    kept = (targets != IGNORE).flatten()
+    logits = (hidden @ weight.T).reshape(-1, 11)[kept]
+    right = F.one_hot(targets.flatten()[kept], 11)
+    taught = (teaching.hidden @ teaching.weight.T).softmax(-1).reshape(-1, 11)[kept]
+    mixed = F.cross_entropy(logits, (1 - share) * right + share * taught)
+    expected = torch.autograd.grad(mixed, (hidden, weight))
+    assert torch.allclose(grads[0], expected[0], atol=1e-6)
+    assert torch.allclose(grads[1], expected[1], atol=1e-6)
+    assert torch.allclose(ours, cross_entropy(hidden, weight, targets))  # of the ids alone
 
 
 def test_loss_of_ignored_targets_only_is_zero() -> None:

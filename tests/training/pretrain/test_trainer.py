@@ -50,8 +50,11 @@ def small_recipe(*stages: StageTable, **train: object) -> Recipe:
         "lr_scale": 20.0,
         "dtype": "float32",  # whatever this processor is best at
     }
+    vocab_size = int(str(train.pop("vocab_size", 256)))
     return Recipe(
-        network=NetworkTable(preset="nano", vocab_size=256, block_size=32, n_layer=1, n_embd=32),
+        network=NetworkTable(
+            preset="nano", vocab_size=vocab_size, block_size=32, n_layer=1, n_embd=32
+        ),
         train=TrainTable(**(table | train)),  # type: ignore[arg-type]
         folder=FolderTable(name="small"),
         stages=stages,
