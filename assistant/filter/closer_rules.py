@@ -57,6 +57,9 @@ def _n_retyped(place: CursorSite, text: str, rest: str) -> int:
         return 0
     if set(said) <= _QUOTES and rest.startswith(said):
         return len(said)
+    opened = scan(place.before + said, place.language).quote
+    if len(opened) > 1 and place.context.quote == rest[0] == opened[0] and rest[:3] != opened:
+        return 1  # the first of three quotes was closed when it was typed
     n_closers = len(rest) - len(rest.lstrip("".join(AUTO_CLOSED - {" "})))
     choices = [n for n in range(n_closers + 1) if _may_go(rest[:n], said)]
     n_again = _n_unfitting(place, said, rest, choices)

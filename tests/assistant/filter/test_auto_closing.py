@@ -2,6 +2,8 @@
 
 import pytest
 
+from assistant.filter.postprocess import filter_text
+from assistant.request import CompletionRequest
 from tests import code_samples
 from tests.auto_closing import accept, type_line
 
@@ -49,3 +51,13 @@ def test_deep_in_a_file_with_docstrings_nothing_is_doubled() -> None:
     for n_typed in range(20, len(line)):
         taken = accept(text, start, n_typed, line, "a.py")
         assert taken is None or taken[0] == taken[1]
+
+
+@pytest.mark.parametrize("text", ['""Estimator', '""One line."""'])
+def test_first_of_three_quotes_was_closed_by_the_editor(text: str) -> None:
+    document = 'class A:\n    ""\n    x = 1\n'
+    request = CompletionRequest(path="a.py", text=document, offset=document.index('""') + 1)
+    edit = filter_text(request, text, multi_line=False).edit
+    assert edit is not None
+    line = document[: edit.start] + edit.text + document[edit.end :]
+    assert line.split("\n")[1].strip() == '"' + text
