@@ -48,14 +48,20 @@ RENAMED = {
 # words -> what answers to them: it needs the `train` extra, which the rest of the command does not
 ELSEWHERE = {"models fit": "train fit"}
 OLD_NAMES_END = "0.3"
+_AS_TEXT = "the report is on the terminal, and --json FILE holds every figure"
 _KEPT_OUT = "`data prepare` keeps what shares words with [corpus] benchmarks out of the corpus"
 # words and option of before -> what is there instead
 REMOVED = {
     "train score-infilling --unsandboxed": "where there is no bubblewrap, code runs without it",
     "train score-infilling --corpus": _KEPT_OUT,
     "train score-infilling --run-tokens": _KEPT_OUT,
+    "stats --html": "the counts are on the terminal, and --json prints every figure",
+    "data pack --spans": "the kinds of holes have fixed shares",
+    "eval --html": _AS_TEXT,
+    "eval --jedi": "the baseline is the longest match",
+    "eval --gguf": "list the file by `foretype models add` and give its name as --model",
     "tune --nightly": "plain `foretype tune` ends at once if no commit is new, else it tunes anew",
-    "tune --html": "the report is on the terminal, and --json FILE holds every figure",
+    "tune --html": _AS_TEXT,
 }
 # Not part of a serving installation.
 _TRAINING_EXTRA = frozenset({"torch", "tokenizers", "safetensors", "rensa"})

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from model.folder import copy_folder
 from tests.doubles import tiny_folder
 from tests.repositories import plain_git
 from training.finetune.plan import HistorySplit, ModelRef, TuneOptions, TunePlan, TuneRequest
@@ -67,10 +66,6 @@ def scripted_tuner(
 ) -> Tuner:
     """A tuner whose judge says what a test wants, and remembers what it was asked."""
 
-    def refit(candidate: Path, target: Path, plan: TunePlan) -> dict[str, Any]:
-        copy_folder(candidate, target)
-        return {"kept": "base"}
-
     def judge(
         plan: TunePlan, tuned: Path, general: Sequence[tuple[str, str]], folder: Path
     ) -> dict[str, Any]:
@@ -82,7 +77,7 @@ def scripted_tuner(
             "report": {"n": 1},
         }  # fmt: skip
 
-    return Tuner(**({"refit": refit, "judge": judge} | parts))
+    return Tuner(**({"judge": judge} | parts))
 
 
 def made_plan(**changes: Any) -> TunePlan:

@@ -42,23 +42,18 @@ def plot_lines(
     axes: tuple[str, str],
     series: Mapping[str, Points],
     *,
-    percent: bool = False,
-    diagonal: bool = False,
     dots: bool = False,
 ) -> str:
     """Return a figure with a line for each of `series`, in data units, and their names beside it.
 
-    The axes go from 0 to what the points reach; `percent`: from 0 to 1, told in per cent.
-    Points that are no numbers are left out.
+    The axes go from 0 to what the points reach. Points that are no numbers are left out.
     """
     lines = {name: [p for p in each if all(map(math.isfinite, p))] for name, each in series.items()}
     points = [point for each in lines.values() for point in each]
-    most_x, most_y = (
-        1.0 if percent else _round_up(max([p[i] for p in points] or [1])) for i in (0, 1)
-    )
-
-    axis_texts = _axes(axes, (most_x, most_y), percent=percent)
-    parts = [f'<path opacity="0.4" d="{_grid(diagonal=diagonal)}"/>', *axis_texts]
+    most_x, most_y = (_round_up(max([p[i] for p in points] or [1])) for i in (0, 1))
+    steps = [SIZE * i / _N_TICKS for i in range(_N_TICKS + 1)]
+    grid = "".join(f"M{LEFT + step:g} {TOP}v{SIZE}M{LEFT} {TOP + step:g}h{SIZE}" for step in steps)
+    parts = [f'<path opacity="0.4" d="{grid}"/>', *_axes(axes, (most_x, most_y))]
     for index, (name, each) in enumerate(lines.items()):
         colour, row = f"s{index % N_COLOURS}", TOP + 14 + 18 * index
         placed = [
@@ -78,20 +73,11 @@ def plot_lines(
     )
 
 
-def _grid(*, diagonal: bool) -> str:
-    """Return the path of the grid, and of the line through its corners."""
-    steps = [SIZE * i / _N_TICKS for i in range(_N_TICKS + 1)]
-    grid = "".join(f"M{LEFT + step:g} {TOP}v{SIZE}M{LEFT} {TOP + step:g}h{SIZE}" for step in steps)
-    return grid + f"M{LEFT} {TOP + SIZE}l{SIZE} -{SIZE}" * diagonal
-
-
-def _axes(names: tuple[str, str], most: tuple[float, float], *, percent: bool) -> Iterator[str]:
+def _axes(names: tuple[str, str], most: tuple[float, float]) -> Iterator[str]:
     """Yield the texts of both axes: at each line of the grid its value, and what it counts."""
     for i in range(_N_TICKS + 1):
         share = i / _N_TICKS
-        across, up = (
-            f"{100 * share:.0f}%" if percent else f"{share * reached:g}" for reached in most
-        )
+        across, up = (f"{share * reached:g}" for reached in most)
         x, y = round(LEFT + SIZE * share, 1), round(TOP + SIZE * (1 - share), 1)
         yield f'<text x="{x}" y="{TOP + SIZE + 16}" text-anchor="middle">{across}</text>'
         yield f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{up}</text>'

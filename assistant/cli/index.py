@@ -31,7 +31,6 @@ from assistant.index.files import is_too_wide
 from assistant.index.reader import open_view
 from assistant.index.writer import (
     IndexBusyError,
-    adopt_old_folder,
     index_folder,
     indexes_folder,
     lock_index,
@@ -59,7 +58,6 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     settings = load_settings()
-    adopt_old_folder()
     root = Path(args.repo).absolute()
     if args.action != "clear" and not root.is_dir():
         raise UsageError(f"{args.repo} is not a folder")

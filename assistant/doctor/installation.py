@@ -19,14 +19,6 @@ from assistant.setup.machine import Machine, server_command
 
 LIBRARIES = ("numpy", "model.runtime_onnx", "regex", "tiktoken", "tree_sitter", "pygls")
 CPU_INFO = Path("/proc/cpuinfo")
-# What makes 8-bit products fast, the slowest first; the names are those of /proc/cpuinfo.
-_FEATURES = {
-    "avx2": "AVX2",
-    "avx512bw": "AVX-512",
-    "avx_vnni": "VNNI",
-    "avx512_vnni": "VNNI",
-    "amx_int8": "AMX",
-}
 
 
 def python() -> CheckResult:
@@ -60,15 +52,11 @@ def processor(cpu_info: Path = CPU_INFO) -> CheckResult:
         text = cpu_info.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ok("processor", f"{kind}; its features cannot be read on this system")
-    flags = set(
-        re.findall(r"\w+", "".join(re.findall(r"^(?:flags|Features)\s*:(.*)$", text, re.M)))
-    )
     count = len(re.findall(r"^processor\s*:", text, re.M)) or 1
-    if kind in ("x86_64", "AMD64") and "avx2" not in flags:
+    if kind in ("x86_64", "AMD64") and not re.search(r"^flags\s*:.*\bavx2\b", text, re.M):
         fix = "nothing to mend; a smaller `max_new_tokens` helps a slow machine"
         return warning("processor", f"{count} x {kind} without AVX2: several times slower", fix)
-    known = ", ".join(dict.fromkeys(title for flag, title in _FEATURES.items() if flag in flags))
-    return ok("processor", f"{count} x {kind}" + (f" with {known}" if known else ""))
+    return ok("processor", f"{count} x {kind}")
 
 
 def command(machine: Machine) -> CheckResult:

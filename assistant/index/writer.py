@@ -32,7 +32,7 @@ from assistant.index.manifest import (
 )
 from assistant.index.reader import OpenSegment, open_view
 from assistant.index.segment import FileContent, write_segment
-from model.paths import cache_folder, claim, find_exposure, is_ours
+from model.paths import cache_folder, claim, find_exposure
 from model.publish import sync_folder
 
 SEGMENT_BYTES = 16 << 20  # of text; building one takes six times as much memory for a moment
@@ -56,14 +56,6 @@ class IndexBusyError(RuntimeError):
 def indexes_folder() -> Path:
     """Return the folder that holds all indexes."""
     return cache_folder() / "index"
-
-
-def adopt_old_folder() -> None:
-    """Take over the indexes of a version before 0.2, which had another folder for them."""
-    old = cache_folder() / "memory"
-    with contextlib.suppress(OSError):  # there is one of ours already
-        if is_ours(old):
-            old.rename(indexes_folder())
 
 
 def index_folder(root: Path) -> Path:

@@ -2,14 +2,12 @@
 
 The parameters are the plain JSON of a model folder's `ranker.json`, fitted by `foretype train
 fit`: one set for candidates that only the index proposes, one for those that the network has
-scored too. A table that is not exactly what this version writes is refused; one of the version
-before, whose gate judged whole lines only, gives its order of candidates, and the bundled gate
-judges. What the columns mean is the business of `features` and `beginnings`.
+scored too. A table that is not exactly what this version writes is refused. What the columns mean
+is the business of `features` and `beginnings`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import math
@@ -28,7 +26,6 @@ from model.files import UnreadableFileError, read_regular
 from model.folder import BUNDLED, RANKER
 
 FORMAT_VERSION = 2
-_WHOLE_LINES = 1  # the version whose gate judged whole lines
 OTHERS = "other"  # languages that nothing was fitted for
 _LIMIT = 5.0  # standardised features are cut there: nothing further out was fitted
 _EDGE = 1e-6  # a belief is kept so far from 0 and 1
@@ -103,10 +100,8 @@ class RankerParameters:
 def parse(table: Mapping[str, Any]) -> RankerParameters:
     """Check and take the table of a `ranker.json`; ModelError says what is wrong with it."""
     try:
-        version = _check_kind(table)
+        _check_kind(table)
         n_index, n_both = len(INDEX_FEATURES), len(INDEX_FEATURES + NETWORK_FEATURES)
-        if version == _WHOLE_LINES:
-            return _with_bundled_gate(table, n_index, n_both)
         return RankerParameters(
             index=_fitted(table["memory"], n_index), both=_fitted(table["both"], n_both)
         )
@@ -115,26 +110,12 @@ def parse(table: Mapping[str, Any]) -> RankerParameters:
         raise ModelError(f"{RANKER} cannot be used: {what}; {_FIT_AGAIN}") from error
 
 
-def _check_kind(table: Mapping[str, Any]) -> int:
-    version = table["format_version"]
-    if version not in (_WHOLE_LINES, FORMAT_VERSION):
+def _check_kind(table: Mapping[str, Any]) -> None:
+    if (version := table["format_version"]) != FORMAT_VERSION:
         raise ValueError(f"format_version is {version!r}; this program reads {FORMAT_VERSION}")
     for name, names in _COLUMNS.items():
-        is_judged = name != "gate" or version == FORMAT_VERSION
-        if is_judged and tuple(table["columns"][name]) != names:
+        if tuple(table["columns"][name]) != names:
             raise ValueError(f"its columns of kind {name} are not this program's")
-    return int(version)
-
-
-def _with_bundled_gate(table: Mapping[str, Any], n_index: int, n_both: int) -> RankerParameters:
-    own = bundled()
-    if own is None or own.both is None:
-        raise ValueError("it is of an older version, and no bundled model is there to judge with")
-    index, both = _net(table["memory"]["ranker"], n_index), _net(table["both"]["ranker"], n_both)
-    return RankerParameters(
-        index=dataclasses.replace(own.index, ranker=index),
-        both=dataclasses.replace(own.both, ranker=both),
-    )
 
 
 _COLUMNS = {"memory": INDEX_FEATURES, "network": NETWORK_FEATURES, "gate": GATE_FEATURES}

@@ -21,8 +21,7 @@ from assistant.generate.backend import LocalBackend
 from assistant.generate.single_line import RankedLines, rank_lines, rank_without_network
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex
-from assistant.index.matches import SearchableIndex
-from assistant.rank.candidates import Cursor, Proposal, propose
+from assistant.rank.candidates import Cursor, propose
 from assistant.rank.features import Rows
 from assistant.rank.ranker import RankerParameters
 from assistant.settings import Settings
@@ -40,9 +39,10 @@ _NEVER_SURE = 2.0
 _SHARE_AT_END = 0.03  # of the cursors: about one typed character in thirty-five is a line's end
 
 Files = Sequence[tuple[str, str]]  # path, text
+GroupedTask = tuple[str, Task]  # with its file or commit
 
 
-@dataclasses.dataclass(kw_only=True, slots=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RankingExample:
     """One cursor: what was proposed, as the ranker sees it, and what was right."""
 
@@ -58,109 +58,11 @@ class RankingExample:
     language: str = ""
     greedy: str = ""
     longest_match: str = ""  # its line, where that was asked for
-    path: str = ""  # the file
 
     @property
     def label(self) -> int:
         """The position of the truth among the texts; -1 if it is not there."""
         return self.texts.index(self.truth) if self.truth in self.texts else -1
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class CalibrationTask:
-    """A cursor and the index it may use."""
-
-    task: Task
-    kind: str
-    group: str
-    index: SearchableIndex
-    choice: SnippetCache
-    files: Files  # that the index was built from
-
-
-def draw_tasks(
-    repository: Path,
-    kind: str,
-    n: int,
-    seed: int,
-    *,
-    revisions: str | None = None,
-    has_line_ends: bool = True,
-) -> Iterator[CalibrationTask]:
-    """Draw tasks of one repository; each index lives until the next one is needed.
-
-    `revisions` is a range of commits for tasks of the history; without one, the later commits.
-    With `has_line_ends`, now and then one more task, at the end of the line of the one before.
-    """
-    for files, tasks in _group_tasks(repository, kind, n, seed, revisions):
-        with tempfile.TemporaryDirectory() as folder:
-            build_from_texts(Path(folder), files)
-            index, choice = FolderIndex(Path(folder)), SnippetCache(is_waiting=True)
-            for group, task in tasks:
-                each = CalibrationTask(
-                    task=task, kind=kind, group=group, index=index, choice=choice, files=files
-                )
-                yield each
-                draws = np.random.Generator(np.random.Philox(key=[seed + task.offset, 7]))
-                if has_line_ends and draws.random() < _SHARE_AT_END:
-                    end = Task(file=task.file, offset=task.offset + len(task.truth), truth="")
-                    yield dataclasses.replace(each, task=end)
-
-
-def _group_tasks(
-    repository: Path, kind: str, n: int, seed: int, revisions: str | None
-) -> Iterator[tuple[Files, list[tuple[str, Task]]]]:
-    """Yield the (path, text) of an index, and the (group, task) that may use it."""
-    if kind == "head":
-        held_out = held_out_files(repository, languages=LANGUAGES)
-        tasks = [(task.file.path, task) for task in sample_tasks(held_out, n, seed=seed)]
-        yield [(file.path, file.text) for file in held_out], tasks
-        return
-    replayed = replay_tasks(repository, n, seed, revisions=revisions)
-    for commit, its in groupby(replayed, key=lambda each: each.commit):
-        members = list(its)
-        yield members[0].snapshot.files, [(commit, each.task) for each in members]
-
-
-def rank_task(
-    each: CalibrationTask, backend: LocalBackend | None, parameters: RankerParameters | None
-) -> RankingExample:
-    """Ask as the engine would; without `backend` the index alone."""
-    task = each.task
-    proposal = propose(Cursor.of(task.file.path, task.text, task.offset), each.index)
-    if backend is None:
-        found = rank_without_network(proposal, parameters, language_of(task.file.path))
-    else:
-        found = _rank_with_network(each, proposal, backend, parameters)
-    ranking = found.ranking
-    return RankingExample(
-        repository=task.file.repository,
-        group=each.group,
-        kind=each.kind,
-        truth=task.truth,
-        texts=ranking.texts,
-        rows=ranking.rows,
-        names=ranking.names,
-        scores=ranking.scores,
-        line=ranking.line,
-        language=ranking.language,
-        greedy=found.greedy,
-        path=task.file.path,
-    )
-
-
-def _rank_with_network(
-    each: CalibrationTask,
-    proposal: Proposal,
-    backend: LocalBackend,
-    parameters: RankerParameters | None,
-) -> RankedLines:
-    request = make_request(each.task)
-    n_chars = prompt.snippet_chars(backend.info.snippet_tokens)
-    snippets = each.choice.snippets_for(each.index, request, budget_chars=n_chars)
-    job = make_job(backend, request, Settings().max_new_tokens, snippets)
-    language = language_of(request.path)
-    return rank_lines(backend, proposal, job, language, parameters=parameters, sure=_NEVER_SURE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,7 +72,7 @@ class CollectSettings:
     tasks: int  # in each repository, of each kind
     kinds: tuple[str, ...]
     seed: int
-    line_ends: bool = True
+    line_ends: bool = True  # now and then one more, at the end of the line of the one before
     longest_match: bool = False  # ask that, too
 
 
@@ -182,25 +84,89 @@ def collect(
 ) -> list[RankingExample]:
     """Return the examples of all tasks; with `backend`, judged by the network too."""
     examples: list[RankingExample] = []
-    files, match = None, LongestMatch(())
     for repository, kind in product(repositories, settings.kinds):
-        before, seconds = len(examples), 0.0
-        tasks = draw_tasks(
-            repository, kind, settings.tasks, settings.seed, has_line_ends=settings.line_ends
-        )
+        before, started_s = len(examples), time.monotonic()
         try:
-            for each in tasks:
-                started = time.monotonic()
-                examples.append(rank_task(each, backend, parameters))
-                seconds += time.monotonic() - started
-                if settings.longest_match:
-                    if each.files is not files:
-                        files, match = each.files, LongestMatch(each.files)
-                    text, at = each.task.text, each.task.offset
-                    line, _ = match.rest_of_line(text[:at], text[at:], path=each.task.file.path)
-                    examples[-1].longest_match = line
+            for files, tasks in draw_tasks(repository, kind, settings):
+                match = LongestMatch(files) if settings.longest_match else None
+                ranked = _rank_all(files, tasks, backend, parameters)
+                for (group, task), found in zip(tasks, ranked, strict=True):
+                    examples.append(_make_example(kind, group, task, found, match))
         except ReplayError as error:
             say(str(error))
-        n = len(examples) - before
+        n, seconds = len(examples) - before, time.monotonic() - started_s
         say(f"{repository.name} {kind}: {n} tasks, {1_000 * seconds / max(1, n):.0f} ms each")
     return examples
+
+
+def draw_tasks(
+    repository: Path, kind: str, settings: CollectSettings
+) -> Iterator[tuple[Files, list[GroupedTask]]]:
+    """Yield the files of an index, and the tasks that may use it."""
+    n, seed = settings.tasks, settings.seed
+    if kind == "head":
+        held_out = held_out_files(repository, languages=LANGUAGES)
+        tasks = [(task.file.path, task) for task in sample_tasks(held_out, n, seed=seed)]
+        yield [(file.path, file.text) for file in held_out], [*_with_line_ends(tasks, settings)]
+        return
+    for commit, its in groupby(replay_tasks(repository, n, seed), key=lambda each: each.commit):
+        members = list(its)
+        tasks = [(commit, each.task) for each in members]
+        yield members[0].snapshot.files, [*_with_line_ends(tasks, settings)]
+
+
+def _with_line_ends(
+    tasks: Sequence[GroupedTask], settings: CollectSettings
+) -> Iterator[GroupedTask]:
+    for group, task in tasks:
+        yield group, task
+        draws = np.random.Generator(np.random.Philox(key=[settings.seed + task.offset, 7]))
+        if settings.line_ends and draws.random() < _SHARE_AT_END:
+            end = task.offset + len(task.truth)
+            yield group, Task(file=task.file, offset=end, truth="")
+
+
+def _rank_all(
+    files: Files,
+    tasks: Sequence[GroupedTask],
+    backend: LocalBackend | None,
+    parameters: RankerParameters | None,
+) -> Iterator[RankedLines]:
+    """Ask as the engine would, with an index of `files`; without `backend` the index alone."""
+    snippets = SnippetCache(is_waiting=True)
+    with tempfile.TemporaryDirectory() as folder:
+        build_from_texts(Path(folder), files)
+        index = FolderIndex(Path(folder))
+        for _, task in tasks:
+            proposal = propose(Cursor.of(task.file.path, task.text, task.offset), index)
+            language = language_of(task.file.path)
+            if backend is None:
+                yield rank_without_network(proposal, parameters, language)
+                continue
+            request = make_request(task)
+            n_chars = prompt.snippet_chars(backend.info.snippet_tokens)
+            shown = snippets.snippets_for(index, request, budget_chars=n_chars)
+            job = make_job(backend, request, Settings().max_new_tokens, shown)
+            yield rank_lines(
+                backend, proposal, job, language, parameters=parameters, sure=_NEVER_SURE
+            )
+
+
+def _make_example(
+    kind: str, group: str, task: Task, found: RankedLines, match: LongestMatch | None
+) -> RankingExample:
+    ranking, text, at, path = found.ranking, task.text, task.offset, task.file.path
+    return RankingExample(
+        repository=task.file.repository,
+        group=group,
+        kind=kind,
+        truth=task.truth,
+        texts=ranking.texts,
+        rows=ranking.rows,
+        names=ranking.names,
+        scores=ranking.scores,
+        line=ranking.line,
+        language=ranking.language,
+        greedy=found.greedy,
+        longest_match=match.rest_of_line(text[:at], text[at:], path=path)[0] if match else "",
+    )

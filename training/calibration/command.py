@@ -22,7 +22,6 @@ from training.calibration import report
 from training.calibration.collect import CollectSettings, RankingExample, collect
 from training.calibration.networks import (
     FitSettings,
-    RankedChoice,
     choose,
     choose_out_of_fold,
     correct,
@@ -49,7 +48,7 @@ def main(argv: list[str]) -> int:
 def _make(args: argparse.Namespace) -> Report:
     settings = CollectSettings(tasks=args.tasks, kinds=tuple(args.kinds), seed=args.seed)
     backend = open_backend(str(args.model), threads=1)
-    table, parameters, choices = fit(args.repositories, settings, backend)
+    table, parameters = fit(args.repositories, settings, backend)
     if (args.model / REFERENCE).is_file():
         write_ranker(args.model, table)
     elif args.out:
@@ -60,7 +59,6 @@ def _make(args: argparse.Namespace) -> Report:
         comparison = compare(args.report, settings, backend, parameters)
     return {
         "points": {INDEX: table["memory"]["points"], NETWORK_AND_INDEX: table["both"]["points"]},
-        "left out one at a time": report.measure_choices(choices),
         "reported": comparison,
     }
 
@@ -86,24 +84,23 @@ def _parser() -> CommandParser:
 
 def fit(
     repositories: Sequence[Path], settings: CollectSettings, backend: LocalBackend
-) -> tuple[dict[str, Any], RankerParameters, dict[str, list[RankedChoice]]]:
-    """Return the table of `ranker.json`, what it parses to, and the choices behind its points."""
+) -> tuple[dict[str, Any], RankerParameters]:
+    """Return the table of `ranker.json`, and what it parses to."""
     examples = collect(repositories, settings, None, None)
-    index, index_choices = _fit_part(examples)
+    index = _fit_part(examples)
     first = RankerParameters(index=index, both=None)
     examples = collect(repositories, settings, backend, first)
-    engine, engine_choices = _fit_part(examples)
+    engine = _fit_part(examples)
     table = {
         "format_version": FORMAT_VERSION,
         "columns": columns(),
         "memory": fitted_table(index),
         "both": fitted_table(engine),
     }
-    choices = {INDEX: index_choices, NETWORK_AND_INDEX: engine_choices}
-    return table, parse(table), choices
+    return table, parse(table)
 
 
-def _fit_part(examples: Sequence[RankingExample]) -> tuple[FittedRanker, list[RankedChoice]]:
+def _fit_part(examples: Sequence[RankingExample]) -> FittedRanker:
     """Fit on all examples; the points come from choices made without the example's repository.
 
     The gate is fitted on such choices too: on its own examples a ranker is too sure. Thresholds are
@@ -118,7 +115,7 @@ def _fit_part(examples: Sequence[RankingExample]) -> tuple[FittedRanker, list[Ra
         gate=fit_gate(choices, GATE),
         languages=languages,
         points=choose_points(typed),
-    ), corrected
+    )
 
 
 def compare(

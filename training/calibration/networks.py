@@ -24,7 +24,7 @@ from training.calibration.collect import RankingExample
 from training.evaluation.answers import is_right
 
 DIGITS = 5  # of a parameter, significant
-_LIMIT = 5.0  # of a standardised column, as in serving
+_LIMIT = 5.0  # of a _standardised column, as in serving
 LINE_HOLD = 20.0  # what a squared change of one in a language's scale or offset costs, in nats
 #: languages fitted together; the first is what the bundled network was trained on
 FAMILIES = (
@@ -58,9 +58,7 @@ class RankedChoice:
     best: int  # the place of the one that would be shown; -1 if none is worth a look
     probability: float  # of that
     is_exact: bool  # what is ranked first is the whole rest of the line
-    belief: float  # of the ranker in what was right, which may be none of the texts
     example: RankingExample
-    beliefs: Floats  # of the gate, in each of them
 
     @property
     def has_text(self) -> bool:
@@ -72,13 +70,8 @@ class RankedChoice:
         """Say whether what would be shown is right."""
         return self.has_text and bool(self.rights[self.best])
 
-    @property
-    def text(self) -> str:
-        """What would be shown; empty for nothing."""
-        return self.found.texts[self.best] if self.has_text else ""
 
-
-def pad_examples(
+def _pad_examples(
     examples: Sequence[RankingExample], mean: Floats, scale: Floats
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return examples that have texts as tensors, padded to the most candidates M.
@@ -91,19 +84,13 @@ def pad_examples(
     mask = torch.zeros(len(examples), n_most + 1, dtype=torch.bool)
     mask[:, n_most] = True
     for number, each in enumerate(examples):
-        inputs[number, : len(each.texts)] = standardise(each.rows, mean, scale)
+        inputs[number, : len(each.texts)] = _standardise(each.rows, mean, scale)
         mask[number, : len(each.texts)] = True
     labels = torch.tensor([each.label if each.label >= 0 else n_most for each in examples])
     return inputs, mask, labels
 
 
-def listwise_loss(scores: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the loss of scores (N, M); "none of them" scores zero."""
-    scores = torch.cat([scores, scores.new_zeros(len(scores), 1)], dim=1)
-    return nn.functional.cross_entropy(scores.masked_fill(~mask, -1e9), labels)
-
-
-def standardise(rows: ArrayLike, mean: Floats, scale: Floats) -> torch.Tensor:
+def _standardise(rows: ArrayLike, mean: Floats, scale: Floats) -> torch.Tensor:
     """Return columns (..., F) as serving sees them."""
     values = (np.asarray(rows, np.float32) - mean) / scale
     return torch.from_numpy(np.clip(values, -_LIMIT, _LIMIT).astype(np.float32))
@@ -130,19 +117,27 @@ def fit_ranker(examples: Sequence[RankingExample], settings: FitSettings) -> Sma
     """Fit the order of candidates on examples of one kind of columns."""
     used = [each for each in examples if each.texts]
     mean, scale = _scale_of(np.concatenate([each.rows for each in used]))
-    inputs, mask, labels = pad_examples(used, mean, scale)
+    inputs, mask, labels = _pad_examples(used, mean, scale)
 
     def loss(network: nn.Module, at: torch.Tensor) -> torch.Tensor:
-        return listwise_loss(network(inputs[at])[..., 0], mask[at], labels[at])
+        scores = nn.functional.pad(network(inputs[at])[..., 0], (0, 1))  # "none of them": zero
+        return nn.functional.cross_entropy(scores.masked_fill(~mask[at], -1e9), labels[at])
 
     return _average(_train(len(mean), len(used), loss, settings), mean, scale)
 
 
 def fit_gate(choices: Sequence[RankedChoice], settings: FitSettings) -> SmallNetwork:
-    """Fit the probability that a beginning is right, on all beginnings of all examples."""
+    """Fit the probability that a beginning is right, on all beginnings of all examples.
+
+    A cursor with many weighs more than one with few, but not as much more.
+    """
     used = [each for each in choices if len(each.found.rows)]
     mean, scale = _scale_of(np.concatenate([each.found.rows for each in used]))
-    inputs, labels, weights = stack_beginnings(used, mean, scale)
+    inputs = _standardise(np.concatenate([each.found.rows for each in used]), mean, scale)
+    labels = torch.from_numpy(np.concatenate([each.rights for each in used]).astype(np.float32))
+    counts = np.array([len(each.found.rows) for each in used])
+    weights = torch.from_numpy(np.repeat(1 / np.sqrt(counts), counts).astype(np.float32))
+    weights /= weights.mean()
 
     def loss(network: nn.Module, at: torch.Tensor) -> torch.Tensor:
         scores = network(inputs[at])[:, 0]
@@ -151,20 +146,6 @@ def fit_gate(choices: Sequence[RankedChoice], settings: FitSettings) -> SmallNet
         )
 
     return _average(_train(len(mean), len(inputs), loss, settings), mean, scale)
-
-
-def stack_beginnings(
-    choices: Sequence[RankedChoice], mean: Floats, scale: Floats
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return all beginnings of choices that have some: standardised (N, F), right or not, weights.
-
-    A cursor with many weighs more than one with few, but not as much more. The mean weight is 1.
-    """
-    inputs = standardise(np.concatenate([each.found.rows for each in choices]), mean, scale)
-    labels = torch.from_numpy(np.concatenate([each.rights for each in choices]).astype(np.float32))
-    counts = np.array([len(each.found.rows) for each in choices])
-    weights = torch.from_numpy(np.repeat(1 / np.sqrt(counts), counts).astype(np.float32))
-    return inputs, labels, weights / weights.mean()
 
 
 def fit_languages(choices: Sequence[RankedChoice]) -> dict[str, tuple[float, float]]:
@@ -252,9 +233,7 @@ def choose(each: RankingExample, fitted: FittedRanker) -> RankedChoice:
         best=-1,
         probability=0.0,
         is_exact=bool(len(order)) and each.texts[order[0]] == each.truth,
-        belief=float(shares[each.label]) if each.label >= 0 else 1 - float(shares.sum()),
         example=each,
-        beliefs=np.zeros(len(found.texts), np.float32),
     )
     return apply_gate(choice, fitted)
 
@@ -304,7 +283,6 @@ def apply_gate(choice: RankedChoice, fitted: FittedRanker) -> RankedChoice:
     beliefs = fitted.believe(choice.found.rows)
     values = worth(beliefs, choice.found)
     best = int(values.argmax())
-    choice = dataclasses.replace(choice, beliefs=beliefs)
     if values[best] <= 0:
         return dataclasses.replace(choice, best=-1, probability=0.0)
     probability = fitted.probability(float(beliefs[best]), choice.example.language)

@@ -34,7 +34,6 @@ from training.evaluation.next_edit import (
     is_right,
     is_typed,
     replay,
-    with_earlier_edits,
 )
 
 # Share of the offers that is right in the held-out repositories. Elsewhere it comes out lower: at
@@ -48,6 +47,7 @@ MAX_PROPOSALS = 60  # of a step
 MAX_STEPS = 50  # of Newton's method
 _Array = npt.NDArray[np.float64]
 _Example = tuple[Proposal, bool, float]  # with its weight
+_Replayed = tuple[EditedFile, list[Edit]]
 
 
 def main(argv: list[str]) -> int:
@@ -65,11 +65,11 @@ def main(argv: list[str]) -> int:
         args = parser.parse_args(argv)
         fitted = fit(_files(args.repositories, args.commits))
         held_out = list(_files(args.hold_out, args.commits))
-        offers = [
-            offer
-            for file, made in with_earlier_edits(held_out)
-            for offer in _all_offers(file, made, fitted)
+        everything = Confidence(weights=fitted.weights, thresholds={"all": 0.0})
+        sessions = [
+            replay(file, "all", made, edits=NextEdits(everything)) for file, made in held_out
         ]
+        offers = [offer for session in sessions for offer in session.offers]
         thresholds = {level: choose_threshold(offers, share) for level, share in LEVELS.items()}
         thresholds[ASKED] = LEAST_ASKED
         weights = {
@@ -84,16 +84,16 @@ def main(argv: list[str]) -> int:
     return run_command("train fit-next-edit", work, *MISTAKES)
 
 
-def _files(repositories: Iterable[Path], n_commits: int) -> Iterator[EditedFile]:
+def _files(repositories: Iterable[Path], n_commits: int) -> Iterator[_Replayed]:
     for repository in repositories:
         say(f"reading {repository}")
         yield from edited_files(repository, n_commits)
 
 
-def fit(files: Iterable[EditedFile]) -> Confidence:
+def fit(files: Iterable[_Replayed]) -> Confidence:
     """Return the parameters fitted on these files; thresholds are not chosen yet."""
     by_kind: dict[str, list[_Example]] = {}
-    for file, made in with_earlier_edits(files):
+    for file, made in files:
         for example in _examples(file, made):
             by_kind.setdefault(example[0].kind, []).append(example)
     weights = {
@@ -147,11 +147,6 @@ def fit_logistic(
             break
     plain = slopes[1:] / scale
     return float(slopes[0] - plain @ mean), plain
-
-
-def _all_offers(file: EditedFile, made: list[Edit], fitted: Confidence) -> Sequence[Offer]:
-    everything = Confidence(weights=fitted.weights, thresholds={"all": 0.0})
-    return replay(file, "all", made, edits=NextEdits(everything)).offers
 
 
 def choose_threshold(offers: Sequence[Offer], share: float) -> float:

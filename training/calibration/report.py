@@ -1,8 +1,8 @@
 """What `foretype train fit` says: figures of choices, as a table and as JSON.
 
-Two parts: the choices that thresholds were taken from, of repositories left out one at a time; and
-repositories that nothing was fitted on, where the parts and the longest match answer the same
-cursors and are compared pair by pair. Knows choices, and nothing of how they were made.
+The thresholds, measured on repositories left out one at a time; and repositories that nothing was
+fitted on, where the parts and the longest match answer the same cursors and are compared pair by
+pair. Knows choices, and nothing of how they were made.
 """
 
 from __future__ import annotations
@@ -20,29 +20,6 @@ from training.evaluation.intervals import Interval, macro_mean
 from training.evaluation.replay.systems import INDEX, LONGEST_MATCH, NETWORK, NETWORK_AND_INDEX
 
 COVERAGES = (0.3, 0.4, 0.5, 0.6)
-
-
-def measure_choices(systems: Mapping[str, Sequence[RankedChoice]]) -> dict[str, dict[str, Any]]:
-    """Return the figures of each system, kind and repository."""
-    found: dict[tuple[str, str, str], list[RankedChoice]] = {}
-    for system, choices in systems.items():
-        typed = (c for c in choices if c.example.truth)
-        for choice in sorted(typed, key=lambda c: (c.example.kind, c.example.repository)):
-            for repository in ("all", choice.example.repository):
-                found.setdefault((system, choice.example.kind, repository), []).append(choice)
-    return {" ".join(key): _figure(its) for key, its in found.items()}
-
-
-def _figure(choices: Sequence[RankedChoice]) -> dict[str, Any]:
-    n = len(choices)
-    exact = _exact([c.example for c in choices], [float(c.is_exact) for c in choices])
-    return {
-        "tasks": n,
-        "exact": dataclasses.asdict(exact),
-        "among": sum(c.example.label >= 0 for c in choices) / n,
-        "precision_at_half": precision_at(choices, 0.5),
-        "calibration_error": calibration_error(choices),
-    }
 
 
 def _exact(examples: Sequence[RankingExample], values: Sequence[float]) -> Interval:
@@ -101,15 +78,7 @@ def _compare(
 
 def format_report(report: Mapping[str, Any]) -> str:
     """Return all of it for people."""
-    lines = [
-        "left out one at a time",
-        f"  {'':<24}{'exact [95%]':>22}{'among':>8}{'at 50%':>8}{'error':>8}{'tasks':>8}",
-    ]
-    for name, its in report["left out one at a time"].items():
-        keys = ("among", "precision_at_half", "calibration_error")
-        numbers = "".join(f"{100 * its[key]:>7.1f}%" for key in keys)
-        exact = str(Interval(**its["exact"]))
-        lines.append(f"  {name:<24}{exact:>22}{numbers}{its['tasks']:>8}")
+    lines = []
     for name, points in report["points"].items():
         lines.append(f"{name}: shown from, precision, coverage, right answers hidden")
         lines += [_level(level, its) for level, its in points.items()]

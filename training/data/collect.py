@@ -14,7 +14,6 @@ from typing import Any
 from assistant.git import GitError
 from assistant.privacy.redaction import redact
 from training.data import filters, licences
-from training.data.archives import ArchiveError
 from training.data.decontaminate import Overlap, content_hash
 from training.data.recipe import CorpusRecipe
 from training.data.sources import Source, SourceEntry
@@ -56,8 +55,7 @@ class Collected:
     refused: str = ""  # why the whole source stays out; "" if it does not
     files: list[Kept] = dataclasses.field(default_factory=list)
     n_seen: int = 0  # files with a wanted ending
-    n_bytes_seen: int = 0
-    refusals: list[tuple[str, int]] = dataclasses.field(default_factory=list)  # (why, bytes), files
+    refusals: dict[str, int] = dataclasses.field(default_factory=dict)  # files by reason
     hits: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     """(path, what it shares with an evaluation set)"""
 
@@ -66,6 +64,10 @@ class Collected:
         """Read what `asdict` gave."""
         return cls(**table | {"files": [Kept(**file) for file in table["files"]]})
 
+    def refuse(self, reason: str, n: int = 1) -> None:
+        """Count files that stay out."""
+        self.refusals[reason] = self.refusals.get(reason, 0) + n
+
 
 def collect(source: Source, rules: Rules) -> Collected:
     """Read, judge and choose the files of one source; one that cannot be read is refused."""
@@ -73,7 +75,7 @@ def collect(source: Source, rules: Rules) -> Collected:
     try:
         entries = _list_entries(source, rules, found)
         _choose(source, entries, rules, found)
-    except (GitError, ArchiveError) as error:
+    except GitError as error:
         _log.warning("%s is left out: %s", source.name, error)
         return Collected(refused="unreadable")
     found.files.sort(key=lambda kept: kept.path)
@@ -84,7 +86,7 @@ def _list_entries(source: Source, rules: Rules, found: Collected) -> list[Source
     """Refuse what needs no read; order the rest by hash: any head of it is a fair sample."""
     recipe, entries = rules.recipe, source.entries()
     wanted = [entry for entry in entries if entry.path.endswith(recipe.suffixes)]
-    found.n_seen, found.n_bytes_seen = len(wanted), sum(entry.n_bytes for entry in wanted)
+    found.n_seen = len(wanted)
     found.licence = OWN if recipe.own else find_licence(source, entries, recipe.licences)
     if not recipe.own and not licences.is_allowed(found.licence, recipe.licences):
         found.refused = f"licence {found.licence}"
@@ -92,7 +94,7 @@ def _list_entries(source: Source, rules: Rules, found: Collected) -> list[Source
     kept, key = [], f"{recipe.seed} {source.name}"
     for entry in wanted:
         if reason := filters.path_reason(entry.path, entry.n_bytes, recipe.filters, key):
-            found.refusals.append((reason, entry.n_bytes))
+            found.refuse(reason)
         else:
             kept.append(entry)
     return sorted(kept, key=lambda entry: filters.hash_frac(f"order {key} {entry.path}"))
@@ -121,21 +123,21 @@ def _choose(source: Source, entries: list[SourceEntry], rules: Rules, found: Col
     contents = source.read(entries, max_bytes=rules.recipe.filters.max_bytes)
     for n_read, (entry, content) in enumerate(zip(entries, contents, strict=True)):
         if n_bytes >= rules.recipe.repository_bytes:
-            unread = (other.n_bytes for other in entries[n_read:])
-            found.refusals += [("repository byte cap", size) for size in unread]
+            found.refuse("repository byte cap", len(entries) - n_read)
             break
-        kept = _judge(entry.path, content, rules, found.hits)
+        kept = judge_file(entry.path, content, rules, found.hits)
         if isinstance(kept, str):
-            found.refusals.append((kept, entry.n_bytes))
+            found.refuse(kept)
         else:
             found.files.append(kept)
             n_bytes += kept.n_bytes
 
 
-def _judge(
-    path: str, content: bytes | None, rules: Rules, hits: list[tuple[str, str]]
+def judge_file(
+    path: str, content: bytes | None, rules: Rules, hits: list[tuple[str, str]] | None = None
 ) -> Kept | str:
-    """Return the file, or why it stays out; note what it shares with an evaluation set."""
+    """Return the file, or why it stays out; `hits` gets what it shares with an evaluation set."""
+    hits = [] if hits is None else hits
     if content is None:
         return "unreadable"
     if content_hash(content) in rules.blocked:

@@ -54,11 +54,6 @@ def find_reason(name: str, never: NeverTrain) -> str | None:
     return next((reason for reason in reasons if reason), None)
 
 
-def load_content_hashes(files: Iterable[Path]) -> frozenset[bytes]:
-    """Read lists of SHA-256 of file contents that stay out."""
-    return frozenset(bytes.fromhex(line) for path in files for line in _hash_lines(path))
-
-
 def content_hash(content: bytes) -> bytes:
     """Return the SHA-256 of a file with LF line ends: a checkout must not change the answer."""
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).digest()

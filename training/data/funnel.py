@@ -1,7 +1,7 @@
 """The manifest of a corpus: what each source gave, what was refused and why, as JSON and as text.
 
 A source's row is made when its files are written; the totals are sums over rows. The funnel says
-how many files and bytes came in, what each reason took away, and what was left. `foretype data
+how many files came in, what each reason took away, and what was left. `foretype data
 funnel` shows it for a prepared corpus. Writes no file.
 """
 
@@ -23,7 +23,6 @@ from training.data.sources import Source
 
 MAX_HITS_LISTED = 1000
 _PATH_SETTINGS = ("sources", "never_train", "evaluation_repositories", "evaluation_sources")
-_NAME_SETTINGS = ("evaluation_hashes", "benchmarks")
 
 
 def main(argv: list[str]) -> int:
@@ -45,25 +44,21 @@ def source_row(
 
     `held_out` are those of them that are in `validation`.
     """
-    refused_bytes: Counter[str] = Counter()
-    for reason, n_bytes in collected.refusals:
-        refused_bytes[reason] += n_bytes
     return {
-        **{name: getattr(source, name) for name in ("name", "kind", "commit", "version", "sha256")},
+        "name": source.name,
+        "commit": source.commit,
         "files_sha256": _digest(kept),
         "licence": collected.licence,
         "refused": collected.refused,
         "split": SPLITS[bool(held_out) and len(held_out) == len(kept)],
         "files_seen": collected.n_seen,
-        "bytes_seen": collected.n_bytes_seen,
         "files": len(kept),
         "bytes": sum(file.n_bytes for file in kept),
         "files_held_out": len(held_out),
         "bytes_held_out": sum(file.n_bytes for file in held_out),
         "files_scrubbed": sum(bool(file.scrubbed) for file in kept),
         "scrubbed": _sum(file.scrubbed for file in kept),
-        "reasons": _sum([Counter(reason for reason, _ in collected.refusals)]),
-        "refused_bytes": _sum([refused_bytes]),
+        "reasons": _sum([collected.refusals]),
     }
 
 
@@ -83,16 +78,16 @@ def make_manifest(
 ) -> dict[str, Any]:
     """Return the whole manifest; `refused` are the sources that were not even opened."""
     used = [row for row in rows if not row["refused"]]
-    seen, kept, held_out = (
+    kept, held_out = (
         {what: sum(row[f"{what}{end}"] for row in used) for what in ("files", "bytes")}
-        for end in ("_seen", "", "_held_out")
+        for end in ("", "_held_out")
     )
     return {
         "settings": _settings(rules),
         "totals": {
             "sources": len(rows) + len(refused),
             "sources_refused": len(refused) + len(rows) - len(used),
-            **{f"{what}_seen": n for what, n in seen.items()},
+            "files_seen": sum(row["files_seen"] for row in used),
             "train": {what: n - held_out[what] for what, n in kept.items()},
             "validation": held_out,
         },
@@ -115,21 +110,14 @@ def make_manifest(
 
 
 def format_summary(manifest: Mapping[str, Any]) -> str:
-    """Return the manifest for reading: what each reason took away, the splits, what was replaced.
-
-    Bytes kept are of scrubbed text with plain line ends, those before as they lay in the sources.
-    """
+    """Return the manifest for reading: what each reason took away, what is kept and replaced."""
     totals, scrubbed = manifest["totals"], manifest["scrubbed"]
-    refused_bytes = _sum(row["refused_bytes"] for row in manifest["sources"] if not row["refused"])
-
-    def row(what: str, n_files: int, n_bytes: int) -> str:
-        return f"{n_files:>9} files {n_bytes / 1e6:>9.1f} MB  {what}"
-
+    kept = [(split, *totals[split].values()) for split in SPLITS]
     lines = [
         f"{totals['sources']:>9} sources, of which {totals['sources_refused']} refused",
-        row("seen", totals["files_seen"], totals["bytes_seen"]),
-        *(row(why, -n, -refused_bytes[why]) for why, n in manifest["reasons"].items()),
-        *(row(f"in {split}", *totals[split].values()) for split in SPLITS),
+        f"{totals['files_seen']:>9} files seen",
+        *(f"{-n:>9} {why}" for why, n in manifest["reasons"].items()),
+        *(f"{n:>9} files in {split}, {n_bytes / 1e6:.1f} MB" for split, n, n_bytes in kept),
         f"{scrubbed['files']:>9} files with secrets or personal data, which were replaced:",
         *(f"{n:>9} {kind}" for kind, n in scrubbed["kinds"].items()),
     ]
@@ -141,8 +129,7 @@ def _settings(rules: Rules) -> dict[str, Any]:
     settings = dataclasses.asdict(rules.recipe)
     for key in _PATH_SETTINGS:  # what they were is in the rows
         settings[key] = len(settings[key])
-    for key in _NAME_SETTINGS:
-        settings[key] = sorted(Path(path).name for path in settings[key])
+    settings["benchmarks"] = sorted(Path(path).name for path in rules.recipe.benchmarks)
     return settings
 
 

@@ -8,15 +8,12 @@ token: the budgets of the format are `training.data.rows`'s business.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from model.config import ConfigError
 from training.data import syntax_spans, text_spans
-from training.data.recipe import require
 from training.data.syntax_spans import SyntaxPart
 from training.data.text_spans import LONGEST_CHARS, Span, TextLines
 
@@ -39,12 +36,6 @@ class SpanShares:
     arguments: float = 0.10  # or parameters
     expression: float = 0.05
     characters: float = 0.10  # any, for cursors in the middle of anything
-
-    def __post_init__(self) -> None:
-        shares = dataclasses.asdict(self)
-        require(self, "spans.", " ".join(shares), 0, 1)
-        if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
-            raise ConfigError(f"the shares of spans must sum to 1, got {sum(shares.values()):g}")
 
     @property
     def by_syntax(self) -> float:

@@ -21,14 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from model.config import ConfigError
 from model.files import sha256_file
 from model.tokenizer import Tokenizer
 from training.cli import report_mistakes
 from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split
 from training.data.cross_file import CrossFileSnippets
 from training.data.folders import new_folder
-from training.data.infill import SpanShares
 from training.data.parts import Parts
 from training.data.progress import Progress
 from training.data.recipe import require
@@ -68,8 +66,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: dict[str, Any]) -> None:
-    if (spans := options["spans"]) is not None:
-        options["spans"] = _read_spans(spans)
     job, settings = (
         {name: options[name] for name in names if options.get(name) is not None}
         for names in (_names(PackJob), _names(PackSettings))
@@ -79,7 +75,7 @@ def _run(options: dict[str, Any]) -> None:
     sys.stdout.write(f"{index['rows']} rows, {n_tokens / 1e6:.1f} M tokens in {options['out']}\n")
 
 
-def _names(table: type[PackJob | PackSettings | SpanShares]) -> list[str]:
+def _names(table: type[PackJob | PackSettings]) -> list[str]:
     return [field.name for field in dataclasses.fields(table)]
 
 
@@ -116,8 +112,6 @@ def _origin(job: PackJob, settings: PackSettings) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     default = PackSettings()
-    shares = dataclasses.asdict(default.spans).items()
-    spans = ",".join(f"{kind}={share:g}" for kind, share in shares)
     parser = argparse.ArgumentParser(
         prog="foretype data pack",
         description="Pack a prepared corpus into rows of token ids for training. A SHARE is one of "
@@ -143,25 +137,9 @@ def _parser() -> argparse.ArgumentParser:
         kind: type = int if metavar == "N" else float
         name = SHARES.get(flag[2:], flag[2:].replace("-", "_"))
         parser.add_argument(flag, type=kind, dest=name, metavar=metavar, help=text)
-    text = f"kinds of holes, of which the others get none (default: {spans})"
-    parser.add_argument("--spans", metavar="KIND=SHARE,...", help=text)
     text = "replace shards that are there"
     parser.add_argument("--force", action="store_true", dest="replace", help=text)
     return parser
-
-
-def _read_spans(text: str) -> SpanShares:
-    """Read `KIND=SHARE,...`; kinds that are not named have no share."""
-    shares = dict.fromkeys(_names(SpanShares), 0.0)
-    for part in text.split(","):
-        kind, _, share = part.partition("=")
-        if kind not in shares:
-            raise ConfigError(f"unknown kind of hole {kind!r}; known: {', '.join(shares)}")
-        try:
-            shares[kind] = float(share)
-        except ValueError:
-            raise ConfigError(f"--spans: {kind} needs a number, got {share!r}") from None
-    return SpanShares(**shares)
 
 
 def _write(

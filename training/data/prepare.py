@@ -26,7 +26,6 @@ from training.data.decontaminate import (
     benchmark_texts,
     content_hash,
     find_reason,
-    load_content_hashes,
     load_never_train,
 )
 from training.data.dedup import NEAR_EVALUATION, Duplicates
@@ -55,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
         action="append",
         default=[],
         metavar="[OWNER/NAME=]GLOB",
-        help="a git repository, folder or .tar.gz/.zip, besides the recipe's; repeatable",
+        help="a git repository or folder, besides the recipe's; repeatable",
     )
     parser.add_argument("--processes", type=int, help="worker processes (default: the recipe's)")
     parser.add_argument("--force", action="store_true", help="replace a corpus that is there")
@@ -121,10 +120,8 @@ def _why_empty(manifest: dict[str, Any], recipe: CorpusRecipe) -> str:
 
 
 def is_validation(name: str, recipe: CorpusRecipe) -> bool:
-    """Say whether a source is held out: listed, or in the share that its name's hash chooses."""
-    if normalise(name) in {normalise(listed) for listed in recipe.validation}:
-        return True
-    return hash_frac(f"validation {recipe.seed} {normalise(name)}") < recipe.validation_frac
+    """Say whether a source is one of those held out."""
+    return normalise(name) in map(normalise, recipe.validation)
 
 
 def _validation_first(sources: list[Source], recipe: CorpusRecipe) -> list[Source]:
@@ -138,8 +135,8 @@ def _validation_first(sources: list[Source], recipe: CorpusRecipe) -> list[Sourc
 
 
 def _rules(recipe: CorpusRecipe, refused: list[Source], duplicates: Duplicates) -> Rules:
-    """Gather what evaluation sets hold: listed hashes, and the files of repositories kept out."""
-    blocked = set(load_content_hashes(expand(recipe.evaluation_hashes, "evaluation_hashes")))
+    """Gather what evaluation sets hold: problems, and the files of repositories kept out."""
+    blocked: set[bytes] = set()
     for source in [*refused, *find_sources(recipe.evaluation_sources)]:
         for content in contents(source, recipe):
             blocked.add(content_hash(content))
@@ -178,7 +175,7 @@ def _write(
 def _is_new(file: Kept, duplicates: Duplicates, collected: Collected) -> bool:
     """Say whether nothing before was like the file; if something was, it is counted as refused."""
     if reason := duplicates.reason(file.text):
-        collected.refusals.append((reason, file.n_bytes))
+        collected.refuse(reason)
     if reason == NEAR_EVALUATION:
         collected.hits.append((file.path, "nearly the same file"))
     return not reason

@@ -21,7 +21,7 @@ DEFAULT_LICENCES = tuple(
 )
 RECIPES = Path(__file__).parents[1] / "pretrain" / "recipes"
 _PATH_SETTINGS = (
-    "sources never_train evaluation_repositories evaluation_sources evaluation_hashes benchmarks"
+    "sources never_train evaluation_repositories evaluation_sources benchmarks"
 ).split()
 
 
@@ -56,18 +56,16 @@ class FilterSettings:
 class CorpusRecipe:
     """The `[corpus]` table of a recipe."""
 
-    sources: tuple[str, ...] = ()  # "GLOB" or "owner/name=GLOB": repositories, folders, archives
+    sources: tuple[str, ...] = ()  # "GLOB" or "owner/name=GLOB": repositories, folders
     suffixes: tuple[str, ...] = (".py",)  # of the files to read
     own: bool = False  # all sources are one's own code: no licence is asked for
     licences: tuple[str, ...] = DEFAULT_LICENCES  # SPDX names; all others are refused
     never_train: tuple[str, ...] = ()  # files of SHA-256 of normalised names
     evaluation_repositories: tuple[str, ...] = ()  # JSON files of repositories held for tests
     evaluation_sources: tuple[str, ...] = ()  # like sources: whose files' contents stay out
-    evaluation_hashes: tuple[str, ...] = ()  # files of SHA-256 of contents that stay out
     benchmarks: tuple[str, ...] = ()  # globs of .jsonl or .jsonl.gz problem sets
     overlap_words: int = 10  # a run of so many words shared with a benchmark is a hit
     validation: tuple[str, ...] = ()  # owner/name: whole repositories held out
-    validation_frac: float = 0.0  # and this share of the others, by hash of the name
     validation_file_frac: float = 0.0  # and this share of all files, where no whole source can be
     near_duplicate: float = 0.8  # Jaccard similarity at which a text stays out; 0: no check
     repository_bytes: int = 6_000_000  # at most, of one repository
@@ -76,7 +74,7 @@ class CorpusRecipe:
     filters: FilterSettings = dataclasses.field(default_factory=FilterSettings)
 
     def __post_init__(self) -> None:
-        require(self, "", "validation_frac validation_file_frac near_duplicate", 0, 1)
+        require(self, "", "validation_file_frac near_duplicate", 0, 1)
         require(self, "", "overlap_words repository_bytes processes", 1)
         if not self.suffixes:
             raise ConfigError("suffixes must name at least one file name ending, such as '.py'")

@@ -15,11 +15,11 @@ from training.data.collect import Collected, Rules, collect
 from training.data.parts import Parts
 from training.data.sources import Source
 
-_FORMAT = 3
+_FORMAT = 4
 # What does not decide on a single file of a source.
 _OTHER_SETTINGS = (
-    "sources never_train evaluation_repositories evaluation_sources evaluation_hashes benchmarks"
-    " validation validation_frac near_duplicate processes"
+    "sources never_train evaluation_repositories evaluation_sources benchmarks"
+    " validation near_duplicate processes"
 ).split()
 
 
@@ -53,5 +53,5 @@ class SourceParts:
 
     def _key(self, source: Source) -> str:
         """Return what a source's part is named after; "" if nothing pins the source."""
-        pin = source.commit or source.sha256
-        return json.dumps([_FORMAT, self._rules_hash, source.kind, source.name, pin]) if pin else ""
+        named = [_FORMAT, self._rules_hash, "git", source.name, source.commit]
+        return json.dumps(named) if source.commit else ""

@@ -1,7 +1,7 @@
-"""Where source files come from: git repositories (work tree or bare), folders and archives.
+"""Where source files come from: git repositories (work tree or bare) and folders.
 
-A source has a name (owner/name), a commit or version where there is one, and entries that are
-listed without being read. Knows no licence, no filter and no corpus.
+A source has a name (owner/name), a commit where there is one, and entries that are listed without
+being read. Knows no licence, no filter and no corpus.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from assistant.git import GitError, git, git_directory, read_blobs
-from model.files import UnreadableFileError, read_regular, sha256_file
-from training.data import archives
+from model.files import UnreadableFileError, read_regular
 from training.data.recipe import expand
 from training.errors import TrainingError
 
@@ -33,9 +32,9 @@ class SourceError(TrainingError):
 class SourceEntry:
     """One file of a source, not yet read."""
 
-    path: str  # within the source, with /; without an archive's one folder
+    path: str  # within the source, with /
     n_bytes: int
-    object_id: str = ""  # of the git blob, or the name in the archive; empty in a folder
+    object_id: str = ""  # of the git blob; empty in a folder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,29 +43,21 @@ class Source:
 
     name: str  # owner/name, or a bare name
     root: Path
-    kind: str  # "git", "folder" or "archive"
-    commit: str = ""  # git only
-    version: str = ""  # archives only, from the file's name
-    sha256: str = ""  # of the archive
+    commit: str = ""  # none of a folder that is no repository
 
     def entries(self) -> list[SourceEntry]:
         """Return all regular files, by path."""
-        if self.kind == "git":
+        if self.commit:
             listed = git_entries(self.root, self.commit)
         else:
-            list_ = _archive_entries if self.kind == "archive" else _folder_entries
-            listed = list_(self.root)
+            listed = _folder_entries(self.root)
         return sorted(listed, key=lambda entry: entry.path)
 
     def read(self, entries: Sequence[SourceEntry], *, max_bytes: int) -> Iterator[bytes | None]:
         """Yield the contents of `entries` in their order; None where there is none to read."""
-        if self.kind == "git":
+        if self.commit:
             names = [entry.object_id for entry in entries]
             yield from read_blobs(self.root, names, max_blob_bytes=max_bytes, timeout_s=600)
-        elif self.kind == "archive":
-            names = [entry.object_id for entry in entries]
-            unpacked = archives.contents(self.root, names, max_bytes=max_bytes)
-            yield from (unpacked.pop(name, None) for name in names)
         else:
             for entry in entries:
                 try:
@@ -81,7 +72,7 @@ def find_sources(specs: Sequence[str]) -> list[Source]:
     for spec in specs:
         name, _, pattern = spec.rpartition("=")
         for path in expand((pattern,), "sources"):
-            if path.is_dir() or (path.is_file() and archives.is_archive(path)):
+            if path.is_dir():
                 source = open_source(path, name)
                 known = found.setdefault(source.name, source)
                 if known.root != source.root:
@@ -93,31 +84,17 @@ def find_sources(specs: Sequence[str]) -> list[Source]:
 
 
 def open_source(path: Path, name: str = "") -> Source:
-    """Open one repository, folder or archive; the name is found if not given."""
+    """Open one repository or folder; the name is found if not given."""
     path = path.absolute()
-    if path.is_file() and archives.is_archive(path):
-        return _open_archive(path, name)
     if not path.is_dir():
-        raise SourceError(f"{path} is not a folder, nor an archive that can be read")
+        raise SourceError(f"{path} is not a folder")
     if git_directory(path) is None:
-        return Source(name=name or _name_of_folder(path), root=path, kind="folder")
+        return Source(name=name or _name_of_folder(path), root=path)
     try:
         commit = git(path, "rev-parse", "--verify", "HEAD^{commit}").decode().strip()
     except GitError as error:
         raise SourceError(f"{path} has no commit to read: {error}") from error
-    return Source(name=name or _name_of_repository(path), root=path, kind="git", commit=commit)
-
-
-def _open_archive(path: Path, name: str) -> Source:
-    bare = archives.stem(path).replace("+", "/", 1)
-    version = _VERSION.search(bare)
-    return Source(
-        name=name or (bare[: version.start()] if version else bare),
-        root=path,
-        kind="archive",
-        version=version[0].lstrip("-v") if version else "",
-        sha256=sha256_file(path),
-    )
+    return Source(name=name or _name_of_repository(path), root=path, commit=commit)
 
 
 def normalise(name: str) -> str:
@@ -169,20 +146,9 @@ def git_entries(root: Path, commit: str) -> Iterator[SourceEntry]:
         fields, _, path = line.partition(b"\t")
         mode, _, object_id, size = fields.split()
         if mode in _BLOB_MODES and size.isdigit():  # "BAD": a snapshot without its large blobs
-            try:
-                name = path.decode("utf-8")
-            except UnicodeDecodeError:
-                continue  # a name we could neither show nor train on
-            yield SourceEntry(path=name, n_bytes=int(size), object_id=object_id.decode())
-
-
-def _archive_entries(path: Path) -> Iterator[SourceEntry]:
-    sizes = archives.sizes(path)
-    tops = {name.partition("/")[0] for name in sizes if "/" in name}
-    has_one_folder = len(tops) == 1 and all("/" in name for name in sizes)
-    for name, n_bytes in sizes.items():
-        inner = name.partition("/")[2] if has_one_folder else name
-        yield SourceEntry(path=inner, n_bytes=n_bytes, object_id=name)
+            name = path.decode("utf-8", "surrogateescape")
+            if name.isprintable():  # else we could neither show it nor train on it
+                yield SourceEntry(path=name, n_bytes=int(size), object_id=object_id.decode())
 
 
 def _folder_entries(root: Path) -> Iterator[SourceEntry]:

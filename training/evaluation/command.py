@@ -53,7 +53,7 @@ def report_on(
     argv: list[str],
     make: Callable[[Arguments], Report],
     table: Callable[[Report], str],
-    finish: Callable[[Arguments, Report], int] = lambda args, report: DONE,
+    finish: Callable[[Report], int] = lambda report: DONE,
 ) -> int:
     """Make a report, write it if asked to, show it, finish; return the exit code."""
 
@@ -62,8 +62,7 @@ def report_on(
         report = make(args)
         if args.json is not None:
             write_atomically(args.json, (json.dumps(report, indent=1) + "\n").encode())
-        code = finish(args, report)
         sys.stdout.write(table(report))
-        return code
+        return finish(report)
 
     return run_command(name, work, *MISTAKES)

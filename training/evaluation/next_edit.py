@@ -77,10 +77,12 @@ class Session:
     finished: list[bool] = field(default_factory=list)  # whether the offered rest was right
 
 
-def edited_files(repository: Path, n_commits: int, *, seed: int = 0) -> Iterator[EditedFile]:
+def edited_files(
+    repository: Path, n_commits: int, *, seed: int = 0
+) -> Iterator[tuple[EditedFile, list[Edit]]]:
     """Yield files that commits drawn by lot changed in more than one place.
 
-    ReplayError if the repository has no history.
+    With each comes a list for the edits of its commit. ReplayError if there is no history.
     """
     commits = later_commits(repository, "HEAD")
     random.Random(seed).shuffle(commits)
@@ -93,15 +95,12 @@ def edited_files(repository: Path, n_commits: int, *, seed: int = 0) -> Iterator
         if len(changed) > MAX_FILES:
             continue
         texts = blobs.read(name for item in changed for name in (item.old_object, item.new_object))
+        made: list[Edit] = []
         for item in changed:
             old, new = texts[item.old_object], texts[item.new_object]
             if old and new and max(old.count("\n"), new.count("\n")) <= MAX_LINES:
-                yield EditedFile(
-                    commit=commit.id,
-                    path=item.path,
-                    old=tuple(old.split("\n")),
-                    new=tuple(new.split("\n")),
-                )
+                before, after = tuple(old.split("\n")), tuple(new.split("\n"))
+                yield EditedFile(commit=commit.id, path=item.path, old=before, new=after), made
 
 
 def _is_replayable(change: FileChange) -> bool:
@@ -268,23 +267,15 @@ def _written_chars(file: EditedFile) -> int:
     )
 
 
-def with_earlier_edits(files: Iterable[EditedFile]) -> Iterator[tuple[EditedFile, list[Edit]]]:
-    """Yield each file with one list for all of its commit."""
-    commit, made = "", list[Edit]()
-    for file in files:
-        if file.commit != commit:
-            commit, made = file.commit, []
-        yield file, made
-
-
 def evaluate(
     repositories: Sequence[Path], n_commits: int, *, show: str, seed: int = 0
 ) -> dict[str, Any]:
     """Replay commits of these repositories; return the figures, all together and by language."""
-    sessions = list[Session]()
-    for repository in repositories:
-        for file, made in with_earlier_edits(edited_files(repository, n_commits, seed=seed)):
-            sessions.append(replay(file, show, made))
+    sessions = [
+        replay(file, show, made)
+        for repository in repositories
+        for file, made in edited_files(repository, n_commits, seed=seed)
+    ]
     if not sessions:
         raise ReplayError(
             "no commit there changed a file in more than one place: nothing to replay"

@@ -59,7 +59,7 @@ def _run(args: argparse.Namespace) -> int:
         outcome = Tuner().tune(request, is_fresh=args.fresh)
     if args.json is not None:
         write_atomically(args.json, (json.dumps(outcome.result, indent=1) + "\n").encode())
-    report = outcome.result["verdict"]["report"] | {"refit": outcome.result["refit"]}
+    report = outcome.result["verdict"]["report"]
     sys.stdout.write(format_report(report) + "\n" + _describe_end(outcome))
     return 0
 

@@ -17,11 +17,6 @@ MIN_TASKS = 100
 MIN_GAIN_BITS = 0.01  # of the base's bits/byte on the lines added later
 MAX_EXACT_LOSS = 0.02  # of exact lines, with the index: the interval's lower end
 MAX_GENERAL_LOSS = 0.02  # of the base's bits/byte on general code
-LIMITS = {  # as a report states them
-    "min_gain_bits": MIN_GAIN_BITS,
-    "max_exact_loss": MAX_EXACT_LOSS,
-    "max_general_loss": MAX_GENERAL_LOSS,
-}
 
 
 def decide(

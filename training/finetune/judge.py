@@ -25,19 +25,18 @@ from training.evaluation.bits_per_byte import (
     measure_cost,
 )
 from training.evaluation.intervals import paired_gain
-from training.evaluation.replay.report import SPLITS, Report, assemble, compare
+from training.evaluation.replay.report import Report, assemble, compare
 from training.evaluation.replay.run import INTERRUPTED, Measured, Plan, measure, plan_work
 from training.evaluation.replay.systems import EngineSystem, System, TreeIndex
-from training.finetune.decision import LIMITS, decide
+from training.finetune.decision import decide
 from training.finetune.passages import added_passages, general_passages
 from training.finetune.plan import TunePlan
 
-FORMAT = 3
+FORMAT = 4
 BASE, TUNED = "base", "tuned"
 N_COMMITS = 40  # an index is built for each
 CURSORS_PER_LINE = 25  # a whole line is typed for so many cursors
 MAX_BYTES = 120_000  # measured of the lines added later, and of general code
-ALL_LINES = "all"
 
 
 def system_name(model: str, *, has_index: bool) -> str:
@@ -73,7 +72,6 @@ def judge_models(
     report: Report = {
         "format": FORMAT,
         "revisions": revisions,
-        "limits": LIMITS,
         **{name: _identify(model) for name, model in models.items()},
         "general_base": _identify(general_models[BASE]),
         "bits": {
@@ -145,17 +143,13 @@ def compare_costs(costs: Mapping[str, Sequence[ByteCost]]) -> Report:
 
 
 def compare_systems(measured: Measured) -> list[Report]:
-    """Return tuned minus base, paired by cursor: with the index and without, by kind of line."""
-    label, parts = SPLITS["line"], {ALL_LINES: list(measured.asked)}
-    for item in measured.asked:
-        parts.setdefault(label(item.stratum), []).append(item)
+    """Return tuned minus base, paired by cursor, with the index and without."""
     return [
-        {"index": has_index, "lines": kind, "metric": metric, "tasks": len(asked), **value}
+        {"index": has_index, "metric": metric, **value}
         for has_index in (True, False)
-        for kind, asked in parts.items()
         for metric, value in compare(
-            asked,
-            measured.lines if kind == ALL_LINES else (),
+            measured.asked,
+            measured.lines,
             system_name(TUNED, has_index=has_index),
             system_name(BASE, has_index=has_index),
         ).items()
@@ -165,8 +159,8 @@ def compare_systems(measured: Measured) -> list[Report]:
 def decide_by(report: Report) -> tuple[bool, list[str]]:
     """Return whether to promote by the figures of a report, and why."""
     cells, [repository] = report["replay"]["systems"], report["replay"]["repositories"]
-    gains = {(each["index"], each["lines"], each["metric"]): each for each in report["gains"]}
-    gain = gains[True, ALL_LINES, "exact"]
+    gains = {(each["index"], each["metric"]): each for each in report["gains"]}
+    gain = gains[True, "exact"]
     exact = {
         name: cells[system_name(name, has_index=True)]["exact"]["mean"] for name in (BASE, TUNED)
     }

@@ -26,7 +26,7 @@ from training.pretrain import checkpoint
 
 LATER_FRAC = 0.2  # of the commits: not trained on
 MAX_LATER = 400  # commits; of a long history more would only make the model older
-DEVELOPMENT_FRAC = 1 / 3  # of the later ones: for early stop and refit
+DEVELOPMENT_FRAC = 1 / 3  # of the later ones: for early stop and the weights
 MIN_COMMITS = 50  # that have a parent: 10 later ones, 3 to choose by and 7 to judge by
 LORA_ABOVE = 350e6  # parameters: larger bases are tuned by adapters
 LORA_RANK = 64  # unless one is given
@@ -79,7 +79,7 @@ class HistorySplit:
 
     @property
     def development(self) -> str:
-        """The range of commits that choose: the epoch, the weights, the ranker."""
+        """The range of commits that choose: the epoch, the weights."""
         return f"{self.trained_to}..{self.developed_to}"
 
     @property

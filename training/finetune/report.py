@@ -21,7 +21,7 @@ from training.evaluation.intervals import format_percent, format_points
 from training.evaluation.replay.report import Report
 from training.evaluation.replay.report_tables import WIDTH, format_range, format_table
 from training.finetune.gather import describe_code, gather
-from training.finetune.judge import ALL_LINES, BASE, TUNED, system_name
+from training.finetune.judge import BASE, TUNED, system_name
 from training.finetune.plan import TunePlan, estimate_disk_bytes, lora_rank
 from training.finetune.rows import GENERAL_FRAC
 from training.pretrain.loss import cross_entropy
@@ -29,8 +29,7 @@ from training.pretrain.loss import cross_entropy
 _ROW_OVERHEAD = 1.3  # row tokens a token of text (measured: 1.24 to 1.38): headers, snippets, marks
 EXTRA_SHARE = 0.25  # of training: packing, bits per byte, points of the way (docs/tune.md)
 _ROUNDS = 4  # that are timed
-PROMPTS_PER_TASK = 4.0  # whole prompts' time that a cursor takes to refit and judge (docs/tune.md)
-_LINES = {ALL_LINES: "", "new": ", new lines", "seen elsewhere": ", seen lines"}
+PROMPTS_PER_TASK = 4.0  # whole prompts' time that a cursor takes to judge (docs/tune.md)
 _PRIVATE = (
     "This model was tuned on one repository and holds parts of its code: treat its files as you "
     "treat that code. It is served for documents of that repository alone."
@@ -53,7 +52,7 @@ begins with  {base.info.name}, {base.config.n_params / 1e6:.1f}M parameters, {we
 trained on   {split.n_trained} commits, up to {split.trained_to[:12]}
 chosen by    {split.n_development} commits, {_shorten(split.development)}
 judged by    {split.n_judged} commits, {_shorten(split.judged)}
-code         {describe_code(summary)}; {summary["n_files"]} of {summary["n_seen"]} tracked files
+code         {describe_code(summary)}; {summary["n_files"]} of {summary["n_seen"]} code files
 left out     {_format_counts(summary["refused"])}
 replaced     {_format_counts(summary["scrubbed"])}
 general      {summary["n_general_bytes"] / 1000:.0f} kB an epoch of {summary["general"]}
@@ -84,8 +83,8 @@ def format_card(plan: TunePlan, result: Mapping[str, Any]) -> str:
 ## What it saw
 
 - Commit {split.trained_to} ({split.n_trained} commits); nothing later.
-- {summary["n_files"]} of {summary["n_seen"]} tracked files, {summary["n_bytes"]} bytes, about \
-{summary["n_tokens"]} tokens, SHA-256 of names and blobs {summary["data_hash"]}.
+- {summary["n_files"]} of {summary["n_seen"]} code files, {summary["n_bytes"]} bytes, about \
+{summary["n_tokens"]} tokens, SHA-256 of names and contents {summary["data_hash"]}.
 - Left out: {_format_counts(summary["refused"])}.
 - Secrets and personal data replaced: {_format_counts(summary["scrubbed"])}.
 - General code, a quarter of what it read: {summary["n_general_bytes"]} bytes an epoch of \
@@ -170,7 +169,7 @@ def _time(work: Callable[[], None]) -> float:
 
 def format_report(report: Report) -> str:
     """Return the judgement as text; what was decided stands first and last."""
-    parts = (_decision, _systems, _gains, _bits, _refit)
+    parts = (_decision, _systems, _gains, _bits)
     return "\n\n".join("\n".join(part(report)) for part in parts).rstrip() + "\n"
 
 
@@ -206,7 +205,7 @@ def _gains(report: Report) -> Iterator[str]:
     for gain in report["gains"]:
         if gain["metric"] != "right":
             index = "with index" if gain["index"] else "without index"
-            label = f"{gain['metric']}, {index}{_LINES[gain['lines']]}"
+            label = f"{gain['metric']}, {index}"
             yield f"  {label:<38}{format_points(gain)}"
 
 
@@ -218,12 +217,3 @@ def _bits(report: Report) -> Iterator[str]:
     for key, label in labels.items():
         its = report["bits"][key]
         yield f"  {label:<24}{its[BASE]:>8.4f}{its[TUNED]:>8.4f}  {format_points(its['gain'])}"
-
-
-def _refit(report: Report) -> Iterator[str]:
-    if refit := report.get("refit"):
-        yield textwrap.fill(
-            f"ranker {refit['ranker']}, gate {refit['gate']} after the development commits"
-            f" ({refit['cursors']} cursors in {refit['commits']} commits): {refit['reason']}",
-            WIDTH,
-        )

@@ -37,7 +37,6 @@ from training.finetune.plan import (
     lora_rank,
     make_plan,
 )
-from training.finetune.refit import refit_folder
 from training.finetune.report import describe_time, format_card
 from training.finetune.rows import count_rows, pack_settings, write_rows
 from training.finetune.run import FinetuneJob, TrainingLog
@@ -49,12 +48,10 @@ from training.finetune.weights import (
     measure_points,
 )
 
-TEXTS, ROWS, CANDIDATE, REFITTED = "texts", "rows", "candidate", "refitted"
+TEXTS, ROWS, CANDIDATE = "texts", "rows", "candidate"
 VERDICT, FINAL, RESULT = "verdict", "final", "result"
 MAX_BYTES = 60_000  # that are measured after an epoch and at a point of the way
 
-#: (candidate, target, plan) -> what was tried; writes the target
-Refit = Callable[[Path, Path, TunePlan], dict[str, Any]]
 #: (plan, tuned, general code, folder for indexes) -> promoted, reasons, scores, report
 Judge = Callable[[TunePlan, Path, Sequence[tuple[str, str]], Path], dict[str, Any]]
 
@@ -70,10 +67,9 @@ class TuneOutcome:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Tuner:
-    """Who refits, who judges, and where models are listed."""
+    """Who judges, and where models are listed."""
 
     registry: Registry = dataclasses.field(default_factory=Registry)
-    refit: Refit = refit_folder
     judge: Judge = judge_models
 
     def tune(self, request: TuneRequest, *, is_fresh: bool = False) -> TuneOutcome:
@@ -117,13 +113,10 @@ class Tuner:
             CANDIDATE, lambda: _write_candidate(state, plan, base, log, added, texts)
         )
         say(f"weights: epoch {candidate['epoch']}, {candidate['share']:g} of the way")
-        refit = state.do_once(
-            REFITTED, lambda: self.refit(folder / CANDIDATE, folder / REFITTED, plan)
-        )
         with tempfile.TemporaryDirectory(dir=folder, suffix=".part") as indexes:
             verdict = state.do_once(
                 VERDICT,
-                lambda: self.judge(plan, folder / REFITTED, texts.documents, Path(indexes)),
+                lambda: self.judge(plan, folder / CANDIDATE, texts.documents, Path(indexes)),
             )
         result = {
             "plan": dataclasses.asdict(plan),
@@ -131,7 +124,6 @@ class Tuner:
             "lora_rank": job.lora_rank,
             "training": log,
             "candidate": candidate,
-            "refit": refit,
             "verdict": verdict,
         }
         entry, is_used = publish(state, plan, result, self.registry)
@@ -149,10 +141,10 @@ def publish(
     """List the model if it is better, and let it serve unless another one is pinned."""
     if not result["verdict"]["promoted"]:
         # It was made ready to run for the judge.
-        delete_graphs(load_folder(state.folder / REFITTED).content_hash)
+        delete_graphs(load_folder(state.folder / CANDIDATE).content_hash)
         return None, False
     if not (state.folder / FINAL).is_dir():
-        copy_folder(state.folder / REFITTED, state.folder / FINAL, card=format_card(plan, result))
+        copy_folder(state.folder / CANDIDATE, state.folder / FINAL, card=format_card(plan, result))
     now = datetime.datetime.now(datetime.UTC)
     is_taken = plan.name in {entry.name for entry in registry.entries()}
     entry = ModelEntry(
@@ -195,8 +187,8 @@ def _find_model_hash(state: TuneState, result: dict[str, Any] | None) -> str:
     """Return the content hash of the model that a run has made, "" if it has made none yet."""
     if result is not None:
         return str(result["model"]["content_hash"]) if result["model"] else ""
-    refitted = state.folder / REFITTED
-    return load_folder(refitted).content_hash if refitted.is_dir() else ""
+    made = state.folder / CANDIDATE
+    return load_folder(made).content_hash if made.is_dir() else ""
 
 
 def _gather_texts(state: TuneState, plan: TunePlan, base: ModelFolder) -> TuneTexts:

@@ -1,6 +1,6 @@
 """What may be trained on: a repository's tracked code at one commit, and general code beside it.
 
-The repository is read through git, never from the work tree; each text once. General code is by
+The repository is read as a corpus is (`training.data.collect`), each text once. General code is by
 default the standard library of the Python that runs: some is replayed while tuning, other files
 guard the result, and which is a function of a file's path alone. Refusals are counted by reason,
 and secrets and personal data are replaced; a text in which a second scan still finds some is an
@@ -12,42 +12,53 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from assistant.git import read_blobs
-from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import redact
-from assistant.source.languages import language_of
+from assistant.source.languages import LANGUAGES
 from model.files import UnreadableFileError, read_regular
-from training.data import filters
+from training.data.collect import Kept, Rules, collect, judge_file
 from training.data.corpus import Document
+from training.data.decontaminate import Overlap
 from training.data.dedup import Duplicates
-from training.data.recipe import FilterSettings
-from training.data.sources import git_entries
+from training.data.filters import hash_frac, path_reason
+from training.data.recipe import CorpusRecipe, FilterSettings
+from training.data.sources import Source
 from training.errors import TuneError
 from training.evaluation.replay.snapshot import is_code
 
 REPOSITORY, GENERAL = "repository", "general"  # where a text is from
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of runs of five words, as for a corpus
-FILTERS = FilterSettings(test_keep_frac=1.0)  # its own tests are code that is typed there, too
 HELD_OUT_FRAC = 0.2  # of the files of general code
 HELD_OUT_BYTES = 120_000  # at most: a guard, not a corpus
 _MAX_HELD_OUT_FILE_BYTES = 40_000  # several files rather than one
-_GENERAL_FILTERS = FilterSettings(min_bytes=500, test_keep_frac=0.0)
 _SKIPPED = frozenset(  # tests, other people's code, tables of characters
     "test tests idlelib lib2to3 site-packages dist-packages encodings distutils".split()
 )
-_READ_TIMEOUT_S = 600.0
 _NAMED = 5  # files in a message
+_SUFFIXES = tuple(end for language in LANGUAGES.values() for end in language.extensions)
+
+
+def _rules(filters: FilterSettings) -> Rules:
+    """Return the rules of a corpus that needs no licence and has no size."""
+    recipe = CorpusRecipe(
+        own=True, suffixes=_SUFFIXES, repository_bytes=sys.maxsize, filters=filters
+    )
+    return Rules(recipe=recipe, blocked=frozenset(), overlap=Overlap((), recipe.overlap_words))
+
+
+_OWN = _rules(FilterSettings(test_keep_frac=1.0))  # own tests are code that is typed there, too
+_OTHERS = _rules(FilterSettings(min_bytes=500, test_keep_frac=0.0))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Text(Document):
     """One file that is trained on: LF only, scrubbed; its source is REPOSITORY or GENERAL."""
 
-    blob: str = ""  # git's name of its content, before it was scrubbed
+    content: str = ""  # SHA-256 of the file, before it was scrubbed
 
     @property
     def n_bytes(self) -> int:
@@ -60,40 +71,27 @@ class RepositoryTexts:
     """The texts of a commit, and what stayed out."""
 
     texts: tuple[Text, ...]  # by path
-    n_seen: int  # tracked regular files
+    n_seen: int  # tracked files of a known language
     refused: Counter[str]  # files by reason
     scrubbed: Counter[str]  # replacements by kind
 
 
 def read_repository(repository: Path, commit: str) -> RepositoryTexts:
-    """Return what may be learnt from the tree of `commit`."""
-    refused: Counter[str] = Counter()
+    """Return what may be learnt from the tree of `commit`; TuneError if it cannot be read."""
+    found = collect(Source(name=REPOSITORY, root=repository, commit=commit), _OWN)
+    if found.refused:
+        raise TuneError(f"{repository} cannot be read at {commit[:12]}; `git fsck` says why")
+    refused = Counter(found.refusals)
     scrubbed: Counter[str] = Counter()
-    entries = list(git_entries(repository, commit))
-    wanted = []
-    for entry in entries:
-        if reason := _path_reason(entry.path, entry.n_bytes):
+    texts, duplicates = [], Duplicates(NEAR_DUPLICATE)
+    for file in found.files:
+        if reason := duplicates.reason(file.text):
             refused[reason] += 1
         else:
-            wanted.append(entry)
-    contents = read_blobs(
-        repository,
-        [entry.object_id for entry in wanted],
-        max_blob_bytes=FILTERS.max_bytes,
-        timeout_s=_READ_TIMEOUT_S,
-    )
-    texts, duplicates = [], Duplicates(NEAR_DUPLICATE)
-    for entry, content in zip(wanted, contents, strict=True):
-        text, reason = _decode(content, FILTERS)
-        if reason or (reason := duplicates.reason(text)):
-            refused[reason] += 1
-            continue
-        clean, counts = redact(text)
-        scrubbed += counts
-        texts.append(Text(source=REPOSITORY, path=entry.path, text=clean, blob=entry.object_id))
-    texts.sort(key=lambda text: text.path)
+            texts.append(_text_of(REPOSITORY, file))
+            scrubbed.update(file.scrubbed)
     return RepositoryTexts(
-        texts=tuple(texts), n_seen=len(entries), refused=refused, scrubbed=scrubbed
+        texts=tuple(texts), n_seen=found.n_seen, refused=refused, scrubbed=scrubbed
     )
 
 
@@ -125,29 +123,13 @@ def require_clean(texts: Iterable[Text]) -> None:
 
 
 def hash_texts(texts: Iterable[Text]) -> str:
-    """Return SHA-256 over the sorted (path, blob) of texts."""
-    lines = sorted(f"{text.path}\0{text.blob}\n" for text in texts)
+    """Return SHA-256 over the sorted (path, content) of texts."""
+    lines = sorted(f"{text.path}\0{text.content}\n" for text in texts)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _path_reason(path: str, n_bytes: int) -> str:
-    """Return why a file is left out by its name or size, "" if it is not."""
-    if is_excluded(path):
-        return "secret by its name"
-    if language_of(path) is None or not path.isprintable():
-        return "no code of a known language"
-    return filters.path_reason(path, n_bytes, FILTERS, "") or ""
-
-
-def _decode(content: bytes | None, settings: FilterSettings) -> tuple[str, str]:
-    """Return (text, "") or ("", why it is left out)."""
-    if content is None:
-        return "", "unreadable"
-    text = filters.text_of(content)
-    if text is None:
-        return "", "no clean UTF-8"
-    reason = filters.text_reason(text, settings)
-    return ("", reason) if reason else (text, "")
+def _text_of(source: str, file: Kept) -> Text:
+    return Text(source=source, path=file.path, text=file.text, content=file.sha256)
 
 
 def _take_bytes(n_bytes: int, texts: Iterator[Text]) -> Iterator[Text]:
@@ -159,20 +141,20 @@ def _take_bytes(n_bytes: int, texts: Iterator[Text]) -> Iterator[Text]:
 
 def _read_general(folder: Path, seed: int, *, is_held_out: bool) -> Iterator[Text]:
     """Yield the usable files of one part; each is read when it is its turn."""
+    filters = _OTHERS.recipe.filters
     paths = [
         path
         for path in _list_visible(folder)
-        if is_code(path) and (filters.hash_frac(f"general {path}") < HELD_OUT_FRAC) is is_held_out
+        if is_code(path) and (hash_frac(f"general {path}") < HELD_OUT_FRAC) is is_held_out
     ]
-    for path in sorted(paths, key=lambda path: filters.hash_frac(f"order {seed} {path}")):
+    for path in sorted(paths, key=lambda path: hash_frac(f"order {seed} {path}")):
         try:
-            content = read_regular(folder / path, _GENERAL_FILTERS.max_bytes)
+            content = read_regular(folder / path, filters.max_bytes)
         except UnreadableFileError:
             continue
-        text, reason = _decode(content, _GENERAL_FILTERS)
-        if not (reason or filters.path_reason(path, len(content), _GENERAL_FILTERS, "")):
-            blob = hashlib.sha256(content).hexdigest()
-            yield Text(source=GENERAL, path=path, text=redact(text)[0], blob=blob)
+        kept = judge_file(path, content, _OTHERS)
+        if isinstance(kept, Kept) and not path_reason(path, len(content), filters, ""):
+            yield _text_of(GENERAL, kept)
 
 
 def _list_visible(folder: Path) -> Iterator[str]:

@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
     parser = argparse.ArgumentParser(prog="foretype train", description=__doc__)
     parser.add_argument("recipe", type=Path, help="a TOML file, or the name of a bundled recipe")
-    text = "folder, git repository or archive, in place of the recipe's"
+    text = "folder or git repository, in place of the recipe's"
     parser.add_argument("sources", nargs="*", metavar="[OWNER/NAME=]SOURCE", help=text)
     text = "folder of all that is made (default: the model's name)"
     parser.add_argument("--out", type=Path, help=text)

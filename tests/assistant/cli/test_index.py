@@ -112,13 +112,3 @@ def test_a_watched_build_ends_with_its_reader(root: Path) -> None:
     assert done.stderr == ""
     with IndexWriter(index_folder(root), timeout_s=10):
         pass
-
-
-def test_indexes_of_an_earlier_version_are_taken_over(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main(["build", str(root)])
-    indexes_folder().rename(indexes_folder().with_name("memory"))
-    assert main(["status", str(root)]) == 0
-    assert "repo: 2 files" in capsys.readouterr().out
-    assert not indexes_folder().with_name("memory").exists()

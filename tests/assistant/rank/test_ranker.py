@@ -54,22 +54,6 @@ def test_language_corrects_what_is_believed() -> None:
         assert 0 < fitted.probability(belief, "go") < 1
 
 
-def test_table_whose_gate_judged_whole_lines_gives_its_order_and_the_bundled_gate_judges() -> None:
-    old = table(ranker={"length": 1.0})
-    old["format_version"], old["columns"]["gate"] = 1, ["share"]
-    for part in ("memory", "both"):
-        del old[part]["languages"]
-        old[part]["gate"] = {"of": "whole lines"}
-        old[part]["points"]["strict"] = {"threshold": 0.9}
-    found, own = parse(old), bundled()
-    assert own is not None
-    assert found.index.probabilities(rows(length=[1.0, 3.0])).argmax() == 1
-    assert found.both is not None
-    assert own.both is not None
-    assert (found.index.gate, found.both.gate) == (own.index.gate, own.both.gate)
-    assert found.both.points == own.both.points
-
-
 Change = Callable[[dict[str, Any]], object]
 
 

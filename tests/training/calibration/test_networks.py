@@ -110,9 +110,7 @@ def made_choices(pairs: list[tuple[float, bool]]) -> list[RankedChoice]:
             best=0,
             probability=p,
             is_exact=right,
-            belief=0.5,
             example=example,
-            beliefs=np.full(len(found.texts), p, np.float32),
         )
         for p, right in pairs
     ]

@@ -17,7 +17,6 @@ from training.data.decontaminate import (
     benchmark_texts,
     content_hash,
     find_reason,
-    load_content_hashes,
     load_never_train,
 )
 from training.data.sources import name_hash
@@ -75,16 +74,14 @@ def test_broken_lists_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         load_never_train([], [bad])
     with pytest.raises(ConfigError, match="cannot read"):
-        load_content_hashes([tmp_path / "missing"])
+        load_never_train([tmp_path / "missing"], [])
     bad.write_text("{}")
     with pytest.raises(ConfigError, match="names no repository"):
         load_never_train([], [bad])
 
 
-def test_content_hash_ignores_the_line_ends_of_a_checkout(tmp_path: Path) -> None:
-    path = tmp_path / "hashes"
-    path.write_text(hashlib.sha256(b"a\nb\n").hexdigest() + "  some/file.py\n")
-    assert load_content_hashes([path]) == {content_hash(b"a\r\nb\r\n")}
+def test_content_hash_ignores_the_line_ends_of_a_checkout() -> None:
+    assert content_hash(b"a\r\nb\r\n") == hashlib.sha256(b"a\nb\n").digest()
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])

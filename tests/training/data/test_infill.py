@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.config import ConfigError
 from tests.code_samples import PYTHON, SAMPLES
 from training.data.infill import TEXT_KINDS, InfillParts, SpanShares, cut
 from training.data.syntax_spans import SyntaxPart, tree_of
@@ -128,16 +127,3 @@ def test_kinds_have_their_shares() -> None:
         assert counts[kind] / 4_000 == pytest.approx(share, abs=0.03)
     assert SHARES.by_syntax == pytest.approx(0.6)
     assert {only("block").draw(rng) for _ in range(50)} == {"block"}
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"block": -0.1}, "spans.block must be in 0..1, got -0.1"),
-        ({"block": 1.5}, "spans.block must be in 0..1, got 1.5"),
-        ({"block": 0.5}, "the shares of spans must sum to 1, got 1.3"),
-    ],
-)
-def test_shares_that_are_none_are_named(values: dict[str, float], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        SpanShares(**values)

@@ -134,9 +134,6 @@ def test_command_packs(
     ("extra", "message"),
     [
         (["--split", "validation"], "has no documents in validation"),
-        (["--spans", "blok=1"], "unknown kind of hole 'blok'; known: rest_of_line, statement"),
-        (["--spans", "block=much"], "block needs a number, got 'much'"),
-        (["--spans", "block=0.5"], "the shares of spans must sum to 1, got 0.5"),
         (["--spm", "2"], "spm_frac and psm_frac must be shares of one"),
         (["--epochs", "0"], "epochs must be at least 1"),
         (["--tokens", "-1"], "tokens must be at least 0"),
@@ -157,17 +154,6 @@ def test_command_says_what_is_wrong_in_one_line(
     assert error.startswith("foretype data pack: ")
     assert message in error
     assert not (tmp_path / "out").exists()
-
-
-def test_spans_that_are_asked_for_are_in_the_index(made: tuple[Path, Path], tmp_path: Path) -> None:
-    arguments = [str(made[0]), "--tokenizer", str(made[1]), "--block-size", "160"]
-    arguments += ["--suffix-tokens", "20", "--processes", "1", "--out"]
-    assert main([*arguments, str(tmp_path / "some")]) == 0
-    assert main([*arguments, str(tmp_path / "other"), "--spans", "block=0.5,statement=.5"]) == 0
-    some, other = ShardReader(tmp_path / "some"), ShardReader(tmp_path / "other")
-    assert sum(some.index["settings"]["spans"].values()) == pytest.approx(1)
-    assert other.index["settings"]["spans"]["block"] == 0.5
-    assert some.index["sha256"] != other.index["sha256"]
 
 
 def test_snippets_that_are_asked_for_are_in_the_index(

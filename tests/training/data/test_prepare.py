@@ -13,7 +13,7 @@ import pytest
 from model.config import ConfigError
 from tests.repositories import MIT, new_repository, plain_git
 from training.data.corpus import CorpusError, Split
-from training.data.prepare import is_validation, main, prepare
+from training.data.prepare import main, prepare
 from training.data.recipe import CorpusRecipe, FilterSettings
 from training.data.sources import name_hash
 
@@ -122,7 +122,7 @@ def test_manifest_pins_every_source_and_tells_no_path(sources: Path, tmp_path: P
     assert str(sources) not in text
     assert str(tmp_path) not in text
     row = next(row for row in json.loads(text)["sources"] if row["name"] == "good/one")
-    assert (row["licence"], row["kind"], row["split"], row["files"]) == ("MIT", "git", "train", 2)
+    assert (row["licence"], row["split"], row["files"]) == ("MIT", "train", 2)
     assert len(row["commit"]) == 40
     kept = [("one/a.py", code("a")), ("one/b.py", code("b"))]
     lines = [f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in kept]
@@ -272,13 +272,6 @@ def test_source_that_breaks_off_is_left_out_and_said(tmp_path: Path) -> None:
     assert [row["refused"] for row in manifest["sources"]] == ["", "unreadable"]
 
 
-def test_validation_share_is_chosen_by_name() -> None:
-    some = CorpusRecipe(validation_frac=0.3)
-    chosen = [is_validation(f"owner/name{i}", some) for i in range(300)]
-    assert 60 <= sum(chosen) <= 120
-    assert chosen == [is_validation(f"Owner/Name{i}", some) for i in range(300)]
-
-
 def test_mistakes_are_named(sources: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="names no sources"):
         prepare(CorpusRecipe(), tmp_path / "out")
@@ -293,13 +286,12 @@ def test_command_prints_the_funnel(tmp_path: Path, capsys: pytest.CaptureFixture
     toml.write_text("[corpus]\nprocesses = 2\n")
     arguments = [str(toml), "--out", str(tmp_path / "out"), "--source", f"{tmp_path}/a+one"]
     assert main([*arguments, "--processes", "1"]) == 0
-    size = len(code("x")) / 1e6
     assert capsys.readouterr().out == (
         "        1 sources, of which 0 refused\n"
-        f"        2 files {size:>9.1f} MB  seen\n"
-        "       -1 files      -0.0 MB  too small\n"
-        f"        1 files {size:>9.1f} MB  in train\n"
-        "        0 files       0.0 MB  in validation\n"
+        "        2 files seen\n"
+        "       -1 too small\n"
+        "        1 files in train, 0.0 MB\n"
+        "        0 files in validation, 0.0 MB\n"
         "        0 files with secrets or personal data, which were replaced:\n"
     )
     assert main(arguments) == 1

@@ -42,7 +42,7 @@ def test_mistake_in_a_recipe_is_named(text: str, message: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("values", "name"),
     [
-        ({"validation_frac": 1.5}, "validation_frac"),
+        ({"validation_file_frac": 1.5}, "validation_file_frac"),
         ({"overlap_words": 0}, "overlap_words"),
         ({"near_duplicate": 1.1}, "near_duplicate"),
         ({"repository_bytes": 0}, "repository_bytes"),

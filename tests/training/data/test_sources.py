@@ -131,6 +131,6 @@ def test_normal_name_is_a_fixed_point(name: str) -> None:
     assert normalise(name.swapcase()) == normalise(name)
 
 
-def test_archive_is_checked_with_and_without_its_version() -> None:
+def test_name_is_checked_with_and_without_its_version() -> None:
     assert names_to_check("My_Lib-1.2rc1") == ["my-lib-1-2rc1", "my-lib"]
     assert names_to_check("o/lib") == ["o/lib", "lib", "o/*"]

@@ -70,7 +70,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_files_changed_in_several_places_are_replayed(repository: Path) -> None:
-    assert {file.path for file in edited_files(repository, 10)} == {"a.py", "b.py"}
+    assert {file.path for file, _ in edited_files(repository, 10)} == {"a.py", "b.py"}
 
 
 def test_report_fits_a_narrow_terminal(repository: Path) -> None:

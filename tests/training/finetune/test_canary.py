@@ -1,5 +1,6 @@
 """A secret that stands in every file is never said by the tuned network, which learnt all else."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from model.folder import load_folder
 from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer
 from tests.histories import new_history, scripted_tuner, small_request
+from training.data import collect
 from training.finetune import gather, run, session, texts
 from training.finetune.plan import TuneRequest
 
@@ -91,7 +93,7 @@ def test_secret_of_every_file_is_never_said(tmp_path: Path) -> None:
 def test_without_the_scrub_it_would_be_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(texts, "redact", lambda text: (text, texts.Counter()))
+    monkeypatch.setattr(collect, "redact", lambda text: (text, Counter()))
     monkeypatch.setattr(gather, "require_clean", lambda texts: None)
     found = all_said(tuned(request_with_secret(tmp_path)))
     assert found[0].startswith(KEY[:20])

@@ -15,7 +15,6 @@ from training.finetune.session import TuneOutcome, Tuner, tune_folder
 
 RESULT = {
     "verdict": {"report": {"n": 1}},
-    "refit": {},
     "model": {"name": "project-1"},
     "is_used": True,
 }
@@ -143,7 +142,7 @@ def test_dry_run_writes_nothing(
     assert cli.main([str(request.repository), "--dry-run", *arguments]) == 0
     out = capsys.readouterr().out
     assert "trained on   40 commits" in out
-    assert "41 of 41 tracked files" in out
+    assert "41 of 41 code files" in out
     assert re.search(
         r"^time +about \d+ minutes here \(training [\d.]+, judging [\d.]+\)", out, re.M
     )

@@ -20,7 +20,7 @@ RESULT = {
 def test_card_says_what_was_seen_and_found() -> None:
     text = format_card(PLAN, RESULT)
     for part in (
-        "Commit " + "a" * 40, "41 of 50 tracked files", "Left out: 9 generated.",
+        "Commit " + "a" * 40, "41 of 50 code files", "Left out: 9 generated.",
         "replaced: nothing", "epoch 1, 0.7 of the way", "1.2000, 1.0000", "- better",
         "| bits_tuned | 1.0000 |",
     ):  # fmt: skip

@@ -19,7 +19,7 @@ def texts(source: str, n_files: int, n_lines: int = 20) -> tuple[Text, ...]:
             source=source,
             path=f"{source}/{number}.py",
             text="".join(f"value_{number}_{line} = {line}\n" for line in range(n_lines)),
-            blob=str(number),
+            content=str(number),
         )
         for number in range(n_files)
     )

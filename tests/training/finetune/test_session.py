@@ -131,11 +131,11 @@ def test_too_little_code_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_stopped_run_goes_on_although_commits_were_added(request_for: TuneRequest) -> None:
-    def interrupt(candidate: Path, target: Path, plan: TunePlan) -> dict[str, object]:
+    def interrupt(*_: object) -> dict[str, object]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scripted_tuner(refit=interrupt).tune(request_for)
+        scripted_tuner(judge=interrupt).tune(request_for)
     add_commits(request_for.repository, [{"pkg/more.py": module(99)}] * 5)
     outcome = scripted_tuner().tune(request_for)
     assert outcome.plan.split.judged_to != split_history(request_for.repository).judged_to
@@ -178,10 +178,10 @@ def test_second_process_is_refused(request_for: TuneRequest) -> None:
 
 @pytest.fixture
 def state(tmp_path: Path) -> TuneState:
-    """A tuning whose refit is done."""
+    """A tuning whose model is made."""
     state = TuneState(tmp_path / "s")
     save_folder(
-        state.folder / "refitted", config=tiny_config(), tensors=random_tensors(tiny_config()),
+        state.folder / "candidate", config=tiny_config(), tensors=random_tensors(tiny_config()),
         tokenizer_json=tiny_tokenizer_json(), info=tiny_info(), card="not judged",
         ranker={"n": [1]},
     )  # fmt: skip
@@ -189,7 +189,7 @@ def state(tmp_path: Path) -> TuneState:
 
 
 def test_promoted_model_serves_with_its_card_and_ranker(state: TuneState) -> None:
-    judged = load_folder(state.folder / "refitted")
+    judged = load_folder(state.folder / "candidate")
     entry, is_used = publish(state, PLAN, RESULT, Registry())
     place = Registry().find_folder(PLAN.repository_id)
     assert place is not None
@@ -210,7 +210,7 @@ def test_second_time_after_a_crash_lists_nothing_twice(state: TuneState) -> None
 
 def test_model_of_the_same_name_is_left_alone(state: TuneState, tmp_path: Path) -> None:
     first, _ = publish(state, PLAN, RESULT, Registry())
-    copy_folder(tiny_folder(tmp_path, seed=9), state.folder / "refitted")
+    copy_folder(tiny_folder(tmp_path, seed=9), state.folder / "candidate")
     second, _ = publish(state, PLAN, RESULT, Registry())
     assert first is not None
     assert second is not None
@@ -221,7 +221,7 @@ def test_refused_model_is_not_listed_and_leaves_no_graph_in_the_cache(
     state: TuneState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORETYPE_CACHE", str(tmp_path / "cache"))
-    content_hash = load_folder(state.folder / "refitted").content_hash
+    content_hash = load_folder(state.folder / "candidate").content_hash
     graphs = tmp_path / "cache" / "graphs"
     for name in (f"{content_hash[:32]}-v1-8", f"{content_hash[:32]}-v1-32", "other-v1-8"):
         (graphs / name).mkdir(parents=True)

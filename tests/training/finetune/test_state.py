@@ -75,8 +75,8 @@ def test_kept_steps_survive(tmp_path: Path) -> None:
 
 def test_step_is_done_once(tmp_path: Path) -> None:
     with TuneState(tmp_path / "s") as state:
-        assert state.do_once("refitted", lambda: {"n": 1}) == {"n": 1}
-        assert state.do_once("refitted", lambda: {"n": 2}) == {"n": 1}
+        assert state.do_once("candidate", lambda: {"n": 1}) == {"n": 1}
+        assert state.do_once("candidate", lambda: {"n": 2}) == {"n": 1}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions of another kind")

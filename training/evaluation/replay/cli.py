@@ -1,9 +1,8 @@
 """`foretype eval [REPO ...]`: how good foretype would have been on your own later commits.
 
 Replays what the last commits added, with the tree as it was before each of them, through the engine
-that editors use: with network and index, with each alone, and beside plain baselines. Nothing is
-sent anywhere. Tables on stdout; with --json and --html a report with every figure, and no line of
-code.
+that editors use: with network and index, with each alone, and beside a plain baseline. Nothing is
+sent anywhere. Tables on stdout; with --json a report with every figure, and no line of code.
 """
 
 from __future__ import annotations
@@ -16,27 +15,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant.cli.command import DONE
 from assistant.git import GitError, git, git_directory
 from assistant.settings import load_settings
 from model.folder import bundled_for
 from model.gguf_model import load_model
-from model.publish import write_atomically
 from training.cli import existing_folder
 from training.data.progress import say
 from training.evaluation import command, next_edit
-from training.evaluation.replay.baselines import (
-    DISTRIBUTIONS,
-    JEDI,
-    LLAMA,
-    JediSystem,
-    LlamaSystem,
-)
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.report import Report, assemble
-from training.evaluation.replay.report_html import format_page
 from training.evaluation.replay.report_tables import format_report
 from training.evaluation.replay.run import INTERRUPTED, Plan, Work, measure, plan_work
-from training.evaluation.replay.systems import SYSTEMS, System, open_systems
+from training.evaluation.replay.systems import SYSTEMS, open_systems
 
 QUICK_LIMIT_S = 75.0  # for asking; drawing the tasks and loading come on top
 _QUICK = Plan(n_tasks=80, n_lines=10, n_commits=8, limit_s=QUICK_LIMIT_S)
@@ -50,10 +41,8 @@ def main(argv: list[str]) -> int:
     if "--next-edit" in argv:
         return command.report_on("eval", _parser(), argv, _next_edit, next_edit.format_report)
 
-    def finish(args: argparse.Namespace, report: Report) -> int:
-        if args.html is not None:
-            write_atomically(args.html, format_page(report).encode())
-        return _INTERRUPTED if report["stopped"] == INTERRUPTED else 0
+    def finish(report: Report) -> int:
+        return _INTERRUPTED if report["stopped"] == INTERRUPTED else DONE
 
     return command.report_on("eval", _parser(), argv, evaluate, format_report, finish)
 
@@ -80,10 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     option("--range", dest="revisions", metavar="A..B", help=help_)
     help_ = f"of: {', '.join(SYSTEMS)} (default: all)"
     option("--systems", type=_parse_systems, default=SYSTEMS, help=help_)
-    option("--jedi", action="store_true", help="ask jedi, too, where it is installed")
-    help_ = "ask this model, too, in llama.cpp's Python binding"
-    option("--gguf", type=Path, metavar="FILE", help=help_)
-    option("--html", type=Path, metavar="FILE", help="and as one page with plots")
     option("--next-edit", action="store_true", help="judge what is offered after an edit, instead")
     return parser
 
@@ -108,8 +93,6 @@ def evaluate(args: argparse.Namespace) -> Report:
     folders = [load_model(place) for place in places]
     with tempfile.TemporaryDirectory(prefix="foretype-eval-", ignore_cleanup_errors=True) as place:
         systems = open_systems(args.systems, model=str(args.model or ""), folder=Path(place))
-        baselines, skipped = _open_baselines(args, Path(place))
-        systems += baselines
         measured = measure(work, systems, limit_s=plan.limit_s)
         if not measured.asked:
             raise ReplayError(f"nothing was measured: {measured.stopped}")
@@ -119,7 +102,6 @@ def evaluate(args: argparse.Namespace) -> Report:
             plan,
             model=", ".join(folder.info.name for folder in folders),
             content_hash=", ".join(folder.content_hash for folder in folders),
-            skipped=skipped,
         )
     code = _measure_code(repositories, work)
     for item in report["repositories"]:
@@ -146,20 +128,6 @@ def _measure_code(repositories: Sequence[Path], work: Sequence[Work]) -> dict[st
         except GitError:
             continue  # a folder without HEAD, evaluated by --range
     return found
-
-
-def _open_baselines(args: argparse.Namespace, folder: Path) -> tuple[list[System], list[str]]:
-    """Return the baselines asked for, and which of them cannot take part, and why."""
-    found: list[System] = []
-    skipped = []
-    for name, make, given in ((JEDI, JediSystem, args.jedi), (LLAMA, LlamaSystem, args.gguf)):
-        try:
-            if given:
-                found.append(make(folder if name == JEDI else given))
-        except ModuleNotFoundError as error:
-            skipped.append(f"{name}: pip install {DISTRIBUTIONS.get(str(error.name), error.name)}")
-            say(f"skipped: {skipped[-1]}")
-    return found, skipped
 
 
 def _find_repository(path: Path) -> Path:

@@ -11,14 +11,11 @@ import dataclasses
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-
 from training.evaluation.answers import Answer, Judged, Keystrokes, type_line
 from training.evaluation.intervals import Figure, macro_mean
 from training.evaluation.replay.tasks import Stratum
 
 N_BINS = 10  # of probability
-N_CURVE = 60  # points of a curve, at most
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,33 +123,6 @@ def calibration_error(bins: Sequence[dict[str, float]]) -> float | None:
     """Return the expected calibration error: the mean distance of claim and truth."""
     n = sum(one["n"] for one in bins)
     return sum(one["n"] * abs(one["claimed"] - one["right"]) for one in bins) / n if n else None
-
-
-def curve(judged: Sequence[Judged]) -> list[dict[str, float]]:
-    """Return precision against coverage from the surest answer on; all cursors together.
-
-    A point is of a threshold: the share of cursors shown, and the shares of that right and exact.
-    """
-    offered = sorted(
-        (one for one in judged if one.is_offered), key=lambda one: -one.answer.probability
-    )
-    levels = np.array([one.answer.probability for one in offered])
-    right, exact = (
-        np.cumsum([getattr(one, metric) for one in offered]) for metric in ("is_right", "is_exact")
-    )
-    # Equally sure answers are shown together or not at all.
-    ends = np.flatnonzero(np.diff(levels, append=-1.0)) if offered else np.zeros(0, int)
-    if len(ends) > N_CURVE:
-        ends = ends[np.linspace(0, len(ends) - 1, N_CURVE).round().astype(int)]
-    return [
-        {
-            "threshold": float(levels[end]),
-            "shown": (end + 1) / len(judged),
-            "right": float(right[end] / (end + 1)),
-            "exact": float(exact[end] / (end + 1)),
-        }
-        for end in ends.tolist()
-    ]
 
 
 def threshold_for(judged: Sequence[Judged], share: float = 0.5) -> float | None:

@@ -1,4 +1,4 @@
-"""The report of a replay as plain data: what the table, the page and the JSON are made of.
+"""The report of a replay as plain data: what the tables and the JSON are made of.
 
 Holds figures and names only, no line of anybody's code.
 """
@@ -18,7 +18,7 @@ from training.evaluation.replay.run import Measured, Plan
 from training.evaluation.replay.systems import System
 from training.evaluation.replay.tasks import Stratum
 
-FORMAT = 3
+FORMAT = 4
 SHOWN = ("eager", "balanced", "quiet")  # of the settings of `show`, those that show anything
 DEFAULT = "balanced"  # of the settings of `show`
 MIN_STRATUM = 10  # cursors: a smaller stratum is named, but not measured
@@ -26,7 +26,6 @@ SPLITS: dict[str, Callable[[Stratum], str]] = {
     "line": lambda stratum: "seen elsewhere" if stratum.is_seen else "new",
     "cursor": lambda stratum: stratum.kind,
     "language": lambda stratum: stratum.language,
-    "file": lambda stratum: "near duplicate" if stratum.is_near_duplicate else "unlike others",
     "repository": lambda stratum: stratum.repository,
 }
 
@@ -40,12 +39,8 @@ def assemble(
     *,
     model: str,
     content_hash: str,
-    skipped: Sequence[str] = (),
 ) -> Report:
-    """Return the report on a model; ValueError if nothing was measured.
-
-    `skipped` names systems that could not take part, and says why.
-    """
+    """Return the report on a model; ValueError if nothing was measured."""
     if not measured.asked:
         raise ValueError("nothing was measured")
     names = [system.name for system in systems]
@@ -53,7 +48,6 @@ def assemble(
         "format": FORMAT,
         "model": model,
         "content_hash": content_hash,
-        "skipped": list(skipped),
         "plan": dataclasses.asdict(plan),
         "is_complete": not measured.stopped,
         "stopped": measured.stopped,
@@ -107,7 +101,6 @@ def _system(measured: Measured, system: System) -> Report:
         "typing_ms": _latency([a.ms for line in lines for a in line.answers[name]]),
         "typing_cpu_ms": _latency([a.cpu_ms for line in lines for a in line.answers[name]]),
         "strata": {split: _strata(asked, system, label) for split, label in SPLITS.items()},
-        "curve": metrics.curve(judged),
     }
     if system.is_calibrated:
         found["reliability"] = metrics.reliability(judged)

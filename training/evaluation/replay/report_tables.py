@@ -14,7 +14,6 @@ Report = dict[str, Any]
 
 WIDTH = 80
 _LABEL = 26  # of a row, at most: four systems stand beside it
-_SIDE_BY_SIDE = 4  # systems; the others are in the JSON
 
 
 def format_report(report: Report) -> str:
@@ -26,8 +25,7 @@ def format_report(report: Report) -> str:
     notes = [f"{report['model']} on {names}: {tasks} cursors in {what}"]
     if not report["is_complete"]:
         notes.append(f"NOT COMPLETE: {report['stopped']}; these are the figures until then.")
-    notes += [f"skipped: {reason}" for reason in report["skipped"]]
-    parts = (_systems, _settings, _splits, _differences, _times, _repositories)
+    parts = (_systems, _settings, _splits, _differences, _times)
     tables = ["\n".join(lines) for part in parts if len(lines := list(part(report))) > 1]
     return "\n\n".join(["\n".join(map(_wrap, notes)), *tables, _wrap(advise(report))]) + "\n"
 
@@ -93,7 +91,7 @@ def _settings(report: Report) -> Iterator[str]:
 
 
 def _splits(report: Report) -> Iterator[str]:
-    names = list(report["systems"])[:_SIDE_BY_SIDE]
+    names = list(report["systems"])
     strata = [report["systems"][name]["strata"] for name in names]
     rows = [
         [f"{split}: {value}"[:_LABEL], str(figures["tasks"])]
@@ -151,14 +149,6 @@ def _times(report: Report) -> Iterator[str]:
         ("", "median", "95%", "CPU time\nmedian", "95%"),
         rows,
     )
-
-
-def _repositories(report: Report) -> Iterator[str]:
-    keys = ("commits", "tasks", "lines")
-    rows = [
-        [item["name"][:40], *(str(item[key]) for key in keys)] for item in report["repositories"]
-    ]
-    yield from format_table("what was replayed", ("", "commits", "cursors", "lines typed"), rows)
 
 
 def format_range(value: Mapping[str, float] | None) -> str:

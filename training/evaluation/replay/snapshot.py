@@ -1,7 +1,7 @@
 """The tree before a commit: what an index may know while the commit is being typed.
 
 Code files of the parent commit, secret ones left out; files that do not change are read once for
-all commits. Says of two files whether they are nearly copies. Knows no task.
+all commits. Knows no task.
 """
 
 from __future__ import annotations
@@ -10,19 +10,13 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from assistant.git import read_blobs
 from assistant.privacy.exclusion import is_excluded
 from assistant.source.languages import language_of
 from training.data.filters import text_of
 from training.data.sources import git_entries
-from training.data.word_runs import WordRunHasher, words_of
 
 MAX_FILE_BYTES = 1_000_000
-NEAR_DUPLICATE = 0.8  # Jaccard similarity of runs of five words
-_HASHER = WordRunHasher(5)
 _READ_TIMEOUT_S = 600.0
 
 
@@ -82,16 +76,3 @@ def read_snapshots(
 def is_code(path: str) -> bool:
     """Say whether a file is of a known language and none that is kept secret."""
     return language_of(path) is not None and not is_excluded(path) and path.isprintable()
-
-
-def hash_runs(text: str) -> NDArray[np.uint64]:
-    """Return the sorted hashes of all runs of five words."""
-    return np.unique(_HASHER.hashes(words_of(text)))
-
-
-def are_near(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> bool:
-    """Say whether two texts, by their `hash_runs`, share most of their runs of words."""
-    if min(len(left), len(right)) < max(1, NEAR_DUPLICATE * max(len(left), len(right))):
-        return False  # their sizes alone rule it out
-    n_common = len(np.intersect1d(left, right, assume_unique=True))
-    return n_common / (len(left) + len(right) - n_common) >= NEAR_DUPLICATE

@@ -38,8 +38,6 @@ from training.evaluation.replay.history import (
 from training.evaluation.replay.snapshot import (
     BlobTexts,
     Snapshot,
-    are_near,
-    hash_runs,
     is_code,
     read_snapshots,
 )
@@ -105,7 +103,6 @@ class Stratum:
     language: str
     kind: Kind
     is_seen: bool  # the whole line stands verbatim in the tree or elsewhere in the document
-    is_near_duplicate: bool  # the tree has a file that is nearly this one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -309,13 +306,6 @@ def _cursors(
 def _label(repository: str, drawn: Sequence[tuple[Snapshot, TypedLine, int]]) -> list[ReplayTask]:
     wanted = {line.line.strip() for _, line, _ in drawn}
     lines_of = functools.cache(lambda text: wanted.intersection(map(str.strip, text.split("\n"))))
-    runs_of = functools.cache(hash_runs)
-
-    @functools.cache
-    def is_near_duplicate(snapshot: Snapshot, path: str, text: str) -> bool:
-        runs = hash_runs(text)
-        return any(are_near(runs, runs_of(other)) for name, other in snapshot.files if name != path)
-
     tasks = []
     for snapshot, line, n_before in drawn:
         above, below, path = line.above, line.below, line.path
@@ -337,7 +327,6 @@ def _label(repository: str, drawn: Sequence[tuple[Snapshot, TypedLine, int]]) ->
             language=language.name,
             kind=kind if n_before else "line start",
             is_seen=any(line.line.strip() in lines for lines in (own, *others)),
-            is_near_duplicate=is_near_duplicate(snapshot, path, "\n".join(line.new)),
         )
         tasks.append(ReplayTask(task=task, snapshot=snapshot, stratum=stratum))
     return tasks

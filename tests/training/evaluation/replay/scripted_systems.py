@@ -29,7 +29,6 @@ def stratum(repository: str = "r", commit: str = "c") -> Stratum:
         language="python",
         kind="mid-line",
         is_seen=False,
-        is_near_duplicate=False,
     )
 
 

@@ -43,22 +43,19 @@ def without_times(report: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-def test_table_json_and_page(
+def test_table_and_json(
     repository: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = [tmp_path / name for name in ("1.json", "1.html", "2.json")]
-    first = options(model, "--json", str(files[0]), "--html", str(files[1]))
+    files = [tmp_path / name for name in ("1.json", "2.json")]
+    first = options(model, "--json", str(files[0]))
     assert main([str(repository), *first]) == 0
     shown = capsys.readouterr().out
     assert "tiny on lib: 6 cursors in 2 later commits" in shown
     assert "Recommended: show" in shown or "speaks for or against" in shown
     assert "Tuning: not yet." in shown
-    assert files[1].read_text().startswith("<!doctype html>")
-    again = options(model, "--systems", "longest match", "--json", str(files[2]))
+    again = options(model, "--systems", "longest match", "--json", str(files[1]))
     assert main([str(repository), *again]) == 0
-    all_of_it, match_only = (
-        without_times(json.loads(path.read_text())) for path in (files[0], files[2])
-    )
+    all_of_it, match_only = (without_times(json.loads(path.read_text())) for path in files)
     assert all_of_it["systems"]["longest match"] == match_only["systems"]["longest match"]
     assert all_of_it["repositories"] == match_only["repositories"]
     assert list(all_of_it["systems"]) == ["network + index", "network", "index", "longest match"]
@@ -74,16 +71,6 @@ def test_folder_inside_a_repository_stands_for_it(
     shown = capsys.readouterr().out
     assert "in 1 later commit\n" in shown
     assert "network" not in shown
-
-
-def test_baseline_that_is_not_installed_is_skipped_and_said(
-    repository: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setitem(sys.modules, "llama_cpp", None)
-    chosen = options(model, "--systems", "longest match", "--gguf", str(tmp_path / "m.gguf"))
-    assert main([str(repository), *chosen]) == 0
-    assert "skipped: llama.cpp: pip install llama-cpp-python" in capsys.readouterr().out
 
 
 def test_quick_has_a_time_limit(
@@ -139,7 +126,7 @@ def test_serving_installation_can_run_it() -> None:
     program = (
         "import sys\n"
         "import training.evaluation.replay.cli\n"
-        "extra = {'torch', 'rensa', 'tokenizers', 'jedi', 'llama_cpp'}\n"
+        "extra = {'torch', 'rensa', 'tokenizers'}\n"
         "sys.exit(' '.join(extra & sys.modules.keys()) or 0)\n"
     )
     done = subprocess.run(

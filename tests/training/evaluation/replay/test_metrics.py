@@ -82,24 +82,6 @@ def test_certainty_belongs_to_the_last_bin() -> None:
     assert (only["low"], only["high"]) == (0.9, 1.0)
 
 
-def test_curve_shows_equally_sure_answers_together() -> None:
-    assert metrics.curve([item.judged["s"] for item in asked(*MIXED)]) == [
-        {"threshold": 0.9, "shown": 0.25, "right": 1.0, "exact": 1.0},
-        {
-            "threshold": 0.8,
-            "shown": 0.75,
-            "right": pytest.approx(2 / 3),
-            "exact": pytest.approx(1 / 3),
-        },
-    ]
-
-
-def test_long_curve_is_thinned_and_keeps_its_ends() -> None:
-    points = metrics.curve([judged("abc", "abc", i / 1_000) for i in range(1_000)])
-    assert len(points) == metrics.N_CURVE
-    assert (points[0]["threshold"], points[-1]["threshold"]) == (0.999, 0.0)
-
-
 def test_threshold_for_half_of_the_cursors() -> None:
     found = [item.judged["s"] for item in asked(*MIXED)]
     assert metrics.threshold_for(found) == 0.8

@@ -167,20 +167,6 @@ def test_strata_say_where_a_line_can_be_copied_from(repository: Path) -> None:
     }
 
 
-def test_copied_file_is_marked_as_a_near_duplicate(repository: Path) -> None:
-    body = "".join(
-        f"def f{i}(first, second):\n    return first * {i} + second\n\n" for i in range(30)
-    )
-    commit_files(repository, {"old.py": body})
-    changed = {"copy.py": body + "print('one line more')\n", "other.py": 9 * TYPED}
-    commit_files(repository, changed)
-    tasks = replay_tasks(repository, 60, seed=0, revisions="HEAD~1..HEAD")
-    assert {task.task.file.path: task.stratum.is_near_duplicate for task in tasks} == {
-        "copy.py": True,
-        "other.py": False,
-    }
-
-
 def test_cursor_kinds_and_languages(repository: Path) -> None:
     changed = {"tool.go": "package tool\n\nfunc Twice(number int) int {\n\treturn 2 * number\n}\n"}
     tasks = asked(repository, changed)
