@@ -27,6 +27,7 @@ COMMANDS = {
     "egress": ("assistant.cli.egress", "show what left for a remote server, or would"),
     "lsp": ("lsp.__main__", "serve editors over the Language Server Protocol"),
     "index": ("assistant.cli.index", "look at, build or delete the index of a repository"),
+    "serve": ("assistant.cli.serve", "serve a model to a small team over HTTP, in OpenAI's form"),
     "models": ("assistant.cli.models", "list your own models, choose which one serves where"),
     "eval": ("training.evaluation.replay.cli", "replay a repository's own later commits"),
     "tune": ("training.finetune.cli", "tune a model on your own repository, kept if it is better"),

@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # Inside `assistant` a folder imports only what stands before it; "" is the modules beside them.
 LAYERS = ["", "source", "privacy", "edits", "index", "snippets", "rank", "filter", "generate"]
-LAYERS += ["remote", "models", "setup", "doctor", "purge", "cli"]
+LAYERS += ["remote", "models", "serve", "setup", "doctor", "purge", "cli"]
 TORCH_MODULES = {"model/gpt.py", "model/runtime_torch.py", "model/device.py"}
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 MAX_FILE_LINES = 400
@@ -245,7 +245,9 @@ def test_no_machine_path_or_registry_host_is_tracked() -> None:
 def test_every_dependency_is_declared_and_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    names = {name: extras[name] for name in ("train", "remote")} | {"base": project["dependencies"]}
+    names = {name: extras[name] for name in ("train", "remote", "serve")} | {
+        "base": project["dependencies"]
+    }
     declared = {
         extra: {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in lines}
         for extra, lines in names.items()
@@ -254,7 +256,7 @@ def test_every_dependency_is_declared_and_used() -> None:
     used |= grammars_loaded_by_name()
     third_party = used - sys.stdlib_module_names - MAY_IMPORT.keys() - {"__future__"}
     bindings = {"ik_llama_cpp"}  # of the extra `gguf`, under another name than its package's
-    assert third_party == declared["base"] | declared["remote"] | declared["train"] | bindings
+    assert third_party == set().union(*declared.values()) | bindings
     served = imported(
         node
         for path in PRODUCT

@@ -104,19 +104,13 @@ def existing_folder(text: str) -> Path:
 
 def existing_model(text: str) -> Path:
     """Parse an argument that must be a model: folder, GGUF file, or name of a listed one."""
-    from assistant.models.entry import ModelsError
-    from assistant.models.registry import Registry
+    from assistant.errors import AssistantError
+    from assistant.models.open import find_model
 
-    path = Path(text)
-    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
-        return path
     try:
-        listed = Registry().check_place(text)
-    except ModelsError:
-        listed = path
-    if not listed.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is no folder, GGUF file or listed model")
-    return listed
+        return find_model(text)
+    except AssistantError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def n_threads() -> int:

@@ -5,6 +5,7 @@ For commands that answer once and end; the server keeps models on a shelf instea
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,17 @@ def find_serving_model(registry: Registry, file: Path) -> ModelEntry | None:
         return book.serving(repository_id(root))
     except ModelsError:  # a repository without a history has no model of its own
         return book.serving(EVERYWHERE)
+
+
+def find_model(text: str) -> Path:
+    """Return the place of a model: a folder, a GGUF file, or the name of a listed one."""
+    path = Path(text).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
+        return path
+    with contextlib.suppress(ModelsError):
+        if (listed := Registry().check_place(text)).is_dir():
+            return listed
+    raise ModelsError(f"{text} is no folder, GGUF file or listed model")
 
 
 def make_opener_for(file: Path, complain: Callable[[str], None]) -> OpenModel:

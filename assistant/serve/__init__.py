@@ -1,0 +1,1 @@
+"""Completions for a small team over HTTP, in OpenAI's form: `foretype serve`."""
