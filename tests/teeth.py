@@ -1,0 +1,286 @@
+"""Says how sharp the tests are of what handles untrusted input: would they notice a fault?
+
+    python -m tests.teeth coverage               lines and branches that its own tests reach
+    python -m tests.teeth mutants FILE [--n N]   break it N times, a place at a time, and test
+
+Mutants are drawn by a seed, the same number of each group, and tested in a copy of the checkout.
+FILE gets a JSON line for each; run again, it goes on. The last lines say how many were killed.
+"""
+
+import argparse
+import ast
+import copy
+import importlib
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SEED = 20_261_130
+LIMIT_S = 600  # for the tests of one mutant: one that never ends is noticed, too
+LEAST_PERCENT = 95.0
+
+# Patterns of the modules of a group, and its own tests, quick ones first.
+GROUPS = {
+    "privacy": (
+        "assistant/privacy/*.py",
+        "tests/assistant/privacy tests/regress/test_secret_forms.py"
+        " tests/regress/test_patterns_exclude_what_they_say.py"
+        " tests/training/data/test_scrub.py tests/regress/test_secrets_while_typed.py",
+    ),
+    "index": (
+        "assistant/index/*.py",
+        "tests/assistant/index tests/lsp/test_indexes.py tests/regress/test_state_files.py"
+        " tests/regress/test_ignored_and_linked_files.py tests/regress/test_secret_forms.py"
+        " tests/regress/test_folders_of_others.py::test_an_index_that_others_can_change_is_not_used"
+        " tests/test_file_faults.py::test_an_index_is_the_old_or_the_new_one",
+    ),
+    "messages": (
+        "lsp/documents.py lsp/positions.py lsp/framing.py lsp/jsonrpc.py lsp/protocol.py"
+        " lsp/convert.py",
+        "tests/lsp/test_jsonrpc.py tests/lsp/test_framing.py tests/lsp/test_positions.py"
+        " tests/lsp/test_convert.py tests/lsp/test_protocol.py tests/lsp/test_workspace.py"
+        " tests/lsp/test_loop.py tests/lsp/test_document_paths.py tests/lsp/test_documents.py",
+    ),
+    "models": (
+        "model/files.py model/config.py model/tokenizer.py model/weights.py model/plain_folder.py"
+        " model/folder.py model/gguf_file.py",
+        "tests/model/test_files.py tests/model/test_config.py tests/model/test_tokenizer.py"
+        " tests/model/test_weights.py tests/model/test_plain_folder.py tests/model/test_folder.py"
+        " tests/model/test_folder_saving.py tests/model/test_gguf_file.py"
+        " tests/model/test_gguf_weights.py tests/model/test_folder_ranker.py"
+        " tests/regress/test_state_files.py",
+    ),
+}
+LIBRARIES = "hypothesis jsonschema lsprotocol.types numpy pygls.lsp.server tree_sitter".split()
+MUTATED = ("privacy", "index", "messages")
+
+
+def modules(group: str) -> list[Path]:
+    patterns = GROUPS[group][0].split()
+    return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one place of a module."""
+
+    group: str
+    path: str
+    line: int
+    before: str
+    after: str
+    start: int  # in bytes of the file
+    end: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.path}:{self.start}:{self.after}"
+
+
+COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+}  # fmt: skip
+SUMS: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult,
+    ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr,
+}  # fmt: skip
+
+
+def changes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what could stand in a node's place."""
+    changed = copy.deepcopy(node)
+    match changed:
+        case ast.Compare(ops=[op]) if type(op) in COMPARISONS:
+            changed.ops = [COMPARISONS[type(op)]()]
+        case ast.BoolOp():
+            changed.op = ast.Or() if isinstance(changed.op, ast.And) else ast.And()
+        case ast.BinOp() if type(changed.op) in SUMS:
+            changed.op = SUMS[type(changed.op)]()
+        case ast.UnaryOp(op=ast.Not()):
+            changed = changed.operand
+        case ast.IfExp():
+            changed.body, changed.orelse = changed.orelse, changed.body
+        case ast.Constant(value=bool()):
+            changed.value = not changed.value
+        case ast.Constant(value=int()):
+            changed.value += 1
+        case ast.Expr(value=ast.Call()):
+            changed = ast.Pass()
+        case ast.Return(value=ast.expr()):
+            changed.value = ast.Constant(None)
+        case ast.Break():
+            changed = ast.Continue()
+        case ast.Continue():
+            changed = ast.Break()
+        case _:
+            return
+    yield changed
+
+
+def mutants(group: str) -> Iterator[Mutant]:
+    for path in modules(group):
+        source = path.read_bytes()
+        starts = [0]
+        for line in source.splitlines(keepends=True):
+            starts.append(starts[-1] + len(line))
+        for node in meant(ast.parse(source)):
+            for changed in changes(node):
+                start = starts[node.lineno - 1] + node.col_offset
+                end = starts[node.end_lineno - 1] + node.end_col_offset
+                after = ast.unparse(changed)
+                after = f"({after})" if isinstance(changed, ast.expr) else after
+                before = source[start:end].decode()
+                name = str(path.relative_to(ROOT))
+                if after != before:
+                    yield Mutant(group, name, node.lineno, before, after, start, end)
+
+
+def meant(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes whose change can change what a program does: no types, no words."""
+    for name, value in ast.iter_fields(tree):
+        if name in ("annotation", "returns", "decorator_list", "msg"):
+            continue
+        for node in value if isinstance(value, list) else [value]:
+            is_said = isinstance(node, ast.Raise | ast.JoinedStr) or "log." in _head(node)
+            if isinstance(node, ast.AST) and not is_said:
+                yield node
+                yield from meant(node)
+
+
+def _head(node: object) -> str:
+    return (
+        ast.unparse(node.value.func)
+        if isinstance(node, ast.Expr | ast.Call)
+        and isinstance(getattr(node, "value", None), ast.Call)
+        else ""
+    )
+
+
+def drawn(n: int) -> list[Mutant]:
+    dice = random.Random(SEED)
+    chosen = [dice.sample([*mutants(group)], n // len(MUTATED)) for group in MUTATED]
+    return [each for together in zip(*chosen, strict=True) for each in together]
+
+
+def test_mutants(results: Path, n: int, most: int) -> None:
+    """Test those that `results` does not have, no more than `most` of them."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    known = {json.loads(line)["key"] for line in lines}
+    with tempfile.TemporaryDirectory() as place:
+        names = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+        for name in names.split("\0"):
+            if name.endswith((".py", ".toml", ".json", ".safetensors", ".md")):
+                target = Path(place, name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, target)
+        left = [mutant for mutant in drawn(n) if mutant.key not in known]
+        for number, mutant in enumerate(left[:most]):
+            started_s = time.monotonic()
+            verdict = tested(mutant, Path(place), number)
+            seconds = round(time.monotonic() - started_s, 1)
+            row = {"key": mutant.key, "verdict": verdict, "seconds": seconds, **asdict(mutant)}
+            with results.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def tested(mutant: Mutant, place: Path, number: int) -> str:
+    """Return "killed", "survived" or "time" for a mutant in the copy at `place`."""
+    path = place / mutant.path
+    source = path.read_bytes()
+    path.write_bytes(source[: mutant.start] + mutant.after.encode() + source[mutant.end :])
+    os.utime(path, (10**9 + number, 10**9 + number))  # no compiled file is taken for its own
+    if not (child := os.fork()):  # with the libraries imported, and nothing of ours
+        status = 1
+        try:
+            signal.alarm(LIMIT_S)
+            status = run_tests(place, GROUPS[mutant.group][1].split())
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    path.write_bytes(source)
+    return "survived" if status == 0 else "time" if status == -signal.SIGALRM else "killed"
+
+
+def run_tests(place: Path, tests: list[str]) -> int:
+    os.chdir(place)
+    os.environ.update(CI="1", OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1")
+    sys.path = [entry for entry in sys.path if entry not in ("", str(ROOT))]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+        del sys.modules[name]
+    options = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    return int(pytest.main([*options, *tests]))
+
+
+def report(results: Path) -> Iterator[str]:
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    yield "| group | mutants | killed | share | 95% interval |"
+    yield "|---|---:|---:|---:|---|"
+    for group in (*MUTATED, "all"):
+        own = [row for row in rows if group in ("all", row["group"])]
+        if own:
+            n_killed = sum(row["verdict"] != "survived" for row in own)
+            low, high = wilson(n_killed, len(own))
+            share = f"{100 * n_killed / len(own):.0f}%"
+            interval = f"{100 * low:.0f} to {100 * high:.0f}%"
+            yield f"| {group} | {len(own)} | {n_killed} | {share} | {interval} |"
+    for row in rows:
+        if row["verdict"] == "survived":
+            yield f"{row['path']}:{row['line']}: {row['before']!r} -> {row['after']!r}"
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """Return the ends of the 95% interval of a share."""
+    z = 1.96
+    middle, half = k + z * z / 2, z * math.sqrt(k * (n - k) / n + z * z / 4)
+    return (middle - half) / (n + z * z), (middle + half) / (n + z * z)
+
+
+def cover(group: str, place: Path) -> bool:
+    """Run a group's tests and print what of its modules they do not reach."""
+    names = ",".join(str(path.relative_to(ROOT)) for path in modules(group))
+    data = ["--data-file", str(place / group)]
+    coverage = [sys.executable, "-m", "coverage"]
+    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "--no-header"]
+    tests = ["-m", "pytest", *options, *GROUPS[group][1].split()]
+    run: Callable[..., object] = subprocess.run
+    run([*coverage, "run", *data, "--branch", f"--include={names}", *tests], cwd=ROOT, check=True)
+    told = [*coverage, "report", *data, "--show-missing", f"--fail-under={LEAST_PERCENT}"]
+    return subprocess.run(told, cwd=ROOT).returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("coverage", "mutants"))
+    parser.add_argument("results", type=Path, nargs="?")
+    parser.add_argument("--n", type=int, default=201, help="mutants in all")
+    parser.add_argument("--most", type=int, default=10**6, help="mutants in this run")
+    options = parser.parse_args()
+    if options.what == "mutants":
+        test_mutants(options.results, options.n, options.most)
+        print("\n".join(report(options.results)))
+        return 0
+    with tempfile.TemporaryDirectory() as place:
+        return 0 if all([cover(group, Path(place)) for group in GROUPS]) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
