@@ -29,6 +29,7 @@ from model.onnx_cache import OnnxCacheError, open_graph
 from tests.doubles import tiny_folder
 from tests.file_faults import ERRORS, failing
 from tests.own_models import HERE, added, entry_of
+from tests.rounds import ROUND, count
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="errors of Unix")
 
@@ -60,16 +61,17 @@ def try_each(
     with failing(folder) as counted:
         action()
     check(folder, True)
-    for at in range(1, counted.n_seen + 1, step):
+    for at in range(1 + ROUND % step, counted.n_seen + 1, step):
         folder = fresh()
         action = prepare(folder)
-        with failing(folder, at, ERRORS[at % len(ERRORS)]):
+        with failing(folder, at, ERRORS[(at + ROUND) % len(ERRORS)]):
             try:
                 action()
                 is_done = True
             except told:
                 is_done = False
         check(folder, is_done)
+        count(1)
     return counted.n_seen
 
 

@@ -28,6 +28,7 @@ from assistant.index.writer import (
     prune,
 )
 from tests.assistant.index.hammer import is_whole
+from tests.rounds import count, shifted
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -219,10 +220,10 @@ def test_an_open_index_notices_a_newer_index(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_the_index_is_whole(folder: Path) -> None:
-    dice = random.Random(0)
+    dice = random.Random(shifted(0))
     n_texts = 0
-    for seed in range(5):
-        command = [sys.executable, "-m", "tests.assistant.index.hammer", str(folder), str(seed)]
+    for seed in map(str, range(shifted(0), shifted(5))):
+        command = [sys.executable, "-m", "tests.assistant.index.hammer", str(folder), seed]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
@@ -230,6 +231,7 @@ def test_killed_at_any_moment_the_index_is_whole(folder: Path) -> None:
             while time.monotonic() < end:  # reading in another process meanwhile
                 assert all(is_whole(text.encode()) for text in texts_in(folder).values())
             process.kill()
+        count(1)
         texts = texts_in(folder)
         assert all(is_whole(text.encode()) for text in texts.values())
         n_texts += len(texts)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.rounds import count
+
 ROOT = Path(__file__).resolve().parents[3]
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -21,6 +23,7 @@ def run(*arguments: str) -> int:
     command = [sys.executable, "-m", "tests.assistant.models.crashing", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
+    count(int(done.stdout))
     return int(done.stdout)
 
 

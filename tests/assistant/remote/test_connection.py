@@ -12,6 +12,7 @@ from assistant.remote.errors import RemoteError
 from tests.remote_faults import FAULTS
 from tests.remote_lines import Line, ask, kind
 from tests.remote_server import END, chunk, completion, event, head, plain, remote_server
+from tests.rounds import count
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def test_every_fault_has_a_name_and_ends(name: str, lines: list[Line]) -> None:
     assert flight.bytes_received <= MAX_ANSWER_BYTES + (1 << 17)
     assert "sk-secret" not in str(flight.error)
     assert not lines[0].transport._inflight
+    count(1)
 
 
 @pytest.mark.parametrize(

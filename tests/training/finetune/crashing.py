@@ -1,14 +1,17 @@
 """A tuning that is killed again and again, some files and folders further, until it is through.
 
-    python -m tests.training.finetune.crashing FOLDER
+    python -m tests.training.finetune.crashing FOLDER ROUND
 
 Each try is a process of its own, forked before anything was computed. Prints a JSON line a try.
+In round 0 it is killed when a file or folder is in its place, in others somewhat later.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable
@@ -25,13 +28,16 @@ from training.finetune.plan import TuneRequest
 Rename = Callable[[Path, Path], Path]
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, round_: int) -> int:
     """Make the repository, kill tries until one ends by itself, then tune once undisturbed."""
     gather.MIN_TOKENS, session.MAX_BYTES = 1_000, 2_000
     torch.set_num_threads(1)
     request = small_request(folder)
     n_renames, seen = 1, {names()}
-    while (status := in_child(disturbed(request, n_renames))) == -signal.SIGKILL:
+    dice = random.Random(round_)
+    while (
+        status := in_child(disturbed(request, n_renames, dice.randrange(60 * min(round_, 1) + 1)))
+    ) == -signal.SIGKILL:
         report(status, request)
         # A step of several renames is begun again: to get through it takes a later kill.
         n_renames += names() in seen
@@ -55,29 +61,44 @@ def in_child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def disturbed(request: TuneRequest, n_renames: int) -> Callable[[], object]:
-    """Return a tuning that is killed when so many files and folders have been put in place."""
+def disturbed(request: TuneRequest, n_renames: int, n_more: int) -> Callable[[], object]:
+    """Return a tuning that is killed when so many files and folders have been put in place.
+
+    And so many more files opened.
+    """
 
     def work() -> object:
         left = [n_renames]
         for name in ("rename", "replace"):
-            setattr(Path, name, counting(getattr(Path, name), left))
+            setattr(Path, name, counting(getattr(Path, name), left, n_more))
         return scripted_tuner().tune(request)
 
     return work
 
 
-def counting(plain: Rename, left: list[int]) -> Rename:
+def counting(plain: Rename, left: list[int], n_more: int) -> Rename:
     """Return a rename that is the last thing a process does when none is left."""
 
     def counted(self: Path, target: Path) -> Path:
         moved = plain(self, target)
         left[0] -= 1
         if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            kill_after(n_more)
         return moved
 
     return counted
+
+
+def kill_after(n_opened: int) -> None:
+    left = itertools.count(n_opened, -1)
+
+    def hook(event: str, _: object) -> None:
+        if event == "open" and next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    if not n_opened:
+        hook("open", None)
 
 
 def names() -> tuple[str, ...]:
@@ -103,4 +124,4 @@ def served(request: TuneRequest) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1])))
+    raise SystemExit(main(Path(sys.argv[1]), int(sys.argv[2])))

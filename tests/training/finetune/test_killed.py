@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.rounds import ROUND, count
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -15,11 +17,13 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.timeout(900)  # a dozen processes, one after another
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_killed_tuning_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.training.finetune.crashing", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.training.finetune.crashing"]
+    command += [str(tmp_path), str(ROUND)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     *killed, last, undisturbed = map(json.loads, done.stdout.splitlines())
     assert len(killed) > 5
+    count(len(killed))
     assert {line["status"] for line in killed} == {-signal.SIGKILL}
     # Nothing served before; what is listed or served after a kill is the finished model.
     assert {line["served"] for line in killed} <= {"", undisturbed["served"]}
