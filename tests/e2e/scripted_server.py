@@ -2,7 +2,8 @@
 
 The engine does what the last word before the cursor says; otherwise it offers `mirror` of the
 line before the cursor, which proves that the server's text and cursor are the client's.
-Run as `python -m tests.e2e.scripted_server [--gate FILE] [server options]`.
+Run as `python -m tests.e2e.scripted_server [--hasty] [--gate FILE] [server options]`; a hasty one
+writes its index and its counts all the time.
 """
 
 import logging
@@ -89,8 +90,19 @@ class ScriptedEngine:
             self._clock.wait(TOKEN_S)
 
 
+def hurry() -> None:
+    from assistant.index import updater
+    from lsp import server
+
+    updater.START_S = updater.QUIET_S = server.LOOK_S = 0.03
+    server.SAVE_LOOKS = 1
+
+
 if __name__ == "__main__":
     arguments = sys.argv[1:]
+    if arguments[:1] == ["--hasty"]:
+        arguments = arguments[1:]
+        hurry()
     place = None
     if arguments[:1] == ["--gate"]:
         place, arguments = Path(arguments[1]), arguments[2:]

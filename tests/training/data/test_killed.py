@@ -1,0 +1,21 @@
+"""Killed at any moment, the preparation of a corpus goes on, to the same corpus to the last byte."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.rounds import ROUND, count
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_killed_preparation_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.training.data.crashing", str(tmp_path), str(ROUND)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 3
+    count(int(done.stdout))
