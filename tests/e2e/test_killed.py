@@ -1,4 +1,4 @@
-"""A server that is killed while it indexes and counts: what it kept is whole, the next one serves."""
+"""Killed while it indexes and counts, a server leaves all whole, and the next one serves."""
 
 import os
 import random

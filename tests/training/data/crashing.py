@@ -2,8 +2,8 @@
 
     python -m tests.training.data.crashing FOLDER ROUND
 
-Each try is a process of its own, killed when it has opened, renamed or made so many files, ever more
-of them. Prints how often; exits with what was wrong.
+Each try is a process of its own, killed when it has opened, renamed or made so many files,
+ever more of them. Prints how often; exits with what was wrong.
 """
 
 import os
@@ -51,9 +51,9 @@ def main(folder: Path, round_: int) -> int:
     prepare(recipe(folder / "sources", folder), folder / "undisturbed")
     dice = random.Random(round_)
     step = dice.randrange(1, 8)
-    for n_kills in count():
-        if (folder / "corpus").exists() or not killed_at(step, folder):
-            break
+    n_kills = 0
+    while not (folder / "corpus").exists() and killed_at(step, folder):
+        n_kills += 1
         step += dice.randrange(3, 12)
     for split in ("train", "validation"):
         assert places(folder / "corpus", split) == places(folder / "undisturbed", split)

@@ -1,4 +1,4 @@
-"""Killed at any moment, the preparation of a corpus goes on, to the same corpus to the last byte."""
+"""Killed at any moment, the preparation of a corpus goes on, to the same last byte."""
 
 import subprocess
 import sys
