@@ -133,12 +133,14 @@ class Rounds:
             started_s = time.monotonic()
             done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
             seconds = time.monotonic() - started_s
-            n = sum(map(float, counts.read_text().split())) if counts.exists() else 0
+            lines = counts.read_text().splitlines() if counts.exists() else []
+        tried = [line.partition(" ") for line in lines]
         if is_failed := done.returncode != 0:
             output = self.folder / f"{self.tier}-{name.replace(' ', '-')}-{number}.txt"
             output.write_text(done.stdout + done.stderr)
         return {
-            "scenario": name, "round": number, "count": n, "seconds": round(seconds, 1),
+            "scenario": name, "round": number, "count": sum(float(n) for n, _, _ in tried),
+            "notes": [note for _, _, note in tried if note], "seconds": round(seconds, 1),
             "is_ok": not is_failed, "at": datetime.datetime.now().isoformat(timespec="minutes"),
         }  # fmt: skip
 
@@ -154,6 +156,8 @@ class Rounds:
             minutes = sum(row["seconds"] for row in rows) / 60
             unit = scenario.unit
             yield f"| {name} | {unit} | {len(rows)} | {count:,.0f} | {n_failed} | {minutes:.1f} |"
+        yield ""
+        yield from (f"{row['scenario']}: {note}" for row in every for note in row["notes"])
 
 
 def main() -> int:

@@ -16,8 +16,8 @@ def shifted(seed: int) -> int:
     return seed + 1_000_003 * ROUND
 
 
-def count(n: float) -> None:
-    """Note that so much was tried: messages, kills, states."""
+def count(n: float, note: str = "") -> None:
+    """Say that so much was tried: messages, kills, states; a note goes below the table."""
     if _COUNTS:
         with Path(_COUNTS).open("a") as file:
-            file.write(f"{n}\n")
+            file.write(f"{n} {note}\n")

@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "strace"),
 ]
 
-N_MIXES = 8 if ROUND else 2  # of what was written and not synced, after each operation
+N_MIXES = 8 if ROUND else 1  # of what was written and not synced, after each operation
 
 Read = Callable[[Path], object]
 Change = Callable[[Path], None]
