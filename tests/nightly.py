@@ -1,6 +1,6 @@
 """Runs the tests that grow with their number of tries, in rounds of other seeds, for long.
 
-    scripts/nightly [--release] [--folder FOLDER] [SCENARIO ...]
+    scripts/nightly [--release] [--rounds N] [--folder FOLDER] [SCENARIO ...]
 
 Each round is one line of FOLDER/TIER.jsonl; stopped and started again it goes on with the next. A
 round that fails keeps its output in FOLDER, and its seed in its name: `FORETYPE_TEST_ROUND=3
@@ -101,14 +101,16 @@ class Rounds:
     def _is_cut(self) -> bool:
         return self._path.exists() and self._path.read_bytes()[-1:] not in (b"", b"\n")
 
-    def run(self, name: str) -> None:
-        """Run rounds of a scenario until it has its count; after a failure, too."""
+    def run(self, name: str, most: int = 10**9) -> None:
+        """Run rounds of a scenario until it has its count, or `most`; after a failure, too."""
         scenario = SCENARIOS[name]
         goal = scenario.release if self.tier == "release" else scenario.nightly
         while True:
             rows = [row for row in self.rows() if row["scenario"] == name]
             done = sum(row["count"] for row in rows)
-            if done >= goal or (rows and rows[-1]["count"] == 0):  # the next would do nothing, too
+            if (
+                len(rows) >= most or done >= goal or (rows and rows[-1]["count"] == 0)
+            ):  # the next would do nothing, too
                 return
             row = self._round(name, scenario, max((row["round"] for row in rows), default=-1) + 1)
             self.add(row)
@@ -165,6 +167,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/nightly", description=__doc__)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="one of the table's names")
     parser.add_argument("--release", action="store_true", help="three hours instead of half a one")
+    parser.add_argument("--rounds", type=int, default=10**9, help="of each scenario at most")
     parser.add_argument("--folder", type=Path, default=ROOT / ".nightly", help="for the results")
     options = parser.parse_args()
     if unknown := set(options.scenarios) - set(SCENARIOS):
@@ -172,7 +175,7 @@ def main() -> int:
     rounds = Rounds(options.folder, "release" if options.release else "nightly")
     wanted = options.scenarios or [*SCENARIOS]
     for name in wanted:
-        rounds.run(name)
+        rounds.run(name, options.rounds)
     table = "\n".join(rounds.table())
     (rounds.folder / f"{rounds.tier}.md").write_text(table + "\n")
     print(table)

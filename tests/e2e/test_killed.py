@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from assistant import counts
+from assistant.index.manifest import read_manifest
 from assistant.index.reader import open_view
 from assistant.index.writer import index_folder
 from tests.assistant.index.hammer import is_whole, text_of
@@ -73,6 +74,7 @@ def whole_counts() -> dict[str, int]:
 
 
 def whole_texts(root: Path) -> dict[str, bytes]:
+    read_manifest(index_folder(root))  # raises, where a reader takes a damaged one for none
     view = open_view(index_folder(root))
     assert view.damaged == ()
     texts = {
