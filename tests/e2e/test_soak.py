@@ -200,17 +200,20 @@ def times(dice: random.Random, every_s: float, end_s: float) -> Iterator[float]:
 
 def type_for(minutes: float, desk: Desk, samples: Samples, dice: random.Random) -> None:
     end_s = time.monotonic() + 60 * minutes
-    beside = ([sys.executable, str(ROOT / "foretype.py"), *rest] for rest in itertools.cycle(
-        (["stats"], ["index", "status"])
-    ))  # fmt: skip
+    commands = itertools.cycle((["stats"], ["index", "status", str(desk.roots["one"])]))
+
+    def run_beside() -> None:
+        command = [sys.executable, str(ROOT / "foretype.py"), *next(commands)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode in (0, 1) and "Traceback" not in done.stderr, done.stderr
+
     jobs = [
         (desk.switch_file, times(dice, 40.0, end_s)),
         (desk.save, times(dice, 20.0, end_s)),
         (desk.change_branch, times(dice, 600.0, end_s)),
         (samples.take, times(dice, min(10.0, 3.0 * minutes) * SOAK_SPEED, end_s)),
-        (lambda: subprocess.run(next(beside), capture_output=True, check=True, timeout=120),
-         times(dice, 300.0, end_s)),
-    ]  # fmt: skip
+        (run_beside, times(dice, 300.0, end_s)),
+    ]
     due = [next(moments) for _, moments in jobs]
     while (now_s := time.monotonic()) < end_s:
         for number, (act, moments) in enumerate(jobs):

@@ -79,6 +79,14 @@ def test_token_goes_and_its_prefix_and_length_stay(kind: str) -> None:
     assert len(clean) == len(text)
 
 
+@pytest.mark.parametrize("escape", ["%3D", "%20", "\\n", "\\t"])
+def test_token_after_an_escape_goes(escape: str) -> None:
+    token = TOKENS["GitHub token"][1]
+    clean, counts = redact(f"see = 'a{escape}ghp_{token}'")
+    assert counts == {"GitHub token": 1}
+    assert token not in clean
+
+
 @pytest.mark.parametrize(
     "line",
     [
