@@ -55,6 +55,9 @@ def test_any_string_can_be_sent() -> None:
         (b'{"id":7,"result":{', None),  # an answer gets none
         (b'{"id":1e999,"method":"a/b",', None),
         (b'{"id":"\\ud8","method":"a/b",', None),
+        (b'{"params":{"x":NaN},"method":"a/b","id":"x"}', "x"),  # but for the constant it is JSON
+        (b'{"params":{"x":NaN},"method":"a/b","id":true}', None),
+        (b'{"params":{"x":NaN,"id":7},"result":1}', None),
         (b"", None),
     ],
 )

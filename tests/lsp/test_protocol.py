@@ -147,6 +147,16 @@ def test_wrong_member_is_named_without_its_value(bench: Bench, params: Any, wron
     assert "secret" not in answer["error"]["message"]
 
 
+def test_initialize_with_wrong_params_is_refused_and_may_come_again() -> None:
+    bench = Bench(new_server())
+    bench.receive(id=1, method="initialize", params=[])
+    assert bench.errors() == [(1, -32602)]
+    bench.receive(id=2, method="initialize", params={"capabilities": {}})
+    assert bench.server.workspace.opened(URI) is None
+    assert len(bench.sent) == 1
+    bench.server.session.stop(10)
+
+
 def test_requests_before_initialize_wait_for_nothing() -> None:
     bench = Bench(new_server())
     bench.receive(id=1, method=INLINE, params=ASKED)
@@ -212,6 +222,74 @@ def test_failing_handler_is_answered_without_its_text(
     assert "ValueError at" in bench.sent[0]["error"]["message"]
     assert len(warnings_in(caplog)) == 2
     assert "secret" not in json.dumps(bench.sent) + caplog.text
+
+
+@pytest.mark.asyncio
+async def test_failing_notification_is_a_line_without_its_text(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    @bench.server.feature("window/workDoneProgress/cancel")
+    async def fail(*_: object) -> None:
+        raise ValueError("secret")
+
+    bench.receive(method="window/workDoneProgress/cancel", params={"token": 1})
+    for _ in range(3):  # it begins, ends, and is looked at
+        await asyncio.sleep(0)
+    assert [line.partition(" at ")[0] for line in warnings_in(caplog)] == [
+        "notification failed: ValueError"
+    ]
+    assert "secret" not in caplog.text
+    assert bench.sent == []
+
+
+@pytest.mark.parametrize("place", [{"uri": 5}, 5, None])
+def test_change_of_no_document_costs_no_document_its_trust(bench: Bench, place: Any) -> None:
+    params = {"textDocument": place, "contentChanges": [{"text": "secret"}]}
+    bench.receive(method="textDocument/didChange", params=params)
+    assert bench.server.workspace.completable(URI).source == "x = secret"
+    assert bench.sent == []
+
+
+def test_params_nested_too_deep_are_refused(bench: Bench) -> None:
+    deep: Any = {}
+    for _ in range(5_000):
+        deep = [deep]
+    bench.receive(id=1, method="textDocument/codeAction", params=deep)
+    bench.receive(id=2, method=INLINE, params={"textDocument": deep, "position": deep})
+    assert bench.errors() == [(1, -32602), (2, -32602)]
+
+
+@pytest.mark.asyncio
+async def test_menus_are_served_whatever_their_context() -> None:
+    bench = Bench(new_server())
+    params = {"capabilities": {}, "initializationOptions": {"menu_completion": True}}
+    bench.receive(id=0, method="initialize", params=params)
+    item = {"uri": URI, "languageId": "python", "version": 1, "text": "x = secret"}
+    bench.receive(method="textDocument/didOpen", params={"textDocument": item})
+    bench.forget()
+    asked = {"textDocument": {"uri": URI}, "position": PLACE, "context": {"triggerKind": "odd"}}
+    bench.receive(id=1, method="textDocument/completion", params=asked)
+    answer = await bench.answer()
+    assert answer["result"]["items"][0]["textEdit"]["newText"].endswith(mirror("x ="))
+    bench.server.session.stop(10)
+
+
+@pytest.mark.asyncio
+async def test_what_a_menu_has_chosen_is_gone_on_with(bench: Bench) -> None:
+    replace_text(bench, 2, "x = ab")
+    span = {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 6}}
+    context = {"triggerKind": 2, "selectedCompletionInfo": {"range": span, "text": "abcd"}}
+    params = {**ASKED, "position": {"line": 0, "character": 6}, "context": context}
+    bench.receive(id=1, method=INLINE, params=params)
+    (item,) = (await bench.answer())["result"]["items"]
+    assert item["insertText"] == "abcd" + mirror("x = abcd")
+
+
+@pytest.mark.asyncio
+async def test_edits_are_offered_by_their_own_request(bench: Bench) -> None:
+    params = {"textDocument": {"uri": URI, "version": 1}, "position": PLACE}
+    bench.receive(id=1, method="textDocument/copilotInlineEdit", params=params)
+    assert (await bench.answer())["result"] == {"edits": []}
 
 
 @pytest.mark.asyncio
