@@ -225,8 +225,7 @@ for delay in map(float, sys.argv[2:]):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_run_killed_at_random_moments_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    rng = np.random.default_rng(shifted(0))  # moments in a step, or in writing
-    delays = [*map(str, rng.uniform(0.01, 0.15, size=5)), "0"]
+    delays = [*map(str, np.random.default_rng(shifted(0)).uniform(0.01, 0.15, size=5)), "0"]
     environ = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     arguments = [sys.executable, "-c", RUN_KILLED_AND_WHOLE, str(tmp_path), *delays]
     subprocess.run(arguments, env=environ, timeout=240, check=True)
