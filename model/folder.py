@@ -119,9 +119,12 @@ class ModelFolder:
     def tensor(self, name: str) -> NDArray[np.float32]:
         """Return one weight as float32, by its Hugging Face name."""
         try:
-            return self._weights.tensor(name)
+            values = self._weights.tensor(name)
         except (WeightsError, OSError) as error:
             raise ModelFolderError(_trouble(self.path, f"model.safetensors: {error}")) from error
+        if not np.isfinite(values).all():
+            raise ModelFolderError(_trouble(self.path, f"{name} holds values that are no numbers"))
+        return values
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Return all weights as float32, by their Hugging Face names."""

@@ -1,7 +1,7 @@
-"""A model in a GGUF file, and the small folder by which the registry refers to one.
+"""A model in a GGUF file, and the small folder by which the registry refers to models of others.
 
-The file is not copied: models are large, and other programs use them too. What is kept is where it
-was, and its size, time and SHA-256 then. A file whose size or time differ is read again to the end,
+Those are not copied: they are large, and other programs use them too. What is kept is where one
+was, and sizes, times and SHA-256 then. One whose sizes or times differ is read again to the end,
 and refused if it is another one. Knows formats and checks, like `model.folder`.
 """
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from model.runtime_gguf import GgufNetwork
     from model.tokenizer import Tokenizer
 
-REFERENCE = "gguf.json"
+REFERENCE = "elsewhere.json"
 # Of a prompt, whatever the network was trained for: on a processor more takes seconds to read.
 BLOCK_TOKENS = 1_024
 SUFFIX_TOKENS, SUFFIX_TOKENS_READ_AGAIN = 96, 32  # the fewer where each key has it read again
 SNIPPET_TOKENS = 256  # where the family marks files
 _MAX_BYTES = 8 << 20  # of REFERENCE and RANKER
-_AGAIN = "remove the model, and `foretype models add` the file again"
+_AGAIN = "remove the model, and `foretype models add` it again"
 _VALUE_BYTES = 2  # of cached keys and values
 
 
@@ -59,13 +59,12 @@ class GgufModel:
         header: GgufHeader,
         *,
         content_hash: str = "",
-        ranker: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = path  # by which it was named: the file, or a folder that refers to it
         self.file = file
         self.header = header
         self.content_hash = content_hash or header.digest
-        self.ranker = ranker
+        self.ranker: Mapping[str, Any] | None = None
         self._network: GgufNetwork | None = None
         form = find_format(header.tokens)
         self.family = form.family
@@ -110,17 +109,17 @@ def load_model(path: Path) -> ModelFolder | GgufModel:
     return load_plain_folder(path) if is_plain_folder(path) else load_folder(path)
 
 
-def write_reference(folder: Path, file: Path) -> GgufModel:
-    """Make a folder that refers to a GGUF file, and return the model."""
-    file = file.resolve()
-    read_header(file)
-    info = file.stat()
+def write_reference(folder: Path, place: Path) -> ModelFolder | GgufModel:
+    """Make a folder that refers to a model of others, file or folder, and return the model."""
+    place = place.resolve()
+    stamps = _stamps(place)
+    found = load_model(place)
+    is_file = isinstance(found, GgufModel)
     table = {
         "format_version": 1,
-        "path": str(file),
-        "bytes": info.st_size,
-        "mtime_ns": info.st_mtime_ns,
-        "sha256": sha256_file(file),
+        "path": str(place),
+        "files": stamps,
+        "sha256": sha256_file(place) if is_file else found.content_hash,
     }
     with publish_folder(folder) as aside:
         (aside / REFERENCE).write_text(json.dumps(table, indent=1) + "\n", "utf-8", newline="\n")
@@ -131,25 +130,42 @@ def write_reference(folder: Path, file: Path) -> GgufModel:
 def write_ranker(folder: Path, table: Mapping[str, Any]) -> None:
     """Put what was fitted for a model into the folder that refers to it."""
     if not (folder / REFERENCE).is_file():
-        raise GgufError(f"{folder} does not refer to a GGUF file: `foretype models add` it first")
+        raise GgufError(f"{folder} refers to no model of others: `foretype models add` it first")
     write_atomically(folder / RANKER, json.dumps(table, separators=(",", ":")).encode() + b"\n")
 
 
-def _load_reference(folder: Path) -> GgufModel:
+def _load_reference(folder: Path) -> ModelFolder | GgufModel:
+    from model.plain_folder import load_plain_folder
+
     place = folder / REFERENCE
     try:
         table = parse_json(read_regular(place, _MAX_BYTES, allow_links=False))
         path, digest = Path(table["path"]), str(table["sha256"])
-        known = (table["bytes"], table["mtime_ns"])
+        known = table["files"]
         ranker = None
         if os.path.lexists(folder / RANKER):
             ranker = parse_json(read_regular(folder / RANKER, _MAX_BYTES, allow_links=False))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GgufError(f"{place} is damaged ({error}); {_AGAIN}") from error
     try:
-        info = path.stat()
-        if (info.st_size, info.st_mtime_ns) != known and sha256_file(path) != digest:
-            raise GgufError(f"{path} is not the file that was added; {_AGAIN}")
+        is_file, is_known = path.suffix == ".gguf", _stamps(path) == known
+        now = sha256_file(path) if is_file and not is_known else digest
     except OSError as error:
         raise GgufError(f"cannot read {path}: {error.strerror or error}; {_AGAIN}") from error
-    return GgufModel(folder, path, read_header(path), content_hash=digest, ranker=ranker)
+    found: ModelFolder | GgufModel
+    if is_file:
+        found = GgufModel(folder, path, read_header(path), content_hash=now)
+    else:
+        found = load_plain_folder(path, digest if is_known else "")
+    if found.content_hash != digest:
+        raise GgufError(f"{path} is not the model that was added; {_AGAIN}")
+    found.ranker = ranker
+    return found
+
+
+def _stamps(place: Path) -> list[list[int]]:
+    """Return sizes and times of a model's files."""
+    from model.plain_folder import FILES
+
+    files = [place] if place.suffix == ".gguf" else [place / name for name in FILES]
+    return [[info.st_size, info.st_mtime_ns] for info in (file.stat() for file in files)]

@@ -7,6 +7,7 @@ byte-level BPE vocabulary; what is none of that is refused, never guessed. Nothi
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from typing import Any
 from model.config import ConfigError, ModelConfig
 from model.files import read_regular, sha256_file
 from model.fim import find_format
-from model.folder import ModelFolder, ModelFolderError, _limit, _parse_json, _read_json
+from model.folder import ModelFolder, ModelFolderError, _parse_json, _read_json
 from model.gguf_model import foreign_info
 from model.tokenizer import Tokenizer, TokenizerError
 from model.weights import WeightsError, WeightsFile
 
-_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+_MAX_CARD_BYTES = 4 << 20
+_MAX_VOCABULARY_BYTES = 32 << 20  # twice the largest that is known
+_VALUE_BYTES = 4  # of cached keys and values
 _SHARDS = "model.safetensors.index.json"
 
 
@@ -27,6 +31,14 @@ class PlainFolder(ModelFolder):
     """A checked folder of others."""
 
     end_id: int  # as config.json says
+    family: str  # of its markers, "" without
+    architecture: str
+
+    def memory_bytes(self, max_len: int) -> int:
+        """Return about what serving takes in 8 bits: weights, and the cache of `max_len` tokens."""
+        config = self.config
+        n_kept = 2 * config.n_layer * config.n_kv_head * config.head_dim * max_len
+        return config.n_params + _VALUE_BYTES * n_kept
 
     def tokenizer(self) -> Tokenizer:
         """Load the vocabulary; its markers go by this program's names."""
@@ -50,8 +62,11 @@ def is_plain_folder(path: Path) -> bool:
     return (path / "config.json").is_file() and not (path / "foretype.json").exists()
 
 
-def load_plain_folder(path: Path) -> PlainFolder:
-    """Check a folder as `load_folder` does; ModelFolderError says what is wrong with it."""
+def load_plain_folder(path: Path, content_hash: str = "") -> PlainFolder:
+    """Check a folder as `load_folder` does; ModelFolderError says what is wrong with it.
+
+    With `content_hash`, its files are known and not read again.
+    """
     try:
         if (path / _SHARDS).exists():
             raise ConfigError("its weights are in several files; save them as one")  # noqa: TRY301
@@ -60,7 +75,7 @@ def load_plain_folder(path: Path) -> PlainFolder:
         _check_attention(table)
         weights = WeightsFile(path / "model.safetensors", config)
         form = find_format(_added(_read_tokenizer(path)))
-        sums = "".join(sha256_file(path / name) for name in _FILES)
+        sums = content_hash or "".join(sha256_file(path / name) for name in FILES)
     except WeightsError as error:
         raise ModelFolderError(f"model folder {path}: model.safetensors: {error}") from error
     except (ConfigError, TokenizerError, OSError) as error:
@@ -68,16 +83,28 @@ def load_plain_folder(path: Path) -> PlainFolder:
     found = PlainFolder(
         path,
         config=config,
-        info=foreign_info(form, path.name, "see its README.md", config.block_size),
-        content_hash=hashlib.sha256(sums.encode()).hexdigest(),
+        info=foreign_info(form, path.name, _licence(path), config.block_size),
+        content_hash=content_hash or hashlib.sha256(sums.encode()).hexdigest(),
         weights=weights,
     )
     end = table.get("eos_token_id")
     end = end[0] if isinstance(end, list) and end else end
     if type(end) is not int or not 0 <= end < config.vocab_size:
         raise ModelFolderError(f"model folder {path}: config.json names no eos_token_id")
-    found.end_id = end
+    found.end_id, found.family = end, form.family
+    found.architecture = str(table["model_type"])
     return found
+
+
+def _licence(path: Path) -> str:
+    """Return the licence field of the model card."""
+    try:
+        card = read_regular(path / "README.md", _MAX_CARD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return "not stated"
+    head = card.split("---", 2)[1] if card.startswith("---") else ""
+    match = re.search(r"^license: *['\"]?([\w.+-]+)", head, re.MULTILINE)
+    return match[1] if match else "not stated"
 
 
 def _check_attention(table: Mapping[str, Any]) -> None:
@@ -89,7 +116,7 @@ def _check_attention(table: Mapping[str, Any]) -> None:
 def _read_tokenizer(path: Path) -> Any:
     """Read tokenizer.json; what its reader would not do as it was meant is refused."""
     name = "tokenizer.json"
-    table = _parse_json(name, read_regular(path / name, _limit(name)))
+    table = _parse_json(name, read_regular(path / name, _MAX_VOCABULARY_BYTES))
     try:
         model, normalizer = table["model"], table.get("normalizer") or {}
         merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]

@@ -27,7 +27,8 @@ _EPILOG = """\
 A model that was tuned on a repository is served for documents of that repository only. `base` is
 the model for all others; it came with foretype. Editors that are open change over by themselves, at
 the next quiet moment. A model that the setting `model` names is served everywhere, whatever is
-chosen here. `add` takes a GGUF file: it is described and measured first, and stays where it is.
+chosen here. `add` takes a GGUF file or a Hugging Face folder: it is described and measured first,
+and stays where it is.
 
 exit codes: 0 done, 1 refused or not possible, 2 bad usage
 """
@@ -80,7 +81,7 @@ def _format_overview(table: dict[str, Any]) -> str:
         mark = "*" if item["name"] == table["serving"] else " "
         use = "in use" if item["in_use"] else "not in use"
         lines.append(f"{mark} {item['name']}  ({item['kind']}, {item['created'][:10]}, {use})")
-        if item["kind"] == "gguf":
+        if item["kind"] in ("gguf", "plain"):
             lines.append(f"    for any repository: {item['root']}")
         else:
             of = item["root"] or "no repository"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
+import os
 import statistics
 import tempfile
 import time
@@ -21,6 +23,8 @@ from assistant.models.registry import Registry
 from assistant.settings import Settings, load_settings
 from model.folder import ModelFolderError
 from model.gguf_model import GgufModel, load_model, write_reference
+from model.onnx_cache import OnnxCacheError, delete_graphs
+from model.plain_folder import PlainFolder
 from model.runtime import RuntimeLoadError, open_runtime
 
 READ_TOKENS, WRITTEN_TOKENS = 128, 16  # run to see how fast it is
@@ -29,17 +33,17 @@ READ_TOKENS, WRITTEN_TOKENS = 128, 16  # run to see how fast it is
 def add(
     registry: Registry, path: Path, is_agreed: bool, say: Callable[[str], object]
 ) -> ModelEntry | None:
-    """Describe and measure a GGUF file, then list it; None if that was not wanted."""
+    """Describe and measure a model of others, then list it; None if that was not wanted."""
     path = path.expanduser().absolute()
+    settings = load_settings()
     try:
         model = load_model(path)
-        if not isinstance(model, GgufModel):
-            raise ModelsError(f"{path} is a model folder: name it by the setting `model`")
+        if not isinstance(model, GgufModel | PlainFolder):
+            raise ModelsError(f"{path} is a folder of foretype's: name it by the setting `model`")
         for line in _describe(model):
             say(line)
-        settings = load_settings()
         scores = _measure(model, settings)
-    except (ModelFolderError, RuntimeLoadError) as error:
+    except (ModelFolderError, RuntimeLoadError, OnnxCacheError) as error:
         raise ModelsError(str(error)) from error
     say(
         "measured here  reads {read_tokens_s:.0f} and writes {written_tokens_s:.0f} tokens/s; a key"
@@ -53,12 +57,18 @@ def add(
             " smaller model may help"
         )
     if not (is_agreed or agrees(f"Add {path.name}?")):
+        delete_graphs(model.content_hash)
         return None
     return _list(registry, path, model, scores)
 
 
-def _describe(model: GgufModel) -> Iterator[str]:
-    info, header = model.info, model.header
+def _describe(model: GgufModel | PlainFolder) -> Iterator[str]:
+    """Yield lines; ModelsError where this machine has not the memory for it."""
+    info = model.info
+    if isinstance(model, GgufModel):
+        kind, n_params, says = model.header.architecture, model.header.n_params, "the file says"
+    else:
+        kind, n_params, says = model.architecture, model.config.n_params, "its card says"
     memory = model.memory_bytes(info.block_size + TREE_TOKENS)
     asked = {"left": "none: only what is before the cursor is read"}
     orders = {"psm": "what is before the cursor first", "spm": "suffix first"}
@@ -66,13 +76,22 @@ def _describe(model: GgufModel) -> Iterator[str]:
         f"as {model.family} does, {orders.get(info.fim_layout, orders['spm'])}"
     )
     yield f"model          {info.name}"
-    yield f"architecture   {header.architecture}, {header.n_params / 1e6:.0f}M parameters"
-    yield f"licence        {info.licence} (what the file says; read it)"
+    yield f"architecture   {kind}, {n_params / 1e6:.0f}M parameters"
+    yield f"licence        {info.licence} (what {says}; read it)"
     yield f"infilling      {how}"
     yield f"memory         about {memory / 1e6:.0f} MB, for {info.block_size} tokens of text"
+    if memory > (here := _memory_here()):
+        raise ModelsError(f"that is more than the {here / 1e6:.0f} MB that this machine has")
 
 
-def _measure(model: GgufModel, settings: Settings) -> dict[str, float]:
+def _memory_here() -> float:
+    """Return the machine's bytes of memory, infinite where it does not say."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", ()):
+        return math.inf
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _measure(model: GgufModel | PlainFolder, settings: Settings) -> dict[str, float]:
     """Run the network and type a line; return tokens a second and milliseconds a key."""
     runtime = open_runtime(
         model,
@@ -103,19 +122,21 @@ def _measure(model: GgufModel, settings: Settings) -> dict[str, float]:
     }
 
 
-def _list(registry: Registry, path: Path, model: GgufModel, scores: dict[str, float]) -> ModelEntry:
+def _list(
+    registry: Registry, path: Path, model: GgufModel | PlainFolder, scores: dict[str, float]
+) -> ModelEntry:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
         entry = ModelEntry(
             name=registry.free_name(slug(path.stem)),
             repository="",
-            root=str(model.file.resolve()),
+            root=str(path.resolve()),
             content_hash=write_reference(folder, path).content_hash,
             parent="",
             data_hash="",
             trained_to="",
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            kind="gguf",
+            kind="gguf" if isinstance(model, GgufModel) else "plain",
             scores={name: round(value, 1) for name, value in scores.items()},
         )
         return registry.add(folder, entry)

@@ -9,7 +9,7 @@ from assistant.errors import AssistantError
 
 BASE = "base"  # how people name the model that came with the program, or that the settings name
 EVERYWHERE = ""  # instead of a repository's id: all that have no choice of their own
-KINDS = ("full", "lora", "gguf")
+KINDS = ("full", "lora", "gguf", "plain")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")
 _HEX = re.compile(r"[0-9a-f]{8,128}")
 # Names of devices on Windows, with any ending.
@@ -32,13 +32,13 @@ class ModelEntry:
     data_hash: str  # SHA-256 over the sorted (path, blob id) of what it was trained on
     trained_to: str  # the newest commit it has seen
     created: str  # ISO 8601, UTC
-    kind: str  # "full" or "lora"; "gguf": a file of others, which the folder refers to
+    kind: str  # "full" or "lora"; of others, elsewhere: "gguf", a file; "plain", a folder
     scores: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
         if self.kind not in KINDS:
-            raise ModelsError(f"kind of a model must be full, lora or gguf, got {self.kind!r}")
+            raise ModelsError(f"kind of a model is none of {', '.join(KINDS)}: {self.kind!r}")
         if not _HEX.fullmatch(self.content_hash):
             raise ModelsError(f"content_hash of {self.name} is no hash: {self.content_hash!r}")
         if self.repository and not _HEX.fullmatch(self.repository):

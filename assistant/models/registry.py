@@ -187,8 +187,10 @@ class Registry:
         if not out.parent.is_dir():
             raise ModelsError(f"there is no folder {out.parent} to put the model into")
         try:
-            if isinstance(found := load_model(self.place(name)), GgufModel):
-                raise ModelsError(f"{name} is the file {found.file}; copy that")
+            found = load_model(self.place(name))
+            if isinstance(found, GgufModel) or found.path != self.place(name):
+                elsewhere = found.file if isinstance(found, GgufModel) else found.path
+                raise ModelsError(f"{name} is {elsewhere}; copy that")
             if out.suffix == ".gguf":
                 export_gguf(found, out, kind)
             else:

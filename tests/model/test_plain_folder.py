@@ -1,7 +1,10 @@
 """Folders of others: random checkpoints of transformers give our logits, tokenizers our ids."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,62 +17,22 @@ from hypothesis import strategies as st
 
 from model.folder import ModelFolderError
 from model.gguf_model import load_model
+from model.onnx_cache import OnnxCacheError
 from model.plain_folder import PlainFolder
 from model.runtime import open_runtime
-from model.tokenizer import PATTERNS, Tokenizer
+from model.tokenizer import Tokenizer
+from tests.foreign_folders import (
+    FAMILIES,
+    STAR,
+    TEXT,
+    digits_apart,
+    folder_of,
+    split_by,
+    tokenizers,
+    trained,
+)
 
-transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
-
-STAR = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<file_sep>"]
-TEXT = Path(__file__).read_text(encoding="utf-8")
-SHAPE: dict[str, Any] = {
-    "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 256, "eos_token_id": 0,
-}  # fmt: skip
-FAMILIES = {
-    "Llama": {"tie_word_embeddings": False, "rms_norm_eps": 1e-5},
-    "Qwen2": {"tie_word_embeddings": True},
-    "Qwen3": {"tie_word_embeddings": True, "head_dim": 16},
-}
-
-
-def split_by(name: str) -> Any:
-    split = tokenizers.pre_tokenizers.Split(tokenizers.Regex(PATTERNS[name]), "isolated")
-    level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    return tokenizers.pre_tokenizers.Sequence([split, level])
-
-
-def digits_apart() -> Any:
-    digits = tokenizers.pre_tokenizers.Digits(individual_digits=True)
-    level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return tokenizers.pre_tokenizers.Sequence([digits, level])
-
-
-def trained(pre_tokenizer: Any) -> Any:
-    found = tokenizers.Tokenizer(tokenizers.models.BPE())
-    found.pre_tokenizer = pre_tokenizer
-    found.decoder = tokenizers.decoders.ByteLevel()
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=500,
-        special_tokens=["<|endoftext|>", *STAR],
-        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    found.train_from_iterator([TEXT], trainer)
-    return found
-
-
-def folder_of(path: Path, family: str, tokenizer: Any, **changes: Any) -> Any:
-    """Write a random network and a vocabulary; return the network."""
-    config = getattr(transformers, f"{family}Config")(
-        vocab_size=tokenizer.get_vocab_size() + 12, **SHAPE | FAMILIES[family] | changes
-    )
-    torch.manual_seed(0)
-    network = getattr(transformers, f"{family}ForCausalLM")(config).eval()
-    network.save_pretrained(path)
-    tokenizer.save(str(path / "tokenizer.json"))
-    return network
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
@@ -160,6 +123,37 @@ def cut_off(path: Path) -> None:
     (path / "model.safetensors").write_bytes(data[:-5])
 
 
+def header(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    """Change the first bytes of the weights: their header's length, and the header."""
+
+    def apply(path: Path) -> None:
+        data = (path / "model.safetensors").read_bytes()
+        n_header = 8 + int.from_bytes(data[:8], "little")
+        (path / "model.safetensors").write_bytes(change(data[:n_header]) + data[n_header:])
+
+    return apply
+
+
+def entries(change: Callable[[Any], object]) -> Callable[[Path], None]:
+    def apply(data: bytes) -> bytes:
+        table = json.loads(data[8:])
+        change(table)
+        text = json.dumps(table).encode()
+        return len(text).to_bytes(8, "little") + text
+
+    return header(apply)
+
+
+def tricky_index(path: Path) -> None:
+    (path / "model.safetensors").unlink()
+    places = {"model.norm.weight": "../../../etc/passwd", "lm_head.weight": "/dev/zero"}
+    (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+def first(table: Any) -> Any:
+    return table["model.norm.weight"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "message"),
@@ -176,6 +170,23 @@ def cut_off(path: Path) -> None:
         (vocabulary(lambda t: t.update(normalizer={"type": "NFKC"})), "changes texts"),
         (vocabulary(lambda t: t.update(pre_tokenizer={"type": "Metaspace"})), "'Metaspace'"),
         (vocabulary(lambda t: t["model"].pop("merges")), "not a byte-level BPE"),
+        (tricky_index, "weights are in several files"),
+        (header(lambda data: data[:5]), "header is cut off or of absurd length"),
+        (header(lambda data: b"\xff" * 8 + data[8:]), "header is cut off or of absurd length"),
+        (header(lambda data: data[:8] + b"[" * (len(data) - 8)), "header is not JSON"),
+        (entries(lambda t: first(t).update(data_offsets=[0, 1 << 60])), "not the size of its"),
+        (entries(lambda t: first(t).update(data_offsets=[-256, 0])), "starts at byte -256"),
+        (entries(lambda t: first(t).update(shape=[1 << 40])), "config.json asks for"),
+        (entries(lambda t: first(t).update(dtype="I64")), "is of type"),
+        (entries(lambda t: t.update(extra=first(t))), "does not belong"),
+        (config(vocab_size=1 << 40), "vocab_size must be a whole number"),
+        (config(vocab_size=300), "config.json asks for"),
+        (config(num_hidden_layers=10**6), "n_layer must be"),
+        (config(intermediate_size=1e30), "intermediate_size must be a whole number"),
+        (config(eos_token_id=10**9), "names no eos_token_id"),
+        (vocabulary(lambda t: t["model"]["vocab"].update(x=10**12)), "token ids must be"),
+        (vocabulary(lambda t: t["model"]["vocab"].update({"\u4e00": 3})), "tokenizer.json"),
+        (vocabulary(lambda t: t["added_tokens"][0].update(id=-1)), "token ids must be"),
     ],
 )
 def test_what_it_cannot_do_is_refused_in_a_line(
@@ -187,3 +198,69 @@ def test_what_it_cannot_do_is_refused_in_a_line(
     with pytest.raises(ModelFolderError, match=message) as caught:
         load_model(copy).tokenizer()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("shared_cache")
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(
+    folder: Path, tmp_path: Path, number: float
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    data = bytearray((copy / "model.safetensors").read_bytes())
+    data[-4:] = np.float32(number).tobytes()
+    (copy / "model.safetensors").write_bytes(bytes(data))
+    with pytest.raises(OnnxCacheError, match="holds values that are no numbers"):
+        open_runtime(load_model(copy))
+
+
+BOMBS = {
+    "config.json": b'{"a": ' + b"[" * 900_000,
+    "tokenizer.json": b'{"model": {"vocab": {' + b'"a":[],' * 4_000_000,
+    "model.safetensors": (4 << 20).to_bytes(8, "little") + b"[[]" + b",[]" * 1_390_000,
+}
+_LOAD = """
+import resource, sys
+from pathlib import Path
+from model.folder import ModelFolderError
+from model.gguf_model import load_model
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+try:
+    load_model(Path(sys.argv[1])).tokenizer()
+except ModelFolderError as error:
+    print(str(error)[:1_000])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory")
+@pytest.mark.parametrize("name", [*BOMBS, "sparse", "too large"])
+def test_hostile_files_are_refused_within_bounded_memory(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    if name in BOMBS:
+        (copy / name).write_bytes(BOMBS[name])
+    else:
+        place = "model.safetensors" if name == "sparse" else "tokenizer.json"
+        with (copy / place).open("r+b") as file:
+            file.truncate(40 << 30)
+    done = subprocess.run(
+        [sys.executable, "-c", _LOAD, str(copy)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="there are no FIFOs")
+def test_a_fifo_is_not_waited_for(folder: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "model.safetensors"):
+        copy = tmp_path / name
+        shutil.copytree(folder, copy)
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+        with pytest.raises(ModelFolderError, match="is not a regular file"):
+            load_model(copy)

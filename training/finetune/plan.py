@@ -124,9 +124,9 @@ def make_plan(request: TuneRequest, registry: Registry) -> TunePlan:
     base = load_folder(request.base)
     pack_settings(base.info, seed=0)  # TuneError if no row for this base can be packed
     chosen = registry.find_entry(identity)
-    if chosen is not None and chosen.kind == "gguf":
+    if chosen is not None and chosen.kind in ("gguf", "plain"):
         raise TuneError(
-            f"{chosen.name} serves here, a GGUF file that no tuned model is compared with;"
+            f"{chosen.name} serves here, a model of others that no tuned one is compared with;"
             " run `foretype models use base` first"
         )
     serving = base if chosen is None else load_folder(registry.place(chosen.name))

@@ -68,7 +68,7 @@ def test_is_listed_once_and_stays_where_it_is(
     assert entry.scores["written_tokens_s"] > 0
     assert [path.name for path in Registry().place(added).iterdir()] == [REFERENCE]
     assert main(["export", added, str(file.parent / "copy")]) == 1
-    assert f"is the file {file}; copy that" in capsys.readouterr().err
+    assert f"{added} is {file}; copy that" in capsys.readouterr().err
     assert [*doctor.models(Settings(), file.parent)][-1].state == "ok"
     assert main(["remove", added, "--yes"]) == 0
     assert file.is_file()
@@ -110,7 +110,7 @@ def test_a_file_that_changed_is_refused_and_one_only_touched_is_not(added: str, 
     os.utime(file, ns=(0, 0))
     assert load_model(place).content_hash == Registry().entries()[0].content_hash
     write_gguf(file, markers=["<fim_prefix>"], seed=7)
-    with pytest.raises(ValueError, match=r"is not the file that was added; remove the model"):
+    with pytest.raises(ValueError, match=r"is not the model that was added; remove the model"):
         load_model(place)
     file.unlink()
     with pytest.raises(ValueError, match=r"cannot read .*Tiny Model\.gguf: No such file"):

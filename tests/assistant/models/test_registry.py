@@ -225,7 +225,7 @@ def test_names_are_plain(registry: Registry, folders: list[Path], name: str) -> 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"kind": "half"}, "full, lora or gguf"),
+        ({"kind": "half"}, "none of full, lora"),
         ({"content_hash": "no hash"}, "content_hash"),
         ({"repository": "/home/a"}, "repository"),
     ],
