@@ -179,13 +179,14 @@ def _preset(
     )
 
 
-# `s` and smaller train on a CPU in hours, `m` and larger on GPUs. The last three are shapes of
+# `s` and smaller train on a CPU in hours, `60m` and larger on GPUs. The last three are shapes of
 # published models.
 PRESETS: dict[str, ModelConfig] = {
     "pico": _preset(128, 4, 2, 1, 352, vocab_size=2_048, block_size=256),
     "nano": _preset(192, 4, 3, 1, 512, vocab_size=8_192, block_size=512),
     "xs": _preset(256, 6, 4, 2, 704, vocab_size=8_192, block_size=512),
     "s": _preset(384, 8, 6, 2, 1_024),
+    "60m": _preset(640, 12, 5, 1, 2_048, vocab_size=4_096, head_dim=128),
     "m": _preset(768, 12, 12, 4, 2_048, vocab_size=32_768, block_size=2_048),
     "l": _preset(1_024, 24, 16, 4, 2_816, vocab_size=32_768, block_size=2_048),
     "xl": _preset(1_792, 28, 14, 2, 4_864, vocab_size=49_152, block_size=4_096, head_dim=128),

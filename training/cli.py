@@ -30,6 +30,7 @@ STEPS: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("training.pretrain.command", "turn a run into a model folder"),
         "fit": ("training.calibration.command", "fit what ranks and gates a model's suggestions"),
         "fit-next-edit": ("training.calibration.next_edit", "fit how sure a next edit must be"),
+        "kit": ("training.pretrain.kit", "train on a machine that is lent for minutes, offline"),
         "plan": ("training.pretrain.plan", "say what a run will take, before it is started"),
         "report": ("training.pretrain.report", "draw what a run did: curves, samples, time, cost"),
         "score": ("training.evaluation.score", "judge a model folder on held-out repositories"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     option("--corpus", type=existing_folder, help="validate on its held-out split")
     help_ = "processor threads (default: those of a run's start, which are tried)"
     option("--threads", type=int, default=0, metavar="N", help=help_)
+    help_ = "stop, saved, so many seconds from now"
+    option("--seconds", type=float, default=math.inf, metavar="N", help=help_)
     out = steps.add_parser("export", help="write the newest checkpoint as a model folder")
     out.set_defaults(step=export_network)
     option = out.add_argument
@@ -89,8 +93,13 @@ def train_network(
     shards: Sequence[str],
     init: Path | None = None,
     threads: int = 0,
+    seconds: float = math.inf,
 ) -> bool:
-    """Train to the end, or until it is stopped and saved; say whether it is at its end."""
+    """Train to the end, or until it is stopped and saved; say whether it is at its end.
+
+    After so many `seconds` it stops itself.
+    """
+    deadline = time.monotonic() + seconds
     group = join(recipe.train.device)
     try:
         most = max(1, threads or n_threads() // group.size)
@@ -110,7 +119,7 @@ def train_network(
         if group.is_first:
             sys.stderr.write(announce(trainer, folders, resumed=resumed))
         validate = Validator(files.corpus, tokenizer, recipe) if files.corpus else None
-        loop.train(trainer, files.run, validate=validate)
+        loop.train(trainer, files.run, validate=validate, deadline=deadline)
         if group.is_first and trainer.progress.step:
             sys.stderr.write(f"wrote {write_report(files.run)}\n")
         return trainer.progress.step >= trainer.plan.n_step

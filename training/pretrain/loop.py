@@ -34,8 +34,11 @@ def train(
     *,
     validate: Callable[[GPT], Mapping[str, Any]] | None = None,
     until: int | None = None,
+    deadline: float = math.inf,
 ) -> None:
     """Run to step `until` (None: to the end); SIGTERM and Ctrl-C stop it after a step, saved.
+
+    So does `deadline`, a time of the monotonic clock, but after a first step.
 
     `validate` returns figures for the log, `bits_per_byte` among them.
 
@@ -46,7 +49,7 @@ def train(
         _describe(trainer, run)
     with _StopRequest() as stopping:
         end = trainer.plan.n_step if until is None else until
-        _steps(trainer, run, validate, end, stopping)
+        _steps(trainer, run, validate, end, stopping, deadline)
         trainer.save(run)
 
 
@@ -56,6 +59,7 @@ def _steps(
     validate: Callable[[GPT], Mapping[str, Any]] | None,
     end: int,
     stopping: _StopRequest,
+    deadline: float,
 ) -> None:
     clock, screen = _Clock(trainer), Progress("step", trainer.plan.n_step)
     table, saved_at = trainer.recipe.train, time.monotonic()
@@ -83,6 +87,7 @@ def _steps(
             trainer.save(run)
             saved_at = time.monotonic()
         _keep_stable(trainer, run)
+        stopping.asked |= time.monotonic() >= deadline
     screen.end()
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import sys
+import time
 from pathlib import Path
 
 from assistant.generate.engine import Engine
 from assistant.settings import Settings
 from model.config import ConfigError
-from training.cli import report_mistakes
+from training.cli import n_threads, report_mistakes
 from training.data import packing, train_tokenizer
 from training.data.corpus import MANIFEST, Split, read_manifest
 from training.data.funnel import format_summary
@@ -68,26 +70,43 @@ def _make(args: argparse.Namespace) -> None:
     else:
         say("== making a tokenizer")
         train_tokenizer.write(out / "corpus", files.tokenizer, recipe.network.config().vocab_size)
-    shards = []
-    plan = make_plan(recipe)
+    held_out = Split(out / "corpus", "validation")
+    if not train_and_export(recipe, files, out, out / "model", threads=args.threads):
+        say("== stopped and saved")
+        return
+    sys.stdout.write(tell_samples(read_log(files.run)[0]))
+    sys.stdout.write(
+        _completed(out / "model", held_out if len(held_out) else Split(out / "corpus"))
+    )
+    sys.stdout.write(f"use it: foretype complete --model {out / 'model'} FILE:LINE:COL\n")
+
+
+def train_and_export(
+    recipe: Recipe,
+    files: RunFiles,
+    out: Path,
+    model: Path,
+    *,
+    threads: int = 0,
+    seconds: float = math.inf,
+) -> bool:
+    """Pack the rows of a corpus below `out`, train, write `model`; False: stopped and saved."""
+    assert files.corpus is not None
+    deadline = time.monotonic() + seconds
+    shards, plan = [], make_plan(recipe)
     for stage in recipe.stages or (StageTable(),):
         rows = out / ("rows" if stage.shards == "rows" else f"rows-{stage.shards}")
         n_tokens = sum(each.tokens for each in plan.stages if each.shards == stage.shards)
         pack_rows(pack_settings(recipe, stage), rows, files, n_tokens)
         shards.append(f"{stage.shards}={rows}")
     say("== training")
-    held_out = Split(out / "corpus", "validation")
+    held_out = Split(files.corpus, "validation")
     seen = files if len(held_out) else dataclasses.replace(files, corpus=None)
-    if not train_network(recipe, seen, shards=shards, threads=args.threads):
-        say("== stopped and saved")
-        return
-    average = recipe.train.average_tokens > 0
-    export_network(recipe, files, out=out / "model", average=average)
-    sys.stdout.write(tell_samples(read_log(files.run)[0]))
-    sys.stdout.write(
-        _completed(out / "model", held_out if len(held_out) else Split(out / "corpus"))
-    )
-    sys.stdout.write(f"use it: foretype complete --model {out / 'model'} FILE:LINE:COL\n")
+    seconds = deadline - time.monotonic()
+    if not train_network(recipe, seen, shards=shards, threads=threads, seconds=seconds):
+        return False
+    export_network(recipe, files, out=model, average=recipe.train.average_tokens > 0)
+    return True
 
 
 def _prepare(recipe: CorpusRecipe, out: Path) -> None:
@@ -113,6 +132,7 @@ def pack_rows(settings: PackSettings, rows: Path, files: RunFiles, n_tokens: int
         out=rows,
         epochs=MAX_PASSES,  # each has holes of its own; packing ends when there are tokens enough
         tokens=n_tokens,
+        processes=n_threads(),
         replace=True,
     )
     if packing.is_packed(job, settings):

@@ -153,7 +153,10 @@ def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:
         sustained = f"{flops / (time_h * 3600) / 1e9:,.0f} GFLOPS"
         cost = dollars_text(time_h * machine.dollars_per_hour)
         lines.append(f"{machine.name:<28}{sustained:>16}{time_text(time_h * 3600):>12}{cost:>12}")
-    lines += ["", *(f"{machine.name}: {machine.source}" for machine in machines), "", tell_gpt2()]
+    lines += ["", *(f"{machine.name}: {machine.source}" for machine in machines)]
+    if recipe.train.teacher:
+        lines.append("not counted: what its teacher answers")
+    lines += ["", tell_gpt2()]
     return "\n".join(lines) + "\n"
 
 

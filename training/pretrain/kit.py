@@ -1,0 +1,114 @@
+"""`foretype train kit`: a network from scratch on a machine that is lent for minutes, offline.
+
+Here `cut` makes pieces of a corpus and its tokenizer. There `join` puts them together, and `run`
+trains a large network and then a small one that it teaches, in legs: each ends before a given time,
+saved, and the same command goes on. Its results are cut into pieces, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from model.publish import write_atomically
+from training.cli import existing_folder, report_mistakes
+from training.data.pieces import cut, join
+from training.data.progress import say, time_text
+from training.pretrain.command import RunFiles
+from training.pretrain.pipeline import train_and_export
+from training.pretrain.plan import measure
+from training.pretrain.recipe import Recipe, load_recipe
+from training.pretrain.schedule import make_plan
+
+CORPUS, TOKENIZER = "corpus", "tokenizer.json"  # in a joined kit
+MEGABYTE = 1 << 20
+_PLAN = "plan.json"  # how many tokens each network reads, as the first leg found
+_TEACHER_SHARE = 0.7  # of the time for training
+_MARGIN = 0.9  # of the speed that a few steps have shown is counted on
+_MIN_STEPS = 2
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; a user's mistake is one line on stderr."""
+    return report_mistakes("train kit", lambda: _run(_parser().parse_args(argv)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="foretype train kit", description=__doc__)
+    steps = parser.add_subparsers(required=True, metavar="cut|join|run", dest="step")
+    step = steps.add_parser("cut", help="write files and folders as compressed pieces")
+    step.add_argument("paths", type=Path, nargs="+", metavar="PATH")
+    step.add_argument("--out", type=Path, required=True, help="the folder to write")
+    step.add_argument("--piece-mb", type=int, default=36, metavar="N", help="default: 36")
+    step.add_argument("--force", action="store_true", help="replace pieces that are there")
+    step = steps.add_parser("join", help="put pieces together again")
+    step.add_argument("places", type=existing_folder, nargs="+", metavar="PIECES")
+    step.add_argument("--into", type=Path, required=True, help="the folder to write")
+    step.add_argument("--force", action="store_true", help="replace what is there")
+    step = steps.add_parser("run", help="train both networks, or go on with that")
+    text = f"a folder with {CORPUS} and {TOKENIZER}, as `join` leaves it"
+    step.add_argument("kit", type=existing_folder, help=text)
+    step.add_argument("--out", type=Path, required=True, help="the folder of all that is made")
+    text = "end, saved, so many seconds from now"
+    step.add_argument("--seconds", type=float, default=540.0, metavar="N", help=text)
+    text = "seconds of training in all, which decide how much is read (default: 1200)"
+    step.add_argument("--budget", type=float, default=1200.0, metavar="N", help=text)
+    for role, name in (("teacher", "60m"), ("pupil", "60m-pupil")):
+        step.add_argument(f"--{role}", type=Path, default=Path(name), metavar="RECIPE")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.step == "cut":
+        size = args.piece_mb * MEGABYTE
+        pieces = cut(args.paths, args.out, piece_bytes=size, replace=args.force)
+        sys.stdout.write(f"wrote {len(pieces)} pieces to {args.out}\n")
+    elif args.step == "join":
+        join(args.places, args.into, replace=args.force)
+        sys.stdout.write(f"wrote {args.into}\n")
+    else:
+        deadline = time.monotonic() + args.seconds
+        roles = {"teacher": args.teacher, "pupil": args.pupil}
+        done = all(_leg(args, role, recipe, deadline) for role, recipe in roles.items())
+        say(
+            f"== all is in {args.out}" if done else "== stopped and saved: the same command goes on"
+        )
+
+
+def _leg(args: argparse.Namespace, role: str, path: Path, deadline: float) -> bool:
+    """Go on with one network until the deadline; say whether it is finished."""
+    folder, results = args.out / role, args.out / f"{role}-pieces"
+    if results.is_dir():
+        return True
+    overrides = []
+    if role == "pupil":
+        overrides.append(f"train.teacher={json.dumps(str(args.out / 'teacher' / 'model'))}")
+    tokens = _tokens(args, role, load_recipe(path, overrides=overrides))
+    recipe = load_recipe(path, overrides=[*overrides, f"train.tokens={tokens}"])
+    files = RunFiles(run=folder / "run", tokenizer=args.kit / TOKENIZER, corpus=args.kit / CORPUS)
+    model, seconds = folder / "model", deadline - time.monotonic()
+    if not train_and_export(recipe, files, args.out, model, seconds=seconds):
+        return False
+    made = [files.run / name for name in ("log.jsonl", "recipe.json", "report.html")]
+    cut([model, *made], results, piece_bytes=16 * MEGABYTE)
+    return True
+
+
+def _tokens(args: argparse.Namespace, role: str, recipe: Recipe) -> int:
+    """Return how many tokens a network reads: what its share of the budget allows."""
+    path = args.out / _PLAN
+    plan: dict[str, int] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    if role not in plan:
+        share = _TEACHER_SHARE if role == "teacher" else 1.0 - _TEACHER_SHARE
+        seconds = share * args.budget
+        say(f"== measuring the {role}, to fill {time_text(seconds)}")
+        schedule = make_plan(recipe)
+        each = schedule.flops(recipe.network.config()) / schedule.tokens
+        least = _MIN_STEPS * max(stage.tokens_per_step for stage in schedule.stages)
+        plan[role] = max(least, int(_MARGIN * seconds * measure(recipe) / each))
+        args.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(plan).encode(), mode=0o644)
+    return plan[role]
