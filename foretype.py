@@ -56,7 +56,6 @@ REMOVED = {
     "train score-infilling --unsandboxed": "where there is no bubblewrap, code runs without it",
     "train score-infilling --corpus": _KEPT_OUT,
     "train score-infilling --run-tokens": _KEPT_OUT,
-    "stats --html": "the counts are on the terminal, and --json prints every figure",
     "data pack --spans": "the kinds of holes have fixed shares",
     "eval --html": _AS_TEXT,
     "eval --jedi": "the baseline is the longest match",

@@ -5,10 +5,12 @@ Exit codes: 0 done, 1 the file cannot be read or nobody agreed to --reset, 2 bad
 
 import argparse
 import datetime
+import html
 import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from assistant.cli.command import (
@@ -25,6 +27,18 @@ from assistant.counts import KEPT_DAYS, Row, read, reset, statistics_path
 
 WIDTH = 76
 BAR = 24  # characters of the longest bar
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>foretype: statistics</title><style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 44rem; margin: auto; padding: 1rem; }}
+svg {{ width: 100%; }} text {{ font-size: 13px; fill: currentColor; }}
+.shown {{ fill: #8886; }} .taken {{ fill: #3b7dd8; }}
+</style></head><body><h1>foretype: statistics</h1><p>{words}</p>
+<p>Bars: what was shown; the blue part of them was taken.</p>
+<h2>By day</h2>{by_day}<h2>By language</h2>{by_language}
+<p>Counted on this machine and kept there.</p></body></html>
+"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--days", type=int, default=30, metavar="N", help=text)
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--json", action="store_true", help="print the counts as JSON")
+    instead.add_argument("--html", metavar="FILE", help="write one page with charts")
     instead.add_argument("--reset", action="store_true", help="remove all counts")
     parser.add_argument("--yes", action="store_true", help="with --reset: do not ask")
     return parser
@@ -60,6 +75,9 @@ def _run(options: argparse.Namespace) -> int:
     table = summarize(read(first.isoformat()), options.days)
     if options.json:
         write_json(table)
+    elif options.html:
+        Path(options.html).write_text(format_page(table), encoding="utf-8")
+        print(f"Written: {options.html}")
     else:
         write(format_text(table))
     return DONE
@@ -157,3 +175,25 @@ def _chart(title: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
         numbers = " ".join(f"{figures[kind]:>6}" for kind in ("shown", "taken", "saved"))
         lines.append(f"{name:<10} {numbers}  {bar}".rstrip())
     return "\n".join(lines)
+
+
+def format_page(table: Mapping[str, Any]) -> str:
+    """Return the figures as a page that needs nothing else."""
+    return _PAGE.format(
+        words=html.escape(sentences(table)),
+        by_day=_bars(table["by_day"]),
+        by_language=_bars(table["by_language"]),
+    )
+
+
+def _bars(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    most = max([1, *(figures["shown"] for figures in rows.values())])
+    parts = []
+    for y, (name, figures) in zip(range(0, 22 * len(rows), 22), rows.items(), strict=True):
+        said = f"{figures['shown']} shown, {figures['taken']} taken, {figures['saved']} keys saved"
+        parts.append(f'<text x="0" y="{y + 14}">{html.escape(name)}</text>')
+        for kind in ("shown", "taken"):
+            width = round(260 * figures[kind] / most, 1)
+            parts.append(f'<rect class="{kind}" x="90" y="{y}" width="{width}" height="18"/>')
+        parts.append(f'<text x="362" y="{y + 14}">{said}</text>')
+    return f'<svg viewBox="0 0 660 {22 * len(rows)}" role="img">{"".join(parts)}</svg>'

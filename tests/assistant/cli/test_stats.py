@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +66,18 @@ def test_json_has_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
     assert table["all"] == table["by_day"][TODAY.isoformat()] == table["by_language"]["python"]
     assert table["all"]["share_taken"] == 0.25
     assert table["all"]["kept_5_min"] is None
+
+
+def test_the_page_needs_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    count("python", **COUNTS)
+    page = tmp_path / "page.html"
+    said(capsys, "--html", str(page))
+    text = page.read_text(encoding="utf-8")
+    assert "You took 10 of them (25%)" in text
+    assert "://" not in text
+    for svg in text.split("<svg")[1:]:
+        root = ET.fromstring("<svg" + svg.partition("</svg>")[0] + "</svg>")
+        assert [rect.get("width") for rect in root.iter("rect")] == ["260.0", "65.0"]
 
 
 def test_reset_and_purge_remove_it(capsys: pytest.CaptureFixture[str]) -> None:
