@@ -257,12 +257,15 @@ def check(answers: Answers, samples: Samples, beats: Path) -> None:
     late_ms, own_ms = (max((stall[i] for stall in settled_stalls), default=0.0) for i in (0, 1))
     ms, settled = answers.ms, samples.settled()
     growth_mb, slope = settled[-1][1] - settled[0][1], samples.slope()
+    rows = samples.rows
+    mb = ", ".join(f"{rows[len(rows) * part // 4 - 1][1]:.0f}" for part in (1, 2, 3, 4))
     p50, p95 = (statistics.quantiles(ms, n=20)[at] for at in (9, 18))
     count(
         SOAK_MINUTES,
-        f"{len(ms)} requests, p50 {p50:.0f} ms, p95 {p95:.0f} ms; memory {settled[-1][1]:.0f} MB,"
-        f" {slope:+.1f} MB/h; files {settled[0][2]} to {settled[-1][2]}, threads {settled[0][3]} to"
-        f" {settled[-1][3]}; longest stall {late_ms:.0f} ms, the loop's own work {own_ms:.0f} ms",
+        f"{len(ms)} requests, p50 {p50:.0f} ms, p95 {p95:.0f} ms; memory after each quarter"
+        f" {mb} MB, {slope:+.1f} MB/h; files {settled[0][2]} to {settled[-1][2]}, threads"
+        f" {settled[0][3]} to {settled[-1][3]}; longest stall {late_ms:.0f} ms, the loop's own work"
+        f" {own_ms:.0f} ms",
     )
     assert answers.wrong == []
     assert len(ms) > 10

@@ -58,6 +58,35 @@ def test_files_said_to_be_stale_count_no_more(index: FolderIndex) -> None:
     assert index.levels(b"one = call(", path="a.py") != []
 
 
+def test_files_that_hold_a_text_are_those_on_disk(index: FolderIndex) -> None:
+    index.set_open("b.py", "one = call(2)\n")
+    assert index.files_with("one = call(") == ["a.py"]
+    assert index.files_with("one = call(7") == []
+
+
+@pytest.mark.parametrize("is_out_of_threads", [False, True])
+def test_a_newer_index_that_cannot_be_opened_now_is_opened_later(
+    index: FolderIndex,
+    tmp_path: Path,
+    is_out_of_threads: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError if is_out_of_threads else OSError(5, "Input/output error")
+
+    old = index.levels(b"zwei(", path="x.py")
+    build_from_texts(tmp_path / "index", [("c.py", "zwei(4)\n")])
+    with monkeypatch.context() as patch:
+        where = "threading.Thread" if is_out_of_threads else "open_view"
+        patch.setattr(f"assistant.index.folder_index.{where}", fail)
+        assert found(index.levels(b"zwei(", path="x.py")) == found(old)
+        index.join(20.0)
+    assert len(caplog.records) == (not is_out_of_threads)
+    index.refresh()
+    assert found(index.levels(b"zwei(", path="x.py")) == {("c.py", b"4)\n", "repo")}
+
+
 def test_without_a_folder_there_are_open_documents_only() -> None:
     index = FolderIndex()
     assert index.levels(b"one = call(", path="a.py") == []

@@ -79,6 +79,22 @@ def test_token_goes_and_its_prefix_and_length_stay(kind: str) -> None:
     assert len(clean) == len(text)
 
 
+@pytest.mark.parametrize("key", [f"ghp_{fake(36)}", pem(fake(64)), f"sk_live_{fake(24)}"])
+def test_base64_of_a_key_goes(key: str) -> None:
+    encoded = base64.b64encode(key.encode()).decode()
+    clean, counts = redact(f"blob = load({encoded})\n")
+    assert counts == {"base64 of a secret": 1}
+    assert encoded[:20] not in clean
+
+
+def test_data_of_two_secrets_in_one_document_go_once() -> None:
+    first, second = fake(16, "one"), fake(16, "two")
+    text = f"kind: Secret\ndata:\n  a: {first}\n# kind: Secret\ndata:\n  b: {second}\n"
+    clean, counts = redact(text)
+    assert counts == {"named secret": 2}
+    assert first not in clean and second not in clean
+
+
 @pytest.mark.parametrize("escape", ["%3D", "%20", "\\n", "\\t"])
 def test_token_after_an_escape_goes(escape: str) -> None:
     token = TOKENS["GitHub token"][1]
@@ -182,6 +198,10 @@ def test_public_address_goes(address: str) -> None:
         "127.0.0.1 0.0.0.0 10.12.0.1 192.168.1.7 172.16.3.4 255.255.255.0 8.8.8.8",
         "version = '1.2.3.4' or pkg==4.21.100.3 or v93.18.21.34",
         "1.3.6.1.4.1.311",
+        "93.184.216.999",
+        "2a00:1450::82b::200e",
+        base64.b64encode(b"just a sentence of nobody's").decode(),
+        "QUJDREVGR0hJSktMTU5PUFFSU1RVV==",
         "12:34:56 00:1b:44:11:3a:b7 2001:db8::7 ::1 fe80::1 xs[2000::2]",
     ],
 )
