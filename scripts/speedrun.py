@@ -29,7 +29,7 @@ from training.data.recipe import load_corpus_recipe
 from training.data.shards import ShardReader
 from training.pretrain import loop
 from training.pretrain.command import RunFiles
-from training.pretrain.pipeline import pack_rows, pack_settings
+from training.pretrain.from_corpus import pack_rows, pack_settings
 from training.pretrain.recipe import StageTable, load_recipe
 from training.pretrain.trainer import Trainer
 from training.pretrain.validation import MEASURED, Validator

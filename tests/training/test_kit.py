@@ -128,6 +128,15 @@ def test_killed_leg_goes_on(folder: Path, whole: Path, tmp_path: Path) -> None:
     assert losses(out) == losses(whole)
 
 
+def test_lent_machine_needs_neither_what_makes_a_corpus_nor_what_serves() -> None:
+    code = (
+        "import sys, training.pretrain.kit; "
+        "found = {'rensa', 'onnxruntime', 'lsprotocol', 'pygls', 'httpx2'} & {*sys.modules}; "
+        "sys.exit(', '.join(sorted(found)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=240)
+
+
 def test_first_leg_measures_how_much_can_be_read(folder: Path, tmp_path: Path) -> None:
     assert main([*command(folder, tmp_path, 0), "--budget", "5"]) == 0
     plan = json.loads((tmp_path / "plan.json").read_text())

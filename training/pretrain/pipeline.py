@@ -7,37 +7,26 @@ continue. The stages are the commands of `foretype data` and `foretype train`, o
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import math
 import os
 import sys
-import time
 from pathlib import Path
 
 from assistant.generate.engine import Engine
 from assistant.settings import Settings
 from model.config import ConfigError
-from training.cli import n_threads, report_mistakes
-from training.data import packing, train_tokenizer
+from training.cli import report_mistakes
+from training.data import train_tokenizer
 from training.data.corpus import MANIFEST, Split, read_manifest
 from training.data.funnel import format_summary
-from training.data.packing import PackJob
 from training.data.prepare import prepare, recipe_hash
 from training.data.progress import say
 from training.data.recipe import CorpusRecipe, load_corpus_recipe
-from training.data.rows import SHARES, PackSettings
 from training.evaluation.exact_line import ask_engine
 from training.evaluation.held_out import HeldOutFile, sample_tasks
-from training.pretrain.command import (
-    RunFiles,
-    export_network,
-    require_servable,
-    train_network,
-)
-from training.pretrain.recipe import Recipe, StageTable, load_recipe
+from training.pretrain.command import RunFiles, require_servable
+from training.pretrain.from_corpus import train_and_export
+from training.pretrain.recipe import load_recipe
 from training.pretrain.report import read_log, tell_samples
-from training.pretrain.schedule import make_plan
-from training.pretrain.stages import MAX_PASSES
 
 _SHOWN = 3  # lines of one's own files that the model completes
 
@@ -81,34 +70,6 @@ def _make(args: argparse.Namespace) -> None:
     sys.stdout.write(f"use it: foretype complete --model {out / 'model'} FILE:LINE:COL\n")
 
 
-def train_and_export(
-    recipe: Recipe,
-    files: RunFiles,
-    out: Path,
-    model: Path,
-    *,
-    threads: int = 0,
-    seconds: float = math.inf,
-) -> bool:
-    """Pack the rows of a corpus below `out`, train, write `model`; False: stopped and saved."""
-    assert files.corpus is not None
-    deadline = time.monotonic() + seconds
-    shards, plan = [], make_plan(recipe)
-    for stage in recipe.stages or (StageTable(),):
-        rows = out / ("rows" if stage.shards == "rows" else f"rows-{stage.shards}")
-        n_tokens = sum(each.tokens for each in plan.stages if each.shards == stage.shards)
-        pack_rows(pack_settings(recipe, stage), rows, files, n_tokens)
-        shards.append(f"{stage.shards}={rows}")
-    say("== training")
-    held_out = Split(files.corpus, "validation")
-    seen = files if len(held_out) else dataclasses.replace(files, corpus=None)
-    seconds = deadline - time.monotonic()
-    if not train_network(recipe, seen, shards=shards, threads=threads, seconds=seconds):
-        return False
-    export_network(recipe, files, out=model, average=recipe.train.average_tokens > 0)
-    return True
-
-
 def _prepare(recipe: CorpusRecipe, out: Path) -> None:
     corpus = out / "corpus"
     if (corpus / MANIFEST).is_file():
@@ -121,41 +82,6 @@ def _prepare(recipe: CorpusRecipe, out: Path) -> None:
             )
     say("== reading the sources")
     sys.stdout.write(format_summary(prepare(recipe, corpus, replace=True)))
-
-
-def pack_rows(settings: PackSettings, rows: Path, files: RunFiles, n_tokens: int) -> None:
-    """Pack at least `n_tokens` of a corpus to the folder `rows`, unless they are there."""
-    assert files.corpus is not None
-    job = PackJob(
-        corpus=files.corpus,
-        tokenizer=files.tokenizer,
-        out=rows,
-        epochs=MAX_PASSES,  # each has holes of its own; packing ends when there are tokens enough
-        tokens=n_tokens,
-        processes=n_threads(),
-        replace=True,
-    )
-    if packing.is_packed(job, settings):
-        say(f"== {rows.name} are there")
-        return
-    say(f"== packing {rows.name}")
-    packing.pack(job, settings)
-
-
-def pack_settings(recipe: Recipe, stage: StageTable) -> PackSettings:
-    """Return how a stage's rows are made: as it says, else as [rows] says."""
-    shares = {
-        field: share if (share := getattr(stage, name)) >= 0 else getattr(recipe.rows, name)
-        for name, field in SHARES.items()
-    }
-    block_size = stage.block_size or recipe.network.config().block_size
-    return PackSettings(
-        block_size=block_size,
-        suffix_tokens=recipe.folder.suffix_tokens,
-        snippet_tokens=min(recipe.folder.snippet_tokens, block_size // 4),
-        padded=recipe.rows.padded,
-        **shares,
-    )
 
 
 def _completed(model: Path, split: Split) -> str:
