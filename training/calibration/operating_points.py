@@ -67,13 +67,6 @@ def measure_point(choices: Sequence[RankedChoice], threshold: float) -> Operatin
     )
 
 
-def precision_at(choices: Sequence[RankedChoice], coverage: float) -> float:
-    """Return the precision when the surest `coverage` of all cursors is shown."""
-    ranked = sorted(choices, key=lambda c: -c.probability)
-    n_shown = max(1, int(coverage * len(ranked)))
-    return sum(c.is_right for c in ranked[:n_shown]) / n_shown
-
-
 def calibration_error(choices: Sequence[RankedChoice]) -> float:
     """Return the mean distance of probability and share right over ten bands, by their size."""
     shown = [c for c in choices if c.has_text]

@@ -15,11 +15,9 @@ from assistant.rank.confidence import LEVELS
 from assistant.rank.ranker import FittedRanker
 from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice
-from training.calibration.operating_points import calibration_error, measure_point, precision_at
+from training.calibration.operating_points import calibration_error, measure_point
 from training.evaluation.intervals import Interval, macro_mean
 from training.evaluation.replay.systems import INDEX, LONGEST_MATCH, NETWORK, NETWORK_AND_INDEX
-
-COVERAGES = (0.3, 0.4, 0.5, 0.6)
 
 
 def _exact(examples: Sequence[RankingExample], values: Sequence[float]) -> Interval:
@@ -67,7 +65,6 @@ def _compare(
     return {
         "tasks": len(engine),
         "exact": {name: dataclasses.asdict(its) for name, its in exact.items()},
-        "right_when_shown": {str(share): precision_at(engine, share) for share in COVERAGES},
         "levels": {
             level: dataclasses.asdict(measure_point(engine, fitted.points[level].threshold))
             for level in LEVELS
@@ -96,11 +93,6 @@ def _comparison_lines(kind: str, its: Mapping[str, Any]) -> Iterator[str]:
     yield f"reported, {kind}: {its['tasks']} tasks, exact [95%]"
     for name, exact in its["exact"].items():
         yield f"  {name:<38}{Interval(**exact)!s:>22}"
-    shares = ", ".join(
-        f"{100 * right:.1f}% of {100 * float(share):.0f}%"
-        for share, right in its["right_when_shown"].items()
-    )
-    yield f"  right when the surest are shown: {shares}"
     yield f"  off by, on average: {100 * its['calibration_error']:.1f} points"
     for level, figures in its["levels"].items():
         yield _level(level, figures)

@@ -12,6 +12,7 @@ from typing import Any
 
 from training.evaluation.intervals import Interval, format_percent, format_points
 
+BASE, TUNED = "base", "tuned"
 MIN_COMMITS = 5  # fewer say nothing about other commits
 MIN_TASKS = 100
 MIN_GAIN_BITS = 0.01  # of the base's bits/byte on the lines added later
@@ -19,28 +20,33 @@ MAX_EXACT_LOSS = 0.02  # of exact lines, with the index: the interval's lower en
 MAX_GENERAL_LOSS = 0.02  # of the base's bits/byte on general code
 
 
-def decide(
-    later: Mapping[str, Any],
-    exact: Mapping[str, Any],
-    general: Mapping[str, float],
-    *,
-    n_tasks: int,
-    n_commits: int,
-) -> tuple[bool, list[str]]:
-    """Return whether to promote, and why: all that speaks for it, or against it.
+def system_name(model: str, *, has_index: bool) -> str:
+    """Return what tables call one cell of the 2x2."""
+    return f"{model} + index" if has_index else f"{model} alone"
 
-    Each has figures of "base" and "tuned": `later` and `general` bits per byte, `exact` the share
-    of lines, with the index, at `n_tasks` cursors of `n_commits`. The first two have a "gain" with
-    its range, and `later` has how many commits (`groups`).
-    """
-    gain, lines = later["gain"], exact["gain"]
-    general_loss = general["tuned"] / general["base"] - 1
+
+def find_gain(report: Mapping[str, Any], metric: str, *, has_index: bool) -> dict[str, Any]:
+    """Return tuned minus base, paired by cursor or line, with its range; {} if there is none."""
+    names = [system_name(name, has_index=has_index) for name in (TUNED, BASE)]
+    found = report["replay"]["differences"]
+    wanted = [*names, metric]
+    return next((e for e in found if [e["left"], e["right"], e["metric"]] == wanted), {})
+
+
+def decide(report: Mapping[str, Any]) -> tuple[bool, list[str]]:
+    """Return whether to promote by a judge's report: all that speaks for it, or against it."""
+    later, general = report["bits"]["later"], report["bits"]["general"]
+    gain, lines = later["gain"], find_gain(report, "exact", has_index=True)
+    cells, [repository] = report["replay"]["systems"], report["replay"]["repositories"]
+    before, after = (cells[system_name(each, has_index=True)]["exact"] for each in (BASE, TUNED))
+    n_tasks = repository["tasks"]
+    general_loss = general[TUNED] / general[BASE] - 1
     cost = f"lines added later cost {_change(-gain['mean'])} {_from_to(later)}; gain "
     cost += str(Interval(**gain))
     later_reason = f"{cost}); {format_percent(MIN_GAIN_BITS)} fewer are required"
     exact_reason = (
-        f"with the index, exact lines go from {format_percent(exact['base'])} to"
-        f" {format_percent(exact['tuned'])} ({format_points(lines)} points, {n_tasks} cursors);"
+        f"with the index, exact lines go from {format_percent(before)} to"
+        f" {format_percent(after)} ({format_points(lines)} points, {n_tasks} cursors);"
         f" more are required, and no lower end below {-100 * MAX_EXACT_LOSS:.1f} points"
     )
     general_reason = (
@@ -48,7 +54,7 @@ def decide(
         f" {format_percent(MAX_GENERAL_LOSS)} more are allowed at most"
     )
     against = []
-    if (n := min(n_commits, later["groups"])) < MIN_COMMITS:
+    if (n := min(repository["commits"], later["groups"])) < MIN_COMMITS:
         against.append(_few("commits", n, MIN_COMMITS))
     if n_tasks < MIN_TASKS:
         against.append(_few("cursors", n_tasks, MIN_TASKS))

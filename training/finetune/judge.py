@@ -12,8 +12,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from assistant.generate.backend import LocalBackend
-from assistant.generate.base_models import OpenModel, open_from
+from assistant.generate.base_models import open_from
 from assistant.settings import Settings
 from model.folder import ModelFolder, load_folder
 from training.data.progress import count_shown
@@ -25,23 +24,17 @@ from training.evaluation.bits_per_byte import (
     measure_cost,
 )
 from training.evaluation.intervals import paired_gain
-from training.evaluation.replay.report import Report, assemble, compare
-from training.evaluation.replay.run import INTERRUPTED, Measured, Plan, measure, plan_work
+from training.evaluation.replay.report import Report, assemble
+from training.evaluation.replay.run import INTERRUPTED, Plan, measure, plan_work
 from training.evaluation.replay.systems import EngineSystem, System, TreeIndex
-from training.finetune.decision import decide
+from training.finetune.decision import BASE, TUNED, decide, system_name
 from training.finetune.passages import added_passages, general_passages
 from training.finetune.plan import TunePlan
 
 FORMAT = 4
-BASE, TUNED = "base", "tuned"
 N_COMMITS = 40  # an index is built for each
 CURSORS_PER_LINE = 25  # a whole line is typed for so many cursors
 MAX_BYTES = 120_000  # measured of the lines added later, and of general code
-
-
-def system_name(model: str, *, has_index: bool) -> str:
-    """Return what tables call one cell of the 2x2."""
-    return f"{model} + index" if has_index else f"{model} alone"
 
 
 def judge_models(
@@ -67,7 +60,9 @@ def judge_models(
         revisions=revisions,
     )
     systems = open_systems({name: model.path for name, model in models.items()}, folder)
-    measured = _replay(repository, replay, systems)
+    measured = measure(plan_work([repository], replay), systems)
+    if measured.stopped == INTERRUPTED:
+        raise KeyboardInterrupt  # half of the commits decide nothing
     name, content_hash = models[TUNED].info.name, models[TUNED].content_hash
     report: Report = {
         "format": FORMAT,
@@ -78,10 +73,9 @@ def judge_models(
             "later": compare_costs(_measure_costs(models, added, "lines added later")),
             "general": compare_costs(_measure_costs(general_models, held_out, "general code")),
         },
-        "gains": compare_systems(measured),
         "replay": assemble(measured, systems, replay, model=name, content_hash=content_hash),
     }
-    promoted, reasons = decide_by(report)
+    promoted, reasons = decide(report)
     decision = {"promoted": promoted, "reasons": reasons}
     return decision | {"scores": registry_scores(report), "report": report | decision}
 
@@ -94,28 +88,17 @@ def open_systems(models: Mapping[str, Path], folder: Path) -> list[System]:
     """Return the four systems; a model's two share its network, all share the index."""
     tree = TreeIndex(folder)
     settings = {name: Settings(model=str(path), show="eager") for name, path in models.items()}
-    openers = {name: _give(open_from(each)) for name, each in settings.items()}
+    backends = {name: open_from(each) for name, each in settings.items()}
     return [
         EngineSystem(
             system_name(name, has_index=has_index),
             settings[name],
-            openers[name],
+            lambda *_, backend=backends[name]: backend,
             tree if has_index else None,
         )
         for has_index in (True, False)
         for name in (TUNED, BASE)
     ]
-
-
-def _give(backend: LocalBackend) -> OpenModel:
-    return lambda *_: backend
-
-
-def _replay(repository: Path, plan: Plan, systems: list[System]) -> Measured:
-    measured = measure(plan_work([repository], plan), systems)
-    if measured.stopped == INTERRUPTED:
-        raise KeyboardInterrupt  # half of the commits decide nothing
-    return measured
 
 
 def _measure_costs(
@@ -140,37 +123,6 @@ def compare_costs(costs: Mapping[str, Sequence[ByteCost]]) -> Report:
         "gain": dataclasses.asdict(gain),
         **{name: bits_per_byte(its) for name, its in costs.items()},
     }
-
-
-def compare_systems(measured: Measured) -> list[Report]:
-    """Return tuned minus base, paired by cursor, with the index and without."""
-    return [
-        {"index": has_index, "metric": metric, **value}
-        for has_index in (True, False)
-        for metric, value in compare(
-            measured.asked,
-            measured.lines,
-            system_name(TUNED, has_index=has_index),
-            system_name(BASE, has_index=has_index),
-        ).items()
-    ]
-
-
-def decide_by(report: Report) -> tuple[bool, list[str]]:
-    """Return whether to promote by the figures of a report, and why."""
-    cells, [repository] = report["replay"]["systems"], report["replay"]["repositories"]
-    gains = {(each["index"], each["metric"]): each for each in report["gains"]}
-    gain = gains[True, "exact"]
-    exact = {
-        name: cells[system_name(name, has_index=True)]["exact"]["mean"] for name in (BASE, TUNED)
-    }
-    return decide(
-        report["bits"]["later"],
-        exact | {"gain": {key: gain[key] for key in ("mean", "low", "high")}},
-        report["bits"]["general"],
-        n_tasks=repository["tasks"],
-        n_commits=repository["commits"],
-    )
 
 
 def registry_scores(report: Report) -> dict[str, float]:

@@ -20,8 +20,8 @@ from model.runtime import open_runtime
 from training.evaluation.intervals import format_percent, format_points
 from training.evaluation.replay.report import Report
 from training.evaluation.replay.report_tables import WIDTH, format_range, format_table
+from training.finetune.decision import BASE, TUNED, find_gain, system_name
 from training.finetune.gather import describe_code, gather
-from training.finetune.judge import BASE, TUNED, system_name
 from training.finetune.plan import TunePlan, estimate_disk_bytes, lora_rank
 from training.finetune.rows import GENERAL_FRAC
 from training.pretrain.loss import cross_entropy
@@ -202,11 +202,11 @@ def _systems(report: Report) -> Iterator[str]:
 
 def _gains(report: Report) -> Iterator[str]:
     yield "tuned minus base, paired by cursor, in points"
-    for gain in report["gains"]:
-        if gain["metric"] != "right":
-            index = "with index" if gain["index"] else "without index"
-            label = f"{gain['metric']}, {index}"
-            yield f"  {label:<38}{format_points(gain)}"
+    for has_index, index in ((True, "with index"), (False, "without index")):
+        for metric in ("exact", "saved"):
+            if gain := find_gain(report, metric, has_index=has_index):
+                label = f"{metric}, {index}"
+                yield f"  {label:<38}{format_points(gain)}"
 
 
 def _bits(report: Report) -> Iterator[str]:

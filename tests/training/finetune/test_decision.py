@@ -26,17 +26,19 @@ def decision(
     tasks: int = 600,
 ) -> tuple[bool, list[str]]:
     """Decide about a model that is better, but for what a test changes."""
+    later: dict[str, Any]
     later, exact, general = (
         {"base": base, "tuned": tuned}
         for base, tuned in ((1.0, 0.94), (0.25, 0.27), (1.2, general_tuned))
     )
-    return decide(
-        later | {"gain": dataclasses.asdict(later_gain), "groups": later_commits},
-        exact | {"gain": dataclasses.asdict(exact_gain)},
-        general,
-        n_tasks=tasks,
-        n_commits=commits,
-    )
+    later |= {"gain": dataclasses.asdict(later_gain), "groups": later_commits}
+    sides = {"left": "tuned + index", "right": "base + index", "metric": "exact"}
+    replay = {
+        "systems": {f"{name} + index": {"exact": {"mean": its}} for name, its in exact.items()},
+        "differences": [sides | dataclasses.asdict(exact_gain)],
+        "repositories": [{"tasks": tasks, "commits": commits}],
+    }
+    return decide({"bits": {"later": later, "general": general}, "replay": replay})
 
 
 def test_better_model_is_promoted_with_all_that_speaks_for_it() -> None:

@@ -18,13 +18,8 @@ from training.evaluation.bits_per_byte import ByteCost
 from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.report import assemble
 from training.evaluation.replay.run import Measured, Plan
-from training.finetune.judge import (
-    compare_costs,
-    compare_systems,
-    decide_by,
-    registry_scores,
-    system_name,
-)
+from training.finetune.decision import decide, find_gain, system_name
+from training.finetune.judge import compare_costs, registry_scores
 from training.finetune.report import format_report
 
 NAMES = [
@@ -67,7 +62,6 @@ def measured_report() -> dict[str, Any]:
         "tuned": {"name": "new", "content_hash": "f" * 64},
         "general_base": {"name": "old", "content_hash": "0" * 64},
         "bits": {"later": costs, "general": costs},
-        "gains": compare_systems(measured),
         "replay": assemble(measured, systems, plan, model="new", content_hash="f" * 64),
     }
 
@@ -77,13 +71,12 @@ def report(*, promoted: bool = True) -> dict[str, Any]:
 
 
 def test_gains_are_of_cursors_and_typed_lines() -> None:
-    found = {(gain["index"], gain["metric"]): gain for gain in report()["gains"]}
-    assert found[True, "exact"]["mean"] == pytest.approx(1 / 3)
-    assert found[True, "saved"]["mean"] == 0.5
+    assert find_gain(report(), "exact", has_index=True)["mean"] == pytest.approx(1 / 3)
+    assert find_gain(report(), "saved", has_index=True)["mean"] == 0.5
 
 
 def test_decision_and_scores_are_of_the_report() -> None:
-    promoted, reasons = decide_by(report())
+    promoted, reasons = decide(report())
     assert not promoted
     [reason] = reasons
     assert reason.startswith("cursors that could be judged: 30, at least")
