@@ -157,7 +157,7 @@ def _make_example(
 ) -> RankingExample:
     ranking, text, at, path = found.ranking, task.text, task.offset, task.file.path
     return RankingExample(
-        repository=task.file.repository,
+        repository=task.file.source,
         group=group,
         kind=kind,
         truth=task.truth,

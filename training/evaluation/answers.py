@@ -75,7 +75,6 @@ class Keystrokes:
 
     n_chars: int  # of the line
     n_saved: int  # characters that were taken, less the keys that took them
-    n_taken: int  # suggestions that were taken
     n_wrong: int  # times that a suggestion appeared and could not be taken
 
     @property
@@ -90,18 +89,17 @@ def type_line(line: str, answers: Sequence[Answer], threshold: float) -> Keystro
     Shown is what has at least the probability `threshold`. A wrong suggestion that stays the same
     while it is typed over appears once.
     """
-    place = n_saved = n_taken = n_wrong = 0
+    place = n_saved = n_wrong = 0
     last_wrong = ""  # what would stand there if the wrong suggestion shown last were taken
     while place < len(line):
         answer = answers[place]
         is_shown = bool(answer.text) and answer.probability >= threshold
         if is_shown and is_right(answer.text, line[place:]):
             n_saved += len(answer.text) - ACCEPT_KEYS
-            n_taken += 1
             place += len(answer.text)
             continue
         whole = line[:place] + answer.text if is_shown else ""
         n_wrong += bool(whole) and whole != last_wrong
         last_wrong = whole
         place += 1
-    return Keystrokes(n_chars=len(line), n_saved=n_saved, n_taken=n_taken, n_wrong=n_wrong)
+    return Keystrokes(n_chars=len(line), n_saved=n_saved, n_wrong=n_wrong)

@@ -13,25 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from assistant.source.languages import language_of
+from training.data.corpus import Document
 from training.data.sources import open_source
 
 MIN_BYTES, MAX_BYTES = 200, 200_000  # of a file worth asking about
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class HeldOutFile:
-    """One file of a held-out repository."""
-
-    repository: str
-    path: str
-    text: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
     """Complete the rest of a line at `offset` (code points); what the author wrote is `truth`."""
 
-    file: HeldOutFile
+    file: Document
     offset: int
     truth: str  # never empty, no newline
 
@@ -47,7 +39,7 @@ class Task:
         return (before.isalnum() or before == "_") and (after.isalnum() or after == "_")
 
 
-def held_out_files(folder: Path, *, languages: Collection[str] = ("python",)) -> list[HeldOutFile]:
+def held_out_files(folder: Path, *, languages: Collection[str] = ("python",)) -> list[Document]:
     """Return the files of one repository in some languages, LF only, by path.
 
     A repository is a work tree, a bare one or a plain folder.
@@ -68,24 +60,24 @@ def held_out_files(folder: Path, *, languages: Collection[str] = ("python",)) ->
             text = content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
         except UnicodeDecodeError:
             continue  # nobody types into such a file
-        files.append(HeldOutFile(repository=source.name, path=entry.path, text=text))
+        files.append(Document(source=source.name, path=entry.path, text=text))
     return files
 
 
-def sample_tasks(files: Sequence[HeldOutFile], n: int, *, seed: int) -> list[Task]:
+def sample_tasks(files: Sequence[Document], n: int, *, seed: int) -> list[Task]:
     """Draw `n` cursors, uniform over typed characters: indentation and line ends are not typed."""
     weights = np.array(
         [sum(len(line.strip()) for line in file.text.split("\n")) for file in files], float
     )
     if not len(files) or weights.sum() == 0:
         return []
-    key = int.from_bytes(hashlib.sha256(files[0].repository.encode()).digest()[:8], "little")
+    key = int.from_bytes(hashlib.sha256(files[0].source.encode()).digest()[:8], "little")
     draws = np.random.Generator(np.random.Philox(key=[seed, key]))
     chosen = draws.choice(len(files), size=n, p=weights / weights.sum())
     return [_task(files[index], draws) for index in chosen]
 
 
-def _task(file: HeldOutFile, draws: np.random.Generator) -> Task:
+def _task(file: Document, draws: np.random.Generator) -> Task:
     typed = int(draws.integers(sum(len(line.strip()) for line in file.text.split("\n"))))
     offset = 0
     for line in file.text.split("\n"):

@@ -18,6 +18,7 @@ from assistant.source.languages import LANGUAGES
 from model.folder import BUNDLED, ModelFolder
 from model.gguf_model import GgufModel, load_model
 from training.cli import existing_folder, existing_model
+from training.data.corpus import Document
 from training.data.progress import say
 from training.evaluation import command
 from training.evaluation.answers import Answer, Judged, judge
@@ -29,7 +30,7 @@ from training.evaluation.bits_per_byte import (
     whole_file,
 )
 from training.evaluation.exact_line import ask_engine, ask_network
-from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
+from training.evaluation.held_out import Task, held_out_files, sample_tasks
 from training.evaluation.intervals import Interval, format_percent, macro_mean
 from training.evaluation.replay.report_tables import format_table
 
@@ -75,7 +76,7 @@ def evaluate(
     folder = load_model(model)
     known = folder.info.languages or LANGUAGES  # a model of others does not say
     by_path = [held_out_files(path, languages=known) for path in repositories]
-    files = {found[0].repository: found for found in by_path if found}
+    files = {found[0].source: found for found in by_path if found}
     if not files:
         raise ValueError(f"the repositories hold no file to ask about in: {', '.join(known)}")
     drawn = [task for found in files.values() for task in sample_tasks(found, tasks, seed=seed)]
@@ -103,7 +104,7 @@ def evaluate(
 def _measure(
     folder: ModelFolder | GgufModel,
     tasks: Sequence[Task],
-    files: dict[str, list[HeldOutFile]],
+    files: dict[str, list[Document]],
     documents: dict[str, list[Passage]],
     *,
     names: Sequence[str] = (),
@@ -122,7 +123,7 @@ def _measure(
     }, answers
 
 
-def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, System]:
+def _systems(model: str, files: dict[str, list[Document]]) -> dict[str, System]:
     backend: LocalBackend = open_backend(model, threads=1)
     engine = Engine(Settings(model=model))
     engine.load()
@@ -136,7 +137,7 @@ def _systems(model: str, files: dict[str, list[HeldOutFile]]) -> dict[str, Syste
             for name, found in files.items()
         }
         systems[_SNIPPETS] = lambda task: ask_network(
-            backend, task, neighbours=sources[task.file.repository]
+            backend, task, neighbours=sources[task.file.source]
         )
     return systems
 
@@ -154,7 +155,7 @@ def _losses(folder: ModelFolder | GgufModel, documents: dict[str, list[Passage]]
     return losses
 
 
-def _sample_documents(files: Sequence[HeldOutFile], n_bytes: int, *, seed: int) -> list[Passage]:
+def _sample_documents(files: Sequence[Document], n_bytes: int, *, seed: int) -> list[Passage]:
     draws = np.random.Generator(np.random.Philox(key=[seed, 1]))
     chosen: list[Passage] = []
     for index in draws.permutation(len(files)):
@@ -191,7 +192,7 @@ def _gain(
 def _interval(tasks: Sequence[Task], values: Sequence[float]) -> dict[str, float]:
     """Return the mean over repositories, with its range over files."""
     pairs = zip(tasks, values, strict=True)
-    rows = ((task.file.repository, task.file.path, value) for task, value in pairs)
+    rows = ((task.file.source, task.file.path, value) for task, value in pairs)
     return dataclasses.asdict(macro_mean(rows))
 
 

@@ -16,13 +16,13 @@ from assistant.settings import Settings
 from model.config import ConfigError
 from training.cli import report_mistakes
 from training.data import train_tokenizer
-from training.data.corpus import MANIFEST, Split, read_manifest
+from training.data.corpus import MANIFEST, Document, Split, read_manifest
 from training.data.funnel import format_summary
 from training.data.prepare import prepare, recipe_hash
 from training.data.progress import say
 from training.data.recipe import CorpusRecipe, load_corpus_recipe
 from training.evaluation.exact_line import ask_engine
-from training.evaluation.held_out import HeldOutFile, sample_tasks
+from training.evaluation.held_out import sample_tasks
 from training.pretrain.command import RunFiles, require_servable
 from training.pretrain.from_corpus import train_and_export
 from training.pretrain.recipe import load_recipe
@@ -89,8 +89,7 @@ def _completed(model: Path, split: Split) -> str:
     engine = Engine(Settings(model=str(model)))
     engine.load()
     files = [
-        HeldOutFile(repository=split.name, path=document.path, text=document.text)
-        for document in split
+        Document(source=split.name, path=document.path, text=document.text) for document in split
     ]
     which = "held-out files" if split.name == "validation" else "files it was trained on"
     text = f"lines of {which}, completed from | on, and what is written there:\n"

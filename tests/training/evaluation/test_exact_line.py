@@ -17,6 +17,7 @@ from assistant.snippets.search import SnippetSearch
 from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
+from training.data.corpus import Document
 from training.evaluation.answers import Judged, judge
 from training.evaluation.exact_line import (
     ask_engine,
@@ -24,9 +25,9 @@ from training.evaluation.exact_line import (
     make_request,
     read_rest_of_line,
 )
-from training.evaluation.held_out import HeldOutFile, Task
+from training.evaluation.held_out import Task
 
-FILE = HeldOutFile(repository="o/n", path="lib/counter.py", text=SAMPLE)
+FILE = Document(source="o/n", path="lib/counter.py", text=SAMPLE)
 
 
 def task_at(before: str) -> Task:
@@ -75,7 +76,7 @@ def test_network_that_knows_the_file_is_exact(before: str) -> None:
 @pytest.mark.parametrize("snippet_tokens", [0, 100])
 def test_network_trained_on_snippets_is_shown_other_files(snippet_tokens: int) -> None:
     text = "from lib.store import ParcelStore\n\nstore = ParcelStore(1)\n"
-    file = HeldOutFile(repository="o/n", path="lib/main.py", text=text)
+    file = Document(source="o/n", path="lib/main.py", text=text)
     other = "class ParcelStore:\n    def put_parcel(self, parcel):\n        pass\n"
     neighbours = SnippetSearch([("lib/store.py", other), ("lib/main.py", text)])
     tokenizer = small_tokenizer()
@@ -154,7 +155,7 @@ def test_request_is_what_an_editor_would_send() -> None:
 )
 def test_rest_of_the_line_after_acceptance(start: int, end: int, text: str, expected: str) -> None:
     line = "x = call" + ("" if end == 8 else ")")
-    task = Task(file=HeldOutFile(repository="r", path="a.py", text=line), offset=8, truth="")
+    task = Task(file=Document(source="r", path="a.py", text=line), offset=8, truth="")
     completion = Completion(
         text=text, start=start, end=end, source="network", finish_reason="stop", logprob=0.0,
         )  # fmt: skip

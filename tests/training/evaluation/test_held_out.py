@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from training.evaluation.held_out import HeldOutFile, Task, held_out_files, sample_tasks
+from training.data.corpus import Document
+from training.evaluation.held_out import Task, held_out_files, sample_tasks
 
 TEXT = "def area(width, height):\n    return width * height  \n\n\nprint(area(2, 3))\n" * 8
 
@@ -19,12 +20,12 @@ def repository(folder: Path) -> Path:
 
 def test_files_of_a_folder_are_python_of_a_sensible_size_in_lf(tmp_path: Path) -> None:
     files = held_out_files(repository(tmp_path))
-    assert [(file.repository, file.path) for file in files] == [("owner/name", "package/shapes.py")]
+    assert [(file.source, file.path) for file in files] == [("owner/name", "package/shapes.py")]
     assert files[0].text == TEXT
 
 
 def test_tasks_never_ask_for_indentation_or_nothing() -> None:
-    file = HeldOutFile(repository="r", path="a.py", text=TEXT)
+    file = Document(source="r", path="a.py", text=TEXT)
     tasks = sample_tasks([file], 300, seed=1)
     assert len(tasks) == 300
     for task in tasks:
@@ -37,16 +38,14 @@ def test_tasks_never_ask_for_indentation_or_nothing() -> None:
 
 
 def test_text_of_a_task_lacks_the_truth_and_nothing_else() -> None:
-    task = Task(
-        file=HeldOutFile(repository="r", path="a", text="ab cd\nef"), offset=1, truth="b cd"
-    )
+    task = Task(file=Document(source="r", path="a", text="ab cd\nef"), offset=1, truth="b cd")
     assert task.text == "a\nef"
     assert not Task(file=task.file, offset=3, truth="cd").is_mid_token
     assert task.is_mid_token
 
 
 def test_same_seed_same_tasks_other_seed_others() -> None:
-    files = [HeldOutFile(repository="r", path="a.py", text=TEXT)]
+    files = [Document(source="r", path="a.py", text=TEXT)]
     assert sample_tasks(files, 20, seed=1) == sample_tasks(files, 20, seed=1)
     assert sample_tasks(files, 20, seed=1) != sample_tasks(files, 20, seed=2)
 

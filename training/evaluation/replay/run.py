@@ -13,17 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from training.data.corpus import Document
 from training.data.progress import Progress
 from training.evaluation.answers import Answer, judge
-from training.evaluation.held_out import HeldOutFile, Task
+from training.evaluation.held_out import Task
 from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.systems import System
 from training.evaluation.replay.tasks import N_COMMITS, ReplayTask, replay_tasks
 
 INTERRUPTED, OUT_OF_TIME = "interrupted", "the time was over"
-_WARM_UP = HeldOutFile(
-    repository="", path="warm_up.py", text="def first(items):\n    return items[0]\n"
-)
+_WARM_UP = Document(source="", path="warm_up.py", text="def first(items):\n    return items[0]\n")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,10 +23,11 @@ import numpy as np
 
 from assistant.git import GitError
 from assistant.source.languages import language_of
+from training.data.corpus import Document
 from training.data.filters import path_reason, text_reason
 from training.data.recipe import FilterSettings
 from training.data.sources import open_source
-from training.evaluation.held_out import HeldOutFile, Task
+from training.evaluation.held_out import Task
 from training.evaluation.replay.history import (
     Commit,
     FileChange,
@@ -312,7 +313,7 @@ def _label(repository: str, drawn: Sequence[tuple[Snapshot, TypedLine, int]]) ->
         start = line.indent + n_before
         text = above + line.line + below
         task = Task(
-            file=HeldOutFile(repository=repository, path=path, text=text),
+            file=Document(source=repository, path=path, text=text),
             offset=len(above) + start,
             truth=line.line[start:],
         )

@@ -88,7 +88,7 @@ def test_lines_that_are_typed_are_distinct_and_whole(root: Path) -> None:
 
 def test_repositories_take_turns(root: Path, tmp_path: Path) -> None:
     other = repository(tmp_path / "other")
-    names = [part.tasks[0].task.file.repository for part in plan_work([root, other], PLAN)]
+    names = [part.tasks[0].task.file.source for part in plan_work([root, other], PLAN)]
     assert names == ["lib", "other"] * 4
 
 

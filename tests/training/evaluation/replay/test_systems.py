@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.doubles import tiny_folder
-from training.evaluation.held_out import HeldOutFile, Task
+from training.data.corpus import Document
+from training.evaluation.held_out import Task
 from training.evaluation.replay.snapshot import Snapshot
 from training.evaluation.replay.systems import (
     INDEX,
@@ -26,7 +27,7 @@ TREE = Snapshot(commit="c1", files=(("own.py", OWN), ("other.py", OTHER)))
 
 
 def task(before: str, truth: str, path: str = "own.py") -> Task:
-    file = HeldOutFile(repository="r", path=path, text=before + truth)
+    file = Document(source="r", path=path, text=before + truth)
     return Task(file=file, offset=len(before), truth=truth)
 
 
