@@ -96,7 +96,9 @@ def test_pupil_was_taught_and_results_come_back_in_pieces(whole: Path, tmp_path:
     teacher = load_folder(whole / "teacher" / "model").content_hash
     card = (tmp_path / "back" / "model" / "README.md").read_text()
     assert f"taught by the model {teacher[:12]}" in card
-    assert (tmp_path / "back" / "report.html").is_file()
+    page = (tmp_path / "back" / "report.html").read_text()
+    assert "files in train" in page  # the corpus's funnel
+    assert "of large products" in page
     assert list(losses(whole)["pupil"]) == list(range(1, 11))
 
 

@@ -121,7 +121,7 @@ def train_network(
         validate = Validator(files.corpus, tokenizer, recipe) if files.corpus else None
         loop.train(trainer, files.run, validate=validate, deadline=deadline)
         if group.is_first and trainer.progress.step:
-            sys.stderr.write(f"wrote {write_report(files.run)}\n")
+            sys.stderr.write(f"wrote {write_report(files.run, corpus=files.corpus)}\n")
         return trainer.progress.step >= trainer.plan.n_step
     finally:
         leave()

@@ -22,6 +22,7 @@ from model.gpt import GPT
 from training.data.progress import Progress
 from training.data.shards import ShardError
 from training.pretrain.schedule import Stage
+from training.pretrain.threads import product_flops
 from training.pretrain.trainer import Trainer
 from training.pretrain.validation import MEASURED
 
@@ -93,7 +94,9 @@ def _steps(
 
 def _describe(trainer: Trainer, run: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
+    peak = product_flops(trainer.device.device, getattr(torch, trainer.progress.dtype))
     table = {
+        "peak_gflops": round(peak / 1e9, 1),
         "recipe": dataclasses.asdict(trainer.recipe),
         "plan": dataclasses.asdict(trainer.plan),
         "threads": torch.get_num_threads() if trainer.device.device.type == "cpu" else 0,

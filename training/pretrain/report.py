@@ -19,6 +19,8 @@ import numpy as np
 from model.config import from_table
 from model.publish import write_atomically
 from training.cli import existing_folder, report_mistakes
+from training.data.corpus import read_manifest
+from training.data.funnel import format_summary
 from training.data.progress import time_text
 from training.errors import TrainingError
 from training.plots import make_page, plot_lines
@@ -40,6 +42,7 @@ class RunLog(NamedTuple):
     steps: Sequence[Mapping[str, Any]]  # the last line of each step; a return drops those behind it
     flops: float  # of the steps taken
     gflops: float  # sustained: the median step's
+    peak_gflops: float  # of the machine's matrix products, as the newest session found; 0: unknown
 
     @property
     def seconds(self) -> float:
@@ -51,23 +54,27 @@ def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
     parser = argparse.ArgumentParser(prog="foretype train report", description=__doc__)
     parser.add_argument("run", type=existing_folder, help="folder of the train state")
+    text = "whose funnel the page is to have"
+    parser.add_argument("--corpus", type=existing_folder, help=text)
     text = f"of the machine, dollars an hour (default: {CPU_PRICE} for each CPU thread)"
     parser.add_argument("--price", type=float, help=text)
     args = parser.parse_args(argv)
     return report_mistakes(
-        "train report", lambda: sys.stdout.write(f"wrote {write_report(args.run, args.price)}\n")
+        "train report",
+        lambda: sys.stdout.write(f"wrote {write_report(args.run, args.price, args.corpus)}\n"),
     )
 
 
-def write_report(run: Path, price: float | None = None) -> Path:
+def write_report(run: Path, price: float | None = None, corpus: Path | None = None) -> Path:
     """Write the page of a run that has taken a step; return its path.
 
     `price` is in dollars an hour. Raises TrainingError when the folder holds no run.
     """
     log, threads = read_log(run)
     page = run / PAGE
+    funnel = format_summary(read_manifest(corpus)) if corpus else ""
     hourly = CPU_PRICE * threads if price is None else price
-    write_atomically(page, format_report(log, hourly).encode(), mode=0o644)
+    write_atomically(page, format_report(log, hourly, funnel).encode(), mode=0o644)
     return page
 
 
@@ -94,6 +101,7 @@ def read_log(run: Path) -> tuple[RunLog, int]:
         steps=steps,
         flops=flops,
         gflops=statistics.median(line["gflops"] for line in steps),
+        peak_gflops=float(table.get("peak_gflops") or 0.0),
     )
     return log, int(table.get("threads") or 1)
 
@@ -114,12 +122,13 @@ def _steps(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(steps.values())
 
 
-def format_report(log: RunLog, price: float) -> str:
-    """Return the page; `price` in dollars an hour."""
+def format_report(log: RunLog, price: float, funnel: str = "") -> str:
+    """Return the page; `price` in dollars an hour, `funnel` what became of the corpus's files."""
     last = log.steps[-1]
     is_done = last["step"] >= log.plan.n_step
     state = "" if is_done else f", stopped at step {last['step']:,} of {log.plan.n_step:,}"
     body = f"<pre>{escape(_figures(log, price))}</pre>{_plots(log, price)}{_samples(log)}"
+    body += f"<h2>The corpus</h2><pre>{escape(funnel)}</pre>" if funnel else ""
     return make_page(f"{log.name}: a training run{state}", body)
 
 
@@ -127,10 +136,14 @@ def _figures(log: RunLog, price: float) -> str:
     last, hours = log.steps[-1], log.seconds / 3600
     cost = hours * price
     planned_h = log.flops / (log.gflops * 1e9) / 3600
+    peak = ""
+    if log.peak_gflops:
+        share = 100 * log.gflops / log.peak_gflops
+        peak = f"; {share:.0f}% of the {log.peak_gflops:,.0f} of large products"
     rows = [
         ("tokens", f"{last['tokens'] / 1e6:.2f} of {log.plan.tokens / 1e6:.2f} million"),
         ("operations", f"{log.flops:.3g}, {log.flops / GPT2_FLOPS:.2g} of a GPT-2"),
-        ("sustained", f"{log.gflops:,.0f} GFLOPS, the median step"),
+        ("sustained", f"{log.gflops:,.0f} GFLOPS, the median step{peak}"),
         ("time", f"{time_text(log.seconds)}; {time_text(planned_h * 3600)} at that speed"),
         ("cost", f"{dollars_text(cost)} at {price:g} dollars an hour"),
     ]

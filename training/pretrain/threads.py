@@ -1,4 +1,4 @@
-"""How many threads a run should use, by trying: on a busy machine several wait for each other."""
+"""What this machine does: how many threads a run should use, and how fast its products are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 _ROUNDS = 3
+_CPU_PRODUCT, _GPU_PRODUCT = (2_048, 512), (8_192, 8_192)  # rows, width
 _WORTH = 0.9  # fewer threads than there are must take less than this share of the time
 
 
@@ -28,3 +29,17 @@ def choose_threads(
     chosen = fastest if seconds[fastest] < _WORTH * seconds[most] else most
     torch.set_num_threads(chosen)
     return chosen
+
+
+def product_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the operations a second of large matrix products: what a step is held against."""
+    rows, width = _GPU_PRODUCT if device.type == "cuda" else _CPU_PRODUCT
+    dice = torch.Generator(device).manual_seed(0)
+    a = torch.randn(rows, width, dtype=dtype, device=device, generator=dice)
+    b = torch.randn(width, width, dtype=dtype, device=device, generator=dice)
+    seconds = []
+    for _ in range(2 * _ROUNDS):
+        start = time.perf_counter()
+        float((a @ b)[0, 0])  # waits for a GPU
+        seconds.append(time.perf_counter() - start)
+    return 2 * rows * width * width / min(seconds)

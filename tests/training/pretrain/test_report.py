@@ -52,6 +52,15 @@ def test_page_tells_tokens_operations_time_and_cost(tmp_path: Path) -> None:
     assert "bits a byte" not in page  # nothing was held out
 
 
+def test_speed_is_held_against_the_machines_products(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, step(1), step(2))
+    assert "of large products" not in format_report(read_log(folder)[0], price=0)
+    table = json.loads((folder / "recipe.json").read_text())
+    (folder / "recipe.json").write_text(json.dumps(table | {"peak_gflops": 4.0}))
+    page = format_report(read_log(folder)[0], price=0)
+    assert "1 GFLOPS, the median step; 25% of the 4 of large products" in page
+
+
 def test_samples_show_how_it_learnt_and_are_text(tmp_path: Path) -> None:
     lines = [step(n, bits_per_byte=3 / n, sample=["if <b>", f"try {n}:\n"]) for n in range(1, 21)]
     page = format_report(read_log(run_folder(tmp_path, *lines))[0], price=0)
