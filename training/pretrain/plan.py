@@ -123,7 +123,10 @@ class _MadeUpRows:
     """As many rows of random ids as a measurement reads."""
 
     def __init__(self, recipe: Recipe, stage: Stage) -> None:
-        n_ids, shape = recipe.network.vocab_size, (stage.rows_per_step, stage.block_size + 1)
+        n_ids, shape = (
+            recipe.network.config().vocab_size,
+            (stage.rows_per_step, stage.block_size + 1),
+        )
         self._ids = np.random.default_rng(0).integers(n_ids, size=shape, dtype=np.uint32)
 
     def __len__(self) -> int:

@@ -32,7 +32,7 @@ class Teacher:
 
     def compute_as(self, dtype: torch.dtype, *, compiled: bool) -> None:
         """Take the pupil's precision, and compile or not."""
-        self._network.to(dtype)
+        self._network.dtype = dtype
         hidden = self._network.hidden
         self._forward = torch.compile(hidden, dynamic=False) if compiled else hidden
 
@@ -40,7 +40,7 @@ class Teacher:
     def answer(self, idx: Tensor, mask: Mask | None) -> Teaching:
         """Return what it says to ids (B, T)."""
         states = self._forward(idx, mask=mask)  # (B, T, C)
-        return Teaching(states, self._network.head_weight, self._share)
+        return Teaching(states, self._network.head_weight.to(states.dtype), self._share)
 
 
 def load_teacher(recipe: Recipe, device: torch.device) -> Teacher | None:
