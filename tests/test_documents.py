@@ -87,6 +87,18 @@ def test_every_module_that_the_tour_names_exists() -> None:
     assert [name for name in missing if name not in known] == []
 
 
+def test_code_in_the_tour_stands_in_the_files_that_it_names() -> None:
+    text = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n# (\S+)\n(.+?)\n```", text, flags=re.DOTALL)
+    assert len(blocks) == text.count("```python") >= 12
+    for path, code in blocks:
+        wanted, lines = (
+            "\n".join(line.strip() for line in part.split("\n"))
+            for part in (code, (ROOT / path).read_text(encoding="utf-8"))
+        )
+        assert f"\n{wanted}\n" in lines, (path, code)
+
+
 def test_every_promise_names_tests_that_exist() -> None:
     text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (.+?) \| (.*`tests/.+) \|$", text, flags=re.MULTILINE)

@@ -29,8 +29,26 @@ NARROW_SHARE = 0.7  # of the utilisation of wide networks; published small runs 
 GPT2_FLOPS = 4.33e19
 GPT2_DOLLARS = (  # a network as good as GPT-2 with 1.56 billion parameters
     ("2019", 43_000.0, "32 TPU v3, 168 hours at $8 a chip"),
+    ("July 2024", 672.0, "llm.c: 8 H100, 24 hours at $28 (its discussion 677)"),
     ("February 2026", 73.0, "nanochat: 8 H100, 3.04 hours at $24"),
     ("March 2026", 39.6, "nanochat: 8 H100, 1.65 hours at $24"),
+)
+
+
+# Dollars an hour and bf16 TFLOPS of a chip, then and now, as clouds and data sheets state them.
+_CHIP_2019, _CHIP_2026 = ("TPU v3", 8.0, 123.0), ("H100", 3.0, 989.0)
+# Single changes as their authors publish them; they were found on different networks and overlap.
+_CHANGES = (
+    (
+        10 / 0.4,
+        "fewer tokens to one loss at 124M parameters, 2024 to 2026",
+        "modded-nanogpt README",
+    ),
+    (5625 / 3250, "fewer steps: Muon for AdamW, that not fully tuned", "modded-nanogpt track 3"),
+    (2.76 / 2.02, "less time: better data, FineWeb-EDU to ClimbMix", "nanochat LEADERBOARD"),
+    (8532 / 6667, "more tokens/s: fp8 for bf16, 8 billion parameters", "torchtitan benchmarks"),
+    (6667 / 5762, "more tokens/s: compiled, the same network", "torchtitan benchmarks"),
+    (2.91 / 2.76, "less time: batches of a million tokens", "nanochat LEADERBOARD"),
 )
 
 
@@ -62,6 +80,11 @@ def main(argv: list[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
+    if args.story:
+        sys.stdout.write(story())
+        return
+    if args.recipe is None:
+        raise ConfigError("name a recipe, or ask for --story")
     recipe = load_recipe(args.recipe, overrides=args.set)
     machines = _machines(args)
     if args.measure:
@@ -76,7 +99,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="foretype train plan",
         description="Say what a training run will take, before it is started.",
     )
-    parser.add_argument("recipe", type=Path, help="a TOML file, or the name of a bundled recipe")
+    text = "a TOML file, or the name of a bundled recipe"
+    parser.add_argument("recipe", type=Path, nargs="?", help=text)
+    text = "tell instead why a network as good as GPT-2 became 600 times cheaper"
+    parser.add_argument("--story", action="store_true", help=text)
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
     parser.add_argument(
         "--gflops", type=float, help="what your machine does; a run's log.jsonl has it"
@@ -182,6 +208,29 @@ def tell_gpt2() -> str:
     """Return what a network as good as GPT-2 has cost over the years."""
     lines = [f"  {when:<15}{dollars_text(d):>8}  {how}" for when, d, how in GPT2_DOLLARS]
     return "\n".join(["For comparison, GPT-2 (1.56 billion parameters):", *lines])
+
+
+def story() -> str:
+    """Return why a network as good as GPT-2 became 600 times cheaper, as text."""
+    (_, then, _), (_, now, _) = GPT2_DOLLARS[0], GPT2_DOLLARS[2]
+    (old, old_price, old_peak), (new, new_price, new_peak) = _CHIP_2019, _CHIP_2026
+    price, peak = old_price / new_price, new_peak / old_peak
+    parts = (
+        (
+            price,
+            f"a chip costs less an hour: ${old_price:.0f} ({old}), ${new_price:.0f} ({new})",
+        ),
+        (peak, f"it does more: {old_peak:.0f} TFLOPS in bf16 at best, {new_peak:.0f}"),
+        (then / now / price / peak, "the rest: chips kept busier, and far fewer operations needed"),
+    )
+    lines = [tell_gpt2(), "", f"{then / now:.0f} times cheaper from 2019 to February 2026 is"]
+    lines += [f"{factor:8.1f} x  {text}" for factor, text in parts]
+    lines += [
+        "",
+        "Single changes that others measured in that rest; they overlap, do not multiply them:",
+    ]
+    lines += [f"{factor:8.2f} x  {text} ({source})" for factor, text, source in _CHANGES]
+    return "\n".join([*lines, "", "At our own scale, to be run by you: docs/why-cheaper.md"]) + "\n"
 
 
 def dollars_text(amount: float) -> str:

@@ -1,5 +1,6 @@
 """What a run will take, worked out by hand for small figures."""
 
+import math
 import re
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def test_what_a_machine_does_is_measured_in_steps_of_the_recipe(
     ("argv", "message"),
     [
         (["nowhere"], "cannot read recipe"),
+        ([], "name a recipe, or ask for --story"),
         (["nano", "--gflops", "0"], "--gflops must be positive"),
         (["nano", "--gflops", "1", "--price", "-1"], "--price not negative"),
     ],
@@ -79,3 +81,14 @@ def test_mistakes_are_one_line(
 @pytest.mark.parametrize("name", [path.stem for path in RECIPES.glob("*.toml")])
 def test_every_bundled_recipe_has_a_plan(name: str) -> None:
     assert "floating-point operations" in report(load_recipe(Path(name)))
+
+
+def test_the_story_s_factors_multiply_to_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--story"]) == 0
+    text = capsys.readouterr().out
+    whole = float(re.search(r"^(\d+) times cheaper", text, re.MULTILINE)[1])
+    parts = text.partition(" times cheaper")[2].partition("\n\n")[0]
+    factors = [float(factor) for factor in re.findall(r"^ *([\d.]+) x  ", parts, re.MULTILINE)]
+    assert len(factors) == 3
+    assert math.prod(factors) == pytest.approx(whole, rel=0.03)  # rounded to one place each
+    assert text.count("\n") < 25
