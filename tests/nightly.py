@@ -2,9 +2,11 @@
 
     scripts/nightly [--release] [--rounds N] [--folder FOLDER] [SCENARIO ...]
 
-Each round is one line of FOLDER/TIER.jsonl; stopped and started again it goes on with the next. A
-round that fails keeps its output in FOLDER, and its seed in its name: `FORETYPE_TEST_ROUND=3
-scripts/test PATH::TEST` repeats round 3. In the end all is one table, also in FOLDER/TIER.md.
+The release's soaks take three hours by themselves: on two processors, name them in one terminal and
+the other scenarios in a second one. Each round is one line of FOLDER/TIER.jsonl; stopped and
+started again it goes on with the next. A round that fails keeps its output in FOLDER, and its seed
+in its name: `FORETYPE_TEST_ROUND=3 scripts/test PATH::TEST` repeats round 3. In the end all is one
+table, also in FOLDER/TIER.md.
 """
 
 import argparse

@@ -19,9 +19,9 @@ from lsp import loop, outbox, scheduler, server, session
 from tests.e2e.scripted_server import completion, mirror
 from tests.lsp.interleaving import Loop, Stage, StuckError
 from tests.lsp.test_loop import Wire, message
-from tests.rounds import count, shifted
+from tests.rounds import ROUND, count, shifted
 
-N_SEEDS = 30
+N_SEEDS = 250 if ROUND else 30
 N_MESSAGES = 25
 ROOTS = ("file:///one", "file:///two")
 URIS = [f"{root}/{name}" for root in ROOTS for name in ("a.py", "b.py")]

@@ -233,6 +233,14 @@ def test_when_full_the_least_useful_is_left_out(caplog: pytest.LogCaptureFixture
     assert "3 of 4 files are left out" in caplog.text
 
 
+def test_each_reason_to_leave_a_file_out_is_counted() -> None:
+    sizes = {"a.py": 10, "picture.png": 10, "song.mp3": 10, "huge.py": 1 << 24, "my/b.py": 10}
+    stamps = {name: Stamp(size=size, mtime_ns=1) for name, size in sizes.items()}
+    kept, left_out = select_files(stamps, BuildLimits(exclude=("my/",)), Path("r"))
+    assert [*kept] == ["a.py"]
+    assert left_out == {"not source": 2, "too large": 1, "excluded": 1}
+
+
 def test_progress_ends_at_the_whole(tmp_path: Path, index: Path) -> None:
     root = new_repository(tmp_path / "r", {f"{n}.py": "x = 1\n" * n for n in range(1, 5)})
     seen: list[tuple[int, int]] = []

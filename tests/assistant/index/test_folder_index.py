@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex, find_index
-from assistant.index.matches import Level
+from assistant.index.matches import MAX_SAMPLED, Level
 from assistant.index.open_documents import MAX_CHARS, OpenDocuments
 from assistant.index.writer import index_folder
 from assistant.privacy.redaction import redact
@@ -56,6 +57,16 @@ def test_files_said_to_be_stale_count_no_more(index: FolderIndex) -> None:
     assert index.levels(b"one = call(", path="a.py") == []
     index.refresh()
     assert index.levels(b"one = call(", path="a.py") != []
+
+
+def test_of_many_places_each_part_of_the_index_gives_its_share(index: FolderIndex) -> None:
+    index.set_open("open.py", "one = call(7)\n" * 150)
+    index.set_open("other.py", "one = call(8)\n" * 50)
+    (level, *_) = index.levels(b"one = call(", path="x.py", max_levels=1)
+    assert level.count == 2 + 150 + 50
+    shares = Counter(item.path for item in level.occurrences)
+    assert sum(shares.values()) == MAX_SAMPLED
+    assert shares["open.py"] in (47, 48) and shares["other.py"] in (15, 16)
 
 
 def test_files_that_hold_a_text_are_those_on_disk(index: FolderIndex) -> None:

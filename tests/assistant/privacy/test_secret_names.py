@@ -82,3 +82,8 @@ def test_words_before_a_value_say_what_it_is(before: str, expected: bool) -> Non
 )
 def test_random_is_told_from_written(value: str, name: str, expected: bool) -> None:
     assert is_random(value, name) is expected
+
+
+@pytest.mark.parametrize(("characters", "is_it"), [("a1b2c3d4", True), ("a1b2c3d", False)])
+def test_eight_different_characters_are_varied_enough(characters: str, is_it: bool) -> None:
+    assert is_random((characters * 8)[:40], "token") == is_it
