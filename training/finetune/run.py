@@ -105,34 +105,31 @@ def _batch(epoch_tokens: int, block_size: int) -> int:
     return max(1, wanted // block_size) * block_size
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class FinetuneJob:
-    """What is trained: which weights, on which rows, measured on which lines."""
-
-    base: ModelFolder
-    rows: Path  # the folder of all epochs
-    n_rows: tuple[int, ...]  # of each epoch
-    passages: Sequence[Passage]  # of the development commits
-    name: str
-    seed: int
-    lora_rank: int
-
-
 #: bits per byte before the first epoch and after each (`bits`), and what it took, as JSON
 TrainingLog = dict[str, Any]
 
 
-def train(state: TuneState, job: FinetuneJob) -> TrainingLog:
-    """Train to the end or until it gets worse; TuneStoppedError after Ctrl-C or SIGTERM."""
-    trainer = _trainer(job)
-    run = state.folder / RUN
+def train(
+    state: TuneState, base: ModelFolder, recipe: Recipe, rows: Path, passages: Sequence[Passage]
+) -> TrainingLog:
+    """Train to the end or until it gets worse; TuneStoppedError after Ctrl-C or SIGTERM.
+
+    `rows` is the folder of all epochs; `passages` are of the development commits.
+    """
+    trainer = _trainer(base, recipe, rows)
+    scorer = network_scorer(trainer.network, base.tokenizer(), base.info.block_size)
+    run, n_epochs = state.folder / RUN, len(recipe.stages)
+
+    def measure_bits() -> float:
+        return bits_per_byte(measure_cost(scorer, passage) for passage in passages)
+
     if not trainer.resume(run):
-        weights = base_weights(job.base)
-        if job.lora_rank:
+        weights = base_weights(base)
+        if _rank_of(recipe):
             weights = adapted_weights(trainer.network, weights)
-        trainer.begin_with(weights, job.base.content_hash)
+        trainer.begin_with(weights, base.content_hash)
     if not (bits := _read_bits(state)):
-        bits.append(_measure_bits(trainer, job))
+        bits.append(measure_bits())
         state.write_table(EPOCHS, {"bits": bits})
     say(f"before: {bits[0]:.4f} bits/byte of later lines")
     ends = itertools.accumulate(stage.n_step for stage in trainer.plan.stages)
@@ -144,12 +141,12 @@ def train(state: TuneState, job: FinetuneJob) -> TrainingLog:
             break
         loop.train(trainer, run, until=end)
         if trainer.progress.step < end:
-            raise TuneStoppedError(f"stopped and saved in epoch {epoch} of {len(job.n_rows)}")
+            raise TuneStoppedError(f"stopped and saved in epoch {epoch} of {n_epochs}")
         weights = {n: each.cpu().contiguous() for n, each in plain_weights(trainer.network).items()}
         write_atomically(_weights_file(state, epoch), save(weights))
-        bits.append(_measure_bits(trainer, job))
+        bits.append(measure_bits())
         state.write_table(EPOCHS, {"bits": bits})
-        say(f"epoch {epoch} of {len(job.n_rows)}: {bits[-1]:.4f} bits/byte of later lines")
+        say(f"epoch {epoch} of {n_epochs}: {bits[-1]:.4f} bits/byte of later lines")
     done = trainer.progress
     return {"bits": bits} | {
         name: getattr(done, name) for name in ("tokens", "seconds", "cpu_seconds")
@@ -171,23 +168,20 @@ def epoch_weights(state: TuneState, epoch: int) -> dict[str, Tensor]:
     return load_file(_weights_file(state, epoch))
 
 
-def _trainer(job: FinetuneJob) -> Trainer:
-    recipe = tune_recipe(
-        job.base, job.n_rows, name=job.name, seed=job.seed, lora_rank=job.lora_rank
-    )
-    tokenizer = job.base.tokenizer()
+def _trainer(base: ModelFolder, recipe: Recipe, rows: Path) -> Trainer:
+    tokenizer, rank = base.tokenizer(), _rank_of(recipe)
     return Trainer(
         recipe,
-        lambda stage: ShardReader(job.rows / stage.shards),
+        lambda stage: ShardReader(rows / stage.shards),
         pad_id=tokenizer.special_id("<|fim_pad|>"),
         end_id=tokenizer.end_id,
-        adapt=(lambda network: adapt(network, job.lora_rank)) if job.lora_rank else None,
+        adapt=(lambda network: adapt(network, rank)) if rank else None,
     )
 
 
-def _measure_bits(trainer: Trainer, job: FinetuneJob) -> float:
-    scorer = network_scorer(trainer.network, job.base.tokenizer(), job.base.info.block_size)
-    return bits_per_byte(measure_cost(scorer, passage) for passage in job.passages)
+def _rank_of(recipe: Recipe) -> int:
+    assert isinstance(recipe.network, FolderNetwork)
+    return recipe.network.lora_rank
 
 
 def _read_bits(state: TuneState) -> list[float]:

@@ -39,7 +39,7 @@ from training.finetune.plan import (
 )
 from training.finetune.report import describe_time, format_card
 from training.finetune.rows import count_rows, pack_settings, write_rows
-from training.finetune.run import FinetuneJob, TrainingLog
+from training.finetune.run import TrainingLog
 from training.finetune.state import PLAN, TuneState
 from training.finetune.weights import (
     base_weights,
@@ -104,11 +104,9 @@ class Tuner:
         n_tokens, n_tasks = sum(n_rows) * base.info.block_size, plan.options.n_tasks
         if state.table(CANDIDATE) is None:
             say(f"time: {describe_time(base, n_tokens=n_tokens, n_tasks=n_tasks)}")
-        job = FinetuneJob(
-            base=base, rows=folder / ROWS, n_rows=n_rows, passages=added, name=plan.name,
-            seed=plan.options.seed, lora_rank=lora_rank(plan.options, base.config),
-        )  # fmt: skip
-        log = run.train(state, job)
+        rank, seed = lora_rank(plan.options, base.config), plan.options.seed
+        recipe = run.tune_recipe(base, n_rows, name=plan.name, seed=seed, lora_rank=rank)
+        log = run.train(state, base, recipe, folder / ROWS, added)
         candidate = state.do_once(
             CANDIDATE, lambda: _write_candidate(state, plan, base, log, added, texts)
         )
@@ -121,7 +119,7 @@ class Tuner:
         result = {
             "plan": dataclasses.asdict(plan),
             "texts": texts.summary,
-            "lora_rank": job.lora_rank,
+            "lora_rank": rank,
             "training": log,
             "candidate": candidate,
             "verdict": verdict,

@@ -16,7 +16,6 @@ from training.errors import TuneStoppedError
 from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
 from training.finetune.rows import epoch_folder
-from training.finetune.run import FinetuneJob
 from training.finetune.state import TuneState
 
 TEXT = "def area(width):\n    return width * 2\n" * 3
@@ -38,18 +37,11 @@ def rows(tmp_path: Path) -> Path:
     return folder
 
 
-def job(tmp_path: Path, lora_rank: int = 0) -> FinetuneJob:
-    place = tmp_path / "tiny"
-    base = load_folder(place if place.is_dir() else tiny_folder(tmp_path))
-    return FinetuneJob(
-        base=base,
-        rows=tmp_path / "rows",
-        n_rows=N_ROWS,
-        passages=(PASSAGE,),
-        name="n",
-        seed=0,
-        lora_rank=lora_rank,
-    )
+def train(state: TuneState, parent: Path, lora_rank: int = 0) -> run.TrainingLog:
+    place = parent / "tiny"
+    base = load_folder(place if place.is_dir() else tiny_folder(parent))
+    recipe = run.tune_recipe(base, N_ROWS, name="n", seed=0, lora_rank=lora_rank)
+    return run.train(state, base, recipe, parent / "rows", (PASSAGE,))
 
 
 def test_best_epoch_has_the_fewest_bits() -> None:
@@ -65,7 +57,7 @@ def test_worse_epoch_ends_the_run() -> None:
 
 def test_each_epoch_leaves_its_weights(tmp_path: Path, rows: Path) -> None:
     with TuneState(tmp_path / "s") as state:
-        found = run.train(state, job(tmp_path))
+        found = train(state, tmp_path)
         first, second = (run.epoch_weights(state, epoch) for epoch in (1, 2))
     assert len(found["bits"]) == 3
     assert found["tokens"] == sum(N_ROWS) * BLOCK
@@ -75,7 +67,7 @@ def test_each_epoch_leaves_its_weights(tmp_path: Path, rows: Path) -> None:
 
 def test_adapted_run_leaves_plain_weights(tmp_path: Path, rows: Path) -> None:
     with TuneState(tmp_path / "s") as state:
-        run.train(state, job(tmp_path, lora_rank=4))
+        train(state, tmp_path, lora_rank=4)
         weights = run.epoch_weights(state, 2)
     start = load_folder(tmp_path / "tiny").tensors()
     assert weights.keys() == start.keys()
@@ -102,19 +94,19 @@ def test_stopped_run_goes_on_to_the_same_weights(
     tmp_path: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with TuneState(tmp_path / "whole") as state:
-        whole = run.train(state, job(tmp_path))
+        whole = train(state, tmp_path)
         wanted = run.epoch_weights(state, 2)
     monkeypatch.setattr(run, "ShardReader", StoppingRows)
     before = signal.getsignal(signal.SIGTERM)
     with TuneState(tmp_path / "parts") as state:
         StoppingRows.left = 3
         with pytest.raises(TuneStoppedError, match="stopped and saved in epoch 1 of 2"):
-            run.train(state, job(tmp_path))
+            train(state, tmp_path)
         assert signal.getsignal(signal.SIGTERM) is before
         StoppingRows.left = 12  # eight are left of the first epoch
         with pytest.raises(TuneStoppedError, match="epoch 2 of 2"):
-            run.train(state, job(tmp_path))
-        found = run.train(state, job(tmp_path))
+            train(state, tmp_path)
+        found = train(state, tmp_path)
         weights = run.epoch_weights(state, 2)
     assert found["bits"] == whole["bits"]
     assert [name for name in wanted if not torch.equal(wanted[name], weights[name])] == []
@@ -122,6 +114,6 @@ def test_stopped_run_goes_on_to_the_same_weights(
 
 def test_epoch_whose_weights_are_lost_is_not_counted(tmp_path: Path, rows: Path) -> None:
     with TuneState(tmp_path / "s") as state:
-        whole = run.train(state, job(tmp_path))
+        whole = train(state, tmp_path)
         (tmp_path / "s" / "epoch-2.safetensors").unlink()
-        assert run.train(state, job(tmp_path))["bits"] == whole["bits"]
+        assert train(state, tmp_path)["bits"] == whole["bits"]
