@@ -92,7 +92,7 @@ def test_bundled_parameters_are_usable_and_their_points_in_order() -> None:
     for fitted in (found.index, found.both):
         thresholds = [fitted.points[level].threshold for level in LEVELS]
         assert thresholds == sorted(thresholds, reverse=True)
-        assert fitted.points["balanced"].hidden <= 0.1
+        assert fitted.points["balanced"].hidden <= 0.12  # what `train fit` allows
         assert fitted.points["quiet"].precision >= 0.75
     zeros = np.zeros((3, len(INDEX_FEATURES + NETWORK_FEATURES)), np.float32)
     assert 0 < found.both.probabilities(zeros).sum() < 1
