@@ -210,3 +210,17 @@ def test_stopping_ends_the_process(root: Path, kept: list[IndexUpdater]) -> None
     wait_for(lambda: seen)
     updater.stop()
     wait_for(lambda: seen[-1] == (0, 0))
+
+
+def test_word_of_a_change_and_the_end_are_not_waited_for(
+    root: Path, kept: list[IndexUpdater], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.index.updater.POLL_S", 3_600.0)
+    script = Script({"outcome": "done"})
+    updater = updater_of(root, kept, script)
+    assert wait_until_ready(updater, WAIT_S)
+    updater.note_changes(["a.py"])
+    wait_for(lambda: len(script.terms) >= 2)
+    updater.stop()
+    updater.join(WAIT_S)
+    assert not updater._thread.is_alive()

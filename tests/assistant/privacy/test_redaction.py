@@ -149,6 +149,7 @@ def test_private_key_in_a_one_line_literal_and_one_that_breaks_off_go() -> None:
         "j_d+lists@mail.some-firm.co.uk",
         "UPPER@FIRM.DE",
         "mailto:jane@firm.io",
+        "jd@firm.io",
         "<1234+jane@users.noreply.github.com>",
     ],
 )
