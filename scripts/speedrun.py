@@ -38,7 +38,7 @@ from training.pretrain.validation import MEASURED, Validator
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = Path("speedrun")
 TARGET = 2.20  # bits per byte of the held-out files
-RECORD = "bf16"
+RECORD = "compiled"
 PACKED_TOKENS = 2_000_000  # of each kind of rows; who reads more reads them again
 CLEAN = ("corpus.near_duplicate=0.8", "corpus.filters={}")
 # Each row has the settings of those before it, too.
