@@ -39,6 +39,7 @@ class PrefixCache:
         self._names: list[bytes] = []  # of the ids up to each of them (see `model.logits_cache`)
         self._known = make_logits_cache(runtime.vocab_size)
         self._kept: list[_Kept] = []  # the latest last
+        self.max_kept = MAX_KEPT
         self.n_foreseen = 0  # ids appended so far that did not have to be run
 
     @property
@@ -140,7 +141,7 @@ class PrefixCache:
         if n_run - n_shared > WORTH_TOKENS:
             copy = _Kept(self._ids[:n_run], self._names[:n_run], self._runtime.save())
             self._kept.append(copy)
-        while len(self._kept) > MAX_KEPT or self._n_kept_bytes() > MAX_KEPT_BYTES:
+        while len(self._kept) > self.max_kept or self._n_kept_bytes() > MAX_KEPT_BYTES:
             del self._kept[0]
         if found is None:
             return n_shared

@@ -135,6 +135,10 @@ class LocalBackend:
         fitting = int(PREFILL_S / max(token_s, 1e-9))
         self._prefill_tokens = max(LEAST_PREFILL_TOKENS, min(fitting, PREFILL_TOKENS))
 
+    def keep_prompts(self, n: int) -> None:
+        """Remember the caches of so many prompts, as far as there is room."""
+        self._transcript.max_kept = n
+
     def drafts(self, job: GenerationJob) -> Generator[Draft, None, None]:
         """Yield drafts, the likeliest first token first; pull each before asking for the next.
 

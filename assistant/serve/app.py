@@ -54,8 +54,9 @@ class CompletionServer:
         # Without keys, no page in a browser may reach us by a name of its own.
         names = ["*"] if callers.digests else ["localhost", "127.0.0.1", "[::1]"]
         hosts = Middleware(TrustedHostMiddleware, allowed_hosts=names)
-        handlers = {HTTPException: _answer_error}
-        self.app = Starlette(routes=routes, middleware=[hosts], exception_handlers=handlers)
+        errors = {HTTPException: _answer_error}
+        self.app = Starlette(routes=routes, middleware=[hosts], exception_handlers=errors)
+        backend.keep_prompts(64)  # so many can type at once
 
     def _guarded(self, endpoint: Endpoint) -> Endpoint:
         """Ask for a key, answer every error in OpenAI's form, and count what was answered."""
@@ -133,8 +134,8 @@ def write_answer(
     backend: LocalBackend, asked: PromptRequest, deadline: float, cancel: Cancel, put: Put
 ) -> Table:
     """Give the texts to `put`, each as far as it is certain; return what they cost."""
-    prompt, suffix = (text.replace("\r\n", "\n") for text in (asked.prompt, asked.suffix))
-    text, n = prompt + suffix, asked.n
+    prompt, n = asked.prompt.replace("\r\n", "\n"), asked.n
+    text = prompt + asked.suffix.replace("\r\n", "\n")
     request = CompletionRequest(path=asked.path, text=text, offset=len(prompt), n=n)
     most = min(asked.max_tokens, max(1, backend.info.block_size // CONTEXT_SHARE))
     job = prepare(backend, request, max_new_tokens=most, deadline=deadline, cancel=cancel)

@@ -58,8 +58,7 @@ class PromptRequest:
 def parse_request(data: bytes, model: str) -> PromptRequest:
     """Return what a body asks of the model that is served; HTTPException says what is wrong."""
     try:
-        table = parse_json(data)
-        if not isinstance(table, dict):
+        if not isinstance(table := parse_json(data), dict):
             raise HTTPException(400, "the body is not a JSON object")
         table = {name: value for name, value in table.items() if value is not None}
         if isinstance(table.get("stop"), str):
@@ -78,8 +77,8 @@ def parse_request(data: bytes, model: str) -> PromptRequest:
 
 def answer_head(model: str) -> Table:
     """Return what all parts of an answer begin with."""
-    number, now = uuid.uuid4().hex, int(time.time())
-    return {"id": f"cmpl-{number}", "object": "text_completion", "created": now, "model": model}
+    id_, now = f"cmpl-{uuid.uuid4().hex}", int(time.time())
+    return {"id": id_, "object": "text_completion", "created": now, "model": model}
 
 
 def part_of(index: int, text: str, reason: str | None = None) -> Table:

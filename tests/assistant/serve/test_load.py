@@ -254,3 +254,16 @@ def test_metrics_hold_counts_and_no_text() -> None:
         assert metric(service, 'completion_seconds_bucket{le="+Inf"}') == 1
         assert metric(service, 'requests_total{path="/v1/completions",status="200"}') == 1
         assert metric(service, "prompt_tokens_total") > 0
+
+
+def test_many_who_type_keep_what_was_read() -> None:
+    with serving() as service:
+        prompts = [f"{PROMPT * 3}# {number}\n{PROMPT}" for number in range(12)]
+        prompts = [prompt.replace("path", f"path{n}") for n, prompt in enumerate(prompts)]
+        for prompt in prompts:
+            create(service, prompt=prompt, max_tokens=1)
+        before = service.runtime.n_appended
+        for prompt in prompts:
+            create(service, prompt=f"{prompt}x", max_tokens=1)
+        assert service.runtime.n_appended - before < 12 * 20
+        assert before > 12 * 80
