@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         new_repository(root / "sources" / f"lib+{name}", {"LICENSE": MIT, **files})
     for role, width in (("teacher", 64), ("pupil", 32)):
         (root / f"{role}.toml").write_text(RECIPE.format(width=width), encoding="utf-8")
-    corpus, tokenizer = str(root / "corpus"), str(root / "tokenizer.json")
+    corpus, tokenizer = str(root / "any-name"), str(root / "tokenizer.json")
     assert main(["data", "prepare", str(root / "teacher.toml"), "--out", corpus]) == 0
     assert main(["data", "tokenizer", corpus, "--vocab-size", "288", "--out", tokenizer]) == 0
     pieces = str(root / "pieces")
@@ -137,6 +137,16 @@ def test_lent_machine_needs_neither_what_makes_a_corpus_nor_what_serves() -> Non
         "sys.exit(', '.join(sorted(found)) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=240)
+
+
+def test_folder_without_a_corpus_is_a_mistake(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ten_steps(tmp_path / "out")
+    arguments = command(folder, out, 0)
+    arguments[arguments.index(str(folder / "there"))] = str(tmp_path)
+    assert main(arguments) == 1
+    assert "has 0 corpora below it" in capsys.readouterr().err
 
 
 def test_first_leg_measures_how_much_can_be_read(folder: Path, tmp_path: Path) -> None:

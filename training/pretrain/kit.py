@@ -13,8 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+from model.config import ConfigError
 from model.publish import write_atomically
 from training.cli import existing_folder, report_mistakes
+from training.data.corpus import MANIFEST
 from training.data.pieces import cut, join
 from training.data.progress import say, time_text
 from training.pretrain.command import RunFiles
@@ -23,7 +25,7 @@ from training.pretrain.plan import measure
 from training.pretrain.recipe import Recipe, load_recipe
 from training.pretrain.schedule import make_plan
 
-CORPUS, TOKENIZER = "corpus", "tokenizer.json"  # in a joined kit
+TOKENIZER = "tokenizer.json"  # in a joined kit, beside the corpus
 MEGABYTE = 1 << 20
 _PLAN = "plan.json"  # how many tokens each network reads, as the first leg found
 _TEACHER_SHARE = 0.7  # of the time for training
@@ -49,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--into", type=Path, required=True, help="the folder to write")
     step.add_argument("--force", action="store_true", help="replace what is there")
     step = steps.add_parser("run", help="train both networks, or go on with that")
-    text = f"a folder with {CORPUS} and {TOKENIZER}, as `join` leaves it"
+    text = f"a folder with a corpus and its {TOKENIZER}, as `join` leaves it"
     step.add_argument("kit", type=existing_folder, help=text)
     step.add_argument("--out", type=Path, required=True, help="the folder of all that is made")
     text = "end, saved, so many seconds from now"
@@ -88,13 +90,20 @@ def _leg(args: argparse.Namespace, role: str, path: Path, deadline: float) -> bo
         overrides.append(f"train.teacher={json.dumps(str(args.out / 'teacher' / 'model'))}")
     tokens = _tokens(args, role, load_recipe(path, overrides=overrides))
     recipe = load_recipe(path, overrides=[*overrides, f"train.tokens={tokens}"])
-    files = RunFiles(run=folder / "run", tokenizer=args.kit / TOKENIZER, corpus=args.kit / CORPUS)
+    files = RunFiles(run=folder / "run", tokenizer=args.kit / TOKENIZER, corpus=_corpus(args.kit))
     model, seconds = folder / "model", deadline - time.monotonic()
     if not train_and_export(recipe, files, args.out, model, seconds=seconds):
         return False
     made = [files.run / name for name in ("log.jsonl", "recipe.json", "report.html")]
     cut([model, *made], results, piece_bytes=16 * MEGABYTE)
     return True
+
+
+def _corpus(kit: Path) -> Path:
+    found = [path.parent for path in kit.glob(f"*/{MANIFEST}")]
+    if len(found) != 1:
+        raise ConfigError(f"{kit} has {len(found)} corpora below it, one is wanted")
+    return found[0]
 
 
 def _tokens(args: argparse.Namespace, role: str, recipe: Recipe) -> int:
