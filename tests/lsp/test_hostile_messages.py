@@ -74,7 +74,10 @@ def messages(seed: int, n: int) -> Iterator[tuple[bytes, int | None]]:
             yield frame(body), number if is_sure and is_read else None
         elif how < 0.9:
             at = dice.randrange(len(body))
-            yield frame(body[:at] + bytes([dice.randrange(256)]) + body[at + 1 :]), None
+            byte = bytes([dice.randrange(256)])
+            if byte.isdigit() and body[at : at + 1].isdigit():
+                byte = b"x"  # or the id of one request could become that of another
+            yield frame(body[:at] + byte + body[at + 1 :]), None
         else:
             yield frame(body[: dice.randrange(len(body))]), None
 

@@ -301,6 +301,18 @@ async def test_any_trigger_kind_is_served(bench: Bench) -> None:
         assert answer["result"]["items"][0]["insertText"] == mirror("x =")
 
 
+@pytest.mark.asyncio
+async def test_only_who_asks_by_hand_gets_several(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(ScriptedEngine, "complete", lambda _, it, __: asked.append(it.n) or [])
+    for number, kind in enumerate((1, 2, "1", True)):
+        bench.receive(id=number, method=INLINE, params={**ASKED, "context": {"triggerKind": kind}})
+        await bench.answer()
+    assert asked == [5, 1, 1, 1]
+
+
 def replace_text(bench: Bench, version: int, text: str) -> None:
     document = {"uri": URI, "version": version}
     params = {"textDocument": document, "contentChanges": [{"text": text}]}

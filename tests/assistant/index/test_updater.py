@@ -224,3 +224,8 @@ def test_word_of_a_change_and_the_end_are_not_waited_for(
     updater.stop()
     updater.join(WAIT_S)
     assert not updater._thread.is_alive()
+
+
+def test_a_folder_without_git_is_kept_up_to_date(tmp_path: Path, kept: list[IndexUpdater]) -> None:
+    updater = updater_of(tmp_path, kept, Script({"outcome": "done"}))
+    assert wait_until_ready(updater, WAIT_S)

@@ -194,6 +194,7 @@ def test_public_address_goes(address: str) -> None:
         "someone@example.com and a@mail.example.org and me@test.com",
         "scores = queries@keys.transpose(1, 2)",
         "product = xs@w.mT",
+        "product = x@w.io",
         "icon@2x.png",
         "@pytest.mark.slow",
         "127.0.0.1 0.0.0.0 10.12.0.1 192.168.1.7 172.16.3.4 255.255.255.0 8.8.8.8",
