@@ -1,6 +1,6 @@
 """Emacs: a few lines of Lisp between two marks in the init file.
 
-Knows no Lisp but its own lines.
+Knows enough of Lisp to tell whether a file's parentheses close, and nothing of what it does.
 """
 
 import dataclasses
@@ -36,6 +36,9 @@ _NOTES = {
 }
 _CHOSEN = re.compile(r"\(foretype-setup '(eglot|lsp-mode)\)")
 _USES_LSP = re.compile(r"^[^;\n]*(?:lsp-mode|#?'lsp(?:-deferred)?\b)", re.MULTILINE)
+# A string, a character like ?\( or ?(, a comment, or a parenthesis; text between has no meaning.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![\w-])\?\\?.|;[^\n]*|[()\[\]]|\\.|"', re.DOTALL)
+_PAIRS = {")": "(", "]": "["}
 
 
 def emacs(machine: Machine, command: list[str], client: str = "") -> SetupPlan:
@@ -58,6 +61,8 @@ def emacs(machine: Machine, command: list[str], client: str = "") -> SetupPlan:
     plan = SetupPlan(path=path, lines=body, notes=_NOTES[client])
     if "foretype" in without_block(before or "", ";;"):
         return dataclasses.replace(plan, done=True, reason=f"{path} names foretype")
+    if not is_balanced(before or ""):
+        return dataclasses.replace(plan, reason=f"the parentheses of {path} do not close")
     return plan.make(before, with_block(before or "", ";;", body))
 
 
@@ -76,6 +81,21 @@ def init_file(machine: Machine) -> Path:
         return found[0]
     xdg = machine.config_home / "emacs"
     return xdg / "init.el" if xdg.is_dir() and not old[-1].parent.is_dir() else old[-1]
+
+
+def is_balanced(text: str) -> bool:
+    """Say whether all parentheses and strings of a Lisp file close."""
+    opened: list[str] = []
+    for match in _TOKEN.finditer(text):
+        found = match.group()
+        if found in ("(", "["):
+            opened.append(found)
+        elif found in _PAIRS:
+            if not opened or opened.pop() != _PAIRS[found]:
+                return False
+        elif found == '"':  # opens a string that never ends
+            return False
+    return not opened
 
 
 def _lisp(text: str) -> str:

@@ -134,6 +134,16 @@ def test_emacs_keeps_what_was_there(machine: Machine) -> None:
     path.write_text('(setq a ?\\( b "(") ; (\n')
     carried_out("emacs", machine)
     assert path.read_text().startswith('(setq a ?\\( b "(") ; (\n\n;; >>> foretype >>>\n')
+    assert emacs.is_balanced(path.read_text())
+
+
+@pytest.mark.parametrize("text", ["(a", "a)", "(]", '(a "b)', "(a ?\\))))"])
+def test_emacs_file_that_does_not_close_is_not_added_to(machine: Machine, text: str) -> None:
+    (machine.home / ".emacs").write_text(text)
+    planned = plan("emacs", machine)
+    assert (planned.done, planned.change) == (False, None)
+    assert "do not close" in planned.reason
+    assert "(foretype-setup 'eglot)" in planned.lines
 
 
 @pytest.mark.parametrize(
@@ -152,6 +162,11 @@ def test_emacs_client_is_the_one_in_use(machine: Machine, text: str, client: str
     assert f"(foretype-setup '{client})" in path.read_text()
     other = next(name for name in emacs.CLIENTS if name != client)
     assert f"(foretype-setup '{other})" in emacs.emacs(machine, COMMAND, other).lines
+
+
+@pytest.mark.parametrize("text", ["(empty? a)", "?( (a)", "[a (b)]", '"\\"" (x ?\\")'])
+def test_lisp_is_read_as_lisp(text: str) -> None:
+    assert emacs.is_balanced(text)
 
 
 @pytest.mark.skipif(not shutil.which("emacs"), reason="emacs is not installed")
