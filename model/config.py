@@ -213,10 +213,11 @@ def from_table(cls: type[T], table: Mapping[str, Any], where: str = "") -> T:
     values: dict[str, Any] = {}
     for name, value in table.items():
         values[name] = _cast(hints[name], value, where + name)
-    try:
-        return cls(**values)
-    except TypeError as error:  # a required field is missing: the message names it
-        raise ConfigError(f"{where or cls.__name__}: {error}") from error
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        is_needed = field.default is field.default_factory is dataclasses.MISSING
+        if is_needed and field.name not in values:
+            raise ConfigError(f"{where}{field.name} is missing")
+    return cls(**values)
 
 
 def _cast(kind: Any, value: Any, key: str) -> Any:
