@@ -25,15 +25,18 @@ WAIT_S = 60.0
 
 
 class HeldRuntime(ScriptedRuntime):
-    """Runs while `gate` is open; says when a call has reached it."""
+    """Runs while `gate` is open, which closes at call `closes_at`; says when first called."""
 
     def __init__(self, script: str) -> None:
         super().__init__(small_tokenizer(), script)
         self.gate, self.reached = threading.Event(), threading.Event()
         self.gate.set()
+        self.closes_at = 0
 
     def append(self, ids: Sequence[int], *, all_logits: bool = False) -> NDArray[np.float32]:
         self.reached.set()
+        if self.closes_at and self.n_calls == self.closes_at:
+            self.gate.clear()
         assert self.gate.wait(WAIT_S)
         return super().append(ids, all_logits=all_logits)
 

@@ -170,20 +170,19 @@ def test_client_that_leaves_stops_the_network(stream: bool) -> None:
 
 def test_client_that_leaves_in_the_middle_of_a_stream_stops_it() -> None:
     with serving(SAMPLE * 8) as service:
+        service.runtime.closes_at = 20  # a client could be too slow to do it in time
         with socket.create_connection(("127.0.0.1", service.port)) as client:
             client.sendall(raw_request(service, stream=True, max_tokens=128))
             received = b""
             while b"data: " not in received:
                 received += client.recv(65_536)
-            service.runtime.gate.clear()
-            service.runtime.reached.clear()
-            assert service.runtime.reached.wait(WAIT_S)
+            eventually(lambda: not service.runtime.gate.is_set())
         eventually(lambda: not service.web.server_state.connections)
         metric(service, "waiting")  # the server has done what came before
-        n_calls = service.runtime.n_calls
+        service.runtime.closes_at = 0
         service.runtime.gate.set()
         create(service, max_tokens=1)
-        assert service.runtime.n_calls - n_calls < 30
+        assert service.runtime.n_calls < 50  # not the 128 of who left
 
 
 def test_waiting_client_that_leaves_makes_room() -> None:
