@@ -7,7 +7,7 @@ options). Names are the same everywhere. Unknown keys are errors that name the k
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -21,19 +21,12 @@ T = TypeVar("T")
 Origin = Literal["user", "workspace"]
 MAX_FILE_BYTES = 1 << 20  # of settings
 OLD_NAMES_END = "0.3"  # the version
-MULTI_LINE = ("auto", "never")
+MULTI_LINE = ("auto", "never")  # never: one line, even where the cursor opens a block
 SCOPES = ("code", "comment", "docstring", "string")  # what a cursor may be in
 SHOW = ("off", "quiet", "balanced", "eager")  # the stricter first
 
 log = logging.getLogger(__name__)
 
-_RANGES: dict[str, tuple[int, int]] = {
-    "max_new_tokens": (1, 512),
-    "deadline_ms": (1, 600_000),
-    "threads": (1, 256),
-    "gpu_layers": (0, 1_000),
-    "index_mb": (1, 65_536),
-}
 # A workspace is data from strangers: it chooses no weights, no files, and takes no CPU time.
 _USER_ONLY = frozenset({"model", "log_file", "threads", "gpu_layers"})
 _ADDED_TO = frozenset({"exclude", "silent_in"})
@@ -52,24 +45,45 @@ _ENVIRONMENT = {
 }
 
 
+def limited(default: Any, **limits: Any) -> Any:
+    """Return a field: a number with a `range`, `known` texts, or path `patterns`."""
+    return dataclasses.field(default=default, metadata=limits)
+
+
+def find_mistakes(settings: Any) -> Iterator[str]:
+    """Yield what is wrong with the fields that have limits."""
+    for each in dataclasses.fields(settings):
+        name, value, limits = each.name, getattr(settings, each.name), each.metadata
+        low, high = limits.get("range", (value, value))
+        if not low <= value <= high:
+            yield f"{name} must be in {low:g}..{high:g}, got {value!s:.80}"
+        values = value if isinstance(value, tuple) else (value,)
+        for item in values if "known" in limits else ():
+            if item not in limits["known"]:
+                yield f"{name}: {item!r} is none of {', '.join(filter(None, limits['known']))}"
+        for mistake in map(find_mistake, values) if "patterns" in limits else ():
+            if mistake:
+                yield f"{name}: {mistake}"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """What a user may change."""
 
     enabled: bool = True  # off: nothing is ever suggested
     model: str = ""  # a model folder; empty: the one that came with the package
-    multi_line: str = "auto"  # "never": one line, even where the cursor opens a block
-    show: str = "balanced"  # how sure a suggestion must be: eager, balanced, quiet or off
+    multi_line: str = limited("auto", known=MULTI_LINE)
+    show: str = limited("balanced", known=SHOW)  # how sure a suggestion must be
     index: bool = True  # also suggest lines that the repository holds already
-    index_mb: int = 512  # largest size of a repository's index on disk
+    index_mb: int = limited(512, range=(1, 65_536))  # largest size of a repository's index on disk
     index_dependencies: bool = False  # also index the installed packages that it imports
     snippets: bool = True  # show the network code of other files, if it was trained on that
-    max_new_tokens: int = 64  # longest suggestion; also taken from the room for context
-    deadline_ms: int = 600  # from request to answer; what is valid by then is shown
-    threads: int = 1  # for the network; more helps only on an otherwise idle machine
-    gpu_layers: int = 0  # of a GGUF model: how many run on the GPU, if the binding can use one
-    exclude: tuple[str, ...] = ()  # path patterns never completed, added to the built-in ones
-    silent_in: tuple[str, ...] = ()  # nothing is suggested there: code, comment, docstring, string
+    max_new_tokens: int = limited(64, range=(1, 512))  # taken from the room for context, too
+    deadline_ms: int = limited(600, range=(1, 600_000))  # what is valid by then is shown
+    threads: int = limited(1, range=(1, 256))  # more helps only on an otherwise idle machine
+    gpu_layers: int = limited(0, range=(0, 1_000))  # of a GGUF model, on the GPU if there is one
+    exclude: tuple[str, ...] = limited((), patterns=True)  # never completed, as are built-in ones
+    silent_in: tuple[str, ...] = limited((), known=SCOPES)  # nothing is suggested there
     allow_remote: bool = True  # false: ask no server, whatever remote.toml says
     next_edit: bool = True  # offer to repeat the last edit where it is due
     statistics: bool = True  # count on this machine what became of suggestions
@@ -77,17 +91,8 @@ class Settings:
     log_file: str = ""  # empty: standard error
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise SettingsError(f"{name} must be in {low}..{high}, got {getattr(self, name)}")
-        if self.multi_line not in MULTI_LINE:
-            raise SettingsError(f"multi_line must be auto or never, got {self.multi_line!r}")
-        if self.show not in SHOW:
-            raise SettingsError(f"show must be eager, balanced, quiet or off, got {self.show!r}")
-        if unknown := sorted({*self.silent_in} - {*SCOPES}):
-            raise SettingsError(f"silent_in: {unknown[0]!r} is none of {', '.join(SCOPES)}")
-        if mistakes := list(filter(None, map(find_mistake, self.exclude))):
-            raise SettingsError(f"exclude: {mistakes[0]}")
+        if mistake := next(find_mistakes(self), ""):
+            raise SettingsError(mistake)
 
 
 def settings_from(
@@ -155,7 +160,7 @@ def load_settings(
     for variable, name in _ENVIRONMENT.items():
         if text := environ.get(variable, ""):
             try:
-                value = _whole(text) if name in _RANGES else text
+                value = _whole(text) if isinstance(getattr(settings, name), int) else text
                 settings = settings_from({name: value}, base=settings)
             except SettingsError as error:
                 raise SettingsError(f"{variable}: {error}") from error

@@ -20,7 +20,6 @@ NEW = {"a.py": "a = 2\n" * 300, "b.py": "b = 1\n", "new.py": "new = 1\n"}
 LINES = "mine\n", "mine\nours\n"
 EGRESS = {
     "provider": "openai", "host": "h", "model": "m", "file": "a.py", "ranges": (), "redactions": {},
-    "cost": 0.0,
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ class Desk:
     def __init__(self, folder: Path, server: RemoteServer, **changes: Any) -> None:
         table: dict[str, Any] = {
             "mode": "fallback", "provider": "openai", "url": server.url, "model": "m",
-            "send_code_to": "127.0.0.1", "wait_ms": 60_000,
+            "send_code_to": "127.0.0.1",
             "connect_s": 60.0, "read_s": 60.0, "total_s": 120.0,
         }  # fmt: skip
         (folder / "a.py").write_text(TEXT)
@@ -68,7 +68,7 @@ class Desk:
 
     def settle(self) -> None:
         """Wait until nothing is under way."""
-        eventually(lambda: not self.remote._transport._inflight)
+        eventually(lambda: not self.remote._sender._inflight)
 
     def rows(self) -> list[dict[str, Any]]:
         return self.ledger.rows()

@@ -1,57 +1,47 @@
-"""A transport to one server of the tests, and what there is to say of its requests."""
+"""A sender to one server of the tests, and what there is to say of its requests."""
 
 import time
+from collections import deque
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from assistant.remote.errors import RemoteError
+from assistant.remote.file_policy import FilePolicy
 from assistant.remote.inflight import InflightRequest
-from assistant.remote.payload import build_payload
-from assistant.remote.request_guard import build_headers
+from assistant.remote.ledger import Ledger
+from assistant.remote.sender import Sender
 from assistant.remote.settings import RemoteSettings
-from assistant.remote.transport import Transport
 from assistant.request import CompletionRequest
+from model.paths import state_folder
 from tests.remote_server import RemoteServer, Reply, remote_server
 
 TEXT = "def add(a, b):\n    return \n"
 REQUEST = CompletionRequest(path="a.py", text=TEXT, offset=len(TEXT) - 1)
 
 
-class Notes:
-    """A guard that writes down, and forbids on demand."""
-
-    def __init__(self, forbid_from: int = 1_000_000) -> None:
-        self.n_allowed = 0
-        self.outcomes: list[str] = []
-        self.forbid_from = forbid_from
-
-    def prepare(self, inflight: InflightRequest) -> None:
-        inflight.payload = build_payload(inflight.request, inflight.settings, single_line=True)
-        inflight.headers = build_headers(inflight.settings, "")
-
-    def allow(self, inflight: InflightRequest) -> None:
-        self.n_allowed += 1
-        if self.n_allowed >= self.forbid_from:
-            raise RemoteError("withheld", "the budget is used up")
-
-    def record(self, inflight: InflightRequest, error: RemoteError | None, seconds: float) -> None:
-        self.outcomes.append("ok" if error is None else error.kind)
-
-
 class Line:
-    """A transport to one server."""
+    """A sender to one server."""
 
-    def __init__(self, url: str, notes: Notes | None = None, **changes: Any) -> None:
+    def __init__(self, url: str, **changes: Any) -> None:
         table: dict[str, Any] = {
             "mode": "race", "provider": "openai", "url": url, "model": "m",
+            "send_code_to": urlsplit(url).hostname,
             "connect_s": 60.0, "read_s": 60.0, "total_s": 120.0,
         }  # fmt: skip
         self.settings = RemoteSettings(**(table | changes))
-        self.notes: Any = notes or Notes()
-        self.transport = Transport(self.settings, self.notes)
+        self.ledger = Ledger(state_folder())
+        files = FilePolicy(settings=self.settings, locate=lambda _: Path(__file__))
+        self.sender = Sender(self.settings, files, self.ledger)
+        self.sender._times = deque()  # any number a minute
+
+    @property
+    def outcomes(self) -> list[str]:
+        """What came of the requests so far."""
+        return [row["outcome"] for row in self.ledger.rows()]
 
     def start(self) -> InflightRequest:
-        inflight = InflightRequest(REQUEST, self.settings, blocks=False)
-        self.transport.start(inflight)
+        inflight = InflightRequest(REQUEST, self.settings, single_line=True)
+        assert self.sender.start(inflight)
         return inflight
 
     def ask(self) -> InflightRequest:
@@ -60,7 +50,7 @@ class Line:
     def finish(self, inflight: InflightRequest) -> InflightRequest:
         """Wait until its thread is done."""
         end = time.monotonic() + 60
-        while not inflight.is_over or self.transport._inflight:
+        while not inflight.is_over or self.sender._inflight:
             assert time.monotonic() < end
             time.sleep(0.002)
         return inflight
@@ -68,11 +58,11 @@ class Line:
 
 def ask(
     lines: list[Line], reply: Reply, **changes: Any
-) -> tuple[InflightRequest, RemoteServer, Notes]:
+) -> tuple[InflightRequest, RemoteServer, list[str]]:
     with remote_server(reply) as server:
         line = Line(server.url, **changes)
         lines.append(line)
-        return line.ask(), server, line.notes
+        return line.ask(), server, line.outcomes
 
 
 def kind(flight: InflightRequest) -> str:

@@ -24,7 +24,7 @@ from assistant.remote.file_policy import FilePolicy
 from assistant.remote.formats import FORMATS
 from assistant.remote.ledger import Ledger, Row
 from assistant.remote.payload import Payload, build_payload, is_single_line
-from assistant.remote.request_guard import build_headers
+from assistant.remote.sender import build_headers
 from assistant.remote.settings import RemoteSettings, load_remote_settings, remote_settings_path
 from assistant.request import CompletionRequest
 from assistant.settings import load_settings
@@ -36,9 +36,9 @@ DEFAULT_LIMIT = 20
 _HEADS = ("time", "server", "file", "bytes of the file", "sent", "replaced", "outcome", "ms")
 _EPILOG = """\
 The ledger has one entry for each request, written before the request leaves: time, server, model,
-file, ranges of the file's UTF-8 bytes, size, what was replaced, outcome, latency and cost. It holds
-no text. --dry-run sends nothing: its standard output is the request's body, byte for byte, and its
-standard error what goes around that. A key is never shown.
+file, ranges of the file's UTF-8 bytes, size, what was replaced, outcome, latency and tokens. It
+holds no text. --dry-run sends nothing: its standard output is the request's body, byte for byte,
+and its standard error what goes around that. A key is never shown.
 """
 
 
@@ -114,7 +114,7 @@ def _format_totals(total: Row) -> str:
         f"{total['requests']} request{'' if total['requests'] == 1 else 's'} "
         f"({outcomes or 'none ended'}), {total['bytes_sent']} bytes sent, "
         f"{total['bytes_received']} received, {total['redactions']} replaced, "
-        f"cost {total['cost']:.4f}"
+        f"{total['prompt_tokens']} tokens read and {total['new_tokens']} written"
     )
 
 
@@ -159,7 +159,9 @@ def _build(request: CompletionRequest, remote: RemoteSettings) -> Payload:
     reason = why_refused(request, settings)
     if reason is not None:
         raise withheld(reason)
-    files = FilePolicy(remote, lambda path: Path(path).absolute(), exclude=settings.exclude)
+    files = FilePolicy(
+        settings=remote, locate=lambda path: Path(path).absolute(), exclude=settings.exclude
+    )
     files.check(request)
     single_line = is_single_line(request, blocks=settings.multi_line == "auto")
     return build_payload(request, remote, single_line=single_line)

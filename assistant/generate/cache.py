@@ -9,6 +9,7 @@ Not locked: the engine calls it under its own lock.
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
 from assistant.request import CompletionRequest
 from model.lru import LRU
@@ -35,11 +36,38 @@ class Suggestion:
     beliefs: tuple[tuple[str, float], ...] = ()  # all proposals for the line, and their shares
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Entry:
+class Spot(NamedTuple):
+    """A cursor, and the text around it that tells whether only typing came since."""
+
     offset: int
     before: str
     after: str
+
+    @classmethod
+    def of(cls, request: CompletionRequest) -> Self:
+        """Return a request's cursor."""
+        text, offset = request.text, request.offset
+        before = text[max(0, offset - BEFORE_CHARS) : offset]
+        return cls(offset, before, text[offset : offset + AFTER_CHARS])
+
+    def typed_since(self, now: CompletionRequest) -> str | None:
+        """Return what was typed since at the cursor; None if anything else changed.
+
+        Brackets and quotes that an editor closes by itself do not count.
+        """
+        text, begin, offset = now.text, self.offset, now.offset
+        if offset < begin or not text.endswith(self.before, 0, begin):
+            return None
+        for end in range(offset, offset + (_MAX_CLOSERS if offset > begin else 0) + 1):
+            if text[end : end + AFTER_CHARS] == self.after:
+                return text[begin:offset]
+            if text[end : end + 1] not in _CLOSERS:
+                break
+        return None
+
+
+class _Entry(NamedTuple):
+    spot: Spot
     n: int  # how many were asked for; fewer may have come
     drafts: tuple[Suggestion, ...]
     n_chars: int  # of the longest draft: further on, nothing of it is left
@@ -55,16 +83,10 @@ class SuggestionCache:
         self, request: CompletionRequest, drafts: tuple[Suggestion, ...], *, model: int = 0
     ) -> None:
         """Keep `drafts`; an empty tuple means that there is nothing to suggest here."""
-        entry = _Entry(
-            offset=request.offset,
-            before=request.text[max(0, request.offset - BEFORE_CHARS) : request.offset],
-            after=request.text[request.offset : request.offset + AFTER_CHARS],
-            n=request.n,
-            drafts=drafts,
-            n_chars=max((len(draft.text) for draft in drafts), default=0),
-        )
-        key = (model, request.document, request.language, request.offset, entry.before[-80:])
-        self._entries.put(key, entry)
+        spot = Spot.of(request)
+        n_chars = max((len(draft.text) for draft in drafts), default=0)
+        key = (model, request.document, request.language, spot.offset, spot.before[-80:])
+        self._entries.put(key, _Entry(spot, request.n, drafts, n_chars))
 
     def get(self, request: CompletionRequest, *, model: int = 0) -> tuple[Suggestion, ...] | None:
         """Return what is left of kept suggestions here; None if the model must be asked."""
@@ -72,7 +94,7 @@ class SuggestionCache:
             entry = self._entries[key]
             if key[:3] != (model, request.document, request.language) or entry.n < request.n:
                 continue
-            if entry.n > request.n and entry.offset == request.offset:
+            if entry.n > request.n and entry.spot.offset == request.offset:
                 continue  # asked for by hand, so without the confidence gate, which holds here
             left = _left(entry, request)
             if left is not None:
@@ -87,14 +109,10 @@ class SuggestionCache:
 
 def _left(entry: _Entry, request: CompletionRequest) -> tuple[Suggestion, ...] | None:
     """Return what of `entry` still lies ahead of the cursor; None if it does not apply."""
-    text, offset = request.text, request.offset
-    begin = entry.offset
-    if not begin <= offset <= begin + entry.n_chars:
+    if request.offset > entry.spot.offset + entry.n_chars:
         return None
-    if not text.endswith(entry.before, 0, begin):
-        return None
-    typed = text[begin:offset]
-    if not _same_after(entry.after, text, offset, bool(typed)):
+    typed = entry.spot.typed_since(request)
+    if typed is None:
         return None
     if not typed:
         return entry.drafts
@@ -117,18 +135,3 @@ def _cut(draft: Suggestion, n_typed: int) -> Suggestion:
     typed = draft.text[:n_typed]
     beliefs = tuple((t[n_typed:], share) for t, share in draft.beliefs if t.startswith(typed))
     return dataclasses.replace(draft, text=draft.text[n_typed:], beliefs=beliefs, is_rest=True)
-
-
-def _same_after(after: str, text: str, offset: int, typed: bool) -> bool:
-    """Say whether the text after the cursor is as it was, but for brackets closed automatically."""
-    if text[offset : offset + AFTER_CHARS] == after:
-        return True
-    if not typed:
-        return False
-    for n_closers in range(1, _MAX_CLOSERS + 1):
-        if text[offset + n_closers - 1 : offset + n_closers] not in _CLOSERS:
-            return False
-        start = offset + n_closers
-        if text[start : start + AFTER_CHARS] == after:
-            return True
-    return False

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from assistant.generate.cache import Spot
 from assistant.request import CompletionRequest
 
 Beliefs = Sequence[tuple[str, float]]  # local proposals, and the share of belief in each
@@ -23,9 +24,6 @@ _BY_LENGTH = (-1.0, 2.7, -0.4)
 _USUAL_CHARS = 12  # the length of a text for which `trust` holds as it is
 _ECHO = -3.0  # assumed: the models at hand do not do it, chat models do
 _MIN_ECHO_CHARS = 3
-_BEFORE_CHARS = 1_024  # of the text before the cursor that must be the same
-_AFTER_CHARS = 256
-_MAX_TYPED_CHARS = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,18 +73,8 @@ class RemoteText:
 
 def typed_since(asked: CompletionRequest, now: CompletionRequest) -> str | None:
     """Return what was typed at the cursor between two requests; None if anything else changed."""
-    if (asked.document, asked.language) != (now.document, now.language):
-        return None
-    n_typed = now.offset - asked.offset
-    if not 0 <= n_typed <= _MAX_TYPED_CHARS:
-        return None
-    before = asked.text[max(0, asked.offset - _BEFORE_CHARS) : asked.offset]
-    after = asked.text[asked.offset : asked.offset + _AFTER_CHARS]
-    if not now.text.endswith(before, 0, asked.offset):
-        return None
-    if now.text[now.offset : now.offset + _AFTER_CHARS] != after:
-        return None
-    return now.text[asked.offset : now.offset]
+    is_same = (asked.document, asked.language) == (now.document, now.language)
+    return Spot.of(asked).typed_since(now) if is_same else None
 
 
 def _logit(share: float) -> float:

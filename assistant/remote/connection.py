@@ -11,7 +11,6 @@ import functools
 import json
 import socket
 import ssl
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -28,10 +27,14 @@ from assistant.remote.settings import RemoteSettings, is_loopback
 
 MAX_ANSWER_BYTES = 1 << 20  # of a stream; its text is far smaller
 KEEP_ALIVE_S = 60.0
-DRAIN_S = 0.25  # of silence after the last word, before the end of the body
 MAX_RETRY_AFTER_S = 3_600.0  # servers have said years
 _EVENTS = "text/event-stream"
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+_STATUS = {
+    401: "the server does not accept the key (401)",
+    403: "the server does not accept the key (403)",
+    404: "the server has no such path or model (404); see provider, url and model",
+}
 
 
 class Connection:
@@ -42,9 +45,7 @@ class Connection:
         proxy = _find_proxy(settings)
         is_plain = proxy is None and urlsplit(settings.address).scheme == "http"
         self._http = httpx.Client(
-            verify=False
-            if is_plain
-            else _open_trust(settings.ca_file),  # reading it takes a moment
+            verify=not is_plain and _open_trust(settings.ca_file),  # reading it takes a moment
             proxy=proxy,
             limits=httpx.Limits(max_connections=1, keepalive_expiry=KEEP_ALIVE_S),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -54,7 +55,6 @@ class Connection:
         self._http.headers.clear()  # what leaves is what `foretype egress --dry-run` shows
         self._socket: socket.socket | None = None  # a second handle of the connection's
         self._is_hung_up = False
-        self._drain = threading.Timer(DRAIN_S, self.hang_up)  # for a body that does not end
 
     @property
     def is_usable(self) -> bool:
@@ -100,7 +100,6 @@ class Connection:
             inflight.has_sent = True
 
     def _exchange(self, inflight: InflightRequest) -> None:
-        assert inflight.payload is not None
         known = FORMATS[self._settings.provider]
         request = self._http.build_request(
             "POST",
@@ -114,7 +113,6 @@ class Connection:
             _check_head(response, known.stream_type)
             is_at_end = self._read_body(response, inflight, has_events=known.stream_type == _EVENTS)
         finally:
-            self._drain.cancel()
             response.close()
         if not is_at_end or response.headers.get("connection", "").lower() == "close":
             self.close()
@@ -132,10 +130,6 @@ class Connection:
                 table = parse_object(data, is_cut=is_last)
                 if inflight.take(read_piece(table, inflight.settings)):
                     return False  # enough: the rest is not even received
-            if (is_done or inflight.is_whole) and not self._drain.is_alive():
-                self._drain = threading.Timer(DRAIN_S, self.hang_up)
-                self._drain.daemon = True
-                self._drain.start()
         if not inflight.is_whole and not is_done:
             raise RemoteError("broken off", "the answer ends before it is whole")
         return True
@@ -178,15 +172,12 @@ def _check_head(response: httpx.Response, stream_type: str) -> None:
     if status in (429, 503):
         pause_s = _read_retry_after(headers.get("retry-after", "").strip())
         raise RemoteError("busy", f"the server is busy ({status})", retry_after_s=pause_s)
-    message = f"the server answers with status {status}"
     if 300 <= status < 400:
         message = f"the server redirects ({status}), which is refused; set url to its goal"
-    elif status in (401, 403):
-        message = f"the server does not accept the key ({status})"
-    elif status == 404:
-        message = "the server has no such path or model (404); see provider, url and model"
-    if status != 200:
         raise RemoteError("refused", message)
+    if status != 200:
+        usual = f"the server answers with status {status}"
+        raise RemoteError("refused", _STATUS.get(status, usual))
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in ((_EVENTS,) if stream_type == _EVENTS else _LINES):
         name = "SSE" if stream_type == _EVENTS else "NDJSON"

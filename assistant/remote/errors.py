@@ -28,6 +28,11 @@ class RemoteError(AssistantError):
         super().__init__(message)
         self.kind, self.retry_after_s = kind, retry_after_s
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the server had no part in it."""
+        return self.kind in ("stopped", "withheld")
+
 
 def withheld(message: str) -> RemoteError:
     """Return the error for what must not leave."""

@@ -4,6 +4,7 @@ import functools
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.git import GitError, find_work_tree, git
@@ -21,26 +22,19 @@ _MAX_LISTING_BYTES = 1 << 20
 Locate = Callable[[str], Path | None]  # a request's document -> the file itself
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FilePolicy:
     """Judges files by their names, then by git."""
 
-    def __init__(
-        self,
-        settings: RemoteSettings,
-        locate: Locate,
-        *,
-        exclude: tuple[str, ...] = (),
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._settings = settings
-        self._locate = locate
-        self._denied = (*exclude, *settings.deny)
-        self._clock = clock
+    settings: RemoteSettings
+    locate: Locate
+    exclude: tuple[str, ...] = ()
+    clock: Callable[[], float] = time.monotonic
 
     def check_name(self, request: CompletionRequest) -> None:
         """Raise RemoteError if name or language say that the file must stay; reads no disk."""
-        settings, known = self._settings, language_of(request.path, request.language)
-        if is_excluded(request.path, self._denied):
+        settings, known = self.settings, language_of(request.path, request.language)
+        if is_excluded(request.path, (*self.exclude, *settings.deny)):
             raise withheld("the file is excluded")
         if settings.allow and not matches(request.path, settings.allow):
             raise withheld("the file is not among those in `allow`")
@@ -52,10 +46,10 @@ class FilePolicy:
     def check(self, request: CompletionRequest) -> None:
         """Raise RemoteError if the file must stay here."""
         self.check_name(request)
-        file = self._locate(request.document)
+        file = self.locate(request.document)
         if file is None:
             raise withheld("the document is no file of a workspace folder")
-        if reason := _find_reason(file, int(self._clock() / _REMEMBERED_S)):
+        if reason := _find_reason(file, int(self.clock() / _REMEMBERED_S)):
             raise withheld(reason)
 
 

@@ -84,7 +84,7 @@ class WireFormat(NamedTuple):
     body: Mapping[str, Any]  # of a request; texts in braces stand for its values
     # Where an object of the answer keeps its text, reason to end, tokens read and written, and
     # logarithms of probabilities; and what is true in the last one.
-    answer: tuple[str, str, str, str, str]
+    answer: str
     last: str = ""
     url: str = ""  # the usual base address; empty: there is none
     stream_type: str = "text/event-stream"
@@ -108,7 +108,7 @@ _GAPPED = {"prompt": "{prefix}", "suffix": "{suffix}"}
 _COMPLETION = _GAPPED | _COMMON | {"stop": "{few stops}", "logprobs": "{1 if asked}"}
 _USAGE = {"stream_options": {"include_usage": True}}  # Mistral and DeepSeek know no such option
 _MESSAGES = [{"role": "system", "content": "{order}"}, {"role": "user", "content": "{gapped}"}]
-_CHOICE = ("text", "finish_reason", "prompt_tokens", "completion_tokens", "logprobs")
+_CHOICE = "text finish_reason prompt_tokens completion_tokens logprobs"
 FORMATS: dict[str, WireFormat] = {
     "openai": WireFormat(
         "/v1/completions", _COMPLETION | _USAGE, _CHOICE, template="may", logprobs="may"
@@ -131,7 +131,7 @@ FORMATS: dict[str, WireFormat] = {
         | {"model": "{model}", "stream": True, "raw": "{true if raw}"}
         | {"options": {"num_predict": "{limit}", "temperature": 0, "stop": "{stops}"}}
         | {"logprobs": "{true if asked}"},
-        ("response", "done_reason", "prompt_eval_count", "eval_count", "logprobs"),
+        "response done_reason prompt_eval_count eval_count logprobs",
         last="done",
         url="http://127.0.0.1:11434",
         stream_type="application/x-ndjson",
@@ -143,26 +143,15 @@ FORMATS: dict[str, WireFormat] = {
         {"input_prefix": "{prefix}", "input_suffix": "{suffix}", "n_predict": "{limit}"}
         | {"temperature": 0, "stop": "{stops}", "cache_prompt": True, "stream": True}
         | {"n_probs": "{1 if asked}"},
-        (
-            "content",
-            "stop_type",
-            "tokens_evaluated",
-            "tokens_predicted",
-            "completion_probabilities",
-        ),
+        "content stop_type tokens_evaluated tokens_predicted completion_probabilities",
         last="stop",
         url="http://127.0.0.1:8080",
         logprobs="yes",
     ),
-    "vllm": WireFormat(
-        "/v1/completions",
-        _COMPLETION | _USAGE,
-        _CHOICE,
-        url="http://127.0.0.1:8000",
-        template="must",
-        logprobs="yes",
-    ),
 }
+FORMATS["vllm"] = FORMATS["openai"]._replace(
+    url="http://127.0.0.1:8000", template="must", logprobs="yes"
+)
 
 
 def write_body(
@@ -212,8 +201,8 @@ def read_piece(table: Mapping[str, Any], settings: "RemoteSettings") -> Piece:
     if table.get("error"):
         raise RemoteError("not understood", "the server reports an error instead of text")
     known = FORMATS[settings.provider]
-    name, reason, prompt_tokens, new_tokens, logprobs = known.answer
-    table = _flatten(table) if known.answer is _CHOICE else table
+    name, reason, prompt_tokens, new_tokens, logprobs = known.answer.split()
+    table = _flatten(table) if known.answer == _CHOICE else table
     text, said = table.get(name), table.get(reason)
     if not isinstance(text, str):
         raise RemoteError("not understood", f"an object of the answer has no text in `{name}`")

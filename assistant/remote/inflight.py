@@ -3,46 +3,49 @@
 The thread that sends it writes it; whoever asked reads, waits, or says that nobody wants it.
 """
 
+import functools
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from assistant.cancel import Cancel
-from assistant.remote.answers import RemoteText
+from assistant.remote.answers import RemoteText, typed_since
 from assistant.remote.errors import RemoteError
 from assistant.remote.formats import Piece, tidy_answer
-from assistant.remote.payload import Payload
+from assistant.remote.payload import Payload, restore_answer
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
+from assistant.source.languages import language_of
+from assistant.source.stopping import stop
 
 if TYPE_CHECKING:
     from assistant.remote.connection import Connection
 
-MAX_TEXT_CHARS = 1 << 16  # of an answer
 _POLL_S = 0.005  # how soon one who waits notices that the request was cancelled
+_CONTEXT_CHARS = 8_000  # around the cursor, for deciding where a suggestion ends
+
+log = logging.getLogger(__name__)
 
 
 class InflightRequest:
     """From the decision to ask a server until there is an answer, or an error."""
 
     def __init__(
-        self, request: CompletionRequest, settings: RemoteSettings, *, blocks: bool
+        self, request: CompletionRequest, settings: RemoteSettings, *, single_line: bool
     ) -> None:
         self.request = request
         self.settings = settings
-        self.blocks = blocks  # several lines are wanted where the cursor opens a block
+        self.single_line = single_line  # the rest of the line is wanted, and no more
         # What leaves, once it is prepared:
-        self.single_line = True
-        self.payload: Payload | None = None
+        self.payload: Payload
         self.headers: dict[str, str] = {}  # one of them is the key
-        self.ledger_id = 0
         # What came:
         self.finish_reason = ""  # "stop" or "length" once the text is whole
         self.prompt_tokens: int | None = None
         self.new_tokens: int | None = None
         self.bytes_received = 0
         self.error: RemoteError | None = None  # why there is no whole text, once it is over
-        self.answer: RemoteText | None = None  # the whole text, checked, once it is over
         self._text = ""
         self._marks: list[tuple[int, float]] | None = []  # None: the server does not say
         # Its way:
@@ -60,36 +63,52 @@ class InflightRequest:
         return tidy_answer(self._text, self.settings, self.request.text)
 
     @property
-    def marks(self) -> tuple[tuple[int, float], ...]:
-        """How likely the server calls its text: (characters of it, logarithm so far), growing.
-
-        Empty if it does not say. Where the format takes something away, the whole counts.
-        """
-        if not self._marks:
-            return ()
-        tidied = self.text
-        if self._text.startswith(tidied):
-            return tuple(self._marks)
-        return ((len(tidied), self._marks[-1][1]),)
-
-    @property
     def is_whole(self) -> bool:
         """Whether the server has said that this is all."""
         return bool(self.finish_reason)
 
-    @property
-    def is_hopeless(self) -> bool:
-        """Whether no whole text will come of it any more: it failed, or was halted."""
-        return not self.is_whole and (self.is_over or self.halted is not None)
+    @functools.cached_property
+    def answer(self) -> RemoteText | None:
+        """The text, once it is whole, up to where it should end; None if it may not be shown."""
+        request, tidied = self.request, self.text
+        try:
+            text = restore_answer(tidied, self.payload, request)
+        except RemoteError as error:
+            log.info("remote: not shown: %s", error)
+            return None
+        stopped = stop(
+            language_of(request.path, request.language),
+            request.text[max(0, request.offset - _CONTEXT_CHARS) : request.offset],
+            request.text[request.offset : request.offset + _CONTEXT_CHARS],
+            iter([text]),
+            not self.single_line,
+        )
+        marks = tuple(self._marks or ())
+        if marks and not self._text.startswith(tidied):  # of what was taken away the whole counts
+            marks = ((len(tidied), marks[-1][1]),)
+        return RemoteText(
+            text=stopped.text,
+            finish_reason=self.finish_reason if stopped.text == text else stopped.finish_reason,
+            single_line=self.single_line,
+            marks=marks if text == tidied else marks[-1:],
+            trust=self.settings.trust,
+        )
 
-    def wait(self, deadline: float, cancel: Cancel | None = None) -> bool:
-        """Wait until the text is whole, at most to `deadline` (monotonic); say whether it is."""
+    def rest(self, request: CompletionRequest) -> RemoteText | None:
+        """Return what is left of the whole text at the cursor of `request`."""
+        typed = typed_since(self.request, request)
+        found = self.answer if typed is not None else None
+        if typed is None or found is None or not found.text.startswith(typed):
+            return None
+        return found.after(len(typed)) if found.text != typed else None
+
+    def wait(self, deadline: float, cancel: Cancel) -> None:
+        """Wait until the text is whole, at most to `deadline` (monotonic)."""
         while not self._is_settled.is_set():
             left = deadline - time.monotonic()
-            if left <= 0 or (cancel is not None and cancel.is_hurried()):
+            if left <= 0 or cancel.is_hurried():
                 break
             self._is_settled.wait(min(left, _POLL_S))
-        return self.is_whole
 
     def halt(self, why: RemoteError | None = None) -> None:
         """Hang up: nobody wants the answer any more, or `why`. From any thread."""
@@ -99,6 +118,8 @@ class InflightRequest:
                 self._is_settled.set()
                 if self._connection is not None:
                     self._connection.hang_up()
+
+    # -- on the request's thread
 
     def check(self) -> None:
         """Raise why it was halted, if it was."""
@@ -124,8 +145,6 @@ class InflightRequest:
             self._marks.append((len(self._text), so_far + piece.logprob))
         elif piece.text:
             self._marks = None  # of a part nothing is known, so of the whole neither
-        if len(self._text) > MAX_TEXT_CHARS:
-            raise RemoteError("too large", f"the answer has over {MAX_TEXT_CHARS} characters")
         is_enough = self.single_line and "\n" in piece.text and "\n" in self.text.lstrip()
         reason = "stop" if is_enough else piece.finish_reason
         if reason:

@@ -22,30 +22,29 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
   id INTEGER PRIMARY KEY, time TEXT, provider TEXT, host TEXT, model TEXT, file TEXT, ranges TEXT,
   redactions TEXT, replaced INTEGER, outcome TEXT, bytes_sent INTEGER, bytes_received INTEGER,
-  latency_ms REAL, prompt_tokens INTEGER, new_tokens INTEGER, cost REAL
+  latency_ms REAL, prompt_tokens INTEGER, new_tokens INTEGER
 )
 """
 _BEGIN = """
 INSERT INTO requests
-  (time, provider, host, model, file, ranges, redactions, replaced, outcome, bytes_sent, cost)
+  (time, provider, host, model, file, ranges, redactions, replaced, outcome, bytes_sent)
 VALUES
-  (:time, :provider, :host, :model, :file, :ranges, :redactions, :replaced, :outcome, :bytes_sent,
-   :cost)
+  (:time, :provider, :host, :model, :file, :ranges, :redactions, :replaced, :outcome, :bytes_sent)
 """
 _END = """
 UPDATE requests SET outcome = :outcome, bytes_sent = :bytes_sent, bytes_received = :bytes_received,
-  latency_ms = :latency_ms, prompt_tokens = :prompt_tokens, new_tokens = :new_tokens, cost = :cost
+  latency_ms = :latency_ms, prompt_tokens = :prompt_tokens, new_tokens = :new_tokens
 WHERE id = :id
 """
 _SUMS = """
 SELECT COUNT(*) AS requests, IFNULL(SUM(replaced), 0) AS redactions,
   IFNULL(SUM(bytes_sent), 0) AS bytes_sent, IFNULL(SUM(bytes_received), 0) AS bytes_received,
-  IFNULL(SUM(cost), 0) AS cost
+  IFNULL(SUM(prompt_tokens), 0) AS prompt_tokens, IFNULL(SUM(new_tokens), 0) AS new_tokens
 FROM requests WHERE time LIKE ? || '%'
 """
 _OUTCOMES = "SELECT outcome, COUNT(*) FROM requests WHERE time LIKE ? || '%' GROUP BY outcome"
 
-_SUMMED = ("requests", "redactions", "bytes_sent", "bytes_received", "cost")
+_SUMMED = "requests redactions bytes_sent bytes_received prompt_tokens new_tokens".split()
 
 Row = dict[str, Any]
 

@@ -8,10 +8,12 @@ what looks like a secret of its own, or with characters that hide or reorder tex
 
 import dataclasses
 import json
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
+import regex
+
+from assistant.generate import context
 from assistant.privacy.redaction import SecretFinding, find, stand_ins, substitute
 from assistant.privacy.unfinished import open_secret
 from assistant.remote.errors import withheld
@@ -24,14 +26,9 @@ from assistant.source.languages import language_of
 _PERSONAL = frozenset({"e-mail address", "IP address"})  # of use in an answer; secrets are not
 _MARGIN_CHARS = 12_000  # looked at beyond the window; the longest secrets known have 10,000
 _BEFORE_CHARS = 300  # of the cursor's line: the name that a value is given to
-_REORDERING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
-_HIDING = frozenset({"Cf", "Co", "Cs", "Zl", "Zp", "Zs"})  # format, private, half, separators
-# Of other categories, and shown as nothing all the same: fillers, joiners, variation selectors.
-_IGNORABLE = frozenset(
-    map(
-        chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810))
-    )
-).union(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0000, 0xE1000))))
+_NEVER_SHOWN = regex.compile(r"[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]")  # or what reorders
+# Formats, private and half characters, separators, blanks, and what else shows nothing.
+_HIDDEN = regex.compile(r"[\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{DI}\u2800]|[^\P{Zs} ]")
 
 _Found = list[tuple[SecretFinding, str]]  # and what stands in for it
 
@@ -58,8 +55,10 @@ def build_payload(
 ) -> Payload:
     """Return what would be sent for `request`; RemoteError (withheld) if that must not leave."""
     text, cursor = request.text, request.offset
-    start = _line_start(text, max(0, cursor - settings.prefix_chars), cursor)
-    end = _line_end(text, min(len(text), cursor + settings.suffix_chars), cursor)
+    window = context.window(
+        request, prefix_chars=settings.prefix_chars, suffix_chars=settings.suffix_chars
+    )
+    start, end = cursor - len(window.prefix), cursor + len(window.suffix)
     found = _find_secrets(text, start - _MARGIN_CHARS, end + _MARGIN_CHARS)
     _check_cursor(text, cursor, found)
     for item, _ in found:  # a secret across the window's edge stays out
@@ -82,22 +81,6 @@ def build_payload(
         personal={new: text[it.start : it.end] for it, new in found if it.kind in _PERSONAL},
         hidden=frozenset(new for item, new in found if item.kind not in _PERSONAL),
     )
-
-
-def _line_start(text: str, at: int, cursor: int) -> int:
-    """Return the first line start in [at, cursor]; `at` itself if the line is that long."""
-    if at == 0:
-        return 0
-    newline = text.find("\n", at - 1, cursor)
-    return newline + 1 if newline >= 0 else at
-
-
-def _line_end(text: str, at: int, cursor: int) -> int:
-    """Return the last line end in [cursor, at]; `at` itself if the line is that long."""
-    if at == len(text):
-        return at
-    newline = text.rfind("\n", cursor, at)
-    return newline + 1 if newline >= 0 else at
 
 
 def _find_secrets(text: str, low: int, high: int) -> _Found:
@@ -123,7 +106,8 @@ def restore_answer(text: str, payload: Payload, request: CompletionRequest) -> s
         raise withheld("the answer repeats the place of a secret")
     for stand_in in sorted(payload.personal, key=len, reverse=True):
         text = text.replace(stand_in, payload.personal[stand_in])
-    if any(_hides(char, request.text) for char in set(text)):
+    # Where the document holds such a character, it may come back.
+    if _NEVER_SHOWN.search(text) or not set(_HIDDEN.findall(text)) <= set(request.text):
         raise withheld("the answer holds invisible or control characters")
     line_start = request.text.rfind("\n", 0, request.offset) + 1
     before = request.text[max(line_start, request.offset - _BEFORE_CHARS) : request.offset]
@@ -133,14 +117,3 @@ def restore_answer(text: str, payload: Payload, request: CompletionRequest) -> s
         if item.end > len(before) and joined[item.start : item.end] not in known:
             raise withheld("the answer looks like a secret")
     return text
-
-
-def _hides(char: str, document: str) -> bool:
-    """Say whether a character shows nothing or a blank, or changes how its neighbours are shown.
-
-    Where the document holds it, it may come back; never one that controls a terminal or reorders.
-    """
-    category = unicodedata.category(char)
-    if char in " \n\t" or category == "Cc" or unicodedata.bidirectional(char) in _REORDERING:
-        return char not in " \n\t"
-    return (category in _HIDING or char in _IGNORABLE) and char not in document

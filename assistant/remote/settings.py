@@ -11,30 +11,27 @@ import ipaddress
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from assistant.errors import SettingsError
-from assistant.path_patterns import find_mistake
 from assistant.remote.errors import withheld
 from assistant.remote.formats import FORMATS, TEMPLATES
-from assistant.settings import read_settings
+from assistant.settings import find_mistakes, limited, read_settings
 from assistant.source.languages import LANGUAGES
 from model.config import from_table
 from model.paths import config_folder
 
 MAX_KEY_CHARS = 4_096
-_KEYS = ("key", "api_key", "token", "password")
-
-
-def _number(default: float, low: float, high: float) -> Any:
-    return field(default=default, metadata={"range": (low, high)})
-
-
-def _choice(*known: str) -> Any:
-    return field(default=known[0], metadata={"known": known})
+_IN_NO_FILE = "keys are not kept in files; use key_env or key_keyring"
+_NO_MONEY = "is gone: bytes_per_day limits what is sent; `foretype egress` sums up tokens"
+# names that the file may not have, and why
+_REFUSED = dict.fromkeys(("key", "api_key", "token", "password"), _IN_NO_FILE)
+_REFUSED |= dict.fromkeys(("money_per_day", "price_in", "price_out"), _NO_MONEY)
+_REFUSED["late"] = "is gone: an answer that is too late is kept for the next keystroke"
+_REFUSED["wait_ms"] = "is gone: `deadline_ms` of the settings says how long a server is waited for"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,33 +39,34 @@ class RemoteSettings:
     """What a user may say about a remote server; the defaults send nothing."""
 
     # fallback: when the local answer is unsure; race: both; only: no local one
-    mode: str = _choice("off", "fallback", "race", "only")
+    mode: str = limited("off", known=("off", "fallback", "race", "only"))
     provider: str = ""  # the wire format
     url: str = ""  # base address; empty: the provider's usual one
     model: str = ""
     send_code_to: str = ""  # the consent: the host of `url`, typed once more
-    template: str = _choice("", *sorted(TEMPLATES))  # for servers that take no suffix
+    template: str = limited("", known=("", *sorted(TEMPLATES)))  # for servers that take no suffix
     key_env: str = ""  # environment variable that holds the key
     key_keyring: str = ""  # SERVICE/USER in the system's keyring
-    allow: tuple[str, ...] = ()  # path patterns; empty: every file that is not excluded
-    deny: tuple[str, ...] = ()  # path patterns never sent, besides those never completed
-    languages: tuple[str, ...] = ()  # empty: all
-    min_confidence: float = _number(0.5, 0, 1)  # a local answer likelier right than this is enough
-    wait_ms: int = _number(60_000, 0, 60_000)  # where no local answer is shown; see deadline_ms
-    logprobs: str = _choice("auto", "always", "never")  # whether to ask how sure the server is
-    trust: float = _number(0.5, 0.05, 0.95)  # how often a server that does not say it is right
-    late: str = _choice("keep", "drop")  # an answer that is too late: for the next keystroke
-    requests_per_minute: int = _number(30, 1, 600)
-    bytes_per_day: int = _number(20_000_000, 1, 1 << 40)
-    money_per_day: float = _number(0.0, 0, 1e6)  # 0: no limit; in the currency of the prices
-    price_in: float = _number(0.0, 0, 1e6)  # for a million tokens read
-    price_out: float = _number(0.0, 0, 1e6)  # for a million tokens written
-    prefix_chars: int = _number(4_000, 1, 100_000)  # of the text before the cursor, at most
-    suffix_chars: int = _number(1_500, 0, 100_000)  # and after it
-    max_new_tokens: int = _number(128, 1, 1_024)
-    connect_s: float = _number(2.0, 0.05, 60)
-    read_s: float = _number(5.0, 0.05, 120)  # longest silence
-    total_s: float = _number(10.0, 0.1, 300)  # from sending to the last byte
+    allow: tuple[str, ...] = limited((), patterns=True)  # empty: every file not excluded
+    deny: tuple[str, ...] = limited((), patterns=True)  # besides those never completed
+    languages: tuple[str, ...] = limited((), known=LANGUAGES)  # empty: all
+    min_confidence: float = limited(
+        0.5, range=(0, 1)
+    )  # a local answer likelier right than this is enough
+    logprobs: str = limited(
+        "auto", known=("auto", "always", "never")
+    )  # whether to ask how sure it is
+    trust: float = limited(
+        0.5, range=(0.05, 0.95)
+    )  # how often a server that does not say it is right
+    requests_per_minute: int = limited(30, range=(1, 600))
+    bytes_per_day: int = limited(20_000_000, range=(1, 1 << 40))
+    prefix_chars: int = limited(4_000, range=(1, 100_000))  # of the text before the cursor, at most
+    suffix_chars: int = limited(1_500, range=(0, 100_000))  # and after it
+    max_new_tokens: int = limited(128, range=(1, 1_024))
+    connect_s: float = limited(2.0, range=(0.05, 60))
+    read_s: float = limited(5.0, range=(0.05, 120))  # longest silence
+    total_s: float = limited(10.0, range=(0.1, 300))  # from sending to the last byte
     proxy: str = ""  # empty: HTTPS_PROXY and its like, except for this machine
     ca_file: str = ""  # PEM certificates to trust instead of the system's
 
@@ -111,25 +109,9 @@ def _find_mistakes(settings: RemoteSettings) -> Iterator[str]:
 
     A pattern that can match nothing would send what was to stay, or let nothing be sent at all.
     """
-    for each in fields(settings):
-        value, (low, high) = getattr(settings, each.name), each.metadata.get("range", (0, 0))
-        if "range" in each.metadata and not low <= value <= high:
-            yield f"{each.name} must be in {low:g}..{high:g}, got {value!s:.80}"
-        known = each.metadata.get("known", (value,))
-        if value not in known:
-            yield f"{each.name} must be one of {', '.join(filter(None, known))}"
-    for name in ("allow", "deny"):
-        mistakes = map(find_mistake, getattr(settings, name))
-        yield from (f"{name}: {mistake}" for mistake in mistakes if mistake)
-    for name in settings.languages:
-        if name not in LANGUAGES:
-            yield f"languages: {name!r} is none of {', '.join(sorted(LANGUAGES))}"
-    if settings.mode != "off":
-        yield from _find_mistakes_of_server(settings)
-
-
-def _find_mistakes_of_server(settings: RemoteSettings) -> Iterator[str]:
-    """Yield what is wrong with the server that is named."""
+    yield from find_mistakes(settings)
+    if settings.mode == "off":
+        return
     name, takes = settings.provider, FORMATS.get(settings.provider)
     if takes is None:
         yield f"provider must be one of {', '.join(FORMATS)}, got {name!r}"
@@ -142,8 +124,6 @@ def _find_mistakes_of_server(settings: RemoteSettings) -> Iterator[str]:
         yield f"provider {name} does not say how sure it is"
     if not settings.model and name != "llamacpp":
         yield f"provider {name} needs `model`"
-    if settings.money_per_day and not (settings.price_in or settings.price_out):
-        yield "money_per_day needs price_in and price_out (for a million tokens)"
     if settings.key_env and settings.key_keyring:
         yield "set one of key_env and key_keyring, not both"
     yield from _find_mistakes_of_address(settings.address)
@@ -184,9 +164,8 @@ def load_remote_settings() -> RemoteSettings:
 
 def remote_settings_from(table: Mapping[str, Any]) -> RemoteSettings:
     """Return the settings of a table; ConfigError names the wrong key."""
-    for name in _KEYS:
-        if name in table:
-            raise SettingsError(f"{name}: keys are not kept in files; use key_env or key_keyring")
+    if refused := sorted(table.keys() & _REFUSED.keys()):
+        raise SettingsError(f"{refused[0]}: {_REFUSED[refused[0]]}")
     return from_table(RemoteSettings, table)
 
 

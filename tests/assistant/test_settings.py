@@ -58,8 +58,8 @@ def test_excludes_of_all_layers_add_up() -> None:
         ({"deadline_ms": 0}, r"deadline_ms must be in 1\.\.600000, got 0"),
         ({"threads": 1000}, r"threads must be in 1\.\.256, got 1000"),
         ({"max_new_tokens": 0}, r"max_new_tokens must be in 1\.\.512, got 0"),
-        ({"multi_line": "always"}, "multi_line must be auto or never, got 'always'"),
-        ({"show": "all"}, "show must be eager, balanced, quiet or off, got 'all'"),
+        ({"multi_line": "always"}, "multi_line: 'always' is none of auto, never"),
+        ({"show": "all"}, "show: 'all' is none of off, quiet, balanced, eager"),
     ],
 )
 def test_wrong_setting_is_named(table: dict[str, object], message: str) -> None:

@@ -28,7 +28,7 @@ def configure(server: RemoteServer, consent: str = "127.0.0.1") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
         f'mode = "only"\nprovider = "openai"\nmodel = "m"\nurl = "{server.url}"\n'
-        f'send_code_to = "{consent}"\nwait_ms = 15000\nrequests_per_minute = 100\n'
+        f'send_code_to = "{consent}"\nrequests_per_minute = 100\n'
     )
 
 

@@ -64,7 +64,7 @@ def test_own_remote_side_asks_it_through_consent_and_ledger(
         settings.parent.mkdir(parents=True, exist_ok=True)
         table = (
             f'mode = "only"\nprovider = "openai"\nmodel = "foretype-nano"\nurl = "{address}"\n'
-            'key_env = "FORETYPE_SERVE_KEY"\nwait_ms = 60000\ntotal_s = 60\nread_s = 60\n'
+            'key_env = "FORETYPE_SERVE_KEY"\ntotal_s = 60\nread_s = 60\n'
         )
         asked = {"model": "foretype-nano", "prompt": TEXT, "suffix": "\n", "stop": "\n"}
         headers = {"Authorization": f"Bearer {KEY}"}

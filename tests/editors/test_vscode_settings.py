@@ -78,11 +78,13 @@ def test_defaults_and_ranges_are_the_servers(
     passed_on: dict[str, str], shown: dict[str, dict[str, Any]]
 ) -> None:
     defaults = Settings()
+    limits_of = {each.name: each.metadata for each in dataclasses.fields(Settings)}
     for name, server_name in passed_on.items():
         entry, default = shown[name], getattr(defaults, server_name)
         assert entry["default"] == (list(default) if isinstance(default, tuple) else default), name
-        if server_name in config._RANGES:
-            assert (entry["minimum"], entry["maximum"]) == config._RANGES[server_name]
+        limits = limits_of[server_name]
+        if "range" in limits:
+            assert (entry["minimum"], entry["maximum"]) == limits["range"]
     assert shown["enabled"]["default"] is defaults.enabled
     assert tuple(shown["multiLine"]["enum"]) == config.MULTI_LINE
 

@@ -130,7 +130,7 @@ def test_other_documents_found_are_of_the_same_folder(desk: Desk, seed: int) -> 
 
 
 def test_an_ignored_file_is_not_taken_for_its_namesake(desk: Desk) -> None:
-    policy = FilePolicy(RemoteSettings(), local_path)
+    policy = FilePolicy(settings=RemoteSettings(), locate=local_path)
     one, two = desk.bench.roots
     for root, ignored in ((one, ""), (two, "a.py\n")):
         folder = local_path(root)

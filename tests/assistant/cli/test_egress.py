@@ -32,13 +32,13 @@ def fill(n: int = 2) -> None:
         row = {
             "time": f"2026-01-{i + 1:02}T00:00:00.000Z", "provider": "openai",
             "host": "h", "model": "m", "file": f"a{i}\x1b.py", "ranges": ((0, 5), (5, 9)),
-            "bytes_sent": 100, "redactions": {"JWT": 1}, "cost": 0.5,
+            "bytes_sent": 100, "redactions": {"JWT": 1},
         }  # fmt: skip
         id_ = ledger.begin(row)
         if i:
             row = {
                 "outcome": "ok", "bytes_sent": 100, "bytes_received": 9,
-                "latency_ms": 12.0, "prompt_tokens": 1, "new_tokens": 1, "cost": 0.25,
+                "latency_ms": 12.0, "prompt_tokens": 1, "new_tokens": 1,
             }  # fmt: skip
             ledger.end(id_, row)
 
@@ -79,11 +79,12 @@ def test_totals_are_summed(capsys: Any) -> None:
     assert main(["--json"]) == 0
     totals = json.loads(capsys.readouterr().out)["totals"]
     assert (totals["all"]["requests"], totals["all"]["bytes_sent"]) == (2, 200)
-    assert totals["all"]["cost"] == 0.75
+    assert (totals["all"]["prompt_tokens"], totals["all"]["new_tokens"]) == (1, 1)
     assert totals["today"]["requests"] == 0
     assert main([]) == 0
     out = capsys.readouterr().out
     assert "all: 2 requests (1 ok), 200 bytes sent" in out
+    assert "1 tokens read and 1 written" in out
     assert "today: 0 requests" in out
 
 

@@ -29,7 +29,7 @@ def request(text: str, offset: int | None = None, path: str = "a.py") -> Complet
         (request("ab"), request("axcd"), None),
         (request("ab)", 2), request("abc]", 3), None),
         (request("ab"), request("ab", path="b.py"), None),
-        (request(""), request("x" * 300), None),
+        (request("f"), request("f()", 2), "("),  # closed by the editor
     ],
 )
 def test_what_was_typed_is_found(

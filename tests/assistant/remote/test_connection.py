@@ -20,19 +20,19 @@ def lines() -> Iterator[list[Line]]:
     opened: list[Line] = []
     yield opened
     for line in opened:
-        line.transport.close()
+        line.sender.close()
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_has_a_name_and_ends(name: str, lines: list[Line]) -> None:
     reply, expected = FAULTS[name]
     limits = (0.3, 0.6) if expected == "too slow" else (5.0, 8.0)
-    flight, _, notes = ask(lines, reply, read_s=limits[0], total_s=limits[1])
+    flight, _, outcomes = ask(lines, reply, read_s=limits[0], total_s=limits[1])
     assert kind(flight) == expected
-    assert notes.outcomes == [expected]
+    assert outcomes == [expected]
     assert flight.bytes_received <= MAX_ANSWER_BYTES + (1 << 17)
     assert "sk-secret" not in str(flight.error)
-    assert not lines[0].transport._inflight
+    assert not lines[0].sender._inflight
     count(1)
 
 
@@ -41,8 +41,8 @@ def test_every_fault_has_a_name_and_ends(name: str, lines: list[Line]) -> None:
 )
 def test_a_long_wait_is_not_waited(value: str, lines: list[Line]) -> None:
     reply = [plain("429 Slow Down", extra=f"Retry-After: {value}\r\n")]
-    flight, _, notes = ask(lines, reply, total_s=20.0)
-    assert notes.outcomes == ["busy"]
+    flight, _, outcomes = ask(lines, reply, total_s=20.0)
+    assert outcomes == ["busy"]
     assert flight.error is not None
     assert flight.error.retry_after_s is not None
     assert 30 < flight.error.retry_after_s <= 3_600
@@ -51,10 +51,10 @@ def test_a_long_wait_is_not_waited(value: str, lines: list[Line]) -> None:
 @pytest.mark.parametrize("value", ["soon", "-5", "Wed, 99 Oct"])
 def test_a_senseless_wait_is_none(value: str, lines: list[Line]) -> None:
     reply = [plain("429 Slow Down", extra=f"Retry-After: {value}\r\n")]
-    flight, _, notes = ask(lines, reply)
+    flight, _, outcomes = ask(lines, reply)
     assert flight.error is not None
     assert flight.error.retry_after_s is None
-    assert notes.outcomes == ["busy"]
+    assert outcomes == ["busy"]
 
 
 def test_cookies_are_not_kept(lines: list[Line]) -> None:
@@ -92,7 +92,7 @@ def test_certificates_are_checked(case: str, lines: list[Line], tmp_path: Any) -
         if case != "good":
             assert "certificate" in str(flight.error)
             assert server.received == []
-            assert line.notes.outcomes == ["unreachable"]
+            assert line.outcomes == ["unreachable"]
 
 
 def test_stopping_works_under_tls(lines: list[Line], tmp_path: Any) -> None:
@@ -122,7 +122,7 @@ def test_a_connection_that_cannot_be_made_is_an_error(
     lines.append(line)
     flight = line.ask()
     assert said in str(flight.error)
-    assert line.notes.outcomes == ["failed"]
+    assert line.outcomes == ["failed"]
 
 
 def test_a_proxy_passes_it_on(lines: list[Line]) -> None:
@@ -148,8 +148,8 @@ def test_an_answer_may_be_cut_anywhere(lines: list[Line]) -> None:
     data = event({"choices": [{"text": "größe 漢 😀"}]}).replace(b"\n", b"\r\n")
     data = b"\xef\xbb\xbf" + data + b": a comment\r\nevent: x\r\ndata:[DONE]\r\n\r\ndata: 1\r\n"
     pieces = [chunk(data[i : i + 1]) for i in range(len(data))]
-    flight, _, notes = ask(lines, [head(), *pieces, END])
-    assert (flight.text, notes.outcomes) == ("größe 漢 😀", ["ok"])
+    flight, _, outcomes = ask(lines, [head(), *pieces, END])
+    assert (flight.text, outcomes) == ("größe 漢 😀", ["ok"])
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_an_answer_may_be_cut_anywhere(lines: list[Line]) -> None:
 def test_a_last_line_end_may_be_missing(last: bytes, expected: str, lines: list[Line]) -> None:
     body = chunk(b'{"response": "a", "done": false}\n') + chunk(last)
     reply = [head(kind="application/x-ndjson"), body, END]
-    flight, _, notes = ask(lines, reply, provider="ollama")
-    assert notes.outcomes == [expected]
+    flight, _, outcomes = ask(lines, reply, provider="ollama")
+    assert outcomes == [expected]
     assert flight.text == ("ab" if expected == "ok" else "a")
 
 

@@ -120,7 +120,7 @@ def _asked(engine: Engine) -> tuple[bool, float]:
 
 def _settle(remote: Remote) -> None:
     end = time.monotonic() + 30
-    while remote._transport._inflight:
+    while remote._sender._inflight:
         assert time.monotonic() < end
         time.sleep(0.002)
 

@@ -14,7 +14,9 @@ from assistant.request import CompletionRequest
 
 def reach(root: Path, exclude: tuple[str, ...] = (), **changes: Any) -> FilePolicy:
     table: dict[str, Any] = {"mode": "race", "provider": "llamacpp"}
-    return FilePolicy(RemoteSettings(**(table | changes)), root.joinpath, exclude=exclude)
+    return FilePolicy(
+        settings=RemoteSettings(**(table | changes)), locate=root.joinpath, exclude=exclude
+    )
 
 
 def write(root: Path, *names: str) -> None:
@@ -82,7 +84,7 @@ def test_without_a_repository_a_saved_file_may_go(tmp_path: Path) -> None:
 
 def test_what_is_not_saved_or_has_no_place_stays(tmp_path: Path) -> None:
     assert "not saved" in refusal(reach(tmp_path), "a.py")
-    homeless = FilePolicy(RemoteSettings(), lambda path: None)
+    homeless = FilePolicy(settings=RemoteSettings(), locate=lambda path: None)
     with pytest.raises(RemoteError, match="no file"):
         homeless.check(asked("Untitled-1", "python"))
 
@@ -106,7 +108,7 @@ def test_a_repository_that_git_cannot_read_keeps_its_files(repository: Path) -> 
 
 def test_the_answer_is_remembered_for_a_while(repository: Path) -> None:
     now = [0.0]
-    own = FilePolicy(RemoteSettings(), repository.joinpath, clock=lambda: now[0])
+    own = FilePolicy(settings=RemoteSettings(), locate=repository.joinpath, clock=lambda: now[0])
     assert refusal(own, "src/new.py") == ""
     (repository / ".gitignore").write_text("src/\n")
     assert refusal(own, "src/new.py") == ""

@@ -13,8 +13,6 @@ import pytest
 from assistant.remote import ledger as module
 from assistant.remote.errors import RemoteError
 from assistant.remote.ledger import Ledger
-from assistant.remote.request_guard import Budget
-from assistant.remote.settings import RemoteSettings
 
 
 class Clock:
@@ -25,21 +23,19 @@ class Clock:
         return self.at
 
 
-def send(ledger: Ledger, n_bytes: int = 100, cost: float = 0.0) -> int:
+def send(ledger: Ledger, n_bytes: int = 100) -> int:
     row = {
         "provider": "llamacpp", "host": "127.0.0.1", "model": "m", "file": "a.py",
         "ranges": ((0, 10), (10, 20)), "bytes_sent": n_bytes, "redactions": {"JWT": 2},
-        "cost": cost,
+
     }  # fmt: skip
     return ledger.begin(row)
 
 
-def end(
-    ledger: Ledger, id_: int, cost: float = 0.0, outcome: str = "ok", n_bytes: int = 100
-) -> None:
+def end(ledger: Ledger, id_: int, outcome: str = "ok", n_bytes: int = 100) -> None:
     row = {
         "outcome": outcome, "bytes_sent": n_bytes, "bytes_received": 7,
-        "latency_ms": 1.5, "prompt_tokens": 3, "new_tokens": 2, "cost": cost,
+        "latency_ms": 1.5, "prompt_tokens": 3, "new_tokens": 2,
     }  # fmt: skip
     ledger.end(id_, row)
 
@@ -77,16 +73,16 @@ def test_the_folder_is_made_for_its_owner_when_something_is_written(tmp_path: Pa
 def test_totals_are_of_the_day_and_of_all(tmp_path: Path) -> None:
     clock = Clock()
     ledger = Ledger(tmp_path, clock)
-    end(ledger, send(ledger, 100, cost=0.5), cost=0.2)
+    end(ledger, send(ledger, 100))
     assert (ledger.today()["requests"], ledger.today()["bytes_sent"]) == (1, 100)
     clock.at += timedelta(minutes=2)  # midnight has passed
     assert ledger.today()["requests"] == 0
-    send(ledger, 30, cost=0.5)
+    send(ledger, 30)
     today = ledger.today()
-    assert (today["bytes_sent"], today["cost"], today["redactions"]) == (30, 0.5, 2)
+    assert (today["bytes_sent"], today["redactions"]) == (30, 2)
     everything = ledger.sums()
     assert (everything["requests"], everything["bytes_sent"]) == (2, 130)
-    assert everything["cost"] == pytest.approx(0.7)
+    assert (everything["prompt_tokens"], everything["new_tokens"]) == (3, 2)
     assert everything["outcomes"] == {"ok": 1}
 
 
@@ -116,7 +112,7 @@ def test_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     "damage",
     [
         "UPDATE requests SET ranges = '[', redactions = 7",
-        "UPDATE requests SET cost = 9e999, bytes_sent = 'many', host = NULL, time = 7",
+        "UPDATE requests SET new_tokens = 9e999, bytes_sent = 'many', host = NULL, time = 7",
         "ALTER TABLE requests DROP COLUMN host",
     ],
 )
@@ -125,7 +121,7 @@ def test_what_others_wrote_into_it_ends_in_one_line(tmp_path: Path, damage: str)
     end(ledger, send(ledger))
     with contextlib.closing(sqlite3.connect(ledger.path)) as connection, connection:
         connection.execute(damage)
-    for ask in (ledger.rows, ledger.today, lambda: budget(ledger).take(1)):
+    for ask in (ledger.rows, ledger.today):
         with contextlib.suppress(RemoteError):
             ask()
 
@@ -165,52 +161,6 @@ def test_clearing_removes_all_files(tmp_path: Path) -> None:
     assert ledger.today()["requests"] == 0
 
 
-class Seconds:
-    def __init__(self) -> None:
-        self.at = 1_000.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-def budget(ledger: Ledger, clock: Seconds | None = None, **changes: Any) -> Budget:
-    table: dict[str, Any] = {"mode": "race", "provider": "llamacpp"}
-    return Budget(RemoteSettings(**(table | changes)), ledger, clock or Seconds())
-
-
-def test_a_minute_has_so_many_requests(tmp_path: Path) -> None:
-    clock = Seconds()
-    own = budget(Ledger(tmp_path), clock, requests_per_minute=3)
-    for _ in range(3):
-        own.take(1)
-    with pytest.raises(RemoteError, match="3 requests a minute"):
-        own.take(1)
-    clock.at += 60
-    own.take(1)
-
-
-def test_a_day_has_so_many_bytes(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path)
-    own = budget(ledger, bytes_per_day=250)
-    own.take(200)
-    send(ledger, 200)
-    with pytest.raises(RemoteError, match="250 bytes a day"):
-        own.take(51)
-    own.take(50)
-
-
-def test_a_day_has_so_much_money(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path)
-    own = budget(ledger, money_per_day=1.0, price_in=10.0, price_out=1_000.0, max_new_tokens=100)
-    assert own.cost(1_000_000, 0) == 10.0
-    estimate = own.estimate(2_500)
-    assert estimate == pytest.approx((1_000 * 10 + 100 * 1_000) / 1e6)
-    own.take(2_500)
-    send(ledger, 2_500, cost=0.95)
-    with pytest.raises(RemoteError, match="of money a day"):
-        own.take(2_500)
-
-
 def test_the_ledger_holds_no_text(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     end(ledger, send(ledger))
@@ -218,5 +168,4 @@ def test_the_ledger_holds_no_text(tmp_path: Path) -> None:
     assert set(row) == {
         "id", "time", "provider", "host", "model", "file", "ranges", "redactions", "replaced",
         "outcome", "bytes_sent", "bytes_received", "latency_ms", "prompt_tokens", "new_tokens",
-        "cost",
     }  # fmt: skip

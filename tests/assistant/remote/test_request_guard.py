@@ -28,29 +28,34 @@ def test_the_ledger_agrees_with_the_server(open_desk: Callable[..., Desk]) -> No
 def test_a_refused_connection_sent_nothing(open_desk: Callable[..., Desk]) -> None:
     with remote_server(completion("x")) as gone:
         pass  # nobody listens there any more
-    desk = open_desk(completion("x"), url=gone.url, price_in=1.0)
+    desk = open_desk(completion("x"), url=gone.url)
     assert desk.ask() is None
     desk.settle()
-    assert {(row["outcome"], row["bytes_sent"], row["cost"]) for row in desk.rows()} == {
-        ("unreachable", 0, 0.0)
-    }
+    assert {(row["outcome"], row["bytes_sent"]) for row in desk.rows()} == {("unreachable", 0)}
     assert desk.ledger.today()["bytes_sent"] == 0
 
 
-def test_usage_makes_the_cost(open_desk: Callable[..., Desk]) -> None:
-    desk = open_desk(completion("x", usage=(1_000, 10)), price_in=2.0, price_out=6.0)
-    desk.ask()
-    desk.settle()
-    assert desk.rows()[0]["cost"] == pytest.approx((1_000 * 2 + 10 * 6) / 1e6)
-
-
-def test_a_spent_budget_sends_nothing(open_desk: Callable[..., Desk]) -> None:
-    desk = open_desk(completion("x"), requests_per_minute=2)
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [({"requests_per_minute": 2}, "2 requests a minute"), ({"bytes_per_day": 400}, "400 bytes")],
+)
+def test_a_spent_budget_sends_nothing(
+    limit: dict[str, int], said: str, open_desk: Callable[..., Desk]
+) -> None:
+    desk = open_desk(completion("x"), **limit)
     for n in range(5):
         desk.ask(f"value_{n} = ")
         desk.settle()
     assert len(desk.server.received) == 2
-    assert str(desk.remote.status()["said"]).startswith("degraded: 2 requests a minute are used")
+    assert str(desk.remote.status()["said"]).startswith(f"degraded: {said}")
+
+
+def test_a_minute_later_more_may_be_sent(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(completion("x"), requests_per_minute=1)
+    desk.ask("value = ")
+    desk.settle()
+    desk.remote._sender._times[0] -= 60
+    assert desk.ask("other = ") == "x"
 
 
 def test_a_ledger_that_cannot_be_written_stops_all(
