@@ -4,6 +4,7 @@ Knows values of settings and no messages but one, the warning; is there before p
 the engine loads while pygls is imported.
 """
 
+import functools
 import logging
 import threading
 import time
@@ -155,11 +156,10 @@ class Session:
         from assistant.remote import open_configured
 
         try:
-            self.remote = open_configured(local_path, exclude=settings.exclude)
+            warn = functools.partial(self.warn, "remote")
+            self.remote = open_configured(local_path, warn, exclude=settings.exclude)
         except AssistantError as error:
             self._report(error)
-        if self.remote is not None and self.remote.complaint:
-            self.warn("remote", self.remote.complaint)
         return self.remote
 
     def _load(self) -> None:

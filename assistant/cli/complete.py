@@ -111,16 +111,12 @@ def open_engine(settings: Settings, file: Path, index: "FolderIndex | None") -> 
     )
     from assistant.models.open import make_opener_for
     from assistant.remote import open_configured
-    from assistant.remote.errors import NotInstalledError
 
-    open_model = make_opener_for(file, lambda text: print(f"foretype: {text}", file=sys.stderr))
-    remote = None
-    try:
-        remote = open_configured(Path, exclude=settings.exclude)  # documents are called by path
-    except NotInstalledError as error:  # what is local goes on
-        print(f"foretype: {error}", file=sys.stderr)
-    if remote is not None and remote.complaint:
-        print(f"foretype: {remote.complaint}", file=sys.stderr)
+    def say(text: str) -> None:
+        print(f"foretype: {text}", file=sys.stderr)
+
+    remote = open_configured(Path, say, exclude=settings.exclude)  # documents are called by path
+    open_model = make_opener_for(file, say)
     return Engine(settings, open_model, index=lambda _: index, remote=remote)
 
 

@@ -30,6 +30,7 @@ KEEP_ALIVE_S = 60.0
 MAX_RETRY_AFTER_S = 3_600.0  # servers have said years
 _EVENTS = "text/event-stream"
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+_Lines = Iterator[tuple[bytes, bool]]
 _STATUS = {
     401: "the server does not accept the key (401)",
     403: "the server does not accept the key (403)",
@@ -135,9 +136,7 @@ class Connection:
         return True
 
 
-def _read_lines(
-    response: httpx.Response, inflight: InflightRequest
-) -> Iterator[tuple[bytes, bool]]:
+def _read_lines(response: httpx.Response, inflight: InflightRequest) -> _Lines:
     """Yield each line, and whether it has no end: then it is the last."""
     rest = b""
     for data in response.iter_raw():
@@ -211,11 +210,9 @@ def _name_fault(error: Exception, *, has_sent: bool) -> RemoteError:
             return RemoteError("too slow", "the server fell silent")
         case httpx.TimeoutException():
             return RemoteError("unreachable", "cannot connect in time")
-        case httpx.TransportError() | ssl.SSLError() if not has_sent and _is_of_tls(error):
-            message = "the server's certificate is not trusted, or TLS failed"
-            return RemoteError("unreachable", message)
-        case httpx.TransportError() if not has_sent:
-            return RemoteError("unreachable", "cannot connect")
+        case httpx.TransportError() | ssl.SSLError() if not has_sent:
+            tls = "the server's certificate is not trusted, or TLS failed"
+            return RemoteError("unreachable", tls if _is_of_tls(error) else "cannot connect")
         case httpx.TransportError() | ssl.SSLError() | OSError():
             return RemoteError("broken off", "the connection broke off")
     return RemoteError("failed", f"the request failed ({type(error).__name__})")
@@ -246,6 +243,5 @@ def _find_proxy(settings: RemoteSettings) -> str | None:
         proxies = urllib.request.getproxies()
         address = proxies.get(urlsplit(settings.address).scheme) or proxies.get("all") or ""
     if address and urlsplit(address).scheme not in ("http", "https"):
-        message = "only proxies at http:// and https:// addresses can be used"
-        raise RemoteError("failed", message)
+        raise RemoteError("failed", "only proxies at http:// or https:// addresses can be used")
     return address or None

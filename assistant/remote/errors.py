@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from assistant.errors import AssistantError, SettingsError
+from assistant.errors import AssistantError
 
 Kind = Literal[
     "unreachable",  # no connection, so nothing was sent
@@ -37,7 +37,3 @@ class RemoteError(AssistantError):
 def withheld(message: str) -> RemoteError:
     """Return the error for what must not leave."""
     return RemoteError("withheld", message)
-
-
-class NotInstalledError(SettingsError):
-    """The remote side's package is missing; the message says how to install it."""

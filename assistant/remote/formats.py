@@ -66,14 +66,9 @@ TEMPLATES: dict[str, Template] = {
     ),
 }
 # Of any model, for a server need not run the one that it is said to run.
+_MARKERS = sorted({re.escape(marker) for each in TEMPLATES.values() for marker in each.markers})
 _MARKER = re.compile(
-    "|".join(
-        [
-            r"<[|\uff5c][^\s<>|\uff5c]{1,40}[|\uff5c]>",
-            rf"{_GAP}|\[/?INST\]",
-            *sorted({re.escape(marker) for each in TEMPLATES.values() for marker in each.markers}),
-        ]
-    )
+    "|".join([r"<[|\uff5c][^\s<>|\uff5c]{1,40}[|\uff5c]>", rf"{_GAP}|\[/?INST\]", *_MARKERS])
 )
 
 

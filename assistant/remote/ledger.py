@@ -83,11 +83,9 @@ class Ledger:
         if not self.path.exists():
             return []
         with self._open() as connection:
-            rows = [dict(row) for row in connection.execute("SELECT * FROM requests ORDER BY id")]
-            for row in rows:
-                for name in ("ranges", "redactions"):
-                    row[name] = json.loads(row[name])
-        return rows
+            rows = connection.execute("SELECT * FROM requests ORDER BY id").fetchall()
+            read = ("ranges", "redactions")
+            return [{**row} | {name: json.loads(row[name]) for name in read} for row in rows]
 
     def sums(self, day: str = "") -> Row:
         """Return the sums over all requests, or over those of a day (YYYY-MM-DD, UTC)."""

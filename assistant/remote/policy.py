@@ -50,12 +50,9 @@ class Remote:
     @property
     def complaint(self) -> str:
         """What the user must do before anything is sent; empty if nothing."""
-        if self.settings.is_consented:
-            return ""
-        return (
-            "remote.toml names a server, but nothing is sent to it until it also says: "
-            f'send_code_to = "{self.settings.host}"'
-        )
+        said = f'send_code_to = "{self.settings.host}"'
+        needs = f"remote.toml names a server, but nothing is sent to it until it also says: {said}"
+        return "" if self.settings.is_consented else needs
 
     def status(self) -> dict[str, object]:
         """Return the state for an editor's status line: ready, degraded, or what it needs.

@@ -24,14 +24,12 @@ from assistant.source.languages import LANGUAGES
 from model.config import from_table
 from model.paths import config_folder
 
-MAX_KEY_CHARS = 4_096
-_IN_NO_FILE = "keys are not kept in files; use key_env or key_keyring"
-_NO_MONEY = "is gone: bytes_per_day limits what is sent; `foretype egress` sums up tokens"
-# names that the file may not have, and why
-_REFUSED = dict.fromkeys(("key", "api_key", "token", "password"), _IN_NO_FILE)
-_REFUSED |= dict.fromkeys(("money_per_day", "price_in", "price_out"), _NO_MONEY)
-_REFUSED["late"] = "is gone: an answer that is too late is kept for the next keystroke"
-_REFUSED["wait_ms"] = "is gone: `deadline_ms` of the settings says how long a server is waited for"
+_REFUSED = {  # what the file may not have, and why
+    "key api_key token password": "keys are not kept in files; use key_env or key_keyring",
+    "money_per_day price_in price_out": "is gone: bytes_per_day limits what is sent",
+    "late": "is gone: an answer that is too late is kept for the next keystroke",
+    "wait_ms": "is gone: `deadline_ms` of the settings says how long a server is waited for",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,8 +162,9 @@ def load_remote_settings() -> RemoteSettings:
 
 def remote_settings_from(table: Mapping[str, Any]) -> RemoteSettings:
     """Return the settings of a table; ConfigError names the wrong key."""
-    if refused := sorted(table.keys() & _REFUSED.keys()):
-        raise SettingsError(f"{refused[0]}: {_REFUSED[refused[0]]}")
+    for names, why in _REFUSED.items():
+        if refused := sorted(table.keys() & names.split()):
+            raise SettingsError(f"{refused[0]}: {why}")
     return from_table(RemoteSettings, table)
 
 
@@ -180,7 +179,7 @@ def key_of(settings: RemoteSettings, environ: Mapping[str, str] | None = None) -
         key = _from_keyring(settings.key_keyring)
     else:
         return ""
-    if len(key) > MAX_KEY_CHARS or not key.isascii() or not key.isprintable() or " " in key:
+    if len(key) > 4_096 or not key.isascii() or not key.isprintable() or " " in key:
         raise withheld("the key has characters that no key has; set it again")
     return key
 
