@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgpack
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 REQUEST, RESPONSE = 0, 1
 
 GHOST = """

@@ -16,7 +16,7 @@ import jsonschema
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = Path(__file__).parent / "schemas"
-TIMEOUT_S = 20.0
+TIMEOUT_S = 120.0
 SCRIPTED = [sys.executable, "-m", "tests.e2e.scripted_server"]
 
 

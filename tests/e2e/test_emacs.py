@@ -34,7 +34,7 @@ SITE = Path("/usr/share/emacs/site-lisp/elpa")
 # Read before the fixtures take these variables away.
 PACKAGES = Path(os.environ.get("FORETYPE_EMACS_PACKAGES") or SITE)
 RESULTS = os.environ.get("FORETYPE_RESULTS")
-CALL_S = 90.0
+CALL_S = 180.0
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -15,7 +15,7 @@ PIP = ["-m", "pip", "--disable-pip-version-check", "--quiet", "--no-input"]
 def run(command: list[str], **options: object) -> str:
     """Run, and show what the program said if it failed."""
     done = subprocess.run(  # type: ignore[call-overload]
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, **options
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900, **options
     )
     assert done.returncode == 0, f"{command}:\n{done.stdout}"
     return str(done.stdout)
