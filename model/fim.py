@@ -118,13 +118,13 @@ def example(
     """
     prefix, middle, suffix = parts
     suffix_ids = tokenizer.encode(suffix)
-    if layout == "spm":
+    if layout != "psm":
         joined = tokenizer.encode(prefix + middle)
-        return [*prompt(tokenizer, header_ids, joined, suffix_ids), tokenizer.end_id]
+        return [*prompt(tokenizer, header_ids, joined, suffix_ids, layout), tokenizer.end_id]
     asked = prompt(tokenizer, header_ids, tokenizer.encode(prefix), suffix_ids, "psm")
     return [*asked, *tokenizer.encode(middle), tokenizer.end_id]
 
 
 def plain(tokenizer: Tokenizer, header_ids: Sequence[int], text: str) -> list[int]:
     """Return the training ids of left-to-right text, ended by `<|end|>`."""
-    return [*header_ids, *tokenizer.encode(text), tokenizer.end_id]
+    return [*tokenizer.start_ids, *header_ids, *tokenizer.encode(text), tokenizer.end_id]

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from model.config import ConfigError, ModelConfig, from_table
 from model.files import open_regular, read_regular, sha256_file
-from model.fim import Layout
+from model.fim import Layout, find_format
 from model.publish import publish_folder
 from model.tokenizer import Tokenizer, TokenizerError
 from model.weights import MAX_WEIGHTS_BYTES, WeightsError, WeightsFile, tensor_shapes, write_weights
@@ -45,12 +45,6 @@ _MAX_BYTES = {  # the known files, in the order of SHA256SUMS
 }
 RANKER = "ranker.json"  # how the assistant ranks and gates with this model; a folder may lack it
 _OPTIONAL_BYTES = {RANKER: 8 << 20}
-_TOKENIZER_CONFIG = {  # without it transformers guesses by model_type and adds tokens of its own
-    "tokenizer_class": "PreTrainedTokenizerFast",
-    "eos_token": "<|end|>",
-    "pad_token": "<|fim_pad|>",
-    "clean_up_tokenization_spaces": False,
-}
 _MAX_SUMS_BYTES = 1 << 16
 _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([^/\\\0]+)")
 _COPY_AGAIN = "copy the folder again from where it came, or export it anew"
@@ -114,6 +108,7 @@ class ModelFolder:
             content_hash  # of config, foretype.json, weights and vocabulary; not of the card
         )
         self.ranker = ranker  # what ranker.json says; None without one
+        self.end_id: int | None = None  # as config.json says
         self._weights = weights
 
     def tensor(self, name: str) -> NDArray[np.float32]:
@@ -131,10 +126,15 @@ class ModelFolder:
         return {name: self.tensor(name) for name in self._weights.names()}
 
     def tokenizer(self) -> Tokenizer:
-        """Load the vocabulary."""
+        """Load the vocabulary; the markers of others go by this program's names."""
         try:
             data = read_regular(self.path / "tokenizer.json", _MAX_BYTES["tokenizer.json"])
             tokenizer = Tokenizer.from_table(_parse_json("tokenizer.json", data))
+            names = find_format(tokenizer.special_names).names
+            ends = {} if self.end_id is None else {"<|end|>": self.end_id}
+            tokenizer.add_names(
+                ends | {ours: tokenizer.special_id(theirs) for ours, theirs in names.items()}
+            )
         except (TokenizerError, ConfigError, OSError) as error:
             raise ModelFolderError(_trouble(self.path, str(error))) from error
         if tokenizer.vocab_size > self.config.vocab_size:
@@ -177,7 +177,8 @@ def load_folder(path: Path) -> ModelFolder:
         for name in hashes:
             _check_sum(path / name, hashes[name], allow_links)
         read = functools.partial(_read_json, path, allow_links=allow_links)
-        config = ModelConfig.from_hf(read("config.json"))
+        table = read("config.json")
+        config = ModelConfig.from_hf(table)
         info = from_table(FolderInfo, read("foretype.json"), "foretype.json: ")
         _check_context(info, config)
         weights = WeightsFile(path / "model.safetensors", config, allow_links=allow_links)
@@ -188,10 +189,19 @@ def load_folder(path: Path) -> ModelFolder:
         raise ModelFolderError(_trouble(path, str(error))) from error
     identity = "".join(f"{hashes[name]}  {name}\n" for name in _MAX_BYTES if name != _CARD)
     content_hash = hashlib.sha256(identity.encode()).hexdigest()
-    return ModelFolder(
+    found = ModelFolder(
         path, config=config, info=info, content_hash=content_hash, weights=weights,
         ranker=ranker,
     )  # fmt: skip
+    found.end_id = read_end_id(table, config)
+    return found
+
+
+def read_end_id(table: Mapping[str, Any], config: ModelConfig) -> int | None:
+    """Return the id that ends a text as `config.json` says; None if it names none that is known."""
+    end = table.get("eos_token_id")
+    end = end[0] if isinstance(end, list) and end else end
+    return end if type(end) is int and 0 <= end < config.vocab_size else None
 
 
 def save_folder(  # noqa: PLR0913  (the parts of a folder, each named by its caller)
@@ -203,19 +213,22 @@ def save_folder(  # noqa: PLR0913  (the parts of a folder, each named by its cal
     info: FolderInfo,
     card: str,
     ranker: Mapping[str, Any] | None = None,
+    end_id: int | None = None,
 ) -> None:
     """Write a folder aside, check it as `load_folder` would, then rename it into place.
+
+    `end_id` ends a text where the vocabulary is of others (None: "<|end|>" does).
 
     After a crash at any point `path` is the old folder, the new one, or absent: never a mixture.
     Readable by its owner only, since tuned weights hold parts of private code.
     """
     _check_tensors(config, tensors)
-    end_id = _end_id(tokenizer_json)
+    end_id, named = _name_ends(tokenizer_json, end_id)
     texts = {
         "config.json": json.dumps(config.to_hf() | {"eos_token_id": end_id}, indent=2) + "\n",
         "foretype.json": json.dumps(dataclasses.asdict(info), indent=2) + "\n",
         "tokenizer.json": tokenizer_json,
-        "tokenizer_config.json": json.dumps(_TOKENIZER_CONFIG, indent=2) + "\n",
+        "tokenizer_config.json": json.dumps(named, indent=2) + "\n",
         **_texts(card=card, ranker=ranker),
     }
     with publish_folder(path) as aside:
@@ -288,14 +301,22 @@ def _check_tensors(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32
             )
 
 
-def _end_id(tokenizer_json: str) -> int:
-    """Return the id at which other servers should stop generating."""
+def _name_ends(tokenizer_json: str, end_id: int | None) -> tuple[int, dict[str, Any]]:
+    """Return the id at which other servers should stop generating, and tokenizer_config.json."""
     try:
-        return Tokenizer.from_table(_parse_json("tokenizer.json", tokenizer_json.encode())).end_id
+        tokenizer = Tokenizer.from_table(_parse_json("tokenizer.json", tokenizer_json.encode()))
+        end_id = tokenizer.end_id if end_id is None else end_id
     except (TokenizerError, ConfigError) as error:
         raise ModelFolderError(
             f"cannot save the model: {error}; train the tokenizer anew"
         ) from error
+    end = {tokenizer.special_id(name): name for name in tokenizer.special_names}.get(end_id)
+    return end_id, {  # without it transformers guesses and adds tokens of its own
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": end,
+        "pad_token": "<|fim_pad|>" if tokenizer.has_special("<|fim_pad|>") else end,
+        "clean_up_tokenization_spaces": False,
+    }
 
 
 def _check_context(info: FolderInfo, config: ModelConfig) -> None:

@@ -165,7 +165,7 @@ def _load_reference(folder: Path) -> ModelFolder | GgufModel:
 
 def _stamps(place: Path) -> list[list[int]]:
     """Return sizes and times of a model's files."""
-    from model.plain_folder import FILES
+    from model.plain_folder import list_files
 
-    files = [place] if place.suffix == ".gguf" else [place / name for name in FILES]
+    files = [place] if place.suffix == ".gguf" else list_files(place)
     return [[info.st_size, info.st_mtime_ns] for info in (file.stat() for file in files)]

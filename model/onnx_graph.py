@@ -71,7 +71,7 @@ class GraphWriter:
         }
         entries = [message((1, key), (2, value)) for key, value in location.items()]
         self.constants.append(described + message((13, entries), (14, _EXTERNAL)))
-        self._weights.write(array.tobytes())
+        self._weights.write(np.ascontiguousarray(array).data)  # no copy of it
         return name
 
     def linear(self, x: str, name: str, weight: NDArray[np.float32]) -> str:

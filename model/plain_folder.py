@@ -1,7 +1,7 @@
 """A Hugging Face folder as others publish it: no `foretype.json`, no checksums, their own markers.
 
-Of the families that our graph can run (`ModelConfig.from_hf`), with weights in one file and a
-byte-level BPE vocabulary; what is none of that is refused, never guessed. Nothing in it is run.
+Of the families that our graph can run (`ModelConfig.from_hf`), with a byte-level BPE vocabulary;
+what is none of that is refused, never guessed. Nothing in it is run.
 """
 
 from __future__ import annotations
@@ -15,22 +15,19 @@ from typing import Any
 from model.config import ConfigError, ModelConfig
 from model.files import read_regular, sha256_file
 from model.fim import find_format
-from model.folder import ModelFolder, ModelFolderError, _parse_json, _read_json
+from model.folder import ModelFolder, ModelFolderError, _parse_json, _read_json, read_end_id
 from model.gguf_model import foreign_info
-from model.tokenizer import Tokenizer, TokenizerError
-from model.weights import WeightsError, WeightsFile
+from model.tokenizer import TokenizerError
+from model.weights import WeightsError, WeightsFile, shards_of
 
-FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _MAX_CARD_BYTES = 4 << 20
 _MAX_VOCABULARY_BYTES = 32 << 20  # twice the largest that is known
 _VALUE_BYTES = 4  # of cached keys and values
-_SHARDS = "model.safetensors.index.json"
 
 
 class PlainFolder(ModelFolder):
     """A checked folder of others."""
 
-    end_id: int  # as config.json says
     family: str  # of its markers, "" without
     architecture: str
 
@@ -40,26 +37,27 @@ class PlainFolder(ModelFolder):
         n_kept = 2 * config.n_layer * config.n_kv_head * config.head_dim * max_len
         return config.n_params + _VALUE_BYTES * n_kept
 
-    def tokenizer(self) -> Tokenizer:
-        """Load the vocabulary; its markers go by this program's names."""
-        try:
-            table = _read_tokenizer(self.path)
-            tokenizer = Tokenizer.from_table(table)
-            names = find_format(_added(table)).names
-            tokenizer.add_names({"<|end|>": self.end_id} | {
-                ours: tokenizer.special_id(theirs) for ours, theirs in names.items()
-            })  # fmt: skip
-            tokenizer.start_ids = _start_ids(table)
-        except (TokenizerError, ConfigError, OSError) as error:
-            raise ModelFolderError(f"model folder {self.path}: {error}") from error
-        if tokenizer.vocab_size > self.config.vocab_size:
-            raise ModelFolderError(f"model folder {self.path}: more tokens than config.json has")
-        return tokenizer
-
 
 def is_plain_folder(path: Path) -> bool:
     """Say whether this looks like a folder of others."""
     return (path / "config.json").is_file() and not (path / "foretype.json").exists()
+
+
+def list_files(path: Path) -> list[Path]:
+    """Return the files of a folder that decide what the model is; ModelFolderError."""
+    weights = _weights_place(path)
+    try:
+        shards = [] if weights.suffix == ".safetensors" else sorted(shards_of(weights))
+    except (WeightsError, ConfigError, OSError) as error:
+        raise ModelFolderError(f"model folder {path}: {weights.name}: {error}") from error
+    rest = [path / "tokenizer.json", *(path / name for name in shards)]
+    return [path / "config.json", weights, *rest]
+
+
+def _weights_place(path: Path) -> Path:
+    """Return the one file of weights, or else the index of several."""
+    index, whole = path / "model.safetensors.index.json", path / "model.safetensors"
+    return index if index.exists() and not whole.exists() else whole
 
 
 def load_plain_folder(path: Path, content_hash: str = "") -> PlainFolder:
@@ -68,14 +66,12 @@ def load_plain_folder(path: Path, content_hash: str = "") -> PlainFolder:
     With `content_hash`, its files are known and not read again.
     """
     try:
-        if (path / _SHARDS).exists():
-            raise ConfigError("its weights are in several files; save them as one")  # noqa: TRY301
         table = _read_json(path, "config.json", allow_links=True)
         config = ModelConfig.from_hf(table)
         _check_attention(table)
-        weights = WeightsFile(path / "model.safetensors", config)
+        weights = WeightsFile(_weights_place(path), config)
         form = find_format(_added(_read_tokenizer(path)))
-        sums = content_hash or "".join(sha256_file(path / name) for name in FILES)
+        sums = content_hash or "".join(sha256_file(file) for file in list_files(path))
     except WeightsError as error:
         raise ModelFolderError(f"model folder {path}: model.safetensors: {error}") from error
     except (ConfigError, TokenizerError, OSError) as error:
@@ -87,12 +83,10 @@ def load_plain_folder(path: Path, content_hash: str = "") -> PlainFolder:
         content_hash=content_hash or hashlib.sha256(sums.encode()).hexdigest(),
         weights=weights,
     )
-    end = table.get("eos_token_id")
-    end = end[0] if isinstance(end, list) and end else end
-    if type(end) is not int or not 0 <= end < config.vocab_size:
+    found.end_id = read_end_id(table, config)
+    if found.end_id is None:
         raise ModelFolderError(f"model folder {path}: config.json names no eos_token_id")
-    found.end_id, found.family = end, form.family
-    found.architecture = str(table["model_type"])
+    found.family, found.architecture = form.family, str(table["model_type"])
     return found
 
 
@@ -136,13 +130,3 @@ def _read_tokenizer(path: Path) -> Any:
 
 def _added(table: Any) -> set[str]:
     return {str(entry["content"]) for entry in table.get("added_tokens") or ()}
-
-
-def _start_ids(table: Any) -> tuple[int, ...]:
-    """Return the ids that a text begins with, by the file's own template."""
-    processor = table.get("post_processor") or {}
-    for step in processor.get("processors", [processor]):
-        if step.get("type") == "TemplateProcessing":
-            first = step["single"][0].get("SpecialToken")
-            return tuple(step["special_tokens"][first["id"]]["ids"]) if first else ()
-    return ()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 # Largest first: a large block reads fewer scales. The runtime's kernels accept these sizes only.
 BLOCK_SIZES = (128, 64, 32, 16)
+_PIECE_NUMBERS = 1 << 22  # quantised at a time: each has some copies in between
 
 # Scales tried for 4 bits, as fractions of the one that just covers a block: clipping its largest
 # weight a little often costs less than coarser steps for all the others.
@@ -43,13 +44,24 @@ def quantize(weight: NDArray[np.float32], bits: int) -> Quantized:
         raise ValueError(f"weights are quantised to 4 or 8 bits, not {bits}")
     n_rows, n_columns = weight.shape
     size = block_size_for(n_columns)
-    padded = np.pad(weight, ((0, 0), (0, -n_columns % size)))
+    step = max(1, _PIECE_NUMBERS // n_columns)
+    pieces = [_quantized(weight[i : i + step], bits, size) for i in range(0, n_rows, step)]
+    data, scales = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    return Quantized(data=data, scales=scales, bits=bits, block_size=size, n_columns=n_columns)
+
+
+def _quantized(
+    rows: NDArray[np.float32], bits: int, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return data and scales of some rows."""
+    n_rows, n_columns = rows.shape
+    padded = np.pad(rows, ((0, 0), (0, -n_columns % size)))
     blocks = padded.reshape(n_rows, -1, size)  # (N, G, size)
     scales = _covering_scales(blocks, bits) if bits == 8 else _best_scales(blocks, bits)
     data = _levels(blocks, scales, bits)
     if bits == 4:  # two to a byte, the even one low
         data = data[..., 0::2] | np.left_shift(data[..., 1::2], 4, dtype=np.uint8)
-    return Quantized(data=data, scales=scales, bits=bits, block_size=size, n_columns=n_columns)
+    return data, scales
 
 
 def _levels(

@@ -145,7 +145,6 @@ class GgufTokenizer(Tokenizer):
         self._missing = {byte for byte in range(256) if bytes([byte]) not in single}
         if b"?" not in single:
             raise GgufError("the vocabulary cannot spell a text byte by byte")
-        # Bytes that no text of its training had: some control characters, and what is no UTF-8.
         self._ranks = {bytes([byte]): single[b"?"] for byte in self._missing} | single
         self._markers = [name for id_ in self._special_ids if (name := header.tokens[id_])]
 
@@ -157,9 +156,8 @@ class GgufTokenizer(Tokenizer):
             data = text.encode("utf-8")
         except UnicodeEncodeError:
             return self.encode_bytes(text.encode("utf-8", "surrogatepass"))
-        if not self._missing.isdisjoint(data):
-            text = "".join(c if self._missing.isdisjoint(c.encode()) else "?" for c in text)
-            data = text.encode()
+        text = self._spelled(text, data)
+        data = text.encode()
         ids = (ctypes.c_int32 * len(data))()
         n_ids = self._api.llama_tokenize(
             self._network.handle, data, len(data), ids, len(ids), False, False
@@ -175,11 +173,6 @@ class GgufTokenizer(Tokenizer):
             return [id_ for id_ in found if id_ not in self._special_ids]
         at = min(places) + 1 if min(places) + 1 < len(text) else 1
         return self.encode(text[:at]) + self.encode(text[at:])
-
-    def last_pretoken(self, text: str) -> str:
-        """Return the last piece of `text` that may be spelled again; "" if it cannot be."""
-        piece = super().last_pretoken(text)
-        return piece if self._missing.isdisjoint(piece.encode("utf-8", "surrogatepass")) else ""
 
     def _piece(self, id_: int) -> bytes:
         room = ctypes.create_string_buffer(256)

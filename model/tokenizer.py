@@ -1,14 +1,14 @@
 """Text to ids and back: byte-level BPE, run by tiktoken, stored in the tokenizers format.
 
-Lossless for any bytes. User text is never encoded to a special id, whatever it contains, so no
-marker in a buffer can inject one. Knows ids and bytes, not what the special tokens are for (see
-`model.fim`).
+Lossless for any bytes, but for those that a vocabulary of others lacks. User text is never encoded
+to a special id, whatever it contains, so no marker in a buffer can inject one. Knows ids and bytes,
+not what the special tokens are for (see `model.fim`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,9 @@ PATTERNS: dict[str, str] = {
 }  # fmt: skip
 
 
+_NEEDED_BYTES = {*b"\t\n\r", *range(32, 127), *range(128, 192)}
+
+
 class TokenizerError(ValueError):
     """A tokenizer file cannot be used; the message says why."""
 
@@ -66,15 +69,16 @@ class Tokenizer:
             raise TokenizerError(
                 f"split pattern {pattern_name!r} is not one of {', '.join(PATTERNS)}"
             )
-        if missing := [byte for byte in range(256) if bytes([byte]) not in ranks]:
+        self._missing = {byte for byte in range(256) if bytes([byte]) not in ranks}
+        if needed := self._missing & _NEEDED_BYTES:
             raise TokenizerError(
-                f"the vocabulary lacks byte {missing[0]:#04x}: not every text can be encoded"
+                f"the vocabulary lacks byte {min(needed):#04x}: not every text can be encoded"
             )
         if sorted([*ranks.values(), *specials.values()]) != list(range(len(ranks) + len(specials))):
             raise TokenizerError("token ids must be 0..n-1, each used once")
         self.pattern_name = pattern_name
         self.vocab_size = len(ranks) + len(specials)
-        self._ranks = ranks
+        self._ranks = {bytes([byte]): ranks[b"?"] for byte in self._missing} | ranks
         self._specials = specials
         self._special_ids = frozenset(specials.values())
         self._bytes: list[bytes] = [b""] * self.vocab_size
@@ -108,20 +112,34 @@ class Tokenizer:
             ranks = {
                 alphabet_bytes(text): int(id_) for text, id_ in vocab.items() if text not in added
             }
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            start_ids = _start_ids(table.get("post_processor") or {})
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise TokenizerError(
                 f"tokenizer.json is not a byte-level BPE as foretype writes it: {error!r}"
             ) from error
-        return cls(ranks, added, pattern)
+        found = cls(ranks, added, pattern)
+        if not set(start_ids) <= found._special_ids:
+            raise TokenizerError("tokenizer.json: a text begins with what is no special token")
+        found.start_ids = start_ids
+        return found
 
     def encode(self, text: str) -> list[int]:
         """Return ids of ordinary text; special tokens' names in it are plain characters."""
-        if not text.isascii():  # tiktoken would replace a lone surrogate; we keep its bytes
+        if self._missing or not text.isascii():
             try:
-                text.encode("utf-8")
-            except UnicodeEncodeError:
+                text = self._spelled(text, text.encode("utf-8"))
+            except UnicodeEncodeError:  # tiktoken would replace a lone surrogate
                 return self.encode_bytes(text.encode("utf-8", "surrogatepass"))
         return self._encoding.encode_ordinary(text)
+
+    def _spelled(self, text: str, data: bytes) -> str:
+        """Return a text with "?" for characters of whose bytes (`data`) the vocabulary lacks some.
+
+        Those are bytes that no text of its training had: control characters, and no UTF-8.
+        """
+        if self._missing.isdisjoint(data):
+            return text
+        return "".join(c if self._missing.isdisjoint(c.encode()) else "?" for c in text)
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """Return ids whose bytes are exactly `data`, valid UTF-8 or not."""
@@ -152,6 +170,11 @@ class Tokenizer:
         self._specials = {**self._specials, **names}
         self._special_ids = self._special_ids | frozenset(names.values())
 
+    @property
+    def special_names(self) -> Collection[str]:
+        """All names that special tokens go by."""
+        return self._specials.keys()
+
     def has_special(self, name: str) -> bool:
         """Say whether there is a special token with this text."""
         return name in self._specials
@@ -169,12 +192,17 @@ class Tokenizer:
         return self.special_id("<|end|>")
 
     def last_pretoken(self, text: str) -> str:
-        """Return the last piece of `text` by the split pattern: what typing on may re-tokenise."""
+        """Return the last piece of `text` by the split pattern: what typing on may re-tokenise.
+
+        "" if it cannot be spelled again.
+        """
         if not text:
             return ""
         start = max(0, len(text) - 512)  # pieces are short; look at the tail only
         pieces = _compiled(self.pattern_name).findall(text[start:])
-        return pieces[-1] if pieces else ""
+        piece = pieces[-1] if pieces else ""
+        is_lossy = self._missing and not self._missing.isdisjoint(piece.encode(errors="replace"))
+        return "" if is_lossy else piece
 
 
 def tokenizer_json(
@@ -241,6 +269,15 @@ def _pattern_of(pre_tokenizer: Any) -> str:
                 f"tokenizer.json: split pattern is none of {', '.join(PATTERNS)}: {regex[:80]!r}"
             )
     return "gpt-2"  # ByteLevel alone splits with the GPT-2 pattern
+
+
+def _start_ids(processor: Any) -> tuple[int, ...]:
+    """Return the ids that a text begins with, by the file's own template."""
+    for step in processor.get("processors", [processor]):
+        if step.get("type") == "TemplateProcessing":
+            first = step["single"][0].get("SpecialToken")
+            return tuple(map(int, step["special_tokens"][first["id"]]["ids"])) if first else ()
+    return ()
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,9 @@
 """`model.safetensors`: names and shapes are checked against the config before allocation.
 
-Reads and writes the safetensors layout itself: eight bytes of header length, a JSON header, the
-tensors. numpy has no bfloat16, but a bfloat16 is the upper half of a float32, so two lines convert
-it. Knows files and arrays, not networks.
+Or several such files (shards) and the index that says which tensor is in which. Reads and writes
+the safetensors layout itself: eight bytes of header length, a JSON header, the tensors. numpy has
+no bfloat16, but a bfloat16 is the upper half of a float32, so two lines convert it. Knows files and
+arrays, not networks.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ModelConfig
-from model.files import open_regular
+from model.files import open_regular, parse_json, read_regular
 
 MAX_WEIGHTS_BYTES = 64 << 30
-_MAX_HEADER_BYTES = 4 << 20  # 128 layers need about 200 kB
+_MAX_HEADER_BYTES = 4 << 20  # 128 layers need about 200 kB; of an index, too
+_SHARD = re.compile(r"[A-Za-z0-9][\w.-]{0,120}\.safetensors", re.ASCII)  # a file beside the index
 _ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4}
+
+
+_Entry = tuple[Path, str, tuple[int, ...], int, int]  # file, type, shape, first byte, end
 
 
 class WeightsError(ValueError):
@@ -58,14 +64,39 @@ def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def shards_of(index: Path) -> dict[str, set[str]]:
+    """Return the tensors' names by file, as `model.safetensors.index.json` says; WeightsError."""
+    try:
+        places = dict(parse_json(read_regular(index, _MAX_HEADER_BYTES))["weight_map"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"the index maps no tensors to files: {error!r:.200}") from error
+    found: dict[str, set[str]] = {}
+    for name, file in places.items():
+        if not isinstance(file, str) or not _SHARD.fullmatch(file):
+            raise WeightsError(f"{name:.80} is in {file!r:.80}: no weights file beside the index")
+        found.setdefault(file, set()).add(name)
+    return found
+
+
 class WeightsFile:
-    """An opened and checked `model.safetensors`; tensors are read when asked for."""
+    """A checked `model.safetensors`, or index and shards; tensors are read when asked for."""
 
     def __init__(self, path: Path, config: ModelConfig, *, allow_links: bool = True) -> None:
-        """Check the header against `config`; raises WeightsError or UnreadableFileError."""
-        self._path = path
+        """Check the headers against `config`; raises WeightsError or UnreadableFileError."""
         self._allow_links = allow_links
-        handle = open_regular(path, MAX_WEIGHTS_BYTES, allow_links=allow_links)
+        shapes = tensor_shapes(config)
+        if path.suffix == ".safetensors":
+            self._entries = self._checked(path, shapes)
+            return
+        self._entries = {}
+        shards = shards_of(path)
+        _check_names(set().union(*shards.values()), shapes)
+        for file, names in shards.items():
+            self._entries |= self._checked(path.with_name(file), {n: shapes[n] for n in names})
+
+    def _checked(self, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, _Entry]:
+        """Check the header of a file that holds these tensors and nothing else."""
+        handle = open_regular(path, MAX_WEIGHTS_BYTES, allow_links=self._allow_links)
         with os.fdopen(handle, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(8)
@@ -73,8 +104,7 @@ class WeightsFile:
             if len(start) < 8 or not 2 <= n_header <= min(_MAX_HEADER_BYTES, size - 8):
                 raise WeightsError("its header is cut off or of absurd length")
             header = _parse_header(file.read(n_header))
-        self._data_start = 8 + n_header
-        self._entries = _checked_entries(header, tensor_shapes(config), size - self._data_start)
+        return _checked_entries(path, header, shapes, 8 + n_header, size)
 
     def names(self) -> list[str]:
         """Return the tensors' names."""
@@ -82,10 +112,10 @@ class WeightsFile:
 
     def tensor(self, name: str) -> NDArray[np.float32]:
         """Return one tensor as float32."""
-        kind, shape, begin, end = self._entries[name]
-        handle = open_regular(self._path, MAX_WEIGHTS_BYTES, allow_links=self._allow_links)
+        path, kind, shape, begin, end = self._entries[name]
+        handle = open_regular(path, MAX_WEIGHTS_BYTES, allow_links=self._allow_links)
         with os.fdopen(handle, "rb") as file:
-            file.seek(self._data_start + begin)
+            file.seek(begin)
             data = file.read(end - begin)
         if len(data) != end - begin:
             raise WeightsError(f"{name} is cut off")
@@ -97,7 +127,9 @@ class WeightsFile:
 
 def from_bf16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Widen bfloat16, given as bit patterns, to float32; exact."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
+    wide = bits.astype(np.uint32)
+    wide <<= 16  # in place: a large matrix is there once
+    return wide.view(np.float32)
 
 
 def to_bf16(array: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -135,25 +167,36 @@ def _parse_header(text: bytes) -> dict[str, Any]:
     return header
 
 
-def _checked_entries(
-    header: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], n_data: int
-) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
-    """Return name -> (dtype, shape, begin, end), as the config wants them and filling the file."""
-    if missing := sorted(shapes.keys() - header.keys()):
+def _check_names(names: Collection[str], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if missing := sorted(shapes.keys() - names):
         raise WeightsError(f"tensor {missing[0]} is missing")
-    if extra := sorted(header.keys() - shapes.keys()):
+    if extra := sorted(set(names) - shapes.keys()):
         raise WeightsError(
             f"tensor {extra[0]} does not belong to the model that config.json describes"
         )
+
+
+def _checked_entries(
+    path: Path,
+    header: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    data_start: int,
+    size: int,
+) -> dict[str, _Entry]:
+    """Return where in the file each tensor is, as the config wants them and filling the file."""
+    _check_names(header.keys(), shapes)
     entries = {name: _checked_entry(name, header[name], shape) for name, shape in shapes.items()}
     position = 0
     for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2]):
         if begin != position:
             raise WeightsError(f"tensor {name} starts at byte {begin}, not at {position}")
         position = end
-    if position != n_data:
-        raise WeightsError(f"it holds {n_data} bytes of tensors, not {position}")
-    return entries
+    if position != size - data_start:
+        raise WeightsError(f"it holds {size - data_start} bytes of tensors, not {position}")
+    return {
+        name: (path, kind, shape, data_start + begin, data_start + end)
+        for name, (kind, shape, begin, end) in entries.items()
+    }
 
 
 def _checked_entry(

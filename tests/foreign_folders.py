@@ -36,13 +36,13 @@ def digits_apart() -> Any:
     return tokenizers.pre_tokenizers.Sequence([digits, level])
 
 
-def trained(pre_tokenizer: Any) -> Any:
+def trained(pre_tokenizer: Any, markers: list[str] = STAR) -> Any:
     found = tokenizers.Tokenizer(tokenizers.models.BPE())
     found.pre_tokenizer = pre_tokenizer
     found.decoder = tokenizers.decoders.ByteLevel()
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=500,
-        special_tokens=["<|endoftext|>", *STAR],
+        special_tokens=["<|endoftext|>", *markers],
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -19,9 +19,8 @@ from model.candidate_tree import Scored, plan, scored
 from model.config import ConfigError
 from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
 from model.folder import FolderInfo, ModelFolderError
-from model.gguf_model import GgufModel, load_model
+from model.gguf_model import load_model
 from model.healing import TokenTable
-from model.plain_folder import PlainFolder
 from model.prefix_cache import PrefixCache
 from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer, TokenizerError
@@ -89,7 +88,7 @@ def open_backend(
         size = model.info.block_size + TREE_TOKENS
         runtime = open_runtime(model, max_len=size, threads=threads, gpu_layers=gpu_layers)
         parameters = parse(model.ranker) if model.ranker is not None else None
-        if parameters is None and isinstance(model, GgufModel | PlainFolder):
+        if parameters is None and not model.info.languages:  # a network of others
             parameters = bundled()  # the index's part holds as it is; docs/models.md on the rest
         backend = LocalBackend(runtime, model.tokenizer(), model.info, parameters)
         backend.content_hash = model.content_hash

@@ -14,9 +14,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from model.folder import ModelFolderError
-from model.gguf_model import load_model
+from model.gguf_model import load_model, write_reference
 from model.onnx_cache import OnnxCacheError
 from model.plain_folder import PlainFolder
 from model.runtime import open_runtime
@@ -114,10 +115,6 @@ def vocabulary(change: Callable[[Any], object]) -> Callable[[Path], None]:
     return apply
 
 
-def shards(path: Path) -> None:
-    (path / "model.safetensors.index.json").write_text("{}")
-
-
 def cut_off(path: Path) -> None:
     data = (path / "model.safetensors").read_bytes()
     (path / "model.safetensors").write_bytes(data[:-5])
@@ -144,10 +141,72 @@ def entries(change: Callable[[Any], object]) -> Callable[[Path], None]:
     return header(apply)
 
 
-def tricky_index(path: Path) -> None:
+def split(path: Path, *, twice: bool = False) -> None:
+    """Put the weights into two files, all norms into the second, and write their index.
+
+    With `twice` the first one has all of them.
+    """
+    tensors = load_file(path / "model.safetensors")
     (path / "model.safetensors").unlink()
-    places = {"model.norm.weight": "../../../etc/passwd", "lm_head.weight": "/dev/zero"}
-    (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    places = {name: "ab"["norm" in name] + ".safetensors" for name in tensors}
+    for file in sorted(set(places.values())):
+        its = {n: t for n, t in tensors.items() if places[n] == file or (twice and file[0] == "a")}
+        save_file(its, path / file)
+    table = {"metadata": {"total_size": 1}, "weight_map": places}
+    (path / "model.safetensors.index.json").write_text(json.dumps(table))
+
+
+def index(
+    changes: dict[str, Any],
+    *,
+    drop: str = "",
+    text: str = "",
+    cut: str = "",
+    gone: str = "",
+    twice: bool = False,
+) -> Callable[[Path], None]:
+    """Split the weights and spoil the index, or the end of a shard."""
+
+    def apply(path: Path) -> None:
+        split(path, twice=twice)
+        place = path / "model.safetensors.index.json"
+        table = json.loads(place.read_text())
+        table["weight_map"] = {
+            name: file for name, file in (table["weight_map"] | changes).items() if name != drop
+        }
+        place.write_text(text or json.dumps(table))
+        if cut:
+            shard = path / f"{cut}.safetensors"
+            shard.write_bytes(shard.read_bytes()[:-4])
+        if gone:
+            (path / f"{gone}.safetensors").unlink()
+
+    return apply
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("shared_cache")
+def test_weights_in_several_files_are_the_same_network(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    split(copy)
+    whole, parts = load_model(folder), load_model(copy)
+    assert isinstance(whole, PlainFolder)
+    assert isinstance(parts, PlainFolder)
+    found = parts.tensors()
+    assert found.keys() == whole.tensors().keys()
+    assert all(np.array_equal(found[name], values) for name, values in whole.tensors().items())
+    before = parts.content_hash
+    write_reference(tmp_path / "listed", copy)
+    shard = bytearray((copy / "b.safetensors").read_bytes())
+    shard[-1] ^= 1
+    (copy / "b.safetensors").write_bytes(bytes(shard))
+    assert load_model(copy).content_hash != before
+    with pytest.raises(ModelFolderError, match="is not the model that was added"):
+        load_model(tmp_path / "listed")
+    (copy / "b.safetensors").unlink()
+    with pytest.raises(ModelFolderError, match="No such file"):
+        load_model(tmp_path / "listed")
 
 
 def first(table: Any) -> Any:
@@ -163,14 +222,23 @@ def first(table: Any) -> Any:
         (config(use_sliding_window=True), "sliding window"),
         (config(eos_token_id=None), "names no eos_token_id"),
         (config(num_hidden_layers=3), "is missing"),
-        (shards, "weights are in several files"),
         (cut_off, "model.safetensors"),
         (vocabulary(lambda t: t["model"].update(type="Unigram")), "not a byte-level BPE"),
         (vocabulary(lambda t: t["model"]["merges"].reverse()), "merges in another order"),
         (vocabulary(lambda t: t.update(normalizer={"type": "NFKC"})), "changes texts"),
         (vocabulary(lambda t: t.update(pre_tokenizer={"type": "Metaspace"})), "'Metaspace'"),
         (vocabulary(lambda t: t["model"].pop("merges")), "not a byte-level BPE"),
-        (tricky_index, "weights are in several files"),
+        (index({"model.norm.weight": "../../../etc/passwd"}), "no weights file beside the index"),
+        (index({"model.norm.weight": "/dev/zero"}), "no weights file beside the index"),
+        (index({"model.norm.weight": ["a"]}), "no weights file beside the index"),
+        (index({}, gone="b"), "No such file"),
+        (index({"model.norm.weight": "a.safetensors"}), "model.norm.weight is missing"),
+        (index({"other": "a.safetensors"}), "other does not belong"),
+        (index({}, drop="model.norm.weight"), "model.norm.weight is missing"),
+        (index({}, twice=True), "does not belong"),
+        (index({}, text="[]"), "the index maps no tensors"),
+        (index({}, text='{"weight_map": ' + "[" * 900_000), "the index maps no tensors"),
+        (index({}, cut="b"), "it holds"),
         (header(lambda data: data[:5]), "header is cut off or of absurd length"),
         (header(lambda data: b"\xff" * 8 + data[8:]), "header is cut off or of absurd length"),
         (header(lambda data: data[:8] + b"[" * (len(data) - 8)), "header is not JSON"),

@@ -110,13 +110,18 @@ def damaged(**changes: object) -> str:
     return json.dumps(table)
 
 
+BEGINS = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}]}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "cannot read"),
         ("[" * 100_000, "cannot read"),
         ("{}", "not a byte-level BPE"),
-        (damaged(model__vocab={"a": 0}), "lacks byte 0x00"),
+        (damaged(model__vocab={"a": 0}), "lacks byte 0x09"),
+        (damaged(post_processor=[1]), "not a byte-level BPE"),
+        (damaged(post_processor=BEGINS | {"special_tokens": {"x": {"ids": [5]}}}), "begins with"),
         (damaged(model__vocab={"\u4e00": 0}), "not a byte-level BPE"),
         (damaged(added_tokens=[{"id": 3, "content": "<|end|>"}]), "each used once"),
         (

@@ -26,7 +26,7 @@ from model.tokenizer import Tokenizer
 
 _PIECE_TOKENS = 128  # of which a runtime's logits are held at once
 _BATCH_TOKENS = 16_384  # of a network of torch at once
-_HEAD_ROWS = 2_048  # whose logits are held at once
+_HEAD_NUMBERS = 1 << 24  # logits that are held at once
 
 #: ids, and positions in them, 1 or more
 Window = tuple[Sequence[int], Sequence[int]]
@@ -166,9 +166,10 @@ def _network_logprobs(network: GPT, windows: Sequence[Window]) -> Tensor:
     ids, (rows, at) = torch.tensor(padded, device=device), torch.tensor(places, device=device).T
     states, wanted = network.hidden(ids)[rows, at - 1], ids[rows, at]  # (N, C), (N,)
     head = network.head_weight.to(states.dtype)  # bf16 where that is native
+    n_rows = max(1, _HEAD_NUMBERS // len(head))
     found = [
         (part @ head.T).float().log_softmax(-1).gather(1, each[:, None])[:, 0]
-        for part, each in zip(*(torch.split(t, _HEAD_ROWS) for t in (states, wanted)), strict=True)
+        for part, each in zip(*(torch.split(t, n_rows) for t in (states, wanted)), strict=True)
     ]
     return torch.cat(found)
 

@@ -17,7 +17,8 @@ import torch
 
 from assistant.cli.command import CommandParser, run_command, say_error
 from assistant.git import GitError, git
-from assistant.models.registry import Registry, repository_root
+from assistant.models.open import find_model
+from assistant.models.registry import ModelsError, Registry, repository_id, repository_root
 from assistant.source.languages import language_of
 from model.folder import BUNDLED, bundled_for
 from model.publish import write_atomically
@@ -71,11 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     option(
         "repository", metavar="REPO", type=existing_folder, nargs="?", default=Path(), help=help_
     )
-    help_ = "the base to begin with, a model folder (default: the bundled one for most of the code)"
-    option("--model", type=existing_folder, help=help_)
+    help_ = (
+        "the base to begin with, a folder or a listed model (default: that of others which serves"
+        " here, else the bundled one for most of the code)"
+    )
+    option("--model", help=help_)
     help_ = "passes over the code at most (default: %(default)s)"
     option("--epochs", type=count, default=defaults.n_epochs, help=help_)
-    help_ = "train adapters of this rank, not all weights (default: above 350M parameters)"
+    help_ = "train adapters of this rank, not all weights (default: 16 above 100M parameters)"
     option("--lora", type=count, default=0, metavar="RANK", help=help_)
     help_ = "code that must not be forgotten (default: the standard library of this Python)"
     option("--general", type=existing_folder, metavar="FOLDER", help=help_)
@@ -109,15 +113,24 @@ def _request(args: argparse.Namespace) -> TuneRequest:
         n_tasks=args.tasks,
         seed=args.seed,
     )
-    base = args.model or _base_for(root)
+    base = find_model(args.model) if args.model else _base_for(root)
     return TuneRequest(repository=root, base=base.absolute(), options=options)
 
 
 def _base_for(repository: Path) -> Path:
-    """Return the bundled model that knows most of a repository's files."""
+    """Return the model of others that serves there, or what serves was tuned from.
+
+    Otherwise the bundled model that knows most of a repository's files.
+    """
+    registry = Registry()
     try:
+        if chosen := registry.find_entry(repository_id(repository)):
+            for entry in registry.entries():
+                hashes = (chosen.content_hash, chosen.parent)
+                if entry.kind == "plain" and entry.content_hash in hashes:
+                    return registry.place(entry.name)
         listing = git(repository, "ls-tree", "-r", "-z", "--name-only", "--full-tree", "HEAD")
-    except GitError:  # the plan says what is wrong with it
+    except (GitError, ModelsError):  # the plan says what is wrong with it
         return BUNDLED
     names = listing.decode("utf-8", "replace").split("\0")
     known = Counter(bundled_for(found.name) for name in names if (found := language_of(name)))

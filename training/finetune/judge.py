@@ -14,7 +14,7 @@ from pathlib import Path
 
 from assistant.generate.base_models import open_from
 from assistant.settings import Settings
-from model.folder import ModelFolder, load_folder
+from model.folder import ModelFolder
 from training.data.progress import count_shown
 from training.evaluation.bits_per_byte import (
     ByteCost,
@@ -29,7 +29,7 @@ from training.evaluation.replay.run import INTERRUPTED, Plan, measure, plan_work
 from training.evaluation.replay.systems import EngineSystem, System, TreeIndex
 from training.finetune.decision import BASE, TUNED, decide, system_name
 from training.finetune.passages import added_passages, general_passages
-from training.finetune.plan import TunePlan
+from training.finetune.plan import TunePlan, open_folder
 
 FORMAT = 4
 N_COMMITS = 40  # an index is built for each
@@ -47,8 +47,8 @@ def judge_models(
     Returns, for JSON: `promoted`; `reasons`, of a refusal every one that was missed; the `scores`
     of the registry; the `report`, every figure with its interval and no line of code.
     """
-    models = {BASE: load_folder(Path(plan.serving.path)), TUNED: load_folder(tuned)}
-    general_models = models | {BASE: load_folder(Path(plan.base.path))}
+    models = {BASE: open_folder(Path(plan.serving.path)), TUNED: open_folder(tuned)}
+    general_models = models | {BASE: open_folder(Path(plan.base.path))}
     repository, revisions, seed = Path(plan.root), plan.split.judged, plan.options.seed
     added = added_passages(repository, revisions, max_bytes=MAX_BYTES, seed=seed)
     held_out = general_passages(general, max_bytes=MAX_BYTES, seed=seed)
@@ -59,7 +59,7 @@ def judge_models(
         seed=seed,
         revisions=revisions,
     )
-    systems = open_systems({name: model.path for name, model in models.items()}, folder)
+    systems = open_systems({BASE: Path(plan.serving.path), TUNED: tuned}, folder)
     measured = measure(plan_work([repository], replay), systems)
     if measured.stopped == INTERRUPTED:
         raise KeyboardInterrupt  # half of the commits decide nothing

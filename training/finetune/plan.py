@@ -12,12 +12,12 @@ import dataclasses
 import datetime
 import math
 from pathlib import Path
-from typing import Self
 
 from assistant.git import GitError, git
 from assistant.models.registry import Registry, repository_id
 from model.config import ModelConfig
-from model.folder import ModelFolder, load_folder
+from model.folder import ModelFolder
+from model.gguf_model import GgufModel, load_model
 from training.data.shards import ids_dtype
 from training.errors import TuneError
 from training.evaluation.replay.history import later_commits
@@ -28,8 +28,8 @@ LATER_FRAC = 0.2  # of the commits: not trained on
 MAX_LATER = 400  # commits; of a long history more would only make the model older
 DEVELOPMENT_FRAC = 1 / 3  # of the later ones: for early stop and the weights
 MIN_COMMITS = 50  # that have a parent: 10 later ones, 3 to choose by and 7 to judge by
-LORA_ABOVE = 350e6  # parameters: larger bases are tuned by adapters
-LORA_RANK = 64  # unless one is given
+LORA_ABOVE = 100e6  # parameters: larger bases are tuned by adapters
+LORA_RANK = 16  # unless one is given
 _SPARE_BYTES = 200 << 20  # for the judge's indexes and the system
 
 
@@ -59,11 +59,6 @@ class ModelRef:
 
     path: str
     content_hash: str
-
-    @classmethod
-    def of(cls, folder: ModelFolder) -> Self:
-        """Name a model folder and what is in it."""
-        return cls(path=str(folder.path.absolute()), content_hash=folder.content_hash)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,25 +116,32 @@ def make_plan(request: TuneRequest, registry: Registry) -> TunePlan:
     root = request.repository
     split = split_history(root)
     identity = repository_id(root)
-    base = load_folder(request.base)
+    base = open_folder(request.base)
     pack_settings(base.info, seed=0)  # TuneError if no row for this base can be packed
     chosen = registry.find_entry(identity)
-    if chosen is not None and chosen.kind in ("gguf", "plain"):
-        raise TuneError(
-            f"{chosen.name} serves here, a model of others that no tuned one is compared with;"
-            " run `foretype models use base` first"
-        )
-    serving = base if chosen is None else load_folder(registry.place(chosen.name))
+    place = request.base if chosen is None else registry.place(chosen.name)
+    serving = base if chosen is None else open_folder(place)
     day = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d")
     return TunePlan(
         name=registry.new_name(root, day),
         repository_id=identity,
         root=str(root),
         split=split,
-        base=ModelRef.of(base),
-        serving=ModelRef.of(serving),
+        base=ModelRef(path=str(request.base), content_hash=base.content_hash),
+        serving=ModelRef(path=str(place), content_hash=serving.content_hash),
         options=request.options,
     )
+
+
+def open_folder(place: Path) -> ModelFolder:
+    """Check a model folder, of ours or of others, or what refers to one; TuneError for GGUF."""
+    found = load_model(place)
+    if isinstance(found, GgufModel):
+        raise TuneError(
+            f"{found.info.name} is a GGUF file, which is neither tuned nor compared with a tuned"
+            " model; take another base with --model, or `foretype models use base` first"
+        )
+    return found
 
 
 def split_history(repository: Path) -> HistorySplit:
@@ -170,13 +172,13 @@ def lora_rank(options: TuneOptions, config: ModelConfig) -> int:
     return LORA_RANK if config.n_params > LORA_ABOVE else 0
 
 
-def estimate_disk_bytes(config: ModelConfig, *, n_tokens: int, n_epochs: int) -> int:
+def estimate_disk_bytes(config: ModelConfig, *, n_tokens: int, n_epochs: int, rank: int) -> int:
     """Return what a run needs on disk at most, an estimate from above.
 
-    Checkpoints hold the weights and up to two numbers more for each, in 4 bytes; an epoch's
-    weights are kept; model folders are in 2 bytes.
+    Checkpoints hold the weights in 4 bytes and, of those that learn, up to two numbers more for
+    each; an epoch's weights are kept; model folders are in 2 bytes.
     """
-    checkpoints = (checkpoint.KEEP + 2) * 12 * config.n_params
+    checkpoints = (checkpoint.KEEP + 2) * (6 if rank else 12) * config.n_params
     weights = n_epochs * 4 * config.n_params
     folders = 4 * 2 * config.n_params
     rows = n_epochs * 2 * ids_dtype(config.vocab_size).itemsize * n_tokens

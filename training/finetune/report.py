@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from model.device import choose_device
-from model.folder import ModelFolder, load_folder
+from model.folder import ModelFolder
 from model.gpt import GPT
 from model.runtime import open_runtime
 from training.evaluation.intervals import format_percent, format_points
@@ -22,13 +22,23 @@ from training.evaluation.replay.report import Report
 from training.evaluation.replay.report_tables import WIDTH, format_range, format_table
 from training.finetune.decision import BASE, TUNED, find_gain, system_name
 from training.finetune.gather import describe_code, gather
-from training.finetune.plan import TunePlan, estimate_disk_bytes, lora_rank
+from training.finetune.plan import (
+    TuneOptions,
+    TunePlan,
+    estimate_disk_bytes,
+    lora_rank,
+    open_folder,
+)
 from training.finetune.rows import GENERAL_FRAC
+from training.finetune.run import micro_rows
+from training.finetune.weights import adapt
 from training.pretrain.loss import cross_entropy
 
 _ROW_OVERHEAD = 1.3  # row tokens a token of text (measured: 1.24 to 1.38): headers, snippets, marks
 EXTRA_SHARE = 0.25  # of training: packing, bits per byte, points of the way (docs/tune.md)
-_ROUNDS = 4  # that are timed
+_ROUNDS, _ROUNDS_S = 4, 8.0  # that are timed: so many, or as many as begin in so many seconds
+EXTRA_TOKENS = 180_000  # at least, in tokens that are trained on: the measuring
+MEASURED_PROMPTS = 250  # whole prompts' time that bits per byte take to judge
 PROMPTS_PER_TASK = 4.0  # whole prompts' time that a cursor takes to judge (docs/tune.md)
 _PRIVATE = (
     "This model was tuned on one repository and holds parts of its code: treat its files as you "
@@ -38,13 +48,15 @@ _PRIVATE = (
 
 def format_dry_run(plan: TunePlan) -> str:
     """Read the texts and say what would come; the errors are those of the run itself."""
-    base, split = load_folder(Path(plan.base.path)), plan.split
+    base, split = open_folder(Path(plan.base.path)), plan.split
     summary, n_epochs = gather(plan, base.tokenizer()).summary, plan.options.n_epochs
     n_tokens = round(n_epochs * summary["n_tokens"] / (1 - GENERAL_FRAC) * _ROW_OVERHEAD)
     flops = n_tokens * base.config.flops_per_token(base.info.block_size)
-    disk = estimate_disk_bytes(base.config, n_tokens=summary["n_tokens"], n_epochs=n_epochs)
-    duration = describe_time(base, n_tokens=n_tokens, n_tasks=plan.options.n_tasks)
     rank = lora_rank(plan.options, base.config)
+    disk = estimate_disk_bytes(
+        base.config, n_tokens=summary["n_tokens"], n_epochs=n_epochs, rank=rank
+    )
+    duration = describe_time(base, plan.options, n_tokens=n_tokens)
     weights = f"adapters of rank {rank}" if rank else "all weights"
     return f"""\
 repository   {plan.root} ({plan.repository_id})
@@ -121,10 +133,12 @@ def _format_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing"
 
 
-def describe_time(base: ModelFolder, *, n_tokens: int, n_tasks: int) -> str:
+def describe_time(base: ModelFolder, options: TuneOptions, *, n_tokens: int) -> str:
     """Say how many minutes it takes to train on tokens of rows, and to judge at cursors."""
-    training = n_tokens * (1 + EXTRA_SHARE) * _time_token(base) / 60
-    judging = n_tasks * PROMPTS_PER_TASK * _time_prompt(base) / 60
+    token_s = _time_token(base, lora_rank(options, base.config))
+    training = (n_tokens + max(EXTRA_SHARE * n_tokens, EXTRA_TOKENS)) * token_s / 60
+    n_prompts = options.n_tasks * PROMPTS_PER_TASK + MEASURED_PROMPTS
+    judging = n_prompts * _time_prompt(base) / 60
     total = training + judging
     return (
         f"about {max(1, round(total))} minutes here (training {training:.1f}, judging"
@@ -132,11 +146,14 @@ def describe_time(base: ModelFolder, *, n_tokens: int, n_tasks: int) -> str:
     )
 
 
-def _time_token(base: ModelFolder) -> float:
+def _time_token(base: ModelFolder, rank: int) -> float:
     """Return the seconds that a token takes in a training step."""
-    device, block_size = choose_device(), base.info.block_size
-    network = GPT(base.config, dtype=device.dtype).to(device.device)
-    ids = torch.randint(base.config.vocab_size, (2, block_size + 1), device=device.device)
+    device, block_size, n_rows = choose_device(), base.info.block_size, min(2, micro_rows(base))
+    network = GPT(base.config, dtype=device.dtype)
+    if rank:
+        adapt(network, rank, device.dtype)
+    network.to(device.device)
+    ids = torch.randint(base.config.vocab_size, (n_rows, block_size + 1), device=device.device)
 
     def step() -> None:
         hidden = network.hidden(ids[:, :-1])
@@ -144,7 +161,7 @@ def _time_token(base: ModelFolder) -> float:
         loss.backward()  # type: ignore[no-untyped-call]
         loss.item()
 
-    return _time(step) / (2 * block_size)
+    return _time(step) / (n_rows * block_size)
 
 
 def _time_prompt(base: ModelFolder) -> float:
@@ -161,10 +178,11 @@ def _time_prompt(base: ModelFolder) -> float:
 def _time(work: Callable[[], None]) -> float:
     """Return the seconds of a round, as a mean: what else runs here is a part of it."""
     work()  # the first one loads and allocates
-    started = time.perf_counter()
-    for _ in range(_ROUNDS):
+    started, n_rounds, spent = time.perf_counter(), 0, 0.0
+    while n_rounds < _ROUNDS and spent < _ROUNDS_S:
         work()
-    return (time.perf_counter() - started) / _ROUNDS
+        n_rounds, spent = n_rounds + 1, time.perf_counter() - started
+    return spent / n_rounds
 
 
 def format_report(report: Report) -> str:

@@ -66,12 +66,15 @@ def pack_settings(info: FolderInfo, *, seed: int) -> PackSettings:
             f"the base {info.name} reads {block_size} tokens at once; at least {_MIN_BLOCK} are "
             "needed to tune it: take another base with --model"
         )
-    often, seldom = 0.65, 0.05  # of the chunks: the layout that it is asked in, and the other
-    is_spm = info.fim_layout == "spm"
+    # Of the chunks: the layout that it is asked in, and the other; "left" has plain text alone.
+    shares = {"spm": (0.65, 0.05), "psm": (0.05, 0.65), "left": (0.0, 0.0)}
+    if info.fim_layout not in shares:
+        raise TuneError(f"rows in the format of {info.name} are not made: take another base")
+    spm_frac, psm_frac = shares[info.fim_layout]
     return PackSettings(
         block_size=block_size,
-        spm_frac=often if is_spm else seldom,
-        psm_frac=seldom if is_spm else often,
+        spm_frac=spm_frac,
+        psm_frac=psm_frac,
         short_frac=0.3,
         suffix_tokens=min(info.suffix_tokens, block_size // 2),
         snippet_frac=_SNIPPET_FRAC if info.snippet_tokens else 0.0,

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from model.config import ModelConfig
+from model.device import choose_device
 from model.folder import ModelFolder
 from model.publish import write_atomically
 from training.data.progress import say
@@ -34,11 +35,13 @@ from training.pretrain.trainer import Trainer
 RUN, EPOCHS = "run", "epochs"  # names in the state folder
 MATRIX_SHARE = 0.15  # of pre-training's peak rate, for what Muon moves
 REST_SHARE = 0.25  # and for embeddings and gains, which AdamW moves
+ADAPTER_RATE = 8e-3  # of AdamW, at plan.REFERENCE_BATCH: 0.0005 in a step of 2,048 tokens
 _SMALL_PARAMS = 30e6  # networks below were pre-trained at higher rates
 _SMALL_SCALE = 3.0  # lr_scale of the bundled recipe
 _BATCH_TOKENS = (2_048, 8_192)  # the least and the most of a step
 _MIN_STEPS = 40  # an epoch: of little code, smaller batches
-_MICRO_TOKENS = 8_192  # of a forward pass
+_MICRO_TOKENS = 8_192  # of a forward pass at most
+_MICRO_BYTES = 1 << 30  # of activations that it keeps, unless one row has more
 _WARMUP_SHARE = 0.03
 
 
@@ -72,8 +75,9 @@ def tune_recipe(
         train=TrainTable(
             tokens=sum(tokens),
             batch_tokens=batch_tokens,
-            micro_rows=max(1, _MICRO_TOKENS // info.block_size),
-            matrix_lr=MATRIX_SHARE * defaults.matrix_lr,
+            micro_rows=micro_rows(folder),
+            optimiser="adamw" if lora_rank else "muon",
+            matrix_lr=ADAPTER_RATE if lora_rank else MATRIX_SHARE * defaults.matrix_lr,
             embed_lr=REST_SHARE * defaults.embed_lr,
             gain_lr=REST_SHARE * defaults.gain_lr,
             lr_scale=_SMALL_SCALE if folder.config.n_params < _SMALL_PARAMS else 1.0,
@@ -96,6 +100,13 @@ def tune_recipe(
             StageTable(tokens=size, shards=f"epoch-{epoch}") for epoch, size in enumerate(tokens)
         ),
     )
+
+
+def micro_rows(folder: ModelFolder) -> int:
+    """Return the rows of a forward pass: what it keeps for the way back is the most of memory."""
+    config = folder.config
+    token_bytes = 4 * config.n_layer * (8 * config.n_embd + 5 * config.n_inner)
+    return max(1, min(_MICRO_TOKENS, _MICRO_BYTES // token_bytes) // folder.info.block_size)
 
 
 def _batch(epoch_tokens: int, block_size: int) -> int:
@@ -169,13 +180,14 @@ def epoch_weights(state: TuneState, epoch: int) -> dict[str, Tensor]:
 
 
 def _trainer(base: ModelFolder, recipe: Recipe, rows: Path) -> Trainer:
-    tokenizer, rank = base.tokenizer(), _rank_of(recipe)
+    tokenizer, rank, pad = base.tokenizer(), _rank_of(recipe), "<|fim_pad|>"
+    dtype = choose_device().dtype
     return Trainer(
         recipe,
         lambda stage: ShardReader(rows / stage.shards),
-        pad_id=tokenizer.special_id("<|fim_pad|>"),
+        pad_id=tokenizer.special_id(pad) if tokenizer.has_special(pad) else -1,
         end_id=tokenizer.end_id,
-        adapt=(lambda network: adapt(network, rank)) if rank else None,
+        adapt=(lambda network: adapt(network, rank, dtype)) if rank else None,
     )
 
 

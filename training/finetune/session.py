@@ -36,6 +36,7 @@ from training.finetune.plan import (
     estimate_disk_bytes,
     lora_rank,
     make_plan,
+    open_folder,
 )
 from training.finetune.report import describe_time, format_card
 from training.finetune.rows import count_rows, pack_settings, write_rows
@@ -88,7 +89,7 @@ class Tuner:
             return TuneOutcome(plan=plan, result=result, is_old=is_old)
 
     def _run(self, state: TuneState, plan: TunePlan) -> dict[str, Any]:
-        base, split, folder = load_folder(Path(plan.base.path)), plan.split, state.folder
+        base, split, folder = open_folder(Path(plan.base.path)), plan.split, state.folder
         say(
             f"history: trained on {split.n_trained} commits, chosen by {split.n_development}, "
             f"judged by {split.n_judged}"
@@ -101,10 +102,10 @@ class Tuner:
         say(f"code: {describe_code(texts.summary)}")
         n_rows = _pack_rows(state, plan, base, texts)
         say(f"rows: {', '.join(map(str, n_rows))} of {base.info.block_size} tokens, an epoch each")
-        n_tokens, n_tasks = sum(n_rows) * base.info.block_size, plan.options.n_tasks
-        if state.table(CANDIDATE) is None:
-            say(f"time: {describe_time(base, n_tokens=n_tokens, n_tasks=n_tasks)}")
         rank, seed = lora_rank(plan.options, base.config), plan.options.seed
+        if state.table(CANDIDATE) is None:
+            n_tokens = sum(n_rows) * base.info.block_size
+            say(f"time: {describe_time(base, plan.options, n_tokens=n_tokens)}")
         recipe = run.tune_recipe(base, n_rows, name=plan.name, seed=seed, lora_rank=rank)
         log = run.train(state, base, recipe, folder / ROWS, added)
         candidate = state.do_once(
@@ -196,7 +197,8 @@ def _gather_texts(state: TuneState, plan: TunePlan, base: ModelFolder) -> TuneTe
     added_passages(Path(plan.root), plan.split.judged, max_bytes=1, seed=plan.options.seed)
     texts = gather(plan, base.tokenizer())
     n_tokens, n_epochs = texts.summary["n_tokens"], plan.options.n_epochs
-    wanted = estimate_disk_bytes(base.config, n_tokens=n_tokens, n_epochs=n_epochs)
+    rank = lora_rank(plan.options, base.config)
+    wanted = estimate_disk_bytes(base.config, n_tokens=n_tokens, n_epochs=n_epochs, rank=rank)
     free = shutil.disk_usage(state.folder).free
     if free < wanted:
         raise TuneError(
@@ -242,6 +244,7 @@ def _write_candidate(
         info=dataclasses.replace(base.info, name=plan.name, parent=base.content_hash),
         card=f"# {plan.name}\n\nNot judged yet.\n",
         ranker=base.ranker,
+        end_id=base.end_id,
     )
     return {
         "epoch": epoch,

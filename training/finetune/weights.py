@@ -1,9 +1,8 @@
 """The weights of a tuning: low-rank adapters that learn, and points between base and tuned.
 
-Adapters (Hu et al. 2021, arXiv:2106.09685) learn W + s B A, with W as it was, on all linear layers
-and the embedding: a regularised fine-tune for bases that are too large to be moved whole. The
-merged weights are a plain network again. Torch's parametrisations do the work, so the network's own
-code knows nothing of it. Shapes: W (out, in), A (r, in), B (out, r).
+Adapters (Hu et al. 2021, arXiv:2106.09685) learn W + s B A, with W as it was, on the linear layers
+of all blocks: for bases that are too large to be moved whole, those of others among them. The
+merged weights are a plain network again. Shapes: W (out, in), A (r, in), B (out, r).
 
 Weights between two networks that share their beginning keep most of what each knows (Wortsman et
 al. 2021, arXiv:2109.01903). Of the points that keep general code, the one with the fewest bits per
@@ -18,7 +17,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from model.device import choose_device
 from model.folder import ModelFolder
@@ -29,54 +27,69 @@ from training.finetune.decision import MAX_GENERAL_LOSS
 
 ALPHA = 2.0  # s = alpha / r with alpha = 2 r
 SHARES = (1.0, 0.85, 0.7, 0.5)  # of the way from the base to the tuned weights
-_INSIDE = ".parametrizations.weight."
+_INSIDE = ".plain."  # in the names of adapted layers
 
 
 class LowRank(nn.Module):
-    """The change of one matrix; nothing at first, since B is zero."""
+    """A linear layer that stays as it is and the change of it; none at first, since B is zero."""
 
-    def __init__(self, out: int, inside: int, rank: int) -> None:
+    def __init__(self, plain: nn.Linear, rank: int) -> None:
         super().__init__()
+        out, inside = plain.weight.shape
+        rank = min(rank, out, inside)
         bound = math.sqrt(3.0 / inside)
+        self.plain = plain
         self.a = nn.Parameter(torch.empty(rank, inside).uniform_(-bound, bound))
         self.b = nn.Parameter(torch.zeros(out, rank))
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """Return the changed matrix."""
-        return weight + ALPHA * (self.b @ self.a)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x W^T + s (x A^T) B^T: no matrix of W's size is made, nor its gradient."""
+        change = x @ self.a.to(x.dtype).T @ (ALPHA * self.b).to(x.dtype).T
+        out: Tensor = self.plain(x) + change
+        return out
+
+    def merged(self) -> Tensor:
+        """Return W + s B A."""
+        return self.plain.weight.float() + ALPHA * (self.b @ self.a)
 
 
-def adapt(network: GPT, rank: int) -> None:
-    """Put adapters into a network and let nothing else learn."""
-    for parameter in network.parameters():
-        parameter.requires_grad = False
-    for module in list(network.modules()):
-        if isinstance(module, nn.Linear | nn.Embedding):
-            out, inside = module.weight.shape
-            change = LowRank(out, inside, min(rank, out, inside))
-            parametrize.register_parametrization(module, "weight", change)
+def adapt(network: GPT, rank: int, dtype: torch.dtype = torch.float32) -> None:
+    """Put adapters beside the linear layers of all blocks and let nothing else learn.
+
+    What does not learn is held in `dtype`, that of the activations.
+    """
+    network.to(dtype).requires_grad_(False)
+    for module in list(network.model.layers.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Linear):
+                setattr(module, name, LowRank(child, rank))
 
 
 def adapted_weights(network: GPT, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return plain weights under the names that an adapted network has, adapters as they are."""
     return {
-        name: weights.get(name.replace(f"{_INSIDE}original", ".weight"), own)
+        name: weights.get(name.replace(_INSIDE, "."), own)
         for name, own in network.state_dict().items()
     }
 
 
 def plain_weights(network: GPT) -> dict[str, Tensor]:
     """Return the weights of a network under its plain names, adapters merged in."""
-    found = {}
-    for name, tensor in network.state_dict().items():
-        module, inside, _ = name.partition(_INSIDE)
-        plain = f"{module}.weight" if inside else name
-        if plain not in found:
-            with torch.no_grad():
-                merged = network.get_submodule(module).weight if inside else tensor
-            assert isinstance(merged, Tensor), plain
-            found[plain] = merged.detach().clone()
-    return found
+    merged = {
+        f"{name}.weight": module.merged()
+        for name, module in network.named_modules()
+        if isinstance(module, LowRank)
+    }
+    adapters = {f"{name.removesuffix('.weight')}.{part}" for name in merged for part in "ab"}
+    plain = {
+        name.replace(_INSIDE, "."): tensor
+        for name, tensor in network.state_dict().items()
+        if name not in adapters
+    }
+    return {
+        name: tensor.detach().to(torch.float32, copy=True)
+        for name, tensor in (plain | merged).items()
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

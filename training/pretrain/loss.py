@@ -45,7 +45,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         weighted = hidden * share.to(hidden.dtype)
         grad_hidden = torch.empty_like(hidden)
         # Summed over the chunks in fp32: in bf16 it would lose 0.4%.
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32)
+        learns = ctx.needs_input_grad[1]  # a head beside adapters does not
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if learns else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         for start in range(0, hidden.size(0), chunk):
             part = slice(start, start + chunk)
@@ -56,6 +57,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 taught = teaching.hidden[part] @ teaching.weight.mT
                 grad.sub_(_softmax_loss(taught, wanted[part])[1], alpha=teaching.share)
             grad_hidden[part] = (grad @ weight).mul_(share[part])
+            if grad_weight is None:
+                continue
             if grad.dtype == torch.float32:
                 grad_weight.addmm_(grad.mT, weighted[part])
             else:
@@ -70,7 +73,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         (grad,) = grads
         return (
             grad_hidden * grad.to(grad_hidden.dtype),
-            grad_weight * grad,
+            None if grad_weight is None else grad_weight * grad,
             None,
             None,
             None,

@@ -43,7 +43,7 @@ def plan_of(repository: Path, model: Path, *, revisions: str = "HEAD~2..HEAD") -
     """A plan whose base and serving model are the same."""
     first, _, last = revisions.partition("..")
     split = dataclasses.replace(made_plan().split, developed_to=first, judged_to=last)
-    ref = ModelRef.of(load_folder(model))
+    ref = ModelRef(path=str(model), content_hash=load_folder(model).content_hash)
     return made_plan(
         root=str(repository), base=ref, serving=ref, split=split, options=TuneOptions(n_tasks=4)
     )
@@ -83,7 +83,8 @@ def test_model_against_itself_gains_nothing_and_is_not_promoted(
 def test_general_code_is_compared_with_the_general_model(
     repository: Path, model: Path, tmp_path: Path
 ) -> None:
-    general_base = ModelRef.of(load_folder(tiny_folder(tmp_path)))
+    other = tiny_folder(tmp_path)
+    general_base = ModelRef(path=str(other), content_hash=load_folder(other).content_hash)
     plan = dataclasses.replace(plan_of(repository, model), base=general_base)
     report = judge_models(plan, model, GENERAL, tmp_path)["report"]
     assert report["bits"]["general"]["base"] != report["bits"]["general"]["tuned"]

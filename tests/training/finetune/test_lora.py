@@ -1,6 +1,7 @@
 """Adapters: nothing at first, all that learns, and plain weights again when merged."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,8 +18,15 @@ RANK = 4
 IDS = torch.tensor([[1, 2, 3, 4, 5]])
 
 
-def plain(seed: int = 0, *, tied: bool = True) -> tuple[GPT, dict[str, Tensor]]:
-    config = tiny_config(tie_embeddings=tied)
+SHAPES: list[dict[str, Any]] = [  # Qwen3, Qwen2, Llama
+    {},
+    {"qk_norm": False, "qkv_bias": True},
+    {"qk_norm": False, "tie_embeddings": False},
+]
+
+
+def plain(seed: int = 0, **shape: Any) -> tuple[GPT, dict[str, Tensor]]:
+    config = tiny_config(**shape)
     weights = {
         name: torch.from_numpy(array) for name, array in random_tensors(config, seed).items()
     }
@@ -27,17 +35,17 @@ def plain(seed: int = 0, *, tied: bool = True) -> tuple[GPT, dict[str, Tensor]]:
     return network, weights
 
 
-def adapted(weights: dict[str, Tensor], *, tied: bool = True) -> GPT:
-    network = GPT(tiny_config(tie_embeddings=tied))
+def adapted(weights: dict[str, Tensor], **shape: Any) -> GPT:
+    network = GPT(tiny_config(**shape))
     adapt(network, RANK)
     network.load_state_dict(adapted_weights(network, weights))
     return network
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_adapters_change_nothing_at_first(tied: bool) -> None:
-    network, weights = plain(tied=tied)
-    assert torch.equal(adapted(weights, tied=tied)(IDS), network(IDS))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_adapters_change_nothing_at_first(shape: dict[str, Any]) -> None:
+    network, weights = plain(**shape)
+    assert torch.equal(adapted(weights, **shape)(IDS), network(IDS))
 
 
 def test_only_adapters_learn() -> None:
@@ -45,18 +53,18 @@ def test_only_adapters_learn() -> None:
     learning = {name for name, p in network.named_parameters() if p.requires_grad}
     assert learning
     assert {name.rpartition(".")[2] for name in learning} == {"a", "b"}
-    embedding = "model.embed_tokens.parametrizations.weight.0"
-    assert {f"{embedding}.a", f"{embedding}.b"} <= learning
+    layer = "model.layers.0.mlp.gate_proj"
+    assert {f"{layer}.a", f"{layer}.b"} <= learning
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_merged_weights_are_the_same_network(tied: bool) -> None:
-    network = adapted(plain(tied=tied)[1], tied=tied)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_merged_weights_are_the_same_network(shape: dict[str, Any]) -> None:
+    network = adapted(plain(**shape)[1], **shape)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith(".b"):
                 parameter.normal_(std=0.1)
-    merged, _ = plain(seed=1, tied=tied)
+    merged, _ = plain(seed=1, **shape)
     merged.load_state_dict(plain_weights(network))
     torch.testing.assert_close(merged(IDS), network(IDS), rtol=1e-4, atol=1e-4)
 
