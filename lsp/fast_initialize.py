@@ -11,12 +11,9 @@ from lsp.positions import Encoding, choose_encoding
 from lsp.session import Send, Session
 
 NAME = "foretype"
-STATUS_COMMAND = "foretype.status"
-WHY_COMMAND = "foretype.why"
-MODELS_COMMAND = "foretype.models"
-USE_MODEL_COMMAND = "foretype.useModel"
-DISMISS_COMMAND = "foretype.dismissNextEdit"
-COMMANDS = (DISMISS_COMMAND, STATUS_COMMAND, WHY_COMMAND, MODELS_COMMAND, USE_MODEL_COMMAND)
+COMMANDS = tuple(
+    f"foretype.{name}" for name in ("dismissNextEdit", "status", "why", "models", "useModel")
+)
 _INCREMENTAL = 2  # TextDocumentSyncKind.Incremental
 _MAX_PID = 2**31 - 1  # the protocol's largest integer
 

@@ -20,16 +20,7 @@ from assistant.request import Completion, CompletionRequest
 from lsp import commands, convert, menu_choice, next_edit
 from lsp.document_paths import place_in
 from lsp.documents import Document, Snapshot
-from lsp.fast_initialize import (
-    DISMISS_COMMAND,
-    MODELS_COMMAND,
-    NAME,
-    STATUS_COMMAND,
-    USE_MODEL_COMMAND,
-    WHY_COMMAND,
-    Greeting,
-    greet,
-)
+from lsp.fast_initialize import COMMANDS, NAME, Greeting, greet
 from lsp.outcomes import Outcomes
 from lsp.protocol import Protocol, strict_converter
 from lsp.scheduler import ScheduledRequest, describe
@@ -242,11 +233,8 @@ def create_server(session: Session, greeting: Greeting | None = None) -> Server:
     server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(_close)
     server.feature(types.TEXT_DOCUMENT_CODE_ACTION, _code_action_options())(_code_actions)
     server.feature(next_edit.INLINE_EDIT)(_inline_edit)
-    server.command(DISMISS_COMMAND)(_dismiss)
-    server.command(STATUS_COMMAND)(_status)
-    server.command(WHY_COMMAND)(_why)
-    server.command(MODELS_COMMAND)(_models)
-    server.command(USE_MODEL_COMMAND)(_use_model)
+    for name, handler in zip(COMMANDS, (_dismiss, _status, _why, _models, _use_model), strict=True):
+        server.command(name)(handler)
     server.protocol.on_answer = session.answered
     server.protocol.on_initialize = server.initialize
     if greeting is not None:

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistant.rank.beginnings import GATE_FEATURES
-from assistant.rank.confidence import LEVELS
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
-from assistant.rank.ranker import FORMAT_VERSION, OTHERS, RankerParameters, columns, parse
+from assistant.rank.ranker import FORMAT_VERSION, LEVELS, OTHERS, RankerParameters, columns, parse
 
 LARGE = 100.0  # x + LARGE passes the hidden unit unchanged: it is linear that far out
 

@@ -13,7 +13,6 @@ from assistant.cli.command import CommandParser, run_command, write_json
 from assistant.doctor import editors, installation, storage
 from assistant.doctor.finding import CheckResult
 from assistant.doctor.models import models
-from assistant.doctor.remote import remote
 from assistant.setup.machine import this_machine
 
 WORKS, BROKEN = 0, 1
@@ -57,7 +56,7 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
         yield from models(settings, place)
         yield storage.index(settings, place)
         yield storage.statistics(settings)
-        yield remote(settings)
+        yield installation.remote(settings)
         if is_timed and "broken" not in (libraries.state, *(item.state for item in folders)):
             from assistant.doctor import timing  # the runtime: not before it is known to be there
 

@@ -32,8 +32,7 @@ from assistant.generate.response import (
 from assistant.index.matches import SearchableIndex
 from assistant.privacy.exclusion import why_refused
 from assistant.rank.candidates import Cursor, propose
-from assistant.rank.confidence import threshold
-from assistant.rank.ranker import FittedRanker, bundled
+from assistant.rank.ranker import FittedRanker, bundled, threshold
 from assistant.rank.ranking import summarize
 from assistant.request import Completion, CompletionRequest
 from assistant.settings import Settings

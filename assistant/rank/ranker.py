@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from assistant.errors import ModelError
 from assistant.rank.beginnings import GATE_FEATURES
-from assistant.rank.confidence import LEVELS, OperatingPoint
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES, Rows
 from model.files import UnreadableFileError, read_regular
 from model.folder import BUNDLED, RANKER
 
 FORMAT_VERSION = 2
 OTHERS = "other"  # languages that nothing was fitted for
+LEVELS = ("quiet", "balanced", "eager")  # of the setting `show`, from the strictest on
 _LIMIT = 5.0  # standardised features are cut there: nothing further out was fitted
 _EDGE = 1e-6  # a belief is kept so far from 0 and 1
 _MAX_FILE_BYTES = 8 << 20
@@ -53,6 +53,16 @@ class SmallNetwork:
         inner *= 1 / (1 + np.exp(-inner))
         scores: Floats = inner @ self.out + np.float32(self.out_bias)
         return scores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OperatingPoint:
+    """An operating point: what is shown from `threshold` on, and what that gave when fitted."""
+
+    threshold: float
+    precision: float  # share of what was shown that was right
+    coverage: float  # share of cursors at which something was shown
+    hidden: float  # share of the right texts that were not shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +97,20 @@ class FittedRanker:
         belief = min(max(belief, _EDGE), 1 - _EDGE)
         score = scale * math.log(belief / (1 - belief)) + offset
         return 1 / (1 + math.exp(-score))
+
+
+def threshold(show: str, points: Mapping[str, OperatingPoint] | None, *, n: int = 1) -> float:
+    """Return the probability from which a suggestion is shown; above 1 for never.
+
+    That a suggestion is a right beginning of the rest of the line means the same in every language,
+    so one threshold serves them all. Who asks for several (`n`) has asked by hand, and is shown
+    what there is; so is everybody where nothing was fitted (`points` is None).
+    """
+    if show == "off":
+        return 2.0
+    if points is None or n > 1:
+        return 0.0
+    return points[show].threshold
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

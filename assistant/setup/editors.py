@@ -5,8 +5,8 @@ A table; what is particular to an editor is in the module named for it.
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from assistant.setup import own_file
 from assistant.setup.change import Change, SetupPlan, read_config, without_block
@@ -17,8 +17,7 @@ from assistant.setup.own_file import neovim, vim
 from assistant.setup.vscode import FLAVOURS, is_extension_installed, take_out, vscode
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Editor:
+class Editor(NamedTuple):
     """One editor, by the name that a user gives to `foretype setup`."""
 
     name: str
@@ -48,34 +47,19 @@ def plan_removal(editor: Editor, machine: Machine) -> Change | None:
     return Change(path=path, before=before, after=after if after and after.strip() else None)
 
 
-_PLAIN = (
-    Editor(
-        name="nvim", title="Neovim", programs=("nvim",), plan=neovim, take_out=own_file.take_out
-    ),
-    Editor(
-        name="emacs",
-        title="Emacs",
-        programs=("emacs",),
-        plan=emacs,
-        take_out=functools.partial(without_block, comment=";;"),
-    ),
-    Editor(
-        name="helix",
-        title="Helix",
-        programs=("hx", "helix"),
-        plan=helix,
-        take_out=functools.partial(without_block, comment="#"),
-    ),
-    Editor(name="vim", title="Vim", programs=("vim",), plan=vim, take_out=own_file.take_out),
-)
-_FAMILY = tuple(
-    Editor(
-        name=name,
-        title=flavour.name,
-        programs=flavour.programs,
-        plan=functools.partial(vscode, editor=name),
-        take_out=take_out,
-    )
+_FAMILY = (
+    Editor(name, flavour.name, flavour.programs, functools.partial(vscode, editor=name), take_out)
     for name, flavour in FLAVOURS.items()
 )
-EDITORS: dict[str, Editor] = {editor.name: editor for editor in (*_PLAIN, *_FAMILY)}
+_without_lisp = functools.partial(without_block, comment=";;")
+_without_toml = functools.partial(without_block, comment="#")
+EDITORS = {
+    editor.name: editor
+    for editor in (
+        Editor("nvim", "Neovim", ("nvim",), neovim, own_file.take_out),
+        Editor("emacs", "Emacs", ("emacs",), emacs, _without_lisp),
+        Editor("helix", "Helix", ("hx", "helix"), helix, _without_toml),
+        Editor("vim", "Vim", ("vim",), vim, own_file.take_out),
+        *_FAMILY,
+    )
+}

@@ -6,8 +6,8 @@ Knows where each keeps its settings and extensions; runs none of them.
 import dataclasses
 import json
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from assistant.setup import jsonc
 from assistant.setup.change import SetupError, SetupPlan, read_config
@@ -17,8 +17,7 @@ PATH_KEY = "foretype.path"
 EXTENSION = "foretype.foretype"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Flavour:
+class Flavour(NamedTuple):
     """One editor of the family."""
 
     name: str
@@ -28,21 +27,11 @@ class Flavour:
 
 
 FLAVOURS = {
-    "vscode": Flavour(
-        name="VS Code", programs=("code", "code-insiders"),
-        settings_folder="Code", extension_folder=".vscode",
-    ),
-    "vscodium": Flavour(
-        name="VSCodium", programs=("codium", "vscodium"),
-        settings_folder="VSCodium", extension_folder=".vscode-oss",
-    ),
-    "cursor": Flavour(
-        name="Cursor", programs=("cursor",), settings_folder="Cursor", extension_folder=".cursor"
-    ),
-    "code-server": Flavour(
-        name="code-server", programs=("code-server",), settings_folder="code-server"
-    ),
-}  # fmt: skip
+    "vscode": Flavour("VS Code", ("code", "code-insiders"), "Code", ".vscode"),
+    "vscodium": Flavour("VSCodium", ("codium", "vscodium"), "VSCodium", ".vscode-oss"),
+    "cursor": Flavour("Cursor", ("cursor",), "Cursor", ".cursor"),
+    "code-server": Flavour("code-server", ("code-server",), "code-server"),
+}
 
 
 def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> SetupPlan:

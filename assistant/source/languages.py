@@ -9,7 +9,7 @@ import functools
 import importlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import tree_sitter
 
@@ -31,9 +31,6 @@ class Language:
     grammar_function: str = "language"
 
 
-_C_COMMENTS = ("/*", "*/")
-
-
 PYTHON = Language(
     name="python",
     extensions=(".py", ".pyi", ".pyw"),
@@ -44,104 +41,43 @@ PYTHON = Language(
     multi_line_quotes=('"""', "'''"),
     grammar_module="tree_sitter_python",
 )
-JAVASCRIPT = Language(
-    name="javascript",
-    extensions=(".js", ".jsx", ".mjs", ".cjs"),
-    ids=("javascript", "javascriptreact"),
-    blocks="brace",
-    comment="//",
-    block_comment=_C_COMMENTS,
-    quotes=('"', "'", "`"),
-    multi_line_quotes=("`",),
-    grammar_module="tree_sitter_javascript",
-)
-TYPESCRIPT = Language(
-    name="typescript",
-    extensions=(".ts", ".mts", ".cts"),
-    ids=("typescript",),
-    blocks="brace",
-    comment="//",
-    block_comment=_C_COMMENTS,
-    quotes=('"', "'", "`"),
-    multi_line_quotes=("`",),
-    grammar_module="tree_sitter_typescript",
-    grammar_function="language_typescript",
-)
-TSX = Language(
-    name="tsx",
-    extensions=(".tsx",),
-    ids=("typescriptreact",),
-    blocks="brace",
-    comment="//",
-    block_comment=_C_COMMENTS,
-    quotes=('"', "'", "`"),
-    multi_line_quotes=("`",),
-    grammar_module="tree_sitter_typescript",
-    grammar_function="language_tsx",
-)
-GO = Language(
-    name="go",
-    extensions=(".go",),
-    ids=("go",),
-    blocks="brace",
-    comment="//",
-    block_comment=_C_COMMENTS,
-    quotes=('"', "`"),
-    multi_line_quotes=("`",),
-    char_literals=True,
-    grammar_module="tree_sitter_go",
-)
-RUST = Language(
-    name="rust",
-    extensions=(".rs",),
-    ids=("rust",),
-    blocks="brace",
-    comment="//",
-    block_comment=_C_COMMENTS,
-    quotes=('"',),
-    multi_line_quotes=('"',),
-    char_literals=True,
-    grammar_module="tree_sitter_rust",
-)
-JAVA = Language(
-    name="java",
-    extensions=(".java",),
-    ids=("java",),
-    blocks="brace",
-    comment="//",
-    block_comment=_C_COMMENTS,
-    quotes=('"""', '"'),
-    multi_line_quotes=('"""',),
-    char_literals=True,
-    grammar_module="tree_sitter_java",
-)
-C = Language(
-    name="c",
-    extensions=(".c", ".h"),
-    ids=("c",),
-    blocks="brace",
-    comment="//",
-    block_comment=_C_COMMENTS,
-    quotes=('"',),
-    char_literals=True,
-    grammar_module="tree_sitter_c",
-)
-CPP = Language(
-    name="cpp",
-    extensions=(".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx"),
-    ids=("cpp",),
-    blocks="brace",
-    comment="//",
-    block_comment=_C_COMMENTS,
-    quotes=('"',),
-    char_literals=True,
-    grammar_module="tree_sitter_cpp",
+
+
+def _braced(name: str, extensions: str, ids: str, **habits: Any) -> Language:
+    """Return a language with blocks in braces and C's comments."""
+    habits = {"quotes": ('"',), "char_literals": True} | habits
+    habits.setdefault("grammar_module", f"tree_sitter_{name}")
+    return Language(
+        name=name,
+        extensions=(*extensions.split(),),
+        ids=(*ids.split(),),
+        blocks="brace",
+        comment="//",
+        block_comment=("/*", "*/"),
+        **habits,
+    )
+
+
+_SCRIPT = {"quotes": ('"', "'", "`"), "multi_line_quotes": ("`",), "char_literals": False}
+_TYPED = _SCRIPT | {"grammar_module": "tree_sitter_typescript"}
+_BRACED = (
+    _braced("javascript", ".js .jsx .mjs .cjs", "javascript javascriptreact", **_SCRIPT),
+    _braced(
+        "typescript",
+        ".ts .mts .cts",
+        "typescript",
+        grammar_function="language_typescript",
+        **_TYPED,
+    ),
+    _braced("tsx", ".tsx", "typescriptreact", grammar_function="language_tsx", **_TYPED),
+    _braced("go", ".go", "go", quotes=('"', "`"), multi_line_quotes=("`",)),
+    _braced("rust", ".rs", "rust", multi_line_quotes=('"',)),
+    _braced("java", ".java", "java", quotes=('"""', '"'), multi_line_quotes=('"""',)),
+    _braced("c", ".c .h", "c"),
+    _braced("cpp", ".cpp .cc .cxx .hpp .hh .hxx", "cpp"),
 )
 
-LANGUAGES: dict[str, Language] = {
-    language.name: language
-    for language in (PYTHON, JAVASCRIPT, TYPESCRIPT, TSX, GO, RUST, JAVA, C, CPP)
-}
+LANGUAGES: dict[str, Language] = {language.name: language for language in (PYTHON, *_BRACED)}
 _BY_ID = {
     key: language for language in LANGUAGES.values() for key in (language.name, *language.ids)
 }

@@ -17,9 +17,8 @@ import numpy.typing as npt
 
 from assistant.cli.command import DONE, CommandParser, run_command
 from assistant.edits import ASKED
-from assistant.edits.confidence import BIAS, MAX_FEATURE, Confidence
 from assistant.edits.history import MAX_EDITS, Edit
-from assistant.edits.next_edit import NextEdits
+from assistant.edits.next_edit import BIAS, MAX_FEATURE, Confidence, NextEdits
 from assistant.edits.proposals import Proposal, find_proposals
 from model.publish import write_atomically
 from training.cli import existing_folder

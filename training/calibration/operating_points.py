@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.rank.confidence import OperatingPoint
+from assistant.rank.ranker import OperatingPoint
 from training.calibration.networks import RankedChoice
 
 #: level -> least precision; where no threshold reaches it, the strictest one that shows anything

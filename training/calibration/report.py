@@ -11,8 +11,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from assistant.rank.confidence import LEVELS
-from assistant.rank.ranker import FittedRanker
+from assistant.rank.ranker import LEVELS, FittedRanker
 from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice
 from training.calibration.operating_points import calibration_error, measure_point

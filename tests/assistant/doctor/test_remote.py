@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.doctor.remote import remote
+from assistant.doctor.installation import remote
 from assistant.settings import Settings
 
 ON = 'mode = "fallback"\nprovider = "mistral"\nmodel = "m"\nkey_env = "TEST_KEY"\n'

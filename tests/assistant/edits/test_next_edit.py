@@ -2,9 +2,8 @@
 
 import pytest
 
-from assistant.edits.confidence import Confidence, load_confidence
 from assistant.edits.history import Edit
-from assistant.edits.next_edit import NextEdits, find_begun
+from assistant.edits.next_edit import Confidence, NextEdits, find_begun, load_confidence
 
 
 class Person:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from assistant.rank.confidence import LEVELS, OperatingPoint, threshold
+from assistant.rank.ranker import LEVELS, OperatingPoint, threshold
 
 POINTS = {
     name: OperatingPoint(threshold=value, precision=0.5, coverage=0.5, hidden=0.5)

@@ -9,9 +9,8 @@ import pytest
 
 from assistant.errors import ModelError
 from assistant.rank.beginnings import GATE_FEATURES
-from assistant.rank.confidence import LEVELS
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
-from assistant.rank.ranker import bundled, parse
+from assistant.rank.ranker import LEVELS, bundled, parse
 from tests.fitted import parameters, table
 
 

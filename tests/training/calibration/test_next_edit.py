@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assistant.edits.confidence import BIAS
+from assistant.edits.next_edit import BIAS
 from assistant.edits.proposals import Proposal
 from tests.repositories import commit_files, new_repository
 from training.calibration.next_edit import LEVELS, choose_threshold, fit_logistic, main

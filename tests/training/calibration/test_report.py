@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from assistant.rank.beginnings import Beginnings
-from assistant.rank.confidence import OperatingPoint
-from assistant.rank.ranker import OTHERS, FittedRanker, SmallNetwork
+from assistant.rank.ranker import OTHERS, FittedRanker, OperatingPoint, SmallNetwork
 from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice
 from training.calibration.report import compare_systems, format_report

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.edits.confidence import BIAS, Confidence
-from assistant.edits.next_edit import NextEdits
+from assistant.edits.next_edit import BIAS, Confidence, NextEdits
 from assistant.edits.proposals import Proposal
 from tests.repositories import commit_files, new_repository
 from training.evaluation.next_edit import (

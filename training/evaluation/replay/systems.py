@@ -17,8 +17,7 @@ from assistant.generate.base_models import OpenModel, open_from
 from assistant.generate.engine import Engine
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex
-from assistant.rank.confidence import threshold
-from assistant.rank.ranker import bundled
+from assistant.rank.ranker import bundled, threshold
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
 from assistant.source.languages import PYTHON, language_of
