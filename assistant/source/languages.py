@@ -45,8 +45,8 @@ PYTHON = Language(
 
 def _braced(name: str, extensions: str, ids: str, **habits: Any) -> Language:
     """Return a language with blocks in braces and C's comments."""
-    habits = {"quotes": ('"',), "char_literals": True} | habits
-    habits.setdefault("grammar_module", f"tree_sitter_{name}")
+    usual: dict[str, Any] = {"quotes": ('"',), "char_literals": True}
+    usual["grammar_module"] = f"tree_sitter_{name}"
     return Language(
         name=name,
         extensions=(*extensions.split(),),
@@ -54,7 +54,7 @@ def _braced(name: str, extensions: str, ids: str, **habits: Any) -> Language:
         blocks="brace",
         comment="//",
         block_comment=("/*", "*/"),
-        **habits,
+        **usual | habits,
     )
 
 
