@@ -143,13 +143,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="foretype lsp",
         description="Language server: inline completion on standard streams, or on a TCP port.",
     )
-    parser.add_argument("--stdio", action="store_true", help="standard streams (the default)")
-    parser.add_argument("--tcp", metavar="HOST:PORT", help="wait for one client here; port 0: any")
-    parser.add_argument(
-        "--allow-remote", action="store_true", help="let --tcp listen beyond this machine"
-    )
-    parser.add_argument("--log-file", default="", metavar="FILE", help="log here, not to stderr")
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; -vv: most")
+    add = parser.add_argument
+    add("--stdio", action="store_true", help="standard streams (the default)")
+    add("--tcp", metavar="HOST:PORT", help="wait for one client here; port 0: any")
+    add("--allow-remote", action="store_true", help="let --tcp listen beyond this machine")
+    add("--log-file", default="", metavar="FILE", help="log here, not to stderr")
+    add("-v", "--verbose", action="count", default=0, help="say more; -vv: most")
     return parser
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lsp.document_paths import local_path, place_in
 from lsp.scheduler import describe
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from assistant.index.folder_index import FolderIndex
     from assistant.index.updater import IndexUpdater
     from assistant.settings import Settings
+    from lsp.documents import Document
 
 WATCH_ID = "foretype-watch"
 STOP_S = 0.5  # granted to a thread that ends
@@ -31,15 +32,6 @@ OnAnswer = Callable[[bool], None]  # whether the client did what it was asked
 Ask = Callable[[str, Mapping[str, Any], OnAnswer], None]
 Send = Callable[[Mapping[str, Any]], None]
 OpenUpdater = Callable[[Path, "Settings", Callable[[int, int], None]], "IndexUpdater"]
-
-
-class OpenText(Protocol):
-    """What is needed of an open document."""
-
-    is_broken: bool
-
-    def plain(self) -> str:
-        """Return the text with LF."""
 
 
 def open_updater(
@@ -126,7 +118,7 @@ class WorkspaceIndexes:
         """Take note that a document was opened, edited or closed."""
         self._touched.add(uri)
 
-    def sync(self, roots: Sequence[str], opened: Callable[[str], OpenText | None]) -> None:
+    def sync(self, roots: Sequence[str], opened: Callable[[str], Document | None]) -> None:
         """Hand over the texts that have changed, before a suggestion is asked for.
 
         Those of excluded files and of files with secret names are never handed over.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import attrs
+from cattrs import BaseValidationError, Converter
 from lsprotocol import types
 
 from lsp.document_paths import local_path
@@ -262,31 +263,17 @@ def _action(
     return types.CodeAction(title, kind=kind, edit=types.WorkspaceEdit(document_changes=changes))
 
 
-class AskedEdit(NamedTuple):
-    """What a request for an inline edit says."""
-
-    uri: str
-    version: int | None
-    position: types.Position
-    is_by_hand: bool
-
-
-def read_inline_edit(params: Mapping[str, Any]) -> AskedEdit | None:
-    """Return what a request says; None if its parameters are wrong."""
-    document, position = params.get("textDocument"), params.get("position")
-    if not isinstance(document, Mapping) or not isinstance(position, Mapping):
-        return None
-    uri, version = document.get("uri"), document.get("version")
-    line, character = position.get("line"), position.get("character")
-    if not isinstance(uri, str) or type(line) is not int or type(character) is not int:
-        return None
-    if line < 0 or character < 0:
+def read_inline_edit(
+    params: dict[str, Any], converter: Converter
+) -> tuple[types.OptionalVersionedTextDocumentIdentifier, types.Position, bool] | None:
+    """Return what a request says, and whether it is by hand; None if its parameters are wrong."""
+    try:
+        document = converter.structure(
+            params["textDocument"], types.OptionalVersionedTextDocumentIdentifier
+        )
+        position = converter.structure(params["position"], types.Position)
+    except (BaseValidationError, KeyError, TypeError, ValueError):
         return None
     context = params.get("context")
     kind = context.get("triggerKind") if isinstance(context, Mapping) else None
-    return AskedEdit(
-        uri=uri,
-        version=version if type(version) is int else None,
-        position=types.Position(line, character),
-        is_by_hand=kind == types.InlineCompletionTriggerKind.Invoked.value,
-    )
+    return document, position, kind == types.InlineCompletionTriggerKind.Invoked.value

@@ -303,16 +303,14 @@ async def _inline(
 
 async def _inline_edit(ls: Server, params: dict[str, Any]) -> dict[str, Any]:
     """Answer sidekick.nvim and our own clients: edits, or none, never an error."""
-    asked = next_edit.read_inline_edit(params)
-    if asked is None:
-        return {"edits": []}
-    document = ls.workspace.completable(asked.uri)
-    if document is None or asked.version not in (None, document.version):
-        return {"edits": []}
-    if next_edit.is_typing_word(document, asked.position):
-        return {"edits": []}
-    found = await ls.find_edits(document, asked.position.line, is_asked=asked.is_by_hand)
-    if not found:
+    found = []
+    if asked := next_edit.read_inline_edit(params, ls.protocol._converter):
+        identifier, position, is_by_hand = asked
+        document = ls.workspace.completable(identifier.uri)
+        is_current = document is not None and identifier.version in (None, document.version)
+        if document and is_current and not next_edit.is_typing_word(document, position):
+            found = await ls.find_edits(document, position.line, is_asked=is_by_hand)
+    if not (found and document):
         return {"edits": []}
     ls.edits.note_offer(document, found[0])
     return {"edits": [next_edit.inline_edit(document, found[0])]}

@@ -1,8 +1,4 @@
-"""`foretype complete FILE:LINE:COL`: print what an editor would suggest there.
-
-Exit codes: 0 a suggestion was printed, 1 nothing to suggest, 2 bad usage or input, 3 the model
-cannot be used. Errors are one line on standard error.
-"""
+"""`foretype complete FILE:LINE:COL`: print what an editor would suggest there."""
 
 import argparse
 import dataclasses
@@ -76,10 +72,8 @@ def _run(args: argparse.Namespace, explains: bool, engine_for: "EngineFor | None
     with configure(settings.log_file, args.verbose):
         response = _complete(settings, request, engine_for)
     if explains:
-        table = response.trace.table()
-        write_json(table) if args.json else write(
-            format_trace(table, verbose=args.verbose > 0) + "\n"
-        )
+        table, verbose = response.trace.table(), args.verbose > 0
+        write_json(table) if args.json else write(format_trace(table, verbose=verbose) + "\n")
     elif args.json:
         write_json(_report(source, response))
     elif response.completions:
@@ -106,9 +100,7 @@ def _complete(
 
 def open_engine(settings: Settings, file: Path, index: "FolderIndex | None") -> "Engine":
     """Return an engine for `file` that has not loaded its model; what is amiss, it says."""
-    from assistant.generate.engine import (
-        Engine,  # the runtime is not needed to say that input is bad
-    )
+    from assistant.generate.engine import Engine  # imports the runtime, not needed for bad input
     from assistant.models.open import make_opener_for
     from assistant.remote import open_configured
 
@@ -130,30 +122,21 @@ def _find_index(settings: Settings, path: str) -> "tuple[FolderIndex, str] | Non
 
 
 def _parser(explains: bool = False) -> argparse.ArgumentParser:
-    parser = CommandParser(
-        prog="foretype why" if explains else "foretype complete",
-        description=(
-            "Say how the suggestion at a cursor came about, or why there is none."
-            if explains
-            else "Suggest the code at a cursor, as the editor would show it."
-        ),
-        epilog=_EPILOG,
-    )
-    parser.add_argument("place", metavar="FILE:LINE:COL", help="a cursor; FILE - is standard input")
-    parser.add_argument("--path", default="", help="the file's name, where FILE is -")
-    parser.add_argument("--json", action="store_true", help="print ranges and costs as JSON")
-    parser.add_argument("--n", type=int, default=1, help=f"suggestions wanted, up to {MAX_N}")
-    parser.add_argument("--model", metavar="FOLDER", help="a model folder")
-    parser.add_argument(
-        "--deadline-ms", type=int, metavar="MS", help=f"time to answer in (default: {DEADLINE_MS})"
-    )
+    name, text = "complete", "Suggest the code at a cursor, as the editor would show it."
+    if explains:
+        name, text = "why", "Say how the suggestion at a cursor came about, or why there is none."
+    parser = CommandParser(prog=f"foretype {name}", description=text, epilog=_EPILOG)
+    add = parser.add_argument
+    add("place", metavar="FILE:LINE:COL", help="a cursor; FILE - is standard input")
+    add("--path", default="", help="the file's name, where FILE is -")
+    add("--json", action="store_true", help="print ranges and costs as JSON")
+    add("--n", type=int, default=1, help=f"suggestions wanted, up to {MAX_N}")
+    add("--model", metavar="FOLDER", help="a model folder")
+    add("--deadline-ms", type=int, metavar="MS", help=f"time to answer in (default: {DEADLINE_MS})")
     if not explains:
-        parser.add_argument(
-            "--warm",
-            action="store_true",
-            help="let a process answer that stays for ten idle minutes: the next time is fast",
-        )
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more (-vv: all)")
+        text = "let a process answer that stays for ten idle minutes: the next time is fast"
+        add("--warm", action="store_true", help=text)
+    add("-v", "--verbose", action="count", default=0, help="say more (-vv: all)")
     return parser
 
 

@@ -1,7 +1,4 @@
-"""`foretype doctor [FOLDER]`: check the installation, say how each fault is mended.
-
-Exit codes: 0 all works (warnings included), 1 something is broken, 2 bad usage.
-"""
+"""`foretype doctor [FOLDER]`: check the installation, say how each fault is mended."""
 
 import argparse
 import os
@@ -26,11 +23,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    findings = examine(
-        Path(options.folder),
-        is_timed=not options.no_timing,
-        is_wide=not options.no_editors,
-    )
+    is_timed, is_wide = not options.no_timing, not options.no_editors
+    findings = examine(Path(options.folder), is_timed=is_timed, is_wide=is_wide)
     states = _write_as_json([*findings]) if options.json else _write_as_lines(findings)
     return BROKEN if "broken" in states else WORKS
 
@@ -94,10 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Check the installation, and say how each fault is mended.",
         epilog="exit codes: 0 all works (warnings included), 1 something is broken",
     )
-    parser.add_argument("folder", nargs="?", default=".", help="whose index to look at")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument("--no-timing", action="store_true", help="leave the timed completion out")
-    parser.add_argument(
-        "--no-editors", action="store_true", help="leave the editors out, as one that asks would"
-    )
+    add = parser.add_argument
+    add("folder", nargs="?", default=".", help="whose index to look at")
+    add("--json", action="store_true", help="print the findings as JSON")
+    add("--no-timing", action="store_true", help="leave the timed completion out")
+    add("--no-editors", action="store_true", help="leave the editors out, as one that asks would")
     return parser

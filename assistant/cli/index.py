@@ -192,19 +192,14 @@ def _delete(folder: Path) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(
-        prog="foretype index",
-        description="The index of a repository's text, in your cache folder.",
-    )
-    parser.add_argument("action", choices=("status", "build", "clear"))
-    parser.add_argument("repo", nargs="?", default=".", help="a folder (default: this one)")
-    parser.add_argument("--all", action="store_true", help="clear: the indexes of all folders")
-    parser.add_argument(
-        "--exclude", action="append", default=[], metavar="PATTERN", help="leave these files out"
-    )
-    parser.add_argument("--mb", type=int, default=0, help="largest size of the index on disk")
-    parser.add_argument(
-        "--dependencies", action="store_true", help="also what the project imports, if installed"
-    )
-    parser.add_argument("--watched", action="store_true", help=argparse.SUPPRESS)
+    text = "The index of a repository's text, in your cache folder."
+    parser = CommandParser(prog="foretype index", description=text)
+    add = parser.add_argument
+    add("action", choices=("status", "build", "clear"))
+    add("repo", nargs="?", default=".", help="a folder (default: this one)")
+    add("--all", action="store_true", help="clear: the indexes of all folders")
+    add("--exclude", action="append", default=[], metavar="PATTERN", help="leave these files out")
+    add("--mb", type=int, default=0, help="largest size of the index on disk")
+    add("--dependencies", action="store_true", help="also what the project imports, if installed")
+    add("--watched", action="store_true", help=argparse.SUPPRESS)
     return parser

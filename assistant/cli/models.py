@@ -1,7 +1,4 @@
-"""`foretype models`: list the models of your own, choose which one serves a repository, remove one.
-
-Exit codes: 0 done, 1 refused or not possible, 2 bad usage. Errors are one line on standard error.
-"""
+"""`foretype models`: list models of your own, choose which one serves a repository, remove one."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -192,12 +189,8 @@ def _parser() -> argparse.ArgumentParser:
         for each in positional:
             added.add_argument(each, metavar=each.upper())
         added.add_argument("--json", action="store_true", help="print JSON")
-        added.add_argument(
-            "--repository",
-            default="",
-            metavar="DIR",
-            help="which one (default: around this folder)",
-        )
+        where = "which one (default: around this folder)"
+        added.add_argument("--repository", default="", metavar="DIR", help=where)
         added.set_defaults(run=run)
         return added
 

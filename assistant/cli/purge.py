@@ -21,14 +21,22 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    items, left = list_stored(_log_file(), with_models=options.models)
+    log_file = ""
+    try:
+        log_file = load_settings().log_file
+    except SettingsError as error:
+        say_error("purge", f"the log file is not known: {error}")
+    items, left = list_stored(log_file, with_models=options.models)
     _print_listing(items, left, with_models=options.models)
     if not items:
         return DONE
     if options.dry_run:
         print("Nothing was removed (--dry-run).")
         return DONE
-    if not (options.yes or agrees(_question(options.models, items))):
+    question = "Remove all of it?"
+    if options.models and any(item.path.name == MODELS for item in items):
+        question = "Remove all of it, your own models too? Only tuning again brings those back."
+    if not (options.yes or agrees(question)):
         print("Nothing was removed.")
         return FAILED
     warm.leave()
@@ -39,20 +47,6 @@ def _run(options: argparse.Namespace) -> int:
     if not failed:
         print("Removed. An editor that is open makes anew what it needs.")
     return FAILED if failed else DONE
-
-
-def _question(with_models: bool, items: list[Item]) -> str:
-    if with_models and any(item.path.name == MODELS for item in items):
-        return "Remove all of it, your own models too? Only tuning again brings those back."
-    return "Remove all of it?"
-
-
-def _log_file() -> str:
-    try:
-        return load_settings().log_file
-    except SettingsError as error:
-        say_error("purge", f"the log file is not known: {error}")
-        return ""
 
 
 def _print_listing(items: list[Item], left: list[str], *, with_models: bool) -> None:
@@ -83,11 +77,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Remove every cache, index, log and statistic that foretype has made.",
         epilog="Settings and the configuration of editors stay.",
     )
-    parser.add_argument("--dry-run", action="store_true", help="list only")
-    parser.add_argument(
-        "--models",
-        action="store_true",
-        help="also the models tuned on your repositories, which took hours to make",
-    )
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add = parser.add_argument
+    add("--dry-run", action="store_true", help="list only")
+    text = "also the models tuned on your repositories, which took hours to make"
+    add("--models", action="store_true", help=text)
+    add("--yes", action="store_true", help="do not ask")
     return parser

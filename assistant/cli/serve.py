@@ -1,7 +1,4 @@
-"""`foretype serve`: one model for a small team, over HTTP in OpenAI's form.
-
-Exit codes: 0 ended when told to, 1 the model or the address cannot be had, 2 bad usage.
-"""
+"""`foretype serve`: one model for a small team, over HTTP in OpenAI's form."""
 
 import argparse
 import functools

@@ -5,6 +5,7 @@ usage. Without --write or --remove nothing is changed.
 """
 
 import argparse
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,11 +40,8 @@ def _run(options: argparse.Namespace) -> int:
     try:
         if options.remove:
             return _remove(editor, machine, is_agreed=options.yes)
-        command = server_command(machine)
-        if options.client:
-            plan = emacs(machine, command, options.client)
-        else:
-            plan = editor.plan(machine, command)
+        make = functools.partial(emacs, client=options.client) if options.client else editor.plan
+        plan = make(machine, server_command(machine))
         if options.write:
             return _write(editor, plan, is_agreed=options.yes)
     except SetupError as error:
@@ -57,19 +55,16 @@ def _print_editors(machine: Machine) -> int:
     print("Editors that `foretype setup EDITOR` knows:\n")
     for editor in EDITORS.values():
         program = editor.program(machine)
-        state = (
-            f"{program}{_describe_state(editor, machine)}" if program else "not found on the PATH"
-        )
+        state = "not found on the PATH"
+        if program:
+            try:
+                is_ready = editor.is_set_up(machine, server_command(machine))
+                state = f"{program}{', set up' * is_ready}"
+            except SetupError as error:
+                state = f"{program}: {error}"
         print(f"  {editor.name:<12} {editor.title:<12} {state}")
     print("\nOthers: see editors/README.md; each starts `foretype lsp`.")
     return DONE
-
-
-def _describe_state(editor: Editor, machine: Machine) -> str:
-    try:
-        return ", set up" if editor.is_set_up(machine, server_command(machine)) else ""
-    except SetupError as error:
-        return f": {error}"
 
 
 def _print_plan(editor: Editor, plan: SetupPlan, chosen: str = "") -> None:
@@ -126,15 +121,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Show the lines that start foretype in an editor, write them or take them out.",
         epilog="Without an editor: which ones there are.",
     )
-    parser.add_argument("editor", nargs="?", choices=sorted(EDITORS), metavar="EDITOR")
-    parser.add_argument(
-        "--write", action="store_true", help="show the change, ask, keep a backup, write"
-    )
-    parser.add_argument(
-        "--remove", action="store_true", help="take out what --write has written; asks, too"
-    )
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument(
-        "--client", choices=CLIENTS, help="emacs: by which language client (else as your file says)"
-    )
+    add = parser.add_argument
+    add("editor", nargs="?", choices=sorted(EDITORS), metavar="EDITOR")
+    add("--write", action="store_true", help="show the change, ask, keep a backup, write")
+    add("--remove", action="store_true", help="take out what --write has written; asks, too")
+    add("--yes", action="store_true", help="do not ask")
+    text = "emacs: by which language client (else as your file says)"
+    add("--client", choices=CLIENTS, help=text)
     return parser

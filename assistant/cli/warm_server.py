@@ -42,9 +42,7 @@ def serve(descriptor: int, idle_s: float = IDLE_S) -> None:
         while True:
             if not select.select([listener], [], [], idle_s)[0]:
                 with lock(str(home)):
-                    if not select.select([listener], [], [], 0)[
-                        0
-                    ]:  # nobody came at the last moment
+                    if not any(select.select([listener], [], [], 0)):  # nobody came meanwhile
                         return _close(listener, place, inode)
             connection = listener.accept()[0]
             connection.settimeout(REQUEST_S)
@@ -98,8 +96,7 @@ def _run(head: list[str], data: bytes, engines: "KeptEngines") -> bytes:
     os.environ.clear()
     os.environ.update(dict(line.split("=", 1) for line in environment))
     sys.stdin = io.TextIOWrapper(io.BytesIO(data))
-    out = _Stream(encoding, is_terminal=bool(is_terminal))
-    error = _Stream(encoding, is_terminal=bool(is_terminal))
+    out, error = (_Stream(encoding, is_terminal=bool(is_terminal)) for _ in range(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error), plain_output():
         try:
             code = complete.main(words, engine_for=engines.engine_for)

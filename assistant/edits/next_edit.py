@@ -17,6 +17,7 @@ from assistant.edits.history import Edit, EditHistory
 from assistant.edits.patterns import align, line_changes
 from assistant.edits.proposals import Proposal, find_proposals
 from assistant.privacy.redaction import find as find_secrets
+from model.lru import LRU
 
 MAX_DISMISSED = 256
 MAX_FEATURE = 5.0  # what a feature counts at most: a text of a thousand lines is like one of 150
@@ -77,15 +78,15 @@ class NextEdits:
         self.history = EditHistory()
         self._confidence = confidence or load_confidence()
         self._offered: tuple[str, Proposal] | None = None
-        self._dismissed: dict[tuple[str, tuple[str, ...], tuple[str, ...]], None] = {}
+        self._dismissed: LRU[tuple[str, tuple[str, ...], tuple[str, ...]], None]
+        self._dismissed = LRU(MAX_DISMISSED)
 
     def note(self, path: str, row: int, old: Sequence[str], new: Sequence[str]) -> None:
         """Take a change; an offer that the user passes over for another one does not come back."""
         if self._offered is not None:
             offered_path, offer = self._offered
-            is_there = path == offered_path and offer.row <= row <= offer.row + len(offer.old)
-            if not is_there:
-                self._dismiss(path=offered_path, offer=offer)
+            if path != offered_path or not offer.row <= row <= offer.row + len(offer.old):
+                self.dismiss()
             self._offered = None
         self.history.note(path, row, old, new)
 
@@ -97,17 +98,8 @@ class NextEdits:
         """Take note that the user waved the shown edit away."""
         if self._offered is not None:
             path, offer = self._offered
-            self._dismiss(path=path, offer=offer)
+            self._dismissed.put((path, offer.old, offer.new), None)
             self._offered = None
-
-    def _dismiss(self, *, path: str, offer: Proposal) -> None:
-        self._dismissed[path, offer.old, offer.new] = None
-        while len(self._dismissed) > MAX_DISMISSED:
-            del self._dismissed[next(iter(self._dismissed))]
-
-    def is_dismissed(self, path: str, proposal: Proposal) -> bool:
-        """Say whether this was offered and not wanted."""
-        return (path, proposal.old, proposal.new) in self._dismissed
 
     def propose(
         self, path: str, lines: Sequence[str], row: int, edits: Sequence[Edit], show: str
@@ -128,7 +120,7 @@ class NextEdits:
                 continue
             probability = self._confidence.probability(proposal)
             known = best.get(proposal.row)
-            if probability < least or self.is_dismissed(path, proposal):
+            if probability < least or (path, proposal.old, proposal.new) in self._dismissed:
                 continue
             if known is None or probability > known.probability:
                 best[proposal.row] = ProposedEdit(proposal=proposal, probability=probability)

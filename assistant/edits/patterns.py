@@ -19,8 +19,7 @@ MAX_TOKENS = 200  # of a line that is compared
 LEAST_LIKE = 0.5  # of two lines' tokens that agree
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hunk:
+class Hunk(NamedTuple):
     """Tokens `start:end` of the old line were replaced by `new`."""
 
     start: int
@@ -56,19 +55,13 @@ def line_change(old: str, new: str) -> LineChange | None:
     before, after = split_tokens(old), split_tokens(new)
     if old == new or not old or not new or max(len(before), len(after)) > MAX_TOKENS:
         return None
-    hunks = []
     matcher = SequenceMatcher(None, before, after, autojunk=False)
-    for tag, start, end, new_start, new_end in matcher.get_opcodes():
-        if tag != "equal":
-            hunks.append(
-                Hunk(
-                    start=start,
-                    end=end,
-                    old="".join(before[start:end]),
-                    new="".join(after[new_start:new_end]),
-                )
-            )
-    return LineChange(old=old, new=new, tokens=before, hunks=tuple(hunks))
+    hunks = tuple(
+        Hunk(start, end, "".join(before[start:end]), "".join(after[new_start:new_end]))
+        for tag, start, end, new_start, new_end in matcher.get_opcodes()
+        if tag != "equal"
+    )
+    return LineChange(old=old, new=new, tokens=before, hunks=hunks)
 
 
 def line_changes(edit: Edit) -> Iterator[LineChange]:

@@ -22,19 +22,10 @@ Kind = Literal["same line", "like line", "tokens", "block"]
 _Key = tuple[int, tuple[str, ...], tuple[str, ...]]
 _COMMENT = ("# ", "//", "* ", "/*", '"""', "--")
 # Words that begin a definition, in the languages that we know.
-_DEFINES = {
-    "class",
-    "const",
-    "def",
-    "enum",
-    "fn",
-    "from",
-    "func",
-    "function",
-    "import",
-    "interface",
-}
-_DEFINES |= {"let", "struct", "trait", "type", "use", "var"}
+_DEFINES = frozenset(
+    "class const def enum fn from func function import interface let struct trait type use"
+    " var".split()
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

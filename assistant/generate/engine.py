@@ -183,7 +183,7 @@ class Engine:
         self, request: CompletionRequest, completions: Sequence[Completion], trace: Trace
     ) -> Response:
         self._traces.put(request.document, trace)
-        return Response(completions=completions, trace=trace)
+        return Response(completions, trace)
 
     def _backend_for(self, request: CompletionRequest) -> LocalBackend | None:
         """Return the model of a document: its own, if it knows the language, or the one for all.

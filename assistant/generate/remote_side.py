@@ -66,7 +66,7 @@ def merge_remote(
             probability=probability,
             is_shown=probability >= least,
         )
-        offers.append(Offer(suggestion=suggestion, edit=result.edit, verdicts=result.verdicts))
+        offers.append(Offer(suggestion, result.edit, result.verdicts))
     offers.sort(key=lambda o: (-o.suggestion.probability, o.suggestion.source != "remote"))
     completions = build_completions(request, offers)
     weighed = {"probability": probability, "threshold": least}

@@ -7,8 +7,10 @@ text goes through the rules once. Knows no model.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from assistant.filter.postprocess import FilterResult, RuleVerdict, TextEdit, filter_text
 from assistant.generate.cache import Suggestion
@@ -21,21 +23,19 @@ MAX_TRIED = 4  # texts beyond those wanted that go through the rules
 MAX_BELIEFS = 8  # proposals that are remembered with their shares
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What a request gets, best first, and how it came about."""
 
     completions: Sequence[Completion]
     trace: Trace
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """A suggestion that the rules let pass, and the edit that they left of it."""
 
     suggestion: Suggestion
     edit: TextEdit
-    verdicts: Sequence[RuleVerdict] = ()
+    verdicts: Sequence[RuleVerdict]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +87,7 @@ def offer_lines(
             is_shown=probability >= least,
             beliefs=ranking.beliefs(MAX_BELIEFS),
         )
-        offer = Offer(suggestion=suggestion, edit=result.edit, verdicts=result.verdicts)
+        offer = Offer(suggestion, result.edit, result.verdicts)
         offers.setdefault((final, result.edit.end), offer)
     return list(offers.values())
 
@@ -119,20 +119,16 @@ class _Sift:
 
 def offer_suggestions(request: CompletionRequest, suggestions: Iterable[Suggestion]) -> list[Offer]:
     """Return what the rules leave of suggestions that are sure enough, best first."""
-    offers = []
-    for suggestion in suggestions:
-        if suggestion.is_shown:
-            result = filter_text(
-                request,
-                suggestion.text,
-                multi_line=suggestion.multi_line,
-                is_rest=suggestion.is_rest,
-            )
-            if result.edit is not None:
-                offers.append(
-                    Offer(suggestion=suggestion, edit=result.edit, verdicts=result.verdicts)
-                )
-    return offers
+    shown = [each for each in suggestions if each.is_shown]
+    results = [
+        filter_text(request, each.text, multi_line=each.multi_line, is_rest=each.is_rest)
+        for each in shown
+    ]
+    return [
+        Offer(each, result.edit, result.verdicts)
+        for each, result in zip(shown, results, strict=True)
+        if result.edit is not None
+    ]
 
 
 def build_completions(request: CompletionRequest, offers: Iterable[Offer]) -> list[Completion]:
@@ -142,9 +138,7 @@ def build_completions(request: CompletionRequest, offers: Iterable[Offer]) -> li
         suggestion, edit = offer.suggestion, offer.edit
         if suggestion.is_shown:
             completion = Completion(
-                text=edit.text,
-                start=edit.start,
-                end=edit.end,
+                **dataclasses.asdict(edit),
                 source=suggestion.source,
                 finish_reason=suggestion.finish_reason,
                 logprob=suggestion.logprob,

@@ -22,24 +22,9 @@ PARSE_LIMIT_S = 1.0  # honest code of a megabyte takes less; hostile nesting tak
 _READ_BYTES = 65_536
 
 BODY_KINDS = frozenset(
-    {
-        "block",
-        "class_body",
-        "compound_statement",
-        "constructor_body",
-        "declaration_list",
-        "enum_body",
-        "field_declaration_list",
-        "interface_body",
-        "module",
-        "object_type",
-        "program",
-        "source_file",
-        "statement_block",
-        "statement_list",
-        "switch_body",
-        "translation_unit",
-    }
+    "block class_body compound_statement constructor_body declaration_list enum_body"
+    " field_declaration_list interface_body module object_type program source_file statement_block"
+    " statement_list switch_body translation_unit".split()
 )
 _SEMICOLON_AFTER_BRACE = frozenset({"c", "cpp"})  # a class is not complete without it
 

@@ -140,9 +140,7 @@ def unsure(bench: Bench) -> None:
 
     def offer_lines(*args: Any) -> list[Offer]:
         return [
-            dataclasses.replace(
-                offer, suggestion=dataclasses.replace(offer.suggestion, probability=0.2)
-            )
+            offer._replace(suggestion=dataclasses.replace(offer.suggestion, probability=0.2))
             for offer in original(*args)
         ]
 
