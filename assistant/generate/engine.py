@@ -29,7 +29,6 @@ from assistant.generate.response import (
     offer_lines,
     offer_suggestions,
 )
-from assistant.index.matches import SearchableIndex
 from assistant.privacy.exclusion import why_refused
 from assistant.rank.candidates import Cursor, propose
 from assistant.rank.ranker import FittedRanker, bundled, threshold
@@ -43,13 +42,14 @@ from model.fim import Snippet
 from model.lru import LRU
 
 if TYPE_CHECKING:
+    from assistant.index.folder_index import FolderIndex
     from assistant.snippets.cache import SnippetCache
 
 KEPT_TRACES = 8  # documents of which it is known how the last response came about
 
 log = logging.getLogger(__name__)
 
-IndexOf = Callable[[str], SearchableIndex | None]  # of a request's document
+IndexOf = Callable[[str], "FolderIndex | None"]  # of a request's document
 BackendOf = Callable[[str], LocalBackend | None]
 
 

@@ -17,12 +17,13 @@ from assistant.index.matches import (
     MAX_LEVELS,
     Level,
     ShouldStop,
-    Source,
+    TextSource,
     nested_levels,
     never,
 )
 from assistant.index.open_documents import OpenDocuments
 from assistant.index.reader import IndexView, open_view, version_of
+from assistant.index.segment_search import SegmentSource
 from assistant.index.writer import index_folder
 
 log = logging.getLogger(__name__)
@@ -58,10 +59,18 @@ class FolderIndex:
         max_levels: int = MAX_LEVELS,
         should_stop: ShouldStop = never,
     ) -> list[Level]:
-        """Return where `context`, the bytes before a cursor in `path`, stands elsewhere."""
+        """Return where `context`, the bytes before a cursor in `path`, stands elsewhere.
+
+        Longest first; each next level is the longest at which the count has at least doubled, none
+        shorter than MIN_MATCH. `path` is the cursor's own file and `document` which of the open
+        ones it is (default: the one of that path); both are left out. `should_stop` is asked
+        between levels; what was found by then is returned.
+        """
         self._notice_newer()
         context = context[-MAX_CONTEXT:]
-        sources: list[Source] = [*self._documents.sources(context, but=document or path)]
+        sources: list[TextSource | SegmentSource] = [
+            *self._documents.sources(context, but=document or path)
+        ]
         hidden = {path, *self._documents.paths(), *self._stale}
         sources += [
             opened.source(context, hidden)

@@ -5,14 +5,21 @@ Level by level the length shrinks and the count of places grows, at least twofol
 document's own text is here too, without any index. Knows bytes; knows neither files nor tokens.
 """
 
+from __future__ import annotations
+
 import bisect
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from assistant.index.segment_search import SegmentSource
+
+    _Sources = Sequence["TextSource | SegmentSource"]
 
 MIN_MATCH = 4  # bytes; shorter agreement says nothing
 MAX_CONTEXT = 512  # bytes before the cursor that are compared
@@ -51,43 +58,8 @@ class Level:
     occurrences: tuple[Occurrence, ...]  # all, or MAX_SAMPLED evenly spread; longest match first
 
 
-class SearchableIndex(Protocol):
-    """What proposes continuations."""
-
-    def levels(
-        self,
-        context: bytes,
-        *,
-        path: str,
-        document: str = "",
-        max_levels: int = MAX_LEVELS,
-        should_stop: ShouldStop = never,
-    ) -> list[Level]:
-        """Return where `context`, the bytes before the cursor, stands elsewhere; longest first.
-
-        `path` is the cursor's own file and `document` which of the open ones it is (default: the
-        one of that path); both are left out. Each next level is the
-        longest at which the count has at least doubled; none is shorter than MIN_MATCH.
-        `should_stop` is asked between levels; what was found by then is returned.
-        """
-
-
-class Source(Protocol):
-    """The places of one text or index that agree with one context."""
-
-    @property
-    def longest(self) -> int:
-        """The longest agreement in bytes; below MIN_MATCH if there is none that counts."""
-
-    def count(self, length: int) -> int:
-        """Return how many places agree by at least `length` bytes, MIN_MATCH or more."""
-
-    def pick(self, length: int, n: int) -> list[Occurrence]:
-        """Return `n` of those places, evenly spread, or all if there are fewer."""
-
-
 def nested_levels(
-    sources: Sequence[Source], max_levels: int = MAX_LEVELS, should_stop: ShouldStop = never
+    sources: _Sources, max_levels: int = MAX_LEVELS, should_stop: ShouldStop = never
 ) -> list[Level]:
     """Return the levels over several sources together."""
     length = max((source.longest for source in sources), default=0)
@@ -102,7 +74,7 @@ def nested_levels(
     return levels
 
 
-def _where_doubled(sources: Sequence[Source], level: Level) -> int | None:
+def _where_doubled(sources: _Sources, level: Level) -> int | None:
     def is_too_long(length: int) -> bool:
         return sum(source.count(length) for source in sources) < 2 * level.count
 
@@ -111,7 +83,7 @@ def _where_doubled(sources: Sequence[Source], level: Level) -> int | None:
     return lengths[n_enough - 1] if n_enough else None
 
 
-def _level(sources: Sequence[Source], length: int) -> Level:
+def _level(sources: _Sources, length: int) -> Level:
     counts = [source.count(length) for source in sources]
     total = sum(counts)
     n_wanted = min(total, MAX_SAMPLED)

@@ -12,17 +12,20 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from assistant.index.matches import (
     FOLLOWING_BYTES,
     Level,
     Occurrence,
-    SearchableIndex,
     ShouldStop,
     document_levels,
     never,
 )
 from assistant.source.brackets import AUTO_CLOSED
+
+if TYPE_CHECKING:
+    from assistant.index.folder_index import FolderIndex
 
 MAX_CONTEXT_BYTES = 512
 MAX_LEVELS = 8
@@ -96,7 +99,7 @@ class Proposal:
 
 def propose(
     cursor: Cursor,
-    index: SearchableIndex | None,
+    index: FolderIndex | None,
     *,
     use_document: bool = True,
     should_stop: ShouldStop = never,

@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Iterator
 
 from assistant.index.folder_index import FolderIndex
-from assistant.index.matches import SearchableIndex
 from assistant.index.reader import IndexView, OpenSegment
 from assistant.request import CompletionRequest
 from assistant.snippets.search import SnippetSearch
@@ -53,10 +52,10 @@ class SnippetCache:
             shelf.join(timeout_s)
 
     def snippets_for(
-        self, index: SearchableIndex | None, request: CompletionRequest, *, budget_chars: int
+        self, index: FolderIndex | None, request: CompletionRequest, *, budget_chars: int
     ) -> list[Snippet]:
         """Return the snippets for a request, the best one last; none if there is no index yet."""
-        if budget_chars <= 0 or not isinstance(index, FolderIndex):
+        if budget_chars <= 0 or index is None:
             return []
         with self._lock:
             shelf = self._shelves.setdefault(index, _Shelf(self._closed))
