@@ -6,14 +6,10 @@ plain values; what goes wrong is a sentence in `message`. Knows the registry's d
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lsp.document_paths import local_path
-
-if TYPE_CHECKING:
-    from lsp.session import Session
 
 
 def argument(arguments: tuple[object, ...], name: str) -> str:
@@ -32,26 +28,8 @@ def folder_named(arguments: tuple[object, ...], roots: list[str]) -> Path | None
     return folders[0] if folders else None
 
 
-async def list_models(session: Session, folder: Path | None) -> dict[str, Any]:
+def list_models(explicit: str, folder: Path | None) -> dict[str, Any]:
     """Answer `foretype.models`: what there is, and what serves in `folder`'s repository."""
-    return await asyncio.to_thread(_listed, session.settings.current.model, folder)
-
-
-async def use_model(
-    session: Session, folder: Path | None, arguments: tuple[object, ...]
-) -> dict[str, Any]:
-    """Answer `foretype.useModel`: choose the model called `name` for `folder`'s repository."""
-    name = argument(arguments, "name")
-    if not name:
-        return _refused('an argument {"name": MODEL} is needed; "base" is the base')
-    if session.settings.current.model:
-        return _refused("the setting `model` names a model, and wins; empty it to choose here")
-    answer = await asyncio.to_thread(_used, name, folder)
-    session.models.look()
-    return answer
-
-
-def _listed(explicit: str, folder: Path | None) -> dict[str, Any]:
     from assistant.models.registry import ModelsError, Registry
     from assistant.models.selection import describe_models, find_place
 
@@ -66,7 +44,12 @@ def _listed(explicit: str, folder: Path | None) -> dict[str, Any]:
         return {"models": [], "message": str(error)}
 
 
-def _used(name: str, folder: Path | None) -> dict[str, Any]:
+def use_model(explicit: str, name: str, folder: Path | None) -> dict[str, Any]:
+    """Answer `foretype.useModel`: choose the model called `name` for `folder`'s repository."""
+    if not name:
+        return _refused('an argument {"name": MODEL} is needed; "base" is the base')
+    if explicit:
+        return _refused("the setting `model` names a model, and wins; empty it to choose here")
     from assistant.models.registry import ModelsError, Registry
     from assistant.models.selection import choose, find_place
 

@@ -184,22 +184,14 @@ def _with_lf(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def _is_encodable(text: str) -> bool:
-    """Whether `text` is free of lone surrogates."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _join_surrogates(text: str, lone: str = "surrogatepass") -> str:
     """Make one character of two halves that different edits brought together.
 
     `lone` says how to decode a half that is alone; "replace" makes it U+FFFD.
     """
-    if _is_encodable(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", lone)
+    try:
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", lone)
+    return text

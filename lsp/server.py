@@ -231,7 +231,9 @@ def create_server(session: Session, greeting: Greeting | None = None) -> Server:
     server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_change_files)
     server.feature(types.TEXT_DOCUMENT_DID_SAVE)(_note_file)
     server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(_close)
-    server.feature(types.TEXT_DOCUMENT_CODE_ACTION, _code_action_options())(_code_actions)
+    kinds = [types.CodeActionKind.QuickFix, types.CodeActionKind.RefactorRewrite]
+    options = types.CodeActionOptions(code_action_kinds=kinds)
+    server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)(_code_actions)
     server.feature(next_edit.INLINE_EDIT)(_inline_edit)
     for name, handler in zip(COMMANDS, (_dismiss, _status, _why, _models, _use_model), strict=True):
         server.command(name)(handler)
@@ -333,11 +335,6 @@ def _dismiss(ls: Server, *_: object) -> None:
     ls.edits.dismiss()
 
 
-def _code_action_options() -> types.CodeActionOptions:
-    kinds = [types.CodeActionKind.QuickFix, types.CodeActionKind.RefactorRewrite]
-    return types.CodeActionOptions(code_action_kinds=kinds)
-
-
 async def _menu(ls: Server, params: types.CompletionParams) -> types.CompletionList | None:
     is_on = ls.session.settings.current.menu_completion
     found = await ls.suggest(params, convert.menu_items) if is_on else []
@@ -358,12 +355,16 @@ def _why(ls: Server, *arguments: object) -> dict[str, Any]:
 
 async def _models(ls: Server, *arguments: object) -> dict[str, Any]:
     folder = commands.folder_named(arguments, ls.workspace.roots)
-    return await commands.list_models(ls.session, folder)
+    explicit = ls.session.settings.current.model
+    return await asyncio.to_thread(commands.list_models, explicit, folder)
 
 
 async def _use_model(ls: Server, *arguments: object) -> dict[str, Any]:
     folder = commands.folder_named(arguments, ls.workspace.roots)
-    return await commands.use_model(ls.session, folder, arguments)
+    explicit, name = ls.session.settings.current.model, commands.argument(arguments, "name")
+    answer = await asyncio.to_thread(commands.use_model, explicit, name, folder)
+    ls.session.models.look()
+    return answer
 
 
 def _status(ls: Server, *arguments: object) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 Knows text and files, no editor and no questions.
 """
 
-import dataclasses
 import difflib
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from assistant.errors import AssistantError
 from model.files import MissingFileError, UnreadableFileError, read_regular
@@ -23,8 +22,7 @@ class SetupError(AssistantError):
     """A user's file cannot be changed safely; the message says why, and nothing was changed."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What a file holds, and what it should hold."""
 
     path: Path
@@ -44,8 +42,7 @@ class Change:
         return "".join(ended)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SetupPlan:
+class SetupPlan(NamedTuple):
     """How one editor is made to start foretype."""
 
     path: Path  # the file in which the lines belong
@@ -58,9 +55,9 @@ class SetupPlan:
     def make(self, before: str | None, after: str) -> "SetupPlan":
         """Return the plan with the change of its file's text; done if there is none."""
         if before == after:
-            return dataclasses.replace(self, done=True)
+            return self._replace(done=True)
         change = Change(path=self.path, before=before, after=after)
-        return dataclasses.replace(self, change=change)
+        return self._replace(change=change)
 
 
 def read_config(path: Path) -> str | None:

@@ -3,7 +3,6 @@
 Knows enough of Lisp to tell whether a file's parentheses close, and nothing of what it does.
 """
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -60,9 +59,9 @@ def emacs(machine: Machine, command: list[str], client: str = "") -> SetupPlan:
     )
     plan = SetupPlan(path=path, lines=body, notes=_NOTES[client])
     if "foretype" in without_block(before or "", ";;"):
-        return dataclasses.replace(plan, done=True, reason=f"{path} names foretype")
+        return plan._replace(done=True, reason=f"{path} names foretype")
     if not is_balanced(before or ""):
-        return dataclasses.replace(plan, reason=f"the parentheses of {path} do not close")
+        return plan._replace(reason=f"the parentheses of {path} do not close")
     return plan.make(before, with_block(before or "", ";;", body))
 
 

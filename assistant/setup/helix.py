@@ -3,7 +3,6 @@
 Helix shows menus only, so the server is told to answer menu requests. Knows TOML and this file.
 """
 
-import dataclasses
 import json
 from typing import Any
 
@@ -36,15 +35,15 @@ def helix(machine: Machine, command: list[str]) -> SetupPlan:
     try:
         table = parse_toml(own)
     except ValueError as error:
-        return dataclasses.replace(plan, reason=f"{path} is not TOML: {error}")
+        return plan._replace(reason=f"{path} is not TOML: {error}")
     if "foretype" in table.get("language-server", {}):
-        return dataclasses.replace(plan, done=True, reason=f"{path} names foretype")
+        return plan._replace(done=True, reason=f"{path} names foretype")
     taken = {str(entry.get("name")) for entry in _languages(table)}
     lines = _lines(command, taken)
-    plan = dataclasses.replace(plan, lines=lines, notes=_notes(taken))
+    plan = plan._replace(lines=lines, notes=_notes(taken))
     after = with_block(before or "", "#", lines)
     if not _keeps(table, after):
-        return dataclasses.replace(plan, reason=f"{path} cannot take these tables at its end")
+        return plan._replace(reason=f"{path} cannot take these tables at its end")
     return plan.make(before, after)
 
 

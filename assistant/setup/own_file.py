@@ -3,7 +3,6 @@
 Neovim and Vim. Nothing that the user has written is touched. Knows these two and no others.
 """
 
-import dataclasses
 import itertools
 import os
 from collections.abc import Iterator
@@ -67,7 +66,7 @@ def vim(machine: Machine, command: list[str]) -> SetupPlan:
     )
     mine = itertools.chain([machine.home / ".vimrc"], _scripts(folder))
     plan = _plan(folder / "plugin" / "foretype.vim", lines, mine)
-    return dataclasses.replace(plan, notes=notes)
+    return plan._replace(notes=notes)
 
 
 def take_out(text: str) -> str | None:
@@ -80,10 +79,10 @@ def _plan(path: Path, lines: str, scripts: Iterator[Path]) -> SetupPlan:
     plan = SetupPlan(path=path, lines=lines)
     before = read_config(path)
     if before is not None and take_out(before) is not None:
-        return dataclasses.replace(plan, reason=f"{path} is there already and is not ours")
+        return plan._replace(reason=f"{path} is there already and is not ours")
     for script in itertools.islice(scripts, MAX_FILES_READ) if before is None else ():
         if _mentions_us(script):
-            return dataclasses.replace(plan, done=True, reason=f"{script} names foretype")
+            return plan._replace(done=True, reason=f"{script} names foretype")
     return plan.make(before, lines)
 
 

@@ -3,7 +3,6 @@
 Knows where each keeps its settings and extensions; runs none of them.
 """
 
-import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -43,17 +42,17 @@ def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> S
     plan = SetupPlan(path=path, lines=lines, notes=_notes(machine, flavour))
     if program is None:
         reason = "no program `foretype` stands beside this Python; install the package with pip"
-        return dataclasses.replace(plan, reason=reason)
+        return plan._replace(reason=reason)
     before = read_config(path)
     try:
         known = jsonc.loads(before) if before and before.strip() else {}
         if PATH_KEY in known:
             is_ours = known[PATH_KEY] == str(program)
             reason = "" if is_ours else f"{path} names {known[PATH_KEY]}"
-            return dataclasses.replace(plan, done=True, reason=reason)
+            return plan._replace(done=True, reason=reason)
         after = jsonc.with_key(before or "", PATH_KEY, str(program))
     except jsonc.JsoncError as error:
-        return dataclasses.replace(plan, reason=f"{path} cannot be changed safely: {error}")
+        return plan._replace(reason=f"{path} cannot be changed safely: {error}")
     return plan.make(before, after)
 
 

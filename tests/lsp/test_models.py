@@ -15,7 +15,6 @@ from assistant.generate.backend import LocalBackend
 from assistant.models.registry import Registry, repository_id
 from lsp import commands
 from lsp.models import WorkspaceModels
-from lsp.session import Session
 from tests.doubles import tiny_folder
 from tests.own_models import added
 from tests.repositories import new_repository
@@ -288,34 +287,33 @@ def test_folder_of_a_command_is_the_document_s(tmp_path: Path) -> None:
     assert commands.folder_named((), []) is None
 
 
-@pytest.mark.parametrize("argument", [(), ({},), ({"name": 3},), ("",)])
-@pytest.mark.asyncio
-async def test_choosing_needs_a_name(argument: tuple[Any, ...], tmp_path: Path) -> None:
-    session = Session(lambda _: None)
-    answer = await commands.use_model(session, tmp_path, argument)
+@pytest.mark.parametrize("arguments", [(), ({},), ({"name": 3},), ("",)])
+def test_choosing_needs_a_name(arguments: tuple[Any, ...], tmp_path: Path) -> None:
+    answer = commands.use_model("", commands.argument(arguments, "name"), tmp_path)
     assert (answer["ok"], "is needed" in answer["message"]) == (False, True)
 
 
-@pytest.mark.asyncio
-async def test_choosing_needs_a_repository(tmp_path: Path) -> None:
-    session = Session(lambda _: None)
-    answer = await commands.use_model(session, tmp_path, ({"name": "base"},))
+def test_the_setting_wins_over_a_choice(tmp_path: Path) -> None:
+    answer = commands.use_model("/models/mine", "base", tmp_path)
+    assert (answer["ok"], "and wins" in answer["message"]) == (False, True)
+
+
+def test_choosing_needs_a_repository(tmp_path: Path) -> None:
+    answer = commands.use_model("", "base", tmp_path)
     assert (answer["ok"], "in no git repository" in answer["message"]) == (False, True)
-    answer = await commands.use_model(session, None, ({"name": "base"},))
+    answer = commands.use_model("", "base", None)
     assert answer == {
         "ok": False,
         "message": "open a folder first: a model belongs to a repository",
     }
-    listed = await commands.list_models(session, tmp_path)
+    listed = commands.list_models("", tmp_path)
     assert (listed["models"], "in no git repository" in listed["message"]) == ([], True)
 
 
-@pytest.mark.asyncio
-async def test_editor_lists_and_chooses(bench: Bench) -> None:
-    session = Session(lambda _: None)
-    listed = await commands.list_models(session, bench.root)
+def test_editor_lists_and_chooses(bench: Bench) -> None:
+    listed = commands.list_models("", bench.root)
     assert [model["name"] for model in listed["models"]] == [OWN]
-    assert (await commands.use_model(session, bench.root, ({"name": "base"},)))["ok"] is True
+    assert commands.use_model("", "base", bench.root)["ok"] is True
     Registry().file.write_text("{")
-    listed = await commands.list_models(session, bench.root)
+    listed = commands.list_models("", bench.root)
     assert (listed["models"], "is damaged" in listed["message"]) == ([], True)
