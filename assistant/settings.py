@@ -31,11 +31,7 @@ log = logging.getLogger(__name__)
 _USER_ONLY = frozenset({"model", "log_file", "threads", "gpu_layers"})
 _ADDED_TO = frozenset({"exclude", "silent_in"})
 # old name -> name; an old one still counts where the new one is not set
-RENAMED = {
-    "memory": "index",
-    "memory_mb": "index_mb",
-    "memory_dependencies": "index_dependencies",
-}
+RENAMED = {"memory": "index", "memory_mb": "index_mb", "memory_dependencies": "index_dependencies"}
 # environment variable -> setting; only what is worth changing for one run
 _ENVIRONMENT = {
     "FORETYPE_MODEL": "model",

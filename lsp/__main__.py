@@ -78,9 +78,7 @@ def _serve(
 
     outbox = Outbox(channel.write, on_broken=give_up)
     session = Session(
-        outbox.put,
-        open_engine=(lambda _: engine) if engine else None,
-        on_lost=give_up,
+        outbox.put, open_engine=(lambda _: engine) if engine else None, on_lost=give_up
     )
     received = values(MessageReader(channel.read))
     first = list(itertools.islice(received, 1))

@@ -195,10 +195,7 @@ def inline_edit(document: Document, edit: ProposedEdit) -> dict[str, Any]:
     change = text_edit(document, edit)
     return {
         "text": change.new_text,
-        "range": {
-            "start": attrs.asdict(change.range.start),
-            "end": attrs.asdict(change.range.end),
-        },
+        "range": {"start": attrs.asdict(change.range.start), "end": attrs.asdict(change.range.end)},
         "textDocument": {"uri": document.uri, "version": document.version},
     }
 

@@ -293,10 +293,7 @@ async def _inline(
     is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
     selected = params.context.selected_completion_info
     found = await ls.suggest(
-        params,
-        convert.inline_items,
-        n=MAX_ALTERNATIVES if is_invoked else 1,
-        selected=selected,
+        params, convert.inline_items, n=MAX_ALTERNATIVES if is_invoked else 1, selected=selected
     )
     if found == [] and selected is None:
         found = await ls.finish_edit(params)

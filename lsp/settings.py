@@ -9,13 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from assistant.errors import SettingsError
-from assistant.settings import (
-    Origin,
-    Settings,
-    load_settings,
-    replace_old_names,
-    settings_from,
-)
+from assistant.settings import Origin, Settings, load_settings, replace_old_names, settings_from
 
 SECTION = "foretype"
 TOKEN_OPTION = "token"  # noqa: S105  a name; of initializationOptions over TCP, no setting

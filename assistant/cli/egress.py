@@ -8,13 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from assistant.cli.command import (
-    CommandParser,
-    UsageError,
-    agrees,
-    run_command,
-    write_json,
-)
+from assistant.cli.command import CommandParser, UsageError, agrees, run_command, write_json
 from assistant.cli.complete import read_source, split_place
 from assistant.cli.source_file import SourceFile
 from assistant.errors import AssistantError

@@ -15,27 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assistant.cli.command import (
-    BAD_USAGE,
-    DONE,
-    FAILED,
-    CommandParser,
-    UsageError,
-    run_command,
-)
+from assistant.cli.command import BAD_USAGE, DONE, FAILED, CommandParser, UsageError, run_command
 from assistant.errors import AssistantError
 from assistant.git import GitError
 from assistant.index.builder import BuildLimits, BuildReport, limit_of, refresh
 from assistant.index.dependencies import refresh_dependencies
 from assistant.index.files import is_too_wide
 from assistant.index.reader import open_view
-from assistant.index.writer import (
-    IndexBusyError,
-    index_folder,
-    indexes_folder,
-    lock_index,
-    prune,
-)
+from assistant.index.writer import IndexBusyError, index_folder, indexes_folder, lock_index, prune
 from assistant.logs import configure
 from assistant.settings import load_settings
 from model.paths import is_ours

@@ -28,9 +28,7 @@ def window(request: CompletionRequest, *, prefix_chars: int, suffix_chars: int) 
     text, offset = request.text, request.offset
     prefix = text[window_start(text, offset, prefix_chars) : offset]
     return Window(
-        prefix=prefix,
-        suffix=_suffix(text, offset, suffix_chars),
-        path=shown_path(request.path),
+        prefix=prefix, suffix=_suffix(text, offset, suffix_chars), path=shown_path(request.path)
     )
 
 

@@ -72,18 +72,10 @@ def prepare(
 ) -> GenerationJob:
     """Return what a model is to generate at the request's cursor: prompt and limits."""
     prompt = build_prompt(
-        backend.tokenizer,
-        backend.info,
-        request,
-        max_new_tokens=max_new_tokens,
-        snippets=snippets,
+        backend.tokenizer, backend.info, request, max_new_tokens=max_new_tokens, snippets=snippets
     )
     return GenerationJob(
-        prompt=prompt,
-        n=request.n,
-        max_new_tokens=max_new_tokens,
-        deadline=deadline,
-        cancel=cancel,
+        prompt=prompt, n=request.n, max_new_tokens=max_new_tokens, deadline=deadline, cancel=cancel
     )
 
 

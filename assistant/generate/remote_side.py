@@ -40,11 +40,7 @@ class RemoteSide(Protocol):
 
 
 def merge_remote(
-    found: Any,
-    request: CompletionRequest,
-    proposed: Proposed,
-    least: float,
-    trees: OpenTrees,
+    found: Any, request: CompletionRequest, proposed: Proposed, least: float, trees: OpenTrees
 ) -> tuple[list[Completion], Trace]:
     """Return what is shown of both sides: the remote text where it is sure enough, and surer."""
     offers = list(proposed.offers)

@@ -14,12 +14,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from assistant.generate.backend import (
-    BRANCHES_PER_DRAFT,
-    Draft,
-    LocalBackend,
-    PromptSession,
-)
+from assistant.generate.backend import BRANCHES_PER_DRAFT, Draft, LocalBackend, PromptSession
 from assistant.generate.prompt import GenerationJob
 from assistant.rank.candidates import Cursor, Proposal
 from assistant.rank.ranker import RankerParameters
@@ -110,11 +105,7 @@ def rank_lines(
 
 
 def _write_lines(
-    turn: PromptSession,
-    job: GenerationJob,
-    language: Language | None,
-    cursor: Cursor,
-    least: float,
+    turn: PromptSession, job: GenerationJob, language: Language | None, cursor: Cursor, least: float
 ) -> tuple[dict[str, str], list[Draft]]:
     """Let the network write; return its distinct texts, each with why it ends, and its drafts.
 

@@ -122,13 +122,7 @@ class TextSource:
     """The agreeing places of one text in RAM, found by looking at all of it."""
 
     def __init__(
-        self,
-        text: bytes,
-        context: bytes,
-        *,
-        path: str,
-        layer: str,
-        has_cursor_at_end: bool = False,
+        self, text: bytes, context: bytes, *, path: str, layer: str, has_cursor_at_end: bool = False
     ) -> None:
         self._text = text
         self._path = path

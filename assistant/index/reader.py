@@ -9,13 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assistant.index.manifest import (
-    FILE_NAME,
-    Manifest,
-    ManifestError,
-    SegmentRef,
-    read_manifest,
-)
+from assistant.index.manifest import FILE_NAME, Manifest, ManifestError, SegmentRef, read_manifest
 from assistant.index.segment import Segment, SegmentEntry, SegmentError
 from assistant.index.segment_search import SegmentSource
 from model.paths import find_exposure

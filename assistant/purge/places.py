@@ -14,14 +14,7 @@ from pathlib import Path
 from assistant.doctor.storage import size_of
 from assistant.logs import FILE_COPIES, LINE_START
 from assistant.warm import runtime_folder
-from model.paths import (
-    NAME,
-    cache_folder,
-    data_folder,
-    is_ours,
-    state_folder,
-    telemetry_folders,
-)
+from model.paths import NAME, cache_folder, data_folder, is_ours, state_folder, telemetry_folders
 
 MODELS = "models"  # tuned weights took hours to make: only when asked for by name
 _KNOWN = {  # names before the first dot

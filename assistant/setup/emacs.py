@@ -6,13 +6,7 @@ Knows enough of Lisp to tell whether a file's parentheses close, and nothing of 
 import re
 from pathlib import Path
 
-from assistant.setup.change import (
-    SetupError,
-    SetupPlan,
-    read_config,
-    with_block,
-    without_block,
-)
+from assistant.setup.change import SetupError, SetupPlan, read_config, with_block, without_block
 from assistant.setup.machine import Machine, shipped
 
 CLIENTS = ("eglot", "lsp-mode")

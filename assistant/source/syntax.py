@@ -72,9 +72,7 @@ class SyntaxTree:
     def span(self, node: tree_sitter.Node) -> Span:
         """Return a node's kind and offsets."""
         return Span(
-            kind=node.type,
-            start=self.offset_of(node.start_byte),
-            end=self.offset_of(node.end_byte),
+            kind=node.type, start=self.offset_of(node.start_byte), end=self.offset_of(node.end_byte)
         )
 
     def path_to(self, offset: int) -> list[tree_sitter.Node]:
