@@ -52,7 +52,11 @@ OLD_NAMES_END = "0.3"
 _AS_TEXT = "the report is on the terminal, and --json FILE holds every figure"
 _KEPT_OUT = "`data prepare` keeps what shares words with [corpus] benchmarks out of the corpus"
 # words and option of before -> what is there instead
+_LEDGER = "delete the file egress.sqlite (docs/remote.md), or let `foretype purge` do it"
 REMOVED = {
+    "egress --clear": _LEDGER,
+    "egress --yes": _LEDGER,
+    "lsp --allow-remote": "--tcp listens on this machine only; reach it from another by `ssh -L`",
     "train score-infilling --unsandboxed": "where there is no bubblewrap, code runs without it",
     "train score-infilling --corpus": _KEPT_OUT,
     "train score-infilling --run-tokens": _KEPT_OUT,

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None, *, engine: "Completer | None" = None
     try:
         logs = configure(options.log_file, options.verbose)
         if options.tcp:
-            channel = _tcp_client(options.tcp, allow_remote=options.allow_remote)
+            channel = _tcp_client(options.tcp)
     except ValueError as error:  # an address, or a setting
         print(f"foretype lsp: {error}", file=sys.stderr)
         return 2
@@ -124,12 +124,12 @@ def import_lsprotocol() -> None:
         attrs.define = define
 
 
-def _tcp_client(address: str, *, allow_remote: bool) -> Channel:
+def _tcp_client(address: str) -> Channel:
     from lsp.tcp import TOKEN_VARIABLE, accept, choose_token, listen
 
     wanted = os.environ.get(TOKEN_VARIABLE, "")
     token = choose_token(wanted)
-    listener = listen(address, allow_remote=allow_remote)
+    listener = listen(address)
     host, port = listener.getsockname()[:2]
     said = f"the token in {TOKEN_VARIABLE}" if wanted else f"token {token}"
     print(f"foretype lsp: listening on {host}:{port}, {said}", file=sys.stderr, flush=True)
@@ -144,7 +144,6 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--stdio", action="store_true", help="standard streams (the default)")
     add("--tcp", metavar="HOST:PORT", help="wait for one client here; port 0: any")
-    add("--allow-remote", action="store_true", help="let --tcp listen beyond this machine")
     add("--log-file", default="", metavar="FILE", help="log here, not to stderr")
     add("-v", "--verbose", action="count", default=0, help="say more; -vv: most")
     return parser

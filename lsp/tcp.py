@@ -35,8 +35,8 @@ def choose_token(wanted: str) -> str:
     return wanted or secrets.token_urlsafe(MIN_TOKEN_CHARS)
 
 
-def listen(address: str, *, allow_remote: bool = False) -> socket.socket:
-    """Listen on HOST:PORT; a host that other machines reach needs `allow_remote`."""
+def listen(address: str) -> socket.socket:
+    """Listen on HOST:PORT, never where other machines reach it: nothing here is encrypted."""
     import ipaddress  # costs start-up time, and most editors use standard streams
 
     host, separator, port = address.rpartition(":")
@@ -47,11 +47,8 @@ def listen(address: str, *, allow_remote: bool = False) -> socket.socket:
         family, _, _, _, place = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise AddressError(f"cannot resolve host {host!r}: {error.strerror}") from error
-    if not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback and not allow_remote:
-        raise AddressError(
-            f"{host} can be reached from other machines and connections are not "
-            "encrypted; use 127.0.0.1, or add --allow-remote"
-        )
+    if not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
+        raise AddressError(f"{host} can be reached from other machines; use 127.0.0.1 and a tunnel")
     try:
         return socket.create_server((host, int(port)), family=family, backlog=MAX_STRANGERS)
     except OSError as error:

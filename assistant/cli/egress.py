@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from assistant.cli.command import CommandParser, UsageError, agrees, run_command, write_json
+from assistant.cli.command import CommandParser, UsageError, run_command, write_json
 from assistant.cli.complete import read_source, split_place
 from assistant.cli.source_file import SourceFile
 from assistant.errors import AssistantError
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 def _run(args: argparse.Namespace) -> int:
     if args.dry_run is not None:
         return _dry_run(args.dry_run)
-    return _clear(args.yes) if args.clear else _show(args.limit, as_json=args.json)
+    return _show(args.limit, as_json=args.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,11 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "the last N requests, 0 for all (default: %(default)s)"
     parser.add_argument("--limit", type=int, default=DEFAULT_LIMIT, metavar="N", help=text)
     parser.add_argument("--json", action="store_true", help="requests and totals as JSON")
-    instead = parser.add_mutually_exclusive_group()
     text = "show exactly what would be sent there instead"
-    instead.add_argument("--dry-run", metavar="FILE:LINE:COL", help=text)
-    instead.add_argument("--clear", action="store_true", help="remove the ledger instead")
-    parser.add_argument("--yes", action="store_true", help="with --clear: do not ask")
+    parser.add_argument("--dry-run", metavar="FILE:LINE:COL", help=text)
     return parser
 
 
@@ -110,18 +107,6 @@ def _format_totals(total: Row) -> str:
         f"{total['bytes_received']} received, {total['redactions']} replaced, "
         f"{total['prompt_tokens']} tokens read and {total['new_tokens']} written"
     )
-
-
-def _clear(is_agreed: bool) -> int:
-    ledger = Ledger(state_folder())
-    if not is_agreed:
-        if not sys.stdin.isatty():
-            raise UsageError("--clear removes the ledger: say --yes too")
-        if not agrees(f"Remove {ledger.path}?"):
-            return NOTHING
-    n_files = ledger.clear()
-    print(f"{n_files} file{'' if n_files == 1 else 's'} removed.")
-    return DONE
 
 
 def _dry_run(cursor: str) -> int:

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from assistant.cancel import Cancel
 from assistant.generate import multi_line, single_line
@@ -51,6 +51,28 @@ log = logging.getLogger(__name__)
 
 IndexOf = Callable[[str], "FolderIndex | None"]  # of a request's document
 BackendOf = Callable[[str], LocalBackend | None]
+
+
+class _Asked(NamedTuple):
+    """A request under way."""
+
+    request: CompletionRequest
+    language: Language | None
+    backend: LocalBackend | None
+    cancel: Cancel
+    started: float  # time.monotonic() seconds
+
+    @property
+    def deadline(self) -> float:
+        return self.started + self.request.deadline_ms / 1_000
+
+    @property
+    def number(self) -> int:
+        return self.backend.number if self.backend is not None else 0
+
+    @property
+    def label(self) -> str:
+        return self.backend.label if self.backend is not None else ""
 
 
 class Engine:
@@ -131,14 +153,11 @@ class Engine:
 
     def respond(self, request: CompletionRequest, cancel: Cancel | None = None) -> Response:
         """Return suggestions, best first, and how they came about."""
-        started = time.monotonic()
-        deadline = started + request.deadline_ms / 1_000
-        cancel = cancel or Cancel()
-        self._n_requests += 1
-        settings, backend = self.settings, self._backend_for(request)
+        asked = self._take(request, cancel or Cancel())
+        settings = self.settings
         remote = self.remote if settings.allow_remote and settings.show != "off" else None
         reason = why_refused(request, settings)
-        if reason is None and backend is None and remote is None and not settings.index:
+        if reason is None and asked.backend is None and remote is None and not settings.index:
             reason = "model not loaded"
         if reason is None and settings.silent_in:
             scope = self._trees.scope(request)
@@ -150,8 +169,7 @@ class Engine:
         handle = remote.before(request, blocks=self._blocks) if remote is not None else None
         proposed = Proposed()
         if remote is None or not remote.replaces_local:
-            kept = self._look_up(request, backend)
-            proposed = kept or self._propose(request, backend, started, deadline, cancel)
+            proposed = self._look_up(asked) or self._propose(asked)
         completions = build_completions(request, proposed.offers)
         trace = proposed.trace
         if remote is not None:
@@ -159,17 +177,19 @@ class Engine:
                 request,
                 handle,
                 confidence=completions[0].probability if completions else None,
-                deadline=deadline,
-                cancel=cancel,
+                deadline=asked.deadline,
+                cancel=asked.cancel,
             )
-            if found is not None and not cancel.is_set():
-                least = self._remote_threshold(request, backend)
+            if found is not None and not asked.cancel.is_set():
+                # As sure as the network's own text must be.
+                parameters = (asked.backend.parameters if asked.backend else None) or bundled()
+                least = self._threshold(request, parameters.both if parameters else None)
                 completions, trace = merge_remote(found, request, proposed, least, self._trees)
 
         outcome = trace.outcome or "no proposal"
-        if completions or cancel.is_set():
+        if completions or asked.cancel.is_set():
             outcome = "shown" if completions else "cancelled"
-        total_ms = 1_000 * (time.monotonic() - started)
+        total_ms = 1_000 * (time.monotonic() - asked.started)
         trace = dataclasses.replace(trace, outcome=outcome, total_ms=total_ms)
         _log_response(self._n_requests, request, completions, trace)
         return self._respond(request, completions, trace)
@@ -185,28 +205,30 @@ class Engine:
         self._traces.put(request.document, trace)
         return Response(completions, trace)
 
-    def _backend_for(self, request: CompletionRequest) -> LocalBackend | None:
-        """Return the model of a document: its own, if it knows the language, or the one for all.
+    def _take(self, request: CompletionRequest, cancel: Cancel) -> _Asked:
+        """Begin with a request, by its document's own model or the one for all.
 
-        A request keeps it. None until that is loaded, and where the index completes by text alone:
-        no network has seen such code.
+        It keeps that. None until one is loaded, and where the index completes by text alone: no
+        network has seen such code.
         """
+        self._n_requests += 1
+        started, backend = time.monotonic(), None
         language = language_of(request.path, request.language)
-        if language is None:
-            return None
-        tuned = self.tuned_for(request.document) if self.tuned_for is not None else None
-        if tuned is not None and tuned.info.serves(language.name):
-            return tuned
-        return self._bases.find(self.settings, language.name)
+        if language is not None:
+            backend = self.tuned_for(request.document) if self.tuned_for is not None else None
+            if backend is None or not backend.info.serves(language.name):
+                backend = self._bases.find(self.settings, language.name)
+        return _Asked(request, language, backend, cancel, started)
 
     @property
     def _blocks(self) -> bool:
         return self.settings.multi_line == "auto"
 
-    def _look_up(self, request: CompletionRequest, backend: LocalBackend | None) -> Proposed | None:
+    def _look_up(self, asked: _Asked) -> Proposed | None:
         """Return what the cache has for this cursor; None if it must be computed."""
+        request = asked.request
         with self._cache_lock:
-            kept = self._cache.get(request, model=backend.number if backend is not None else 0)
+            kept = self._cache.get(request, model=asked.number)
         if kept is None:
             return None
         suggestions = [dataclasses.replace(item, source="cache") for item in kept]
@@ -216,51 +238,40 @@ class Engine:
         trace = Trace(
             outcome="not sure enough" if kept else "no proposal",
             source="cache",
-            model=backend.label if backend is not None else "",
+            model=asked.label,
             probability=max((item.probability for item in kept), default=0.0),
         )
         return Proposed(offers=offers, trace=trace, suggestions=kept)
 
-    def _propose(
-        self,
-        request: CompletionRequest,
-        backend: LocalBackend | None,
-        started: float,
-        deadline: float,
-        cancel: Cancel,
-    ) -> Proposed:
+    def _propose(self, asked: _Asked) -> Proposed:
         """Compute what index and network propose, and let the cache keep it."""
-        settings = self.settings
-        language = language_of(request.path, request.language)
+        settings, request, language = self.settings, asked.request, asked.language
         job = proposed = None
-        if backend is not None:
+        if (backend := asked.backend) is not None:
             job = prepare(
                 backend,
                 request,
                 max_new_tokens=settings.max_new_tokens,
-                deadline=deadline,
-                cancel=cancel,
+                deadline=asked.deadline,
+                cancel=asked.cancel,
                 snippets=self._find_snippets(request, backend),
             )
-        if (
-            backend is not None
-            and job is not None
-            and self._blocks
-            and language is not None
-            and language.name in backend.info.languages  # what it has not learnt it cannot judge
-            and opened_block(request.text, request.offset, language) is not None
-        ):
-            proposed = self._propose_block(request, backend, job, language, started)
+            if (
+                self._blocks
+                and language is not None
+                and language.name
+                in backend.info.languages  # it cannot judge what it has not learnt
+                and opened_block(request.text, request.offset, language) is not None
+            ):
+                proposed = self._propose_block(asked, backend, job)
         if proposed is None or (request.n == 1 and not proposed.has_several_lines):
-            proposed = self._propose_line(request, backend, job, language, started, cancel)
-        if cancel.is_set():
+            proposed = self._propose_line(asked, job)
+        if asked.cancel.is_set():
             return Proposed(trace=proposed.trace)
-        if proposed.suggestions and time.monotonic() < deadline:
+        if proposed.suggestions and time.monotonic() < asked.deadline:
             with self._cache_lock:
-                if settings is not self._settings:
-                    return proposed  # they changed meanwhile
-                number = backend.number if backend is not None else 0
-                self._cache.put(request, tuple(proposed.suggestions), model=number)
+                if settings is self._settings:  # else they changed meanwhile
+                    self._cache.put(request, tuple(proposed.suggestions), model=asked.number)
         return proposed
 
     def _find_snippets(self, request: CompletionRequest, backend: LocalBackend) -> list[Snippet]:
@@ -276,25 +287,19 @@ class Engine:
             self._index_of(request.document), request, budget_chars=snippet_chars(n_tokens)
         )
 
-    def _propose_line(
-        self,
-        request: CompletionRequest,
-        backend: LocalBackend | None,
-        job: GenerationJob | None,
-        language: Language | None,
-        started: float,
-        cancel: Cancel,
-    ) -> Proposed:
+    def _propose_line(self, asked: _Asked, job: GenerationJob | None) -> Proposed:
         """Return the rest of the cursor's line: candidates, ranked, filtered."""
-        use_index = self.settings.index
+        use_index, request = self.settings.index, asked.request
         index = self._index_of(request.document) if use_index and self._index_of else None
         cursor = Cursor.of(request.path, request.text, request.offset, request.document)
-        proposal = propose(cursor, index, use_document=use_index, should_stop=cancel.is_set)
-        if backend is None or job is None:
-            lines = single_line.rank_without_network(proposal, bundled(), language)
+        should_stop = asked.cancel.is_set
+        proposal = propose(cursor, index, use_document=use_index, should_stop=should_stop)
+        if asked.backend is None or job is None:
+            lines = single_line.rank_without_network(proposal, bundled(), asked.language)
         else:
+            parameters = asked.backend.parameters
             lines = single_line.rank_lines(
-                backend, proposal, job, language, parameters=backend.parameters
+                asked.backend, proposal, job, asked.language, parameters=parameters
             )
         ranking = lines.ranking
         least = self._threshold(request, ranking.fitted)
@@ -308,7 +313,7 @@ class Engine:
         trace = Trace(
             outcome=outcome,
             source=best.suggestion.source if best else "",
-            model=backend.label if backend is not None else "",
+            model=asked.label,
             prompt=count_prompt(job) if job is not None else {},
             network={
                 "tree nodes": lines.n_nodes,
@@ -322,44 +327,32 @@ class Engine:
             probability=best.suggestion.probability if best else 0.0,
             threshold=least,
             stage_ms=lines.stage_ms,
-            **count_drafts(lines.drafts, started),
+            **count_drafts(lines.drafts, asked.started),
         )
         suggestions = [offer.suggestion for offer in offers]
         return Proposed(offers=offers, trace=trace, suggestions=suggestions)
 
-    def _propose_block(
-        self,
-        request: CompletionRequest,
-        backend: LocalBackend,
-        job: GenerationJob,
-        language: Language | None,
-        started: float,
-    ) -> Proposed:
+    def _propose_block(self, asked: _Asked, backend: LocalBackend, job: GenerationJob) -> Proposed:
         """Return several lines for an empty block, by the network alone."""
-        fitted = backend.parameters.both if backend.parameters else None
-        least = self._threshold(request, fitted)
-        suggestions, drafts = multi_line.write_blocks(backend, job, language, least)
+        request = asked.request
+        least = self._threshold(request, backend.parameters.both if backend.parameters else None)
+        suggestions, drafts = multi_line.write_blocks(backend, job, asked.language, least)
         offers = offer_suggestions(request, suggestions)
         trace = Trace(
             outcome="not sure enough" if suggestions else "no proposal",
             source="network",
-            model=backend.label,
+            model=asked.label,
             prompt=count_prompt(job),
             rules=offers[0].verdicts if offers else (),
             probability=suggestions[0].probability if suggestions else 0.0,
             threshold=least,
-            **count_drafts(drafts, started),
+            **count_drafts(drafts, asked.started),
         )
         return Proposed(offers=offers, trace=trace, suggestions=suggestions)
 
     def _threshold(self, request: CompletionRequest, fitted: FittedRanker | None) -> float:
         points = fitted.points if fitted is not None else None
         return threshold(self.settings.show, points, n=request.n)
-
-    def _remote_threshold(self, request: CompletionRequest, backend: LocalBackend | None) -> float:
-        """Return how sure a server's text must be: as sure as the network's own."""
-        parameters = (backend.parameters if backend is not None else None) or bundled()
-        return self._threshold(request, parameters.both if parameters else None)
 
 
 def _log_response(

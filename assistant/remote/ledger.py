@@ -101,13 +101,6 @@ class Ledger:
         """Return the sums since midnight (UTC), of every process."""
         return self.sums(self._clock().date().isoformat())
 
-    def clear(self) -> int:
-        """Remove all files, older versions' too; return how many there were."""
-        paths = [*self.path.parent.glob("egress.*")]
-        for path in paths:
-            path.unlink(missing_ok=True)
-        return len(paths)
-
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:

@@ -64,8 +64,6 @@ def test_a_damaged_ledger_is_told(capsys: Any) -> None:
     Ledger(state_folder()).path.write_bytes(b"no database, but larger than a page" * 500)
     assert main([]) == 2
     assert "the ledger" in capsys.readouterr().err
-    assert main(["--clear", "--yes"]) == 0
-    assert main([]) == 0
 
 
 def test_a_request_without_an_outcome_is_unknown(capsys: Any) -> None:
@@ -94,15 +92,6 @@ def test_all_requests_can_be_shown(capsys: Any) -> None:
     assert len(json.loads(capsys.readouterr().out)["requests"]) == 25
     assert main(["--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["requests"]) == 20
-
-
-def test_clearing_needs_a_yes(capsys: Any) -> None:
-    fill(1)
-    assert main(["--clear"]) == 2
-    assert "--yes" in capsys.readouterr().err
-    assert main(["--clear", "--yes"]) == 0
-    assert main([]) == 0
-    assert "Nothing" in capsys.readouterr().out
 
 
 def test_a_dry_run_shows_the_very_bytes(
@@ -183,7 +172,7 @@ def test_a_dry_run_says_why_nothing_would_be_sent(
 @pytest.mark.parametrize(
     "args",
     [["nonsense"], ["--limit", "-1"], ["--dry-run", "a.py"], ["--dry-run", "gone.py:1:1"],
-     ["--dry-run"], ["--clear", "--dry-run", "a.py:1:1"]],
+     ["--dry-run"]],
 )  # fmt: skip
 def test_bad_usage_is_one_line(args: list[str], capsys: Any) -> None:
     if args[0] == "--dry-run":

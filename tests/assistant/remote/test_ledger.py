@@ -63,7 +63,7 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
 
 def test_the_folder_is_made_for_its_owner_when_something_is_written(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "state" / "foretype")
-    assert ledger.rows() == [] and ledger.clear() == 0
+    assert ledger.rows() == []
     assert ledger.sums() == ledger.today()
     assert not (tmp_path / "state").exists()
     send(ledger)
@@ -151,14 +151,6 @@ def test_what_cannot_be_written_down_may_not_leave(tmp_path: Path, block: Any) -
     block(ledger.path)
     with pytest.raises(RemoteError, match="cannot be written"):
         send(ledger)
-
-
-def test_clearing_removes_all_files(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path)
-    send(ledger)
-    assert ledger.clear() == 1
-    assert ledger.rows() == []
-    assert ledger.today()["requests"] == 0
 
 
 def test_the_ledger_holds_no_text(tmp_path: Path) -> None:
