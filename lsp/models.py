@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lsp.document_paths import local_path
 from lsp.scheduler import describe
+from model.files import stamp_of
 
 if TYPE_CHECKING:
     from assistant.generate.backend import LocalBackend
@@ -34,7 +35,6 @@ _HURRY_S = 0.1  # between looks while something waits for an idle moment
 log = logging.getLogger(__name__)
 
 Warn = Callable[[str, str], None]  # kind (each is told once), text
-_Stamp = tuple[int, int, int]
 
 
 class WorkspaceModels:
@@ -52,7 +52,7 @@ class WorkspaceModels:
         self._roots: tuple[Path, ...] = ()
         self._registry: Registry | None = None
         self._shelf: LoadedModels | None = None
-        self._stamp: _Stamp | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self._choices: Mapping[str, ModelEntry | None] = {}  # by repository; None: the base
         self._everywhere: ModelEntry | None = None  # where nothing was chosen
         self._has_models = False
@@ -145,7 +145,7 @@ class WorkspaceModels:
     def _step(self) -> None:
         """Bring what is served in line with what is chosen, if this is the moment."""
         assert self._registry is not None and self._shelf is not None
-        stamp = _stamp_of(self._registry.file)
+        stamp = stamp_of(self._registry.file)
         if stamp != self._stamp:
             self._stamp = stamp
             self._read(self._registry, self._shelf)
@@ -226,12 +226,3 @@ class WorkspaceModels:
         found = {key: self._choices.get(key, self._everywhere) for key in {*asked, *present}}
         choices = {key: entry for key, entry in found.items() if entry is not None}
         return choose_served(choices, asked, present)
-
-
-def _stamp_of(file: Path) -> _Stamp | None:
-    """Return what is different after each change of a file; None if there is none."""
-    try:
-        info = file.stat()
-    except OSError:
-        return None
-    return info.st_ino, info.st_mtime_ns, info.st_size

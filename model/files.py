@@ -78,6 +78,15 @@ def _check_regular(path: Path, info: os.stat_result, max_bytes: int, allow_links
         )
 
 
+def stamp_of(path: Path) -> tuple[int, int, int] | None:
+    """Return what is different after each change of a file; None if there is none."""
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_ino, info.st_mtime_ns, info.st_size
+
+
 def parse_json(data: bytes | str) -> Any:
     """Return what JSON of ours says; ValueError for all else.
 

@@ -24,6 +24,7 @@ from assistant.models.registry import Registry
 from assistant.remote.settings import remote_settings_path
 from assistant.settings import Settings
 from assistant.warm import HERE, MAX_FILE_BYTES, lock, socket_in
+from model.files import stamp_of
 from model.lru import LRU
 
 IDLE_S = 600.0  # then the process ends
@@ -154,5 +155,4 @@ def _model(settings: Settings, file: Path) -> object:
 
 def _stamps(files: Iterable[Path]) -> tuple[tuple[int, ...], ...]:
     """Return what is different after a change of any of these; nothing if there is none."""
-    found = [file.stat() for file in files if file.exists()]
-    return tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found)
+    return tuple(filter(None, map(stamp_of, files)))

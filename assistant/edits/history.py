@@ -5,6 +5,7 @@ person types (a new text of the whole document, a formatter's or a branch switch
 the edit under way and is none itself. Knows lines and rows; knows neither protocol nor files.
 """
 
+import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -30,24 +31,12 @@ class Edit:
 
 
 @dataclass(eq=False, slots=True)
-class _Open:
-    """The edit under way in a document."""
-
-    row: int
-    old: list[str]
-    new: list[str]
-    before: str = ""
-    after: str = ""
-    at_s: float = 0.0  # of its last change
-
-
-@dataclass(eq=False, slots=True)
 class EditHistory:
     """The edits of a workspace, newest last. Used on one thread."""
 
     clock_s: Callable[[], float] = time.monotonic
     _done: deque[Edit] = field(default_factory=lambda: deque(maxlen=MAX_EDITS))
-    _open: dict[str, _Open] = field(default_factory=dict)
+    _open: dict[str, Edit] = field(default_factory=dict)
 
     def note(self, path: str, row: int, old: Sequence[str], new: Sequence[str]) -> None:
         """Take a change of the document at `path`: `old` lines from `row` on are now `new`."""
@@ -57,21 +46,21 @@ class EditHistory:
             self.interrupt(path)
             return
         edit = self._open.get(path)
-        if edit is not None and not _touches(edit, row, len(old)):
+        if edit is not None and not (
+            row <= edit.row + len(edit.new) and row + len(old) >= edit.row
+        ):
             self._close(path)
             edit = None
-        if edit is None:
-            edit = self._open[path] = _Open(row, list(old), list(new))
-        else:
-            _extend(edit, row, list(old), list(new))
-        edit.at_s = self.clock_s()
+        change = Edit(path=path, row=row, old=tuple(old), new=tuple(new), at_s=self.clock_s())
+        edit = self._open[path] = change if edit is None else _extend(edit, change)
         if max(len(edit.old), len(edit.new)) > MAX_LINES:
             self.interrupt(path)
 
     def surround(self, path: str, lines: Callable[[int], str]) -> None:
         """Remember the lines around the edit under way; `lines` gives "" where there is none."""
         if edit := self._open.get(path):
-            edit.before, edit.after = lines(edit.row - 1), lines(edit.row + len(edit.new))
+            before, after = lines(edit.row - 1), lines(edit.row + len(edit.new))
+            self._open[path] = dataclasses.replace(edit, before=before, after=after)
 
     def interrupt(self, path: str) -> None:
         """The document changed as no person changes it: what is under way there is no edit."""
@@ -87,47 +76,34 @@ class EditHistory:
     def edits(self) -> list[Edit]:
         """Return the edits, oldest first, those under way among them."""
         oldest_s = self.clock_s() - MAX_AGE_S
-        under_way = sorted(self._open.items(), key=lambda item: item[1].at_s)
-        edits = [*self._done, *(self._edit(path, edit) for path, edit in under_way)]
+        under_way = sorted(self._open.values(), key=lambda edit: edit.at_s)
+        edits = [*self._done, *map(_trim, under_way)]
         return [edit for edit in edits if edit.at_s >= oldest_s and edit.old != edit.new]
 
     def _close(self, path: str) -> None:
-        edit = self._edit(path, self._open.pop(path))
+        edit = _trim(self._open.pop(path))
         if edit.old != edit.new:  # undone is nothing
             self._done.append(edit)
 
-    @staticmethod
-    def _edit(path: str, edit: _Open) -> Edit:
-        old, new, row = edit.old, edit.new, edit.row
-        before, after = edit.before, edit.after
-        while old and new and old[0] == new[0]:
-            before, old, new, row = old[0], old[1:], new[1:], row + 1
-        while old and new and old[-1] == new[-1]:
-            after, old, new = old[-1], old[:-1], new[:-1]
-        return Edit(
-            path=path,
-            row=row,
-            old=tuple(old),
-            new=tuple(new),
-            before=before,
-            after=after,
-            at_s=edit.at_s,
-        )
+
+def _trim(edit: Edit) -> Edit:
+    """Leave out what the edit's lines begin and end with both before and after it."""
+    old, new, row = edit.old, edit.new, edit.row
+    before, after = edit.before, edit.after
+    while old and new and old[0] == new[0]:
+        before, old, new, row = old[0], old[1:], new[1:], row + 1
+    while old and new and old[-1] == new[-1]:
+        after, old, new = old[-1], old[:-1], new[:-1]
+    return dataclasses.replace(edit, row=row, old=old, new=new, before=before, after=after)
 
 
-def _touches(edit: _Open, row: int, n_old: int) -> bool:
-    return row <= edit.row + len(edit.new) and row + n_old >= edit.row
-
-
-def _extend(edit: _Open, row: int, old: list[str], new: list[str]) -> None:
-    """Join a change to the edit: what it touches outside was the same in the old text."""
+def _extend(edit: Edit, change: Edit) -> Edit:
+    """Join a change to an edit: what it touches outside was the same in the old text."""
+    row, old = change.row, change.old
     above = old[: max(0, edit.row - row)]
-    end = edit.row + len(edit.new)
-    n_below = max(0, row + len(old) - end)
-    below = old[len(old) - n_below :]
+    below = old[len(old) - max(0, row + len(old) - edit.row - len(edit.new)) :]
     covered = above + edit.new + below
     start = min(row, edit.row)
-    offset = row - start
-    edit.new = covered[:offset] + new + covered[offset + len(old) :]
-    edit.old = above + edit.old + below
-    edit.row = start
+    new = covered[: row - start] + change.new + covered[row - start + len(old) :]
+    old = above + edit.old + below
+    return dataclasses.replace(edit, row=start, old=old, new=new, at_s=change.at_s)

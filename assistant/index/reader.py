@@ -12,6 +12,7 @@ from pathlib import Path
 from assistant.index.manifest import FILE_NAME, Manifest, ManifestError, SegmentRef, read_manifest
 from assistant.index.segment import Segment, SegmentEntry, SegmentError
 from assistant.index.segment_search import SegmentSource
+from model.files import stamp_of
 from model.paths import find_exposure
 
 _TRIES = 20
@@ -23,11 +24,7 @@ Version = tuple[int, int, int]  # of a manifest's file
 
 def version_of(folder: Path) -> Version | None:
     """Return what tells one manifest's file from the next; None if there is none."""
-    try:
-        info = (folder / FILE_NAME).stat()
-    except OSError:
-        return None
-    return info.st_mtime_ns, info.st_ino, info.st_size
+    return stamp_of(folder / FILE_NAME)
 
 
 class OpenSegment:

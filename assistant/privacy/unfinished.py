@@ -6,9 +6,7 @@ kept from everybody else, and nothing is lost but a suggestion. Looks at little 
 cursor. Knows whole secrets only through `find`.
 """
 
-import bisect
 import re
-from collections.abc import Callable
 
 from assistant.privacy import personal
 from assistant.privacy.kubernetes import KIND
@@ -22,6 +20,7 @@ from assistant.privacy.secret_names import (
     speaks_of_secret,
 )
 from assistant.privacy.token_formats import HEADS, begins_encoded_token
+from assistant.source.blocks import n_common
 
 _LINE_CHARS = 400  # before the cursor
 _LINES_UP = 2  # a statement may go on over so many line ends
@@ -80,10 +79,8 @@ def without_open_secret(text: str, cursor: int) -> str:
 
 def edited_at(before: str, after: str) -> int:
     """Return where in `after` the text stops that `before` did not hold."""
-    limit = min(len(before), len(after))
-    start = _common(limit, lambda n: before[:n] == after[:n])
-    end = _common(limit - start, lambda n: before[len(before) - n :] == after[len(after) - n :])
-    return len(after) - end
+    start = n_common(before, after)
+    return len(after) - n_common(before[start:][::-1], after[start:][::-1])
 
 
 def _statement(text: str, low: int, cursor: int) -> str:
@@ -182,8 +179,3 @@ def _in_block(text: str, low: int, cursor: int) -> int | None:
         value = _YAML_VALUE.match(text[low:cursor])
         return low + value.start(1) if value else None
     return None
-
-
-def _common(limit: int, agrees: Callable[[int], bool]) -> int:
-    """Return the largest number up to `limit` that agrees, as all smaller ones do."""
-    return bisect.bisect_left(range(1, limit + 1), True, key=lambda number: not agrees(number))

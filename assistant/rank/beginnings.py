@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.rank.features import LOW, Rows
+from assistant.source.blocks import n_common
 from model.candidate_tree import Score
 
 _COUNTED = (
@@ -166,14 +167,14 @@ class _Judge:
     def rows(self, place: int, pieces: Sequence[_Piece], in_quote: float) -> Rows:
         """Return the counted columns of the beginnings of text `place`."""
         text, share = self._texts[place].rstrip(), float(self._shares[place])
-        common = np.array([_common(text, other) for other in self._texts])
+        common = np.array([n_common(text, other) for other in self._texts])
         ends = np.array([piece.end for piece in pieces])
         agrees = common[None, :] >= ends[:, None]
         agreeing = np.clip(agrees @ self._shares, _EDGE, 1 - _EDGE)
         rival = np.where(agrees, 0, self._shares[None, :]).max(axis=1, initial=0.0)
         ends_here = (agrees & (self._lengths[None, :] == ends[:, None])) @ self._shares
         total, least, knows = self._network(agrees, [piece.n_bytes for piece in pieces])
-        greedy = _common(text, self._greedy)
+        greedy = n_common(text, self._greedy)
         rows = [
             (
                 agreeing[i], math.log(agreeing[i] / (1 - agreeing[i])), self._none, rival[i], share,
@@ -212,11 +213,3 @@ class _Told:
         self.ends = np.array(score.ends)
         self.totals = np.cumsum(score.tokens)
         self.least = np.minimum.accumulate(np.array(score.tokens))
-
-
-def _common(left: str, right: str) -> int:
-    if right.startswith(left):
-        return len(left)
-    return next(
-        (i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), len(right)
-    )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.rank.candidates import MAX_CONTEXT_BYTES, Candidate, Evidence, Proposal
+from assistant.source.blocks import n_common
 from model.candidate_tree import Score, Scored
 
 Rows = NDArray[np.float32]
@@ -229,7 +230,7 @@ def network_rows(
     rows = []
     for place, (text, score) in enumerate(zip(texts, scored.scores, strict=True)):
         tokens = score.tokens if score else ()
-        shared[0] = _common(text, greedy) / max(1, len(text))
+        shared[0] = n_common(text, greedy) / max(1, len(text))
         share = min(max(float(shares[place]), _EDGE), 1 - _EDGE)
         rows.append(
             [
@@ -255,8 +256,3 @@ def network_rows(
 def _mean(score: Score | None) -> float:
     """Return the log-probability of a token of the text, its end counted as one."""
     return max(score.total / (len(score.tokens) + 1), LOW) if score else LOW
-
-
-def _common(left: str, right: str) -> int:
-    n_both = min(len(left), len(right))
-    return next((i for i in range(n_both) if left[i] != right[i]), n_both)

@@ -4,10 +4,12 @@ Needs no grammar and no complete code. A line ends at LF only; form feeds and ot
 ordinary characters. Indentation is a width in columns, so tabs and spaces can be compared.
 """
 
+import bisect
 import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import AnyStr
 
 from assistant.source.brackets import CLOSERS, LINE_COMMENT, Scan, scan, scan_on, spans_lines
 from assistant.source.languages import Language
@@ -44,6 +46,12 @@ class Block:
     is_brace: bool
     is_closed: bool  # its closing brace is already there, on the cursor's line or below
     on_header: bool  # the cursor is on the header's line, not on a line of its own below
+
+
+def n_common(left: AnyStr, right: AnyStr) -> int:
+    """Return how many characters, or bytes, both begin with."""
+    lengths = range(1, min(len(left), len(right)) + 1)
+    return bisect.bisect_left(lengths, True, key=lambda n: left[:n] != right[:n])
 
 
 def line_start(text: str, offset: int) -> int:

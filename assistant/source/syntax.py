@@ -144,8 +144,8 @@ def parse(
 def _edited(before: SyntaxTree, data: bytes) -> tree_sitter.Tree:
     """Return a copy of a tree that knows which bytes are no longer as they were."""
     old = before.data
-    start = _n_equal(old, data)
-    end = _n_equal(old[start:][::-1], data[start:][::-1])
+    start = blocks.n_common(old, data)
+    end = blocks.n_common(old[start:][::-1], data[start:][::-1])
     tree = before.tree.copy()
     old_end, new_end = len(old) - end, len(data) - end
     tree.edit(
@@ -157,18 +157,6 @@ def _edited(before: SyntaxTree, data: bytes) -> tree_sitter.Tree:
         point_of(data, new_end),
     )
     return tree
-
-
-def _n_equal(left: bytes, right: bytes) -> int:
-    """Return how many bytes both begin with."""
-    low, high = 0, min(len(left), len(right))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if left[low:middle] == right[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def point_of(data: bytes, at: int) -> tuple[int, int]:
