@@ -17,7 +17,7 @@ from assistant.counts import Statistics
 from assistant.edits import ASKED
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import Completion, CompletionRequest
-from lsp import commands, convert, menu_choice, next_edit
+from lsp import commands, convert, next_edit
 from lsp.document_paths import place_in
 from lsp.documents import Document, Snapshot
 from lsp.fast_initialize import COMMANDS, NAME, Greeting, greet
@@ -175,7 +175,7 @@ class Server(LanguageServer):
         if document is None or not settings.enabled:
             return []
         snapshot, version = document.snapshot(params.position), document.version
-        choice = menu_choice.choose(snapshot, selected)
+        choice = convert.choose(snapshot, selected)
         roots = self.workspace.roots
         self.session.indexes.sync(roots, self.workspace.opened)
         self.session.models.asked()
