@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from assistant.cancel import Cancel
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.ledger import Ledger
 from assistant.remote.policy import Remote
@@ -115,7 +116,7 @@ class Asker:
 
     def whole(self, remote: Remote, text: str, *, blocks: bool = False) -> InflightRequest:
         flight = self.start(remote, text, blocks=blocks)
-        flight.wait(time.monotonic() + 60)
+        flight.wait(time.monotonic() + 60, Cancel())
         _until(lambda: flight.is_over)
         return flight
 
@@ -189,11 +190,12 @@ def _told(asker: Asker) -> tuple[str, str]:
     flight = asker.whole(asker.remote(), TEXTS[0])
     counts = (flight.prompt_tokens, flight.new_tokens)
     usage = "yes" if None not in counts else "no"
-    if flight.marks:
-        assert all(so_far <= 0 for _, so_far in flight.marks)
-        assert flight.marks[-1][0] >= len(flight.text.rstrip())
+    marks = flight.answer.marks if flight.answer else ()
+    if marks:
+        assert all(so_far <= 0 for _, so_far in marks)
+        assert marks[-1][0] >= len(flight.text.rstrip())
     asked = asker.remote().settings.asks_logprobs
-    return usage, "yes" if flight.marks else "no" if asked else "not asked"
+    return usage, "yes" if marks else "no" if asked else "not asked"
 
 
 def _hangs_up(asker: Asker) -> str:
