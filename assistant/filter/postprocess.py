@@ -19,21 +19,21 @@ MAX_LINE_CHARS = 200  # of the line before the cursor that may be the start of a
 
 Rule = Callable[[CursorSite, str], RuleResult]
 
-RULES: tuple[tuple[str, Rule], ...] = (
-    ("control_characters", rules.control_characters),  # first: they could hide a marker
-    ("marker_text", rules.marker_text),
-    ("line_limit", rules.line_limit),
-    ("repetition", rules.repetition),
-    ("foreign_line", rules.foreign_line),
-    ("indentation", rules.indentation),
-    ("repeated_previous", rules.repeated_previous),
-    ("duplicate_following", rules.duplicate_following),
-    ("suffix_overlap", closer_rules.suffix_overlap),
-    ("glued_word", rules.glued_word),
-    ("stray_quote", closer_rules.stray_quote),
-    ("bracket_balance", closer_rules.bracket_balance),
-    ("trailing_space", rules.trailing_space),
-    ("too_short", closer_rules.too_short),
+RULES: tuple[Rule, ...] = (
+    rules.control_characters,  # first: they could hide a marker
+    rules.marker_text,
+    rules.line_limit,
+    rules.repetition,
+    rules.foreign_line,
+    rules.indentation,
+    rules.repeated_previous,
+    rules.duplicate_following,
+    closer_rules.suffix_overlap,
+    rules.glued_word,
+    closer_rules.stray_quote,
+    closer_rules.bracket_balance,
+    rules.trailing_space,
+    closer_rules.too_short,
 )
 
 
@@ -102,14 +102,16 @@ def _secret_ends(line: str) -> tuple[int, ...]:
 def _round(place: CursorSite, text: str, verdicts: list[RuleVerdict]) -> RuleResult:
     """Run every rule once, stopping where nothing is left."""
     n_replaced = 0
-    for name, rule in RULES:
+    for rule in RULES:
         if not text:
             break
         draft = rule(place, text)
         n_taken = len(text) - len(draft.text)
         action: Literal["kept", "cut", "dropped"] = "cut" if n_taken else "kept"
         verdicts.append(
-            RuleVerdict(rule=name, action=action if draft.text else "dropped", n_chars=n_taken)
+            RuleVerdict(
+                rule=rule.__name__, action=action if draft.text else "dropped", n_chars=n_taken
+            )
         )
         text = draft.text
         n_replaced = max(n_replaced, draft.n_replaced)

@@ -162,7 +162,7 @@ class LocalBackend:
             if logits is None:
                 yield None
             else:
-                yield PromptSession(self, self._transcript, self._table, job, logits, n_reused)
+                yield PromptSession(self, job, logits, n_reused)
         finally:
             self._lock.release()
 
@@ -177,20 +177,13 @@ class PromptSession:
     """The network with one prompt read: it scores texts and writes its own."""
 
     def __init__(
-        self,
-        backend: LocalBackend,
-        transcript: PrefixCache,
-        table: TokenTable,
-        job: GenerationJob,
-        root: Logits,
-        n_reused: int,
+        self, backend: LocalBackend, job: GenerationJob, root: Logits, n_reused: int
     ) -> None:
         self.n_reused = n_reused  # tokens of the prompt that were in the cache
         self.n_nodes = 0  # of all scored trees
-        self._backend, self._transcript, self._table = backend, transcript, table
-        self._job = job
-        self._root = root.copy()
-        self._n_foreseen_before = transcript.n_foreseen
+        self._tokenizer, self._job, self._root = backend.tokenizer, job, root.copy()
+        self._transcript, self._table = backend._transcript, backend._table
+        self._n_foreseen_before = self._transcript.n_foreseen
 
     @property
     def n_foreseen(self) -> int:
@@ -203,9 +196,8 @@ class PromptSession:
         if self._transcript.length > length:
             self._transcript.rewind(length)
         tail = self._job.prompt.tail
-        branches = plan(
-            self._backend.tokenizer, tail, texts, max_nodes=min(max_nodes, self._transcript.room)
-        )
+        room = min(max_nodes, self._transcript.room)
+        branches = plan(self._tokenizer, tail, texts, max_nodes=room)
         found = scored(self._transcript, self._root, self._table, tail, branches)
         self.n_nodes += len(branches.ids)
         return found
@@ -227,9 +219,7 @@ class PromptSession:
             yield draft
 
     def _decode(self, healed: Healed, first: Token) -> Iterator[Token]:
-        if (
-            self._transcript.length > healed.length
-        ):  # an earlier draft of this job went on from there
+        if self._transcript.length > healed.length:  # an earlier draft went on from there
             self._transcript.rewind(healed.length)
         return decode(
             self._transcript,

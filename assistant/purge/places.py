@@ -8,8 +8,8 @@ Settings, model folders and editors' configuration are the user's own and are no
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from assistant.doctor.storage import size_of
 from assistant.logs import FILE_COPIES, LINE_START
@@ -30,13 +30,16 @@ _KNOWN = {  # names before the first dot
 _KEPT = "models tuned on your repositories (foretype models); --models removes them too"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One file or folder of ours."""
 
     path: Path
     what: str
     n_bytes: int
+
+
+def _item(path: Path, what: str) -> Item:
+    return Item(path, what, size_of(path))
 
 
 def list_stored(log_file: str, *, with_models: bool = False) -> tuple[list[Item], list[str]]:
@@ -53,16 +56,14 @@ def list_stored(log_file: str, *, with_models: bool = False) -> tuple[list[Item]
             found = _list_folder(folder)
             items += [item for item in found if with_models or not _is_models(item.path)]
             left += [_KEPT for item in found if _is_models(item.path) and not with_models]
-    items += [
-        Item(path=path, what="onnxruntime's telemetry", n_bytes=size_of(path))
-        for path in telemetry_folders()
-        if path.is_dir()
-    ]
+    telemetry = filter(Path.is_dir, telemetry_folders())
+    items += [_item(path, "onnxruntime's telemetry") for path in telemetry]
     items += _find_logs(log_file)
     runtime = Path(runtime_folder())
     if runtime.is_dir() and not runtime.is_symlink():
-        what = "socket of the process that answers `complete --warm`; it ends"
-        items.append(Item(path=runtime, what=what, n_bytes=size_of(runtime)))
+        items.append(
+            _item(runtime, "socket of the process that answers `complete --warm`; it ends")
+        )
     return items, left
 
 
@@ -82,7 +83,7 @@ def _folders() -> list[Path]:
 def _list_folder(folder: Path) -> list[Item]:
     is_named_by_user = folder == cache_folder() and bool(os.environ.get("FORETYPE_CACHE"))
     return [
-        Item(path=path, what=what, n_bytes=size_of(path))
+        _item(path, what)
         for path in sorted(folder.iterdir())
         if (what := _KNOWN.get(path.name.partition(".")[0]))
         and (is_ours(path) if is_named_by_user else folder.name == NAME)
@@ -100,7 +101,7 @@ def _find_logs(log_file: str) -> list[Item]:
     path = Path(log_file).expanduser().absolute()
     names = [path, *(path.with_name(f"{path.name}.{n}") for n in range(1, FILE_COPIES + 1))]
     return [
-        Item(path=name, what="log", n_bytes=size_of(name))
+        _item(name, "log")
         for name in names
         if name.is_file() and not name.is_symlink() and _is_log(name)
     ]

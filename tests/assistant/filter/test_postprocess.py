@@ -69,7 +69,7 @@ def test_every_rule_gives_its_verdict():
     request = CompletionRequest(path="a.py", text="x = ", offset=4)
     outcome = filter_text(request, "abc)  ", multi_line=False)
     first = outcome.verdicts[: len(RULES)]
-    assert [verdict.rule for verdict in first] == [name for name, _ in RULES]
+    assert [verdict.rule for verdict in first] == [rule.__name__ for rule in RULES]
     assert [verdict for verdict in outcome.verdicts if verdict.action != "kept"] == [
         RuleVerdict(rule="bracket_balance", action="cut", n_chars=3)
     ]
