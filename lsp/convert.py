@@ -100,9 +100,7 @@ class MenuChoice:
         ]
 
 
-def choose(
-    snapshot: Snapshot, selected: types.SelectedCompletionInfo | None
-) -> MenuChoice | None:
+def choose(snapshot: Snapshot, selected: types.SelectedCompletionInfo | None) -> MenuChoice | None:
     """Put the selected entry into `snapshot`; None if none is, or not on the cursor's line."""
     if selected is None or not selected.text.isprintable():  # one line of whole characters
         return None

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from lsp.document_paths import local_path
 from lsp.scheduler import describe
-from model.files import stamp_of
 
 if TYPE_CHECKING:
     from assistant.generate.backend import LocalBackend
@@ -145,7 +144,7 @@ class WorkspaceModels:
     def _step(self) -> None:
         """Bring what is served in line with what is chosen, if this is the moment."""
         assert self._registry is not None and self._shelf is not None
-        stamp = stamp_of(self._registry.file)
+        stamp = _stamp_of(self._registry.file)
         if stamp != self._stamp:
             self._stamp = stamp
             self._read(self._registry, self._shelf)
@@ -226,3 +225,12 @@ class WorkspaceModels:
         found = {key: self._choices.get(key, self._everywhere) for key in {*asked, *present}}
         choices = {key: entry for key, entry in found.items() if entry is not None}
         return choose_served(choices, asked, present)
+
+
+def _stamp_of(file: Path) -> tuple[int, int, int] | None:
+    """Return what is different after each change of a file; None if there is none."""
+    try:
+        info = file.stat()
+    except OSError:
+        return None
+    return info.st_ino, info.st_mtime_ns, info.st_size

@@ -43,10 +43,9 @@ PYTHON = Language(
 )
 
 
-def _braced(name: str, extensions: str, ids: str, **habits: Any) -> Language:
+def _braced(name: str, extensions: str, ids: str, grammar: str, **habits: Any) -> Language:
     """Return a language with blocks in braces and C's comments."""
     usual: dict[str, Any] = {"quotes": ('"',), "char_literals": True}
-    usual["grammar_module"] = f"tree_sitter_{name}"
     return Language(
         name=name,
         extensions=(*extensions.split(),),
@@ -54,27 +53,34 @@ def _braced(name: str, extensions: str, ids: str, **habits: Any) -> Language:
         blocks="brace",
         comment="//",
         block_comment=("/*", "*/"),
+        grammar_module=grammar,
         **usual | habits,
     )
 
 
+_TS = "tree_sitter_typescript"
 _SCRIPT = {"quotes": ('"', "'", "`"), "multi_line_quotes": ("`",), "char_literals": False}
-_TYPED = _SCRIPT | {"grammar_module": "tree_sitter_typescript"}
 _BRACED = (
-    _braced("javascript", ".js .jsx .mjs .cjs", "javascript javascriptreact", **_SCRIPT),
     _braced(
-        "typescript",
-        ".ts .mts .cts",
-        "typescript",
-        grammar_function="language_typescript",
-        **_TYPED,
+        *("javascript", ".js .jsx .mjs .cjs", "javascript javascriptreact"),
+        "tree_sitter_javascript",
+        **_SCRIPT,
     ),
-    _braced("tsx", ".tsx", "typescriptreact", grammar_function="language_tsx", **_TYPED),
-    _braced("go", ".go", "go", quotes=('"', "`"), multi_line_quotes=("`",)),
-    _braced("rust", ".rs", "rust", multi_line_quotes=('"',)),
-    _braced("java", ".java", "java", quotes=('"""', '"'), multi_line_quotes=('"""',)),
-    _braced("c", ".c .h", "c"),
-    _braced("cpp", ".cpp .cc .cxx .hpp .hh .hxx", "cpp"),
+    _braced(
+        *("typescript", ".ts .mts .cts", "typescript", _TS),
+        grammar_function="language_typescript",
+        **_SCRIPT,
+    ),
+    _braced("tsx", ".tsx", "typescriptreact", _TS, grammar_function="language_tsx", **_SCRIPT),
+    _braced("go", ".go", "go", "tree_sitter_go", quotes=('"', "`"), multi_line_quotes=("`",)),
+    _braced("rust", ".rs", "rust", "tree_sitter_rust", multi_line_quotes=('"',)),
+    _braced(
+        *("java", ".java", "java", "tree_sitter_java"),
+        quotes=('"""', '"'),
+        multi_line_quotes=('"""',),
+    ),
+    _braced("c", ".c .h", "c", "tree_sitter_c"),
+    _braced("cpp", ".cpp .cc .cxx .hpp .hh .hxx", "cpp", "tree_sitter_cpp"),
 )
 
 LANGUAGES: dict[str, Language] = {language.name: language for language in (PYTHON, *_BRACED)}
