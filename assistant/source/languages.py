@@ -58,27 +58,18 @@ def _braced(name: str, extensions: str, ids: str, grammar: str, **habits: Any) -
     )
 
 
-_TS = "tree_sitter_typescript"
-_SCRIPT = {"quotes": ('"', "'", "`"), "multi_line_quotes": ("`",), "char_literals": False}
+_JS, _TS = "tree_sitter_javascript", "tree_sitter_typescript"
+_TEXT_BLOCKS = {"quotes": ('"""', '"'), "multi_line_quotes": ('"""',)}
+_RAW = {"quotes": ('"', "`"), "multi_line_quotes": ("`",)}
+_SCRIPT: dict[str, Any] = _RAW | {"quotes": ('"', "'", "`"), "char_literals": False}
+_TYPED = _SCRIPT | {"grammar_function": "language_typescript"}
 _BRACED = (
-    _braced(
-        *("javascript", ".js .jsx .mjs .cjs", "javascript javascriptreact"),
-        "tree_sitter_javascript",
-        **_SCRIPT,
-    ),
-    _braced(
-        *("typescript", ".ts .mts .cts", "typescript", _TS),
-        grammar_function="language_typescript",
-        **_SCRIPT,
-    ),
+    _braced("javascript", ".js .jsx .mjs .cjs", "javascript javascriptreact", _JS, **_SCRIPT),
+    _braced("typescript", ".ts .mts .cts", "typescript", _TS, **_TYPED),
     _braced("tsx", ".tsx", "typescriptreact", _TS, grammar_function="language_tsx", **_SCRIPT),
-    _braced("go", ".go", "go", "tree_sitter_go", quotes=('"', "`"), multi_line_quotes=("`",)),
+    _braced("go", ".go", "go", "tree_sitter_go", **_RAW),
     _braced("rust", ".rs", "rust", "tree_sitter_rust", multi_line_quotes=('"',)),
-    _braced(
-        *("java", ".java", "java", "tree_sitter_java"),
-        quotes=('"""', '"'),
-        multi_line_quotes=('"""',),
-    ),
+    _braced("java", ".java", "java", "tree_sitter_java", **_TEXT_BLOCKS),
     _braced("c", ".c .h", "c", "tree_sitter_c"),
     _braced("cpp", ".cpp .cc .cxx .hpp .hh .hxx", "cpp", "tree_sitter_cpp"),
 )
