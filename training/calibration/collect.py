@@ -26,7 +26,7 @@ from assistant.rank.features import Rows
 from assistant.rank.ranker import RankerParameters
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
-from assistant.source.languages import LANGUAGES, language_of
+from assistant.source.languages import LANGUAGES, Language, language_of
 from model.candidate_tree import Score
 from training.data.progress import say
 from training.evaluation.exact_line import make_job, make_request
@@ -79,17 +79,20 @@ class CollectSettings:
 def collect(
     repositories: Sequence[Path],
     settings: CollectSettings,
-    backend: LocalBackend | None,
+    backends: Sequence[LocalBackend],
     parameters: RankerParameters | None,
 ) -> list[RankingExample]:
-    """Return the examples of all tasks; with `backend`, judged by the network too."""
+    """Return the examples of all tasks, judged by the first network that knows the language, too.
+
+    With no network, by the index alone.
+    """
     examples: list[RankingExample] = []
     for repository, kind in product(repositories, settings.kinds):
         before, started_s = len(examples), time.monotonic()
         try:
             for files, tasks in draw_tasks(repository, kind, settings):
                 match = LongestMatch(files) if settings.longest_match else None
-                ranked = _rank_all(files, tasks, backend, parameters)
+                ranked = _rank_all(files, tasks, backends, parameters)
                 for (group, task), found in zip(tasks, ranked, strict=True):
                     examples.append(_make_example(kind, group, task, found, match))
         except ReplayError as error:
@@ -129,10 +132,10 @@ def _with_line_ends(
 def _rank_all(
     files: Files,
     tasks: Sequence[GroupedTask],
-    backend: LocalBackend | None,
+    backends: Sequence[LocalBackend],
     parameters: RankerParameters | None,
 ) -> Iterator[RankedLines]:
-    """Ask as the engine would, with an index of `files`; without `backend` the index alone."""
+    """Ask as the engine would, with an index of `files`."""
     snippets = SnippetCache(is_waiting=True)
     with tempfile.TemporaryDirectory() as folder:
         build_from_texts(Path(folder), files)
@@ -140,9 +143,10 @@ def _rank_all(
         for _, task in tasks:
             proposal = propose(Cursor.of(task.file.path, task.text, task.offset), index)
             language = language_of(task.file.path)
-            if backend is None:
+            if not backends:
                 yield rank_without_network(proposal, parameters, language)
                 continue
+            backend = _serving(backends, language)
             request = make_request(task)
             n_chars = prompt.snippet_chars(backend.info.snippet_tokens)
             shown = snippets.snippets_for(index, request, budget_chars=n_chars)
@@ -150,6 +154,15 @@ def _rank_all(
             yield rank_lines(
                 backend, proposal, job, language, parameters=parameters, sure=_NEVER_SURE
             )
+
+
+def _serving(backends: Sequence[LocalBackend], language: Language | None) -> LocalBackend:
+    """Return the first that knows the language; one that names no language knows all."""
+    for backend in backends:
+        known = backend.info.languages
+        if not known or (language is not None and language.name in known):
+            return backend
+    return backends[0]
 
 
 def _make_example(

@@ -1,8 +1,9 @@
-"""`foretype train fit`: fit ranker and gate for a model on repositories, and report on others.
+"""`foretype train fit`: fit ranker and gate for models on repositories, and report on others.
 
-Two rounds, since what the network gets to see is what the index's ranker puts first: first the
-index alone, then network and index together. Thresholds are taken from choices on repositories that
-were left out of the fit, one at a time.
+What is fitted speaks of a network's certainty, not of the network, so several can be fitted
+together, each on the languages that it serves: more cursors for all. Two rounds, since what the
+network gets to see is what the index's ranker puts first: first the index alone, then network and
+index together. Thresholds are taken from choices on repositories that were left out of the fit.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from assistant.cli.command import CommandParser
 from assistant.generate.backend import LocalBackend, open_backend
 from assistant.rank.ranker import FORMAT_VERSION, FittedRanker, RankerParameters, columns, parse
-from model.folder import BUNDLED, copy_folder
+from model.folder import bundled_folders, copy_folder
 from model.gguf_model import REFERENCE, write_ranker
 from training.calibration import report
 from training.calibration.collect import CollectSettings, RankingExample, collect
@@ -37,7 +38,7 @@ from training.evaluation.replay.systems import INDEX, NETWORK_AND_INDEX
 
 KINDS = ("head", "history")
 RANKER = FitSettings(hidden=32, epochs=30, decay=3e-2, members=3)
-GATE = FitSettings(hidden=16, epochs=12, batch=1024, rate=4e-3, decay=2e-2, members=2)
+GATE = FitSettings(hidden=32, epochs=12, batch=1024, rate=4e-3, decay=2e-2, members=4)
 
 
 def main(argv: list[str]) -> int:
@@ -47,16 +48,19 @@ def main(argv: list[str]) -> int:
 
 def _make(args: argparse.Namespace) -> Report:
     settings = CollectSettings(tasks=args.tasks, kinds=tuple(args.kinds), seed=args.seed)
-    backend = open_backend(str(args.model), threads=1)
-    table, parameters = fit(args.repositories, settings, backend)
-    if (args.model / REFERENCE).is_file():
-        write_ranker(args.model, table)
-    elif args.out:
-        copy_folder(args.model, args.out, ranker=table)
+    models: list[Path] = args.models or bundled_folders()
+    backends = [open_backend(str(model), threads=1) for model in models]
+    table, parameters = fit(args.repositories, settings, backends)
+    for model in models:
+        if (model / REFERENCE).is_file():
+            write_ranker(model, table)
+        elif args.out:
+            out = args.out if len(models) == 1 else args.out / model.name
+            copy_folder(model, out, ranker=table)
     comparison: dict[str, Report] = {}
     if args.report:
         settings = dataclasses.replace(settings, line_ends=False, seed=settings.seed + 1)
-        comparison = compare(args.report, settings, backend, parameters)
+        comparison = compare(args.report, settings, backends, parameters)
     return {
         "points": {INDEX: table["memory"]["points"], NETWORK_AND_INDEX: table["both"]["points"]},
         "reported": comparison,
@@ -66,13 +70,14 @@ def _make(args: argparse.Namespace) -> Report:
 def _parser() -> CommandParser:
     parser = CommandParser(prog="foretype train fit", description=__doc__)
     option = parser.add_argument
-    option("model", type=existing_model, nargs="?", default=BUNDLED)
+    help_ = "to be fitted together (default: the bundled ones)"
+    option("models", metavar="MODEL", type=existing_model, nargs="*", help=help_)
     help_ = "to fit on (default: the one around this folder)"
     option(
         "--repositories", type=existing_folder, nargs="+", default=[Path().absolute()], help=help_
     )
     option("--report", type=existing_folder, nargs="+", help="to report on, apart")
-    option("--out", type=Path, help="write the model folder with its ranker.json here")
+    option("--out", type=Path, help="write the model folders with their ranker.json here")
     option("--json", type=Path, help="write the figures here too")
     help_ = "cursors a repository and kind (default: 1000)"
     option("--tasks", type=count, default=1_000, help=help_)
@@ -83,13 +88,13 @@ def _parser() -> CommandParser:
 
 
 def fit(
-    repositories: Sequence[Path], settings: CollectSettings, backend: LocalBackend
+    repositories: Sequence[Path], settings: CollectSettings, backends: Sequence[LocalBackend]
 ) -> tuple[dict[str, Any], RankerParameters]:
     """Return the table of `ranker.json`, and what it parses to."""
-    examples = collect(repositories, settings, None, None)
+    examples = collect(repositories, settings, [], None)
     index = _fit_part(examples)
     first = RankerParameters(index=index, both=None)
-    examples = collect(repositories, settings, backend, first)
+    examples = collect(repositories, settings, backends, first)
     engine = _fit_part(examples)
     table = {
         "format_version": FORMAT_VERSION,
@@ -121,15 +126,15 @@ def _fit_part(examples: Sequence[RankingExample]) -> FittedRanker:
 def compare(
     repositories: Sequence[Path],
     settings: CollectSettings,
-    backend: LocalBackend,
+    backends: Sequence[LocalBackend],
     parameters: RankerParameters,
 ) -> dict[str, Report]:
     """Return how all systems do on repositories that nothing was fitted on."""
     if parameters.both is None:
         raise ValueError("the network's part was not fitted")
-    engine = collect(repositories, settings, backend, parameters)
+    engine = collect(repositories, settings, backends, parameters)
     settings = dataclasses.replace(settings, longest_match=True)
-    alone = collect(repositories, settings, None, parameters)
+    alone = collect(repositories, settings, [], parameters)
     return report.compare_systems(
         [choose(each, parameters.both) for each in engine],
         [choose(each, parameters.index) for each in alone],

@@ -1,18 +1,26 @@
 """Examples from a small repository, through the product's own stages; the fit of a whole folder."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import foretype
-from assistant.generate.backend import open_backend
+from assistant.generate.backend import LocalBackend, open_backend
 from assistant.models.registry import Registry
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
 from assistant.rank.ranker import bundled
 from model.folder import load_folder
 from model.gguf_model import write_reference
 from tests.gguf_files import write_gguf
-from tests.scripted import speaking_folder
+from tests.scripted import (
+    SAMPLE,
+    ScriptedRuntime,
+    scripted_info,
+    small_tokenizer,
+    speaking_folder,
+)
 from training.calibration import command
 from training.calibration.collect import CollectSettings, collect, draw_tasks
 from training.calibration.networks import FitSettings
@@ -53,14 +61,31 @@ def test_examples_hold_what_the_engine_would_rank(
     repository: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = CollectSettings(tasks=6, kinds=("head",), seed=0, line_ends=False)
-    alone = collect([repository], plan, None, None)
+    alone = collect([repository], plan, [], None)
     assert len(alone) == 6
     assert "6 tasks" in capsys.readouterr().err
     assert {each.names for each in alone} == {INDEX_FEATURES}
     assert any(each.label >= 0 for each in alone)
-    judged = collect([repository], plan, open_backend(str(model), threads=1), None)
+    judged = collect([repository], plan, [open_backend(str(model), threads=1)], None)
     assert {each.names for each in judged} == {INDEX_FEATURES + NETWORK_FEATURES}
     assert [each.truth for each in judged] == [each.truth for each in alone]
+
+
+def test_of_several_networks_each_is_asked_in_its_languages(tmp_path: Path) -> None:
+    (tmp_path / "sum.go").write_text("func sum(a int, b int) int {\n\treturn a + b\n}\n" * 8)
+    (tmp_path / "box.py").write_text(MODULE.format(name="box"))
+    runtimes = [ScriptedRuntime(small_tokenizer(), SAMPLE) for _ in range(2)]
+    backends = [
+        LocalBackend(runtime, small_tokenizer(), replace(scripted_info(), languages=(name,)))
+        for runtime, name in zip(runtimes, ("python", "go"), strict=True)
+    ]
+    for file, n_calls in (("sum.go", [False, True]), ("box.py", [True, True])):
+        folder = tmp_path / file.replace(".", "-")
+        folder.mkdir()
+        (tmp_path / file).rename(folder / file)
+        plan = CollectSettings(tasks=3, kinds=("head",), seed=0)
+        assert collect([folder], plan, backends, None)
+        assert [runtime.n_calls > 0 for runtime in runtimes] == n_calls
 
 
 def drawn(repository: Path, n: int) -> list[Task]:
@@ -85,13 +110,13 @@ def test_repository_without_history_is_told_and_passed_over(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = CollectSettings(tasks=3, kinds=("history",), seed=0)
-    assert collect([repository], plan, None, None) == []
+    assert collect([repository], plan, [], None) == []
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 def test_the_longest_match_is_asked_at_the_same_cursors(repository: Path) -> None:
     plan = CollectSettings(tasks=20, kinds=("head",), seed=0, line_ends=False, longest_match=True)
-    examples = collect([repository], plan, None, None)
+    examples = collect([repository], plan, [], None)
     [(files, tasks)] = draw_tasks(repository, "head", plan)
     match = LongestMatch(files)
     expected = []
@@ -114,12 +139,15 @@ def test_command_writes_a_model_folder_with_its_ranker(
     monkeypatch.setattr(command, "RANKER", quick)
     monkeypatch.setattr(command, "GATE", quick)
     out, figures = tmp_path / "out", tmp_path / "figures.json"
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
     arguments = [
-        str(model), "--repositories", str(repository), "--tasks", "8", "--kinds", "head",
-        "--out", str(out), "--json", str(figures), "--report", str(repository),
+        str(model), str(other), "--repositories", str(repository), "--tasks", "8",
+        "--kinds", "head", "--out", str(out), "--json", str(figures), "--report", str(repository),
     ]  # fmt: skip
     assert command.main(arguments) == 0, capsys.readouterr().err
-    assert load_folder(out).ranker is not None
+    assert load_folder(out / model.name).ranker == load_folder(out / "other").ranker is not None
+    out = out / "other"
     assert open_backend(str(out), threads=1).parameters is not None
     said = capsys.readouterr().out
     assert "network + index against longest match" in said
