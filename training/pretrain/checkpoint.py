@@ -2,7 +2,8 @@
 
 A checkpoint is a folder `step-000123` with two safetensors files and `state.json`. It is written
 under another name and renamed, so a folder with the right name is complete; kill -9 leaves the one
-before.
+before. Of a sharded network each process writes its share, and the first makes of them the same two
+files: any number of processes, sharded or not, goes on from them.
 """
 
 from __future__ import annotations
@@ -20,8 +21,15 @@ from torch import Tensor
 
 from model.publish import publish_folder
 from training.errors import TrainingError
+from training.pretrain.distributed import Group
 from training.pretrain.optim import AVERAGE
 
+_SHARES = ".shares"  # below the checkpoints, while one is written
+# A loss is too high this far above its running mean (deviations, and at least so many nats), and
+# after warm-up so far above that of guessing; so many steps of it in a row are a divergence.
+HIGH_DEVIATIONS, HIGH_NATS = 6.0, 1.0
+HIGH_STEPS = 8
+LOSS_MEMORY = 0.9
 KEEP = 2  # newest checkpoints kept: one more than needed, in case the newest cannot be read
 
 
@@ -53,34 +61,94 @@ class Progress:
     loss_deviation: float = 0.0
     n_high_in_row: int = 0  # steps whose loss was too high
 
+    @property
+    def is_healthy(self) -> bool:
+        """Say whether the last step was a good one."""
+        return self.n_skipped_in_row == 0 and self.n_high_in_row == 0
+
+    def watch_loss(self, loss: float, guess: float, *, is_new_stage: bool) -> None:
+        """Take a step's loss into the running mean, or count it as too high.
+
+        `guess` is the loss of guessing, which must have been left behind; inf: not yet. The mean
+        begins anew with a stage, whose rows are others.
+        """
+        if is_new_stage:
+            self.loss_mean = self.loss_deviation = 0.0
+        mean = self.loss_mean or loss
+        room = max(HIGH_NATS, HIGH_DEVIATIONS * self.loss_deviation)
+        if loss > mean + room or loss > guess + HIGH_NATS:
+            self.n_high_in_row += 1
+            return
+        self.n_high_in_row = 0
+        self.loss_mean = mean + (1 - LOSS_MEMORY) * (loss - mean)
+        self.loss_deviation += (1 - LOSS_MEMORY) * (abs(loss - mean) - self.loss_deviation)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Checkpoint:
     """What `save` wrote and `load_newest` read."""
 
+    folder: Path
     progress: Progress
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
 
 
 def save(
-    run: Path, progress: Progress, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]
+    run: Path,
+    progress: Progress,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Tensor],
+    *,
+    shares: Group | None = None,
 ) -> Path:
-    """Write a checkpoint below `run`, delete all but the newest two, return its folder."""
+    """Write a checkpoint below `run`, delete all but the newest two, return its folder.
+
+    With `shares` all processes of a group call it, each with its own of the tensors.
+    """
     parent = run / "checkpoints"
-    parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"step-{progress.step:06d}"
-    for leftover in parent.glob(".*"):  # of a killed run; one process writes a run folder
-        shutil.rmtree(leftover)
-    with publish_folder(final, mode=0o777) as aside:
-        for name, tensors in (("weights", weights), ("optimizer", optimizer)):
-            whole = {key: tensor.contiguous() for key, tensor in tensors.items()}
-            save_file(whole, aside / f"{name}.safetensors")
-        text = json.dumps(dataclasses.asdict(progress), indent=1)
-        (aside / "state.json").write_text(text, encoding="utf-8")
-    for old in sorted(parent.glob("step-*"))[:-KEEP]:
-        shutil.rmtree(old)
+    if shares is None or shares.is_first:
+        parent.mkdir(parents=True, exist_ok=True)
+        for leftover in parent.glob(".*"):  # of a killed run; one process deletes and publishes
+            shutil.rmtree(leftover)
+    parts = {"weights": weights, "optimizer": optimizer}
+    if shares is not None:
+        shares.wait()
+        for name, tensors in parts.items():
+            _join_shares(parent / _SHARES / name, tensors)
+    if shares is None or shares.is_first:
+        with publish_folder(final, mode=0o777) as aside:
+            for name, tensors in parts.items():
+                file = aside / f"{name}.safetensors"
+                if shares is not None:
+                    next((parent / _SHARES / name).glob("*.safetensors")).rename(file)
+                else:
+                    save_file({key: each.contiguous() for key, each in tensors.items()}, file)
+            text = json.dumps(dataclasses.asdict(progress), indent=1)
+            (aside / "state.json").write_text(text, encoding="utf-8")
+        for old in (*sorted(parent.glob("step-*"))[:-KEEP], *parent.glob(_SHARES)):
+            shutil.rmtree(old)
+    if shares is not None:
+        shares.wait()
     return final
+
+
+def _join_shares(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write each process's tensors below `folder`, then one safetensors file of all in it."""
+    from torch.distributed.checkpoint import state_dict_saver  # seconds: only where it is used
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+
+    writer = HuggingFaceStorageWriter(str(folder), save_distributed=True, enable_consolidation=True)
+    state_dict_saver.save(dict(tensors), storage_writer=writer)
+
+
+def load_shares(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Fill this process's share of the tensors from a checkpoint's; all of a group call it."""
+    from torch.distributed.checkpoint import state_dict_loader
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+
+    state_dict_loader.load(dict(tensors), storage_reader=HuggingFaceStorageReader(str(folder)))
 
 
 def load_newest(
@@ -99,6 +167,7 @@ def load_newest(
             if not accept(progress):
                 continue
             return Checkpoint(
+                folder,
                 progress,
                 load_file(folder / "weights.safetensors"),
                 load_file(folder / "optimizer.safetensors"),

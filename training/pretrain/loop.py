@@ -63,17 +63,18 @@ def _steps(
     deadline: float,
 ) -> None:
     clock, screen = _Clock(trainer), Progress("step", trainer.plan.n_step)
-    table, saved_at = trainer.recipe.train, time.monotonic()
-    while trainer.progress.step < end and not stopping.heard_by_any(trainer):
+    table, saved_at, device = trainer.recipe.train, time.monotonic(), trainer.device.device
+    while trainer.progress.step < end and not trainer.group.any(stopping.asked, device):
         try:
             line = _step(trainer, clock)
         except (ShardError, ConfigError):
             trainer.save(run)
             raise
         step, every = trainer.progress.step, table.validate_steps
+        is_due = step == trainer.plan.n_step or (every and step % every == 0)
+        if validate is not None and is_due and (trainer.group.is_first or trainer.group.is_sharded):
+            line |= validate(trainer.network)  # of a sharded network all have a part
         if trainer.group.is_first:
-            is_due = step == trainer.plan.n_step or (every and step % every == 0)
-            line |= validate(trainer.network) if validate is not None and is_due else {}
             _log(run, line)
             is_kept = clock.is_first or MEASURED in line
             screen.show(step, _note(line), keep=is_kept, left_s=clock.left_s)
@@ -82,7 +83,7 @@ def _steps(
             if trainer.group.is_first:
                 _log(run, {"went_back_to_step": trainer.progress.step})
         elif (
-            time.monotonic() - saved_at > table.checkpoint_s
+            trainer.group.any(time.monotonic() - saved_at > table.checkpoint_s, device)
             and not trainer.progress.n_high_in_row  # the last good states are kept
         ):
             trainer.save(run)
@@ -150,10 +151,6 @@ class _StopRequest:
     def __exit__(self, *_: object) -> None:
         for signum, handler in self._before:
             signal.signal(signum, handler)
-
-    def heard_by_any(self, trainer: Trainer) -> bool:
-        """Say whether to stop, the same in all processes: the signal reaches them one by one."""
-        return trainer.group.sum(float(self.asked), trainer.device.device) > 0
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
         self.asked = True

@@ -12,6 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from training.pretrain.sharding import local, owned_rows, to_owners, to_shards
+
+#: rows and columns of a matrix, and how it is sharded (None: not at all)
+_Kind = tuple[int, int, object]
+
 AVERAGE = "average."  # begins the names of averaged weights in a checkpoint
 NS_STEPS = 5
 # Quintic Newton-Schulz coefficients of Jordan et al., "Muon" (2024): they drive singular values to
@@ -57,8 +62,8 @@ class Stateful:
         raise NotImplementedError
 
     def state(self) -> dict[str, Tensor]:
-        """Return copies of the tensors that a checkpoint must hold."""
-        return {name: tensor.clone() for name, tensor in self._named()}
+        """Return the tensors that a checkpoint must hold; of sharded ones this process's share."""
+        return dict(self._named())
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore from `state()`."""
@@ -71,7 +76,8 @@ class Muon(Stateful):
 
     With `beta2`, each neuron's update is divided by a running root mean square of its own and the
     whole brought back to its size, after NorMuon (Li et al. 2025). Matrices of one shape are
-    stacked, so that all of the step runs as few large operations.
+    stacked, so that all of the step runs as few large operations. Each of a sharded network's has
+    an owner, who keeps its state, gets its gradient and sends the update back.
     """
 
     def __init__(
@@ -83,57 +89,62 @@ class Muon(Stateful):
         dtype: torch.dtype | None = None,
     ) -> None:
         """Begin with no momentum; `dtype` is that of the orthogonaliser's products."""
-        self.groups: dict[tuple[int, int], list[str]] = {}
+        self.groups: dict[_Kind, list[str]] = {}
         self.parameters = dict(parameters)
         self.orthogonaliser = orthogonaliser
         self.beta2 = beta2
         self.dtype = dtype
         for name, parameter in self.parameters.items():
-            self.groups.setdefault((parameter.size(0), parameter.size(1)), []).append(name)
-        stacks = {shape: self._stack(names) for shape, names in self.groups.items()}
-        self._momentum = {shape: torch.zeros_like(stack) for shape, stack in stacks.items()}
-        self._square = {  # (N, rows, 1) or (N, 1, cols)
-            shape: torch.zeros_like(stack.mean(_short_side(shape), keepdim=True))
-            for shape, stack in (stacks.items() if beta2 else ())
-        }
-
-    def _stack(self, names: list[str]) -> Tensor:
-        return torch.stack([self.parameters[name].detach() for name in names])
+            kind = (parameter.size(0), parameter.size(1), getattr(parameter, "placements", None))
+            self.groups.setdefault(kind, []).append(name)
+        self._owned: dict[_Kind, list[str]] = {}
+        self._momentum: dict[_Kind, Tensor] = {}  # (N owned, rows, cols)
+        self._square: dict[_Kind, Tensor] = {}  # (N owned, rows, 1) or (N owned, 1, cols)
+        for kind, names in self.groups.items():
+            stack = torch.stack([self.parameters[name].detach() for name in names])
+            self._owned[kind] = [names[i] for i in owned_rows(stack)]
+            self._momentum[kind] = torch.zeros_like(to_owners(stack))
+            if beta2:
+                mean = self._momentum[kind].mean(_short_side(kind), keepdim=True)
+                self._square[kind] = torch.zeros_like(mean)
 
     @torch.no_grad()
     def step(self, *, lr: float, momentum: float, weight_decay: float) -> None:
         """Update every matrix from its `.grad`."""
-        for shape, names in self.groups.items():
+        for kind, names in self.groups.items():
             grads = torch.stack([_grad(self.parameters[name]) for name in names])  # (N, rows, cols)
-            buffer = self._momentum[shape].lerp_(grads, 1 - momentum)
-            update = grads.lerp_(buffer, momentum)  # Nesterov
-            update = orthogonalise(update, self.orthogonaliser, self.dtype)
-            update = self._normalised(shape, update) if self.beta2 else update
-            weights = self._stack(names)
+            owned = to_owners(grads)
+            buffer = self._momentum[kind].lerp_(owned, 1 - momentum)
+            owned = owned.lerp_(buffer, momentum)  # Nesterov
+            owned = orthogonalise(owned, self.orthogonaliser, self.dtype)
+            owned = self._normalised(kind, owned) if self.beta2 else owned
+            update = to_shards(owned, grads)
+            parameters = [local(self.parameters[name]) for name in names]
+            weights = torch.stack(parameters)
             # cautious: only where it agrees with the update
             decay = weights * (update * weights > 0) * (lr * weight_decay)
             # an orthogonal (rows, cols) matrix changes outputs by sqrt(rows / cols) less when wide
-            weights -= update.mul_(lr * math.sqrt(max(1.0, shape[0] / shape[1]))) + decay
-            torch._foreach_copy_([self.parameters[name] for name in names], weights.unbind())
+            weights -= update.mul_(lr * math.sqrt(max(1.0, kind[0] / kind[1]))) + decay
+            torch._foreach_copy_(parameters, weights.unbind())
 
-    def _normalised(self, shape: tuple[int, int], update: Tensor) -> Tensor:
+    def _normalised(self, kind: _Kind, update: Tensor) -> Tensor:
         """Give every neuron (along the longer side) the same share of the update, over time."""
         # of a short side all are of length one already: there is nothing to normalise
-        mean = update.square().mean(_short_side(shape), keepdim=True)
-        square = self._square[shape].lerp_(mean, 1 - self.beta2)
+        mean = update.square().mean(_short_side(kind), keepdim=True)
+        square = self._square[kind].lerp_(mean, 1 - self.beta2)
         change: Tensor = update / square.sqrt().clamp(min=1e-10)
         size, before = change.norm(dim=(1, 2), keepdim=True), update.norm(dim=(1, 2), keepdim=True)
         return change.mul_(before / size.clamp(min=1e-10))
 
     def _named(self) -> Iterator[tuple[str, Tensor]]:
-        for kind, stacks in (("muon", self._momentum), ("muon_square", self._square)):
-            for shape, stack in stacks.items():
-                for name, tensor in zip(self.groups[shape], stack, strict=True):
-                    yield f"{kind}.{name}", tensor
+        for prefix, stacks in (("muon", self._momentum), ("muon_square", self._square)):
+            for kind, stack in stacks.items():
+                for name, tensor in zip(self._owned[kind], stack, strict=True):
+                    yield f"{prefix}.{name}", tensor
 
 
-def _short_side(shape: tuple[int, int]) -> int:
-    return 2 if shape[0] >= shape[1] else 1  # of a stack (N, rows, cols)
+def _short_side(kind: _Kind) -> int:
+    return 2 if kind[0] >= kind[1] else 1  # of a stack (N, rows, cols)
 
 
 class AdamW(Stateful):
@@ -157,19 +168,20 @@ class AdamW(Stateful):
         beta1, beta2 = self.betas
         if not self.parameters:
             return
-        means, squares = list(self.mean.values()), list(self.square.values())
         # all parameters at once: few launches on a GPU
-        grads = [_grad(parameter) for parameter in self.parameters.values()]
+        means, squares = _locals(self.mean), _locals(self.square)
+        parameters = _locals(self.parameters)
+        grads = [local(_grad(parameter)) for parameter in self.parameters.values()]
         torch._foreach_lerp_(means, grads, 1 - beta1)
         torch._foreach_lerp_(squares, torch._foreach_mul(grads, grads), 1 - beta2)
         denominators = torch._foreach_div(squares, 1 - beta2**step)
         torch._foreach_sqrt_(denominators)
         torch._foreach_add_(denominators, self.eps)
-        for name, parameter in self.parameters.items():
+        for name, parameter in zip(self.parameters, parameters, strict=True):
             if weight_decay and parameter.dim() == 2:
                 parameter.mul_(1 - lr[name] * weight_decay)
         rates = [-lr[name] / (1 - beta1**step) for name in self.parameters]
-        torch._foreach_addcdiv_([*self.parameters.values()], means, denominators, rates)
+        torch._foreach_addcdiv_(parameters, means, denominators, rates)
 
     def _named(self) -> Iterator[tuple[str, Tensor]]:
         for kind, tensors in (("adam_mean", self.mean), ("adam_square", self.square)):
@@ -187,11 +199,15 @@ class Average(Stateful):
     @torch.no_grad()
     def step(self, decay: float) -> None:
         """Move the averages towards the weights."""
-        torch._foreach_lerp_(list(self.mean.values()), list(self.parameters.values()), 1 - decay)
+        torch._foreach_lerp_(_locals(self.mean), _locals(self.parameters), 1 - decay)
 
     def _named(self) -> Iterator[tuple[str, Tensor]]:
         for name, tensor in self.mean.items():
             yield f"{AVERAGE}{name}", tensor
+
+
+def _locals(tensors: Mapping[str, Tensor]) -> list[Tensor]:
+    return [local(tensor) for tensor in tensors.values()]
 
 
 def _grad(parameter: nn.Parameter) -> Tensor:

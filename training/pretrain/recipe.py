@@ -6,12 +6,23 @@ What follows from a recipe (steps, batches, rates) is worked out in `training.pr
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from model.config import PRESETS, ConfigError, ModelConfig, from_table
 from training.data.recipe import recipe_tables, require
 
+# Settings that may change in a run: those of the plan, which is compared with what was done, and
+# others that do not touch the weights: the guard's limits only of a run that is ill, compilation
+# and how it is spread only their last bits, as another machine would. The teacher is known by its
+# hash, not its folder.
+MAY_CHANGE = frozenset(
+    {"tokens", "batch_tokens", "micro_rows", "warmdown_share", "final_lr", "final_momentum"}
+    | {"block_size", "checkpoint_s", "validate_steps", "max_skips", "max_rollbacks"}
+    | {"compile", "teacher", "shard", "tensor_parallel", "recompute"}
+)
 ORTHOGONALISERS = ("newton-schulz", "polar-express")
 BLOCKS = ("qwen3", "gpt2")
 OPTIMISERS = ("muon", "adamw")
@@ -81,9 +92,15 @@ class TrainTable:
     dtype: str = "auto"  # of activations: auto, float32 or bfloat16
     # Left out: a long run on a CPU with a C++ compiler, and any on a GPU.
     compile: bool | None = None
+    shard: bool = False  # of several processes each keeps a share of the weights and optimizers
+    tensor_parallel: int = (
+        1  # processes that share every product of a layer; above 1 it shards, too
+    )
+    recompute: bool = False  # layers in the backward pass, instead of keeping what they made
 
     def __post_init__(self) -> None:
         require(self, "train.", "tokens batch_tokens micro_rows max_skips checkpoint_s", 1)
+        require(self, "train.", "tensor_parallel", 1)
         require(self, "train.", "max_rollbacks average_tokens", 0)
         require(self, "train.", "warmup_share warmdown_share final_lr final_momentum", 0, 1)
         require(self, "train.", "teacher_share", 0, 1)
@@ -153,6 +170,23 @@ class Recipe:
     folder: FolderTable
     stages: tuple[StageTable, ...] = ()  # none: the whole run is one
     rows: RowsTable = dataclasses.field(default_factory=RowsTable)
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """Return a hash of what decides the weights, but for the plan, which is compared by itself.
+
+    Settings at their defaults do not count, so that a setting added later leaves old runs alone.
+    """
+    decisive = [
+        {
+            field.name: value
+            for field in dataclasses.fields(table)
+            if field.name not in MAY_CHANGE
+            and (value := getattr(table, field.name)) != field.default
+        }
+        for table in (recipe.network, recipe.train)
+    ]
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:

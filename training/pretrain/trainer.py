@@ -6,7 +6,6 @@ Knows rows and checkpoints, not where rows come from, nor logs and progress line
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import os
@@ -24,36 +23,33 @@ from model.gpt import GPT, document_mask
 from training.errors import TrainingError
 from training.pretrain.batches import Batches, Rows
 from training.pretrain.checkpoint import (
+    HIGH_STEPS,
     Checkpoint,
     Progress,
     StateError,
     discard_after,
     load_newest,
+    load_shares,
     save,
 )
 from training.pretrain.distributed import Group
 from training.pretrain.gpt2 import GPT2
 from training.pretrain.loss import cross_entropy
 from training.pretrain.optim import AdamW, Average, Muon, split_parameters
-from training.pretrain.recipe import Recipe
+from training.pretrain.recipe import Recipe, recipe_hash
 from training.pretrain.schedule import Schedule, Stage, make_plan, plan_problem
+from training.pretrain.sharding import (
+    gather_again,
+    load_whole,
+    recompute_layers,
+    spread,
+    squared_norm,
+    take_place,
+)
 from training.pretrain.teacher import load_teacher
 
-# Settings that may change in a run: those of the plan, which is compared with what was done, and
-# others that do not touch the weights: the guard's limits only of a run that is ill, compilation
-# only their last bits, as another machine would. The teacher is known by its hash, not its folder.
-MAY_CHANGE = frozenset(
-    {"tokens", "batch_tokens", "micro_rows", "warmdown_share", "final_lr", "final_momentum"}
-    | {"block_size", "checkpoint_s", "validate_steps", "max_skips", "max_rollbacks"}
-    | {"compile", "teacher"}
-)
 # A CPU compiles for a minute or two; a run of so many operations takes twenty or more.
 LONG_RUN_FLOPS = 2e14
-# A loss is too high this far above its running mean (deviations, and at least so many nats), and
-# after warm-up so far above that of guessing; so many steps of it in a row are a divergence.
-HIGH_DEVIATIONS, HIGH_NATS = 6.0, 1.0
-HIGH_STEPS = 8
-LOSS_MEMORY = 0.9
 
 
 class DivergedError(TrainingError):
@@ -76,12 +72,8 @@ class Trainer:
         """Make the network; `adapt` may change which of its parameters there are, and learn."""
         self.recipe = recipe
         self.plan: Schedule = make_plan(recipe)
-        self.group = Group() if group is None else group
-        if (fewest := min(stage.rows_per_step for stage in self.plan.stages)) < self.group.size:
-            raise ConfigError(
-                f"a batch of {fewest} rows cannot be spread over {self.group.size} processes; "
-                "raise train.batch_tokens"
-            )
+        rows = [stage.rows_per_step for stage in self.plan.stages]
+        self.group = take_place(Group() if group is None else group, recipe, rows)
         self.device: Device = choose_device(
             recipe.train.device, recipe.train.dtype, index=self.group.local_rank
         )
@@ -91,6 +83,11 @@ class Trainer:
         if adapt is not None:
             adapt(self.network)
         self.network.to(self.device.device)
+        is_bf16 = self._agree(self.device.dtype == torch.bfloat16)
+        if recipe.train.recompute:
+            recompute_layers(self.network)
+        dtype = torch.bfloat16 if is_bf16 else torch.float32
+        self.gradient_sum = spread(self.network, self.group, self.device.device, dtype)
         named = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         self._share_out(named)
         self.average = Average(named if recipe.train.average_tokens else {})
@@ -100,7 +97,6 @@ class Trainer:
         self.progress = Progress(recipe_hash=recipe_hash(recipe), plan=self._plan_table())
         self.teacher = load_teacher(recipe, self.device.device)
         self.progress.teacher = self.teacher.name if self.teacher else ""
-        is_bf16 = self._agree(self.device.dtype == torch.bfloat16)
         compiled = self._agree(self.should_compile(is_plain=adapt is None))
         self._compute_as("bfloat16" if is_bf16 else "float32", compiled=compiled)
         self._open_rows = open_rows
@@ -146,7 +142,7 @@ class Trainer:
 
     def _agree(self, condition: bool) -> bool:
         """Say whether it holds in all processes: each has measured and looked for itself."""
-        return self.group.sum(float(condition), self.device.device) == self.group.size
+        return not self.group.any(not condition, self.device.device)
 
     def _compute_as(self, dtype: str, *, compiled: bool) -> None:
         """Take a precision, "float32" or "bfloat16", and compile or not; both go with the run."""
@@ -172,7 +168,10 @@ class Trainer:
         loss, self.grad_norm = torch.stack([total, self._gradient_norm()]).tolist()
         if math.isfinite(loss) and math.isfinite(self.grad_norm):
             self._update(stage)
-            self._watch_loss(loss)
+            is_new = progress.step > 0 and self.plan.stage_at(progress.step - 1) != stage
+            guess = math.log(self.network.config.vocab_size)
+            is_warm = progress.tokens >= self.plan.warmup_tokens
+            progress.watch_loss(loss, guess if is_warm else math.inf, is_new_stage=is_new)
             progress.n_skipped_in_row = 0
         else:
             progress.n_skipped += 1
@@ -191,23 +190,6 @@ class Trainer:
         loss = cross_entropy(hidden, self.network.head_weight, ids)
         loss.backward()  # type: ignore[no-untyped-call]
         self.network.zero_grad(set_to_none=True)
-
-    def _watch_loss(self, loss: float) -> None:
-        """Take this loss into the running mean, or count it as too high."""
-        now = self.progress
-        if now.step and self.plan.stage_at(now.step - 1) != self.stage:
-            now.loss_mean = now.loss_deviation = 0.0  # other rows
-        mean = now.loss_mean or loss
-        is_warm = now.tokens >= self.plan.warmup_tokens
-        is_high = loss > mean + max(HIGH_NATS, HIGH_DEVIATIONS * now.loss_deviation) or (
-            is_warm and loss > math.log(self.network.config.vocab_size) + HIGH_NATS
-        )
-        if is_high:
-            now.n_high_in_row += 1
-            return
-        now.n_high_in_row = 0
-        now.loss_mean = mean + (1 - LOSS_MEMORY) * (loss - mean)
-        now.loss_deviation += (1 - LOSS_MEMORY) * (abs(loss - mean) - now.loss_deviation)
 
     @property
     def is_ill(self) -> bool:
@@ -240,16 +222,21 @@ class Trainer:
             teaching = self.teacher.answer(idx, mask) if self.teacher else None
             head = self.network.head_weight
             loss = cross_entropy(hidden, head, targets, teaching=teaching) * share
+            if self.gradient_sum:
+                self.gradient_sum.is_last = start + count == ours.stop
             loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+            total += loss.detach() / self.group.tensor_parallel  # neighbours have the same
         if self.plan.stage_at(min(self.progress.step + 1, self.plan.n_step - 1)) == stage:
             count = min(stage.micro_rows, len(ours))
             batches.prepare(first + stage.rows_per_step + ours.start, count)
-        self.group.sum_gradients(self.network.parameters())
+        if self.gradient_sum:
+            self.gradient_sum.finish()
         return self.group.add(total)
 
     def _gradient_norm(self) -> Tensor:
         grads = [p.grad for p in self.network.parameters() if p.grad is not None]
+        if self.group.is_sharded:
+            return self.group.add(squared_norm(grads, self.group.size)).sqrt()
         return torch.nn.utils.get_total_norm(grads)
 
     def _update(self, stage: Stage) -> None:
@@ -290,15 +277,22 @@ class Trainer:
                 f"the weights to begin with do not fit the recipe's network: {differing[0]} "
                 f"and {len(differing) - 1} others are missing or of another shape"
             )
-        self.network.load_state_dict(dict(weights))
+        if self.group.is_sharded:
+            load_whole(self.network, weights)
+        else:
+            self.network.load_state_dict(dict(weights))
         self.average = Average(self.average.parameters)
         self.progress.parent = parent
 
     def save(self, run: Path) -> None:
-        """Write a checkpoint; of several processes the first does."""
-        if self.group.is_first:
-            optimizer = self.muon.state() | self.adamw.state() | self.average.state()
-            save(run, self.progress, self.network.state_dict(), optimizer)
+        """Write a checkpoint; of several processes the first does, or each its share."""
+        if self.group.is_first or self.group.is_sharded:
+            gather_again(self.network)
+            shares = self.group if self.group.is_sharded else None
+            save(run, self.progress, self.network.state_dict(), self._optimizer(), shares=shares)
+
+    def _optimizer(self) -> dict[str, Tensor]:
+        return self.muon.state() | self.adamw.state() | self.average.state()
 
     def resume(self, run: Path) -> bool:
         """Go on from the newest checkpoint below `run`; False when there is none.
@@ -331,7 +325,13 @@ class Trainer:
                 f"{run} was compiled, and there is no C++ compiler (CXX, g++ or clang++); install "
                 "one, or go on with --set train.compile=false, to other last bits"
             )
-        self._compute_as(progress.dtype or self.progress.dtype, compiled=compiled)
+        dtype = progress.dtype or self.progress.dtype
+        if self.group.is_sharded and dtype != self.progress.dtype:  # weights are gathered as that
+            raise StateError(
+                f"{run} computes in {dtype}, this machine in {self.progress.dtype}; go on with "
+                "--set train.shard=false --set train.tensor_parallel=1"
+            )
+        self._compute_as(dtype, compiled=compiled)
         self._load(checkpoint)
         return True
 
@@ -349,7 +349,7 @@ class Trainer:
             raise DivergedError(
                 f"{where}, after {bad.n_rollback} returns to a checkpoint; {advice}"
             )
-        checkpoint = load_newest(run, accept=_is_healthy)
+        checkpoint = load_newest(run, accept=lambda progress: progress.is_healthy)
         if checkpoint is None:
             raise DivergedError(f"{where}, before the first checkpoint; {advice}")
         self._load(checkpoint)
@@ -362,9 +362,13 @@ class Trainer:
         self.save(run)
 
     def _load(self, checkpoint: Checkpoint) -> None:
-        self.network.load_state_dict(checkpoint.weights)
-        for part in (self.muon, self.adamw, self.average):
-            part.load(checkpoint.optimizer)
+        if self.group.is_sharded:
+            gather_again(self.network)
+            load_shares(checkpoint.folder, self.network.state_dict() | self._optimizer())
+        else:
+            self.network.load_state_dict(checkpoint.weights)
+            for part in (self.muon, self.adamw, self.average):
+                part.load(checkpoint.optimizer)
         ours = self.progress  # a run of an older version knows neither precision nor compilation
         self.progress = dataclasses.replace(
             checkpoint.progress,
@@ -376,24 +380,3 @@ class Trainer:
     def _plan_table(self) -> dict[str, Any]:
         table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.plan)))
         return table
-
-
-def _is_healthy(progress: Progress) -> bool:
-    return progress.n_skipped_in_row == 0 and progress.n_high_in_row == 0
-
-
-def recipe_hash(recipe: Recipe) -> str:
-    """Return a hash of what decides the weights, but for the plan, which is compared by itself.
-
-    Settings at their defaults do not count, so that a setting added later leaves old runs alone.
-    """
-    decisive = [
-        {
-            field.name: value
-            for field in dataclasses.fields(table)
-            if field.name not in MAY_CHANGE
-            and (value := getattr(table, field.name)) != field.default
-        }
-        for table in (recipe.network, recipe.train)
-    ]
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]

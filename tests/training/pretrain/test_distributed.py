@@ -1,8 +1,8 @@
-"""Two real processes train as one does; the first writes, both resume."""
+"""A group of processes: who takes which rows, and that torchrun starts it anew after a kill."""
 
 import json
 import os
-import socket
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,108 +11,71 @@ import pytest
 import torch
 
 from model.config import ConfigError
+from tests.training.pretrain.forked import environment
 from tests.training.pretrain.test_trainer import (
-    ROOT,
     STAGES,
-    assert_same,
     open_rows,
     small_recipe,
     trainer,
-    weights,
 )
-from training.pretrain import checkpoint as state
 from training.pretrain import loop
 from training.pretrain.distributed import Group, join, leave
 from training.pretrain.trainer import Trainer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # all cores may be busy
 
-TOLERANCE = 2e-3  # of the loss in nats: only the order of the sums differs, over 13 steps of Muon
-
-# Forked after torch is imported, so that two processes cost one start of it.
-TWO_PROCESSES = """
-import os, sys
-from pathlib import Path
-from tests.training.pretrain.test_distributed import work
-
-children = []
-for rank in range(2):
-    if not (child := os.fork()):
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-        work(Path(sys.argv[1]))
-        os._exit(0)
-    children.append(child)
-codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-sys.exit(max(map(abs, codes)))
-"""
+N_STEPS = 13
 
 
-def work(folder: Path) -> None:
-    """What each of the two processes does: a run stopped half way, then the rest of it."""
+def restarted(folder: Path) -> None:
+    """What torchrun starts: the second process is killed after the step behind a checkpoint."""
     torch.set_num_threads(1)
     group = join("cpu")
-    first = Trainer(small_recipe(*STAGES, tokens=18 * 128), open_rows, group=group)
-    losses = [first.step() for _ in range(7)]
-    first.save(folder / "run")
-    group.wait()
-    second = Trainer(small_recipe(*STAGES, tokens=18 * 128), open_rows, group=group)
-    assert second.resume(folder / "run")
-    loop.train(second, folder / "run")
-    losses.append(second.grad_norm)
-    (folder / f"losses-{group.rank}.json").write_text(json.dumps(losses))
+    run = Trainer(small_recipe(*STAGES, tokens=18 * 128), open_rows, group=group)
+    if run.resume(folder / "run"):
+        loop.train(run, folder / "run")
+    else:
+        loop.train(run, folder / "run", until=5)
+        run.step()
+        if group.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        run.step()  # waits for the dead
     leave()
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not hasattr(os, "fork"):
-        pytest.skip("needs fork")
-    path = tmp_path_factory.mktemp("two")
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port = server.getsockname()[1]
-    environ = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    command = [sys.executable, "-c", TWO_PROCESSES, str(path)]
-    subprocess.run(command, env=environ, timeout=240, check=True)
-    return path
-
-
-def test_two_processes_have_the_losses_and_weights_of_one(folder: Path) -> None:
+def test_torchrun_goes_on_from_the_newest_checkpoint_after_a_kill(tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(
+        f"import sys\nfrom pathlib import Path\nfrom {__name__} import restarted\n"
+        "restarted(Path(sys.argv[1]))\n"
+    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    options = ["--nproc-per-node=2", "--max-restarts=1", "--monitor-interval=0.1"]
+    subprocess.run(
+        [*torchrun, *options, str(script), str(tmp_path)],
+        env=environment(),
+        timeout=1100,
+        check=True,
+    )
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, N_STEPS + 1))
     straight = trainer(*STAGES, tokens=18 * 128)
-    expected = [straight.step() for _ in range(13)]
-    ranks = [json.loads((folder / f"losses-{rank}.json").read_text()) for rank in range(2)]
-    assert ranks[0] == ranks[1]  # each knows the whole batch's loss
-    assert ranks[0][:7] == pytest.approx(expected[:7], abs=TOLERANCE)
-    checkpoint = state.load_newest(folder / "run")
-    assert checkpoint is not None
-    assert checkpoint.progress.step == 13
-    for name, tensor in weights(straight).items():
-        assert torch.allclose(checkpoint.weights[name], tensor, atol=TOLERANCE), name
-
-
-def test_only_the_first_process_writes(folder: Path) -> None:
-    steps = [
-        json.loads(line)["step"] for line in (folder / "run/log.jsonl").read_text().split("\n")[:-1]
-    ]
-    assert steps == list(range(8, 14))  # each once
+    expected = [straight.step() for _ in range(N_STEPS)]
+    assert [line["loss"] for line in lines] == pytest.approx(expected, abs=1e-4)
 
 
 def test_group_of_one_exchanges_nothing() -> None:
     group = join()
     assert group == Group()
     assert group.is_first
-    run = trainer()
-    run.step()
-    before = {name: p.grad.clone() for name, p in run.network.named_parameters()}
-    group.sum_gradients(run.network.parameters())
-    assert_same(before, {name: p.grad for name, p in run.network.named_parameters()})
+    assert trainer().gradient_sum is None
     assert group.sum(2.5, torch.device("cpu")) == 2.5
     group.wait()
+
+
+def test_neighbours_of_a_tensor_group_take_the_same_rows() -> None:
+    groups = [Group(rank=rank, size=4, tensor_parallel=2) for rank in range(4)]
+    assert [list(group.share(6)) for group in groups] == 2 * [[0, 1, 2]] + 2 * [[3, 4, 5]]
 
 
 @pytest.mark.parametrize(("count", "size"), [(8, 2), (7, 3), (3, 3)])

@@ -14,9 +14,16 @@ from numpy.typing import NDArray
 from model.config import ConfigError
 from tests.rounds import ROUND, count, shifted
 from training.pretrain import checkpoint as state
-from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
+from training.pretrain.recipe import (
+    FolderTable,
+    NetworkTable,
+    Recipe,
+    StageTable,
+    TrainTable,
+    recipe_hash,
+)
 from training.pretrain.schedule import Stage, make_plan
-from training.pretrain.trainer import Trainer, recipe_hash
+from training.pretrain.trainer import Trainer
 
 ROOT = Path(__file__).parents[3]
 # 6 steps of 8 rows of 16 tokens, then 2 of 4 rows of 32 tokens, then 6 of 8 rows of 32 tokens
