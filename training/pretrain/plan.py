@@ -23,6 +23,7 @@ from training.pretrain.recipe import Recipe, load_recipe
 from training.pretrain.schedule import Schedule, Stage, make_plan
 
 _MEASURED_STEPS = 2  # of each stage, after one that pays for memory and compiling
+_LOGIT_ROWS = 8_192  # that stand at once, as in `training.pretrain.loss`
 NARROW = 1_024  # below this width products are too small to keep a large GPU busy
 NARROW_SHARE = 0.7  # of the utilisation of wide networks; published small runs have 25-35%
 # Operations of the run of nanochat that first reached GPT-2 for $73: 8 H100, 3.04 hours.
@@ -127,6 +128,61 @@ def hours(flops: float, machine: Hardware, config: ModelConfig) -> float:
     return flops / (machine.flops * share) / 3600
 
 
+class Memory(NamedTuple):
+    """Bytes that a training step holds on each GPU: `kept`, and one after the other the rest."""
+
+    kept: float  # weights, gradients, optimizers
+    layers: float
+    loss: float
+    update: float  # Muon's of the most matrices of one shape
+
+    @property
+    def most(self) -> float:
+        """What it holds at its peak."""
+        return self.kept + max(self.layers + self.loss, self.update)
+
+
+def memory(recipe: Recipe, n_device: int) -> Memory:
+    """Count what a step in bf16 holds on each of so many GPUs (see `layer_numbers`).
+
+    Twice a layer stands for what is gathered ahead.
+    """
+    config, train = recipe.network.config(), recipe.train
+    n_tensor = train.tensor_parallel if n_device > 1 else 1
+    is_sharded = n_device > 1 and (train.shard or n_tensor > 1)
+    head = config.vocab_size * config.n_embd
+    matrices = config.n_params_matrix - head
+    layer = matrices / config.n_layer
+    n_state = 1 if train.optimiser == "muon" else 2  # of each number in a matrix; 2 of others
+    copies = 2 + (train.average_tokens > 0)  # weights and gradients
+    numbers = config.n_params * (copies + 2) - matrices * (2 - n_state)
+    tokens = max(stage.micro_rows * stage.block_size for stage in make_plan(recipe).stages)
+    kept, layers = layer_numbers(config, n_tensor), config.n_layer
+    made = kept + layers * config.n_embd if train.recompute else kept * layers
+    if is_sharded:  # gathered in bf16; gradients in bf16, and in fp32 while they are exchanged
+        passing = 2 * layer / n_tensor * (2 + 2 + 4) + head * (4 + 4)
+    else:  # copies in bf16
+        passing = 2 * (layer if train.recompute else matrices)
+    logits = min(tokens, _LOGIT_ROWS) * config.vocab_size
+    n_share = n_device if is_sharded else 1
+    stacked = 2 * layers * config.n_embd * config.n_inner * (train.optimiser == "muon")
+    return Memory(
+        kept=4 * numbers / n_share,
+        layers=2 * tokens * made + passing,
+        loss=2 * (3 * tokens * config.n_embd + 2 * logits) + head * (4 + 2),
+        update=4 * 4 * stacked / n_share,
+    )
+
+
+def layer_numbers(config: ModelConfig, n_tensor: int = 1) -> float:
+    """Return how many numbers of a token a layer keeps for its backward pass, as torch saves them.
+
+    Those of the width are in each process of a tensor group, the others in one.
+    """
+    heads = (config.n_head + config.n_kv_head) * config.head_dim
+    return 10 * config.n_embd + (6 * heads + 4 * config.n_inner) / n_tensor
+
+
 def measure(recipe: Recipe) -> float:
     """Return the operations a second that this machine sustains in the steps of a recipe."""
     from training.pretrain.trainer import Trainer  # torch is wanted here alone
@@ -183,6 +239,7 @@ def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:
         cost = dollars_text(time_h * machine.dollars_per_hour)
         lines.append(f"{machine.name:<28}{sustained:>16}{time_text(time_h * 3600):>12}{cost:>12}")
     lines += ["", *(f"{machine.name}: {machine.source}" for machine in machines)]
+    lines += ["", *(_memory_line(recipe, n_device) for n_device in (1, 8))]
     if recipe.train.teacher:
         lines.append("not counted: what its teacher answers")
     lines += ["", tell_gpt2()]
@@ -195,6 +252,15 @@ def _stage_lines(plan: Schedule) -> list[str]:
         f"{stage.rows_per_step} rows of {stage.block_size} tokens ({stage.shards})"
         for number, stage in enumerate(plan.stages, 1)
     ]
+
+
+def _memory_line(recipe: Recipe, n_device: int) -> str:
+    held = memory(recipe, n_device)
+    kept, layers, loss, update = (f"{part / 1e9:.1f}" for part in held)
+    return (
+        f"memory a GPU, of {n_device}: {held.most / 1e9:.1f} GB (weights and optimizers {kept}; "
+        f"then layers {layers} and loss {loss}, or update {update}); counted, not measured"
+    )
 
 
 def _count(number: float) -> str:

@@ -5,10 +5,21 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
+from model.gpt import GPT
 from tests.training.pretrain.test_schedule import LONG, SHORT, recipe
 from training.data.recipe import RECIPES
-from training.pretrain.plan import HARDWARE, Hardware, hours, main, report
+from training.pretrain.plan import (
+    HARDWARE,
+    Hardware,
+    Memory,
+    hours,
+    layer_numbers,
+    main,
+    memory,
+    report,
+)
 from training.pretrain.recipe import NetworkTable, load_recipe
 from training.pretrain.schedule import make_plan
 
@@ -92,3 +103,39 @@ def test_the_story_s_factors_multiply_to_the_whole(capsys: pytest.CaptureFixture
     assert len(factors) == 3
     assert math.prod(factors) == pytest.approx(whole, rel=0.03)  # rounded to one place each
     assert text.count("\n") < 25
+
+
+def test_what_a_layer_keeps_is_what_torch_saves() -> None:
+    def saved(n_layer: int) -> int:
+        table = NetworkTable(preset="xs", vocab_size=256, n_layer=n_layer, block_size=n_token)
+        network = GPT(table.config(), dtype=torch.bfloat16)
+        weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
+        held = {}
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()  # kept alive
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            out = network.hidden(torch.zeros(1, n_token, dtype=torch.long))
+        assert out.requires_grad
+        return sum(storage.nbytes() for key, storage in held.items() if key not in weights)
+
+    n_token = 1_088  # more than attention's own blocks are for
+    config = NetworkTable(preset="xs").config()
+    copies = 2 * (config.n_params_matrix - config.vocab_size * config.n_embd) / config.n_layer
+    per_token = (saved(2) - saved(1) - copies) / n_token / 2
+    assert layer_numbers(config) == pytest.approx(per_token, rel=0.02)
+
+
+def test_memory_is_shared_between_devices_as_the_recipe_says() -> None:
+    def held(*overrides: str, n_device: int = 8) -> Memory:
+        return memory(load_recipe(Path("xl"), overrides=overrides), n_device)
+
+    assert held().kept == pytest.approx(held(n_device=1).kept / 8)
+    assert held("train.shard=false") == held(n_device=1)
+    assert held("train.recompute=false").layers > 10 * held().layers
+    assert held("train.tensor_parallel=2").layers < held().layers
+    parameters = load_recipe(Path("xl")).network.config().n_params
+    assert held(n_device=1).kept == pytest.approx(12 * parameters, rel=0.05)  # 16 by AdamW
+    assert 80e9 > held("train.recompute=false", "train.tensor_parallel=2").most > 40e9
