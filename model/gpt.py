@@ -230,7 +230,7 @@ class Attention(nn.Module):
         """Mix x (B, T, C) along T; with a cache, also with the positions before."""
         B, T, _ = x.size()
         config = self.config
-        q = self.q_proj(x).view(B, T, -1, config.head_dim)  # (B, T, H, D), of those heads that are here
+        q = self.q_proj(x).view(B, T, -1, config.head_dim)  # (B, T, heads here, D)
         k = self.k_proj(x).view(B, T, -1, config.head_dim)  # (B, T, K, D)
         v = self.v_proj(x).view(B, T, -1, config.head_dim)
         if config.qk_norm:  # Qwen3 order: norm, then rotary
