@@ -14,14 +14,8 @@ from numpy.typing import NDArray
 from model.config import ConfigError
 from tests.rounds import ROUND, count, shifted
 from training.pretrain import checkpoint as state
-from training.pretrain.recipe import (
-    FolderTable,
-    NetworkTable,
-    Recipe,
-    StageTable,
-    TrainTable,
-    recipe_hash,
-)
+from training.pretrain import recipe as recipes
+from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
 from training.pretrain.schedule import Stage, make_plan
 from training.pretrain.trainer import Trainer
 
@@ -288,10 +282,10 @@ def test_bf16_activations_learn_too() -> None:
 def test_recipe_hash_ignores_what_does_not_touch_the_weights() -> None:
     recipe = small_recipe()
     renamed = dataclasses.replace(recipe, folder=FolderTable(name="other"))
-    assert recipe_hash(recipe) == recipe_hash(renamed)
-    assert recipe_hash(recipe) == recipe_hash(small_recipe(checkpoint_s=7))
-    assert recipe_hash(recipe) != recipe_hash(small_recipe(seed=5))
-    assert recipe_hash(recipe) != recipe_hash(small_recipe(normuon_beta2=0.9))
+    assert recipes.recipe_hash(recipe) == recipes.recipe_hash(renamed)
+    assert recipes.recipe_hash(recipe) == recipes.recipe_hash(small_recipe(checkpoint_s=7))
+    assert recipes.recipe_hash(recipe) != recipes.recipe_hash(small_recipe(seed=5))
+    assert recipes.recipe_hash(recipe) != recipes.recipe_hash(small_recipe(normuon_beta2=0.9))
 
 
 def test_average_follows_the_weights_by_tokens() -> None:
@@ -385,7 +379,7 @@ def test_compiling_without_a_compiler_says_so(
 
 
 def test_compilation_may_be_switched_on_in_a_run() -> None:
-    assert recipe_hash(small_recipe()) == recipe_hash(small_recipe(compile=True))
+    assert recipes.recipe_hash(small_recipe()) == recipes.recipe_hash(small_recipe(compile=True))
 
 
 def test_long_runs_are_compiled_where_there_is_a_compiler(
