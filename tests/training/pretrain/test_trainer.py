@@ -283,7 +283,8 @@ def test_recipe_hash_ignores_what_does_not_touch_the_weights() -> None:
     recipe = small_recipe()
     renamed = dataclasses.replace(recipe, folder=FolderTable(name="other"))
     assert recipes.recipe_hash(recipe) == recipes.recipe_hash(renamed)
-    assert recipes.recipe_hash(recipe) == recipes.recipe_hash(small_recipe(checkpoint_s=7))
+    for other in ({"checkpoint_s": 7}, {"compile": True}, {"shard": True, "tensor_parallel": 2}):
+        assert recipes.recipe_hash(recipe) == recipes.recipe_hash(small_recipe(**other))
     assert recipes.recipe_hash(recipe) != recipes.recipe_hash(small_recipe(seed=5))
     assert recipes.recipe_hash(recipe) != recipes.recipe_hash(small_recipe(normuon_beta2=0.9))
 
@@ -376,10 +377,6 @@ def test_compiling_without_a_compiler_says_so(
     monkeypatch.setenv(variable, str(tmp_path))
     with pytest.raises(ConfigError, match="needs a C\\+\\+ compiler"):
         trainer(compile=True)
-
-
-def test_compilation_may_be_switched_on_in_a_run() -> None:
-    assert recipes.recipe_hash(small_recipe()) == recipes.recipe_hash(small_recipe(compile=True))
 
 
 def test_long_runs_are_compiled_where_there_is_a_compiler(
