@@ -56,6 +56,7 @@ class GgufHeader:
     tokens: tuple[str, ...]
     n_params: int
     n_bytes: int  # of the weights
+    kinds: frozenset[int]  # types of the tensors, by llama.cpp's numbers
     digest: str  # SHA-256 of the header: two files of one header may differ in their weights
 
     @property
@@ -103,7 +104,7 @@ class _Reader:
             if key in metadata:
                 raise ValueError(f"it has {key!r} twice")
             metadata[key] = self._value(key, self._take("I")[0])
-        spans, shapes = self._tensors(n_tensors)
+        spans, shapes, kinds = self._tensors(n_tensors)
         alignment = metadata.get("general.alignment", 32)
         if alignment not in (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096):
             raise ValueError(f"its alignment is {alignment!r}")
@@ -117,6 +118,7 @@ class _Reader:
             tokens=tuple(self._tokens),
             n_params=sum(prod(shape) for shape in shapes.values()),
             n_bytes=sum(n_bytes for _, n_bytes in spans),
+            kinds=kinds,
             digest=hashlib.sha256(memoryview(self._data)[: self._at]).hexdigest(),
         )
 
@@ -166,9 +168,12 @@ class _Reader:
             raise ValueError(f"{key!r} is an array of an unknown kind")
         return None
 
-    def _tensors(self, n_tensors: int) -> tuple[list[tuple[int, int]], dict[str, tuple[int, ...]]]:
-        """Return the place and size of each tensor, and their shapes by name."""
+    def _tensors(
+        self, n_tensors: int
+    ) -> tuple[list[tuple[int, int]], dict[str, tuple[int, ...]], frozenset[int]]:
+        """Return the place and size of each tensor, their shapes by name, and their types."""
         spans: list[tuple[int, int]] = []
+        kinds: set[int] = set()
         shapes: dict[str, tuple[int, ...]] = {}
         for _ in range(n_tensors):
             name = self._text(128)
@@ -186,7 +191,8 @@ class _Reader:
                 raise ValueError(f"the tensor {name!r} has no whole blocks")
             spans.append((offset, n_values // in_block * block_bytes))
             shapes[name] = shape
-        return spans, shapes
+            kinds.add(kind)
+        return spans, shapes, frozenset(kinds)
 
 
 def _check_network(

@@ -75,10 +75,12 @@ class GgufModel:
 
     def network(self, gpu_layers: int) -> GgufNetwork:
         """Load the weights, so many layers of them on the GPU; once."""
-        from model.runtime_gguf import GgufNetwork
+        from model.runtime_gguf import OFFSET_KINDS, OFFSET_TOKENS, GgufNetwork
 
         if self._network is None:
             self._network = GgufNetwork(self.file, gpu_layers=gpu_layers)
+            if self.header.kinds & OFFSET_KINDS:
+                self._network.at_once_tokens = OFFSET_TOKENS
         return self._network
 
     def tokenizer(self) -> Tokenizer:

@@ -5,6 +5,7 @@ Written with SmolLM2-135M-Instruct (Q4_1) and Gemma 3 270M (Q4_K_M), both to be 
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,25 @@ def test_a_known_line_is_written_and_a_tree_is_exact(file: Path) -> None:
     ids, parents = [500, 600, 700, 800], [-1, 0, 0, -1]
     expected = branch_by_branch(runtime, np.array(ids), parents)
     assert np.allclose(runtime.tree(ids, parents), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_many_tokens_at_once_are_scored_as_one_by_one(file: Path) -> None:
+    """Regression, 2026-11-30: the binding's products of Q4_1 are wrong from 32 tokens on."""
+    model = load_model(file)
+    runtime = open_runtime(model, max_len=256)
+    text = Path(__file__).read_text(encoding="utf-8")
+    ids = [*model.tokenizer().start_ids, *model.tokenizer().encode(text)][:100]
+    together = runtime.append(ids, all_logits=True)
+    runtime.rewind(0)
+    apart = np.stack([runtime.append([id_]) for id_ in ids])
+
+    def nats(logits: Any) -> float:
+        shifted = logits[:-1].astype(np.float64) - logits[:-1].max(-1, keepdims=True)
+        chosen = shifted[range(len(ids) - 1), ids[1:]]
+        return float((np.log(np.exp(shifted).sum(-1)) - chosen).mean())
+
+    assert nats(together) == pytest.approx(nats(apart), rel=0.02)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

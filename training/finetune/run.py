@@ -139,6 +139,7 @@ def train(
         if _rank_of(recipe):
             weights = adapted_weights(trainer.network, weights)
         trainer.begin_with(weights, base.content_hash)
+        del weights  # as large as the network
     if not (bits := _read_bits(state)):
         bits.append(measure_bits())
         state.write_table(EPOCHS, {"bits": bits})

@@ -16,8 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from assistant.models.registry import ModelEntry, Registry, models_folder
 from model.config import from_table
 from model.folder import ModelFolder, copy_folder, load_folder, save_folder
@@ -239,7 +237,7 @@ def _write_candidate(
     save_folder(
         state.folder / CANDIDATE,
         config=base.config,
-        tensors={name: tensor.numpy().astype(np.float32) for name, tensor in weights.items()},
+        tensors={name: tensor.numpy() for name, tensor in weights.items()},
         tokenizer_json=(base.path / "tokenizer.json").read_text(encoding="utf-8"),
         info=dataclasses.replace(base.info, name=plan.name, parent=base.content_hash),
         card=f"# {plan.name}\n\nNot judged yet.\n",
