@@ -110,23 +110,17 @@ def _single_line(reader: _Reader) -> Stopped:
 def _site(block: Block | None, prefix: str, suffix: str, language: Language | None) -> _Site:
     line = prefix[line_start(prefix, len(prefix)) :]
     is_blank = not line.strip()
-    if block is None:  # the caller knows better; stay as deep as the cursor's line is
-        columns = indent_columns(line)
-        return _Site(
-            language=language,
-            indent=columns - 1 if is_blank else columns,
-            head=line if is_blank else "",
-            is_brace=False,
-            wants_closer=False,
-        )
-    same_line = suffix.partition("\n")[0].strip()
+    # Without a block the caller knows better: stay as deep as the cursor's line is.
+    indent = indent_columns(line) - is_blank if block is None else block.indent
+    is_brace = block is not None and block.is_brace
+    # A closer right behind the cursor must move to a line of its own, so it is re-typed.
+    is_open = block is None or not block.is_closed or bool(suffix.partition("\n")[0].strip())
     return _Site(
         language=language,
-        indent=block.indent,
+        indent=indent,
         head=line if is_blank else "",
-        is_brace=block.is_brace,
-        # A closer right behind the cursor must move to a line of its own, so it is re-typed.
-        wants_closer=block.is_brace and (not block.is_closed or bool(same_line)),
+        is_brace=is_brace,
+        wants_closer=is_brace and is_open,
     )
 
 
