@@ -9,6 +9,7 @@ import torch
 
 import model.device
 from model.config import ConfigError
+from model.gpt import GPT
 from tests.training.pretrain.forked import run_groups
 from tests.training.pretrain.test_trainer import STAGES, open_rows, small_recipe, weights
 from training.pretrain import checkpoint as state
@@ -18,6 +19,7 @@ from training.pretrain.distributed import Group
 from training.pretrain.recipe import NetworkTable, Recipe
 from training.pretrain.sharding import local, take_place
 from training.pretrain.trainer import Trainer
+from training.pretrain.validation import MEASURED
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # all cores may be busy
 
@@ -57,7 +59,14 @@ def plain(folder: Path, group: Group) -> None:
 
 
 def shard(folder: Path, group: Group) -> None:
-    note(folder, group, "shard", Trainer(recipe(shard=True), open_rows, group=group), 7)
+    """Through the loop, validated on the way: each process has a part in that."""
+    trainer = Trainer(recipe(shard=True, validate_steps=3), open_rows, group=group)
+    loop.train(trainer, folder / "shard", validate=validate, until=7)
+
+
+def validate(network: GPT) -> dict[str, float]:
+    with torch.inference_mode():
+        return {MEASURED: network(torch.arange(8)[None]).square().mean().item()}
 
 
 def tensor(folder: Path, group: Group) -> None:
@@ -145,11 +154,22 @@ def test_two_plain_processes_have_the_losses_and_weights_of_one(
     )
 
 
-@pytest.mark.parametrize("name", ["shard", "tensor"])
-def test_two_processes_have_the_steps_of_one(
-    name: str, folder: Path, alone: list[list[float]]
+def test_two_processes_that_share_weights_have_the_steps_of_one(
+    folder: Path, alone: list[list[float]]
 ) -> None:
-    assert_near(told(folder, name, 2), alone[:7])
+    lines = [json.loads(line) for line in (folder / "shard/log.jsonl").read_text().splitlines()]
+    rounded = [[loss, round(norm, 4)] for loss, norm in alone[:7]]
+    assert_near([[line["loss"], line["grad_norm"]] for line in lines], rounded)
+    measured = {line["step"]: line[MEASURED] for line in lines if MEASURED in line}
+    assert measured.keys() == {3, 6}
+    plain = Trainer(recipe(), open_rows)
+    for _ in range(3):
+        plain.step()
+    assert measured[3] == pytest.approx(validate(plain.network)[MEASURED], rel=TOLERANCE)
+
+
+def test_a_tensor_group_has_the_steps_of_one(folder: Path, alone: list[list[float]]) -> None:
+    assert_near(told(folder, "tensor", 2), alone[:7])
 
 
 def test_two_by_two_have_the_steps_of_one(folder: Path, alone: list[list[float]]) -> None:
