@@ -65,8 +65,7 @@ def _serve(
     log_to: Callable[[str], None],
 ) -> None:
     from lsp.fast_initialize import greet
-    from lsp.framing import MessageReader
-    from lsp.jsonrpc import values
+    from lsp.framing import MessageReader, values
     from lsp.outbox import Outbox
     from lsp.session import Session
 

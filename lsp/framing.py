@@ -1,15 +1,19 @@
-"""Cuts a client's byte stream into message bodies, whatever the client sends.
+"""Cuts a client's byte stream into messages of JSON, whatever the client sends, and frames ours.
 
 A message is a block of headers, a blank line and `Content-Length` bytes. Headers count in any
 case, order and line ending; a length beyond the cap is refused; after anything that is not a
 message the reader looks for the next length header, so one bad message never costs a later one.
-Knows nothing of JSON but this: a string cannot hold a bare line break, so a length header that
-ends in a blank line inside a body proves that the length was wrong.
+A string of JSON cannot hold a bare line break, so a length header that ends in a blank line inside
+a body proves that the length was wrong. What can be said before pygls is imported is said with
+this. Knows no method and no type of the language server protocol.
 """
 
+import contextlib
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 8192  # a header line longer than this is noise
@@ -25,6 +29,8 @@ _BLOCK = re.compile(
     rb"content-length[ \t]*:[ \t]*\d+[ \t]*\r?\n(?:[A-Za-z0-9-]+[ \t]*:[^\r\n]*\r?\n)*\r?\n\Z",
     re.IGNORECASE,
 )
+_HEAD_BYTES = 1_024  # of a request that cannot be read, in which its id is looked for
+_ID = re.compile(rb'"id"\s*:\s*(-?\d{1,15}|"(?:[^"\\]|\\.){0,200}")\s*,')
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +140,46 @@ class MessageReader:
         data = self._read(n_bytes)
         self._buffer += data
         return bool(data)
+
+
+def dump(message: Mapping[str, Any]) -> bytes:
+    """Return the body of `message`; any string can be sent, lone surrogates too."""
+    return json.dumps({"jsonrpc": "2.0", **message}, separators=(",", ":")).encode("ascii")
+
+
+def values(reader: MessageReader) -> Iterator[Any]:
+    """Yield the JSON value of each body, or a Malformed where there is none, until the end."""
+    while (body := reader.next()) is not None:
+        if isinstance(body, Malformed):
+            yield body
+            continue
+        try:
+            value = json.loads(body, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:  # broken, numbers too long, nested too deep
+            reader.put_back(body)
+            value = Malformed(f"not JSON ({type(error).__name__})", body)
+        yield value
+
+
+def find_id(body: bytes) -> int | str | None:
+    """Return the id of a request that cannot be read, where it stands before the parameters.
+
+    Anywhere, if only a constant such as NaN is no JSON.
+    """
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(body)
+        if isinstance(value, dict) and "method" in value and type(value.get("id")) in (int, str):
+            return value["id"]  # type: ignore[no-any-return]
+    head = body[:_HEAD_BYTES].partition(b'"params"')[0]
+    match = _ID.search(head)
+    if match is None or b'"method"' not in head:
+        return None
+    try:
+        found: int | str = json.loads(match[1])
+    except ValueError:
+        return None
+    return found
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lsp.framing import frame
-from lsp.jsonrpc import dump
+from lsp.framing import dump, frame
 
 MAX_WAITING = 256
 STOP_S = 0.5  # granted to the last messages

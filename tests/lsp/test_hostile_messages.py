@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from pygls.lsp.server import LanguageServer
 
-from lsp.framing import MessageReader, frame
-from lsp.jsonrpc import values
+from lsp.framing import MessageReader, frame, values
 from tests.e2e.scripted_server import mirror
 from tests.lsp.test_protocol import ASKED, INLINE, PLACE, URI, Bench, PlainProtocol, new_server
 from tests.rounds import count, shifted

@@ -29,9 +29,8 @@ HEAVY = {
 GREETING = """
 from lsp.stdio import guard_stdio
 import assistant.logs, lsp.__main__
-from lsp.framing import MessageReader, frame
 from lsp.fast_initialize import greet
-from lsp.jsonrpc import dump, values
+from lsp.framing import MessageReader, dump, frame, values
 from lsp.outbox import Outbox
 from lsp.session import Session
 

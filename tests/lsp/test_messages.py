@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from lsp.framing import Malformed, MessageReader, frame
-from lsp.jsonrpc import dump, find_id, values
+from lsp.framing import Malformed, MessageReader, dump, find_id, frame, values
 
 
 def found(data: bytes) -> list[Any]:
