@@ -126,7 +126,8 @@ def test_windows_cost_together_what_they_cost_alone(
 ) -> None:
     folder = load_folder(tiny_folder(tmp_path / "model"))
     network = GPT(folder.config)
-    monkeypatch.setattr("training.evaluation.bits_per_byte._HEAD_ROWS", 3)
+    three_rows = 3 * folder.config.vocab_size
+    monkeypatch.setattr("training.evaluation.bits_per_byte._HEAD_NUMBERS", three_rows)
     scorer = network_scorer(network, folder.tokenizer(), folder.info.block_size)
     windows: list[Window] = [([1, 2, 3, 4, 5], [1, 4]), ([7, 8], [1]), ([9, 1, 2], [2, 1])]
     alone = np.concatenate([scorer.logprobs([window]) for window in windows])
