@@ -221,9 +221,9 @@ class Trainer:
             share = count / stage.rows_per_step
             teaching = self.teacher.answer(idx, mask) if self.teacher else None
             head = self.network.head_weight
-            loss = cross_entropy(hidden, head, targets, teaching=teaching) * share
             if self.gradient_sum:
                 self.gradient_sum.is_last = start + count == ours.stop
+            loss = cross_entropy(hidden, head, targets, teaching=teaching) * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach() / self.group.tensor_parallel  # neighbours have the same
         if self.plan.stage_at(min(self.progress.step + 1, self.plan.n_step - 1)) == stage:
