@@ -39,7 +39,7 @@ def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
             assert process.stdout is not None
             assert process.stderr is not None
             line = process.stdout.readline()
-            assert "foretype-nano at http" in line, process.stderr.read()
+            assert "foretype-python at http" in line, process.stderr.read()
             yield process, line.split()[-1]
         finally:
             process.kill()
@@ -63,10 +63,10 @@ def test_own_remote_side_asks_it_through_consent_and_ledger(
         settings = remote_settings_path()
         settings.parent.mkdir(parents=True, exist_ok=True)
         table = (
-            f'mode = "only"\nprovider = "openai"\nmodel = "foretype-nano"\nurl = "{address}"\n'
+            f'mode = "only"\nprovider = "openai"\nmodel = "foretype-python"\nurl = "{address}"\n'
             'key_env = "FORETYPE_SERVE_KEY"\ntotal_s = 60\nread_s = 60\n'
         )
-        asked = {"model": "foretype-nano", "prompt": TEXT, "suffix": "\n", "stop": "\n"}
+        asked = {"model": "foretype-python", "prompt": TEXT, "suffix": "\n", "stop": "\n"}
         headers = {"Authorization": f"Bearer {KEY}"}
         direct = httpx2.post(f"{url}/completions", json=asked | {"max_tokens": 128},
                              headers=headers, timeout=WAIT_S)  # fmt: skip
@@ -88,7 +88,7 @@ def test_own_remote_side_asks_it_through_consent_and_ledger(
     assert shown[0] == []
     assert [bool(text) and expected.startswith(text) for text in shown[1]] == [True]
     rows = Ledger(state_folder()).rows()
-    assert [(row["host"], row["model"]) for row in rows] == [("127.0.0.1", "foretype-nano")]
+    assert [(row["host"], row["model"]) for row in rows] == [("127.0.0.1", "foretype-python")]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
@@ -96,7 +96,7 @@ def test_own_remote_side_asks_it_through_consent_and_ledger(
 def test_told_to_end_it_answers_who_has_asked(shared_cache: Path, number: int) -> None:
     with running() as (process, url):
         body = json.dumps(
-            {"model": "foretype-nano", "prompt": TEXT * 20, "max_tokens": 256, "stream": True}
+            {"model": "foretype-python", "prompt": TEXT * 20, "max_tokens": 256, "stream": True}
         )
         port = int(url.split(":")[2].split("/")[0])
         with socket.create_connection(("127.0.0.1", port), WAIT_S) as client:
