@@ -57,14 +57,14 @@ def offer_lines(
 ) -> list[Offer]:
     """Return what the rules leave of ranked lines, best first, at most as many as wanted.
 
-    Of one line the beginning that is worth most (none of 465 broke the syntax); of several, asked
-    for by hand, the whole lines as far as they may stand. `least` is the probability from which a
-    text is shown.
+    Of one line the sure beginning that is worth most (none of 465 broke the syntax); of several,
+    asked for by hand, the whole lines as far as they may stand. `least` is the probability from
+    which a text is shown.
     """
     ranking = lines.ranking
     wanted: Iterable[tuple[str, int]]
     if request.n == 1 and ranking.fitted is not None:
-        wanted = ranking.by_worth()
+        wanted = ranking.by_worth(least)
     else:
         wanted = ((trees.valid(request, text), at) for at, text in enumerate(ranking.texts))
     offers: dict[tuple[str, int], Offer] = {}

@@ -65,14 +65,22 @@ class Ranking:
         """Return how likely `text` is right: one of the beginnings; 0 for any other."""
         if text not in self.beginnings.texts:
             return 0.0
-        belief = float(self._believed[self.beginnings.texts.index(text)])
+        return self._probability_at(self.beginnings.texts.index(text))
+
+    def _probability_at(self, place: int) -> float:
+        belief = float(self._believed[place])
         return belief if self.fitted is None else self.fitted.probability(belief, self.language)
 
-    def by_worth(self) -> list[tuple[str, int]]:
-        """Return the beginnings worth showing, best first, each with the place of its text."""
+    def by_worth(self, least: float) -> list[tuple[str, int]]:
+        """Return the beginnings worth showing, each with the place of its text.
+
+        First what is at least so likely to be right, of that what is worth most: where a whole
+        line is not sure enough, a part of it may be.
+        """
         found = self.beginnings
         values = worth(self._believed, found)
-        order = np.argsort(-values, kind="stable")
+        unsure = np.array([self._probability_at(i) < least for i in range(len(values))], bool)
+        order = np.lexsort((-values, unsure))
         return [(found.texts[i], found.places[i]) for i in order if values[i] > 0]
 
     def beliefs(self, n: int) -> tuple[tuple[str, float], ...]:

@@ -55,8 +55,9 @@ class RankedChoice:
 
     found: Beginnings
     rights: NDArray[np.bool_]  # which of them are right
-    best: int  # the place of the one that would be shown; -1 if none is worth a look
-    probability: float  # of that
+    values: NDArray[np.float64]  # what it is worth to show each
+    probabilities: NDArray[np.float64]  # of each
+    best: int  # the place of the one that is worth most; -1 if none is worth a look
     is_exact: bool  # what is ranked first is the whole rest of the line
     example: RankingExample
 
@@ -69,6 +70,22 @@ class RankedChoice:
     def is_right(self) -> bool:
         """Say whether what would be shown is right."""
         return self.has_text and bool(self.rights[self.best])
+
+    @property
+    def probability(self) -> float:
+        """That of what would be shown; 0 for nothing."""
+        return float(self.probabilities[self.best]) if self.has_text else 0.0
+
+    def shown_from(self, threshold: float) -> RankedChoice:
+        """Return the choice of what is so likely to be right, as serving makes it."""
+        return dataclasses.replace(
+            self, best=_best(np.where(self.probabilities >= threshold, self.values, 0.0))
+        )
+
+
+def _best(values: NDArray[np.float64]) -> int:
+    """Return the place of the highest value; -1 if none is above 0."""
+    return int(values.argmax()) if values.max(initial=0.0) > 0 else -1
 
 
 def _pad_examples(
@@ -230,8 +247,9 @@ def choose(each: RankingExample, fitted: FittedRanker) -> RankedChoice:
     choice = RankedChoice(
         found=found,
         rights=np.array([is_right(text.rstrip(), each.truth) for text in found.texts], bool),
+        values=np.zeros(len(found.texts)),
+        probabilities=np.zeros(len(found.texts)),
         best=-1,
-        probability=0.0,
         is_exact=bool(len(order)) and each.texts[order[0]] == each.truth,
         example=each,
     )
@@ -277,23 +295,21 @@ def apply_out_of_fold(
 
 
 def apply_gate(choice: RankedChoice, fitted: FittedRanker) -> RankedChoice:
-    """Return what is chosen by another gate, and its probability."""
-    if not choice.found.texts:
-        return choice
+    """Return what is chosen by another gate, and the probabilities it gives."""
     beliefs = fitted.believe(choice.found.rows)
     values = worth(beliefs, choice.found)
-    best = int(values.argmax())
-    if values[best] <= 0:
-        return dataclasses.replace(choice, best=-1, probability=0.0)
-    probability = fitted.probability(float(beliefs[best]), choice.example.language)
-    return dataclasses.replace(choice, best=best, probability=probability)
+    language = choice.example.language
+    probabilities = np.array([fitted.probability(float(each), language) for each in beliefs])
+    return dataclasses.replace(
+        choice, values=values, probabilities=probabilities, best=_best(values)
+    )
 
 
 def correct(choice: RankedChoice, languages: Mapping[str, tuple[float, float]]) -> RankedChoice:
-    """Return the choice with the probability as its language corrects it."""
-    fitted = dataclasses.replace(BLANK, languages=languages)
-    probability = fitted.probability(choice.probability, choice.example.language)
-    return dataclasses.replace(choice, probability=probability) if choice.has_text else choice
+    """Return the choice with the probabilities as its language corrects them."""
+    fitted, language = dataclasses.replace(BLANK, languages=languages), choice.example.language
+    probabilities = [fitted.probability(float(each), language) for each in choice.probabilities]
+    return dataclasses.replace(choice, probabilities=np.array(probabilities))
 
 
 _ZEROS = np.zeros(len(GATE_FEATURES), np.float32)

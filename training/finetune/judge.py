@@ -87,7 +87,7 @@ def _identify(model: ModelFolder) -> Report:
 def open_systems(models: Mapping[str, Path], folder: Path) -> list[System]:
     """Return the four systems; a model's two share its network, all share the index."""
     tree = TreeIndex(folder)
-    settings = {name: Settings(model=str(path), show="eager") for name, path in models.items()}
+    settings = {name: Settings(model=str(path)) for name, path in models.items()}
     backends = {name: open_from(each) for name, each in settings.items()}
     return [
         EngineSystem(
@@ -95,6 +95,7 @@ def open_systems(models: Mapping[str, Path], folder: Path) -> list[System]:
             settings[name],
             lambda *_, backend=backends[name]: backend,
             tree if has_index else None,
+            stricter=(),  # what decides is all that each has
         )
         for has_index in (True, False)
         for name in (TUNED, BASE)

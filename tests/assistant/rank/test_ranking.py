@@ -46,6 +46,17 @@ def test_ranker_orders_what_the_memory_proposes() -> None:
     assert {longest.source(place) for place in range(2)} == {"index"}
 
 
+def test_sure_part_goes_before_a_line_that_is_worth_more_and_not_sure() -> None:
+    ranking = rank_by_index(shortlist(proposal(), parameters(gate={"length": -0.5})))
+    texts = [text for text, _ in ranking.by_worth(0.0)]
+    surest = max(map(ranking.probability, texts))
+    assert ranking.probability(texts[0]) < surest
+    first, *rest = [text for text, _ in ranking.by_worth(surest)]
+    assert ranking.probability(first) == surest
+    assert rest[0] == texts[0]
+    assert sorted([first, *rest]) == sorted(texts)
+
+
 def test_network_s_word_can_turn_the_order() -> None:
     chosen = shortlist(proposal(), parameters())
     fitted = parameters(ranker={"total": 1.0})

@@ -42,8 +42,8 @@ def choice(
         texts=("right",), places=(0,), is_whole=np.ones(1, bool), rows=np.zeros((1, 1), np.float32)
     )
     return RankedChoice(
-        found=found, rights=np.array([is_right]), best=0, probability=probability,
-        is_exact=is_right, example=example,
+        found=found, rights=np.array([is_right]), values=np.ones(1), best=0,
+        probabilities=np.array([probability]), is_exact=is_right, example=example,
     )  # fmt: skip
 
 

@@ -15,11 +15,10 @@ import numpy as np
 from training.evaluation.replay import metrics
 from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.run import Measured, Plan
-from training.evaluation.replay.systems import System
+from training.evaluation.replay.systems import EAGER, STRICTER, System
 from training.evaluation.replay.tasks import Stratum
 
 FORMAT = 4
-SHOWN = ("eager", "balanced", "quiet")  # of the settings of `show`, those that show anything
 DEFAULT = "balanced"  # of the settings of `show`
 MIN_STRATUM = 10  # cursors: a smaller stratum is named, but not measured
 SPLITS: dict[str, Callable[[Stratum], str]] = {
@@ -105,7 +104,7 @@ def _system(measured: Measured, system: System) -> Report:
     if system.is_calibrated:
         found["reliability"] = metrics.reliability(judged)
         found["calibration_error"] = metrics.calibration_error(found["reliability"])
-        found["show"] = {level: _shown_at(measured, system, level) for level in SHOWN}
+        found["show"] = {level: _shown_at(measured, system, level) for level in (EAGER, *STRICTER)}
     return found
 
 
@@ -116,9 +115,16 @@ def _figures(asked: Sequence[Asked], name: str) -> Report:
 
 def _shown_at(measured: Measured, system: System, level: str) -> Report:
     """Return what a setting of `show` would have done."""
-    asked, lines, name, least = measured.asked, measured.lines, system.name, system.least(level)
-    right = [item for item in asked if item.judged[name].is_right]
-    hidden = [item for item in right if not item.is_shown(name, least)]
+    asked, lines, name, least = (
+        measured.asked,
+        measured.lines,
+        system.named(level),
+        system.least(level),
+    )
+    right = [item for item in asked if item.judged[system.name].is_right]
+    hidden = [
+        item for item in right if not (item.is_shown(name, least) and item.judged[name].is_right)
+    ]
     return {
         "threshold": least,
         "shown": metrics.shown(asked, name, least),
@@ -132,17 +138,17 @@ def _shown_at(measured: Measured, system: System, level: str) -> Report:
 
 def _strata(asked: Sequence[Asked], system: System, label: Callable[[Stratum], str]) -> Report:
     """Return the figures of each kind of cursor: of all there is, and of what is shown."""
-    name, least = system.name, system.least(DEFAULT)
+    at, least = system.named(DEFAULT), system.least(DEFAULT)
     parts: dict[str, list[Asked]] = {}
     for item in asked:
         parts.setdefault(label(item.stratum), []).append(item)
     return {
         value: {"tasks": len(part)}
         if len(part) < MIN_STRATUM
-        else _figures(part, name)
+        else _figures(part, system.name)
         | {
-            "shown": metrics.shown(part, name, least),
-            "shown_precision": metrics.precision(part, name, "right", least),
+            "shown": metrics.shown(part, at, least),
+            "shown_precision": metrics.precision(part, at, "right", least),
         }
         for value, part in sorted(parts.items())
     }

@@ -15,10 +15,10 @@ import numpy as np
 
 from training.data.corpus import Document
 from training.data.progress import Progress
-from training.evaluation.answers import Answer, judge
+from training.evaluation.answers import judge
 from training.evaluation.held_out import Task
 from training.evaluation.replay.metrics import Asked, Line
-from training.evaluation.replay.systems import System
+from training.evaluation.replay.systems import EAGER, System
 from training.evaluation.replay.tasks import N_COMMITS, ReplayTask, replay_tasks
 
 INTERRUPTED, OUT_OF_TIME = "interrupted", "the time was over"
@@ -115,16 +115,19 @@ def _measured_part(part: Work, systems: Sequence[System], measured: Measured) ->
     """Measure one commit; yield the number of cursors after each step."""
     for system in systems:
         system.open((*part.tasks, *part.lines)[0].snapshot)
+    ways = [(system, show) for system in systems for show in (EAGER, *system.stricter)]
     for task in part.tasks:
-        truth = task.task.truth
-        judged = {system.name: judge(system.answer(task.task), truth) for system in systems}
+        judged = {
+            system.named(show): judge(system.answer(task.task, show), task.task.truth)
+            for system, show in ways
+        }
         measured.asked.append(Asked(stratum=task.stratum, judged=judged))
         yield 1
     for task in part.lines:
         places = task.cursors()
-        answers: dict[str, list[Answer]] = {system.name: [] for system in systems}
-        for place in places:
-            for system in systems:
-                answers[system.name].append(system.answer(place))
+        answers = {
+            system.named(show): [system.answer(place, show) for place in places]
+            for system, show in ways
+        }
         measured.lines.append(Line(stratum=task.stratum, text=places[0].truth, answers=answers))
         yield len(places)

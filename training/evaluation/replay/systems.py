@@ -1,8 +1,8 @@
 """The systems that are compared, each behind the same two calls: open a tree, answer at a cursor.
 
 The engine appears three times: with network and index, and with either alone. The longest match is
-the baseline to beat. Every system is asked for nearly all it has (`show="eager"`): what a stricter
-setting would show follows from the probabilities.
+the baseline to beat. Every system is asked for nearly all it has (`show="eager"`), the engine at
+stricter settings, too: where a line is not sure enough for them, they show a part of it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from training.evaluation.replay.snapshot import Snapshot
 
 NETWORK_AND_INDEX, NETWORK, INDEX = "network + index", "network", "index"
 LONGEST_MATCH = "longest match"
+EAGER, STRICTER = "eager", ("balanced", "quiet")  # settings of `show` that show anything
 SYSTEMS = (NETWORK_AND_INDEX, NETWORK, INDEX, LONGEST_MATCH)
 _HALF_SURE_BYTES = 24  # a match of so many bytes counts as half sure
 
@@ -38,6 +39,7 @@ class System(abc.ABC):
 
     name: str  # what tables call it
     is_calibrated = False  # whether its probabilities claim to be ones, or are an order only
+    stricter: tuple[str, ...] = ()  # settings of `show` that it is asked at, beside "eager"
 
     def least(self, level: str) -> float:
         """Return the probability from which a setting of `show` shows an answer."""
@@ -48,8 +50,12 @@ class System(abc.ABC):
         return
 
     @abc.abstractmethod
-    def answer(self, task: Task) -> Answer:
+    def answer(self, task: Task, show: str = EAGER) -> Answer:
         """Offer the rest of the line, knowing the document and the tree."""
+
+    def named(self, show: str) -> str:
+        """Return what its answers at a setting are kept under."""
+        return f"{self.name}, {show}" if show in self.stricter else self.name
 
 
 class TreeIndex:
@@ -79,7 +85,13 @@ class EngineSystem(System):
     """The engine as editors use it: with a network, an index, or both."""
 
     def __init__(
-        self, name: str, settings: Settings, open_model: OpenModel | None, tree: TreeIndex | None
+        self,
+        name: str,
+        settings: Settings,
+        open_model: OpenModel | None,
+        tree: TreeIndex | None,
+        *,
+        stricter: tuple[str, ...] = STRICTER,
     ) -> None:
         self.name = name
         self._tree = tree
@@ -97,6 +109,7 @@ class EngineSystem(System):
             parameters = bundled()
             self._fitted = parameters.index if parameters else None
         self.is_calibrated = self._fitted is not None
+        self.stricter = stricter if self.is_calibrated else ()
 
     def least(self, level: str) -> float:
         """Return the threshold that the engine's own gate would use."""
@@ -107,8 +120,9 @@ class EngineSystem(System):
         if self._tree is not None:
             self._tree.open(snapshot)
 
-    def answer(self, task: Task) -> Answer:
+    def answer(self, task: Task, show: str = EAGER) -> Answer:
         """Ask the engine for one suggestion, its network for the language loaded."""
+        self._engine.settings = dataclasses.replace(self._engine.settings, show=show)
         language = language_of(task.file.path)
         if self._has_network and language is not None:
             self._engine.load(language.name)
@@ -127,7 +141,7 @@ class LongestMatchSystem(System):
         """Sort the tree's suffixes."""
         self._match = LongestMatch(snapshot.files)
 
-    def answer(self, task: Task) -> Answer:
+    def answer(self, task: Task, show: str = EAGER) -> Answer:
         """Return what most often follows the longest match; the longer it is, the surer."""
         text = task.text
         before, after = text[: task.offset], text[task.offset :]
@@ -139,7 +153,7 @@ class LongestMatchSystem(System):
 def open_systems(names: Sequence[str], *, model: str, folder: Path) -> list[System]:
     """Return the named systems, networks loaded; indexes go under `folder`."""
     tree = TreeIndex(folder)
-    settings = Settings(model=model, show="eager")
+    settings = Settings(model=model)
 
     def open_system(name: str) -> System:
         if name == LONGEST_MATCH:

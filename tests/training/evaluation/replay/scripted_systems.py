@@ -7,7 +7,7 @@ from collections.abc import Callable
 from training.evaluation.answers import Answer, Judged, judge
 from training.evaluation.held_out import Task
 from training.evaluation.replay.snapshot import Snapshot
-from training.evaluation.replay.systems import System
+from training.evaluation.replay.systems import EAGER, System
 from training.evaluation.replay.tasks import Stratum
 
 
@@ -51,7 +51,7 @@ class ScriptedSystem(System):
         """Remember the tree."""
         self.snapshots.append(snapshot)
 
-    def answer(self, task: Task) -> Answer:
+    def answer(self, task: Task, show: str = EAGER) -> Answer:
         """Remember the task; say what the test wants."""
         self.tasks.append(task)
         return answer(self._say(task), self._probability)

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.doubles import tiny_folder
+from tests.training.evaluation.replay.scripted_systems import stratum
 from training.data.corpus import Document
 from training.evaluation.held_out import Task
+from training.evaluation.replay.run import Work, measure
 from training.evaluation.replay.snapshot import Snapshot
 from training.evaluation.replay.systems import (
     INDEX,
@@ -20,6 +22,7 @@ from training.evaluation.replay.systems import (
     TreeIndex,
     open_systems,
 )
+from training.evaluation.replay.tasks import ReplayTask
 
 OWN = "def only_in_this_file():\n    return 'text of the parent that was replaced'\n"
 OTHER = "def helper(first, second):\n    return combine(first, second)\n"
@@ -85,3 +88,15 @@ def test_all_systems_open_and_answer(tmp_path: Path) -> None:
 def test_without_a_network_no_model_is_read(name: str, tmp_path: Path) -> None:
     (system,) = open_systems([name], model="nowhere", folder=tmp_path)
     assert system.name == name
+
+
+def test_engine_is_asked_at_every_setting(tmp_path: Path) -> None:
+    (system,) = open_systems([INDEX], model="", folder=tmp_path)
+    typed = "def other(first):\n    return combine(fir"
+    asked = ReplayTask(task=task(typed, "st)"), snapshot=TREE, stratum=stratum())
+    measured = measure([Work(tasks=(asked,), lines=(asked,))], [system])
+    names = [INDEX, f"{INDEX}, balanced", f"{INDEX}, quiet"]
+    assert [*measured.asked[0].judged] == [*measured.lines[0].answers] == names
+    for level, name in zip(("balanced", "quiet"), names[1:], strict=True):
+        for given in measured.lines[0].answers[name]:
+            assert not given.text or given.probability >= system.least(level)
