@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ dtype = "float32"
 name = "small-{width}"
 suffix_tokens = 16
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_processor() -> Iterator[None]:
+    """Each run tries how many threads are fastest here, and sums depend on their number."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("processes cannot be kept on one processor here")
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture(scope="module")
