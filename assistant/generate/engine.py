@@ -259,8 +259,7 @@ class Engine:
             if (
                 self._blocks
                 and language is not None
-                and language.name
-                in backend.info.languages  # it cannot judge what it has not learnt
+                and language.name in backend.info.languages  # others it cannot judge
                 and opened_block(request.text, request.offset, language) is not None
             ):
                 proposed = self._propose_block(asked, backend, job)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from assistant.errors import ModelError
 from assistant.rank.beginnings import GATE_FEATURES
@@ -91,12 +91,13 @@ class FittedRanker:
         """Return how likely each text with these gate features is right, in any language."""
         return (1 / (1 + np.exp(-np.clip(self.gate(rows), -30, 30)))).astype(np.float32)
 
-    def probability(self, belief: float, language: str) -> float:
-        """Return how often what is chosen with such a belief is right in a language."""
+    def correct(self, beliefs: ArrayLike, language: str) -> NDArray[np.float64]:
+        """Return how often what is chosen with such beliefs is right in a language."""
         scale, offset = self.languages.get(language) or self.languages[OTHERS]
-        belief = min(max(belief, _EDGE), 1 - _EDGE)
-        score = scale * math.log(belief / (1 - belief)) + offset
-        return 1 / (1 + math.exp(-score))
+        belief = np.clip(np.asarray(beliefs, float), _EDGE, 1 - _EDGE)
+        score = np.clip(scale * np.log(belief / (1 - belief)) + offset, -30, 30)
+        probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-score))
+        return probabilities
 
 
 def threshold(show: str, points: Mapping[str, OperatingPoint] | None, *, n: int = 1) -> float:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assistant.rank.beginnings import Beginnings, find_beginnings, worth
 from assistant.rank.candidates import Candidate, Proposal
@@ -61,15 +62,17 @@ class Ranking:
             return self.beginnings.rows[:, 0]  # the share of the texts that begin so
         return self.fitted.believe(self.beginnings.rows)
 
+    @functools.cached_property
+    def _probabilities(self) -> NDArray[np.floating[Any]]:
+        if self.fitted is None:
+            return self._believed
+        return self.fitted.correct(self._believed, self.language)
+
     def probability(self, text: str) -> float:
         """Return how likely `text` is right: one of the beginnings; 0 for any other."""
         if text not in self.beginnings.texts:
             return 0.0
-        return self._probability_at(self.beginnings.texts.index(text))
-
-    def _probability_at(self, place: int) -> float:
-        belief = float(self._believed[place])
-        return belief if self.fitted is None else self.fitted.probability(belief, self.language)
+        return float(self._probabilities[self.beginnings.texts.index(text)])
 
     def by_worth(self, least: float) -> list[tuple[str, int]]:
         """Return the beginnings worth showing, each with the place of its text.
@@ -79,8 +82,7 @@ class Ranking:
         """
         found = self.beginnings
         values = worth(self._believed, found)
-        unsure = np.array([self._probability_at(i) < least for i in range(len(values))], bool)
-        order = np.lexsort((-values, unsure))
+        order = np.lexsort((-values, self._probabilities < least))
         return [(found.texts[i], found.places[i]) for i in order if values[i] > 0]
 
     def beliefs(self, n: int) -> tuple[tuple[str, float], ...]:

@@ -298,8 +298,7 @@ def apply_gate(choice: RankedChoice, fitted: FittedRanker) -> RankedChoice:
     """Return what is chosen by another gate, and the probabilities it gives."""
     beliefs = fitted.believe(choice.found.rows)
     values = worth(beliefs, choice.found)
-    language = choice.example.language
-    probabilities = np.array([fitted.probability(float(each), language) for each in beliefs])
+    probabilities = fitted.correct(beliefs, choice.example.language)
     return dataclasses.replace(
         choice, values=values, probabilities=probabilities, best=_best(values)
     )
@@ -307,9 +306,9 @@ def apply_gate(choice: RankedChoice, fitted: FittedRanker) -> RankedChoice:
 
 def correct(choice: RankedChoice, languages: Mapping[str, tuple[float, float]]) -> RankedChoice:
     """Return the choice with the probabilities as its language corrects them."""
-    fitted, language = dataclasses.replace(BLANK, languages=languages), choice.example.language
-    probabilities = [fitted.probability(float(each), language) for each in choice.probabilities]
-    return dataclasses.replace(choice, probabilities=np.array(probabilities))
+    fitted = dataclasses.replace(BLANK, languages=languages)
+    probabilities = fitted.correct(choice.probabilities, choice.example.language)
+    return dataclasses.replace(choice, probabilities=probabilities)
 
 
 _ZEROS = np.zeros(len(GATE_FEATURES), np.float32)

@@ -46,11 +46,11 @@ def test_belief_is_a_logistic_function_of_the_gate() -> None:
 def test_language_corrects_what_is_believed() -> None:
     fitted = parameters(languages={"go": [2.0, 1.0], "other": [1.0, -1.0]}).index
     for language, score in (("go", 3.0), ("python", 0.0), ("", 0.0)):
-        assert fitted.probability(1 / (1 + np.exp(-1.0)), language) == pytest.approx(
+        assert fitted.correct([1 / (1 + np.exp(-1.0))], language) == pytest.approx(
             1 / (1 + np.exp(-score))
         )
-    for belief in (0.0, 1.0):
-        assert 0 < fitted.probability(belief, "go") < 1
+    none, all_ = fitted.correct([0.0, 1.0], "go")
+    assert 0 < none < all_ < 1
 
 
 Change = Callable[[dict[str, Any]], object]
