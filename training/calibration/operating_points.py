@@ -14,8 +14,8 @@ from training.calibration.networks import RankedChoice
 
 #: level -> least precision; where no threshold reaches it, the strictest one that shows anything
 TARGETS = {"quiet": 0.8}
-#: "balanced" hides at most this share of what is right: at 0.12 it shows an eighth less, at 0.03 a
-#: third of what is shown is wrong (experiments.md)
+#: "balanced" hides at most this share of what is right: at 0.12 a tenth less is shown, at 0.03
+#: nearly a third of what is shown is wrong (experiments.md)
 MAX_HIDDEN = 0.065
 EAGER_THRESHOLD = 0.1
 _MARGIN = 0.02  # more than the target is asked for: elsewhere it will be a little less

@@ -137,11 +137,16 @@ def _shown_at(measured: Measured, system: System, level: str) -> Report:
 
 
 def _strata(asked: Sequence[Asked], system: System, label: Callable[[Stratum], str]) -> Report:
-    """Return the figures of each kind of cursor: of all there is, and of what is shown."""
+    """Return the figures of each kind of cursor: of all there is, and of what is shown.
+
+    All cursors of a kind count the same: a repository may have a single one.
+    """
     at, least = system.named(DEFAULT), system.least(DEFAULT)
     parts: dict[str, list[Asked]] = {}
     for item in asked:
-        parts.setdefault(label(item.stratum), []).append(item)
+        together = dataclasses.replace(item.stratum, repository="")
+        alike = parts.setdefault(label(item.stratum), [])
+        alike.append(dataclasses.replace(item, stratum=together))
     return {
         value: {"tasks": len(part)}
         if len(part) < MIN_STRATUM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -77,6 +78,16 @@ def test_small_strata_are_counted_and_not_measured() -> None:
     by_language = report_of(measured())["systems"]["good"]["strata"]["language"]["python"]
     assert by_language["shown"]["mean"] == 0.5  # what is not sure enough by default is hidden
     assert by_language["shown_precision"]["mean"] == 1.0
+
+
+def test_single_cursor_of_another_repository_weighs_as_one_of_its_kind() -> None:
+    """Past failure (2026-11-30): one wrong cursor made the 88 others' 78% right 39%."""
+    found = measured()
+    wrong = next(item for item in found.asked if not item.judged["good"].is_exact)
+    stratum = dataclasses.replace(wrong.stratum, repository="other", commit="c9")
+    found.asked = [*found.asked, dataclasses.replace(wrong, stratum=stratum)]
+    by_language = report_of(found)["systems"]["good"]["strata"]["language"]["python"]
+    assert by_language["exact"]["mean"] == pytest.approx(20 / 41)
 
 
 def test_report_is_json_and_holds_no_code() -> None:
