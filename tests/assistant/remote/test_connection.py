@@ -2,7 +2,6 @@
 
 import json
 import ssl
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,14 +12,6 @@ from tests.remote_faults import FAULTS
 from tests.remote_lines import Line, ask, kind
 from tests.remote_server import END, chunk, completion, event, head, plain, remote_server
 from tests.rounds import count
-
-
-@pytest.fixture
-def lines() -> Iterator[list[Line]]:
-    opened: list[Line] = []
-    yield opened
-    for line in opened:
-        line.sender.close()
 
 
 @pytest.mark.parametrize("name", FAULTS)
