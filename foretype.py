@@ -82,7 +82,9 @@ def main(argv: list[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:  # of the output: the commands see to all others
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more on exit
-        if isinstance(error, BrokenPipeError):  # whoever read it has seen enough
+        from assistant.cli.command import is_closed_pipe
+
+        if is_closed_pipe(error):  # whoever read it has seen enough
             return 0
         print(f"foretype: cannot write the output: {error.strerror}", file=sys.stderr)
         return 1

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +29,10 @@ DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_MAX_BYTES = 64 << 20
 _QUESTION_S = 5.0  # for one value of the configuration
 _MAX_NAME_BYTES = 4096
+NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows opens one for each program
+# Without Apple's tools, their git only opens a window that offers to install them.
+_APPLES: str | None = "/usr/bin/git" if sys.platform == "darwin" else None
+_HAS_TOOLS = ("/usr/bin/xcode-select", "--print-path")
 
 # Commands that only read objects, refs and the index. `status` and work-tree `diff` are absent on
 # purpose: they run the clean filters that a repository's configuration names, and nothing can
@@ -77,6 +83,22 @@ class GitError(RuntimeError):
     """Git could not answer; the message is fit for a user."""
 
 
+def has_git() -> bool:
+    """Say whether there is a git to ask."""
+    found = shutil.which("git")
+    if found is None or found != _APPLES:
+        return found is not None
+    return subprocess.run(_HAS_TOOLS, capture_output=True, check=False).returncode == 0  # noqa: S603
+
+
+def decode_name(name: bytes) -> str:
+    """Return a file's name as git tells it; one that no text holds, as `os.fsdecode` would.
+
+    That itself refuses such a name on Windows.
+    """
+    return name.decode(sys.getfilesystemencoding(), "surrogateescape")
+
+
 def git(
     repository: Path,
     *args: str,
@@ -118,7 +140,7 @@ def _ignore_file_override(repository: Path) -> list[str]:
     """Return the setting that puts the user's own ignore file back, if one is named."""
     ask = ("config", "--get", "--type=path", "--default=", "core.excludesFile")
     with _running(repository, ask, timeout_s=_QUESTION_S, is_users=True) as (output, check):
-        name = os.fsdecode(output.read(_MAX_NAME_BYTES).strip(b"\n"))
+        name = decode_name(output.read(_MAX_NAME_BYTES).strip(b"\n"))
         check()
     path = repository / name
     if name and path.exists() and not path.is_file():
@@ -180,8 +202,9 @@ def _running(
         stdin.seek(0)
         try:
             process = subprocess.Popen(  # noqa: S603 - argv list, fixed overrides, reading commands only
-                command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment
-            )
+                command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment,
+                creationflags=NO_WINDOW,
+            )  # fmt: skip
         except OSError as error:
             raise GitError(f"cannot run git: {error.strerror or error}") from error
         assert process.stdout is not None
@@ -225,6 +248,8 @@ def _command(repository: Path, args: tuple[str, ...]) -> list[str]:
             raise GitError(f"git {args[0]} {arg} is refused: it can run programs or write files")
     if args[0] == "config" and "--get" not in args[1:2]:
         raise GitError("git config is allowed only as `config --get NAME`")
+    if not has_git():
+        raise GitError("cannot run git: there is none")
     directory = git_directory(repository)
     if directory is None:
         raise GitError(f"{repository} is not a git repository")
@@ -234,8 +259,8 @@ def _command(repository: Path, args: tuple[str, ...]) -> list[str]:
     # Owned by another user is no risk here: nothing that the repository configures is run.
     settings = [
         *_OVERRIDES,
-        f"safe.directory={where}",
-        f"safe.directory={directory.absolute()}",
+        f"safe.directory={where.as_posix()}",  # git writes slashes on Windows, too
+        f"safe.directory={directory.absolute().as_posix()}",
         "safe.bareRepository=all",
         *(_ignore_file_override(repository) if "--exclude-standard" in args else ()),
     ]
@@ -277,12 +302,12 @@ def _git_folders(directory: Path) -> list[Path]:
     """Return where git reads: of a worktree or submodule, `.git` is a file that names it."""
     try:
         if not directory.is_dir():
-            named = os.fsdecode(read_regular(directory, _MAX_NAME_BYTES))
+            named = decode_name(read_regular(directory, _MAX_NAME_BYTES))
             directory = directory.parent / named.removeprefix("gitdir:").strip()
         common = directory / "commondir"
         if not os.path.lexists(common):
             return [directory]
-        return [directory, directory / os.fsdecode(read_regular(common, _MAX_NAME_BYTES)).strip()]
+        return [directory, directory / decode_name(read_regular(common, _MAX_NAME_BYTES)).strip()]
     except UnreadableFileError as error:
         raise GitError(str(error)) from error
 

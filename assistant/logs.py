@@ -141,6 +141,13 @@ class _FileSink(logging.handlers.RotatingFileHandler):
         handle = os.open(self.baseFilename, flags, 0o600)
         return os.fdopen(handle, "a", encoding="utf-8")
 
+    def rotate(self, source: str, dest: str) -> None:
+        """Rename a full file, or begin it anew: on Windows another server may have it open."""
+        try:
+            super().rotate(source, dest)
+        except PermissionError:
+            os.truncate(source, 0)
+
 
 def _file_sink(log_file: str) -> logging.Handler:
     path = Path(log_file).expanduser()

@@ -68,7 +68,7 @@ def runtime_folder() -> str:
 
 def has_sockets() -> bool:
     """Say whether this system has sockets that are files."""
-    return hasattr(_socket, "AF_UNIX")
+    return os.name == "posix" and hasattr(_socket, "AF_UNIX")
 
 
 def is_running() -> bool:

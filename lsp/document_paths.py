@@ -63,12 +63,17 @@ def _parse(uri: str) -> tuple[str, str]:
         host, slash, path = path[2:].partition("/")
         path = slash + path
     is_file = scheme == "file" or scheme.endswith("notebook-cell")
-    where = "file" if is_file and host in ("", "localhost") else f"{scheme}://{host}"
+    if host == "localhost" and is_file:
+        host = ""
+    elif host and is_file and os.name == "nt":  # a share, which Windows reaches by its path
+        host, path = "", f"//{host}{path}"
+    where = "file" if is_file and not host else f"{scheme}://{host}"
     return where, unquote(path, errors="surrogateescape")
 
 
 def _native(path: str) -> str:
-    return path.removeprefix("/") if os.name == "nt" else path
+    is_on_drive = os.name == "nt" and not path.startswith("//")  # /c:/w
+    return path.removeprefix("/") if is_on_drive else path
 
 
 def _real(path: str) -> str:

@@ -35,7 +35,8 @@ def read_regular(
     """
     if inside is not None:
         plain = os.path.join(os.path.realpath(inside), path.relative_to(inside))  # noqa: PTH118
-        if os.path.realpath(path) != plain:
+        # Windows takes a name in any case, and tells it as it was written.
+        if os.path.normcase(os.path.realpath(path)) != os.path.normcase(plain):
             raise UnreadableFileError(f"{path} is behind a symbolic link")
     handle = open_regular(path, max_bytes, allow_links=allow_links)
     with os.fdopen(handle, "rb") as file:

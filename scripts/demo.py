@@ -192,7 +192,7 @@ def texts() -> list[tuple[str, str]]:
 def main() -> int:
     """Load once, then show everything."""
     argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         build_from_texts(Path(folder), texts())
         index = FolderIndex(Path(folder))  # leaves out what it has of the file it is asked about
         return show(Engine(Settings(), index=lambda _: index))

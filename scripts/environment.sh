@@ -18,7 +18,7 @@ die() {
 
 find_python() {
   local candidate
-  for candidate in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11 python; do
+  for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11 python; do
     if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       command -v "$candidate"
       return
@@ -55,12 +55,16 @@ ensure_environment() { # NAME EXTRAS
   exec 9>&-
 }
 
-build_environment() { # PYTHON PLACE EXTRAS
-  printf 'Setting up %s (once; a minute or so) ...\n' "${2#"$ROOT"/}" >&2
-  rm -rf "$2"
+make_venv() { # PYTHON PLACE
   "$1" -m venv "$2" || die "$1 cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"
   # Windows calls the folder Scripts; a junction gives it the name that the scripts use (not tried there).
   [ -d "$2/bin" ] || cmd //c mklink //J "$(cygpath -w "$2/bin")" "$(cygpath -w "$2/Scripts")" >/dev/null
+}
+
+build_environment() { # PYTHON PLACE EXTRAS
+  printf 'Setting up %s (once; a minute or so) ...\n' "${2#"$ROOT"/}" >&2
+  rm -rf "$2"
+  make_venv "$1" "$2"
   local install=("$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-input
     --constraint "$ROOT/constraints.txt")
   "${install[@]}" hatchling editables || die "could not install the build tools (see above)"
@@ -77,7 +81,7 @@ ensure_tools() { # NAME PACKAGE...
   if command -v flock >/dev/null; then flock 9; fi
   if [ "$(cat "$place/.ready" 2>/dev/null)" != "$*" ] || ! "$place/bin/python" -c '' 2>/dev/null; then
     rm -rf "$place"
-    "$python" -m venv "$place" || die "$python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"
+    make_venv "$python" "$place"
     "$place/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
       --constraint "$ROOT/constraints.txt" "$@" || die "could not install $* (see above)"
     printf '%s\n' "$*" >"$place/.ready.part"

@@ -12,7 +12,7 @@ from assistant.cli.command import agrees
 
 def offer_to_install(command: str, missing: str) -> bool:
     """Say what a command needs; at a terminal, ask and install it. Return whether it is there."""
-    advice = f"install it with: {sys.executable} -m pip install 'foretype[train]'"
+    advice = f'install it with: {sys.executable} -m pip install "foretype[train]"'
     sys.stderr.write(f"foretype: `{command}` needs {missing}; {advice}\n")
     requirements = _requirements()
     can_ask = requirements and importlib.util.find_spec("pip") and sys.stdin.isatty()

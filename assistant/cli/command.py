@@ -1,7 +1,9 @@
 """What every command has in common: its parser, its one-line errors, its exit codes, its output."""
 
 import argparse
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -9,6 +11,7 @@ from typing import Any, NoReturn
 from assistant.errors import AssistantError
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
+ON_WINDOWS = os.name == "nt"
 
 
 class UsageError(AssistantError, ValueError):
@@ -41,11 +44,17 @@ def run_command(name: str, work: Callable[[], int], *mistakes: tuple[type[Except
     pairs = ((UsageError, BAD_USAGE), *usual, (OSError, FAILED))
     try:
         return work()
-    except BrokenPipeError:  # whoever read the output has gone: `foretype.main` knows what to do
-        raise
     except tuple(kind for kind, _ in pairs) as error:
+        if is_closed_pipe(error):  # `foretype.main` knows what to do
+            raise
         say_error(name, error)
         return next(code for kind, code in pairs if isinstance(error, kind))
+
+
+def is_closed_pipe(error: BaseException) -> bool:
+    """Say whether whoever read the output has gone; Windows has another word for it."""
+    is_invalid = isinstance(error, OSError) and error.errno == errno.EINVAL and not error.filename
+    return isinstance(error, BrokenPipeError) or (ON_WINDOWS and is_invalid)
 
 
 def say_error(name: str, problem: object) -> None:

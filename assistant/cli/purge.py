@@ -67,7 +67,8 @@ def _delete(item: Item) -> str:
     try:
         delete(item.path)
     except OSError as error:
-        return f"cannot remove {error.filename or item.path}: {error.strerror or error}"
+        hint = "; close the editors that use it" if hasattr(error, "winerror") else ""
+        return f"cannot remove {error.filename or item.path}: {error.strerror or error}{hint}"
     return ""
 
 

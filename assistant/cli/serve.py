@@ -41,7 +41,7 @@ def _run(args: argparse.Namespace) -> int:
     for name in ("starlette", "uvicorn"):
         if importlib.util.find_spec(name) is None:
             python = sys.executable
-            raise AssistantError(f"{name} is missing: {python} -m pip install 'foretype[serve]'")
+            raise AssistantError(f'{name} is missing: {python} -m pip install "foretype[serve]"')
     from assistant.generate.backend import open_backend
     from assistant.serve.app import CompletionServer
     from assistant.serve.callers import Callers, read_keys

@@ -8,14 +8,13 @@ and built folders, and what `.gitignore` files name. Nothing of the folder's is 
 import contextlib
 import itertools
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from assistant.git import GitError, find_work_tree, git
+from assistant.git import GitError, decode_name, find_work_tree, git, has_git
 from assistant.index.manifest import Stamp
 from model.files import UnreadableFileError, read_regular
 
@@ -58,7 +57,7 @@ def _names(root: Path) -> Iterator[str]:
     top = find_work_tree(root)
     if top is None:
         return iter(()) if is_too_wide(root) else _walk(root)
-    if shutil.which("git") is None:
+    if not has_git():
         return _walk(root)
     return _ask_git(top, root)
 
@@ -74,7 +73,7 @@ def _ask_git(top: Path, root: Path) -> Iterator[str]:
     only = [] if inside == "." else ["--", inside]
     prefix = "" if inside == "." else inside + "/"
     listing = git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard", *only)
-    names = dict.fromkeys(os.fsdecode(name) for name in listing.split(b"\0") if name)
+    names = dict.fromkeys(decode_name(name) for name in listing.split(b"\0") if name)
     if prefix and not names and _is_ignored(top, inside):
         return _walk(root)
     return (name.removeprefix(prefix) for name in names if name.startswith(prefix))

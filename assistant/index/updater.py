@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from assistant.git import GitError, find_work_tree, git
+from assistant.git import NO_WINDOW, GitError, find_work_tree, git
 from assistant.index.folder_index import FolderIndex
 from assistant.index.writer import index_folder
 from assistant.settings import Settings
@@ -195,6 +195,7 @@ class IndexUpdater:
             stderr=subprocess.DEVNULL,
             encoding="utf-8",
             errors="replace",
+            creationflags=NO_WINDOW,
         )
         with self._changed:
             self._process = process

@@ -147,7 +147,7 @@ def find_missing() -> str:
     """Return what must be installed before a server can be asked, and how; empty if nothing."""
     if importlib.util.find_spec("httpx2") is not None:
         return ""
-    return f"the remote server needs httpx2: {sys.executable} -m pip install 'foretype[remote]'"
+    return f'the remote server needs httpx2: {sys.executable} -m pip install "foretype[remote]"'
 
 
 def remote_settings_path() -> Path:
@@ -191,7 +191,7 @@ def _from_keyring(name: str) -> str:
     try:
         keyring = importlib.import_module("keyring")  # an extra: most keys are in the environment
     except ImportError:
-        raise withheld("key_keyring needs: pip install 'foretype[keyring]'") from None
+        raise withheld('key_keyring needs: pip install "foretype[keyring]"') from None
     try:
         key = keyring.get_password(service, user)
     except Exception as error:  # noqa: BLE001  each backend has its own, with who knows what text

@@ -64,7 +64,7 @@ def vim(machine: Machine, command: list[str]) -> SetupPlan:
         "Vim has no language client of its own: install the plugin yegappan/lsp.",
         "Suggestions come in its completion menu; Vim cannot ask for grey text.",
     )
-    mine = itertools.chain([machine.home / ".vimrc"], _scripts(folder))
+    mine = itertools.chain([machine.home / ".vimrc", machine.home / "_vimrc"], _scripts(folder))
     plan = _plan(folder / "plugin" / "foretype.vim", lines, mine)
     return plan._replace(notes=notes)
 

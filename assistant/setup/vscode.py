@@ -4,7 +4,6 @@ Knows where each keeps its settings and extensions; runs none of them.
 """
 
 import json
-import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,7 +90,7 @@ def _notes(machine: Machine, flavour: Flavour) -> tuple[str, ...]:
     folder = shipped("vscode")
     package = sorted(folder.glob("foretype-*.vsix")) if folder else []
     if package:
-        line = f"{name} --install-extension {shlex.quote(str(package[-1]))}"
+        line = f'{name} --install-extension "{package[-1]}"'  # as every shell understands it
         return (f"Install the extension: {line}",)
     how = f"editors/vscode/package makes it, then: {name} --install-extension foretype-*.vsix"
     return (f"Install the extension from a checkout of foretype: {how}",)

@@ -1,6 +1,8 @@
 """URIs lead to files and to their places in workspace folders."""
 
-from pathlib import Path
+import ntpath
+from pathlib import Path, PureWindowsPath
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,3 +49,44 @@ def test_a_file_is_in_a_folder_by_way_of_links(tmp_path: Path, is_root_the_link:
     names = ("link", "repo") if is_root_the_link else ("repo", "link")
     root, document = ((tmp_path / name).as_uri() for name in names)
     assert place_in(f"{document}/src/a.py", [root]) == (root, "src/a.py")
+
+
+@pytest.fixture
+def on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths as Windows has them; a drive's letter is in truth a large one."""
+
+    def realpath(path: str) -> str:
+        drive, rest = ntpath.splitdrive(ntpath.normpath(path))
+        return drive.upper() + rest if drive.endswith(":") else drive + rest
+
+    double = SimpleNamespace(name="nt", sep="\\", path=SimpleNamespace(realpath=realpath))
+    monkeypatch.setattr("lsp.document_paths.os", double)
+    monkeypatch.setattr("lsp.document_paths.Path", PureWindowsPath)
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:///c%3A/w/a%20b.py", r"c:\w\a b.py"),
+        ("file:///C:/w/a.py", r"C:\w\a.py"),
+        ("file://server/share/a.py", r"\\server\share\a.py"),
+        ("file://wsl.localhost/Debian/home/u/a.py", r"\\wsl.localhost\Debian\home\u\a.py"),
+        ("vscode-notebook-cell:/c%3A/w/n.ipynb#W0", r"c:\w\n.ipynb"),
+    ],
+)
+@pytest.mark.usefixtures("on_windows")
+def test_a_uri_leads_to_its_file_on_windows(uri: str, path: str) -> None:
+    assert local_path(uri) == PureWindowsPath(path)
+
+
+@pytest.mark.parametrize(
+    ("root", "document"),
+    [
+        ("file:///C:/w", "file:///c%3A/w/src/a.py"),
+        ("file:///c%3A/w", "file:///C:/w/src/a.py"),
+        ("file://server/share/w", "file://server/share/w/src/a.py"),
+    ],
+)
+@pytest.mark.usefixtures("on_windows")
+def test_a_file_is_in_a_folder_on_windows(root: str, document: str) -> None:
+    assert place_in(document, [root]) == (root, "src/a.py")

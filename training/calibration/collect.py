@@ -137,7 +137,7 @@ def _rank_all(
 ) -> Iterator[RankedLines]:
     """Ask as the engine would, with an index of `files`."""
     snippets = SnippetCache(is_waiting=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         build_from_texts(Path(folder), files)
         index = FolderIndex(Path(folder))
         for _, task in tasks:

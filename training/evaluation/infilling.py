@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import functools
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -45,6 +46,8 @@ _FIELDS = ("task_id", "entry_point", "prompt", "suffix", "canonical_solution", "
 _LINE_FIELDS = ("name", "language", "prompt", "suffix", "canonical_solution")
 _LINES = "Santa-FIM"
 _PYTHON = (str(Path(sys.executable).resolve()), "-I", "-Wignore", "-c")
+# Without this variable no Python starts on Windows.
+_ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
 _RUN = """
 import contextlib, json, os, sys
 limits, program, test, entry_point, passed = json.load(sys.stdin)
@@ -164,7 +167,7 @@ def run_test(program: str, test: str, entry_point: str, *, wall_s: float = WALL_
         try:
             subprocess.run(  # noqa: S603  a fixed command
                 [*bubblewrap(), *_PYTHON, _RUN], input=job, stdout=subprocess.DEVNULL,
-                stderr=verdict, cwd=folder, env={}, timeout=wall_s, check=False,
+                stderr=verdict, cwd=folder, env=_ENVIRONMENT, timeout=wall_s, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return "timeout"

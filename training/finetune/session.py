@@ -110,7 +110,9 @@ class Tuner:
             CANDIDATE, lambda: _write_candidate(state, plan, base, log, added, texts)
         )
         say(f"weights: epoch {candidate['epoch']}, {candidate['share']:g} of the way")
-        with tempfile.TemporaryDirectory(dir=folder, suffix=".part") as indexes:
+        with tempfile.TemporaryDirectory(
+            dir=folder, suffix=".part", ignore_cleanup_errors=True
+        ) as indexes:
             verdict = state.do_once(
                 VERDICT,
                 lambda: self.judge(plan, folder / CANDIDATE, texts.documents, Path(indexes)),

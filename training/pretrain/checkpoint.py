@@ -128,7 +128,7 @@ def save(
             text = json.dumps(dataclasses.asdict(progress), indent=1)
             (aside / "state.json").write_text(text, encoding="utf-8")
         for old in (*sorted(parent.glob("step-*"))[:-KEEP], *parent.glob(_SHARES)):
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)  # on Windows, what was resumed from is in use
     if shares is not None:
         shares.wait()
     return final

@@ -21,11 +21,11 @@ function named(name: string): string[] {
 }
 
 async function findPython(): Promise<string | undefined> {
-  for (const name of ['python3', 'python3.13', 'python3.12', 'python3.11', 'python']) {
+  for (const name of ['python3', 'python3.14', 'python3.13', 'python3.12', 'python3.11', 'python']) {
     const path = await onPath(named(name));
     if (path === undefined) continue;
     try {
-      await run(path, ['-I', '-c', NEW_ENOUGH], { timeout: 30_000 });
+      await run(path, ['-I', '-c', NEW_ENOUGH], { timeout: 30_000, windowsHide: true });
       return path;
     } catch {
       continue; // too old, or a stub that only opens a shop
@@ -74,7 +74,7 @@ async function carryOut(plan: Plan, log: vscode.LogOutputChannel): Promise<boole
       if (program === undefined) continue;
       log.info(`running: ${shown([program, ...args])}`);
       try {
-        const { stdout, stderr } = await run(program, args, { timeout: TIMEOUT_MS, signal: abort.signal, maxBuffer: 1 << 24 });
+        const { stdout, stderr } = await run(program, args, { timeout: TIMEOUT_MS, signal: abort.signal, maxBuffer: 1 << 24, windowsHide: true });
         log.info(`${stdout}${stderr}`.trim());
       } catch (error) {
         log.error(String(error));

@@ -43,7 +43,7 @@ function place(): string[] {
 /** What a program writes. */
 function output([command = '', ...args]: string[]): Promise<string> {
   return new Promise((resolve) => {
-    execFile(command, args, { timeout: LIMIT_MS }, (error, stdout, stderr) => {
+    execFile(command, args, { timeout: LIMIT_MS, windowsHide: true }, (error, stdout, stderr) => {
       resolve(`${stdout}${stderr}` || `${String(error)}\n`);
     });
   });

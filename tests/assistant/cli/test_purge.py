@@ -59,15 +59,26 @@ def test_models_are_named_in_the_question(
     assert not weights.exists()
 
 
+@pytest.mark.parametrize("is_windows", [False, True])
 def test_what_cannot_be_removed_is_one_line_and_exit_code_one(
-    graph: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    graph: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    is_windows: bool,
 ) -> None:
+    error = PermissionError(13, "Permission denied", str(graph))
+    if is_windows:
+        error.winerror = 32  # type: ignore[attr-defined]  # somebody has it open
+    hint = "; close the editors that use it" if is_windows else ""
+
     def refuse(item: object) -> None:
-        raise PermissionError(13, "Permission denied", str(graph))
+        raise error
 
     monkeypatch.setattr(cli, "delete", refuse)
     assert main(["--yes"]) == 1
-    assert capsys.readouterr().err == f"foretype purge: cannot remove {graph}: Permission denied\n"
+    assert capsys.readouterr().err == (
+        f"foretype purge: cannot remove {graph}: Permission denied{hint}\n"
+    )
 
 
 def test_wrong_settings_do_not_stop_it(

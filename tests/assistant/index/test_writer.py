@@ -342,6 +342,24 @@ def test_indexes_of_folders_that_are_gone_or_long_unused_are_deleted(tmp_path: P
     assert [name for name, folder in folders.items() if folder.exists()] == ["kept"]
 
 
+def test_a_file_that_is_in_use_is_deleted_by_a_later_writer(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where nobody can delete what a reader has mapped."""
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "in use", str(path))
+
+    with IndexWriter(folder) as writer, monkeypatch.context() as patch:
+        put(writer, a="one\n")
+        patch.setattr(Path, "unlink", refuse)
+        writer.clear()
+    assert texts_in(folder) == {}
+    assert len(list(folder.glob("*.seg"))) == 1
+    with IndexWriter(folder):
+        assert list(folder.glob("*.seg")) == []
+
+
 def test_opened_segments_outlive_their_files(folder: Path) -> None:
     build_from_texts(folder, [("a.py", "one = call(1)\n")])
     index = FolderIndex(folder)
