@@ -204,10 +204,10 @@ class IndexUpdater:
         return process
 
     def _fail(self, reason: str) -> None:
-        self.state = "failed"
         if reason != self._last_reason:
             self._last_reason = reason
             log.warning("index: not up to date: %s", reason)
+        self.state = "failed"  # last: who sees the state finds the reason in the log
 
 
 def _parse(line: str) -> dict[str, Any]:

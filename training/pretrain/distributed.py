@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 BUCKET_BYTES = 25 << 20  # as torch's own
 
@@ -113,8 +114,15 @@ def join(device: str = "auto") -> Group:
     on_gpu = device in ("auto", "cuda") and torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("nccl" if on_gpu else "gloo")
-    return Group(rank=dist.get_rank(), size=size, local_rank=local_rank)
+    store, rank, size = next(rendezvous("env://"))
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        # One store serves all attempts of a torchrun: without a prefix, the addresses of processes
+        # that are dead would be read for those of the living (pytorch/pytorch#135712).
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = dist.PrefixStore(f"attempt-{attempt}", store)  # type: ignore[attr-defined]
+    backend = "nccl" if on_gpu else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    return Group(rank=rank, size=size, local_rank=local_rank)
 
 
 def leave() -> None:
