@@ -106,7 +106,9 @@ class EditFollower:
             return []
         version, lines = document.version, document.plain().split("\n")
         found = await asyncio.to_thread(edits.propose, document.uri, lines, row, made, show)
-        return found if document.version == version and edits is self._edits else []
+        if document.version != version or edits is not self._edits:
+            return []
+        return [edit for edit in found if edits.is_wanted(document.uri, edit.proposal)]
 
     async def finish(self, document: Document, position: types.Position, show: str) -> str:
         """Return the rest of a change begun at the cursor, "" where nothing is sure."""

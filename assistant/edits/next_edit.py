@@ -101,6 +101,10 @@ class NextEdits:
             self._dismissed.put((path, offer.old, offer.new), None)
             self._offered = None
 
+    def is_wanted(self, path: str, proposal: Proposal) -> bool:
+        """Say whether the user has not waved the same edit away."""
+        return (path, proposal.old, proposal.new) not in self._dismissed
+
     def propose(
         self, path: str, lines: Sequence[str], row: int, edits: Sequence[Edit], show: str
     ) -> list[ProposedEdit]:
@@ -120,7 +124,7 @@ class NextEdits:
                 continue
             probability = self._confidence.probability(proposal)
             known = best.get(proposal.row)
-            if probability < least or (path, proposal.old, proposal.new) in self._dismissed:
+            if probability < least or not self.is_wanted(path, proposal):
                 continue
             if known is None or probability > known.probability:
                 best[proposal.row] = ProposedEdit(proposal=proposal, probability=probability)

@@ -98,6 +98,7 @@
 (defvar-local foretype--dismissed nil "Buffer tick and point where nothing is wanted.")
 (defvar-local foretype--edit nil "The next edit: the buffer's tick, where it begins and ends, text.")
 (defvar-local foretype--edit-overlays nil)
+(defvar-local foretype--edit-question 0 "Counts questions for it; an answer to any but the newest is dropped.")
 (defvar foretype--buffer nil "Where the last command was run.")
 (defvar-local foretype--changed-line nil "Where the last change was; nil when it was asked about.")
 
@@ -440,14 +441,15 @@ ON-ANSWER takes the answer."
 (defun foretype--ask-edit (kind)
   "Ask for the next edit and draw it; KIND is 1 by hand, else 2.
 Return nil without a server."
-  (let ((buffer (current-buffer)) (tick (buffer-chars-modified-tick)) (question foretype--tick))
+  (let ((buffer (current-buffer)) (tick (buffer-chars-modified-tick)) (commands foretype--tick)
+        (question (cl-incf foretype--edit-question)))
     (foretype--ask-server
      "textDocument/copilotInlineEdit" kind
      (lambda (answer)
        (when (buffer-live-p buffer)
          (with-current-buffer buffer
-           (when (and (= tick (buffer-chars-modified-tick))
-                      (or (= kind 1) (= question foretype--tick)))
+           (when (and (= tick (buffer-chars-modified-tick)) (= question foretype--edit-question)
+                      (or (= kind 1) (= commands foretype--tick)))
              (foretype--clear-edit)
              (if-let* ((edit (car (append (foretype--get answer :edits) nil)))
                        (range (foretype--get edit :range)))
@@ -483,6 +485,7 @@ Return nil without a server."
 (defun foretype-dismiss-edit ()
   "Hide the next edit for good."
   (interactive)
+  (cl-incf foretype--edit-question) ; an answer on its way may be the same edit
   (foretype--clear-edit)
   (foretype--request "workspace/executeCommand" '(:command "foretype.dismissNextEdit") #'ignore))
 

@@ -120,3 +120,28 @@ def test_sidekick_shows_it_and_makes_it(sidekick: Editor) -> None:
     sidekick.lua("require('sidekick').nes_jump_or_apply()")
     wait_for(lambda: sidekick.text().count("timeout=5") == 2 or None, "change")
     wait_for(lambda: sidekick.lua("return require('sidekick.nes').have()") or None, "next edit")
+
+
+HELD = """
+local client = vim.lsp.get_clients({ name = 'foretype' })[1]
+local request = client.request
+client.request = function(self, method, params, handler, buf)
+  local is_ours = method == 'textDocument/copilotInlineEdit'
+  local function hold(...) _G.held, _G.answer = handler, { ... } end
+  return request(self, method, params, is_ours and hold or handler, buf)
+end
+require('foretype.next_edit').ask()
+"""
+
+
+def test_an_answer_on_its_way_does_not_bring_back_what_was_waved_away(editor: Editor) -> None:
+    """2026-11-30: it did, where two questions were under way."""
+    editor.wait_for_client()
+    editor.keys("jf)i, timeout=5<Esc>")
+    wait_for_marks(editor, "1:  next edit: line 4|3:, timeout=5")
+    editor.lua(HELD)
+    arrived = "return _G.answer and #_G.answer[2].edits == 1"
+    wait_for(lambda: editor.lua(arrived), "the same edit again")
+    assert editor.lua("return require('foretype.next_edit').dismiss()")
+    editor.lua("_G.held(unpack(_G.answer))")
+    assert editor.lua(MARKS) == ""

@@ -29,6 +29,7 @@ export function difference(old: string, text: string): [number, number, number] 
 export class NextEdit implements vscode.Disposable {
   private found: Found | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private question = 0; // an answer to any but the newest is dropped
   private changedLine = 0;
   private isAnswered = true; // nothing has changed since, or the cursor has not left its line
   private readonly old = vscode.window.createTextEditorDecorationType({ backgroundColor: new vscode.ThemeColor('diffEditor.removedTextBackground') });
@@ -74,8 +75,9 @@ export class NextEdit implements vscode.Disposable {
     if (editor === undefined || this.switches.whyOff() !== undefined) return;
     const { document } = editor;
     const version = document.version;
+    const question = ++this.question;
     const [edit] = await this.server.nextEdits(editor, isByHand);
-    if (vscode.window.activeTextEditor !== editor || document.version !== version) return;
+    if (question !== this.question || vscode.window.activeTextEditor !== editor || document.version !== version) return;
     this.clear();
     if (edit !== undefined || editor.selection.active.line !== this.changedLine) this.isAnswered = true;
     if (edit === undefined) {
@@ -133,6 +135,7 @@ export class NextEdit implements vscode.Disposable {
 
   private async dismiss(): Promise<void> {
     if (this.found === undefined) return;
+    this.question += 1; // an answer on its way may be the same edit
     this.clear();
     await this.server.ask(DISMISS);
   }

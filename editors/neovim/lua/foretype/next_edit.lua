@@ -151,7 +151,7 @@ end
 function M.dismiss()
   local found = showing()
   if not found then return false end
-  clear()
+  M.stop() -- an answer on its way may be the same edit
   local client = vim.lsp.get_client_by_id(found.client_id)
   if client then client:exec_cmd({ title = 'dismiss', command = 'foretype.dismissNextEdit' }, { bufnr = found.buf }) end
   return true

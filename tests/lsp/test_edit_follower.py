@@ -1,0 +1,49 @@
+"""An edit that was waved away while it was looked for is not given."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from lsprotocol import types
+
+from lsp.next_edit import EditFollower
+from lsp.workspace import Workspace
+
+URI = "file:///w/a.py"
+TEXT = "data = fetch(url)\nother = 1\ndata = fetch(url)\n"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_dismissed", [False, True])
+async def test_an_answer_on_its_way_holds_no_edit_that_was_waved_away(
+    monkeypatch: pytest.MonkeyPatch, is_dismissed: bool
+) -> None:
+    follower = EditFollower(lambda _: "")
+    workspace = Workspace([], "utf-16", lambda _: None, follower.follow)
+    document = type_timeout(workspace)
+    (first,) = await follower.find(document, 1, "balanced")
+    follower.note_offer(document, first)
+    assert follower._edits is not None
+    propose: Callable[..., Any] = follower._edits.propose
+
+    def propose_and_wait(*arguments: object) -> Any:
+        found = propose(*arguments)
+        assert threading.current_thread() is not threading.main_thread()
+        if is_dismissed:
+            follower.dismiss()
+        return found
+
+    monkeypatch.setattr(follower._edits, "propose", propose_and_wait)
+    found = await follower.find(document, 1, "balanced")
+    assert [edit.proposal for edit in found] == ([] if is_dismissed else [first.proposal])
+
+
+def type_timeout(workspace: Workspace) -> Any:
+    """Open a document and add an argument to its first call."""
+    workspace.put_text_document(types.TextDocumentItem(URI, "python", 1, TEXT))
+    place = types.Position(0, 16)
+    change = types.TextDocumentContentChangePartial(types.Range(place, place), ", timeout=5")
+    name = types.VersionedTextDocumentIdentifier(2, URI)
+    workspace.update_text_document(name, change)
+    return workspace.opened(URI)
