@@ -143,8 +143,10 @@ def test_next_key_asks_for_all_and_shows_another_suggestion(stubbed: Editor) -> 
 def test_asking_where_there_is_nothing_says_so(stubbed: Editor) -> None:
     stubbed.keys("Goword<M-]>")
     wait_for(lambda: "nothing to suggest here" in stubbed.messages(), "a message")
-    stubbed.lua("vim.cmd.Foretype('why')")
+    stubbed.lua(r"vim.cmd([[emenu PopUp.foretype:\ Why\ nothing\ here?]])")
     wait_for(lambda: f"foretype: {WORDS}" in stubbed.messages(), "why")
+    menu = "return table.concat(vim.fn.menu_info('PopUp').submenus, '|')"
+    assert "foretype: Show more or less..." in stubbed.lua(menu)
 
 
 def test_tabs_are_drawn_as_the_spaces_that_they_will_be(stubbed: Editor) -> None:

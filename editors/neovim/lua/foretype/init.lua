@@ -166,6 +166,13 @@ local function make_command()
   })
 end
 
+--- The menu of the right mouse button.
+local function make_menu()
+  for name, text in pairs({ why = 'Why nothing here?', show = 'Show more or less...' }) do
+    vim.cmd(('amenu PopUp.%s <Cmd>Foretype %s<CR>'):format(vim.fn.escape('foretype: ' .. text, ' .'), name))
+  end
+end
+
 --- Start foretype for its file types; `opts` overrides the defaults above.
 function M.setup(opts)
   if vim.fn.has('nvim-0.11') == 0 then
@@ -179,6 +186,7 @@ function M.setup(opts)
   next_edit.watch_escape()
   ghost.delay_ms = M.config.delay_ms
   make_command()
+  make_menu()
   map_keys(M.config.keys)
   server.start(M.config)
 end
