@@ -99,11 +99,14 @@ def test_code_in_the_tour_stands_in_the_files_that_it_names() -> None:
         assert f"\n{wanted}\n" in lines, (path, code)
 
 
-def test_every_promise_names_tests_that_exist() -> None:
-    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("document", "title", "least"),
+    [("docs/security.md", "## Promises", 20), ("CONTRIBUTING.md", "## Eleven reports", 11)],
+)
+def test_every_promise_names_tests_that_exist(document: str, title: str, least: int) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8").partition(title)[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (.+?) \| (.*`tests/.+) \|$", text, flags=re.MULTILINE)
-    promises = text.partition("## Promises")[2].partition("\n## ")[0]
-    assert len(rows) == len(re.findall(r"^\| (?!promise )", promises, flags=re.MULTILINE)) >= 20
+    assert len(rows) == len(re.findall(r"^\| (?!promise |report )", text, flags=re.M)) >= least
     for promise, tests in rows:
         named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", tests)
         assert named, promise
