@@ -77,7 +77,7 @@ class Settings:
     max_new_tokens: int = limited(64, range=(1, 512))  # taken from the room for context, too
     deadline_ms: int = limited(600, range=(1, 600_000))  # what is valid by then is shown
     threads: int = limited(1, range=(1, 256))  # more helps only on an otherwise idle machine
-    gpu_layers: int = limited(0, range=(0, 1_000))  # of a GGUF model, on the GPU if there is one
+    gpu_layers: int = limited(0, range=(0, 1_000))  # of a model of others, on the GPU
     exclude: tuple[str, ...] = limited((), patterns=True)  # never completed, as are built-in ones
     silent_in: tuple[str, ...] = limited((), known=SCOPES)  # nothing is suggested there
     allow_remote: bool = True  # false: ask no server, whatever remote.toml says

@@ -27,7 +27,7 @@ _BLOCK = 32  # values of q8_0 that share a scale
 _TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
 _FILE_TYPES = {"f16": 1, "q8_0": 7}
 _NORMAL, _CONTROL = 1, 3  # kinds of tokens
-_U32, _F32, _BOOL, _TEXT, _ARRAY = 4, 6, 7, 8, 9
+_U32, _I32, _F32, _BOOL, _TEXT, _ARRAY = 4, 5, 6, 7, 8, 9
 _NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
@@ -161,5 +161,6 @@ def _value(value: Any) -> tuple[int, bytes]:
     if isinstance(value, str):
         return _TEXT, _text(value)
     kind = _value(value[0])[0] if value else _TEXT
+    kind = _I32 if kind == _U32 else kind  # what llama.cpp wants of arrays; its fork takes either
     items = b"".join(_value(item)[1] for item in value)
     return _ARRAY, struct.pack("<IQ", kind, len(value)) + items

@@ -59,7 +59,7 @@ class Runtime(Protocol):
 def open_runtime(
     folder: ModelFolder | GgufModel,
     *,
-    kind: Kind = "onnx",
+    kind: Kind | None = None,
     max_len: int = 2048,
     threads: int = 1,
     bits: int = 8,
@@ -68,6 +68,7 @@ def open_runtime(
     """Load a model's network. `bits` (8, 4 or 32) is for onnx; torch takes its device's precision.
 
     A GGUF file is run by llama.cpp, `gpu_layers` of it on a GPU, whatever `kind` and `bits` are.
+    Without a `kind`, a folder of others is torch's with `gpu_layers`, all of it; else onnx's.
     One thread by default: two spinning threads beside a busy neighbour can be fifty times slower
     than one.
     """
@@ -77,6 +78,8 @@ def open_runtime(
         from model.runtime_gguf import GgufRuntime
 
         return GgufRuntime(folder.network(gpu_layers), max_len=max_len, threads=threads)
+    if kind is None:
+        kind = "torch" if gpu_layers and not folder.info.languages else "onnx"
     if kind == "onnx":
         from model.onnx_cache import open_graph
         from model.runtime_onnx import OnnxRuntime
@@ -86,8 +89,10 @@ def open_runtime(
         graph = open_graph(folder, bits) / "graph.onnx"
         return OnnxRuntime(graph, folder.config, max_len=max_len, threads=threads)
     if kind == "torch":
-        from model.runtime_torch import TorchRuntime
-
+        try:
+            from model.runtime_torch import TorchRuntime
+        except ImportError as error:
+            raise RuntimeLoadError(f"to run a folder on a GPU, install torch ({error})") from error
         return TorchRuntime(folder, max_len=max_len, threads=threads)
     raise ValueError(f"kind must be onnx or torch, got {kind!r}")
 

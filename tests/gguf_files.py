@@ -29,8 +29,12 @@ def write_gguf(
     marker_kind: int = CONTROL,
     changes: Mapping[str, Any] | None = None,
     seed: int = 0,
+    kind: str = "f32",
 ) -> Path:
-    """Write a network of random weights; `changes` are other metadata (None: leave it out)."""
+    """Write a network of random weights; `changes` are other metadata (None: leave it out).
+
+    The matrices of its layers are of a `kind` that `gguf_bytes` knows.
+    """
     tokens = vocabulary(markers)
     n_text = 256 + len(MERGES)
     metadata: dict[str, Any] = {
@@ -56,7 +60,10 @@ def write_gguf(
     }
     metadata |= changes or {}
     kept = {key: value for key, value in metadata.items() if value is not None}
-    tensors = {name: ("f32", tensor) for name, tensor in _weights(len(tokens), seed).items()}
+    tensors = {
+        name: (kind if tensor.ndim == 2 and name.startswith("blk.") else "f32", tensor)
+        for name, tensor in _weights(len(tokens), seed).items()
+    }
     path.write_bytes(gguf_bytes(kept, tensors))
     return path
 

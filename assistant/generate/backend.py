@@ -12,6 +12,8 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from assistant.errors import ModelError
 from assistant.generate.prompt import GenerationJob
 from assistant.rank.ranker import RankerParameters, bundled, parse
@@ -123,14 +125,19 @@ class LocalBackend:
         self._prefill_tokens = PREFILL_TOKENS
 
     def warm_up(self) -> None:
-        """Run the network once: the first request must not pay for its first allocations."""
+        """Run the network once: the first request must not pay for its first allocations.
+
+        RuntimeError if what it says are no numbers.
+        """
         ids = [self.tokenizer.end_id] * WARM_UP_TOKENS
         with self._lock:
             self._transcript.append(ids)
             started = time.perf_counter()
-            self._transcript.append([*ids, self.tokenizer.end_id])
+            scores = self._transcript.append([*ids, self.tokenizer.end_id])
             token_s = (time.perf_counter() - started) / len(ids)
             self._transcript.rewind(0)
+        if np.isnan(scores).any():
+            raise RuntimeError("it holds weights that are no numbers")
         fitting = int(PREFILL_S / max(token_s, 1e-9))
         self._prefill_tokens = max(LEAST_PREFILL_TOKENS, min(fitting, PREFILL_TOKENS))
 

@@ -2,7 +2,7 @@
 
 Every engine runs the same weights on the same ids in a process of its own, in turns, one thread
 each: random weights of a preset, or with `--model FOLDER` a trained model on real code. Rivals:
-torch eager, and llama.cpp if an interpreter that has `llama_cpp` and `gguf` is named by
+torch eager, and llama.cpp if an interpreter that has `llama_cpp` is named by
 `--llama-python` (this one by default). Prints a table of best times (in brackets: the median over
 rounds of each round's median), in how many places each engine's likeliest token is that of 32-bit
 ONNX, then ratios to the default runtime. `--clock cpu` counts processor time, for busy machines.
@@ -32,7 +32,7 @@ DECODED_TOKENS = 32
 MAX_LEN = 512
 PROMPT = ROOT / "docs" / "samples" / "inventory" / "store.py"
 OURS = ("onnx-8", "onnx-4", "onnx-32", "torch")
-RIVALS = ("llama-q8_0", "llama-f32")
+RIVALS = ("llama-q8_0", "llama-f16")
 Append = Callable[
     [Sequence[int], int, bool], NDArray[np.float32]
 ]  # ids, length to rewind to, all logits

@@ -1,6 +1,6 @@
 """The rival for `bench_runtime`: llama.cpp on the weights of a model folder, written as GGUF.
 
-Runs in an interpreter that has `llama_cpp` (the package llama-cpp-python), `gguf` and numpy.
+Runs in an interpreter that has `llama_cpp` (the package llama-cpp-python) and what we need.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 from llama_cpp import llama_cpp as llama
 from numpy.typing import NDArray
 
-from tests.benchmarks.gguf_export import write_gguf
+from model.folder import load_folder
+from model.gguf_export import export_gguf
 
 
 def open_llama(
@@ -22,7 +23,7 @@ def open_llama(
     """Return append(ids, length to rewind to, all logits) on one thread."""
     path = folder.parent / f"{folder.name}-{kind}.gguf"
     if not path.exists():
-        write_gguf(folder, path, kind)
+        export_gguf(load_folder(folder), path, kind)
     context, n_vocab = _open_context(path, max_len)
     memory = llama.llama_get_memory(context)
     batch = llama.llama_batch_init(max_len, 0, 1)

@@ -6,6 +6,7 @@ Each needs a program that is not a dependency of ours, named by a variable; see 
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import time
@@ -16,14 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.folder import BUNDLED
+from model.folder import BUNDLED, load_folder
+from model.gguf_export import export_gguf
 
 # Read now: tests run without variables of ours.
 NAMED = {
     name: os.environ.get(f"FORETYPE_TEST_{name}", "")
     for name in (
-        "GGUF",  # our model in llama.cpp's format
-        "LLAMA_SERVER",  # llama.cpp's own program
+        "LLAMA_SERVER",  # llama.cpp's own program, or `PYTHON llama_program.py`
         "LLAMA_PYTHON",  # an interpreter with llama-cpp-python and its `server`
         "SERVE_PYTHON",  # an interpreter with transformers and its `serving`
         "SERVE_PATH",  # where the packages of that are, if elsewhere
@@ -40,29 +41,29 @@ class ModelServer:
 
     name: str
     needs: tuple[str, ...]
-    command: Callable[[int], list[str]]
+    command: Callable[[int, str], list[str]]  # of a port, and our model's file for llama.cpp
 
     @property
     def is_there(self) -> bool:
         return all(NAMED[name] for name in self.needs)
 
 
-def _llama_server(port: int) -> list[str]:
-    return [NAMED["LLAMA_SERVER"], "-m", NAMED["GGUF"], "--port", str(port), "--host", "127.0.0.1",
-            "-c", "2048", "-np", "4", "-t", "1"]  # fmt: skip
+def _llama_server(port: int, file: str) -> list[str]:
+    return [*shlex.split(NAMED["LLAMA_SERVER"]), "-m", file, "--port", str(port),
+            "--host", "127.0.0.1", "-c", "2048", "-np", "4", "-t", "1"]  # fmt: skip
 
 
-def _llama_python(port: int) -> list[str]:
-    return [NAMED["LLAMA_PYTHON"], str(HERE / "llama_server.py"), "--model", NAMED["GGUF"],
+def _llama_python(port: int, file: str) -> list[str]:
+    return [NAMED["LLAMA_PYTHON"], str(HERE / "llama_server.py"), "--model", file,
             "--port", str(port), "--host", "127.0.0.1", "--n_ctx", "512", "--n_threads", "1",
             "--logits_all", "true"]  # fmt: skip
 
 
-def _transformers(port: int) -> list[str]:
+def _transformers(port: int, _: str) -> list[str]:
     return [NAMED["SERVE_PYTHON"], str(HERE / "serve_transformers.py"), str(BUNDLED), str(port)]
 
 
-def _vllm(port: int) -> list[str]:
+def _vllm(port: int, _: str) -> list[str]:
     return [NAMED["VLLM"], "serve", str(BUNDLED), "--port", str(port), "--host", "127.0.0.1",
             "--enforce-eager", "--max-model-len", "512", "--dtype", "float32"]  # fmt: skip
 
@@ -71,10 +72,10 @@ SERVERS = {
     server.name: server
     for server in (
         ModelServer(
-            name="llama.cpp", needs=("LLAMA_SERVER", "GGUF"), command=_llama_server
+            name="llama.cpp", needs=("LLAMA_SERVER",), command=_llama_server
         ),
         ModelServer(
-            name="llama-cpp-python", needs=("LLAMA_PYTHON", "GGUF"), command=_llama_python
+            name="llama-cpp-python", needs=("LLAMA_PYTHON",), command=_llama_python
         ),
         ModelServer(name="transformers serve", needs=("SERVE_PYTHON",), command=_transformers),
         ModelServer(name="vLLM", needs=("VLLM",), command=_vllm),
@@ -90,9 +91,11 @@ def running(server: ModelServer, log: Path) -> Iterator[str]:
     environment |= {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
     if server.name == "transformers serve" and NAMED["SERVE_PATH"]:
         environment |= {"PYTHONPATH": NAMED["SERVE_PATH"]}
+    file = log.with_name("out.gguf")
+    export_gguf(load_folder(BUNDLED), file)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            server.command(port), stdout=output, stderr=output, env=environment
+            server.command(port, str(file)), stdout=output, stderr=output, env=environment
         )
     url = f"http://127.0.0.1:{port}"
     try:

@@ -1,5 +1,6 @@
 """What is exported as GGUF is the same network to llama.cpp, with the same vocabulary."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ def test_is_the_same_network(
     folder = load_folder(tiny_folder(tmp_path, config=config))
     out = tmp_path / "out.gguf"
     export_gguf(folder, out, kind)
+    kinds_as_int32 = b"tokenizer.ggml.token_type" + struct.pack("<II", 9, 5)
+    assert kinds_as_int32 in out.read_bytes()  # 2026-11-30: of uint32 llama.cpp refuses them
     found = load_model(out)
     assert isinstance(found, GgufModel)
     assert (found.family, found.info.fim_layout) == ("foretype", "spm")

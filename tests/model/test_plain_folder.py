@@ -16,12 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from model.folder import ModelFolderError
+from model.folder import ModelFolderError, load_folder
 from model.gguf_model import load_model, write_reference
 from model.onnx_cache import OnnxCacheError
 from model.plain_folder import PlainFolder
-from model.runtime import open_runtime
+from model.runtime import RuntimeLoadError, open_runtime
+from model.runtime_torch import TorchRuntime
 from model.tokenizer import Tokenizer
+from tests.doubles import tiny_folder
 from tests.foreign_folders import (
     FAMILIES,
     STAR,
@@ -47,9 +49,25 @@ def test_gives_the_logits_of_transformers(tmp_path: Path, family: str) -> None:
     assert (found.info.fim_layout, found.info.languages) == ("spm", ())
     ids = np.random.default_rng(0).integers(0, found.config.vocab_size, 60)
     ours = open_runtime(found, max_len=128, bits=32).append(ids.tolist(), all_logits=True)
+    by_torch = TorchRuntime(found, max_len=128, dtype="float32").append(
+        ids.tolist(), all_logits=True
+    )
     with torch.no_grad():
         expected = theirs(torch.from_numpy(ids)[None]).logits[0].float().numpy()
     assert np.abs(ours - expected).max() < 1e-3
+    assert np.abs(by_torch - expected).max() < 1e-3
+
+
+@pytest.mark.slow
+def test_runs_on_torch_where_a_gpu_is_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(open_runtime(load_model(folder), gpu_layers=1), TorchRuntime)
+    ours = load_folder(tiny_folder(tmp_path))  # small: a GPU would only delay it
+    assert not isinstance(open_runtime(ours, gpu_layers=1), TorchRuntime)
+    monkeypatch.setitem(sys.modules, "model.runtime_torch", None)
+    with pytest.raises(RuntimeLoadError, match="install torch"):
+        open_runtime(load_model(folder), gpu_layers=1)
 
 
 @pytest.fixture(scope="module")

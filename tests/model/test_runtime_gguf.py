@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from assistant.errors import ModelError
+from assistant.generate.backend import open_backend
+from model import gguf_export
 from model.fim import FORMATS, find_format, header, prompt
 from model.gguf_model import GgufModel, load_model
 from model.healing import TokenTable
@@ -128,6 +132,36 @@ def test_what_llama_cpp_refuses_is_one_line(tmp_path: Path) -> None:
     })  # fmt: skip
     with pytest.raises(ValueError, match=r"llama\.cpp cannot load"):
         open_runtime(load_model(path), max_len=64)
+
+
+@pytest.mark.parametrize(("kind", "number", "n_bytes"), [("q4_1", 3, 16), ("q5_1", 7, 20)])
+def test_many_tokens_at_once_are_scored_as_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, number: int, n_bytes: int
+) -> None:
+    """Regression, 2026-11-30: the binding's products of these kinds are wrong from 32 tokens on."""
+
+    def packed(name: str, values: NDArray[np.float32]) -> bytes:
+        if name != kind:
+            return values.astype("<f4").tobytes()
+        digits = np.random.default_rng(0).integers(0, 256, (values.size // 32, n_bytes), np.uint8)
+        scales = np.array([0.03, -0.2], "<f2").view(np.uint8)  # of a block, and its least value
+        return np.hstack([np.tile(scales, (len(digits), 1)), digits]).tobytes()
+
+    monkeypatch.setitem(gguf_export._TYPES, kind, number)
+    monkeypatch.setattr(gguf_export, "_packed", packed)
+    found = load_model(write_gguf(tmp_path / "a.gguf", kind=kind))
+    runtime, ids = open_runtime(found, max_len=128), [*range(100)]
+    together = runtime.append(ids, all_logits=True)
+    runtime.rewind(0)
+    apart = np.stack([runtime.append([id_]) for id_ in ids])
+    assert np.abs(together - apart).max() < 0.02 * np.abs(apart).max()
+
+
+def test_weights_that_are_no_numbers_are_refused_in_a_line(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "a.gguf")
+    path.write_bytes(path.read_bytes()[:-4] + np.float32(np.nan).tobytes())
+    with pytest.raises(ModelError, match=r"a\.gguf: it holds weights that are no numbers$"):
+        open_backend(str(path), threads=1)
 
 
 # --- vocabularies
