@@ -2,9 +2,10 @@
 
 `python -m tests.benchmarks.bench_retype nvim|vscode REPO FILE FIRST [--lines N]`: the lines behind
 the one that holds FIRST, up to the end of that block, are taken out of a clone's FILE and typed key
-by key, as slowly as people type. Right grey text is taken with Tab. Counted: texts shown, right
-ones, and such as the next key contradicts (broken off). Every text shown is printed beside what
-stood left of it.
+by key, as slowly as people type. Right grey text is taken with Tab. Counted: places (keys), texts
+shown, right ones, and how often grey text went away or changed under a key (flicker); what is
+shown and not right is in the way. Every text shown is printed beside what stood left of it.
+`--product FOLDER` types with another checkout's server, in Neovim with its plugin too.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ class Person(Protocol):
 
 
 class InNeovim:
-    def __init__(self, place: Path, nvim: str) -> None:
+    def __init__(self, place: Path, nvim: str, product: Path) -> None:
         self.folder = place / "workspace"
         self._configuration, self._nvim = place / "init.lua", nvim
-        text = NEOVIM.format(root=ROOT, python=sys.executable)
+        text = NEOVIM.format(root=product, python=sys.executable)
         self._configuration.write_text(text, encoding="utf-8")
 
     def open(self, file: Path, line: int) -> None:
@@ -88,13 +89,13 @@ class InNeovim:
 
 
 class InVSCode:
-    def __init__(self, place: Path, fetched: str) -> None:
+    def __init__(self, place: Path, fetched: str, product: Path) -> None:
         programs = find_programs(Path(fetched))
         if isinstance(programs, str):
             raise SystemExit(programs)
         (vsix,) = (ROOT / "editors" / "vscode").glob("*.vsix")
         program = place / "foretype"
-        command = f"exec '{sys.executable}' '{ROOT / 'foretype.py'}' \"$@\""
+        command = f"exec '{sys.executable}' '{product / 'foretype.py'}' \"$@\""
         program.write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
         program.chmod(0o755)
         machine = {"foretype.path": str(program)}
@@ -132,7 +133,8 @@ class Count:
     characters: int = 0  # that these keys and what was taken came to
     shown: int = 0
     right: int = 0
-    broken: int = 0  # grey texts that the next key contradicted
+    wrong: int = 0
+    flicker: int = 0  # grey texts that a key contradicted, and such as changed though it did not
 
 
 def retype(person: Person, lines: Sequence[str]) -> Count:
@@ -151,18 +153,20 @@ def retype(person: Person, lines: Sequence[str]) -> Count:
             ghost = person.ghost()
             text = ghost.partition("\n")[0].rstrip()
             is_taken = is_right(text, rest)
+            count.flicker += bool(last) and ghost != last
             if ghost and ghost != last:
                 count.shown += 1
                 count.right += is_taken
+                count.wrong += not is_taken
                 print(f"{'right' if is_taken else 'wrong'}  {done!r} {ghost!r}")
-            if is_taken:
+            if is_taken and "\n" not in ghost:  # several lines are read, not taken
                 person.press("Tab")
                 n = len(text)
             else:
                 person.press(rest[0])
                 n = 1
-                count.broken += bool(ghost) and not ghost.startswith(rest[0])
-            last = ghost[n:]
+                count.flicker += bool(ghost) and not ghost.startswith(rest[0])
+            last = ghost[n:] if ghost.startswith(rest[:n]) else ""
             done, rest = done + rest[:n], rest[n:]
             count.keys += 1
             count.characters += n
@@ -176,8 +180,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         place = Path(scratch)
         os.environ["HOME"] = scratch
-        kinds: dict[str, Callable[[Path, str], Person]] = {"nvim": InNeovim, "vscode": InVSCode}
-        person = kinds[options.editor](place, options.program)
+        kinds: dict[str, Callable[[Path, str, Path], Person]]
+        kinds = {"nvim": InNeovim, "vscode": InVSCode}
+        person = kinds[options.editor](place, options.program, options.product)
         try:
             clone = ["git", "clone", "--quiet", options.repository, str(person.folder)]
             subprocess.run(clone, check=True)
@@ -214,6 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--index-s", type=float, default=20, help="to wait for the index")
     help_ = "the editor: Neovim's program, or what setup-vscode made"
     parser.add_argument("--program", help=help_, required=True)
+    parser.add_argument("--product", type=Path, default=ROOT, help="a checkout of foretype")
     return parser
 
 

@@ -16,6 +16,7 @@ from model.runtime_onnx import ONNXRUNTIME_VERSION
 from tests.doubles import tiny_folder
 from tests.e2e.raw_client import ROOT, ServerProcess
 from tests.e2e.system_calls import Watch, why_not
+from tests.histories import general_folder, growing_history
 
 pytestmark = [
     pytest.mark.e2e,
@@ -38,6 +39,17 @@ for module in pkgutil.walk_packages(training.__path__, "training."):
         importlib.import_module(module.name)
 import torch
 torch.nn.Linear(4, 4)(torch.ones(1, 4)).sum().backward()
+"""
+TUNE = """
+import sys
+from pathlib import Path
+import foretype
+from training.finetune import gather, session
+from training.finetune.plan import TuneOptions, TuneRequest
+gather.MIN_TOKENS, session.MAX_BYTES = 1_000, 2_000
+repository, base, general = sys.argv[1:]
+options = TuneOptions(n_epochs=1, n_tasks=20, general=general)
+session.Tuner().tune(TuneRequest(repository=Path(repository), base=Path(base), options=options))
 """
 BARE_LIBRARY = """
 import onnxruntime, time
@@ -123,6 +135,19 @@ def test_process_that_stays_is_silent(watch: Watch, tmp_path: Path, private_home
 def test_training_modules_are_silent(watch: Watch, private_home: Path) -> None:
     pytest.importorskip("torch", reason="needs the `train` extra")
     run(watch, sys.executable, "-c", IMPORT_TRAINING)
+    assert_silent(watch, private_home)
+
+
+def test_tuning_is_silent(
+    watch: Watch, tmp_path: Path, private_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="needs the `train` extra")
+    places = growing_history(tmp_path / "r"), tiny_folder(tmp_path), general_folder(tmp_path / "g")
+    temporary = private_home / "run" / "foretype"
+    temporary.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(temporary))  # what git is asked goes through files there
+    run(watch, sys.executable, "-c", TUNE, *map(str, places))
+    assert list((private_home / "data").rglob("result.json"))
     assert_silent(watch, private_home)
 
 

@@ -82,14 +82,15 @@ def test_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> No
 def test_wheel_and_its_dependencies_complete_a_line(
     wheel: Path, tmp_path: Path, version: str
 ) -> None:
-    """As `pipx install` does it: a clean environment, and the newest of what it may be."""
+    """As `pipx install` does it: a clean environment, a pip from outside, the newest there is."""
     python = find_python(version)
     if python is None:
         pytest.skip(f"Python {version} is not here")
     programs = tmp_path / "installed" / "bin"
-    run([python, "-m", "venv", str(programs.parent)])
+    run([python, "-m", "venv", "--without-pip", str(programs.parent)])
+    target = ["--python", str(programs / "python")]
     fetched = subprocess.run(
-        [str(programs / "python"), *PIP, "install", str(wheel)], capture_output=True, text=True
+        [sys.executable, *PIP, *target, "install", str(wheel)], capture_output=True, text=True
     )
     if fetched.returncode and "No matching distribution" in fetched.stderr:
         pytest.skip(f"no package index reached, or none for {version}: {fetched.stderr[-300:]}")
