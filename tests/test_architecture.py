@@ -245,7 +245,7 @@ def test_no_machine_path_or_registry_host_is_tracked() -> None:
 def test_every_dependency_is_declared_and_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    names = {name: extras[name] for name in ("train", "remote", "serve")} | {
+    names = {name: extras[name] for name in ("train", "cluster", "remote", "serve")} | {
         "base": project["dependencies"]
     }
     declared = {

@@ -19,6 +19,7 @@ from model.paths import NAME, cache_folder, data_folder, is_ours, state_folder, 
 MODELS = "models"  # tuned weights took hours to make: only when asked for by name
 _KNOWN = {  # names before the first dot
     "graphs": "models made ready to run",
+    "matplotlib": "list of fonts, for curves of training runs",
     "index": "indexes of your code",
     "memory": "indexes of your code",  # as this folder was called until 0.2
     "egress": "record of what was sent",

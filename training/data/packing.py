@@ -48,6 +48,7 @@ class PackJob:
     epochs: int = 1
     tokens: int = 0  # to stop at, after a whole group; 0: all there are
     processes: int = 2
+    scheduler: str = ""  # of a Dask cluster, whose workers take the processes' place
     replace: bool = False
 
     def __post_init__(self) -> None:
@@ -137,6 +138,8 @@ def _parser() -> argparse.ArgumentParser:
         kind: type = int if metavar == "N" else float
         name = SHARES.get(flag[2:], flag[2:].replace("-", "_"))
         parser.add_argument(flag, type=kind, dest=name, metavar=metavar, help=text)
+    text = "of a Dask cluster whose workers take their place and see the same files"
+    parser.add_argument("--scheduler", metavar="ADDRESS", help=text)
     text = "replace shards that are there"
     parser.add_argument("--force", action="store_true", dest="replace", help=text)
     return parser
@@ -148,7 +151,8 @@ def _write(
     block_size = settings.block_size
     tasks = list(itertools.product(range(job.epochs), range(n_groups(n_documents, settings))))
     n_workers = min(job.processes, len(tasks))
-    found = map_in_order(_GroupPacker(job, settings), tasks, processes=n_workers)
+    packer = _GroupPacker(job, settings)
+    found = map_in_order(packer, tasks, processes=n_workers, scheduler=job.scheduler)
     counts: Counter[str] = Counter()
     first_rows: list[int] = []
     progress = Progress("groups", len(tasks))

@@ -57,6 +57,8 @@ def main(argv: Sequence[str]) -> int:
         help="a git repository or folder, besides the recipe's; repeatable",
     )
     parser.add_argument("--processes", type=int, help="worker processes (default: the recipe's)")
+    text = "of a Dask cluster whose workers take their place and see the same files"
+    parser.add_argument("--scheduler", default="", metavar="ADDRESS", help=text)
     parser.add_argument("--force", action="store_true", help="replace a corpus that is there")
     return report_mistakes("data prepare", lambda: _run(parser.parse_args(argv)))
 
@@ -66,10 +68,13 @@ def _run(args: argparse.Namespace) -> None:
     recipe = dataclasses.replace(recipe, sources=(*recipe.sources, *args.source))
     if args.processes is not None:
         recipe = dataclasses.replace(recipe, processes=args.processes)
-    sys.stdout.write(format_summary(prepare(recipe, args.out, replace=args.force)))
+    manifest = prepare(recipe, args.out, replace=args.force, scheduler=args.scheduler)
+    sys.stdout.write(format_summary(manifest))
 
 
-def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[str, Any]:
+def prepare(
+    recipe: CorpusRecipe, out: Path, *, replace: bool = False, scheduler: str = ""
+) -> dict[str, Any]:
     """Write the corpus folder `out` and return its manifest."""
     never = load_never_train(
         expand(recipe.never_train, "never_train"),
@@ -85,7 +90,7 @@ def prepare(recipe: CorpusRecipe, out: Path, *, replace: bool = False) -> dict[s
         rules = _rules(recipe, [s for s in sources if s.name in refused], duplicates)
         parts = SourceParts(out.with_name(f"{out.name}.parts"), rules)
         n_workers = min(recipe.processes, len(wanted))
-        collected = map_in_order(parts.collect, wanted, processes=n_workers)
+        collected = map_in_order(parts.collect, wanted, processes=n_workers, scheduler=scheduler)
         found = zip(wanted, count_shown("sources", collected, len(wanted)), strict=True)
         rows, hits = _write(part, recipe, found, duplicates)
         manifest = make_manifest(rows, refused, rules, hits)

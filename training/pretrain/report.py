@@ -1,6 +1,7 @@
 """`foretype train report RUN`: what a run did, as one page: curves, samples, time, money.
 
-Reads the run folder (`recipe.json`, `log.jsonl`) and nothing else; writes `report.html` there.
+Reads the run folder (`recipe.json`, `log.jsonl`) and nothing else; writes `report.html` and its
+curves as `report.png` there.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from training.data.corpus import read_manifest
 from training.data.funnel import format_summary
 from training.data.progress import time_text
 from training.errors import TrainingError
-from training.plots import make_page, plot_lines
+from training.plots import Plot, draw, make_page
 from training.pretrain.plan import GPT2_FLOPS, dollars_text, tell_gpt2
 from training.pretrain.schedule import Schedule
 from training.pretrain.validation import MEASURED
@@ -74,7 +75,10 @@ def write_report(run: Path, price: float | None = None, corpus: Path | None = No
     page = run / PAGE
     funnel = format_summary(read_manifest(corpus)) if corpus else ""
     hourly = CPU_PRICE * threads if price is None else price
-    write_atomically(page, format_report(log, hourly, funnel).encode(), mode=0o644)
+    text, picture = format_report(log, hourly, funnel)
+    if picture:
+        write_atomically(page.with_suffix(".png"), picture, mode=0o644)
+    write_atomically(page, text.encode(), mode=0o644)
     return page
 
 
@@ -122,14 +126,19 @@ def _steps(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(steps.values())
 
 
-def format_report(log: RunLog, price: float, funnel: str = "") -> str:
-    """Return the page; `price` in dollars an hour, `funnel` what became of the corpus's files."""
+def format_report(log: RunLog, price: float, funnel: str = "") -> tuple[str, bytes]:
+    """Return the page and its curves as a PNG.
+
+    `price` is in dollars an hour, `funnel` what became of the corpus's files.
+    """
     last = log.steps[-1]
     is_done = last["step"] >= log.plan.n_step
     state = "" if is_done else f", stopped at step {last['step']:,} of {log.plan.n_step:,}"
-    body = f"<pre>{escape(_figures(log, price))}</pre>{_plots(log, price)}{_samples(log)}"
+    title = f"{log.name}: a training run{state}"
+    curves, picture = draw(title, _plots(log, price))
+    body = f"<pre>{escape(_figures(log, price))}</pre>{curves}{_samples(log)}"
     body += f"<h2>The corpus</h2><pre>{escape(funnel)}</pre>" if funnel else ""
-    return make_page(f"{log.name}: a training run{state}", body)
+    return make_page(title, body), picture
 
 
 def _figures(log: RunLog, price: float) -> str:
@@ -159,7 +168,7 @@ def _figures(log: RunLog, price: float) -> str:
     return "\n".join([*lines, "", tell_gpt2()])
 
 
-def _plots(log: RunLog, price: float) -> str:
+def _plots(log: RunLog, price: float) -> list[Plot]:
     def curve(name: str, across: str = "tokens", unit: float = 1e6) -> list[tuple[float, float]]:
         points = [(line[across] / unit, line[name]) for line in log.steps if name in line]
         return _thin(points)
@@ -170,7 +179,7 @@ def _plots(log: RunLog, price: float) -> str:
         rate.append((line["tokens"] / 1e6, factor))
         tokens = line["tokens"]
     millions = "million tokens"
-    plots = [plot_lines("Loss", (millions, "nats a token"), {"training": curve("loss")})]
+    plots = [Plot("Loss", (millions, "nats a token"), {"training": curve("loss")})]
     if any(MEASURED in line for line in log.steps):
         bits = {
             name.partition(".")[2] or "all": curve(name)
@@ -178,16 +187,16 @@ def _plots(log: RunLog, price: float) -> str:
             if name.startswith(MEASURED)
         } or {"all": curve(MEASURED)}
         title = "Held-out code"
-        plots.append(plot_lines(title, (millions, "bits a byte"), bits, dots=True))
+        plots.append(Plot(title, (millions, "bits a byte"), bits, dots=True))
         hours = {"all": curve(MEASURED, "seconds", 3600)}
         title = f"Held-out code by time; an hour is {dollars_text(price)}"
-        plots.append(plot_lines(title, ("hours", "bits a byte"), hours, dots=True))
-    plots += [
-        plot_lines("Rates", (millions, "share of the full rate"), {"rate": _thin(rate)}),
-        plot_lines("Speed", (millions, "GFLOPS"), {"sustained": curve("gflops")}),
-        plot_lines("Gradient", (millions, "norm"), {"norm": curve("grad_norm")}),
+        plots.append(Plot(title, ("hours", "bits a byte"), hours, dots=True))
+    return [
+        *plots,
+        Plot("Rates", (millions, "share of the full rate"), {"rate": _thin(rate)}),
+        Plot("Speed", (millions, "GFLOPS"), {"sustained": curve("gflops")}),
+        Plot("Gradient", (millions, "norm"), {"norm": curve("grad_norm")}),
     ]
-    return "".join(plots)
 
 
 def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

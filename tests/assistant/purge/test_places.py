@@ -28,6 +28,7 @@ def test_all_that_is_ours_is_listed_with_its_size_and_removed(private_home: Path
     put(private_home / "cache" / "foretype" / "graphs" / "a" / "weights.bin", 1000)
     put(private_home / "cache" / "foretype" / "index" / "b" / "x.seg", 3000)
     put(private_home / "cache" / "foretype" / "memory" / "b" / "x.seg", 2000)
+    put(private_home / "cache" / "foretype" / "matplotlib" / "fontlist.json", 9)
     put(private_home / "state" / "foretype" / "egress.sqlite", 30)
     put(private_home / "data" / "foretype" / "stats.sqlite", 40)
     items, _ = purge()
@@ -36,6 +37,7 @@ def test_all_that_is_ours_is_listed_with_its_size_and_removed(private_home: Path
         "graphs": ("models made ready to run", 1000),
         "index": ("indexes of your code", 3000),
         "memory": ("indexes of your code", 2000),
+        "matplotlib": ("list of fonts, for curves of training runs", 9),
         "egress.sqlite": ("record of what was sent", 30),
         "stats.sqlite": ("statistics", 40),
     }

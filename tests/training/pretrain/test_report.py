@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 
 from tests.training.pretrain.test_schedule import LONG, SHORT, recipe
@@ -44,26 +46,27 @@ def test_page_tells_tokens_operations_time_and_cost(tmp_path: Path) -> None:
     log, threads = read_log(run_folder(tmp_path, *(step(n) for n in range(1, 1801))))
     assert (threads, log.seconds) == (2, 3600.0)
     assert log.flops == pytest.approx(3600e9)
-    page = format_report(log, price=0.5)
+    page, picture = format_report(log, price=0.5)
+    assert picture.startswith(b"\x89PNG")
     assert "$0.50 at 0.5 dollars an hour" in page
     equal = 0.5 * GPT2_FLOPS / 3600e9
     assert f"a GPT-2&#x27;s operations would cost ${equal:,.0f}" in page
-    assert "<figcaption>Loss</figcaption>" in page
+    assert ">Loss</text>" in page
     assert "bits a byte" not in page  # nothing was held out
 
 
 def test_speed_is_held_against_the_machines_products(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, step(1), step(2))
-    assert "of large products" not in format_report(read_log(folder)[0], price=0)
+    assert "of large products" not in format_report(read_log(folder)[0], price=0)[0]
     table = json.loads((folder / "recipe.json").read_text())
     (folder / "recipe.json").write_text(json.dumps(table | {"peak_gflops": 4.0}))
-    page = format_report(read_log(folder)[0], price=0)
+    page = format_report(read_log(folder)[0], price=0)[0]
     assert "1 GFLOPS, the median step; 25% of the 4 of large products" in page
 
 
 def test_samples_show_how_it_learnt_and_are_text(tmp_path: Path) -> None:
     lines = [step(n, bits_per_byte=3 / n, sample=["if <b>", f"try {n}:\n"]) for n in range(1, 21)]
-    page = format_report(read_log(run_folder(tmp_path, *lines))[0], price=0)
+    page, _ = format_report(read_log(run_folder(tmp_path, *lines))[0], price=0)
     assert page.count("if &lt;b&gt;|try") == 5
     assert "|try 1:" in page
     assert "|try 20:" in page
@@ -90,6 +93,26 @@ def test_command_writes_the_page_beside_the_run(
     run_folder(tmp_path, step(1))
     assert main([str(tmp_path), "--price", "1"]) == 0
     assert capsys.readouterr().out == f"wrote {tmp_path / 'report.html'}\n"
+    assert (tmp_path / "report.png").is_file()
+
+
+def test_page_without_matplotlib_has_no_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    page = write_report(run_folder(tmp_path, step(1)))
+    assert "matplotlib is not installed" in page.read_text("utf-8")
+    assert not (tmp_path / "report.png").exists()
+
+
+def test_curves_are_drawn_alike_whatever_a_users_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, _ = read_log(run_folder(tmp_path, step(1), step(2)))
+    plain = format_report(log, price=0)
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
+    monkeypatch.setitem(matplotlib.rcParams, "axes.grid.axis", "x")
+    assert format_report(log, price=0) == plain
 
 
 @pytest.mark.parametrize("log", ["", "{", '{"step": 1}\n'])
