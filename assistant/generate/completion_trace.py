@@ -23,6 +23,7 @@ _PLAIN = {
     "nothing that the rules let pass": (
         "what came to mind would break the text: it stands there already, or does not parse"
     ),
+    "not worth a look": "what came to mind is too short, or too unlikely, to be worth a look",
     "model not loaded": "the model is not loaded, and the index is off",
     "cancelled": "newer typing took the place of this request",
 }

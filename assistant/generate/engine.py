@@ -304,8 +304,11 @@ class Engine:
         least = self._threshold(request, ranking.fitted)
         offers = offer_lines(request, lines, least, self._trees)
         outcome = ""
-        if not offers:
-            outcome = "nothing that the rules let pass" if ranking.texts else "no proposal"
+        if not ranking.texts:
+            outcome = "no proposal"
+        elif not offers:
+            is_worth = request.n > 1 or ranking.fitted is None or bool(ranking.by_worth(least))
+            outcome = "nothing that the rules let pass" if is_worth else "not worth a look"
         elif not any(offer.suggestion.is_shown for offer in offers):
             outcome = "not sure enough"
         best = offers[0] if offers else None

@@ -147,13 +147,13 @@ def undone(editor: Editor) -> None:
     holds(editor, f"result = {CALL}")
     editor.press("undo")
     wait_for(lambda: not editor.text().rstrip().endswith(CALL), "the text before accepting")
-    assert "print(spoken)" in editor.text()
+    assert "print(spoken, 5)" in editor.text()
 
 
 def asked(editor: Editor) -> None:
     """Where nothing comes by itself, and to the last of the texts and back to the first."""
     editor.fresh("asked.py", START)
-    editor.type("zq = ")
+    editor.type("zq = not ")
     time.sleep(2 * SETTLE_S)
     assert editor.ghost() == ""
     editor.press("ask")
@@ -169,7 +169,7 @@ def asked(editor: Editor) -> None:
     editor.press("previous")
     see(editor, seen[-1])
     editor.press("accept")
-    holds(editor, f"zq = {seen[-1]}")
+    holds(editor, f"zq = not {seen[-1]}")
 
 
 def cycled(editor: Editor) -> None:

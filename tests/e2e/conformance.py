@@ -14,7 +14,7 @@ from tests.e2e.neovim import wait_for
 from tests.e2e.served import ServerProgram
 from tests.repositories import commit_files, plain_git
 
-CODE = """\
+HEAD = """\
 import os
 
 
@@ -24,32 +24,17 @@ def volume(width, height, depth):
     return total
 
 
-result = volume(width, height, depth)
-print(result)
-result = volume(width, height, depth)
-print(result, 2)
-result = volume(width, height, depth)
-print(result, 3)
-
-border = perimeter(left, right)
-print(border)
-border = perimeter(left, right)
-print(border, 2)
-border = perimeter(left, right)
-print(border, 3)
-
-spoken = greet(left, "é😀🦊")
-print(spoken)
-spoken = greet(left, "é😀🦊")
-print(spoken, 2)
-spoken = greet(left, "é😀🦊")
-print(spoken, 3)
-
 """
-START = CODE.encode()
 CALL = "volume(width, height, depth)"  # after `result = `
 OTHER = "perimeter(left, right)"  # after `border = `
-WIDE = 'greet(left, "é😀🦊")'  # after `spoken = g`
+WIDE = 'greet("é😀🦊")'  # after `spoken = g`
+REPEATED = {"result": CALL, "border": OTHER, "spoken": WIDE}
+# Often enough that all of a line is sure, and not only its beginning.
+CODE = HEAD + "".join(
+    "".join(f"{name} = {call}\nprint({name}, {n})\n" for n in range(1, 6)) + "\n"
+    for name, call in REPEATED.items()
+)
+START = CODE.encode()
 
 
 LINES = """\

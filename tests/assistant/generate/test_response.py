@@ -135,6 +135,13 @@ def test_what_was_not_sure_enough_is_asked_again_once_more_is_typed() -> None:
     assert further.trace.source != "cache"
 
 
+def test_what_is_too_unlikely_to_be_worth_a_look_is_not_called_a_breach_of_the_rules() -> None:
+    made = engine(["ute(1)"], parameters(gate={}, gate_bias=-12.0))
+    response = made.respond(request())
+    assert response.completions == []
+    assert response.trace.outcome == "not worth a look"
+
+
 def test_typing_along_an_index_suggestion_is_served_from_the_cache() -> None:
     made = engine(["ute(1)"], parameters(gate={}, gate_bias=SURE))
     (first,) = made.complete(request())
