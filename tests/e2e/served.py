@@ -15,7 +15,7 @@ from tests.e2e.offline import without_network
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_S = 300
-# What comes must not depend on what else the machine does, nor on how sure the ranking is of a sample.
+# What comes must depend neither on the machine's load nor on how sure the ranking is of a sample.
 SETTINGS = 'deadline_ms = 20000\nshow = "eager"\n'
 
 
