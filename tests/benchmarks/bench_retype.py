@@ -27,6 +27,8 @@ from training.evaluation.answers import is_right
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY_S = 0.25  # from key to key
+SETTLE_S = 10.0
+INDEX_S = 300.0  # at most, until the server has read the repository
 NEOVIM = """
 vim.opt.runtimepath:append('{root}/editors/neovim')
 vim.cmd('filetype plugin off')
@@ -179,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         del os.environ[name]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         place = Path(scratch)
-        os.environ["HOME"] = scratch
+        os.environ |= {"HOME": scratch, "FORETYPE_CACHE": str(place / "cache")}
         kinds: dict[str, Callable[[Path, str, Path], Person]]
         kinds = {"nvim": InNeovim, "vscode": InVSCode}
         person = kinds[options.editor](place, options.program, options.product)
@@ -189,12 +191,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             file = person.folder / options.file
             number, lines = _take_out(file, options.first)
             person.open(file, number)
-            time.sleep(options.index_s)
+            _wait_for_index(place / "cache")
             count = retype(person, lines[: options.lines])
         finally:
             person.close()
     print(f"{options.editor}, {options.file}: {count}")
     return 0
+
+
+def _wait_for_index(cache: Path) -> None:
+    """Wait until the server has read the whole repository, and has seen that it has."""
+
+    def look() -> bool:
+        manifests = cache.glob("*/*/manifest.json")
+        return any('"is_complete":true' in file.read_text("utf-8") for file in manifests)
+
+    wait_for(look, "a whole index", INDEX_S, pause_s=1)
+    time.sleep(SETTLE_S)
 
 
 def _take_out(file: Path, first: str) -> tuple[int, list[str]]:
@@ -216,7 +229,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file")
     parser.add_argument("first", help="what the line before the block holds")
     parser.add_argument("--lines", type=int, default=40)
-    parser.add_argument("--index-s", type=float, default=20, help="to wait for the index")
     help_ = "the editor: Neovim's program, or what setup-vscode made"
     parser.add_argument("--program", help=help_, required=True)
     parser.add_argument("--product", type=Path, default=ROOT, help="a checkout of foretype")

@@ -303,7 +303,7 @@ def bare(
 def test_first_hour_without_a_server(bare: VSCode, tmp_path: Path) -> None:
     """Each command answers at once, whatever toast waits; a second installation does not start."""
     wait_for(lambda: "not installed yet" in bare.complaints(), "a toast")
-    take_picture(bare, "vscode-first.png")
+    take_picture(bare, "vscode-first.png", whole=True)
     for title in ("Select Model", "Why Nothing Here?", "Run Doctor", "Restart Server"):
         bare.command("Notifications: Clear All Notifications")
         wait_for(lambda: bare.complaints() == "", "a clean screen")
@@ -343,14 +343,15 @@ def test_menu_says_why_and_shows_less(scripted: InVSCode) -> None:
         return "shown from" in window.complaints()
 
     wait_for(is_told, "the reason", 60)
-    take_picture(window, "vscode-why.png")
+    take_picture(window, "vscode-why.png", whole=True)
     window.command("Notifications: Clear All Notifications")
 
 
-def take_picture(window: VSCode, name: str) -> None:
+def take_picture(window: VSCode, name: str, *, whole: bool = False) -> None:
     if PICTURES:
         time.sleep(1)  # the caret blinks, the minimap settles
-        (Path(PICTURES) / name).write_bytes(window.page.picture((0, 0, 760, 330)))
+        picture = window.page.picture(None if whole else (0, 0, 760, 330))
+        (Path(PICTURES) / name).write_bytes(picture)
 
 
 @pytest.mark.skipif(not BUNDLED.is_dir(), reason="this checkout has no bundled model")
