@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from model.config import ModelConfig
 
@@ -24,10 +23,6 @@ from model.config import ModelConfig
 # kernel is as fast (docs/experiments.md has both measurements).
 QUERY_BLOCK = 256
 MAX_BLOCKED_QUERIES = 1_024
-
-
-#: which positions see which: (B, 1, T, T), True where a query sees a key, or blocks of it
-Mask = Tensor | BlockMask
 
 
 class KVCache:
@@ -88,29 +83,10 @@ class Linear(nn.Linear):
 
 
 class Positions(NamedTuple):
-    """Where the tokens of a call stand, and whom each may see if not all before it."""
+    """Where the tokens of a call stand, as angles."""
 
     cos: Tensor  # (T, D/2)
     sin: Tensor
-    mask: Mask | None = None
-
-
-def document_mask(idx: Tensor, end_id: int, *, sparse: bool = False) -> Mask:
-    """Let each token of idx (B, T) see those since the last `end_id` before it.
-
-    Returns (B, 1, T, T), or `sparse` a mask of whole blocks, which a compiled network on a GPU
-    passes over; (T, T) booleans would keep it from its fast kernels.
-    """
-    ends = idx == end_id
-    document = ends.cumsum(1) - ends.long()  # an end belongs to the document that it ends
-    if not sparse:
-        return (document[:, None, :, None] == document[:, None, None, :]).tril()
-
-    def sees(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return (query >= key) & (document[row, query] == document[row, key])
-
-    B, T = idx.size()
-    return create_block_mask(sees, B, None, T, T, device=idx.device)
 
 
 def rotary_table(
@@ -131,17 +107,15 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)
 
 
-def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Mask | None = None) -> Tensor:
-    """Attend each of the last T of S positions to itself and all before it, or what `mask` says.
+def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend each of the last T of S positions to itself and all before it.
 
     q is (B, H, T, D); k and v are (B, K, S, D) with S >= T and K dividing H. Returns (B, H, T, D).
     """
-    if isinstance(mask, BlockMask):
-        return flex_attention(q, k, v, block_mask=mask, enable_gqa=True)
     if (q.device.type, q.dtype) == ("cpu", torch.bfloat16) and q.size(2) <= MAX_BLOCKED_QUERIES:
-        return cast(Tensor, _BlockedAttention.apply(q, k, v, mask))  # type: ignore[no-untyped-call]
-    is_causal = mask is None and q.size(2) == k.size(2)
-    mask = _causal_mask(q, k) if mask is None and not is_causal else mask
+        return cast(Tensor, _BlockedAttention.apply(q, k, v))  # type: ignore[no-untyped-call]
+    is_causal = q.size(2) == k.size(2)
+    mask = None if is_causal else _causal_mask(q, k)
     return F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, is_causal=is_causal, enable_gqa=True
     )
@@ -161,7 +135,7 @@ class _BlockedAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (B, H, T, D), k and v (B, K, S, D) -> (B, H, T, D)."""
         B, H, T, D = q.size()
         K, past = k.size(1), k.size(2) - T
@@ -172,11 +146,8 @@ class _BlockedAttention(torch.autograd.Function):
         for part in _query_blocks(T):
             n, end = part.stop - part.start, past + part.stop
             scores = q[:, :, part].reshape(B * K, -1, D) @ k[:, :end].mT
-            square = scores.view(B, K, H // K, n, end)
-            if mask is not None:
-                square.masked_fill_(~mask[:, :, None, part, :end], -math.inf)
-            else:  # only the square on the diagonal needs a mask
-                square[..., end - n :] += q.new_full((n, n), -math.inf).triu_(1)
+            square = scores.view(B, K, H // K, n, end)[..., end - n :]  # on the diagonal
+            square += q.new_full((n, n), -math.inf).triu_(1)
             weights.append(scores.softmax(-1))
             out[:, :, part] = (weights[-1] @ v[:, :end]).view(B * K, H // K, n, D)
         ctx.save_for_backward(q, k, v, *weights)
@@ -200,7 +171,7 @@ class _BlockedAttention(torch.autograd.Function):
             grad_q[:, :, part] = (by_score @ k[:, :end]).view(*q.size()[:2], -1, D)
         grad_q *= 1.0 / math.sqrt(D)
         keys = (B, q.size(0) // B, -1, D)
-        return grad_q.view(B, H, T, D), grad_k.view(keys), grad_v.view(keys), None
+        return grad_q.view(B, H, T, D), grad_k.view(keys), grad_v.view(keys)
 
 
 def _query_blocks(n_query: int) -> list[slice]:
@@ -239,7 +210,7 @@ class Attention(nn.Module):
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H or K, T, D)
         if cache is not None:
             k, v = cache.store(layer, k, v)  # (B, K, S, D)
-        y = causal_attention(q, k, v, places.mask)  # (B, H, T, D)
+        y = causal_attention(q, k, v)  # (B, H, T, D)
         out: Tensor = self.o_proj(y.transpose(1, 2).reshape(B, T, -1))
         return out
 
@@ -321,11 +292,8 @@ class GPT(nn.Module):
         """The (V, C) matrix that turns a hidden state into logits."""
         return self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
-    def hidden(self, idx: Tensor, cache: KVCache | None = None, mask: Mask | None = None) -> Tensor:
-        """Return the final normalised hidden states (B, T, C) of ids (B, T).
-
-        `mask`, for training only, says which positions see which.
-        """
+    def hidden(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Return the final normalised hidden states (B, T, C) of ids (B, T)."""
         past = 0 if cache is None else cache.length
         if cache is not None and past + idx.size(1) > cache.max_len:
             raise ValueError(
@@ -334,7 +302,7 @@ class GPT(nn.Module):
         x = self.model.embed_tokens(idx)  # (B, T, C)
         x = x if self.dtype is None else x.to(self.dtype)
         positions = torch.arange(past, past + idx.size(1), device=idx.device)
-        places = Positions(*rotary_table(self.config, positions, x.dtype), mask)
+        places = Positions(*rotary_table(self.config, positions, x.dtype))
         for layer, block in enumerate(self.model.layers):
             x = block(x, places, cache, layer)
         if cache is not None:

@@ -94,8 +94,8 @@ class Runs:
         name = hashlib.sha256(f"{corpus.name} {settings}".encode()).hexdigest()[:8]
         files = RunFiles(run=self.files.run, tokenizer=self.files.tokenizer, corpus=corpus)
         pack_rows(settings, rows := self.place / f"rows-{name}", files, PACKED_TOKENS)
-        pad_id, end_id = self.tokenizer.special_id("<|fim_pad|>"), self.tokenizer.end_id
-        return Trainer(recipe, lambda _: ShardReader(rows), pad_id=pad_id, end_id=end_id)
+        pad_id = self.tokenizer.special_id("<|fim_pad|>")
+        return Trainer(recipe, lambda _: ShardReader(rows), pad_id=pad_id)
 
     def run(self, name: str, overrides: tuple[str, ...], target: float) -> dict[str, Any]:
         """Train until the target is met or the tokens are read; return what it took."""

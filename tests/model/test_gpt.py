@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from model.config import PRESETS, ModelConfig  # noqa: E402  (only where torch is)
-from model.gpt import GPT, QUERY_BLOCK, KVCache, causal_attention, document_mask  # noqa: E402
+from model.gpt import GPT, QUERY_BLOCK, KVCache, causal_attention  # noqa: E402
 
 CONFIG = ModelConfig(
     vocab_size=256,
@@ -185,48 +185,6 @@ def test_preset_has_its_promised_size(preset: str, low: float, high: float) -> N
         n_params = sum(parameter.numel() for parameter in GPT(config).parameters())
     assert n_params == config.n_params
     assert low <= n_params <= high
-
-
-def packed(*lengths: int, end_id: int = 0) -> torch.Tensor:
-    """One row of documents, each ended by `end_id`, which is nowhere else in them."""
-    ids = some_ids(1, sum(lengths)).clamp(min=1)
-    for last in torch.tensor(lengths).cumsum(0):
-        ids[0, last - 1] = end_id
-    return ids
-
-
-def test_documents_of_a_row_behind_a_mask_are_as_if_alone() -> None:
-    model, row = network(), packed(5, 1, 7)
-    together = model.hidden(row, mask=document_mask(row, 0))
-    alone = [model.hidden(part) for part in row.split([5, 1, 7], dim=1)]
-    assert_close(together, torch.cat(alone, dim=1))
-    assert (model.hidden(row) - together).abs().max() > 1e-3
-
-
-def test_row_of_one_document_needs_no_mask() -> None:
-    model, row = network(), packed(9)
-    assert_close(model.hidden(row, mask=document_mask(row, 0)), model.hidden(row))
-
-
-@pytest.mark.filterwarnings("ignore:flex_attention called without")
-def test_sparse_mask_gives_the_states_of_the_dense_one() -> None:
-    model, ids = network().float(), some_ids(2, 40).clamp(max=9)
-    dense, sparse = (
-        model.hidden(ids, mask=document_mask(ids, 0, sparse=sparse)) for sparse in (False, True)
-    )
-    torch.testing.assert_close(sparse, dense, rtol=1e-4, atol=1e-5)
-
-
-def test_blocked_attention_obeys_a_mask() -> None:
-    n_tokens = QUERY_BLOCK + 9
-    q, k, v = torch.randn(3, 2, 2, n_tokens, 8, dtype=torch.bfloat16)
-    ids = torch.randint(0, 40, (2, n_tokens))
-    mask = document_mask(ids, 0)
-    expected = torch.nn.functional.scaled_dot_product_attention(
-        q.double(), k.double(), v.double(), attn_mask=mask
-    )
-    ours = causal_attention(q, k, v, mask).double()
-    torch.testing.assert_close(ours, expected, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("n_past", [0, 5])

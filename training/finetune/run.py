@@ -187,7 +187,6 @@ def _trainer(base: ModelFolder, recipe: Recipe, rows: Path) -> Trainer:
         recipe,
         lambda stage: ShardReader(rows / stage.shards),
         pad_id=tokenizer.special_id(pad) if tokenizer.has_special(pad) else -1,
-        end_id=tokenizer.end_id,
         adapt=(lambda network: adapt(network, rank, dtype)) if rank else None,
     )
 

@@ -1,4 +1,4 @@
-"""Train state on disk: everything a run needs to go on to the same last bit. No pickle.
+"""Train state on disk: everything a run needs to go on, on a CPU to the last bit. No pickle.
 
 A checkpoint is a folder `step-000123` with two safetensors files and `state.json`. It is written
 under another name and renamed, so a folder with the right name is complete; kill -9 leaves the one

@@ -135,7 +135,7 @@ def _open_trainer(
             f"the tokenizer has {tokenizer.vocab_size} ids, the recipe's network wants {wanted}"
         )
     pad_id = tokenizer.special_id("<|fim_pad|>")
-    return Trainer(recipe, folders.open, pad_id=pad_id, end_id=tokenizer.end_id, group=group)
+    return Trainer(recipe, folders.open, pad_id=pad_id, group=group)
 
 
 def announce(trainer: Trainer, folders: ShardFolders, *, resumed: bool) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
-from model.gpt import GPT, KVCache, Linear, Mask, causal_attention
+from model.gpt import GPT, KVCache, Linear, causal_attention
 
 
 class LayerNorm(nn.LayerNorm):
@@ -36,12 +36,12 @@ class Block2019(nn.Module):
         self.c_attn, self.c_proj = Linear(width, 3 * width), Linear(width, width)
         self.mlp_fc, self.mlp_proj = Linear(width, 4 * width), Linear(4 * width, width)
 
-    def forward(self, x: Tensor, mask: Mask | None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return x (B, T, C) after this layer."""
         B, T, C = x.size()
         heads = self.c_attn(self.ln_1(x)).view(B, T, 3 * self.n_head, C // self.n_head)
         q, k, v = heads.transpose(1, 2).chunk(3, dim=1)  # (B, H, T, D) each
-        mixed = causal_attention(q, k, v, mask).transpose(1, 2).reshape(B, T, C)
+        mixed = causal_attention(q, k, v).transpose(1, 2).reshape(B, T, C)
         x = x + self.c_proj(mixed)
         inner = F.gelu(self.mlp_fc(self.ln_2(x)), approximate="tanh")
         out: Tensor = x + self.mlp_proj(inner)
@@ -66,13 +66,13 @@ class GPT2(GPT):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
-    def hidden(self, idx: Tensor, cache: KVCache | None = None, mask: Mask | None = None) -> Tensor:
+    def hidden(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
         """Return the final normalised hidden states (B, T, C) of ids (B, T); takes no cache."""
         assert cache is None, "this network is not served"
         places = torch.arange(idx.size(1), device=idx.device)
         x = self.model.embed_tokens(idx) + self.positions(places)
         x = x if self.dtype is None else x.to(self.dtype)
         for block in self.model.layers:
-            x = block(x, mask)
+            x = block(x)
         out: Tensor = self.model.norm(x)
         return out

@@ -79,7 +79,6 @@ class TrainTable:
     average_tokens: int = 0  # memory of a running average of the weights; 0: none is kept
     teacher: str = ""  # model folder with the same tokenizer, whose answers are learnt, too
     teacher_share: float = 0.5  # of its answers in what is learnt, the text being the rest
-    document_mask: bool = False  # examples in one row do not see each other
     warmup_share: float = 0.02
     warmdown_share: float = 0.6
     final_lr: float = 0.05  # factor at the end of the warmdown

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model.config import ConfigError
 from model.folder import ModelFolder, load_folder
-from model.gpt import GPT, Mask
+from model.gpt import GPT
 from training.pretrain.loss import Teaching
 from training.pretrain.recipe import Recipe
 
@@ -37,9 +37,9 @@ class Teacher:
         self._forward = torch.compile(hidden, dynamic=False) if compiled else hidden
 
     @torch.no_grad()
-    def answer(self, idx: Tensor, mask: Mask | None) -> Teaching:
+    def answer(self, idx: Tensor) -> Teaching:
         """Return what it says to ids (B, T)."""
-        states = self._forward(idx, mask=mask)  # (B, T, C)
+        states = self._forward(idx)  # (B, T, C)
         return Teaching(states, self._network.head_weight.to(states.dtype), self._share)
 
 

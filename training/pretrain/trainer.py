@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from model.config import ConfigError
 from model.device import Device, choose_device
-from model.gpt import GPT, document_mask
+from model.gpt import GPT
 from training.errors import TrainingError
 from training.pretrain.batches import Batches, Rows
 from training.pretrain.checkpoint import (
@@ -65,7 +65,6 @@ class Trainer:
         open_rows: Callable[[Stage], Rows],
         *,
         pad_id: int = -1,
-        end_id: int = -1,
         group: Group | None = None,
         adapt: Callable[[GPT], None] | None = None,
     ) -> None:
@@ -92,7 +91,6 @@ class Trainer:
         self._share_out(named)
         self.average = Average(named if recipe.train.average_tokens else {})
         self.pad_id = pad_id  # its targets carry no loss
-        self.end_id = end_id  # ends an example
         self.grad_norm = 0.0  # of the last step
         self.progress = Progress(recipe_hash=recipe_hash(recipe), plan=self._plan_table())
         self.teacher = load_teacher(recipe, self.device.device)
@@ -209,17 +207,13 @@ class Trainer:
         """Sum gradients over the step's micro-batches and processes; return the mean loss, ()."""
         self.network.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device.device)
-        is_sparse = bool(self.progress.compiled) and self.device.device.type == "cuda"
         ours = self.group.share(stage.rows_per_step)
         for start in ours[:: stage.micro_rows]:
             count = min(stage.micro_rows, ours.stop - start)
             idx, targets = batches.take(first + start, count)  # (count, T) each
-            mask = None
-            if self.recipe.train.document_mask:
-                mask = document_mask(idx, self.end_id, sparse=is_sparse)
-            hidden = self.forward(idx, mask=mask)  # (count, T, C)
+            hidden = self.forward(idx)  # (count, T, C)
             share = count / stage.rows_per_step
-            teaching = self.teacher.answer(idx, mask) if self.teacher else None
+            teaching = self.teacher.answer(idx) if self.teacher else None
             head = self.network.head_weight
             if self.gradient_sum:
                 self.gradient_sum.is_last = start + count == ours.stop

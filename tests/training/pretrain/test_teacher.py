@@ -45,7 +45,7 @@ def test_all_from_the_teacher_ends_nearer_to_it_than_to_the_text(folder: Path) -
             run.step()
         assert run.teacher is not None
         ids = torch.arange(64).reshape(2, 32)
-        answer = run.teacher.answer(ids, None)
+        answer = run.teacher.answer(ids)
         theirs = (answer.hidden @ answer.weight.T).softmax(-1)
         return float((run.network(ids).softmax(-1) - theirs).abs().sum(-1).mean().detach())
 

@@ -350,25 +350,6 @@ def test_gradient_that_is_no_number_is_skipped_too() -> None:
     assert run.progress.n_skipped == 1
 
 
-@pytest.mark.slow
-def test_document_mask_hides_what_is_before_an_end() -> None:
-    class Ended(RepeatingRows):
-        def row(self, index: int) -> NDArray[np.uint16]:
-            row = super().row(index)
-            row[:16] = index + 60  # noise before the end
-            row[16] = 200
-            return row
-
-    losses = []
-    for masked in (False, True):
-        run = Trainer(
-            small_recipe(document_mask=masked), lambda stage: Ended(stage.block_size), end_id=200
-        )
-        losses.append([run.step() for _ in range(3)])
-    assert losses[0][0] == pytest.approx(losses[1][0], abs=1e-3)  # at first nothing is attended to
-    assert losses[0] != losses[1]
-
-
 @pytest.mark.parametrize("variable", ["PATH", "CXX"])
 def test_compiling_without_a_compiler_says_so(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
