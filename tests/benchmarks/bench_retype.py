@@ -26,7 +26,6 @@ from tests.e2e.vscode import VSCode, find_programs
 from training.evaluation.answers import is_right
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY_S = 0.25  # from key to key
 SETTLE_S = 10.0
 INDEX_S = 300.0  # at most, until the server has read the repository
 NEOVIM = """
@@ -139,7 +138,7 @@ class Count:
     flicker: int = 0  # grey texts that a key contradicted, and such as changed though it did not
 
 
-def retype(person: Person, lines: Sequence[str]) -> Count:
+def retype(person: Person, lines: Sequence[str], key_s: float) -> Count:
     """Type lines behind the cursor, taking what is right; print what is shown."""
     count = Count()
     for line in lines:
@@ -147,11 +146,11 @@ def retype(person: Person, lines: Sequence[str]) -> Count:
         indent = line[: len(line) - len(rest)]
         person.press("Enter")
         if indent:
-            time.sleep(KEY_S)
+            time.sleep(key_s)
             person.indent(indent)
         done = last = ""
         while rest:
-            time.sleep(KEY_S)
+            time.sleep(key_s)
             ghost = person.ghost()
             text = ghost.partition("\n")[0].rstrip()
             is_taken = is_right(text, rest)
@@ -192,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             number, lines = _take_out(file, options.first)
             person.open(file, number)
             _wait_for_index(place / "cache")
-            count = retype(person, lines[: options.lines])
+            count = retype(person, lines[: options.lines], options.key_s)
         finally:
             person.close()
     print(f"{options.editor}, {options.file}: {count}")
@@ -229,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file")
     parser.add_argument("first", help="what the line before the block holds")
     parser.add_argument("--lines", type=int, default=40)
+    parser.add_argument("--key-s", type=float, default=0.25, help="from key to key")
     help_ = "the editor: Neovim's program, or what setup-vscode made"
     parser.add_argument("--program", help=help_, required=True)
     parser.add_argument("--product", type=Path, default=ROOT, help="a checkout of foretype")
