@@ -53,7 +53,7 @@ def _n_retyped(place: CursorSite, text: str, rest: str) -> int:
     document (`;`, `,`).
     """
     said = text.rstrip()
-    if not said:
+    if not said or not rest:
         return 0
     if set(said) <= _QUOTES and rest.startswith(said):
         return len(said)

@@ -42,6 +42,7 @@ def applied(source, text, path="a.py", *, multi_line=False):
         ("vec![|]", "a\u200bb]<|end|>", "a.rs", "vec![ab]"),
         ("x = |\n", "\n\n", "a.py", None),
         ("x = |\n", "", "a.py", None),
+        ('x = "|\n', '""a\nb)', "a.py", 'x = """a\n'),  # nothing stands behind the cursor
     ],
 )
 def test_generated_text_becomes_an_edit(source, text, path, expected):
@@ -89,6 +90,7 @@ GENERATED = st.one_of(
     st.lists(
         st.sampled_from(
             ["return x", "\n", "    ", ")", "}", "<|end|>", "\u200b", "'", "x, ", "<|", "end|>"]
+            + ['"', '""', '"""', "'''", "/*"]
         ),
         max_size=10,
     ).map("".join),
@@ -97,7 +99,7 @@ SOURCES = st.one_of(
     st.sampled_from(sorted(FILES)).map(lambda name: (name, FILES[name])),
     st.tuples(
         st.sampled_from(["a.py", "a.ts", "a.rs", "a.txt"]),
-        st.text(alphabet="()[]{}'\";, ax\n", max_size=40),
+        st.lists(st.sampled_from([*"()[]{}'\";, ax\n", '"""']), max_size=40).map("".join),
     ),
 )
 
