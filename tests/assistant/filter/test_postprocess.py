@@ -84,16 +84,12 @@ def test_silence_names_the_rule_that_asked_for_it():
     assert outcome.verdicts[-1] == RuleVerdict(rule="too_short", action="dropped", n_chars=1)
 
 
+WORDS = ["return x", "\n", "    ", ")", "}", "<|end|>", "\u200b", "x, ", "<|", "end|>"]
+QUOTES = ["'", '"', '""', '"""', "'''", "/*"]
 GENERATED = st.one_of(
     st.text(alphabet="()[]{}'\"`;,: abx\n", max_size=25),
     st.text(max_size=12),
-    st.lists(
-        st.sampled_from(
-            ["return x", "\n", "    ", ")", "}", "<|end|>", "\u200b", "'", "x, ", "<|", "end|>"]
-            + ['"', '""', '"""', "'''", "/*"]
-        ),
-        max_size=10,
-    ).map("".join),
+    st.lists(st.sampled_from([*WORDS, *QUOTES]), max_size=10).map("".join),
 )
 SOURCES = st.one_of(
     st.sampled_from(sorted(FILES)).map(lambda name: (name, FILES[name])),
