@@ -28,7 +28,8 @@ SHOW = ("off", "quiet", "balanced", "eager")  # the stricter first
 log = logging.getLogger(__name__)
 
 # A workspace is data from strangers: it chooses no weights, no files, and takes no CPU time.
-_USER_ONLY = frozenset({"model", "log_file", "threads", "gpu_layers"})
+_RUN_OPTIONS = ("threads", "gpu_layers", "flash_attention", "kv_cache")
+_USER_ONLY = frozenset({"model", "log_file", *_RUN_OPTIONS})
 _ADDED_TO = frozenset({"exclude", "silent_in"})
 # old name -> name; an old one still counts where the new one is not set
 RENAMED = {"memory": "index", "memory_mb": "index_mb", "memory_dependencies": "index_dependencies"}
@@ -78,6 +79,8 @@ class Settings:
     deadline_ms: int = limited(600, range=(1, 600_000))  # what is valid by then is shown
     threads: int = limited(1, range=(1, 256))  # more helps only on an otherwise idle machine
     gpu_layers: int = limited(0, range=(0, 1_000))  # of a model of others, on the GPU
+    flash_attention: bool = False  # of a GGUF file; ends the process on some processors
+    kv_cache: str = limited("f16", known=("f16", "q8_0"))  # of a GGUF file, per value
     exclude: tuple[str, ...] = limited((), patterns=True)  # never completed, as are built-in ones
     silent_in: tuple[str, ...] = limited((), known=SCOPES)  # nothing is suggested there
     allow_remote: bool = True  # false: ask no server, whatever remote.toml says
@@ -89,6 +92,11 @@ class Settings:
     def __post_init__(self) -> None:
         if mistake := next(find_mistakes(self), ""):
             raise SettingsError(mistake)
+
+    @property
+    def run_options(self) -> dict[str, Any]:
+        """How a network is run: what `model.runtime.open_runtime` takes."""
+        return {name: getattr(self, name) for name in _RUN_OPTIONS}
 
 
 def settings_from(

@@ -117,14 +117,14 @@ class WorkspaceModels:
 
     # --- on a thread of its own
 
-    def start(self, threads: int, gpu_layers: int = 0) -> None:
-        """Begin to look; `threads` and `gpu_layers` are what a model may use."""
+    def start(self, **run_options: Any) -> None:
+        """Begin to look; models are run as the options for `open_runtime` say."""
         from assistant.generate.backend import open_backend
         from assistant.models.loaded_models import LoadedModels
         from assistant.models.registry import Registry
 
         def open_model(path: Path, label: str) -> LocalBackend:
-            return open_backend(str(path), threads=threads, gpu_layers=gpu_layers, label=label)
+            return open_backend(str(path), label=label, **run_options)
 
         self._registry = Registry()
         self._shelf = LoadedModels(self._registry, self._open_model or open_model)

@@ -190,4 +190,4 @@ class Session:
         if not self._answers_early or self.settings.current.model:
             return
         if self.remote is None or not self.remote.replaces_local:
-            self.models.start(self.settings.current.threads, self.settings.current.gpu_layers)
+            self.models.start(**self.settings.current.run_options)

@@ -31,6 +31,7 @@ SNIPPET_TOKENS = 256  # where the family marks files
 _MAX_BYTES = 8 << 20  # of REFERENCE and RANKER
 _AGAIN = "remove the model, and `foretype models add` it again"
 _VALUE_BYTES = 2  # of cached keys and values
+_BLOCK = 32  # numbers of a cache in q8_0 that share a scale
 
 
 def foreign_info(form: FimFormat, name: object, licence: object, n_context: int) -> FolderInfo:
@@ -94,10 +95,20 @@ class GgufModel:
         """Return about what serving takes: weights, and the cache of `max_len` tokens."""
         header = self.header
         n_heads = header.number("attention.head_count", 1)
-        width = header.number("embedding_length") // max(1, n_heads)
-        widths = [header.number(f"attention.{part}_length", width) for part in ("key", "value")]
-        n_kept = header.number("attention.head_count_kv", n_heads) * sum(widths)
+        n_kept = header.number("attention.head_count_kv", n_heads) * sum(self._head_widths())
         return header.n_bytes + header.number("block_count") * max_len * n_kept * _VALUE_BYTES
+
+    def check_blocks(self) -> None:
+        """Raise GgufError unless heads are whole blocks of q8_0: the library would end us."""
+        for width in self._head_widths():
+            if width % _BLOCK:
+                raise GgufError(f"kv_cache q8_0 needs heads of {_BLOCK}, {self.file} has {width}")
+
+    def _head_widths(self) -> list[int]:
+        """Return the numbers that a head keeps of a token: of its key, and of its value."""
+        n_heads = self.header.number("attention.head_count", 1)
+        width = self.header.number("embedding_length") // max(1, n_heads)
+        return [self.header.number(f"attention.{part}_length", width) for part in ("key", "value")]
 
 
 def load_model(path: Path) -> ModelFolder | GgufModel:

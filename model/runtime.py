@@ -56,7 +56,7 @@ class Runtime(Protocol):
         """
 
 
-def open_runtime(
+def open_runtime(  # noqa: PLR0913  (each is a choice of its own)
     folder: ModelFolder | GgufModel,
     *,
     kind: Kind | None = None,
@@ -64,10 +64,13 @@ def open_runtime(
     threads: int = 1,
     bits: int = 8,
     gpu_layers: int = 0,
+    flash_attention: bool = False,
+    kv_cache: str = "f16",
 ) -> Runtime:
     """Load a model's network. `bits` (8, 4 or 32) is for onnx; torch takes its device's precision.
 
-    A GGUF file is run by llama.cpp, `gpu_layers` of it on a GPU, whatever `kind` and `bits` are.
+    A GGUF file is run by llama.cpp, `gpu_layers` of it on a GPU, whatever `kind` and `bits` are;
+    `flash_attention` and `kv_cache` ("f16" or "q8_0") are for it alone.
     Without a `kind`, a folder of others is torch's with `gpu_layers`, all of it; else onnx's.
     One thread by default: two spinning threads beside a busy neighbour can be fifty times slower
     than one.
@@ -77,7 +80,15 @@ def open_runtime(
     if isinstance(folder, GgufModel):
         from model.runtime_gguf import GgufRuntime
 
-        return GgufRuntime(folder.network(gpu_layers), max_len=max_len, threads=threads)
+        if kv_cache == "q8_0":
+            folder.check_blocks()
+        return GgufRuntime(
+            folder.network(gpu_layers),
+            max_len=max_len,
+            threads=threads,
+            flash_attention=flash_attention,
+            kv_cache=kv_cache,
+        )
     if kind is None:
         kind = "torch" if gpu_layers and not folder.info.languages else "onnx"
     if kind == "onnx":

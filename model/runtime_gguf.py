@@ -30,6 +30,7 @@ BATCH_TOKENS = 128
 # Of 32 at once and more the binding's products of Q4_1 are wrong (seen with AVX-512; SmolLM2's bits
 # per token went from 5.78 to 7.22). Q5_1 is packed alike; Q4_K_M and f16 are as they should be.
 OFFSET_KINDS, OFFSET_TOKENS = frozenset({3, 7}), 31
+CACHE_KINDS = {"f16": 1, "q8_0": 8}  # ggml's numbers
 MAX_BRANCHES = 31  # of a tree that is scored in one pass
 PATTERN = "qwen2"  # cuts text as most vocabularies do; only healing asks
 _UNKNOWN, _UNUSED, _CONTROL = 1, 2, 8  # attributes of tokens
@@ -204,8 +205,16 @@ def _name_markers(
 class GgufRuntime:
     """`model.runtime.Runtime` over a loaded GGUF file."""
 
-    def __init__(self, network: GgufNetwork, *, max_len: int, threads: int = 1) -> None:
-        """Reserve room for `max_len` tokens."""
+    def __init__(
+        self,
+        network: GgufNetwork,
+        *,
+        max_len: int,
+        threads: int = 1,
+        flash_attention: bool = False,
+        kv_cache: str = "f16",
+    ) -> None:
+        """Reserve room for `max_len` tokens; see `model.runtime.open_runtime`."""
         self._binding = binding = _binding()
         api = binding.api
         self._network = network
@@ -216,7 +225,10 @@ class GgufRuntime:
         options.n_batch, options.n_ubatch = BATCH_TOKENS, network.at_once_tokens
         options.n_seq_max = MAX_BRANCHES + 1
         options.n_threads = options.n_threads_batch = threads
-        options.flash_attn = False  # the library's own ends the process on some processors
+        options.flash_attn = flash_attention
+        options.type_k = CACHE_KINDS[kv_cache]
+        # Without flash attention it takes no values in 8 bits.
+        options.type_v = CACHE_KINDS[kv_cache if flash_attention else "f16"]
         handle = api.llama_init_from_model(network.handle, options)
         if not handle:
             why = next(iter(binding.errors), "it says not why")

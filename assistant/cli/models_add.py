@@ -93,12 +93,7 @@ def _memory_here() -> float:
 
 def _measure(model: GgufModel | PlainFolder, settings: Settings) -> dict[str, float]:
     """Run the network and type a line; return tokens a second and milliseconds a key."""
-    runtime = open_runtime(
-        model,
-        max_len=READ_TOKENS + WRITTEN_TOKENS,
-        threads=settings.threads,
-        gpu_layers=settings.gpu_layers,
-    )
+    runtime = open_runtime(model, max_len=READ_TOKENS + WRITTEN_TOKENS, **settings.run_options)
     ids = model.tokenizer().encode("values = [x + 1 for x in items]\n" * READ_TOKENS)
     ids = ids[:READ_TOKENS]
     started = time.perf_counter()

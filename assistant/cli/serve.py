@@ -54,10 +54,8 @@ def _run(args: argparse.Namespace) -> int:
     model = args.model or settings.model
     place = find_model(model) if model else BUNDLED
     with configure(settings.log_file):
-        backend = open_backend(
-            str(place), threads=settings.threads, gpu_layers=settings.gpu_layers,
-            label=model if place.name == model else "",
-        )  # fmt: skip
+        label = model if place.name == model else ""
+        backend = open_backend(str(place), label=label, **settings.run_options)
         family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
         with (
             ThreadPoolExecutor(1, "serve-network") as network,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,18 +78,16 @@ class Draft:
         return job.why_stopped() if job.should_stop() else "length"
 
 
-def open_backend(
-    folder: str, *, threads: int, gpu_layers: int = 0, label: str = ""
-) -> "LocalBackend":
+def open_backend(folder: str, *, label: str = "", **run_options: Any) -> "LocalBackend":
     """Load the model at `folder`; ModelError says what to mend.
 
-    `label` is what people call it (default: its own name).
+    `label` is what people call it (default: its own name); the rest is `open_runtime`'s.
     """
     path = Path(folder).expanduser()
     try:
         model = load_model(path)
         size = model.info.block_size + TREE_TOKENS
-        runtime = open_runtime(model, max_len=size, threads=threads, gpu_layers=gpu_layers)
+        runtime = open_runtime(model, max_len=size, **run_options)
         parameters = parse(model.ranker) if model.ranker is not None else None
         if parameters is None and not model.info.languages:  # a network of others
             parameters = bundled()  # the index's part holds as it is; docs/models.md on the rest

@@ -22,7 +22,7 @@ def open_from(settings: Settings, language: str = PYTHON.name) -> LocalBackend:
     ModelError says what to mend.
     """
     folder = settings.model or str(bundled_for(language))
-    return open_backend(folder, threads=settings.threads, gpu_layers=settings.gpu_layers)
+    return open_backend(folder, **settings.run_options)
 
 
 class BaseModels:

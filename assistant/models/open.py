@@ -58,12 +58,7 @@ def make_opener_for(file: Path, complain: Callable[[str], None]) -> OpenModel:
             entry = find_serving_model(registry, file)
             if entry is not None:
                 folder = str(registry.check_place(entry.name))
-                own = open_backend(
-                    folder,
-                    threads=settings.threads,
-                    gpu_layers=settings.gpu_layers,
-                    label=entry.name,
-                )
+                own = open_backend(folder, label=entry.name, **settings.run_options)
                 if own.info.serves(language):
                     return own
         except AssistantError as error:

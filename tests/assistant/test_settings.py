@@ -114,6 +114,7 @@ def test_workspace_only_restricts() -> None:
             'silent_in = ["prose"]\n',
             "silent_in: 'prose' is none of code, comment, docstring, string",
         ),
+        ('kv_cache = "q4_0"\n', "kv_cache: 'q4_0' is none of f16, q8_0"),
         ("deadline_ms = -1\n", "settings.toml: deadline_ms must be in"),
     ],
 )
@@ -148,7 +149,7 @@ def test_defaults_survive_a_trip_through_toml() -> None:
         'threads = 1\ngpu_layers = 0\nexclude = []\nmenu_completion = false\nlog_file = ""\n'
         'show = "balanced"\nindex = true\nindex_mb = 512\nindex_dependencies = false\n'
         "allow_remote = true\nsnippets = true\nnext_edit = true\nstatistics = true\n"
-        "silent_in = []\n"
+        'silent_in = []\nflash_attention = false\nkv_cache = "f16"\n'
     )
     assert table.keys() == set(Settings.__slots__)
     assert settings_from(table) == Settings()

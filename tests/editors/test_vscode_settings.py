@@ -18,6 +18,8 @@ NOT_SHOWN = {
     "index_mb": "disk space is this machine's affair, not an editor's: settings.toml",
     "snippets": "depends on the model alone: settings.toml",
     "gpu_layers": "of GGUF models alone, and of this machine: settings.toml",
+    "flash_attention": "of GGUF files alone, and of this machine: settings.toml",
+    "kv_cache": "of GGUF files alone, and of this machine: settings.toml",
 }
 # Settings of the extension itself; `enabled` is acted on before a request is sent.
 OWN = {"enabled", "languages", "path"}

@@ -73,7 +73,7 @@ class Bench:
         if with_root:
             self.models.set_roots([self.root.as_uri()])
         self.models.stop()  # the thread ends at once
-        self.models.start(1)
+        self.models.start(threads=1)
 
     def step(self) -> str:
         """Look once; return who serves `a.py`."""
@@ -126,7 +126,7 @@ def test_own_thread_follows_and_ends(bench: Bench, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("lsp.models.POLL_S", 0.01)
     models = WorkspaceModels(lambda *_: None, open_model=bench.open)
     models.set_roots([bench.root.as_uri(), "untitled:x"])
-    models.start(1)
+    models.start(threads=1)
     bench.use(OWN)
     wait_for(lambda: models.label_of(bench.root) == OWN)
     models.look()
@@ -213,7 +213,7 @@ def test_fault_in_a_look_is_one_log_line(bench: Bench, caplog: pytest.LogCapture
     bench.is_broken = True
     bench.use(OWN)
     models.set_roots([bench.root.as_uri()])
-    models.start(1)
+    models.start(threads=1)
     wait_for(lambda: "models: ValueError" in caplog.text)
     assert "a secret" not in caplog.text
 

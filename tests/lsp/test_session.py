@@ -29,7 +29,7 @@ def test_no_thread_outlives_its_session(tmp_path: Path, monkeypatch: pytest.Monk
     job = ScheduledRequest(key=1, uri="file:///a.py", request=request)
     session.scheduler.submit(job)
     job.future.result(WAIT_S)
-    session.models.start(1)
+    session.models.start(threads=1)
     names = {thread.name for thread in set(threading.enumerate()) - before}
     assert {"client-watch", "completion", "models"} <= names
     session.stop(WAIT_S)

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +83,49 @@ def test_a_saved_cache_comes_back(runtime: Runtime) -> None:
     runtime.restore(saved)
     assert runtime.length == 30
     assert np.array_equal(runtime.tree([9], [-1]), expected)
+
+
+WIDE_HEADS = {
+    "llama.attention.head_count": 2,
+    "llama.attention.head_count_kv": 1,
+    "llama.rope.dimension_count": 32,
+}
+
+
+def test_a_cache_in_8_bits_is_half_as_large_and_near(tmp_path: Path) -> None:
+    found = load_model(write_gguf(tmp_path / "a.gguf", changes=WIDE_HEADS))
+    whole, eight = (open_runtime(found, max_len=64, kv_cache=kind) for kind in ("f16", "q8_0"))
+    first, second = (each.append(list(range(40)), all_logits=True) for each in (whole, eight))
+    assert not np.array_equal(first, second)
+    assert np.allclose(first, second, atol=0.02 * np.abs(first).max())
+    assert eight.save().nbytes < 0.85 * whole.save().nbytes  # keys alone
+    ids, parents = [1, 2, 3], [-1, 0, 0]
+    expected = branch_by_branch(eight, np.array(ids), parents)
+    assert np.allclose(eight.tree(ids, parents), expected, atol=1e-3)
+
+
+def test_heads_that_are_no_whole_blocks_are_refused(tmp_path: Path) -> None:
+    """Regression, 2026-11-30: with such a cache the library ends the process."""
+    with pytest.raises(ModelError, match=r"kv_cache q8_0 needs heads of 32, .*a\.gguf has 16"):
+        open_backend(str(write_gguf(tmp_path / "a.gguf")), kv_cache="q8_0")
+
+
+@pytest.mark.parametrize("flash", [False, True])
+def test_values_in_8_bits_need_flash_attention(
+    flash: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not run here: there are processors on which it ends the process."""
+    asked = []
+
+    def refuse(_: object, options: Any) -> int:
+        asked.append((options.flash_attn, options.type_k, options.type_v))
+        return 0
+
+    found = load_model(write_gguf(tmp_path / "a.gguf", changes=WIDE_HEADS))
+    monkeypatch.setattr(_binding().api, "llama_init_from_model", refuse)
+    with pytest.raises(RuntimeLoadError, match="no room"):
+        open_runtime(found, max_len=64, flash_attention=flash, kv_cache="q8_0")
+    assert asked == [(flash, 8, 8 if flash else 1)]
 
 
 def test_what_does_not_fit_changes_nothing(runtime: Runtime) -> None:
