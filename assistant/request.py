@@ -18,6 +18,7 @@ class CompletionRequest:
     n: int = 1  # suggestions wanted
     deadline_ms: int = 600  # from request to last token
     document: str = ""  # which one this is, among all of one path; "": the path says it
+    repository: str = ""  # name of the folder that it is in, for models that are told
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "document", self.document or self.path)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lsprotocol import types
@@ -18,7 +19,7 @@ from assistant.edits import ASKED
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import Completion, CompletionRequest
 from lsp import commands, convert, next_edit
-from lsp.document_paths import place_in
+from lsp.document_paths import local_path, place_in
 from lsp.documents import Document, Snapshot
 from lsp.fast_initialize import COMMANDS, NAME, Greeting, greet
 from lsp.outcomes import Outcomes
@@ -209,8 +210,10 @@ def request_of(
     snapshot: Snapshot, roots: Sequence[str], deadline_ms: int, n: int = 1
 ) -> CompletionRequest:
     """Return what the engine is asked; nothing below knows the protocol."""
+    root, path = place_in(snapshot.uri, roots)
     return CompletionRequest(
-        path=place_in(snapshot.uri, roots)[1],
+        path=path,
+        repository=(local_path(root) or PurePath()).name,
         document=snapshot.uri,
         text=snapshot.text,
         offset=snapshot.offset,

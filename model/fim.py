@@ -32,9 +32,16 @@ class FimFormat:
     names: Mapping[str, str]
 
 
-def _format(family: str, layout: Layout, *theirs: str) -> FimFormat:
+REPOSITORY = "<|repository|>"  # before the repository's name
+PATH_AFTER = "<|path_after|>"  # which the file's own path follows, where that is in the prefix
+
+
+def _format(
+    family: str, layout: Layout, *theirs: str, repository: str = "", path_after: str = ""
+) -> FimFormat:
     ours = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>", "<|end|>")
-    names = {own: their for own, their in zip(ours, theirs, strict=True) if their}
+    pairs = [*zip(ours, theirs, strict=True), (REPOSITORY, repository), (PATH_AFTER, path_after)]
+    names = {own: their for own, their in pairs if their}
     return FimFormat(family, layout, names)
 
 
@@ -44,11 +51,13 @@ FORMATS = (
     _format("foretype", "spm", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>",
             "<|file_sep|>", "<|end|>"),
     _format("Qwen", "psm", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>",
-            "<|endoftext|>"),
+            "<|endoftext|>", repository="<|repo_name|>"),
     _format("CodeGemma", "psm", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "",
             "<|file_separator|>"),
+    _format("Granite 4", "psm", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "",
+            "<|end_of_text|>"),
     _format("StarCoder2", "spm", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<file_sep>",
-            "<|endoftext|>"),
+            "<|endoftext|>", repository="<repo_name>", path_after="<fim_prefix>"),
     _format("Granite", "spm", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "",
             "<|endoftext|>"),
     _format("CodeLlama", "spm", "▁<PRE>", "▁<SUF>", "▁<MID>", "", "▁<EOT>"),
@@ -81,7 +90,20 @@ def header(tokenizer: Tokenizer, path: str, text: str = "") -> list[int]:
     """
     if not tokenizer.has_special("<|file_sep|>"):
         return []
-    return [tokenizer.special_id("<|file_sep|>"), *tokenizer.encode(f"{path}\n{text}")]
+    ends = _line_end(tokenizer) if text and tokenizer.has_special(REPOSITORY) else ""
+    return [tokenizer.special_id("<|file_sep|>"), *tokenizer.encode(f"{path}\n{text}{ends}")]
+
+
+def repository_header(tokenizer: Tokenizer, name: str) -> list[int]:
+    """Return ids that name a repository; none for a vocabulary without a marker for it."""
+    if not name or not tokenizer.has_special(REPOSITORY):
+        return []
+    return [tokenizer.special_id(REPOSITORY), *tokenizer.encode(name + _line_end(tokenizer))]
+
+
+def _line_end(tokenizer: Tokenizer) -> str:
+    """Return what stands before the next marker: StarCoder2's follow at once, Qwen's on a line."""
+    return "" if tokenizer.has_special(PATH_AFTER) else "\n"
 
 
 def prompt(
@@ -95,6 +117,9 @@ def prompt(
     before = [*tokenizer.start_ids, *header_ids]
     if layout == "left":
         return [*before, *prefix_ids]
+    if header_ids and tokenizer.has_special(PATH_AFTER):
+        at = len(before) - before[::-1].index(tokenizer.special_id("<|file_sep|>"))
+        before, prefix_ids = before[:at], [*before[at:], *prefix_ids]
     fim_prefix = tokenizer.special_id("<|fim_prefix|>")
     fim_suffix = tokenizer.special_id("<|fim_suffix|>")
     if layout == "bare":

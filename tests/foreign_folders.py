@@ -11,7 +11,7 @@ from model.tokenizer import PATTERNS
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
 
-STAR = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<file_sep>"]
+STAR = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<file_sep>", "<repo_name>"]
 TEXT = Path(__file__).read_text(encoding="utf-8")
 SHAPE: dict[str, Any] = {
     "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,

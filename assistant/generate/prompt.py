@@ -100,7 +100,9 @@ def build_prompt(
     )
     stable, tail = split(tokenizer, window.prefix)
     path = _shorten_path(window.path)
-    header_ids = snippet_header(tokenizer, path, snippets, info.snippet_tokens)
+    repository = _shorten_path(context.shown_path(request.repository))
+    header_ids = fim.repository_header(tokenizer, repository)
+    header_ids += snippet_header(tokenizer, path, snippets, info.snippet_tokens)
     suffix_ids: list[int] = []
     if info.fim_layout != "left":
         suffix_ids = incremental_encode.encode(tokenizer, window.suffix)[: info.suffix_tokens]

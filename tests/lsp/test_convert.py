@@ -31,6 +31,7 @@ def inline(snapshot: Snapshot, found: Completion) -> Any:
 def test_request_has_lf_text_and_code_point_offset() -> None:
     request = request_of(snapshot_of("😀\r\nab = 😀c\r\n", 1, 7), ["file:///w"], 300)
     assert (request.path, request.language, request.deadline_ms) == ("a.py", "python", 300)
+    assert request.repository == "w"
     assert (request.text, request.offset) == ("😀\nab = 😀c\n", 8)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from assistant.errors import ModelError
 from assistant.generate.backend import open_backend
 from model import gguf_export
-from model.fim import FORMATS, find_format, header, prompt
+from model.fim import FORMATS, find_format, header, prompt, repository_header
 from model.gguf_model import GgufModel, load_model
 from model.healing import TokenTable
 from model.prefix_cache import PrefixCache
@@ -23,7 +23,7 @@ from model.tokenizer import Tokenizer
 from tests.gguf_files import USER_DEFINED, write_gguf
 
 pytest.importorskip("ik_llama_cpp", reason="the extra `gguf` is not installed")
-STAR = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<file_sep>"]
+STAR = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<file_sep>", "<repo_name>"]
 
 
 @pytest.fixture(scope="module")
@@ -235,10 +235,11 @@ def test_no_marker_may_be_written_but_the_end(tokenizer: Tokenizer) -> None:
 
 MARKERS = {
     "foretype": ("<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_sep|> <|end|>", "PSsMp"),
-    "Qwen": ("<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_sep|> <|endoftext|>", "PpSsM"),
+    "Qwen": ("<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_sep|> <|repo_name|>", "PpSsM"),
     "CodeGemma": ("<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_separator|>", "PpSsM"),
-    "StarCoder2": ("<fim_prefix> <fim_suffix> <fim_middle> <file_sep> <|endoftext|>", "PSsMp"),
+    "StarCoder2": ("<fim_prefix> <fim_suffix> <fim_middle> <file_sep> <repo_name>", "PSsMp"),
     "Granite": ("<fim_prefix> <fim_suffix> <fim_middle> <|endoftext|>", "PSsMp"),
+    "Granite 4": ("<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|end_of_text|>", "PpSsM"),
     "CodeLlama": ("▁<PRE> ▁<SUF> ▁<MID> ▁<EOT>", "PSsMp"),
     "DeepSeek": ("<｜fim▁begin｜> <｜fim▁hole｜> <｜fim▁end｜>", "PpSsM"),  # noqa: RUF001
     "Codestral": ("[PREFIX] [SUFFIX]", "SsPp"),
@@ -266,6 +267,7 @@ def test_the_parts_stand_as_the_family_was_trained(family: str, tmp_path: Path) 
     letters |= {ord("p"): "p", ord("s"): "s"}
     single = {tokenizer.encode(letter)[0]: letter for letter in "ps"}
     assert "".join((letters | single)[id_] for id_ in ids) == order
+    assert bool(repository_header(tokenizer, "app")) == ("repo_name" in names)
     assert bool(header(tokenizer, "a.py")) == ("file_sep|>" in names or "file_sep>" in names)
 
 

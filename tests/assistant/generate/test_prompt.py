@@ -1,5 +1,6 @@
 """Prompts: what typing leaves in place, and the room that each part gets."""
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise
@@ -118,6 +119,54 @@ def test_prefix_first_folder_is_asked_in_its_own_order() -> None:
 def test_sample_fits_as_it_is() -> None:
     prompt = prompt_at(SAMPLE[:200], 200)
     assert SAMPLE[:150] in spelled(prompt)
+
+
+FILES_IN_FAMILIES = {  # as their authors write several files of a repository
+    "qwen": (
+        "psm",
+        (
+            "<|repo_name|>app<|file_sep|>\n<|file_sep|>pkg/c.py\nx = 1\n"
+            "<|file_sep|>pkg/<|end|>.py\n<|fim_prefix|>total =<|fim_suffix|>(1)\n<|fim_middle|>"
+        ),
+    ),
+    "starcoder2": (
+        "spm",
+        (
+            "<|repo_name|>app<|file_sep|><|file_sep|>pkg/c.py\nx = 1"
+            "<|file_sep|><|fim_prefix|><|fim_suffix|>(1)\n<|fim_middle|>pkg/<|end|>.py\ntotal ="
+        ),
+    ),
+    "ours": (
+        "spm",
+        (
+            "<|file_sep|>pkg/c.py\nx = 1"
+            "<|file_sep|>pkg/<|end|>.py\n<|fim_prefix|><|fim_suffix|>(1)\n<|fim_middle|>total ="
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", FILES_IN_FAMILIES)
+def test_files_and_repository_stand_as_a_family_was_trained(family: str) -> None:
+    layout, expected = FILES_IN_FAMILIES[family]
+    tokenizer = copy.copy(small_tokenizer("qwen2"))
+    names = ["file_sep", "fim_prefix", "fim_suffix", "fim_middle", "repo_name"]
+    ids = {f"<|{name}|>": tokenizer.special_id(f"<|{name}|>") for name in names}
+    if family != "ours":
+        tokenizer.add_names({fim.REPOSITORY: ids["<|repo_name|>"]})
+    if family == "starcoder2":
+        tokenizer.add_names({fim.PATH_AFTER: ids["<|fim_prefix|>"]})
+    info = dataclasses.replace(INFO, fim_layout=layout, snippet_tokens=64)
+    asked = CompletionRequest(
+        path="pkg/<|end|>.py", text="total = pri(1)\n", offset=11, repository="app<|file_sep|>"
+    )
+    snippet = Snippet("pkg/c.py", "x = 1")
+    found = build_prompt(tokenizer, info, asked, max_new_tokens=MAX_NEW, snippets=[snippet])
+    spelled_markers = {id_: name.encode() for name, id_ in ids.items()}
+    parts = [spelled_markers.get(id_) or tokenizer.token_bytes(id_) for id_ in found.ids]
+    assert b"".join(parts).decode() == expected
+    n_written = expected.count("<|end|>") + ("app<" in expected)  # a user's, so text
+    assert sum(id_ in spelled_markers for id_ in found.ids) == expected.count("<|") - n_written
 
 
 SNIPPETS = [
