@@ -133,10 +133,15 @@ def several_lines(editor: Editor) -> None:
     editor.type("\n")
     time.sleep(SETTLE_S)
     before = editor.text()
-    shown = turned_to(editor, lambda text: "\n" in text, "the model had no text of several lines")
+    turned_to(editor, lambda text: "\n" in text, "the model had no text of several lines")
+    time.sleep(SETTLE_S)  # what was asked for may have come after what came by itself
+    shown = editor.ghost()
     editor.press("accept")
     spaced = " ".join((before.rstrip("\n ") + " " + shown).split())
-    wait_for(lambda: " ".join(editor.text().split()).endswith(spaced[-200:]), "the lines", 15)
+    try:
+        wait_for(lambda: " ".join(editor.text().split()).endswith(spaced[-200:]), "the lines", 15)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {shown!r}; there is {editor.text()[-300:]!r}") from None
 
 
 def undone(editor: Editor) -> None:

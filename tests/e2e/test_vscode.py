@@ -66,7 +66,8 @@ KEYS = {
 }
 BINDINGS = (
     '[{"key": "ctrl+alt+n", "command": "workbench.action.files.newUntitledFile",'
-    ' "args": {"languageId": "python"}}]'
+    ' "args": {"languageId": "python"}},'
+    ' {"key": "ctrl+alt+t", "command": "editor.action.inlineSuggest.commit"}]'
 )
 # What is not the language server is done by the shell: the doctor and tuning need no second window.
 OTHERS = """\
@@ -187,7 +188,8 @@ class InVSCode:
         self.window.page.type(text, pause_s=0.02)
 
     def press(self, action: str) -> None:
-        self.window.page.press(KEYS[action])
+        is_indented = action == "accept" and self.ghost().startswith("    ")  # there Tab indents
+        self.window.page.press("Control+Alt+t" if is_indented else KEYS[action])
 
     def ghost(self) -> str:
         return self.window.ghost()

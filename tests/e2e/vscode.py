@@ -24,6 +24,7 @@ from tests.e2e.neovim import wait_for
 START_S = 180.0
 WIDTH, HEIGHT = 1000, 520
 SETTINGS = {
+    "foretype.show": "eager",  # how sure the ranking is of a sample is not what is tested
     "workbench.startupEditor": "none",
     "workbench.colorTheme": "Default Dark Modern",
     "workbench.enableExperiments": False,
