@@ -391,12 +391,7 @@ def test_bundled_model_completes_a_line_that_is_then_on_disk(
     wait_for(lambda: "Run doctor" in window.picks(), "the menu")
     take_picture(window, "vscode-menu.png")
     window.page.press("Escape")
-    choose(window, OWN, f"model: {OWN}, your own")
-    choose(window, "Base model", "model: foretype-")
-
-
-def choose(window: VSCode, name: str, shown: str) -> None:
-    """Choose a model, and wait until the status bar names it."""
-    window.command("foretype: Select Model")
-    window.pick(name)
-    wait_for(lambda: shown in window.status(), shown, 120)
+    for name, shown in ((OWN, f"model: {OWN}, your own"), ("Base model", "model: foretype-")):
+        window.command("foretype: Select Model")
+        window.pick(name)
+        wait_for(lambda: shown in window.status(), shown, 120)  # noqa: B023
