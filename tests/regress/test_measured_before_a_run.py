@@ -32,6 +32,6 @@ def test_teacher_keeps_its_weights_over_a_change_of_precision(tmp_path: Path) ->
     answers = []
     for dtype in (torch.float32, torch.bfloat16, torch.float32):
         teacher.compute_as(dtype, compiled=False)
-        answers.append(teacher.answer(torch.arange(8)[None], None).hidden)
+        answers.append(teacher.answer(torch.arange(8)[None]).hidden)
     assert answers[1].dtype == torch.bfloat16
     assert torch.equal(answers[0], answers[2])

@@ -328,4 +328,4 @@ def test_a_missing_client_is_named_with_its_command(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     said: list[str] = []
     assert open_configured(tmp_path.joinpath, said.append) is None
-    assert re.search(r"needs httpx2: .* 'foretype\[remote\]'", said[0])
+    assert re.search(r'needs httpx2: .* "foretype\[remote\]"', said[0])
