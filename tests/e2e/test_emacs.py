@@ -6,6 +6,7 @@ FORETYPE_EMACS_PACKAGES, a folder of package folders.
 """
 
 import base64
+import contextlib
 import os
 import shlex
 import shutil
@@ -188,8 +189,10 @@ class InEmacs:
             ' \'utf-8) t) "")))'
         )
         command = ["emacsclient", "-s", str(self._place / "s"), "--eval", wrapped]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=CALL_S)
-        if "Quit" in run.stderr:  # a C-g of ours met it
+        run = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run = subprocess.run(command, capture_output=True, text=True, timeout=CALL_S / 6)
+        if run is None or "Quit" in run.stderr:  # a C-g of ours met it: not always with a word
             run = subprocess.run(command, capture_output=True, text=True, timeout=CALL_S)
         assert run.returncode == 0, run.stderr
         return base64.b64decode(run.stdout.strip().strip('"')).decode()
