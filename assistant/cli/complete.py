@@ -12,6 +12,7 @@ from assistant.cli.source_file import SourceFile, SourceFileError
 from assistant.errors import AssistantError, ModelError
 from assistant.generate.completion_trace import format_trace
 from assistant.logs import configure
+from assistant.models.identity import repository_root
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import CompletionRequest
 from assistant.settings import Settings, load_settings
@@ -89,10 +90,14 @@ def _complete(
 ) -> "Response":
     file = Path(request.path).absolute()
     index, inside = _find_index(settings, request.path) or (None, request.path)
+    root = repository_root(file)
+    asked = dataclasses.replace(
+        request, path=inside, document=str(file), repository=root.name if root else ""
+    )
     engine = (engine_for or open_engine)(settings, file, index)
     try:
         engine.load((language_of(inside) or PYTHON).name)
-        return engine.respond(dataclasses.replace(request, path=inside, document=str(file)))
+        return engine.respond(asked)
     finally:
         if engine_for is None:
             engine.close(CLOSE_S)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import PurePosixPath
 
 from assistant.cancel import Cancel
 from assistant.generate.backend import LocalBackend
@@ -81,7 +82,11 @@ def ask_engine(engine: Engine, task: Task) -> Answer:
 def make_request(task: Task) -> CompletionRequest:
     """Return what an editor would ask; the file's name says its language."""
     return CompletionRequest(
-        path=task.file.path, text=task.text, offset=task.offset, deadline_ms=DEADLINE_MS
+        path=task.file.path,
+        repository=PurePosixPath(task.file.source).name,
+        text=task.text,
+        offset=task.offset,
+        deadline_ms=DEADLINE_MS,
     )
 
 

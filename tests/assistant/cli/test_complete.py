@@ -8,11 +8,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from assistant.cli.complete import MAX_FILE_BYTES, main
+from assistant.generate.engine import Engine
+from assistant.generate.response import Response
+from assistant.request import CompletionRequest
+from assistant.settings import Settings
 from tests.doubles import tiny_folder
+from tests.repositories import new_repository
 from tests.scripted import speaking_folder
 
 ROOT = Path(__file__).parents[3]
@@ -310,3 +316,32 @@ def test_completion_leaves_torch_alone(place: Path, model: Path) -> None:
         timeout=120,
     )
     assert run.stdout.decode().splitlines()[-1] == "0 []"
+
+
+class ListeningEngine(Engine):
+    """An engine without a network that keeps what it is asked."""
+
+    heard: CompletionRequest
+
+    def load(self, language: str = "") -> None:
+        """Load nothing."""
+
+    def respond(self, request: CompletionRequest, *args: Any, **more: Any) -> Response:
+        """Answer by the document alone."""
+        self.heard = request
+        return super().respond(request, *args, **more)
+
+
+def test_network_is_told_the_name_of_the_files_repository(tmp_path: Path) -> None:
+    new_repository(tmp_path / "app", {"pkg/sample.py": SOURCE})
+    (tmp_path / "loose.py").write_text(SOURCE)
+    engines: list[ListeningEngine] = []
+
+    def engine_for(settings: Settings, *_: object) -> Engine:
+        engines.append(ListeningEngine(settings))
+        return engines[-1]
+
+    for name in ("app/pkg/sample.py", "loose.py"):
+        main([f"{tmp_path / name}:{CURSOR}"], engine_for=engine_for)
+        engines[-1].close(1.0)
+    assert [engine.heard.repository for engine in engines] == ["app", ""]

@@ -160,3 +160,7 @@ def test_rest_of_the_line_after_acceptance(start: int, end: int, text: str, expe
         text=text, start=start, end=end, source="network", finish_reason="stop", logprob=0.0,
         )  # fmt: skip
     assert read_rest_of_line(task, completion) == expected
+
+
+def test_network_is_told_the_repositorys_name_as_by_an_editor() -> None:
+    assert make_request(task_at("def ")).repository == "n"
