@@ -116,7 +116,7 @@ def prompt(
     """Return the ids after which the model writes the middle."""
     before = [*tokenizer.start_ids, *header_ids]
     if layout == "left":
-        return [*before, *prefix_ids]
+        return [*before, *prefix_ids] or [tokenizer.end_id]  # something must be read
     if header_ids and tokenizer.has_special(PATH_AFTER):
         at = len(before) - before[::-1].index(tokenizer.special_id("<|file_sep|>"))
         before, prefix_ids = before[:at], [*before[at:], *prefix_ids]

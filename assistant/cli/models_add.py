@@ -24,7 +24,7 @@ from assistant.settings import Settings, load_settings
 from model.folder import ModelFolderError
 from model.gguf_model import GgufModel, load_model, write_reference
 from model.onnx_cache import OnnxCacheError, delete_graphs
-from model.plain_folder import PlainFolder
+from model.plain_folder import PlainFolder, is_plain_folder
 from model.runtime import RuntimeLoadError, open_runtime
 
 READ_TOKENS, WRITTEN_TOKENS = 128, 16  # run to see how fast it is
@@ -37,9 +37,13 @@ def add(
     path = path.expanduser().absolute()
     settings = load_settings()
     try:
+        if path.suffix != ".gguf" and not is_plain_folder(path):
+            raise ModelsError(
+                f"{path} is no GGUF file (NAME.gguf) and no Hugging Face folder; a folder of"
+                " foretype's is named by the setting `model`"
+            )
         model = load_model(path)
-        if not isinstance(model, GgufModel | PlainFolder):
-            raise ModelsError(f"{path} is a folder of foretype's: name it by the setting `model`")
+        assert isinstance(model, GgufModel | PlainFolder)
         for line in _describe(model):
             say(line)
         scores = _measure(model, settings)

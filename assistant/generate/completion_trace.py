@@ -20,6 +20,7 @@ _PLAIN = {
     "excluded file": "this file is excluded: it may hold secrets, or `exclude` names it",
     "unknown language": "nothing is suggested in this language",
     "no proposal": "nothing like the text before the cursor is known",
+    "out of time": "the network had not answered when its time was up",
     "nothing that the rules let pass": (
         "what came to mind would break the text: it stands there already, or does not parse"
     ),

@@ -305,7 +305,7 @@ class Engine:
         offers = offer_lines(request, lines, least, self._trees)
         outcome = ""
         if not ranking.texts:
-            outcome = "no proposal"
+            outcome = "no proposal" if time.monotonic() < asked.deadline else "out of time"
         elif not offers:
             is_worth = request.n > 1 or ranking.fitted is None or bool(ranking.by_worth(least))
             outcome = "nothing that the rules let pass" if is_worth else "not worth a look"

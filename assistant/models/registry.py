@@ -142,9 +142,8 @@ class Registry:
                     raise ModelsError(f"the folder of {name} is gone; `foretype models remove` it")
             choice = book.choice(repository)
             wanted = "" if name == BASE else name
-            if choice.name != wanted:
-                history = (*(choice.history or ("",)), wanted)
-                choice = dataclasses.replace(choice, history=history)
+            if choice.history[-1:] != (wanted,):
+                choice = dataclasses.replace(choice, history=(*choice.history, wanted))
                 write_registry(self.folder, book.with_choice(repository, choice))
 
     def pin(self, repository: str, *, is_pinned: bool = True) -> None:
@@ -154,14 +153,15 @@ class Registry:
             write_registry(self.folder, book.with_choice(repository, choice))
 
     def roll_back(self, repository: str) -> ModelEntry | None:
-        """Return to the model used before, and return it; None: the base."""
+        """Take the last choice back, and return what serves now; None: the base."""
         with self._writing() as book:
             choice = book.choice(repository)
-            if len(choice.history) < 2:
+            if not choice.history:
                 raise ModelsError("there is no earlier choice to go back to")
             choice = dataclasses.replace(choice, history=choice.history[:-1])
-            write_registry(self.folder, book.with_choice(repository, choice))
-            return book.models.get(choice.name)
+            book = book.with_choice(repository, choice)
+            write_registry(self.folder, book)
+            return book.serving(repository)
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Delete a model. One in use only with `force`; what was used before it is used again."""

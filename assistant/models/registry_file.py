@@ -28,7 +28,7 @@ _TEXTS = tuple(item.name for item in dataclasses.fields(ModelEntry) if item.name
 class ModelChoice:
     """What is served in one repository."""
 
-    history: tuple[str, ...] = ()  # names, the one in use last; "": the base
+    history: tuple[str, ...] = ()  # names, the one in use last; "": the base; empty: none chosen
     is_pinned: bool = False
 
     @property

@@ -75,3 +75,9 @@ def test_parts_can_be_read_back(parts: tuple[str, str, str], layout: fim.Layout)
     else:
         expected = {PREFIX: prefix, SUFFIX: suffix, MIDDLE: middle, END: ""}
     assert text == {marker: part.encode() for marker, part in expected.items()}
+
+
+def test_something_is_read_at_the_first_word_of_a_file() -> None:
+    """2026-11-30: a network asked from left to right had an empty prompt there: ValueError."""
+    assert fim.prompt(TOKENIZER, [], [], [], "left") == [END]
+    assert fim.prompt(TOKENIZER, [], ids("a"), [], "left") == ids("a")

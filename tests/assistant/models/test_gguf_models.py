@@ -105,6 +105,15 @@ def test_answers(
     assert f"model: {added}\n" in capsys.readouterr().out
 
 
+def test_why_says_that_the_time_was_up(
+    added: str, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repository / "b.py").write_text("zq")
+    assert main(["use", added]) == 0
+    why_cli.main(["b.py:1:3", "--deadline-ms", "1"])
+    assert "had not answered when its time was up" in capsys.readouterr().out
+
+
 def test_a_file_that_changed_is_refused_and_one_only_touched_is_not(added: str, file: Path) -> None:
     place = Registry().place(added)
     os.utime(file, ns=(0, 0))
@@ -115,6 +124,13 @@ def test_a_file_that_changed_is_refused_and_one_only_touched_is_not(added: str, 
     file.unlink()
     with pytest.raises(ValueError, match=r"cannot read .*Tiny Model\.gguf: No such file"):
         load_model(place)
+
+
+def test_what_is_no_model_of_others_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["add", str(tmp_path), "--yes"]) == 1
+    assert "no GGUF file (NAME.gguf) and no Hugging Face folder" in capsys.readouterr().err
 
 
 def test_what_is_no_gguf_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
