@@ -1,15 +1,16 @@
 """Counts of what was shown and what became of it, by day and language, on this machine only.
 
 A small SQLite file in the user's data folder, closed to others; it holds no text and no name of a
-file. Servers add to it, `foretype stats` reads it; what is wrong with it costs counts, no more.
+file. Servers add to it, `foretype stats` reads it, and the gate follows it by a small step; what is
+wrong with it costs counts, no more.
 """
 
 import datetime
 import logging
 import sqlite3
 import threading
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from assistant.errors import AssistantError
@@ -17,6 +18,9 @@ from model.database import open_database
 from model.paths import data_folder
 
 KEPT_DAYS = 366
+STEP = 0.05  # the most by which the counts move the probability from which something is shown
+STEP_DAYS = 30  # the counts that do
+MIN_ENDED = 100  # texts of which is known what became: with fewer, no step
 _BUSY_S = 1.0  # granted to another server that is writing
 _READ_BUSY_S = 20.0
 _SCHEMA = """
@@ -86,6 +90,33 @@ def read(first_day: str = "") -> list[Row]:
         mend = "`foretype stats --reset` removes it"
         raise StatisticsError(f"{path} cannot be read ({error}); {mend}") from error
     return [(str(day), str(language), str(name), int(n)) for day, language, name, n in rows]
+
+
+def find_steps() -> dict[str, float]:
+    """Return the step of each language that has one; none where the file cannot be read."""
+    first = datetime.date.today() - datetime.timedelta(STEP_DAYS - 1)
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    try:
+        for _, language, name, n in read(first.isoformat()):
+            counts[language][name] += n
+    except StatisticsError:
+        return {}
+    return {language: found for language, its in counts.items() if (found := step(its))}
+
+
+def step(counts: Mapping[str, int]) -> float:
+    """Return how much surer than the setting `show` says a text must be here, within ±STEP.
+
+    That is by how much more often texts were claimed to be right than they were taken and kept, or
+    typed through; the fewer there were, the less of it.
+    """
+    n = counts["ended"]
+    if n < MIN_ENDED:
+        return 0.0
+    kept = counts["kept_30"] / counts["looked_30"] if counts["looked_30"] else 1.0
+    of_use = counts["typed"] + kept * (counts["whole"] + counts["part"])
+    gap = (counts["claimed"] / 100 - of_use) / n
+    return max(-STEP, min(STEP, gap * n / (n + MIN_ENDED)))
 
 
 def reset() -> None:

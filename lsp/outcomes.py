@@ -56,6 +56,7 @@ class _Shown:
     n_between: int = 0  # characters between head and tail
     taken: _Taken | None = None
     is_last_taken: bool = False  # rather than typed
+    claimed: int = 0  # how likely it was said to be right, in percent
 
     def advance(self, document: Document) -> int | None:
         """See how far it is, dropping the texts that do not fit; None if none does.
@@ -155,7 +156,9 @@ class Outcomes:
         start, end = place = columns(snapshot, found[0])
         texts = tuple(each.text for each in found if columns(snapshot, each) == place)
         line = snapshot.line
-        new = _Shown(snapshot.row, line[:start], line[start:end], line[end:], texts)
+        claimed = round(100 * found[0].probability)
+        sides = line[:start], line[start:end], line[end:]
+        new = _Shown(snapshot.row, *sides, texts, claimed=claimed)
         old = self._shown.get(uri)
         if old is not None and old.goes_on_as(new):
             return
@@ -204,13 +207,15 @@ class Outcomes:
         shown = self._shown.pop(uri, None)
         if shown is None:
             return
-        is_whole = shown.n_there == len(shown.texts[0])
+        language, is_whole = self._languages[uri], shown.n_there == len(shown.texts[0])
+        self._statistics.add(language, "ended")
+        self._statistics.add(language, "claimed", shown.claimed)
         if is_whole and shown.is_last_taken:
-            self._statistics.add(self._languages[uri], "whole")
+            self._statistics.add(language, "whole")
         elif shown.taken is not None:
-            self._statistics.add(self._languages[uri], "part")
+            self._statistics.add(language, "part")
         elif is_whole:
-            self._statistics.add(self._languages[uri], "typed")
+            self._statistics.add(language, "typed")
 
 
 def _rows(document: Document, row: int, n_rows: int) -> str:

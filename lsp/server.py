@@ -120,7 +120,7 @@ class Server(LanguageServer):
             self.look_later(n_looks + 1)
             self.outcomes.look()
             if n_looks % SAVE_LOOKS == 0:
-                asyncio.get_running_loop().run_in_executor(None, self.session.save_counts)
+                asyncio.get_running_loop().run_in_executor(None, self.session.keep_counts)
 
         asyncio.get_running_loop().call_later(LOOK_S, look)
 

@@ -108,6 +108,14 @@ class Session:
             close(timeout_s)
         self.save_counts()
 
+    def keep_counts(self) -> None:
+        """Have the counts written, and the gate follow them."""
+        self.save_counts()
+        if self._answers_early and self._engine is not None:
+            from assistant.counts import find_steps
+
+            self._engine.steps = find_steps()  # type: ignore[attr-defined]
+
     def configure(self, configuration: object) -> None:
         """Follow a pushed configuration."""
         self.settings.change(configuration)
@@ -184,6 +192,7 @@ class Session:
         self.scheduler.use(engine)
         log.info("model loaded in %.0f ms", 1000 * (time.monotonic() - started_s))
         self._start_models()
+        self.keep_counts()
 
     def _start_models(self) -> None:
         """Let the user's own models serve; one that their settings name wins over all."""

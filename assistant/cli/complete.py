@@ -105,6 +105,7 @@ def _complete(
 
 def open_engine(settings: Settings, file: Path, index: "FolderIndex | None") -> "Engine":
     """Return an engine for `file` that has not loaded its model; what is amiss, it says."""
+    from assistant.counts import find_steps
     from assistant.generate.engine import Engine  # imports the runtime, not needed for bad input
     from assistant.models.open import make_opener_for
     from assistant.remote import open_configured
@@ -114,7 +115,9 @@ def open_engine(settings: Settings, file: Path, index: "FolderIndex | None") -> 
 
     remote = open_configured(Path, say, exclude=settings.exclude)  # documents are called by path
     open_model = make_opener_for(file, say)
-    return Engine(settings, open_model, index=lambda _: index, remote=remote)
+    engine = Engine(settings, open_model, index=lambda _: index, remote=remote)
+    engine.steps = find_steps()
+    return engine
 
 
 def _find_index(settings: Settings, path: str) -> "tuple[FolderIndex, str] | None":

@@ -23,7 +23,8 @@ from assistant.cli.command import (
     write,
     write_json,
 )
-from assistant.counts import KEPT_DAYS, Row, read, reset, statistics_path
+from assistant.counts import KEPT_DAYS, Row, find_steps, read, reset, statistics_path
+from assistant.settings import load_settings
 
 WIDTH = 76
 BAR = 24  # characters of the longest bar
@@ -67,12 +68,13 @@ def _run(options: argparse.Namespace) -> int:
         if not (options.yes or agrees(f"Remove {statistics_path()}?")):
             return FAILED
         reset()
-        print("The counts are removed.")
+        print("The counts are removed, and what followed from them.")
         return DONE
     if not 1 <= options.days <= KEPT_DAYS:
         raise UsageError(f"--days must be in 1..{KEPT_DAYS}, got {options.days}")
     first = datetime.date.today() - datetime.timedelta(options.days - 1)
     table = summarize(read(first.isoformat()), options.days)
+    table["steps"] = find_steps() if load_settings().statistics else {}
     if options.json:
         write_json(table)
     elif options.html:
@@ -153,6 +155,9 @@ def sentences(table: Mapping[str, Any]) -> str:
     if figures["p50_ms"]:
         said += f" Half of the answers came within {figures['p50_ms']} ms"
         said += f", 95% within {figures['p95_ms']} ms."
+    for language, step in table["steps"].items():
+        how = "surer" if step > 0 else "less sure"
+        said += f" So a text in {language} must be {abs(100 * step):.1f} points {how} than usual."
     return said
 
 

@@ -45,6 +45,7 @@ class Trace:
     rules: Sequence[RuleVerdict] = ()  # of the text that was chosen
     probability: float = 0.0
     threshold: float = 0.0
+    step: float = 0.0  # of it, by the user's own statistics
     remote: Mapping[str, float] = field(default_factory=dict)  # of a server's text, if one came
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     prompt_tokens: int = 0  # what the network read and wrote, its reused tokens included
@@ -60,6 +61,9 @@ class Trace:
         limits = f"{self.probability:.0%}"
         if self.threshold:
             limits += f", shown from {self.threshold:.0%}"
+            if points := round(100 * self.step):
+                how = "more" if points > 0 else "less"
+                limits += f", {abs(points)} {how} than usual by `foretype stats`"
         if self.outcome == "shown":
             return f"a suggestion is shown ({limits})"
         if self.outcome == "not sure enough":
@@ -75,6 +79,7 @@ class Trace:
             "model": self.model,
             "probability": round(self.probability, 4),
             "threshold": round(self.threshold, 4),
+            "step": round(self.step, 4),
             "remote": {name: round(value, 4) for name, value in self.remote.items()},
             "prompt_tokens": dict(self.prompt),
             "network": dict(self.network),

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from assistant.cancel import Cancel
@@ -31,7 +31,7 @@ from assistant.generate.response import (
 )
 from assistant.privacy.exclusion import why_refused
 from assistant.rank.candidates import Cursor, propose
-from assistant.rank.ranker import FittedRanker, bundled, threshold
+from assistant.rank.ranker import OTHERS, FittedRanker, bundled, threshold
 from assistant.rank.ranking import summarize
 from assistant.request import Completion, CompletionRequest
 from assistant.settings import Settings
@@ -91,6 +91,7 @@ class Engine:
         self._index_of = index
         self.remote = remote
         self.tuned_for: BackendOf | None = None  # a document's own model, where it has one
+        self.steps: Mapping[str, float] = {}  # by language, of the gate: `assistant.counts`
         self._snippets = snippets
         self._bases = BaseModels(open_model)
         self._trees = OpenTrees()
@@ -183,7 +184,7 @@ class Engine:
             if found is not None and not asked.cancel.is_set():
                 # As sure as the network's own text must be.
                 parameters = (asked.backend.parameters if asked.backend else None) or bundled()
-                least = self._threshold(request, parameters.both if parameters else None)
+                least = self._threshold(asked, parameters.both if parameters else None)
                 completions, trace = merge_remote(found, request, proposed, least, self._trees)
 
         outcome = trace.outcome or "no proposal"
@@ -301,7 +302,7 @@ class Engine:
                 asked.backend, proposal, job, asked.language, parameters=parameters
             )
         ranking = lines.ranking
-        least = self._threshold(request, ranking.fitted)
+        least = self._threshold(asked, ranking.fitted)
         offers = offer_lines(request, lines, least, self._trees)
         outcome = ""
         if not ranking.texts:
@@ -328,6 +329,7 @@ class Engine:
             rules=best.verdicts if best else (),
             probability=best.suggestion.probability if best else 0.0,
             threshold=least,
+            step=self._step(asked),
             stage_ms=lines.stage_ms,
             **count_drafts(lines.drafts, asked.started),
         )
@@ -337,7 +339,7 @@ class Engine:
     def _propose_block(self, asked: _Asked, backend: LocalBackend, job: GenerationJob) -> Proposed:
         """Return several lines for an empty block, by the network alone."""
         request = asked.request
-        least = self._threshold(request, backend.parameters.both if backend.parameters else None)
+        least = self._threshold(asked, backend.parameters.both if backend.parameters else None)
         suggestions, drafts = multi_line.write_blocks(backend, job, asked.language, least)
         offers = offer_suggestions(request, suggestions)
         trace = Trace(
@@ -348,13 +350,18 @@ class Engine:
             rules=offers[0].verdicts if offers else (),
             probability=suggestions[0].probability if suggestions else 0.0,
             threshold=least,
+            step=self._step(asked),
             **count_drafts(drafts, asked.started),
         )
         return Proposed(offers=offers, trace=trace, suggestions=suggestions)
 
-    def _threshold(self, request: CompletionRequest, fitted: FittedRanker | None) -> float:
+    def _threshold(self, asked: _Asked, fitted: FittedRanker | None) -> float:
         points = fitted.points if fitted is not None else None
-        return threshold(self.settings.show, points, n=request.n)
+        return threshold(self.settings.show, points, n=asked.request.n, step=self._step(asked))
+
+    def _step(self, asked: _Asked) -> float:
+        language = asked.language.name if asked.language else OTHERS
+        return self.steps.get(language, 0.0) if self.settings.statistics else 0.0
 
 
 def _log_response(

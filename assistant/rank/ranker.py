@@ -100,18 +100,22 @@ class FittedRanker:
         return probabilities
 
 
-def threshold(show: str, points: Mapping[str, OperatingPoint] | None, *, n: int = 1) -> float:
+def threshold(
+    show: str, points: Mapping[str, OperatingPoint] | None, *, n: int = 1, step: float = 0.0
+) -> float:
     """Return the probability from which a suggestion is shown; above 1 for never.
 
     That a suggestion is a right beginning of the rest of the line means the same in every language,
     so one threshold serves them all. Who asks for several (`n`) has asked by hand, and is shown
-    what there is; so is everybody where nothing was fitted (`points` is None).
+    what there is; so is everybody where nothing was fitted (`points` is None). `step` is by how
+    much the user's own statistics move it.
     """
     if show == "off":
         return 2.0
     if points is None or n > 1:
         return 0.0
-    return points[show].threshold
+    usual = points[show].threshold
+    return usual + step if 0 < usual + step < 1 else usual
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,17 +5,25 @@ import os
 import sqlite3
 import stat
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from assistant.counts import (
     KEPT_DAYS,
+    MIN_ENDED,
+    STEP,
+    STEP_DAYS,
     Statistics,
     StatisticsError,
+    find_steps,
     read,
     reset,
     statistics_path,
+    step,
 )
 
 DAY = datetime.date.today()
@@ -37,6 +45,48 @@ def test_counts_of_a_day_add_up() -> None:
     day = DAY.isoformat()
     assert sorted(read()) == [(day, "go", "shown", 1), (day, "python", "shown", 5)]
     assert read((DAY + datetime.timedelta(1)).isoformat()) == []
+
+
+NAMES = ("ended", "claimed", "whole", "part", "typed", "looked_30", "kept_30")
+
+
+@given(st.lists(st.integers(0, 1 << 70), min_size=len(NAMES), max_size=len(NAMES)))
+def test_whatever_was_counted_a_step_is_small(counts: list[int]) -> None:
+    its = Counter(dict(zip(NAMES, counts, strict=True)))
+    assert -STEP <= step(its) <= STEP
+    if its["ended"] < MIN_ENDED:
+        assert step(its) == 0
+
+
+@given(st.integers(MIN_ENDED, 5_000), st.data())
+def test_the_more_is_of_use_the_less_sure_it_must_be(n: int, data: st.DataObject) -> None:
+    claimed = data.draw(st.integers(0, 100 * n))
+    few, many = sorted(data.draw(st.integers(0, n)) for _ in range(2))
+    less, more = (step(Counter(ended=n, claimed=claimed, typed=of_use)) for of_use in (few, many))
+    assert more <= less
+    assert (more <= 0) or 100 * many <= claimed
+    assert (less >= 0) or 100 * few >= claimed
+
+
+def test_what_was_taken_and_not_kept_is_of_no_use() -> None:
+    counts = Counter(ended=900, claimed=63_000, whole=600, part=30)
+    assert step(counts) == 0
+    assert step(counts | Counter(looked_30=10, kept_30=8)) == STEP
+
+
+def test_a_step_goes_with_its_counts() -> None:
+    old = Statistics(today=lambda: DAY - datetime.timedelta(STEP_DAYS))
+    for statistics, language in ((old, "go"), (Statistics(), "python")):
+        statistics.add(language, "ended", 200)
+        statistics.add(language, "claimed", 200 * 60)
+        statistics.add(language, "typed", 117)
+        statistics.save()
+    assert find_steps() == {"python": pytest.approx(0.01)}
+    reset()
+    assert find_steps() == {}
+    counted().save()
+    damage()
+    assert find_steps() == {}
 
 
 def test_only_the_owner_can_read() -> None:

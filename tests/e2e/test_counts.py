@@ -32,7 +32,8 @@ def test_what_was_shown_and_taken_is_counted() -> None:
     times = [name for name in counts if name.startswith("within_")]
     assert len(times) == 1
     assert {name: counts[name] for name in counts if name not in times} == {
-        "shown": 1, "whole": 1, "saved": len("one\n\ttwo\nthree") - 1, "keys": 1,
+        "shown": 1, "ended": 1, "claimed": 0, "whole": 1, "keys": 1,
+        "saved": len("one\n\ttwo\nthree") - 1,
     }  # fmt: skip
     data = statistics_path().read_bytes()
     assert not any(word in data for word in (b"secret", b"private", b"three", b"two"))

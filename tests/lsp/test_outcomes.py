@@ -36,7 +36,7 @@ class Editor:
         offset = snapshot.offset
         found = [
             Completion(text=text, start=offset, end=offset + over, source="index",
-                       finish_reason="stop", logprob=0.0)
+                       finish_reason="stop", logprob=0.0, probability=0.614)
             for text in texts
         ]  # fmt: skip
         self.outcomes.answered(self.document, snapshot, found, 3.5)
@@ -99,6 +99,15 @@ def test_taken_whole_or_in_part_typed_through_or_left(
         editor.put(text)
     editor.outcomes.forget(editor.document.uri)
     assert outcome(editor) == expected
+
+
+def test_what_was_claimed_is_kept_until_it_is_known_what_became() -> None:
+    editor = Editor("total = ")
+    editor.shown("add(first)")
+    editor.shown("sub(first)")
+    assert (editor.counts.n["ended"], editor.counts.n["claimed"]) == (1, 61)
+    editor.keys("sub(first)")
+    assert (editor.counts.n["ended"], editor.counts.n["claimed"]) == (2, 122)
 
 
 def test_the_rest_of_what_is_shown_is_not_shown_anew() -> None:

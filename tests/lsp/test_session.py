@@ -6,12 +6,29 @@ from pathlib import Path
 
 import pytest
 
+from assistant.counts import STEP, Statistics, reset
+from assistant.generate.engine import Engine
 from assistant.request import CompletionRequest
+from assistant.settings import Settings
 from lsp.scheduler import ScheduledRequest
 from lsp.session import Session
 from tests.doubles import tiny_folder
 
 WAIT_S = 60.0
+
+
+def test_the_gate_follows_the_counts_and_their_reset() -> None:
+    session, statistics = Session(lambda _: None), Statistics()
+    engine = session._engine = session._real_engine(Settings())
+    assert isinstance(engine, Engine)
+    session.save_counts = statistics.save
+    for name, n in (("ended", 500), ("claimed", 500 * 70)):
+        statistics.add("python", name, n)
+    session.keep_counts()
+    assert engine.steps == {"python": STEP}
+    reset()
+    session.keep_counts()
+    assert engine.steps == {}
 
 
 @pytest.mark.usefixtures("shared_cache")

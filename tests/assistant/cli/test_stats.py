@@ -10,6 +10,7 @@ import pytest
 from assistant.cli.purge import main as purge
 from assistant.cli.stats import main
 from assistant.counts import Statistics, statistics_path
+from assistant.settings import settings_path
 
 TODAY = datetime.date.today()
 COUNTS = {
@@ -39,6 +40,20 @@ def test_a_plain_sentence_comes_first(capsys: pytest.CaptureFixture[str]) -> Non
         "stood unchanged: 90% after 30 seconds. Half of the answers came within 4 ms, 95% within "
         "512 ms."
     )
+
+
+def test_the_gates_step_is_said_unless_statistics_are_off(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    count("python", shown=900, ended=900, claimed=900 * 70, typed=900)
+    count("go", shown=900, ended=900, claimed=900 * 70)
+    text = said(capsys)
+    assert "So a text in go must be 5.0 points surer than usual." in text
+    assert "in python must be 5.0 points less sure" in text
+    assert json.loads(said(capsys, "--json"))["steps"] == {"go": 0.05, "python": -0.05}
+    settings_path().parent.mkdir(parents=True, exist_ok=True)
+    settings_path().write_text("statistics = false\n")
+    assert "points" not in said(capsys)
 
 
 def test_charts_fit_a_narrow_window(capsys: pytest.CaptureFixture[str]) -> None:

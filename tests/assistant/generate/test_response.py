@@ -84,6 +84,19 @@ def test_setting_decides_how_sure_a_suggestion_must_be(
         assert (found[0].text, found[0].source) == (text, "index")
 
 
+def test_the_users_statistics_move_the_gate_of_a_language_unless_they_are_off() -> None:
+    made = engine(["ute(1)"], parameters(gate={}, gate_bias=EVEN))
+    usual = made.respond(request()).trace
+    made = engine(["ute(1)"], parameters(gate={}, gate_bias=EVEN))
+    made.steps = {"python": 0.05, "rust": -0.02}
+    trace = made.respond(request()).trace
+    assert trace.threshold == pytest.approx(usual.threshold + 0.05)
+    assert trace.words().endswith(", 5 more than usual by `foretype stats`)")
+    assert "2 less than usual" in made.respond(request(path="a.rs")).trace.words()
+    made.settings = replace(made.settings, statistics=False)
+    assert made.respond(request()).trace.words() == usual.words()
+
+
 def test_what_is_believed_is_corrected_for_the_language() -> None:
     rust = request(path="pkg/a.rs")
     for line, is_shown in (([1.0, 0.0], True), ([1.0, -2.0], False)):

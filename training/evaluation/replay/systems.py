@@ -10,9 +10,11 @@ from __future__ import annotations
 import abc
 import dataclasses
 import shutil
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from assistant.counts import step
 from assistant.generate.base_models import OpenModel, open_from
 from assistant.generate.engine import Engine
 from assistant.index.builder import build_from_texts
@@ -21,7 +23,7 @@ from assistant.rank.ranker import bundled, threshold
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
 from assistant.source.languages import PYTHON, language_of
-from training.evaluation.answers import Answer, Stopwatch
+from training.evaluation.answers import Answer, Stopwatch, is_right
 from training.evaluation.exact_line import ask_engine
 from training.evaluation.held_out import Task
 from training.evaluation.longest_match import LongestMatch
@@ -31,6 +33,7 @@ NETWORK_AND_INDEX, NETWORK, INDEX = "network + index", "network", "index"
 LONGEST_MATCH = "longest match"
 EAGER, STRICTER = "eager", ("balanced", "quiet")  # settings of `show` that show anything
 SYSTEMS = (NETWORK_AND_INDEX, NETWORK, INDEX, LONGEST_MATCH)
+ADAPTING = "adapting"  # both, with a gate that follows what was right; on request only
 _HALF_SURE_BYTES = 24  # a match of so many bytes counts as half sure
 
 
@@ -129,6 +132,31 @@ class EngineSystem(System):
         return ask_engine(self._engine, task)
 
 
+class AdaptingSystem(EngineSystem):
+    """The engine whose gate follows what it showed before: what was right was taken, no more."""
+
+    def __init__(self, settings: Settings, tree: TreeIndex) -> None:
+        super().__init__(ADAPTING, settings, open_from, tree)
+        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by language
+
+    def least(self, level: str) -> float:
+        """Return 0 where the gate that moves has decided already."""
+        return 0.0 if level in self.stricter else super().least(level)
+
+    def answer(self, task: Task, show: str = EAGER) -> Answer:
+        """Ask with the step of what was shown up to now at the default."""
+        language = language_of(task.file.path)
+        name = language.name if language is not None else ""
+        its = self._counts[name]
+        self._engine.steps = {name: step(its)} if show != EAGER else {}
+        answer = super().answer(task, show)
+        if show == Settings().show and answer.text:
+            its["ended"] += 1
+            its["claimed"] += round(100 * answer.probability)
+            its["whole"] += is_right(answer.text, task.truth)
+        return answer
+
+
 class LongestMatchSystem(System):
     """The longest match in the tree and the document decides, and nothing else."""
 
@@ -158,6 +186,8 @@ def open_systems(names: Sequence[str], *, model: str, folder: Path) -> list[Syst
     def open_system(name: str) -> System:
         if name == LONGEST_MATCH:
             return LongestMatchSystem()
+        if name == ADAPTING:
+            return AdaptingSystem(settings, tree)
         # Each has networks of its own: none finds keys and values that another has computed.
         open_model = None if name == INDEX else open_from
         return EngineSystem(name, settings, open_model, None if name == NETWORK else tree)

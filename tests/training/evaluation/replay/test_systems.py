@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from assistant.counts import STEP
+from assistant.settings import Settings
 from tests.doubles import tiny_folder
 from tests.training.evaluation.replay.scripted_systems import stratum
 from training.data.corpus import Document
@@ -18,6 +20,7 @@ from training.evaluation.replay.systems import (
     NETWORK,
     NETWORK_AND_INDEX,
     SYSTEMS,
+    AdaptingSystem,
     LongestMatchSystem,
     TreeIndex,
     open_systems,
@@ -82,6 +85,20 @@ def test_all_systems_open_and_answer(tmp_path: Path) -> None:
         assert "\n" not in given.text
         assert 0 <= given.probability <= 1
         assert given.ms > 0
+
+
+def test_a_gate_that_follows_what_was_right(tmp_path: Path) -> None:
+    system = AdaptingSystem(Settings(), TreeIndex(tmp_path))
+    system.open(TREE)
+    typed = "def helper(first, second):\n    return combine(fir"
+    sure = task(typed, "st, second)")
+    fixed = system.answer(sure, "balanced").probability
+    assert fixed > system._engine.steps["python"] == 0.0
+    for _ in range(400):
+        system.answer(task(typed, "ewall)"), "balanced")
+    assert system._engine.steps["python"] == STEP
+    system.answer(sure)  # at "eager" as every other system
+    assert system._engine.steps == {}
 
 
 @pytest.mark.parametrize("name", [INDEX, LONGEST_MATCH])
