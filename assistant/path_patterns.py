@@ -9,6 +9,8 @@ the root, and a pattern only ever adds (`!` is refused).
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def find_mistake(pattern: str) -> str:
         return f"{pattern!r} has braces, which ignore files do not know; write one pattern each"
     if not pattern.strip().strip("/") or pattern.startswith("#"):
         return f"{pattern!r} names nothing; leave it out"
-    return ""
+    return f"{pattern!r} is no pattern: {fault}" if (fault := _fault(_anywhere(pattern))) else ""
 
 
 @functools.lru_cache(maxsize=256)  # asked at every key
@@ -43,7 +45,27 @@ def matches(path: str, patterns: tuple[str, ...]) -> bool:
 def _compile(patterns: tuple[str, ...]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec  # most users exclude nothing: 30 ms of the start are theirs
 
-    plain = (pattern.casefold().lstrip("/") for pattern in patterns)
-    return GitIgnoreSpec.from_lines(
-        pattern if pattern.startswith("**/") else f"**/{pattern}" for pattern in plain if pattern
-    )
+    return GitIgnoreSpec.from_lines(_anywhere(each) for each in patterns if each.strip("/"))
+
+
+def _anywhere(pattern: str) -> str:
+    plain = pattern.casefold().lstrip("/")
+    return plain if plain.startswith("**/") else f"**/{plain}"
+
+
+def ignore_spec(lines: Iterable[str]) -> GitIgnoreSpec:
+    """Return the patterns of an ignore file; a line that is none matches nothing, as in git."""
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec.from_lines(line for line in lines if not _fault(line))
+
+
+def _fault(pattern: str) -> str:
+    """Return why an ignore file's line is no pattern; "" if it is one."""
+    from pathspec import GitIgnoreSpec
+
+    try:
+        GitIgnoreSpec.from_lines([pattern])
+    except (ValueError, re.error) as error:
+        return str(error)
+    return ""

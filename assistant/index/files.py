@@ -16,6 +16,7 @@ from pathspec import GitIgnoreSpec
 
 from assistant.git import GitError, decode_name, find_work_tree, git, has_git
 from assistant.index.manifest import Stamp
+from assistant.path_patterns import ignore_spec
 from model.files import UnreadableFileError, read_regular
 
 MAX_FILES = 200_000
@@ -108,8 +109,8 @@ def _walk(root: Path) -> Iterator[str]:
 def _read_ignore_file(path: Path) -> GitIgnoreSpec | None:
     try:
         lines = read_regular(path, _MAX_IGNORE_BYTES, allow_links=False).decode().splitlines()
-        return GitIgnoreSpec.from_lines(lines)
-    except (UnreadableFileError, ValueError):  # ValueError: not UTF-8, or no pattern
+        return ignore_spec(lines)
+    except (UnreadableFileError, UnicodeDecodeError):
         return None
 
 
