@@ -202,6 +202,87 @@ FORMS: dict[str, tuple[str, str, str]] = {
     "Mailchimp key": ('MAILCHIMP_KEY = "', drawn_hex(32, "mc"), '-us12"\n'),
 }
 
+# 2026-11-30: 40 of these reached an index or a server, and 47 did in part while they were typed.
+SEED, POINT = drawn_capitals(32, "otp"), drawn(43, "point")
+FORMS |= {
+    "key of a hash": ('digest = hmac.new(b"', KEY, '", body, "sha256")\n'),
+    "key of a hash in JavaScript": ("crypto.createHmac('sha256', '", KEY, "').update(x)\n"),
+    "key of a hash in Java": ('Algorithm.HMAC256("', KEY, '");\n'),
+    "key of a signature": ("jwt.sign(payload, '", KEY, "', { expiresIn: '1h' })\n"),
+    "key of a cipher": ('block, _ := aes.NewCipher([]byte("', KEY, '"))\n'),
+    "key of a box": ('box = Fernet(b"', drawn(43, "box") + "=", '")\n'),
+    "seed of one-time passwords": ('pyotp.TOTP("', SEED, '").now()\n'),
+    "short name of a password": ('pw = "', PASSWORD, '"\n'),
+    "one word with pass": ('dbpass = "', PASSWORD, '"\n'),
+    "pass in JavaScript": ("auth: { user: 'a', pass: '", PASSWORD, "' },\n"),
+    "pass in a list of settings": ("[db]\npass = ", PASSWORD, "\n"),
+    "passcode": ('passcode = "', PASSWORD, '"\n'),
+    "password in Spanish": ('contrasena = "', PASSWORD, '"\n'),
+    "password in Chinese": ("# \u5bc6\u7801\uff1a", PASSWORD, "\n"),
+    "cookie": ('headers = {"Cookie": "sessionid=', KEY, '"}\n'),
+    "key of a query": ('fetch("https://maps.test/v1?key=', KEY, '")\n'),
+    "end of a chain": (
+        'let t = env::var("API_TOKEN")\n    .unwrap_or_else(|_| "',
+        KEY,
+        '".to_string());\n',
+    ),
+    "lifetime in the type": ("const API_KEY: &'static str = \"", KEY, '";\n'),
+    "connection in Java": ('DriverManager.getConnection(url, "sa", "', PASSWORD, '");\n'),
+    "connection in C": ('mysql_real_connect(c, "host", "me", "', PASSWORD, '", "db", 0);\n'),
+    "wireless network": ('WiFi.begin("home", "', PASSWORD, '");\n'),
+    "YAML, folded": ("password: >-\n  ", PASSWORD, "\nother: 1\n"),
+    "YAML, literal": ("token: |\n  ", KEY, "\nother: 1\n"),
+    "environment of a container": ('- name: DB_PASSWORD\n  value: "', PASSWORD, '"\n'),
+    "environment without quotes": ("- name: API_TOKEN\n  value: ", KEY, "\n"),
+    "variable of Terraform": (
+        'variable "db_password" {\n  type    = string\n  default = "',
+        PASSWORD,
+        '"\n}\n',
+    ),
+    "option of mysql": ("mysql -u root -p", PASSWORD, " db\n"),
+    "option of a login": ("docker login -u me -p ", PASSWORD, " r.test\n"),
+    "option of redis-cli": ("redis-cli -h h -a ", ALNUM, " ping\n"),
+    "option of openssl": ("openssl enc -aes-256-cbc -pass ", "pass:" + PASSWORD, " -in a\n"),
+    "JSON of curl": (
+        'curl -d \'{"user":"a","password":"',
+        PASSWORD,
+        "\"}' https://a.test\n",
+    ),
+    "variable of make": ("API_TOKEN ?= ", KEY, "\n"),
+    "address of Oracle": ('url = "jdbc:oracle:thin:scott/', PASSWORD, '@h:1521:x"\n'),
+    "token for a user": ("git clone https://", drawn(40, "user"), "@git.test/a/b.git\n"),
+    "signed address": ('"https://b.test/x?X-Amz-Signature=', drawn_hex(64, "sig"), '"\n'),
+    "shared key of WireGuard": ("PresharedKey = ", drawn(43, "wg") + "=", "\n"),
+    "web key": ('{"kty": "oct", "k": "', POINT, '"}\n'),
+    "web key of a curve": ('{"kty":"EC","crv":"P-256","d":"', POINT, '"}\n'),
+    "key of OpenVPN": (
+        "-----BEGIN OpenVPN Static key V1-----\n",
+        drawn_hex(32, "v1") + "\n" + drawn_hex(32, "v2"),
+        "\n-----END OpenVPN Static key V1-----\n",
+    ),
+    "key of PuTTY": (
+        "Private-Lines: 2\n",
+        drawn(64, "p1") + "\n" + drawn(40, "p2"),
+        "\nPrivate-MAC: 0\n",
+    ),
+    "key of SSH2": (
+        "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n",
+        drawn(64, "s1") + "\n" + drawn(64, "s2"),
+        "\n---- END SSH2 ENCRYPTED PRIVATE KEY ----\n",
+    ),
+    "private key with headers": (
+        "-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-128-CBC,AB\n\n",
+        drawn(64, "e1") + "\n" + drawn(64, "e2"),
+        "\n-----END RSA PRIVATE KEY-----\n",
+    ),
+    "escaped JSON": (
+        'body = "{\\"user\\": \\"a\\", \\"password\\": \\"',
+        PASSWORD,
+        '\\"}"\n',
+    ),
+    "literal of a document": ("The default password is ``", PASSWORD, "``.\n"),
+}
+
 # What of a form's secret only says of what kind it is, or is known to everybody.
 HEADS = {
     "base64 of a private key": encoded(PEM[:30])[:40],
@@ -210,6 +291,8 @@ HEADS = {
     "private key without frame": DER[:16],
     "Discord hook": "12345678901234567/",
     "Telegram token": "123456789:",
+    "option of openssl": "pass:",
+    "token for a user": drawn(40, "user")[:14],  # until then it may be a host's name
 }
 
 GALLERY = (

@@ -24,12 +24,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 20_261_130
-LIMIT_S = 600  # for the tests of one mutant: one that never ends is noticed, too
+LIMIT_S = 120  # of CPU for the tests of one mutant: one that never ends is noticed, too
+TIME_SIGNALS = (signal.SIGALRM, signal.SIGPROF)
 LEAST_PERCENT = 95.0
 
 # Patterns of the modules of a group, and its own tests, quick ones first.
@@ -179,14 +181,15 @@ def _head(node: object) -> str:
     )
 
 
-def drawn(n: int) -> list[Mutant]:
-    dice = random.Random(SEED)
+def drawn(n: int, seed: int) -> list[Mutant]:
+    dice = random.Random(seed)
     chosen = [dice.sample([*mutants(group)], n // len(MUTATED)) for group in MUTATED]
     return [each for together in zip(*chosen, strict=True) for each in together]
 
 
-def test_mutants(results: Path, n: int, most: int) -> None:
-    """Test those that `results` does not have, no more than `most` of them."""
+def test_mutants(results: Path, n: int, seed: int, seconds: float) -> None:
+    """Test those that `results` does not have, until so many seconds have gone."""
+    end_s = time.monotonic() + seconds
     lines = results.read_text().splitlines() if results.exists() else []
     for name in LIBRARIES:
         importlib.import_module(name)
@@ -198,17 +201,100 @@ def test_mutants(results: Path, n: int, most: int) -> None:
                 target = Path(place, name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / name, target)
-        left = [mutant for mutant in drawn(n) if mutant.key not in known]
-        for number, mutant in enumerate(left[:most]):
+        reaches = {group: reach(group, results, Path(place)) for group in MUTATED}
+        for number, mutant in enumerate(drawn(n, seed)):
+            if mutant.key in known or time.monotonic() > end_s:
+                continue
             started_s = time.monotonic()
-            verdict = tested(mutant, Path(place), number)
-            seconds = round(time.monotonic() - started_s, 1)
-            row = {"key": mutant.key, "verdict": verdict, "seconds": seconds, **asdict(mutant)}
+            tests = reaches[mutant.group].tests_of(mutant)
+            verdict = tested(mutant, tests, Path(place), number) if tests else "unreached"
+            took_s = round(time.monotonic() - started_s, 1)
+            row = {"key": mutant.key, "verdict": verdict, "seconds": took_s, **asdict(mutant)}
             with results.open("a") as file:
                 file.write(json.dumps(row) + "\n")
 
 
-def tested(mutant: Mutant, place: Path, number: int) -> str:
+@dataclass(frozen=True)
+class Reach:
+    """Which tests run a line, and how long each of them takes."""
+
+    seconds: dict[str, float]
+    lines: dict[str, dict[str, list[str]]]  # of a path, by the number of the line
+
+    def tests_of(self, mutant: Mutant) -> list[str]:
+        """Return what runs a mutant's place, quick tests first; of imports, what runs the file."""
+        lines = self.lines.get(mutant.path, {})
+        first, last = _statement(mutant)
+        found = {test for line in range(first, last + 1) for test in lines.get(str(line), ())}
+        if "" in found:  # run at the import
+            found = {test for tests in lines.values() for test in tests}
+        return sorted(found - {""}, key=self.seconds.__getitem__)
+
+
+def _statement(mutant: Mutant) -> tuple[int, int]:
+    """Return the lines of the smallest statement, or head of one, that a mutant is in."""
+    tree = ast.parse((ROOT / mutant.path).read_bytes())
+    spans = [(1, 1)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and node.lineno <= mutant.line:
+            body = getattr(node, "body", None) or getattr(node, "cases", None)
+            last = mutant.line if body else node.end_lineno
+            if last and last >= mutant.line:
+                spans.append((node.lineno, last))
+    return max(spans)
+
+
+def reach(group: str, results: Path, place: Path) -> Reach:
+    """Run a group's tests once, watched; what they reached is kept beside the results."""
+    kept = results.with_suffix(f".{group}.json")
+    if not kept.exists() and not (child := os.fork()):
+        status = 1
+        try:
+            status = watch(group, kept, place)
+        finally:
+            os._exit(status)
+    elif not kept.exists() and os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        raise SystemExit(f"the tests of {group} fail as they are")
+    return Reach(**json.loads(kept.read_text()))
+
+
+class Watch:
+    """A plugin of pytest: coverage of each test by itself, and its time."""
+
+    def __init__(self, coverage: Any) -> None:
+        self._coverage = coverage
+        self.seconds: dict[str, float] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        started_s = time.monotonic()
+        self._coverage.switch_context(item.nodeid)
+        try:
+            return (yield)
+        finally:
+            self._coverage.switch_context("")
+            self.seconds[item.nodeid] = time.monotonic() - started_s
+
+
+def watch(group: str, kept: Path, place: Path) -> int:
+    names = {str(path.relative_to(ROOT)) for path in modules(group)}
+    coverage = importlib.import_module("coverage").Coverage(
+        data_file=None,
+        branch=True,
+        include=[str(place / name) for name in names],
+        config_file=False,
+    )
+    coverage.start()
+    plugin = Watch(coverage)
+    status = run_tests(place, GROUPS[group][1].split(), plugin)
+    coverage.stop()
+    data = coverage.get_data()
+    lines = {name: data.contexts_by_lineno(str(place / name)) for name in names}
+    kept.write_text(json.dumps({"seconds": plugin.seconds, "lines": lines}))
+    return status
+
+
+def tested(mutant: Mutant, tests: list[str], place: Path, number: int) -> str:
     """Return "killed", "survived" or "time" for a mutant in the copy at `place`."""
     path = place / mutant.path
     source = path.read_bytes()
@@ -217,16 +303,17 @@ def tested(mutant: Mutant, place: Path, number: int) -> str:
     if not (child := os.fork()):  # with the libraries imported, and nothing of ours
         status = 1
         try:
-            signal.alarm(LIMIT_S)
-            status = run_tests(place, GROUPS[mutant.group][1].split())
+            signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
+            signal.alarm(10 * LIMIT_S)
+            status = run_tests(place, tests)
         finally:
             os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     path.write_bytes(source)
-    return "survived" if status == 0 else "time" if status == -signal.SIGALRM else "killed"
+    return "survived" if status == 0 else "time" if -status in TIME_SIGNALS else "killed"
 
 
-def run_tests(place: Path, tests: list[str]) -> int:
+def run_tests(place: Path, tests: list[str], *plugins: object) -> int:
     os.chdir(place)
     os.environ.update(CI="1", OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1")
     sys.path = [entry for entry in sys.path if entry not in ("", str(ROOT))]
@@ -237,7 +324,7 @@ def run_tests(place: Path, tests: list[str]) -> int:
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
-    return int(pytest.main([*options, *tests]))
+    return int(pytest.main([*options, *tests], plugins))
 
 
 def report(results: Path) -> Iterator[str]:
@@ -282,11 +369,13 @@ def main() -> int:
     parser.add_argument("what", choices=("coverage", "mutants"))
     parser.add_argument("results", type=Path, nargs="?")
     parser.add_argument("--n", type=int, default=201, help="mutants in all")
-    parser.add_argument("--most", type=int, default=10**6, help="mutants in this run")
+    parser.add_argument("--seed", type=int, default=SEED, help="other mutants")
+    parser.add_argument("--seconds", type=float, default=10**6, help="of this run, about")
     options = parser.parse_args()
     if options.what == "mutants":
-        test_mutants(options.results, options.n, options.most)
-        print("\n".join(report(options.results)))
+        test_mutants(options.results, options.n, options.seed, options.seconds)
+        if options.results.exists():
+            print("\n".join(report(options.results)))
         return 0
     with tempfile.TemporaryDirectory() as place:
         n_short = sum(not cover(group, Path(place)) for group in GROUPS)

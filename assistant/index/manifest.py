@@ -14,7 +14,7 @@ from model.publish import write_atomically
 
 FILE_NAME = "manifest.json"
 MAX_BYTES = 64 << 20
-_FORMAT = 3  # also raised when more counts as a secret: what was written before is built anew
+_FORMAT = 4  # also raised when more counts as a secret: what was written before is built anew
 
 
 class ManifestError(ValueError):

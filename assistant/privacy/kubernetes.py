@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 KIND = re.compile(r"kind\"?:[ \t]{0,4}\"?Secret\b")
 _AROUND_CHARS = 4_000  # of the kind, in which the values are: fields are often sorted by name
-_DATA = re.compile(r"(?:stringData|\bdata)\"?:[ \t]{0,4}\{?[ \t]{0,4}\n?")
+_DATA = re.compile(r"(?:stringData|\bdata)\"?:[ \t]{0,4}\{?[ \t]{0,4}[\r\n]{0,2}")
 _ENTRY = re.compile(
     r"[ \t]{0,40}\"?[\w.-]{1,80}\"?:[ \t]{0,4}\"?(?P<value>[^\s\"|>]{4,4000})"
-    r"\"?,?[ \t\r]{0,4}[\n}]?"
+    r"\"?,?[ \t]{0,4}[\r\n}]{0,2}"
 )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from assistant.privacy import personal
 from assistant.privacy.kubernetes import KIND, secret_data
-from assistant.privacy.secret_names import is_drawn, is_in_context, named_secrets
+from assistant.privacy.secret_names import is_drawn, is_in_context, is_random, named_secrets
 from assistant.privacy.token_formats import encoded_token, headed_tokens, key_runs, odd_tokens
 
 NAMED = "named secret"
@@ -22,10 +22,14 @@ _MAX_PEM_CHARS = 10_000
 _MIN_PEM_RUN_CHARS = 24  # of base64; words of documentation are shorter
 _CHANGE = re.compile(r"[A-Za-z][0-9]|[0-9][A-Za-z]")  # every random run has some
 
-_PEM_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----")
+KEY_BLOCK = re.compile(  # OpenSSL's, OpenSSH's, PGP's, SSH2's, OpenVPN's, PuTTY's
+    r"-{4,5} ?BEGIN [\w ]{0,24}(?:PRIVATE KEY(?: BLOCK)?|Static key V\d) ?-{0,5}|Private-Lines: \d+"
+)
+_KEY_BLOCK_HINTS = ("PRIVATE KEY", "Static key", "Private-Lines")
+_KEY_BLOCK_END = re.compile(r"---- ?END|Private-MAC")
 _PEM_BODY = re.compile(  # of one that breaks off: lines of base64, the last one filled up
-    r"(?:(?:\\[nrt]|[\s\"'+\\,.()]){0,40}[A-Za-z0-9+/]{16,100}={0,2}){0,200}"
-    r"(?:(?:\\[nrt]|[\s\"'+\\,.()]){0,40}[A-Za-z0-9+/]{1,15}={1,2})?"
+    r"(?:(?:\\[nrt]|[\s\"'+\\,.()#*>/]){0,40}[A-Za-z0-9+/]{16,100}={0,2}){0,200}"
+    r"(?:(?:\\[nrt]|[\s\"'+\\,.()#*>/]){0,40}[A-Za-z0-9+/]{1,15}={1,2})?"
 )
 _PEM_RUN = re.compile(r"(\\[nrt])|([A-Za-z0-9+/]{4,}={0,2})")
 
@@ -91,9 +95,14 @@ def substitute(
     return "".join([*pieces, text[at:end]])
 
 
+def has_key_block(text: str) -> bool:
+    """Say whether a text may have a private key in a frame; quick."""
+    return any(hint in text for hint in _KEY_BLOCK_HINTS)
+
+
 def spans_paragraphs(text: str) -> bool:
     """Say whether a text must be looked at whole: what tells a secret may be paragraphs away."""
-    return "PRIVATE KEY" in text or KIND.search(text) is not None
+    return has_key_block(text) or KIND.search(text) is not None
 
 
 def stand_ins(text: str) -> list[tuple[SecretFinding, str]]:
@@ -145,14 +154,15 @@ def _is_stand_in(value: str) -> bool:
 
 
 def _private_keys(text: str) -> Iterator[SecretFinding]:
-    if "PRIVATE KEY" not in text:
+    if not has_key_block(text):
         return
     end = 0
-    for begin in _PEM_BEGIN.finditer(text):
+    for begin in KEY_BLOCK.finditer(text):
         if begin.start() < end:
             continue  # looked at already
-        end = text.find("-----END", begin.end(), begin.end() + _MAX_PEM_CHARS)
-        if end < 0:
+        if end_line := _KEY_BLOCK_END.search(text, begin.end(), begin.end() + _MAX_PEM_CHARS):
+            end = end_line.start()
+        else:
             body = _PEM_BODY.match(text, begin.end())
             end = body.end() if body else begin.end()
         runs = [run[2] for run in _PEM_RUN.finditer(text, begin.end(), end) if run[2]]
@@ -165,7 +175,10 @@ def _private_keys(text: str) -> Iterator[SecretFinding]:
 def _keys(text: str) -> Iterator[SecretFinding]:
     for kind, start, end in odd_tokens(text):
         value = text[start:end]
-        if not _is_stand_in(value) and not (kind == "URL password" and _is_no_password(value)):
+        is_none = (kind == "URL password" and _is_no_password(value)) or (
+            kind == "URL token" and not is_random(value, "")
+        )
+        if not (is_none or _is_stand_in(value)):
             yield SecretFinding(kind=kind, start=start, end=end)
     for start, end in key_runs(text):
         found = headed_tokens(text, start, end)

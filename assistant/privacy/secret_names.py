@@ -24,31 +24,50 @@ _REST_LINES = 3
 _BEFORE_CHARS = 160  # of a line before a random run that may say what it is
 
 _KEYWORDS = (
-    *"secret token passw pwd passphrase credential authorization bearer _pass _auth".split(),
-    *("login(", "auth(", "auth=(", "identified by"),
+    *"secret token credential bearer contrase senha kennwort".split(),
+    *"密码 密碼 パスワード 비밀번호 пароль".split(),
+    *("login(", "identified by", "connection(", "real_connect(", 'begin("'),
+)
+_STEMS = {  # of words, and which of those that hold one speak of a secret
+    "pass": re.compile(r"pass(?:w|phrase|code|e?(?![a-z]))|(?<=_)pass"),
+    "pw": re.compile(r"pwd|(?<![a-z])pw(?![a-z])"),
+    "psk": re.compile(r"(?<![a-z])psk(?![a-z])"),
+    "auth": re.compile(r"auth(?:orization|=?\()|(?<=_)auth"),
+}
+_PASSWORD = re.compile(
+    "pass|pw|psk|secret|auth=?\\(|contrase|senha|kennwort|密码|密碼|パスワード|비밀번호|пароль"
+    "|login\\(|identified|connection\\(|connect\\(|begin\\(",
+    re.IGNORECASE,
 )
 _KEY_BEFORE = re.compile(
-    r"(?:api|access|account|private|auth|sign(?:ing)?|encryption|client)[ _-]?\Z"
+    r"(?:api|access|account|private|shared|auth|sign(?:ing)?|encryption|client)[ _-]?\Z"
 )
+_SHORT_NAMES = ("pass", "pw", "psk")  # only what is assigned to one is its value
 _MAX_KEY_CHARS = 12  # before the word "key" in the names above
 _NAME = re.compile(r"\w(?:[\w-]{0,58}\w)?(?:=?\()?")
 # From a name on: closers, a type, an assignment. Blanks are not given back: some texts have many.
 ASSIGNMENT = (
-    r"[\"'`\])}]{0,3}[ \t]{0,20}+(?::[ \t]{0,2}[\w&'<>\[\].|*][\w&'<>\[\]. |*]{0,29}?)?[ \t]{0,4}+"
-    r"(?::=|=>|={1,3}|!==?|->|[:>,]|\|\||\?\?|(?<=[ \t])(?:is|was|by)[ \t]|(?<=[ \t(]))[ \t]{0,20}+"
+    r"[\"'`\])}\\]{0,3}[ \t]{0,20}+"
+    r"(?::[ \t]{0,2}[\w&'<>\[\].|*][\w&'<>\[\]. |*]{0,29}?)?[ \t]{0,4}+"
+    r"(?::{1,2}=|=>|={1,3}|!==?|\?=|->|[:\uff1a>,]|\|\||\?\?"
+    r"|(?<=[ \t])(?:is|was|by)[ \t]|(?<=[ \t(]))[ \t]{0,20}+"
 )
 SCHEME = r"(?i:basic|bearer|token|digest|apikey|bot)[ \t]{1,4}"  # of an Authorization header
 _ASSIGNED = re.compile(
-    ASSIGNMENT + r"(?:[\\(]?\r?\n[ \t]{0,40}+)?(?:[A-Za-z@&$]{0,2}(?P<quote>\\?[\"'`]))?"
+    ASSIGNMENT + r"(?:(?:[\\(]|[|>][+-]?)?[ \t]{0,8}\r?\n[ \t]{0,40}+)?"
+    r"(?:[A-Za-z@&$]{0,2}(?P<quote>\\?[\"'`]))?"
     rf"(?:{SCHEME})?(?P<value>(?![:=])[^\"'`\s\\,;(){{}}<>\[\]]{{6,300}})"
 )
-_QUOTED = re.compile(r"(?P<quote>[\"'`])(?P<value>[^\"'`\s]{8,300})(?P=quote)")
-GOES_ON = tuple(",(=\\:+{[|")  # at the end of a line
+_QUOTED = re.compile(r"(?P<quote>\\?[\"'`])(?P<value>[^\"'`\s]{8,300}?)(?P=quote)")
+VALUE = r"[ \t]{0,40}[\"']?(?:value|default)[\"']?[ \t]{0,8}[:=][ \t]{0,4}[\"']?"
+_DESCRIBED = re.compile(  # the name is itself a value: of a variable, or of an entry of a list
+    rf"[\"']?[ \t]{{0,4}}[,{{]?[ \t]{{0,4}}\r?\n(?:[^\n]{{0,100}}\n){{0,3}}?{VALUE}"
+    r"(?P<value>[^\"'\s,]{6,300})"
+)
+_GOES_ON = (*",(=\\:+{[|", ">-", ">+", "|-", "|+")  # at the end of a line
+_STILL_ON = re.compile(r"\n[ \t]{0,60}(?:\.\w|\|\||\?\?|&&|\+)")
 _ASCII_LOWER = {code: code + 32 for code in range(0x41, 0x5B)}
 _NOT_ONE_WORD = re.compile(r"[{}<>$()\[\]\\,;|]|://|%[(s]|\.\.")
-_PASSWORD = re.compile(
-    r"passw|pwd|passphrase|_pass|secret|login\(|auth=?\(|identified", re.IGNORECASE
-)
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:[./:-]+[A-Za-z_]\w*)+")  # of code
 _WORD = re.compile(r"[A-Za-z_.:]+")
 _PIECE = re.compile(r"[A-Za-z0-9+/]+")
@@ -57,14 +76,20 @@ _CASE_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[a-z])")
 _PARAMETER = re.compile(r"&\w+=")
 
 _CONTEXT_WORDS = (
-    *"secret passw passphrase pwd token credential bearer authoriz private".split(),
+    *"secret passw passphrase pwd token credential bearer authoriz private cookie".split(),
     *("apikey", "api_key", "api-key", "api key"),
 )
-_CALL_WORDS = ("key", "auth", "login", "connect", "client(", "session(")  # of the calls and names
+_CALL_WORDS = (  # of the calls and names
+    *("key", "auth", "login", "connect", "client(", "session("),
+    *("hmac", "jwt", "fernet", "cipher", "otp(", "aes."),
+)
 _CONTEXT = re.compile(
     r"(?i:auth\w{0,12}[\"']?\s?[:=(,]|(?:login|connect)\w{0,9}\(|(?:client|session)\()"
-    r"|(?:[_-](?i:key)|[a-z]Key)s?(?:[_-]\w{1,12})?\b[\"'`\])]{0,3}\s{0,4}[:=,(]"
+    r"|(?:[_?&-](?i:key)|[a-z]Key)s?(?:[_-]\w{1,12})?\b[\"'`\])]{0,3}\s{0,4}[:=,(]"
 )
+_KEYED = re.compile(
+    r"(?i)(?:hmac|jwt|fernet|cipher|[th]otp|\baes)[\w.]{0,24}\([^)]{0,60}\Z"
+)  # a call
 _OTHER_CONTEXT = re.compile(
     r"(?i)sha\d|sha_|sha\b|md5|hash|digest|checksum|integrity|commit|revision|etag|uuid|fingerprint"
     r"|public|thumbprint|nonce|commitment"
@@ -97,7 +122,8 @@ def speaks_of_secret(before: str) -> bool:
     lower = before.lower()
     if any(word in lower for word in _CONTEXT_WORDS):
         return True
-    return any(word in lower for word in _CALL_WORDS) and _CONTEXT.search(before) is not None
+    is_call = any(word in lower for word in _CALL_WORDS)
+    return is_call and bool(_CONTEXT.search(before) or _KEYED.search(before))
 
 
 def _places(lower: str) -> set[int]:
@@ -106,6 +132,8 @@ def _places(lower: str) -> set[int]:
     for at in _occurrences(lower, "key"):
         if _KEY_BEFORE.search(lower, max(0, at - _MAX_KEY_CHARS), at):
             places.add(at)
+    for stem, words in _STEMS.items():
+        places |= {at for at in _occurrences(lower, stem) if words.match(lower, at)}
     return places
 
 
@@ -130,9 +158,13 @@ def _values_of(text: str, name: str, at: int, following: int) -> Iterator[tuple[
         if not is_code and is_random(value, name):
             yield start, end
             at = end
-    for match in _QUOTED.finditer(text, at, min(_rest_end(text, at), following)):
+    rest_end = at if name.lower() in _SHORT_NAMES else min(_rest_end(text, at), following)
+    for match in _QUOTED.finditer(text, at, rest_end):
         if is_random(match["value"], name):
             yield match.span("value")
+    described = _DESCRIBED.match(text, at)
+    if described and is_random(described["value"], name):
+        yield described.span("value")
 
 
 def _rest_end(text: str, at: int) -> int:
@@ -143,10 +175,16 @@ def _rest_end(text: str, at: int) -> int:
         newline = text.find("\n", end, limit)
         if newline < 0:
             return limit
-        if not text[max(at, newline - 20) : newline].rstrip().endswith(GOES_ON):
+        if not goes_on(text, newline):
             return newline
         end = newline + 1
     return newline
+
+
+def goes_on(text: str, newline: int) -> bool:
+    """Say whether a statement goes on over a line's end."""
+    line_end = text[max(0, newline - 20) : newline].rstrip()
+    return line_end.endswith(_GOES_ON) or _STILL_ON.match(text, newline) is not None
 
 
 def is_in_context(text: str, start: int) -> bool:
@@ -156,7 +194,9 @@ def is_in_context(text: str, start: int) -> bool:
     if line_start > 1 and not text[line_start:start].strip(_OPENERS):
         line_start = text.rfind("\n", max(0, line_start - _BEFORE_CHARS), line_start - 1) + 1
     before = text[line_start:start]
-    return speaks_of_secret(before) and _OTHER_CONTEXT.search(before) is None
+    if not speaks_of_secret(before):
+        return False
+    return _OTHER_CONTEXT.search(before) is None or _KEYED.search(before) is not None
 
 
 def is_drawn(text: str, start: int, end: int) -> bool:

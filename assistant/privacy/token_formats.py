@@ -121,7 +121,7 @@ _OTHERS = list(
 AWS secret | ecret | (?i:aws.{0,20}secret.{0,20}[=:]\s{0,9})["']?([\w+/]{40})(?![\w+/])
 Azure key | ccountKey= | [Aa]ccountKey=([A-Za-z0-9+/]{40,120}={0,2})
 Azure key | Q~ | \dQ~(?<=[\w~.-]{3}\dQ~)([\w~.-]{31,34})(?![\w~.-])
-Azure signature | sig= | [?&;]sig=([\w%+/-]{40,120}={0,2})
+signature of a URL | sig= ignature= | [?&;](?:sig|(?:X-Amz-)?Signature)=([\w%+/-]{40,120}={0,2})
 Slack hook | hooks.slack | hooks\.slack\.com/\w{8,9}/(T\w{4,20}/[AB]\w{4,20}/\w{16,40})
 Teams hook | webhook.office | webhook\.office\.com/\w{1,20}/([\w-]{36}@[\w-]{36}/\w{1,30}/\w{32})
 Discord hook | /api/webhooks/ | /api/webhooks/(\d{16,20}/[\w-]{60,90})
@@ -129,7 +129,13 @@ Telegram token | :AA | \b(\d{8,10}:AA[\w-]{33})\b
 Mailchimp key | -us | -us(?<=([a-f0-9]{32})-us)\d{1,2}\b
 password of a command | sshpass | sshpass -p ?["']?([^\s"'$]{4,128})
 password of a command | -u --user | -(?:u|-user)[ =]["']?[\w.-]{1,64}:(?=\S*\d)([^\s"'@/$]{6,128})
+password of a command | mysql | mysql[^\n|;&]{0,160}? -p["']?(?=\S*\d)([^\s"'$]{6,128})
+password of a command | login | login [^\n|;&]{0,160}?-p ["']?(?=\S*\d)([^\s"'$]{6,128})
+password of a command | redis-cli | redis-cli[^\n|;&]{0,160}? -a ["']?([^\s"'$]{6,128})
+database password | jdbc:oracle | jdbc:oracle:\w{1,8}:[\w.-]{1,64}/([^\s/"'@]{3,128})@
+JSON web key | kty | "(?:k|d|p|q|dp|dq|qi)\\?"[ \t]{0,3}:[ \t]{0,3}\\?"([\w-]{20,700})
 database password | @tcp( | (?<![\w.-])[\w.-]{1,64}:([^\s:@"'`/]{3,128})@tcp\(
+URL token | :// | ://([\w-]{20,200})(?::[\w-]{0,20})?@
 URL password | :// | ://(?<=[a-z0-9+.-]{2}://)[^\s:/@"'`{}<>]{0,64}:([^\s@/]{3,128})@
 """)
 )

@@ -10,11 +10,12 @@ import re
 
 from assistant.privacy import personal
 from assistant.privacy.kubernetes import KIND
-from assistant.privacy.redaction import find
+from assistant.privacy.redaction import KEY_BLOCK, find, has_key_block
 from assistant.privacy.secret_names import (
     ASSIGNMENT,
-    GOES_ON,
     SCHEME,
+    VALUE,
+    goes_on,
     is_random,
     names_in,
     speaks_of_secret,
@@ -24,6 +25,7 @@ from assistant.source.blocks import n_common
 
 _LINE_CHARS = 400  # before the cursor
 _LINES_UP = 2  # a statement may go on over so many line ends
+_DESCRIBED_CHARS = 400  # before a value in which the name may stand whose value it is
 _MAX_PEM_CHARS = 10_000
 _MAX_YAML_CHARS = 4_000
 
@@ -32,7 +34,11 @@ _RUN = re.compile(r"[A-Za-z0-9+/=-]{4,400}\Z")
 _CHANGE = re.compile(r"[A-Za-z][0-9]|[0-9][A-Za-z]")
 _CLEAR_HEAD_CHARS = 4  # shorter heads also begin words
 _SCHEME = re.compile(SCHEME)
-_BARE = re.compile(ASSIGNMENT + rf"(?:{SCHEME})?(?P<value>[^\"'`\s\\,;(){{}}<>\[\]]{{1,300}})\Z")
+_BARE = re.compile(
+    ASSIGNMENT + r"(?:[|>][+-]?\s)?\s{0,40}+(?:[A-Za-z@&$]{0,2}\\?[\"'`]{1,3})?"
+    rf"(?:{SCHEME})?(?P<value>[^\"'`\s\\,;(){{}}<>\[\]]{{1,300}})\Z"
+)
+_VALUE = re.compile(rf"{VALUE}(?P<value>[^\"'\s,]{{1,300}})\Z")
 _PLACES = tuple(
     re.compile(pattern)
     for pattern in (
@@ -41,14 +47,19 @@ _PLACES = tuple(
         r"webhook\.office\.com/\w{1,20}/(\S{1,140})\Z",
         r"/api/webhooks/\d{16,20}/([\w-]{1,90})\Z",
         r"\b\d{8,10}:([\w-]{1,40})\Z",
-        r"[?&;]sig=([\w%+/-]{1,120})\Z",
+        r"[?&;](?:sig|key|(?:X-Amz-)?Signature)=([\w%+/-]{1,120})\Z",
+        r"://([\w-]{14,200})\Z",  # of a host's name, or of its user's
+        r"\"(?:k|d|p|q|dp|dq|qi)\\?\"[ \t]{0,3}:[ \t]{0,3}\\?\"([\w-]{1,700})\Z",
+        r"jdbc:oracle:\w{1,8}:[\w.-]{1,64}/([^\s\"'@]{1,128})\Z",
+        r"(?:mysql|mariadb|login|redis-cli) [^\n|;&]{0,160}-[pa] ?[\"']?([^\s\"'$-]{1,128})\Z",
         r"sshpass -p ?[\"']?([^\s\"'$]{1,128})\Z",
         r"-(?:u|-user)[ =][\"']?[\w.-]{1,64}:([^\s\"'@/$]{1,128})\Z",
         r"[\"'`][\w.-]{1,32}:(?!\d*\Z)([^\s:/@\"'`{}<>]{1,128})\Z",
     )
 )
-_PEM_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY")
-_PEM_CHARS = re.compile(r"[A-Za-z0-9+/=\s\"'\\,.()-]*\Z")
+_PEM_CHARS = re.compile(  # behind its headers
+    r"(?:\s{0,20}[A-Z][\w-]{1,30}:[^\n]{0,100}(?:\n|\Z)){0,8}[A-Za-z0-9+/=\s\"'\\,.()-]*\Z"
+)
 _QUOTE = re.compile(r"(?<!\\)[\"'`]")
 _YAML_VALUE = re.compile(r"\s{0,40}\"?[\w.-]{1,80}\"?:[ \t]{0,4}[\"']?([^\s\"']{1,400})\Z")
 
@@ -64,8 +75,8 @@ def open_secret(text: str, cursor: int) -> int | None:
     starts = [start + low for start in (finder(line) for finder in finders) if start is not None]
     if (named := _behind_name(statement)) is not None:
         starts.append(named + cursor - len(statement))
-    if (block := _in_block(text, low, cursor)) is not None:
-        starts.append(block)
+    for found in (_in_block(text, low, cursor), _described(text, low, cursor)):
+        starts += [found] if found is not None else []
     start = min(starts, default=cursor)
     is_before_it = bool(starts) and text[cursor : cursor + 1].isalnum()
     return start if start < cursor or is_before_it else None
@@ -88,7 +99,7 @@ def _statement(text: str, low: int, cursor: int) -> str:
     start = low
     for _ in range(_LINES_UP):
         above = text.rfind("\n", max(0, start - 1 - _LINE_CHARS), max(0, start - 1)) + 1
-        if above >= start or not text[above : start - 1].rstrip().endswith(GOES_ON):
+        if above >= start or not goes_on(text, start - 1):
             break
         start = above
     return text[start:cursor]
@@ -157,6 +168,13 @@ def _behind_name(statement: str) -> int | None:
     return None
 
 
+def _described(text: str, low: int, cursor: int) -> int | None:
+    """Return where the value begins of a name that is itself a value, some lines up."""
+    value = _VALUE.match(text[low:cursor])
+    above = text[max(0, low - _DESCRIBED_CHARS) : low]
+    return low + value.start("value") if value and names_in(above) else None
+
+
 def _open_quote(statement: str) -> int | None:
     """Return where the string begins in which the statement ends."""
     opened: re.Match[str] | None = None
@@ -170,11 +188,11 @@ def _open_quote(statement: str) -> int | None:
 
 def _in_block(text: str, low: int, cursor: int) -> int | None:
     """Return where a private key or the value of a Kubernetes Secret begins."""
-    begin = text.rfind("-----BEGIN", max(0, cursor - _MAX_PEM_CHARS), cursor)
-    if begin >= 0 and (head := _PEM_BEGIN.match(text, begin, cursor)):
-        end = head.end() + 5  # its hyphens
-        if "-----END" not in text[end:cursor] and _PEM_CHARS.match(text, end, cursor):
-            return end
+    before = text[max(0, cursor - _MAX_PEM_CHARS) : cursor]
+    for begin in KEY_BLOCK.finditer(before) if has_key_block(before) else ():
+        body = before[begin.end() :]
+        if "---- END" not in body and "-----END" not in body and _PEM_CHARS.match(body):
+            return cursor - len(body)
     if KIND.search(text, max(0, cursor - _MAX_YAML_CHARS), cursor):
         value = _YAML_VALUE.match(text[low:cursor])
         return low + value.start(1) if value else None

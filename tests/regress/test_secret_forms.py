@@ -8,6 +8,9 @@ Kubernetes data, or base64 of keys.
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,3 +92,44 @@ def test_no_secret_is_in_what_is_trained_on(tmp_path: Path) -> None:
     for item in GALLERY:
         for text in read.texts:
             assert leaked(item, text.text) == [], (item.name, text.path)
+
+
+WRITTEN: dict[str, Callable[[str], str]] = {
+    "Windows line ends": lambda text: text.replace("\n", "\r\n"),
+    "indented": lambda text: re.sub("^", "\t\t", text, flags=re.M),
+    "with blanks at the ends of lines": lambda text: text.replace("\n", "  \n"),
+    "no line end": lambda text: text.rstrip("\n"),
+    "with a byte order mark": lambda text: "\ufeff" + text,
+}
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+def test_no_way_of_writing_a_file_hides_a_secret(how: str) -> None:
+    """2026-11-30: with Windows line ends the data of a Kubernetes Secret were not seen."""
+    for item in GALLERY:
+        clean, _ = redact(WRITTEN[how](item.text))
+        assert leaked(item, clean) == [], item.name
+
+
+COMMENTED = ("# ", "// ", " * ", "> ", "+")
+
+
+@pytest.mark.parametrize("mark", COMMENTED)
+def test_no_comment_hides_a_secret(mark: str) -> None:
+    """2026-11-30: nor a private key that breaks off."""
+    for item in GALLERY:
+        if "\n" not in item.text.strip() or "PRIVATE" in item.before:
+            clean, _ = redact(re.sub("^(?=.)", mark, item.text, flags=re.M))
+            assert leaked(item, clean) == [], item.name
+
+
+NOT_IN_JSON = ("Docker login", "wireless network", "escaped JSON")  # that is a string already
+
+
+def test_secrets_in_a_json_string_are_seen() -> None:
+    """2026-11-30: a quoted password went whose quotes were escaped."""
+    for item in GALLERY:
+        if "\n" not in item.text.strip() and item.name not in NOT_IN_JSON:
+            text = json.dumps({"text": item.text}, ensure_ascii=False)
+            clean, _ = redact(text)
+            assert leaked(item, clean, json.dumps(item.before)) == [], item.name

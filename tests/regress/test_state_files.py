@@ -64,7 +64,7 @@ def test_an_absurd_manifest_is_damaged(tmp_path: Path, value: str) -> None:
     for old, new in (
         ('"seen":{}', f'"seen":{{"a":[1,{value}]}}'),
         ("[]]],", f"[{value}]]],"),
-        ('"format":3', f'"format":{value}'),
+        ('"format":4', f'"format":{value}'),
     ):
         (tmp_path / "i" / FILE_NAME).write_text(text.replace(old, new))
         with pytest.raises(ManifestError, match="is damaged"):
