@@ -140,10 +140,15 @@ def write_reference(folder: Path, place: Path) -> ModelFolder | GgufModel:
     return _load_reference(folder)
 
 
-def write_ranker(folder: Path, table: Mapping[str, Any]) -> None:
-    """Put what was fitted for a model into the folder that refers to it."""
+def check_reference(folder: Path) -> None:
+    """Raise GgufError unless a folder refers to a model of others."""
     if not (folder / REFERENCE).is_file():
         raise GgufError(f"{folder} refers to no model of others: `foretype models add` it first")
+
+
+def write_ranker(folder: Path, table: Mapping[str, Any]) -> None:
+    """Put what was fitted for a model into the folder that refers to it."""
+    check_reference(folder)
     write_atomically(folder / RANKER, json.dumps(table, separators=(",", ":")).encode() + b"\n")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +27,7 @@ from training.evaluation.answers import is_right
 DIGITS = 5  # of a parameter, significant
 _LIMIT = 5.0  # of a _standardised column, as in serving
 LINE_HOLD = 20.0  # what a squared change of one in a language's scale or offset costs, in nats
+START_HOLD = 15.0  # and of one in a parameter of a network that is fitted further
 #: languages fitted together; the first is what the bundled network was trained on
 FAMILIES = (
     ("python",), ("javascript", "typescript", "tsx"), ("go",), ("rust",), ("java",), ("c", "cpp"),
@@ -47,6 +49,7 @@ class FitSettings:
     decay: float = 1e-2
     members: int = 1
     seed: int = 0
+    start: SmallNetwork | None = None  # what is fitted further, and held near to itself
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +116,9 @@ def _standardise(rows: ArrayLike, mean: Floats, scale: Floats) -> torch.Tensor:
     return torch.from_numpy(np.clip(values, -_LIMIT, _LIMIT).astype(np.float32))
 
 
-def _scale_of(rows: Rows) -> tuple[Floats, Floats]:
+def _scale_of(rows: Rows, start: SmallNetwork | None) -> tuple[Floats, Floats]:
+    if start is not None:
+        return start.mean, start.scale
     return rows.mean(0), rows.std(0) + np.float32(1e-3)
 
 
@@ -133,14 +138,14 @@ def _average(networks: Sequence[nn.Sequential], mean: Floats, scale: Floats) -> 
 def fit_ranker(examples: Sequence[RankingExample], settings: FitSettings) -> SmallNetwork:
     """Fit the order of candidates on examples of one kind of columns."""
     used = [each for each in examples if each.texts]
-    mean, scale = _scale_of(np.concatenate([each.rows for each in used]))
+    mean, scale = _scale_of(np.concatenate([each.rows for each in used]), settings.start)
     inputs, mask, labels = _pad_examples(used, mean, scale)
 
     def loss(network: nn.Module, at: torch.Tensor) -> torch.Tensor:
         scores = nn.functional.pad(network(inputs[at])[..., 0], (0, 1))  # "none of them": zero
         return nn.functional.cross_entropy(scores.masked_fill(~mask[at], -1e9), labels[at])
 
-    return _average(_train(len(mean), len(used), loss, settings), mean, scale)
+    return _average(_train((len(used), len(mean)), loss, settings, len(used)), mean, scale)
 
 
 def fit_gate(choices: Sequence[RankedChoice], settings: FitSettings) -> SmallNetwork:
@@ -149,7 +154,7 @@ def fit_gate(choices: Sequence[RankedChoice], settings: FitSettings) -> SmallNet
     A cursor with many weighs more than one with few, but not as much more.
     """
     used = [each for each in choices if len(each.found.rows)]
-    mean, scale = _scale_of(np.concatenate([each.found.rows for each in used]))
+    mean, scale = _scale_of(np.concatenate([each.found.rows for each in used]), settings.start)
     inputs = _standardise(np.concatenate([each.found.rows for each in used]), mean, scale)
     labels = torch.from_numpy(np.concatenate([each.rights for each in used]).astype(np.float32))
     counts = np.array([len(each.found.rows) for each in used])
@@ -162,23 +167,29 @@ def fit_gate(choices: Sequence[RankedChoice], settings: FitSettings) -> SmallNet
             scores, labels[at], weight=weights[at]
         )
 
-    return _average(_train(len(mean), len(inputs), loss, settings), mean, scale)
+    return _average(_train((len(inputs), len(mean)), loss, settings, len(used)), mean, scale)
 
 
-def fit_languages(choices: Sequence[RankedChoice]) -> dict[str, tuple[float, float]]:
+def fit_languages(
+    choices: Sequence[RankedChoice], start: Mapping[str, tuple[float, float]] = MappingProxyType({})
+) -> dict[str, tuple[float, float]]:
     """Return scale and offset of the gate's score by language, each held near that of all.
 
-    Languages of one family are fitted together; "other" is for what was not fitted: all families
-    but the one that is surest of itself, the network's own.
+    Or near its own in `start`. Languages of one family are fitted together; "other" is for what was
+    not fitted: all families but the one that is surest of itself, the network's own.
     """
     shown = [each for each in choices if each.has_text]
     by_family: dict[tuple[str, ...], list[RankedChoice]] = {}
     for each in shown:
         by_family.setdefault(family_of(each.example.language), []).append(each)
-    overall = _fit_line(shown, (1.0, 0.0))
-    fitted = {name: _fit_line(its, overall) for names, its in by_family.items() for name in names}
+    overall = _fit_line(shown, start.get(OTHERS, (1.0, 0.0)))
+    fitted = {
+        name: _fit_line(its, start.get(name, overall))
+        for names, its in by_family.items()
+        for name in names
+    }
     foreign = [each for each in shown if each.example.language not in FAMILIES[0]]
-    return {OTHERS: _fit_line(foreign, overall)} | fitted
+    return {**start, OTHERS: _fit_line(foreign, start.get(OTHERS, overall)), **fitted}
 
 
 def family_of(language: str) -> tuple[str, ...]:
@@ -209,14 +220,30 @@ def _fit_line(choices: Sequence[RankedChoice], start: tuple[float, float]) -> tu
     return max(scale, 0.1), offset
 
 
-def _train(n_columns: int, n: int, loss: Loss, settings: FitSettings) -> list[nn.Sequential]:
-    """Return `settings.members` networks, each fitted from its own beginning."""
+def _train(
+    shape: tuple[int, int], loss: Loss, settings: FitSettings, n_cursors: int
+) -> list[nn.Sequential]:
+    """Return `settings.members` networks, each fitted from its own beginning if there is no start.
+
+    `shape` is (rows, columns) of the inputs.
+    """
+    n, n_columns = shape
     networks = []
     for member in range(settings.members):
         torch.manual_seed(settings.seed + member)
         network = nn.Sequential(
             nn.Linear(n_columns, settings.hidden), nn.SiLU(), nn.Linear(settings.hidden, 1)
         )
+        held = []
+        if (its := settings.start) is not None:
+            values = (
+                its.hidden,
+                its.hidden_bias,
+                its.out[None],
+                np.array([its.out_bias], np.float32),
+            )
+            held = [torch.from_numpy(value.copy()) for value in values]
+            network.load_state_dict(dict(zip(network.state_dict(), held, strict=True)))
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=settings.rate, weight_decay=settings.decay
         )
@@ -226,7 +253,10 @@ def _train(n_columns: int, n: int, loss: Loss, settings: FitSettings) -> list[nn
                 group["lr"] = settings.rate * (1 - epoch / settings.epochs) + 1e-5
             for batch in torch.split(torch.randperm(n, generator=draws), settings.batch):
                 optimiser.zero_grad()
-                loss(network, batch).backward()  # type: ignore[no-untyped-call]
+                total = loss(network, batch)
+                for now, before in zip(network.parameters(), held, strict=bool(held)):
+                    total = total + START_HOLD / n_cursors * ((now - before) ** 2).sum()
+                total.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
         networks.append(network)
     return networks

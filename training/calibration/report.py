@@ -11,12 +11,34 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from assistant.rank.ranker import LEVELS, FittedRanker
+import numpy as np
+
+from assistant.rank.ranker import LEVELS, FittedRanker, OperatingPoint
 from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice
 from training.calibration.operating_points import calibration_error, measure_point
 from training.evaluation.intervals import Interval, macro_mean
 from training.evaluation.replay.systems import INDEX, LONGEST_MATCH, NETWORK, NETWORK_AND_INDEX
+
+
+def typed(choices: Sequence[RankedChoice]) -> Sequence[RankedChoice]:
+    """Return those at lines that were typed, by which thresholds go; all where there are none."""
+    return [c for c in choices if c.example.kind == "history"] or choices
+
+
+def figures_of(
+    choices: Sequence[RankedChoice], points: Mapping[str, OperatingPoint]
+) -> dict[str, Any]:
+    """Return what the levels' thresholds give, and how right and how calibrated choices are."""
+    return {
+        "tasks": len(choices),
+        "exact": float(np.mean([c.is_exact for c in choices])),
+        "calibration_error": calibration_error(choices),
+        "levels": {
+            name: dataclasses.asdict(measure_point(typed(choices), its.threshold))
+            for name, its in points.items()
+        },
+    }
 
 
 def _exact(examples: Sequence[RankingExample], values: Sequence[float]) -> Interval:
@@ -75,9 +97,11 @@ def _compare(
 def format_report(report: Mapping[str, Any]) -> str:
     """Return all of it for people."""
     lines = []
-    for name, points in report["points"].items():
+    for name, figures in report["fitted"].items():
         lines.append(f"{name}: shown from, precision, coverage, right answers hidden")
-        lines += [_level(level, its) for level, its in points.items()]
+        lines += [_level(level, its) for level, its in figures["levels"].items()]
+        exact, off = 100 * figures["exact"], 100 * figures["calibration_error"]
+        lines.append(f"  {figures['tasks']} tasks, exact {exact:.1f}%, off by {off:.1f} points")
     for kind, its in report["reported"].items():
         lines += _comparison_lines(kind, its)
     return "\n".join(lines) + "\n"

@@ -168,21 +168,23 @@ def test_folder_without_python_is_one_line(
 def test_a_listed_gguf_model_keeps_what_was_fitted_for_it(
     repository: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("ik_llama_cpp", reason="the extra `gguf` is not installed")
-    quick = FitSettings(hidden=2, epochs=1)
-    monkeypatch.setattr(command, "RANKER", quick)
-    monkeypatch.setattr(command, "GATE", quick)
     file = write_gguf(tmp_path / "tiny.gguf")
     listed = Registry().place("tiny")
     Registry().folder.mkdir(parents=True, mode=0o700)
     content_hash = write_reference(listed, file).content_hash
     before = open_backend(str(listed), threads=1).parameters
     assert before is bundled()  # until then: the bundled network's
+    assert before is not None
+    assert foretype.main(["models", "fit", str(file)]) == 1
+    assert "`foretype models add` it first" in capsys.readouterr().err
     arguments = ["--repositories", str(repository), "--tasks", "6", "--kinds", "head"]
     assert foretype.main(["models", "fit", "tiny", *arguments]) == 0, capsys.readouterr().err
+    assert "network + index, before: shown from" in capsys.readouterr().out
     after = open_backend(str(listed), threads=1)
-    assert after.parameters is not before
+    assert after.parameters is not None
+    assert after.parameters.both is not before.both is not None
+    assert after.parameters.index.points == before.index.points
     assert after.content_hash == content_hash

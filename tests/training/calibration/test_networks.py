@@ -75,6 +75,21 @@ def test_fit_is_a_function_of_its_examples_and_seed() -> None:
     assert not (first.hidden == other.hidden).all()
 
 
+def test_few_examples_move_what_is_fitted_further_only_a_little() -> None:
+    """2026-11-30: fitted anew on 150 cursors of Gemma's, what was shown was less often right."""
+    start = fit_ranker(examples(400), SMALL)
+    further = FitSettings(hidden=len(start.out), epochs=10, batch=32, rate=1e-3, start=start)
+    few, fresh = examples(12, seed=2), examples(300, seed=3)
+    nets = [fit_ranker(few, SMALL), fit_ranker(few, further), start]
+    anew, moved, before = (
+        np.mean([choose(each, dataclasses.replace(BLANK, ranker=net)).is_exact for each in fresh])
+        for net in nets
+    )
+    assert anew < moved
+    assert moved > before - 0.02
+    assert 0 < np.abs(nets[1].hidden - start.hidden).max() < 0.1
+
+
 @pytest.mark.slow
 def test_choices_are_made_without_the_own_repository_and_are_calibrated() -> None:
     all_examples = [each for i, name in enumerate("abc") for each in examples(250, name, seed=i)]

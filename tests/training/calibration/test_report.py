@@ -7,7 +7,7 @@ from assistant.rank.beginnings import Beginnings
 from assistant.rank.ranker import OTHERS, FittedRanker, OperatingPoint, SmallNetwork
 from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice
-from training.calibration.report import compare_systems, format_report
+from training.calibration.report import compare_systems, figures_of, format_report
 
 NET = SmallNetwork(
     mean=np.zeros(1, np.float32),
@@ -79,16 +79,14 @@ def test_levels_are_measured_at_the_fitted_thresholds() -> None:
 
 def test_table_holds_the_fit_and_the_comparison() -> None:
     engine = [choice(n, is_right=n % 2 == 0, probability=0.1 + n / 100) for n in range(40)]
-    points = {
-        level: {"threshold": 0.5, "precision": 0.6, "coverage": 0.7, "hidden": 0.1}
-        for level in LEVELS
-    }
+    figures = figures_of(engine, LEVELS)
     said = format_report(
         {
-            "points": {"network + index": points},
+            "fitted": {"network + index": figures},
             "reported": compare_systems(engine, engine, FITTED),
         }
     )
     assert "reported, head: 40 tasks" in said
     assert "network + index against longest match" in said
-    assert "  balanced    0.500   60.0%   70.0%   10.0%" in said
+    assert "  40 tasks, exact 50.0%, off by 20.5 points" in said
+    assert "  balanced    0.500   " in said
