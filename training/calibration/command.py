@@ -64,14 +64,13 @@ def _make(args: argparse.Namespace) -> Report:
     settings = CollectSettings(tasks=args.tasks, kinds=tuple(args.kinds), seed=args.seed)
     models: list[Path] = args.models or bundled_folders()
     backends = [open_backend(str(model), threads=1) for model in models]
-    start = None
-    if not any(backend.info.languages for backend in backends):
-        start = bundled()
-        for model in models:
-            check_reference(model)
+    of_others = [m for m, b in zip(models, backends, strict=True) if not b.info.languages]
+    for model in of_others:
+        check_reference(model)
+    start = bundled() if of_others == models else None
     table, parameters, figures = fit(args.repositories, settings, backends, start)
     for model in models:
-        if start is not None:
+        if model in of_others:
             write_ranker(model, table)
         elif args.out:
             out = args.out if len(models) == 1 else args.out / model.name
