@@ -178,7 +178,7 @@ def _run(command: str, module: str, argv: list[str]) -> int:
         entry: Callable[..., int] = importlib.import_module(module).main
         if command == "lsp":  # whose output is no text
             return entry(argv)
-        from assistant.cli.terminal import plain_output
+        from assistant.cli.command import plain_output
 
         with plain_output():
             return entry(argv, COMMANDS) if command == "completions" else entry(argv)

@@ -4,7 +4,6 @@ A repository is data from strangers. Its `.git/config` can name programs (fsmoni
 diff, textconv, gpg, pagers, ssh) that plain `git status` or `git diff` would run. So only commands
 that read are allowed here, every such setting is overridden, and nothing is fetched. Of the user's
 own configuration one value counts, the ignore file that it names. Works on bare repositories too.
-Knows nothing of what the caller does with the answer.
 """
 
 from __future__ import annotations

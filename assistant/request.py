@@ -1,9 +1,9 @@
-"""The two nouns of the assistant: what is asked for, and what is offered.
+"""What is asked for, what is offered, and the flag that says that nobody wants it any more.
 
-Plain data; knows no editor protocol and no model. Texts have LF line ends only, and offsets count
-code points from the start of the text.
+Texts have LF line ends only, and offsets count code points from the start of the text.
 """
 
+import threading
 from dataclasses import dataclass
 
 
@@ -39,3 +39,27 @@ class Completion:
     finish_reason: str  # "stop", "length", "deadline", "cancelled" or "repetition"
     logprob: float  # summed over the new tokens, where the network wrote the text itself
     probability: float = 0.0  # calibrated: that the text is a right beginning of what is wanted
+
+
+class Cancel:
+    """Set from any thread; looked at between two tokens."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._hurry = threading.Event()
+
+    def set(self) -> None:
+        """Ask the work to stop; setting twice is harmless."""
+        self._event.set()
+
+    def hurry(self) -> None:
+        """Ask the work to wait for nobody else: others are waiting for it."""
+        self._hurry.set()
+
+    def is_hurried(self) -> bool:
+        """Say whether to wait for nobody else; cancelled work waits for nobody either."""
+        return self._hurry.is_set() or self._event.is_set()
+
+    def is_set(self) -> bool:
+        """Say whether the work should stop."""
+        return self._event.is_set()

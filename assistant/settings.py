@@ -164,10 +164,12 @@ def load_settings(
     for variable, name in _ENVIRONMENT.items():
         if text := environ.get(variable, ""):
             try:
-                value = _whole(text) if isinstance(getattr(settings, name), int) else text
+                value = int(text) if isinstance(getattr(settings, name), int) else text
                 settings = settings_from({name: value}, base=settings)
             except SettingsError as error:
                 raise SettingsError(f"{variable}: {error}") from error
+            except ValueError:
+                raise SettingsError(f"{variable}: a whole number is needed, got {text!r}") from None
     return settings_from(overrides or {}, base=settings)
 
 
@@ -184,10 +186,3 @@ def read_settings(path: Path, build: Callable[[Mapping[str, Any]], T]) -> T:
         raise SettingsError(str(error)) from error
     except ValueError as error:  # not UTF-8, not TOML, or a SettingsError
         raise SettingsError(f"{path}: {error}") from error
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise SettingsError(f"a whole number is needed, got {text!r}") from None

@@ -38,7 +38,8 @@ def ask(argv: list[str]) -> int | None:
         data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
         sys.stdin = io.TextIOWrapper(io.BytesIO(data))  # for us, if nobody answers
     try:
-        folder = _claim(runtime_folder())
+        os.makedirs(runtime_folder(), 0o700, exist_ok=True)
+        folder = _checked(runtime_folder())
         message = _message(argv, data)
         answer = _exchange(folder, message)
         if not answer:
@@ -97,11 +98,6 @@ def lock(folder: str) -> "BinaryIO":
     file = open(os.path.join(folder, "complete.lock"), "wb")
     fcntl.flock(file, fcntl.LOCK_EX)
     return file
-
-
-def _claim(folder: str) -> str:
-    os.makedirs(folder, 0o700, exist_ok=True)
-    return _checked(folder)
 
 
 def _checked(folder: str) -> str:

@@ -5,13 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from assistant.cancel import Cancel
-from assistant.remote.answers import RemoteText
-from assistant.remote.inflight import InflightRequest
+from assistant.remote.inflight import InflightRequest, RemoteText
 from assistant.remote.ledger import Ledger
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
-from assistant.request import CompletionRequest
+from assistant.request import Cancel, CompletionRequest
 from model.paths import state_folder
 from tests.remote_server import RemoteServer
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from assistant.remote.file_policy import FilePolicy
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.ledger import Ledger
+from assistant.remote.payload import FilePolicy
 from assistant.remote.sender import Sender
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest

@@ -1,14 +1,21 @@
-"""What every command has in common: its parser, its one-line errors, its exit codes, its output."""
+"""What every command has in common: its parser, its one-line errors, its exit codes, its output.
+
+A terminal is shown no control characters but those that we mean. Names of files, branches and
+models are chosen by others: a sequence in one could move the cursor, hide what follows or set the
+title, and what no encoding holds would end the command.
+"""
 
 import argparse
+import contextlib
 import errno
 import json
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TextIO, cast
 
 from assistant.errors import AssistantError
+from assistant.logs import escape_controls
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
 ON_WINDOWS = os.name == "nt"
@@ -89,3 +96,31 @@ def agrees(question: str) -> bool:
     except EOFError:
         sys.stdout.write("no answer; --yes agrees beforehand\n")
         return False
+
+
+@contextlib.contextmanager
+def plain_output() -> Iterator[None]:
+    """Let what is printed meanwhile pass through `escape_controls`."""
+    with contextlib.ExitStack() as stack:
+        if sys.stdout is not None:
+            stack.enter_context(contextlib.redirect_stdout(_plain(sys.stdout)))
+        if sys.stderr is not None:
+            stack.enter_context(contextlib.redirect_stderr(_plain(sys.stderr)))
+        yield
+
+
+class _PlainStream:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        encoding = self._stream.encoding or "utf-8"
+        shown = escape_controls(text).encode(encoding, "backslashreplace").decode(encoding)
+        return self._stream.write(shown)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _plain(stream: TextIO) -> TextIO:
+    return cast("TextIO", _PlainStream(stream))

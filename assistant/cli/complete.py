@@ -54,14 +54,20 @@ def main(
     """
 
     def work() -> int:
-        return _run(_parser(explains).parse_args(_with_places_last(argv)), explains, engine_for)
+        places = [word for word in argv if word.startswith("-:")]  # argparse: they are options
+        words = [word for word in argv if not word.startswith("-:")]
+        args = _parser(explains).parse_args([*words, "--", *places] if places else words)
+        return _run(args, explains, engine_for)
 
     name = "why" if explains else "complete"
     return run_command(name, work, (ModelError, BAD_MODEL), (AssistantError, BAD_INPUT))
 
 
 def _run(args: argparse.Namespace, explains: bool, engine_for: "EngineFor | None") -> int:
-    settings = load_settings(_overrides(args))
+    if not 1 <= args.n <= MAX_N:
+        raise UsageError(f"--n must be in 1..{MAX_N}, got {args.n}")
+    asked = {"model": args.model, "deadline_ms": args.deadline_ms}
+    settings = load_settings({name: value for name, value in asked.items() if value is not None})
     source, offset = _place(args)
     request = CompletionRequest(
         path=source.path,
@@ -88,8 +94,11 @@ def _run(args: argparse.Namespace, explains: bool, engine_for: "EngineFor | None
 def _complete(
     settings: Settings, request: CompletionRequest, engine_for: "EngineFor | None"
 ) -> "Response":
-    file = Path(request.path).absolute()
-    index, inside = _find_index(settings, request.path) or (None, request.path)
+    file, inside, index = Path(request.path).absolute(), request.path, None
+    if settings.index and inside and not is_excluded(inside, settings.exclude):
+        from assistant.index.folder_index import find_index
+
+        index, inside = find_index(file) or (None, inside)
     root = repository_root(file)
     asked = dataclasses.replace(
         request, path=inside, document=str(file), repository=root.name if root else ""
@@ -120,15 +129,6 @@ def open_engine(settings: Settings, file: Path, index: "FolderIndex | None") -> 
     return engine
 
 
-def _find_index(settings: Settings, path: str) -> "tuple[FolderIndex, str] | None":
-    """Return the index that there is for a file, and the file's path in it."""
-    if not settings.index or not path or is_excluded(path, settings.exclude):
-        return None
-    from assistant.index.folder_index import find_index
-
-    return find_index(Path(path))
-
-
 def _parser(explains: bool = False) -> argparse.ArgumentParser:
     name, text = "complete", "Suggest the code at a cursor, as the editor would show it."
     if explains:
@@ -146,20 +146,6 @@ def _parser(explains: bool = False) -> argparse.ArgumentParser:
         add("--warm", action="store_true", help=text)
     add("-v", "--verbose", action="count", default=0, help="say more (-vv: all)")
     return parser
-
-
-def _with_places_last(argv: Sequence[str]) -> list[str]:
-    """Move `-:LINE:COL` behind a `--`: argparse would take it for an option."""
-    places = [argument for argument in argv if argument.startswith("-:")]
-    others = [argument for argument in argv if not argument.startswith("-:")]
-    return [*others, "--", *places] if places else others
-
-
-def _overrides(args: argparse.Namespace) -> dict[str, Any]:
-    if not 1 <= args.n <= MAX_N:
-        raise UsageError(f"--n must be in 1..{MAX_N}, got {args.n}")
-    asked = {"model": args.model, "deadline_ms": args.deadline_ms}
-    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _place(args: argparse.Namespace) -> tuple[SourceFile, int]:
@@ -204,14 +190,9 @@ def _report(source: SourceFile, response: "Response") -> dict[str, Any]:
     cost = {name: round(getattr(response.trace, name), 3) for name in costs}
     for item in response.completions:
         table = dataclasses.asdict(item) | cost | {"text": source.restored(item.text)}
-        del table["start"], table["end"]
-        table["range"] = {"start": _point(source, item.start), "end": _point(source, item.end)}
+        ends = {name: source.position(table.pop(name)) for name in ("start", "end")}
+        table["range"] = {name: {"line": at[0], "column": at[1]} for name, at in ends.items()}
         for name in ("logprob", "probability"):
             table[name] = round(table[name], 3)
         suggestions.append(table)
     return {"path": source.path, "suggestions": suggestions}
-
-
-def _point(source: SourceFile, offset: int) -> dict[str, int]:
-    line, column = source.position(offset)
-    return {"line": line, "column": column}

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from assistant.cli.command import CommandParser, run_command, write_json
-from assistant.doctor import editors, installation, storage
+from assistant.doctor import installation, storage
 from assistant.doctor.finding import CheckResult
-from assistant.doctor.models import models
 from assistant.setup.machine import this_machine
 
 WORKS, BROKEN = 0, 1
@@ -25,8 +24,12 @@ def main(argv: Sequence[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     is_timed, is_wide = not options.no_timing, not options.no_editors
     findings = examine(Path(options.folder), is_timed=is_timed, is_wide=is_wide)
-    states = _write_as_json([*findings]) if options.json else _write_as_lines(findings)
-    return BROKEN if "broken" in states else WORKS
+    if not options.json:
+        return BROKEN if "broken" in _write_as_lines(findings) else WORKS
+    listed = [finding._asdict() for finding in findings]
+    works = all(finding["state"] != "broken" for finding in listed)
+    write_json({"works": works, "findings": listed})
+    return WORKS if works else BROKEN
 
 
 def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iterator[CheckResult]:
@@ -45,9 +48,9 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
     yield storage.cache()
     yield storage.telemetry()
     if settings is not None:
-        folders = [*storage.models(settings)]
+        folders = [*storage.served_models(settings)]
         yield from folders
-        yield from models(settings, place)
+        yield from storage.own_models(settings, place)
         yield storage.index(settings, place)
         yield storage.statistics(settings)
         yield installation.remote(settings)
@@ -56,14 +59,7 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
 
             yield timing.completion(settings)
     if is_wide:
-        yield from editors.editors(machine)
-
-
-def _write_as_json(findings: list[CheckResult]) -> list[str]:
-    states = [finding.state for finding in findings]
-    listed = [finding._asdict() for finding in findings]
-    write_json({"works": "broken" not in states, "findings": listed})
-    return [*states]
+        yield from installation.editors(machine)
 
 
 def _write_as_lines(findings: Iterable[CheckResult]) -> list[str]:

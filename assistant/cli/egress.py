@@ -14,10 +14,9 @@ from assistant.cli.source_file import SourceFile
 from assistant.errors import AssistantError
 from assistant.privacy.exclusion import why_refused
 from assistant.remote.errors import RemoteError, withheld
-from assistant.remote.file_policy import FilePolicy
 from assistant.remote.formats import FORMATS
 from assistant.remote.ledger import Ledger, Row
-from assistant.remote.payload import Payload, build_payload, is_single_line
+from assistant.remote.payload import FilePolicy, Payload, build_payload, is_single_line
 from assistant.remote.sender import build_headers
 from assistant.remote.settings import RemoteSettings, load_remote_settings, remote_settings_path
 from assistant.request import CompletionRequest
@@ -38,14 +37,14 @@ and its standard error what goes around that. A key is never shown.
 
 def main(argv: Sequence[str]) -> int:
     """Run `foretype egress` with its arguments; return the exit code."""
-    mistakes = ((AssistantError, BAD_INPUT), (OSError, BAD_INPUT))
-    return run_command("egress", lambda: _run(_parser().parse_args(argv)), *mistakes)
 
+    def work() -> int:
+        args = _parser().parse_args(argv)
+        if args.dry_run is not None:
+            return _dry_run(args.dry_run)
+        return _show(args.limit, as_json=args.json)
 
-def _run(args: argparse.Namespace) -> int:
-    if args.dry_run is not None:
-        return _dry_run(args.dry_run)
-    return _show(args.limit, as_json=args.json)
+    return run_command("egress", work, (AssistantError, BAD_INPUT), (OSError, BAD_INPUT))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,7 +79,15 @@ def _show(limit: int, *, as_json: bool) -> int:
             print("  ".join(cells).strip())
         print()
         for name, total in totals.items():
-            print(f"{name}: {_format_totals(total)}")
+            outcomes = ", ".join(
+                f"{n} {outcome}" for outcome, n in sorted(total["outcomes"].items())
+            )
+            print(
+                f"{name}: {total['requests']} request{'s' * (total['requests'] != 1)} "
+                f"({outcomes or 'none ended'}), {total['bytes_sent']} bytes sent, "
+                f"{total['bytes_received']} received, {total['redactions']} replaced, "
+                f"{total['prompt_tokens']} tokens read and {total['new_tokens']} written"
+            )
     return DONE
 
 
@@ -97,16 +104,6 @@ def _format_request(row: Row) -> tuple[str, ...]:
     )
     # Safe in a terminal, whatever a file is called.
     return tuple("".join(char if char.isprintable() else "?" for char in cell) for cell in cells)
-
-
-def _format_totals(total: Row) -> str:
-    outcomes = ", ".join(f"{count} {name}" for name, count in sorted(total["outcomes"].items()))
-    return (
-        f"{total['requests']} request{'' if total['requests'] == 1 else 's'} "
-        f"({outcomes or 'none ended'}), {total['bytes_sent']} bytes sent, "
-        f"{total['bytes_received']} received, {total['redactions']} replaced, "
-        f"{total['prompt_tokens']} tokens read and {total['new_tokens']} written"
-    )
 
 
 def _dry_run(cursor: str) -> int:

@@ -18,8 +18,13 @@ from typing import Any
 from assistant.cli.command import BAD_USAGE, DONE, FAILED, CommandParser, UsageError, run_command
 from assistant.errors import AssistantError
 from assistant.git import GitError
-from assistant.index.builder import BuildLimits, BuildReport, limit_of, refresh
-from assistant.index.dependencies import refresh_dependencies
+from assistant.index.builder import (
+    INDEX_BYTES_PER_TEXT_BYTE,
+    BuildLimits,
+    BuildReport,
+    refresh,
+    refresh_dependencies,
+)
 from assistant.index.files import is_too_wide
 from assistant.index.reader import open_view
 from assistant.index.writer import IndexBusyError, index_folder, indexes_folder, lock_index, prune
@@ -53,9 +58,10 @@ def _run(args: argparse.Namespace) -> int:
     if args.action == "clear":
         return _clear(root, everything=args.all)
     progress = _Progress(as_json=args.watched)
-    limits = limit_of(
-        args.mb or settings.index_mb,
+    n_bytes = (args.mb or settings.index_mb) << 20  # on disk
+    limits = BuildLimits(
         exclude=tuple(dict.fromkeys((*settings.exclude, *args.exclude))),
+        max_text_bytes=int(n_bytes / INDEX_BYTES_PER_TEXT_BYTE),
         on_progress=progress,
     )
     with_dependencies = args.dependencies or settings.index_dependencies

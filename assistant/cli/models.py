@@ -29,6 +29,7 @@ and stays where it is.
 
 exit codes: 0 done, 1 refused or not possible, 2 bad usage
 """
+_HELP = (["-h"], ["--help"])
 PRIVATE = (
     "the weights were tuned on private code and hold parts of it: whoever has this folder can get"
     " at them. Treat it as you treat the code"
@@ -39,18 +40,12 @@ def main(argv: Sequence[str]) -> int:
     """Run `foretype models` with its arguments; return the exit code."""
 
     def work() -> int:
-        args = _parser().parse_args(_with_action(argv))
+        is_named = any(not word.startswith("-") for word in argv[:1]) or argv[:1] in _HELP
+        args = _parser().parse_args([*argv] if is_named else ["list", *argv])
         run: Callable[[argparse.Namespace], int] = args.run
         return run(args)
 
     return run_command("models", work, (SettingsError, BAD_USAGE), (AssistantError, FAILED))
-
-
-def _with_action(argv: Sequence[str]) -> list[str]:
-    """Put `list` where no action is named."""
-    is_named = any(not argument.startswith("-") for argument in argv[:1])
-    is_help = argv[:1] in (["-h"], ["--help"])
-    return [*argv] if is_named or is_help else ["list", *argv]
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """A file as the command line meets it: bytes in, LF text out, and back to its own line ends.
 
-Lines and columns count from 1, columns in characters, as editors show them. Knows no model.
+Lines and columns count from 1, columns in characters, as editors show them.
 """
 
 import io

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from assistant.cli import complete
-from assistant.cli.terminal import plain_output
+from assistant.cli.command import plain_output
 from assistant.errors import AssistantError
 from assistant.generate.engine import Engine
 from assistant.index.folder_index import FolderIndex

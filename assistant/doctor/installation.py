@@ -1,4 +1,4 @@
-"""Checks of the installation: Python, libraries, processor, command, git, settings, remote.
+"""Checks of the installation: Python, libraries, git, settings, the remote server, the editors.
 
 Imports the libraries that it checks only when asked to; asks no server and sends nothing.
 """
@@ -7,8 +7,9 @@ import importlib
 import importlib.metadata
 import platform
 import re
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from assistant import warm
@@ -22,6 +23,8 @@ from assistant.remote.settings import (
     remote_settings_path,
 )
 from assistant.settings import Settings, load_settings, settings_path
+from assistant.setup.change import SetupError
+from assistant.setup.editors import EDITORS, Editor
 from assistant.setup.machine import Machine, server_command
 
 LIBRARIES = ("numpy", "model.runtime_onnx", "regex", "tiktoken", "tree_sitter", "pygls")
@@ -128,3 +131,55 @@ def remote(settings: Settings) -> CheckResult:
     except RemoteError as error:
         return warning("remote", f"{found}: {error}", f"set it, or change {path}")
     return ok("remote", f"{found}; `foretype egress` shows what left")
+
+
+NEOVIM_NEEDED = (0, 11)
+VERSION_TIMEOUT_S = 10
+_NOT_SET_UP = "is not set up"
+
+
+def editors(machine: Machine) -> Iterator[CheckResult]:
+    """Look at each editor that is on the PATH."""
+    command = server_command(machine)
+    found = [(editor, editor.program(machine)) for editor in EDITORS.values()]
+    looked_at = [_editor(editor, program, machine, command) for editor, program in found if program]
+    if not looked_at:
+        names = ", ".join(editor.title for editor in EDITORS.values())
+        fix = "install one, or start `foretype lsp` from yours (editors/README.md)"
+        yield warning("editors", f"none of {names} is on the PATH", fix)
+    has_one = any(finding.state == "ok" for finding in looked_at)
+    for finding in looked_at:
+        # Who has set up one editor does not want to hear of every other on the machine.
+        is_spare = has_one and finding.found.endswith(_NOT_SET_UP)
+        yield ok(finding.name, f"{finding.found} ({finding.fix})") if is_spare else finding
+
+
+def _editor(editor: Editor, program: Path, machine: Machine, command: list[str]) -> CheckResult:
+    version = neovim_version(program) if editor.name == "nvim" else None
+    if version is not None and version < NEOVIM_NEEDED:
+        shown = ".".join(map(str, version))
+        return warning(editor.title, f"{program} is {shown}", "install Neovim 0.11 or newer")
+    try:
+        is_set_up = editor.is_set_up(machine, command)
+    except SetupError as error:
+        return warning(editor.title, str(error), "make the file readable")
+    if is_set_up:
+        return ok(editor.title, f"{program} starts foretype")
+    fix = f"foretype setup {editor.name}, then the same with --write"
+    return warning(editor.title, f"{program} {_NOT_SET_UP}", fix)
+
+
+def neovim_version(program: Path) -> tuple[int, int] | None:
+    """Return the version that the program says it is, None if it does not say."""
+    try:
+        said = subprocess.run(  # noqa: S603 - a program on the user's own PATH
+            [str(program), "--version"],
+            capture_output=True,
+            timeout=VERSION_TIMEOUT_S,
+            check=False,
+            cwd=program.parent,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(rb"NVIM v(\d+)\.(\d+)", said)
+    return (int(match[1]), int(match[2])) if match else None

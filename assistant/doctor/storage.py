@@ -1,8 +1,6 @@
-"""Checks of what is on disk: the model folder, the cache, the statistics, a repository's index.
+"""Checks of what is on disk: the models, the cache, the statistics, a repository's index."""
 
-Knows where these are and how to open them, not what they are used for.
-"""
-
+import contextlib
 import os
 import shutil
 import tempfile
@@ -13,33 +11,33 @@ from assistant.counts import StatisticsError, read, statistics_path
 from assistant.doctor.finding import CheckResult, broken, ok, warning
 from assistant.index.reader import open_view
 from assistant.index.writer import index_folder
+from assistant.models import permissions as shelter
 from assistant.models.identity import repository_root
+from assistant.models.registry import BASE, ModelEntry, ModelsError, Registry
+from assistant.models.selection import find_place
 from assistant.settings import Settings
 from model.folder import ModelFolderError, bundled_folders, load_folder
+from model.gguf_model import load_model
 from model.paths import cache_folder, find_exposure, telemetry_folders
+from model.runtime import RuntimeLoadError
 
 MIN_FREE_BYTES = 500_000_000
 
 
-def models(settings: Settings) -> Iterator[CheckResult]:
+def served_models(settings: Settings) -> Iterator[CheckResult]:
     """Check the model folder that the settings name, else all bundled ones."""
+    paths, fix = [*bundled_folders()], "install foretype again"
     if settings.model:
-        yield model(Path(settings.model).expanduser(), "or leave `model` empty for ours")
-    else:
-        for path in bundled_folders():
-            yield model(path, "install foretype again")
-
-
-def model(path: Path, fix: str) -> CheckResult:
-    """Check every file of a model folder, its checksums and its vocabulary."""
-    try:
-        folder = load_folder(path)
-        folder.tokenizer()
-    except ModelFolderError as error:
-        return broken("model", str(error), fix)
-    size = sum(file.stat().st_size for file in path.iterdir())
-    found = f"{folder.info.name}, {size / 1e6:.1f} MB, checksums right, in {path}"
-    return ok("model", found)
+        paths, fix = [Path(settings.model).expanduser()], "or leave `model` empty for ours"
+    for path in paths:
+        try:
+            folder = load_folder(path)
+            folder.tokenizer()
+        except ModelFolderError as error:
+            yield broken("model", str(error), fix)
+            continue
+        size = sum(file.stat().st_size for file in path.iterdir())
+        yield ok("model", f"{folder.info.name}, {size / 1e6:.1f} MB, checksums right, in {path}")
 
 
 def cache() -> CheckResult:
@@ -116,3 +114,61 @@ def size_of(path: Path) -> int:
             except OSError:  # removed in the meantime
                 continue
     return total
+
+
+_OWN = "own models"
+_UNLISTED = "delete it if you know what it is; nothing serves it"
+
+
+def own_models(settings: Settings, place: Path) -> Iterator[CheckResult]:
+    """Look at the registry and all that it lists, then say which model serves `place`."""
+    registry = Registry()
+    if not registry.folder.exists() and not registry.folder.is_symlink():
+        yield ok(_OWN, "none; `foretype tune` makes one, `foretype models add` takes one")
+        return
+    if exposed := [*shelter.open_to_others(registry.folder)]:
+        found = f"{len(exposed)} files or folders are open to others, {exposed[0]} among them"
+        yield warning(_OWN, found, f"chmod -R go-rwx {registry.folder}")
+    try:
+        entries = registry.entries()
+    except ModelsError as error:
+        yield warning(_OWN, str(error), f"mend {registry.file}; the models beside it are not lost")
+        return
+    yield from _own_folders(registry, entries)
+    yield ok(_OWN, f"{len(entries)} listed; {_serving(registry, settings, place)}")
+
+
+def _own_folders(registry: Registry, entries: list[ModelEntry]) -> Iterator[CheckResult]:
+    known = {entry.content_hash for entry in entries}
+    for path in bundled_folders():
+        with contextlib.suppress(ModelFolderError):  # which another check says
+            known.add(load_folder(path).content_hash)
+    for entry in entries:
+        remedy = f"foretype models remove {entry.name} --force, then tune again"
+        try:
+            folder = load_model(registry.place(entry.name))
+            folder.tokenizer()
+        except (ModelFolderError, RuntimeLoadError) as error:
+            yield warning(_OWN, str(error), remedy)
+            continue
+        if folder.content_hash != entry.content_hash:
+            yield warning(_OWN, f"{entry.name} is not the model that was listed", remedy)
+        elif entry.parent and entry.parent not in known:
+            found = f"{entry.name} was tuned from {entry.parent[:12]}, which is not here any more"
+            yield warning(_OWN, found, "it works as before; tune again to build on the newer base")
+    listed = {entry.name for entry in entries}
+    for path in sorted(registry.folder.iterdir()):
+        if path.is_dir() and path.name not in listed:
+            yield warning(_OWN, f"{path} is not listed", _UNLISTED)
+
+
+def _serving(registry: Registry, settings: Settings, place: Path) -> str:
+    if settings.model:
+        return "the setting `model` wins over them"
+    try:
+        here = find_place(place)
+        entry = registry.find_entry(here.repository)
+        pinned = ", pinned" if registry.is_pinned(here.repository) else ""
+    except ModelsError:
+        return f"{BASE} serves {place.resolve()}, which is in no repository with a history"
+    return f"{entry.name if entry else BASE} serves {here.root}{pinned}"

@@ -6,6 +6,7 @@ The times are this machine's at this moment; nothing is claimed about others.
 import dataclasses
 import statistics
 import time
+from typing import NamedTuple
 
 from assistant.doctor.finding import CheckResult, broken, ok, warning
 from assistant.errors import AssistantError
@@ -59,13 +60,7 @@ def completion(settings: Settings) -> CheckResult:
     return ok("completion", found)
 
 
-def type_line(engine: Engine, n_there: int = 0) -> list["TypedKey"]:
-    """Type a line of a small file, of which so much is there already; return each key's answer."""
-    return [_answer(engine, TYPED[:end]) for end in range(n_there, len(TYPED) + 1)]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TypedKey:
+class TypedKey(NamedTuple):
     """What one key of a line brought, and how long it took."""
 
     text: str
@@ -73,16 +68,17 @@ class TypedKey:
     is_computed: bool  # not known from an earlier keystroke
 
 
-def _answer(engine: Engine, typed: str) -> TypedKey:
-    before = BEFORE + typed
-    request = CompletionRequest(
-        path="mean.py", text=before + AFTER, offset=len(before), deadline_ms=DEADLINE_MS
-    )
-    started = time.monotonic()
-    answers = engine.complete(request)
-    ms = 1_000 * (time.monotonic() - started)
-    return TypedKey(
-        text=answers[0].text if answers else "",
-        ms=ms,
-        is_computed=bool(answers) and answers[0].source != "cache",
-    )
+def type_line(engine: Engine, n_there: int = 0) -> list[TypedKey]:
+    """Type a line of a small file, of which so much is there already; return each key's answer."""
+    keys = []
+    for end in range(n_there, len(TYPED) + 1):
+        before = BEFORE + TYPED[:end]
+        request = CompletionRequest(
+            path="mean.py", text=before + AFTER, offset=len(before), deadline_ms=DEADLINE_MS
+        )
+        started = time.monotonic()
+        answers = engine.complete(request)
+        ms = 1_000 * (time.monotonic() - started)
+        text, source = (answers[0].text, answers[0].source) if answers else ("", "cache")
+        keys.append(TypedKey(text, ms, source != "cache"))
+    return keys

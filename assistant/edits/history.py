@@ -2,7 +2,7 @@
 
 An edit is a run of changes whose lines touch; it lasts until a change elsewhere. A change that no
 person types (a new text of the whole document, a formatter's or a branch switch's many lines) ends
-the edit under way and is none itself. Knows lines and rows; knows neither protocol nor files.
+the edit under way and is none itself.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """The next edit of a workspace: what was changed, what is due, what was offered and not wanted.
 
-Follows documents by the changes told to it, in memory only. Knows no protocol. Not thread-safe:
-what is slow (`propose`) works on copies and may run on another thread.
+Follows documents by the changes told to it, in memory only. Not thread-safe: what is slow
+(`propose`) works on copies and may run on another thread.
 """
 
 import functools
@@ -24,8 +24,7 @@ MAX_FEATURE = 5.0  # what a feature counts at most: a text of a thousand lines i
 BIAS = "bias"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProposedEdit:
+class ProposedEdit(NamedTuple):
     """An edit that may be shown, with how likely it is right."""
 
     proposal: Proposal
@@ -57,10 +56,8 @@ class Confidence:
 @functools.cache
 def load_confidence() -> Confidence:
     """Return the parameters that came with the package."""
-    text = (
-        resources.files("assistant.edits").joinpath("confidence.json").read_text(encoding="utf-8")
-    )
-    table = json.loads(text)
+    file = resources.files("assistant.edits") / "confidence.json"
+    table = json.loads(file.read_text(encoding="utf-8"))
     return Confidence(weights=table["weights"], thresholds=table["thresholds"])
 
 
@@ -127,7 +124,7 @@ class NextEdits:
             if probability < least or not self.is_wanted(path, proposal):
                 continue
             if known is None or probability > known.probability:
-                best[proposal.row] = ProposedEdit(proposal=proposal, probability=probability)
+                best[proposal.row] = ProposedEdit(proposal, probability)
         ranked = sorted(best.values(), key=lambda edit: -edit.probability)
         return [edit for edit in ranked if not find_secrets("\n".join(edit.proposal.new))]
 

@@ -81,14 +81,10 @@ def line_changes(edit: Edit) -> Iterator[LineChange]:
 
 def replace_occurrences(hunk: Hunk, line: str) -> str | None:
     """Return `line` with the hunk's old tokens replaced wherever they stand, None if nowhere."""
-    if hunk.old not in line or not _has_word(hunk.old):
+    if hunk.old not in line or not any(map(str.isalnum, hunk.old)):
         return None  # signs alone stand everywhere
     replaced = occurrence(hunk.old).sub(lambda _: hunk.new, line)
     return replaced if replaced != line else None
-
-
-def _has_word(text: str) -> bool:
-    return any(character.isalnum() for character in text)
 
 
 @lru_cache(maxsize=256)

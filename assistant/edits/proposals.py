@@ -63,7 +63,8 @@ def find_proposals(
                     examples=1.0,
                     age=math.log1p(age),
                     places=math.log(len(places)),
-                    skipped=_count_between(places, rows),
+                    # Places between the first and the last edit: they were passed over.
+                    skipped=float(sum(min(rows) < each.row < max(rows) for each in places if rows)),
                     elsewhere=float(edit.path != path),
                     **_position_features(proposal, row, edit),
                 )
@@ -80,11 +81,6 @@ def _is_own(place: Proposal, path: str, edit: Edit) -> bool:
     """Whether a place is among the lines that the edit wrote."""
     at = place.row - edit.row
     return edit.path == path and 0 <= at < len(edit.new) and place.old[:1] == (edit.new[at],)
-
-
-def _count_between(places: Sequence[Proposal], rows: Sequence[int]) -> float:
-    """Return how many places lie between the first and the last edit: they were passed over."""
-    return float(sum(min(rows) < place.row < max(rows) for place in places)) if rows else 0.0
 
 
 def _groups(

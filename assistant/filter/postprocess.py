@@ -1,14 +1,12 @@
 """From generated text to the edit that a user sees: named text rules, then the secret check.
 
 Every rule only takes away. The rules run until the text is stable, so applying them to their own
-output changes nothing. They know the document's text and its language's lexical habits; they do not
-know models, probabilities or syntax trees.
+output changes nothing.
 """
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from assistant.filter import closer_rules, rules
 from assistant.filter.rules import CursorSite, RuleResult
@@ -17,6 +15,7 @@ from assistant.request import CompletionRequest
 
 MAX_LINE_CHARS = 200  # of the line before the cursor that may be the start of a secret
 
+Action = Literal["kept", "cut", "dropped"]
 Rule = Callable[[CursorSite, str], RuleResult]
 
 RULES: tuple[Rule, ...] = (
@@ -37,8 +36,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TextEdit:
+class TextEdit(NamedTuple):
     """Put `text` in place of [start, end) of the document; both are on the cursor's line."""
 
     text: str
@@ -46,17 +44,15 @@ class TextEdit:
     end: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuleVerdict:
+class RuleVerdict(NamedTuple):
     """What one rule did to the text that reached it."""
 
     rule: str
-    action: Literal["kept", "cut", "dropped"]
+    action: Action
     n_chars: int  # characters taken away
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FilterResult:
+class FilterResult(NamedTuple):
     """The edit, or None for silence, and every rule's verdict in order."""
 
     edit: TextEdit | None
@@ -76,16 +72,15 @@ def filter_text(
     while True:
         draft = _round(place, text, verdicts)
         if not draft.text:
-            return FilterResult(edit=None, verdicts=tuple(verdicts))
+            return FilterResult(None, tuple(verdicts))
         if draft.text == text:
             break
         text = draft.text
     if holds_secret(place.before, text):
-        verdicts.append(RuleVerdict(rule="secret", action="dropped", n_chars=len(text)))
-        return FilterResult(edit=None, verdicts=tuple(verdicts))
-    end = request.offset + draft.n_replaced
-    edit = TextEdit(text=text, start=request.offset, end=end)
-    return FilterResult(edit=edit, verdicts=tuple(verdicts))
+        verdicts.append(RuleVerdict("secret", "dropped", len(text)))
+        return FilterResult(None, tuple(verdicts))
+    edit = TextEdit(text, request.offset, request.offset + draft.n_replaced)
+    return FilterResult(edit, tuple(verdicts))
 
 
 def holds_secret(before: str, text: str) -> bool:
@@ -107,12 +102,8 @@ def _round(place: CursorSite, text: str, verdicts: list[RuleVerdict]) -> RuleRes
             break
         draft = rule(place, text)
         n_taken = len(text) - len(draft.text)
-        action: Literal["kept", "cut", "dropped"] = "cut" if n_taken else "kept"
-        verdicts.append(
-            RuleVerdict(
-                rule=rule.__name__, action=action if draft.text else "dropped", n_chars=n_taken
-            )
-        )
+        action: Action = "dropped" if not draft.text else "cut" if n_taken else "kept"
+        verdicts.append(RuleVerdict(rule.__name__, action, n_taken))
         text = draft.text
         n_replaced = max(n_replaced, draft.n_replaced)
     return RuleResult(text, n_replaced)

@@ -25,7 +25,7 @@ from assistant.source.blocks import (
 )
 from assistant.source.brackets import AUTO_CLOSED, CLOSERS, Scan
 from assistant.source.languages import Language, language_of
-from assistant.source.repetition import cut_repetition, line_cycle
+from assistant.source.stopping import cut_repetition, line_cycle
 
 MAX_SIDE_CHARS = 4_000  # of the cursor's own line, each way: a longer line is data
 MIN_TELLING_CHARS = 3  # letters and digits that make a line worth comparing with its neighbours

@@ -1,4 +1,4 @@
-"""The network on this machine: one runtime, one lock, and the ids its cache holds.
+"""The networks on this machine: each has one runtime, one lock, and the ids its cache holds.
 
 A request rewinds the cache to what its prompt shares with the last one and appends the rest, so a
 keystroke costs a token or two. Speaks ids below and text above; where a suggestion ends is its
@@ -8,7 +8,7 @@ consumer's business: each draft is a stream that is pulled.
 import itertools
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,16 @@ from typing import Any
 import numpy as np
 
 from assistant.errors import ModelError
-from assistant.generate.prompt import GenerationJob
+from assistant.generate.prompt import GenerationJob, build_prompt
 from assistant.rank.ranker import RankerParameters, bundled, parse
+from assistant.request import Cancel, CompletionRequest
+from assistant.settings import Settings
+from assistant.source.languages import PYTHON
 from model.candidate_tree import Scored, plan, scored
 from model.config import ConfigError
 from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
-from model.folder import FolderInfo, ModelFolderError
+from model.fim import Snippet
+from model.folder import FolderInfo, ModelFolderError, bundled_for
 from model.gguf_model import load_model
 from model.healing import TokenTable
 from model.prefix_cache import PrefixCache
@@ -75,7 +79,9 @@ class Draft:
                 return "stop"
         if last_id == end_id:
             return "stop"
-        return job.why_stopped() if job.should_stop() else "length"
+        if job.should_stop():
+            return "cancelled" if job.cancel.is_set() else "deadline"
+        return "length"
 
 
 def open_backend(folder: str, *, label: str = "", **run_options: Any) -> "LocalBackend":
@@ -122,6 +128,27 @@ class LocalBackend:
         self._transcript = PrefixCache(runtime)
         self._lock = threading.Lock()
         self._prefill_tokens = PREFILL_TOKENS
+
+    def prepare(
+        self,
+        request: CompletionRequest,
+        *,
+        max_new_tokens: int,
+        deadline: float,
+        cancel: Cancel,
+        snippets: Sequence[Snippet] = (),
+    ) -> GenerationJob:
+        """Return what to generate at the request's cursor: prompt and limits."""
+        prompt = build_prompt(
+            self.tokenizer, self.info, request, max_new_tokens=max_new_tokens, snippets=snippets
+        )
+        return GenerationJob(
+            prompt=prompt,
+            n=request.n,
+            max_new_tokens=max_new_tokens,
+            deadline=deadline,
+            cancel=cancel,
+        )
 
     def warm_up(self) -> None:
         """Run the network once: the first request must not pay for its first allocations.
@@ -235,3 +262,75 @@ class PromptSession:
             max_new_tokens=max(1, self._job.max_new_tokens - healed.n_tokens),
             should_stop=self._job.should_stop,
         )
+
+
+OpenModel = Callable[[Settings, str], LocalBackend]  # for documents in a language
+
+
+def open_from(settings: Settings, language: str = PYTHON.name) -> LocalBackend:
+    """Open the model that `settings` name, else the bundled one for a language.
+
+    ModelError says what to mend.
+    """
+    folder = settings.model or str(bundled_for(language))
+    return open_backend(folder, **settings.run_options)
+
+
+class BaseModels:
+    """Holds them for one engine, whose settings decide; any thread may ask."""
+
+    def __init__(self, open_model: OpenModel) -> None:
+        self._open_model = open_model
+        self._backends: dict[str, LocalBackend] = {}  # by folder; "": for all languages
+        self._tried: set[str] = set()  # folders that are loaded, being loaded, or cannot be
+        self._lock = threading.Lock()
+        self._loading: threading.Thread | None = None
+        self._fault: ModelError | None = None  # of the background
+
+    @property
+    def labels(self) -> list[str]:
+        """What people call those that are loaded."""
+        return [backend.label for backend in self._backends.values()]
+
+    def load(self, settings: Settings, language: str) -> None:
+        """Load the model for a language, blocking, unless it is; ModelError says what to mend."""
+        place = _place(settings, language)
+        self._tried.add(place)
+        with self._lock:
+            if place not in self._backends:
+                self._backends[place] = self._open_model(settings, language)
+
+    def loaded(self, settings: Settings, language: str) -> LocalBackend | None:
+        """Return the model for a language, if it is loaded."""
+        return self._backends.get(_place(settings, language))
+
+    def find(self, settings: Settings, language: str) -> LocalBackend | None:
+        """Return the model for a language; None where it is not there yet, or cannot be loaded.
+
+        Raises once the ModelError of a load in the background.
+        """
+        if (fault := self._fault) is not None:
+            self._fault = None
+            raise fault
+        place = _place(settings, language)
+        if self._backends and place not in self._tried:
+            self._tried.add(place)
+
+            def load() -> None:
+                try:
+                    self.load(settings, language)
+                except ModelError as error:
+                    self._fault = error
+
+            self._loading = threading.Thread(target=load, name="model-load", daemon=True)
+            self._loading.start()
+        return self.loaded(settings, language)
+
+    def close(self, timeout_s: float) -> None:
+        """Wait for the background at most so long."""
+        if self._loading is not None:
+            self._loading.join(timeout_s)
+
+
+def _place(settings: Settings, language: str) -> str:
+    return "" if settings.model else str(bundled_for(language))

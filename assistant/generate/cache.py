@@ -2,9 +2,8 @@
 
 An entry is found again at the same place, and also further on while the user types exactly what was
 suggested: then the rest of it is the suggestion. What is kept is the text as generated, before
-post-processing, because the rest of the line may change meanwhile (an auto-closed bracket).
-Knows texts and offsets, and of models a number: one's words are no answer of another's.
-Not locked: the engine calls it under its own lock.
+post-processing, because the rest of the line may change meanwhile (an auto-closed bracket). Not
+locked: the engine calls it under its own lock.
 """
 
 import dataclasses
@@ -39,6 +38,8 @@ class Suggestion:
 class Spot(NamedTuple):
     """A cursor, and the text around it that tells whether only typing came since."""
 
+    document: str
+    language: str | None
     offset: int
     before: str
     after: str
@@ -48,7 +49,8 @@ class Spot(NamedTuple):
         """Return a request's cursor."""
         text, offset = request.text, request.offset
         before = text[max(0, offset - BEFORE_CHARS) : offset]
-        return cls(offset, before, text[offset : offset + AFTER_CHARS])
+        after = text[offset : offset + AFTER_CHARS]
+        return cls(request.document, request.language, offset, before, after)
 
     def typed_since(self, now: CompletionRequest) -> str | None:
         """Return what was typed since at the cursor; None if anything else changed.
@@ -56,6 +58,8 @@ class Spot(NamedTuple):
         Brackets and quotes that an editor closes by itself do not count.
         """
         text, begin, offset = now.text, self.offset, now.offset
+        if (self.document, self.language) != (now.document, now.language):
+            return None
         if offset < begin or not text.endswith(self.before, 0, begin):
             return None
         for end in range(offset, offset + (_MAX_CLOSERS if offset > begin else 0) + 1):
@@ -77,7 +81,7 @@ class SuggestionCache:
     """A small LRU over cursor positions."""
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
-        self._entries: LRU[tuple[int, str, str | None, int, str], _Entry] = LRU(max_entries)
+        self._entries: LRU[tuple[int, Spot], _Entry] = LRU(max_entries)
 
     def put(
         self, request: CompletionRequest, drafts: tuple[Suggestion, ...], *, model: int = 0
@@ -85,14 +89,14 @@ class SuggestionCache:
         """Keep `drafts`; an empty tuple means that there is nothing to suggest here."""
         spot = Spot.of(request)
         n_chars = max((len(draft.text) for draft in drafts), default=0)
-        key = (model, request.document, request.language, spot.offset, spot.before[-80:])
+        key = model, spot._replace(before=spot.before[-80:], after="")
         self._entries.put(key, _Entry(spot, request.n, drafts, n_chars))
 
     def get(self, request: CompletionRequest, *, model: int = 0) -> tuple[Suggestion, ...] | None:
         """Return what is left of kept suggestions here; None if the model must be asked."""
         for key in reversed(self._entries):
             entry = self._entries[key]
-            if key[:3] != (model, request.document, request.language) or entry.n < request.n:
+            if key[0] != model or entry.n < request.n:
                 continue
             if entry.n > request.n and entry.spot.offset == request.offset:
                 continue  # asked for by hand, so without the confidence gate, which holds here
@@ -119,16 +123,11 @@ def _left(entry: _Entry, request: CompletionRequest) -> tuple[Suggestion, ...] |
     left = tuple(
         _cut(draft, len(typed))
         for draft in entry.drafts
-        if draft.is_shown and draft.text.startswith(typed) and _worth_keeping(draft, len(typed))
+        if draft.is_shown and draft.text.startswith(typed) and len(typed) < len(draft.text)
+        # One cut off for its length would go on further by now.
+        if draft.finish_reason != "length" or 2 * len(typed) <= len(draft.text)
     )
     return left or None
-
-
-def _worth_keeping(draft: Suggestion, n_typed: int) -> bool:
-    """Say whether enough is left; one cut off for its length would go on further by now."""
-    if draft.finish_reason == "length":
-        return 2 * n_typed <= len(draft.text)
-    return n_typed < len(draft.text)
 
 
 def _cut(draft: Suggestion, n_typed: int) -> Suggestion:

@@ -11,8 +11,6 @@ from typing import Any
 
 from assistant.filter.postprocess import RuleVerdict
 from assistant.generate.backend import Draft
-from assistant.generate.prompt import GenerationJob
-from assistant.rank.candidates import Proposal
 
 # Outcomes that say too little to who has not read the code.
 _PLAIN = {
@@ -88,29 +86,10 @@ class Trace:
                 for name, levels in self.matches.items()
             },
             "candidates": self.candidates(),
-            "rules": [
-                {"rule": item.rule, "action": item.action, "n_chars": item.n_chars}
-                for item in self.rules
-            ],
+            "rules": [item._asdict() for item in self.rules],
             "stage_ms": {name: round(ms, 2) for name, ms in self.stage_ms.items()},
             "total_ms": round(self.total_ms, 2),
         }
-
-
-def count_prompt(job: GenerationJob) -> dict[str, int]:
-    """Return the tokens of a prompt's parts, for `Trace.prompt`."""
-    prompt = job.prompt
-    return {
-        "all": len(prompt.ids),
-        "snippets shown": prompt.n_snippets,
-        "bytes to spell again": len(prompt.tail),
-    }
-
-
-def count_matches(proposal: Proposal) -> dict[str, list[tuple[int, int]]]:
-    """Return how far the text before the cursor was found elsewhere, for `Trace.matches`."""
-    found = (("document", proposal.document), ("repository", proposal.repository))
-    return {name: [(level.length, level.count) for level in levels] for name, levels in found}
 
 
 def count_drafts(drafts: Sequence[Draft], started: float) -> dict[str, Any]:

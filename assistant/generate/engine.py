@@ -6,7 +6,6 @@ text rule belongs to a stage, not here.
 """
 
 import dataclasses
-import functools
 import hashlib
 import logging
 import threading
@@ -14,26 +13,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from assistant.cancel import Cancel
-from assistant.generate import multi_line, single_line
-from assistant.generate.backend import LocalBackend
-from assistant.generate.base_models import BaseModels, OpenModel, open_from
+from assistant.generate.backend import BaseModels, LocalBackend, OpenModel, open_from
 from assistant.generate.cache import SuggestionCache
-from assistant.generate.completion_trace import Trace, count_drafts, count_matches, count_prompt
-from assistant.generate.prompt import GenerationJob, prepare, snippet_chars
-from assistant.generate.remote_side import RemoteSide, merge_remote
+from assistant.generate.completion_trace import Trace, count_drafts
+from assistant.generate.lines import rank_lines, write_blocks
+from assistant.generate.prompt import GenerationJob, snippet_chars
 from assistant.generate.response import (
     Proposed,
+    RemoteSide,
     Response,
     build_completions,
+    merge_remote,
     offer_lines,
     offer_suggestions,
 )
 from assistant.privacy.exclusion import why_refused
 from assistant.rank.candidates import Cursor, propose
 from assistant.rank.ranker import OTHERS, FittedRanker, bundled, threshold
-from assistant.rank.ranking import summarize
-from assistant.request import Completion, CompletionRequest
+from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.settings import Settings
 from assistant.source.blocks import opened_block
 from assistant.source.languages import PYTHON, Language, language_of
@@ -68,11 +65,11 @@ class _Asked(NamedTuple):
 
     @property
     def number(self) -> int:
-        return self.backend.number if self.backend is not None else 0
+        return self.backend.number if self.backend else 0
 
     @property
     def label(self) -> str:
-        return self.backend.label if self.backend is not None else ""
+        return self.backend.label if self.backend else ""
 
 
 class Engine:
@@ -111,11 +108,6 @@ class Engine:
             with self._cache_lock:
                 self._settings = settings
                 self._cache.clear()
-
-    @property
-    def ready(self) -> bool:
-        """Whether a model is loaded; before that the index answers alone."""
-        return bool(self._bases.labels)
 
     @property
     def base_name(self) -> str:
@@ -167,7 +159,8 @@ class Engine:
             log.debug("no completion: %s", reason)
             return self._respond(request, [], Trace(outcome=reason))
 
-        handle = remote.before(request, blocks=self._blocks) if remote is not None else None
+        blocks = settings.multi_line == "auto"
+        handle = remote.before(request, blocks=blocks) if remote is not None else None
         proposed = Proposed()
         if remote is None or not remote.replaces_local:
             proposed = self._look_up(asked) or self._propose(asked)
@@ -221,10 +214,6 @@ class Engine:
                 backend = self._bases.find(self.settings, language.name)
         return _Asked(request, language, backend, cancel, started)
 
-    @property
-    def _blocks(self) -> bool:
-        return self.settings.multi_line == "auto"
-
     def _look_up(self, asked: _Asked) -> Proposed | None:
         """Return what the cache has for this cursor; None if it must be computed."""
         request = asked.request
@@ -249,8 +238,7 @@ class Engine:
         settings, request, language = self.settings, asked.request, asked.language
         job = proposed = None
         if (backend := asked.backend) is not None:
-            job = prepare(
-                backend,
+            job = backend.prepare(
                 request,
                 max_new_tokens=settings.max_new_tokens,
                 deadline=asked.deadline,
@@ -258,7 +246,7 @@ class Engine:
                 snippets=self._find_snippets(request, backend),
             )
             if (
-                self._blocks
+                settings.multi_line == "auto"
                 and language is not None
                 and language.name in backend.info.languages  # others it cannot judge
                 and opened_block(request.text, request.offset, language) is not None
@@ -294,13 +282,8 @@ class Engine:
         cursor = Cursor.of(request.path, request.text, request.offset, request.document)
         should_stop = asked.cancel.is_set
         proposal = propose(cursor, index, use_document=use_index, should_stop=should_stop)
-        if asked.backend is None or job is None:
-            lines = single_line.rank_without_network(proposal, bundled(), asked.language)
-        else:
-            parameters = asked.backend.parameters
-            lines = single_line.rank_lines(
-                asked.backend, proposal, job, asked.language, parameters=parameters
-            )
+        parameters = asked.backend.parameters if asked.backend else bundled()
+        lines = rank_lines(proposal, asked.language, parameters, asked.backend, job)
         ranking = lines.ranking
         least = self._threshold(asked, ranking.fitted)
         offers = offer_lines(request, lines, least, self._trees)
@@ -317,15 +300,13 @@ class Engine:
             outcome=outcome,
             source=best.suggestion.source if best else "",
             model=asked.label,
-            prompt=count_prompt(job) if job is not None else {},
-            network={
-                "tree nodes": lines.n_nodes,
-                "own tokens": sum(draft.new_tokens for draft in lines.drafts),
-                "own tokens reused": lines.n_reused,
-                "prompt tokens reused": max((d.reused_tokens for d in lines.drafts), default=0),
+            prompt=job.prompt.sizes if job is not None else {},
+            network=lines.costs,
+            matches={
+                "document": [(level.length, level.count) for level in proposal.document],
+                "repository": [(level.length, level.count) for level in proposal.repository],
             },
-            matches=count_matches(proposal),
-            candidates=functools.partial(summarize, ranking),
+            candidates=ranking.summarize,
             rules=best.verdicts if best else (),
             probability=best.suggestion.probability if best else 0.0,
             threshold=least,
@@ -340,13 +321,13 @@ class Engine:
         """Return several lines for an empty block, by the network alone."""
         request = asked.request
         least = self._threshold(asked, backend.parameters.both if backend.parameters else None)
-        suggestions, drafts = multi_line.write_blocks(backend, job, asked.language, least)
+        suggestions, drafts = write_blocks(backend, job, asked.language, least)
         offers = offer_suggestions(request, suggestions)
         trace = Trace(
             outcome="not sure enough" if suggestions else "no proposal",
             source="network",
             model=asked.label,
-            prompt=count_prompt(job),
+            prompt=job.prompt.sizes,
             rules=offers[0].verdicts if offers else (),
             probability=suggestions[0].probability if suggestions else 0.0,
             threshold=least,

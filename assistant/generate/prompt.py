@@ -10,20 +10,18 @@ reused cache and a fresh one see the same prompt.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from typing import cast
 
-from assistant.cancel import Cancel
-from assistant.generate import context
-from assistant.request import CompletionRequest
+from assistant.request import Cancel, CompletionRequest
 from model import fim, incremental_encode
 from model.fim import Snippet
 from model.folder import FolderInfo
 from model.healing import split
 from model.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    from assistant.generate.backend import LocalBackend
-
+STEPS_PER_WINDOW = 4  # a step is this share of the prefix budget
+PATH_PARTS = 3  # kept of an absolute path; the rest is private and was never trained on
 MAX_PATH_CHARS = 96  # of the file's path, from its end
 N_MARKERS = 3  # special tokens between header, suffix and prefix
 _CHARS_PER_TOKEN = 3.6  # of snippets, paths counted
@@ -41,6 +39,15 @@ class Prompt:
     suffix: str = ""  # and after it
     n_snippets: int = 0  # of other files
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How long its parts are, in words for `foretype why`."""
+        return {
+            "all": len(self.ids),
+            "snippets shown": self.n_snippets,
+            "bytes to spell again": len(self.tail),
+        }
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GenerationJob:
@@ -55,28 +62,6 @@ class GenerationJob:
     def should_stop(self) -> bool:
         """Say whether nobody wants more tokens, or the time is up."""
         return self.cancel.is_set() or time.monotonic() >= self.deadline
-
-    def why_stopped(self) -> str:
-        """Name the reason for which `should_stop` is true."""
-        return "cancelled" if self.cancel.is_set() else "deadline"
-
-
-def prepare(
-    backend: "LocalBackend",
-    request: CompletionRequest,
-    *,
-    max_new_tokens: int,
-    deadline: float,
-    cancel: Cancel,
-    snippets: Sequence[Snippet] = (),
-) -> GenerationJob:
-    """Return what a model is to generate at the request's cursor: prompt and limits."""
-    prompt = build_prompt(
-        backend.tokenizer, backend.info, request, max_new_tokens=max_new_tokens, snippets=snippets
-    )
-    return GenerationJob(
-        prompt=prompt, n=request.n, max_new_tokens=max_new_tokens, deadline=deadline, cancel=cancel
-    )
 
 
 def build_prompt(
@@ -93,28 +78,68 @@ def build_prompt(
     stay the same while a person types: they stand before all else.
     """
     n_prompt = prompt_tokens(info.block_size, max_new_tokens)
-    window = context.window(
+    prefix, suffix = window(
         request,
         prefix_chars=_PREFIX_CHARS_PER_TOKEN * n_prompt,
         suffix_chars=_SUFFIX_CHARS_PER_TOKEN * info.suffix_tokens,
     )
-    stable, tail = split(tokenizer, window.prefix)
-    path = _shorten_path(window.path)
-    repository = _shorten_path(context.shown_path(request.repository))
+    stable, tail = split(tokenizer, prefix)
+    path, repository = (
+        _shorten_path(shown_path(each)) for each in (request.path, request.repository)
+    )
     header_ids = fim.repository_header(tokenizer, repository)
     header_ids += snippet_header(tokenizer, path, snippets, info.snippet_tokens)
     suffix_ids: list[int] = []
     if info.fim_layout != "left":
-        suffix_ids = incremental_encode.encode(tokenizer, window.suffix)[: info.suffix_tokens]
+        suffix_ids = incremental_encode.encode(tokenizer, suffix)[: info.suffix_tokens]
     n_markers = N_MARKERS + len(tokenizer.start_ids)
     room = n_prompt - len(header_ids) - len(suffix_ids) - n_markers
-    prefix_start = request.offset - len(window.prefix)
-    prefix_ids = _fit(tokenizer, stable, prefix_start, max(room, 0))
+    prefix_ids = _fit(tokenizer, stable, request.offset - len(prefix), max(room, 0))
     layout = cast(fim.Layout, info.fim_layout)
     ids = fim.prompt(tokenizer, header_ids, prefix_ids, suffix_ids, layout)
-    return Prompt(
-        ids=ids, tail=tail, prefix=window.prefix, suffix=window.suffix, n_snippets=len(snippets)
-    )
+    return Prompt(ids=ids, tail=tail, prefix=prefix, suffix=suffix, n_snippets=len(snippets))
+
+
+def window(request: CompletionRequest, *, prefix_chars: int, suffix_chars: int) -> tuple[str, str]:
+    """Return what the model may see before and behind the cursor, at most so many characters.
+
+    The prefix begins at borders that move in coarse steps: typing must only append to it, or cached
+    keys and values are lost. The suffix is cut behind the last line that fits.
+    """
+    text, offset = request.text, request.offset
+    suffix = text[offset : offset + suffix_chars]
+    if len(text) - offset > suffix_chars:
+        suffix = suffix[: suffix.rfind("\n") + 1] or suffix
+    return text[window_start(text, offset, prefix_chars) : offset], suffix
+
+
+def window_start(text: str, offset: int, n_chars: int) -> int:
+    """Return where a window of at most `n_chars` before `offset` begins.
+
+    Borders stand at the first line start behind each multiple of the step (at the multiple itself
+    in a line longer than a step), so they depend only on what is left of them.
+
+    >>> window_start("one\\n" * 25, 90, 40)
+    52
+    """
+    step = max(1, n_chars // STEPS_PER_WINDOW)
+    border, multiple = 0, max(step, (offset - n_chars) // step * step)
+    while offset - border > n_chars:
+        border = _line_from(text, multiple, step)
+        multiple += step
+    return min(border, offset)
+
+
+def shown_path(path: str) -> str:
+    """Return the path as the model sees it.
+
+    >>> shown_path("/home/someone/project/pkg/module.py")
+    'project/pkg/module.py'
+    """
+    path = path.encode("utf-8", "replace").decode()  # a name that is no UTF-8 is no text either
+    windows = PureWindowsPath(path)
+    pure: PurePath = windows if windows.drive or "\\" in path else PurePosixPath(path)
+    return "/".join(pure.parts[1:][-PATH_PARTS:] if pure.anchor else pure.parts)
 
 
 def prompt_tokens(block_size: int, max_new_tokens: int) -> int:
@@ -169,17 +194,13 @@ def _fit(tokenizer: Tokenizer, text: str, offset: int, room: int) -> list[int]:
     while len(ids) > room:
         excess = tokenizer.decode_bytes(ids[: len(ids) - room])
         minimum = start + max(1, len(excess.decode("utf-8", "ignore")))
-        start = _next_start(text, offset, minimum, step)
+        multiple = -(-(offset + minimum) // step) * step  # counted in the document
+        start = _line_from(text, multiple - offset, step)
         ids = incremental_encode.encode(tokenizer, text[start:])
     return ids
 
 
-def _next_start(text: str, offset: int, minimum: int, step: int) -> int:
-    """Return the first line start in `text` from the first multiple of `step` after `minimum`.
-
-    Multiples are counted in the document, where `text` begins at `offset`. A line longer than a
-    step is cut at the multiple itself.
-    """
-    border = -(-(offset + minimum) // step) * step - offset
-    newline = text.find("\n", border - 1, border - 1 + step)
-    return border if newline < 0 else newline + 1
+def _line_from(text: str, at: int, step: int) -> int:
+    """Return the first line start from `at` on; `at` itself in a line longer than a step."""
+    newline = text.find("\n", at - 1, at - 1 + step)
+    return at if newline < 0 else newline + 1

@@ -1,8 +1,8 @@
 """From ranked texts to completions: text rules and secret check, confidence, the edit.
 
 A ranked text is offered if the rules leave something of it and it is sure enough for the setting;
-what is not sure enough is kept all the same, so that the same cursor is not computed twice. Each
-text goes through the rules once. Knows no model.
+what is not sure enough is kept all the same, so that the same cursor is not computed twice. A
+remote server's text is shown where it is surer than the local one.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from assistant.filter.postprocess import FilterResult, RuleVerdict, TextEdit, filter_text
 from assistant.generate.cache import Suggestion
 from assistant.generate.completion_trace import Trace
-from assistant.generate.single_line import RankedLines
-from assistant.request import Completion, CompletionRequest
+from assistant.generate.lines import RankedLines
+from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.source.open_trees import OpenTrees
 
 MAX_TRIED = 4  # texts beyond those wanted that go through the rules
@@ -68,11 +68,16 @@ def offer_lines(
     else:
         wanted = ((trees.valid(request, text), at) for at, text in enumerate(ranking.texts))
     offers: dict[tuple[str, int], Offer] = {}
-    sift = _Sift(request)
+    wholes: dict[str, FilterResult] = {}  # each goes through the rules once
     for text, place in wanted:
-        result = sift.filter(text, ranking.texts[place])
-        if sift.n_texts > request.n + MAX_TRIED or len(offers) == request.n:
+        whole = ranking.texts[place]
+        if whole not in wholes:
+            wholes[whole] = filter_text(request, whole, multi_line=False)
+        if len(wholes) > request.n + MAX_TRIED or len(offers) == request.n:
             break
+        result = wholes[whole]  # of what holds a secret, a beginning is a part of it
+        if result.edit is not None and len(result.edit.text) > len(text):
+            result = filter_text(request, text, multi_line=False)
         if result.edit is None:
             continue
         final = result.edit.text
@@ -92,57 +97,87 @@ def offer_lines(
     return list(offers.values())
 
 
-class _Sift:
-    """The rules at one cursor: a whole text goes through them once, whatever is shown of it."""
-
-    def __init__(self, request: CompletionRequest) -> None:
-        self._request = request
-        self._wholes: dict[str, FilterResult] = {}
-
-    @property
-    def n_texts(self) -> int:
-        """Whole texts so far."""
-        return len(self._wholes)
-
-    def filter(self, text: str, whole: str) -> FilterResult:
-        """Return what is left of `text`, with which `whole` begins; nothing if that may not be.
-
-        A beginning of what holds a secret is a part of it.
-        """
-        result = self._wholes.get(whole)
-        if result is None:
-            result = self._wholes[whole] = filter_text(self._request, whole, multi_line=False)
-        if result.edit is None or len(result.edit.text) <= len(text):
-            return result
-        return filter_text(self._request, text, multi_line=False)
-
-
 def offer_suggestions(request: CompletionRequest, suggestions: Iterable[Suggestion]) -> list[Offer]:
     """Return what the rules leave of suggestions that are sure enough, best first."""
-    shown = [each for each in suggestions if each.is_shown]
-    results = [
-        filter_text(request, each.text, multi_line=each.multi_line, is_rest=each.is_rest)
-        for each in shown
-    ]
-    return [
-        Offer(each, result.edit, result.verdicts)
-        for each, result in zip(shown, results, strict=True)
-        if result.edit is not None
-    ]
+    offers = []
+    for each in suggestions:
+        if each.is_shown:
+            edit, verdicts = filter_text(
+                request, each.text, multi_line=each.multi_line, is_rest=each.is_rest
+            )
+            if edit is not None:
+                offers.append(Offer(each, edit, verdicts))
+    return offers
 
 
 def build_completions(request: CompletionRequest, offers: Iterable[Offer]) -> list[Completion]:
     """Return the distinct edits of the offers that are sure enough, at most as many as wanted."""
     found: dict[TextEdit, Completion] = {}
-    for offer in offers:
-        suggestion, edit = offer.suggestion, offer.edit
-        if suggestion.is_shown:
-            completion = Completion(
-                **dataclasses.asdict(edit),
+    for suggestion, edit, _ in offers:
+        if suggestion.is_shown and edit not in found:
+            found[edit] = Completion(
+                **edit._asdict(),
                 source=suggestion.source,
                 finish_reason=suggestion.finish_reason,
                 logprob=suggestion.logprob,
                 probability=suggestion.probability,
             )
-            found.setdefault(edit, completion)
     return list(found.values())[: request.n]
+
+
+class RemoteSide(Protocol):
+    """A completion server beside the local network, asked only where the user has agreed to it."""
+
+    @property
+    def replaces_local(self) -> bool:
+        """Whether the local network stays unused."""
+
+    def before(self, request: CompletionRequest, *, blocks: bool) -> Any:
+        """Begin with a request; the handle goes to `after`."""
+
+    def after(
+        self,
+        request: CompletionRequest,
+        handle: Any,
+        *,
+        confidence: float | None,
+        deadline: float,
+        cancel: Cancel,
+    ) -> Any:
+        """Return the server's text, or None; `confidence` is the local answer's probability."""
+
+    def close(self, timeout_s: float) -> None:
+        """Stop what is under way, waiting at most so long for it."""
+
+
+def merge_remote(
+    found: Any, request: CompletionRequest, proposed: Proposed, least: float, trees: OpenTrees
+) -> tuple[list[Completion], Trace]:
+    """Return what is shown of both sides: the remote text where it is sure enough, and surer."""
+    offers = list(proposed.offers)
+    text = trees.valid(request, found.text)
+    result = filter_text(request, text, multi_line=not found.single_line)
+    probability = 0.0
+    if result.edit is not None:
+        beliefs = proposed.suggestions[0].beliefs if proposed.suggestions else ()
+        if not beliefs:  # of a block
+            beliefs = tuple((item.text, item.probability) for item in proposed.suggestions)
+        probability = found.weigh(result.edit.text, request, beliefs)
+        suggestion = Suggestion(
+            text=text,
+            source="remote",
+            finish_reason=found.finish_reason,
+            logprob=found.logprob(len(text)) or 0.0,
+            multi_line=not found.single_line,
+            probability=probability,
+            is_shown=probability >= least,
+        )
+        offers.append(Offer(suggestion, result.edit, result.verdicts))
+    offers.sort(key=lambda o: (-o.suggestion.probability, o.suggestion.source != "remote"))
+    completions = build_completions(request, offers)
+    changes: dict[str, Any] = {"remote": {"probability": probability, "threshold": least}}
+    if completions and completions[0].source == "remote":
+        changes |= {"source": "remote", "probability": probability, "threshold": least}
+    else:
+        changes["outcome"] = proposed.trace.outcome or "not sure enough"
+    return completions, dataclasses.replace(proposed.trace, **changes)

@@ -3,21 +3,26 @@
 A file counts as changed if its size or time differs, and as the same after all if its bytes have
 the same digest. What is excluded or secret by its name is not read, and secrets inside files are
 replaced before anything is written. Stopped or killed at any moment, the next run goes on.
+
+Below the repository's own layer may lie one of the packages that it imports, as installed in its
+environment. That is found by how a folder looks; nothing in it is run. The most imported packages
+are taken first, up to a size of their own.
 """
 
+import dataclasses
 import hashlib
 import logging
+import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assistant.index.file_filter import decode_source, max_bytes, rank
-from assistant.index.files import list_files
-from assistant.index.manifest import Stamp
-from assistant.index.open_documents import encode_text
-from assistant.index.segment import FileContent, SegmentEntry
+from assistant.index.files import MAX_FILE_BYTES, decode_source, list_files, max_bytes, rank
+from assistant.index.reader import IndexView, Stamp
+from assistant.index.segment import FileContent, SegmentEntry, encode_text
 from assistant.index.writer import IndexWriter
 from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import redact
@@ -53,14 +58,6 @@ class BuildReport:
     def reasons(self) -> str:
         """How many files were left out for which reason, in words."""
         return ", ".join(f"{n} {why}" for why, n in sorted(self.left_out.items())) or "none"
-
-
-def limit_of(
-    megabytes: int, *, exclude: tuple[str, ...], on_progress: Callable[[int, int], None]
-) -> BuildLimits:
-    """Return the limits for an index of at most so many megabytes on disk."""
-    n_bytes = int(megabytes * (1 << 20) / INDEX_BYTES_PER_TEXT_BYTE)
-    return BuildLimits(exclude=exclude, max_text_bytes=n_bytes, on_progress=on_progress)
 
 
 def build_from_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
@@ -231,3 +228,85 @@ class _LayerReader:
 
 def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+MAX_DEPENDENCY_BYTES = 16 << 20
+LAYER = "deps"
+_ENVIRONMENTS = (".venv", "venv", ".env", "env")
+_IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
+_SUFFIXES = (".py", ".pyi")
+_LEFT_OUT = frozenset({"test", "tests", "__pycache__", "_vendor", "vendored"})
+
+
+def refresh_dependencies(root: Path, folder: Path, limits: BuildLimits, *, is_wanted: bool) -> None:
+    """Bring the lower layer up to date, or take it away if it is not wanted (any more)."""
+    with IndexWriter(folder, root=str(root)) as writer:
+        stamps: dict[str, Stamp] = {}
+        packages = find_site_packages(root) if is_wanted else None
+        if packages is not None:
+            stamps = select_dependencies(packages, count_imports(writer.view))
+        elif not any(opened.ref.layer == LAYER for opened in writer.view.opened):
+            return
+        own = dataclasses.replace(limits, exclude=())
+        refresh_layer(writer, LAYER, packages or root, stamps, own)
+        writer.merge()
+
+
+def find_site_packages(root: Path) -> Path | None:
+    """Return where the project's environment has its packages, if it has one."""
+    for name in _ENVIRONMENTS:
+        environment = root / name
+        if not (environment / "pyvenv.cfg").is_file():
+            continue
+        places = [environment / "Lib" / "site-packages"]
+        places += sorted((environment / "lib").glob("python3*/site-packages"))
+        for place in places:
+            if place.is_dir() and not place.is_symlink():
+                return place
+    return None
+
+
+def count_imports(view: IndexView) -> Counter[str]:
+    """Return how many files of the repository import each top-level name."""
+    names: Counter[str] = Counter()
+    for opened in view.opened:
+        if opened.ref.layer != LAYER:
+            for path, number in opened.files.items():
+                if path.endswith(_SUFFIXES):
+                    found = set(_IMPORT.findall(opened.segment.text_of(number)))
+                    names.update(name.decode() for name in found)
+    return names
+
+
+def select_dependencies(packages: Path, names: Counter[str]) -> dict[str, Stamp]:
+    """Return the files of the imported packages that there is room for."""
+    room = MAX_DEPENDENCY_BYTES
+    stamps: dict[str, Stamp] = {}
+    for name, _ in sorted(names.items(), key=lambda item: (-item[1], item[0])):
+        for path in _files(packages, name):
+            info = (packages / path).lstat()
+            if info.st_size > MAX_FILE_BYTES:
+                continue
+            room -= info.st_size + 1
+            if room < 0:
+                return stamps
+            stamps[path] = Stamp(size=info.st_size, mtime_ns=info.st_mtime_ns)
+    return stamps
+
+
+def _files(packages: Path, name: str) -> Iterator[str]:
+    base = os.fspath(packages)
+    for single in (f"{name}.py", f"{name}.pyi"):
+        if _is_plain(packages / single):
+            yield single
+    for top in (f"{name}-stubs", name):
+        for folder, folders, files in os.walk(packages / top):
+            folders[:] = sorted(item for item in folders if item not in _LEFT_OUT)
+            inside = folder[len(base) :].replace(os.sep, "/").strip("/")
+            for file in sorted(files):
+                if file.endswith(_SUFFIXES) and _is_plain(Path(folder, file)):
+                    yield f"{inside}/{file}"
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()

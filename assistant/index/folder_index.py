@@ -3,13 +3,19 @@
 Any thread may ask. An open document is searched in its live text, and its copy in the index does
 not count meanwhile; nor does that of the document that is asked for, whose own text is
 `document_levels`'s business. A newer index, written here or by another process, is noticed at the
-next question and opened in the background. Knows how to look things up; writes nothing.
+next question and opened in the background.
+
+A document is handed over by reference and prepared when it is first searched, away from whoever
+handed it over: what is typed in one document is found from another at once. Secrets are replaced as
+they are in the index, paragraph by paragraph, so that an edit costs one paragraph; what may be a
+secret in the making is left out, where the last edit was.
 """
 
 import contextlib
 import logging
 import threading
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from assistant.index.matches import (
@@ -17,16 +23,52 @@ from assistant.index.matches import (
     MAX_LEVELS,
     Level,
     ShouldStop,
+    Source,
     TextSource,
     nested_levels,
     never,
 )
-from assistant.index.open_documents import OpenDocuments
 from assistant.index.reader import IndexView, open_view, version_of
-from assistant.index.segment_search import SegmentSource
+from assistant.index.segment import encode_text
 from assistant.index.writer import index_folder
+from assistant.privacy.redaction import redact, spans_paragraphs
+from assistant.privacy.unfinished import edited_at, without_open_secret
+
+MAX_CHARS = 1_000_000  # of a document that is searched
+_BREAK = "\n\n"  # few secrets go across
+
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _OpenDocument:
+    """An editor's text of a file, made ready when it is first searched."""
+
+    path: str
+    text: str
+    before: str  # the last edit
+    prepared: bytes | None = None
+    paragraphs: dict[str, bytes] = field(default_factory=dict)  # as they were prepared before
+
+    def prepare(self) -> bytes:
+        """Return the text as it is searched."""
+        if self.prepared is None:
+            text = self.text if len(self.text) <= MAX_CHARS else ""
+            text = without_open_secret(text, edited_at(self.before, text))
+            self.prepared = self._replace_secrets(text)
+            self.before = ""  # no longer needed
+        return self.prepared
+
+    def _replace_secrets(self, text: str) -> bytes:
+        if spans_paragraphs(text):
+            return encode_text(redact(text)[0])
+        pieces = text.replace("\r\n", "\n").split(_BREAK)
+        self.paragraphs = {
+            piece: self.paragraphs.get(piece) or encode_text(redact(piece)[0])
+            for piece in dict.fromkeys(pieces)
+        }
+        return _BREAK.encode().join([self.paragraphs[piece] for piece in pieces])
 
 
 class FolderIndex:
@@ -38,17 +80,13 @@ class FolderIndex:
         Without a folder there are only open documents.
         """
         self.folder = folder
-        self._documents = OpenDocuments()
+        self._lock = threading.Lock()
+        self._documents: dict[str, _OpenDocument] = {}
         self._stale: frozenset[str] = frozenset()
         self._reload_lock = threading.Lock()
-        self._view = IndexView()
+        self.view = IndexView()  # as it was last read
         with self._reload_lock, contextlib.suppress(OSError):  # tried again at the next question
             self._reload()
-
-    @property
-    def view(self) -> IndexView:
-        """The index as it was last read."""
-        return self._view
 
     def levels(
         self,
@@ -68,15 +106,16 @@ class FolderIndex:
         """
         self._notice_newer()
         context = context[-MAX_CONTEXT:]
-        sources: list[TextSource | SegmentSource] = [
-            *self._documents.sources(context, but=document or path)
+        with self._lock:
+            documents = dict(self._documents)
+        hidden = {path, *self._stale, *(each.path for each in documents.values())}
+        documents.pop(document or path, None)
+        whole = (opened for opened in self.view.opened if opened.segment.is_whole())
+        sources: list[Source] = [
+            TextSource(each.prepare(), context, path=each.path, layer="open")
+            for each in documents.values()
         ]
-        hidden = {path, *self._documents.paths(), *self._stale}
-        sources += [
-            opened.source(context, hidden)
-            for opened in self._view.opened
-            if opened.segment.is_whole()
-        ]
+        sources += [opened.source(context, hidden) for opened in whole]
         return nested_levels(sources, max_levels, should_stop)
 
     def files_with(self, text: str) -> list[str]:
@@ -92,11 +131,19 @@ class FolderIndex:
 
         `document` tells several of one path apart, such as the cells of a notebook.
         """
-        self._documents.put(path, text, document)
+        key = document or path
+        with self._lock:
+            old = self._documents.get(key)
+            if old is None:
+                self._documents[key] = _OpenDocument(path, text, "")
+            elif (old.path, old.text) != (path, text):
+                new = _OpenDocument(path, text, old.text, paragraphs=old.paragraphs)
+                self._documents[key] = new
 
     def close_open(self, document: str) -> None:
         """Search a document's file as the index has it."""
-        self._documents.remove(document)
+        with self._lock:
+            self._documents.pop(document, None)
 
     def update(self, stale: Collection[str]) -> None:
         """Leave out what the index has of these files: they have changed, and are not yet read."""
@@ -114,7 +161,7 @@ class FolderIndex:
             self._reload_lock.release()
 
     def _notice_newer(self) -> None:
-        if self.folder is None or version_of(self.folder) == self._view.version:
+        if self.folder is None or version_of(self.folder) == self.view.version:
             return
         if self._reload_lock.acquire(blocking=False):
             try:
@@ -134,7 +181,7 @@ class FolderIndex:
 
     def _reload(self) -> None:
         if self.folder:
-            self._view = open_view(self.folder, self._view)
+            self.view = open_view(self.folder, self.view)
 
 
 def find_index(file: Path) -> tuple[FolderIndex, str] | None:

@@ -2,24 +2,18 @@
 
 A place agrees by `length` bytes if so many bytes just before it equal the bytes before the cursor.
 Level by level the length shrinks and the count of places grows, at least twofold. The same for one
-document's own text is here too, without any index. Knows bytes; knows neither files nor tokens.
+document's own text is here too, without any index.
 """
 
 from __future__ import annotations
 
 import bisect
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from assistant.index.segment_search import SegmentSource
-
-    _Sources = Sequence["TextSource | SegmentSource"]
 
 MIN_MATCH = 4  # bytes; shorter agreement says nothing
 MAX_CONTEXT = 512  # bytes before the cursor that are compared
@@ -32,7 +26,6 @@ Lengths = NDArray[np.uint16]
 _FEW = 2_000  # places that are looked at many bytes at a time
 _MAX_LOOKS = 1 << 20  # bytes compared one by one; some tens of milliseconds
 ShouldStop = Callable[[], bool]  # whether nobody wants the answer any more
-_LENGTH = operator.attrgetter("length")
 
 
 def never() -> bool:
@@ -58,8 +51,22 @@ class Level:
     occurrences: tuple[Occurrence, ...]  # all, or MAX_SAMPLED evenly spread; longest match first
 
 
+class Source(Protocol):
+    """Some text, seen from one context."""
+
+    @property
+    def longest(self) -> int:
+        """The longest agreement in bytes."""
+
+    def count(self, length: int) -> int:
+        """Return how many places agree by at least `length` bytes."""
+
+    def pick(self, length: int, n: int) -> list[Occurrence]:
+        """Return `n` of those places, evenly spread."""
+
+
 def nested_levels(
-    sources: _Sources, max_levels: int = MAX_LEVELS, should_stop: ShouldStop = never
+    sources: Sequence[Source], max_levels: int = MAX_LEVELS, should_stop: ShouldStop = never
 ) -> list[Level]:
     """Return the levels over several sources together."""
     length = max((source.longest for source in sources), default=0)
@@ -67,23 +74,20 @@ def nested_levels(
         return []
     levels = [_level(sources, length)]
     while len(levels) < max_levels and not should_stop():
-        shorter = _where_doubled(sources, levels[-1])
-        if shorter is None:
+        wanted = 2 * levels[-1].count
+
+        def is_too_long(length: int, wanted: int = wanted) -> bool:
+            return sum(source.count(length) for source in sources) < wanted
+
+        lengths = range(MIN_MATCH, levels[-1].length)
+        n_enough = bisect.bisect_left(lengths, True, key=is_too_long)
+        if not n_enough:
             break
-        levels.append(_level(sources, shorter))
+        levels.append(_level(sources, lengths[n_enough - 1]))
     return levels
 
 
-def _where_doubled(sources: _Sources, level: Level) -> int | None:
-    def is_too_long(length: int) -> bool:
-        return sum(source.count(length) for source in sources) < 2 * level.count
-
-    lengths = range(MIN_MATCH, level.length)
-    n_enough = bisect.bisect_left(lengths, True, key=is_too_long)
-    return lengths[n_enough - 1] if n_enough else None
-
-
-def _level(sources: _Sources, length: int) -> Level:
+def _level(sources: Sequence[Source], length: int) -> Level:
     counts = [source.count(length) for source in sources]
     total = sum(counts)
     n_wanted = min(total, MAX_SAMPLED)
@@ -95,7 +99,7 @@ def _level(sources: _Sources, length: int) -> Level:
         seen += count
         if share:
             found += source.pick(length, share)
-    found.sort(key=_LENGTH, reverse=True)  # stable: nearer sources stay first
+    found.sort(key=lambda each: -each.length)  # stable: nearer sources stay first
     return Level(length, total, tuple(found))
 
 

@@ -3,14 +3,17 @@
 The text is stored backwards, each file ended by a byte that UTF-8 never holds. So the places that
 agree with the text before a cursor are neighbours in suffix order: one binary search finds those
 that agree by a given length, and the shorter the length, the wider the same neighbourhood. A
-segment is written once, checked when it is opened, and mapped; it is never changed in place. Knows
-bytes and the names of files; knows neither the files themselves nor what became of them.
+segment is written once, checked when it is opened, and mapped; it is never changed in place. Files
+that were changed, deleted or opened since are still in the order: how often they agree themselves
+is taken off.
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import ctypes
+import itertools
 import json
 import mmap
 import os
@@ -18,6 +21,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,14 @@ from numpy.typing import NDArray
 from pydivsufsort import divsufsort
 from pydivsufsort.dll import libdivsufsort
 
+from assistant.index.matches import (
+    FOLLOWING_BYTES,
+    MAX_CONTEXT,
+    Lengths,
+    Occurrence,
+    Positions,
+    find_agreeing,
+)
 from model.files import UnreadableFileError, open_regular, parse_json
 from model.paths import find_exposure
 
@@ -72,6 +84,15 @@ _search: Any = ctypes.CFUNCTYPE(
 )(("sa_search", libdivsufsort))
 
 
+def encode_text(text: str) -> bytes:
+    """Return a text as it is searched: UTF-8 with LF."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    data = text.encode("utf-8", "replace")
+    assert END not in data
+    return data
+
+
 def write_segment(path: Path, contents: Iterable[FileContent]) -> int:
     """Write a segment; return its size in bytes. OSError if the disk does not take it."""
     pieces: list[bytes] = []
@@ -88,7 +109,8 @@ def write_segment(path: Path, contents: Iterable[FileContent]) -> int:
         raise ValueError(f"a segment of {len(text)} bytes; at most {MAX_TEXT_BYTES} are possible")
     order: NDArray[np.int32] = divsufsort(text) if text else np.zeros(0, np.int32)
     names = json.dumps(table, separators=(",", ":")).encode()
-    parts: list[bytes | memoryview] = [_pad(text), order.view(np.uint8).data, names]
+    padding = bytes(-(len(text) + _HEADER.size) % _ALIGNMENT)
+    parts: list[bytes | memoryview] = [text, padding, order.view(np.uint8).data, names]
     checksum = 0
     for part in parts:
         checksum = zlib.crc32(part, checksum)
@@ -110,10 +132,6 @@ def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
         with contextlib.suppress(OSError):
             path.unlink()
         raise
-
-
-def _pad(data: bytes) -> bytes:
-    return data + bytes(-(len(data) + _HEADER.size) % _ALIGNMENT)
 
 
 class Segment:
@@ -234,3 +252,127 @@ def _map_file(path: Path) -> tuple[mmap.mmap, float]:
         return mmap.mmap(handle, 0, access=mmap.ACCESS_READ), info.st_mtime
     finally:
         os.close(handle)
+
+
+_FEW = 1024  # places that are sooner looked at one by one
+_NEAR = 64  # neighbours on each side among which a living one is expected
+_SPARE = 8  # times as many places are drawn as wanted, since some may be dead
+
+
+class SegmentSource:
+    """A segment seen from one context; used by one thread."""
+
+    def __init__(
+        self, segment: Segment, context: bytes, *, layer: str, dead: Sequence[int] = ()
+    ) -> None:
+        """`dead` has the numbers of the files that are left out, in order."""
+        self._segment = segment
+        self._layer = layer
+        self._context = context[-MAX_CONTEXT:].rpartition(END)[2]
+        self._backwards = self._context[::-1]
+        self._dead = np.array(dead, np.int64)
+        self._intervals = {0: (0, len(segment.order))}
+        self._known_lengths = [0]  # of the intervals, in order
+        self._occurrences: dict[int, Occurrence] = {}  # levels are nested: most are asked for again
+
+    @cached_property
+    def longest(self) -> int:
+        """The longest agreement in bytes."""
+        if not self._backwards:
+            return 0
+        order = self._segment.order
+        at = self._segment.position(self._backwards)
+        start, end = max(0, at - _NEAR), min(len(order), at + _NEAR)
+        near = order[start:end]
+        alive = np.flatnonzero(self._is_alive(near)) + start
+        middle = int(alive.searchsorted(at))
+        is_left_known = middle > 0 or start == 0
+        is_right_known = middle < len(alive) or end == len(order)
+        if is_left_known and is_right_known:
+            best = alive[max(0, middle - 1) : middle + 1].tolist()
+            return max(
+                (self._segment.agreement(int(order[n]), self._backwards) for n in best), default=0
+            )
+        lengths = range(1, len(self._backwards) + 1)
+        return bisect.bisect_left(lengths, True, key=lambda length: not self.count(length))
+
+    def count(self, length: int) -> int:
+        """Return how many living places agree by at least `length` bytes."""
+        low, high = self._interval(length)
+        if low == high or not len(self._dead):
+            return high - low
+        if high - low <= _FEW and "_dead_lengths" not in self.__dict__:
+            return int(self._is_alive(self._segment.order[low:high]).sum())
+        n_dead = len(self._dead_lengths) - int(self._dead_lengths.searchsorted(length))
+        return high - low - n_dead
+
+    def pick(self, length: int, n: int) -> list[Occurrence]:
+        """Return `n` of those places, evenly spread in the order of what stands before them."""
+        places = self._draw(*self._interval(length), n)
+        new = [place for place in places.tolist() if place not in self._occurrences]
+        if new:
+            self._look_at(np.array(new, np.int64))
+        return [self._occurrences[place] for place in places.tolist()]
+
+    def _look_at(self, places: Positions) -> None:
+        files = self._segment.file_of(places)
+        entries = self._segment.entries
+        found = zip(
+            self._agreements(places).tolist(),
+            self._segment.following(places, files, FOLLOWING_BYTES),
+            [entries[file].path for file in files.tolist()],
+            itertools.repeat(self._layer),
+        )
+        self._occurrences.update(
+            zip(places.tolist(), itertools.starmap(Occurrence, found), strict=True)
+        )
+
+    def _interval(self, length: int) -> tuple[int, int]:
+        found = self._intervals.get(length)
+        if found is None:
+            at = bisect.bisect(self._known_lengths, length)
+            wider = self._intervals[self._known_lengths[at - 1]]
+            found = self._segment.interval(self._backwards, length, wider)
+            self._intervals[length] = found
+            self._known_lengths.insert(at, length)
+        return found
+
+    def _draw(self, low: int, high: int, n: int) -> NDArray[np.int32]:
+        order = self._segment.order
+        if not len(self._dead):
+            return order[_spread(low, high, n)]
+        drawn = order[_spread(low, high, _SPARE * n)]
+        alive = drawn[self._is_alive(drawn)]
+        if len(alive) < n and high - low > _SPARE * n:
+            drawn = order[low:high]  # nearly all are dead: look at each
+            alive = drawn[self._is_alive(drawn)]
+        return alive[_spread(0, len(alive), n)]
+
+    def _is_alive(self, places: NDArray[np.int32]) -> NDArray[np.bool_]:
+        if not len(self._dead):
+            return np.ones(len(places), np.bool_)
+        files = self._segment.file_of(places)
+        at = self._dead.searchsorted(files)
+        alive: NDArray[np.bool_] = self._dead.take(at, mode="clip") != files
+        return alive
+
+    @cached_property
+    def _dead_lengths(self) -> Lengths:
+        """By how much each place of the dead files agrees, in order."""
+        text = END.join(self._segment.text_of(int(file)) for file in self._dead)
+        return np.sort(find_agreeing(text, self._context)[1])
+
+    def _agreements(self, places: Positions) -> Positions:
+        """Return by how many bytes each place agrees."""
+        reach = min(self.longest, len(self._backwards))
+        at = places[:, None] + np.arange(reach)
+        wanted = np.frombuffer(self._backwards, np.uint8, reach)
+        same = self._segment.text.take(at, mode="clip") == wanted
+        agrees: Positions = np.where(same.all(axis=1), reach, same.argmin(axis=1))
+        return agrees
+
+
+def _spread(low: int, high: int, n: int) -> Positions:
+    """Return `n` numbers evenly spread from `low` up to `high`, or all if there are fewer."""
+    count = high - low
+    return low + (np.arange(count) if count <= n else np.arange(n) * count // n)

@@ -1,9 +1,8 @@
 """Keeps the index of one folder fresh while an editor has it open.
 
 A thread waits for word of changes (or sees git's HEAD or index change), lets things settle, and
-starts a process of low priority that brings the index up to date: neither the RAM nor
-the CPU time of that is felt where one is typing, and it may be killed at any moment. Knows what
-progress there is; knows no editor.
+starts a process of low priority that brings the index up to date: neither the RAM nor the CPU time
+of that is felt where one is typing, and it may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -65,7 +64,6 @@ class IndexUpdater:
         self._settings = settings
         self._on_progress = on_progress
         self._command = command
-        self._retry_s = RETRY_S
         self._last_reason = ""
         self._changed = threading.Condition()
         self._is_dirty = True
@@ -118,27 +116,25 @@ class IndexUpdater:
 
     def _run(self) -> None:
         git_files = _git_files(self.root)
-        seen = _times(git_files)
+        seen, retry_s = _times(git_files), RETRY_S
         while self._wait(lambda: self._is_dirty, POLL_S):
             now = _times(git_files)
             if not self._is_dirty and now == seen:
                 continue
             seen = now
             self._settle()
-            if self._refresh_guarded():
-                self._retry_s = RETRY_S
+            is_done = False
+            try:
+                with _one_at_a_time:
+                    is_done = self._is_stopped or self._refresh()
+            except Exception as error:  # noqa: BLE001  the index stays as it is, the thread lives
+                self._fail(type(error).__name__)
+            if is_done:
+                retry_s = RETRY_S
             else:
-                self._wait(lambda: False, self._retry_s)
-                self._retry_s = min(2 * self._retry_s, _MAX_RETRY_S)
+                self._wait(lambda: False, retry_s)
+                retry_s = min(2 * retry_s, _MAX_RETRY_S)
                 self._is_dirty = True
-
-    def _refresh_guarded(self) -> bool:
-        try:
-            with _one_at_a_time:
-                return self._is_stopped or self._refresh()
-        except Exception as error:  # noqa: BLE001  the index stays as it is, and the thread lives
-            self._fail(type(error).__name__)
-            return False
 
     def _settle(self) -> None:
         """Wait until no more word of changes comes for a moment, but not for ever."""

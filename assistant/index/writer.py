@@ -3,12 +3,13 @@
 The folder is private, and a lock in it lets one process write at a time. New segments are on disk
 before a manifest names them, and old ones are deleted after it no longer does: killed at any
 moment, the writer leaves an index that is whole, at most with a file too many, which the next one
-deletes. Knows no file of the user's.
+deletes.
 """
 
 import contextlib
 import dataclasses
 import hashlib
+import json
 import logging
 import os
 import secrets
@@ -21,19 +22,20 @@ from typing import Self
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from assistant.index.manifest import (
+from assistant.index.reader import (
     FILE_NAME,
+    FORMAT,
     Manifest,
     ManifestError,
+    OpenSegment,
     SegmentRef,
     Stamp,
+    open_view,
     read_manifest,
-    write_manifest,
 )
-from assistant.index.reader import OpenSegment, open_view
 from assistant.index.segment import FileContent, write_segment
 from model.paths import cache_folder, claim, find_exposure
-from model.publish import sync_folder
+from model.publish import sync_folder, write_atomically
 
 SEGMENT_BYTES = 16 << 20  # of text; building one takes six times as much memory for a moment
 FIRST_SEGMENT_BYTES = 4 << 20  # so that there is something to find early
@@ -152,13 +154,24 @@ class IndexWriter:
             return
         if self._added:
             sync_folder(self.folder)  # the names of new segments, before a manifest has them
-        write_manifest(self.folder, manifest)
+        self._put_in_force(manifest)
         self._added = []
         self.view = open_view(self.folder, self.view)
         self._dead = {opened.ref.name: set(opened.ref.dead) for opened in self.view.opened}
         self._delete_orphans()
         if self.view.damaged:
             raise OSError(f"{self.folder / self.view.damaged[0]} cannot be read back")
+
+    def _put_in_force(self, manifest: Manifest) -> None:
+        table = {
+            "format": FORMAT,
+            "root": manifest.root,
+            "is_complete": manifest.is_complete,
+            "segments": [[ref.name, ref.layer, sorted(ref.dead)] for ref in manifest.segments],
+            "seen": manifest.seen,
+        }
+        text = json.dumps(table, separators=(",", ":"))
+        write_atomically(self.folder / FILE_NAME, text.encode())
 
     def merge(self) -> bool:
         """Join small segments and clear out dead files; say whether there was something to do."""

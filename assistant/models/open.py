@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from assistant.errors import AssistantError
-from assistant.generate.backend import LocalBackend, open_backend
-from assistant.generate.base_models import OpenModel, open_from
+from assistant.generate.backend import LocalBackend, OpenModel, open_backend, open_from
 from assistant.models.entry import EVERYWHERE
 from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry import ModelEntry, ModelsError, Registry

@@ -6,14 +6,20 @@ of the value can be guessed from them. Redacting twice changes nothing. Patterns
 than a bounded piece of text from any start, so hostile text costs linear time. Knows no file.
 """
 
-import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from assistant.privacy import personal
-from assistant.privacy.kubernetes import KIND, secret_data
-from assistant.privacy.secret_names import is_drawn, is_in_context, is_random, named_secrets
+from assistant.privacy.secret_names import (
+    KUBERNETES,
+    is_drawn,
+    is_in_context,
+    is_random,
+    kubernetes_secrets,
+    named_secrets,
+)
 from assistant.privacy.token_formats import encoded_token, headed_tokens, key_runs, odd_tokens
 
 NAMED = "named secret"
@@ -41,8 +47,7 @@ _PASSWORD_WORD = re.compile(
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class SecretFinding:
+class SecretFinding(NamedTuple):
     """One secret or piece of personal data; only what must go, without a key's known prefix."""
 
     kind: str
@@ -59,7 +64,8 @@ def find(text: str) -> list[SecretFinding]:
         if not new:
             break
         found = _joined([*found, *new])
-        masked = _masked(text, found)
+        fillers = (_filled(text[each.start : each.end], 1) for each in found)
+        masked = substitute(text, zip(found, fillers, strict=True))
     people = (SecretFinding(kind=k, start=i, end=j) for k, i, j in personal.addresses(masked))
     return _joined([*found, *people])
 
@@ -71,14 +77,8 @@ def _joined(found: list[SecretFinding]) -> list[SecretFinding]:
         if not joined or finding.start >= joined[-1].end:
             joined.append(finding)
         elif finding.end > joined[-1].end:
-            joined[-1] = dataclasses.replace(joined[-1], end=finding.end)
+            joined[-1] = joined[-1]._replace(end=finding.end)
     return joined
-
-
-def _masked(text: str, found: list[SecretFinding]) -> str:
-    """Return a text of the same length with fillers for secrets."""
-    fillers = [_filled(text[finding.start : finding.end], 1) for finding in found]
-    return substitute(text, zip(found, fillers, strict=True))
 
 
 def substitute(
@@ -102,7 +102,7 @@ def has_key_block(text: str) -> bool:
 
 def spans_paragraphs(text: str) -> bool:
     """Say whether a text must be looked at whole: what tells a secret may be paragraphs away."""
-    return has_key_block(text) or KIND.search(text) is not None
+    return has_key_block(text) or KUBERNETES.search(text) is not None
 
 
 def stand_ins(text: str) -> list[tuple[SecretFinding, str]]:
@@ -204,6 +204,6 @@ def _is_no_password(value: str) -> bool:
 
 
 def _named(text: str) -> Iterator[SecretFinding]:
-    for start, end in (*named_secrets(text), *secret_data(text)):
+    for start, end in (*named_secrets(text), *kubernetes_secrets(text)):
         if not _is_stand_in(text[start:end]):
             yield SecretFinding(kind=NAMED, start=start, end=end)

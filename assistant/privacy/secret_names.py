@@ -2,7 +2,7 @@
 
 A name alone proves nothing (`token = "identifier"`); the value must look drawn, not written. The
 nearer it is to the name, the less is asked of it: assigned to it, on its line, on the next one.
-Knows no known key format: those need no name.
+All values of a Kubernetes Secret are secret, whatever their keys are called.
 """
 
 import base64
@@ -250,3 +250,28 @@ def _encodes_text(value: str) -> bool:
     except (binascii.Error, ValueError):
         return False
     return plain.isascii() and plain.decode().isprintable()
+
+
+KUBERNETES = re.compile(r"kind\"?:[ \t]{0,4}\"?Secret\b")
+_AROUND_CHARS = 4_000  # of the kind, in which the values are: fields are often sorted by name
+_DATA = re.compile(r"(?:stringData|\bdata)\"?:[ \t]{0,4}\{?[ \t]{0,4}[\r\n]{0,2}")
+_ENTRY = re.compile(
+    r"[ \t]{0,40}\"?[\w.-]{1,80}\"?:[ \t]{0,4}\"?(?P<value>[^\s\"|>]{4,4000})"
+    r"\"?,?[ \t]{0,4}[\r\n}]{0,2}"
+)
+
+
+def kubernetes_secrets(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the values of Secrets are."""
+    done = 0
+    for kind in KUBERNETES.finditer(text):
+        if kind.start() < done:
+            continue
+        low = max(done, kind.start() - _AROUND_CHARS, text.rfind("\n---", 0, kind.start()))
+        end = text.find("\n---", kind.end(), kind.end() + _AROUND_CHARS)
+        done = end if end >= 0 else kind.end() + _AROUND_CHARS
+        for data in _DATA.finditer(text, low, done):
+            at = data.end()
+            while entry := _ENTRY.match(text, at, done):
+                yield entry.span("value")
+                at = entry.end()

@@ -9,10 +9,10 @@ cursor. Knows whole secrets only through `find`.
 import re
 
 from assistant.privacy import personal
-from assistant.privacy.kubernetes import KIND
 from assistant.privacy.redaction import KEY_BLOCK, find, has_key_block
 from assistant.privacy.secret_names import (
     ASSIGNMENT,
+    KUBERNETES,
     SCHEME,
     VALUE,
     goes_on,
@@ -193,7 +193,7 @@ def _in_block(text: str, low: int, cursor: int) -> int | None:
         body = before[begin.end() :]
         if "---- END" not in body and "-----END" not in body and _PEM_CHARS.match(body):
             return cursor - len(body)
-    if KIND.search(text, max(0, cursor - _MAX_YAML_CHARS), cursor):
+    if KUBERNETES.search(text, max(0, cursor - _MAX_YAML_CHARS), cursor):
         value = _YAML_VALUE.match(text[low:cursor])
         return low + value.start(1) if value else None
     return None

@@ -8,6 +8,7 @@ Settings, model folders and editors' configuration are the user's own and are no
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,33 +40,27 @@ class Item(NamedTuple):
     n_bytes: int
 
 
-def _item(path: Path, what: str) -> Item:
-    return Item(path, what, size_of(path))
-
-
 def list_stored(log_file: str, *, with_models: bool = False) -> tuple[list[Item], list[str]]:
     """Return all that is ours, and a sentence on each thing left out on purpose.
 
     Models tuned here are left out unless they are asked for.
     """
-    items: list[Item] = []
+    items: list[tuple[Path, str]] = []
     left: list[str] = []
     for folder in _folders():
         if folder.is_symlink():
             left.append(f"{folder} is a link to {folder.readlink()}, which is not followed")
         elif folder.is_dir():
             found = _list_folder(folder)
-            items += [item for item in found if with_models or not _is_models(item.path)]
-            left += [_KEPT for item in found if _is_models(item.path) and not with_models]
+            items += [item for item in found if with_models or not _is_models(item[0])]
+            left += [_KEPT for path, _ in found if _is_models(path) and not with_models]
     telemetry = filter(Path.is_dir, telemetry_folders())
-    items += [_item(path, "onnxruntime's telemetry") for path in telemetry]
-    items += _find_logs(log_file)
+    items += [(path, "onnxruntime's telemetry") for path in telemetry]
+    items += [(path, "log") for path in _find_logs(log_file)]
     runtime = Path(runtime_folder())
     if runtime.is_dir() and not runtime.is_symlink():
-        items.append(
-            _item(runtime, "socket of the process that answers `complete --warm`; it ends")
-        )
-    return items, left
+        items.append((runtime, "socket of the process that answers `complete --warm`; it ends"))
+    return [Item(path, what, size_of(path)) for path, what in items], left
 
 
 def remove_empty() -> None:
@@ -81,10 +76,10 @@ def _folders() -> list[Path]:
     return list(dict.fromkeys((cache_folder(), state_folder(), data_folder())))
 
 
-def _list_folder(folder: Path) -> list[Item]:
+def _list_folder(folder: Path) -> list[tuple[Path, str]]:
     is_named_by_user = folder == cache_folder() and bool(os.environ.get("FORETYPE_CACHE"))
     return [
-        _item(path, what)
+        (path, what)
         for path in sorted(folder.iterdir())
         if (what := _KNOWN.get(path.name.partition(".")[0]))
         and (is_ours(path) if is_named_by_user else folder.name == NAME)
@@ -95,21 +90,14 @@ def _is_models(path: Path) -> bool:
     return path.name == MODELS and path.parent.name == NAME
 
 
-def _find_logs(log_file: str) -> list[Item]:
-    """List the log and its copies, those that begin as our logs do."""
+def _find_logs(log_file: str) -> Iterator[Path]:
+    """Yield the log and its copies, those that begin as our logs do."""
     if not log_file:
-        return []
+        return
     path = Path(log_file).expanduser().absolute()
-    names = [path, *(path.with_name(f"{path.name}.{n}") for n in range(1, FILE_COPIES + 1))]
-    return [
-        _item(name, "log")
-        for name in names
-        if name.is_file() and not name.is_symlink() and _is_log(name)
-    ]
-
-
-def _is_log(path: Path) -> bool:
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        head = file.read(256)
-        return not head or LINE_START.match(head) is not None
-    return False
+    for name in [path, *(path.with_name(f"{path.name}.{n}") for n in range(1, FILE_COPIES + 1))]:
+        if name.is_file() and not name.is_symlink():
+            with contextlib.suppress(OSError), name.open("rb") as file:
+                head = file.read(256)
+                if not head or LINE_START.match(head):
+                    yield name

@@ -2,7 +2,7 @@
 
 A line is often sure up to a name or an argument and open behind it. So what is judged is not a
 whole text but every beginning that ends between two words: what supports it are all texts that
-begin so, and the network's word on its tokens. Knows numbers and texts, and no setting.
+begin so, and the network's word on its tokens.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,11 +67,13 @@ def find_beginnings(
     `columns` (one row a text, called `names`) are what the ranker looked at, `scores` what the
     network said; `line` is the cursor's line left of it.
     """
-    judge = _Judge(texts, shares, scores, _own_line(texts, columns, names))
     in_quote = float(any(line.count(mark) % 2 for mark in "\"'`"))
     number = {name: place for place, name in enumerate(names)}
     kept = [number.get(name, -1) for name in _OF_TEXT]
     padded = np.concatenate([columns, np.zeros((len(texts), 1), np.float32)], axis=1)
+    is_greedy = padded[:, number.get("is_greedy", -1)]
+    greedy = next((text for text, mark in zip(texts, is_greedy, strict=True) if mark), "")
+    judge = _Judge(texts, shares, scores, greedy)
     seen: set[str] = set()
     found: list[tuple[str, int, bool]] = []
     rows: list[NDArray[np.float32]] = []
@@ -104,8 +107,7 @@ def worth(beliefs: NDArray[np.float32], beginnings: Beginnings) -> NDArray[np.fl
     return np.where(is_worth, value, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(NamedTuple):
     """What a beginning is up to one of its borders."""
 
     end: int  # characters
@@ -140,13 +142,6 @@ def _pieces(text: str) -> list[_Piece]:
     return [*pieces[:MAX_PIECES], *pieces[MAX_PIECES:][-1:]]
 
 
-def _own_line(texts: Sequence[str], columns: Rows, names: Sequence[str]) -> str:
-    if "is_greedy" not in names:
-        return ""
-    marks = columns[:, names.index("is_greedy")]
-    return next((text for text, mark in zip(texts, marks, strict=True) if mark), "")
-
-
 class _Judge:
     """What all texts together say of one text's beginnings."""
 
@@ -160,8 +155,14 @@ class _Judge:
         self._texts, self._shares, self._greedy = texts, shares, greedy
         self._lengths = np.array([len(text.rstrip()) for text in texts])
         self._none = max(0.0, 1 - float(shares.sum()))
-        self._told = {
-            place: _Told(score) for place, score in enumerate(scores) if score and score.tokens
+        self._told = {  # what the network said of a text: where each token ends, and so far
+            place: (
+                np.array(score.ends),
+                np.cumsum(score.tokens),
+                np.minimum.accumulate(np.array(score.tokens)),
+            )
+            for place, score in enumerate(scores)
+            if score and score.tokens
         }
 
     def rows(self, place: int, pieces: Sequence[_Piece], in_quote: float) -> Rows:
@@ -197,19 +198,10 @@ class _Judge:
         """
         total, least = (np.full(len(n_bytes), LOW) for _ in range(2))
         knows = np.zeros(len(n_bytes))
-        for place, told in self._told.items():
-            at = np.minimum(np.searchsorted(told.ends, n_bytes), len(told.ends) - 1)
-            is_better = agrees[:, place] & (told.totals[at] > total)
-            total = np.where(is_better, told.totals[at], total)
-            least = np.where(is_better, told.least[at], least)
+        for place, (ends, totals, leasts) in self._told.items():
+            at = np.minimum(np.searchsorted(ends, n_bytes), len(ends) - 1)
+            is_better = agrees[:, place] & (totals[at] > total)
+            total = np.where(is_better, totals[at], total)
+            least = np.where(is_better, leasts[at], least)
             knows = np.where(agrees[:, place], 1.0, knows)
         return total, np.maximum(least, LOW), knows
-
-
-class _Told:
-    """What the network said of a text, token by token."""
-
-    def __init__(self, score: Score) -> None:
-        self.ends = np.array(score.ends)
-        self.totals = np.cumsum(score.tokens)
-        self.least = np.minimum.accumulate(np.array(score.tokens))

@@ -2,13 +2,12 @@
 
 Several match lengths and several continuations each, merged by text, from the document itself and
 from the repository. Each comes with numbers that say how it was found and how it would sit at the
-cursor; what they are worth is the ranker's business. Knows bytes and text; no network, no files.
+cursor; what they are worth is the ranker's business.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING
 from assistant.index.matches import (
     FOLLOWING_BYTES,
     Level,
-    Occurrence,
     ShouldStop,
     document_levels,
     never,
 )
+from assistant.source.blocks import n_common
 from assistant.source.brackets import AUTO_CLOSED
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ MAX_CONTEXT_BYTES = 512
 MAX_LEVELS = 8
 MAX_LINE_BYTES = 140  # of a continuation: longer ones are data
 MAX_CANDIDATES = 24  # kept before any ranking; the longest matches first
-
-_WORD = re.compile(r"[^\W\d]\w*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +59,11 @@ class Cursor:
     def line(self) -> str:
         """The cursor's line left of the cursor."""
         return self.before[self.before.rfind("\n") + 1 :]
+
+    @property
+    def next_line(self) -> str:
+        """The first line below that is not blank; "" where there is none near."""
+        return next((line for line in self.below[:2_000].split("\n") if line.strip()), "")
 
 
 @dataclass(slots=True)
@@ -107,7 +109,6 @@ def propose(
     """Look the cursor up in its document and in `index`, until `should_stop`."""
     before = cursor.before.encode("utf-8", "replace")
     below = cursor.below.encode("utf-8", "replace")
-    context = before[-MAX_CONTEXT_BYTES:]
     own: list[Level] = []
     if use_document:
         own = document_levels(
@@ -116,7 +117,7 @@ def propose(
     others: list[Level] = []
     if index is not None and not should_stop():
         others = index.levels(
-            context,
+            before[-MAX_CONTEXT_BYTES:],
             path=cursor.path,
             document=cursor.document,
             max_levels=MAX_LEVELS,
@@ -146,7 +147,7 @@ def _collect(
     cursor: Cursor, levels: Sequence[Level], merged: dict[str, Candidate], *, is_own: bool
 ) -> None:
     folder = cursor.path.rpartition("/")[0]
-    next_line = _first_line(cursor.below)
+    next_line = cursor.next_line.strip().encode("utf-8", "replace")
     continued = functools.lru_cache(maxsize=None)(lambda b: continuation(b, cursor.rest))
     for depth, level in enumerate(levels):
         texts = [continued(occurrence.following) for occurrence in level.occurrences]
@@ -169,8 +170,9 @@ def _collect(
                 evidence.n_deep = counts[text]
             if not is_own and occurrence.path.rpartition("/")[0] == folder:
                 candidate.neighbour = max(candidate.neighbour, occurrence.length)
-            if next_line:
-                candidate.below = max(candidate.below, _agreement(occurrence, next_line))
+            below = occurrence.following.partition(b"\n")[2].lstrip()
+            if below[:1] == next_line[:1]:
+                candidate.below = max(candidate.below, n_common(below, next_line))
 
 
 def continuation(following: bytes, rest: str) -> str | None:
@@ -202,30 +204,9 @@ def continuation(following: bytes, rest: str) -> str | None:
 
 
 def _ending(cursor: Cursor, own: Sequence[Level], others: Sequence[Level]) -> float:
-    first = max((levels[0] for levels in (own, others) if levels), key=_length, default=None)
-    if first is None:
+    longest = [levels[0] for levels in (own, others) if levels]
+    if not longest:
         return 0.0
+    first = max(longest, key=lambda level: level.length)
     texts = [continuation(each.following, cursor.rest) for each in first.occurrences]
     return sum(text == "" for text in texts) / max(1, len(texts))
-
-
-def _length(level: Level) -> int:
-    return level.length
-
-
-def _first_line(text: str) -> bytes:
-    """Return the first line that is not blank, as bytes."""
-    for line in text[:2_000].split("\n"):
-        if line.strip():
-            return line.strip().encode("utf-8", "replace")
-    return b""
-
-
-def _agreement(occurrence: Occurrence, next_line: bytes) -> int:
-    """Return how many bytes of the next line follow the occurrence's line too."""
-    below = occurrence.following.partition(b"\n")[2].lstrip()
-    n_both = min(len(below), len(next_line))
-    for place in range(n_both):
-        if below[place] != next_line[place]:
-            return place
-    return n_both

@@ -53,7 +53,7 @@ class CandidateFeatures:
         self.near_words = set(_WORD.findall(cursor.before[-_NEAR_CHARS:]))
         self.known_words = self.near_words | set(_WORD.findall(cursor.below[:_NEAR_CHARS]))
         self.line_words = set(_WORD.findall(self.line))
-        self.next_line = next((x for x in cursor.below[:2_000].split("\n") if x.strip()), "")
+        self.next_line = cursor.next_line
         indent = len(self.line) - len(self.line.lstrip())
         below = len(self.next_line) - len(self.next_line.lstrip())
         self.is_deeper_below = below > indent
@@ -67,7 +67,9 @@ class CandidateFeatures:
         self.total = 0.0
         self.head_weight: dict[str, float] = {}
         for candidate in proposal.candidates:
-            head, weight = head_of(candidate.text), _weight(candidate)
+            own, repo = candidate.document, candidate.repository
+            weight = own.longest * (0.2 + own.share_first) + repo.longest * (0.2 + repo.share_first)
+            head = head_of(candidate.text)
             self.head_weight[head] = self.head_weight.get(head, 0.0) + weight
             self.total += weight
 
@@ -181,11 +183,6 @@ def _evidence(evidence: Evidence, longest: int) -> list[float]:
     ]
 
 
-def _weight(candidate: Candidate) -> float:
-    own, repo = candidate.document, candidate.repository
-    return own.longest * (0.2 + own.share_first) + repo.longest * (0.2 + repo.share_first)
-
-
 def head_of(text: str) -> str:
     """Return the first word of `text`, or its first character: where candidates part first.
 
@@ -222,7 +219,7 @@ def network_rows(
     without one.
     """
     totals = [max(score.total, LOW) if score else LOW for score in scored.scores]
-    means = [_mean(score) for score in scored.scores]
+    means = [mean_logprob(score) for score in scored.scores]
     best_total, best_mean = max(totals, default=LOW), max(means, default=LOW)
     order = {place: rank for rank, place in enumerate(np.argsort(totals, kind="stable")[::-1])}
     own = [mean for text, mean in zip(texts, means, strict=True) if text == greedy]
@@ -253,6 +250,6 @@ def network_rows(
     return np.array(rows, np.float32).reshape(len(rows), len(NETWORK_FEATURES))
 
 
-def _mean(score: Score | None) -> float:
+def mean_logprob(score: Score | None) -> float:
     """Return the log-probability of a token of the text, its end counted as one."""
     return max(score.total / (len(score.tokens) + 1), LOW) if score else LOW

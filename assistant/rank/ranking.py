@@ -1,8 +1,7 @@
 """Which of the proposed texts is best, and how likely it is right: index and network together.
 
-The index proposes, the network scores all proposals in one pass and adds its own line, and a
-fitted ranker orders them. Without fitted parameters a simple order takes its place. Knows no
-document beyond what the proposal says, and decides nothing about showing.
+The index proposes, the network scores all proposals in one pass and adds its own line, and a fitted
+ranker orders them. Without fitted parameters a simple order takes its place.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from assistant.rank.features import (
     NETWORK_FEATURES,
     CandidateFeatures,
     Rows,
+    mean_logprob,
     network_rows,
 )
 from assistant.rank.ranker import FittedRanker, Floats, RankerParameters
@@ -96,6 +96,19 @@ class Ranking:
     def source(self, place: int) -> str:
         """Say who proposed text `place`: "index", or the "network" alone."""
         return "index" if self.texts[place] in self.from_index else "network"
+
+    def summarize(self, n: int = 8) -> list[dict[str, Any]]:
+        """Return the best texts with the numbers behind them, for `foretype why`."""
+        return [
+            {
+                "text": text,
+                "share": round(float(self.shares[place]), 4),
+                "probability": round(self.probability(text), 4),
+                "source": self.source(place),
+                "columns": {name: round(v, 3) for name, v in self.named(place).items()},
+            }
+            for place, text in enumerate(self.texts[:n])
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,15 +186,10 @@ def rank_with_network(
         shares = _plain_shares(chosen.candidates)
         for place, text in enumerate(chosen.texts):
             if text == greedy:
-                own = _SURE * math.exp(max(_mean_logprob(known, place), -20.0))
+                own = _SURE * math.exp(mean_logprob(known.scores[place]))
                 shares[place] = max(float(shares[place]), own)
     names = INDEX_FEATURES + NETWORK_FEATURES
     return _build_ranking(chosen, shares, rows, names, fitted, known.scores)
-
-
-def _mean_logprob(known: Scored, place: int) -> float:
-    score = known.scores[place]
-    return score.total / (len(score.tokens) + 1) if score else -20.0
 
 
 def _plain_shares(candidates: Sequence[Candidate]) -> Floats:
@@ -217,17 +225,3 @@ def _build_ranking(
         line=chosen.view.line,
         language=chosen.language,
     )
-
-
-def summarize(ranking: Ranking, n: int = 8) -> list[dict[str, Any]]:
-    """Return the best candidates with the numbers behind them, for `foretype why`."""
-    return [
-        {
-            "text": text,
-            "share": round(float(ranking.shares[place]), 4),
-            "probability": round(ranking.probability(text), 4),
-            "source": ranking.source(place),
-            "columns": {name: round(v, 3) for name, v in ranking.named(place).items()},
-        }
-        for place, text in enumerate(ranking.texts[:n])
-    ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from assistant.remote.settings import find_missing, load_remote_settings
 
 if TYPE_CHECKING:
-    from assistant.remote.file_policy import Locate
+    from assistant.remote.payload import Locate
     from assistant.remote.policy import Remote
 
 

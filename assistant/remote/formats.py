@@ -2,7 +2,7 @@
 
 Facts of public documentation: OpenAI's completions and chat (also DeepSeek's, vLLM's and
 llama-cpp-python's), Mistral's FIM, Ollama's generate, llama.cpp's infill. Models that mark the gap
-themselves have templates, for servers that take plain text only. Does no input or output.
+themselves have templates, for servers that take plain text only.
 """
 
 import re

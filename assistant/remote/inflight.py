@@ -1,26 +1,125 @@
-"""One request under way: its text as it grows, seen from any thread.
+"""One request under way, seen from any thread, and what a server's text is worth.
 
-The thread that sends it writes it; whoever asked reads, waits, or says that nobody wants it.
+The thread that sends a request writes its text as it grows; whoever asked reads, waits, or says
+that nobody wants it. Someone who types on what was being suggested asks again at each key: the
+earlier answer is still the right one as far as it begins with what was typed meanwhile. How likely
+it is right is judged by the server's own word on its tokens, where its format gives one, else by
+the text's length; and by the local proposals, those that begin alike and those that do not.
 """
 
+import dataclasses
 import functools
 import logging
+import math
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from assistant.cancel import Cancel
-from assistant.remote.answers import RemoteText, typed_since
+from assistant.generate.cache import Spot
 from assistant.remote.errors import RemoteError
 from assistant.remote.formats import Piece, tidy_answer
 from assistant.remote.payload import Payload, restore_answer
 from assistant.remote.settings import RemoteSettings
-from assistant.request import CompletionRequest
+from assistant.request import Cancel, CompletionRequest
+from assistant.source.blocks import next_line
 from assistant.source.languages import language_of
 from assistant.source.stopping import stop
 
-if TYPE_CHECKING:
-    from assistant.remote.connection import Connection
+Beliefs = Sequence[tuple[str, float]]  # local proposals, and the share of belief in each
+
+_EDGE = 1e-3  # what a server says is kept so far from 0 and 1
+# Weights of: one, the server's word, shares that agree, shares that do not; and the same for a
+# server without a word, where the setting `trust` stands for the one. See docs/experiments.md.
+_BY_ITS_WORD = (-0.7, 0.75, 1.2, -0.5)
+_BY_LENGTH = (-1.0, 2.7, -0.4)
+_USUAL_CHARS = 12  # the length of a text for which `trust` holds as it is
+_ECHO = -3.0  # assumed: the models at hand do not do it, chat models do
+_MIN_ECHO_CHARS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemoteText:
+    """What a server wrote for a cursor, checked."""
+
+    text: str
+    finish_reason: str
+    single_line: bool
+    marks: tuple[tuple[int, float], ...] = ()  # (characters, logarithm so far); empty: unknown
+    trust: float = 0.5  # how often a server is right that does not say how sure it is
+
+    def logprob(self, n_chars: int) -> float | None:
+        """Return the server's word on the first `n_chars` characters; None if it gave none."""
+        if not self.marks:
+            return None
+        return next((so_far for end, so_far in self.marks if end >= n_chars), self.marks[-1][1])
+
+    def after(self, n_typed: int) -> "RemoteText":
+        """Return what is left once the user has typed the beginning."""
+        known = [so_far for end, so_far in self.marks if end <= n_typed]
+        spent = known[-1] if known else 0.0  # a token typed in part is still to be paid for
+        return dataclasses.replace(
+            self,
+            text=self.text[n_typed:],
+            marks=tuple((end - n_typed, sum_ - spent) for end, sum_ in self.marks if end > n_typed),
+        )
+
+    def weigh(self, shown: str, request: CompletionRequest, beliefs: Beliefs) -> float:
+        """Return how likely `shown`, what the rules have left of the text, is right."""
+        first = first_line(shown)
+        if not first.strip():
+            return 0.0
+        told = self.logprob(len(first))
+        agreeing, opposing = shares(first, beliefs)
+        if told is None:
+            weights = (_logit(self.trust), *_BY_LENGTH)
+            word = math.log1p(len(first.strip())) - math.log1p(_USUAL_CHARS)
+        else:
+            weights, word = _BY_ITS_WORD, _logit(math.exp(max(told, -30.0)))
+        columns = (1.0, word, agreeing, opposing)
+        score = sum(weight * value for weight, value in zip(weights, columns, strict=True))
+        if is_echo(first.strip(), request):
+            score += _ECHO
+        return 1 / (1 + math.exp(-score))
+
+
+def _logit(share: float) -> float:
+    share = min(max(share, _EDGE), 1 - _EDGE)
+    return math.log(share / (1 - share))
+
+
+def first_line(text: str) -> str:
+    """Return `text` up to the end of its first line that says something.
+
+    If that is wrong, nobody reads the rest.
+    """
+    head = len(text) - len(text.lstrip())
+    end = text.find("\n", head)
+    return text if end < 0 else text[:end]
+
+
+def is_echo(text: str, request: CompletionRequest) -> bool:
+    """Say whether `text` only says again what stands around the cursor.
+
+    That is the cursor's line from its beginning, or the next line that says something.
+    """
+    if len(text) < _MIN_ECHO_CHARS:
+        return False
+    before = request.text[: request.offset].rpartition("\n")[2].strip()
+    below = next_line(request.text, request.offset) or ""
+    return text == below.strip() or (len(before) >= _MIN_ECHO_CHARS and text.startswith(before))
+
+
+def shares(text: str, beliefs: Beliefs) -> tuple[float, float]:
+    """Return the belief in local proposals that begin as `text` does, and in all others."""
+    agreeing = sum(
+        share
+        for proposed, share in beliefs
+        if proposed and (proposed.startswith(text) or text.startswith(proposed))
+    )
+    opposing = sum(share for _, share in beliefs) - agreeing
+    return min(agreeing, 1.0), min(max(opposing, 0.0), 1.0)
+
 
 _POLL_S = 0.005  # how soon one who waits notices that the request was cancelled
 _CONTEXT_CHARS = 8_000  # around the cursor, for deciding where a suggestion ends
@@ -35,6 +134,7 @@ class InflightRequest:
         self, request: CompletionRequest, settings: RemoteSettings, *, single_line: bool
     ) -> None:
         self.request = request
+        self.spot = Spot.of(request)
         self.settings = settings
         self.single_line = single_line  # the rest of the line is wanted, and no more
         # What leaves, once it is prepared:
@@ -53,7 +153,7 @@ class InflightRequest:
         self.has_sent = False  # anything at all
         self.is_over = False
         self.halted: RemoteError | None = None  # why we ended it ourselves
-        self._connection: Connection | None = None
+        self._hang_up: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._is_settled = threading.Event()  # whole, halted or over
 
@@ -96,7 +196,7 @@ class InflightRequest:
 
     def rest(self, request: CompletionRequest) -> RemoteText | None:
         """Return what is left of the whole text at the cursor of `request`."""
-        typed = typed_since(self.request, request)
+        typed = self.spot.typed_since(request)
         found = self.answer if typed is not None else None
         if typed is None or found is None or not found.text.startswith(typed):
             return None
@@ -116,8 +216,7 @@ class InflightRequest:
             if self.halted is None and not self.is_over:
                 self.halted = why or RemoteError("stopped", "nobody wants the answer any more")
                 self._is_settled.set()
-                if self._connection is not None:
-                    self._connection.hang_up()
+                self._hang_up()
 
     # -- on the request's thread
 
@@ -126,10 +225,10 @@ class InflightRequest:
         if self.halted is not None:
             raise self.halted
 
-    def hold(self, connection: "Connection | None") -> None:
-        """Say on which connection a halt hangs up from now on."""
+    def hold(self, hang_up: Callable[[], None] = lambda: None) -> None:
+        """Say how a halt hangs up from now on."""
         with self._lock:
-            self._connection = connection
+            self._hang_up = hang_up
 
     def take(self, piece: Piece) -> bool:
         """Add a piece; say whether no more is wanted."""

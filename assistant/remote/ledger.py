@@ -1,7 +1,7 @@
 """The egress ledger: a row before anything leaves, completed when its outcome is known.
 
 A SQLite file of the user's own, with the newest requests. If it cannot be written nothing is sent.
-It holds names of files, counts and names of kinds, never text. Knows no server and no policy.
+It holds names of files, counts and names of kinds, never text.
 """
 
 import contextlib

@@ -1,20 +1,28 @@
-"""What leaves, and what may come in: texts with secrets replaced, and looked for again.
+"""What leaves, and what may come in: files that may be sent, texts with secrets replaced.
 
-Out goes a window around the cursor, with secrets and personal data replaced; a secret that the
-window's edge would cut in two is found too, and with the cursor in one nothing is sent. Of an
-answer, a text from a stranger, personal data are put back; one with a stand-in of a secret, with
-what looks like a secret of its own, or with characters that hide or reorder text is not shown.
+No file is sent that is excluded, that git ignores, or that is not saved. Of others a window around
+the cursor goes out, with secrets and personal data replaced; a secret that the window's edge would
+cut in two is found too, and with the cursor in one nothing is sent. Of an answer, a text from a
+stranger, personal data are put back; one with a stand-in of a secret, with what looks like a secret
+of its own, or with characters that hide or reorder text is not shown.
 """
 
-import dataclasses
+import functools
 import json
+import os
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import regex
 
-from assistant.generate import context
-from assistant.privacy.redaction import SecretFinding, find, stand_ins, substitute
+from assistant.generate.prompt import window
+from assistant.git import GitError, find_work_tree, git
+from assistant.path_patterns import matches
+from assistant.privacy.exclusion import is_excluded
+from assistant.privacy.redaction import find, stand_ins, substitute
 from assistant.privacy.unfinished import open_secret
 from assistant.remote.errors import withheld
 from assistant.remote.formats import write_body
@@ -23,14 +31,74 @@ from assistant.request import CompletionRequest
 from assistant.source.blocks import opened_block
 from assistant.source.languages import language_of
 
+_GIT_S = 5.0
+_REMEMBERED_S = 60.0  # at most, what git says
+_MAX_LISTING_BYTES = 1 << 20
+
+Locate = Callable[[str], Path | None]  # a request's document -> the file itself
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilePolicy:
+    """Judges files by their names, then by git."""
+
+    settings: RemoteSettings
+    locate: Locate
+    exclude: tuple[str, ...] = ()
+    clock: Callable[[], float] = time.monotonic
+
+    def check_name(self, request: CompletionRequest) -> None:
+        """Raise RemoteError if name or language say that the file must stay; reads no disk."""
+        settings, known = self.settings, language_of(request.path, request.language)
+        if is_excluded(request.path, (*self.exclude, *settings.deny)):
+            raise withheld("the file is excluded")
+        if settings.allow and not matches(request.path, settings.allow):
+            raise withheld("the file is not among those in `allow`")
+        if known is None:
+            raise withheld("the language is not known")
+        if settings.languages and known.name not in settings.languages:
+            raise withheld("the language is not among those in `languages`")
+
+    def check(self, request: CompletionRequest) -> None:
+        """Raise RemoteError if the file must stay here."""
+        self.check_name(request)
+        file = self.locate(request.document)
+        if file is None:
+            raise withheld("the document is no file of a workspace folder")
+        if reason := _find_reason(file, int(self.clock() / _REMEMBERED_S)):
+            raise withheld(reason)
+
+
+@functools.lru_cache(maxsize=256)
+def _find_reason(file: Path, _period: int) -> str:
+    """Return why a file must stay, "" if it may go; asked anew in each period."""
+    real = file.resolve()
+    if is_excluded(str(real)):
+        return "the file is excluded"  # by the name that a link leads to
+    if not real.is_file():
+        return "the file is not saved yet, so git cannot say whether it ignores it"
+    root = find_work_tree(real.parent)
+    if root is None:
+        return ""
+    wanted = real.relative_to(root).as_posix()
+    try:
+        listing = git(
+            root,
+            *("ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", wanted),
+            timeout_s=_GIT_S,
+            max_bytes=_MAX_LISTING_BYTES,
+        )
+    except GitError:
+        return "git cannot say whether it ignores the file"
+    return "" if os.fsencode(wanted) in listing.split(b"\0") else "git ignores the file"
+
+
 _PERSONAL = frozenset({"e-mail address", "IP address"})  # of use in an answer; secrets are not
 _MARGIN_CHARS = 12_000  # looked at beyond the window; the longest secrets known have 10,000
 _BEFORE_CHARS = 300  # of the cursor's line: the name that a value is given to
 _NEVER_SHOWN = regex.compile(r"[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]")  # or what reorders
 # Formats, private and half characters, separators, blanks, and what else shows nothing.
 _HIDDEN = regex.compile(r"[\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{DI}\u2800]|[^\P{Zs} ]")
-
-_Found = list[tuple[SecretFinding, str]]  # and what stands in for it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,12 +123,19 @@ def build_payload(
 ) -> Payload:
     """Return what would be sent for `request`; RemoteError (withheld) if that must not leave."""
     text, cursor = request.text, request.offset
-    window = context.window(
+    prefix, suffix = window(
         request, prefix_chars=settings.prefix_chars, suffix_chars=settings.suffix_chars
     )
-    start, end = cursor - len(window.prefix), cursor + len(window.suffix)
-    found = _find_secrets(text, start - _MARGIN_CHARS, end + _MARGIN_CHARS)
-    _check_cursor(text, cursor, found)
+    start, end = cursor - len(prefix), cursor + len(suffix)
+    low = max(0, start - _MARGIN_CHARS)
+    found = [
+        (item._replace(start=item.start + low, end=item.end + low), new)
+        for item, new in stand_ins(text[low : end + _MARGIN_CHARS])
+    ]
+    if any(item.start < cursor <= item.end and item.kind not in _PERSONAL for item, _ in found):
+        raise withheld("the cursor is in a secret")
+    if open_secret(text, cursor) is not None:
+        raise withheld("the cursor is in a secret that is being typed")
     for item, _ in found:  # a secret across the window's edge stays out
         start = item.end if item.start < start < item.end else start
         end = item.start if item.start < end < item.end else end
@@ -81,22 +156,6 @@ def build_payload(
         personal={new: text[it.start : it.end] for it, new in found if it.kind in _PERSONAL},
         hidden=frozenset(new for item, new in found if item.kind not in _PERSONAL),
     )
-
-
-def _find_secrets(text: str, low: int, high: int) -> _Found:
-    low = max(0, low)
-    return [
-        (dataclasses.replace(item, start=item.start + low, end=item.end + low), new)
-        for item, new in stand_ins(text[low:high])
-    ]
-
-
-def _check_cursor(text: str, cursor: int, found: _Found) -> None:
-    """Refuse where a secret is being typed, or what may become one."""
-    if any(item.start < cursor <= item.end and item.kind not in _PERSONAL for item, _ in found):
-        raise withheld("the cursor is in a secret")
-    if open_secret(text, cursor) is not None:
-        raise withheld("the cursor is in a secret that is being typed")
 
 
 def restore_answer(text: str, payload: Payload, request: CompletionRequest) -> str:

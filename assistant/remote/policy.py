@@ -8,16 +8,13 @@ keystroke. Works on the engine's thread; everything slow happens on the sender's
 import math
 import threading
 
-from assistant.cancel import Cancel
-from assistant.remote.answers import RemoteText, typed_since
 from assistant.remote.errors import RemoteError
-from assistant.remote.file_policy import FilePolicy, Locate
-from assistant.remote.inflight import InflightRequest
+from assistant.remote.inflight import InflightRequest, RemoteText
 from assistant.remote.ledger import Ledger
-from assistant.remote.payload import is_single_line
+from assistant.remote.payload import FilePolicy, Locate, is_single_line
 from assistant.remote.sender import CLOSE_S, Sender
 from assistant.remote.settings import RemoteSettings
-from assistant.request import CompletionRequest
+from assistant.request import Cancel, CompletionRequest
 from model.lru import LRU
 from model.paths import state_folder
 
@@ -138,7 +135,7 @@ class Remote:
                 if inflight.rest(request) is not None:
                     return inflight
             elif not (inflight.is_over or inflight.halted):
-                typed, text = typed_since(inflight.request, request), inflight.text
+                typed, text = inflight.spot.typed_since(request), inflight.text
                 is_past = typed is not None and "\n" in typed and inflight.single_line
                 if typed is not None and not is_past and text.startswith(typed[: len(text)]):
                     return inflight

@@ -17,11 +17,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from assistant.cancel import Cancel
 from assistant.filter.postprocess import holds_secret
 from assistant.generate.backend import Draft, LocalBackend
-from assistant.generate.prompt import prepare
-from assistant.request import CompletionRequest
+from assistant.request import Cancel, CompletionRequest
 from assistant.serve import wire
 from assistant.serve.callers import Callers, Turns
 from assistant.serve.wire import PromptRequest, Table, part_of
@@ -138,7 +136,7 @@ def write_answer(
     text = prompt + asked.suffix.replace("\r\n", "\n")
     request = CompletionRequest(path=asked.path, text=text, offset=len(prompt), n=n)
     most = min(asked.max_tokens, max(1, backend.info.block_size // CONTEXT_SHARE))
-    job = prepare(backend, request, max_new_tokens=most, deadline=deadline, cancel=cancel)
+    job = backend.prepare(request, max_new_tokens=most, deadline=deadline, cancel=cancel)
     n_written, reasons = 0, []
     with closing(backend.drafts(job)) as drafts:
         for index, draft in zip(range(n), drafts, strict=False):

@@ -1,9 +1,9 @@
 """Which snippets a cursor gets: from the index's files, and the same ones while a person types.
 
-A change of snippets changes the start of the prompt, and all that is cached behind it is lost. So
-a choice is kept for the scope that the cursor is in, and made anew when it leaves the scope, the
+A change of snippets changes the start of the prompt, and all that is cached behind it is lost. So a
+choice is kept for the scope that the cursor is in, and made anew when it leaves the scope, the
 file, or some thousands of characters. The files are read from the index in the background, once;
-until then there are no snippets. Knows no token and no model.
+until then there are no snippets.
 """
 
 from __future__ import annotations

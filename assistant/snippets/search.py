@@ -3,7 +3,7 @@
 First the definitions of names that occur near the cursor, then stretches of lines that share rare
 identifiers with the text there. Both come from files other than the cursor's, and from none of its
 name that is nearly a copy of it. A choice is a function of the files and the cursor's text alone;
-training and serving make it with the same code. Knows no token and no model.
+training and serving make it with the same code.
 """
 
 from __future__ import annotations
@@ -18,8 +18,15 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.snippets.cursor_context import IDENTIFIER, CursorContext, telling_lines, utf8
-from assistant.snippets.symbols import Definition, definitions, described
+from assistant.snippets.symbols import (
+    IDENTIFIER,
+    CursorContext,
+    Definition,
+    definitions,
+    described,
+    telling_lines,
+    utf8,
+)
 from model.fim import Snippet
 
 MIN_LINES, MAX_LINES = 8, 16  # of a stretch
@@ -71,7 +78,9 @@ class SnippetSearch:
         n_places = max(1, len(self._starts))
         self._index = _Index(keys, places, n_places)
         self._numbers = {path: number for number, path in enumerate(self._paths)}
-        self._lines_of = functools.lru_cache(maxsize=512)(self._read_lines)
+        self._lines_of = functools.lru_cache(maxsize=512)(
+            lambda file: telling_lines(self._texts[file])
+        )
 
     @property
     def n_files(self) -> int:
@@ -110,7 +119,10 @@ class SnippetSearch:
                 room -= self._cost(alike)
                 if len(chosen) >= n_most:
                     break
-        return [self._snippet(place) for place in reversed(chosen)]
+        return [
+            Snippet(self._paths[place.file], place.shown.decode("utf-8", "ignore"))
+            for place in reversed(chosen)
+        ]
 
     def _add(self, path: str, text: bytes, keys: array[int], places: array[int]) -> None:
         number = len(self._paths)
@@ -185,17 +197,11 @@ class SnippetSearch:
         n_lines = min(len(own), len(lines))
         return n_lines < _COPY_LINES or len(own & lines) < _COPY_FRAC * n_lines
 
-    def _read_lines(self, file: int) -> frozenset[bytes]:
-        return telling_lines(self._texts[file])
-
     def _fits(self, place: _Place, chosen: list[_Place]) -> bool:
         return len(place.shown) >= MIN_CHARS and not any(place.meets(other) for other in chosen)
 
     def _cost(self, place: _Place) -> int:
         return len(self._paths[place.file]) + len(place.shown) + 2
-
-    def _snippet(self, place: _Place) -> Snippet:
-        return Snippet(self._paths[place.file], place.shown.decode("utf-8", "ignore"))
 
 
 class _Index:

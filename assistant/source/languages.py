@@ -1,8 +1,7 @@
 """The programming languages that the assistant knows: names, files, lexical habits, grammars.
 
-Data only; it does not know what a grammar's tree is used for. A grammar is imported on first use
-and kept; a language without an installed grammar still works by the text rules. So does other code,
-of which nothing is known but how its files are called.
+A grammar is imported on first use and kept; a language without an installed grammar still works by
+the text rules. So does other code, of which nothing is known but how its files are called.
 """
 
 import functools

@@ -1,7 +1,8 @@
-"""Where a suggestion ends: pulls pieces of generated text only as long as they are wanted.
+"""Where a suggestion ends, and where a text begins to say the same again and again.
 
-Closing the iterator is what stops the generation behind it. Knows text and indentation; it does
-not know tokens, models or editors. What is wrong with a whole suggestion is `postprocess`'s matter.
+Pieces of generated text are pulled only as long as they are wanted: closing the iterator is what
+stops the generation behind it. Code repeats itself honestly (tables, closing brackets, rulers), so
+the limits are set where honest code hardly goes.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,86 @@ from assistant.source.blocks import (
 )
 from assistant.source.brackets import CLOSERS, scan
 from assistant.source.languages import Language
-from assistant.source.repetition import cut_repetition, inline_cycle, line_cycle
+
+MAX_UNIT_CHARS = 40  # longest unit looked for within a line
+MAX_CYCLE_LINES = 4
+RULERS = frozenset("-=#*_~/.+<>")
+
+
+def _repeats_allowed(unit: str) -> int:
+    """Return how often `unit` may stand in a row within a line."""
+    if not unit.strip():
+        return 80  # indentation, alignment
+    if len(set(unit)) == 1:
+        # A ruler of one character; of others no more than the digits of a 64-bit mask.
+        return (100 if unit[0] in RULERS else 16) // len(unit)
+    if len(unit) < 3:
+        return 12
+    return 4 if len(unit) < 10 else 2
+
+
+def inline_cycle(text: str) -> int | None:
+    """Return where the second copy begins of a unit that ends `text` too often, or None.
+
+    >>> inline_cycle("x = [" + "abc, " * 5)
+    10
+    """
+    line = text[text.rfind("\n") + 1 :]
+    if not line:
+        return None
+    at = end = len(line) - 1
+    low = max(0, end - min(MAX_UNIT_CHARS, len(line) // 2))
+    while (at := line.rfind(line[end], low, at)) >= 0:  # the ends of all possible copies
+        size = end - at
+        unit = line[-size:]
+        if line[-2 * size : -size] != unit:  # nearly always; this runs for every new token
+            continue
+        limit = _repeats_allowed(unit)
+        if len(line) <= size * limit:
+            continue
+        n = 1
+        while line.endswith(unit, 0, len(line) - size * n):
+            n += 1
+        if n > limit:
+            return len(text) - size * (n - 1)
+    return None
+
+
+def line_cycle(lines: list[str]) -> int | None:
+    """Return the index where the second copy begins of a cycle that ends `lines`, or None.
+
+    One or two lines may be said twice but not three times; three lines or more only once. Lines
+    without a letter or digit (closers, blank lines) prove nothing.
+    """
+    for size in range(1, MAX_CYCLE_LINES + 1):
+        copies = 3 if size <= 2 else 2
+        if len(lines) < size * copies:
+            continue
+        tail = lines[-size:]
+        if not any(char.isalnum() for line in tail for char in line):
+            continue
+        starts = range(len(lines) - size * copies, len(lines), size)
+        if all(lines[start : start + size] == tail for start in starts):
+            return len(lines) - size * (copies - 1)
+    return None
+
+
+def cut_repetition(text: str) -> str:
+    """Return `text` up to where it begins to repeat itself.
+
+    >>> cut_repetition("step()\\nstep()\\nstep()\\n")
+    'step()'
+    """
+    lines = text.split("\n")
+    for end in range(1, len(lines) + 1):
+        inline = inline_cycle(lines[end - 1])
+        if inline is not None:
+            return "\n".join([*lines[: end - 1], lines[end - 1][:inline]])
+        cycle = line_cycle(lines[:end])
+        if cycle is not None:
+            return "\n".join(lines[:cycle])
+    return text
+
 
 MAX_LINES = 12
 MAX_LINE_CHARS = 400  # a longer line is data, not code
@@ -48,8 +128,6 @@ def stop(
     suffix: str,
     pieces: Iterator[str],
     multi_line: bool,
-    *,
-    max_lines: int = MAX_LINES,
 ) -> Stopped:
     """Pull `pieces` until the suggestion is complete, close the iterator, return what is kept.
 
@@ -61,7 +139,7 @@ def stop(
         if not multi_line:
             return _single_line(reader)
         block = opened_block(prefix + suffix, len(prefix), language)
-        return _multi_line(reader, _site(block, prefix, suffix, language), max_lines)
+        return _multi_line(reader, _site(block, prefix, suffix, language))
     finally:
         reader.close()
 
@@ -124,7 +202,7 @@ def _site(block: Block | None, prefix: str, suffix: str, language: Language | No
     )
 
 
-def _multi_line(reader: _Reader, site: _Site, max_lines: int) -> Stopped:
+def _multi_line(reader: _Reader, site: _Site) -> Stopped:
     """Keep the lines that belong to the block."""
     checked = 0  # whole lines already found to belong to it
     while True:
@@ -132,20 +210,18 @@ def _multi_line(reader: _Reader, site: _Site, max_lines: int) -> Stopped:
         lines = (site.head + reader.text).split("\n")
         n_whole = len(lines) - 1
         for index in range(checked, n_whole if more else len(lines)):
-            ended = _line_ends(lines, index, site, max_lines)
+            ended = _line_ends(lines, index, site)
             if ended is not None:
                 return _kept(ended, site)
         checked = max(checked, n_whole)
         if not more:
             return _kept(_last_lines(lines, reader.reason or "stop"), site)
-        early = _partial_ends(lines, site, max_lines)
+        early = _partial_ends(lines, site)
         if early is not None:
             return _kept(early, site)
 
 
-def _line_ends(
-    lines: list[str], index: int, site: _Site, max_lines: int
-) -> tuple[list[str], str] | None:
+def _line_ends(lines: list[str], index: int, site: _Site) -> tuple[list[str], str] | None:
     """Return (kept lines, reason) if whole line `index` ends the suggestion."""
     outside = _outside(lines, index, site)
     if outside is not None:
@@ -160,7 +236,7 @@ def _line_ends(
     n_blank = 2 if n_filled else MAX_BLANK_LINES + 1  # two blank lines end a block in every style
     if index + 1 >= n_blank and not _n_filled(lines[index + 1 - n_blank : index + 1]):
         return lines[:index], "stop"
-    if n_filled > max_lines:
+    if n_filled > MAX_LINES:
         return lines[:index], "length"
     return None
 
@@ -169,7 +245,7 @@ def _n_filled(lines: list[str]) -> int:
     return sum(1 for line in lines if line.strip())
 
 
-def _partial_ends(lines: list[str], site: _Site, max_lines: int) -> tuple[list[str], str] | None:
+def _partial_ends(lines: list[str], site: _Site) -> tuple[list[str], str] | None:
     """Decide on the unfinished last line as soon as its first character is there."""
     last = len(lines) - 1
     line = lines[last]
@@ -184,7 +260,7 @@ def _partial_ends(lines: list[str], site: _Site, max_lines: int) -> tuple[list[s
     outside = _outside(lines, last, site)
     if outside is not None:
         return outside, "stop"
-    if code and _n_filled(lines[:last]) >= max_lines:
+    if code and _n_filled(lines[:last]) >= MAX_LINES:
         return lines[:last], "length"
     return None
 

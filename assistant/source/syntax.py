@@ -1,13 +1,12 @@
 """Syntax trees of whole texts, and of what stands above a line.
 
-Offsets are code points; tree-sitter counts bytes, and only this file converts. Trees are walked
-with cursors, never by recursion or by asking for parents, so deep nesting costs linear time. It
-does not know windows or models. `parse` returns None where the text rules of `blocks` must do.
+Offsets are code points; tree-sitter counts bytes, and only this file converts. A tree is gone
+through with a cursor, never by recursion or by asking for parents, so deep nesting costs linear
+time. `parse` returns None where the text rules of `blocks` must do.
 """
 
 import bisect
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import tree_sitter
@@ -27,15 +26,6 @@ BODY_KINDS = frozenset(
     " statement_list switch_body translation_unit".split()
 )
 _SEMICOLON_AFTER_BRACE = frozenset({"c", "cpp"})  # a class is not complete without it
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
-    """A node's kind and the offsets [start, end) of its text."""
-
-    kind: str
-    start: int
-    end: int
 
 
 class SyntaxTree:
@@ -69,12 +59,6 @@ class SyntaxTree:
         inside = self.data[self._starts[chunk] : byte]
         return chunk * _CHUNK_CHARS + len(inside.decode("utf-8", "surrogatepass"))
 
-    def span(self, node: tree_sitter.Node) -> Span:
-        """Return a node's kind and offsets."""
-        return Span(
-            kind=node.type, start=self.offset_of(node.start_byte), end=self.offset_of(node.end_byte)
-        )
-
     def path_to(self, offset: int) -> list[tree_sitter.Node]:
         """Return the nodes that hold the character at `offset`, the root first."""
         byte = self.byte_of(offset)
@@ -86,21 +70,6 @@ class SyntaxTree:
                 break
             path.append(node)
         return path
-
-    def walk(self) -> Iterator[tuple[int, tree_sitter.Node]]:
-        """Yield (depth, node) of every node in the order of the text."""
-        cursor = self.tree.walk()
-        depth = 0
-        while True:
-            if cursor.node is not None:
-                yield depth, cursor.node
-            if cursor.goto_first_child():
-                depth += 1
-                continue
-            while not cursor.goto_next_sibling():
-                if not cursor.goto_parent():
-                    return
-                depth -= 1
 
 
 def parse(

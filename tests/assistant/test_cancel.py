@@ -2,7 +2,7 @@
 
 import threading
 
-from assistant.cancel import Cancel
+from assistant.request import Cancel
 
 
 def test_setting_is_seen_by_other_threads_and_stays() -> None:

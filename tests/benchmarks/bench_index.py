@@ -29,8 +29,7 @@ from pydivsufsort import divsufsort, sa_search
 from assistant.index.builder import BuildLimits, refresh
 from assistant.index.folder_index import FolderIndex
 from assistant.index.matches import MAX_CONTEXT
-from assistant.index.segment import END
-from assistant.index.segment_search import SegmentSource
+from assistant.index.segment import END, SegmentSource
 
 BUDGETS = {"seconds per 1M lines": 10.0, "edit": 5.0, "longest match": 1.0, "narrowing": 0.2}
 N_SLOW = 25  # cursors for a baseline that takes long

@@ -15,10 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from assistant.cancel import Cancel
 from assistant.generate.engine import Engine
 from assistant.generate.prompt import build_prompt
-from assistant.request import CompletionRequest
+from assistant.request import Cancel, CompletionRequest
 from assistant.settings import Settings
 from model.folder import BUNDLED, load_folder
 

@@ -17,11 +17,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from assistant.cancel import Cancel
 from assistant.generate.engine import Engine
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
-from assistant.request import CompletionRequest
+from assistant.request import Cancel, CompletionRequest
 from assistant.settings import Settings
 from tests.remote_server import remote_server
 

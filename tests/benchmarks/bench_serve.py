@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx2
 
-from assistant.generate.context import window_start
+from assistant.generate.prompt import window_start
 from tests.e2e.raw_client import ROOT
 from tests.generated_docs import table_of
 

@@ -18,10 +18,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from assistant.cancel import Cancel
-from assistant.generate.base_models import open_from
+from assistant.generate.backend import open_from
 from assistant.generate.engine import Engine
-from assistant.request import Completion, CompletionRequest
+from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
 from assistant.source.languages import language_of

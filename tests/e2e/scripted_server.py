@@ -13,8 +13,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from assistant.cancel import Cancel
-from assistant.request import Completion, CompletionRequest
+from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.settings import Settings
 from lsp import parent_watch
 from lsp.__main__ import main

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from assistant import counts
-from assistant.index.manifest import read_manifest
-from assistant.index.reader import open_view
+from assistant.index.reader import open_view, read_manifest
 from assistant.index.writer import index_folder
 from tests.assistant.index.hammer import is_whole, text_of
 from tests.e2e.raw_client import SCRIPTED, Client, ServerProcess

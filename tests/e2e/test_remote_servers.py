@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from assistant.cancel import Cancel
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.ledger import Ledger
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
-from assistant.request import CompletionRequest
+from assistant.request import Cancel, CompletionRequest
 from model.folder import BUNDLED
 from model.paths import state_folder
 from tests import generated_docs

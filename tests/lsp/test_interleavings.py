@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from assistant.cancel import Cancel
-from assistant.request import Completion, CompletionRequest
+from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.settings import Settings
 from lsp import loop, outbox, scheduler, server, session
 from tests.e2e.scripted_server import completion, mirror

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from assistant.cancel import Cancel
-from assistant.request import Completion, CompletionRequest
+from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.settings import Settings
 from lsp.scheduler import ScheduledRequest, Scheduler, describe
 from tests.e2e.scripted_server import completion

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assistant.cancel import Cancel
 from assistant.generate.backend import open_backend
-from assistant.request import CompletionRequest
+from assistant.request import Cancel, CompletionRequest
 from model.gguf_model import load_model
 from model.incremental_encode import encode
 from model.runtime import branch_by_branch, open_runtime

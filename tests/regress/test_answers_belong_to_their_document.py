@@ -14,7 +14,7 @@ from lsprotocol import types
 
 from assistant.generate.engine import Engine
 from assistant.remote.errors import RemoteError
-from assistant.remote.file_policy import FilePolicy
+from assistant.remote.payload import FilePolicy
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from assistant.settings import Settings

@@ -15,7 +15,7 @@ import pytest
 from assistant.git import GitError
 from assistant.index.builder import refresh
 from assistant.index.files import list_files
-from assistant.remote.file_policy import _find_reason
+from assistant.remote.payload import _find_reason
 from tests.repositories import new_repository, plain_git
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and FIFOs")

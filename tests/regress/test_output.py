@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.cli.terminal import plain_output
+from assistant.cli.command import plain_output
 from assistant.logs import escape_controls
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="names and devices of Unix")
@@ -110,7 +110,7 @@ def test_a_suggestion_on_a_terminal_is_escaped_too() -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(Path(LAUNCHER).parent)!r})\n"
         "from assistant.cli.command import write\n"
-        "from assistant.cli.terminal import plain_output\n"
+        "from assistant.cli.command import plain_output\n"
         "with plain_output(): write('x\\x1b]0;owned\\x07')\n"
     )
     terminal, end = pty.openpty()

@@ -21,8 +21,7 @@ import pytest
 from assistant.errors import SettingsError
 from assistant.index.builder import build_from_texts, refresh
 from assistant.index.folder_index import FolderIndex
-from assistant.index.manifest import FILE_NAME, ManifestError, read_manifest
-from assistant.index.reader import open_view
+from assistant.index.reader import FILE_NAME, ManifestError, open_view, read_manifest
 from assistant.index.segment import FileContent, Segment, SegmentEntry, SegmentError, write_segment
 from assistant.index.writer import _DEAD_TEXT_S
 from assistant.models.entry import ModelsError

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from assistant.cancel import Cancel
 from assistant.generate.engine import Engine
-from assistant.request import CompletionRequest
+from assistant.request import Cancel, CompletionRequest
 from assistant.settings import Settings
 from model.folder import load_folder
 from model.gpt import GPT

@@ -18,7 +18,7 @@ import numpy as np
 
 from assistant.generate import prompt
 from assistant.generate.backend import LocalBackend
-from assistant.generate.single_line import RankedLines, rank_lines, rank_without_network
+from assistant.generate.lines import RankedLines, rank_lines
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex
 from assistant.rank.candidates import Cursor, propose
@@ -144,16 +144,14 @@ def _rank_all(
             proposal = propose(Cursor.of(task.file.path, task.text, task.offset), index)
             language = language_of(task.file.path)
             if not backends:
-                yield rank_without_network(proposal, parameters, language)
+                yield rank_lines(proposal, language, parameters)
                 continue
             backend = _serving(backends, language)
             request = make_request(task)
             n_chars = prompt.snippet_chars(backend.info.snippet_tokens)
             shown = snippets.snippets_for(index, request, budget_chars=n_chars)
             job = make_job(backend, request, Settings().max_new_tokens, shown)
-            yield rank_lines(
-                backend, proposal, job, language, parameters=parameters, sure=_NEVER_SURE
-            )
+            yield rank_lines(proposal, language, parameters, backend, job, sure=_NEVER_SURE)
 
 
 def _serving(backends: Sequence[LocalBackend], language: Language | None) -> LocalBackend:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import PurePosixPath
 
-from assistant.cancel import Cancel
 from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
-from assistant.generate.prompt import GenerationJob, prepare, snippet_chars
-from assistant.request import Completion, CompletionRequest
+from assistant.generate.prompt import GenerationJob, snippet_chars
+from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.snippets.cache import chosen_from
 from assistant.snippets.search import SnippetSearch
 from model.fim import Snippet
@@ -48,8 +47,7 @@ def make_job(
     snippets: Sequence[Snippet] = (),
 ) -> GenerationJob:
     """Return what the network is asked at a cursor."""
-    return prepare(
-        backend,
+    return backend.prepare(
         request,
         max_new_tokens=min(max_new_tokens, backend.info.block_size // 3),
         deadline=time.monotonic() + DEADLINE_MS / 1_000,

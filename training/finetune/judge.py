@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from assistant.generate.base_models import open_from
+from assistant.generate.backend import open_from
 from assistant.settings import Settings
 from model.folder import ModelFolder
 from training.data.progress import count_shown

@@ -112,8 +112,7 @@ def test_a_dry_run_shows_the_very_bytes(
 
 
 def _ask(folder: Path) -> None:
-    from assistant.cancel import Cancel
-    from assistant.request import CompletionRequest
+    from assistant.request import Cancel, CompletionRequest
 
     remote = Remote(load_remote_settings(), folder.joinpath)
     request = CompletionRequest(path="a.py", text=TEXT, offset=TEXT.index("print(") + 6)

@@ -16,8 +16,7 @@ import pytest
 
 from assistant import warm
 from assistant.cli import purge
-from assistant.cli.command import write
-from assistant.cli.terminal import plain_output
+from assistant.cli.command import plain_output, write
 from assistant.cli.warm_server import _Stream
 from assistant.doctor import installation
 from model.paths import config_folder

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.doctor.editors import editors, neovim_version
+from assistant.doctor.installation import editors, neovim_version
 from assistant.setup.change import write
 from assistant.setup.editors import EDITORS
 from assistant.setup.machine import Machine, server_command

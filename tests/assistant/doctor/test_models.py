@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.doctor.models import models
+from assistant.doctor.storage import own_models
 from assistant.models.registry import Registry, repository_id
 from assistant.settings import Settings
 from model.folder import BUNDLED, load_folder
@@ -38,7 +38,7 @@ def registry(repository: Path, folder: Path) -> Registry:
 
 
 def said(place: Path, **settings: str) -> list[tuple[str, str]]:
-    return [(item.state, item.found) for item in models(Settings(**settings), place)]  # type: ignore[arg-type]
+    return [(item.state, item.found) for item in own_models(Settings(**settings), place)]  # type: ignore[arg-type]
 
 
 def test_none_is_fine(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_serving_model_is_named(registry: Registry, repository: Path, tmp_path: 
 
 def test_damaged_model_is_to_be_removed(registry: Registry, repository: Path) -> None:
     (registry.place("own-20260102-1") / "config.json").write_text("{}")
-    first, _ = models(Settings(), repository)
+    first, _ = own_models(Settings(), repository)
     assert (first.state, "config.json is not the file" in first.found) == ("warning", True)
     assert first.fix == "foretype models remove own-20260102-1 --force, then tune again"
 
@@ -73,7 +73,7 @@ def test_exchanged_model_is_noticed(registry: Registry, repository: Path, tmp_pa
 def test_what_others_can_read_is_told(registry: Registry, repository: Path) -> None:
     weights = registry.place("own-20260102-1") / "model.safetensors"
     weights.chmod(0o644)
-    first, _ = models(Settings(), repository)
+    first, _ = own_models(Settings(), repository)
     assert first.found == f"1 files or folders are open to others, {weights} among them"
     assert first.fix == f"chmod -R go-rwx {registry.folder}"
 

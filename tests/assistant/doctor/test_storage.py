@@ -15,26 +15,26 @@ from tests.doubles import tiny_folder
 
 
 def test_sound_model_is_named(tmp_path: Path) -> None:
-    (finding,) = storage.models(Settings(model=str(tiny_folder(tmp_path))))
+    (finding,) = storage.served_models(Settings(model=str(tiny_folder(tmp_path))))
     assert finding.state == "ok"
     assert finding.found.startswith("tiny, ")
 
 
 def test_bundled_models_are_sound() -> None:
-    found = [*storage.models(Settings())]
+    found = [*storage.served_models(Settings())]
     assert [finding.state for finding in found] == ["ok"] * len(bundled_folders())
 
 
 def test_damaged_model_is_broken(tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path)
     (folder / "model.safetensors").write_bytes(b"")
-    (finding,) = storage.models(Settings(model=str(folder)))
+    (finding,) = storage.served_models(Settings(model=str(folder)))
     assert finding.state == "broken"
     assert "model.safetensors is not the file that SHA256SUMS describes" in finding.found
 
 
 def test_damaged_vocabulary_is_broken(tmp_path: Path) -> None:
-    (finding,) = storage.models(Settings(model=str(tmp_path / "none")))
+    (finding,) = storage.served_models(Settings(model=str(tmp_path / "none")))
     assert finding.state == "broken"
     assert "there is no model folder" in finding.found
 

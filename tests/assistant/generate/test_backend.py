@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from assistant.cancel import Cancel
 from assistant.errors import ModelError
 from assistant.generate.backend import Draft, LocalBackend, open_backend
 from assistant.generate.prompt import GenerationJob, Prompt
+from assistant.request import Cancel
 from model.files import sha256_file
 from tests.doubles import tiny_folder
 from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer

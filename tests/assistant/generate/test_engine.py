@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from assistant.cancel import Cancel
 from assistant.errors import ModelError
 from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
-from assistant.request import Completion, CompletionRequest
+from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.settings import Settings
 from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
 
@@ -158,11 +157,11 @@ def test_before_loading_the_index_answers_alone() -> None:
         Settings(show="eager"),
         lambda *_: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
     )
-    assert not engine.ready
+    assert not engine.base_name
     early = engine.respond(at("self.na"))
     assert (early.completions[0].source, early.trace.prompt_tokens) == ("index", 0)
     engine.load()
-    assert engine.ready
+    assert engine.base_name
     (late,) = engine.complete(at("self.na"))
     assert (late.text, late.source) == ("mes = {}", "network")
 
@@ -193,7 +192,7 @@ def test_engine_without_a_model_says_so() -> None:
     engine = Engine(Settings(model="/no/such/folder"))
     with pytest.raises(ModelError, match="no model folder at /no/such/folder"):
         engine.load()
-    assert not engine.ready
+    assert not engine.base_name
 
 
 @pytest.mark.parametrize(

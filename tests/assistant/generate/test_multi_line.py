@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from assistant.cancel import Cancel
 from assistant.generate.backend import Draft
-from assistant.generate.multi_line import _SureLines
+from assistant.generate.lines import _SureLines
 from assistant.generate.prompt import GenerationJob, Prompt
+from assistant.request import Cancel
 from model.decode import Token
 
 END_ID = 0

@@ -15,7 +15,7 @@ from assistant.index.builder import (
     select_files,
 )
 from assistant.index.folder_index import FolderIndex
-from assistant.index.manifest import Stamp
+from assistant.index.reader import Stamp
 from tests.repositories import new_repository, plain_git
 
 AWS_KEY = "AKIA" + "QZ7XK4PLM2N5RS6T"

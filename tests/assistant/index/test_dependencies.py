@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from assistant.index import dependencies
-from assistant.index.builder import BuildLimits, refresh
-from assistant.index.dependencies import (
+from assistant.index import builder
+from assistant.index.builder import (
+    BuildLimits,
     count_imports,
     find_site_packages,
+    refresh,
     refresh_dependencies,
-    select_files,
+    select_dependencies,
 )
 from assistant.index.folder_index import FolderIndex
 from tests.repositories import new_repository
@@ -108,16 +109,16 @@ def test_links_are_not_followed(root: Path, tmp_path: Path) -> None:
     packages = install(root, {"other.py": "x = 1\n"})
     (tmp_path / "secret.py").write_text("y = 2\n")
     (packages / "tool.py").symlink_to(tmp_path / "secret.py")
-    assert select_files(packages, Counter(tool=1)) == {}
+    assert select_dependencies(packages, Counter(tool=1)) == {}
 
 
 def test_the_most_imported_come_first_and_size_is_bounded(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packages = install(root, {"rare.py": "x" * 50, "often.py": "y" * 50, "huge.py": "z" * 600_000})
-    monkeypatch.setattr(dependencies, "MAX_TEXT_BYTES", 60)
+    monkeypatch.setattr(builder, "MAX_DEPENDENCY_BYTES", 60)
     names = Counter(rare=1, often=9, huge=99, missing=5)
-    assert list(select_files(packages, names)) == ["often.py"]
+    assert list(select_dependencies(packages, names)) == ["often.py"]
 
 
 def test_imports_are_counted_by_file(root: Path, tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.index.builder import build_from_texts
-from assistant.index.folder_index import FolderIndex, find_index
+from assistant.index.folder_index import MAX_CHARS, FolderIndex, find_index
 from assistant.index.matches import MAX_SAMPLED, Level
-from assistant.index.open_documents import MAX_CHARS, OpenDocuments
 from assistant.index.writer import index_folder
 from assistant.privacy.redaction import redact
 from tests.assistant.index.brute_force import expected_shape
@@ -164,16 +163,16 @@ def test_a_private_key_across_paragraphs_is_not_offered(index: FolderIndex) -> N
 def test_editing_a_document_is_the_same_as_opening_it_anew() -> None:
     dice = random.Random(1)
     parts = ["x = 1", "\n\n", "\n", f'k = "{KEY}"', "def f():", "    return 2", "\n\n\n", "é"]
-    edited = OpenDocuments()
+    edited = FolderIndex()
     for _ in range(60):
         text = "".join(dice.choices(parts, k=12))
-        edited.put("a.py", text)
-        fresh = OpenDocuments()
-        fresh.put("a.py", text)
-        sources = [documents.sources(b"x = 1\n", but="") for documents in (edited, fresh)]
-        assert sources[0][0].pick(4, 99) == sources[1][0].pick(4, 99)
-        expected = redact(text)[0].count("x = 1\n")
-        assert sources[0][0].count(6) == expected
+        fresh = FolderIndex()
+        edited.set_open("a.py", text)
+        fresh.set_open("a.py", text)
+        levels = edited.levels(b"x = 1\n", path="b.py")
+        assert levels == fresh.levels(b"x = 1\n", path="b.py")
+        count = next((level.count for level in levels if level.length == 6), 0)
+        assert count == redact(text)[0].count("x = 1\n")
 
 
 def test_a_huge_document_is_not_searched(index: FolderIndex) -> None:

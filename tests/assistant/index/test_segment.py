@@ -9,8 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.index.matches import MAX_SAMPLED, nested_levels
-from assistant.index.segment import FileContent, Segment, SegmentEntry, SegmentError, write_segment
-from assistant.index.segment_search import SegmentSource
+from assistant.index.segment import (
+    FileContent,
+    Segment,
+    SegmentEntry,
+    SegmentError,
+    SegmentSource,
+    write_segment,
+)
 from tests.assistant.index.brute_force import agreement, expected_shape
 
 words = st.sampled_from(["a", "b", "ab", "\n", "\r\n", "\x00", "é", "\U0001f600", "    ", "self."])

@@ -16,8 +16,7 @@ from assistant.index import segment as segment_module
 from assistant.index import writer as store_module
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex
-from assistant.index.manifest import FILE_NAME, read_manifest
-from assistant.index.reader import open_view
+from assistant.index.reader import FILE_NAME, open_view, read_manifest
 from assistant.index.segment import FileContent, Segment, SegmentEntry
 from assistant.index.writer import (
     IndexBusyError,

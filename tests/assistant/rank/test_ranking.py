@@ -5,7 +5,7 @@ import pytest
 
 from assistant.rank.candidates import Cursor, Proposal, propose
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES, CandidateFeatures, head_of
-from assistant.rank.ranking import rank_by_index, rank_with_network, shortlist, summarize
+from assistant.rank.ranking import rank_by_index, rank_with_network, shortlist
 from model.candidate_tree import CandidateTree, Score, Scored
 from tests.fitted import parameters
 
@@ -100,7 +100,7 @@ def test_nothing_proposed_is_an_empty_ranking() -> None:
     nothing = propose(Cursor.of("a.py", "", 0), None)
     ranking = rank_by_index(shortlist(nothing, parameters()))
     assert ranking.texts == ()
-    assert summarize(ranking) == []
+    assert ranking.summarize() == []
     own = rank_with_network(
         shortlist(nothing, parameters()).plus(["x = 1"]), scored(-1.0), "x = 1", parameters()
     )
@@ -109,7 +109,7 @@ def test_nothing_proposed_is_an_empty_ranking() -> None:
 
 def test_summary_names_every_column() -> None:
     chosen = shortlist(proposal(), parameters())
-    first, *_ = summarize(rank_with_network(chosen, scored(-1, -2), "", parameters()))
+    first, *_ = rank_with_network(chosen, scored(-1, -2), "", parameters()).summarize()
     assert first["columns"].keys() == set(INDEX_FEATURES + NETWORK_FEATURES)
     assert 0 <= first["probability"] <= 1
 

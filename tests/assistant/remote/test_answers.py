@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from assistant.remote.answers import (
+from assistant.generate.cache import Spot
+from assistant.remote.inflight import (
     Beliefs,
     RemoteText,
     first_line,
     is_echo,
     shares,
-    typed_since,
 )
 from assistant.request import CompletionRequest
 
@@ -35,7 +35,7 @@ def request(text: str, offset: int | None = None, path: str = "a.py") -> Complet
 def test_what_was_typed_is_found(
     asked: CompletionRequest, now: CompletionRequest, typed: str | None
 ) -> None:
-    assert typed_since(asked, now) == typed
+    assert Spot.of(asked).typed_since(now) == typed
 
 
 AT = "total = 0\nresult = |\nreturn result\n"

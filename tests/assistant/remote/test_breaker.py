@@ -2,8 +2,8 @@
 
 import pytest
 
-from assistant.remote.breaker import FIRST_PAUSE_S, MAX_PAUSE_S, THRESHOLD, Breaker
 from assistant.remote.errors import RemoteError
+from assistant.remote.sender import FIRST_PAUSE_S, MAX_PAUSE_S, THRESHOLD, Breaker
 
 FAULT = RemoteError("broken off", "the connection broke off")
 STOPPED = RemoteError("stopped", "nobody wants the answer any more")

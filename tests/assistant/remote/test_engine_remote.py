@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from assistant.cancel import Cancel
 from assistant.generate import engine as engine_module
 from assistant.generate.backend import LocalBackend
 from assistant.generate.cache import Suggestion, SuggestionCache
@@ -20,7 +19,7 @@ from assistant.generate.response import Offer
 from assistant.remote import open_configured
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings, remote_settings_path
-from assistant.request import CompletionRequest
+from assistant.request import Cancel, CompletionRequest
 from assistant.settings import Settings
 from tests.doubles import tiny_folder
 from tests.remote_server import (
@@ -103,7 +102,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 def test_only_asks_the_server_and_loads_no_model(bench: Callable[..., Bench]) -> None:
     own = bench(completion("42"), remote={"mode": "only"})
-    assert not own.engine.ready
+    assert not own.engine.base_name
     assert own.complete(OTHER) == [("42", "remote")]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from assistant.cancel import Cancel
-from assistant.remote.breaker import Breaker
+from assistant.remote.sender import Breaker
+from assistant.request import Cancel
 from tests.remote_desk import TEXT, Desk
 from tests.remote_server import completion, plain
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from assistant.cancel import Cancel
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.sender import MAX_INFLIGHT
+from assistant.request import Cancel
 from tests.remote_desk import eventually
 from tests.remote_lines import REQUEST, Line, ask, kind
 from tests.remote_server import Reply, Step, chunk, completion, event, head, remote_server

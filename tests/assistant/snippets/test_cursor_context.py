@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.snippets.cursor_context import CursorContext, telling_lines
-from assistant.snippets.symbols import Definition
+from assistant.snippets.symbols import CursorContext, Definition, telling_lines
 
 
 def around(before: str, after: str = "") -> CursorContext:
@@ -65,7 +64,7 @@ def test_import_names_a_file() -> None:
 
 def test_likeness_is_the_same_in_every_process() -> None:
     program = (
-        "from assistant.snippets.cursor_context import CursorContext\n"
+        "from assistant.snippets.symbols import CursorContext\n"
         "lines = [' '.join(f'name{i}_{j}' for j in range(9)) for i in range(40)]\n"
         "text = CursorContext('a.py', '\\n'.join(lines), '')\n"
         "print(text.likeness(' '.join(lines).encode()).hex())\n"

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.source.repetition import cut_repetition, inline_cycle, line_cycle
+from assistant.source.stopping import cut_repetition, inline_cycle, line_cycle
 
 
 @pytest.mark.parametrize(

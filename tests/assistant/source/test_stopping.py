@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.source.languages import LANGUAGES
-from assistant.source.stopping import MAX_LINE_CHARS, stop
+from assistant.source.stopping import MAX_LINE_CHARS, MAX_LINES, stop
 
 
 class Pieces:
@@ -26,10 +26,10 @@ class Pieces:
             self.closed = True
 
 
-def run(source, text, name="python", *, multi_line=True, size=3, reason=None, **options):
+def run(source, text, name="python", *, multi_line=True, size=3, reason=None):
     prefix, _, suffix = source.partition("|")
     pieces = Pieces(text, size, reason)
-    found = stop(LANGUAGES.get(name), prefix, suffix, pieces.generator, multi_line, **options)
+    found = stop(LANGUAGES.get(name), prefix, suffix, pieces.generator, multi_line)
     assert pieces.closed
     return found
 
@@ -145,9 +145,9 @@ def test_generation_stops_at_the_first_character_outside():
 
 def test_too_many_lines_are_cut_to_whole_ones():
     text = "".join(f"\n    step_{index}()" for index in range(30))
-    kept = "".join(f"\n    step_{index}()" for index in range(4))
-    assert run("def f():|", text, max_lines=4) == (kept, "length")
-    assert run("def f():|", text, max_lines=4, size=500) == (kept, "length")
+    kept = "".join(f"\n    step_{index}()" for index in range(MAX_LINES))
+    assert run("def f():|", text) == (kept, "length")
+    assert run("def f():|", text, size=500) == (kept, "length")
 
 
 def test_unfinished_last_line_is_left_out():

@@ -107,24 +107,22 @@ def test_hostile_nesting_is_borne(name, text):
     begin = time.process_time()
     tree = parse(LANGUAGES[name], text)
     if tree is not None:
-        middle = len(text) // 2
-        tree.path_to(middle)
-        assert sum(1 for _ in tree.walk()) >= len(text) // 2
+        tree.path_to(len(text) // 2)
     parse_head(text, len(text), LANGUAGES[name])
     assert time.process_time() - begin < 5
 
 
-def test_walk_gives_nodes_in_order_with_their_depth():
-    tree = parse(PYTHON, "a = 1\n")
-    assert tree is not None
-    found = [(depth, node.type) for depth, node in tree.walk() if node.is_named]
-    assert found == [
-        (0, "module"),
-        (1, "expression_statement"),
-        (2, "assignment"),
-        (3, "identifier"),
-        (3, "integer"),
-    ]
+def walk(tree):
+    """Yield (depth, node) of every node in the order of the text."""
+    left = [(0, tree.tree.root_node)]
+    while left:
+        depth, node = left.pop()
+        yield depth, node
+        left += [(depth + 1, child) for child in reversed(node.children)]
+
+
+def span(tree, node):
+    return tree.offset_of(node.start_byte), tree.offset_of(node.end_byte)
 
 
 @pytest.mark.parametrize("name", ["astral.py", "form_feed.py"])
@@ -134,9 +132,8 @@ def test_offsets_are_code_points_in_odd_files(name):
     assert tree is not None
     for offset in range(len(text) + 1):
         assert tree.offset_of(tree.byte_of(offset)) == offset
-    for _, node in tree.walk():
-        span = tree.span(node)
-        assert text[span.start : span.end].encode() == node.text
+    for _, node in walk(tree):
+        assert text[slice(*span(tree, node))].encode() == node.text
 
 
 @given(text=st.text(max_size=60), offset=st.integers(0, 60), name=st.sampled_from([*LANGUAGES]))
@@ -157,15 +154,15 @@ def test_opens_block_agrees_with_the_grammar_on_a_real_module():
     text = inspect.getsource(textwrap)
     tree = parse(PYTHON, text)
     assert tree is not None
-    bodies = [tree.span(node) for _, node in tree.walk() if node.type == "block"]
+    bodies = [span(tree, node) for _, node in walk(tree) if node.type == "block"]
     headers = set()
-    for body in bodies:
-        end = len(text[: body.start].rstrip())
-        if text[end - 1] != ":" or blocks.line_end(text, end) >= body.start:
+    for body_start, body_end in bodies:
+        end = len(text[:body_start].rstrip())
+        if text[end - 1] != ":" or blocks.line_end(text, end) >= body_start:
             continue  # a comment or the body stands behind the colon
         headers.add(end)
         assert not opens_block(text, end, PYTHON)
-        without = text[:end] + text[body.end :]
+        without = text[:end] + text[body_end:]
         assert opens_block(without, end, PYTHON)
     assert len(headers) > 20
     n_other = 0
@@ -180,7 +177,7 @@ def test_opens_block_agrees_with_the_grammar_on_a_real_module():
 
 
 def shape(tree):
-    return [(depth, node.type, node.byte_range) for depth, node in tree.walk()]
+    return [(depth, node.type, node.byte_range) for depth, node in walk(tree)]
 
 
 @given(data=st.data(), name=st.sampled_from([*SOURCES]))

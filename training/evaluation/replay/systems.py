@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assistant.counts import step
-from assistant.generate.base_models import OpenModel, open_from
+from assistant.generate.backend import OpenModel, open_from
 from assistant.generate.engine import Engine
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex

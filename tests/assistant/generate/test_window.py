@@ -2,20 +2,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.generate.context import STEPS_PER_WINDOW, shown_path, window, window_start
+from assistant.generate.prompt import STEPS_PER_WINDOW, shown_path, window, window_start
 from assistant.request import CompletionRequest
 
 LINES = st.lists(st.text(alphabet="ab \u5b57\f", max_size=30), max_size=60).map("\n".join)
 
 
-def cut(text, offset, *, prefix_chars=200, suffix_chars=100, path="a.py"):
-    request = CompletionRequest(path=path, text=text, offset=offset)
+def cut(text, offset, *, prefix_chars=200, suffix_chars=100):
+    request = CompletionRequest(path="a.py", text=text, offset=offset)
     return window(request, prefix_chars=prefix_chars, suffix_chars=suffix_chars)
 
 
 def test_small_file_is_seen_whole():
-    found = cut("abc\ndef\n", 5)
-    assert (found.prefix, found.suffix, found.path) == ("abc\nd", "ef\n", "a.py")
+    assert cut("abc\ndef\n", 5) == ("abc\nd", "ef\n")
 
 
 @given(above=LINES, typed=LINES, n_chars=st.integers(4, 300))
@@ -59,7 +58,7 @@ def test_one_endless_line_is_cut_in_steps():
 @settings(max_examples=100)
 def test_suffix_fits_and_ends_with_a_line(text, data, n_chars):
     offset = data.draw(st.integers(0, len(text)))
-    suffix = cut(text, offset, suffix_chars=n_chars).suffix
+    _, suffix = cut(text, offset, suffix_chars=n_chars)
     assert text[offset:].startswith(suffix)
     assert len(suffix) <= n_chars
     whole = len(text) - offset <= n_chars
