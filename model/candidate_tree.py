@@ -9,7 +9,6 @@ Shapes: N nodes, V vocabulary.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.decode import Logits
+from model.decode import Logits, log_sum
 from model.healing import TokenTable, after
 from model.tokenizer import Tokenizer
 
@@ -169,7 +168,7 @@ class _Scorer:
         found = self._table.beginning_with(head)
         if not found.size:
             return NEVER
-        return max(_log_sum(self._row(node)[found]) - self._sum(node), NEVER)
+        return max(log_sum(self._row(node)[found]) - self._sum(node), NEVER)
 
     def _row(self, node: int) -> Logits:
         return self._root if node < 0 else self._logits[node]
@@ -185,10 +184,5 @@ class _Scorer:
                 row = row[: self._table.n_scored]
                 if self._table.forbidden.size:
                     row = np.delete(row, self._table.forbidden)
-            self._sums[node] = _log_sum(row)
+            self._sums[node] = log_sum(row)
         return self._sums[node]
-
-
-def _log_sum(values: NDArray[np.float32]) -> float:
-    peak = float(values.max())
-    return peak + math.log(float(np.exp(values - np.float32(peak)).sum()))

@@ -1,4 +1,4 @@
-"""Greedy decoding, one token a step, under a healing constraint.
+"""Greedy decoding, one token a step, once the end of the prefix is spelled again (healing).
 
 Pulled, not pushed: each `next()` runs the network once, so a consumer that has enough simply stops
 pulling. Knows ids and bytes; where a suggestion ends as text is the caller's business.
@@ -6,17 +6,22 @@ Shapes: V vocabulary.
 """
 
 import codecs
+import heapq
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import takewhile
+from operator import eq
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.healing import Ids, TokenTable, after
+from model.healing import Ids, TokenTable
 
 Logits = NDArray[np.float32]
+
+MAX_SPELLINGS = 8  # steps of healing before the best spelling so far is taken
 
 
 class Steps(Protocol):
@@ -29,6 +34,10 @@ class Steps(Protocol):
 
     def append(self, ids: Sequence[int]) -> Logits:
         """Add `ids` to the cache; return the scores (V,) after the last."""
+        ...
+
+    def rewind(self, length: int) -> None:
+        """Keep the first `length` tokens."""
         ...
 
 
@@ -62,29 +71,63 @@ def heal(
     required: bytes,
     should_stop: Callable[[], bool],
 ) -> Healed | None:
-    """Spell `required` greedily until a token would go beyond it; None when told to stop."""
-    rest, n_tokens = required, 0
-    while rest:
+    """Spell `required` by its likeliest tokens, as far as one that reaches its end or beyond.
+
+    Greedy choices lead astray: a short token may be likely for the sake of other text than what is
+    required. So the likeliest beginning is extended first. Each token makes it less likely, hence
+    the first that is whole is the likeliest of all. None when told to stop.
+    """
+    if not required:
+        return Healed(length=steps.length, logits=logits.copy(), rest=b"", n_tokens=0)
+    start, here, n_tried = steps.length, _Spelling(0.0, (), required), 0
+    begun, whole = [here], list[_Spelling]()
+    while begun and not (whole and min(whole) <= begun[0]):
         if should_stop():
             return None
-        token = choices(logits, table, rest, 1)[0]
-        if token.text:
-            break
-        rest, _ = after(rest, table.bytes_of[token.id])
-        logits = steps.append([token.id])
-        n_tokens += 1
-    return Healed(length=steps.length, logits=logits.copy(), rest=rest, n_tokens=n_tokens)
+        if n_tried >= MAX_SPELLINGS:
+            if whole:
+                break
+            del begun[1:]  # greedily from here on
+        here, before = heapq.heappop(begun), here
+        scores = _go_to(steps, logits, start, before.ids, here.ids)
+        n_tried += 1
+        total = here.surprise + log_sum(scores[: table.n_scored])
+        if (last := table.beginning_with(here.rest)).size:
+            whole.append(here._replace(surprise=total - float(scores[last].max())))
+        for id_ in map(int, table.inside(here.rest)):
+            rest = here.rest[len(table.bytes_of[id_]) :]
+            heapq.heappush(begun, _Spelling(total - float(scores[id_]), (*here.ids, id_), rest))
+    best = min(whole)
+    scores = _go_to(steps, logits, start, here.ids, best.ids)
+    return Healed(length=steps.length, logits=scores.copy(), rest=best.rest, n_tokens=len(best.ids))
+
+
+class _Spelling(NamedTuple):
+    """Tokens that spell a beginning of what is required."""
+
+    surprise: float  # -log P of the tokens; of a whole one with the likeliest last token
+    ids: tuple[int, ...]
+    rest: bytes  # still to be spelled
+
+
+def _go_to(
+    steps: Steps, logits: Logits, start: int, held: Sequence[int], wanted: Sequence[int]
+) -> Logits:
+    """Replace the tokens `held` behind `start` by those `wanted`; return the scores after them."""
+    n_same = sum(takewhile(bool, map(eq, held, wanted[:-1])))
+    steps.rewind(start + n_same)
+    return steps.append(wanted[n_same:]) if wanted else logits
 
 
 def choices(logits: Logits, table: TokenTable, rest: bytes, n: int) -> list[Token]:
     """Return the `n` likeliest next tokens, best first.
 
-    While bytes are still to be spelled only ordinary tokens that fit them are allowed; after that
-    any ordinary token or the end. Other special tokens are never chosen.
+    Only ordinary tokens that begin with `rest` are allowed; where it is empty, any ordinary token
+    or the end. Other special tokens are never chosen.
     """
     allowed: Ids | None = None
     if rest:
-        allowed = table.allowed(rest)
+        allowed = table.beginning_with(rest)
         scores = logits[allowed]
     else:
         scores = logits[: table.n_scored]
@@ -92,17 +135,20 @@ def choices(logits: Logits, table: TokenTable, rest: bytes, n: int) -> list[Toke
             scores = scores.copy()
             scores[table.forbidden] = -np.inf
     best = [int(scores.argmax())] if n == 1 else _top(scores, n)
-    peak = float(scores[best[0]])
-    if not math.isfinite(peak):
-        raise DecodeError(f"the model's best score is {peak}; its weights or runtime are damaged")
-    weights = scores - np.float32(peak)
-    log_sum = peak + math.log(np.exp(weights, out=weights).sum())
-    tokens = []
+    total, tokens = log_sum(scores), []
     for place in best:
         id_ = int(allowed[place]) if allowed is not None else place
         text = b"" if id_ == table.end_id else table.bytes_of[id_][len(rest) :]
-        tokens.append(Token(id=id_, text=text, logprob=float(scores[place]) - log_sum))
+        tokens.append(Token(id=id_, text=text, logprob=float(scores[place]) - total))
     return tokens
+
+
+def log_sum(scores: Logits) -> float:
+    """Return the logarithm of the sum of e to the power of each score."""
+    peak = float(scores.max())
+    if not math.isfinite(peak):
+        raise DecodeError(f"the model's best score is {peak}; its weights or runtime are damaged")
+    return peak + math.log(float(np.exp(scores - np.float32(peak)).sum()))
 
 
 def _top(scores: Logits, n: int) -> list[int]:
@@ -117,13 +163,12 @@ def decode(
     table: TokenTable,
     first: Token,
     *,
-    rest: bytes = b"",
     max_new_tokens: int,
     should_stop: Callable[[], bool],
 ) -> Iterator[Token]:
     """Yield `first`, then the likeliest token after it, and so on.
 
-    `rest` is what was still to be spelled when `first` was chosen. Ends after the end token, after
+    Ends after the end token, after
     `max_new_tokens`, or before the next network step once `should_stop()` is true. The last token
     yielded is not in the cache yet.
     """
@@ -132,8 +177,7 @@ def decode(
         yield token
         if token.id == table.end_id or should_stop():
             return
-        rest, _text = after(rest, table.bytes_of[token.id])
-        token = choices(steps.append([token.id]), table, rest, 1)[0]
+        token = choices(steps.append([token.id]), table, b"", 1)[0]
     yield token
 
 

@@ -258,7 +258,6 @@ class PromptSession:
             self._transcript,
             self._table,
             first,
-            rest=healed.rest,
             max_new_tokens=max(1, self._job.max_new_tokens - healed.n_tokens),
             should_stop=self._job.should_stop,
         )

@@ -111,9 +111,7 @@ def _write(transcript: PrefixCache, root: Logits, table: TokenTable, tail: bytes
     assert healed is not None
     first = choices(healed.logits, table, healed.rest, 1)[0]
     ids = []
-    for token in decode(
-        transcript, table, first, rest=healed.rest, max_new_tokens=MAX_NEW_TOKENS, should_stop=never
-    ):
+    for token in decode(transcript, table, first, max_new_tokens=MAX_NEW_TOKENS, should_stop=never):
         ids.append(token.id)
         if b"\n" in token.text:
             break

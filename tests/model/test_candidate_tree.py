@@ -29,7 +29,7 @@ def greedy(
     healed = heal(steps, root, table, tail, never)
     assert healed is not None
     first = choices(healed.logits, table, healed.rest, 1)[0]
-    tokens = decode(steps, table, first, rest=healed.rest, max_new_tokens=n, should_stop=never)
+    tokens = decode(steps, table, first, max_new_tokens=n, should_stop=never)
     return [token.id for token in tokens]
 
 
@@ -89,7 +89,7 @@ def test_decoding_along_a_tree_is_plain_decoding(
     for ids, tail, texts in prompts(tokenizer, 300):
         transcript, root = read(runtime, ids)
         plain = greedy(transcript, root, table, tail, 6)
-        assert transcript.n_foreseen == 0
+        n_foreseen -= transcript.n_foreseen  # healing went back to what it had tried
         # What the network will write is proposed too, cut short and with a wrong end.
         own = tokenizer.decode_bytes(plain[:4])[len(tail) :].decode("utf-8", "ignore")
         branches = plan(tokenizer, tail, [own + "?", *texts], max_nodes=40)

@@ -21,9 +21,7 @@ def decoded(prompt: str, tail: bytes = b"", max_new_tokens: int = 200) -> list[T
     healed = heal(steps, steps.append(TOKENIZER.encode(prompt)), TABLE, tail, never)
     assert healed is not None
     first = choices(healed.logits, TABLE, healed.rest, 1)[0]
-    tokens = decode(
-        steps, TABLE, first, rest=healed.rest, max_new_tokens=max_new_tokens, should_stop=never
-    )
+    tokens = decode(steps, TABLE, first, max_new_tokens=max_new_tokens, should_stop=never)
     return list(tokens)
 
 

@@ -1,12 +1,14 @@
 """Token healing: what is taken back, what may re-spell it, and that the bytes always agree."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.decode import Utf8Stream, choices
-from model.healing import MAX_TAIL_BYTES, MAX_TAIL_TOKENS, TokenTable, after, split
+from model.decode import Logits, Utf8Stream, choices, heal, log_sum
+from model.healing import MAX_TAIL_BYTES, MAX_TAIL_TOKENS, TokenTable, split
 from model.tokenizer import PATTERNS
 from tests.scripted import SAMPLE, small_tokenizer
 
@@ -17,6 +19,26 @@ code = st.text(
     alphabet=st.sampled_from([*"abself_ .,:()[]{}'\"=0127\n\t #é日🙂", "\r", "\ud800", "\x0c"]),
     max_size=60,
 )
+
+
+class RandomRuntime:
+    """Scores that depend on all ids before them and on nothing else."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.ids: list[int] = []
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
+    def append(self, ids: Sequence[int]) -> Logits:
+        self.ids.extend(ids)
+        dice = np.random.default_rng([self.seed, *self.ids])
+        return (3 * dice.normal(size=TOKENIZER.vocab_size)).astype(np.float32)
+
+    def rewind(self, length: int) -> None:
+        del self.ids[length:]
 
 
 def ordinary_ids(predicate: object) -> set[int]:
@@ -120,16 +142,35 @@ def test_only_the_end_is_allowed_among_special_tokens() -> None:
 @settings(max_examples=200, deadline=None)
 def test_generated_bytes_always_begin_with_the_tail(tail: str, seed: int) -> None:
     required = tail.encode("utf-8", "surrogatepass")
-    rng = np.random.default_rng(seed)
-    spelled, shown, rest = b"", b"", required
-    for _ in range(len(required) + 5):
-        logits = rng.normal(size=TOKENIZER.vocab_size).astype(np.float32)
-        token = choices(logits, TABLE, rest, 1)[0]
-        spelled += TOKENIZER.token_bytes(token.id)
-        rest, fresh = after(rest, TOKENIZER.token_bytes(token.id))
-        assert fresh == token.text
-        shown += token.text
-    assert spelled == required + shown
+    steps = RandomRuntime(seed)
+    healed = heal(steps, steps.append([0]), TABLE, required, lambda: False)
+    assert healed is not None
+    token = choices(healed.logits, TABLE, healed.rest, 1)[0]
+    assert healed.n_tokens <= len(required)
+    assert TOKENIZER.decode_bytes(steps.ids[1:]) + healed.rest == required
+    assert TOKENIZER.token_bytes(token.id) == healed.rest + token.text
+
+
+@given(tail=st.text(alphabet="self.na", min_size=1, max_size=6), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_the_likeliest_spelling_is_found(tail: str, seed: int) -> None:
+    def best(ids: list[int], rest: bytes) -> tuple[float, list[int]]:
+        """Return the highest log P of a spelling behind `ids`, and its tokens, by trying all."""
+        scores = RandomRuntime(seed).append(ids)
+        total = log_sum(scores[: TABLE.n_scored])
+        found = [(float(scores[id_]) - total, [int(id_)]) for id_ in TABLE.beginning_with(rest)]
+        for id_ in map(int, TABLE.inside(rest)):
+            more, path = best([*ids, id_], rest[len(TABLE.bytes_of[id_]) :])
+            found.append((float(scores[id_]) - total + more, [id_, *path]))
+        return max(found)
+
+    steps = RandomRuntime(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model.decode.MAX_SPELLINGS", 1_000)
+        healed = heal(steps, steps.append([0]), TABLE, tail.encode(), lambda: False)
+    assert healed is not None
+    last = choices(healed.logits, TABLE, healed.rest, 1)[0].id
+    assert [*steps.ids[1:], last] == best([0], tail.encode())[1]
 
 
 @given(st.text(max_size=30), st.lists(st.integers(1, 5), min_size=1, max_size=40))
