@@ -95,17 +95,26 @@ class Scored:
     logits: NDArray[np.float32]  # (N, V)
     scores: tuple[Score | None, ...]  # of each text; None: it did not fit
     ending_now: float  # log P that the line ends at once
+    tail_logprob: float = 0.0  # log P of the bytes to spell again, by the ways that were run
 
 
 def scored(
-    steps: TreeSteps, root: Logits, table: TokenTable, tail: bytes, branches: CandidateTree
+    steps: TreeSteps,
+    root: Logits,
+    table: TokenTable,
+    tail: bytes,
+    branches: CandidateTree,
+    tail_logprob: float = NEVER,
 ) -> Scored:
-    """Run the tree through the network and score each text."""
+    """Run the tree through the network and score each text.
+
+    `tail_logprob` is what another tree of the same cursor found for the tail, at least.
+    """
     n_scores = root.shape[0]
     logits = np.zeros((0, n_scores), np.float32)
     if branches.ids:
         logits = steps.tree(branches.ids, branches.parents)
-    judge = _Scorer(root, logits, table, tail, branches)
+    judge = _Scorer(root, logits, table, tail, branches, tail_logprob)
     scores = tuple(None if path is None else judge.score(path) for path in branches.paths)
     return Scored(
         branches=branches,
@@ -113,11 +122,17 @@ def scored(
         logits=logits,
         scores=scores,
         ending_now=judge.ending(-1),
+        tail_logprob=judge.tail_logprob,
     )
 
 
 class _Scorer:
-    """Log-probabilities in a tree whose branches begin by spelling `tail` again."""
+    """Log-probabilities in a tree whose branches begin by spelling `tail` again.
+
+    All are given the tail: of what the network says of tokens, the share of those that spell it,
+    each by its own way, is what the others are divided by. Ways that are in no branch are not run
+    and count for nothing.
+    """
 
     def __init__(
         self,
@@ -126,45 +141,54 @@ class _Scorer:
         table: TokenTable,
         tail: bytes,
         branches: CandidateTree,
+        tail_logprob: float,
     ) -> None:
         self._root, self._logits, self._table, self._branches = root, logits, table, branches
-        self._rest: list[bytes] = []
-        for node, parent in enumerate(branches.parents):
-            before = tail if parent < 0 else self._rest[parent]
-            self._rest.append(after(before, table.bytes_of[branches.ids[node]])[0])
         self._tail = tail
         self._sums: dict[int, float] = {}
+        self._rest: list[bytes] = []
+        reached = [0.0]  # log P of the tokens up to each node, the root first
+        whole = [self._beginning_with(-1, tail)] if tail else [0.0]
+        for node, parent in enumerate(branches.parents):
+            before, id_ = tail if parent < 0 else self._rest[parent], branches.ids[node]
+            self._rest.append(after(before, table.bytes_of[id_])[0])
+            reached.append(reached[parent + 1] + self._token(parent, id_))
+            if self._rest[node]:
+                whole.append(reached[node + 1] + self._beginning_with(node, self._rest[node]))
+        self.tail_logprob = max(log_sum(np.array(whole, np.float32)), tail_logprob)
 
     def score(self, path: Sequence[int]) -> Score:
         """Return the score of the text whose nodes are `path`."""
         if not path:
             return Score((), self.ending(-1))
         ids, parents = self._branches.ids, self._branches.parents
-        tokens = tuple(
-            max(float(self._row(parents[node])[ids[node]]) - self._sum(parents[node]), NEVER)
-            for node in path
-        )
+        tokens = [self._token(parents[node], ids[node]) for node in path]
+        tokens[0] = min(tokens[0] - self.tail_logprob, 0.0)
         n_bytes = itertools.accumulate(len(self._table.bytes_of[ids[node]]) for node in path)
         ends = tuple(max(0, n - len(self._tail)) for n in n_bytes)
-        return Score(tokens, self._line_end(path[-1], tokens[-1]), ends)
+        return Score(tuple(tokens), self._line_end(path[-1]), ends)
 
-    def _line_end(self, last: int, last_logprob: float) -> float:
+    def _line_end(self, last: int) -> float:
         """Return log P(the line ends | the text): by tokens of their own, or within the last."""
-        apart = self.ending(last)
-        parent = self._branches.parents[last]
-        piece = self._table.bytes_of[self._branches.ids[last]] + b"\n"
-        merged = self._beginning_with(parent, piece) - last_logprob
-        return max(float(np.logaddexp(apart, merged)), NEVER)
+        parent, id_ = self._branches.parents[last], self._branches.ids[last]
+        merged = self._beginning_with(parent, self._table.bytes_of[id_] + b"\n")
+        return max(float(np.logaddexp(self.ending(last), merged - self._token(parent, id_))), NEVER)
 
     def ending(self, node: int) -> float:
         """Return log P that a line break or the end comes next."""
         rest = self._rest[node] if node >= 0 else self._tail
         if rest:
-            return self._beginning_with(node, rest + b"\n")
-        end = float(self._row(node)[self._table.end_id]) - self._sum(node)
-        return max(float(np.logaddexp(end, self._beginning_with(node, b"\n"))), NEVER)
+            return max(self._beginning_with(node, rest + b"\n") - self.tail_logprob, NEVER)
+        return float(
+            np.logaddexp(self._token(node, self._table.end_id), self._beginning_with(node, b"\n"))
+        )
+
+    def _token(self, node: int, id_: int) -> float:
+        """Return log P of a token behind `node`."""
+        return max(float(self._row(node)[id_]) - self._sum(node), NEVER)
 
     def _beginning_with(self, node: int, head: bytes) -> float:
+        """Return log P of a token that begins with `head`."""
         found = self._table.beginning_with(head)
         if not found.size:
             return NEVER
@@ -174,15 +198,10 @@ class _Scorer:
         return self._root if node < 0 else self._logits[node]
 
     def _sum(self, node: int) -> float:
-        """Return the logarithm of the allowed tokens' weights after `node`."""
+        """Return the logarithm of the weights after `node` of all that may be generated."""
         if node not in self._sums:
-            rest = self._tail if node < 0 else self._rest[node]
-            row = self._row(node)
-            if rest:
-                row = row[self._table.allowed(rest)]
-            else:
-                row = row[: self._table.n_scored]
-                if self._table.forbidden.size:
-                    row = np.delete(row, self._table.forbidden)
+            row = self._row(node)[: self._table.n_scored]
+            if self._table.forbidden.size:
+                row = np.delete(row, self._table.forbidden)
             self._sums[node] = log_sum(row)
         return self._sums[node]

@@ -101,13 +101,6 @@ class TokenTable:
             runs.append(self._ids[first : bisect_right(self._keys, head, lo=first)])
         return np.concatenate(runs) if runs else self._ids[:0]
 
-    def allowed(self, rest: bytes) -> Ids:
-        """Return the ids that may come next while the bytes `rest` are still to be spelled."""
-        if not rest:
-            return self._ids
-        longer = self.beginning_with(rest)
-        return np.concatenate([longer, self.inside(rest)]) if len(rest) > 1 else longer
-
 
 def _successor(head: bytes) -> bytes | None:
     """Return the smallest bytes above all that begin with `head`; None if there are none."""

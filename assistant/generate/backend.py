@@ -21,7 +21,7 @@ from assistant.rank.ranker import RankerParameters, bundled, parse
 from assistant.request import Cancel, CompletionRequest
 from assistant.settings import Settings
 from assistant.source.languages import PYTHON
-from model.candidate_tree import Scored, plan, scored
+from model.candidate_tree import NEVER, Scored, plan, scored
 from model.config import ConfigError
 from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
 from model.fim import Snippet
@@ -223,15 +223,19 @@ class PromptSession:
         """Tokens of drafts for which nothing had to be run: their scores were known."""
         return self._transcript.n_foreseen - self._n_foreseen_before
 
-    def score(self, texts: Sequence[str], *, max_nodes: int) -> Scored:
-        """Score continuations in one pass; those that do not fit into it have no score."""
+    def score(self, texts: Sequence[str], *, max_nodes: int, known: Scored | None = None) -> Scored:
+        """Score continuations in one pass; those that do not fit into it have no score.
+
+        `known` are scores of others at this cursor.
+        """
         length = len(self._job.prompt.ids)
         if self._transcript.length > length:
             self._transcript.rewind(length)
         tail = self._job.prompt.tail
         room = min(max_nodes, self._transcript.room)
         branches = plan(self._tokenizer, tail, texts, max_nodes=room)
-        found = scored(self._transcript, self._root, self._table, tail, branches)
+        least = known.tail_logprob if known is not None else NEVER
+        found = scored(self._transcript, self._root, self._table, tail, branches, least)
         self.n_nodes += len(branches.ids)
         return found
 

@@ -98,7 +98,7 @@ def rank_lines(
         if not job.should_stop() or not chosen.candidates:  # else: no time to judge it
             chosen = chosen.plus(list(reasons))
             if new := chosen.texts[len(known.scores) :]:
-                more = turn.score(new, max_nodes=MAX_NODES)
+                more = turn.score(new, max_nodes=MAX_NODES, known=known)
                 known = dataclasses.replace(known, scores=(*known.scores, *more.scores))
         clock.lap("second tree")
         n_nodes, n_reused = turn.n_nodes, turn.n_foreseen

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.candidate_tree import CandidateTree, plan, scored
-from model.decode import choices, decode, heal
+from model.decode import choices, decode, heal, log_sum
 from model.folder import load_folder
 from model.healing import TokenTable, after
 from model.prefix_cache import PrefixCache
@@ -108,12 +108,16 @@ def test_scores_are_those_of_single_steps(tiny: tuple[Runtime, Tokenizer, TokenT
     score = scored(transcript, root, table, tail, branches).scores[0]
     assert score is not None
     transcript, logits = read(runtime, ids)
-    rest, expected = tail, []
+    rest, expected, reached, spelled = tail, [], 0.0, 0.0
     for id_ in tokenizer.encode_bytes(tail + text.encode()):
-        allowed = logits[table.allowed(rest)] if rest else logits[: table.n_scored]
-        expected.append(float(logits[id_] - np.log(np.exp(allowed).sum())))
+        total = log_sum(logits[: table.n_scored])
+        if rest:  # the tail may be spelled from here, too
+            spelled += math.exp(reached + log_sum(logits[table.beginning_with(rest)]) - total)
+        expected.append(float(logits[id_]) - total)
+        reached += expected[-1]
         rest, _ = after(rest, table.bytes_of[id_])
         logits = transcript.append([id_])
+    expected[0] -= math.log(spelled)  # given the tail
     assert score.tokens == pytest.approx(expected, abs=1e-4)
     ending = math.log(sum(np.exp(logits[[table.end_id, *table.beginning_with(b"\n")]])))
     ending -= math.log(np.exp(logits[: table.n_scored]).sum())

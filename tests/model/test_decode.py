@@ -93,7 +93,7 @@ def test_scores_beyond_the_vocabulary_are_padding() -> None:
 def test_choices_are_ranked_and_normalised() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=TOKENIZER.vocab_size).astype(np.float32) * 4
-    ranked = choices(logits, TABLE, b"s", len(TABLE.allowed(b"s")))
+    ranked = choices(logits, TABLE, b"s", len(TABLE.beginning_with(b"s")))
     assert [token.logprob for token in ranked] == sorted(
         (token.logprob for token in ranked), reverse=True
     )
