@@ -149,7 +149,7 @@ def _ignore_file_override(repository: Path) -> list[str]:
 
 def find_work_tree(place: Path) -> Path | None:
     """Return the nearest folder around `place`, itself included, that git keeps; asks no git."""
-    return next((path for path in (place, *place.parents) if (path / ".git").exists()), None)
+    return next((path for path in (place, *place.parents) if os.path.exists(path / ".git")), None)  # noqa: PTH110 - any name may be asked for
 
 
 def git_directory(path: Path) -> Path | None:
@@ -299,16 +299,20 @@ def _may_block(path: str) -> bool:
 
 def _git_folders(directory: Path) -> list[Path]:
     """Return where git reads: of a worktree or submodule, `.git` is a file that names it."""
+    folders = [directory]
     try:
         if not directory.is_dir():
             named = decode_name(read_regular(directory, _MAX_NAME_BYTES))
-            directory = directory.parent / named.removeprefix("gitdir:").strip()
-        common = directory / "commondir"
-        if not os.path.lexists(common):
-            return [directory]
-        return [directory, directory / decode_name(read_regular(common, _MAX_NAME_BYTES)).strip()]
+            folders = [directory.parent / named.removeprefix("gitdir:").strip()]
+        common = folders[0] / "commondir"
+        if os.path.lexists(common):
+            folders.append(folders[0] / decode_name(read_regular(common, _MAX_NAME_BYTES)).strip())
     except UnreadableFileError as error:
         raise GitError(str(error)) from error
+    for folder in folders:  # a file may name the whole disk
+        if not os.path.lexists(folder / "HEAD"):
+            raise GitError(f"{folder} is not a git directory")
+    return folders
 
 
 def _environment(*, is_users: bool) -> dict[str, str]:

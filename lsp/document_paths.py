@@ -20,7 +20,15 @@ def local_path(uri: str) -> Path | None:
     """Return the file or folder of a URI; None if it is none on this machine."""
     where, path = _parse(uri)
     place = Path(_native(path))
-    return place if where == "file" and place.is_absolute() else None
+    return place if where == "file" and place.is_absolute() and _is_name(path) else None
+
+
+def _is_name(path: str) -> bool:
+    """Say whether a file may have such a name."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def place_in(uri: str, roots: Sequence[str]) -> tuple[str, str]:
@@ -77,4 +85,4 @@ def _native(path: str) -> str:
 
 
 def _real(path: str) -> str:
-    return os.path.realpath(_native(path)).replace(os.sep, "/")
+    return os.path.realpath(_native(path)).replace(os.sep, "/") if _is_name(path) else path

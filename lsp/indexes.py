@@ -8,6 +8,7 @@ messages as plain tables; knows nothing of how an index works.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class WorkspaceIndexes:
         self._touched |= self._places.keys()  # they may belong to other folders now
         for uri in roots:
             path = local_path(uri)
-            if uri not in self._folders and path is not None and path.is_dir():
+            if uri not in self._folders and path is not None and os.path.isdir(path):  # noqa: PTH112
                 folder = _Folder(path=path)
                 self._folders[uri] = folder
                 thread = threading.Thread(

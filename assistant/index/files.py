@@ -68,8 +68,8 @@ def _names(root: Path) -> Iterator[str]:
 
 def is_too_wide(root: Path) -> bool:
     """Say whether a folder without git is no project but somebody's home or a whole disk."""
-    real = root.resolve()
-    return real == real.parent or Path.home().resolve().is_relative_to(real)
+    real, home = Path(os.path.realpath(root)), Path(os.path.realpath(Path.home()))
+    return real == real.parent or home.is_relative_to(real)
 
 
 def _ask_git(top: Path, root: Path) -> Iterator[str]:

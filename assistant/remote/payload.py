@@ -72,10 +72,10 @@ class FilePolicy:
 @functools.lru_cache(maxsize=256)
 def _find_reason(file: Path, _period: int) -> str:
     """Return why a file must stay, "" if it may go; asked anew in each period."""
-    real = file.resolve()
+    real = Path(os.path.realpath(file))  # unlike pathlib's, of a loop of links, too
     if is_excluded(str(real)):
         return "the file is excluded"  # by the name that a link leads to
-    if not real.is_file():
+    if not os.path.isfile(real):  # noqa: PTH113 - any name may be asked for
         return "the file is not saved yet, so git cannot say whether it ignores it"
     root = find_work_tree(real.parent)
     if root is None:

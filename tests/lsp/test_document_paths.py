@@ -1,6 +1,7 @@
 """URIs lead to files and to their places in workspace folders."""
 
 import ntpath
+import os
 from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
 
@@ -26,10 +27,18 @@ def test_a_uri_leads_to_its_file(uri: str, path: str) -> None:
 @pytest.mark.parametrize(
     "uri",
     ["untitled:Untitled-1", "vscode-remote://ssh/w/a.py", "file://server/share/a.py", "a.py", "",
-     "file://[bad/a.py", "vscode-notebook-cell://host/w/n.ipynb#W0", "git:/w/a.py"],
+     "file://[bad/a.py", "vscode-notebook-cell://host/w/n.ipynb#W0", "git:/w/a.py",
+     "file:///w/a%00.py", "file:///w/\ud800.py"],
 )  # fmt: skip
 def test_what_is_no_file_here_has_no_place(uri: str) -> None:
     assert local_path(uri) is None
+
+
+@pytest.mark.parametrize("uri", ["file:///w/b%00", "file:///w/\ud800", "file:///" + "a" * 9999])
+def test_a_name_that_no_file_has_costs_the_others_nothing(uri: str) -> None:
+    """2026-11-30: one such workspace folder was an error for each request of all folders."""
+    assert place_in("file:///w/a.py", [uri, "file:///w"]) == ("file:///w", "a.py")
+    assert place_in(uri, ["file:///r"])[0] == ""
 
 
 def test_names_are_told_apart_by_their_bytes() -> None:
@@ -59,7 +68,9 @@ def on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
         drive, rest = ntpath.splitdrive(ntpath.normpath(path))
         return drive.upper() + rest if drive.endswith(":") else drive + rest
 
-    double = SimpleNamespace(name="nt", sep="\\", path=SimpleNamespace(realpath=realpath))
+    double = SimpleNamespace(
+        name="nt", fsencode=os.fsencode, sep="\\", path=SimpleNamespace(realpath=realpath)
+    )
     monkeypatch.setattr("lsp.document_paths.os", double)
     monkeypatch.setattr("lsp.document_paths.Path", PureWindowsPath)
 

@@ -132,3 +132,37 @@ def test_a_project_below_a_home_kept_in_git_is_walked(private_home: Path) -> Non
     (home / "work" / "project" / "a.py").write_text("")
     assert set(list_files(home / "work" / "project")) == {"a.py"}
     assert set(list_files(home)) == {".bashrc"}
+
+
+def test_an_ignore_file_cannot_stop_the_walk(tmp_path: Path) -> None:
+    """2026-11-30: one line of 25 stars kept the indexer at it for ever; names match by tries."""
+    name = "a" * 200
+    (tmp_path / f"{name}.py").write_text("x = 1\n")
+    (tmp_path / f"{name}.txt").write_text("")
+    (tmp_path / ".gitignore").write_text(f"{'*a' * 25}*.py\n*[a*]*[b*]*c\n!{'*a' * 25}*\n")
+    assert set(list_files(tmp_path)) == {".gitignore", f"{name}.txt"}
+
+
+@pytest.mark.parametrize("named", ["/", "/usr", "\0", "x" * 3000, "../" * 50])
+@pytest.mark.parametrize("file", [".git", ".git/commondir"])
+def test_a_repository_names_no_folder_to_look_through(
+    tmp_path: Path, file: str, named: str
+) -> None:
+    """2026-11-30: the whole disk was searched for FIFOs, at a key of the editor."""
+    root = tmp_path / "r"
+    if file == ".git":
+        root.mkdir()
+    else:
+        new_repository(root, {})
+    (root / "a.py").write_text("x = 1\n")
+    (root / file).write_text(f"gitdir: {named}\n" if file == ".git" else f"{named}\n")
+    with pytest.raises(GitError, match="is not a git directory"):
+        list_files(root)
+    assert _find_reason(root / "a.py", 0) == "git cannot say whether it ignores the file"
+
+
+@pytest.mark.parametrize("name", ["loop/a.py", "a" * 5000, "\udcff.py"])
+def test_a_name_that_no_file_has_is_not_sent(tmp_path: Path, name: str) -> None:
+    """2026-11-30: pathlib's errors about such names ended the request."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert "not saved yet" in _find_reason(tmp_path / name, 0)
