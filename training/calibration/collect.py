@@ -105,17 +105,25 @@ def collect(
 def draw_tasks(
     repository: Path, kind: str, settings: CollectSettings
 ) -> Iterator[tuple[Files, list[GroupedTask]]]:
-    """Yield the files of an index, and the tasks that may use it."""
+    """Yield the files of an index, and the tasks that may use it.
+
+    From the top of each file down: what a network has read of it need not be read again.
+    """
     n, seed = settings.tasks, settings.seed
     if kind == "head":
         held_out = held_out_files(repository, languages=LANGUAGES)
         tasks = [(task.file.path, task) for task in sample_tasks(held_out, n, seed=seed)]
+        tasks.sort(key=_place)
         yield [(file.path, file.text) for file in held_out], [*_with_line_ends(tasks, settings)]
         return
     for commit, its in groupby(replay_tasks(repository, n, seed), key=lambda each: each.commit):
         members = list(its)
-        tasks = [(commit, each.task) for each in members]
+        tasks = sorted(((commit, each.task) for each in members), key=_place)
         yield members[0].snapshot.files, [*_with_line_ends(tasks, settings)]
+
+
+def _place(grouped: GroupedTask) -> tuple[str, int]:
+    return grouped[1].file.path, grouped[1].offset
 
 
 def _with_line_ends(

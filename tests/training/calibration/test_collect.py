@@ -114,6 +114,11 @@ def test_repository_without_history_is_told_and_passed_over(
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
+def test_files_are_asked_from_the_top_down(repository: Path) -> None:
+    places = [(task.file.path, task.offset) for task in drawn(repository, 20)]
+    assert places == sorted(places)
+
+
 def test_the_longest_match_is_asked_at_the_same_cursors(repository: Path) -> None:
     plan = CollectSettings(tasks=20, kinds=("head",), seed=0, line_ends=False, longest_match=True)
     examples = collect([repository], plan, [], None)
