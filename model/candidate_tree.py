@@ -6,8 +6,6 @@ scores; where the texts come from is the caller's business.
 Shapes: N nodes, V vocabulary.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,7 +60,7 @@ class CandidateTree:
         return True
 
 
-def plan(
+def build_tree(
     tokenizer: Tokenizer, tail: bytes, texts: Sequence[str], *, max_nodes: int
 ) -> CandidateTree:
     """Return the tree of the texts' tokens, each after the bytes `tail`, as many as fit."""
@@ -98,7 +96,7 @@ class Scored:
     tail_logprob: float = 0.0  # log P of the bytes to spell again, by the ways that were run
 
 
-def scored(
+def score_tree(
     steps: TreeSteps,
     root: Logits,
     table: TokenTable,

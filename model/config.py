@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -225,6 +225,8 @@ def _cast(kind: Any, value: Any, key: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{key} must be a table")
         return from_table(kind, value, f"{key}.")
+    if get_origin(kind) is Literal and value not in get_args(kind):
+        raise ConfigError(f"{key} must be one of {', '.join(get_args(kind))}, got {value!r}")
     if kind is float and type(value) is int and abs(value) < 1 << 1023:  # larger ones overflow
         return float(value)
     if kind == tuple[str, ...]:

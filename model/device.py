@@ -1,7 +1,5 @@
 """Where tensors live and in which precision: the one function that knows about accelerators."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math

@@ -11,8 +11,6 @@ joins ids, so a source file that contains a marker's text is ordinary text. A fa
 trained suffix first is asked prefix first, and one without markers from left to right.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal

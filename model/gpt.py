@@ -7,8 +7,6 @@ Shapes: B batch, T tokens in this call, S tokens in the cache including this cal
 n_head, K n_kv_head, D head_dim, V vocab_size, L n_layer.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple, cast
 
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
+from model.folder import ModelFolder
 
 # In bf16 on a CPU, queries are taken this many at a time, each block seeing only keys up to its
 # end: about half the work of a full square, and faster than torch's own CPU kernel. In fp32 the
@@ -114,17 +113,13 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """
     if (q.device.type, q.dtype) == ("cpu", torch.bfloat16) and q.size(2) <= MAX_BLOCKED_QUERIES:
         return cast(Tensor, _BlockedAttention.apply(q, k, v))  # type: ignore[no-untyped-call]
-    is_causal = q.size(2) == k.size(2)
-    mask = None if is_causal else _causal_mask(q, k)
+    mask, (n_query, n_key) = None, (q.size(2), k.size(2))
+    if n_query < n_key:
+        mask = torch.ones(n_query, n_key, dtype=torch.bool, device=q.device)
+        mask = mask.tril(diagonal=n_key - n_query)
     return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=is_causal, enable_gqa=True
+        q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True
     )
-
-
-def _causal_mask(q: Tensor, k: Tensor) -> Tensor:
-    n_query, n_key = q.size(2), k.size(2)
-    full = torch.ones(n_query, n_key, dtype=torch.bool, device=q.device)
-    return full.tril(diagonal=n_key - n_query)
 
 
 class _BlockedAttention(torch.autograd.Function):
@@ -314,3 +309,12 @@ class GPT(nn.Module):
         """Return logits (B, T, V) for ids (B, T); with a cache, T new tokens after those cached."""
         x = self.hidden(idx, cache)
         return F.linear(x, self.head_weight.to(x.dtype))
+
+
+def load_network(folder: ModelFolder) -> GPT:
+    """Return the network of a model folder, its weights in float32."""
+    with torch.device("meta"):  # no memory, no random numbers: every weight is replaced
+        network = GPT(folder.config)
+    weights = {name: torch.tensor(array) for name, array in folder.tensors().items()}
+    network.load_state_dict(weights, assign=True)
+    return network

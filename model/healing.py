@@ -44,12 +44,12 @@ def split(tokenizer: Tokenizer, prefix: str) -> tuple[str, bytes]:
         ids = tokenizer.encode(stable)
         if tokenizer.encode(near)[: len(ids)] != ids:
             tail = near[len(stable.rstrip()) :]
-    tail = _capped(tokenizer, tail)
+    tail = _cap_tail(tokenizer, tail)
     # A lone surrogate (an editor may send one) keeps the bytes that the tokenizer gives it.
     return prefix[: len(prefix) - len(tail)], tail.encode("utf-8", "surrogatepass")
 
 
-def _capped(tokenizer: Tokenizer, tail: str) -> str:
+def _cap_tail(tokenizer: Tokenizer, tail: str) -> str:
     """Cut `tail` from the left, at characters, to both limits."""
     if len(tail.encode("utf-8", "surrogatepass")) <= MAX_TAIL_TOKENS:
         return tail  # a token is a byte at least

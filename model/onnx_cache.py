@@ -3,8 +3,6 @@
 Keyed by content hash, graph version and bits. Knows files, nothing of what a graph means.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

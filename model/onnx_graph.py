@@ -9,8 +9,6 @@ take the outputs `next_k_i` and `next_v_i`. Output: `logits` (1, keep, V). T, S,
 `model.gpt`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -75,18 +73,18 @@ class GraphWriter:
         return name
 
     def linear(self, x: str, name: str, weight: NDArray[np.float32]) -> str:
-        """Multiply x (1, T, K) by the transpose of `weight` (N, K), rounded to our bits."""
+        """Multiply x (1, T, K) by the transpose of `weight` (N, K), rounded to 8 bits or not."""
         if self._bits == 32:
             return self.node("MatMul", [x, self.constant(name, weight.T)])
-        q = quantize(weight, self._bits)
-        data = self.constant(f"{name}.data", q.data)
-        scales = self.constant(f"{name}.scales", q.scales.reshape(-1))
+        levels, scales = quantize(weight)
+        data = self.constant(f"{name}.data", levels)
+        flat = self.constant(f"{name}.scales", scales.reshape(-1))
         # Level 4 rounds the activations to 8 bits too, block by block within a row, so a token's
         # result does not depend on its neighbours. Lower levels unpack the weights at each call: 20
         # times slower.
         return self.node(
-            "MatMulNBits", [x, data, scales],
-            K=q.n_columns, N=len(weight), bits=q.bits, block_size=q.block_size, accuracy_level=4,
+            "MatMulNBits", [x, data, flat], K=weight.shape[1], N=len(weight), bits=8,
+            block_size=levels.shape[-1], accuracy_level=4,
         )  # fmt: skip
 
     def gather(self, name: str, table: NDArray[np.float32], ids: str) -> str:
@@ -146,13 +144,15 @@ class ModelGraph:
         """Add projections and attention of layer i up to, not including, the output projection."""
         writer, config = self._writer, self._config
         parts = [f"model.layers.{i}.self_attn.{part}" for part in ("q", "k", "v")]
-        qkv = writer.linear(h, f"qkv_{i}", self._joined(f"{part}_proj.weight" for part in parts))
+        qkv = writer.linear(
+            h, f"qkv_{i}", self._concatenate(f"{part}_proj.weight" for part in parts)
+        )
         if config.qkv_bias:
             bias = writer.constant(
-                f"qkv_bias_{i}", self._joined(f"{part}_proj.bias" for part in parts)
+                f"qkv_bias_{i}", self._concatenate(f"{part}_proj.bias" for part in parts)
             )
             qkv = writer.node("Add", [qkv, bias])
-        q, k, v = self._normed_heads(i, qkv) if config.qk_norm else (qkv, "", "")
+        q, k, v = self._normalise_heads(i, qkv) if config.qk_norm else (qkv, "", "")
         cache = [f"past_k_{i}", f"past_v_{i}"]
         rest = ["last", "total", "cos", "sin", "positions", "bias"]
         return writer.node(
@@ -162,7 +162,7 @@ class ModelGraph:
             num_heads=config.n_head, kv_num_heads=config.n_kv_head, do_rotary=1,
         )  # fmt: skip
 
-    def _normed_heads(self, i: int, qkv: str) -> tuple[str, str, str]:
+    def _normalise_heads(self, i: int, qkv: str) -> tuple[str, str, str]:
         """Split (1, T, (H+2K)*D) into q, k and v, with q and k normalised head by head."""
         writer, eps = self._writer, self._config.norm_eps
         by_head = writer.node("Reshape", [qkv, "split"])  # (1, T, H+2K, D)
@@ -181,7 +181,7 @@ class ModelGraph:
 
     def _swiglu(self, i: int, h: str) -> str:
         writer, mlp = self._writer, f"model.layers.{i}.mlp"
-        both = self._joined((f"{mlp}.gate_proj.weight", f"{mlp}.up_proj.weight"))
+        both = self._concatenate((f"{mlp}.gate_proj.weight", f"{mlp}.up_proj.weight"))
         gate, up = f"gate_{i}", f"up_{i}"
         writer.node(
             "Split", [writer.linear(h, f"gate_up_{i}", both)], [gate, up], axis=-1, num_outputs=2
@@ -198,7 +198,7 @@ class ModelGraph:
         self._writer.node("SkipSimplifiedLayerNormalization", inputs, outputs, epsilon=eps)
         return total, h
 
-    def _joined(self, names: Any) -> NDArray[np.float32]:
+    def _concatenate(self, names: Any) -> NDArray[np.float32]:
         return np.concatenate([self._tensor(name) for name in names])
 
     def _gain(self, name: str) -> str:
@@ -207,6 +207,8 @@ class ModelGraph:
 
 def write_graph(config: ModelConfig, tensor: TensorSource, folder: Path, bits: int) -> None:
     """Write `graph.onnx` and `weights.bin` into a folder; `tensor` returns float32 by name."""
+    if bits not in (8, 32):
+        raise ValueError(f"bits must be 8 or 32, got {bits}")
     if config.head_dim % 16:
         raise ValueError(
             f"head_dim is {config.head_dim}, but the CPU graph needs a multiple of 16; use torch"

@@ -5,8 +5,6 @@ name. macOS: `~/Library`. Windows: `AppData/Local`. Logs have no folder: they go
 or to the file that the settings name.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -8,19 +8,27 @@ the one of before; a copy costs about what running one token costs. Knows nothin
 """
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.decode import Logits
-from model.logits_cache import START, make_logits_cache, name_after, names_after
+from model.lru import LRU
 from model.runtime import Runtime, check_parents
 
 MAX_KEPT = 8
 MAX_KEPT_BYTES = 64 << 20  # of all copies; the bundled model needs 1 MB for each
+MAX_KNOWN_BYTES = 8 << 20  # of scores: 512 rows of the bundled model's vocabulary
 WORTH_TOKENS = 48  # a difference of fewer is computed again
 MAX_BEHIND = 64  # ids whose scores are known and that were not run yet; they then run in one call
+
+
+def name_after(name: bytes, id_: int) -> bytes:
+    """Return the name of a sequence of ids with one more behind it; b"" names no ids at all."""
+    return blake2b(name + id_.to_bytes(8, "little", signed=True), digest_size=16).digest()
 
 
 class _Kept(NamedTuple):
@@ -36,8 +44,9 @@ class PrefixCache:
         # Its cache holds the first of the ids, at most MAX_BEHIND fewer than all.
         self._runtime = runtime
         self._ids: list[int] = []
-        self._names: list[bytes] = []  # of the ids up to each of them (see `model.logits_cache`)
-        self._known = make_logits_cache(runtime.vocab_size)
+        self._names: list[bytes] = []  # of the ids up to each of them
+        # Scores (V,), which nobody may change, by the name of the ids before.
+        self._known = LRU[bytes, Logits](max(1, MAX_KNOWN_BYTES // (4 * runtime.vocab_size)))
         self._kept: list[_Kept] = []  # the latest last
         self.max_kept = MAX_KEPT
         self.n_foreseen = 0  # ids appended so far that did not have to be run
@@ -51,7 +60,7 @@ class PrefixCache:
         """Add `ids`; return the scores after the last of them, which nobody may change."""
         if not ids:
             raise ValueError("ids must not be empty")
-        names = names_after(self._name, ids)
+        _, *names = accumulate(ids, name_after, initial=self._name)
         row = self._known.use(names[-1])
         is_near = len(self._ids) + len(ids) - self._runtime.length <= MAX_BEHIND
         if row is not None and is_near:
@@ -99,7 +108,7 @@ class PrefixCache:
 
     @property
     def _name(self) -> bytes:
-        return self._names[-1] if self._names else START
+        return self._names[-1] if self._names else b""
 
     def _run(self, ids: Sequence[int]) -> Logits:
         try:

@@ -3,8 +3,6 @@
 Knows bytes and paths, not what they mean.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

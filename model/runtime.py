@@ -4,8 +4,7 @@ Everything above (sampling, healing, drafting) is written against `Runtime` alon
 to one thread at a time. Knows neither text nor files.
 """
 
-from __future__ import annotations
-
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
@@ -67,7 +66,7 @@ def open_runtime(  # noqa: PLR0913  (each is a choice of its own)
     flash_attention: bool = False,
     kv_cache: str = "f16",
 ) -> Runtime:
-    """Load a model's network. `bits` (8, 4 or 32) is for onnx; torch takes its device's precision.
+    """Load a model's network. `bits` (8 or 32) is for onnx; torch takes its device's precision.
 
     A GGUF file is run by llama.cpp, `gpu_layers` of it on a GPU, whatever `kind` and `bits` are;
     `flash_attention` and `kv_cache` ("f16" or "q8_0") are for it alone.
@@ -95,8 +94,6 @@ def open_runtime(  # noqa: PLR0913  (each is a choice of its own)
         from model.onnx_cache import open_graph
         from model.runtime_onnx import OnnxRuntime
 
-        if bits not in (4, 8, 32):
-            raise ValueError(f"bits must be 4, 8 or 32, got {bits}")
         graph = open_graph(folder, bits) / "graph.onnx"
         return OnnxRuntime(graph, folder.config, max_len=max_len, threads=threads)
     if kind == "torch":
@@ -138,28 +135,16 @@ def branch_by_branch(
     """Return what `tree` promises by an append for each node, rewinding where branches part."""
     past = runtime.length
     logits = np.zeros((len(ids), runtime.vocab_size), np.float32)  # (T, V)
-    path: list[int] = []  # nodes in the cache after `past`
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for node, parent in enumerate(parents):
+        children[parent].append(node)
+    waiting = [(node, past) for node in children[-1]]
     try:
-        for node in _depth_first(parents):
-            while path and path[-1] != parents[node]:
-                path.pop()
-            runtime.rewind(past + len(path))
+        while waiting:
+            node, length = waiting.pop()
+            runtime.rewind(length)
             logits[node] = runtime.append([int(ids[node])])
-            path.append(node)
+            waiting += ((child, length + 1) for child in children[node])
     finally:
         runtime.rewind(past)
     return logits
-
-
-def _depth_first(parents: Sequence[int]) -> list[int]:
-    """Return the nodes so that each branch is finished before the next begins."""
-    children: dict[int, list[int]] = {}
-    for node, parent in enumerate(parents):
-        children.setdefault(parent, []).append(node)
-    order: list[int] = []
-    waiting = children.get(-1, [])[::-1]
-    while waiting:
-        node = waiting.pop()
-        order.append(node)
-        waiting += children.get(node, [])[::-1]
-    return order

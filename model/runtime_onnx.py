@@ -7,8 +7,6 @@ Shapes: T ids in this call, S tokens in the cache including them, K n_kv_head, D
 vocab_size.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +62,10 @@ class OnnxRuntime:
         names = [f"{part}_{i}" for i in range(config.n_layer) for part in ("k", "v")]
         self._buffers = [np.zeros(shape, np.float32) for _ in names]
         self._cache = dict(zip(names, map(_value, self._buffers), strict=True))
-        cos, sin = _rotary_tables(config, max_len)
+        half = config.head_dim // 2  # angles pos * theta^(-2i/D), (max_len, D/2)
+        frequencies = config.rope_theta ** -(np.arange(half) / half)
+        angles = np.outer(np.arange(max_len), frequencies)  # float64 until the end
+        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
         self._rotary = {"cos": _value(cos), "sin": _value(sin)}
         self._no_bias = np.zeros(min(CHUNK_TOKENS, max_len) * max_len, np.float32)
         self._steps: LRU[tuple[int, int], _Step] = LRU(_MAX_KEPT_STEPS)
@@ -152,14 +153,9 @@ class OnnxRuntime:
         ids, positions = np.zeros((1, n_ids), np.int64), np.zeros((1, n_ids), np.int64)
         last, total = np.zeros(1, np.int32), np.zeros((), np.int32)
         logits = np.zeros((1, n_keep, self.vocab_size), np.float32)
-        arrays: dict[str, NDArray[Any]] = {
-            "ids": ids,
-            "positions": positions,
-            "last": last,
-            "total": total,
-        }
-        inputs = {name: _value(array) for name, array in arrays.items()}
-        inputs["keep"] = _value(np.array([n_keep], np.int64))
+        keep = np.array([n_keep], np.int64)
+        inputs = {"ids": _value(ids), "positions": _value(positions), "last": _value(last)}
+        inputs |= {"total": _value(total), "keep": _value(keep)}
         output = _value(logits)
         binding = self._session.io_binding()
         for name, value in (inputs | self._rotary).items():
@@ -197,13 +193,3 @@ def _session(graph: Path, threads: int) -> ort.InferenceSession:
 def _value(array: NDArray[Any]) -> ort.OrtValue:
     """Wrap an array without copying: writing to the array changes the value."""
     return ort.OrtValue.ortvalue_from_numpy(array)
-
-
-def _rotary_tables(
-    config: ModelConfig, max_len: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return cos and sin (max_len, D/2) of pos * theta^(-2i/D); float64 until the end."""
-    half = config.head_dim // 2
-    frequencies = config.rope_theta ** -(np.arange(half) / half)
-    angles = np.outer(np.arange(max_len), frequencies)
-    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)

@@ -3,8 +3,6 @@
 Same protocol as `model.runtime_onnx`. Knows ids and logits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.device import choose_device
 from model.folder import ModelFolder
-from model.gpt import GPT, KVCache
+from model.gpt import KVCache, load_network
 from model.runtime import branch_by_branch, check_ids, check_parents
 
 
@@ -39,11 +37,7 @@ class TorchRuntime:
         chosen = choose_device(device, dtype)
         if chosen.device.type == "cpu" and threads < torch.get_num_threads():
             torch.set_num_threads(threads)
-        with torch.device("meta"):  # no memory, no random numbers: every weight is replaced
-            self._model = GPT(config)
-        weights = {name: torch.tensor(array) for name, array in folder.tensors().items()}
-        self._model.load_state_dict(weights, assign=True)
-        self._model.to(device=chosen.device, dtype=chosen.dtype).eval()
+        self._model = load_network(folder).to(device=chosen.device, dtype=chosen.dtype).eval()
         self._device = chosen.device
         self._cache = KVCache(config, max_len=max_len, dtype=chosen.dtype, device=chosen.device)
 

@@ -280,30 +280,20 @@ def _start_ids(processor: Any) -> tuple[int, ...]:
     return ()
 
 
-@lru_cache(maxsize=1)
-def _byte_alphabet() -> dict[int, str]:
-    """Return the GPT-2 alphabet: each byte as a printable character, if it can be as itself."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = (byte for byte in range(256) if byte not in set(printable))
-    return {byte: chr(byte) for byte in printable} | {
-        byte: chr(256 + n) for n, byte in enumerate(others)
-    }
-
-
-@lru_cache(maxsize=1)
-def _alphabet_bytes() -> dict[str, int]:
-    return {char: byte for byte, char in _byte_alphabet().items()}
+# The GPT-2 alphabet: each byte as a printable character, if it can be as itself.
+_PRINTABLE = (*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+_OTHERS = (byte for byte in range(256) if byte not in _PRINTABLE)
+_CHARS = {byte: chr(byte) for byte in _PRINTABLE} | {b: chr(256 + n) for n, b in enumerate(_OTHERS)}
+_BYTES = {char: byte for byte, char in _CHARS.items()}
 
 
 def _to_text(token: bytes) -> str:
-    alphabet = _byte_alphabet()
-    return "".join(alphabet[byte] for byte in token)
+    return "".join(_CHARS[byte] for byte in token)
 
 
 def alphabet_bytes(text: str) -> bytes:
     """Return the bytes that a text in the byte-level alphabet stands for."""
-    alphabet = _alphabet_bytes()
-    return bytes(alphabet[char] for char in text)
+    return bytes(_BYTES[char] for char in text)
 
 
 @lru_cache(maxsize=len(PATTERNS))

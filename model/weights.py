@@ -6,8 +6,6 @@ no bfloat16, but a bfloat16 is the upper half of a float32, so two lines convert
 arrays, not networks.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -86,15 +84,15 @@ class WeightsFile:
         self._allow_links = allow_links
         shapes = tensor_shapes(config)
         if path.suffix == ".safetensors":
-            self._entries = self._checked(path, shapes)
+            self._entries = self._check_file(path, shapes)
             return
         self._entries = {}
         shards = shards_of(path)
         _check_names(set().union(*shards.values()), shapes)
         for file, names in shards.items():
-            self._entries |= self._checked(path.with_name(file), {n: shapes[n] for n in names})
+            self._entries |= self._check_file(path.with_name(file), {n: shapes[n] for n in names})
 
-    def _checked(self, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, _Entry]:
+    def _check_file(self, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, _Entry]:
         """Check the header of a file that holds these tensors and nothing else."""
         handle = open_regular(path, MAX_WEIGHTS_BYTES, allow_links=self._allow_links)
         with os.fdopen(handle, "rb") as file:
@@ -104,7 +102,7 @@ class WeightsFile:
             if len(start) < 8 or not 2 <= n_header <= min(_MAX_HEADER_BYTES, size - 8):
                 raise WeightsError("its header is cut off or of absurd length")
             header = _parse_header(file.read(n_header))
-        return _checked_entries(path, header, shapes, 8 + n_header, size)
+        return _check_entries(path, header, shapes, 8 + n_header, size)
 
     def names(self) -> list[str]:
         """Return the tensors' names."""
@@ -176,7 +174,7 @@ def _check_names(names: Collection[str], shapes: Mapping[str, tuple[int, ...]]) 
         )
 
 
-def _checked_entries(
+def _check_entries(
     path: Path,
     header: Mapping[str, Any],
     shapes: Mapping[str, tuple[int, ...]],
@@ -185,7 +183,7 @@ def _checked_entries(
 ) -> dict[str, _Entry]:
     """Return where in the file each tensor is, as the config wants them and filling the file."""
     _check_names(header.keys(), shapes)
-    entries = {name: _checked_entry(name, header[name], shape) for name, shape in shapes.items()}
+    entries = {name: _check_entry(name, header[name], shape) for name, shape in shapes.items()}
     position = 0
     for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2]):
         if begin != position:
@@ -199,7 +197,7 @@ def _checked_entries(
     }
 
 
-def _checked_entry(
+def _check_entry(
     name: str, entry: Any, shape: tuple[int, ...]
 ) -> tuple[str, tuple[int, ...], int, int]:
     try:

@@ -13,8 +13,8 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from assistant.errors import AssistantError
 from assistant.generate.engine import Engine
@@ -29,8 +29,7 @@ CONTEXT_LINES = 3
 DEADLINE_MS = 5_000  # a demo on a busy machine should be slow, not empty
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """A cursor: in the one line of `file` that reads `line`, after `typed`."""
 
     file: str
@@ -39,35 +38,22 @@ class Stop:
 
 
 STORE, REPORT = "docs/samples/inventory/store.py", "docs/samples/inventory/report.py"
+OPENING = 'with path.open("w", encoding="utf-8", newline="") as file:'
+REFUSAL = 'raise ValueError(f"n must be at least 1, got {self.n}")'
 STOPS = (
-    Stop(
-        file=STORE,
-        line="return self.quantity * self.unit_price",
-        typed="return self.quantity * self.",
-    ),
-    Stop(file=STORE, line="item.unit_price = unit_price", typed="item.unit_price = "),
-    Stop(
-        file=STORE,
-        line='with path.open("w", encoding="utf-8", newline="") as file:',
-        typed="with path.op",
-    ),
-    Stop(file=STORE, line="return sum(item.value for item in self)", typed=""),
-    Stop(file=REPORT, line='return "\\n".join(lines)', typed='return "\\n".j'),
-    Stop(file=REPORT, line="arguments = parser.parse_args()", typed="arguments = parser.pa"),
-    Stop(file="foretype.py", line="sys.exit(main())", typed="sys.ex"),
-    Stop(
-        file="assistant/request.py",
-        line='raise ValueError(f"n must be at least 1, got {self.n}")',
-        typed="raise Val",
-    ),
+    Stop(STORE, "return self.quantity * self.unit_price", "return self.quantity * self."),
+    Stop(STORE, "item.unit_price = unit_price", "item.unit_price = "),
+    Stop(STORE, OPENING, "with path.op"),
+    Stop(STORE, "return sum(item.value for item in self)", ""),
+    Stop(REPORT, 'return "\\n".join(lines)', 'return "\\n".j'),
+    Stop(REPORT, "arguments = parser.parse_args()", "arguments = parser.pa"),
+    Stop("foretype.py", "sys.exit(main())", "sys.ex"),
+    Stop("assistant/request.py", REFUSAL, "raise Val"),
 )
-KEYSTROKES = Stop(
-    file=STORE, line='logger.info("removed %d of %s", quantity, name)', typed="logger.i"
-)
+KEYSTROKES = Stop(STORE, 'logger.info("removed %d of %s", quantity, name)', "logger.i")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A document with the rest of the cursor's line wiped, and what was wiped."""
 
     path: Path
@@ -86,9 +72,7 @@ def place(stop: Stop, typed: str | None = None) -> Cursor:
     indentation = lines[number][: len(lines[number]) - len(lines[number].lstrip())]
     offset = sum(map(len, lines[:number])) + len(indentation) + len(typed)
     lines[number] = indentation + typed + "\n"
-    return Cursor(
-        path=path, text="".join(lines), offset=offset, wiped=stop.line.removeprefix(typed)
-    )
+    return Cursor(path, "".join(lines), offset, stop.line.removeprefix(typed))
 
 
 def ask(engine: Engine, cursor: Cursor) -> tuple[Completion | None, float]:

@@ -26,14 +26,13 @@ from training.cli import report_mistakes
 from training.data import train_tokenizer
 from training.data.corpus import MANIFEST
 from training.data.prepare import prepare, recipe_hash
-from training.data.recipe import load_corpus_recipe
 from training.data.shards import ShardReader
 from training.pretrain import loop
 from training.pretrain.command import RunFiles
 from training.pretrain.from_corpus import pack_rows, pack_settings
-from training.pretrain.recipe import StageTable, load_recipe
 from training.pretrain.trainer import Trainer
 from training.pretrain.validation import MEASURED, Validator
+from training.recipe import StageTable, load_corpus_recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = Path("speedrun")

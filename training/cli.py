@@ -1,10 +1,9 @@
 """`foretype data` and `foretype train`: the commands that make models.
 
 Parses arguments and says what went wrong in one line; the work is done by the modules named here,
-each imported only when its command is asked for.
+each imported only when its command is asked for. What evaluating commands have in common, too:
+their options, their report and their mistakes.
 """
-
-from __future__ import annotations
 
 import argparse
 import ctypes
@@ -14,8 +13,16 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from assistant.cli.command import DONE, FAILED, run_command
+from assistant.cli.command import DONE, FAILED, CommandParser, run_command
+from assistant.errors import AssistantError
+from assistant.git import GitError
+from model.config import ConfigError
+from model.folder import ModelFolderError
+from model.publish import write_atomically
+from model.tokenizer import TokenizerError
+from training.errors import TrainingError
 
 # command -> step -> (module with `main(argv) -> int`, one line of help)
 STEPS: dict[str, dict[str, tuple[str, str]]] = {
@@ -43,6 +50,15 @@ STEPS: dict[str, dict[str, tuple[str, str]]] = {
 _RECIPES = Path(__file__).parent / "pretrain" / "recipes"
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 _TAKES_STEP = frozenset({"training.pretrain.command"})  # one parser for both steps
+Report = dict[str, Any]
+Arguments = argparse.Namespace
+# What a user can cause and mend; each says how in one line.
+OWN_MISTAKES: tuple[type[Exception], ...] = (
+    TrainingError, ConfigError, ModelFolderError, TokenizerError, GitError, json.JSONDecodeError,
+)  # fmt: skip
+MISTAKES = tuple(
+    (kind, FAILED) for kind in (ModelFolderError, AssistantError, GitError, OSError, ValueError)
+)
 
 
 def main(argv: list[str]) -> int:
@@ -52,7 +68,8 @@ def main(argv: list[str]) -> int:
     if step in ("-h", "--help"):
         sys.stdout.write(_help(command))
         return 0
-    if command == "train" and step not in steps and _is_recipe(step):
+    is_recipe = step.endswith(".toml") or (_RECIPES / f"{step}.toml").is_file()
+    if command == "train" and step not in steps and is_recipe:
         from training.pretrain.pipeline import main as make
 
         return make(argv[1:])
@@ -63,10 +80,6 @@ def main(argv: list[str]) -> int:
     module = steps[step][0]
     entry: Callable[[list[str]], int] = importlib.import_module(module).main
     return entry(argv[1:] if module in _TAKES_STEP else argv[2:])
-
-
-def _is_recipe(name: str) -> bool:
-    return name.endswith(".toml") or (_RECIPES / f"{name}.toml").is_file()
 
 
 def _help(command: str) -> str:
@@ -80,19 +93,12 @@ def _help(command: str) -> str:
 
 def report_mistakes(name: str, work: Callable[[], object]) -> int:
     """Do the work of a command and return 0, or 1 after one line about what a user can mend."""
-    from assistant.git import GitError
-    from model.config import ConfigError
-    from model.folder import ModelFolderError
-    from model.tokenizer import TokenizerError
-    from training.errors import TrainingError
 
     def done() -> int:
         work()
         return DONE
 
-    own = (TrainingError, ConfigError, ModelFolderError, TokenizerError, GitError)
-    kinds: tuple[type[Exception], ...] = (*own, json.JSONDecodeError)
-    return run_command(name, done, *((kind, FAILED) for kind in kinds))
+    return run_command(name, done, *((kind, FAILED) for kind in OWN_MISTAKES))
 
 
 def existing_folder(text: str) -> Path:
@@ -105,7 +111,6 @@ def existing_folder(text: str) -> Path:
 
 def existing_model(text: str) -> Path:
     """Parse an argument that must be a model: folder, GGUF file, or name of a listed one."""
-    from assistant.errors import AssistantError
     from assistant.models.open import find_model
 
     try:
@@ -130,3 +135,42 @@ def keep_freed_memory() -> bool:
         return False
     settings = {_M_MMAP_THRESHOLD: 1 << 25, _M_TRIM_THRESHOLD: (1 << 31) - 1, _M_TOP_PAD: 1 << 28}
     return all(mallopt(name, value) == 1 for name, value in settings.items())
+
+
+def parser(name: str, description: str | None) -> CommandParser:
+    """Return a parser of the common options: --model, --seed and --json."""
+    made = CommandParser(prog=f"foretype {name}", description=description)
+    option = made.add_argument
+    help_ = "folder, GGUF file or listed model (default: the bundled one)"
+    option("--model", type=existing_model, help=help_)
+    option("--seed", type=int, default=0, help="which tasks are drawn (default: 0)")
+    option("--json", type=Path, metavar="FILE", help="write the report here, too")
+    return made
+
+
+def count(text: str) -> int:
+    """Parse an argument that must be a number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return int(text)
+
+
+def report_on(
+    name: str,
+    options: argparse.ArgumentParser,
+    argv: list[str],
+    make: Callable[[Arguments], Report],
+    table: Callable[[Report], str],
+    finish: Callable[[Report], int] = lambda report: DONE,
+) -> int:
+    """Make a report, write it if asked to, show it, finish; return the exit code."""
+
+    def work() -> int:
+        args = options.parse_args(argv)
+        report = make(args)
+        if args.json is not None:
+            write_atomically(args.json, (json.dumps(report, indent=1) + "\n").encode())
+        sys.stdout.write(table(report))
+        return finish(report)
+
+    return run_command(name, work, *MISTAKES)

@@ -1,7 +1,5 @@
 """The `train` extra, which a serving installation lacks: installed on consent when needed."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import importlib.util
 import subprocess

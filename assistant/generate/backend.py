@@ -21,7 +21,7 @@ from assistant.rank.ranker import RankerParameters, bundled, parse
 from assistant.request import Cancel, CompletionRequest
 from assistant.settings import Settings
 from assistant.source.languages import PYTHON
-from model.candidate_tree import NEVER, Scored, plan, scored
+from model.candidate_tree import NEVER, Scored, build_tree, score_tree
 from model.config import ConfigError
 from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
 from model.fim import Snippet
@@ -233,9 +233,9 @@ class PromptSession:
             self._transcript.rewind(length)
         tail = self._job.prompt.tail
         room = min(max_nodes, self._transcript.room)
-        branches = plan(self._tokenizer, tail, texts, max_nodes=room)
+        branches = build_tree(self._tokenizer, tail, texts, max_nodes=room)
         least = known.tail_logprob if known is not None else NEVER
-        found = scored(self._transcript, self._root, self._table, tail, branches, least)
+        found = score_tree(self._transcript, self._root, self._table, tail, branches, least)
         self.n_nodes += len(branches.ids)
         return found
 

@@ -22,7 +22,7 @@ from assistant.index.folder_index import FolderIndex
 from assistant.rank import ranking as judge
 from assistant.rank.candidates import Cursor, propose
 from assistant.rank.ranker import bundled
-from model.candidate_tree import plan, scored
+from model.candidate_tree import build_tree, score_tree
 from model.decode import Logits, choices, decode, heal
 from model.folder import BUNDLED, load_folder
 from model.healing import TokenTable, split
@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             for n_texts, n_nodes in DRAFTS:
                 transcript, root = _read(runtime, ids)
                 started = time.perf_counter()
-                branches = plan(tokenizer, tail, texts[:n_texts], max_nodes=n_nodes)
-                scored(transcript, root, table, tail, branches)
+                branches = build_tree(tokenizer, tail, texts[:n_texts], max_nodes=n_nodes)
+                score_tree(transcript, root, table, tail, branches)
                 own = _write(transcript, root, table, tail)
                 took = 1_000 * (time.perf_counter() - started)
                 drafted[n_texts, n_nodes].append((took, own == plain, transcript.n_foreseen))

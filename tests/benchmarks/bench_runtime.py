@@ -31,7 +31,7 @@ CONTEXT_TOKENS = 448  # with what is decoded, within what the bundled model was 
 DECODED_TOKENS = 32
 MAX_LEN = 512
 PROMPT = ROOT / "docs" / "samples" / "inventory" / "store.py"
-OURS = ("onnx-8", "onnx-4", "onnx-32", "torch")
+OURS = ("onnx-8", "onnx-32", "torch")
 RIVALS = ("llama-q8_0", "llama-f16")
 Append = Callable[
     [Sequence[int], int, bool], NDArray[np.float32]

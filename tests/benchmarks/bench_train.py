@@ -27,9 +27,9 @@ from torch.nn import functional as F
 from model.config import ModelConfig
 from model.device import choose_device
 from training.cli import keep_freed_memory
-from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 from training.pretrain.schedule import Stage
 from training.pretrain.trainer import Trainer
+from training.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 
 BLOCK_SIZE = 512
 MATMUL = ("mm", "addmm", "bmm", "mkldnn_linear", "linear")

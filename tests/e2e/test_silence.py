@@ -39,7 +39,7 @@ for module in pkgutil.walk_packages(training.__path__, "training."):
         importlib.import_module(module.name)
 import torch
 torch.nn.Linear(4, 4)(torch.ones(1, 4)).sum().backward()
-from training.plots import Plot, draw
+from training.pretrain.report import Plot, draw
 assert draw("", [Plot("", ("", ""), {"": [(0.0, 1.0)]})])[1]
 """
 TUNE = """

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from model.candidate_tree import CandidateTree, plan, scored
+from model.candidate_tree import CandidateTree, build_tree, score_tree
 from model.decode import choices, decode, heal, log_sum
 from model.folder import load_folder
 from model.healing import TokenTable, after
@@ -34,7 +34,7 @@ def greedy(
 
 
 def test_texts_that_begin_alike_share_nodes() -> None:
-    branches = plan(TOKENIZER, b"", ["self.count = start", "self.count = 0"], max_nodes=100)
+    branches = build_tree(TOKENIZER, b"", ["self.count = start", "self.count = 0"], max_nodes=100)
     alone = [len(TOKENIZER.encode(text)) for text in ("self.count = start", "self.count = 0")]
     assert len(branches.ids) < sum(alone)
     for path, text in zip(branches.paths, ["self.count = start", "self.count = 0"], strict=True):
@@ -43,13 +43,13 @@ def test_texts_that_begin_alike_share_nodes() -> None:
 
 
 def test_text_that_does_not_fit_is_left_out_and_a_shorter_one_still_taken() -> None:
-    branches = plan(TOKENIZER, b"", ["ab", "x" * 50, "c"], max_nodes=5)
+    branches = build_tree(TOKENIZER, b"", ["ab", "x" * 50, "c"], max_nodes=5)
     assert [path is None for path in branches.paths] == [False, True, False]
     assert len(branches.ids) <= 5
 
 
 def test_empty_text_has_an_empty_path() -> None:
-    assert plan(TOKENIZER, b"", [""], max_nodes=3).paths == [[]]
+    assert build_tree(TOKENIZER, b"", [""], max_nodes=3).paths == [[]]
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +92,9 @@ def test_decoding_along_a_tree_is_plain_decoding(
         n_foreseen -= transcript.n_foreseen  # healing went back to what it had tried
         # What the network will write is proposed too, cut short and with a wrong end.
         own = tokenizer.decode_bytes(plain[:4])[len(tail) :].decode("utf-8", "ignore")
-        branches = plan(tokenizer, tail, [own + "?", *texts], max_nodes=40)
+        branches = build_tree(tokenizer, tail, [own + "?", *texts], max_nodes=40)
         transcript, root = read(runtime, ids)
-        scored(transcript, root, table, tail, branches)
+        score_tree(transcript, root, table, tail, branches)
         assert greedy(transcript, root, table, tail, 6) == plain
         n_foreseen += transcript.n_foreseen
     assert n_foreseen > 150  # the tree was of use
@@ -104,8 +104,8 @@ def test_scores_are_those_of_single_steps(tiny: tuple[Runtime, Tokenizer, TokenT
     runtime, tokenizer, table = tiny
     ids, tail, text = tokenizer.encode("def ret"), b"re", "turn self"
     transcript, root = read(runtime, ids)
-    branches = plan(tokenizer, tail, [text], max_nodes=40)
-    score = scored(transcript, root, table, tail, branches).scores[0]
+    branches = build_tree(tokenizer, tail, [text], max_nodes=40)
+    score = score_tree(transcript, root, table, tail, branches).scores[0]
     assert score is not None
     transcript, logits = read(runtime, ids)
     rest, expected, reached, spelled = tail, [], 0.0, 0.0
@@ -129,7 +129,9 @@ def test_what_cannot_be_is_a_large_finite_penalty() -> None:
     transcript = PrefixCache(ScriptedRuntime(TOKENIZER, SAMPLE))
     table = TokenTable(TOKENIZER)
     root = transcript.append(TOKENIZER.encode("x\n" + SAMPLE[:40]))
-    known = scored(transcript, root, table, b"", plan(TOKENIZER, b"", ["zzz", ""], max_nodes=20))
+    known = score_tree(
+        transcript, root, table, b"", build_tree(TOKENIZER, b"", ["zzz", ""], max_nodes=20)
+    )
     wrong, empty = known.scores
     assert wrong is not None
     assert empty is not None

@@ -1,6 +1,7 @@
 """The ids that a cache holds: reused where prompts agree, forgotten when a call fails."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from numpy.typing import NDArray
 
 from model import prefix_cache as module
-from model.prefix_cache import MAX_BEHIND, MAX_KEPT, WORTH_TOKENS, PrefixCache
+from model.prefix_cache import MAX_BEHIND, MAX_KEPT, WORTH_TOKENS, PrefixCache, name_after
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
 
 TOKENIZER = small_tokenizer()
@@ -33,6 +34,25 @@ class Recording(ScriptedRuntime):
     @property
     def held(self) -> list[int]:
         return self._ids
+
+
+some_ids = st.lists(st.integers(0, 1 << 20), max_size=6)
+
+
+@given(some_ids, some_ids)
+def test_names_are_the_same_for_the_same_ids_only(left: list[int], right: list[int]) -> None:
+    names = [list(accumulate(ids, name_after, initial=b""))[-1] for ids in (left, right)]
+    assert (names[0] == names[1]) == (left == right)
+
+
+@pytest.mark.parametrize(("vocab_size", "n_rows"), [(10, 2), (1_000, 1)])
+def test_known_scores_are_bounded_in_bytes(
+    vocab_size: int, n_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_KNOWN_BYTES", 2 * 4 * 10)
+    runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
+    runtime.vocab_size = vocab_size
+    assert PrefixCache(runtime)._known.size == n_rows
 
 
 @given(prompts)

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from tests.doubles import tiny_folder
+from training.pretrain.loss import load_teacher
 from training.pretrain.plan import measure
-from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, TrainTable
-from training.pretrain.teacher import load_teacher
+from training.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 
 
 def recipe(**train: str) -> Recipe:

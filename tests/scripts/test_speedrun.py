@@ -8,9 +8,8 @@ from types import ModuleType
 
 import pytest
 
-from training.data.recipe import load_corpus_recipe
-from training.pretrain.recipe import load_recipe
 from training.pretrain.schedule import make_plan
+from training.recipe import load_corpus_recipe, load_recipe
 
 ROOT = Path(__file__).parents[2]
 

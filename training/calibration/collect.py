@@ -5,8 +5,6 @@ with the tree as it was. The index never holds the file under test. Some cursors
 a finished line, where nothing is right: the gate must know them.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import tempfile
 import time

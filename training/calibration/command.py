@@ -43,8 +43,7 @@ from training.calibration.networks import (
     fitted_table,
 )
 from training.calibration.operating_points import choose_points
-from training.cli import existing_folder, existing_model
-from training.evaluation.command import Report, count, report_on
+from training.cli import Report, count, existing_folder, existing_model, report_on
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.systems import INDEX, NETWORK_AND_INDEX
 

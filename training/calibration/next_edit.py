@@ -5,8 +5,6 @@ thresholds are the lowest probabilities from which on the offers of whole sessio
 that were not fitted, are right as often as each level asks.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,19 +19,10 @@ from assistant.edits.history import MAX_EDITS, Edit
 from assistant.edits.next_edit import BIAS, MAX_FEATURE, Confidence, NextEdits
 from assistant.edits.proposals import Proposal, find_proposals
 from model.publish import write_atomically
-from training.cli import existing_folder
+from training.cli import MISTAKES, count, existing_folder
 from training.data.progress import say
-from training.evaluation.command import MISTAKES, count
-from training.evaluation.next_edit import (
-    EditedFile,
-    Offer,
-    count_differing,
-    edited_files,
-    edits_by_hand,
-    is_right,
-    is_typed,
-    replay,
-)
+from training.evaluation import next_edit
+from training.evaluation.next_edit import EditedFile, Offer
 
 # Share of the offers that is right in the held-out repositories. Elsewhere it comes out lower: at
 # the threshold for 80% it was 73% in repositories that nothing was chosen by.
@@ -66,7 +55,8 @@ def main(argv: list[str]) -> int:
         held_out = list(_files(args.hold_out, args.commits))
         everything = Confidence(weights=fitted.weights, thresholds={"all": 0.0})
         sessions = [
-            replay(file, "all", made, edits=NextEdits(everything)) for file, made in held_out
+            next_edit.replay(file, "all", made, edits=NextEdits(everything))
+            for file, made in held_out
         ]
         offers = [offer for session in sessions for offer in session.offers]
         thresholds = {level: choose_threshold(offers, share) for level, share in LEVELS.items()}
@@ -86,7 +76,7 @@ def main(argv: list[str]) -> int:
 def _files(repositories: Iterable[Path], n_commits: int) -> Iterator[_Replayed]:
     for repository in repositories:
         say(f"reading {repository}")
-        yield from edited_files(repository, n_commits)
+        yield from next_edit.edited_files(repository, n_commits)
 
 
 def fit(files: Iterable[_Replayed]) -> Confidence:
@@ -109,7 +99,7 @@ def _fit_kind(examples: Sequence[_Example]) -> dict[str, float]:
         [min(proposal.features.get(name, 0.0), MAX_FEATURE) for name in names]
         for proposal, _, _ in examples
     ]
-    labels = np.array([float(is_right) for _, is_right, _ in examples])
+    labels = np.array([float(right) for _, right, _ in examples])
     bias, slopes = fit_logistic(np.array(rows), labels, np.array([its[2] for its in examples]))
     return {BIAS: bias, **dict(zip(names, slopes.tolist(), strict=True))}
 
@@ -117,12 +107,12 @@ def _fit_kind(examples: Sequence[_Example]) -> dict[str, float]:
 def _examples(file: EditedFile, made: list[Edit]) -> Iterator[_Example]:
     """Yield what is proposed after each of the first edits; a step counts as one, not as many."""
     text = list(file.old)
-    for edit in filter(is_typed, edits_by_hand(file, text, N_EDITS)):
+    for edit in filter(next_edit.is_typed, next_edit.edits_by_hand(file, text, N_EDITS)):
         made.append(edit)
         found = find_proposals(text, file.path, edit.row, made[-MAX_EDITS:])[:MAX_PROPOSALS]
-        n_differ = count_differing(text, file.new)
+        n_differ = next_edit.count_differing(text, file.new)
         for proposal in found:
-            right = is_right(text, file.new, proposal, n_differ)
+            right = next_edit.is_right(text, file.new, proposal, n_differ)
             yield proposal, right, len(found) ** -0.5
 
 

@@ -3,8 +3,6 @@
 Measured on choices that neither ranker nor gate was fitted on. Knows numbers only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 Counts tokens, cuts holes, puts the parts in the order of the format. Does not know rows.
 """
 
-from __future__ import annotations
-
 import bisect
 import functools
 import itertools
@@ -39,8 +37,8 @@ class Chunks:
         self.n_lines = len(self._lines)
         self.starts = [0, *itertools.accumulate(map(len, self._lines))]  # of lines, in characters
         sizes = np.array([len(line.encode()) for line in self._lines], np.int64)
-        ids = np.array(tokenizer.encode(document.text), np.int64)
-        ends = np.cumsum(_token_sizes(tokenizer)[ids])
+        ids = tokenizer.encode(document.text)
+        ends = np.cumsum([len(tokenizer.token_bytes(id_)) for id_ in ids])
         borders = np.concatenate([[0], np.cumsum(sizes)])
         # Tokens that end at or before each line border; a token across it counts to the next line.
         self._tokens_before: NDArray[np.int64] = np.searchsorted(ends, borders, side="right")
@@ -63,7 +61,9 @@ class Chunks:
     def cut(self, line: int, end_line: int, rng: np.random.Generator) -> InfillParts:
         """Cut a hole; one of several lines that ends where only the chunk does is cut again."""
         text = "".join(self._lines[line:end_line])
-        syntax = self._syntax(line, end_line)
+        tree = self._tree if self._spans.by_syntax else None
+        borders = self.starts[line], self.starts[end_line]
+        syntax = None if tree is None else SyntaxPart(tree, *borders)
         is_late = rng.random() < _LATE_CUT_FRAC
         for _ in range(_CUTS):
             parts = cut(text, rng, self._spans, syntax)
@@ -78,22 +78,10 @@ class Chunks:
         """Return the first line that is not wholly in the characters from the start of `line`."""
         return bisect.bisect_right(self.starts, self.starts[line] + n_chars) - 1
 
-    def _syntax(self, line: int, end_line: int) -> SyntaxPart | None:
-        tree = self._tree if self._spans.by_syntax else None
-        if tree is None:
-            return None
-        return SyntaxPart(tree, self.starts[line], self.starts[end_line])
-
     @functools.cached_property
     def _tree(self) -> SyntaxTree | None:
         """The document's tree; parsed when the first hole is cut."""
         return tree_of(self.document.path, self.document.text)
-
-
-@functools.lru_cache(maxsize=4)
-def _token_sizes(tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Return how many bytes each token has."""
-    return np.array([len(tokenizer.token_bytes(id_)) for id_ in range(tokenizer.vocab_size)])
 
 
 def shown_path(tokenizer: Tokenizer, path: str) -> str:

@@ -1,26 +1,36 @@
 """One source to the documents worth training on, and a count for each reason against the others.
 
 Runs in worker processes: all it needs is in `Rules`. Knows nothing of other sources: duplicates
-across repositories, splits and files on disk are `training.data.prepare`'s business.
+across repositories and splits are `training.data.prepare`'s business.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from assistant.git import GitError
 from assistant.privacy.redaction import redact
 from training.data import filters, licences
 from training.data.decontaminate import Overlap, content_hash
-from training.data.recipe import CorpusRecipe
+from training.data.folders import Parts
 from training.data.sources import Source, SourceEntry
+from training.recipe import CorpusRecipe
 
 _log = logging.getLogger(__name__)
 _MAX_LICENCE_BYTES = 200_000
 OWN = "own code"  # in place of a licence
+_FORMAT = 4
+# What does not decide on a single file of a source.
+_OTHER_SETTINGS = (
+    "sources never_train evaluation_repositories evaluation_sources benchmarks"
+    " validation near_duplicate processes"
+).split()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +59,7 @@ class Kept:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Collected:
-    """What came of one source."""
+    """The files that one source gave, and how many were refused."""
 
     licence: str = licences.UNKNOWN
     refused: str = ""  # why the whole source stays out; "" if it does not
@@ -156,3 +166,40 @@ def judge_file(
     clean, counts = redact(filters.without_notices(text))
     sha256 = content_hash(content).hex()
     return Kept(path=path, text=clean, sha256=sha256, scrubbed=dict(counts))
+
+
+class SourceParts:
+    """The parts of one corpus: `collect` makes them or finds them.
+
+    Sources without a commit, folders, are read again.
+    """
+
+    def __init__(self, folder: Path, rules: Rules) -> None:
+        self._parts = Parts(folder)
+        self._rules = rules
+        settings = dataclasses.asdict(rules.recipe)
+        for name in _OTHER_SETTINGS:
+            del settings[name]
+        decisive = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        decisive.update(b"".join(sorted(rules.blocked)))
+        decisive.update(rules.overlap.digest())
+        self._rules_hash = decisive.hexdigest()
+
+    def collect(self, source: Source) -> Collected:
+        """Return what comes of a source, from an earlier run if that is known to be the same."""
+        key = self._key(source)
+        if key and (content := self._parts.read(key)) is not None:
+            return Collected.from_table(json.loads(content))
+        collected = collect(source, self._rules)
+        if key and collected.refused != "unreadable":  # it may be readable the next time
+            self._parts.write(key, json.dumps(dataclasses.asdict(collected)).encode())
+        return collected
+
+    def keep(self, sources: Iterable[Source]) -> None:
+        """Delete the parts of all other sources and rules."""
+        self._parts.clear([key for source in sources if (key := self._key(source))])
+
+    def _key(self, source: Source) -> str:
+        """Return what a source's part is named after; "" if nothing pins the source."""
+        named = [_FORMAT, self._rules_hash, "git", source.name, source.commit]
+        return json.dumps(named) if source.commit else ""

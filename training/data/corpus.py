@@ -9,11 +9,10 @@
 Documents are texts, not ids: spans and tokenizers change, the corpus does not. Knows no token.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import mmap
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,7 +88,12 @@ class Split:
             entries = [json.loads(line) for line in lines if line]
             self._places = [(entry["source"], entry["path"]) for entry in entries]
             self._numbers: dict[str, list[int]] | None = None  # of documents, by repository
-            self._texts = _mapped(folder / f"{split}.bin")
+            with (folder / f"{split}.bin").open("rb") as file:
+                is_empty = not file.seek(0, os.SEEK_END)  # which cannot be mapped
+                self._texts: mmap.mmap | bytes
+                self._texts = (
+                    b"" if is_empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorpusError(f"cannot read the corpus in {folder}: {error}") from error
         size = len(self._texts)
@@ -142,10 +146,3 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     table = {"format_version": FORMAT_VERSION, **manifest, "files": hashes}
     text = json.dumps(table, indent=1, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
-
-
-def _mapped(path: Path) -> mmap.mmap | bytes:
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:
-            return b""  # an empty file cannot be mapped
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

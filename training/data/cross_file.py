@@ -6,6 +6,7 @@ documents is drawn from all of them. Knows no token and no row.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -23,8 +24,8 @@ class CrossFileSnippets:
     """Finds snippets for holes in documents of several repositories."""
 
     def __init__(self, files_of: Callable[[str], Iterable[tuple[str, str]]]) -> None:
-        self._files_of = files_of  # (path, text) of the files of a repository
-        self._sources: dict[str, SnippetSearch] = {}
+        """Take what returns (path, text) of the files of a repository."""
+        self._search_of = functools.cache(lambda source: SnippetSearch(files_of(source)))
 
     @classmethod
     def of_documents(cls, documents: Sequence[Document]) -> CrossFileSnippets:
@@ -42,25 +43,12 @@ class CrossFileSnippets:
         The editor keeps its choice while lines are written, so what is shown was often chosen
         before the last lines stood there; never is the hole itself looked at.
         """
-        source = self._sources.get(document.source)
-        if source is None:
-            source = SnippetSearch(self._files_of(document.source))
-            self._sources[document.source] = source
         start, end = hole
         n_lines = 0 if rng.random() < _FRESH_FRAC else int(rng.integers(1, _STALE_LINES + 1))
-        return source.snippets(
+        lines = document.text[:start].split("\n")[: -1 - n_lines]  # above the cursor's, or fewer
+        return self._search_of(document.source).snippets(
             path=document.path,
-            before=document.text[: _lines_above(document.text, start, n_lines)],
+            before="".join(line + "\n" for line in lines),
             after=document.text[end:],
             budget_chars=budget_chars,
         )
-
-
-def _lines_above(text: str, offset: int, n_lines: int) -> int:
-    """Return the start of the line so many lines above the one that holds `offset`."""
-    start = text.rfind("\n", 0, offset) + 1
-    for _ in range(n_lines):
-        if start == 0:
-            break
-        start = text.rfind("\n", 0, start - 1) + 1
-    return start

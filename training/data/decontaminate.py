@@ -5,8 +5,6 @@ those of evaluation files; runs of `overlap_words` words against the problems of
 no format of sources.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json
@@ -21,7 +19,7 @@ from numpy.typing import NDArray
 
 from model.config import ConfigError
 from training.data.sources import name_hash, names_to_check
-from training.data.word_runs import NO_RUNS, WordRunHasher, words_of
+from training.data.word_runs import hash_runs, words_of
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _MIN_TELLING_WORDS = 5  # distinct ones, in a run that counts
@@ -33,13 +31,18 @@ NeverTrain = Mapping[str, str]
 
 def load_never_train(hash_files: Iterable[Path], repository_files: Iterable[Path]) -> NeverTrain:
     """Read lists of name hashes, and JSON lists of evaluation repositories."""
-    never = {line: "never-train list" for path in hash_files for line in _hash_lines(path)}
+    never = {}
+    for path in hash_files:
+        lines = [line for line in _read_text(path).splitlines() if line.strip() and line[0] != "#"]
+        hashes = [line.split()[0].lower() for line in lines]
+        if bad := [line for line in hashes if not _SHA256.match(line)]:
+            raise ConfigError(f"{path}: not a SHA-256: {bad[0][:80]!r}")
+        never.update(dict.fromkeys(hashes, "never-train list"))
     for path in repository_files:
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            found = list(_repositories(json.loads(_read_text(path))))
+        except ValueError as error:
             raise ConfigError(f"cannot read {path}: {error}") from error
-        found = list(_repositories(table))
         if not found:
             raise ConfigError(f"{path} names no repository (a list of owner/name was expected)")
         for name in found:  # the bare name too: forks and package indexes use it
@@ -64,10 +67,9 @@ class Overlap:
 
     def __init__(self, texts: Iterable[str], n_words: int) -> None:
         self.n_words = n_words
-        self._hasher = WordRunHasher(n_words)
         distinct = dict.fromkeys(texts)  # infilling sets repeat each program for every hole in it
-        runs = [self._hasher.hashes(words_of(text)) for text in distinct]
-        self._known: NDArray[np.uint64] = np.unique(np.concatenate([NO_RUNS, *runs]))
+        runs = [hash_runs(words_of(text), n_words) for text in distinct]
+        self._known: NDArray[np.uint64] = np.unique(np.concatenate([hash_runs([], n_words), *runs]))
 
     def __len__(self) -> int:
         return len(self._known)
@@ -81,7 +83,7 @@ class Overlap:
         if not len(self._known):
             return None
         words = words_of(text)
-        hashes = self._hasher.hashes(words)
+        hashes = hash_runs(words, self.n_words)
         places = np.searchsorted(self._known, hashes)
         hits = self._known[np.minimum(places, len(self._known) - 1)] == hashes
         for first in np.flatnonzero(hits):
@@ -125,15 +127,11 @@ def read_problems(path: Path) -> list[dict[str, Any]]:
     return problems
 
 
-def _hash_lines(path: Path) -> list[str]:
+def _read_text(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
-    hashes = [line.split()[0].lower() for line in lines if line.strip() and line[0] != "#"]
-    if bad := [line for line in hashes if not _SHA256.match(line)]:
-        raise ConfigError(f"{path}: not a SHA-256: {bad[0][:80]!r}")
-    return hashes
 
 
 def _repositories(table: Any) -> Iterator[str]:
@@ -141,12 +139,10 @@ def _repositories(table: Any) -> Iterator[str]:
     if isinstance(table, str):
         if re.fullmatch(r"[\w.-]+/[\w.-]+", table):
             yield table
-    elif isinstance(table, list):
-        for item in table:
-            yield from _repositories(
-                item["repo"] if isinstance(item, dict) and "repo" in item else item
-            )
-    elif isinstance(table, dict):
-        for item in table.values():
-            if isinstance(item, list):
+    elif isinstance(table, dict) and "repo" in table:
+        yield from _repositories(table["repo"])
+    elif isinstance(table, list | dict):
+        values = table if isinstance(table, list) else table.values()
+        for item in values:
+            if isinstance(table, list) or isinstance(item, list):
                 yield from _repositories(item)

@@ -8,14 +8,12 @@ about 5 kB a text, so a million texts need 5 GB. The same texts in the same orde
 answers everywhere.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np
 import rensa
 
-from training.data.word_runs import NO_RUNS, WordRunHasher, words_of
+from training.data.word_runs import hash_runs, words_of
 
 NEAR_EVALUATION = "near an evaluation file"
 N_PERMUTATIONS = 256
@@ -33,7 +31,6 @@ class Duplicates:
         self._near = _new_index(threshold)
         self._judged = _new_index(threshold)
         self._n_judged = 0
-        self._runs = WordRunHasher(SHINGLE_WORDS)
 
     def keep_out(self, text: str) -> None:
         """Remember a text of an evaluation set."""
@@ -55,7 +52,7 @@ class Duplicates:
 
     def _sketch(self, text: str) -> rensa.RMinHash | None:
         """Return the sketch of a text; None if it is too short to be compared, or none is."""
-        hashes = self._runs.hashes(words_of(text)) if self._threshold else NO_RUNS
+        hashes = hash_runs(words_of(text), SHINGLE_WORDS) if self._threshold else ()
         if not len(hashes):
             return None
         sketch = rensa.RMinHash(num_perm=N_PERMUTATIONS, seed=_SEED)

@@ -4,15 +4,13 @@
 no repository.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 
 import numpy as np
 
 from assistant.privacy.exclusion import is_excluded
-from training.data.recipe import FilterSettings
+from training.recipe import FilterSettings
 
 # All but `_TEST_CLASS` are asked about paths in lower case.
 _VENDORED = re.compile(

@@ -5,8 +5,6 @@ how many files came in, what each reason took away, and what was left. `foretype
 funnel` shows it for a prepared corpus. Writes no file.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import hashlib

@@ -5,8 +5,6 @@ an argument list is; where there is none, or none is met, the look of the lines 
 token: the budgets of the format are `training.data.rows`'s business.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -78,11 +76,11 @@ def cut(
         lines = TextLines(text)
         span = TEXT_KINDS[kind](lines, rng) or text_spans.characters(lines, rng)
     start, end = span
-    end = _shortened(text, start, end)
+    end = _shorten(text, start, end)
     return InfillParts(text[:start], text[start:end], text[end:])
 
 
-def _shortened(text: str, start: int, end: int) -> int:
+def _shorten(text: str, start: int, end: int) -> int:
     """Return where a hole ends that may not be longer: behind a whole line if it has one."""
     if end - start <= LONGEST_CHARS:
         return end

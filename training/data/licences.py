@@ -4,8 +4,6 @@ Small on purpose: it knows the common permissive licences, names what it must re
 rest "unknown". Not legal advice; which licences are wanted is the caller's business.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable
 

@@ -6,8 +6,6 @@ leaves its groups in `OUT.parts` and goes on from there. How rows are made is
 `training.data.rows`'s business.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import functools
@@ -26,13 +24,12 @@ from model.tokenizer import Tokenizer
 from training.cli import report_mistakes
 from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split
 from training.data.cross_file import CrossFileSnippets
-from training.data.folders import new_folder
-from training.data.parts import Parts
+from training.data.folders import Parts, new_folder
 from training.data.progress import Progress
-from training.data.recipe import require
 from training.data.rows import SHARES, Packed, PackSettings, n_groups, pack_group
 from training.data.shards import INDEX, ShardError, ShardReader, ShardWriter, ids_dtype
 from training.data.workers import map_in_order
+from training.recipe import require
 
 _FORMAT = 2  # of the rows that are kept; another one when rows are made otherwise
 
@@ -63,21 +60,48 @@ class PackJob:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; errors of the user's making are one line on stderr."""
-    return report_mistakes("data pack", lambda: _run(vars(_parser().parse_args(argv))))
+    default = PackSettings()
+    parser = argparse.ArgumentParser(
+        prog="foretype data pack",
+        description="Pack a prepared corpus into rows of token ids for training. A SHARE is one of "
+        "the chunks that documents are cut into.",
+    )
+    parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+    parser.add_argument("--split", choices=SPLITS, default="train")
+    for flag, metavar, text in (
+        ("--block-size", "N", f"tokens in a row (default: {default.block_size})"),
+        ("--epochs", "N", "passes, each with spans of its own (default: 1)"),
+        ("--tokens", "N", "stop when there are so many, a fair sample (default: all there are)"),
+        ("--suffix-tokens", "N", f"longest suffix (default: {default.suffix_tokens})"),
+        ("--snippet-tokens", "N", "longest snippets of a chunk (default: a quarter of the row)"),
+        ("--seed", "N", "of all draws (default: 0)"),
+        ("--processes", "N", "that pack (default: 2)"),
+        ("--spm", "SHARE", f"with the suffix first (default: {default.spm_frac})"),
+        ("--psm", "SHARE", f"with the prefix first (default: {default.psm_frac})"),
+        ("--short", "SHARE", f"cut short for more holes in a row (default: {default.short_frac})"),
+        ("--snippets", "SHARE", f"with code from other files (default: {default.snippet_frac})"),
+    ):
+        kind: type = int if metavar == "N" else float
+        name = SHARES.get(flag[2:], flag[2:].replace("-", "_"))
+        parser.add_argument(flag, type=kind, dest=name, metavar=metavar, help=text)
+    text = "of a Dask cluster whose workers take their place and see the same files"
+    parser.add_argument("--scheduler", metavar="ADDRESS", help=text)
+    text = "replace shards that are there"
+    parser.add_argument("--force", action="store_true", dest="replace", help=text)
+    return report_mistakes("data pack", lambda: _run(vars(parser.parse_args(argv))))
 
 
 def _run(options: dict[str, Any]) -> None:
+    given = {name: value for name, value in options.items() if value is not None}
     job, settings = (
-        {name: options[name] for name in names if options.get(name) is not None}
-        for names in (_names(PackJob), _names(PackSettings))
+        {name: given[name] for name in table.__dataclass_fields__ if name in given}
+        for table in (PackJob, PackSettings)
     )
     index = pack(PackJob(**job), PackSettings(**settings))
     n_tokens = index["rows"] * index["block_size"]
     sys.stdout.write(f"{index['rows']} rows, {n_tokens / 1e6:.1f} M tokens in {options['out']}\n")
-
-
-def _names(table: type[PackJob | PackSettings]) -> list[str]:
-    return [field.name for field in dataclasses.fields(table)]
 
 
 def pack(job: PackJob, settings: PackSettings) -> dict[str, Any]:
@@ -109,40 +133,6 @@ def _origin(job: PackJob, settings: PackSettings) -> dict[str, Any]:
         "tokenizer_sha256": sha256_file(job.tokenizer),
         "corpus_manifest_sha256": sha256_file(job.corpus / MANIFEST),
     }
-
-
-def _parser() -> argparse.ArgumentParser:
-    default = PackSettings()
-    parser = argparse.ArgumentParser(
-        prog="foretype data pack",
-        description="Pack a prepared corpus into rows of token ids for training. A SHARE is one of "
-        "the chunks that documents are cut into.",
-    )
-    parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
-    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
-    parser.add_argument("--split", choices=SPLITS, default="train")
-    for flag, metavar, text in (
-        ("--block-size", "N", f"tokens in a row (default: {default.block_size})"),
-        ("--epochs", "N", "passes, each with spans of its own (default: 1)"),
-        ("--tokens", "N", "stop when there are so many, a fair sample (default: all there are)"),
-        ("--suffix-tokens", "N", f"longest suffix (default: {default.suffix_tokens})"),
-        ("--snippet-tokens", "N", "longest snippets of a chunk (default: a quarter of the row)"),
-        ("--seed", "N", "of all draws (default: 0)"),
-        ("--processes", "N", "that pack (default: 2)"),
-        ("--spm", "SHARE", f"with the suffix first (default: {default.spm_frac})"),
-        ("--psm", "SHARE", f"with the prefix first (default: {default.psm_frac})"),
-        ("--short", "SHARE", f"cut short for more holes in a row (default: {default.short_frac})"),
-        ("--snippets", "SHARE", f"with code from other files (default: {default.snippet_frac})"),
-    ):
-        kind: type = int if metavar == "N" else float
-        name = SHARES.get(flag[2:], flag[2:].replace("-", "_"))
-        parser.add_argument(flag, type=kind, dest=name, metavar=metavar, help=text)
-    text = "of a Dask cluster whose workers take their place and see the same files"
-    parser.add_argument("--scheduler", metavar="ADDRESS", help=text)
-    text = "replace shards that are there"
-    parser.add_argument("--force", action="store_true", dest="replace", help=text)
-    return parser
 
 
 def _write(

@@ -4,8 +4,7 @@ For machines that take and give files only in small parts. A piece is whole xz s
 read by itself; all in their order are one archive: `cat piece-*.xz | tar xJ` reads them, too.
 """
 
-from __future__ import annotations
-
+import functools
 import hashlib
 import json
 import lzma
@@ -37,12 +36,13 @@ def cut(paths: Sequence[Path], out: Path, *, piece_bytes: int, replace: bool = F
         hashes: dict[str, str] = {}
         with tarfile.open(archive, "w") as tar:
             for path in paths:
-                tar.add(path, arcname=path.resolve().name, filter=_without_owner)
+                tar.add(path, arcname=path.resolve().name, filter=_drop_owner)
         size = min(_BLOCK_BYTES, piece_bytes // 2)  # what cannot be compressed grows a little
         starts = range(0, archive.stat().st_size, size)
         piece = b""
         processes = min(n_threads(), len(starts))
-        for block in map_in_order(_Compressor(archive, size), starts, processes=processes):
+        compress = functools.partial(_compress, archive, size)
+        for block in map_in_order(compress, starts, processes=processes):
             if piece and len(piece) + len(block) > piece_bytes:
                 hashes |= _write(part, len(hashes), piece)
                 piece = b""
@@ -90,22 +90,14 @@ def _write(part: Path, number: int, content: bytes) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest()}
 
 
-def _without_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = ""
-    return entry
+def _drop_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    return entry.replace(uid=0, gid=0, uname="", gname="", deep=False)
 
 
-class _Compressor:
-    """Compresses a block of a file, given where it starts."""
-
-    def __init__(self, path: Path, size: int) -> None:
-        self._path, self._size = path, size
-
-    def __call__(self, start: int) -> bytes:
-        with self._path.open("rb") as file:
-            file.seek(start)
-            return lzma.compress(file.read(self._size))
+def _compress(path: Path, size: int, start: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return lzma.compress(file.read(size))
 
 
 def _decompress(path: Path) -> bytes:

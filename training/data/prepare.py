@@ -1,12 +1,10 @@
 """From a recipe to a corpus folder: sources, licences, filters, scrub, duplicates, splits.
 
 Streams: memory holds a few sources at a time, and about 5 kB for each text kept, to find near
-duplicates. The folder appears complete or not at all. What came of each source stays in
+duplicates. The folder appears complete or not at all. What each source gave stays in
 `OUT.parts`: an interrupted run goes on from there, and one of more sources reads only the new ones.
 Knows no token.
 """
-
-from __future__ import annotations
 
 import argparse
 import dataclasses
@@ -19,24 +17,18 @@ from typing import Any
 
 from model.config import ConfigError
 from training.cli import report_mistakes
-from training.data.collect import Collected, Kept, Rules, contents
+from training.data import decontaminate
+from training.data.collect import Collected, Kept, Rules, SourceParts, contents
 from training.data.corpus import MANIFEST, CorpusError, SplitWriter, write_manifest
-from training.data.decontaminate import (
-    Overlap,
-    benchmark_texts,
-    content_hash,
-    find_reason,
-    load_never_train,
-)
+from training.data.decontaminate import Overlap
 from training.data.dedup import NEAR_EVALUATION, Duplicates
 from training.data.filters import hash_frac, text_of
 from training.data.folders import new_folder
 from training.data.funnel import format_summary, make_manifest, source_row
 from training.data.progress import count_shown
-from training.data.recipe import CorpusRecipe, expand, load_corpus_recipe
-from training.data.source_parts import SourceParts
 from training.data.sources import Source, find_sources, normalise
 from training.data.workers import map_in_order
+from training.recipe import CorpusRecipe, expand, load_corpus_recipe
 
 _NAMED = 3  # sources in a message
 
@@ -76,14 +68,18 @@ def prepare(
     recipe: CorpusRecipe, out: Path, *, replace: bool = False, scheduler: str = ""
 ) -> dict[str, Any]:
     """Write the corpus folder `out` and return its manifest."""
-    never = load_never_train(
+    never = decontaminate.load_never_train(
         expand(recipe.never_train, "never_train"),
         expand(recipe.evaluation_repositories, "evaluation_repositories"),
     )
     sources = find_sources(recipe.sources)
     if not sources:
         raise ConfigError("the recipe names no sources that exist")
-    refused = {source.name: why for source in sources if (why := find_reason(source.name, never))}
+    refused = {
+        source.name: why
+        for source in sources
+        if (why := decontaminate.find_reason(source.name, never))
+    }
     wanted = _validation_first([s for s in sources if s.name not in refused], recipe)
     with new_folder(out, marker=MANIFEST, replace=replace) as part:
         duplicates = Duplicates(recipe.near_duplicate)
@@ -144,10 +140,10 @@ def _rules(recipe: CorpusRecipe, refused: list[Source], duplicates: Duplicates) 
     blocked: set[bytes] = set()
     for source in [*refused, *find_sources(recipe.evaluation_sources)]:
         for content in contents(source, recipe):
-            blocked.add(content_hash(content))
+            blocked.add(decontaminate.content_hash(content))
             if (text := text_of(content)) is not None:
                 duplicates.keep_out(text)
-    texts = benchmark_texts(expand(recipe.benchmarks, "benchmarks"))
+    texts = decontaminate.benchmark_texts(expand(recipe.benchmarks, "benchmarks"))
     overlap = Overlap(texts, recipe.overlap_words)
     return Rules(recipe=recipe, blocked=frozenset(blocked), overlap=overlap)
 
@@ -165,9 +161,15 @@ def _write(
         for source, collected in found:
             name = source.name
             share = 1.0 if is_validation(name, recipe) else recipe.validation_file_frac
-            kept = [file for file in collected.files if _is_new(file, duplicates, collected)]
-            held_out = []
-            for file in kept:
+            kept: list[Kept] = []
+            held_out: list[Kept] = []
+            for file in collected.files:
+                if reason := duplicates.reason(file.text):
+                    collected.refuse(reason)
+                    if reason == NEAR_EVALUATION:
+                        collected.hits.append((file.path, "nearly the same file"))
+                    continue
+                kept.append(file)
                 is_out = hash_frac(f"validation file {recipe.seed} {name} {file.path}") < share
                 held_out += [file] if is_out else []
                 writer = validation if is_out else train
@@ -175,12 +177,3 @@ def _write(
             rows.append(source_row(source, collected, kept, held_out))
             hits += [{"source": name, "path": path, "shared": it} for path, it in collected.hits]
     return rows, hits
-
-
-def _is_new(file: Kept, duplicates: Duplicates, collected: Collected) -> bool:
-    """Say whether nothing before was like the file; if something was, it is counted as refused."""
-    if reason := duplicates.reason(file.text):
-        collected.refuse(reason)
-    if reason == NEAR_EVALUATION:
-        collected.hits.append((file.path, "nearly the same file"))
-    return not reason

@@ -1,7 +1,5 @@
 """One line of progress on stderr: share done, counts, time left. Knows nothing of the work."""
 
-from __future__ import annotations
-
 import math
 import sys
 import time

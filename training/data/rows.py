@@ -7,8 +7,6 @@ depend on (seed, epoch, group) and on the split alone, so packing can be resumed
 spread over processes.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
@@ -25,8 +23,8 @@ from training.data.chunks import Chunks, first_tokens
 from training.data.corpus import Document, Split
 from training.data.cross_file import CrossFileSnippets
 from training.data.infill import SpanShares
-from training.data.recipe import require
 from training.data.shards import TokenIds, ids_dtype
+from training.recipe import require
 
 #: what recipes and commands call the shares of PackSettings
 SHARES = {
@@ -142,13 +140,16 @@ class _Packer:
 
     def add(self, document: Document, *, epoch: int, number: int) -> None:
         """Cut one document into chunks and pack them."""
-        text = Chunks(document, self._tokenizer, self._settings.spans)
+        settings = self._settings
+        text = Chunks(document, self._tokenizer, settings.spans)
         line = n_chunk = 0
         while line < text.n_lines:
-            rng = _chunk_rng(self._settings.seed, epoch, number, n_chunk)
+            # A function of the chunk's place, not of what was drawn before.
+            place = [0, n_chunk, number, epoch]
+            rng = np.random.Generator(np.random.Philox(key=[settings.seed, 2], counter=place))
             n_chunk += 1
             line = self._add_chunk(text, line, rng)
-            if self._settings.padded and (room := -len(self._row) % self._width):
+            if settings.padded and (room := -len(self._row) % self._width):
                 self._counts["padding"] += room
                 self._push([self._tokenizer.special_id("<|fim_pad|>")] * room)
         self._counts["bytes"] += len(document.text.encode())
@@ -164,12 +165,16 @@ class _Packer:
         settings = self._settings
         room = self._width - len(self._row)
         budget = room - len(text.header) - 4 - _SLACK_TOKENS
-        layout = _layout(rng.random(), settings)
-        asked = settings.snippet_tokens if rng.random() < _snippets_of_holes(settings) else 0
-        snippet_tokens = min(self._often_full(asked, rng), max(0, budget - 2 * _MIN_CHUNK_TOKENS))
+        draw, holes_frac = rng.random(), settings.spm_frac + settings.psm_frac
+        layout: fim.Layout | Literal["plain"] = "psm" if draw < holes_frac else "plain"
+        layout = "spm" if draw < settings.spm_frac else layout
+        # Only chunks with a hole have snippets: a larger share of those.
+        snippet_frac = min(1.0, settings.snippet_frac / holes_frac) if holes_frac else 0.0
+        asked = settings.snippet_tokens if rng.random() < snippet_frac else 0
+        snippet_tokens = min(self._draw_budget(asked, rng), max(0, budget - 2 * _MIN_CHUNK_TOKENS))
         if layout == "plain":
             snippet_tokens = 0
-        end_line = text.fitting(line, self._shortened(budget - snippet_tokens, rng))
+        end_line = text.fitting(line, self._shorten(budget - snippet_tokens, rng))
         is_short = end_line < text.n_lines and text.n_tokens(line, end_line) < _MIN_CHUNK_TOKENS
         if end_line == line or is_short:
             if self._row:
@@ -199,7 +204,7 @@ class _Packer:
         suffix_tokens = self._settings.suffix_tokens
         # Where a hole of several lines ends, only what follows can tell.
         if "\n" not in middle.rstrip():
-            suffix_tokens = self._often_full(suffix_tokens, rng)
+            suffix_tokens = self._draw_budget(suffix_tokens, rng)
         suffix = first_tokens(self._tokenizer, rest, suffix_tokens)
         header = text.header
         if snippet_tokens:
@@ -219,11 +224,11 @@ class _Packer:
         self._counts["snippet tokens"] += n_shown
         return next_line
 
-    def _often_full(self, largest: int, rng: np.random.Generator) -> int:
+    def _draw_budget(self, largest: int, rng: np.random.Generator) -> int:
         """Return the budget of serving, or often enough less, for cursors that have less."""
         return largest if rng.random() < _FULL_FRAC else int(rng.integers(0, largest + 1))
 
-    def _shortened(self, budget: int, rng: np.random.Generator) -> int:
+    def _shorten(self, budget: int, rng: np.random.Generator) -> int:
         """Return the room of a chunk: some use less than there is."""
         if rng.random() >= self._settings.short_frac or budget <= _SHORTEST_TOKENS:
             return budget
@@ -243,20 +248,3 @@ class _Packer:
         if len(self._row) == self._width:
             self._rows.append(np.array(self._row, self._dtype))
             self._row = []
-
-
-def _layout(draw: float, settings: PackSettings) -> fim.Layout | Literal["plain"]:
-    if draw < settings.spm_frac:
-        return "spm"
-    return "psm" if draw < settings.spm_frac + settings.psm_frac else "plain"
-
-
-def _snippets_of_holes(settings: PackSettings) -> float:
-    """Return which share of the chunks with a hole have snippets; plain ones never do."""
-    holes = settings.spm_frac + settings.psm_frac
-    return min(1.0, settings.snippet_frac / holes) if holes else 0.0
-
-
-def _chunk_rng(seed: int, epoch: int, number: int, n_chunk: int) -> np.random.Generator:
-    """Return the generator of one chunk: a function of its place, not of what was drawn before."""
-    return np.random.Generator(np.random.Philox(key=[seed, 2], counter=[0, n_chunk, number, epoch]))

@@ -7,8 +7,6 @@
 Knows no text and no model.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -4,8 +4,6 @@ A source has a name (owner/name), a commit where there is one, and entries that 
 being read. Knows no licence, no filter and no corpus.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import os
@@ -16,8 +14,8 @@ from pathlib import Path
 
 from assistant.git import GitError, git, git_directory, read_blobs
 from model.files import UnreadableFileError, read_regular
-from training.data.recipe import expand
 from training.errors import TrainingError
+from training.recipe import expand
 
 _BLOB_MODES = (b"100644", b"100755")  # no symbolic links, no submodules
 _VERSION = re.compile(r"-v?\d+(\.\w+)*$")  # of an unpacked archive's folder

@@ -5,8 +5,7 @@ nothing has to be walked, so a hole costs no more than the tree is deep. What a 
 differs between grammars; what it is here follows from where it stands. Knows no token.
 """
 
-from __future__ import annotations
-
+import itertools
 import re
 from collections.abc import Callable, Mapping
 
@@ -66,18 +65,14 @@ class SyntaxPart:
 
 def _statements(tree: SyntaxTree, path: Nodes, rng: np.random.Generator) -> Span | None:
     """The innermost statement, sometimes with those that follow it in the same body."""
-    for depth in range(len(path) - 1, 0, -1):
-        if path[depth - 1].type in BODY_KINDS and path[depth].is_named:
-            break
-    else:
+    pairs = itertools.pairwise(path)
+    inside = [node for body, node in pairs if body.type in BODY_KINDS and node.is_named]
+    if not inside:
         return None
-    last = path[depth]
+    last = inside[-1]
     for _ in range(min(int(rng.geometric(0.6)), _MAX_STATEMENTS) - 1):
-        following = last.next_named_sibling
-        if following is None:
-            break
-        last = following
-    return tree.offset_of(path[depth].start_byte), _end(tree, last)
+        last = last.next_named_sibling or last
+    return tree.offset_of(inside[-1].start_byte), _end(tree, last)
 
 
 def _body(tree: SyntaxTree, path: Nodes, rng: np.random.Generator) -> Span | None:

@@ -3,9 +3,8 @@
 Works for every language and for broken code. Knows no grammar and no token.
 """
 
-from __future__ import annotations
-
 import bisect
+import itertools
 import re
 
 import numpy as np
@@ -72,12 +71,12 @@ def block(lines: TextLines, rng: np.random.Generator) -> Span | None:
     opener = _opener(lines, line)
     if opener is None:
         return None
-    last = _last_of_block(lines, opener)
+    written = (i for i in range(opener + 1, len(lines.starts)) if not lines.is_blank(i))
+    block = list(itertools.takewhile(lambda i: lines.indent(i) > lines.indent(opener), written))
     # The cursor stands behind the opening line, or on the next line after its indentation.
-    body = next(i for i in range(opener + 1, last + 1) if not lines.is_blank(i))
-    start = lines.end(opener) if rng.random() < 0.3 else lines.starts[body] + lines.indent(body)
-    end = lines.end(last)
-    return start, max(start, end)
+    is_behind = rng.random() < 0.3
+    start = lines.end(opener) if is_behind else lines.starts[block[0]] + lines.indent(block[0])
+    return start, max(start, lines.end(block[-1]))
 
 
 def characters(lines: TextLines, rng: np.random.Generator) -> Span:
@@ -111,14 +110,3 @@ def _opener(lines: TextLines, line: int) -> int | None:
         if not lines.is_blank(i) and lines.indent(i) < indent:
             return i
     return None
-
-
-def _last_of_block(lines: TextLines, opener: int) -> int:
-    last = opener + 1
-    for i in range(opener + 1, len(lines.starts)):
-        if lines.is_blank(i):
-            continue
-        if lines.indent(i) <= lines.indent(opener):
-            break
-        last = i
-    return last

@@ -4,8 +4,6 @@ The merges come from the `tokenizers` library; ids are renumbered so that 0..255
 the others follow in merge order. Knows no model.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -95,7 +93,7 @@ def train(texts: Iterable[str], vocab_size: int, pattern_name: str) -> str:
         show_progress=sys.stderr.isatty(),
     )
     trainable.train_from_iterator(texts, trainer)
-    ranks, merges = _renumbered(trainable)
+    ranks, merges = _renumber(trainable)
     if len(ranks) < n_base:
         raise TokenizerError(
             f"the sample has only {len(ranks)} different tokens, {n_base} were asked for;"
@@ -126,7 +124,7 @@ def judge(tokenizer: Tokenizer, texts: Iterable[str]) -> str:
     return f"{per_token:.3f} bytes/token  {per_line:.2f} tokens/line"
 
 
-def _renumbered(trainable: TrainableTokenizer) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+def _renumber(trainable: TrainableTokenizer) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
     """Return the tokens' bytes in our id order and the merges, from the library's own JSON."""
     model = json.loads(trainable.to_str())["model"]
     pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]

@@ -4,8 +4,6 @@ A bounded number of results waits, so memory stays flat however many tasks there
 end when their parent does. Knows nothing of the work.
 """
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

@@ -7,8 +7,6 @@ ever taken, nothing is taken in part, reading costs nothing, indentation and lin
 counted. So this is the most that suggestions could save on such lines, not a forecast.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Sequence

@@ -1,12 +1,9 @@
 """Bits per byte: how many bits a network needs for a byte of code it never saw. Tokenizer-free.
 
 A file is read from left to right with its header always in sight. The whole text is counted, or
-spans of bytes in it; what stands before a span is context. A token that crosses the edge of a span
-counts by its share of bytes. The same code measures a network in training and a model folder as it
-is served.
+some bytes of it; what stands before them is context. A token of which some bytes are counted counts
+by their share. The same code measures a network in training and a model folder as it is served.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import math
@@ -50,7 +47,7 @@ class Passage:
     group: str  # what a bootstrap draws: a commit, or the file itself
     path: str
     text: str  # as far as the last counted byte
-    spans: tuple[tuple[int, int], ...]  # (start, end) in UTF-8 bytes, in order
+    counted: Sequence[int]  # places of UTF-8 bytes, in order
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +61,7 @@ class ByteCost:
 
 def whole_file(path: str, text: str) -> Passage:
     """Return a passage of which every byte is counted."""
-    return Passage(group=path, path=path, text=text, spans=((0, len(text.encode())),))
+    return Passage(group=path, path=path, text=text, counted=range(len(text.encode())))
 
 
 def network_scorer(network: GPT, tokenizer: Tokenizer, block_size: int) -> Scorer:
@@ -81,10 +78,10 @@ def network_scorer(network: GPT, tokenizer: Tokenizer, block_size: int) -> Score
     return Scorer(logprobs=logprobs, tokenizer=tokenizer, block_size=block_size)
 
 
-def folder_scorer(folder: ModelFolder | GgufModel, *, bits: int = 8, threads: int = 1) -> Scorer:
+def folder_scorer(folder: ModelFolder | GgufModel, *, bits: int = 8) -> Scorer:
     """Measure a model folder in the runtime that serves it, with weights of so many bits."""
     block_size = folder.info.block_size
-    runtime = open_runtime(folder, max_len=block_size, threads=threads, bits=bits)
+    runtime = open_runtime(folder, max_len=block_size, bits=bits)
 
     def logprobs(windows: Sequence[Window]) -> NDArray[np.float64]:
         found = []
@@ -110,16 +107,20 @@ def measure_cost(scorer: Scorer, passage: Passage) -> ByteCost:
     tokenizer = scorer.tokenizer
     header = [*tokenizer.start_ids, *fim.header(tokenizer, passage.path)]
     header = header or [tokenizer.end_id]  # what the first token is foreseen by
-    body = scorer.tokenizer.encode(passage.text)
-    weights = _token_weights(scorer.tokenizer, body, passage.spans)
+    body = tokenizer.encode(passage.text)
+    sizes = np.array([len(tokenizer.token_bytes(id_)) for id_ in body], np.int64)
+    ends = np.cumsum(sizes)
+    is_counted = np.zeros(1 + max(len(passage.text.encode()), sizes.sum()), np.int64)
+    is_counted[np.array(passage.counted, np.int64) + 1] = 1
+    before = np.cumsum(is_counted)  # counted bytes among the first i
+    weights = (before[ends] - before[ends - sizes]) / np.maximum(sizes, 1)  # of each token
     windows, order = [], []
     for start, counted in _windows(weights, room=scorer.block_size - len(header)):
         positions = [len(header) + index - start for index in counted]
         windows.append((header + body[start : counted[-1] + 1], positions))
         order += counted
     nats = -float(scorer.logprobs(windows) @ weights[order]) if windows else 0.0
-    n_bytes = sum(end - start for start, end in passage.spans)
-    return ByteCost(group=passage.group, bits=nats / math.log(2), n_bytes=n_bytes)
+    return ByteCost(group=passage.group, bits=nats / math.log(2), n_bytes=len(passage.counted))
 
 
 def bits_per_byte(costs: Iterable[ByteCost]) -> float:
@@ -129,20 +130,6 @@ def bits_per_byte(costs: Iterable[ByteCost]) -> float:
     if n_bytes == 0:
         raise ValueError("bits per byte of no text at all")
     return sum(cost.bits for cost in found) / n_bytes
-
-
-def _token_weights(
-    tokenizer: Tokenizer, ids: Sequence[int], spans: Sequence[tuple[int, int]]
-) -> NDArray[np.float64]:
-    """Return for each token the share of its bytes that is counted."""
-    sizes = np.array([len(tokenizer.token_bytes(id_)) for id_ in ids], np.int64)
-    ends = np.cumsum(sizes)
-    is_counted = np.zeros(int(ends[-1]) + 1 if len(ends) else 1, np.int64)
-    for start, end in spans:
-        is_counted[start + 1 : end + 1] = 1
-    before = np.cumsum(is_counted)  # counted bytes among the first i
-    shares: NDArray[np.float64] = (before[ends] - before[ends - sizes]) / np.maximum(sizes, 1)
-    return shares
 
 
 def _windows(weights: NDArray[np.float64], *, room: int) -> Iterator[tuple[int, list[int]]]:

@@ -3,8 +3,6 @@
 The engine's answer, with its stopping and post-processing, is what a user sees.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from contextlib import closing

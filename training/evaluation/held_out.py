@@ -3,14 +3,13 @@
 Knows no model. Every draw is a function of the seed and the file's path.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assistant.source.languages import language_of
 from training.data.corpus import Document
@@ -66,27 +65,21 @@ def held_out_files(folder: Path, *, languages: Collection[str] = ("python",)) ->
 
 def sample_tasks(files: Sequence[Document], n: int, *, seed: int) -> list[Task]:
     """Draw `n` cursors, uniform over typed characters: indentation and line ends are not typed."""
-    weights = np.array(
-        [sum(len(line.strip()) for line in file.text.split("\n")) for file in files], float
-    )
-    if not len(files) or weights.sum() == 0:
+    typed = [np.array([len(line.strip()) for line in file.text.split("\n")]) for file in files]
+    weights = np.array([lengths.sum() for lengths in typed], float)
+    if weights.sum() == 0:
         return []
     key = int.from_bytes(hashlib.sha256(files[0].source.encode()).digest()[:8], "little")
     draws = np.random.Generator(np.random.Philox(key=[seed, key]))
     chosen = draws.choice(len(files), size=n, p=weights / weights.sum())
-    return [_task(files[index], draws) for index in chosen]
+    return [_draw_task(files[index], typed[index], draws) for index in chosen]
 
 
-def _task(file: Document, draws: np.random.Generator) -> Task:
-    typed = int(draws.integers(sum(len(line.strip()) for line in file.text.split("\n"))))
-    offset = 0
-    for line in file.text.split("\n"):
-        content = line.strip()
-        if typed < len(content):
-            start = offset + len(line) - len(line.lstrip())
-            return Task(
-                file=file, offset=start + typed, truth=line.rstrip()[start - offset + typed :]
-            )
-        typed -= len(content)
-        offset += len(line) + 1
-    raise AssertionError("the drawn character lies beyond the file")
+def _draw_task(file: Document, typed: NDArray[np.int64], draws: np.random.Generator) -> Task:
+    """Draw a cursor in a file with so many typed characters in each line."""
+    place, ends, lines = int(draws.integers(typed.sum())), typed.cumsum(), file.text.split("\n")
+    number = int(np.searchsorted(ends, place, side="right"))
+    line, n_before = lines[number], place - int(ends[number] - typed[number])
+    column = len(line) - len(line.lstrip()) + n_before
+    offset = sum(len(above) + 1 for above in lines[:number]) + column
+    return Task(file=file, offset=offset, truth=line.rstrip()[column:])

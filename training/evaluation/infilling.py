@@ -6,8 +6,6 @@ and files; under bubblewrap, where there is one, without a network and with no f
 library. Of Santa-FIM, lines of Python, JavaScript and Java, the text alone is compared.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import functools
@@ -30,9 +28,9 @@ from assistant.request import CompletionRequest
 from assistant.source.languages import language_of
 from model.folder import bundled_for
 from model.gguf_model import load_model
+from training import cli
 from training.data.decontaminate import read_problems
 from training.data.progress import say
-from training.evaluation import command
 from training.evaluation.exact_line import make_job, write_lines
 from training.evaluation.intervals import Interval, macro_mean
 
@@ -70,14 +68,14 @@ os._exit(0)
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
-    parser = command.parser(NAME, __doc__)
+    parser = cli.parser(NAME, __doc__)
     option = parser.add_argument
     option("files", type=Path, nargs="+", help="the benchmark's .jsonl or .jsonl.gz")
-    option("--limit", type=command.count, help="tasks of each file (default: all)")
-    return command.report_on(NAME, parser, argv, evaluate, table)
+    option("--limit", type=cli.count, help="tasks of each file (default: all)")
+    return cli.report_on(NAME, parser, argv, evaluate, table)
 
 
-def evaluate(args: argparse.Namespace) -> command.Report:
+def evaluate(args: argparse.Namespace) -> cli.Report:
     """Return the report: for each file pass@1 and exact matches, and every answer."""
     files = [load_holes(path, args.limit, args.seed) for path in args.files]
     groups = [list(its) for holes in files for _, its in groupby(holes, _kind)]
@@ -145,7 +143,7 @@ def fill(backend: LocalBackend, hole: Hole) -> str:
     return text + "\n" if solution.endswith("\n") and text else text
 
 
-def answer_holes(holes: Sequence[Hole], backend: LocalBackend) -> list[command.Report]:
+def answer_holes(holes: Sequence[Hole], backend: LocalBackend) -> list[cli.Report]:
     """Fill holes of one kind and run their tests, if they have any."""
     say(f"{_kind(holes[0])}: {len(holes)} tasks")
     answers = []
@@ -191,7 +189,7 @@ def bubblewrap() -> tuple[str, ...]:
     return command if works else ()
 
 
-def _summarise(answers: Sequence[command.Report]) -> command.Report:
+def _summarise(answers: Sequence[cli.Report]) -> cli.Report:
     problems = [answer["task_id"].rpartition("/")[0] for answer in answers]  # pass together or fail
     reasons = [answer["reason"] for answer in answers]
     outcomes = {"exact": [answer["exact"] for answer in answers]}
@@ -205,7 +203,7 @@ def _summarise(answers: Sequence[command.Report]) -> command.Report:
     return {"kind": _kind(answers[0]), "tasks": len(answers), "reasons": reasons_told, **means}
 
 
-def table(report: command.Report) -> str:
+def table(report: cli.Report) -> str:
     """Return the report as text, without the answers."""
     row = "{:<26}{:>7}  {:<22}{:<22}".format
     lines = [f"{report['model']}, holes filled", ""]

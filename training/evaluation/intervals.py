@@ -4,8 +4,6 @@ Cursors and bytes of one commit are not independent, so clusters are drawn, not 
 drawn of two systems is drawn together: their difference is paired.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -5,8 +5,6 @@ and says what most often follows it up to the line's end. No network, no learnin
 shares no code with the assistant's index, so that a fault there cannot hide here.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -36,7 +34,7 @@ class LongestMatch:
     def rest_of_line(self, before: str, after: str, *, path: str) -> tuple[str, int]:
         """Return the winning rest of the line and how many bytes matched; "" if nothing does.
 
-        `after` begins below the cursor's line; the indexed copy of the document at `path` is mute.
+        `after` begins below the cursor's line; the copy of the document at `path` is left out.
         """
         context, below = (part.encode("utf-8", "surrogatepass") for part in (before, after))
         low, high = 0, min(len(context), MAX_CONTEXT)

@@ -8,8 +8,6 @@ was changed in the commit's earlier files is remembered. A line changed by hand 
 halves: after the first the product may offer the rest.
 """
 
-from __future__ import annotations
-
 import random
 import time
 from collections import defaultdict
@@ -29,9 +27,9 @@ from assistant.edits.proposals import Proposal
 from assistant.git import GitError
 from assistant.source.languages import language_of
 from training.evaluation.intervals import format_percent, macro_mean
-from training.evaluation.replay.history import FileChange, ReplayError, changes, later_commits
+from training.evaluation.replay import history
+from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.report_tables import format_range, format_table
-from training.evaluation.replay.snapshot import BlobTexts, is_code
 
 MAX_LINES = 3_000  # of a file: comparing longer ones with each other takes seconds
 MAX_HUNK_LINES = 40
@@ -64,7 +62,7 @@ class Offer:
 
 @dataclass(kw_only=True, slots=True)
 class Session:
-    """What came of one file."""
+    """The offers and counts of one file."""
 
     file: EditedFile
     offers: list[Offer] = field(default_factory=list)
@@ -84,12 +82,17 @@ def edited_files(
 
     With each comes a list for the edits of its commit. ReplayError if there is no history.
     """
-    commits = later_commits(repository, "HEAD")
+    commits = history.later_commits(repository, "HEAD")
     random.Random(seed).shuffle(commits)
-    blobs = BlobTexts(repository)
+    blobs = history.BlobTexts(repository)
     for commit in commits[:n_commits]:
         try:
-            changed = [item for item in changes(repository, commit) if _is_replayable(item)]
+            changed = [
+                item
+                for item in history.changes(repository, commit)
+                if item.status == "M" and item.is_text and len(item.hunks) in HUNKS
+                if history.is_code(item.path)
+            ]
         except GitError:
             continue  # a part of the history is not there
         if len(changed) > MAX_FILES:
@@ -103,15 +106,6 @@ def edited_files(
                 yield EditedFile(commit=commit.id, path=item.path, old=before, new=after), made
 
 
-def _is_replayable(change: FileChange) -> bool:
-    return (
-        change.status == "M"
-        and change.is_text
-        and is_code(change.path)
-        and len(change.hunks) in HUNKS
-    )
-
-
 def replay(
     file: EditedFile, show: str, made: list[Edit], *, edits: NextEdits | None = None
 ) -> Session:
@@ -120,8 +114,9 @@ def replay(
     `made` has those of the commit's earlier files, and gets this file's.
     """
     product = edits or NextEdits()
-    session = Session(file=file, n_chars=_written_chars(file))
-    text = list(file.old)
+    text, hunks = list(file.old), _hunks(file.old, file.new)
+    written = (line.strip() for _, _, start, end in hunks for line in file.new[start:end])
+    session = Session(file=file, n_chars=sum(map(len, written)))
     for edit in edits_by_hand(file, text, MAX_BY_HAND):
         _finish_line(session, product, text, [*made[-MAX_EDITS:], edit], show)
         _count_repeated(session, edit, made, is_offered=False)
@@ -261,12 +256,6 @@ def _count_repeated(
     session.n_found += n_repeated * is_offered
 
 
-def _written_chars(file: EditedFile) -> int:
-    return sum(
-        len(line.strip()) for _, _, c, d in _hunks(file.old, file.new) for line in file.new[c:d]
-    )
-
-
 def evaluate(
     repositories: Sequence[Path], n_commits: int, *, show: str, seed: int = 0
 ) -> dict[str, Any]:
@@ -295,10 +284,10 @@ def summarize(sessions: Sequence[Session]) -> dict[str, Any]:
     n_repeated = sum(session.n_repeated for session in sessions)
     times = [ms for session in sessions for ms in session.milliseconds]
     p50, p95 = np.percentile(times or [0.0], [50, 95])
-    kinds = {
-        kind: [(file, offer) for file, offer in offers if offer.proposal.kind == kind]
-        for kind in sorted({offer.proposal.kind for _, offer in offers})
-    }
+    kinds: dict[str, list[tuple[EditedFile, Offer]]] = defaultdict(list)
+    for file, offer in sorted(offers, key=lambda pair: pair[1].proposal.kind):
+        kinds[offer.proposal.kind].append((file, offer))
+    finished = [right for session in sessions for right in session.finished]
     return {
         "files": len(sessions),
         "offers": len(offers),
@@ -309,7 +298,7 @@ def summarize(sessions: Sequence[Session]) -> dict[str, Any]:
         "repeated": n_repeated,
         "found": sum(session.n_found for session in sessions) / max(1, n_repeated),
         "saved": sum(session.n_saved for session in sessions) / max(1, n_chars),
-        "finished": len(finished := [right for session in sessions for right in session.finished]),
+        "finished": len(finished),
         "finished_right": sum(finished) / max(1, len(finished)),
         "p50_ms": float(p50),
         "p95_ms": float(p95),

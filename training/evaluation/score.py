@@ -1,7 +1,5 @@
 """`foretype train score`: judge a model folder on held-out repositories; a table and a JSON."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
@@ -17,10 +15,10 @@ from assistant.snippets.search import SnippetSearch
 from assistant.source.languages import LANGUAGES
 from model.folder import BUNDLED, ModelFolder
 from model.gguf_model import GgufModel, load_model
+from training import cli
 from training.cli import existing_folder, existing_model
 from training.data.corpus import Document
 from training.data.progress import say
-from training.evaluation import command
 from training.evaluation.answers import Answer, Judged, judge
 from training.evaluation.bits_per_byte import (
     Passage,
@@ -43,20 +41,20 @@ _SNIPPETS = "network, snippets"  # healed; only of a model that was trained on t
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
-    parser = command.parser(NAME, __doc__)
+    parser = cli.parser(NAME, __doc__)
     option = parser.add_argument
     option("repositories", type=existing_folder, nargs="+", help="never trained on")
-    option("--tasks", type=command.count, default=200, help="cursors a repository (default: 200)")
+    option("--tasks", type=cli.count, default=200, help="cursors a repository (default: 200)")
     help_ = "text a repository for bits/byte (default: 100000)"
-    option("--loss-bytes", type=command.count, default=100_000, help=help_)
+    option("--loss-bytes", type=cli.count, default=100_000, help=help_)
     help_ = "another model: compare with it at the same cursors"
     option("--against", type=existing_model, metavar="MODEL", help=help_)
 
-    def make(args: argparse.Namespace) -> command.Report:
+    def make(args: argparse.Namespace) -> cli.Report:
         plan = {"tasks": args.tasks, "loss_bytes": args.loss_bytes, "seed": args.seed}
         return evaluate(args.model or BUNDLED, args.repositories, against=args.against, **plan)
 
-    return command.report_on(NAME, parser, argv, make, table)
+    return cli.report_on(NAME, parser, argv, make, table)
 
 
 def evaluate(
@@ -67,7 +65,7 @@ def evaluate(
     loss_bytes: int,
     seed: int,
     against: Path | None = None,
-) -> command.Report:
+) -> cli.Report:
     """Return the report: bits per byte and exact lines, by repository and over all.
 
     `tasks` cursors and `loss_bytes` of text are drawn from each repository. With another model to
@@ -108,17 +106,25 @@ def _measure(
     documents: dict[str, list[Passage]],
     *,
     names: Sequence[str] = (),
-) -> tuple[command.Report, dict[str, list[Judged]]]:
+) -> tuple[cli.Report, dict[str, list[Judged]]]:
     """Return a model's figures and answers, by all of its systems or those of `names`."""
     answers = {}
     for name, system in _systems(str(folder.path), files).items():
         if not names or name in names:
             say(f"{folder.info.name}: {name}: {len(tasks)} cursors")
             answers[name] = [judge(system(task), task.truth) for task in tasks]
+    losses: dict[str, Any] = {}
+    for kind, bits in (("int8", 8), ("fp32", 32)):  # as served, and exact
+        scorer = folder_scorer(folder, bits=bits)
+        by_repository = {
+            name: bits_per_byte(measure_cost(scorer, document) for document in chosen)
+            for name, chosen in documents.items()
+        }
+        losses[kind] = {"mean": float(np.mean(list(by_repository.values()))), **by_repository}
     return {
         "model": folder.info.name,
         "content_hash": folder.content_hash,
-        "bits_per_byte": _losses(folder, documents),
+        "bits_per_byte": losses,
         "rest_of_line": {name: _figures(tasks, given) for name, given in answers.items()},
     }, answers
 
@@ -142,19 +148,6 @@ def _systems(model: str, files: dict[str, list[Document]]) -> dict[str, System]:
     return systems
 
 
-def _losses(folder: ModelFolder | GgufModel, documents: dict[str, list[Passage]]) -> dict[str, Any]:
-    """Return bits per byte by repository, as served (8-bit) and in fp32."""
-    losses: dict[str, Any] = {}
-    for kind, bits in (("int8", 8), ("fp32", 32)):
-        scorer = folder_scorer(folder, bits=bits)
-        by_repository = {
-            name: bits_per_byte(measure_cost(scorer, document) for document in chosen)
-            for name, chosen in documents.items()
-        }
-        losses[kind] = {"mean": float(np.mean(list(by_repository.values()))), **by_repository}
-    return losses
-
-
 def _sample_documents(files: Sequence[Document], n_bytes: int, *, seed: int) -> list[Passage]:
     draws = np.random.Generator(np.random.Philox(key=[seed, 1]))
     chosen: list[Passage] = []
@@ -166,7 +159,7 @@ def _sample_documents(files: Sequence[Document], n_bytes: int, *, seed: int) -> 
     return chosen
 
 
-def _figures(tasks: Sequence[Task], answers: Sequence[Judged]) -> command.Report:
+def _figures(tasks: Sequence[Task], answers: Sequence[Judged]) -> cli.Report:
     pairs = list(zip(tasks, answers, strict=True))
     p50, p95 = np.percentile([judged.answer.ms for judged in answers], [50, 95])
     return {

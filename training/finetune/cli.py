@@ -5,8 +5,6 @@ that, with the index and without, and serves it in this repository if it is bett
 this machine. Stopped at any moment, the same command goes on.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -22,9 +20,8 @@ from assistant.models.registry import ModelsError, Registry, repository_id, repo
 from assistant.source.languages import language_of
 from model.folder import BUNDLED, bundled_for
 from model.publish import write_atomically
-from training.cli import existing_folder, keep_freed_memory, n_threads
+from training.cli import MISTAKES, count, existing_folder, keep_freed_memory, n_threads
 from training.errors import TuneError, TuneStoppedError
-from training.evaluation.command import MISTAKES, count
 from training.finetune.plan import TuneOptions, TuneRequest, make_plan
 from training.finetune.report import format_dry_run, format_report
 from training.finetune.session import TuneOutcome, Tuner

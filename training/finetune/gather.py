@@ -3,8 +3,6 @@
 Nothing after it reads the repository for training, so going on needs no repository. Knows no row.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import sys
 import sysconfig
@@ -13,16 +11,10 @@ from typing import Any
 
 from model.tokenizer import Tokenizer
 from training.errors import TuneError
+from training.finetune import texts
 from training.finetune.plan import TunePlan
 from training.finetune.rows import Mixture
-from training.finetune.texts import (
-    Text,
-    draw_held_out,
-    draw_replay,
-    hash_texts,
-    read_repository,
-    require_clean,
-)
+from training.finetune.texts import Text
 
 MIN_TOKENS = 20_000  # of the repository's code: below, a network learns its names and no more
 
@@ -46,8 +38,8 @@ class TuneTexts:
 
 def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
     """Read the repository and the general code; TuneError if there is too little, or secrets."""
-    found = read_repository(Path(plan.root), plan.split.trained_to)
-    require_clean(found.texts)
+    found = texts.read_repository(Path(plan.root), plan.split.trained_to)
+    texts.require_clean(found.texts)
     n_tokens = sum(len(tokenizer.encode(text.text)) for text in found.texts)
     if n_tokens < MIN_TOKENS:
         raise TuneError(
@@ -57,10 +49,10 @@ def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
     folder = Path(plan.options.general or sysconfig.get_path("stdlib"))
     mixture = Mixture(own=found.texts, general=())
     n_replayed = mixture.n_general_bytes * plan.options.n_epochs
-    replayed = tuple(draw_replay(folder, n_replayed, seed=plan.options.seed))
+    replayed = tuple(texts.draw_replay(folder, n_replayed, seed=plan.options.seed))
     mixture = dataclasses.replace(mixture, general=replayed)
-    held_out = tuple(draw_held_out(folder))
-    require_clean([*mixture.general, *held_out])
+    held_out = tuple(texts.draw_held_out(folder))
+    texts.require_clean([*mixture.general, *held_out])
     version = ".".join(map(str, sys.version_info[:3]))
     summary = {
         "n_seen": found.n_seen,  # tracked files
@@ -69,10 +61,10 @@ def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
         "n_tokens": n_tokens,
         "refused": dict(found.refused.most_common()),
         "scrubbed": dict(found.scrubbed.most_common()),
-        "data_hash": hash_texts(found.texts),
+        "data_hash": texts.hash_texts(found.texts),
         "general": plan.options.general or f"the standard library of Python {version}",
         "n_general_bytes": mixture.n_general_bytes,  # an epoch
-        "general_hash": hash_texts(mixture.general),
+        "general_hash": texts.hash_texts(mixture.general),
     }
     return TuneTexts(mixture=mixture, held_out=held_out, summary=summary)
 

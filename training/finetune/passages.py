@@ -3,21 +3,18 @@
 Knows git and no network. Every draw is a function of the seed and of what is drawn from.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from assistant.git import GitError
 from training.evaluation.bits_per_byte import Passage, whole_file
-from training.evaluation.replay.history import ReplayError, later_commits
-from training.evaluation.replay.snapshot import BlobTexts
+from training.evaluation.replay.history import BlobTexts, ReplayError, later_commits
 from training.evaluation.replay.tasks import TypedLine, typed_lines
 
 MAX_COMMITS = 200  # of a range, spread evenly
@@ -41,12 +38,12 @@ def added_passages(
         with contextlib.suppress(GitError):
             lines = typed_lines(repository, commit, blobs)
             by_path = groupby(lines, key=lambda line: line.path)
-            found += [_passage(commit.id, path, list(its)) for path, its in by_path]
+            found += [_join_lines(commit.id, path, list(its)) for path, its in by_path]
     if not found:
         raise ReplayError(f"{revisions} of {repository} adds no code that can be judged")
     draws = np.random.Generator(np.random.Philox(key=[seed, 3]))
     drawn = [found[index] for index in draws.permutation(len(found))]
-    return _capped(drawn, max_bytes, draws, most=MAX_PASSAGE_BYTES)
+    return _cap(drawn, max_bytes, draws, most=MAX_PASSAGE_BYTES)
 
 
 def general_passages(
@@ -62,44 +59,33 @@ def general_passages(
     draws = np.random.Generator(np.random.Philox(key=[seed, 4]))
     drawn = [whole[index] for index in draws.permutation(len(whole))]
     most = max(MAX_PASSAGE_BYTES, -(-max_bytes // len(whole)))
-    return _capped(drawn, max_bytes, draws, most=most)
+    return _cap(drawn, max_bytes, draws, most=most)
 
 
-def _passage(commit: str, path: str, lines: Sequence[TypedLine]) -> Passage:
-    """Join the typed lines of one file; a line's indentation and its end count with it."""
+def _join_lines(commit: str, path: str, lines: Sequence[TypedLine]) -> Passage:
+    """Return the typed lines of one file; a line's indentation and its end count with it."""
     text = [line + "\n" for line in lines[0].new[: lines[-1].number + 1]]
-    ends = np.cumsum([0, *(len(line.encode()) for line in text)])
-    numbers = [line.number for line in lines]
-    counted = np.concatenate([np.arange(ends[n], ends[n + 1]) for n in numbers])
-    return Passage(group=commit, path=path, text="".join(text), spans=_runs(counted))
+    ends = [0, *itertools.accumulate(len(line.encode()) for line in text)]
+    counted = [i for line in lines for i in range(ends[line.number], ends[line.number + 1])]
+    return Passage(group=commit, path=path, text="".join(text), counted=counted)
 
 
-def _runs(counted: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
-    """Return (start, end) of each run of numbers in a row."""
-    parts = np.split(counted, np.flatnonzero(np.diff(counted) > 1) + 1)
-    return tuple((int(part[0]), int(part[-1]) + 1) for part in parts)
-
-
-def _capped(
+def _cap(
     passages: Sequence[Passage], max_bytes: int, draws: np.random.Generator, *, most: int
 ) -> list[Passage]:
+    """Keep passages of `max_bytes`; of each a run of at most `most`, from a random one on."""
     kept: list[Passage] = []
     for passage in passages:
         if max_bytes <= 0:
             break
-        kept.append(_shortened(passage, int(draws.integers(1 << 30)), most))
-        max_bytes -= sum(end - start for start, end in kept[-1].spans)
+        draw, counted = int(draws.integers(1 << 30)), passage.counted
+        if len(counted) > most:
+            skip = draw % (len(counted) - most + 1)
+            counted = counted[skip : skip + most]
+            # Cut where a character may be cut in two: what is lost of it is not counted anyway.
+            text = passage.text.encode()[: counted[-1] + 1].decode(errors="ignore")
+            counted = [i for i in counted if i < len(text.encode())]
+            passage = dataclasses.replace(passage, text=text, counted=counted)
+        kept.append(passage)
+        max_bytes -= len(counted)
     return kept
-
-
-def _shortened(passage: Passage, draw: int, most: int) -> Passage:
-    """Keep a run of at most `most` counted bytes, from a random one on."""
-    counted = np.concatenate([np.arange(start, end) for start, end in passage.spans])
-    if len(counted) <= most:
-        return passage
-    skip = draw % (len(counted) - most + 1)
-    counted = counted[skip : skip + most]
-    # Cut where a character may be cut in two: what is lost of it is not counted anyway.
-    text = passage.text.encode()[: counted[-1] + 1].decode(errors="ignore")
-    counted = counted[counted < len(text.encode())]
-    return dataclasses.replace(passage, text=text, spans=_runs(counted))

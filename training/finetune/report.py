@@ -1,9 +1,7 @@
-"""What a tuning would do and how long it takes, what was judged, and the card of what came of it.
+"""What a tuning would do and how long it takes, what was judged, and the model card.
 
 Figures and names, never code.
 """
-
-from __future__ import annotations
 
 import textwrap
 import time
@@ -20,8 +18,8 @@ from model.runtime import open_runtime
 from training.evaluation.intervals import format_percent, format_points
 from training.evaluation.replay.report import Report
 from training.evaluation.replay.report_tables import WIDTH, format_range, format_table
-from training.finetune.decision import BASE, TUNED, find_gain, system_name
 from training.finetune.gather import describe_code, gather
+from training.finetune.judge import BASE, TUNED, find_gain, system_name
 from training.finetune.plan import (
     TuneOptions,
     TunePlan,
@@ -137,8 +135,14 @@ def describe_time(base: ModelFolder, options: TuneOptions, *, n_tokens: int) -> 
     """Say how many minutes it takes to train on tokens of rows, and to judge at cursors."""
     token_s = _time_token(base, lora_rank(options, base.config))
     training = (n_tokens + max(EXTRA_SHARE * n_tokens, EXTRA_TOKENS)) * token_s / 60
+    runtime = open_runtime(base, max_len=base.info.block_size, threads=1)
+
+    def read() -> None:  # a prompt as long as can be
+        runtime.rewind(0)
+        runtime.append([0] * (base.info.block_size - 1))
+
     n_prompts = options.n_tasks * PROMPTS_PER_TASK + MEASURED_PROMPTS
-    judging = n_prompts * _time_prompt(base) / 60
+    judging = n_prompts * _time(read) / 60
     total = training + judging
     return (
         f"about {max(1, round(total))} minutes here (training {training:.1f}, judging"
@@ -164,17 +168,6 @@ def _time_token(base: ModelFolder, rank: int) -> float:
     return _time(step) / (n_rows * block_size)
 
 
-def _time_prompt(base: ModelFolder) -> float:
-    """Return the seconds that a prompt as long as can be takes to read."""
-    runtime = open_runtime(base, max_len=base.info.block_size, threads=1)
-
-    def read() -> None:
-        runtime.rewind(0)
-        runtime.append([0] * (base.info.block_size - 1))
-
-    return _time(read)
-
-
 def _time(work: Callable[[], None]) -> float:
     """Return the seconds of a round, as a mean: what else runs here is a part of it."""
     work()  # the first one loads and allocates
@@ -193,15 +186,13 @@ def format_report(report: Report) -> str:
 
 def _decision(report: Report) -> Iterator[str]:
     [repository] = report["replay"]["repositories"]
-    commits = repository["commits"]
+    commits, end = repository["commits"], "it takes the base's place here"
     yield (
         f"{report[TUNED]['name']} against {report[BASE]['name']} on {repository['name']}:"
         f" {repository['tasks']} cursors in {commits} judged commit{'s' * (commits != 1)}"
     )
-    if report["promoted"]:
-        yield "The tuned model is better by the stated margins: it takes the base's place here."
-    else:
-        yield "The tuned model is not better by the stated margins: the base stays."
+    state, end = ("better", end) if report["promoted"] else ("not better", "the base stays")
+    yield f"The tuned model is {state} by the stated margins: {end}."
     for reason in report["reasons"]:
         yield textwrap.fill(f"- {reason}", WIDTH, subsequent_indent="  ")
 

@@ -3,8 +3,6 @@
 How a row is made is `training.data.rows`'s business. Knows no network.
 """
 
-from __future__ import annotations
-
 import bisect
 import dataclasses
 import itertools

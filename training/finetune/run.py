@@ -6,8 +6,6 @@ steps and down to nothing at the end. After each epoch, bits per byte of the dev
 lines; the best epoch's weights are kept. Knows no repository and no registry.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import json
@@ -29,13 +27,13 @@ from training.evaluation.bits_per_byte import Passage, bits_per_byte, measure_co
 from training.finetune.state import TuneState
 from training.finetune.weights import adapt, adapted_weights, base_weights, plain_weights
 from training.pretrain import loop
-from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
 from training.pretrain.trainer import Trainer
+from training.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
 
 RUN, EPOCHS = "run", "epochs"  # names in the state folder
 MATRIX_SHARE = 0.15  # of pre-training's peak rate, for what Muon moves
 REST_SHARE = 0.25  # and for embeddings and gains, which AdamW moves
-ADAPTER_RATE = 8e-3  # of AdamW, at plan.REFERENCE_BATCH: 0.0005 in a step of 2,048 tokens
+ADAPTER_RATE = 8e-3  # of AdamW, at schedule.REFERENCE_BATCH: 0.0005 in a step of 2,048 tokens
 _SMALL_PARAMS = 30e6  # networks below were pre-trained at higher rates
 _SMALL_SCALE = 3.0  # lr_scale of the bundled recipe
 _BATCH_TOKENS = (2_048, 8_192)  # the least and the most of a step
@@ -127,7 +125,9 @@ def train(
 
     `rows` is the folder of all epochs; `passages` are of the development commits.
     """
-    trainer = _trainer(base, recipe, rows)
+    assert isinstance(recipe.network, FolderNetwork)
+    rank = recipe.network.lora_rank
+    trainer = _open_trainer(base, recipe, rows, rank)
     scorer = network_scorer(trainer.network, base.tokenizer(), base.info.block_size)
     run, n_epochs = state.folder / RUN, len(recipe.stages)
 
@@ -136,7 +136,7 @@ def train(
 
     if not trainer.resume(run):
         weights = base_weights(base)
-        if _rank_of(recipe):
+        if rank:
             weights = adapted_weights(trainer.network, weights)
         trainer.begin_with(weights, base.content_hash)
         del weights  # as large as the network
@@ -180,20 +180,14 @@ def epoch_weights(state: TuneState, epoch: int) -> dict[str, Tensor]:
     return load_file(_weights_file(state, epoch))
 
 
-def _trainer(base: ModelFolder, recipe: Recipe, rows: Path) -> Trainer:
-    tokenizer, rank, pad = base.tokenizer(), _rank_of(recipe), "<|fim_pad|>"
-    dtype = choose_device().dtype
+def _open_trainer(base: ModelFolder, recipe: Recipe, rows: Path, rank: int) -> Trainer:
+    tokenizer, dtype, pad = base.tokenizer(), choose_device().dtype, "<|fim_pad|>"
     return Trainer(
         recipe,
         lambda stage: ShardReader(rows / stage.shards),
         pad_id=tokenizer.special_id(pad) if tokenizer.has_special(pad) else -1,
         adapt=(lambda network: adapt(network, rank, dtype)) if rank else None,
     )
-
-
-def _rank_of(recipe: Recipe) -> int:
-    assert isinstance(recipe.network, FolderNetwork)
-    return recipe.network.lora_rank
 
 
 def _read_bits(state: TuneState) -> list[float]:

@@ -5,8 +5,6 @@ on with the step that was under way, and training with its last checkpoint; unti
 what served still serves. Knows no arguments and prints nothing but what it does.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import json
@@ -24,7 +22,7 @@ from model.publish import publish_folder
 from training.data.progress import say
 from training.errors import TuneError
 from training.evaluation.bits_per_byte import Passage
-from training.finetune import run
+from training.finetune import run, weights
 from training.finetune.gather import TuneTexts, describe_code, gather
 from training.finetune.judge import judge_models
 from training.finetune.passages import added_passages, general_passages
@@ -40,12 +38,7 @@ from training.finetune.report import describe_time, format_card
 from training.finetune.rows import count_rows, pack_settings, write_rows
 from training.finetune.run import TrainingLog
 from training.finetune.state import PLAN, TuneState
-from training.finetune.weights import (
-    base_weights,
-    choose_point,
-    interpolate,
-    measure_points,
-)
+from training.finetune.weights import base_weights, interpolate
 
 TEXTS, ROWS, CANDIDATE = "texts", "rows", "candidate"
 VERDICT, FINAL, RESULT = "verdict", "final", "result"
@@ -233,13 +226,13 @@ def _write_candidate(
     general = general_passages(texts.documents, max_bytes=MAX_BYTES, seed=plan.options.seed)
     epoch = run.best_epoch(log["bits"])
     tuned = run.epoch_weights(state, epoch)
-    points = measure_points(base, tuned, added, general)
-    chosen = choose_point(points)
-    weights = interpolate(base_weights(base), tuned, chosen.share)
+    points = weights.measure_points(base, tuned, added, general)
+    chosen = weights.choose_point(points)
+    tensors = interpolate(base_weights(base), tuned, chosen.share)
     save_folder(
         state.folder / CANDIDATE,
         config=base.config,
-        tensors={name: tensor.numpy() for name, tensor in weights.items()},
+        tensors={name: tensor.numpy() for name, tensor in tensors.items()},
         tokenizer_json=(base.path / "tokenizer.json").read_text(encoding="utf-8"),
         info=dataclasses.replace(base.info, name=plan.name, parent=base.content_hash),
         card=f"# {plan.name}\n\nNot judged yet.\n",

@@ -5,8 +5,6 @@ or absent, and the next run does it again. Files hold parts of private code, so 
 owner's only. Knows no step.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json

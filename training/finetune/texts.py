@@ -7,8 +7,6 @@ and secrets and personal data are replaced; a text in which a second scan still 
 error. Knows no token.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import os
@@ -25,10 +23,10 @@ from training.data.corpus import Document
 from training.data.decontaminate import Overlap
 from training.data.dedup import Duplicates
 from training.data.filters import hash_frac, path_reason
-from training.data.recipe import CorpusRecipe, FilterSettings
 from training.data.sources import Source
 from training.errors import TuneError
-from training.evaluation.replay.snapshot import is_code
+from training.evaluation.replay.history import is_code
+from training.recipe import CorpusRecipe, FilterSettings
 
 REPOSITORY, GENERAL = "repository", "general"  # where a text is from
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of runs of five words, as for a corpus

@@ -9,8 +9,6 @@ al. 2021, arXiv:2109.01903). Of the points that keep general code, the one with 
 byte of the development commits' lines is taken. Knows no repository.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +21,7 @@ from model.folder import ModelFolder
 from model.gpt import GPT
 from training.data.progress import count_shown
 from training.evaluation.bits_per_byte import Passage, bits_per_byte, measure_cost, network_scorer
-from training.finetune.decision import MAX_GENERAL_LOSS
+from training.finetune.judge import MAX_GENERAL_LOSS
 
 ALPHA = 2.0  # s = alpha / r with alpha = 2 r
 SHARES = (1.0, 0.85, 0.7, 0.5)  # of the way from the base to the tuned weights
@@ -48,7 +46,7 @@ class LowRank(nn.Module):
         out: Tensor = self.plain(x) + change
         return out
 
-    def merged(self) -> Tensor:
+    def merge(self) -> Tensor:
         """Return W + s B A."""
         return self.plain.weight.float() + ALPHA * (self.b @ self.a)
 
@@ -76,7 +74,7 @@ def adapted_weights(network: GPT, weights: Mapping[str, Tensor]) -> dict[str, Te
 def plain_weights(network: GPT) -> dict[str, Tensor]:
     """Return the weights of a network under its plain names, adapters merged in."""
     merged = {
-        f"{name}.weight": module.merged()
+        f"{name}.weight": module.merge()
         for name, module in network.named_modules()
         if isinstance(module, LowRank)
     }

@@ -3,8 +3,6 @@
 So to resume is to know one number.
 """
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import numpy as np

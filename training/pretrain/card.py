@@ -3,8 +3,6 @@
 Reads the corpus manifest, the train state's progress and the evaluation report; knows no tensor.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,8 +10,8 @@ from typing import Any
 from model.config import ModelConfig, from_table
 from training.evaluation.intervals import Interval, format_percent
 from training.pretrain.checkpoint import Progress
-from training.pretrain.recipe import FolderTable
 from training.pretrain.schedule import Schedule
+from training.recipe import FolderTable
 
 _HOW_MEASURED = (
     "Repositories that the corpus excludes by name: {repositories}. Rest of the line at cursors "
@@ -45,41 +43,34 @@ def model_card(
     notes: str,
 ) -> str:
     """Return the card in Markdown; without a `report` it says that nothing was measured."""
-    sections = [
-        _head(table, config),
-        _training(config, progress, manifest),
-        _evaluation(report),
-        notes.strip(),
-        _corpus(manifest),
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def _head(table: FolderTable, config: ModelConfig) -> str:
-    languages = ", ".join(table.languages)
-    return (
-        f"---\nlicense: {table.licence.lower()}\nlibrary_name: transformers\ntags:\n- code\n"
-        f"- fill-in-the-middle\n---\n\n# {table.name}\n\n"
-        f"A network of {config.n_params / 1e6:.2f} million parameters that completes the line "
-        f"being typed ({languages}). {config.n_layer} layers of width {config.n_embd}, "
-        f"{config.n_head} query and {config.n_kv_head} key/value heads, a vocabulary of "
-        f"{config.vocab_size}, a context of {config.block_size} tokens; suffix-first infilling. "
-        "It is meant for foretype; transformers loads it too."
-    )
-
-
-def _training(config: ModelConfig, progress: Progress, manifest: Mapping[str, Any]) -> str:
-    totals = manifest["totals"]["train"]
     flops = from_table(Schedule, progress.plan).flops(config, progress.step)
-    return (
-        "## Training\n\n"
-        f"{progress.tokens / 1e6:.2f} million tokens in {progress.step} steps: "
-        f"{progress.seconds / 60:.0f} minutes of wall clock, {progress.cpu_seconds / 60:.0f} "
-        f"minutes of CPU time, {flops:.2g} floating-point operations. The corpus holds "
-        f"{totals['bytes'] / 1e6:.1f} MB of unique code in {totals['files']} files after "
-        "filtering."
-        + (f" It was taught by the model {progress.teacher[:12]}." if progress.teacher else "")
-    )
+    taught = f" It was taught by the model {progress.teacher[:12]}." if progress.teacher else ""
+    totals = manifest["totals"]["train"]
+    head = f"""\
+---
+license: {table.licence.lower()}
+library_name: transformers
+tags:
+- code
+- fill-in-the-middle
+---
+
+# {table.name}
+
+A network of {config.n_params / 1e6:.2f} million parameters that completes the line being typed \
+({", ".join(table.languages)}). {config.n_layer} layers of width {config.n_embd}, \
+{config.n_head} query and {config.n_kv_head} key/value heads, a vocabulary of {config.vocab_size}, \
+a context of {config.block_size} tokens; suffix-first infilling. It is meant for foretype; \
+transformers loads it too.
+
+## Training
+
+{progress.tokens / 1e6:.2f} million tokens in {progress.step} steps: \
+{progress.seconds / 60:.0f} minutes of wall clock, {progress.cpu_seconds / 60:.0f} minutes of CPU \
+time, {flops:.2g} floating-point operations. The corpus holds {totals["bytes"] / 1e6:.1f} MB of \
+unique code in {totals["files"]} files after filtering.{taught}"""
+    sections = [head, _evaluation(report), notes.strip(), _corpus(manifest)]
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _evaluation(report: Mapping[str, Any] | None) -> str:

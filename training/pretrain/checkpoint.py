@@ -6,8 +6,6 @@ before. Of a sharded network each process writes its share, and the first makes 
 files: any number of processes, sharded or not, goes on from them.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil
@@ -181,7 +179,7 @@ def load_newest(
     return None
 
 
-def newest(run: Path, *, average: bool = False) -> Checkpoint:
+def load_run(run: Path, *, average: bool = False) -> Checkpoint:
     """Return the newest checkpoint of `run`, or it with the averaged weights for its own.
 
     Raises StateError when there is no checkpoint, or no average in it.

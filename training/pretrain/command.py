@@ -1,4 +1,7 @@
-"""`foretype train run` and `foretype train export`: packed rows -> train state -> model folder."""
+"""`foretype train run` and `foretype train export`: packed rows -> train state -> model folder.
+
+A stage's rows are opened when it begins: they may still be packed while an earlier one runs.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,20 @@ from model.folder import FolderInfo, load_folder, save_folder
 from model.tokenizer import Tokenizer
 from training.cli import existing_folder, keep_freed_memory, n_threads, report_mistakes
 from training.data.corpus import read_manifest
+from training.data.shards import ShardError, ShardReader
 from training.pretrain import loop
 from training.pretrain.card import model_card
-from training.pretrain.checkpoint import StateError, newest
-from training.pretrain.distributed import Group, join, leave
-from training.pretrain.recipe import Recipe, load_recipe
+from training.pretrain.checkpoint import StateError, load_run
+from training.pretrain.distributed import join, leave
+from training.pretrain.loop import choose_threads
 from training.pretrain.report import write_report
-from training.pretrain.schedule import make_plan
-from training.pretrain.stages import ShardFolders
-from training.pretrain.threads import choose_threads
+from training.pretrain.schedule import Schedule, Stage, make_plan
 from training.pretrain.trainer import Trainer
 from training.pretrain.validation import Validator
+from training.recipe import Recipe, load_recipe
 
 _COMPILING = "compiling: the first step, and that of each stage, takes a minute or more\n"
+MAX_PASSES = 4  # over the same rows: a fifth is worth much less than new text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,16 +50,6 @@ class RunFiles:
 
 def main(argv: list[str]) -> int:
     """Run one step, `run` or `export`; a user's mistake is one line on stderr."""
-    return report_mistakes("train", lambda: _run(vars(_parser().parse_args(argv))))
-
-
-def _run(options: dict[str, Any]) -> None:
-    step, path, overrides = (options.pop(name) for name in ("step", "recipe", "set"))
-    files = RunFiles(**{name: options.pop(name) for name in ("run", "tokenizer", "corpus")})
-    step(load_recipe(path, overrides=overrides), files, **options)
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="foretype train", description=__doc__)
     steps = parser.add_subparsers(required=True, metavar="run|export")
     run = steps.add_parser("run", help="train, or go on with a run that was stopped")
@@ -83,7 +77,13 @@ def _parser() -> argparse.ArgumentParser:
         option("--run", type=Path, required=True, help="folder of the train state")
         option("--tokenizer", type=Path, required=True, help="tokenizer.json of the shards")
         option("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
-    return parser
+    return report_mistakes("train", lambda: _run(vars(parser.parse_args(argv))))
+
+
+def _run(options: dict[str, Any]) -> None:
+    step, path, overrides = (options.pop(name) for name in ("step", "recipe", "set"))
+    files = RunFiles(**{name: options.pop(name) for name in ("run", "tokenizer", "corpus")})
+    step(load_recipe(path, overrides=overrides), files, **options)
 
 
 def train_network(
@@ -109,7 +109,12 @@ def train_network(
         folders = ShardFolders(shards, make_plan(recipe), vocab_size=tokenizer.vocab_size)
         if recipe.train.teacher:
             _check_tokenizer(Path(recipe.train.teacher), files.tokenizer)
-        trainer = _open_trainer(recipe, folders, tokenizer, group)
+        if tokenizer.vocab_size != (wanted := recipe.network.config().vocab_size):
+            raise ConfigError(
+                f"the tokenizer has {tokenizer.vocab_size} ids, the recipe's network wants {wanted}"
+            )
+        pad_id = tokenizer.special_id("<|fim_pad|>")
+        trainer = Trainer(recipe, folders.open, pad_id=pad_id, group=group)
         resumed = trainer.resume(files.run)
         if init:
             _begin_with(trainer, init, files.tokenizer)
@@ -125,17 +130,6 @@ def train_network(
         return trainer.progress.step >= trainer.plan.n_step
     finally:
         leave()
-
-
-def _open_trainer(
-    recipe: Recipe, folders: ShardFolders, tokenizer: Tokenizer, group: Group
-) -> Trainer:
-    if tokenizer.vocab_size != (wanted := recipe.network.config().vocab_size):
-        raise ConfigError(
-            f"the tokenizer has {tokenizer.vocab_size} ids, the recipe's network wants {wanted}"
-        )
-    pad_id = tokenizer.special_id("<|fim_pad|>")
-    return Trainer(recipe, folders.open, pad_id=pad_id, group=group)
 
 
 def announce(trainer: Trainer, folders: ShardFolders, *, resumed: bool) -> str:
@@ -200,7 +194,7 @@ def export_network(
     assert files.corpus is not None, "the card names it"
     require_servable(recipe)
     config, table = recipe.network.config(), recipe.folder
-    checkpoint = newest(files.run, average=average)
+    checkpoint = load_run(files.run, average=average)
     card = model_card(
         table,
         config,
@@ -223,3 +217,60 @@ def export_network(
         card=card,
     )
     sys.stdout.write(f"wrote {out}\n")
+
+
+class ShardFolders:
+    """Folders by the name that the stages give their rows."""
+
+    def __init__(self, arguments: Sequence[str], plan: Schedule, *, vocab_size: int) -> None:
+        """Read `[NAME=]FOLDER` arguments; those without a name are taken in the stages' order."""
+        self._plan = plan
+        self._vocab_size = vocab_size
+        self._names = list(dict.fromkeys(stage.shards for stage in plan.stages))
+        starts = tuple(f"{name}=" for name in self._names)
+        unnamed = [each for each in arguments if not each.startswith(starts)]
+        named = [each for each in arguments if each.startswith(starts)]
+        folders = dict(each.split("=", 1) for each in named)
+        free = [name for name in self._names if name not in folders]
+        if len(unnamed) > len(free):
+            raise ConfigError(
+                f"--shards {unnamed[len(free)]} belongs to no stage; the recipe's stages read "
+                f"{', '.join(self._names)}"
+            )
+        folders |= dict(zip(free, unnamed, strict=False))
+        self._folders = {name: Path(folder) for name, folder in folders.items()}
+
+    def open(self, stage: Stage) -> ShardReader:
+        """Return a stage's rows; ShardError when they are not there, ConfigError if they misfit."""
+        folder = self._folders.get(stage.shards)
+        if folder is None:
+            raise ShardError(
+                f"the stage that begins now reads {stage.shards}; say --shards "
+                f"{stage.shards}=FOLDER to go on"
+            )
+        rows = ShardReader(folder)
+        if (rows.block_size, rows.vocab_size) != (stage.block_size, self._vocab_size):
+            raise ConfigError(
+                f"{folder} has rows of {rows.block_size} tokens and {rows.vocab_size} ids; the "
+                f"recipe wants {stage.block_size} and {self._vocab_size}"
+            )
+        return rows
+
+    def remarks(self) -> str:
+        """Return lines on rows that are not there yet, and on those that will be read too often."""
+        there = {name for name, folder in self._folders.items() if folder.is_dir()}
+        absent = [name for name in self._names if name not in there]
+        text = f"not there yet: the rows of {', '.join(absent)}\n" if absent else ""
+        for name in self._names:
+            if name in absent:
+                continue
+            wanted = [stage for stage in self._plan.stages if stage.shards == name]
+            rows = self.open(wanted[0])
+            n_read = sum(stage.tokens for stage in wanted) / (rows.n_rows * rows.block_size)
+            n_passes = n_read * rows.index.get("epochs", 1)
+            if n_passes > MAX_PASSES:
+                text += (
+                    f"the rows ({name}) are read {n_passes:.1f} times: above {MAX_PASSES} passes "
+                    "little more is learnt; take more text, or lower train.tokens\n"
+                )
+        return text

@@ -5,8 +5,6 @@ whole in every process, and sums of gradients are exchanged, once a step; `shard
 Knows tensors and files' owners, nothing about the network.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Iterable

@@ -3,8 +3,6 @@
 Needs no more than a machine has that only trains: nothing of how a corpus is made, or served.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import time
@@ -16,10 +14,9 @@ from training.data.corpus import Split
 from training.data.packing import PackJob
 from training.data.progress import say
 from training.data.rows import SHARES, PackSettings
-from training.pretrain.command import RunFiles, export_network, train_network
-from training.pretrain.recipe import Recipe, StageTable
+from training.pretrain.command import MAX_PASSES, RunFiles, export_network, train_network
 from training.pretrain.schedule import make_plan
-from training.pretrain.stages import MAX_PASSES
+from training.recipe import Recipe, StageTable
 
 
 def train_and_export(

@@ -4,8 +4,6 @@ Learned positions, LayerNorm, GELU, biases, a key head for each query head. Shap
 `model.gpt`; a layer has as many weights in matrices as its config counts.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -5,8 +5,6 @@ trains a large network and then a small one that it teaches, in legs: each ends 
 saved, and the same command goes on. Its results are cut into pieces, too.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -22,8 +20,8 @@ from training.data.progress import say, time_text
 from training.pretrain.command import RunFiles
 from training.pretrain.from_corpus import train_and_export
 from training.pretrain.plan import measure
-from training.pretrain.recipe import Recipe, load_recipe
 from training.pretrain.schedule import make_plan
+from training.recipe import Recipe, load_recipe
 
 TOKENIZER = "tokenizer.json"  # in a joined kit, beside the corpus
 MEGABYTE = 1 << 20
@@ -35,10 +33,6 @@ _MIN_STEPS = 2
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
-    return report_mistakes("train kit", lambda: _run(_parser().parse_args(argv)))
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="foretype train kit", description=__doc__)
     steps = parser.add_subparsers(required=True, metavar="cut|join|run", dest="step")
     step = steps.add_parser("cut", help="write files and folders as compressed pieces")
@@ -60,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--budget", type=float, default=1200.0, metavar="N", help=text)
     for role, name in (("teacher", "60m"), ("pupil", "60m-pupil")):
         step.add_argument(f"--{role}", type=Path, default=Path(name), metavar="RECIPE")
-    return parser
+    return report_mistakes("train kit", lambda: _run(parser.parse_args(argv)))
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -1,16 +1,21 @@
 """Cross-entropy of a tied head over a large vocabulary, without keeping the logits.
 
 The (N, V) logits of a step would be the largest tensor of all; taken in chunks they stay in the
-CPU's cache.
+CPU's cache. A larger network may teach: what it would answer is learnt beside the text itself. It
+reads the same rows as the pupil, in the same step; nothing of it is stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from model.config import ConfigError
+from model.folder import ModelFolder, load_folder
+from model.gpt import load_network
+from training.recipe import Recipe
 
 IGNORE = -1  # target of a position that carries no loss
 CPU_CHUNK_NUMBERS = 1 << 22  # logits at a time: 16 MB in fp32; twice and half as many are slower
@@ -117,3 +122,41 @@ def cross_entropy(
         states = teaching.hidden.reshape(-1, teaching.hidden.size(-1))
         teaching = teaching._replace(hidden=states)
     return apply(flat, weight, targets.reshape(-1), chunk or fitting, teaching)
+
+
+class Teacher:
+    """The network of a model folder with the pupil's tokenizer; `name` is its content hash."""
+
+    def __init__(self, folder: ModelFolder, *, share: float, device: torch.device) -> None:
+        """Load it onto a device; `share` is what counts of its answers."""
+        self._network = load_network(folder).to(device).requires_grad_(requires_grad=False)
+        self._share = share
+        self.name = folder.content_hash
+
+    def compute_as(self, dtype: torch.dtype, *, compiled: bool) -> None:
+        """Take the pupil's precision, and compile or not."""
+        self._network.dtype = dtype
+        hidden = self._network.hidden
+        self._forward = torch.compile(hidden, dynamic=False) if compiled else hidden
+
+    @torch.no_grad()
+    def answer(self, idx: Tensor) -> Teaching:
+        """Return what it says to ids (B, T)."""
+        states = self._forward(idx)  # (B, T, C)
+        return Teaching(states, self._network.head_weight.to(states.dtype), self._share)
+
+
+def load_teacher(recipe: Recipe, device: torch.device) -> Teacher | None:
+    """Return a recipe's teacher, if it names one; ConfigError when that cannot teach it."""
+    path, pupil = recipe.train.teacher, recipe.network.config()
+    if not path:
+        return None
+    folder = load_folder(Path(path))
+    config = folder.config
+    if config.vocab_size != pupil.vocab_size or config.block_size < pupil.block_size:
+        raise ConfigError(
+            f"{path} cannot teach this network: it has {config.vocab_size} ids and "
+            f"{config.block_size} tokens of context; {pupil.vocab_size} and at least "
+            f"{pupil.block_size} are wanted"
+        )
+    return Teacher(folder, share=recipe.train.teacher_share, device=device)

@@ -4,15 +4,13 @@ Pure functions of (parameters, gradients, state, step); no randomness, so a resu
 the last bit. Rates and momentum are given for this step; `training.pretrain.schedule` derives them.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from training.pretrain.sharding import local, owned_rows, to_owners, to_shards
+from training.pretrain.sharding import find_owned, local, to_owners, to_shards
 
 #: rows and columns of a matrix, and how it is sharded (None: not at all)
 _Kind = tuple[int, int, object]
@@ -56,18 +54,16 @@ def orthogonalise(
 
 
 class Stateful:
-    """An optimizer's tensors by name, for a checkpoint."""
+    """An optimizer with the tensors, by name, that a checkpoint must hold.
 
-    def _named(self) -> Iterator[tuple[str, Tensor]]:
-        raise NotImplementedError
+    Of sharded ones this process's share; all are changed in place.
+    """
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the tensors that a checkpoint must hold; of sharded ones this process's share."""
-        return dict(self._named())
+    state: dict[str, Tensor]
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore from `state()`."""
-        for name, tensor in self._named():
+        """Restore from a checkpoint's `state`."""
+        for name, tensor in self.state.items():
             tensor.copy_(state[name])
 
 
@@ -97,16 +93,18 @@ class Muon(Stateful):
         for name, parameter in self.parameters.items():
             kind = (parameter.size(0), parameter.size(1), getattr(parameter, "placements", None))
             self.groups.setdefault(kind, []).append(name)
-        self._owned: dict[_Kind, list[str]] = {}
         self._momentum: dict[_Kind, Tensor] = {}  # (N owned, rows, cols)
         self._square: dict[_Kind, Tensor] = {}  # (N owned, rows, 1) or (N owned, 1, cols)
+        self.state = {}
         for kind, names in self.groups.items():
             stack = torch.stack([self.parameters[name].detach() for name in names])
-            self._owned[kind] = [names[i] for i in owned_rows(stack)]
-            self._momentum[kind] = torch.zeros_like(to_owners(stack))
+            owned = [names[i] for i in find_owned(stack)]
+            momentum = self._momentum[kind] = torch.zeros_like(to_owners(stack))
+            self.state |= {f"muon.{name}": momentum[i] for i, name in enumerate(owned)}
             if beta2:
-                mean = self._momentum[kind].mean(_short_side(kind), keepdim=True)
-                self._square[kind] = torch.zeros_like(mean)
+                mean = momentum.mean(_short_side(kind), keepdim=True)
+                square = self._square[kind] = torch.zeros_like(mean)
+                self.state |= {f"muon_square.{name}": square[i] for i, name in enumerate(owned)}
 
     @torch.no_grad()
     def step(self, *, lr: float, momentum: float, weight_decay: float) -> None:
@@ -117,7 +115,7 @@ class Muon(Stateful):
             buffer = self._momentum[kind].lerp_(owned, 1 - momentum)
             owned = owned.lerp_(buffer, momentum)  # Nesterov
             owned = orthogonalise(owned, self.orthogonaliser, self.dtype)
-            owned = self._normalised(kind, owned) if self.beta2 else owned
+            owned = self._normalise(kind, owned) if self.beta2 else owned
             update = to_shards(owned, grads)
             parameters = [local(self.parameters[name]) for name in names]
             weights = torch.stack(parameters)
@@ -127,7 +125,7 @@ class Muon(Stateful):
             weights -= update.mul_(lr * math.sqrt(max(1.0, kind[0] / kind[1]))) + decay
             torch._foreach_copy_(parameters, weights.unbind())
 
-    def _normalised(self, kind: _Kind, update: Tensor) -> Tensor:
+    def _normalise(self, kind: _Kind, update: Tensor) -> Tensor:
         """Give every neuron (along the longer side) the same share of the update, over time."""
         # of a short side all are of length one already: there is nothing to normalise
         mean = update.square().mean(_short_side(kind), keepdim=True)
@@ -135,12 +133,6 @@ class Muon(Stateful):
         change: Tensor = update / square.sqrt().clamp(min=1e-10)
         size, before = change.norm(dim=(1, 2), keepdim=True), update.norm(dim=(1, 2), keepdim=True)
         return change.mul_(before / size.clamp(min=1e-10))
-
-    def _named(self) -> Iterator[tuple[str, Tensor]]:
-        for prefix, stacks in (("muon", self._momentum), ("muon_square", self._square)):
-            for kind, stack in stacks.items():
-                for name, tensor in zip(self._owned[kind], stack, strict=True):
-                    yield f"{prefix}.{name}", tensor
 
 
 def _short_side(kind: _Kind) -> int:
@@ -158,6 +150,8 @@ class AdamW(Stateful):
         self.eps = eps
         self.mean = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
         self.square = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        self.state = {f"adam_mean.{name}": tensor for name, tensor in self.mean.items()}
+        self.state |= {f"adam_square.{name}": tensor for name, tensor in self.square.items()}
 
     @torch.no_grad()
     def step(self, *, step: int, lr: Mapping[str, float], weight_decay: float = 0.0) -> None:
@@ -183,11 +177,6 @@ class AdamW(Stateful):
         rates = [-lr[name] / (1 - beta1**step) for name in self.parameters]
         torch._foreach_addcdiv_(parameters, means, denominators, rates)
 
-    def _named(self) -> Iterator[tuple[str, Tensor]]:
-        for kind, tensors in (("adam_mean", self.mean), ("adam_square", self.square)):
-            for name, tensor in tensors.items():
-                yield f"{kind}.{name}", tensor
-
 
 class Average(Stateful):
     """A running average of all weights: smoother than the weights while rates are high."""
@@ -195,15 +184,12 @@ class Average(Stateful):
     def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
         self.parameters = dict(parameters)
         self.mean = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.state = {f"{AVERAGE}{name}": tensor for name, tensor in self.mean.items()}
 
     @torch.no_grad()
     def step(self, decay: float) -> None:
         """Move the averages towards the weights."""
         torch._foreach_lerp_(_locals(self.mean), _locals(self.parameters), 1 - decay)
-
-    def _named(self) -> Iterator[tuple[str, Tensor]]:
-        for name, tensor in self.mean.items():
-            yield f"{AVERAGE}{name}", tensor
 
 
 def _locals(tensors: Mapping[str, Tensor]) -> list[Tensor]:

@@ -4,8 +4,6 @@ What is done is left alone and what was interrupted goes on, so the same command
 continue. The stages are the commands of `foretype data` and `foretype train`, on one folder.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
@@ -20,13 +18,12 @@ from training.data.corpus import MANIFEST, Document, Split, read_manifest
 from training.data.funnel import format_summary
 from training.data.prepare import prepare, recipe_hash
 from training.data.progress import say
-from training.data.recipe import CorpusRecipe, load_corpus_recipe
 from training.evaluation.exact_line import ask_engine
 from training.evaluation.held_out import sample_tasks
 from training.pretrain.command import RunFiles, require_servable
 from training.pretrain.from_corpus import train_and_export
-from training.pretrain.recipe import load_recipe
 from training.pretrain.report import read_log, tell_samples
+from training.recipe import CorpusRecipe, load_corpus_recipe, load_recipe
 
 _SHOWN = 3  # lines of one's own files that the model completes
 
@@ -65,7 +62,7 @@ def _make(args: argparse.Namespace) -> None:
         return
     sys.stdout.write(tell_samples(read_log(files.run)[0]))
     sys.stdout.write(
-        _completed(out / "model", held_out if len(held_out) else Split(out / "corpus"))
+        _complete_lines(out / "model", held_out if len(held_out) else Split(out / "corpus"))
     )
     sys.stdout.write(f"use it: foretype complete --model {out / 'model'} FILE:LINE:COL\n")
 
@@ -84,7 +81,7 @@ def _prepare(recipe: CorpusRecipe, out: Path) -> None:
     sys.stdout.write(format_summary(prepare(recipe, corpus, replace=True)))
 
 
-def _completed(model: Path, split: Split) -> str:
+def _complete_lines(model: Path, split: Split) -> str:
     """Return lines of a split as the model completes them, and what is there."""
     engine = Engine(Settings(model=str(model)))
     engine.load()

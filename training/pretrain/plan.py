@@ -4,8 +4,6 @@ Arithmetic on a recipe and a short table of hardware; the answer says which of i
 measured and which are assumed. With --measure some steps of the run are taken on made-up rows.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import sys
@@ -19,8 +17,8 @@ from model.config import ConfigError, ModelConfig
 from training.cli import report_mistakes
 from training.data.progress import time_text
 from training.data.shards import TokenIds
-from training.pretrain.recipe import Recipe, load_recipe
-from training.pretrain.schedule import Schedule, Stage, make_plan
+from training.pretrain.schedule import Stage, make_plan
+from training.recipe import Recipe, load_recipe
 
 _MEASURED_STEPS = 2  # of each stage, after one that pays for memory and compiling
 _LOGIT_ROWS = 8_192  # that stand at once, as in `training.pretrain.loss`
@@ -28,29 +26,30 @@ NARROW = 1_024  # below this width products are too small to keep a large GPU bu
 NARROW_SHARE = 0.7  # of the utilisation of wide networks; published small runs have 25-35%
 # Operations of the run of nanochat that first reached GPT-2 for $73: 8 H100, 3.04 hours.
 GPT2_FLOPS = 4.33e19
-GPT2_DOLLARS = (  # a network as good as GPT-2 with 1.56 billion parameters
-    ("2019", 43_000.0, "32 TPU v3, 168 hours at $8 a chip"),
-    ("July 2024", 672.0, "llm.c: 8 H100, 24 hours at $28 (its discussion 677)"),
-    ("February 2026", 73.0, "nanochat: 8 H100, 3.04 hours at $24"),
-    ("March 2026", 39.6, "nanochat: 8 H100, 1.65 hours at $24"),
-)
+GPT2_COSTS = """\
+For comparison, GPT-2 (1.56 billion parameters):
+  2019            $43,000  32 TPU v3, 168 hours at $8 a chip
+  July 2024          $672  llm.c: 8 H100, 24 hours at $28 (its discussion 677)
+  February 2026       $73  nanochat: 8 H100, 3.04 hours at $24
+  March 2026          $40  nanochat: 8 H100, 1.65 hours at $24
+"""
+# Prices and peaks as clouds and data sheets state them; single changes as their authors do.
+STORY = f"""{GPT2_COSTS}
+589 times cheaper from 2019 to February 2026 is
+     2.7 x  a chip costs less an hour: $8 (TPU v3), $3 (H100)
+     8.0 x  it does more: 123 TFLOPS in bf16 at best, 989
+    27.5 x  the rest: chips kept busier, and far fewer operations needed
 
+Single changes that others measured in that rest; they overlap, do not multiply them:
+   25.00 x  fewer tokens to one loss at 124M parameters, 2024 to 2026 (modded-nanogpt README)
+    1.73 x  fewer steps: Muon for AdamW, that not fully tuned (modded-nanogpt track 3)
+    1.37 x  less time: better data, FineWeb-EDU to ClimbMix (nanochat LEADERBOARD)
+    1.28 x  more tokens/s: fp8 for bf16, 8 billion parameters (torchtitan benchmarks)
+    1.16 x  more tokens/s: compiled, the same network (torchtitan benchmarks)
+    1.05 x  less time: batches of a million tokens (nanochat LEADERBOARD)
 
-# Dollars an hour and bf16 TFLOPS of a chip, then and now, as clouds and data sheets state them.
-_CHIP_2019, _CHIP_2026 = ("TPU v3", 8.0, 123.0), ("H100", 3.0, 989.0)
-# Single changes as their authors publish them; they were found on different networks and overlap.
-_CHANGES = (
-    (
-        10 / 0.4,
-        "fewer tokens to one loss at 124M parameters, 2024 to 2026",
-        "modded-nanogpt README",
-    ),
-    (5625 / 3250, "fewer steps: Muon for AdamW, that not fully tuned", "modded-nanogpt track 3"),
-    (2.76 / 2.02, "less time: better data, FineWeb-EDU to ClimbMix", "nanochat LEADERBOARD"),
-    (8532 / 6667, "more tokens/s: fp8 for bf16, 8 billion parameters", "torchtitan benchmarks"),
-    (6667 / 5762, "more tokens/s: compiled, the same network", "torchtitan benchmarks"),
-    (2.91 / 2.76, "less time: batches of a million tokens", "nanochat LEADERBOARD"),
-)
+At our own scale, to be run by you: docs/why-cheaper.md
+"""
 
 
 class Hardware(NamedTuple):
@@ -67,7 +66,7 @@ _2017 = "measured: 45 to 47 GFLOPS a core (docs/experiments.md); price assumed"
 _ZEN5 = "assumed: 40% of a measured matmul peak of 830 GFLOPS; price assumed"
 _H100 = "assumed: 40% of the data sheet's bf16 peak, $3 an hour; not run here"
 _8_H100 = "the same, times 8: exchange of gradients not counted; not run here"
-HARDWARE = (
+HARDWARE: tuple[Hardware, ...] = (
     Hardware("2 server cores of 2017, fp32", 90e9, 0.08, _2017),
     Hardware("2 Zen 5 cores, bf16", 330e9, 0.10, _ZEN5),
     Hardware("1 H100", 0.4 * 989e12, 3.0, _H100, is_gpu=True),
@@ -77,25 +76,6 @@ HARDWARE = (
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
-    return report_mistakes("train plan", lambda: _run(_parser().parse_args(argv)))
-
-
-def _run(args: argparse.Namespace) -> None:
-    if args.story:
-        sys.stdout.write(story())
-        return
-    if args.recipe is None:
-        raise ConfigError("name a recipe, or ask for --story")
-    recipe = load_recipe(args.recipe, overrides=args.set)
-    machines = _machines(args)
-    if args.measure:
-        sys.stderr.write("measuring: three steps of each stage\n")
-        flops = measure(recipe)
-        machines = (Hardware("this machine", flops, args.price, "measured just now"), *machines)
-    sys.stdout.write(report(recipe, machines))
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="foretype train plan",
         description="Say what a training run will take, before it is started.",
@@ -111,15 +91,26 @@ def _parser() -> argparse.ArgumentParser:
     text = "take three steps of each stage here and tell this machine's time"
     parser.add_argument("--measure", action="store_true", help=text)
     parser.add_argument("--price", type=float, default=0.0, help="of your machine, dollars an hour")
-    return parser
+    return report_mistakes("train plan", lambda: _run(parser.parse_args(argv)))
 
 
-def _machines(args: argparse.Namespace) -> tuple[Hardware, ...]:
-    if args.gflops is None:
-        return HARDWARE
-    if args.gflops <= 0 or args.price < 0:
-        raise ConfigError("--gflops must be positive and --price not negative")
-    return (Hardware("your machine", args.gflops * 1e9, args.price, "given"), *HARDWARE)
+def _run(args: argparse.Namespace) -> None:
+    if args.story:
+        sys.stdout.write(STORY)
+        return
+    if args.recipe is None:
+        raise ConfigError("name a recipe, or ask for --story")
+    recipe, machines = load_recipe(args.recipe, overrides=args.set), HARDWARE
+    if args.gflops is not None:
+        if args.gflops <= 0 or args.price < 0:
+            raise ConfigError("--gflops must be positive and --price not negative")
+        yours = Hardware("your machine", args.gflops * 1e9, args.price, "given")
+        machines = (yours, *machines)
+    if args.measure:
+        sys.stderr.write("measuring: three steps of each stage\n")
+        flops = measure(recipe)
+        machines = (Hardware("this machine", flops, args.price, "measured just now"), *machines)
+    sys.stdout.write(report(recipe, machines))
 
 
 def hours(flops: float, machine: Hardware, config: ModelConfig) -> float:
@@ -151,18 +142,17 @@ def memory(recipe: Recipe, n_device: int) -> Memory:
     n_tensor = train.tensor_parallel if n_device > 1 else 1
     is_sharded = n_device > 1 and (train.shard or n_tensor > 1)
     head = config.vocab_size * config.n_embd
-    matrices = config.n_params_matrix - head
-    layer = matrices / config.n_layer
+    matrices, layers = config.n_params_matrix - head, config.n_layer
     n_state = 1 if train.optimiser == "muon" else 2  # of each number in a matrix; 2 of others
     copies = 2 + (train.average_tokens > 0)  # weights and gradients
     numbers = config.n_params * (copies + 2) - matrices * (2 - n_state)
     tokens = max(stage.micro_rows * stage.block_size for stage in make_plan(recipe).stages)
-    kept, layers = layer_numbers(config, n_tensor), config.n_layer
+    kept = layer_numbers(config, n_tensor)
     made = kept + layers * config.n_embd if train.recompute else kept * layers
     if is_sharded:  # gathered in bf16; gradients in bf16, and in fp32 while they are exchanged
-        passing = 2 * layer / n_tensor * (2 + 2 + 4) + head * (4 + 4)
+        passing = 2 * matrices / layers / n_tensor * (2 + 2 + 4) + head * (4 + 4)
     else:  # copies in bf16
-        passing = 2 * (layer if train.recompute else matrices)
+        passing = 2 * matrices / (layers if train.recompute else 1)
     logits = min(tokens, _LOGIT_ROWS) * config.vocab_size
     n_share = n_device if is_sharded else 1
     stacked = 2 * layers * config.n_embd * config.n_inner * (train.optimiser == "muon")
@@ -228,7 +218,11 @@ def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:
     ratio = plan.tokens / config.n_params
     lines = [
         f"{recipe.folder.name}: {size} parameters, {tokens} tokens ({ratio:.1f} a parameter)",
-        *_stage_lines(plan),
+        *(
+            f"  stage {number}: {_count(stage.tokens)} tokens in {stage.n_step:,} steps of "
+            f"{stage.rows_per_step} rows of {stage.block_size} tokens ({stage.shards})"
+            for number, stage in enumerate(plan.stages, 1)
+        ),
         f"{flops:.2g} floating-point operations in all, {flops / GPT2_FLOPS:.2g} of a GPT-2",
         "",
         f"{'on':<28}{'sustained':>16}{'time':>12}{'cost':>12}",
@@ -242,16 +236,7 @@ def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:
     lines += ["", *(_memory_line(recipe, n_device) for n_device in (1, 8))]
     if recipe.train.teacher:
         lines.append("not counted: what its teacher answers")
-    lines += ["", tell_gpt2()]
-    return "\n".join(lines) + "\n"
-
-
-def _stage_lines(plan: Schedule) -> list[str]:
-    return [
-        f"  stage {number}: {_count(stage.tokens)} tokens in {stage.n_step:,} steps of "
-        f"{stage.rows_per_step} rows of {stage.block_size} tokens ({stage.shards})"
-        for number, stage in enumerate(plan.stages, 1)
-    ]
+    return "\n".join([*lines, "", GPT2_COSTS])
 
 
 def _memory_line(recipe: Recipe, n_device: int) -> str:
@@ -268,35 +253,6 @@ def _count(number: float) -> str:
         if number >= limit:
             return f"{number / limit:.3g} {unit}"
     return f"{number:.0f}"
-
-
-def tell_gpt2() -> str:
-    """Return what a network as good as GPT-2 has cost over the years."""
-    lines = [f"  {when:<15}{dollars_text(d):>8}  {how}" for when, d, how in GPT2_DOLLARS]
-    return "\n".join(["For comparison, GPT-2 (1.56 billion parameters):", *lines])
-
-
-def story() -> str:
-    """Return why a network as good as GPT-2 became 600 times cheaper, as text."""
-    (_, then, _), (_, now, _) = GPT2_DOLLARS[0], GPT2_DOLLARS[2]
-    (old, old_price, old_peak), (new, new_price, new_peak) = _CHIP_2019, _CHIP_2026
-    price, peak = old_price / new_price, new_peak / old_peak
-    parts = (
-        (
-            price,
-            f"a chip costs less an hour: ${old_price:.0f} ({old}), ${new_price:.0f} ({new})",
-        ),
-        (peak, f"it does more: {old_peak:.0f} TFLOPS in bf16 at best, {new_peak:.0f}"),
-        (then / now / price / peak, "the rest: chips kept busier, and far fewer operations needed"),
-    )
-    lines = [tell_gpt2(), "", f"{then / now:.0f} times cheaper from 2019 to February 2026 is"]
-    lines += [f"{factor:8.1f} x  {text}" for factor, text in parts]
-    lines += [
-        "",
-        "Single changes that others measured in that rest; they overlap, do not multiply them:",
-    ]
-    lines += [f"{factor:8.2f} x  {text} ({source})" for factor, text, source in _CHANGES]
-    return "\n".join([*lines, "", "At our own scale, to be run by you: docs/why-cheaper.md"]) + "\n"
 
 
 def dollars_text(amount: float) -> str:

@@ -1,13 +1,14 @@
 """`foretype train report RUN`: what a run did, as one page: curves, samples, time, money.
 
 Reads the run folder (`recipe.json`, `log.jsonl`) and nothing else; writes `report.html` and its
-curves as `report.png` there.
+curves as `report.png` there. matplotlib draws, by its own settings whatever a user's say.
 """
 
-from __future__ import annotations
-
 import argparse
+import contextlib
+import io
 import json
+import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,21 +19,69 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from model.config import from_table
+from model.paths import cache_folder, claim
 from model.publish import write_atomically
 from training.cli import existing_folder, report_mistakes
 from training.data.corpus import read_manifest
 from training.data.funnel import format_summary
 from training.data.progress import time_text
 from training.errors import TrainingError
-from training.plots import Plot, draw, make_page
-from training.pretrain.plan import GPT2_FLOPS, dollars_text, tell_gpt2
+from training.pretrain.plan import GPT2_COSTS, GPT2_FLOPS, dollars_text
 from training.pretrain.schedule import Schedule
 from training.pretrain.validation import MEASURED
 
+Points = Sequence[tuple[float, float]]
+
+_HEAD = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+pre { font-size: 13px; overflow-x: auto; } svg { max-width: 100%; height: auto; }
+</style>"""
+_COLUMNS, _INCHES = 3, (4.4, 3.4)  # of the figure; of a plot
+_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "foretype", "text.parse_math": False}
 PAGE = "report.html"
 CPU_PRICE = 0.04  # dollars an hour and thread, about what small cloud machines cost in 2026
 _DRAWN = 400  # points of a curve; each is the mean of the steps around it
 _SAMPLES = 5
+
+
+class Plot(NamedTuple):
+    """Lines in data units, by name; both axes begin at 0."""
+
+    title: str
+    axes: tuple[str, str]
+    series: Mapping[str, Points]
+    dots: bool = False
+
+
+def draw(title: str, plots: Sequence[Plot]) -> tuple[str, bytes]:
+    """Return one figure of all plots, as an SVG element and as a PNG.
+
+    Without matplotlib, as on a lent machine: a line that says so, and nothing.
+    """
+    with contextlib.suppress(OSError):  # then it takes a temporary folder, and says so
+        os.environ.setdefault("MPLCONFIGDIR", str(claim(cache_folder() / "matplotlib")))
+    try:
+        from matplotlib import style  # a second of CPU time
+        from matplotlib.figure import Figure
+    except ImportError:
+        return "<p>No curves here: matplotlib is not installed.</p>", b""
+    n_rows = -(-len(plots) // _COLUMNS)
+    svg, png = io.StringIO(), io.BytesIO()
+    with style.context(["default", _SETTINGS]):
+        figure = Figure((_COLUMNS * _INCHES[0], n_rows * _INCHES[1]), layout="constrained")
+        figure.suptitle(title)
+        for place, plot in enumerate(plots, 1):
+            axes = figure.add_subplot(n_rows, _COLUMNS, place, title=plot.title)
+            for name, points in plot.series.items():
+                axes.plot(*zip(*points, strict=True), "." * plot.dots + "-", label=name)
+            axes.set(xlabel=plot.axes[0], ylabel=plot.axes[1], xlim=(0, None), ylim=(0, None))
+            axes.grid(alpha=0.4)
+            if len(plot.series) > 1:
+                axes.legend()
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.savefig(png, format="png")
+    return svg.getvalue()[svg.getvalue().index("<svg") :], png.getvalue()
 
 
 class RunLog(NamedTuple):
@@ -136,9 +185,13 @@ def format_report(log: RunLog, price: float, funnel: str = "") -> tuple[str, byt
     state = "" if is_done else f", stopped at step {last['step']:,} of {log.plan.n_step:,}"
     title = f"{log.name}: a training run{state}"
     curves, picture = draw(title, _plots(log, price))
-    body = f"<pre>{escape(_figures(log, price))}</pre>{curves}{_samples(log)}"
-    body += f"<h2>The corpus</h2><pre>{escape(funnel)}</pre>" if funnel else ""
-    return make_page(title, body), picture
+    parts = [f"<h1>{escape(title)}</h1><pre>{escape(_figures(log, price))}</pre>{curves}"]
+    if samples := tell_samples(log):
+        parts.append("<h2>What it wrote</h2><p>A held-out line from | on.</p>")
+        parts.append(f"<pre>{escape(samples)}</pre>")
+    if funnel:
+        parts.append(f"<h2>The corpus</h2><pre>{escape(funnel)}</pre>")
+    return f"{_HEAD}<title>{escape(title)}</title>{''.join(parts)}\n", picture
 
 
 def _figures(log: RunLog, price: float) -> str:
@@ -165,7 +218,7 @@ def _figures(log: RunLog, price: float) -> str:
         equal = cost * GPT2_FLOPS / log.flops
         rows.append(("at this price", f"a GPT-2's operations would cost {dollars_text(equal)}"))
     lines = [f"{name:<15}{text}" for name, text in rows]
-    return "\n".join([*lines, "", tell_gpt2()])
+    return "\n".join([*lines, "", GPT2_COSTS])
 
 
 def _plots(log: RunLog, price: float) -> list[Plot]:
@@ -204,12 +257,6 @@ def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     size = max(1, len(points) // _DRAWN)
     groups = (points[start : start + size] for start in range(0, len(points), size))
     return [(group[-1][0], statistics.fmean(y for _, y in group)) for group in groups]
-
-
-def _samples(log: RunLog) -> str:
-    text = escape(tell_samples(log))
-    title = "<h2>What it wrote</h2><p>A held-out line from | on.</p>"
-    return f"{title}<pre>{text}</pre>" if text else ""
 
 
 def tell_samples(log: RunLog) -> str:

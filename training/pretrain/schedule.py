@@ -4,15 +4,13 @@ Pure arithmetic. A run writes its plan into every checkpoint, so that a changed 
 against what was done so far.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from model.config import ConfigError, ModelConfig, from_table
-from training.pretrain.recipe import Recipe, StageTable, TrainTable
+from training.recipe import Recipe, StageTable, TrainTable
 
 REFERENCE_BATCH = 2**19  # tokens; the batch for which recipes state their rates (modded-nanogpt's)
 MOMENTUM = (0.85, 0.95)  # Muon's, at first and after the ramp
@@ -67,7 +65,7 @@ class Schedule:
 
         A stage of longer rows costs more a token.
         """
-        stages = self.begun(self.n_step if n_step is None else n_step)
+        stages = self.stages_until(self.n_step if n_step is None else n_step)
         return sum(s.tokens * config.flops_per_token(s.block_size) for s in stages)
 
     @property
@@ -83,7 +81,7 @@ class Schedule:
             step -= stage.n_step
         raise IndexError("the plan has no such step")
 
-    def begun(self, step: int) -> list[Stage]:
+    def stages_until(self, step: int) -> list[Stage]:
         """Return the stages up to `step`, the last cut off there: what cannot change any more."""
         stages = []
         for stage in self.stages:
@@ -93,7 +91,7 @@ class Schedule:
             step -= stage.n_step
         return stages
 
-    def cooled(self, tokens: int) -> float:
+    def warmdown_share(self, tokens: int) -> float:
         """Return how much of the warmdown is over after so many tokens, 0..1."""
         return min(1.0, max(0.0, (tokens - self.warmdown_from) / self.warmdown_tokens))
 
@@ -104,13 +102,13 @@ class Schedule:
         """
         if tokens < self.warmup_tokens:
             return min(1.0, (tokens + step_tokens) / self.warmup_tokens)
-        return 1.0 - (1.0 - self.final_lr) * self.cooled(tokens)
+        return 1.0 - (1.0 - self.final_lr) * self.warmdown_share(tokens)
 
     def momentum(self, step: int, tokens: int) -> float:
         """Return Muon's momentum: a short memory while the first gradients still turn quickly."""
         low, high = MOMENTUM
         risen = low + (high - low) * min(1.0, step / MOMENTUM_RAMP_STEPS)
-        return risen + (self.final_momentum - high) * self.cooled(tokens)
+        return risen + (self.final_momentum - high) * self.warmdown_share(tokens)
 
 
 def make_plan(recipe: Recipe) -> Schedule:
@@ -180,7 +178,7 @@ def plan_problem(old: Mapping[str, Any], new: Schedule, step: int, tokens: int) 
     before = from_table(Schedule, old)
     if before == new:
         return ""
-    if before.begun(step) != new.begun(step):
+    if before.stages_until(step) != new.stages_until(step):
         return (
             f"the first {step} steps are done and would have been others; state the stages that "
             "are over in tokens"

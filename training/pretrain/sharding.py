@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from model.config import ConfigError
 from model.gpt import GPT
 from training.pretrain.distributed import GradientSum, Group
-from training.pretrain.recipe import Recipe
+from training.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch.distributed.fsdp import FSDPModule
@@ -155,7 +155,7 @@ def _is_sharded(tensor: Tensor) -> TypeGuard[DTensor]:
     return hasattr(tensor, "to_local")
 
 
-def owned_rows(stack: Tensor) -> list[int]:
+def find_owned(stack: Tensor) -> list[int]:
     """Return which matrices of a stack `to_owners` gives to this process."""
     rows = torch.arange(len(stack))
     if _is_sharded(stack):

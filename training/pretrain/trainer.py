@@ -3,8 +3,6 @@
 Knows rows and checkpoints, not where rows come from, nor logs and progress lines.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math
@@ -21,32 +19,15 @@ from model.config import ConfigError
 from model.device import Device, choose_device
 from model.gpt import GPT
 from training.errors import TrainingError
+from training.pretrain import checkpoint, sharding
 from training.pretrain.batches import Batches, Rows
-from training.pretrain.checkpoint import (
-    HIGH_STEPS,
-    Checkpoint,
-    Progress,
-    StateError,
-    discard_after,
-    load_newest,
-    load_shares,
-    save,
-)
+from training.pretrain.checkpoint import Checkpoint, Progress, StateError
 from training.pretrain.distributed import Group
 from training.pretrain.gpt2 import GPT2
-from training.pretrain.loss import cross_entropy
+from training.pretrain.loss import cross_entropy, load_teacher
 from training.pretrain.optim import AdamW, Average, Muon, split_parameters
-from training.pretrain.recipe import Recipe, recipe_hash
 from training.pretrain.schedule import Schedule, Stage, make_plan, plan_problem
-from training.pretrain.sharding import (
-    gather_again,
-    load_whole,
-    recompute_layers,
-    spread,
-    squared_norm,
-    take_place,
-)
-from training.pretrain.teacher import load_teacher
+from training.recipe import Recipe, recipe_hash
 
 # A CPU compiles for a minute or two; a run of so many operations takes twenty or more.
 LONG_RUN_FLOPS = 2e14
@@ -72,7 +53,7 @@ class Trainer:
         self.recipe = recipe
         self.plan: Schedule = make_plan(recipe)
         rows = [stage.rows_per_step for stage in self.plan.stages]
-        self.group = take_place(Group() if group is None else group, recipe, rows)
+        self.group = sharding.take_place(Group() if group is None else group, recipe, rows)
         self.device: Device = choose_device(
             recipe.train.device, recipe.train.dtype, index=self.group.local_rank
         )
@@ -84,9 +65,9 @@ class Trainer:
         self.network.to(self.device.device)
         is_bf16 = self._agree(self.device.dtype == torch.bfloat16)
         if recipe.train.recompute:
-            recompute_layers(self.network)
+            sharding.recompute_layers(self.network)
         dtype = torch.bfloat16 if is_bf16 else torch.float32
-        self.gradient_sum = spread(self.network, self.group, self.device.device, dtype)
+        self.gradient_sum = sharding.spread(self.network, self.group, self.device.device, dtype)
         named = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         self._share_out(named)
         self.average = Average(named if recipe.train.average_tokens else {})
@@ -98,7 +79,8 @@ class Trainer:
         compiled = self._agree(self.should_compile(is_plain=adapt is None))
         self._compute_as("bfloat16" if is_bf16 else "float32", compiled=compiled)
         self._open_rows = open_rows
-        self._batches: tuple[str, Batches] | None = None  # of the shards that are read now
+        self._batches: Batches | None = None  # of the shards that are read now
+        self._shards = ""
 
     def _share_out(self, named: dict[str, nn.Parameter]) -> None:
         """Give each parameter to its optimizer; "adamw" takes all, with its usual constants."""
@@ -159,11 +141,20 @@ class Trainer:
         `is_ill` when that is too often.
         """
         stage, progress = self.stage, self.progress
+        if self._batches is None or self._shards != stage.shards:
+            seed, device = self.recipe.train.seed, self.device.device
+            rows, self._shards = self._open_rows(stage), stage.shards
+            self._batches = Batches(rows, seed=seed, pad_id=self.pad_id, device=device)
         first = progress.rows.get(stage.shards, 0)
-        total = self._accumulate(self._batches_of(stage), first, stage)
+        total = self._accumulate(self._batches, first, stage)
+        grads = [p.grad for p in self.network.parameters() if p.grad is not None]
+        if self.group.is_sharded:
+            norm = self.group.add(sharding.squared_norm(grads, self.group.size)).sqrt()
+        else:
+            norm = torch.nn.utils.get_total_norm(grads)
         # Both at once: the only time in a step that the processor waits for a GPU.
         loss: float
-        loss, self.grad_norm = torch.stack([total, self._gradient_norm()]).tolist()
+        loss, self.grad_norm = torch.stack([total, norm]).tolist()
         if math.isfinite(loss) and math.isfinite(self.grad_norm):
             self._update(stage)
             is_new = progress.step > 0 and self.plan.stage_at(progress.step - 1) != stage
@@ -192,16 +183,8 @@ class Trainer:
     @property
     def is_ill(self) -> bool:
         """Say whether too many steps in a row were bad: time to go back."""
-        limit = self.recipe.train.max_skips
-        return self.progress.n_skipped_in_row >= limit or self.progress.n_high_in_row >= HIGH_STEPS
-
-    def _batches_of(self, stage: Stage) -> Batches:
-        if self._batches is None or self._batches[0] != stage.shards:
-            rows = self._open_rows(stage)
-            seed, device = self.recipe.train.seed, self.device.device
-            batches = Batches(rows, seed=seed, pad_id=self.pad_id, device=device)
-            self._batches = stage.shards, batches
-        return self._batches[1]
+        n_skipped, n_high = self.progress.n_skipped_in_row, self.progress.n_high_in_row
+        return n_skipped >= self.recipe.train.max_skips or n_high >= checkpoint.HIGH_STEPS
 
     def _accumulate(self, batches: Batches, first: int, stage: Stage) -> Tensor:
         """Sum gradients over the step's micro-batches and processes; return the mean loss, ()."""
@@ -227,12 +210,6 @@ class Trainer:
             self.gradient_sum.finish()
         return self.group.add(total)
 
-    def _gradient_norm(self) -> Tensor:
-        grads = [p.grad for p in self.network.parameters() if p.grad is not None]
-        if self.group.is_sharded:
-            return self.group.add(squared_norm(grads, self.group.size)).sqrt()
-        return torch.nn.utils.get_total_norm(grads)
-
     def _update(self, stage: Stage) -> None:
         progress, train = self.progress, self.recipe.train
         factor = self.plan.factor(progress.tokens, stage.tokens_per_step)
@@ -243,19 +220,14 @@ class Trainer:
             weight_decay=train.weight_decay * factor,
         )
         rates = {
-            name: rate * self._base_rate(name, parameter)
+            name: rate * (train.embed_lr if parameter.dim() == 2 else train.gain_lr)
             for name, parameter in self.adamw.parameters.items()
         }
+        rates |= dict.fromkeys(self._matrices & rates.keys(), rate * train.matrix_lr)
         decay = train.weight_decay if self._plain else 0.0
         self.adamw.step(step=progress.step + 1, lr=rates, weight_decay=decay)
         if train.average_tokens:
             self.average.step(math.exp(-stage.tokens_per_step / train.average_tokens))
-
-    def _base_rate(self, name: str, parameter: Tensor) -> float:
-        train = self.recipe.train
-        if name in self._matrices:
-            return train.matrix_lr
-        return train.embed_lr if parameter.dim() == 2 else train.gain_lr
 
     def begin_with(self, weights: Mapping[str, Tensor], parent: str) -> None:
         """Take another model's weights, `parent` being its name; before the first step only."""
@@ -272,7 +244,7 @@ class Trainer:
                 f"and {len(differing) - 1} others are missing or of another shape"
             )
         if self.group.is_sharded:
-            load_whole(self.network, weights)
+            sharding.load_whole(self.network, weights)
         else:
             self.network.load_state_dict(dict(weights))
         self.average = Average(self.average.parameters)
@@ -281,12 +253,14 @@ class Trainer:
     def save(self, run: Path) -> None:
         """Write a checkpoint; of several processes the first does, or each its share."""
         if self.group.is_first or self.group.is_sharded:
-            gather_again(self.network)
+            sharding.gather_again(self.network)
             shares = self.group if self.group.is_sharded else None
-            save(run, self.progress, self.network.state_dict(), self._optimizer(), shares=shares)
+            checkpoint.save(
+                run, self.progress, self.network.state_dict(), self._optimizer(), shares=shares
+            )
 
     def _optimizer(self) -> dict[str, Tensor]:
-        return self.muon.state() | self.adamw.state() | self.average.state()
+        return self.muon.state | self.adamw.state | self.average.state
 
     def resume(self, run: Path) -> bool:
         """Go on from the newest checkpoint below `run`; False when there is none.
@@ -295,10 +269,10 @@ class Trainer:
         and while no plan has begun to lower the rates. Raises StateError otherwise, and when the
         recipe differs in anything else.
         """
-        checkpoint = load_newest(run)
-        if checkpoint is None:
+        saved = checkpoint.load_newest(run)
+        if saved is None:
             return False
-        progress = checkpoint.progress
+        progress = saved.progress
         if progress.recipe_hash != recipe_hash(self.recipe):
             raise StateError(
                 f"{run} was started with another recipe (see {run / 'recipe.json'}); "
@@ -326,7 +300,7 @@ class Trainer:
                 "--set train.shard=false --set train.tensor_parallel=1"
             )
         self._compute_as(dtype, compiled=compiled)
-        self._load(checkpoint)
+        self._load(saved)
         return True
 
     def roll_back(self, run: Path) -> None:
@@ -336,36 +310,36 @@ class Trainer:
         """
         bad = self.progress
         where = f"the loss or its gradient is no number at step {bad.step}"
-        if bad.n_high_in_row >= HIGH_STEPS:
+        if bad.n_high_in_row >= checkpoint.HIGH_STEPS:
             where = f"the loss has grown far too high by step {bad.step}"
         advice = "lower train.lr_scale and start another run"
         if bad.n_rollback >= self.recipe.train.max_rollbacks:
             raise DivergedError(
                 f"{where}, after {bad.n_rollback} returns to a checkpoint; {advice}"
             )
-        checkpoint = load_newest(run, accept=lambda progress: progress.is_healthy)
-        if checkpoint is None:
+        saved = checkpoint.load_newest(run, accept=lambda progress: progress.is_healthy)
+        if saved is None:
             raise DivergedError(f"{where}, before the first checkpoint; {advice}")
-        self._load(checkpoint)
+        self._load(saved)
         self.group.wait()  # until all have read it
         if self.group.is_first:
-            discard_after(run, checkpoint.progress.step)
+            checkpoint.discard_after(run, saved.progress.step)
         for name in ("rows", "n_skipped", "seconds", "cpu_seconds"):
             setattr(self.progress, name, getattr(bad, name))
         self.progress.n_rollback = bad.n_rollback + 1
         self.save(run)
 
-    def _load(self, checkpoint: Checkpoint) -> None:
+    def _load(self, saved: Checkpoint) -> None:
         if self.group.is_sharded:
-            gather_again(self.network)
-            load_shares(checkpoint.folder, self.network.state_dict() | self._optimizer())
+            sharding.gather_again(self.network)
+            checkpoint.load_shares(saved.folder, self.network.state_dict() | self._optimizer())
         else:
-            self.network.load_state_dict(checkpoint.weights)
+            self.network.load_state_dict(saved.weights)
             for part in (self.muon, self.adamw, self.average):
-                part.load(checkpoint.optimizer)
+                part.load(saved.optimizer)
         ours = self.progress  # a run of an older version knows neither precision nor compilation
         self.progress = dataclasses.replace(
-            checkpoint.progress,
+            saved.progress,
             plan=self._plan_table(),
             dtype=ours.dtype,
             compiled=ours.compiled,

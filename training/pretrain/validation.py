@@ -3,8 +3,6 @@
 Knows corpora and networks, not how they are trained.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from training.evaluation.bits_per_byte import (
     network_scorer,
     whole_file,
 )
-from training.pretrain.recipe import Recipe
+from training.recipe import Recipe
 
 VALIDATION_BYTES = 60_000  # of held-out text, about, that are read at each validation
 MEASURED = "bits_per_byte"  # in the log; "bits_per_byte.python" of one language

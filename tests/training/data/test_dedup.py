@@ -7,7 +7,7 @@ import random
 import pytest
 
 from training.data.dedup import SHINGLE_WORDS, Duplicates
-from training.data.word_runs import WordRunHasher, words_of
+from training.data.word_runs import hash_runs, words_of
 
 
 def text(seed: int, n_words: int = 600) -> str:
@@ -27,7 +27,7 @@ def edited(original: str, n_edits: int, seed: int = 0) -> str:
 def jaccard(one: str, other: str) -> float:
     """Return the exact similarity that sketches estimate."""
     first, second = (
-        set(WordRunHasher(SHINGLE_WORDS).hashes(words_of(each)).tolist()) for each in (one, other)
+        set(hash_runs(words_of(each), SHINGLE_WORDS).tolist()) for each in (one, other)
     )
     return len(first & second) / len(first | second)
 

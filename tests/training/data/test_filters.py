@@ -14,7 +14,7 @@ from training.data.filters import (
     text_reason,
     without_notices,
 )
-from training.data.recipe import FilterSettings
+from training.recipe import FilterSettings
 
 SETTINGS = FilterSettings()
 CODE = "def area(width, height):\n    return width * height\n\n\nprint(area(2, 3))\n" * 3

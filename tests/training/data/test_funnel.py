@@ -9,7 +9,7 @@ import pytest
 from tests.repositories import MIT, new_repository
 from training.data.funnel import format_summary, main
 from training.data.prepare import prepare
-from training.data.recipe import CorpusRecipe
+from training.recipe import CorpusRecipe
 
 CODE = "".join(f"def area_{i}(width):\n    return width * {i}\n\n" for i in range(10))
 

@@ -12,7 +12,7 @@ from training.data.licences import (
     is_licence_file,
     licence_of,
 )
-from training.data.recipe import DEFAULT_LICENCES
+from training.recipe import DEFAULT_LICENCES
 
 BSD_2 = (
     "Redistribution and use in source and binary forms, with or without modification, are\n"

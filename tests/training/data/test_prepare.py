@@ -14,8 +14,8 @@ from model.config import ConfigError
 from tests.repositories import MIT, new_repository, plain_git
 from training.data.corpus import CorpusError, Split
 from training.data.prepare import main, prepare
-from training.data.recipe import CorpusRecipe, FilterSettings
 from training.data.sources import name_hash
+from training.recipe import CorpusRecipe, FilterSettings
 
 
 def code(name: str, n_lines: int = 12) -> str:

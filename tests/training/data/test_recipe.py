@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from model.config import ConfigError
-from training.data.recipe import CorpusRecipe, FilterSettings, expand, load_corpus_recipe
+from training.recipe import CorpusRecipe, FilterSettings, expand, load_corpus_recipe
 
 
 def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:

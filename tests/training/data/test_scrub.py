@@ -8,7 +8,7 @@ from tests.repositories import MIT, new_repository
 from training.data.corpus import Split
 from training.data.funnel import format_summary
 from training.data.prepare import prepare
-from training.data.recipe import CorpusRecipe
+from training.recipe import CorpusRecipe
 
 CODE = "".join(f"def area_{i}(width):\n    return width * {i}\n\n" for i in range(10))
 OTHER = CODE.replace("area", "size").replace("width", "height")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.repositories import MIT, new_repository, plain_git
-from training.data import source_parts as parts
+from training.data import collect as parts
 from training.data.collect import Collected, Rules, collect
 from training.data.prepare import prepare
-from training.data.recipe import CorpusRecipe
 from training.data.sources import Source
+from training.recipe import CorpusRecipe
 
 MAIL = "jane" + "@firm.io"
 

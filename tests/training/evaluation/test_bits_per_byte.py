@@ -36,7 +36,8 @@ def tokenizer() -> Tokenizer:
 
 
 def passage(*spans: tuple[int, int]) -> Passage:
-    return Passage(group="c", path="a.py", text=TEXT, spans=spans)
+    counted = [place for start, end in spans for place in range(start, end)]
+    return Passage(group="c", path="a.py", text=TEXT, counted=counted)
 
 
 def flat(tokenizer: Tokenizer, block_size: int = 64) -> Scorer:

@@ -11,15 +11,15 @@ from assistant.cli.command import UsageError
 from assistant.errors import ModelError
 from assistant.git import GitError
 from model.folder import ModelFolderError
-from training.evaluation import command
+from training import cli
 
 
 def report_on(
     argv: list[str],
-    make: Callable[[Namespace], command.Report],
-    table: Callable[[command.Report], str] = str,
+    make: Callable[[Namespace], cli.Report],
+    table: Callable[[cli.Report], str] = str,
 ) -> int:
-    return command.report_on("prog", command.parser("prog", None), argv, make, table)
+    return cli.report_on("prog", cli.parser("prog", None), argv, make, table)
 
 
 def test_report_is_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,7 +34,7 @@ def test_report_is_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_mistake_is_told_and_nothing_is_written(
     kind: type[Exception], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def make(args: Namespace) -> command.Report:
+    def make(args: Namespace) -> cli.Report:
         raise kind("do this instead")
 
     file = tmp_path / "report.json"
@@ -44,7 +44,7 @@ def test_mistake_is_told_and_nothing_is_written(
 
 
 def test_fault_of_ours_is_not_hidden() -> None:
-    def make(args: Namespace) -> command.Report:
+    def make(args: Namespace) -> cli.Report:
         raise KeyError("a bug")
 
     with pytest.raises(KeyError):
@@ -60,18 +60,18 @@ def test_report_that_cannot_be_written_is_a_mistake(
 
 
 def test_common_options(tmp_path: Path) -> None:
-    args = command.parser("prog", "what it does").parse_args(
+    args = cli.parser("prog", "what it does").parse_args(
         ["--model", str(tmp_path), "--seed", "7", "--json", "a.json"]
     )
     assert (args.model, args.seed, args.json) == (tmp_path, 7, Path("a.json"))
-    defaults = command.parser("prog", None).parse_args([])
+    defaults = cli.parser("prog", None).parse_args([])
     assert (defaults.model, defaults.seed, defaults.json) == (None, 0, None)
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "2.5", "many", ""])
 def test_count_must_be_above_zero(text: str) -> None:
-    parser = command.parser("prog", None)
-    parser.add_argument("--n", type=command.count)
+    parser = cli.parser("prog", None)
+    parser.add_argument("--n", type=cli.count)
     assert parser.parse_args(["--n", "12"]).n == 12
     with pytest.raises(UsageError, match="is not a number above 0"):
         parser.parse_args([f"--n={text}"])

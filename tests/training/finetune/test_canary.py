@@ -94,6 +94,6 @@ def test_without_the_scrub_it_would_be_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collect, "redact", lambda text: (text, Counter()))
-    monkeypatch.setattr(gather, "require_clean", lambda texts: None)
+    monkeypatch.setattr(texts, "require_clean", lambda each: None)
     found = all_said(tuned(request_with_secret(tmp_path)))
     assert found[0].startswith(KEY[:20])

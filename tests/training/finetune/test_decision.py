@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.evaluation.intervals import Interval, paired_gain
-from training.finetune.decision import (
+from training.finetune.judge import (
     MIN_COMMITS,
     MIN_TASKS,
     decide,

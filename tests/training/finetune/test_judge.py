@@ -16,8 +16,7 @@ from tests.scripted import speaking_folder
 from training.data.progress import Progress
 from training.evaluation.replay import run
 from training.evaluation.replay.history import ReplayError
-from training.finetune.decision import find_gain, system_name
-from training.finetune.judge import judge_models
+from training.finetune.judge import find_gain, judge_models, system_name
 from training.finetune.plan import ModelRef, TuneOptions, TunePlan
 from training.finetune.report import format_report
 

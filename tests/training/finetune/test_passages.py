@@ -27,7 +27,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def counted_text(passage: Passage) -> str:
     data = passage.text.encode()
-    return b"".join(data[start:end] for start, end in passage.spans).decode()
+    return bytes(data[place] for place in passage.counted).decode()
 
 
 def test_added_lines_are_counted_with_what_stands_above_them(repository: Path) -> None:
@@ -35,7 +35,6 @@ def test_added_lines_are_counted_with_what_stands_above_them(repository: Path) -
     assert passage.path == "a.py"
     assert passage.text == BEFORE + "\n\n" + ADDED
     assert counted_text(passage) == ADDED
-    assert len(passage.spans) == 1
 
 
 def test_new_large_file_counts_in_part(repository: Path) -> None:
@@ -64,18 +63,17 @@ def test_general_code_counts_whole_and_capped() -> None:
     documents = [("a.py", "x = 1\n"), ("b.py", "é" * MAX_PASSAGE_BYTES), ("empty.py", "")]
     enough = MAX_PASSAGE_BYTES + 6
     found = {each.path: each for each in general_passages(documents, max_bytes=enough)}
-    assert found["a.py"].spans == ((0, 6),)
+    assert list(found["a.py"].counted) == list(range(6))
     assert found.keys() == {"a.py", "b.py"}
-    [(start, end)] = found["b.py"].spans
-    assert MAX_PASSAGE_BYTES - 1 <= end - start <= MAX_PASSAGE_BYTES
-    assert end <= len(found["b.py"].text.encode())
+    counted = found["b.py"].counted
+    assert MAX_PASSAGE_BYTES - 1 <= len(counted) <= MAX_PASSAGE_BYTES
+    assert counted[-1] < len(found["b.py"].text.encode())
     assert len(general_passages(documents, max_bytes=1)) == 1
 
 
 def test_of_few_general_documents_more_is_counted() -> None:
     [found] = general_passages([("a.py", "x" * 50_000)], max_bytes=20_000)
-    [(start, end)] = found.spans
-    assert end - start == 20_000
+    assert len(found.counted) == 20_000
 
 
 def test_no_general_code_is_refused() -> None:

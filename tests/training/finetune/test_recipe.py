@@ -7,8 +7,8 @@ import pytest
 from model.folder import ModelFolder, load_folder
 from tests.doubles import tiny_config, tiny_folder
 from training.finetune.run import MATRIX_SHARE, tune_recipe
-from training.pretrain.recipe import TrainTable, recipe_hash
 from training.pretrain.schedule import make_plan
+from training.recipe import TrainTable, recipe_hash
 
 
 @pytest.fixture

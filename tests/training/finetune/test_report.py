@@ -18,8 +18,7 @@ from training.evaluation.bits_per_byte import ByteCost
 from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.report import assemble
 from training.evaluation.replay.run import Measured, Plan
-from training.finetune.decision import decide, find_gain, system_name
-from training.finetune.judge import compare_costs, registry_scores
+from training.finetune.judge import compare_costs, decide, find_gain, registry_scores, system_name
 from training.finetune.report import format_report
 
 NAMES = [

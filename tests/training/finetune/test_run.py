@@ -19,7 +19,7 @@ from training.finetune.rows import epoch_folder
 from training.finetune.state import TuneState
 
 TEXT = "def area(width):\n    return width * 2\n" * 3
-PASSAGE = Passage(group="c", path="a.py", text=TEXT, spans=((0, len(TEXT)),))
+PASSAGE = Passage(group="c", path="a.py", text=TEXT, counted=range(len(TEXT)))
 N_ROWS = (16, 16)  # two steps each
 BLOCK = tiny_config().block_size
 

@@ -7,7 +7,7 @@ from typing import Any
 from tests.doubles import tiny_config
 from training.pretrain.card import model_card
 from training.pretrain.checkpoint import Progress
-from training.pretrain.recipe import FolderTable
+from training.recipe import FolderTable
 
 TABLE = FolderTable(name="small", licence="MIT", languages=("python", "go"))
 STAGE = {

@@ -10,8 +10,8 @@ import torch
 from tests.training.pretrain.test_schedule import LONG, SHORT, recipe
 from tests.training.pretrain.test_trainer import trainer
 from training.pretrain import command
+from training.pretrain.command import ShardFolders
 from training.pretrain.schedule import make_plan
-from training.pretrain.stages import ShardFolders
 
 FOLDERS = ShardFolders([], make_plan(recipe(SHORT, LONG)), vocab_size=256)
 

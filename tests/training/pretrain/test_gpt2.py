@@ -12,7 +12,7 @@ from model.config import ConfigError
 from tests.training.pretrain.test_trainer import trainer, weights
 from training.pretrain.command import RunFiles, export_network
 from training.pretrain.gpt2 import GPT2
-from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, TrainTable
+from training.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 
 TABLE = NetworkTable(preset="pico", n_layer=2, block_size=24, vocab_size=300, block="gpt2")
 

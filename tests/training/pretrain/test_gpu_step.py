@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.training.pretrain.test_trainer import open_rows, small_recipe, trainer
-from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 from training.pretrain.trainer import Trainer
+from training.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 
 WAITS = {"item", "tolist", "cpu", "numpy", "nonzero", "__bool__", "__float__", "__int__"}
 

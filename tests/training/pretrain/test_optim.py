@@ -81,7 +81,7 @@ def test_muon_step_equals_the_formula_in_numpy() -> None:
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
     expected = before - 0.1 * math.sqrt(6 / 4) * x.T
     assert np.abs(parameter.detach().numpy() - expected).max() < 1e-12
-    assert np.abs(muon.state()["muon.w"].numpy() - 0.1 * grad).max() < 1e-15
+    assert np.abs(muon.state["muon.w"].numpy() - 0.1 * grad).max() < 1e-15
 
 
 def numpy_orthogonal(update: np.ndarray, coefficients: tuple, margin: float) -> np.ndarray:
@@ -144,7 +144,7 @@ def test_average_follows_the_weights_as_in_float64() -> None:
         expected = 0.75 * expected + 0.25 * parameter.detach().numpy()
     assert np.abs(average.mean["w"].numpy() - expected).max() < 1e-12
     other = Average({"w": matrix(3, 2, seed=9)})
-    other.load(average.state())
+    other.load(average.state)
     assert torch.equal(other.mean["w"], average.mean["w"])
 
 
@@ -188,7 +188,7 @@ def test_state_restores_the_same_next_step(beta2: float) -> None:
     muon.step(lr=0.1, momentum=0.9, weight_decay=0.0)
     with torch.no_grad():
         second.copy_(first)
-    other.load({name: tensor.clone() for name, tensor in muon.state().items()})
+    other.load({name: tensor.clone() for name, tensor in muon.state.items()})
     for each in (muon, other):
         each.step(lr=0.1, momentum=0.9, weight_decay=0.0)
     assert torch.equal(first, second)

@@ -9,7 +9,6 @@ import torch
 
 from model.gpt import GPT
 from tests.training.pretrain.test_schedule import LONG, SHORT, recipe
-from training.data.recipe import RECIPES
 from training.pretrain.plan import (
     HARDWARE,
     Hardware,
@@ -20,8 +19,8 @@ from training.pretrain.plan import (
     memory,
     report,
 )
-from training.pretrain.recipe import NetworkTable, load_recipe
 from training.pretrain.schedule import make_plan
+from training.recipe import RECIPES, NetworkTable, load_recipe
 
 MACHINE = Hardware(name="box", flops=1e9, dollars_per_hour=2.0, source="made up")
 

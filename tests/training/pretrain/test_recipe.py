@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from model.config import ConfigError
-from training.data.recipe import RECIPES
-from training.pretrain.recipe import load_recipe
 from training.pretrain.schedule import make_plan
+from training.recipe import RECIPES, load_recipe
 
 GOOD = """
 [network]

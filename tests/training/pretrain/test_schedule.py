@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from model.config import ConfigError
-from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
 from training.pretrain.schedule import Schedule, make_plan, plan_problem
+from training.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
 
 
 def recipe(*stages: StageTable, **train: Any) -> Recipe:

@@ -16,10 +16,10 @@ from training.pretrain import checkpoint as state
 from training.pretrain import distributed, loop
 from training.pretrain.checkpoint import StateError
 from training.pretrain.distributed import Group
-from training.pretrain.recipe import NetworkTable, Recipe
 from training.pretrain.sharding import local, take_place
 from training.pretrain.trainer import Trainer
 from training.pretrain.validation import MEASURED
+from training.recipe import NetworkTable, Recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # all cores may be busy
 
@@ -189,7 +189,7 @@ def test_a_run_goes_on_in_another_mesh_and_then_alone(
     trainer = Trainer(recipe(shard=True), open_rows)  # of which alone nothing comes
     assert trainer.resume(folder / "run")
     assert_near([[trainer.step(), trainer.grad_norm] for _ in range(3)], alone[10:])
-    newest = state.newest(folder / "run", average=True)
+    newest = state.load_run(folder / "run", average=True)
     assert newest.weights.keys() == weights(trainer).keys()
     files = sorted(path.name for path in (folder / "run/checkpoints").rglob("*") if path.is_file())
     assert files == 2 * ["optimizer.safetensors"] + 2 * ["state.json"] + 2 * ["weights.safetensors"]
@@ -203,7 +203,7 @@ def test_weights_gathered_in_bf16_are_learnt_in_fp32(folder: Path) -> None:
     alone = Trainer(recipe(dtype="bfloat16"), open_rows)
     expected = [alone.step() for _ in range(3)]
     assert [loss for loss, _ in told(folder, "narrow", 2)] == pytest.approx(expected, abs=0.02)
-    assert state.newest(folder / "narrow").weights["model.norm.weight"].dtype == torch.float32
+    assert state.load_run(folder / "narrow").weights["model.norm.weight"].dtype == torch.float32
 
 
 @pytest.mark.parametrize(

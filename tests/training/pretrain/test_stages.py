@@ -8,8 +8,8 @@ import pytest
 from model.config import ConfigError
 from tests.training.pretrain.test_schedule import LONG, SHORT, recipe
 from training.data.shards import ShardError, ShardWriter
+from training.pretrain.command import ShardFolders
 from training.pretrain.schedule import make_plan
-from training.pretrain.stages import ShardFolders
 
 PLAN = make_plan(recipe(SHORT, LONG))
 

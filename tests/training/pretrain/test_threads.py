@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.training.pretrain.test_trainer import assert_same, trainer, weights
-from training.pretrain.threads import choose_threads
+from training.pretrain.loop import choose_threads
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from model.config import ConfigError
 from tests.rounds import ROUND, count, shifted
+from training import recipe as recipes
 from training.pretrain import checkpoint as state
-from training.pretrain import recipe as recipes
-from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
 from training.pretrain.schedule import Stage, make_plan
 from training.pretrain.trainer import Trainer
+from training.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
 
 ROOT = Path(__file__).parents[3]
 # 6 steps of 8 rows of 16 tokens, then 2 of 4 rows of 32 tokens, then 6 of 8 rows of 32 tokens
@@ -195,7 +195,7 @@ def test_resume_is_exact_across_stage_borders(tmp_path: Path, k: int) -> None:
     losses += [second.step() for _ in range(13 - k)]
     assert losses == expected
     assert_same(weights(second), weights(straight))
-    assert_same(second.average.state(), straight.average.state())
+    assert_same(second.average.state, straight.average.state)
     count(1)
 
 
@@ -330,11 +330,11 @@ def poisoned(run: Trainer) -> Trainer:
 
 def test_step_without_a_finite_loss_changes_nothing_but_the_counts() -> None:
     run = poisoned(trainer(average_tokens=128))
-    before, average = weights(run), {k: v.clone() for k, v in run.average.state().items()}
+    before, average = weights(run), {k: v.clone() for k, v in run.average.state.items()}
     assert np.isnan(run.step())
     after = weights(run)
     assert all(torch.equal(before[k].nan_to_num(), after[k].nan_to_num()) for k in before)
-    assert_same(run.average.state(), average)
+    assert_same(run.average.state, average)
     progress = run.progress
     assert (progress.step, progress.n_skipped, progress.n_skipped_in_row) == (1, 1, 1)
     assert progress.rows == {"rows": 4}

@@ -12,8 +12,8 @@ from model.gpt import GPT
 from model.tokenizer import Tokenizer
 from tests.doubles import tiny_tokenizer_json
 from training.data.corpus import CorpusError, Split, SplitWriter, write_manifest
-from training.pretrain.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 from training.pretrain.validation import Validator, draw_files
+from training.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 
 
 def corpus(folder: Path, texts: dict[str, str]) -> Path:

@@ -5,8 +5,6 @@ that editors use: with network and index, with each alone, and beside a plain ba
 sent anywhere. Tables on stdout; with --json a report with every figure, and no line of code.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import functools
@@ -20,9 +18,10 @@ from assistant.git import GitError, git, git_directory
 from assistant.settings import load_settings
 from model.folder import bundled_for
 from model.gguf_model import load_model
+from training import cli
 from training.cli import existing_folder
 from training.data.progress import say
-from training.evaluation import command, next_edit
+from training.evaluation import next_edit
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.report import Report, assemble
 from training.evaluation.replay.report_tables import format_report
@@ -39,12 +38,12 @@ _INTERRUPTED = 130
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
     if "--next-edit" in argv:
-        return command.report_on("eval", _parser(), argv, _next_edit, next_edit.format_report)
+        return cli.report_on("eval", _parser(), argv, _next_edit, next_edit.format_report)
 
     def finish(report: Report) -> int:
         return _INTERRUPTED if report["stopped"] == INTERRUPTED else DONE
 
-    return command.report_on("eval", _parser(), argv, evaluate, format_report, finish)
+    return cli.report_on("eval", _parser(), argv, evaluate, format_report, finish)
 
 
 def _next_edit(args: argparse.Namespace) -> dict[str, Any]:
@@ -54,14 +53,14 @@ def _next_edit(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command.parser("eval", __doc__)
+    parser = cli.parser("eval", __doc__)
     option = parser.add_argument
     option(
         "repositories", metavar="REPO", type=existing_folder, nargs="*", default=[Path()],
         help="git repositories, bare or not (default: the one around this folder)",
     )  # fmt: skip
     option("--quick", action="store_true", help="a first impression in under two minutes")
-    count = functools.partial(option, type=command.count, metavar="N")
+    count = functools.partial(option, type=cli.count, metavar="N")
     count("--tasks", dest="n_tasks", help="cursors in each repository (default: 400)")
     count("--lines", dest="n_lines", help="whole lines typed in each (default: 60)")
     count("--commits", dest="n_commits", help="commits of each (default: 20)")
@@ -89,7 +88,8 @@ def evaluate(args: argparse.Namespace) -> Report:
     repositories = [_find_repository(path) for path in args.repositories]
     say("reading the history")
     work = plan_work(repositories, plan)
-    places = [args.model] if args.model else _bundled_of(work)
+    languages = {task.stratum.language for part in work for task in part.tasks}
+    places = [args.model] if args.model else sorted({*map(bundled_for, languages)})
     folders = [load_model(place) for place in places]
     with tempfile.TemporaryDirectory(prefix="foretype-eval-", ignore_cleanup_errors=True) as place:
         systems = open_systems(args.systems, model=str(args.model or ""), folder=Path(place))
@@ -107,11 +107,6 @@ def evaluate(args: argparse.Namespace) -> Report:
     for item in report["repositories"]:
         item.update(code[item["name"]])
     return report
-
-
-def _bundled_of(work: Sequence[Work]) -> list[Path]:
-    languages = {task.stratum.language for part in work for task in part.tasks}
-    return sorted({bundled_for(language) for language in languages})
 
 
 def _measure_code(repositories: Sequence[Path], work: Sequence[Work]) -> dict[str, dict[str, int]]:

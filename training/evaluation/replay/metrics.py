@@ -5,8 +5,6 @@ bootstrapped by commit: cursors of one commit stand and fall together. A differe
 is measured cursor by cursor, which is far sharper than two intervals side by side. Knows no system.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +41,7 @@ class Line:
     text: str
     answers: Mapping[str, Sequence[Answer]]
 
-    def typed(self, system: str, least: float = 0.0) -> Keystrokes:
+    def type_with(self, system: str, least: float = 0.0) -> Keystrokes:
         """Type it with one system's help."""
         return type_line(self.text, self.answers[system], least)
 
@@ -54,45 +52,43 @@ def interval(values: Iterable[tuple[Stratum, float]]) -> Figure | None:
     return dataclasses.asdict(macro_mean(rows)) if rows else None
 
 
-def mean(asked: Sequence[Asked], system: str, metric: str) -> Figure | None:
-    """Return a metric's mean over all cursors."""
-    return interval((item.stratum, item.value(system, metric)) for item in asked)
-
-
-def precision(
-    asked: Sequence[Asked], system: str, metric: str, least: float = 0.0
+def mean(
+    asked: Sequence[Asked], system: str, metric: str, least: float | None = None
 ) -> Figure | None:
-    """Return a metric's mean over the cursors at which something is shown."""
-    return mean([item for item in asked if item.is_shown(system, least)], system, metric)
+    """Return a metric's mean over all cursors, or those at which something so sure is shown."""
+    items = asked if least is None else [it for it in asked if it.is_shown(system, least)]
+    return interval((item.stratum, item.value(system, metric)) for item in items)
 
 
-def shown(asked: Sequence[Asked], system: str, least: float) -> Figure | None:
+def share_shown(asked: Sequence[Asked], system: str, least: float) -> Figure | None:
     """Return the share of cursors at which something is shown."""
     return interval((item.stratum, float(item.is_shown(system, least))) for item in asked)
 
 
-def difference(asked: Sequence[Asked], left: str, right: str, metric: str) -> Figure | None:
-    """Return the mean of left minus right, cursor by cursor."""
-    return interval(
-        (item.stratum, item.value(left, metric) - item.value(right, metric)) for item in asked
-    )
-
-
-def saved(lines: Sequence[Line], system: str, least: float = 0.0) -> Figure | None:
+def share_saved(lines: Sequence[Line], system: str, least: float = 0.0) -> Figure | None:
     """Return the share of characters saved. Lines come by their length, so each counts the same."""
-    return interval((line.stratum, line.typed(system, least).saved) for line in lines)
+    return interval((line.stratum, line.type_with(system, least).saved) for line in lines)
 
 
-def saved_difference(lines: Sequence[Line], left: str, right: str) -> Figure | None:
-    """Return the share of characters that left saves, less that of right, line by line."""
-    return interval(
-        (line.stratum, line.typed(left).saved - line.typed(right).saved) for line in lines
+def compare(
+    asked: Sequence[Asked], lines: Sequence[Line], left: str, right: str
+) -> dict[str, Figure]:
+    """Return how much better left is than right: cursor by cursor, and line by line."""
+    found = {
+        metric: interval(
+            (item.stratum, item.value(left, metric) - item.value(right, metric)) for item in asked
+        )
+        for metric in ("exact", "right")
+    }
+    found["saved"] = interval(
+        (line.stratum, line.type_with(left).saved - line.type_with(right).saved) for line in lines
     )
+    return {metric: value for metric, value in found.items() if value is not None}
 
 
 def wrong_per_100_chars(lines: Sequence[Line], system: str, least: float = 0.0) -> float | None:
     """Return how often a suggestion appears that cannot be taken, all lines together."""
-    typed = [line.typed(system, least) for line in lines]
+    typed = [line.type_with(system, least) for line in lines]
     n_chars = sum(one.n_chars for one in typed)
     return 100 * sum(one.n_wrong for one in typed) / n_chars if typed else None
 

@@ -3,8 +3,6 @@
 Holds figures and names only, no line of anybody's code.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from training.evaluation.replay import metrics
-from training.evaluation.replay.metrics import Asked, Line
+from training.evaluation.replay.metrics import Asked
 from training.evaluation.replay.run import Measured, Plan
 from training.evaluation.replay.systems import EAGER, STRICTER, System
 from training.evaluation.replay.tasks import Stratum
@@ -43,6 +41,7 @@ def assemble(
     if not measured.asked:
         raise ValueError("nothing was measured")
     names = [system.name for system in systems]
+    asked, lines = measured.asked, measured.lines
     return {
         "format": FORMAT,
         "model": model,
@@ -55,18 +54,9 @@ def assemble(
         "differences": [
             {"left": left, "right": right, "metric": metric, **value}
             for left, right in itertools.combinations(names, 2)
-            for metric, value in compare(measured.asked, measured.lines, left, right).items()
+            for metric, value in metrics.compare(asked, lines, left, right).items()
         ],
     }
-
-
-def compare(asked: Sequence[Asked], lines: Sequence[Line], left: str, right: str) -> Report:
-    """Return how much better one system is than another, at the same cursors and lines."""
-    found = {
-        metric: metrics.difference(asked, left, right, metric) for metric in ("exact", "right")
-    }
-    found["saved"] = metrics.saved_difference(lines, left, right)
-    return {metric: value for metric, value in found.items() if value is not None}
 
 
 def _repositories(measured: Measured) -> Iterator[Report]:
@@ -88,12 +78,10 @@ def _system(measured: Measured, system: System) -> Report:
         "is_calibrated": system.is_calibrated,
         **_figures(asked, name),
         "lines": len(lines),
-        "saved": metrics.saved(lines, name),
+        "saved": metrics.share_saved(lines, name),
         "when_half_is_shown": None
         if half is None
-        else {
-            metric: metrics.precision(asked, name, metric, half) for metric in ("right", "exact")
-        },
+        else {metric: metrics.mean(asked, name, metric, half) for metric in ("right", "exact")},
         "wrong_per_100_chars": metrics.wrong_per_100_chars(lines, name),
         "cold_ms": _latency([one.answer.ms for one in judged]),
         "cold_cpu_ms": _latency([one.answer.cpu_ms for one in judged]),
@@ -104,35 +92,30 @@ def _system(measured: Measured, system: System) -> Report:
     if system.is_calibrated:
         found["reliability"] = metrics.reliability(judged)
         found["calibration_error"] = metrics.calibration_error(found["reliability"])
-        found["show"] = {level: _shown_at(measured, system, level) for level in (EAGER, *STRICTER)}
+        found["show"] = {
+            level: _measure_shown(measured, system, level) for level in (EAGER, *STRICTER)
+        }
     return found
 
 
 def _figures(asked: Sequence[Asked], name: str) -> Report:
     means = {metric: metrics.mean(asked, name, metric) for metric in ("exact", "right", "offered")}
-    return {"tasks": len(asked), **means, "precision": metrics.precision(asked, name, "right")}
+    return {"tasks": len(asked), **means, "precision": metrics.mean(asked, name, "right", 0.0)}
 
 
-def _shown_at(measured: Measured, system: System, level: str) -> Report:
+def _measure_shown(measured: Measured, system: System, level: str) -> Report:
     """Return what a setting of `show` would have done."""
-    asked, lines, name, least = (
-        measured.asked,
-        measured.lines,
-        system.named(level),
-        system.least(level),
-    )
+    asked, name, least = measured.asked, system.name_at(level), system.least(level)
     right = [item for item in asked if item.judged[system.name].is_right]
-    hidden = [
-        item for item in right if not (item.is_shown(name, least) and item.judged[name].is_right)
-    ]
+    n_seen = sum(item.is_shown(name, least) and item.judged[name].is_right for item in right)
     return {
         "threshold": least,
-        "shown": metrics.shown(asked, name, least),
-        "precision": metrics.precision(asked, name, "right", least),
-        "exact_precision": metrics.precision(asked, name, "exact", least),
-        "right_but_hidden": len(hidden) / len(right) if right else None,
-        "saved": metrics.saved(lines, name, least),
-        "wrong_per_100_chars": metrics.wrong_per_100_chars(lines, name, least),
+        "shown": metrics.share_shown(asked, name, least),
+        "precision": metrics.mean(asked, name, "right", least),
+        "exact_precision": metrics.mean(asked, name, "exact", least),
+        "right_but_hidden": (len(right) - n_seen) / len(right) if right else None,
+        "saved": metrics.share_saved(measured.lines, name, least),
+        "wrong_per_100_chars": metrics.wrong_per_100_chars(measured.lines, name, least),
     }
 
 
@@ -141,7 +124,7 @@ def _strata(asked: Sequence[Asked], system: System, label: Callable[[Stratum], s
 
     All cursors of a kind count the same: a repository may have a single one.
     """
-    at, least = system.named(DEFAULT), system.least(DEFAULT)
+    at, least = system.name_at(DEFAULT), system.least(DEFAULT)
     parts: dict[str, list[Asked]] = {}
     for item in asked:
         together = dataclasses.replace(item.stratum, repository="")
@@ -152,8 +135,8 @@ def _strata(asked: Sequence[Asked], system: System, label: Callable[[Stratum], s
         if len(part) < MIN_STRATUM
         else _figures(part, system.name)
         | {
-            "shown": metrics.shown(part, at, least),
-            "shown_precision": metrics.precision(part, at, "right", least),
+            "shown": metrics.share_shown(part, at, least),
+            "shown_precision": metrics.mean(part, at, "right", least),
         }
         for value, part in sorted(parts.items())
     }

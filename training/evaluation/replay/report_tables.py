@@ -1,6 +1,7 @@
-"""The report for a terminal of 80 columns: what was measured, and what to do about it."""
+"""The report for a terminal of 80 columns: what was measured, and what to do about it.
 
-from __future__ import annotations
+The last words are plain sentences: which `show`, what it saves, whether to tune.
+"""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,12 +9,18 @@ from itertools import zip_longest
 from typing import Any
 
 from training.evaluation.intervals import format_percent, format_points
-from training.evaluation.replay.advice import advise
+from training.evaluation.replay.systems import INDEX, NETWORK, NETWORK_AND_INDEX
 
 Report = dict[str, Any]
 
 WIDTH = 80
 _LABEL = 26  # of a row, at most: four systems stand beside it
+GOOD_SHARE = 0.5  # of what is shown: with less right, more is read in vain than is taken
+BYTES_PER_TOKEN = 3.2  # of Python and the bundled tokenizer, measured
+#: tokens of code from which tuning was seen to pay, and below which it is refused (docs/tune.md)
+MUCH_CODE, LITTLE_CODE = 1_000_000, 20_000
+MIN_COMMITS = 50
+_FEW = 100  # cursors
 
 
 def format_report(report: Report) -> str:
@@ -49,7 +56,6 @@ def format_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]])
 
 
 def _systems(report: Report) -> Iterator[str]:
-    """Show all that each system has."""
     rows = [
         [name[:_LABEL], *(format_range(its[key]) for key in ("exact", "right", "saved"))]
         for name, its in report["systems"].items()
@@ -65,19 +71,13 @@ def _systems(report: Report) -> Iterator[str]:
 
 
 def _settings(report: Report) -> Iterator[str]:
-    """Show what is shown at each setting of `show`, and at the half of cursors that is surest."""
     rows = []
     for name, its in report["systems"].items():
         for level, found in its.get("show", {}).items():
-            rows.append(
-                [
-                    f"{name}, {level}"[:_LABEL],
-                    format_percent(found["shown"]),
-                    format_range(found["precision"]),
-                    format_range(found["saved"]),
-                    _number(found["wrong_per_100_chars"]),
-                ]
-            )
+            ranges = [format_range(found[key]) for key in ("precision", "saved")]
+            wrong = _number(found["wrong_per_100_chars"])
+            label = f"{name}, {level}"[:_LABEL]
+            rows.append([label, format_percent(found["shown"]), *ranges, wrong])
         if half := its["when_half_is_shown"]:
             label = f"{name}, surer half"
             rows.append([label[: _LABEL + 1], "50.0%", format_range(half["right"]), "-", "-"])
@@ -104,14 +104,14 @@ def _splits(report: Report) -> Iterator[str]:
     rows = [
         [
             f"{split}: {value}"[:_LABEL],
-            str(figures["tasks"]),
-            format_range(figures["exact"]),
-            format_percent(figures["shown"]),
-            format_range(figures["shown_precision"]),
+            str(its["tasks"]),
+            format_range(its["exact"]),
+            format_percent(its["shown"]),
+            format_range(its["shown_precision"]),
         ]
         for split, values in strata[0].items()
-        for value, figures in values.items()
-        if "shown" in figures
+        for value, its in values.items()
+        if "shown" in its
     ]
     head = ("", "cursors", "exact line", "shown", "right of shown")
     yield ""
@@ -160,3 +160,57 @@ def format_range(value: Mapping[str, float] | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def advise(report: Mapping[str, Any]) -> str:
+    """Return a paragraph a subject, each a line."""
+    return "\n".join([*_advise_on_show(report), *_advise_on_tuning(report)])
+
+
+def _advise_on_show(report: Mapping[str, Any]) -> Iterator[str]:
+    systems = report["systems"]
+    name = next((each for each in (NETWORK_AND_INDEX, NETWORK, INDEX) if each in systems), None)
+    settings: Mapping[str, Any] = systems[name].get("show", {}) if name else {}
+    measured = [level for level, its in settings.items() if its["precision"]]
+    if not measured:
+        yield 'Nothing here speaks for or against a setting of `show`; leave it at "balanced".'
+        return
+    good = [each for each in measured if settings[each]["precision"]["mean"] >= GOOD_SHARE]
+    level = good[0] if good else measured[-1]  # they come from showing most to showing least
+    its = settings[level]
+    why = (
+        "the one that shows most and is right at least half of the time"
+        if good
+        else "no setting is right half of the time here, and it comes nearest"
+    )
+    yield (
+        f'Recommended: show = "{level}" ({why}). It shows something at'
+        f" {format_percent(its['shown'])} of the cursors, {format_percent(its['precision'])} of it"
+        f" right, and would save you up to {format_percent(its['saved'])} of the characters of new"
+        " lines."
+    )
+    if sum(item["tasks"] for item in report["repositories"]) < _FEW:
+        yield "That is from few cursors; without --quick it is more certain."
+
+
+def _advise_on_tuning(report: Mapping[str, Any]) -> Iterator[str]:
+    for item in report["repositories"]:
+        if "code_bytes" not in item:
+            continue
+        tokens, commits = item["code_bytes"] / BYTES_PER_TOKEN, item["history"]
+        size = f"{item['name']} has about {tokens / 1000:,.0f} thousand tokens of code"
+        if commits < MIN_COMMITS or tokens < LITTLE_CODE:
+            yield (
+                f"Tuning: not yet. {size} and {commits} commits; it needs {LITTLE_CODE // 1000}"
+                f" thousand and {MIN_COMMITS}."
+            )
+        elif tokens < MUCH_CODE:
+            yield (
+                f"Tuning: perhaps. {size}; of three repositories measured with about two hundred"
+                " thousand, one gained from `foretype tune`. It keeps a model only if it is better."
+            )
+        else:
+            yield (
+                f"Tuning: try it. {size}; with as much, `foretype tune` was seen to pay (in one"
+                " repository). It keeps a model only if it is better."
+            )

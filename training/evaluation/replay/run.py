@@ -4,8 +4,6 @@ Systems take turns at each cursor, so that a busy machine slows all of them alik
 turns commit by commit, so that what was measured when somebody stops it is spread over all of them.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -52,7 +50,7 @@ class Work:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Measured:
-    """What came of it, so far."""
+    """All answers so far."""
 
     asked: list[Asked] = dataclasses.field(default_factory=list)
     lines: list[Line] = dataclasses.field(default_factory=list)
@@ -100,7 +98,7 @@ def measure(
         for system in systems:  # what is loaded on first use is not a suggestion's time
             system.answer(Task(file=_WARM_UP, offset=len(_WARM_UP.text) - 4, truth="[0]"))
         for part in work:
-            for n_cursors in _measured_part(part, systems, measured):
+            for n_cursors in _measure_part(part, systems, measured):
                 done += n_cursors
                 progress.show(done)
                 if end is not None and clock() > end:
@@ -111,14 +109,14 @@ def measure(
     return measured
 
 
-def _measured_part(part: Work, systems: Sequence[System], measured: Measured) -> Iterator[int]:
+def _measure_part(part: Work, systems: Sequence[System], measured: Measured) -> Iterator[int]:
     """Measure one commit; yield the number of cursors after each step."""
     for system in systems:
         system.open((*part.tasks, *part.lines)[0].snapshot)
     ways = [(system, show) for system in systems for show in (EAGER, *system.stricter)]
     for task in part.tasks:
         judged = {
-            system.named(show): judge(system.answer(task.task, show), task.task.truth)
+            system.name_at(show): judge(system.answer(task.task, show), task.task.truth)
             for system, show in ways
         }
         measured.asked.append(Asked(stratum=task.stratum, judged=judged))
@@ -126,7 +124,7 @@ def _measured_part(part: Work, systems: Sequence[System], measured: Measured) ->
     for task in part.lines:
         places = task.cursors()
         answers = {
-            system.named(show): [system.answer(place, show) for place in places]
+            system.name_at(show): [system.answer(place, show) for place in places]
             for system, show in ways
         }
         measured.lines.append(Line(stratum=task.stratum, text=places[0].truth, answers=answers))

@@ -5,8 +5,6 @@ the baseline to beat. Every system is asked for nearly all it has (`show="eager"
 stricter settings, too: where a line is not sure enough for them, they show a part of it.
 """
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 import shutil
@@ -27,7 +25,7 @@ from training.evaluation.answers import Answer, Stopwatch, is_right
 from training.evaluation.exact_line import ask_engine
 from training.evaluation.held_out import Task
 from training.evaluation.longest_match import LongestMatch
-from training.evaluation.replay.snapshot import Snapshot
+from training.evaluation.replay.history import Snapshot
 
 NETWORK_AND_INDEX, NETWORK, INDEX = "network + index", "network", "index"
 LONGEST_MATCH = "longest match"
@@ -56,7 +54,7 @@ class System(abc.ABC):
     def answer(self, task: Task, show: str = EAGER) -> Answer:
         """Offer the rest of the line, knowing the document and the tree."""
 
-    def named(self, show: str) -> str:
+    def name_at(self, show: str) -> str:
         """Return what its answers at a setting are kept under."""
         return f"{self.name}, {show}" if show in self.stricter else self.name
 
@@ -80,7 +78,7 @@ class TreeIndex:
         self._index, self._commit = FolderIndex(folder), snapshot.commit
 
     def find(self, path: str) -> FolderIndex | None:
-        """Return the index of the tree; a document's own copy is mute by its path."""
+        """Return the index of the tree; it leaves out a document's own copy, by its path."""
         return self._index
 
 

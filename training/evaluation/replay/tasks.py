@@ -9,8 +9,6 @@ one contiguous piece of text. The lines that the hunk replaces are gone, for the
 answer. Deterministic: a seed and a history give the same tasks everywhere.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import functools
@@ -25,23 +23,11 @@ from assistant.git import GitError
 from assistant.source.languages import language_of
 from training.data.corpus import Document
 from training.data.filters import path_reason, text_reason
-from training.data.recipe import FilterSettings
 from training.data.sources import open_source
 from training.evaluation.held_out import Task
-from training.evaluation.replay.history import (
-    Commit,
-    FileChange,
-    Hunk,
-    ReplayError,
-    changes,
-    later_commits,
-)
-from training.evaluation.replay.snapshot import (
-    BlobTexts,
-    Snapshot,
-    is_code,
-    read_snapshots,
-)
+from training.evaluation.replay import history
+from training.evaluation.replay.history import Commit, Hunk, ReplayError, Snapshot
+from training.recipe import FilterSettings
 
 Kind = Literal["line start", "mid-line", "mid-token"]
 
@@ -147,10 +133,10 @@ def replay_tasks(
 
     Every commit gets the same number, as far as it has enough characters. Oldest commit first.
     """
-    commits = later_commits(repository, revisions)
+    commits = history.later_commits(repository, revisions)
     key = [seed, int(commits[-1].id[:16], 16)]
     draws = np.random.Generator(np.random.Philox(key=key))
-    blobs = BlobTexts(repository)
+    blobs = history.BlobTexts(repository)
     lines = _chosen_commits(repository, commits, n_commits, blobs, draws)
     if not lines:
         raise ReplayError(
@@ -158,9 +144,10 @@ def replay_tasks(
             " name an earlier range"
         )
     parents = {commit.id: commit.parent for commit in commits if commit.id in lines}
-    snapshots = read_snapshots(repository, parents, blobs)
+    snapshots = history.read_snapshots(repository, parents, blobs)
     name = open_source(repository).name
-    quotas = _quotas(n, [_capacity(its) for its in lines.values()])
+    n_typed = (sum(line.n_typed for line in its) for its in lines.values())
+    quotas = _quotas(n, [count // _CHARS_PER_CURSOR for count in n_typed])
     drawn = [
         (snapshots[commit], its[index], start)
         for (commit, its), quota in zip(lines.items(), quotas, strict=True)
@@ -169,26 +156,32 @@ def replay_tasks(
     return _label(name, drawn)
 
 
-def typed_lines(repository: Path, commit: Commit, blobs: BlobTexts) -> list[TypedLine]:
+def typed_lines(repository: Path, commit: Commit, blobs: history.BlobTexts) -> list[TypedLine]:
     """Return the lines of code that a commit added, in order; none of a commit of a mass change."""
-    changed = [change for change in changes(repository, commit) if change.is_text]
+    changed = [change for change in history.changes(repository, commit) if change.is_text]
     if len(changed) > MAX_CHANGED_FILES:
         return []
-    code = [change for change in changed if is_code(change.path)]
+    code = [change for change in changed if history.is_code(change.path)]
     objects = {name for change in code for name in (change.old_object, change.new_object)}
     texts = blobs.read(sorted(name for name in objects if name.strip("0")))
-    sides = [(change, *_sides(change, texts)) for change in code]
+    sides = []
+    for change in code:  # split at LF only, as git counts lines
+        old, new = (texts.get(name) or "" for name in (change.old_object, change.new_object))
+        sides.append((change, old.split("\n"), new.split("\n")))
     gone = Counter(
         bare(line)
-        for change, old, _ in sides
+        for change, lines, _ in sides
         for hunk in change.hunks
-        for line in old[hunk.old_start : hunk.old_end]
+        for line in lines[hunk.old_start : hunk.old_end]
     )
     found = [
-        line
+        TypedLine(path=change.path, old=old, new=new, hunk=hunk, number=hunk.new_start + index)
         for change, old, new in sides
         if change.status in "AM" and _is_written(change.path, "\n".join(new))
-        for line in _of_file(change, old, new, gone)
+        for hunk in change.hunks
+        for index in find_typed(
+            new[hunk.new_start : hunk.new_end], old[hunk.old_start : hunk.old_end], gone
+        )
     ]
     return found if len(found) <= MAX_TYPED_LINES else []
 
@@ -204,7 +197,8 @@ def find_typed(added: Sequence[str], removed: Sequence[str], gone: Counter[str])
     `removed` are the lines that the hunk replaces; `gone` counts the bare forms of all lines that
     the commit removes anywhere. Each explains one added line, and is used up by it.
     """
-    kept = []
+    kept, before = [], [line.strip() for line in removed]
+    is_small = len(added) * len(removed) <= _MAX_PAIRS
     for index, line in enumerate(added):
         form = bare(line)
         if not form or len(line.strip()) > MAX_LINE_CHARS:
@@ -212,29 +206,9 @@ def find_typed(added: Sequence[str], removed: Sequence[str], gone: Counter[str])
         if gone[form] > 0:
             gone[form] -= 1
             continue
-        if len(added) * len(removed) <= _MAX_PAIRS and _is_edited(line.strip(), removed):
-            continue
-        kept.append(index)
+        if not (is_small and difflib.get_close_matches(line.strip(), before, 1, EDITED_RATIO)):
+            kept.append(index)
     return kept
-
-
-def _is_edited(line: str, removed: Sequence[str]) -> bool:
-    matcher = difflib.SequenceMatcher(autojunk=False)
-    matcher.set_seq2(line)  # the second one is what difflib keeps facts of
-    for old in removed:
-        matcher.set_seq1(old.strip())
-        if (
-            matcher.real_quick_ratio() >= EDITED_RATIO
-            and matcher.quick_ratio() >= EDITED_RATIO
-            and matcher.ratio() >= EDITED_RATIO
-        ):
-            return True
-    return False
-
-
-def _sides(change: FileChange, texts: dict[str, str | None]) -> tuple[Sequence[str], Sequence[str]]:
-    old, new = (texts.get(name) or "" for name in (change.old_object, change.new_object))
-    return old.split("\n"), new.split("\n")  # at LF only, as git counts lines
 
 
 def _is_written(path: str, text: str) -> bool:
@@ -244,21 +218,11 @@ def _is_written(path: str, text: str) -> bool:
     return text_reason(text, _FILTERS) is None
 
 
-def _of_file(
-    change: FileChange, old: Sequence[str], new: Sequence[str], gone: Counter[str]
-) -> Iterator[TypedLine]:
-    for hunk in change.hunks:
-        added = new[hunk.new_start : hunk.new_end]
-        for index in find_typed(added, old[hunk.old_start : hunk.old_end], gone):
-            number = hunk.new_start + index
-            yield TypedLine(path=change.path, old=old, new=new, hunk=hunk, number=number)
-
-
 def _chosen_commits(
     repository: Path,
     commits: Sequence[Commit],
     n_commits: int,
-    blobs: BlobTexts,
+    blobs: history.BlobTexts,
     draws: np.random.Generator,
 ) -> dict[str, list[TypedLine]]:
     """Return the typed lines of one random commit of each of `n_commits` equal spans of history."""
@@ -274,10 +238,6 @@ def _chosen_commits(
                 chosen[commit.id] = lines
                 break
     return chosen
-
-
-def _capacity(lines: Sequence[TypedLine]) -> int:
-    return sum(line.n_typed for line in lines) // _CHARS_PER_CURSOR
 
 
 def _quotas(n: int, capacities: Sequence[int]) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from training.evaluation.answers import Answer, Judged, judge
 from training.evaluation.held_out import Task
-from training.evaluation.replay.snapshot import Snapshot
+from training.evaluation.replay.history import Snapshot
 from training.evaluation.replay.systems import EAGER, System
 from training.evaluation.replay.tasks import Stratum
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from training.evaluation.replay.advice import advise
+from training.evaluation.replay.report_tables import advise
 
 
 def figure(mean: float) -> dict[str, float]:

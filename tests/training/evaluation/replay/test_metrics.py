@@ -47,9 +47,9 @@ def test_repositories_count_alike_whatever_their_size() -> None:
 
 def test_precision_is_over_what_is_shown() -> None:
     items = asked(*MIXED)
-    assert mean_of(metrics.precision(items, "s", "right")) == pytest.approx(2 / 3)
-    assert mean_of(metrics.precision(items, "s", "exact", 0.85)) == 1.0
-    assert metrics.precision(items, "s", "exact", 0.95) is None
+    assert mean_of(metrics.mean(items, "s", "right", 0.0)) == pytest.approx(2 / 3)
+    assert mean_of(metrics.mean(items, "s", "exact", 0.85)) == 1.0
+    assert metrics.mean(items, "s", "exact", 0.95) is None
 
 
 def test_difference_is_taken_cursor_by_cursor() -> None:
@@ -60,11 +60,11 @@ def test_difference_is_taken_cursor_by_cursor() -> None:
         )
         for i, (left, right) in enumerate([("abc", "x"), ("abc", "abc"), ("x", "x"), ("x", "abc")])
     ]
-    assert mean_of(metrics.difference(items, "left", "right", "exact")) == 0.0
+    assert metrics.compare(items, [], "left", "right")["exact"]["mean"] == 0.0
     always_better = items[:1] * 3
-    found = metrics.difference(always_better, "left", "right", "exact")
-    assert found is not None
-    assert found == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    found = metrics.compare(always_better, [], "left", "right")
+    assert found["exact"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert found.keys() == {"exact", "right"}  # no line was typed
 
 
 def test_reliability_bins_hold_only_what_was_offered() -> None:
@@ -97,9 +97,9 @@ def line(text: str, told: list[str], repository: str = "r") -> Line:
 
 def test_saved_characters_are_a_mean_over_lines() -> None:
     lines = [line("abcd", ["abcd", "", "", ""]), line("abcd", ["", "xx", "", ""])]
-    assert mean_of(metrics.saved(lines, "s")) == pytest.approx((3 / 4 + 0) / 2)
+    assert mean_of(metrics.share_saved(lines, "s")) == pytest.approx((3 / 4 + 0) / 2)
     assert metrics.wrong_per_100_chars(lines, "s") == pytest.approx(100 / 8)
-    assert metrics.saved([], "s") is None
+    assert metrics.share_saved([], "s") is None
     assert metrics.wrong_per_100_chars([], "s") is None
 
 
@@ -109,4 +109,6 @@ def test_difference_of_savings_is_taken_line_by_line() -> None:
         text="abcd",
         answers={"left": [answer("abcd")] * 4, "right": [answer("")] * 4},
     )
-    assert mean_of(metrics.saved_difference([both], "left", "right")) == 0.75
+    assert metrics.compare([], [both], "left", "right") == {
+        "saved": {"mean": 0.75, "low": 0.75, "high": 0.75}
+    }

@@ -12,8 +12,8 @@ from tests.doubles import tiny_folder
 from tests.training.evaluation.replay.scripted_systems import stratum
 from training.data.corpus import Document
 from training.evaluation.held_out import Task
+from training.evaluation.replay.history import Snapshot
 from training.evaluation.replay.run import Work, measure
-from training.evaluation.replay.snapshot import Snapshot
 from training.evaluation.replay.systems import (
     INDEX,
     LONGEST_MATCH,
