@@ -1,19 +1,24 @@
-"""What a session of a run begins with: its threads, and the lines that say so."""
+"""What a session of a run begins with: its threads, its rows, and the lines that say so."""
 
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from model.config import ConfigError
 from tests.training.pretrain.test_schedule import LONG, SHORT, recipe
-from tests.training.pretrain.test_trainer import trainer
+from tests.training.pretrain.test_trainer import assert_same, trainer, weights
+from training.data.shards import ShardError, ShardWriter
 from training.pretrain import command
 from training.pretrain.command import ShardFolders
+from training.pretrain.loop import choose_threads
 from training.pretrain.schedule import make_plan
 
-FOLDERS = ShardFolders([], make_plan(recipe(SHORT, LONG)), vocab_size=256)
+PLAN = make_plan(recipe(SHORT, LONG))
+FOLDERS = ShardFolders([], PLAN, vocab_size=256)
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +62,82 @@ def test_threads_are_tried_once_and_kept_by_the_run(
     assert (tried, again.progress.threads, torch.get_num_threads()) == ([3], 1, 1)
     command.use_threads(again, 2, is_given=True)
     assert (again.progress.threads, torch.get_num_threads()) == (2, 2)
+
+
+def shards(folder: Path, block_size: int, n_rows: int = 400) -> Path:
+    folder.mkdir()
+    with ShardWriter(folder, block_size=block_size, vocab_size=256) as writer:
+        writer.add(np.zeros((n_rows, block_size + 1), np.uint16))
+    return folder
+
+
+def test_folders_are_taken_by_name_or_in_order(tmp_path: Path) -> None:
+    short, long = shards(tmp_path / "a", 64), shards(tmp_path / "b=c", 128)
+    for arguments in (
+        [str(short), str(long)],
+        [f"long={long}", f"short={short}"],
+        [f"long={long}", str(short)],
+    ):
+        folders = ShardFolders(arguments, PLAN, vocab_size=256)
+        assert [folders.open(stage).block_size for stage in PLAN.stages] == [64, 128]
+        assert folders.remarks() == ""
+
+
+def test_later_rows_may_be_absent_until_their_stage_begins(tmp_path: Path) -> None:
+    short = shards(tmp_path / "a", 64)
+    folders = ShardFolders([str(short)], PLAN, vocab_size=256)
+    assert len(folders.open(PLAN.stages[0])) == 400
+    assert folders.remarks() == "not there yet: the rows of long\n"
+    with pytest.raises(ShardError, match="say --shards long=FOLDER"):
+        folders.open(PLAN.stages[1])
+    later = ShardFolders([str(short), str(tmp_path / "later")], PLAN, vocab_size=256)
+    assert later.remarks() == "not there yet: the rows of long\n"
+    with pytest.raises(ShardError, match="is not a folder of packed shards"):
+        later.open(PLAN.stages[1])
+
+
+def test_rows_that_are_read_too_often_are_remarked_on(tmp_path: Path) -> None:
+    few, many = shards(tmp_path / "few", 64, 100), shards(tmp_path / "many", 128)
+    folders = ShardFolders([str(few), str(many)], PLAN, vocab_size=256)
+    assert folders.remarks().startswith("the rows (short) are read 8.0 times: above 4 passes")
+    assert folders.remarks().count("\n") == 1
+
+
+def test_rows_of_another_length_are_refused(tmp_path: Path) -> None:
+    folders = ShardFolders([str(shards(tmp_path / "a", 128))], PLAN, vocab_size=256)
+    with pytest.raises(ConfigError, match=r"has rows of 128 tokens .* wants 64 and 256"):
+        folders.open(PLAN.stages[0])
+
+
+def test_folder_too_many_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--shards c belongs to no stage"):
+        ShardFolders(["a", "b", "c"], PLAN, vocab_size=256)
+
+
+def work_that_takes(seconds: dict[int, float]) -> list[int]:
+    """Choose among scripted times; return the choice and what torch has from then on."""
+    now_s = [0.0]
+
+    def work() -> None:
+        now_s[0] += seconds[torch.get_num_threads()]
+
+    chosen = choose_threads(work, max(seconds), clock=lambda: now_s[0])
+    return [chosen, torch.get_num_threads()]
+
+
+def test_fewer_threads_where_several_wait_for_each_other() -> None:
+    """Past failure (2026-11-29): two threads did half of what one did beside other programs."""
+    assert work_that_takes({4: 0.1, 2: 0.02, 1: 0.06}) == [2, 2]
+
+
+def test_all_threads_where_fewer_are_no_faster() -> None:
+    assert work_that_takes({2: 0.020, 1: 0.1}) == [2, 2]
+    assert work_that_takes({2: 0.020, 1: 0.019}) == [2, 2]
+    assert choose_threads(pytest.fail, 1) == 1  # nothing to try
+
+
+def test_rehearsal_changes_no_weight() -> None:
+    rehearsed, plain = trainer(), trainer()
+    rehearsed.rehearse()
+    assert_same(weights(rehearsed), weights(plain))
+    assert rehearsed.step() == plain.step()
