@@ -72,11 +72,11 @@ def block(lines: TextLines, rng: np.random.Generator) -> Span | None:
     if opener is None:
         return None
     written = (i for i in range(opener + 1, len(lines.starts)) if not lines.is_blank(i))
-    block = list(itertools.takewhile(lambda i: lines.indent(i) > lines.indent(opener), written))
+    body = list(itertools.takewhile(lambda i: lines.indent(i) > lines.indent(opener), written))
     # The cursor stands behind the opening line, or on the next line after its indentation.
     is_behind = rng.random() < 0.3
-    start = lines.end(opener) if is_behind else lines.starts[block[0]] + lines.indent(block[0])
-    return start, max(start, lines.end(block[-1]))
+    start = lines.end(opener) if is_behind else lines.starts[body[0]] + lines.indent(body[0])
+    return start, max(start, lines.end(body[-1]))
 
 
 def characters(lines: TextLines, rng: np.random.Generator) -> Span:
