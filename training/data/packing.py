@@ -23,10 +23,9 @@ from model.files import sha256_file
 from model.tokenizer import Tokenizer
 from training.cli import report_mistakes
 from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split
-from training.data.cross_file import CrossFileSnippets
 from training.data.folders import Parts, new_folder
 from training.data.progress import Progress
-from training.data.rows import SHARES, Packed, PackSettings, n_groups, pack_group
+from training.data.rows import SHARES, CrossFileSnippets, Packed, PackSettings, n_groups, pack_group
 from training.data.shards import INDEX, ShardError, ShardReader, ShardWriter, ids_dtype
 from training.data.workers import map_in_order
 from training.recipe import require

@@ -4,28 +4,32 @@ A row is filled with examples from its start: a document is cut at line borders 
 the room left, each with the file's header, some with snippets of other files before it. So every
 row begins with a header and almost nothing is padding. Documents go in groups; the rows of a group
 depend on (seed, epoch, group) and on the split alone, so packing can be resumed at any group and
-spread over processes.
+spread over processes. The other files of a document's repository are asked for snippets as the
+editor would ask.
 """
 
 import dataclasses
-from collections import Counter
-from collections.abc import Sequence
-from typing import Literal
+import functools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assistant.generate.prompt import snippet_chars, snippet_header
+from assistant.snippets.search import SnippetSearch
 from model import fim
 from model.config import ConfigError
+from model.fim import Snippet
 from model.tokenizer import Tokenizer
-from training.data.chunks import Chunks, first_tokens
+from training.data.chunks import Chunks, SpanShares, first_tokens
 from training.data.corpus import Document, Split
-from training.data.cross_file import CrossFileSnippets
-from training.data.infill import SpanShares
 from training.data.shards import TokenIds, ids_dtype
 from training.recipe import require
 
+_FRESH_FRAC = 0.4  # of the snippets: chosen just before the cursor's line was begun
+_STALE_LINES = 15  # of the others, chosen before at most so many lines were written
 #: what recipes and commands call the shares of PackSettings
 SHARES = {
     "spm": "spm_frac", "psm": "psm_frac", "short": "short_frac", "snippets": "snippet_frac",
@@ -34,6 +38,40 @@ _SLACK_TOKENS = 8  # a cut text can take a few more tokens than it did in one pi
 _MIN_CHUNK_TOKENS = 40  # below this an example is nearly all header
 _SHORTEST_TOKENS = 96  # of a chunk that is cut short to make room for more holes
 _FULL_FRAC = 0.7  # of the suffixes and snippets have their whole budget, as in serving
+
+
+class CrossFileSnippets:
+    """Finds snippets for holes in documents of several repositories."""
+
+    def __init__(self, files_of: Callable[[str], Iterable[tuple[str, str]]]) -> None:
+        """Take what returns (path, text) of the files of a repository."""
+        self._search_of = functools.cache(lambda source: SnippetSearch(files_of(source)))
+
+    @classmethod
+    def of_documents(cls, documents: Sequence[Document]) -> Self:
+        """Return the neighbours of documents among themselves."""
+        files: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for document in documents:
+            files[document.source].append((document.path, document.text))
+        return cls(lambda source: files[source])
+
+    def snippets(
+        self, document: Document, hole: tuple[int, int], budget_chars: int, rng: np.random.Generator
+    ) -> list[Snippet]:
+        """Return snippets for the hole at [start, end) of a document.
+
+        The editor keeps its choice while lines are written, so what is shown was often chosen
+        before the last lines stood there; never is the hole itself looked at.
+        """
+        start, end = hole
+        n_lines = 0 if rng.random() < _FRESH_FRAC else int(rng.integers(1, _STALE_LINES + 1))
+        lines = document.text[:start].split("\n")[: -1 - n_lines]  # above the cursor's, or fewer
+        return self._search_of(document.source).snippets(
+            path=document.path,
+            before="".join(line + "\n" for line in lines),
+            after=document.text[end:],
+            budget_chars=budget_chars,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

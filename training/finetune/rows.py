@@ -13,9 +13,8 @@ import numpy as np
 
 from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
-from training.data.cross_file import CrossFileSnippets
 from training.data.progress import count_shown
-from training.data.rows import PackSettings, pack_documents
+from training.data.rows import CrossFileSnippets, PackSettings, pack_documents
 from training.data.shards import ShardReader, ShardWriter
 from training.errors import TuneError
 from training.finetune.texts import GENERAL, Text

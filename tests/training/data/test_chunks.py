@@ -7,9 +7,8 @@ import pytest
 
 from tests.code_samples import PYTHON
 from tests.scripted import small_tokenizer
-from training.data.chunks import Chunks, first_tokens, shown_path
+from training.data.chunks import Chunks, SpanShares, first_tokens, shown_path
 from training.data.corpus import Document
-from training.data.infill import SpanShares
 
 TOKENIZER = small_tokenizer("qwen2")
 CODE = "".join(

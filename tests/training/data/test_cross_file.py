@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from model.tokenizer import Tokenizer
 from tests.code_samples import SAMPLES
 from tests.scripted import small_tokenizer
-from training.data.chunks import Chunks
+from training.data.chunks import Chunks, SpanShares
 from training.data.corpus import Document, Split, SplitWriter, write_manifest
-from training.data.cross_file import CrossFileSnippets
-from training.data.infill import SpanShares
-from training.data.rows import PackSettings, pack_documents, pack_group
+from training.data.rows import CrossFileSnippets, PackSettings, pack_documents, pack_group
 
 SHOWN = PackSettings(block_size=512, spm_frac=1.0, psm_frac=0.0, snippet_frac=1.0)
 

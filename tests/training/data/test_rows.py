@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from model.config import ConfigError
 from model.tokenizer import SPECIAL_TOKENS, Tokenizer
 from tests.scripted import small_tokenizer
+from training.data.chunks import SpanShares
 from training.data.corpus import MANIFEST, Document, Split, SplitWriter, write_manifest
-from training.data.infill import SpanShares
 from training.data.rows import (
     Packed,
     PackSettings,
