@@ -305,16 +305,14 @@ def bare(
 def test_first_hour_without_a_server(bare: VSCode, tmp_path: Path) -> None:
     """Each command answers at once, whatever toast waits; a second installation does not start."""
     wait_for(lambda: "not installed yet" in bare.complaints(), "a toast")
-    take_picture(bare, "vscode-first.png", whole=True)
+    bare.command("foretype: Menu")
+    wait_for(lambda: "Install the server" in bare.picks(), "the menu")
+    bare.page.press("Escape")
     for title in ("Select Model", "Why Nothing Here?", "Run Doctor", "Restart Server"):
         bare.command("Notifications: Clear All Notifications")
         wait_for(lambda: bare.complaints() == "", "a clean screen")
         bare.command(f"foretype: {title}")
         wait_for(lambda: "not installed yet" in bare.complaints(), f"an answer to {title}", 10)
-    bare.command("foretype: Menu")
-    wait_for(lambda: "Install the server" in bare.picks(), "the menu")
-    take_picture(bare, "vscode-menu-missing.png")
-    bare.page.press("Escape")
     bare.click_button(".notification-toast", "Install...")
     bare.pick("In a private environment")
     bare.click_button(".monaco-dialog-box", "Install")
@@ -328,6 +326,11 @@ def test_first_hour_without_a_server(bare: VSCode, tmp_path: Path) -> None:
     bare.page.press("Control+End")
     bare.page.type("result = vo")
     bare.wait_for_ghost(CALL[2:], 60)
+    bare.command("Welcome: Open Walkthrough...")
+    bare.pick("Get started with foretype")
+    steps = "[...document.querySelectorAll('h3.step-title')].map((e) => e.textContent).join()"
+    wait_for(lambda: "If nothing happens" in bare.page.evaluate(steps), "the walkthrough", 60)
+    assert "Install the server" not in bare.page.evaluate(steps)
 
 
 def test_menu_says_why_and_shows_less(scripted: InVSCode) -> None:

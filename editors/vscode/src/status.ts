@@ -13,6 +13,8 @@ export type State =
 const ICONS = { missing: 'cloud-download', loading: 'loading~spin', ready: 'pencil', off: 'circle-slash', failed: 'error' } as const;
 const TEXTS = { missing: 'server not installed', loading: 'loading the model', ready: 'ready' } as const;
 
+const INSTALLED = 'foretype.isInstalled'; // then the walkthrough does not ask for it
+
 /** Owns the item. */
 export class Status implements vscode.Disposable {
   private readonly item: vscode.StatusBarItem;
@@ -39,6 +41,8 @@ export class Status implements vscode.Disposable {
   }
 
   set(state: State): void {
+    const { kind } = state;
+    if (kind === 'ready' || kind === 'missing') void vscode.commands.executeCommand('setContext', INSTALLED, kind === 'ready');
     this.state = state;
     this.draw();
   }
