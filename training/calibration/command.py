@@ -29,7 +29,7 @@ from assistant.rank.ranker import (
     parse,
 )
 from model.folder import bundled_folders, copy_folder
-from model.gguf_model import check_reference, write_ranker
+from model.gguf_model import REFERENCE, check_reference, write_ranker
 from training.calibration import report
 from training.calibration.collect import CollectSettings, RankingExample, collect
 from training.calibration.networks import (
@@ -63,13 +63,13 @@ def _make(args: argparse.Namespace) -> Report:
     settings = CollectSettings(tasks=args.tasks, kinds=tuple(args.kinds), seed=args.seed)
     models: list[Path] = args.models or bundled_folders()
     backends = [open_backend(str(model), threads=1) for model in models]
-    of_others = [m for m, b in zip(models, backends, strict=True) if not b.info.languages]
-    for model in of_others:
-        check_reference(model)
-    start = bundled() if of_others == models else None
+    for model in models:
+        if not (model / "foretype.json").is_file():  # what is fitted stands beside a reference
+            check_reference(model)
+    start = None if any(backend.info.languages for backend in backends) else bundled()
     table, parameters, figures = fit(args.repositories, settings, backends, start)
     for model in models:
-        if model in of_others:
+        if (model / REFERENCE).is_file():
             write_ranker(model, table)
         elif args.out:
             out = args.out if len(models) == 1 else args.out / model.name
