@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # Inside `assistant` a folder imports only what stands before it; "" is the modules beside them.
 LAYERS = ["", "source", "privacy", "edits", "index", "snippets", "rank", "filter", "generate"]
-LAYERS += ["remote", "models", "serve", "setup", "doctor", "purge", "cli"]
+LAYERS += ["remote", "models", "serve", "setup", "doctor", "cli"]
 TORCH_MODULES = {"model/gpt.py", "model/runtime_torch.py", "model/device.py"}
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 MAX_FILE_LINES = 400

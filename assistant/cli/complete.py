@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.cli.command import CommandParser, UsageError, run_command, write, write_json
-from assistant.cli.source_file import SourceFile, SourceFileError
+from assistant.cli.source_file import SourceFile, split_place
 from assistant.errors import AssistantError, ModelError
 from assistant.generate.completion_trace import format_trace
 from assistant.logs import configure
@@ -18,7 +18,6 @@ from assistant.request import CompletionRequest
 from assistant.settings import Settings, load_settings
 from assistant.source.languages import PYTHON, language_of
 from assistant.warm import MAX_FILE_BYTES
-from model.files import UnreadableFileError, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +83,7 @@ def _run(args: argparse.Namespace, explains: bool, engine_for: "EngineFor | None
     elif args.json:
         write_json(_report(source, response))
     elif response.completions:
-        write("".join(source.restored(item.text + "\n") for item in response.completions))
+        write("".join(source.restore(item.text + "\n") for item in response.completions))
     else:
         say = f"nothing to suggest: {response.trace.words()}"
         print(f'{say}; "foretype why {args.place}" says more', file=sys.stderr)
@@ -161,27 +160,8 @@ def _place(args: argparse.Namespace) -> tuple[SourceFile, int]:
     else:
         if args.path:
             raise UsageError("--path is only for text from standard input (FILE -)")
-        source = SourceFile.from_bytes(name, read_source(name))
+        source = SourceFile.read(name)
     return source, source.offset(line, column)
-
-
-def split_place(place: str) -> tuple[str, int, int]:
-    """Cut FILE:LINE:COL at its last two colons; the file's name may hold more of them."""
-    name, *numbers = place.rsplit(":", 2)
-    if len(numbers) != 2 or not name:
-        raise UsageError(f"FILE:LINE:COL is needed, got {place!r}")
-    for what, text in zip(("LINE", "COL"), numbers, strict=True):
-        if not (text.isascii() and text.isdigit() and len(text) <= 9):
-            raise UsageError(f"{what} must be a whole number from 1 on, got {text!r} in {place!r}")
-    return name, int(numbers[0]), int(numbers[1])
-
-
-def read_source(name: str) -> bytes:
-    """Return the bytes of a file that may be completed; SourceFileError says what is wrong."""
-    try:
-        return read_regular(Path(name), MAX_FILE_BYTES)
-    except UnreadableFileError as error:
-        raise SourceFileError(str(error)) from error
 
 
 def _report(source: SourceFile, response: "Response") -> dict[str, Any]:
@@ -189,7 +169,7 @@ def _report(source: SourceFile, response: "Response") -> dict[str, Any]:
     costs = ("prompt_tokens", "new_tokens", "reused_tokens", "first_token_ms", "total_ms")
     cost = {name: round(getattr(response.trace, name), 3) for name in costs}
     for item in response.completions:
-        table = dataclasses.asdict(item) | cost | {"text": source.restored(item.text)}
+        table = dataclasses.asdict(item) | cost | {"text": source.restore(item.text)}
         ends = {name: source.position(table.pop(name)) for name in ("start", "end")}
         table["range"] = {name: {"line": at[0], "column": at[1]} for name, at in ends.items()}
         for name in ("logprob", "probability"):

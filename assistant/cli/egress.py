@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assistant.cli.command import CommandParser, UsageError, run_command, write_json
-from assistant.cli.complete import read_source, split_place
-from assistant.cli.source_file import SourceFile
+from assistant.cli.source_file import SourceFile, split_place
 from assistant.errors import AssistantError
 from assistant.privacy.exclusion import why_refused
 from assistant.remote.errors import RemoteError, withheld
@@ -111,7 +110,7 @@ def _dry_run(cursor: str) -> int:
     if remote.mode == "off":
         raise UsageError(f"no server is named in {remote_settings_path()}: nothing would be sent")
     name, line, column = split_place(cursor)
-    source = SourceFile.from_bytes(name, read_source(name))
+    source = SourceFile.read(name)
     request = CompletionRequest(
         path=source.path, text=source.text, offset=source.offset(line, column)
     )

@@ -5,8 +5,12 @@ Lines and columns count from 1, columns in characters, as editors show them.
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
+from assistant.cli.command import UsageError
 from assistant.errors import AssistantError, PositionError
+from assistant.warm import MAX_FILE_BYTES
+from model.files import UnreadableFileError, read_regular
 
 _BOM = "\ufeff"
 
@@ -24,6 +28,14 @@ class SourceFile:
     eol: str
 
     @classmethod
+    def read(cls, name: str) -> "SourceFile":
+        """Read a file; SourceFileError says what is wrong with it."""
+        try:
+            return cls.from_bytes(name, read_regular(Path(name), MAX_FILE_BYTES))
+        except UnreadableFileError as error:
+            raise SourceFileError(str(error)) from error
+
+    @classmethod
     def from_bytes(cls, path: str, data: bytes) -> "SourceFile":
         """Decode UTF-8; SourceFileError for anything else. A byte order mark is dropped."""
         if b"\0" in data:
@@ -36,7 +48,8 @@ class SourceFile:
                 f"{path}: is not UTF-8 text (byte {byte:#04x} at offset {error.start})"
             ) from None
         text = raw.replace("\r\n", "\n").replace("\r", "\n")
-        return cls(path=path, text=text, eol=_first_eol(raw))
+        line = io.StringIO(raw, newline="").readline()
+        return cls(path=path, text=text, eol=line[len(line.rstrip("\r\n")) :] or "\n")
 
     def offset(self, line: int, column: int) -> int:
         """Return the offset of a 1-based position; PositionError gives the valid range."""
@@ -55,11 +68,17 @@ class SourceFile:
         line_start = self.text.rfind("\n", 0, offset) + 1
         return self.text.count("\n", 0, offset) + 1, offset - line_start + 1
 
-    def restored(self, text: str) -> str:
+    def restore(self, text: str) -> str:
         """Return `text` with the file's own line ends."""
         return text.replace("\n", self.eol)
 
 
-def _first_eol(raw: str) -> str:
-    line = io.StringIO(raw, newline="").readline()
-    return line[len(line.rstrip("\r\n")) :] or "\n"
+def split_place(place: str) -> tuple[str, int, int]:
+    """Cut FILE:LINE:COL at its last two colons; the file's name may hold more of them."""
+    name, *numbers = place.rsplit(":", 2)
+    if len(numbers) != 2 or not name:
+        raise UsageError(f"FILE:LINE:COL is needed, got {place!r}")
+    for what, text in zip(("LINE", "COL"), numbers, strict=True):
+        if not (text.isascii() and text.isdigit() and len(text) <= 9):
+            raise UsageError(f"{what} must be a whole number from 1 on, got {text!r} in {place!r}")
+    return name, int(numbers[0]), int(numbers[1])

@@ -18,8 +18,8 @@ from assistant.errors import SettingsError
 from assistant.remote.errors import RemoteError
 from assistant.remote.settings import (
     find_missing,
-    key_of,
     load_remote_settings,
+    read_key,
     remote_settings_path,
 )
 from assistant.settings import Settings, load_settings, settings_path
@@ -29,6 +29,9 @@ from assistant.setup.machine import Machine, server_command
 
 LIBRARIES = ("numpy", "model.runtime_onnx", "regex", "tiktoken", "tree_sitter", "pygls")
 CPU_INFO = Path("/proc/cpuinfo")
+NEOVIM_NEEDED = (0, 11)
+VERSION_TIMEOUT_S = 10
+_NOT_SET_UP = "is not set up"
 
 
 def python() -> CheckResult:
@@ -127,15 +130,10 @@ def remote(settings: Settings) -> CheckResult:
         need, _, command = missing.partition(": ")
         return warning("remote", f"{found}, but {need}", command)
     try:
-        key_of(asked)
+        read_key(asked)
     except RemoteError as error:
         return warning("remote", f"{found}: {error}", f"set it, or change {path}")
     return ok("remote", f"{found}; `foretype egress` shows what left")
-
-
-NEOVIM_NEEDED = (0, 11)
-VERSION_TIMEOUT_S = 10
-_NOT_SET_UP = "is not set up"
 
 
 def editors(machine: Machine) -> Iterator[CheckResult]:

@@ -22,6 +22,8 @@ from model.paths import cache_folder, find_exposure, telemetry_folders
 from model.runtime import RuntimeLoadError
 
 MIN_FREE_BYTES = 500_000_000
+_OWN = "own models"
+_UNLISTED = "delete it if you know what it is; nothing serves it"
 
 
 def served_models(settings: Settings) -> Iterator[CheckResult]:
@@ -114,10 +116,6 @@ def size_of(path: Path) -> int:
             except OSError:  # removed in the meantime
                 continue
     return total
-
-
-_OWN = "own models"
-_UNLISTED = "delete it if you know what it is; nothing serves it"
 
 
 def own_models(settings: Settings, place: Path) -> Iterator[CheckResult]:

@@ -34,6 +34,12 @@ _RACY_NS = 2_000_000_000  # a file changed so shortly ago may change again witho
 _RACY = -1
 
 log = logging.getLogger(__name__)
+MAX_DEPENDENCY_BYTES = 16 << 20
+LAYER = "deps"
+_ENVIRONMENTS = (".venv", "venv", ".env", "env")
+_IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
+_SUFFIXES = (".py", ".pyi")
+_LEFT_OUT = frozenset({"test", "tests", "__pycache__", "_vendor", "vendored"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,14 +234,6 @@ class _LayerReader:
 
 def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=8).hexdigest()
-
-
-MAX_DEPENDENCY_BYTES = 16 << 20
-LAYER = "deps"
-_ENVIRONMENTS = (".venv", "venv", ".env", "env")
-_IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
-_SUFFIXES = (".py", ".pyi")
-_LEFT_OUT = frozenset({"test", "tests", "__pycache__", "_vendor", "vendored"})
 
 
 def refresh_dependencies(root: Path, folder: Path, limits: BuildLimits, *, is_wanted: bool) -> None:

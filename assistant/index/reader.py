@@ -19,6 +19,11 @@ from model.paths import find_exposure
 FILE_NAME = "manifest.json"
 MAX_BYTES = 64 << 20
 FORMAT = 4  # also raised when more counts as a secret: what was written before is built anew
+_TRIES = 20
+
+log = logging.getLogger(__name__)
+
+Version = tuple[int, int, int]  # of a manifest's file
 
 
 class ManifestError(ValueError):
@@ -88,13 +93,6 @@ def _parse_name(name: str) -> str:
     if Path(name).name != name:
         raise ValueError("not a file's name")
     return name
-
-
-_TRIES = 20
-
-log = logging.getLogger(__name__)
-
-Version = tuple[int, int, int]  # of a manifest's file
 
 
 def version_of(folder: Path) -> Version | None:

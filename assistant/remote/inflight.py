@@ -36,6 +36,10 @@ _BY_LENGTH = (-1.0, 2.7, -0.4)
 _USUAL_CHARS = 12  # the length of a text for which `trust` holds as it is
 _ECHO = -3.0  # assumed: the models at hand do not do it, chat models do
 _MIN_ECHO_CHARS = 3
+_POLL_S = 0.005  # how soon one who waits notices that the request was cancelled
+_CONTEXT_CHARS = 8_000  # around the cursor, for deciding where a suggestion ends
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,11 +70,11 @@ class RemoteText:
 
     def weigh(self, shown: str, request: CompletionRequest, beliefs: Beliefs) -> float:
         """Return how likely `shown`, what the rules have left of the text, is right."""
-        first = first_line(shown)
+        first = cut_first_line(shown)
         if not first.strip():
             return 0.0
         told = self.logprob(len(first))
-        agreeing, opposing = shares(first, beliefs)
+        agreeing, opposing = sum_beliefs(first, beliefs)
         if told is None:
             weights = (_logit(self.trust), *_BY_LENGTH)
             word = math.log1p(len(first.strip())) - math.log1p(_USUAL_CHARS)
@@ -88,7 +92,7 @@ def _logit(share: float) -> float:
     return math.log(share / (1 - share))
 
 
-def first_line(text: str) -> str:
+def cut_first_line(text: str) -> str:
     """Return `text` up to the end of its first line that says something.
 
     If that is wrong, nobody reads the rest.
@@ -110,7 +114,7 @@ def is_echo(text: str, request: CompletionRequest) -> bool:
     return text == below.strip() or (len(before) >= _MIN_ECHO_CHARS and text.startswith(before))
 
 
-def shares(text: str, beliefs: Beliefs) -> tuple[float, float]:
+def sum_beliefs(text: str, beliefs: Beliefs) -> tuple[float, float]:
     """Return the belief in local proposals that begin as `text` does, and in all others."""
     agreeing = sum(
         share
@@ -119,12 +123,6 @@ def shares(text: str, beliefs: Beliefs) -> tuple[float, float]:
     )
     opposing = sum(share for _, share in beliefs) - agreeing
     return min(agreeing, 1.0), min(max(opposing, 0.0), 1.0)
-
-
-_POLL_S = 0.005  # how soon one who waits notices that the request was cancelled
-_CONTEXT_CHARS = 8_000  # around the cursor, for deciding where a suggestion ends
-
-log = logging.getLogger(__name__)
 
 
 class InflightRequest:

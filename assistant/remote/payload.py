@@ -36,6 +36,12 @@ _REMEMBERED_S = 60.0  # at most, what git says
 _MAX_LISTING_BYTES = 1 << 20
 
 Locate = Callable[[str], Path | None]  # a request's document -> the file itself
+_PERSONAL = frozenset({"e-mail address", "IP address"})  # of use in an answer; secrets are not
+_MARGIN_CHARS = 12_000  # looked at beyond the window; the longest secrets known have 10,000
+_BEFORE_CHARS = 300  # of the cursor's line: the name that a value is given to
+_NEVER_SHOWN = regex.compile(r"[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]")  # or what reorders
+# Formats, private and half characters, separators, blanks, and what else shows nothing.
+_HIDDEN = regex.compile(r"[\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{DI}\u2800]|[^\P{Zs} ]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,14 +97,6 @@ def _find_reason(file: Path, _period: int) -> str:
     except GitError:
         return "git cannot say whether it ignores the file"
     return "" if os.fsencode(wanted) in listing.split(b"\0") else "git ignores the file"
-
-
-_PERSONAL = frozenset({"e-mail address", "IP address"})  # of use in an answer; secrets are not
-_MARGIN_CHARS = 12_000  # looked at beyond the window; the longest secrets known have 10,000
-_BEFORE_CHARS = 300  # of the cursor's line: the name that a value is given to
-_NEVER_SHOWN = regex.compile(r"[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]")  # or what reorders
-# Formats, private and half characters, separators, blanks, and what else shows nothing.
-_HIDDEN = regex.compile(r"[\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{DI}\u2800]|[^\P{Zs} ]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

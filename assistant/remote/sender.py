@@ -18,11 +18,15 @@ from assistant.remote.formats import FORMATS
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.ledger import Ledger
 from assistant.remote.payload import FilePolicy, build_payload
-from assistant.remote.settings import RemoteSettings, key_of
+from assistant.remote.settings import RemoteSettings, read_key
 
-THRESHOLD = 3  # failures in a row
+MAX_INFLIGHT = 4
+CLOSE_S = 2.0
+THRESHOLD = 3  # failures in a row, after which the server is left alone
 FIRST_PAUSE_S = 5.0
 MAX_PAUSE_S = 300.0
+
+log = logging.getLogger(__name__)
 
 
 class Breaker:
@@ -75,12 +79,6 @@ class Breaker:
             pause_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._n_pauses, 10))
         self._n_pauses += 1
         self._opened_until = self._clock() + pause_s
-
-
-log = logging.getLogger(__name__)
-
-MAX_INFLIGHT = 4
-CLOSE_S = 2.0
 
 
 class Sender:
@@ -159,7 +157,7 @@ class Sender:
                 raise withheld(f"remote.toml does not say send_code_to = {settings.host!r}")
             self.files.check(request)
             try:
-                inflight.headers = build_headers(settings, key_of(settings))
+                inflight.headers = build_headers(settings, read_key(settings))
             except RemoteError as error:
                 self.obstacle = str(error)
                 raise

@@ -168,7 +168,7 @@ def remote_settings_from(table: Mapping[str, Any]) -> RemoteSettings:
     return from_table(RemoteSettings, table)
 
 
-def key_of(settings: RemoteSettings, environ: Mapping[str, str] | None = None) -> str:
+def read_key(settings: RemoteSettings, environ: Mapping[str, str] | None = None) -> str:
     """Return the key, empty if the settings name none; RemoteError says what is missing."""
     environ = os.environ if environ is None else environ
     if settings.key_env:

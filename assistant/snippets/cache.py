@@ -76,7 +76,7 @@ def scope_key(request: CompletionRequest) -> _Key:
     return request.document, tuple(line for _, line in headers), stretch
 
 
-def chosen_from(
+def choose_snippets(
     source: SnippetSearch, request: CompletionRequest, budget_chars: int
 ) -> list[Snippet]:
     """Ask with the lines above and below the cursor's, which is being written."""
@@ -111,7 +111,7 @@ class _Shelf:
         source = None if kept is not None else self._newest(view, is_waiting=is_waiting)
         if source is None:
             return kept or []
-        found = chosen_from(source, request, budget_chars)
+        found = choose_snippets(source, request, budget_chars)
         with self._lock:
             self._kept.put(key, found)
         return found

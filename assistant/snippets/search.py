@@ -22,9 +22,9 @@ from assistant.snippets.symbols import (
     IDENTIFIER,
     CursorContext,
     Definition,
-    definitions,
-    described,
-    telling_lines,
+    describe_definition,
+    find_definitions,
+    find_telling_lines,
     utf8,
 )
 from model.fim import Snippet
@@ -79,7 +79,7 @@ class SnippetSearch:
         self._index = _Index(keys, places, n_places)
         self._numbers = {path: number for number, path in enumerate(self._paths)}
         self._lines_of = functools.lru_cache(maxsize=512)(
-            lambda file: telling_lines(self._texts[file])
+            lambda file: find_telling_lines(self._texts[file])
         )
 
     @property
@@ -129,7 +129,7 @@ class SnippetSearch:
         self._paths.append(path)
         self._texts.append(text)
         starts = set()
-        for definition in definitions(path, text):
+        for definition in find_definitions(path, text):
             starts.add(definition.start)
             if len(definition.name) > 2 and not definition.name.startswith(b"__"):
                 found = self._definitions[definition.name]
@@ -160,7 +160,7 @@ class SnippetSearch:
         scored.sort(key=lambda each: (-each[0], self._paths[each[1]], each[2].start))
         for _, file, definition in scored[: 2 * MAX_DEFINITIONS]:
             if self._is_other(file, cursor):
-                shown, end = described(self._texts[file], definition)
+                shown, end = describe_definition(self._texts[file], definition)
                 yield _Place(file, definition.start, end, shown)
 
     def _alike(self, number: int, cursor: CursorContext, room: int) -> _Place | None:

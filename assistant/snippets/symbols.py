@@ -43,101 +43,6 @@ _TYPES = frozenset(b"class impl trait struct enum union interface type record ob
 _PYTHON_ENDINGS = (".py", ".pyi", ".pyw")
 _QUOTES = (b'"""', b"'''")
 _NOISE = (b"#", b"//", b"/*", b"*", b"@", b")", b"]", b"}")
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """Where a name is given its meaning."""
-
-    name: bytes
-    start: int  # of its first line
-    kind: str  # "type": its members say most; "function"; "member" of a type; "variable"
-
-
-def definitions(path: str, text: bytes) -> Iterator[Definition]:
-    """Yield the definitions of a file, in its order."""
-    pattern = _PYTHON if path.endswith(_PYTHON_ENDINGS) else _OTHER
-    for match in pattern.finditer(text):
-        indent, keyword, name, variable, *function = match.groups()
-        kind = "variable" if variable else "type" if keyword in _TYPES else "function"
-        if indent and kind == "function":
-            kind = "member"
-        yield Definition(name or variable or function[0], match.start(), kind)
-
-
-def described(text: bytes, definition: Definition) -> tuple[bytes, int]:
-    """Return the lines that describe a definition, and the offset where its text ends.
-
-    Of a type that is its header and the header of each member, of anything else its header and the
-    first lines of its body; headers of several lines are joined.
-
-    >>> source = b"class Box:\\n  size = 1\\n\\n  def put(self,\\n    it):\\n      pass\\n"
-    >>> described(source, next(definitions("a.py", source)))[0].decode().splitlines()
-    ['class Box:', '  size = 1', '  def put(self, it):']
-    """
-    n_scanned = _MAX_SCANNED if definition.kind == "type" else _MAX_SCANNED // 4
-    lines = text[definition.start : definition.start + n_scanned].split(b"\n")
-    outer = _indent(lines[0])
-    header, body = _joined(lines, 0)
-    end = body
-    while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > outer):
-        end += 1
-    if definition.kind == "variable":
-        end = body
-    is_type = definition.kind == "type"
-    shown = [header, *_inside(lines, body, end, members=is_type)]
-    n_bytes = sum(len(line) + 1 for line in lines[:end])
-    return b"\n".join(shown), min(definition.start + n_bytes, len(text))
-
-
-def _joined(lines: list[bytes], number: int) -> tuple[bytes, int]:
-    """Return a line with those that its open brackets go on in, and the number of the next one."""
-    joined = lines[number].rstrip()
-    depth = _depth(joined)
-    number += 1
-    while depth > 0 and number < len(lines) and len(joined) < _MAX_LINE:
-        line = lines[number].strip()
-        depth += _depth(line)
-        is_tight = joined.endswith((b"(", b"[", b"{")) or line.startswith((b")", b"]", b"}"))
-        joined += line if is_tight else b" " + line
-        number += 1
-    return joined[:_MAX_LINE], number
-
-
-def _inside(lines: list[bytes], start: int, end: int, *, members: bool) -> list[bytes]:
-    """Return the lines of a body that say most: the first ones, or those at its own depth."""
-    found: list[bytes] = []
-    columns, quote = -1, b""
-    most = MAX_LINES if members else _BODY_LINES
-    number = start
-    while number < end and len(found) < most:
-        line = lines[number].strip()
-        indent = _indent(lines[number])
-        number += 1
-        if quote:
-            quote = b"" if quote in line else quote
-        elif line.lstrip(b"rbuRBU").startswith(_QUOTES):
-            mark = line.lstrip(b"rbuRBU")[:3]
-            quote = mark if line.count(mark) == 1 else b""
-        elif line and not line.startswith(_NOISE):
-            columns = indent if columns < 0 else columns
-            if not members:
-                found.append(lines[number - 1].rstrip()[:_MAX_LINE])
-            elif indent == columns:
-                joined, number = _joined(lines, number - 1)
-                found.append(joined)
-    return found
-
-
-def _depth(line: bytes) -> int:
-    opened = line.count(b"(") + line.count(b"[")
-    return opened - line.count(b")") - line.count(b"]")
-
-
-def _indent(line: bytes) -> int:
-    return len(line) - len(line.lstrip())
-
-
 _NEAR_BEFORE, _NEAR_AFTER = 1_200, 300  # characters around the cursor that are compared
 _IMPORT_CHARS = 3_000  # of the file's head, where its imports are
 _WIDE_CHARS = 6_000  # on each side of the cursor: its own names, and whether a file is a copy
@@ -161,6 +66,99 @@ _BUILT_IN = frozenset(
     b" reverse search setdefault slice sort split startswith strip sub update upper values"
     b" write".split()
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """Where a name is given its meaning."""
+
+    name: bytes
+    start: int  # of its first line
+    kind: str  # "type": its members say most; "function"; "member" of a type; "variable"
+
+
+def find_definitions(path: str, text: bytes) -> Iterator[Definition]:
+    """Yield the definitions of a file, in its order."""
+    pattern = _PYTHON if path.endswith(_PYTHON_ENDINGS) else _OTHER
+    for match in pattern.finditer(text):
+        indent, keyword, name, variable, *function = match.groups()
+        kind = "variable" if variable else "type" if keyword in _TYPES else "function"
+        if indent and kind == "function":
+            kind = "member"
+        yield Definition(name or variable or function[0], match.start(), kind)
+
+
+def describe_definition(text: bytes, definition: Definition) -> tuple[bytes, int]:
+    """Return the lines that describe a definition, and the offset where its text ends.
+
+    Of a type that is its header and the header of each member, of anything else its header and the
+    first lines of its body; headers of several lines are joined.
+
+    >>> source = b"class Box:\\n  size = 1\\n\\n  def put(self,\\n    it):\\n      pass\\n"
+    >>> describe_definition(source, next(find_definitions("a.py", source)))[0].decode().splitlines()
+    ['class Box:', '  size = 1', '  def put(self, it):']
+    """
+    n_scanned = _MAX_SCANNED if definition.kind == "type" else _MAX_SCANNED // 4
+    lines = text[definition.start : definition.start + n_scanned].split(b"\n")
+    outer = _indent(lines[0])
+    header, body = _join_lines(lines, 0)
+    end = body
+    while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > outer):
+        end += 1
+    if definition.kind == "variable":
+        end = body
+    is_type = definition.kind == "type"
+    shown = [header, *_pick_lines(lines, body, end, members=is_type)]
+    n_bytes = sum(len(line) + 1 for line in lines[:end])
+    return b"\n".join(shown), min(definition.start + n_bytes, len(text))
+
+
+def _join_lines(lines: list[bytes], number: int) -> tuple[bytes, int]:
+    """Return a line with those that its open brackets go on in, and the number of the next one."""
+    joined = lines[number].rstrip()
+    depth = _depth(joined)
+    number += 1
+    while depth > 0 and number < len(lines) and len(joined) < _MAX_LINE:
+        line = lines[number].strip()
+        depth += _depth(line)
+        is_tight = joined.endswith((b"(", b"[", b"{")) or line.startswith((b")", b"]", b"}"))
+        joined += line if is_tight else b" " + line
+        number += 1
+    return joined[:_MAX_LINE], number
+
+
+def _pick_lines(lines: list[bytes], start: int, end: int, *, members: bool) -> list[bytes]:
+    """Return the lines of a body that say most: the first ones, or those at its own depth."""
+    found: list[bytes] = []
+    columns, quote = -1, b""
+    most = MAX_LINES if members else _BODY_LINES
+    number = start
+    while number < end and len(found) < most:
+        line = lines[number].strip()
+        indent = _indent(lines[number])
+        number += 1
+        if quote:
+            quote = b"" if quote in line else quote
+        elif line.lstrip(b"rbuRBU").startswith(_QUOTES):
+            mark = line.lstrip(b"rbuRBU")[:3]
+            quote = mark if line.count(mark) == 1 else b""
+        elif line and not line.startswith(_NOISE):
+            columns = indent if columns < 0 else columns
+            if not members:
+                found.append(lines[number - 1].rstrip()[:_MAX_LINE])
+            elif indent == columns:
+                joined, number = _join_lines(lines, number - 1)
+                found.append(joined)
+    return found
+
+
+def _depth(line: bytes) -> int:
+    opened = line.count(b"(") + line.count(b"[")
+    return opened - line.count(b")") - line.count(b"]")
+
+
+def _indent(line: bytes) -> int:
+    return len(line) - len(line.lstrip())
 
 
 class CursorContext:
@@ -191,13 +189,13 @@ class CursorContext:
         return frozenset(
             definition.name
             for text in (self._before, self._after)
-            for definition in definitions(self.path, text)
+            for definition in find_definitions(self.path, text)
         )
 
     @functools.cached_property
     def lines(self) -> frozenset[bytes]:
         """The file's lines that are not too far away."""
-        return telling_lines(self._before) | telling_lines(self._after)
+        return find_telling_lines(self._before) | find_telling_lines(self._after)
 
     def can_mean(self, definition: Definition) -> bool:
         """Say whether the name is used as such a definition is: most words are also a name."""
@@ -237,7 +235,7 @@ def utf8(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def telling_lines(text: bytes) -> frozenset[bytes]:
+def find_telling_lines(text: bytes) -> frozenset[bytes]:
     """Return the lines that tell files apart."""
     lines = (line.strip() for line in text.split(b"\n"))
     return frozenset(line for line in lines if len(line) > 8)

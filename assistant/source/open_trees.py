@@ -34,6 +34,11 @@ MAX_STEPS = 200  # some hundred operations of the parser each
 _PROCESS = re.compile(r"process version:\d+, version_count:\d+, state:\d+, row:(\d+), col:(\d+)")
 # A token whose rest was cut off: an operator, a character literal.
 _HALF_TOKEN = re.compile(r"[-+*/%&|^~!<>=:?.@#\\]{1,2}|b?'.{0,4}")
+MAX_HEAD_CHARS = 200_000
+KEPT_DOCUMENTS = 4
+LIMIT_S = 0.1  # CPU time: 2,000 lines take 0.01
+_STRING_START = re.compile(r"[A-Za-z]{0,2}#*(\"{3}|'{3}|[\"'`])")
+_PLACEHOLDERS = frozenset({"interpolation", "template_substitution"})
 
 
 class LineSyntax:
@@ -169,13 +174,6 @@ def _fold(tree: SyntaxTree, n_bytes: int, place: int) -> bytes:
             pieces.append(tree.data[at:start])
             at = end
     return b"".join([*pieces, tree.data[at:n_bytes]])
-
-
-MAX_HEAD_CHARS = 200_000
-KEPT_DOCUMENTS = 4
-LIMIT_S = 0.1  # CPU time: 2,000 lines take 0.01
-_STRING_START = re.compile(r"[A-Za-z]{0,2}#*(\"{3}|'{3}|[\"'`])")
-_PLACEHOLDERS = frozenset({"interpolation", "template_substitution"})
 
 
 class OpenTrees:

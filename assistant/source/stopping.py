@@ -23,6 +23,8 @@ from assistant.source.languages import Language
 MAX_UNIT_CHARS = 40  # longest unit looked for within a line
 MAX_CYCLE_LINES = 4
 RULERS = frozenset("-=#*_~/.+<>")
+MAX_LINES = 12  # of a suggestion
+MAX_LINE_CHARS = 400  # a longer line is data, not code
 
 
 def _repeats_allowed(unit: str) -> int:
@@ -98,10 +100,6 @@ def cut_repetition(text: str) -> str:
         if cycle is not None:
             return "\n".join(lines[:cycle])
     return text
-
-
-MAX_LINES = 12
-MAX_LINE_CHARS = 400  # a longer line is data, not code
 
 
 class Stopped(NamedTuple):
@@ -210,20 +208,20 @@ def _multi_line(reader: _Reader, site: _Site) -> Stopped:
         lines = (site.head + reader.text).split("\n")
         n_whole = len(lines) - 1
         for index in range(checked, n_whole if more else len(lines)):
-            ended = _line_ends(lines, index, site)
+            ended = _end_at(lines, index, site)
             if ended is not None:
-                return _kept(ended, site)
+                return _join_kept(ended, site)
         checked = max(checked, n_whole)
         if not more:
-            return _kept(_last_lines(lines, reader.reason or "stop"), site)
-        early = _partial_ends(lines, site)
+            return _join_kept(_drop_unfinished(lines, reader.reason or "stop"), site)
+        early = _end_early(lines, site)
         if early is not None:
-            return _kept(early, site)
+            return _join_kept(early, site)
 
 
-def _line_ends(lines: list[str], index: int, site: _Site) -> tuple[list[str], str] | None:
+def _end_at(lines: list[str], index: int, site: _Site) -> tuple[list[str], str] | None:
     """Return (kept lines, reason) if whole line `index` ends the suggestion."""
-    outside = _outside(lines, index, site)
+    outside = _cut_outside(lines, index, site)
     if outside is not None:
         return outside, "stop"
     inline = inline_cycle(lines[index])
@@ -245,7 +243,7 @@ def _n_filled(lines: list[str]) -> int:
     return sum(1 for line in lines if line.strip())
 
 
-def _partial_ends(lines: list[str], site: _Site) -> tuple[list[str], str] | None:
+def _end_early(lines: list[str], site: _Site) -> tuple[list[str], str] | None:
     """Decide on the unfinished last line as soon as its first character is there."""
     last = len(lines) - 1
     line = lines[last]
@@ -257,7 +255,7 @@ def _partial_ends(lines: list[str], site: _Site) -> tuple[list[str], str] | None
     code = line.strip()
     if code and set(code) <= CLOSERS:
         return None  # `}` may go on as `});`
-    outside = _outside(lines, last, site)
+    outside = _cut_outside(lines, last, site)
     if outside is not None:
         return outside, "stop"
     if code and _n_filled(lines[:last]) >= MAX_LINES:
@@ -265,15 +263,15 @@ def _partial_ends(lines: list[str], site: _Site) -> tuple[list[str], str] | None
     return None
 
 
-def _outside(lines: list[str], index: int, site: _Site) -> list[str] | None:
+def _cut_outside(lines: list[str], index: int, site: _Site) -> list[str] | None:
     """Return the lines to keep if line `index` leaves the block, else None."""
     line = lines[index]
     code = line.strip()
     if not code or (index == 0 and not site.head) or _is_directive(code, site):
-        return _closed_inline(lines, index, site)
+        return _cut_inline(lines, index, site)
     closer = _closing_run(code) if site.is_brace else ""
     if indent_columns(line) > site.indent and not (closer and _closes_block(lines, index, site)):
-        return _closed_inline(lines, index, site)
+        return _cut_inline(lines, index, site)
     if closer and site.wants_closer:
         return [*lines[:index], indent_of(line) + closer]
     return lines[:index]
@@ -301,7 +299,7 @@ def _closes_block(lines: list[str], index: int, site: _Site) -> bool:
     return any(mark.at == first for mark in scan(text, site.language).extra)
 
 
-def _closed_inline(lines: list[str], index: int, site: _Site) -> list[str] | None:
+def _cut_inline(lines: list[str], index: int, site: _Site) -> list[str] | None:
     """Return the lines to keep if a `}` in the middle of line `index` closes the block."""
     if not site.is_brace or "}" not in lines[index]:
         return None
@@ -314,14 +312,14 @@ def _closed_inline(lines: list[str], index: int, site: _Site) -> list[str] | Non
     return None
 
 
-def _last_lines(lines: list[str], reason: str) -> tuple[list[str], str]:
+def _drop_unfinished(lines: list[str], reason: str) -> tuple[list[str], str]:
     """Cut an unfinished last line when generation did not end by itself and others remain."""
     if reason != "stop" and _n_filled(lines[:-1]):
         return lines[:-1], reason
     return lines, reason
 
 
-def _kept(ended: tuple[list[str], str], site: _Site) -> Stopped:
+def _join_kept(ended: tuple[list[str], str], site: _Site) -> Stopped:
     """Join the kept lines without blank ones at the end, or the indentation already there."""
     lines, reason = ended
     while lines and not lines[-1].strip():

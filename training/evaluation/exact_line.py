@@ -12,7 +12,7 @@ from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
 from assistant.generate.prompt import GenerationJob, snippet_chars
 from assistant.request import Cancel, Completion, CompletionRequest
-from assistant.snippets.cache import chosen_from
+from assistant.snippets.cache import choose_snippets
 from assistant.snippets.search import SnippetSearch
 from model.fim import Snippet
 from training.evaluation.answers import Answer, Stopwatch
@@ -31,7 +31,7 @@ def ask_network(
     """
     request, snippets = make_request(task), list[Snippet]()
     if neighbours is not None:
-        snippets = chosen_from(neighbours, request, snippet_chars(backend.info.snippet_tokens))
+        snippets = choose_snippets(neighbours, request, snippet_chars(backend.info.snippet_tokens))
     job = make_job(backend, request, MAX_NEW_TOKENS, snippets)
     watch = Stopwatch()
     text = write_lines(backend, job, 1)

@@ -77,4 +77,4 @@ def test_every_offset_has_a_position_and_back(text: str, data: st.DataObject) ->
 def test_restored_text_is_the_file_again(lines: list[str], eol: str) -> None:
     raw = eol.join(lines)
     file = source(raw.encode())
-    assert file.restored(file.text) == raw
+    assert file.restore(file.text) == raw

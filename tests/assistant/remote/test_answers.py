@@ -8,9 +8,9 @@ from assistant.generate.cache import Spot
 from assistant.remote.inflight import (
     Beliefs,
     RemoteText,
-    first_line,
+    cut_first_line,
     is_echo,
-    shares,
+    sum_beliefs,
 )
 from assistant.request import CompletionRequest
 
@@ -88,8 +88,8 @@ def test_only_what_is_shown_counts() -> None:
 def test_of_a_block_the_first_line_counts() -> None:
     found = told("\n    a = 1\n    b = 2", (10, -0.1), (20, -9.0))
     assert found.weigh(found.text, at(), ()) > 0.5
-    assert first_line(found.text) == "\n    a = 1"
-    assert first_line("x") == "x"
+    assert cut_first_line(found.text) == "\n    a = 1"
+    assert cut_first_line("x") == "x"
 
 
 def test_nothing_is_worth_nothing() -> None:
@@ -119,8 +119,8 @@ def test_saying_what_stands_there_already_is_an_echo(text: str, expected: bool) 
 
 def test_shares_part_those_that_agree_from_all_others() -> None:
     beliefs = [("ab", 0.3), ("abc", 0.2), ("x", 0.1), ("", 0.2)]
-    assert shares("abc", beliefs) == pytest.approx((0.5, 0.3))
-    assert shares("abc", ()) == (0.0, 0.0)
+    assert sum_beliefs("abc", beliefs) == pytest.approx((0.5, 0.3))
+    assert sum_beliefs("abc", ()) == (0.0, 0.0)
 
 
 def test_what_was_typed_meanwhile_is_no_longer_in_doubt() -> None:

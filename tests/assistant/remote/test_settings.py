@@ -16,8 +16,8 @@ from assistant.remote.formats import FORMATS
 from assistant.remote.settings import (
     RemoteSettings,
     is_loopback,
-    key_of,
     load_remote_settings,
+    read_key,
     remote_settings_from,
     remote_settings_path,
 )
@@ -190,29 +190,29 @@ def settings(**changes: Any) -> RemoteSettings:
 
 
 def test_no_key_is_named() -> None:
-    assert key_of(settings()) == ""
+    assert read_key(settings()) == ""
 
 
 def test_the_environment_has_it() -> None:
-    assert key_of(settings(key_env="MODEL_KEY"), {"MODEL_KEY": " abc\n"}) == "abc"
+    assert read_key(settings(key_env="MODEL_KEY"), {"MODEL_KEY": " abc\n"}) == "abc"
 
 
 @pytest.mark.parametrize("value", ["", "  "])
 def test_an_empty_variable_is_named(value: str) -> None:
     with pytest.raises(RemoteError, match="MODEL_KEY"):
-        key_of(settings(key_env="MODEL_KEY"), {"MODEL_KEY": value})
+        read_key(settings(key_env="MODEL_KEY"), {"MODEL_KEY": value})
 
 
 @pytest.mark.parametrize("value", ["a b", "a\nb", "ä", "x" * 5_000])
 def test_what_is_no_key_is_not_sent(value: str) -> None:
     with pytest.raises(RemoteError, match="set it again") as caught:
-        key_of(settings(key_env="MODEL_KEY"), {"MODEL_KEY": value})
+        read_key(settings(key_env="MODEL_KEY"), {"MODEL_KEY": value})
     assert value not in str(caught.value)
 
 
 def test_the_keyring_has_it(ring: MemoryKeyring) -> None:
     keyring.set_password("codestral", "me", "abc")
-    assert key_of(settings(key_keyring="codestral/me")) == "abc"
+    assert read_key(settings(key_keyring="codestral/me")) == "abc"
 
 
 @pytest.mark.parametrize(
@@ -222,11 +222,11 @@ def test_the_keyring_has_it(ring: MemoryKeyring) -> None:
 )  # fmt: skip
 def test_a_keyring_without_it_says_what_to_do(ring: MemoryKeyring, name: str, said: str) -> None:
     with pytest.raises(RemoteError, match=said) as caught:
-        key_of(settings(key_keyring=name))
+        read_key(settings(key_keyring=name))
     assert "who-knows-what" not in str(caught.value)
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(RemoteError, match=r"foretype\[keyring\]"):
-        key_of(settings(key_keyring="codestral/me"))
+        read_key(settings(key_keyring="codestral/me"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.snippets.symbols import CursorContext, Definition, telling_lines
+from assistant.snippets.symbols import CursorContext, Definition, find_telling_lines
 
 
 def around(before: str, after: str = "") -> CursorContext:
@@ -53,7 +53,7 @@ def test_own_names_and_lines_are_of_both_sides() -> None:
     own = around("def first(x):\n    return compute(x)\n", "\ndef second(x):\n    return x\n")
     assert {b"first", b"second"} <= own.own_names
     assert own.lines == {b"def first(x):", b"return compute(x)", b"def second(x):"}
-    assert telling_lines(b"x = 1\n  return compute(x)  \n") == {b"return compute(x)"}
+    assert find_telling_lines(b"x = 1\n  return compute(x)  \n") == {b"return compute(x)"}
 
 
 def test_import_names_a_file() -> None:

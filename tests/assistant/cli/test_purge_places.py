@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.purge.places import Item, list_stored, remove_empty
+from assistant.cli.purge import Item, list_stored, remove_empty
 from model.publish import delete
 
 LINE = b"2026-11-29 20:00:00,123 INFO assistant.engine: answered\n"

@@ -1,1 +1,0 @@
-"""`foretype purge`: remove every cache, index, log and statistic of ours."""
