@@ -2,10 +2,14 @@
 
 `python -m tests.e2e.watched_server FILE [server options]`. A line has the longest time for which a
 beat was late, in ms, and the most CPU time of the loop's own within a beat: what is late without
-that waited for other threads, or on a busy machine for other programs.
+that waited for other threads, or on a busy machine for other programs. FILE.memory gets a line now
+and then of the time in hours and the MB that are in use: with PYTHONMALLOC=malloc all that Python
+and the libraries hold, and nothing that the allocator only keeps, which swings by 10 MB.
 """
 
 import asyncio
+import ctypes
+import gc
 import sys
 import time
 from pathlib import Path
@@ -16,13 +20,36 @@ from lsp.__main__ import main
 
 BEAT_S = 0.02
 LINE_S = 1.0
+MEMORY_S = 4.0
 serve = loop.serve
 
 
+class MallocInfo(ctypes.Structure):
+    """What glibc's `mallinfo2` tells, in bytes."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in ("arena ordblks smblks hblks mapped usmblks fsmblks used free keepcost".split())
+    ]
+
+
+def used_mb() -> float:
+    """Return what is in use on the heap, garbage taken out."""
+    gc.collect()
+    tell = ctypes.CDLL(None).mallinfo2
+    tell.restype = MallocInfo
+    info = tell()
+    return float(info.used + info.mapped) / (1 << 20)
+
+
 async def beat(path: Path) -> None:
-    longest, line_s = (0.0, 0.0), time.monotonic() + LINE_S
-    with path.open("a", buffering=1) as file:
+    longest, line_s, memory_s = (0.0, 0.0), time.monotonic() + LINE_S, 0.0
+    memory = path.with_suffix(".memory")
+    with path.open("a", buffering=1) as file, memory.open("a", buffering=1) as memory_file:
         while True:
+            if time.monotonic() > memory_s:
+                memory_file.write(f"{time.monotonic() / 3_600} {used_mb()}\n")
+                memory_s = time.monotonic() + MEMORY_S
             begun_s, own_s = time.monotonic(), time.thread_time()
             await asyncio.sleep(BEAT_S)
             now_s = time.monotonic()

@@ -309,3 +309,22 @@ def test_nothing_of_the_shared_list_of_false_positives_goes() -> None:
     for sample in samples:
         for text in (sample, f"# {sample}\n", f"value = {sample}\n"):
             assert redact(text) == (text, {})
+
+
+@pytest.mark.parametrize(
+    ("before", "least", "after"),
+    [
+        (
+            "-----BEGIN PRIVATE KEY-----\n",
+            "abcdefghijklmnopqrstuvwx",
+            "\n-----END PRIVATE KEY-----",
+        ),
+        ('Client("acme", "', "a1b2c3d4e5f6g7h8", '")'),
+        ("mail to ab@host.de from 20.19.18.17: ", "", ""),
+        ("https://", "a1b2c3d4e5f6g7h8i9j0", "@git.test/a"),
+    ],
+)
+def test_what_is_a_character_too_short_stays(before: str, least: str, after: str) -> None:
+    assert find(before + least + after)
+    less = before.replace("ab@", "b@").replace("20.19", "19.19") + least[:-1] + after
+    assert not find(less)

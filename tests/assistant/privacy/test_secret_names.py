@@ -87,3 +87,23 @@ def test_random_is_told_from_written(value: str, name: str, expected: bool) -> N
 @pytest.mark.parametrize(("characters", "is_it"), [("a1b2c3d4", True), ("a1b2c3d", False)])
 def test_eight_different_characters_are_varied_enough(characters: str, is_it: bool) -> None:
     assert is_random((characters * 8)[:40], "token") == is_it
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "less"),
+    [
+        ("token", "a1b2cdefghij", "a1b2cdefghi"),  # twelve characters
+        ("token", "a1b2cdefghij", "a1bcdefghij2"),  # four changes between letters and digits
+        ("token", "ABcDefGhijKlmnop", "ABcDefGhijklmnop"),  # 0.42 changes of case a character
+        ("token", "ABcDefGhijKlmnop", "aBcDeFgHiJkLmNo"),  # sixteen characters
+        ("token", "a1b2a1b2a1b2", "a1b1a1b1a1b1"),  # three tenths are distinct,
+        ("token", "a1b2c3d4" * 5, "a1b2c3dd" * 5),  # or eight
+        ("token", "aGVsbG8=", "YWJj"),  # base64 of eight characters
+        ("password", "Ab1!efgh", "Ab1!efg"),  # eight characters of four kinds
+        ("password", "ab1c!ef2", "ab1cd!ef"),  # or of three, and three changes
+        ("password", "ab1c!ef2", "ab1cdef2"),
+    ],
+)
+def test_the_least_that_is_random_is_as_it_was_measured(name: str, least: str, less: str) -> None:
+    assert is_random(least, name)
+    assert not is_random(less, name)
