@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from assistant.rank.ranker import LEVELS, FittedRanker, OperatingPoint
+from assistant.rank.ranker import FittedRanker, OperatingPoint
 from training.calibration.collect import RankingExample
 from training.calibration.networks import RankedChoice
 from training.calibration.operating_points import calibration_error, measure_point
@@ -83,15 +83,8 @@ def _compare(
         exact[f"{NETWORK_AND_INDEX} against {baseline}"] = _exact(
             examples, [float(a) - float(b) for a, b in pairs]
         )
-    return {
-        "tasks": len(engine),
-        "exact": {name: dataclasses.asdict(its) for name, its in exact.items()},
-        "levels": {
-            level: dataclasses.asdict(measure_point(engine, fitted.points[level].threshold))
-            for level in LEVELS
-        },
-        "calibration_error": calibration_error(engine),
-    }
+    table = {name: dataclasses.asdict(its) for name, its in exact.items()}
+    return figures_of(engine, fitted.points) | {"exact": table}
 
 
 def format_report(report: Mapping[str, Any]) -> str:
