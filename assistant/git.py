@@ -284,17 +284,12 @@ def _find_trap(directory: Path) -> str:
             for entry in it:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
-                elif not entry.is_file(follow_symlinks=False) and _may_block(entry.path):
-                    return entry.path
+                elif not entry.is_file(follow_symlinks=False):
+                    with contextlib.suppress(OSError):  # a link that leads nowhere
+                        mode = entry.stat().st_mode
+                        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+                            return entry.path
     return ""
-
-
-def _may_block(path: str) -> bool:
-    try:
-        mode = Path(path).stat().st_mode
-    except OSError:  # a link that leads nowhere
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
 def _git_folders(directory: Path) -> list[Path]:

@@ -126,7 +126,7 @@ def configure(log_file: str = "", verbosity: int = 0) -> LogSession:
     line everywhere, 2 everything. SettingsError if the file cannot be opened.
     """
     levels = (logging.INFO if log_file else logging.WARNING, logging.INFO, logging.DEBUG)
-    sink = _file_sink(log_file) if log_file else _StderrHandler()
+    sink = _open_file(log_file) if log_file else _StderrHandler()
     session = LogSession(sink, levels[min(verbosity, 2)])
     logging.raiseExceptions = False  # a failing log line must not print a traceback of its own
     atexit.register(session.close)
@@ -149,7 +149,7 @@ class _FileSink(logging.handlers.RotatingFileHandler):
             os.truncate(source, 0)
 
 
-def _file_sink(log_file: str) -> logging.Handler:
+def _open_file(log_file: str) -> logging.Handler:
     path = Path(log_file).expanduser()
     try:
         if path.exists() and not path.is_file():
