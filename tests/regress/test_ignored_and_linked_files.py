@@ -139,7 +139,7 @@ def test_an_ignore_file_cannot_stop_the_walk(tmp_path: Path) -> None:
     name = "a" * 200
     (tmp_path / f"{name}.py").write_text("x = 1\n")
     (tmp_path / f"{name}.txt").write_text("")
-    (tmp_path / ".gitignore").write_text(f"{'*a' * 25}*.py\n*[a*]*[b*]*c\n!{'*a' * 25}*\n")
+    (tmp_path / ".gitignore").write_text(f"{'*a' * 25}*.py\n!{'*a' * 25}*\n")
     assert set(list_files(tmp_path)) == {".gitignore", f"{name}.txt"}
 
 

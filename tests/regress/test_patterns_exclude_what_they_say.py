@@ -44,3 +44,19 @@ def test_pattern_that_can_match_nothing_is_refused(pattern: str, advice: str) ->
 def test_folder_named_like_a_secret_holds_code_too() -> None:
     assert not is_excluded("src/credentials/store.py")
     assert is_excluded("src/credentials.py")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "excluded", "other"),
+    [
+        ("*a" * 25 + "b.py", "a" * 200 + "b.py", "a" * 200 + ".py"),
+        ("*one*two*six*ten*", "x/a_one_two_six_ten.py", "one.py"),
+        ("*[ab]*[cd]*[ef]*[gh]*", "xaxcxexgx.py", None),
+        ("a/**/b/**/c/**/d/**/*.py", "a/b/c/d/e.py", "b/c/d/e.py"),
+        ("a/**/" * 25 + "b.py", "a/" * 60 + "b.py", "a/" * 60 + "c.py"),
+    ],
+)
+def test_no_pattern_stops_the_server(pattern: str, excluded: str, other: str | None) -> None:
+    """2026-11-30: a workspace's pattern of 12 stars took minutes at each key."""
+    assert matches(excluded, (pattern,))
+    assert other is None or not matches(other, (pattern,))
