@@ -9,7 +9,7 @@ import pytest
 
 from assistant.cli import why as why_cli
 from assistant.cli.models import main
-from assistant.doctor import models as doctor
+from assistant.doctor import storage
 from assistant.models.open import find_serving_model
 from assistant.models.registry import Registry, repository_id
 from assistant.settings import Settings
@@ -69,7 +69,7 @@ def test_is_listed_once_and_stays_where_it_is(
     assert [path.name for path in Registry().place(added).iterdir()] == [REFERENCE]
     assert main(["export", added, str(file.parent / "copy")]) == 1
     assert f"{added} is {file}; copy that" in capsys.readouterr().err
-    assert [*doctor.models(Settings(), file.parent)][-1].state == "ok"
+    assert [*storage.own_models(Settings(), file.parent)][-1].state == "ok"
     assert main(["remove", added, "--yes"]) == 0
     assert file.is_file()
 

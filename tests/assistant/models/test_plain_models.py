@@ -10,7 +10,7 @@ import pytest
 from assistant.cli import models_add
 from assistant.cli import why as why_cli
 from assistant.cli.models import main
-from assistant.doctor import models as doctor
+from assistant.doctor import storage
 from assistant.models.registry import Registry
 from assistant.settings import Settings
 from model.gguf_model import REFERENCE, load_model, write_ranker
@@ -65,7 +65,7 @@ def test_is_listed_once_stays_where_it_is_and_answers(
     assert [path.name for path in place.iterdir()] == [REFERENCE]
     assert main(["export", added, str(tmp_path / "copy")]) == 1
     assert f"{added} is {folder}; copy that" in capsys.readouterr().err
-    assert [*doctor.models(Settings(), tmp_path)][-1].state == "ok"
+    assert [*storage.own_models(Settings(), tmp_path)][-1].state == "ok"
 
     monkeypatch.chdir(new_repository(tmp_path / "own", {"a.py": "x = hand\n"}))
     assert main(["use", added]) == 0
