@@ -220,7 +220,8 @@ def _running(
             if status != 0:
                 stderr.seek(0)
                 said = stderr.read(4096).decode("utf-8", "replace").strip()
-                raise GitError(f"{what}: {(said or f'exit status {status}').splitlines()[-1]}")
+                lines = (said or f"exit status {status}").splitlines()[::-1]
+                raise GitError(f"{what}: {max(lines, key=lambda line: line.startswith('fatal: '))}")
 
         timer = threading.Timer(timeout_s, give_up)
         timer.daemon = True

@@ -15,8 +15,13 @@ from assistant.privacy.exclusion import why_refused
 from assistant.remote.errors import RemoteError, withheld
 from assistant.remote.formats import FORMATS
 from assistant.remote.ledger import Ledger, Row
-from assistant.remote.payload import FilePolicy, Payload, build_payload, is_single_line
-from assistant.remote.sender import build_headers
+from assistant.remote.payload import (
+    FilePolicy,
+    Payload,
+    build_headers,
+    build_payload,
+    is_single_line,
+)
 from assistant.remote.settings import RemoteSettings, load_remote_settings, remote_settings_path
 from assistant.request import CompletionRequest
 from assistant.settings import load_settings

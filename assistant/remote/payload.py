@@ -25,7 +25,7 @@ from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import find, stand_ins, substitute
 from assistant.privacy.unfinished import open_secret
 from assistant.remote.errors import withheld
-from assistant.remote.formats import write_body
+from assistant.remote.formats import FORMATS, write_body
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from assistant.source.blocks import opened_block
@@ -174,3 +174,14 @@ def restore_answer(text: str, payload: Payload, request: CompletionRequest) -> s
         if item.end > len(before) and joined[item.start : item.end] not in known:
             raise withheld("the answer looks like a secret")
     return text
+
+
+def build_headers(settings: RemoteSettings, key: str) -> dict[str, str]:
+    """Return all that a request says besides its body; no version, no machine, no user."""
+    headers = {
+        "accept": FORMATS[settings.provider].stream_type,
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+        "user-agent": "foretype",
+    }
+    return headers | ({"authorization": f"Bearer {key}"} if key else {})

@@ -14,10 +14,9 @@ from collections.abc import Callable
 
 from assistant.remote.connection import Connection
 from assistant.remote.errors import RemoteError, withheld
-from assistant.remote.formats import FORMATS
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.ledger import Ledger
-from assistant.remote.payload import FilePolicy, build_payload
+from assistant.remote.payload import FilePolicy, build_headers, build_payload
 from assistant.remote.settings import RemoteSettings, read_key
 
 MAX_INFLIGHT = 4
@@ -245,14 +244,3 @@ class Sender:
                     log.warning("remote: %s", fault)
                 self.fault = fault
             self._ledger.end(row, outcome)
-
-
-def build_headers(settings: RemoteSettings, key: str) -> dict[str, str]:
-    """Return all that a request says besides its body; no version, no machine, no user."""
-    headers = {
-        "accept": FORMATS[settings.provider].stream_type,
-        "accept-encoding": "identity",
-        "content-type": "application/json",
-        "user-agent": "foretype",
-    }
-    return headers | ({"authorization": f"Bearer {key}"} if key else {})

@@ -36,6 +36,7 @@ require('foretype').setup({{ cmd = {{ '{python}', '{root}/foretype.py', 'lsp' }}
 """
 #: What an editor puts in by itself is not the author's to be counted.
 VSCODE = {
+    "foretype.show": "balanced",  # the tests ask for more
     "editor.autoClosingBrackets": "never",
     "editor.autoClosingQuotes": "never",
     "editor.autoIndent": "none",
