@@ -14,6 +14,7 @@ from assistant.index.builder import (
     refresh,
     select_files,
 )
+from assistant.index.files import decode_source
 from assistant.index.folder_index import FolderIndex
 from assistant.index.reader import Stamp
 from tests.repositories import new_repository, plain_git
@@ -282,3 +283,9 @@ def test_without_a_git_program_a_repository_is_walked(
     monkeypatch.setenv("PATH", str(tmp_path))
     refresh(root, index)
     assert files_of(index) == {"a.py"}
+
+
+def test_a_line_of_two_thousand_bytes_is_still_source() -> None:
+    rest = b"x = 1\n" * 100
+    assert decode_source(rest + b"y" * 2_000) is not None
+    assert decode_source(rest + b"y" * 2_001) is None

@@ -46,3 +46,9 @@ def test_excluded_and_open_files_links_and_what_is_gone_are_left_out(root: Path)
     (root / "latin.py").write_bytes(f"{LINE} # \xe9\n".encode("latin-1"))
     index.set_open("open.py", f"{LINE}\n")
     assert list(files_like(index, root, EDIT, ("out/",))) == []
+
+
+def test_a_file_that_is_gone_costs_no_other(root: Path) -> None:
+    index = index_of(root, dict.fromkeys(["a.py", "m.py", "z.py"], f"{LINE}\n"))
+    (root / "m.py").write_text(f"{LINE}\n")
+    assert dict(files_like(index, root, EDIT, ())) == {"m.py": f"{LINE}\n"}

@@ -94,3 +94,7 @@ def test_refusal_gives_its_reason(
     asked: CompletionRequest, settings: Settings, reason: str | None
 ) -> None:
     assert why_refused(asked, settings) == reason
+
+
+def test_a_text_of_just_the_limit_is_completed() -> None:
+    assert why_refused(request(text="x" * 2_000_000), Settings()) is None

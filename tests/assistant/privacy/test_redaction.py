@@ -328,3 +328,8 @@ def test_what_is_a_character_too_short_stays(before: str, least: str, after: str
     assert find(before + least + after)
     less = before.replace("ab@", "b@").replace("20.19", "19.19") + least[:-1] + after
     assert not find(less)
+
+
+@pytest.mark.parametrize("before", ["ver=", "release ", "  version: "])
+def test_a_version_at_the_start_of_a_text_is_no_address(before: str) -> None:
+    assert find(f"{before}21.19.18.17") == []
