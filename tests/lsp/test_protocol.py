@@ -364,6 +364,14 @@ async def test_fault_in_completing_is_an_empty_list_and_one_line(
     assert [said[:14] for said in warnings_in(caplog)] == ["no suggestion:"]
 
 
+def test_an_answer_to_a_question_of_ours_says_whether_it_is_granted(bench: Bench) -> None:
+    granted: list[bool] = []
+    for reply in ({"result": None}, {"error": {"code": -32601, "message": "no"}}):
+        bench.server.session.ask("client/registerCapability", {}, granted.append)
+        bench.receive(id=f"foretype-{bench.server.session._n_asked}", **reply)
+    assert granted == [True, False]
+
+
 def edit_fifty_times(bench: Bench) -> None:
     for version in range(2, 52):
         replace_text(bench, version, "x")

@@ -166,3 +166,11 @@ def test_a_name_that_no_file_has_is_not_sent(tmp_path: Path, name: str) -> None:
     """2026-11-30: pathlib's errors about such names ended the request."""
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert "not saved yet" in _find_reason(tmp_path / name, 0)
+
+
+def test_a_linked_ignore_file_counts_as_little_as_for_git(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("*.py\n")
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "a.py").write_text("")
+    (tmp_path / "r" / ".gitignore").symlink_to(tmp_path / "elsewhere")
+    assert set(list_files(tmp_path / "r")) == {"a.py"}
