@@ -333,3 +333,8 @@ def test_what_is_a_character_too_short_stays(before: str, least: str, after: str
 @pytest.mark.parametrize("before", ["ver=", "release ", "  version: "])
 def test_a_version_at_the_start_of_a_text_is_no_address(before: str) -> None:
     assert find(f"{before}21.19.18.17") == []
+
+
+def test_a_key_may_be_the_first_of_a_text() -> None:
+    clean, counts = redact("ghp_" + TOKENS["GitHub token"][1])
+    assert counts == {"GitHub token": 1} and clean.startswith("ghp_x")
