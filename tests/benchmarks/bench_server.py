@@ -36,7 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         client = server.client
         model = {"model": options.model} if options.model else {}
         client.initialize(
-            "utf-32", initializationOptions={**model, "deadline_ms": 2000, "show": "eager"}
+            "utf-32",
+            initializationOptions={
+                **model,
+                "deadline_ms": 2000,
+                "show": "eager",
+                "statistics": False,
+            },
         )
         initialize_ms = _ms_since(started)
         initialize_cpu_ms = _cpu_ms(server.process.pid)

@@ -31,7 +31,7 @@ PATIENCE_S = 300.0
 SETTLED_S = 2.0  # by then the server has freed what it can
 NAME = "second-model-1"
 SERVER = [sys.executable, "-m", "tests.e2e.swapping_server", "0", "0"]
-OPTIONS = {"show": "eager", "deadline_ms": 5_000, "index": False}
+OPTIONS = {"show": "eager", "deadline_ms": 5_000, "index": False, "statistics": False}
 DEFAULT_FILE = ROOT / "lsp" / "documents.py"
 
 

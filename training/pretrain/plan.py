@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from model.config import ConfigError, ModelConfig
-from training.cli import report_mistakes
+from training.cli import n_threads, report_mistakes
 from training.data.progress import time_text
 from training.data.shards import TokenIds
 from training.pretrain.schedule import Stage, make_plan
 from training.recipe import Recipe, load_recipe
 
-_MEASURED_STEPS = 2  # of each stage, after one that pays for memory and compiling
+_MEASURED_S = 5.0  # of each stage, after a step that pays for memory and compiling
 _LOGIT_ROWS = 8_192  # that stand at once, as in `training.pretrain.loss`
 NARROW = 1_024  # below this width products are too small to keep a large GPU busy
 NARROW_SHARE = 0.7  # of the utilisation of wide networks; published small runs have 25-35%
@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--gflops", type=float, help="what your machine does; a run's log.jsonl has it"
     )
-    text = "take three steps of each stage here and tell this machine's time"
+    text = "take steps of each stage here for seconds and tell this machine's time"
     parser.add_argument("--measure", action="store_true", help=text)
     parser.add_argument("--price", type=float, default=0.0, help="of your machine, dollars an hour")
     return report_mistakes("train plan", lambda: _run(parser.parse_args(argv)))
@@ -107,7 +107,7 @@ def _run(args: argparse.Namespace) -> None:
         yours = Hardware("your machine", args.gflops * 1e9, args.price, "given")
         machines = (yours, *machines)
     if args.measure:
-        sys.stderr.write("measuring: three steps of each stage\n")
+        sys.stderr.write("measuring: steps of each stage, for some seconds\n")
         flops = measure(recipe)
         machines = (Hardware("this machine", flops, args.price, "measured just now"), *machines)
     sys.stdout.write(report(recipe, machines))
@@ -175,18 +175,20 @@ def layer_numbers(config: ModelConfig, n_tensor: int = 1) -> float:
 
 def measure(recipe: Recipe) -> float:
     """Return the operations a second that this machine sustains in the steps of a recipe."""
-    from training.pretrain.trainer import Trainer  # torch is wanted here alone
+    from training.pretrain.command import use_threads  # torch is wanted here alone
+    from training.pretrain.trainer import Trainer
 
     trainer = Trainer(recipe, lambda stage: _MadeUpRows(recipe, stage))
+    use_threads(trainer, n_threads(), is_given=False)
     plan, config, seconds, step = trainer.plan, trainer.network.config, 0.0, 0
     for stage in plan.stages:
         trainer.progress = dataclasses.replace(trainer.progress, step=step)
         trainer.step()  # compiles, and pays for memory
-        started = time.perf_counter()
-        for _ in range(min(_MEASURED_STEPS, stage.n_step - 1)):
+        n_step, started = 0, time.perf_counter()
+        while n_step < stage.n_step - 1 and time.perf_counter() - started < _MEASURED_S:
             trainer.step()
-        passed = time.perf_counter() - started
-        seconds += passed / max(1, min(_MEASURED_STEPS, stage.n_step - 1)) * stage.n_step
+            n_step += 1
+        seconds += (time.perf_counter() - started) / max(1, n_step) * stage.n_step
         step += stage.n_step
     return plan.flops(config) / seconds
 
