@@ -57,6 +57,12 @@ def test_nothing_leaves_at_any_key(item: Planted, is_closed: bool) -> None:
         assert leaked(item, body, plain + frame, N_CHARS) == [], secret
 
 
+def logged(caplog: pytest.LogCaptureFixture) -> str:
+    """Return what we logged; a library's addresses may hold any five digits."""
+    ours = [record for record in caplog.records if record.name.partition(".")[0] != "filelock"]
+    return "\n".join(record.getMessage() for record in ours)
+
+
 @pytest.mark.parametrize("item", GALLERY, ids=lambda item: item.name)
 def test_nothing_is_offered_in_another_document_at_any_key(
     item: Planted, caplog: pytest.LogCaptureFixture
@@ -72,7 +78,7 @@ def test_nothing_is_offered_in_another_document_at_any_key(
             for occurrence in level.occurrences:
                 shown = occurrence.following.decode(errors="replace")
                 assert leaked(item, shown, plain, N_CHARS) == [], secret
-    assert leaked(item, caplog.text, "", N_CHARS + 2) == []
+    assert leaked(item, logged(caplog)) == []
 
 
 def test_nothing_is_in_the_index_when_a_file_is_saved_at_any_key(
@@ -95,7 +101,7 @@ def test_nothing_is_in_the_index_when_a_file_is_saved_at_any_key(
                 kept = opened.segment.text_of(place).decode()
                 assert "def first" in kept
                 assert leaked(item, kept, code(item, item.head), N_CHARS) == [], item.name
-    assert not any(leaked(item, caplog.text) for item in GALLERY)
+    assert not any(leaked(item, logged(caplog)) for item in GALLERY)
 
 
 @pytest.mark.parametrize(
