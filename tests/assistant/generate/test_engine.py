@@ -262,6 +262,13 @@ def test_deadline_gives_what_is_there_and_does_not_keep_it() -> None:
     assert texts(engine.complete(replace(request, deadline_ms=60_000))) == [whole]
 
 
+def test_a_trace_says_that_the_time_was_up() -> None:
+    engine = engine_over(Slow(0.2), index=False)  # no call is done within the deadline
+    response = engine.respond(at("self.na", deadline_ms=1))
+    assert (response.completions, response.trace.outcome) == ([], "out of time")
+    assert "had not answered when its time was up" in response.trace.words()
+
+
 def test_log_line_has_costs_and_no_text(caplog: pytest.LogCaptureFixture) -> None:
     engine, _ = scripted()
     with caplog.at_level(logging.INFO, logger="assistant.generate.engine"):

@@ -105,15 +105,6 @@ def test_answers(
     assert f"model: {added}\n" in capsys.readouterr().out
 
 
-def test_why_says_that_the_time_was_up(
-    added: str, repository: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (repository / "b.py").write_text("zq")
-    assert main(["use", added]) == 0
-    why_cli.main(["b.py:1:3", "--deadline-ms", "1"])
-    assert "had not answered when its time was up" in capsys.readouterr().out
-
-
 def test_a_file_that_changed_is_refused_and_one_only_touched_is_not(added: str, file: Path) -> None:
     place = Registry().place(added)
     os.utime(file, ns=(0, 0))
