@@ -10,7 +10,8 @@ from typing import Any
 
 from tests.doubles import tiny_folder
 from tests.repositories import plain_git
-from training.finetune.plan import HistorySplit, ModelRef, TuneOptions, TunePlan, TuneRequest
+from training.finetune.plan import HistorySplit, ModelRef, TunePlan
+from training.finetune.request import TuneOptions, TuneRequest
 from training.finetune.session import Tuner
 
 

@@ -10,8 +10,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from assistant.cli.command import CommandParser, run_command, say_error
 from assistant.git import GitError, git
@@ -22,10 +21,7 @@ from model.folder import BUNDLED, bundled_for
 from model.publish import write_atomically
 from training.cli import MISTAKES, count, existing_folder, keep_freed_memory, n_threads
 from training.errors import TuneError, TuneStoppedError
-from training.finetune.plan import TuneOptions, TuneRequest, make_plan
-from training.finetune.report import format_dry_run, format_report
-from training.finetune.session import TuneOutcome, Tuner
-from training.finetune.state import owner_only
+from training.finetune.request import TuneOptions, TuneRequest
 
 INTERRUPTED = 130
 _MAX_SEED_DIGITS = 9
@@ -47,6 +43,13 @@ def main(argv: list[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    import torch
+
+    from training.finetune.plan import make_plan
+    from training.finetune.report import format_dry_run, format_report
+    from training.finetune.session import Tuner
+    from training.finetune.state import owner_only
+
     request = _request(args)
     torch.set_num_threads(n_threads())
     keep_freed_memory()
@@ -58,7 +61,9 @@ def _run(args: argparse.Namespace) -> int:
     if args.json is not None:
         write_atomically(args.json, (json.dumps(outcome.result, indent=1) + "\n").encode())
     report = outcome.result["verdict"]["report"]
-    sys.stdout.write(format_report(report) + "\n" + _describe_end(outcome))
+    sys.stdout.write(
+        format_report(report) + "\n" + _describe_end(outcome.result, is_old=outcome.is_old)
+    )
     return 0
 
 
@@ -134,13 +139,13 @@ def _base_for(repository: Path) -> Path:
     return known.most_common(1)[0][0] if known else BUNDLED
 
 
-def _describe_end(outcome: TuneOutcome) -> str:
+def _describe_end(result: dict[str, Any], *, is_old: bool) -> str:
     """Say what holds now, and how to change it."""
-    model = outcome.result["model"]
-    again = "This was tuned before; --fresh does it again.\n" if outcome.is_old else ""
+    model = result["model"]
+    again = "This was tuned before; --fresh does it again.\n" if is_old else ""
     if model is None:
         return f"{again}What served before goes on serving.\n"
-    if not outcome.result["is_used"]:
+    if not result["is_used"]:
         return (
             f"{again}{model['name']} is listed, but what serves here is pinned: "
             f"foretype models use {model['name']}\n"

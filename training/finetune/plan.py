@@ -21,6 +21,7 @@ from model.gguf_model import GgufModel, load_model
 from training.data.shards import ids_dtype
 from training.errors import TuneError
 from training.evaluation.replay.history import later_commits
+from training.finetune.request import TuneOptions, TuneRequest
 from training.finetune.rows import pack_settings
 from training.pretrain import checkpoint
 
@@ -31,26 +32,6 @@ MIN_COMMITS = 50  # that have a parent: 10 later ones, 3 to choose by and 7 to j
 LORA_ABOVE = 100e6  # parameters: larger bases are tuned by adapters
 LORA_RANK = 16  # unless one is given
 _SPARE_BYTES = 200 << 20  # for the judge's indexes and the system
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TuneOptions:
-    """What a user may choose and the outcome depends on."""
-
-    n_epochs: int = 3
-    lora_rank: int = 0  # 0: by the base's size
-    general: str = ""  # folder of general code; "": the standard library
-    n_tasks: int = 600  # cursors that judge
-    seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TuneRequest:
-    """What the user asked for."""
-
-    repository: Path
-    base: Path  # model folder
-    options: TuneOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

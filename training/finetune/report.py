@@ -21,12 +21,12 @@ from training.evaluation.replay.report_tables import WIDTH, format_range, format
 from training.finetune.gather import describe_code, gather
 from training.finetune.judge import BASE, TUNED, find_gain, system_name
 from training.finetune.plan import (
-    TuneOptions,
     TunePlan,
     estimate_disk_bytes,
     lora_rank,
     open_folder,
 )
+from training.finetune.request import TuneOptions
 from training.finetune.rows import GENERAL_FRAC
 from training.finetune.run import micro_rows
 from training.finetune.weights import adapt

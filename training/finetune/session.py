@@ -28,13 +28,13 @@ from training.finetune.judge import judge_models
 from training.finetune.passages import added_passages, general_passages
 from training.finetune.plan import (
     TunePlan,
-    TuneRequest,
     estimate_disk_bytes,
     lora_rank,
     make_plan,
     open_folder,
 )
 from training.finetune.report import describe_time, format_card
+from training.finetune.request import TuneRequest
 from training.finetune.rows import count_rows, pack_settings, write_rows
 from training.finetune.run import TrainingLog
 from training.finetune.state import PLAN, TuneState

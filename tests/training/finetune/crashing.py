@@ -23,7 +23,7 @@ from assistant.models.registry import Registry, models_folder, repository_id
 from model.folder import load_folder
 from tests.histories import scripted_tuner, small_request
 from training.finetune import gather, session
-from training.finetune.plan import TuneRequest
+from training.finetune.request import TuneRequest
 
 Rename = Callable[[Path, Path], Path]
 

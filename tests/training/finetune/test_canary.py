@@ -18,7 +18,7 @@ from model.tokenizer import Tokenizer
 from tests.histories import new_history, scripted_tuner, small_request
 from training.data import collect
 from training.finetune import gather, run, session, texts
-from training.finetune.plan import TuneRequest
+from training.finetune.request import TuneRequest
 
 KEY = "ghp_q7Zk2mWv9XcR4tLb8NsJ5hGd1PfY6aQe3UoT"
 LINE = f'TOKEN = "{KEY}"\n'

@@ -9,8 +9,8 @@ import pytest
 from tests.histories import small_request
 from tests.repositories import new_repository
 from training.errors import TuneStoppedError
-from training.finetune import cli, gather
-from training.finetune.plan import TuneRequest
+from training.finetune import cli, gather, report
+from training.finetune.request import TuneRequest
 from training.finetune.session import TuneOutcome, Tuner, tune_folder
 
 RESULT = {
@@ -33,7 +33,7 @@ def script_tuning(
         return TuneOutcome(plan=None, result=result, is_old=False)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Tuner, "tune", tune)
-    monkeypatch.setattr(cli, "format_report", lambda report: f"table of {report['n']}\n")
+    monkeypatch.setattr(report, "format_report", lambda report: f"table of {report['n']}\n")
     return asked
 
 

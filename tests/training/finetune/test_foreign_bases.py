@@ -18,7 +18,8 @@ from tests.histories import scripted_tuner, small_request
 from training.data.shards import ShardReader
 from training.errors import TuneError
 from training.finetune import cli, gather, rows, run, session
-from training.finetune.plan import TuneRequest, make_plan
+from training.finetune.plan import make_plan
+from training.finetune.request import TuneRequest
 from training.finetune.session import Tuner
 from training.finetune.texts import GENERAL, Text
 

@@ -15,7 +15,8 @@ from tests.histories import add_commits, module, small_request
 from training.data import collect
 from training.errors import TuneError
 from training.finetune import gather, texts
-from training.finetune.plan import TunePlan, TuneRequest, make_plan
+from training.finetune.plan import TunePlan, make_plan
+from training.finetune.request import TuneRequest
 
 
 @pytest.fixture

@@ -27,8 +27,9 @@ from training.finetune.judge import (
     judge_models,
     system_name,
 )
-from training.finetune.plan import ModelRef, TuneOptions, TunePlan
+from training.finetune.plan import ModelRef, TunePlan
 from training.finetune.report import format_report
+from training.finetune.request import TuneOptions
 
 SECRET = "unheard_of_name"
 GENERAL = [("lib.py", "def handy():\n    return 1\n")]

@@ -19,8 +19,9 @@ from tests.training.finetune.test_describe import PLAN, RESULT
 from training.errors import TuneError
 from training.evaluation.replay.history import ReplayError
 from training.finetune import gather, session
-from training.finetune.plan import TunePlan, TuneRequest, make_plan, split_history
+from training.finetune.plan import TunePlan, make_plan, split_history
 from training.finetune.report import format_card
+from training.finetune.request import TuneRequest
 from training.finetune.session import TuneOutcome, publish, tune_folder
 from training.finetune.state import TuneState
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.histories import made_plan
 from training.errors import TuneError
-from training.finetune.plan import TuneOptions
+from training.finetune.request import TuneOptions
 from training.finetune.state import TuneState, owner_only
 
 PLAN = made_plan()
