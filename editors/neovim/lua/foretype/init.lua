@@ -173,6 +173,17 @@ local function make_menu()
   end
 end
 
+--- Let a suggestion look like Neovim's own, unless the user has chosen. In a terminal without `termguicolors`
+--- that group is often the colour of typed text (it is in Neovim's default scheme): bright black then.
+local function set_ghost_colour()
+  local group = vim.fn.hlexists('ComplHint') == 1 and 'ComplHint' or 'NonText'
+  local chosen = vim.api.nvim_get_hl(0, { name = 'ForetypeGhost' })
+  if next(chosen) and chosen.link ~= group then return end
+  local colour = vim.api.nvim_get_hl(0, { name = group, link = false })
+  local is_seen = colour.ctermfg or next(colour.cterm or {})
+  vim.api.nvim_set_hl(0, 'ForetypeGhost', is_seen and { link = group } or { fg = colour.fg, ctermfg = 8 })
+end
+
 --- Start foretype for its file types; `opts` overrides the defaults above.
 function M.setup(opts)
   if vim.fn.has('nvim-0.11') == 0 then
@@ -180,7 +191,8 @@ function M.setup(opts)
     return
   end
   M.config = vim.tbl_deep_extend('force', defaults, opts or {})
-  vim.api.nvim_set_hl(0, 'ForetypeGhost', { default = true, link = vim.fn.hlexists('ComplHint') == 1 and 'ComplHint' or 'NonText' })
+  set_ghost_colour()
+  vim.api.nvim_create_autocmd('ColorScheme', { group = vim.api.nvim_create_augroup('foretype_colour', {}), callback = set_ghost_colour })
   vim.api.nvim_set_hl(0, 'ForetypeHint', { default = true, link = vim.fn.hlexists('ComplHintMore') == 1 and 'ComplHintMore' or 'MoreMsg' })
   vim.api.nvim_set_hl(0, 'ForetypeOld', { default = true, link = 'DiffDelete' })
   next_edit.watch_escape()
