@@ -97,6 +97,8 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901  a table
             changed.value += 1
         case ast.Expr(value=ast.Call()):
             changed = ast.Pass()
+        case ast.Return(value=ast.Constant(value=False)):  # None says the same
+            return
         case ast.Return(value=ast.expr()):
             changed.value = ast.Constant(None)
         case ast.Break():

@@ -35,11 +35,9 @@ _WELL_KNOWN = frozenset(
     {"1.1.1.1", "1.0.0.1", "1.2.3.4", "4.3.2.1", "8.8.8.8", "8.8.4.4", "9.9.9.9"}
 )
 _MAX_VERSION_PART = 20  # four numbers all below it are a version, hardly ever an address
-_INNER_NETS = tuple(
-    ipaddress.ip_network(net)
-    for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15")
-)
 _STAND_IN_NET = ipaddress.ip_network("192.0.2.0/24")  # reserved for documentation
+# The other two that are may go: what is in them may be real by mistake.
+_OTHER_EXAMPLE_NETS = tuple(map(ipaddress.ip_network, ("198.51.100.0/24", "203.0.113.0/24")))
 _IPV6 = re.compile(
     r"[23](?<![\w:.][23])[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:])"
 )
@@ -54,7 +52,7 @@ def stand_in_of(kind: str, value: str, number: int) -> str:
     if kind == MAIL:
         return f"user{number}@example.com"
     if ":" in value:
-        return f"2001:db8::{number:x}" if number < 1 << 16 else "2001:db8::"
+        return str(_STAND_IN_NET_V6[number])
     return str(_STAND_IN_NET[(number - 1) % 254 + 1])
 
 
@@ -103,14 +101,10 @@ def _is_public_v4(value: str) -> bool:
         address = ipaddress.IPv4Address(value)
     except ValueError:
         return False
-    if value in _WELL_KNOWN or max(address.packed) < _MAX_VERSION_PART or address in _STAND_IN_NET:
+    if value in _WELL_KNOWN or max(address.packed) < _MAX_VERSION_PART:
         return False
-    # The other documentation networks may go: what is in them may be real by mistake.
-    reserved = address.is_loopback or address.is_multicast or address.is_link_local
-    is_mask = address.packed[0] in {0, 255} or address.packed[-1] in {0, 255}
-    return not (reserved or is_mask or address.is_reserved) and not any(
-        address in net for net in _INNER_NETS
-    )
+    is_public = address.is_global or any(address in net for net in _OTHER_EXAMPLE_NETS)
+    return is_public and not address.is_multicast and address.packed[-1] not in {0, 255}
 
 
 def _is_public_v6(value: str) -> bool:

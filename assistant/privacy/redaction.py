@@ -32,7 +32,7 @@ KEY_BLOCK = re.compile(  # OpenSSL's, OpenSSH's, PGP's, SSH2's, OpenVPN's, PuTTY
     r"-{4,5} ?BEGIN [\w ]{0,24}(?:PRIVATE KEY(?: BLOCK)?|Static key V\d) ?-{0,5}|Private-Lines: \d+"
 )
 _KEY_BLOCK_HINTS = ("PRIVATE KEY", "Static key", "Private-Lines")
-_KEY_BLOCK_END = re.compile(r"---- ?END|Private-MAC")
+KEY_BLOCK_END = re.compile(r"---- ?END|Private-MAC")
 _PEM_BODY = re.compile(  # of one that breaks off: lines of base64, the last one filled up
     r"(?:(?:\\[nrt]|[\s\"'+\\,.()#*>/]){0,40}[A-Za-z0-9+/]{16,100}={0,2}){0,200}"
     r"(?:(?:\\[nrt]|[\s\"'+\\,.()#*>/]){0,40}[A-Za-z0-9+/]{1,15}={1,2})?"
@@ -64,8 +64,7 @@ def find(text: str) -> list[SecretFinding]:
         if not new:
             break
         found = _joined([*found, *new])
-        fillers = (_filled(text[each.start : each.end], 1) for each in found)
-        masked = substitute(text, zip(found, fillers, strict=True))
+        masked = substitute(text, ((each, "x" * (each.end - each.start)) for each in found))
     people = (SecretFinding(kind=k, start=i, end=j) for k, i, j in personal.addresses(masked))
     return _joined([*found, *people])
 
@@ -76,8 +75,8 @@ def _joined(found: list[SecretFinding]) -> list[SecretFinding]:
     for finding in sorted(found, key=lambda finding: finding.start):  # stable: certain kinds first
         if not joined or finding.start >= joined[-1].end:
             joined.append(finding)
-        elif finding.end > joined[-1].end:
-            joined[-1] = joined[-1]._replace(end=finding.end)
+        else:
+            joined[-1] = joined[-1]._replace(end=max(finding.end, joined[-1].end))
     return joined
 
 
@@ -136,13 +135,13 @@ def _stand_in(kind: str, value: str, number: int) -> str:
 
 def _filled(value: str, number: int) -> str:
     """Return as many filler characters; separators stay, and the number is at the end."""
-    filler = "x" if any(char.islower() and char > "f" for char in value) else "X"
+    filler = "x" if any(map(str.islower, value)) else "X"
     if re.fullmatch(r"[0-9a-fA-F]+", value):
         filler = "0"
     chars = [char if char in "./-_:=" else filler for char in value]
-    tail = str(number) if number > 1 else ""
-    places = [i for i, char in enumerate(chars) if char == filler][-len(tail) :] if tail else []
-    for place, digit in zip(places, tail[-len(places) :] if places else "", strict=True):
+    places = [place for place, char in enumerate(chars) if char == filler]
+    digits = str(number) if number > 1 else ""
+    for place, digit in zip(reversed(places), reversed(digits), strict=False):
         chars[place] = digit
     return "".join(chars)
 
@@ -160,15 +159,14 @@ def _private_keys(text: str) -> Iterator[SecretFinding]:
     for begin in KEY_BLOCK.finditer(text):
         if begin.start() < end:
             continue  # looked at already
-        if end_line := _KEY_BLOCK_END.search(text, begin.end(), begin.end() + _MAX_PEM_CHARS):
+        if end_line := KEY_BLOCK_END.search(text, begin.end(), begin.end() + _MAX_PEM_CHARS):
             end = end_line.start()
         else:
             body = _PEM_BODY.match(text, begin.end())
-            end = body.end() if body else begin.end()
-        runs = [run[2] for run in _PEM_RUN.finditer(text, begin.end(), end) if run[2]]
-        if max(map(len, runs), default=0) >= _MIN_PEM_RUN_CHARS and not all(
-            map(_is_stand_in, runs)
-        ):
+            assert body is not None  # it may be empty
+            end = body.end()
+        runs = (run[2] or "" for run in _PEM_RUN.finditer(text, begin.end(), end))
+        if any(len(run) >= _MIN_PEM_RUN_CHARS and not _is_stand_in(run) for run in runs):
             yield SecretFinding(kind="private key", start=begin.end(), end=end)
 
 

@@ -6,7 +6,6 @@ All values of a Kubernetes Secret are secret, whatever their keys are called.
 """
 
 import base64
-import binascii
 import itertools
 import re
 from collections.abc import Iterator
@@ -189,14 +188,19 @@ def goes_on(text: str, newline: int) -> bool:
 
 def is_in_context(text: str, start: int) -> bool:
     """Say whether the words before `start` on its line, or one line up, speak of a secret."""
-    line_start = text.rfind("\n", max(0, start - _BEFORE_CHARS), start) + 1
-    line_start = max(line_start, start - _BEFORE_CHARS)
-    if line_start > 1 and not text[line_start:start].strip(_OPENERS):
-        line_start = text.rfind("\n", max(0, line_start - _BEFORE_CHARS), line_start - 1) + 1
-    before = text[line_start:start]
+    low = line_start(text, start, _BEFORE_CHARS)
+    if text[low - 1 : low] == "\n" and not text[low:start].strip(_OPENERS):
+        low = line_start(text, low - 1, _BEFORE_CHARS)
+    before = text[low:start]
     if not speaks_of_secret(before):
         return False
     return _OTHER_CONTEXT.search(before) is None or _KEYED.search(before) is not None
+
+
+def line_start(text: str, at: int, n_chars: int) -> int:
+    """Return where the line of `at` begins, or what of it is at most so many characters away."""
+    low = max(0, at - n_chars)
+    return max(low, text.rfind("\n", low, at) + 1)
 
 
 def is_drawn(text: str, start: int, end: int) -> bool:
@@ -204,9 +208,8 @@ def is_drawn(text: str, start: int, end: int) -> bool:
     run = text[start:end]
     longest = max(_PIECE.findall(run), key=len)
     n_changes = len(_CHANGE.findall(longest))
-    if n_changes < _MIN_CHANGES and text[max(0, start - 1) : start] not in ("'", '"', "`", "="):
-        return False
-    return len(longest) >= _MIN_RANDOM_CHARS and is_random(run, "")
+    is_near = text[start - 1 : start] in ("'", '"', "`", "=")
+    return (is_near or n_changes >= _MIN_CHANGES) and is_random(run, "")
 
 
 def is_random(value: str, name: str) -> bool:
@@ -243,11 +246,11 @@ def _is_strong_password(value: str, name: str) -> bool:
 
 def _encodes_text(value: str) -> bool:
     """Say whether a value is base64 of plain text, as a word hardly ever is."""
-    if len(value) < _MIN_ENCODED_CHARS or len(value) % 4:
+    if len(value) < _MIN_ENCODED_CHARS:
         return False
     try:
         plain = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         return False
     return plain.isascii() and plain.decode().isprintable()
 
@@ -265,8 +268,6 @@ def kubernetes_secrets(text: str) -> Iterator[tuple[int, int]]:
     """Yield where the values of Secrets are."""
     done = 0
     for kind in KUBERNETES.finditer(text):
-        if kind.start() < done:
-            continue
         low = max(done, kind.start() - _AROUND_CHARS, text.rfind("\n---", 0, kind.start()))
         end = text.find("\n---", kind.end(), kind.end() + _AROUND_CHARS)
         done = end if end >= 0 else kind.end() + _AROUND_CHARS

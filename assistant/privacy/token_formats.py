@@ -148,9 +148,9 @@ BASE64_KIND = "base64 of a secret"
 _PIECE_START = re.compile(r"[/+-](?=[A-Za-z0-9])")
 _ESCAPES = {"\\": 1, "%": 2}  # before a key, with what belongs to it: `\nghp_...`, `%3Dghp_...`
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/]{24,10000}={0,2}")
-_PEM_HEAD = re.compile(rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY")
+_PEM_HEAD = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY")
 _MIN_HEAD_CHARS = 3  # of a head that base64 is recognised by
-_LOOK_BYTES = 48  # of what base64 stands for: the longest head, and some of what follows
+_LOOK_CHARS = 64  # of base64: the longest head, and some of what follows
 
 
 @functools.cache
@@ -189,8 +189,8 @@ def odd_tokens(text: str) -> Iterator[tuple[str, int, int]]:
 
 def headed_tokens(text: str, start: int, end: int) -> list[tuple[str, int, int]]:
     """Return (kind, start, end) of keys with a head in the run [start, end), without the head."""
-    dotted = _BY_END.get(text[max(0, start - 3) : start])
-    before = text[max(0, start - 1) : start]
+    dotted = _BY_END.get(text[start - 3 : start])
+    before = text[start - 1 : start]
     has_pieces = _PIECE_START.search(text, start, end)
     if not (has_pieces or text[start : start + 2] in _BY_START or before in _ESCAPES or dotted):
         return []  # nine in ten end here
@@ -215,25 +215,22 @@ def headed_tokens(text: str, start: int, end: int) -> list[tuple[str, int, int]]
 def encoded_token(text: str, start: int) -> tuple[str, int, int] | None:
     """Return where base64 of a key with a head, or of a private key, begins at `start`."""
     run = _BASE64_RUN.match(text, start)
-    if run is None:
-        return None
-    head = run[0][: 4 * (min(len(run[0]), _LOOK_BYTES * 4 // 3) // 4)]
-    plain = base64.b64decode(head)  # which whole groups of its characters always are
-    if _PEM_HEAD.match(plain):
-        return BASE64_KIND, start, run.end()
-    if not plain.isascii() or not (decoded := plain.decode()).isprintable():
-        return None
-    known = _BY_START.get(decoded[:2], ())
-    if any(len(head) > _MIN_HEAD_CHARS and decoded.startswith(head) for _, head, _ in known):
-        return BASE64_KIND, start, run.end()
-    return None
+    plain = _decoded(run[0][:_LOOK_CHARS]) if run else ""
+    heads = (head for _, head, _ in _BY_START.get(plain[:2], ()) if len(head) > _MIN_HEAD_CHARS)
+    is_key = plain.startswith(tuple(heads)) or _PEM_HEAD.match(plain)
+    return (BASE64_KIND, start, run.end()) if run and is_key else None
+
+
+def _decoded(run: str) -> str:
+    """Return what base64 stands for, as far as its whole groups go; each byte as a character."""
+    return base64.b64decode(run[: len(run) // 4 * 4]).decode("latin-1")
 
 
 def begins_encoded_token(run: str) -> bool:
     """Say whether base64 in `run` is the beginning of a key with a head, or of a private key."""
     try:
-        plain = base64.b64decode(run[: len(run) // 4 * 4]).decode()
-    except (binascii.Error, ValueError):
+        plain = _decoded(run)
+    except binascii.Error:
         return False
     known = ("-----BEGIN", *(head for head in HEADS if len(head) >= _MIN_HEAD_CHARS))
     return len(plain) >= _MIN_HEAD_CHARS and any(

@@ -9,7 +9,7 @@ cursor. Knows whole secrets only through `find`.
 import re
 
 from assistant.privacy import personal
-from assistant.privacy.redaction import KEY_BLOCK, find, has_key_block
+from assistant.privacy.redaction import KEY_BLOCK, KEY_BLOCK_END, find, has_key_block
 from assistant.privacy.secret_names import (
     ASSIGNMENT,
     KUBERNETES,
@@ -17,6 +17,7 @@ from assistant.privacy.secret_names import (
     VALUE,
     goes_on,
     is_random,
+    line_start,
     names_in,
     speaks_of_secret,
 )
@@ -66,7 +67,7 @@ _YAML_VALUE = re.compile(r"\s{0,40}\"?[\w.-]{1,80}\"?:[ \t]{0,4}[\"']?([^\s\"']{
 
 def open_secret(text: str, cursor: int) -> int | None:
     """Return where what may be a secret begins that is being typed at `cursor`; None if nothing."""
-    low = max(text.rfind("\n", 0, cursor) + 1, cursor - _LINE_CHARS)
+    low = line_start(text, cursor, _LINE_CHARS)
     line = text[low:cursor]
     if line.isspace() or not line:
         return _in_block(text, low, cursor)
@@ -77,9 +78,10 @@ def open_secret(text: str, cursor: int) -> int | None:
         starts.append(named + cursor - len(statement))
     for found in (_in_block(text, low, cursor), _described(text, low, cursor)):
         starts += [found] if found is not None else []
-    start = min(starts, default=cursor)
-    is_before_it = bool(starts) and text[cursor : cursor + 1].isalnum()
-    return start if start < cursor or is_before_it else None
+    if not starts:
+        return None
+    start = min(starts)
+    return start if start < cursor or text[cursor : cursor + 1].isalnum() else None
 
 
 def without_open_secret(text: str, cursor: int) -> str:
@@ -98,10 +100,9 @@ def _statement(text: str, low: int, cursor: int) -> str:
     """Return the line before the cursor, with those above that it goes on from."""
     start = low
     for _ in range(_LINES_UP):
-        above = text.rfind("\n", max(0, start - 1 - _LINE_CHARS), max(0, start - 1)) + 1
-        if above >= start or not goes_on(text, start - 1):
+        if text[start - 1 : start] != "\n" or not goes_on(text, start - 1):
             break
-        start = above
+        start = line_start(text, start - 1, _LINE_CHARS)
     return text[start:cursor]
 
 
@@ -141,12 +142,10 @@ def _at_end_of_run(line: str) -> int | None:
 
 
 def _at_end_of_finding(line: str) -> int | None:
-    """Return where a whole secret begins that ends at the cursor, its quote closed or not."""
-    for end in ("", '"', "'", "`"):
-        if not end or end in line:
-            for finding in find(line + end):
-                if finding.end >= len(line) and finding.kind not in personal.KINDS:
-                    return finding.start
+    """Return where a whole secret begins that ends at the cursor."""
+    for finding in find(line):
+        if finding.end == len(line) and finding.kind not in personal.KINDS:
+            return finding.start
     return None
 
 
@@ -191,7 +190,7 @@ def _in_block(text: str, low: int, cursor: int) -> int | None:
     before = text[max(0, cursor - _MAX_PEM_CHARS) : cursor]
     for begin in KEY_BLOCK.finditer(before) if has_key_block(before) else ():
         body = before[begin.end() :]
-        if "---- END" not in body and "-----END" not in body and _PEM_CHARS.match(body):
+        if not KEY_BLOCK_END.search(body) and _PEM_CHARS.match(body):
             return cursor - len(body)
     if KUBERNETES.search(text, max(0, cursor - _MAX_YAML_CHARS), cursor):
         value = _YAML_VALUE.match(text[low:cursor])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assistant.privacy.secret_names import is_in_context, is_random, named_secrets
+from assistant.privacy.secret_names import is_in_context, is_random, named_secrets, names_in
 
 VALUE = "a9F4731bE6c1fbB0"
 
@@ -107,3 +107,12 @@ def test_eight_different_characters_are_varied_enough(characters: str, is_it: bo
 def test_the_least_that_is_random_is_as_it_was_measured(name: str, least: str, less: str) -> None:
     assert is_random(least, name)
     assert not is_random(less, name)
+
+
+def test_names_that_touch_are_two_and_words_of_one_name_are_one() -> None:
+    assert names_in("secret_token = token(secret") == [(0, 12), (15, 21), (21, 27)]
+
+
+def test_only_what_is_assigned_to_a_short_name_is_its_value() -> None:
+    assert [*named_secrets(f'token, x "{VALUE}"')] and not [*named_secrets(f'pass, x "{VALUE}"')]
+    assert [*named_secrets(f'pass = "{VALUE}"')]
