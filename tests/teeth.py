@@ -97,9 +97,7 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901  a table
             changed.value += 1
         case ast.Expr(value=ast.Call()):
             changed = ast.Pass()
-        case ast.Return(value=ast.Constant(value=False)):  # None says the same
-            return
-        case ast.Return(value=ast.expr()):
+        case ast.Return(value=ast.expr()) if ast.unparse(changed) != "return False":  # as None is
             changed.value = ast.Constant(None)
         case ast.Break():
             changed = ast.Continue()
