@@ -268,7 +268,8 @@ def kubernetes_secrets(text: str) -> Iterator[tuple[int, int]]:
     """Yield where the values of Secrets are."""
     done = 0
     for kind in KUBERNETES.finditer(text):
-        low = max(done, kind.start() - _AROUND_CHARS, text.rfind("\n---", 0, kind.start()))
+        low = max(done, kind.start() - _AROUND_CHARS)
+        low = max(low, text.rfind("\n---", low, kind.start()))
         end = text.find("\n---", kind.end(), kind.end() + _AROUND_CHARS)
         done = end if end >= 0 else kind.end() + _AROUND_CHARS
         for data in _DATA.finditer(text, low, done):
