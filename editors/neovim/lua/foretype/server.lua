@@ -138,9 +138,11 @@ end
 function M.restart()
   ends, is_stopping = {}, true
   ghost.stop()
-  local clients = vim.lsp.get_clients({ name = 'foretype' })
-  for _, client in ipairs(clients) do client:stop(true) end
-  vim.wait(3000, function() return #vim.lsp.get_clients({ name = 'foretype' }) == 0 end, 20)
+  -- Asked to end it still writes its statistics; only one that does not answer is killed.
+  for _, is_forced in ipairs({ false, true }) do
+    for _, client in ipairs(vim.lsp.get_clients({ name = 'foretype' })) do client:stop(is_forced) end
+    if vim.wait(3000, function() return #vim.lsp.get_clients({ name = 'foretype' }) == 0 end, 20) then break end
+  end
   is_stopping = false
   begin(vim.api.nvim_create_augroup('foretype', { clear = false }))
 end
