@@ -197,8 +197,8 @@ def _run(command: str, module: str, argv: list[str]) -> int:
 
 def _help() -> str:
     lines = ["usage: foretype COMMAND ...", "", "Inline code completion on your own machine.", ""]
-    lines += [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
-    lines += ["", "  --version  print the version", "  COMMAND --help  say more about one command"]
+    lines += [f"  {name:<11} {text}" for name, (_, text) in COMMANDS.items()]
+    lines += ["", "  --version   print the version", "  COMMAND --help  say more about one command"]
     return "\n".join(lines)
 
 
