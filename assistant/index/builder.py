@@ -9,7 +9,6 @@ environment. That is found by how a folder looks; nothing in it is run. The most
 are taken first, up to a size of their own.
 """
 
-import dataclasses
 import hashlib
 import logging
 import os
@@ -97,14 +96,13 @@ def refresh(root: Path, folder: Path, limits: BuildLimits | None = None) -> Buil
             writer.forget([path for path in found if _is_excluded(root, path, limits)], "repo")
         while writer.merge():
             pass
-    if report.n_read or report.n_dropped:
-        log.info(
-            "index: %d files read, %d taken up, %d dropped; left out: %s",
-            report.n_read,
-            report.n_added,
-            report.n_dropped,
-            report.reasons,
-        )
+    log.info(
+        "index: %d files read, %d taken up, %d dropped; left out: %s",
+        report.n_read,
+        report.n_added,
+        report.n_dropped,
+        report.reasons,
+    )
     return report
 
 
@@ -199,7 +197,7 @@ class _LayerReader:
         self.report.n_read += 1
         self.seen.pop(key, None)
         try:
-            data = read_regular(self._root / path, max_bytes(0), inside=self._root)
+            data = read_regular(self._root / path, MAX_FILE_BYTES, inside=self._root)
         except UnreadableFileError:
             self._writer.drop([path], self._layer)
             self.report.left_out["unreadable"] += 1
@@ -245,9 +243,7 @@ def refresh_dependencies(root: Path, folder: Path, limits: BuildLimits, *, is_wa
             stamps = select_dependencies(packages, count_imports(writer.view))
         elif not any(opened.ref.layer == LAYER for opened in writer.view.opened):
             return
-        own = dataclasses.replace(limits, exclude=())
-        refresh_layer(writer, LAYER, packages or root, stamps, own)
-        writer.merge()
+        refresh_layer(writer, LAYER, packages or root, stamps, limits)
 
 
 def find_site_packages(root: Path) -> Path | None:

@@ -120,10 +120,10 @@ def _walk(root: Path) -> Iterator[str]:
         folders[:] = sorted(
             name
             for name in folders
-            if _is_own(name) and not (specs and _is_left_out(f"{prefix}{name}/", specs))
+            if _is_own(name) and not _is_left_out(f"{prefix}{name}/", specs)
         )
         for name in sorted(files):
-            if not (specs and _is_left_out(prefix + name, specs)):
+            if not _is_left_out(prefix + name, specs):
                 yield prefix + name
 
 

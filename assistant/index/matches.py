@@ -23,7 +23,8 @@ MAX_LEVELS = 6
 
 Positions = NDArray[np.int64]
 Lengths = NDArray[np.uint16]
-_FEW = 2_000  # places that are looked at many bytes at a time
+_FEW = 2_000  # places that are looked at _STEP bytes at a time
+_STEP = 32
 _MAX_LOOKS = 1 << 20  # bytes compared one by one; some tens of milliseconds
 ShouldStop = Callable[[], bool]  # whether nobody wants the answer any more
 
@@ -149,7 +150,8 @@ class TextSource:
 
     def pick(self, length: int, n: int) -> list[Occurrence]:
         """Return `n` of them, evenly spread over the text."""
-        chosen = spread(np.flatnonzero(self._lengths >= length), n)
+        agreeing = np.flatnonzero(self._lengths >= length)
+        chosen = agreeing[spread(len(agreeing), n)]
         return [
             Occurrence(
                 int(self._lengths[index]),
@@ -162,9 +164,10 @@ class TextSource:
         ]
 
 
-def spread(items: Positions, n: int) -> Positions:
-    """Return `n` of the items, evenly spread, or all if there are fewer."""
-    return items if len(items) <= n else items[np.arange(n) * len(items) // n]
+def spread(n_items: int, n: int) -> Positions:
+    """Return the places of `n` of the items, evenly spread, or of all if there are fewer."""
+    n = min(n, n_items)
+    return np.arange(n) * n_items // n
 
 
 def find_agreeing(text: bytes, context: bytes) -> tuple[Positions, Lengths]:
@@ -195,13 +198,11 @@ def _lengths(data: NDArray[np.uint8], places: Positions, backwards: NDArray[np.u
     """
     lengths = np.full(len(places), MIN_MATCH, np.uint16)
     growing = np.arange(len(places))
-    done, step, n_looks = MIN_MATCH, 4, 0
+    done, n_looks = MIN_MATCH, 0
     while len(growing) and done < len(backwards):
         if n_looks >= _MAX_LOOKS:
-            growing = spread(growing, _FEW)
-        n_bytes = step = min(4 * step, len(backwards) - done)  # few places get far
-        if len(growing) > _FEW:
-            n_bytes, step = 1, 4
+            growing = growing[spread(len(growing), _FEW)]
+        n_bytes = min(_STEP, len(backwards) - done) if len(growing) <= _FEW else 1
         n_looks += len(growing) * n_bytes
         at = places[growing, None] - (done + 1 + np.arange(n_bytes))
         same = (data.take(at, mode="clip") == backwards[done : done + n_bytes]) & (at >= 0)

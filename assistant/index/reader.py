@@ -6,6 +6,7 @@ A segment that goes away between the manifest and its opening means that there i
 a damaged one is left out with one line, and the next writer replaces it.
 """
 
+import errno
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -151,7 +152,7 @@ def open_view(folder: Path, before: IndexView | None = None) -> IndexView:
     Segments that the view `before` has are not opened again.
     """
     known = {item.segment.name: item.segment for item in before.opened} if before else {}
-    for left in reversed(range(_TRIES)):
+    for _ in range(_TRIES):
         version = version_of(folder)
         if exposure := find_exposure(folder.parent, folder, folder / FILE_NAME):
             log.warning("index: %s; it is not used", exposure)
@@ -163,16 +164,16 @@ def open_view(folder: Path, before: IndexView | None = None) -> IndexView:
             return IndexView(version=version)
         if manifest is None:
             return IndexView()
-        opened, damaged = _open_segments(folder, manifest, known, may_vanish=left > 0)
+        opened, damaged = _open_segments(folder, manifest, known)
         if opened is not None:
             return IndexView(
                 manifest=manifest, version=version, opened=opened, damaged=tuple(damaged)
             )
-    raise AssertionError("the last try does not fail")
+    raise OSError(errno.EAGAIN, "it does not stop changing", str(folder))
 
 
 def _open_segments(
-    folder: Path, manifest: Manifest, known: Mapping[str, Segment], *, may_vanish: bool
+    folder: Path, manifest: Manifest, known: Mapping[str, Segment]
 ) -> tuple[tuple[OpenSegment, ...] | None, list[str]]:
     opened: list[OpenSegment] = []
     damaged: list[str] = []
@@ -181,7 +182,7 @@ def _open_segments(
         try:
             opened.append(OpenSegment(known.get(ref.name) or Segment(path), ref))
         except SegmentError as error:
-            if may_vanish and not path.exists() and read_manifest(folder) != manifest:
+            if not path.exists() and read_manifest(folder) != manifest:
                 return None, []
             log.warning("index: %s; its files will be read again", error)
             damaged.append(ref.name)

@@ -37,6 +37,7 @@ from assistant.index.matches import (
     Occurrence,
     Positions,
     find_agreeing,
+    spread,
 )
 from model.files import UnreadableFileError, open_regular, parse_json
 from model.paths import find_exposure
@@ -142,10 +143,7 @@ class Segment:
         self.name = path.name
         self._map, self.written_s = _map_file(path)
         self.n_bytes = len(self._map)
-        try:
-            _, n_text, n_table, checksum = _HEADER.unpack_from(self._map)
-        except struct.error:
-            raise SegmentError(f"{path} is too short for a segment") from None
+        _, n_text, n_table, checksum = _HEADER.unpack_from(self._map)
         order_at = _HEADER.size + n_text + -(n_text + _HEADER.size) % _ALIGNMENT
         table_at = order_at + 4 * n_text
         if self._map[: len(_MAGIC)] != _MAGIC or table_at + n_table != self.n_bytes:
@@ -272,7 +270,6 @@ class SegmentSource:
         self._backwards = self._context[::-1]
         self._dead = np.array(dead, np.int64)
         self._intervals = {0: (0, len(segment.order))}
-        self._known_lengths = [0]  # of the intervals, in order
         self._occurrences: dict[int, Occurrence] = {}  # levels are nested: most are asked for again
 
     @cached_property
@@ -282,12 +279,12 @@ class SegmentSource:
             return 0
         order = self._segment.order
         at = self._segment.position(self._backwards)
-        start, end = max(0, at - _NEAR), min(len(order), at + _NEAR)
-        near = order[start:end]
+        start = max(0, at - _NEAR)
+        near = order[start : at + _NEAR]
         alive = np.flatnonzero(self._is_alive(near)) + start
         middle = int(alive.searchsorted(at))
         is_left_known = middle > 0 or start == 0
-        is_right_known = middle < len(alive) or end == len(order)
+        is_right_known = middle < len(alive) or start + len(near) == len(order)
         if is_left_known and is_right_known:
             best = alive[max(0, middle - 1) : middle + 1].tolist()
             return max(
@@ -301,7 +298,7 @@ class SegmentSource:
         low, high = self._interval(length)
         if low == high or not len(self._dead):
             return high - low
-        if high - low <= _FEW and "_dead_lengths" not in self.__dict__:
+        if high - low <= _FEW:
             return int(self._is_alive(self._segment.order[low:high]).sum())
         n_dead = len(self._dead_lengths) - int(self._dead_lengths.searchsorted(length))
         return high - low - n_dead
@@ -330,23 +327,21 @@ class SegmentSource:
     def _interval(self, length: int) -> tuple[int, int]:
         found = self._intervals.get(length)
         if found is None:
-            at = bisect.bisect(self._known_lengths, length)
-            wider = self._intervals[self._known_lengths[at - 1]]
+            wider = self._intervals[max(known for known in self._intervals if known < length)]
             found = self._segment.interval(self._backwards, length, wider)
             self._intervals[length] = found
-            self._known_lengths.insert(at, length)
         return found
 
     def _draw(self, low: int, high: int, n: int) -> NDArray[np.int32]:
         order = self._segment.order
         if not len(self._dead):
-            return order[_spread(low, high, n)]
-        drawn = order[_spread(low, high, _SPARE * n)]
+            return order[low + spread(high - low, n)]
+        drawn = order[low + spread(high - low, _SPARE * n)]
         alive = drawn[self._is_alive(drawn)]
         if len(alive) < n and high - low > _SPARE * n:
             drawn = order[low:high]  # nearly all are dead: look at each
             alive = drawn[self._is_alive(drawn)]
-        return alive[_spread(0, len(alive), n)]
+        return alive[spread(len(alive), n)]
 
     def _is_alive(self, places: NDArray[np.int32]) -> NDArray[np.bool_]:
         if not len(self._dead):
@@ -364,15 +359,9 @@ class SegmentSource:
 
     def _agreements(self, places: Positions) -> Positions:
         """Return by how many bytes each place agrees."""
-        reach = min(self.longest, len(self._backwards))
+        reach = self.longest
         at = places[:, None] + np.arange(reach)
         wanted = np.frombuffer(self._backwards, np.uint8, reach)
         same = self._segment.text.take(at, mode="clip") == wanted
         agrees: Positions = np.where(same.all(axis=1), reach, same.argmin(axis=1))
         return agrees
-
-
-def _spread(low: int, high: int, n: int) -> Positions:
-    """Return `n` numbers evenly spread from `low` up to `high`, or all if there are fewer."""
-    count = high - low
-    return low + (np.arange(count) if count <= n else np.arange(n) * count // n)

@@ -8,6 +8,7 @@ All values of a Kubernetes Secret are secret, whatever their keys are called.
 import base64
 import itertools
 import re
+import string
 from collections.abc import Iterator
 
 _MIN_RANDOM_CHARS = 12
@@ -65,7 +66,7 @@ _DESCRIBED = re.compile(  # the name is itself a value: of a variable, or of an 
 )
 _GOES_ON = (*",(=\\:+{[|", ">-", ">+", "|-", "|+")  # at the end of a line
 _STILL_ON = re.compile(r"\n[ \t]{0,60}(?:\.\w|\|\||\?\?|&&|\+)")
-_ASCII_LOWER = {code: code + 32 for code in range(0x41, 0x5B)}
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _NOT_ONE_WORD = re.compile(r"[{}<>$()\[\]\\,;|]|://|%[(s]|\.\.")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:[./:-]+[A-Za-z_]\w*)+")  # of code
 _WORD = re.compile(r"[A-Za-z_.:]+")

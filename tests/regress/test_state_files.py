@@ -23,7 +23,6 @@ from assistant.index.builder import build_from_texts, refresh
 from assistant.index.folder_index import FolderIndex
 from assistant.index.reader import FILE_NAME, ManifestError, open_view, read_manifest
 from assistant.index.segment import FileContent, Segment, SegmentEntry, SegmentError, write_segment
-from assistant.index.writer import _DEAD_TEXT_S
 from assistant.models.entry import ModelsError
 from assistant.models.registry_file import RegistryFile, read_registry, write_registry
 from assistant.remote.settings import load_remote_settings
@@ -169,7 +168,7 @@ def test_deleted_text_is_gone_within_a_day(tmp_path: Path) -> None:
     (root / "gone.py").unlink()
     refresh(root, index)
     assert is_on_disk(index, b"withdrawn")  # a segment is not written anew for each change
-    then = time.time() - _DEAD_TEXT_S - 60
+    then = time.time() - 24 * 3600 - 60
     for path in index.glob("*.seg"):
         os.utime(path, (then, then))
     refresh(root, index)

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from assistant.index.builder import (
     refresh,
     select_files,
 )
-from assistant.index.files import decode_source
 from assistant.index.folder_index import FolderIndex
 from assistant.index.reader import Stamp
 from tests.repositories import new_repository, plain_git
@@ -221,17 +221,23 @@ def test_a_file_that_vanishes_meanwhile_is_left_out(tmp_path: Path, index: Path)
     report = refresh(root, index, vanish)
     assert report.left_out["unreadable"] == 1
     assert files_of(index) == {"a.py"}
+    (root / "b.py").write_text("y = 3\n")
+    refresh(root, index)
+    for name in ("a.py", "b.py"):
+        (root / name).write_text("z = 4\n")
+    refresh(root, index, vanish)
+    assert files_of(index) == {"a.py"}
 
 
 def test_when_full_the_least_useful_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     stamps = {
         name: Stamp(size=size, mtime_ns=1)
-        for name, size in {"big.py": 900, "small.py": 100, "x.rb": 100, "readme.md": 10}.items()
+        for name, size in {"big.py": 900, "small.py": 100, "a.rb": 100, "readme.md": 10}.items()
     }
     kept, left_out = select_files(stamps, BuildLimits(max_text_bytes=250), Path("r"))
     assert list(kept) == ["small.py"]
     assert left_out["no room"] == 3
-    assert "3 of 4 files are left out" in caplog.text
+    assert caplog.text.count("3 of 4 files are left out") == 1
 
 
 def test_each_reason_to_leave_a_file_out_is_counted() -> None:
@@ -274,6 +280,7 @@ def test_given_texts_are_taken_exactly(index: Path) -> None:
     assert found(index, f"k = '{AWS_KEY[:8]}") == [("a.py", f"{AWS_KEY[8:]}'\n".encode())]
     build_from_texts(index, [("c.py", "k = 'other'\n")])
     assert files_of(index) == {"c.py"}
+    assert FolderIndex(index).view.manifest.is_complete
 
 
 def test_without_a_git_program_a_repository_is_walked(
@@ -285,7 +292,73 @@ def test_without_a_git_program_a_repository_is_walked(
     assert files_of(index) == {"a.py"}
 
 
-def test_a_line_of_two_thousand_bytes_is_still_source() -> None:
-    rest = b"x = 1\n" * 100
-    assert decode_source(rest + b"y" * 2_000) is not None
-    assert decode_source(rest + b"y" * 2_001) is None
+def test_sizes_up_to_which_files_are_taken() -> None:
+    sizes = {"a.py": 1 << 19, "b.py": (1 << 19) + 1, "c.rb": 1 << 19, "d.rb": (1 << 19) + 1}
+    sizes |= {"e.md": 1 << 16, "f.md": (1 << 16) + 1}
+    stamps = {name: Stamp(size=size, mtime_ns=1) for name, size in sizes.items()}
+    kept, left_out = select_files(stamps, BuildLimits(), Path("r"))
+    assert [*kept] == ["a.py", "c.rb", "e.md"] and left_out == {"too large": 3}
+
+
+def test_a_hundred_megabytes_are_taken_if_nothing_else_is_said() -> None:
+    stamps = {f"{n:03}.py": Stamp(size=(1 << 19) - 1, mtime_ns=1) for n in range(201)}
+    assert len(select_files(stamps, BuildLimits(), Path("r"))[0]) == 200
+
+
+@pytest.mark.parametrize(("age_s", "n_read"), [(1.0, 1), (4.0, 0)])
+def test_a_file_of_the_last_two_seconds_is_read_once_more(
+    tmp_path: Path, index: Path, age_s: float, n_read: int
+) -> None:
+    root = new_repository(tmp_path / "r", {"a.py": "x = 1\n"})
+    now_s = time.time() + 60 * (age_s == 1.0)  # however long the machine takes
+    os.utime(root / "a.py", (now_s - age_s, now_s - age_s))
+    refresh(root, index)
+    assert refresh(root, index).n_read == n_read
+
+
+def test_a_file_that_grows_while_files_are_read_is_read_again(tmp_path: Path, index: Path) -> None:
+    root = new_repository(tmp_path / "r", {"a.py": "x = 1\n", "b.py": "y = 2\n"})
+    age(root)
+    info = (root / "b.py").stat()
+
+    def grow(*_: int) -> None:
+        (root / "b.py").write_text("y = 2 + 3\n")
+        os.utime(root / "b.py", ns=(info.st_atime_ns, info.st_mtime_ns))
+
+    refresh(root, index, BuildLimits(on_progress=grow))
+    assert refresh(root, index).n_read == 1
+
+
+def test_a_file_that_is_as_it_was_before_the_last_change_is_read(
+    tmp_path: Path, index: Path
+) -> None:
+    root = new_repository(tmp_path / "r", {"a.py": "value = 1\n"})
+    age(root)
+    refresh(root, index)
+    for text, time_s in (
+        ("value = 1\n", 10**9),
+        ("value = 2\n", 10**9 + 9),
+        ("value = 1\n", 10**9),
+    ):
+        (root / "a.py").write_text(text)
+        os.utime(root / "a.py", (time_s, time_s))
+        refresh(root, index)
+    assert found(index, "value = ") == [("a.py", b"1\n")]
+
+
+def test_what_is_known_of_a_file_that_is_gone_is_forgotten(tmp_path: Path, index: Path) -> None:
+    root = new_repository(tmp_path / "r", {"a.py": "x = 1\n\0", "b.py": "x = 1\n\0"})
+    age(root)
+    refresh(root, index)
+    assert set(FolderIndex(index).view.manifest.seen) == {"repo/a.py", "repo/b.py"}
+    (root / "a.py").unlink()
+    refresh(root, index)
+    assert set(FolderIndex(index).view.manifest.seen) == {"repo/b.py"}
+
+
+def test_reasons_are_told_in_words() -> None:
+    assert BuildReport(left_out=Counter({"too large": 2, "excluded": 1})).reasons == (
+        "1 excluded, 2 too large"
+    )
+    assert BuildReport().reasons == "none"
+    assert BuildReport() == BuildReport(n_read=0, n_added=0, n_dropped=0)

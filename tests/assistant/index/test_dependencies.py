@@ -1,5 +1,6 @@
 """The lower layer holds installed packages that the repository imports, and runs nothing."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -124,3 +125,52 @@ def test_the_most_imported_come_first_and_size_is_bounded(
 def test_imports_are_counted_by_file(root: Path, tmp_path: Path) -> None:
     refresh(root, tmp_path / "index")
     assert count_imports(FolderIndex(tmp_path / "index").view) == {"tool": 2, "shape": 1}
+
+
+def test_only_files_of_the_repository_count_as_importing(root: Path, tmp_path: Path) -> None:
+    install(root, {"tool.py": "import shape\n", "shape.py": "import tool\n"})
+    (root / "notes.md").write_text("import shape\n")
+    index = tmp_path / "index"
+    refresh(root, index)
+    refresh_dependencies(root, index, BuildLimits(), is_wanted=True)
+    assert layer_of(index, "deps") == {"tool.py", "shape.py"}
+    assert count_imports(FolderIndex(index).view) == {"tool": 2, "shape": 1}
+
+
+def test_what_is_known_of_one_layer_stays_known_when_the_other_is_read(
+    root: Path, tmp_path: Path
+) -> None:
+    packages = install(root, {"tool.py": "x = 1\n", "shape.py": "y = 1\n"})
+    index = tmp_path / "index"
+    for path in (root / "a.py", root / "b.py", packages / "tool.py", packages / "shape.py"):
+        os.utime(path, (10**9, 10**9))
+    refresh(root, index)
+    refresh_dependencies(root, index, BuildLimits(), is_wanted=True)
+    for path in (root / "a.py", packages / "tool.py", packages / "shape.py"):
+        os.utime(path, (10**9 + 9, 10**9 + 9))
+    refresh(root, index)
+    refresh_dependencies(root, index, BuildLimits(), is_wanted=True)
+    assert refresh(root, index).n_read == 0
+    seen = set(FolderIndex(index).view.manifest.seen)
+    assert seen == {"repo/a.py", "deps/tool.py", "deps/shape.py"}
+
+
+def test_sixteen_megabytes_of_files_that_are_not_too_large_are_taken(root: Path) -> None:
+    packages = install(root, {"big/__init__.py": "", "big/a.py": "", "big/b.py": ""})
+    os.truncate(packages / "big" / "a.py", (1 << 19) + 1)
+    os.truncate(packages / "big" / "b.py", 1 << 19)
+    assert list(select_dependencies(packages, Counter(big=1))) == ["big/__init__.py", "big/b.py"]
+    for n in range(33):
+        (packages / f"p{n:02}.py").touch()
+        os.truncate(packages / f"p{n:02}.py", (1 << 19) - 1)
+    chosen = select_dependencies(packages, Counter({f"p{n:02}": 1 for n in range(33)}))
+    assert len(chosen) == 32
+
+
+def test_an_environment_behind_one_that_is_none_is_found_and_no_linked_one(root: Path) -> None:
+    (root / ".venv").mkdir()
+    packages = install(root, {"tool.py": "x = 1\n"}, "venv")
+    assert find_site_packages(root) == packages
+    packages.rename(root / "elsewhere")
+    packages.symlink_to(root / "elsewhere")
+    assert find_site_packages(root) is None

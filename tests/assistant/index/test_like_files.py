@@ -52,3 +52,23 @@ def test_a_file_that_is_gone_costs_no_other(root: Path) -> None:
     index = index_of(root, dict.fromkeys(["a.py", "m.py", "z.py"], f"{LINE}\n"))
     (root / "m.py").write_text(f"{LINE}\n")
     assert dict(files_like(index, root, EDIT, ())) == {"m.py": f"{LINE}\n"}
+
+
+def test_words_of_four_characters_are_looked_for(root: Path) -> None:
+    index = index_of(root, {"four.py": "x(abcd)\n", "three.py": "x(abc)\n"})
+    for name, text in (("four.py", "x(abcd)\n"), ("three.py", "x(abc)\n")):
+        (root / name).write_text(text)
+    for old, found in (("abcd", ["four.py"]), ("abc", [])):
+        edit = Edit(path="a.py", row=0, old=(f"y = {old} + 1",), new=("y = other + 1",))
+        assert [path for path, _ in files_like(index, root, edit, ())] == found
+
+
+def test_twenty_files_of_at_most_a_million_bytes_are_read(root: Path) -> None:
+    names = [f"{n:02}.py" for n in range(23)]
+    index = index_of(root, dict.fromkeys(names, f"{LINE}\n"))
+    for name in names:
+        (root / name).write_text(f"{LINE}\n")
+    (root / names[22]).write_text("x" * 1_000_000)
+    (root / names[21]).write_text("x" * 1_000_001)
+    found = [path for path, _ in files_like(index, root, EDIT, ())]
+    assert len(found) == 19 and "22.py" in found and "21.py" not in found

@@ -6,8 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.index.matches import (
-    FOLLOWING_BYTES,
-    MAX_CONTEXT,
     MAX_SAMPLED,
     MIN_MATCH,
     Level,
@@ -67,13 +65,13 @@ def test_nothing_matches_or_continues_across_the_cursor() -> None:
 def test_following_is_bounded() -> None:
     before = b"call(" + b"y" * 1000 + b"call("
     (level,) = document_levels(before, b"", path="x.py")
-    assert level.occurrences[0].following == b"y" * FOLLOWING_BYTES
+    assert level.occurrences[0].following == b"y" * 160
 
 
 def test_agreement_beyond_the_longest_context_is_not_measured() -> None:
     text = bytes(np.random.default_rng(0).integers(97, 123, 700, dtype=np.uint8))
     (level, *_) = document_levels(text + b"|" + text, b"", path="x.py")
-    assert (level.length, level.count) == (MAX_CONTEXT, 1)
+    assert (level.length, level.count) == (512, 1)
 
 
 def test_many_occurrences_are_sampled_evenly_and_counted_exactly() -> None:
@@ -81,7 +79,7 @@ def test_many_occurrences_are_sampled_evenly_and_counted_exactly() -> None:
     levels = document_levels(before, b"", path="x.py")
     last = levels[-1]
     assert last.count == 999  # the first has no line before it
-    assert len(last.occurrences) == MAX_SAMPLED
+    assert len(last.occurrences) == MAX_SAMPLED == 64
     assert len({found.following[:1] for found in last.occurrences}) == 10
 
 
@@ -103,6 +101,33 @@ def test_levels_are_not_shorter_than_the_least_match() -> None:
     assert all(level.length >= MIN_MATCH for level in document_levels(before, b"", path="x"))
 
 
+def test_four_bytes_are_enough() -> None:
+    assert shape(document_levels(b"abcd", b"abcdX", path="x")) == [(4, 1)]
+    assert shape(document_levels(b"abc", b"abcX", path="x")) == []
+    assert shape(document_levels(b"abcd", b"abc", path="x")) == []
+
+
+def test_there_are_six_levels_if_nothing_else_is_said() -> None:
+    context = b"abcdefghijklmnop"
+    after = b"".join(b"|" + context[-n:] for n in range(4, 14) for _ in range(2**14 >> n))
+    levels = document_levels(context, after, path="x")
+    assert len(levels) == 6
+    more = document_levels(context, after, path="x", max_levels=99)
+    assert len(more) > 6 and shape(more)[:6] == shape(levels)
+
+
+def test_nobody_who_has_gone_is_answered_further() -> None:
+    text = b"alpha(x)\nbeta(x)\nalpha("
+    levels = document_levels(text, text, path="x", should_stop=lambda: True)
+    assert len(levels) == 1 < len(document_levels(text, text, path="x"))
+
+
+def test_a_long_text_that_repeats_itself_is_looked_at_for_a_while_only() -> None:
+    levels = document_levels(b"ab" * 100_000, b"", path="x", max_levels=1)
+    assert levels[0].length == 512 and levels[0].count >= 1_000
+
+
 def test_spread_takes_all_of_few() -> None:
-    assert spread(np.arange(3), 5).tolist() == [0, 1, 2]
-    assert spread(np.arange(10), 5).tolist() == [0, 2, 4, 6, 8]
+    assert spread(0, 5).tolist() == []
+    assert spread(3, 5).tolist() == [0, 1, 2]
+    assert spread(10, 5).tolist() == [0, 2, 4, 6, 8]

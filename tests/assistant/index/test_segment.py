@@ -1,5 +1,6 @@
 """A segment finds every place that a slow counter finds, and refuses a damaged file."""
 
+import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from assistant.index.matches import MAX_SAMPLED, nested_levels
 from assistant.index.segment import (
+    MAX_TEXT_BYTES,
     FileContent,
     Segment,
     SegmentEntry,
@@ -123,8 +125,13 @@ def test_a_segment_beyond_the_largest_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("assistant.index.segment.MAX_TEXT_BYTES", 10)
+    segment_of(tmp_path, "a" * 9)  # and its end
     with pytest.raises(ValueError, match="at most 10 are possible"):
-        segment_of(tmp_path, "a" * 11)
+        segment_of(tmp_path, "a" * 10)
+
+
+def test_the_order_of_the_largest_segment_has_numbers_of_32_bits() -> None:
+    assert MAX_TEXT_BYTES < 2**31
 
 
 @pytest.mark.parametrize("keep", [0, 5, 31, 32, 60, -1, -4])
@@ -159,3 +166,37 @@ def test_a_segment_is_written_once_and_is_private(tmp_path: Path) -> None:
     assert (tmp_path / "one.seg").stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileExistsError):
         write_segment(tmp_path / "one.seg", [])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_living_places_far_from_the_context_are_counted(tmp_path: Path, seed: int) -> None:
+    """Most files are dead, and so are hundreds of places around where the context would stand."""
+    dice = random.Random(seed)
+    files = [
+        "".join(dice.choices(["x = f(1)\n", "y = f(2)\n", "f(", "if x:\n"], k=300))
+        for _ in range(8)
+    ]
+    dead = sorted(dice.sample(range(8), 7))
+    files += ["x = f(1)\nif", "z = f(", ""]
+    segment = segment_of(tmp_path, *files)
+    alive = [text.encode() for n, text in enumerate(files) if n not in dead]
+    for cut in dice.sample(range(20, 900), 6):
+        context = files[dead[0]][:cut].encode()
+        source = SegmentSource(segment, context, layer="repo", dead=dead)
+        lengths = [agreement(text, at, context) for text in alive for at in range(len(text) + 1)]
+        assert source.longest == max(lengths)
+        for length in (4, 5, 8, 12, 20, source.longest, source.longest + 1):
+            expected = sum(each >= length for each in lengths)
+            assert source.count(length) == expected
+            found = source.pick(length, 64)
+            assert len(found) == min(64, expected)
+            assert all(each.length >= length for each in found)
+
+
+def test_places_that_are_given_are_spread_over_the_order(tmp_path: Path) -> None:
+    segment = segment_of(tmp_path, "".join(f"{n % 10}|call(x)\n" for n in range(500)), "call(")
+    for dead in ([], [1]):
+        found = SegmentSource(segment, b"call(", layer="repo", dead=dead).pick(5, 10)
+        assert len({each.length for each in found}) == 1
+        before = segment.text_of(0)
+        assert len(found) == 10 and all(each.following in before for each in found)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -229,3 +230,59 @@ def test_word_of_a_change_and_the_end_are_not_waited_for(
 def test_a_folder_without_git_is_kept_up_to_date(tmp_path: Path, kept: list[IndexUpdater]) -> None:
     updater = updater_of(tmp_path, kept, Script({"outcome": "done"}))
     assert wait_until_ready(updater, WAIT_S)
+
+
+def test_the_thread_keeps_no_process_from_its_end(root: Path, kept: list[IndexUpdater]) -> None:
+    updater_of(root, kept, Script({"outcome": "done"}, then="time.sleep(600)"))
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "index"] == [True]
+
+
+def test_one_that_was_never_started_ends(root: Path) -> None:
+    updater = IndexUpdater(root, Settings(), command=Script())
+    updater.stop()
+    updater.join(WAIT_S)
+
+
+def test_any_error_is_one_line_and_is_tried_again(
+    root: Path, kept: list[IndexUpdater], caplog: pytest.LogCaptureFixture
+) -> None:
+    n_asked = 0
+    script = Script({"outcome": "done"})
+
+    def command(folder: Path, settings: Settings) -> Sequence[str]:
+        nonlocal n_asked
+        n_asked += 1
+        if n_asked < 4:
+            raise ValueError
+        return script(folder, settings)
+
+    updater = IndexUpdater(root, Settings(), command=command)
+    kept.append(updater)
+    updater.start()
+    wait_for(lambda: n_asked >= 4 and updater.state == "ready")
+    assert [record.getMessage() for record in caplog.records] == [
+        "index: not up to date: ValueError"
+    ]
+
+
+def test_lines_that_say_nothing_are_passed_over(root: Path, kept: list[IndexUpdater]) -> None:
+    seen: list[tuple[int, int]] = []
+    script = Script(then="print('[1]\\n{\\n3')\nprint('{\"outcome\": \"done\"}')")
+    updater = updater_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))
+    assert wait_until_ready(updater, WAIT_S)
+    assert seen == [(0, 0)]
+
+
+def test_the_status_is_that_of_the_index(root: Path) -> None:
+    updater = IndexUpdater(root, Settings(), command=Script())
+    assert updater.status() == {"state": "waiting", "complete": False, "files": 0, "bytes": 0}
+    refresh(root, index_folder(root), BuildLimits())
+    updater.index.refresh()
+    n_bytes = sum(path.stat().st_size for path in index_folder(root).glob("*.seg"))
+    assert updater.status() == {
+        "state": "waiting", "complete": True, "files": 1, "bytes": n_bytes,
+    }  # fmt: skip
+
+
+def test_dependencies_are_asked_for_only_if_they_are_wanted(root: Path) -> None:
+    assert "--dependencies" not in build_command(root, Settings(index_dependencies=False))

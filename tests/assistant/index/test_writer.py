@@ -1,5 +1,7 @@
 """One writer, many readers, and nothing that a kill, a full disk or damage can break."""
 
+import dataclasses
+import itertools
 import os
 import random
 import subprocess
@@ -7,7 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -16,7 +20,7 @@ from assistant.index import segment as segment_module
 from assistant.index import writer as store_module
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex
-from assistant.index.reader import FILE_NAME, open_view, read_manifest
+from assistant.index.reader import FILE_NAME, Stamp, open_view, read_manifest
 from assistant.index.segment import FileContent, Segment, SegmentEntry
 from assistant.index.writer import (
     IndexBusyError,
@@ -151,8 +155,9 @@ def test_large_input_is_cut_into_segments(folder: Path, monkeypatch: pytest.Monk
         writer.add(contents(), "repo", stepwise=True)
         writer.commit(is_complete=True)
     assert len(texts_in(folder)) == 30
+    sizes = [len(opened.segment.entries) for opened in open_view(folder).opened]
+    assert sizes == [2, 5, 8, 8, 7]  # up to 1,000 bytes, twice as many, and 3,000 at most
     assert 0 < seen[15] < seen[-1]  # what is ready is found before the rest is
-    assert max(len(item.segment.text) for item in open_view(folder).opened) <= 3030
 
 
 def test_a_second_writer_is_refused(folder: Path) -> None:
@@ -322,23 +327,32 @@ def test_a_segment_that_goes_away_while_opening_means_a_newer_manifest(
 def test_a_clear_empties_the_index(folder: Path) -> None:
     with IndexWriter(folder) as writer:
         put(writer, a="one\n")
+        writer.commit(is_complete=True, seen={"repo/b.py": Stamp(1, 2)})
         writer.clear()
     assert texts_in(folder) == {}
     assert list(folder.glob("*.seg")) == []
+    manifest = open_view(folder).manifest
+    assert not manifest.is_complete and manifest.seen == {}
 
 
 def test_indexes_of_folders_that_are_gone_or_long_unused_are_deleted(tmp_path: Path) -> None:
     folders = {}
-    for name in ("kept", "gone", "old"):
+    for name in ("kept", "gone", "old", "quiet"):
         (tmp_path / name).mkdir()
         folders[name] = index_folder(tmp_path / name)
         with IndexWriter(folders[name], root=str(tmp_path / name)) as writer:
             put(writer, a="one\n")
     (tmp_path / "gone").rmdir()
-    os.utime(folders["old"] / FILE_NAME, (1_000_000_000, 1_000_000_000))
+    for name, n_hours in (("old", 90 * 24 + 1), ("quiet", 90 * 24 - 1)):
+        then_s = time.time() - n_hours * 3600
+        os.utime(folders[name] / FILE_NAME, (then_s, then_s))
     (indexes_folder() / "stray").write_text("not an index")
+    (indexes_folder() / "0").mkdir()
+    with IndexWriter(indexes_folder() / "1") as writer:  # of no folder
+        put(writer, a="one\n")
     prune()
-    assert [name for name, folder in folders.items() if folder.exists()] == ["kept"]
+    assert [name for name, folder in folders.items() if folder.exists()] == ["kept", "quiet"]
+    assert (indexes_folder() / "0").exists() and (indexes_folder() / "1").exists()
 
 
 def test_a_file_that_is_in_use_is_deleted_by_a_later_writer(
@@ -366,3 +380,126 @@ def test_opened_segments_outlive_their_files(folder: Path) -> None:
     segment = Segment(folder / name)
     (folder / name).unlink()
     assert segment.text_of(0) == b"one = call(1)\n"
+
+
+@dataclass
+class Sized:
+    """As much of an open segment as says whether it is worth joining."""
+
+    live_bytes: int
+    n_dead: int = 0
+    age_s: float = 0.0
+
+    @property
+    def segment(self) -> "Sized":
+        return self
+
+    @property
+    def text(self) -> range:
+        return range(self.live_bytes + self.n_dead)
+
+    @property
+    def written_s(self) -> float:
+        return time.time() - self.age_s
+
+
+KB, MB, DAY_S = 1 << 10, 1 << 20, 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_chosen"),
+    [
+        ([1, 1, 1], 0),
+        ([1, 1, 1, 1], 4),
+        ([1, 1, 1, 512 * KB], 4),  # not more than twice what is joined, or than two small ones
+        ([1, 1, 1, 512 * KB + 1], 0),
+        ([MB, MB, MB, 6 * MB], 4),
+        ([MB, MB, MB, 6 * MB + 1], 0),
+        ([4 * MB, 4 * MB, 4 * MB, 4 * MB], 4),
+        ([4 * MB, 4 * MB, 4 * MB, 4 * MB + 1], 0),
+        ([3 * MB, 3 * MB, 3 * MB, 3 * MB, 5 * MB], 4),
+    ],
+)
+def test_what_is_joined_is_much_and_not_too_much(sizes: list[int], n_chosen: int) -> None:
+    segments: Any = [Sized(size) for size in reversed(sizes)]
+    assert [each.live_bytes for each in find_mergeable(segments)] == sizes[:n_chosen]
+
+
+@pytest.mark.parametrize(
+    ("segment", "is_written_anew"),
+    [
+        (Sized(70, 30), False),
+        (Sized(69, 31), True),
+        (Sized(100 * MB, MB), False),
+        (Sized(100 * MB, MB + 1), True),
+        (Sized(99, 1, DAY_S - 60), False),
+        (Sized(99, 1, DAY_S + 60), True),
+        (Sized(100, 0, 100 * DAY_S), False),
+    ],
+)
+def test_a_segment_with_much_or_old_dead_text_is_written_anew(
+    segment: Any, is_written_anew: bool
+) -> None:
+    assert find_mergeable([Sized(50), segment]) == [segment] * is_written_anew  # type: ignore[list-item]
+
+
+def test_the_first_segment_has_four_megabytes_of_text(folder: Path) -> None:
+    half = "x = 12\n" * (2 * MB // 7)
+    half += "#" * (2 * MB - len(half))
+    with IndexWriter(folder) as writer:
+        put(writer, a=half, b=half)
+        assert len(writer.view.opened) == 1
+        writer.clear()
+        put(writer, a=half, b=half + "#")
+        assert len(writer.view.opened) == 2
+
+
+def test_segments_of_16_megabytes_are_the_largest() -> None:
+    assert store_module.SEGMENT_BYTES == 16 * MB
+
+
+def test_a_merge_of_one_layer_leaves_the_others_alone(folder: Path) -> None:
+    with IndexWriter(folder) as writer:
+        for n in range(4):
+            put(writer, **{f"a{n}": f"one {n}\n"})
+        for n in range(3):
+            writer.add([content(f"b{n}.py", f"two {n}\n")], "deps")
+            writer.commit()
+        assert writer.merge() and not writer.merge()
+        layers = sorted(opened.ref.layer for opened in writer.view.opened)
+        assert layers == ["deps", "deps", "deps", "repo"]
+        writer.drop(["b0.py"], "repo")  # of the other layer
+        writer.commit()
+        assert writer.view.entries("deps").keys() == {"b0.py", "b1.py", "b2.py"}
+
+
+def test_only_segments_that_hold_what_is_to_be_forgotten_are_written_anew(folder: Path) -> None:
+    with IndexWriter(folder) as writer:
+        for name in ("a", "b", "c"):
+            texts = {f"{name}{n}": f"{name} {n}\n" for n in range(9)}
+            put(writer, **texts)
+        before = {opened.ref.name for opened in writer.view.opened}
+        writer.drop(["a0.py", "b0.py"], "repo")
+        writer.commit()
+        writer.forget(["a0.py", "c0.py"], "deps")
+        assert {opened.ref.name for opened in writer.view.opened} == before
+        writer.forget(["a0.py", "c0.py"], "repo")
+        after = {opened.ref.name for opened in writer.view.opened}
+        assert len(after) == 3 and len(after & before) == 2
+        assert not any("a0.py" in {e.path for e in o.segment.entries} for o in writer.view.opened)
+
+
+def test_a_manifest_that_never_stays_the_same_is_given_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_from_texts(folder, [("a.py", "one\n")])
+    (name,) = folder.glob("*.seg")
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    name.unlink()
+    assert open_view(folder).damaged == (name.name,)
+    changing = (dataclasses.replace(manifest, root=str(n)) for n in itertools.count())
+    monkeypatch.setattr("assistant.index.reader.read_manifest", lambda _: next(changing))
+    with pytest.raises(OSError, match="does not stop changing"):
+        open_view(folder)
+    assert FolderIndex(folder).levels(b"one\n", path="x.py") == []
