@@ -290,8 +290,8 @@ class SegmentSource:
             return max(
                 (self._segment.agreement(int(order[n]), self._backwards) for n in best), default=0
             )
-        lengths = range(1, len(self._backwards) + 1)
-        return bisect.bisect_left(lengths, True, key=lambda length: not self.count(length))
+        shorter = range(len(self._backwards))
+        return bisect.bisect_left(shorter, True, key=lambda length: not self.count(length + 1))
 
     def count(self, length: int) -> int:
         """Return how many living places agree by at least `length` bytes."""

@@ -110,3 +110,26 @@ def test_any_bytes_before_good_messages(noise: bytes, seed: int) -> None:
     piece = random.Random(seed).choice([1, 2, 50, 65536])
     found = drain(reader_of(noise + b"\n" + frame(GOOD) * 3, piece=piece))
     assert found[-2:] == [GOOD, GOOD]
+
+
+def test_a_length_has_ten_digits_at_most() -> None:
+    assert drain(reader_of(b"Content-Length: %010d\r\n\r\n" % len(GOOD) + GOOD)) == [GOOD]
+    refused = drain(reader_of(b"Content-Length: %011d\r\n\r\n" % len(GOOD) + GOOD + b"\n"))
+    assert refused == [Malformed("a message longer than the limit")]
+
+
+@pytest.mark.parametrize(("n_bytes", "is_one"), [(512, True), (513, False)])
+def test_headers_within_a_body_are_a_message_if_they_are_short(n_bytes: int, is_one: bool) -> None:
+    head = b"Content-Length: 37\r\nX: "
+    head += b"y" * (n_bytes - len(head) - 4) + b"\r\n\r\n"
+    swallowed = b"Content-Length: 9999\r\n\r\n[1,\n" + head + GOOD + b" " * 600
+    assert (GOOD in drain(reader_of(swallowed))) is is_one
+
+
+@pytest.mark.parametrize(("n_more", "is_found"), [(0, True), (1, False)])
+def test_the_last_megabyte_of_a_bad_body_is_searched(n_more: int, is_found: bool) -> None:
+    message = frame(GOOD)
+    body = message + b"x" * ((1 << 20) - len(message) + n_more)
+    reader = reader_of(b"")
+    reader.put_back(body)
+    assert (GOOD in drain(reader)) is is_found
