@@ -279,17 +279,15 @@ class SegmentSource:
             return 0
         order = self._segment.order
         at = self._segment.position(self._backwards)
-        start = max(0, at - _NEAR)
-        near = order[start : at + _NEAR]
-        alive = np.flatnonzero(self._is_alive(near)) + start
-        middle = int(alive.searchsorted(at))
-        is_left_known = middle > 0 or start == 0
-        is_right_known = middle < len(alive) or start + len(near) == len(order)
-        if is_left_known and is_right_known:
-            best = alive[max(0, middle - 1) : middle + 1].tolist()
-            return max(
-                (self._segment.agreement(int(order[n]), self._backwards) for n in best), default=0
-            )
+        best = 0
+        for near in (order[max(0, at - _NEAR) : at][::-1], order[at : at + _NEAR]):
+            alive = near[self._is_alive(near)]
+            if len(alive):
+                best = max(best, self._segment.agreement(int(alive[0]), self._backwards))
+            elif len(near):
+                break  # all are dead
+        else:
+            return best
         shorter = range(len(self._backwards))
         return bisect.bisect_left(shorter, True, key=lambda length: not self.count(length + 1))
 
@@ -338,7 +336,7 @@ class SegmentSource:
             return order[low + spread(high - low, n)]
         drawn = order[low + spread(high - low, _SPARE * n)]
         alive = drawn[self._is_alive(drawn)]
-        if len(alive) < n and high - low > _SPARE * n:
+        if len(alive) < n:
             drawn = order[low:high]  # nearly all are dead: look at each
             alive = drawn[self._is_alive(drawn)]
         return alive[spread(len(alive), n)]
