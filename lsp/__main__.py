@@ -65,8 +65,7 @@ def _serve(
     log_to: Callable[[str], None],
 ) -> None:
     from lsp.fast_initialize import greet
-    from lsp.framing import MessageReader, values
-    from lsp.outbox import Outbox
+    from lsp.framing import MessageReader, Outbox, values
     from lsp.session import Session
 
     gc.disable()  # nothing that starting builds is ever garbage

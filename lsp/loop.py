@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from lsp.outbox import Outbox
+from lsp.framing import Outbox
 from lsp.protocol import Protocol
 from lsp.scheduler import describe
 

@@ -3,7 +3,9 @@
 One small thread looks at the registry's file now and then, learns which repository a folder belongs
 to, and loads what is wanted when nobody is typing; a keystroke costs a look into two tables, and
 nothing at all for who has no model of their own. Until a model is there, the base answers. Knows
-folders and names; nothing of requests but when the last one came.
+folders and names; nothing of requests but when the last one came. The server's commands about
+models run git and read files, so they work on another thread than the event loop's; what goes wrong
+is a sentence in `message`.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from lsp.document_paths import local_path
 from lsp.scheduler import describe
+from model.files import stamp_of
 
 if TYPE_CHECKING:
     from assistant.generate.backend import LocalBackend
-    from assistant.models.entry import ModelEntry
     from assistant.models.loaded_models import LoadedModels, OpenModel
     from assistant.models.registry import Registry
+    from assistant.models.registry_file import ModelEntry
+
 
 POLL_S = 2.0  # between looks at the registry's file
 IDLE_S = 1.0  # without a request before a model is loaded
@@ -144,7 +148,7 @@ class WorkspaceModels:
     def _step(self) -> None:
         """Bring what is served in line with what is chosen, if this is the moment."""
         assert self._registry is not None and self._shelf is not None
-        stamp = _stamp_of(self._registry.file)
+        stamp = stamp_of(self._registry.file)
         if stamp != self._stamp:
             self._stamp = stamp
             self._read(self._registry, self._shelf)
@@ -176,7 +180,7 @@ class WorkspaceModels:
         return is_idle or now_s - self._waits_since >= PATIENCE_S
 
     def _read(self, registry: Registry, shelf: LoadedModels) -> None:
-        from assistant.models.entry import ModelsError
+        from assistant.models.registry_file import ModelsError
 
         try:
             book = registry.book()
@@ -202,8 +206,8 @@ class WorkspaceModels:
             self._unknown.discard(folder)
 
     def _repository_of(self, folder: Path) -> str:
-        from assistant.models.identity import repository_id, repository_root
         from assistant.models.registry import ModelsError
+        from assistant.models.registry_file import repository_id, repository_root
 
         root = repository_root(folder)
         if root is None:
@@ -227,10 +231,57 @@ class WorkspaceModels:
         return choose_served(choices, asked, present)
 
 
-def _stamp_of(file: Path) -> tuple[int, int, int] | None:
-    """Return what is different after each change of a file; None if there is none."""
+def argument(arguments: tuple[object, ...], name: str) -> str:
+    """Return what a command is given by name, or as its only argument; "" if that is no text."""
+    first = arguments[0] if arguments else None
+    value = first.get(name) if isinstance(first, dict) else first
+    return value if isinstance(value, str) else ""
+
+
+def folder_named(arguments: tuple[object, ...], roots: list[str]) -> Path | None:
+    """Return the folder of the `uri` in a command's arguments, else the first of the workspace."""
+    place = local_path(argument(arguments, "uri"))
+    if place is not None:
+        return place if place.is_dir() else place.parent
+    folders = [path for root in roots if (path := local_path(root)) is not None]
+    return folders[0] if folders else None
+
+
+def list_models(explicit: str, folder: Path | None) -> dict[str, Any]:
+    """Answer `foretype.models`: what there is, and what serves in `folder`'s repository."""
+    from assistant.models.registry import ModelsError, Registry
+    from assistant.models.selection import describe_models, find_place
+
+    place, message = None, ""
     try:
-        info = file.stat()
-    except OSError:
-        return None
-    return info.st_ino, info.st_mtime_ns, info.st_size
+        place = find_place(folder) if folder is not None else None
+    except ModelsError as error:
+        message = str(error)
+    try:
+        return {**describe_models(Registry(), place, explicit=explicit), "message": message}
+    except ModelsError as error:
+        return {"models": [], "message": str(error)}
+
+
+def use_model(explicit: str, name: str, folder: Path | None) -> dict[str, Any]:
+    """Answer `foretype.useModel`: choose the model called `name` for `folder`'s repository."""
+    if not name:
+        return _refused('an argument {"name": MODEL} is needed; "base" is the base')
+    if explicit:
+        return _refused("the setting `model` names a model, and wins; empty it to choose here")
+    from assistant.models.registry import ModelsError, Registry
+    from assistant.models.selection import choose, find_place
+
+    if folder is None:
+        return _refused("open a folder first: a model belongs to a repository")
+    try:
+        place = find_place(folder)
+        choose(Registry(), name, place)
+    except ModelsError as error:
+        return _refused(str(error))
+    message = f"{name} is chosen for {place.root.name}: it serves from the next quiet moment on"
+    return {"ok": True, "serving": name, "message": message}
+
+
+def _refused(message: str) -> dict[str, Any]:
+    return {"ok": False, "message": message}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from assistant.edits.next_edit import NextEdits, ProposedEdit
     from assistant.index.folder_index import FolderIndex
     from assistant.settings import Settings
-    from lsp.workspace import Workspace
+    from lsp.documents import Workspace
 
 INLINE_EDIT = "textDocument/copilotInlineEdit"
 MAX_AT_ONCE = 100  # places of one code action
@@ -149,7 +149,7 @@ class EditFollower:
         def search() -> list[tuple[Document, list[ProposedEdit]]]:
             files = [(other, lines) for other, _, lines in others]
             if index is not None and root is not None:
-                from assistant.index.like_files import files_like
+                from assistant.index.folder_index import files_like
 
                 for path, text in files_like(index, root, made[-1], settings.exclude):
                     uri = f"{folder.rstrip('/')}/{quote(path)}"

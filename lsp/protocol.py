@@ -19,10 +19,10 @@ from lsprotocol import types
 from pygls import exceptions
 from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
 
+from lsp.documents import Workspace
 from lsp.framing import Malformed, find_id
 from lsp.next_edit import INLINE_EDIT, InlineEditRequest
 from lsp.scheduler import describe
-from lsp.workspace import Workspace
 
 VERSION = "2.0"
 

@@ -18,15 +18,14 @@ from assistant.counts import Statistics
 from assistant.edits import ASKED
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import Completion, CompletionRequest
-from lsp import commands, convert, next_edit
+from lsp import convert, models, next_edit
 from lsp.document_paths import local_path, place_in
-from lsp.documents import Document, Snapshot
+from lsp.documents import Document, Snapshot, Workspace
 from lsp.fast_initialize import COMMANDS, NAME, Greeting, greet
 from lsp.outcomes import Outcomes
 from lsp.protocol import Protocol, strict_converter
 from lsp.scheduler import ScheduledRequest, describe
 from lsp.session import Session
-from lsp.workspace import Workspace
 
 if TYPE_CHECKING:
     from assistant.edits.next_edit import ProposedEdit
@@ -343,7 +342,7 @@ async def _menu(ls: Server, params: types.CompletionParams) -> types.CompletionL
 
 def _why(ls: Server, *arguments: object) -> dict[str, Any]:
     """Answer how the last suggestion or silence came about, in the document `uri` or in any."""
-    uri = commands.argument(arguments, "uri") or ls.last_uri
+    uri = models.argument(arguments, "uri") or ls.last_uri
     document = ls.workspace.opened(uri)
     declined = ls.workspace.why_declined(uri) if uri else ""
     if not ls.session.settings.current.enabled:
@@ -354,21 +353,21 @@ def _why(ls: Server, *arguments: object) -> dict[str, Any]:
 
 
 async def _models(ls: Server, *arguments: object) -> dict[str, Any]:
-    folder = commands.folder_named(arguments, ls.workspace.roots)
+    folder = models.folder_named(arguments, ls.workspace.roots)
     explicit = ls.session.settings.current.model
-    return await asyncio.to_thread(commands.list_models, explicit, folder)
+    return await asyncio.to_thread(models.list_models, explicit, folder)
 
 
 async def _use_model(ls: Server, *arguments: object) -> dict[str, Any]:
-    folder = commands.folder_named(arguments, ls.workspace.roots)
-    explicit, name = ls.session.settings.current.model, commands.argument(arguments, "name")
-    answer = await asyncio.to_thread(commands.use_model, explicit, name, folder)
+    folder = models.folder_named(arguments, ls.workspace.roots)
+    explicit, name = ls.session.settings.current.model, models.argument(arguments, "name")
+    answer = await asyncio.to_thread(models.use_model, explicit, name, folder)
     ls.session.models.look()
     return answer
 
 
 def _status(ls: Server, *arguments: object) -> dict[str, Any]:
-    folder = commands.folder_named(arguments, [])
+    folder = models.folder_named(arguments, [])
     return {
         "engine": ls.session.engine_state,
         "enabled": ls.session.settings.current.enabled,

@@ -1,11 +1,13 @@
 """What lives as long as the client: settings, engine, scheduler, and what the user is told.
 
 Knows values of settings and no messages but one, the warning; is there before pygls is, so that
-the engine loads while pygls is imported.
+the engine loads while pygls is imported. Also notices that the editor has died although the pipe
+from it is still open: any other process may hold its far end.
 """
 
 import functools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,10 +18,11 @@ from assistant.logs import escape_controls
 from lsp.document_paths import local_path
 from lsp.indexes import OnAnswer, WorkspaceIndexes
 from lsp.models import WorkspaceModels
-from lsp.parent_watch import watch
 from lsp.scheduler import Completer, Scheduler, describe
 from lsp.settings import ClientSettings
 
+POLL_S = 2.0  # between looks at whether the editor lives
+_PARENT = os.getppid()  # of this process at its start: it may die before it has told us its id
 _WARNING = 2  # MessageType.Warning
 
 log = logging.getLogger(__name__)
@@ -200,3 +203,56 @@ class Session:
             return
         if self.remote is None or not self.remote.replaces_local:
             self.models.start(**self.settings.current.run_options)
+
+
+def is_alive(pid: int, parent_at_start: int) -> bool:
+    """Whether process `pid` still runs; a dead one that nobody has reaped does not.
+
+    On Windows there is no harmless signal to ask with, so the answer there is always yes.
+    """
+    if os.name == "nt":
+        return True
+    if pid == parent_at_start and os.getppid() != pid:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return not _is_zombie(pid)
+
+
+def watch(pid: int, on_death: Callable[[], None]) -> Callable[[], None] | None:
+    """Call `on_death` once when process `pid` is gone; None if it cannot be seen even now.
+
+    What is returned ends the watch.
+
+    A client in another container has an id that means nothing, or somebody else, here.
+    """
+    if pid != _PARENT and not is_alive(pid, _PARENT):
+        return None
+    stopped = threading.Event()
+
+    def run() -> None:
+        while is_alive(pid, _PARENT):
+            if stopped.wait(POLL_S):
+                return
+        on_death()
+
+    thread = threading.Thread(target=run, name="client-watch", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        stopped.set()
+        thread.join()
+
+    return stop
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:  # no /proc on this system
+        return False
+    return stat.rpartition(b")")[2].split()[:1] == [b"Z"]

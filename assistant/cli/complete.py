@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from assistant.cli.command import CommandParser, UsageError, run_command, write, write_json
 from assistant.cli.source_file import SourceFile, split_place
 from assistant.errors import AssistantError, ModelError
-from assistant.generate.completion_trace import format_trace
+from assistant.generate.response import format_trace
 from assistant.logs import configure
-from assistant.models.identity import repository_root
+from assistant.models.registry_file import repository_root
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import CompletionRequest
 from assistant.settings import Settings, load_settings

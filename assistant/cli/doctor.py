@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from assistant.cli.command import CommandParser, run_command, write_json
-from assistant.doctor import installation, storage
-from assistant.doctor.finding import CheckResult
+from assistant.doctor import CheckResult, installation, storage
 from assistant.setup.machine import this_machine
 
 WORKS, BROKEN = 0, 1

@@ -18,8 +18,8 @@ from assistant.cli.command import agrees
 from assistant.doctor.timing import SLOW_MS, type_line
 from assistant.generate.backend import TREE_TOKENS
 from assistant.generate.engine import Engine
-from assistant.models.entry import ModelEntry, ModelsError, slug
 from assistant.models.registry import Registry
+from assistant.models.registry_file import ModelEntry, ModelsError, slug
 from assistant.settings import Settings, load_settings
 from model.folder import ModelFolderError
 from model.gguf_model import GgufModel, load_model, write_reference

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from assistant import warm
-from assistant.doctor.finding import CheckResult, broken, ok, warning
+from assistant.doctor import CheckResult, broken, ok, warning
 from assistant.errors import SettingsError
 from assistant.remote.errors import RemoteError
 from assistant.remote.settings import (

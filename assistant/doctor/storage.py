@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from assistant.counts import StatisticsError, read, statistics_path
-from assistant.doctor.finding import CheckResult, broken, ok, warning
+from assistant.doctor import CheckResult, broken, ok, warning
 from assistant.index.reader import open_view
 from assistant.index.writer import index_folder
-from assistant.models import permissions as shelter
-from assistant.models.identity import repository_root
-from assistant.models.registry import BASE, ModelEntry, ModelsError, Registry
+from assistant.models.registry import (
+    BASE,
+    ModelEntry,
+    ModelsError,
+    Registry,
+    open_to_others,
+)
+from assistant.models.registry_file import repository_root
 from assistant.models.selection import find_place
 from assistant.settings import Settings
 from model.folder import ModelFolderError, bundled_folders, load_folder
@@ -124,7 +129,7 @@ def own_models(settings: Settings, place: Path) -> Iterator[CheckResult]:
     if not registry.folder.exists() and not registry.folder.is_symlink():
         yield ok(_OWN, "none; `foretype tune` makes one, `foretype models add` takes one")
         return
-    if exposed := [*shelter.open_to_others(registry.folder)]:
+    if exposed := [*open_to_others(registry.folder)]:
         found = f"{len(exposed)} files or folders are open to others, {exposed[0]} among them"
         yield warning(_OWN, found, f"chmod -R go-rwx {registry.folder}")
     try:

@@ -8,7 +8,7 @@ import statistics
 import time
 from typing import NamedTuple
 
-from assistant.doctor.finding import CheckResult, broken, ok, warning
+from assistant.doctor import CheckResult, broken, ok, warning
 from assistant.errors import AssistantError
 from assistant.generate.engine import Engine
 from assistant.request import CompletionRequest

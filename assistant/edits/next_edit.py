@@ -13,8 +13,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from assistant.edits import ASKED
-from assistant.edits.history import Edit, EditHistory
-from assistant.edits.patterns import align, line_changes
+from assistant.edits.history import Edit, EditHistory, align, line_changes
 from assistant.edits.proposals import Proposal, find_proposals
 from assistant.privacy.redaction import find as find_secrets
 from model.lru import LRU

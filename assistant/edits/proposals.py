@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from assistant.edits.history import Edit
-from assistant.edits.patterns import (
+from assistant.edits.history import (
+    Edit,
     Hunk,
     LineChange,
     align,

@@ -1,39 +1,221 @@
 """From generated text to the edit that a user sees: named text rules, then the secret check.
 
 Every rule only takes away. The rules run until the text is stable, so applying them to their own
-output changes nothing.
+output changes nothing. The rules here are about brackets and quotes: what an editor closed by
+itself, what nothing opened; those about words, lines and indentation are in `rules`.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple
 
-from assistant.filter import closer_rules, rules
-from assistant.filter.rules import CursorSite, RuleResult
+from assistant.filter import rules
+from assistant.filter.rules import LINE_GOES_ON, CursorSite, RuleResult
 from assistant.privacy.redaction import find
 from assistant.request import CompletionRequest
+from assistant.source.brackets import AUTO_CLOSED, CLOSERS, LINE_COMMENT, PAIRS, scan, scan_on
+from assistant.source.languages import Language
 
+MIN_VISIBLE_CHARS = 2
+
+_QUOTES = frozenset("\"'`")
 MAX_LINE_CHARS = 200  # of the line before the cursor that may be the start of a secret
 
 Action = Literal["kept", "cut", "dropped"]
 Rule = Callable[[CursorSite, str], RuleResult]
 
-RULES: tuple[Rule, ...] = (
-    rules.control_characters,  # first: they could hide a marker
-    rules.marker_text,
-    rules.line_limit,
-    rules.repetition,
-    rules.foreign_line,
-    rules.indentation,
-    rules.repeated_previous,
-    rules.duplicate_following,
-    closer_rules.suffix_overlap,
-    rules.glued_word,
-    closer_rules.stray_quote,
-    closer_rules.bracket_balance,
-    rules.trailing_space,
-    closer_rules.too_short,
-)
+
+def suffix_overlap(place: CursorSite, text: str) -> RuleResult:
+    """Take back what already follows the cursor on its line.
+
+    Auto-closed brackets and quotes that the text types again are replaced by it, so that the cursor
+    ends behind them; anything else that both share is left to the document.
+
+    >>> request = CompletionRequest(path="a.py", text="f()", offset=2)
+    >>> place = CursorSite.of(request, multi_line=False)
+    >>> suffix_overlap(place, "x)")
+    RuleResult(text='x)', n_replaced=1)
+    """
+    rest = place.after.rstrip()
+    if not rest:
+        return RuleResult(text)
+    n_closers = _n_retyped(place, text, rest)
+    is_code = bool(rest[n_closers:].strip("".join(AUTO_CLOSED)))
+    said = text.rstrip()
+    for shared in (rest, rest.strip()):
+        if is_code and said.endswith(shared) and _is_border(said, len(said) - len(shared)):
+            return RuleResult(said[: -len(shared)])
+    return RuleResult(text, n_closers)
+
+
+def _is_border(text: str, index: int) -> bool:
+    """Return whether no word goes on across `index`."""
+    return not (text[:index][-1:].isalnum() and text[index : index + 1].isalnum())
+
+
+def _n_retyped(place: CursorSite, text: str, rest: str) -> int:
+    """Return how many leading characters of `rest` stand for what the text types again.
+
+    An editor closed them by itself. Those go that keep the document from fitting together; where
+    that does not tell, the fewest without which the line is as whole as it was without the text: no
+    closer too many, no string left open. Then what stands behind them in the text and in the
+    document (`;`, `,`).
+    """
+    said = text.rstrip()
+    if not said or not rest:
+        return 0
+    if set(said) <= _QUOTES and rest.startswith(said):
+        return len(said)
+    opened = scan(place.before + said, place.language).quote
+    if len(opened) > 1 and place.context.quote == rest[0] == opened[0] and rest[:3] != opened:
+        return 1  # the first of three quotes was closed when it was typed
+    n_closers = len(rest) - len(rest.lstrip("".join(AUTO_CLOSED - {" "})))
+    choices = [n for n in range(n_closers + 1) if _may_go(rest[:n], said)]
+    n_again = _n_unfitting(place, said, rest, choices)
+    if n_again is None:
+        n_again = _n_faulty(place, text, rest, choices)
+    tail = said[max(said.rfind(char) for char in CLOSERS | _QUOTES) + 1 :]
+    if n_again and tail and set(tail) <= AUTO_CLOSED and rest.startswith(tail, n_again):
+        n_again += len(tail)
+    return n_again
+
+
+def _may_go(closers: str, text: str) -> bool:
+    """Say whether the text stands for closers: it has them too, or it opens what they would close.
+
+    Where a line goes on below (`run(async () => {`), brackets that were closed on it are not wanted
+    there, though the text has none of them. A quote is never taken away untyped.
+    """
+    rest = iter(text)
+    untyped = [char for char in closers if char not in rest]
+    return not untyped or (set(untyped) <= CLOSERS and text[-1] in LINE_GOES_ON)
+
+
+def _n_unfitting(place: CursorSite, text: str, rest: str, choices: Sequence[int]) -> int | None:
+    """Return with how many closers less the whole document fits together; None if unclear."""
+    goes_on = text[-1] in LINE_GOES_ON or any(char in text for char in CLOSERS)
+    if place.context.quote or not (place.sees_all and goes_on):
+        return None
+    state = scan_on(place.context, text, place.language)
+    if state.quote or len(state.extra) > len(place.context.extra):
+        return None
+    wanted = [PAIRS[mark.char] for mark in reversed(state.openers)]
+    most = choices[-1]
+    behind = _closers(place.behind[most:], place.language, "")
+    fitting = [
+        n
+        for n in choices
+        if [*(char for char in rest[n:most] if char in CLOSERS), *behind] == wanted
+        and not _QUOTES & set(rest[n:most])
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _n_faulty(place: CursorSite, text: str, rest: str, choices: Sequence[int]) -> int:
+    """Return with how many closers less the line has no fault that it had not before."""
+    is_inside = scan(place.before, place.language).quote != place.context.quote
+    quote = place.context.quote if is_inside else ""  # of a string from a line above
+    quotes = _QUOTES & set(rest[: choices[-1]])
+    unharmed = _faults(place.before + rest, place.language, quote, quotes)
+    for n_again in choices:
+        line = place.before + text + rest[n_again:]
+        found = _faults(line, place.language, quote, quotes)
+        if found[1:] == unharmed[1:] and found[0] in ("", LINE_COMMENT, unharmed[0]):
+            return n_again
+    return 0
+
+
+def _faults(
+    line: str, language: Language | None, quote: str, quotes: AbstractSet[str]
+) -> tuple[object, ...]:
+    """Return the string that a line leaves open, and what in it fits no opener.
+
+    It is looked at twice, by the language and by characters alone: in comments and strings, and
+    where it is not known what is one, only the latter tells.
+    """
+    state = scan(line, language, quote)
+    openers: list[str] = []
+    misfits = []
+    for char in line:
+        if char in PAIRS:
+            openers.append(PAIRS[char])
+        elif char in CLOSERS and not (openers and openers.pop() == char):
+            misfits.append(char)
+    extra = tuple(mark.char for mark in state.extra)
+    is_odd = tuple(line.count(char) % 2 for char in sorted(quotes))
+    return state.quote, extra, state.n_crossed, tuple(misfits), is_odd
+
+
+def stray_quote(place: CursorSite, text: str) -> RuleResult:
+    """Drop a quote that ends no string, where only closers stand with it: `');` after a statement.
+
+    >>> request = CompletionRequest(path="a.js", text="f('x');", offset=7)
+    >>> stray_quote(CursorSite.of(request, multi_line=False), "');")
+    RuleResult(text='', n_replaced=0)
+    """
+    is_stray = not place.context.quote and text[0] in _QUOTES and text.count(text[0]) % 2
+    is_closing = not text.strip("".join(AUTO_CLOSED))
+    return RuleResult("" if is_stray and is_closing else text)
+
+
+def bracket_balance(place: CursorSite, text: str) -> RuleResult:
+    """Cut at the first closer that neither the text nor the code before the cursor opened.
+
+    Openers whose closers already stand behind the cursor are not for the text to close.
+    """
+    state = scan(text, place.language, place.context.quote)
+    if not state.extra:
+        return RuleResult(text)
+    openers = [mark.char for mark in place.context.openers]
+    n_replaced = _n_retyped(place, text, place.after.rstrip())
+    closers = _closers(place.behind[n_replaced:], place.language, state.quote)
+    can_close = functools.partial(_can_close, closers=closers, sees_all=place.sees_all)
+    # A document that does not fit together without the text proves nothing against the text.
+    before = _closers(place.behind, place.language, place.context.quote)
+    fits = _can_close(openers, closers=before, sees_all=place.sees_all)
+    ends = openers[: max(0, len(openers) - len(state.extra))]
+    fits_at_end = can_close([*ends, *(mark.char for mark in state.openers)])
+    for mark in state.extra:
+        is_extra = PAIRS[openers.pop()] != mark.char if openers else place.sees_all
+        fitted, fits = fits, can_close(openers)
+        if is_extra or (fitted and not fits and not fits_at_end):
+            return RuleResult(text[: mark.at].rstrip())
+    return RuleResult(text)
+
+
+@functools.lru_cache(maxsize=8)  # while one types, the text behind the cursor stays as it is
+def _closers(text: str, language: Language | None, quote: str) -> tuple[str, ...]:
+    return tuple(mark.char for mark in scan(text, language, quote).extra)
+
+
+def _can_close(openers: list[str], *, closers: tuple[str, ...], sees_all: bool) -> bool:
+    """Return whether `closers` close what is open, the last opener first."""
+    if sees_all and len(closers) > len(openers):
+        return False
+    return all(
+        PAIRS[char] == closer for char, closer in zip(reversed(openers), closers, strict=False)
+    )
+
+
+def too_short(place: CursorSite, text: str) -> RuleResult:
+    """Drop fewer than two new visible characters, unless the one closes the line's last bracket.
+
+    The rest of what was shown stays to its last character.
+    """
+    n_replaced = suffix_overlap(place, text).n_replaced
+    n_visible = sum(1 for char in text if not char.isspace())
+    n_visible -= sum(1 for char in place.after[:n_replaced] if not char.isspace())
+    if n_visible >= (1 if place.is_rest else MIN_VISIBLE_CHARS):
+        return RuleResult(text)
+    openers = scan(place.before, place.language).openers
+    closes = (
+        n_replaced == 0
+        and not place.after.strip()
+        and len(openers) == 1
+        and text.strip() == PAIRS[openers[0].char]
+    )
+    return RuleResult(text if closes else "")
 
 
 class TextEdit(NamedTuple):
@@ -92,6 +274,24 @@ def holds_secret(before: str, text: str) -> bool:
 @functools.lru_cache(maxsize=32)  # who types along a suggestion makes the same line of them
 def _secret_ends(line: str) -> tuple[int, ...]:
     return tuple(finding.end for finding in find(line))
+
+
+RULES: tuple[Rule, ...] = (
+    rules.control_characters,  # first: they could hide a marker
+    rules.marker_text,
+    rules.line_limit,
+    rules.repetition,
+    rules.foreign_line,
+    rules.indentation,
+    rules.repeated_previous,
+    rules.duplicate_following,
+    suffix_overlap,
+    rules.glued_word,
+    stray_quote,
+    bracket_balance,
+    rules.trailing_space,
+    too_short,
+)
 
 
 def _round(place: CursorSite, text: str, verdicts: list[RuleVerdict]) -> RuleResult:

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from assistant.generate.backend import BaseModels, LocalBackend, OpenModel, open_from
 from assistant.generate.cache import SuggestionCache
-from assistant.generate.completion_trace import Trace, count_drafts
 from assistant.generate.lines import rank_lines, write_blocks
 from assistant.generate.prompt import GenerationJob, snippet_chars
 from assistant.generate.response import (
     Proposed,
     RemoteSide,
     Response,
+    Trace,
     build_completions,
+    count_drafts,
     merge_remote,
     offer_lines,
     offer_suggestions,

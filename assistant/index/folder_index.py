@@ -14,10 +14,12 @@ secret in the making is left out, where the last edit was.
 import contextlib
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
+from assistant.edits.history import Edit, line_changes
 from assistant.index.matches import (
     MAX_CONTEXT,
     MAX_LEVELS,
@@ -31,12 +33,16 @@ from assistant.index.matches import (
 from assistant.index.reader import IndexView, open_view, version_of
 from assistant.index.segment import encode_text
 from assistant.index.writer import index_folder
+from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import redact, spans_paragraphs
 from assistant.privacy.unfinished import edited_at, without_open_secret
+from model.files import UnreadableFileError, read_regular
 
+MAX_FILES = 20  # where an edit may be due again
+MAX_FILE_BYTES = 1_000_000
+MIN_WORD = 4  # characters of a replaced word that is looked for
 MAX_CHARS = 1_000_000  # of a document that is searched
 _BREAK = "\n\n"  # few secrets go across
-
 
 log = logging.getLogger(__name__)
 
@@ -191,3 +197,21 @@ def find_index(file: Path) -> tuple[FolderIndex, str] | None:
         if version_of(folder := index_folder(root)) is not None:
             return FolderIndex(folder), file.relative_to(root).as_posix()
     return None
+
+
+def files_like(
+    index: FolderIndex, root: Path, edit: Edit, exclude: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    """Yield (path, text) of files that are not open and hold what the edit changed."""
+    wanted = dict[str, None]()
+    for change in line_changes(edit):
+        words = [hunk.old for hunk in change.hunks if len(hunk.old) >= MIN_WORD]
+        wanted |= dict.fromkeys([change.old, *filter(str.isidentifier, words)])
+    paths = dict.fromkeys(path for text in wanted for path in index.files_with(text))
+    allowed = (path for path in paths if not is_excluded(f"{root.name}/{path}", exclude))
+    for path in islice(allowed, MAX_FILES):
+        try:
+            text = read_regular(root / path, MAX_FILE_BYTES, inside=root).decode()
+        except (UnreadableFileError, UnicodeDecodeError):
+            continue
+        yield path, text.removeprefix("\ufeff")

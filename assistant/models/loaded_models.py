@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import AssistantError, ModelError
-from assistant.models.entry import ModelEntry
+from assistant.models.registry_file import ModelEntry
 from model import incremental_encode
 
 if TYPE_CHECKING:

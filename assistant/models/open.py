@@ -12,9 +12,8 @@ from pathlib import Path
 
 from assistant.errors import AssistantError
 from assistant.generate.backend import LocalBackend, OpenModel, open_backend, open_from
-from assistant.models.entry import EVERYWHERE
-from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry import ModelEntry, ModelsError, Registry
+from assistant.models.registry_file import EVERYWHERE, repository_id, repository_root
 from assistant.settings import Settings
 
 

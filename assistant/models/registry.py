@@ -18,16 +18,25 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from assistant.models import permissions
-from assistant.models.entry import BASE, ModelEntry, ModelsError, check_name, slug
-from assistant.models.identity import repository_id, repository_root
-from assistant.models.registry_file import FILE_NAME, RegistryFile, read_registry, write_registry
+from assistant.models.registry_file import (
+    BASE,
+    FILE_NAME,
+    ModelEntry,
+    ModelsError,
+    RegistryFile,
+    check_name,
+    read_registry,
+    repository_id,
+    repository_root,
+    slug,
+    write_registry,
+)
 from model.folder import ModelFolderError
 from model.gguf_export import MatrixType, export_gguf
 from model.gguf_model import GgufModel, load_model
 from model.onnx_cache import delete_graphs
-from model.paths import data_folder
-from model.publish import delete, sync_folder
+from model.paths import data_folder, find_exposure
+from model.publish import delete, publish_folder, sync_folder
 
 __all__ = [
     "BASE", "ModelEntry", "ModelsError", "Registry", "models_folder", "repository_id",
@@ -35,7 +44,65 @@ __all__ = [
 ]  # fmt: skip
 
 LOCK_NAME = "lock"
+_OTHERS = 0o077  # permissions
 WAIT_S = 30.0  # for another writer, who may be copying a model from another disk
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ModelsError if others can decide what is in `folder`; it need not be there."""
+    try:
+        is_link, is_file = folder.is_symlink(), folder.is_file()
+    except OSError as error:
+        raise ModelsError(f"cannot look at {folder}: {error.strerror or error}") from error
+    if is_link:
+        raise ModelsError(f"{folder} is a symbolic link; put the folder itself there")
+    if is_file:
+        raise ModelsError(f"{folder} is not a folder; move it away")
+    check_file(folder)
+
+
+def check_file(path: Path) -> None:
+    """Raise ModelsError if others can change a file; it need not be there."""
+    if exposure := find_exposure(path):
+        raise ModelsError(f"{exposure}; remove it, or run: chmod go-rwx {path}")
+
+
+def _make(folder: Path) -> None:
+    """Make `folder` if needed, the owner's alone; ModelsError if it is not what it should be."""
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if os.name != "nt" and not folder.is_symlink() and folder.lstat().st_uid == os.getuid():
+        folder.chmod(0o700)
+    check_folder(folder)
+
+
+def _tighten(folder: Path) -> None:
+    """Take from all others what they may do with a model folder."""
+    if os.name == "nt":
+        return
+    for path in folder.iterdir():
+        if not path.is_symlink():
+            path.chmod(0o700 if path.is_dir() else 0o600)
+    folder.chmod(0o700)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a model folder's files to `target`, the owner's alone; it is whole or not there."""
+    with publish_folder(target, replace=False) as aside:
+        for path in sorted(source.iterdir()):
+            if path.is_file() and not path.is_symlink():
+                (aside / path.name).touch(mode=0o600)
+                shutil.copyfile(path, aside / path.name)
+
+
+def open_to_others(folder: Path) -> Iterator[Path]:
+    """Yield what in `folder`, itself included, others may read or change."""
+    if os.name == "nt" or not folder.is_dir():
+        return
+    for path in (folder, *sorted(folder.rglob("*"))):
+        if not path.is_symlink() and path.lstat().st_mode & _OTHERS:
+            yield path
 
 
 def models_folder() -> Path:
@@ -60,8 +127,8 @@ class Registry:
 
     def book(self) -> RegistryFile:
         """Return all that is known; ModelsError if it cannot be read or trusted."""
-        permissions.check(self.folder)
-        permissions.check_file(self.file)
+        check_folder(self.folder)
+        check_file(self.file)
         return read_registry(self.folder)
 
     def entries(self) -> list[ModelEntry]:
@@ -91,7 +158,7 @@ class Registry:
 
     def check_place(self, name: str) -> Path:
         """Return the folder of a model; ModelsError if others can change what is in it."""
-        permissions.check(self.place(name))
+        check_folder(self.place(name))
         return self.place(name)
 
     def new_name(self, root: Path, day: str) -> str:
@@ -194,7 +261,7 @@ class Registry:
             if out.suffix == ".gguf":
                 export_gguf(found, out, kind)
             else:
-                permissions.copy(self.place(name), out)
+                _copy(self.place(name), out)
         except ModelFolderError as error:
             raise ModelsError(str(error)) from error
         except OSError as error:
@@ -204,7 +271,7 @@ class Registry:
     def _writing(self) -> Iterator[RegistryFile]:
         """Hold the lock, finish or undo what a killed writer began, and give the book."""
         try:
-            permissions.make(self.folder)
+            _make(self.folder)
             lock = FileLock(self.folder / LOCK_NAME, mode=0o600, thread_local=False)
             with lock.acquire(timeout=self._wait_s):
                 yield self._recover(read_registry(self.folder))
@@ -234,13 +301,13 @@ class Registry:
     def _take_in(self, source: Path, name: str) -> None:
         """Put a folder at its place: by a rename, or from another disk by a copy and a rename."""
         target = self.folder / name
-        permissions.tighten(source)
+        _tighten(source)
         try:
             source.rename(target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            permissions.copy(source, target)
+            _copy(source, target)
             shutil.rmtree(source, ignore_errors=True)
         sync_folder(self.folder)
 

@@ -7,21 +7,115 @@ folder and no lock.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from assistant.models.entry import EVERYWHERE, ModelEntry, ModelsError, check_name
+from assistant.errors import AssistantError
+from assistant.git import GitError, git, git_directory
 from model.files import MissingFileError, UnreadableFileError, parse_json, read_regular
 from model.publish import write_atomically
 
+_TIMEOUT_S = 120.0  # a history of a million commits is read to its beginning
+BASE = "base"  # how people name the model that came with the program, or that the settings name
+EVERYWHERE = ""  # instead of a repository's id: all that have no choice of their own
+KINDS = ("full", "lora", "gguf", "plain")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")
+_HEX = re.compile(r"[0-9a-f]{8,128}")
+# Names of devices on Windows, with any ending.
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?")
 FILE_NAME = "registry.json"
 MAX_BYTES = 16 << 20
 MAX_HISTORY = 50  # choices that can be taken back
 _FORMAT = 1
+
+
+def repository_id(root: Path) -> str:
+    """Return the id of the repository with the work tree `root`; ModelsError if it has none.
+
+    A hash of the first commit, following first parents: the same in each clone, worktree and
+    branch, and after another history has been merged in. A shallow clone does not know it.
+    """
+    try:
+        if git(root, "rev-parse", "--is-shallow-repository").strip() == b"true":
+            raise ModelsError(
+                f"{root} is a shallow clone, so its first commit is not known;"
+                " run `git fetch --unshallow` there"
+            )
+        line = git(
+            root, "rev-list", "--first-parent", "--max-parents=0", "HEAD", timeout_s=_TIMEOUT_S
+        )
+    except GitError as error:
+        raise ModelsError(f"{root} has no git history to tell it by: {error}") from error
+    return hashlib.sha256(b"foretype repository\0" + line.split()[0]).hexdigest()[:32]
+
+
+def repository_root(place: Path) -> Path | None:
+    """Return the work tree that a file or folder is in; it need not exist itself. Asks no git."""
+    try:
+        real = place.resolve()
+    except OSError:
+        return None
+    return next((path for path in (real, *real.parents) if git_directory(path) is not None), None)
+
+
+class ModelsError(AssistantError, ValueError):
+    """The user's models cannot be read or changed as asked; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelEntry:
+    """One model folder of the registry."""
+
+    name: str  # of its folder, e.g. "cadwyn-20261122-1"
+    repository: str  # whose documents it may be served for, see `repository_id`; "": any
+    root: str  # where that repository was when it was tuned; shown to people only
+    content_hash: str  # ModelFolder.content_hash
+    parent: str  # content hash of the model it was tuned from
+    data_hash: str  # SHA-256 over the sorted (path, blob id) of what it was trained on
+    trained_to: str  # the newest commit it has seen
+    created: str  # ISO 8601, UTC
+    kind: str  # "full" or "lora"; of others, elsewhere: "gguf", a file; "plain", a folder
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if self.kind not in KINDS:
+            raise ModelsError(f"kind of a model is none of {', '.join(KINDS)}: {self.kind!r}")
+        if not _HEX.fullmatch(self.content_hash):
+            raise ModelsError(f"content_hash of {self.name} is no hash: {self.content_hash!r}")
+        if self.repository and not _HEX.fullmatch(self.repository):
+            raise ModelsError(f"repository of {self.name} is no id: {self.repository!r}")
+
+    def serves(self, repository: str) -> bool:
+        """Say whether it may be served for documents of a repository."""
+        return self.repository in ("", repository)
+
+
 _TEXTS = tuple(item.name for item in dataclasses.fields(ModelEntry) if item.name != "scores")
+
+
+def check_name(name: str) -> None:
+    """Raise ModelsError unless `name` can be a model's: it becomes a folder's."""
+    if name == BASE or _RESERVED.fullmatch(name) or not _NAME.fullmatch(name) or ".." in name:
+        raise ModelsError(
+            f"{name[:80]!r} cannot be the name of a model: use up to 80 of a-z, 0-9, '-', '_' and"
+            f" '.', beginning and ending with a letter or digit, and not {BASE!r}"
+        )
+
+
+def slug(text: str) -> str:
+    """Return the like of `text` that a model's name may begin with.
+
+    >>> slug("My Project!")
+    'my-project'
+    """
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48].strip("-")
+    return plain or "model"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,9 +10,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from assistant.models.entry import BASE, EVERYWHERE, ModelEntry, ModelsError
-from assistant.models.identity import repository_id, repository_root
 from assistant.models.registry import Registry
+from assistant.models.registry_file import (
+    BASE,
+    EVERYWHERE,
+    ModelEntry,
+    ModelsError,
+    repository_id,
+    repository_root,
+)
 from model.folder import ModelFolder, ModelFolderError
 from model.gguf_model import load_model
 from model.onnx_cache import OnnxCacheError, open_graph

@@ -1,18 +1,26 @@
 """VS Code and the editors made of it: the extension to install, and where the server is.
 
-Knows where each keeps its settings and extensions; runs none of them.
+Knows where each keeps its settings and extensions; runs none of them. Settings are JSON with
+comments and trailing commas: a key is put in or out, everything else stays as it was.
 """
 
+import contextlib
 import json
+import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from assistant.setup import jsonc
 from assistant.setup.change import SetupError, SetupPlan, read_config
 from assistant.setup.machine import Machine, find_program, shipped
 
+_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
 PATH_KEY = "foretype.path"
 EXTENSION = "foretype.foretype"
+
+
+class JsoncError(ValueError):
+    """The text is not an object in JSON with comments."""
 
 
 class Flavour(NamedTuple):
@@ -44,13 +52,13 @@ def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> S
         return plan._replace(reason=reason)
     before = read_config(path)
     try:
-        known = jsonc.loads(before) if before and before.strip() else {}
+        known = load_settings(before) if before and before.strip() else {}
         if PATH_KEY in known:
             is_ours = known[PATH_KEY] == str(program)
             reason = "" if is_ours else f"{path} names {known[PATH_KEY]}"
             return plan._replace(done=True, reason=reason)
-        after = jsonc.with_key(before or "", PATH_KEY, str(program))
-    except jsonc.JsoncError as error:
+        after = with_key(before or "", PATH_KEY, str(program))
+    except JsoncError as error:
         return plan._replace(reason=f"{path} cannot be changed safely: {error}")
     return plan.make(before, after)
 
@@ -58,8 +66,8 @@ def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> S
 def take_out(text: str) -> str:
     """Return settings without the one that names our program."""
     try:
-        return jsonc.without_text_key(text, PATH_KEY)
-    except jsonc.JsoncError as error:
+        return _without_text_key(text, PATH_KEY)
+    except JsoncError as error:
         raise SetupError(f"the settings cannot be changed safely: {error}") from error
 
 
@@ -94,3 +102,63 @@ def _notes(machine: Machine, flavour: Flavour) -> tuple[str, ...]:
         return (f"Install the extension: {line}",)
     how = f"editors/vscode/package makes it, then: {name} --install-extension foretype-*.vsix"
     return (f"Install the extension from a checkout of foretype: {how}",)
+
+
+def load_settings(text: str) -> dict[str, Any]:
+    """Return the object that `text` holds; JsoncError otherwise."""
+    strings: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        if not match.group().startswith('"'):
+            return " "
+        strings.append(match.group())
+        return '""'
+
+    bare = _TRAILING_COMMA.sub("", _TOKEN.sub(keep, text))
+    whole = iter(strings)
+    try:
+        table = json.loads(re.sub('""', lambda _: next(whole), bare))
+    except (ValueError, RecursionError, StopIteration) as error:
+        raise JsoncError(f"not JSON with comments: {error}") from error
+    if not isinstance(table, dict):
+        raise JsoncError("not an object")
+    return table
+
+
+def with_key(text: str, key: str, value: Any) -> str:
+    """Return `text` with `key` as the first of its object; it must not be there yet."""
+    entry = f"{json.dumps(key)}: {json.dumps(value)}"
+    if not text.strip():
+        return f"{{\n    {entry}\n}}\n"
+    old = load_settings(text)
+    eol = "\r\n" if "\r\n" in text else "\n"
+    start = _first_brace(text) + 1
+    inserted = f"{eol}    {entry}{',' if old else ''}"
+    rest = text[start:]
+    if not old and not rest.lstrip(" \t").startswith(("\n", "\r")):
+        inserted += eol
+    new = text[:start] + inserted + rest
+    if load_settings(new) != {key: value, **old}:
+        raise JsoncError("cannot tell where the object begins")
+    return new
+
+
+def _without_text_key(text: str, key: str) -> str:
+    """Return `text` without `key`, whose value is a text; JsoncError if that cannot be done."""
+    old = load_settings(text) if text.strip() else {}
+    if key not in old:
+        return text
+    rest = {name: value for name, value in old.items() if name != key}
+    entry = rf'\s*{re.escape(json.dumps(key))}\s*:\s*"(?:[^"\\\n]|\\.)*"(?:\s*,)?'
+    for match in re.finditer(entry, text):
+        new = text[: match.start()] + text[match.end() :]
+        with contextlib.suppress(JsoncError):
+            if load_settings(new) == rest:
+                return new
+    raise JsoncError(f"cannot tell where {key} stands")
+
+
+def _first_brace(text: str) -> int:
+    """Return the place of the first brace that is in no comment."""
+    blanked = _TOKEN.sub(lambda match: " " * len(match.group()), text)
+    return blanked.index("{")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.settings import Settings
-from lsp import parent_watch
+from lsp import session
 from lsp.__main__ import main
 
 TOKEN_S = 0.005
@@ -105,5 +105,5 @@ if __name__ == "__main__":
     place = None
     if arguments[:1] == ["--gate"]:
         place, arguments = Path(arguments[1]), arguments[2:]
-    parent_watch.POLL_S = POLL_S
+    session.POLL_S = POLL_S
     sys.exit(main(arguments, engine=ScriptedEngine(place)))

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from lsprotocol import types
 from pygls.workspace import Workspace as PyglsWorkspace
 
-from lsp.documents import Document, majority_eol, split_lines
+from lsp.documents import Document, Workspace, majority_eol, split_lines
 from lsp.positions import ENCODINGS, Encoding, units_of
 from lsp.protocol import strict_converter
-from lsp.workspace import Workspace
 from tests.lsp.edit_model import EOLS, SEPARATORS, Typist
 from tests.rounds import count, shifted
 

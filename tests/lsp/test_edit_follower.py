@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
+from lsp.documents import Workspace
 from lsp.next_edit import EditFollower
-from lsp.workspace import Workspace
 
 URI = "file:///w/a.py"
 TEXT = "data = fetch(url)\nother = 1\ndata = fetch(url)\n"

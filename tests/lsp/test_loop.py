@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from lsp.framing import MAX_WAITING as MOST_UNSENT
+from lsp.framing import Outbox
 from lsp.loop import MAX_WAITING as MOST_READ
 from lsp.loop import serve
-from lsp.outbox import MAX_WAITING as MOST_UNSENT
-from lsp.outbox import Outbox
 from lsp.server import create_server
 from lsp.session import Session
 from tests.e2e.scripted_server import ScriptedEngine

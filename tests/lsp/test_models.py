@@ -13,7 +13,7 @@ import pytest
 from assistant.errors import ModelError
 from assistant.generate.backend import LocalBackend
 from assistant.models.registry import Registry, repository_id
-from lsp import commands
+from lsp import models
 from lsp.models import WorkspaceModels
 from tests.doubles import tiny_folder
 from tests.own_models import added
@@ -280,40 +280,40 @@ def test_folder_of_a_command_is_the_document_s(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     file.write_text("")
     roots = ["untitled:x", tmp_path.as_uri()]
-    assert commands.folder_named(({"uri": file.as_uri()},), []) == tmp_path
-    assert commands.folder_named(({"uri": tmp_path.as_uri()},), []) == tmp_path
+    assert models.folder_named(({"uri": file.as_uri()},), []) == tmp_path
+    assert models.folder_named(({"uri": tmp_path.as_uri()},), []) == tmp_path
     for arguments in ((), (3,), ({"uri": 3},), ({"uri": "untitled:y"},)):
-        assert commands.folder_named(arguments, roots) == tmp_path
-    assert commands.folder_named((), []) is None
+        assert models.folder_named(arguments, roots) == tmp_path
+    assert models.folder_named((), []) is None
 
 
 @pytest.mark.parametrize("arguments", [(), ({},), ({"name": 3},), ("",)])
 def test_choosing_needs_a_name(arguments: tuple[Any, ...], tmp_path: Path) -> None:
-    answer = commands.use_model("", commands.argument(arguments, "name"), tmp_path)
+    answer = models.use_model("", models.argument(arguments, "name"), tmp_path)
     assert (answer["ok"], "is needed" in answer["message"]) == (False, True)
 
 
 def test_the_setting_wins_over_a_choice(tmp_path: Path) -> None:
-    answer = commands.use_model("/models/mine", "base", tmp_path)
+    answer = models.use_model("/models/mine", "base", tmp_path)
     assert (answer["ok"], "and wins" in answer["message"]) == (False, True)
 
 
 def test_choosing_needs_a_repository(tmp_path: Path) -> None:
-    answer = commands.use_model("", "base", tmp_path)
+    answer = models.use_model("", "base", tmp_path)
     assert (answer["ok"], "in no git repository" in answer["message"]) == (False, True)
-    answer = commands.use_model("", "base", None)
+    answer = models.use_model("", "base", None)
     assert answer == {
         "ok": False,
         "message": "open a folder first: a model belongs to a repository",
     }
-    listed = commands.list_models("", tmp_path)
+    listed = models.list_models("", tmp_path)
     assert (listed["models"], "in no git repository" in listed["message"]) == ([], True)
 
 
 def test_editor_lists_and_chooses(bench: Bench) -> None:
-    listed = commands.list_models("", bench.root)
+    listed = models.list_models("", bench.root)
     assert [model["name"] for model in listed["models"]] == [OWN]
-    assert commands.use_model("", "base", bench.root)["ok"] is True
+    assert models.use_model("", "base", bench.root)["ok"] is True
     Registry().file.write_text("{")
-    listed = commands.list_models("", bench.root)
+    listed = models.list_models("", bench.root)
     assert (listed["models"], "is damaged" in listed["message"]) == ([], True)

@@ -3,7 +3,7 @@
 import json
 import threading
 
-from lsp.outbox import MAX_WAITING, Outbox
+from lsp.framing import MAX_WAITING, Outbox
 
 TIMEOUT_S = 10.0
 

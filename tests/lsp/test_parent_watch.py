@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from lsp.parent_watch import is_alive, watch
+from lsp.session import is_alive, watch
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes cannot be asked on Windows")
 
@@ -36,7 +36,7 @@ def test_process_of_another_user_is_alive_and_an_absurd_id_too() -> None:
 
 
 def test_death_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsp.parent_watch.POLL_S", 0.01)
+    monkeypatch.setattr("lsp.session.POLL_S", 0.01)
     told = threading.Semaphore(0)
     with sleeper() as process:
         assert watch(process.pid, told.release)
@@ -58,7 +58,7 @@ def test_a_parent_that_died_before_it_was_looked_for_is_gone(
     """Found on 2026-11-29: a busy machine reads `initialize` after the editor's death."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    monkeypatch.setattr("lsp.parent_watch._PARENT", gone.pid)
+    monkeypatch.setattr("lsp.session._PARENT", gone.pid)
     lost = threading.Event()
     assert watch(gone.pid, lost.set) is not None
     assert lost.wait(20)

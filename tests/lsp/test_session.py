@@ -33,7 +33,7 @@ def test_the_gate_follows_the_counts_and_their_reset() -> None:
 
 @pytest.mark.usefixtures("shared_cache")
 def test_no_thread_outlives_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsp.parent_watch.POLL_S", WAIT_S)
+    monkeypatch.setattr("lsp.session.POLL_S", WAIT_S)
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "a.py").write_text("x = 1\n" * 50)
     before = set(threading.enumerate())

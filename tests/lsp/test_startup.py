@@ -31,7 +31,7 @@ from lsp.stdio import guard_stdio
 import assistant.logs, lsp.__main__
 from lsp.fast_initialize import greet
 from lsp.framing import MessageReader, dump, frame, values
-from lsp.outbox import Outbox
+from lsp.framing import Outbox
 from lsp.session import Session
 
 modules = set()

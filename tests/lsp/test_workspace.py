@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from lsp.workspace import MAX_CHARS, Workspace
+from lsp.documents import MAX_CHARS, Workspace
 
 URI = "file:///w/a.py"
 PLACE = types.Position(0, 0)

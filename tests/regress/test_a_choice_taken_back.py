@@ -7,8 +7,8 @@ shut out.
 
 from pathlib import Path
 
-from assistant.models.entry import EVERYWHERE
 from assistant.models.registry import Registry
+from assistant.models.registry_file import EVERYWHERE
 from tests.doubles import tiny_folder
 from tests.own_models import HERE, added
 

@@ -19,8 +19,8 @@ from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from lsp.document_paths import local_path
+from lsp.documents import Workspace
 from lsp.server import request_of
-from lsp.workspace import Workspace
 from tests.lsp.test_indexes import Bench, texts_found
 from tests.repositories import commit_files, plain_git
 from tests.rounds import count, shifted

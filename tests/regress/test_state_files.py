@@ -23,8 +23,7 @@ from assistant.index.builder import build_from_texts, refresh
 from assistant.index.folder_index import FolderIndex
 from assistant.index.reader import FILE_NAME, ManifestError, open_view, read_manifest
 from assistant.index.segment import FileContent, Segment, SegmentEntry, SegmentError, write_segment
-from assistant.models.entry import ModelsError
-from assistant.models.registry_file import RegistryFile, read_registry, write_registry
+from assistant.models.registry_file import ModelsError, RegistryFile, read_registry, write_registry
 from assistant.remote.settings import load_remote_settings
 from assistant.settings import load_settings
 from assistant.setup.helix import helix

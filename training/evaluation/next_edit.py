@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from assistant.edits.history import MAX_EDITS, Edit
+from assistant.edits.history import MAX_EDITS, Edit, line_changes
 from assistant.edits.next_edit import NextEdits, find_begun
-from assistant.edits.patterns import line_changes
 from assistant.edits.proposals import Proposal
 from assistant.git import GitError
 from assistant.source.languages import language_of

@@ -7,7 +7,7 @@ import pytest
 
 from assistant.cli import why as why_cli
 from assistant.filter.postprocess import RuleVerdict
-from assistant.generate.completion_trace import Trace, format_trace
+from assistant.generate.response import Trace, format_trace
 from tests.scripted import speaking_folder
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistant.edits.history import Edit
-from assistant.edits.patterns import (
+from assistant.edits.history import (
+    Edit,
     align,
     line_change,
     line_changes,

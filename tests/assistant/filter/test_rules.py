@@ -1,6 +1,6 @@
 import pytest
 
-from assistant.filter import closer_rules, rules
+from assistant.filter import postprocess, rules
 from assistant.filter.rules import CursorSite
 from assistant.request import CompletionRequest
 
@@ -214,7 +214,7 @@ def test_lines_below_are_not_said_again(source, text, path, expected):
     ],
 )
 def test_what_follows_on_the_line_is_not_doubled(source, text, path, expected):
-    assert closer_rules.suffix_overlap(place(source, path), text) == expected
+    assert postprocess.suffix_overlap(place(source, path), text) == expected
 
 
 @pytest.mark.parametrize(
@@ -244,12 +244,12 @@ def test_what_follows_on_the_line_is_not_doubled(source, text, path, expected):
     ],
 )
 def test_closers_without_an_opener_are_cut(source, text, path, expected):
-    assert left(closer_rules.bracket_balance, source, text, path) == expected
+    assert left(postprocess.bracket_balance, source, text, path) == expected
 
 
 def test_brackets_opened_out_of_sight_may_be_closed():
     far = "x = f(\n" + "    1,\n" * 2_000 + "    |"
-    assert left(closer_rules.bracket_balance, far, "2)") == "2)"
+    assert left(postprocess.bracket_balance, far, "2)") == "2)"
 
 
 @pytest.mark.parametrize(
@@ -284,4 +284,4 @@ def test_trailing_space_is_stripped(source, text, expected):
     ],
 )
 def test_too_little_is_not_shown(source, text, expected):
-    assert left(closer_rules.too_short, source, text) == expected
+    assert left(postprocess.too_short, source, text) == expected

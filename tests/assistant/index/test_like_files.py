@@ -6,8 +6,7 @@ import pytest
 
 from assistant.edits.history import Edit
 from assistant.index.builder import build_from_texts
-from assistant.index.folder_index import FolderIndex
-from assistant.index.like_files import files_like
+from assistant.index.folder_index import FolderIndex, files_like
 
 LINE = "total = load(account_id)"
 EDIT = Edit(path="a.py", row=0, old=(LINE,), new=("total = load(owner_id)",))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from assistant.setup import emacs, jsonc
+from assistant.setup import emacs
 from assistant.setup.change import SetupError, SetupPlan, write
 from assistant.setup.editors import EDITORS, plan_removal
 from assistant.setup.machine import Machine, find_program, server_command, shipped
-from assistant.setup.vscode import FLAVOURS, is_extension_installed
+from assistant.setup.vscode import FLAVOURS, is_extension_installed, load_settings
 
 COMMAND = ['/opt/it\'s "here"/foretype', "lsp"]
 
@@ -245,7 +245,7 @@ def test_vs_code_settings_keep_their_comments(machine: Machine) -> None:
     path.write_text('{\n    // mine\n    "a": 1,\n}\n')
     carried_out("vscode", machine)
     assert "// mine" in path.read_text()
-    assert jsonc.loads(path.read_text()) == {"foretype.path": COMMAND[0], "a": 1}
+    assert load_settings(path.read_text()) == {"foretype.path": COMMAND[0], "a": 1}
 
 
 def test_vs_code_settings_that_are_no_json_are_left_alone(machine: Machine) -> None:
@@ -299,7 +299,7 @@ def test_what_was_written_is_taken_out_again(name: str, machine: Machine) -> Non
     assert change is not None
     write(change)
     assert plan_removal(editor, machine) is None
-    assert not path.exists() or jsonc.loads(path.read_text()) == {}
+    assert not path.exists() or load_settings(path.read_text()) == {}
 
 
 @pytest.mark.parametrize("name", MINE)

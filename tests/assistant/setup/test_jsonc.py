@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.setup.jsonc import JsoncError, loads, with_key
+from assistant.setup.vscode import JsoncError, load_settings, with_key
 
 COMMENTED = """// mine {
 {
@@ -19,7 +19,7 @@ COMMENTED = """// mine {
 
 
 def test_comments_and_trailing_commas_are_passed_over() -> None:
-    assert loads(COMMENTED) == {"b": '// no comment, " nor this /* ', "c": [1, 2], "d": ""}
+    assert load_settings(COMMENTED) == {"b": '// no comment, " nor this /* ', "c": [1, 2], "d": ""}
 
 
 def test_key_is_added_and_the_rest_stays() -> None:
@@ -59,5 +59,5 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.sampled_from("abc"), VALUES), st.sampled_from([None, 2]))
 def test_plain_json_is_read_and_extended(table: dict[str, object], indent: int | None) -> None:
     text = json.dumps(table, indent=indent)
-    assert loads(text) == table
-    assert loads(with_key(text, "k", "/x y")) == {"k": "/x y", **table}
+    assert load_settings(text) == table
+    assert load_settings(with_key(text, "k", "/x y")) == {"k": "/x y", **table}
