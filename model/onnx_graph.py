@@ -1,15 +1,20 @@
 """Writes a network as an ONNX graph for the CPU: `graph.onnx`, and `weights.bin` to be mapped.
 
-Field numbers of messages are those of onnx.proto; `model.protobuf` encodes them.
+Field numbers of messages are those of onnx.proto. They are encoded here, as much of protobuf as a
+graph needs: the `onnx` package does the same with 33 MB and a second of imports.
 
 Inputs: `ids` (1, T); `positions` (1, T); `last` (1,) = S - 1; `total` = S; `keep` (1,) = how many
 of the last positions want logits; `bias` (1, 1, T, S), added to the attention scores; `cos` and
 `sin` (S_max, D/2); and for layer i `past_k_i` and `past_v_i` (1, K, S_max, D), whose buffers also
 take the outputs `next_k_i` and `next_v_i`. Output: `logits` (1, keep, V). T, S, K, D, V as in
 `model.gpt`.
+
+Weights in 8 bits have one scale for each block of a row, the layout that MatMulNBits reads: N rows
+(out), K columns (in), G blocks in a row. The zero point is 128, so that zero stays exactly zero.
 """
 
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ModelConfig
-from model.protobuf import message
-from model.quantize import quantize
 
+Value = int | float | str | bytes
+# Largest first: a large block reads fewer scales. The runtime's kernels accept these sizes only.
+BLOCK_SIZES = (128, 64, 32, 16)
+_PIECE_NUMBERS = 1 << 22  # quantised at a time: each has some copies in between
 TensorSource = Callable[[str], NDArray[np.float32]]
 
 _MICROSOFT = "com.microsoft"
@@ -32,6 +39,60 @@ _OPSET, _IR = 18, 9  # old enough for every runtime since 2023
 _EXTERNAL = 1  # TensorProto.DataLocation
 _FLOAT, _INT32, _INT64 = 1, 6, 7  # TensorProto.DataType
 _DATA_TYPES = {"float32": _FLOAT, "uint8": 2, "int32": _INT32, "int64": _INT64, "float16": 10}
+
+
+def message(*fields: tuple[int, Value | Iterable[Value]]) -> bytes:
+    """Encode fields of (number, value); an iterable is a repeated field, bytes a message in it.
+
+    Integers become varints (int32, int64, enums), floats four bytes.
+    """
+    parts: list[bytes] = []
+    for number, value in fields:
+        repeated = [value] if isinstance(value, Value) else value
+        parts += (_field(number, item) for item in repeated)
+    return b"".join(parts)
+
+
+def _field(number: int, value: Value) -> bytes:
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    if isinstance(value, float):
+        return _varint(number << 3 | 5) + struct.pack("<f", value)
+    data = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    value &= (1 << 64) - 1  # negative numbers take ten bytes, as the format wants
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def quantize(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return a matrix (N, K) as levels (N, G, block size) and scales (N, G).
+
+    The block is the largest that divides a row, or the smallest; the row is then padded.
+    """
+    n_rows, n_columns = weight.shape
+    size = next((size for size in BLOCK_SIZES if n_columns % size == 0), BLOCK_SIZES[-1])
+    step = max(1, _PIECE_NUMBERS // n_columns)
+    pieces = [_quantize_rows(weight[i : i + step], size) for i in range(0, n_rows, step)]
+    levels, scales = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    return levels, scales
+
+
+def _quantize_rows(
+    rows: NDArray[np.float32], size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % size)))
+    blocks = padded.reshape(len(rows), -1, size)  # (N, G, size)
+    scales = np.abs(blocks).max(-1) / np.float32(127)
+    steps = np.rint(blocks / np.where(scales == 0, np.float32(1), scales)[..., None])
+    return np.clip(steps + 128, 0, 255).astype(np.uint8), scales
 
 
 class GraphWriter:

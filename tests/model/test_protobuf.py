@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from model.protobuf import message
+from model.onnx_graph import message
 
 
 @pytest.mark.parametrize("number", [0, 1, 127, 128, -1, 2**63 - 1, -(2**63)])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.quantize import quantize
+from model.onnx_graph import quantize
 
 
 def dequantize(levels: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArray[np.float32]:
