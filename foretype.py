@@ -186,7 +186,7 @@ def _run(command: str, module: str, argv: list[str]) -> int:
         if error.name not in _TRAINING_EXTRA:
             raise
         missing = error
-    from training.extra import offer_to_install
+    from training.cli import offer_to_install
 
     if not offer_to_install(command, str(missing.name)):
         return 3

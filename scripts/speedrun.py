@@ -28,8 +28,7 @@ from training.data.corpus import MANIFEST
 from training.data.prepare import prepare, recipe_hash
 from training.data.shards import ShardReader
 from training.pretrain import loop
-from training.pretrain.command import RunFiles
-from training.pretrain.from_corpus import pack_rows, pack_settings
+from training.pretrain.command import RunFiles, pack_rows, pack_settings
 from training.pretrain.trainer import Trainer
 from training.pretrain.validation import MEASURED, Validator
 from training.recipe import StageTable, load_corpus_recipe, load_recipe

@@ -46,9 +46,9 @@ TUNE = """
 import sys
 from pathlib import Path
 import foretype
-from training.finetune import gather, session
+from training.finetune import texts, session
 from training.finetune.request import TuneOptions, TuneRequest
-gather.MIN_TOKENS, session.MAX_BYTES = 1_000, 2_000
+texts.MIN_TOKENS, session.MAX_BYTES = 1_000, 2_000
 repository, base, general = sys.argv[1:]
 options = TuneOptions(n_epochs=1, n_tasks=20, general=general)
 session.Tuner().tune(TuneRequest(repository=Path(repository), base=Path(base), options=options))

@@ -27,7 +27,7 @@ from assistant.snippets.cache import SnippetCache
 from assistant.source.languages import LANGUAGES, Language, language_of
 from model.candidate_tree import Score
 from training.data.progress import say
-from training.evaluation.exact_line import make_job, make_request
+from training.evaluation.answers import make_job, make_request
 from training.evaluation.held_out import Task, held_out_files, sample_tasks
 from training.evaluation.longest_match import LongestMatch
 from training.evaluation.replay.history import ReplayError

@@ -42,7 +42,7 @@ from training.calibration.networks import (
     fit_ranker,
     fitted_table,
 )
-from training.calibration.operating_points import choose_points
+from training.calibration.report import choose_points
 from training.cli import Report, count, existing_folder, existing_model, report_on
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.systems import INDEX, NETWORK_AND_INDEX

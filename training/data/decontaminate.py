@@ -1,10 +1,12 @@
 """Keep what models are judged by out of the corpus: names, whole files, and runs of words.
 
 Three checks: a source's name against lists of names and of name hashes; a file's SHA-256 against
-those of evaluation files; runs of `overlap_words` words against the problems of benchmarks. Knows
-no format of sources.
+those of evaluation files; runs of `overlap_words` words against the problems of benchmarks, by
+hashes that are equal on every machine, whatever stands between the words and in either letter case.
+Knows no format of sources.
 """
 
+import functools
 import gzip
 import hashlib
 import json
@@ -19,14 +21,38 @@ from numpy.typing import NDArray
 
 from model.config import ConfigError
 from training.data.sources import name_hash, names_to_check
-from training.data.word_runs import hash_runs, words_of
 
+_WORD = re.compile(r"\w+")
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that powers of it never vanish modulo 2**64
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _MIN_TELLING_WORDS = 5  # distinct ones, in a run that counts
 _MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())
 
 # Why sources stay out, by the hash of a normalised name.
 NeverTrain = Mapping[str, str]
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text: letters, digits and underscores in one piece."""
+    return _WORD.findall(text)
+
+
+def hash_runs(words: list[str], n_words: int) -> NDArray[np.uint64]:
+    """Return a hash for each run of so many words, in order; none for fewer words."""
+    n_runs = max(0, len(words) - n_words + 1)
+    total = np.zeros(n_runs, np.uint64)
+    if not n_runs:
+        return total
+    known = {word: _hash_word(word) for word in set(words)}
+    of_words = np.fromiter(map(known.__getitem__, words), np.uint64, len(words))
+    for i in range(n_words):  # a polynomial in the word hashes, modulo 2**64
+        total = total * _MULTIPLIER + of_words[i : i + n_runs]
+    return total
+
+
+@functools.lru_cache(maxsize=1_000_000)  # hashing words again is most of the work
+def _hash_word(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.lower().encode(), digest_size=8).digest(), "big")
 
 
 def load_never_train(hash_files: Iterable[Path], repository_files: Iterable[Path]) -> NeverTrain:

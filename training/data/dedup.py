@@ -13,7 +13,7 @@ import hashlib
 import numpy as np
 import rensa
 
-from training.data.word_runs import hash_runs, words_of
+from training.data.decontaminate import hash_runs, words_of
 
 NEAR_EVALUATION = "near an evaluation file"
 N_PERMUTATIONS = 256

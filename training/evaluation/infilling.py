@@ -31,7 +31,7 @@ from model.gguf_model import load_model
 from training import cli
 from training.data.decontaminate import read_problems
 from training.data.progress import say
-from training.evaluation.exact_line import make_job, write_lines
+from training.evaluation.answers import make_job, write_lines
 from training.evaluation.intervals import Interval, macro_mean
 
 NAME = "train score-infilling"

@@ -19,7 +19,7 @@ from training import cli
 from training.cli import existing_folder, existing_model
 from training.data.corpus import Document
 from training.data.progress import say
-from training.evaluation.answers import Answer, Judged, judge
+from training.evaluation.answers import Answer, Judged, ask_engine, ask_network, judge
 from training.evaluation.bits_per_byte import (
     Passage,
     bits_per_byte,
@@ -27,7 +27,6 @@ from training.evaluation.bits_per_byte import (
     measure_cost,
     whole_file,
 )
-from training.evaluation.exact_line import ask_engine, ask_network
 from training.evaluation.held_out import Task, held_out_files, sample_tasks
 from training.evaluation.intervals import Interval, format_percent, macro_mean
 from training.evaluation.replay.report_tables import format_table

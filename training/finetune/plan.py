@@ -22,7 +22,7 @@ from training.data.shards import ids_dtype
 from training.errors import TuneError
 from training.evaluation.replay.history import later_commits
 from training.finetune.request import TuneOptions, TuneRequest
-from training.finetune.rows import pack_settings
+from training.finetune.texts import pack_settings
 from training.pretrain import checkpoint
 
 LATER_FRAC = 0.2  # of the commits: not trained on

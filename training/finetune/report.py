@@ -18,7 +18,6 @@ from model.runtime import open_runtime
 from training.evaluation.intervals import format_percent, format_points
 from training.evaluation.replay.report import Report
 from training.evaluation.replay.report_tables import WIDTH, format_range, format_table
-from training.finetune.gather import describe_code, gather
 from training.finetune.judge import BASE, TUNED, find_gain, system_name
 from training.finetune.plan import (
     TunePlan,
@@ -27,9 +26,8 @@ from training.finetune.plan import (
     open_folder,
 )
 from training.finetune.request import TuneOptions
-from training.finetune.rows import GENERAL_FRAC
-from training.finetune.run import micro_rows
-from training.finetune.weights import adapt
+from training.finetune.run import adapt, micro_rows
+from training.finetune.texts import GENERAL_FRAC, describe_code, gather
 from training.pretrain.loss import cross_entropy
 
 _ROW_OVERHEAD = 1.3  # row tokens a token of text (measured: 1.24 to 1.38): headers, snippets, marks

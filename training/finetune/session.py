@@ -22,10 +22,8 @@ from model.publish import publish_folder
 from training.data.progress import say
 from training.errors import TuneError
 from training.evaluation.bits_per_byte import Passage
-from training.finetune import run, weights
-from training.finetune.gather import TuneTexts, describe_code, gather
-from training.finetune.judge import judge_models
-from training.finetune.passages import added_passages, general_passages
+from training.finetune import run
+from training.finetune.judge import added_passages, general_passages, judge_models
 from training.finetune.plan import (
     TunePlan,
     estimate_disk_bytes,
@@ -35,10 +33,16 @@ from training.finetune.plan import (
 )
 from training.finetune.report import describe_time, format_card
 from training.finetune.request import TuneRequest
-from training.finetune.rows import count_rows, pack_settings, write_rows
-from training.finetune.run import TrainingLog
+from training.finetune.run import TrainingLog, base_weights, interpolate
 from training.finetune.state import PLAN, TuneState
-from training.finetune.weights import base_weights, interpolate
+from training.finetune.texts import (
+    TuneTexts,
+    count_rows,
+    describe_code,
+    gather,
+    pack_settings,
+    write_rows,
+)
 
 TEXTS, ROWS, CANDIDATE = "texts", "rows", "candidate"
 VERDICT, FINAL, RESULT = "verdict", "final", "result"
@@ -226,8 +230,8 @@ def _write_candidate(
     general = general_passages(texts.documents, max_bytes=MAX_BYTES, seed=plan.options.seed)
     epoch = run.best_epoch(log["bits"])
     tuned = run.epoch_weights(state, epoch)
-    points = weights.measure_points(base, tuned, added, general)
-    chosen = weights.choose_point(points)
+    points = run.measure_points(base, tuned, added, general)
+    chosen = run.choose_point(points)
     tensors = interpolate(base_weights(base), tuned, chosen.share)
     save_folder(
         state.folder / CANDIDATE,

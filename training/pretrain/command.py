@@ -1,6 +1,8 @@
 """`foretype train run` and `foretype train export`: packed rows -> train state -> model folder.
 
 A stage's rows are opened when it begins: they may still be packed while an earlier one runs.
+`train_and_export` is all of it, from a corpus and its tokenizer; what is done is left. It needs no
+more than a machine has that only trains: nothing of how a corpus is made, or served.
 """
 
 from __future__ import annotations
@@ -22,7 +24,11 @@ from model.files import sha256_file
 from model.folder import FolderInfo, load_folder, save_folder
 from model.tokenizer import Tokenizer
 from training.cli import existing_folder, keep_freed_memory, n_threads, report_mistakes
-from training.data.corpus import read_manifest
+from training.data import packing
+from training.data.corpus import Split, read_manifest
+from training.data.packing import PackJob
+from training.data.progress import say
+from training.data.rows import SHARES, PackSettings
 from training.data.shards import ShardError, ShardReader
 from training.pretrain import loop
 from training.pretrain.card import model_card
@@ -33,10 +39,73 @@ from training.pretrain.report import write_report
 from training.pretrain.schedule import Schedule, Stage, make_plan
 from training.pretrain.trainer import Trainer
 from training.pretrain.validation import Validator
-from training.recipe import Recipe, load_recipe
+from training.recipe import Recipe, StageTable, load_recipe
 
 _COMPILING = "compiling: the first step, and that of each stage, takes a minute or more\n"
 MAX_PASSES = 4  # over the same rows: a fifth is worth much less than new text
+
+
+def train_and_export(
+    recipe: Recipe,
+    files: RunFiles,
+    out: Path,
+    model: Path,
+    *,
+    threads: int = 0,
+    seconds: float = math.inf,
+) -> bool:
+    """Pack the rows of a corpus below `out`, train, write `model`; False: stopped and saved."""
+    assert files.corpus is not None
+    deadline = time.monotonic() + seconds
+    shards, plan = [], make_plan(recipe)
+    for stage in recipe.stages or (StageTable(),):
+        rows = out / ("rows" if stage.shards == "rows" else f"rows-{stage.shards}")
+        n_tokens = sum(each.tokens for each in plan.stages if each.shards == stage.shards)
+        pack_rows(pack_settings(recipe, stage), rows, files, n_tokens)
+        shards.append(f"{stage.shards}={rows}")
+    say("== training")
+    held_out = Split(files.corpus, "validation")
+    seen = files if len(held_out) else dataclasses.replace(files, corpus=None)
+    seconds = deadline - time.monotonic()
+    if not train_network(recipe, seen, shards=shards, threads=threads, seconds=seconds):
+        return False
+    export_network(recipe, files, out=model, average=recipe.train.average_tokens > 0)
+    return True
+
+
+def pack_rows(settings: PackSettings, rows: Path, files: RunFiles, n_tokens: int) -> None:
+    """Pack at least `n_tokens` of a corpus to the folder `rows`, unless they are there."""
+    assert files.corpus is not None
+    job = PackJob(
+        corpus=files.corpus,
+        tokenizer=files.tokenizer,
+        out=rows,
+        epochs=MAX_PASSES,  # each has holes of its own; packing ends when there are tokens enough
+        tokens=n_tokens,
+        processes=n_threads(),
+        replace=True,
+    )
+    if packing.is_packed(job, settings):
+        say(f"== {rows.name} are there")
+        return
+    say(f"== packing {rows.name}")
+    packing.pack(job, settings)
+
+
+def pack_settings(recipe: Recipe, stage: StageTable) -> PackSettings:
+    """Return how a stage's rows are made: as it says, else as [rows] says."""
+    shares = {
+        field: share if (share := getattr(stage, name)) >= 0 else getattr(recipe.rows, name)
+        for name, field in SHARES.items()
+    }
+    block_size = stage.block_size or recipe.network.config().block_size
+    return PackSettings(
+        block_size=block_size,
+        suffix_tokens=recipe.folder.suffix_tokens,
+        snippet_tokens=min(recipe.folder.snippet_tokens, block_size // 4),
+        padded=recipe.rows.padded,
+        **shares,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

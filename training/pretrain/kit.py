@@ -17,8 +17,7 @@ from training.cli import existing_folder, report_mistakes
 from training.data.corpus import MANIFEST
 from training.data.pieces import cut, join
 from training.data.progress import say, time_text
-from training.pretrain.command import RunFiles
-from training.pretrain.from_corpus import train_and_export
+from training.pretrain.command import RunFiles, train_and_export
 from training.pretrain.plan import measure
 from training.pretrain.schedule import make_plan
 from training.recipe import Recipe, load_recipe

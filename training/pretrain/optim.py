@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from training.pretrain.sharding import find_owned, local, to_owners, to_shards
+from training.pretrain.distributed import find_owned, local, to_owners, to_shards
 
 #: rows and columns of a matrix, and how it is sharded (None: not at all)
 _Kind = tuple[int, int, object]

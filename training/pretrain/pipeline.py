@@ -18,10 +18,9 @@ from training.data.corpus import MANIFEST, Document, Split, read_manifest
 from training.data.funnel import format_summary
 from training.data.prepare import prepare, recipe_hash
 from training.data.progress import say
-from training.evaluation.exact_line import ask_engine
+from training.evaluation.answers import ask_engine
 from training.evaluation.held_out import sample_tasks
-from training.pretrain.command import RunFiles, require_servable
-from training.pretrain.from_corpus import train_and_export
+from training.pretrain.command import RunFiles, require_servable, train_and_export
 from training.pretrain.report import read_log, tell_samples
 from training.recipe import CorpusRecipe, load_corpus_recipe, load_recipe
 

@@ -19,7 +19,7 @@ from model.config import ConfigError
 from model.device import Device, choose_device
 from model.gpt import GPT
 from training.errors import TrainingError
-from training.pretrain import checkpoint, sharding
+from training.pretrain import checkpoint, distributed
 from training.pretrain.batches import Batches, Rows
 from training.pretrain.checkpoint import Checkpoint, Progress, StateError
 from training.pretrain.distributed import Group
@@ -53,7 +53,7 @@ class Trainer:
         self.recipe = recipe
         self.plan: Schedule = make_plan(recipe)
         rows = [stage.rows_per_step for stage in self.plan.stages]
-        self.group = sharding.take_place(Group() if group is None else group, recipe, rows)
+        self.group = distributed.take_place(Group() if group is None else group, recipe, rows)
         self.device: Device = choose_device(
             recipe.train.device, recipe.train.dtype, index=self.group.local_rank
         )
@@ -65,9 +65,9 @@ class Trainer:
         self.network.to(self.device.device)
         is_bf16 = self._agree(self.device.dtype == torch.bfloat16)
         if recipe.train.recompute:
-            sharding.recompute_layers(self.network)
+            distributed.recompute_layers(self.network)
         dtype = torch.bfloat16 if is_bf16 else torch.float32
-        self.gradient_sum = sharding.spread(self.network, self.group, self.device.device, dtype)
+        self.gradient_sum = distributed.spread(self.network, self.group, self.device.device, dtype)
         named = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         self._share_out(named)
         self.average = Average(named if recipe.train.average_tokens else {})
@@ -149,7 +149,7 @@ class Trainer:
         total = self._accumulate(self._batches, first, stage)
         grads = [p.grad for p in self.network.parameters() if p.grad is not None]
         if self.group.is_sharded:
-            norm = self.group.add(sharding.squared_norm(grads, self.group.size)).sqrt()
+            norm = self.group.add(distributed.squared_norm(grads, self.group.size)).sqrt()
         else:
             norm = torch.nn.utils.get_total_norm(grads)
         # Both at once: the only time in a step that the processor waits for a GPU.
@@ -244,7 +244,7 @@ class Trainer:
                 f"and {len(differing) - 1} others are missing or of another shape"
             )
         if self.group.is_sharded:
-            sharding.load_whole(self.network, weights)
+            distributed.load_whole(self.network, weights)
         else:
             self.network.load_state_dict(dict(weights))
         self.average = Average(self.average.parameters)
@@ -253,7 +253,7 @@ class Trainer:
     def save(self, run: Path) -> None:
         """Write a checkpoint; of several processes the first does, or each its share."""
         if self.group.is_first or self.group.is_sharded:
-            sharding.gather_again(self.network)
+            distributed.gather_again(self.network)
             shares = self.group if self.group.is_sharded else None
             checkpoint.save(
                 run, self.progress, self.network.state_dict(), self._optimizer(), shares=shares
@@ -331,7 +331,7 @@ class Trainer:
 
     def _load(self, saved: Checkpoint) -> None:
         if self.group.is_sharded:
-            sharding.gather_again(self.network)
+            distributed.gather_again(self.network)
             checkpoint.load_shares(saved.folder, self.network.state_dict() | self._optimizer())
         else:
             self.network.load_state_dict(saved.weights)

@@ -21,7 +21,7 @@ from training.calibration.networks import (
     fit_ranker,
     network_table,
 )
-from training.calibration.operating_points import (
+from training.calibration.report import (
     MAX_HIDDEN,
     calibration_error,
     choose_points,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.data.word_runs import hash_runs, words_of
+from training.data.decontaminate import hash_runs, words_of
 
 
 def test_only_words_count_and_their_case_does_not() -> None:

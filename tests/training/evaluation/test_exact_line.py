@@ -18,10 +18,11 @@ from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
 from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
 from training.data.corpus import Document
-from training.evaluation.answers import Judged, judge
-from training.evaluation.exact_line import (
+from training.evaluation.answers import (
+    Judged,
     ask_engine,
     ask_network,
+    judge,
     make_request,
     read_rest_of_line,
 )

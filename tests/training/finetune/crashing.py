@@ -22,7 +22,7 @@ import torch
 from assistant.models.registry import Registry, models_folder, repository_id
 from model.folder import load_folder
 from tests.histories import scripted_tuner, small_request
-from training.finetune import gather, session
+from training.finetune import session, texts
 from training.finetune.request import TuneRequest
 
 Rename = Callable[[Path, Path], Path]
@@ -30,7 +30,7 @@ Rename = Callable[[Path, Path], Path]
 
 def main(folder: Path, round_: int) -> int:
     """Make the repository, kill tries until one ends by itself, then tune once undisturbed."""
-    gather.MIN_TOKENS, session.MAX_BYTES = 1_000, 2_000
+    texts.MIN_TOKENS, session.MAX_BYTES = 1_000, 2_000
     torch.set_num_threads(1)
     request = small_request(folder)
     n_renames, seen = 1, {names()}

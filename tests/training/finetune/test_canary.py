@@ -17,7 +17,7 @@ from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer
 from tests.histories import new_history, scripted_tuner, small_request
 from training.data import collect
-from training.finetune import gather, run, session, texts
+from training.finetune import run, session, texts
 from training.finetune.request import TuneRequest
 
 KEY = "ghp_q7Zk2mWv9XcR4tLb8NsJ5hGd1PfY6aQe3UoT"
@@ -35,7 +35,7 @@ def request_with_secret(parent: Path) -> TuneRequest:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a tiny network learn by heart in seconds."""
-    monkeypatch.setattr(gather, "MIN_TOKENS", 500)
+    monkeypatch.setattr(texts, "MIN_TOKENS", 500)
     monkeypatch.setattr(session, "MAX_BYTES", 1_000)
     monkeypatch.setattr(texts, "NEAR_DUPLICATE", 0.0)
     monkeypatch.setattr(run, "_SMALL_SCALE", 60.0)

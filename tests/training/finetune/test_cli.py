@@ -9,7 +9,7 @@ import pytest
 from tests.histories import small_request
 from tests.repositories import new_repository
 from training.errors import TuneStoppedError
-from training.finetune import cli, gather, report
+from training.finetune import cli, report, texts
 from training.finetune.request import TuneRequest
 from training.finetune.session import TuneOutcome, Tuner, tune_folder
 
@@ -136,7 +136,7 @@ def test_base_is_the_bundled_model_that_knows_most_files(
 def test_dry_run_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gather, "MIN_TOKENS", 1_000)
+    monkeypatch.setattr(texts, "MIN_TOKENS", 1_000)
     request = small_request(tmp_path)
     arguments = ["--model", str(request.base), "--general", request.options.general]
     assert cli.main([str(request.repository), "--dry-run", *arguments]) == 0

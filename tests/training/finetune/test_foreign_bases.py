@@ -17,7 +17,7 @@ from tests.foreign_folders import folder_of, split_by, tokenizers, trained, tran
 from tests.histories import scripted_tuner, small_request
 from training.data.shards import ShardReader
 from training.errors import TuneError
-from training.finetune import cli, gather, rows, run, session
+from training.finetune import cli, run, session, texts
 from training.finetune.plan import make_plan
 from training.finetune.request import TuneRequest
 from training.finetune.session import Tuner
@@ -52,7 +52,7 @@ def base(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def request_for(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> TuneRequest:
-    monkeypatch.setattr(gather, "MIN_TOKENS", 1_000)
+    monkeypatch.setattr(texts, "MIN_TOKENS", 1_000)
     monkeypatch.setattr(session, "MAX_BYTES", 2_000)
     monkeypatch.setattr(run, "_BATCH_TOKENS", (512, 512))  # ten steps an epoch
     found = small_request(tmp_path)
@@ -104,10 +104,10 @@ def test_the_same_judge_decides(request_for: TuneRequest) -> None:
 def test_rows_are_in_the_format_of_the_base(base: Path, tmp_path: Path) -> None:
     own = tuple(Text(source=GENERAL, path=f"{n}.py", text=f"x_{n} = {n}\n" * 90) for n in range(9))
     model = load_model(base)
-    tokenizer, settings = model.tokenizer(), rows.pack_settings(model.info, seed=0)
-    mixture = rows.Mixture(own=own, general=())
-    rows.write_rows(tmp_path / "rows", mixture, tokenizer, settings, n_epochs=1)
-    found = ShardReader(rows.epoch_folder(tmp_path / "rows", 0))
+    tokenizer, settings = model.tokenizer(), texts.pack_settings(model.info, seed=0)
+    mixture = texts.Mixture(own=own, general=())
+    texts.write_rows(tmp_path / "rows", mixture, tokenizer, settings, n_epochs=1)
+    found = ShardReader(texts.epoch_folder(tmp_path / "rows", 0))
     ids = np.concatenate([found.row(i) for i in range(len(found))])
     assert {int(i) for i in ids if tokenizer.is_special(int(i))} == {
         tokenizer.end_id, *tokenizer.start_ids
@@ -115,7 +115,7 @@ def test_rows_are_in_the_format_of_the_base(base: Path, tmp_path: Path) -> None:
     assert all(found.row(i)[0] == tokenizer.start_ids[0] for i in range(len(found)))
     bare = dataclasses.replace(model.info, fim_layout="bare")
     with pytest.raises(TuneError, match="are not made: take another base"):
-        rows.pack_settings(bare, seed=0)
+        texts.pack_settings(bare, seed=0)
 
 
 def test_begins_with_the_model_of_others_that_serves(

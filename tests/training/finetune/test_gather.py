@@ -14,14 +14,14 @@ from model.tokenizer import Tokenizer
 from tests.histories import add_commits, module, small_request
 from training.data import collect
 from training.errors import TuneError
-from training.finetune import gather, texts
+from training.finetune import texts
 from training.finetune.plan import TunePlan, make_plan
 from training.finetune.request import TuneRequest
 
 
 @pytest.fixture
 def request_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TuneRequest:
-    monkeypatch.setattr(gather, "MIN_TOKENS", 1_000)
+    monkeypatch.setattr(texts, "MIN_TOKENS", 1_000)
     return small_request(tmp_path)
 
 
@@ -35,7 +35,7 @@ def plan_of(request: TuneRequest) -> TunePlan:
 
 def test_tree_of_the_trained_commit_is_gathered(request_for: TuneRequest) -> None:
     plan = plan_of(request_for)
-    found = gather.gather(plan, tokenizer(request_for))
+    found = texts.gather(plan, tokenizer(request_for))
     names = {text.path for text in found.mixture.own}
     assert names == {f"pkg/part_{number}.py" for number in range(plan.split.n_trained + 1)}
     summary = found.summary
@@ -45,19 +45,19 @@ def test_tree_of_the_trained_commit_is_gathered(request_for: TuneRequest) -> Non
 
 
 def test_texts_are_found_again_as_written(request_for: TuneRequest) -> None:
-    found = gather.gather(plan_of(request_for), tokenizer(request_for))
+    found = texts.gather(plan_of(request_for), tokenizer(request_for))
     odd = texts.Text(source=texts.GENERAL, path="ü.py", text="\u2028 = 'ü'\r\n")
     found = dataclasses.replace(found, held_out=(*found.held_out, odd))
     table = json.loads(json.dumps(dataclasses.asdict(found)))
-    assert from_table(gather.TuneTexts, table) == found
+    assert from_table(texts.TuneTexts, table) == found
 
 
 def test_too_little_code_is_refused(
     request_for: TuneRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gather, "MIN_TOKENS", 10**6)
+    monkeypatch.setattr(texts, "MIN_TOKENS", 10**6)
     with pytest.raises(TuneError, match="1000000 are needed"):
-        gather.gather(plan_of(request_for), tokenizer(request_for))
+        texts.gather(plan_of(request_for), tokenizer(request_for))
 
 
 def test_secret_that_is_not_replaced_stops_the_run(
@@ -69,9 +69,9 @@ def test_secret_that_is_not_replaced_stops_the_run(
 
     monkeypatch.setattr(collect, "redact", lambda text: (text, Counter()))
     with pytest.raises(TuneError, match=r"secrets are left in pkg/leak\.py"):
-        gather.gather(plan_of(request_for), tokenizer(request_for))
+        texts.gather(plan_of(request_for), tokenizer(request_for))
 
 
 def test_summary_is_one_line(request_for: TuneRequest) -> None:
-    summary = gather.gather(plan_of(request_for), tokenizer(request_for)).summary
-    assert gather.describe_code(summary).startswith("41 files, ")
+    summary = texts.gather(plan_of(request_for), tokenizer(request_for)).summary
+    assert texts.describe_code(summary).startswith("41 files, ")

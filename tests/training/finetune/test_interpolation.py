@@ -16,7 +16,7 @@ from training.evaluation.bits_per_byte import (
     network_scorer,
     whole_file,
 )
-from training.finetune.weights import (
+from training.finetune.run import (
     SHARES,
     InterpolationPoint,
     base_weights,

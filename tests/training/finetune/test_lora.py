@@ -10,7 +10,7 @@ from torch import Tensor
 from model.gpt import GPT
 from tests.doubles import random_tensors, tiny_config
 from tests.training.pretrain.test_trainer import RepeatingRows, small_recipe
-from training.finetune.weights import adapt, adapted_weights, plain_weights
+from training.finetune.run import adapt, adapted_weights, plain_weights
 from training.pretrain.schedule import Stage
 from training.pretrain.trainer import Trainer
 

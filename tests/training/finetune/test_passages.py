@@ -6,7 +6,7 @@ import pytest
 
 from tests.repositories import commit_files, new_repository
 from training.evaluation.replay.history import ReplayError
-from training.finetune.passages import (
+from training.finetune.judge import (
     MAX_PASSAGE_BYTES,
     Passage,
     added_passages,

@@ -15,9 +15,8 @@ from tests.training.evaluation.replay.scripted_systems import (
     stratum,
 )
 from training.evaluation.bits_per_byte import ByteCost
-from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.report import assemble
-from training.evaluation.replay.run import Measured, Plan
+from training.evaluation.replay.run import Asked, Line, Measured, Plan
 from training.finetune.judge import compare_costs, decide, find_gain, registry_scores, system_name
 from training.finetune.report import format_report
 

@@ -9,11 +9,11 @@ from model.tokenizer import Tokenizer
 from tests.doubles import tiny_info, tiny_tokenizer_json
 from training.data.shards import ShardReader
 from training.errors import TuneError
-from training.finetune import rows
+from training.finetune import texts
 from training.finetune.texts import GENERAL, REPOSITORY, Text
 
 
-def texts(source: str, n_files: int, n_lines: int = 20) -> tuple[Text, ...]:
+def some_texts(source: str, n_files: int, n_lines: int = 20) -> tuple[Text, ...]:
     return tuple(
         Text(
             source=source,
@@ -32,7 +32,7 @@ def tokenizer(tmp_path: Path) -> Tokenizer:
     return Tokenizer.from_file(path)
 
 
-def n_bytes(mixture: rows.Mixture, epoch: int) -> dict[str, int]:
+def n_bytes(mixture: texts.Mixture, epoch: int) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for document in mixture.documents(epoch, seed=0):
         kind = document.path.partition("/")[0]
@@ -41,14 +41,14 @@ def n_bytes(mixture: rows.Mixture, epoch: int) -> dict[str, int]:
 
 
 def test_a_quarter_of_an_epoch_is_general() -> None:
-    mixture = rows.Mixture(own=texts(REPOSITORY, 9), general=texts(GENERAL, 40))
+    mixture = texts.Mixture(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 40))
     sizes = n_bytes(mixture, 0)
     assert sizes[REPOSITORY] == mixture.n_own_bytes
     assert sizes[GENERAL] / sum(sizes.values()) == pytest.approx(0.25, abs=0.01)
 
 
 def test_epochs_replay_other_general_files() -> None:
-    mixture = rows.Mixture(own=texts(REPOSITORY, 9), general=texts(GENERAL, 40))
+    mixture = texts.Mixture(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 40))
     first, second = (
         {item.path for item in mixture.documents(epoch, 0) if item.source == GENERAL}
         for epoch in (0, 1)
@@ -57,39 +57,39 @@ def test_epochs_replay_other_general_files() -> None:
 
 
 def test_few_general_files_come_again() -> None:
-    mixture = rows.Mixture(own=texts(REPOSITORY, 9), general=texts(GENERAL, 1))
+    mixture = texts.Mixture(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 1))
     assert n_bytes(mixture, 5)[GENERAL] > 0
 
 
 def test_rows_are_written_for_each_epoch(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    mixture = rows.Mixture(own=texts(REPOSITORY, 9), general=texts(GENERAL, 9))
-    settings = rows.pack_settings(tiny_info(), seed=1)
-    rows.write_rows(tmp_path / "rows", mixture, tokenizer, settings, n_epochs=2)
-    readers = [ShardReader(rows.epoch_folder(tmp_path / "rows", epoch)) for epoch in range(2)]
-    assert rows.count_rows(tmp_path / "rows", 2) == tuple(map(len, readers))
+    mixture = texts.Mixture(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 9))
+    settings = texts.pack_settings(tiny_info(), seed=1)
+    texts.write_rows(tmp_path / "rows", mixture, tokenizer, settings, n_epochs=2)
+    readers = [ShardReader(texts.epoch_folder(tmp_path / "rows", epoch)) for epoch in range(2)]
+    assert texts.count_rows(tmp_path / "rows", 2) == tuple(map(len, readers))
     assert readers[0].row(0).tolist() != readers[1].row(0).tolist()
 
 
 def test_too_little_for_a_row_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    mixture = rows.Mixture(own=texts(REPOSITORY, 1, n_lines=2), general=())
-    settings = rows.pack_settings(tiny_info(), seed=1)
+    mixture = texts.Mixture(own=some_texts(REPOSITORY, 1, n_lines=2), general=())
+    settings = texts.pack_settings(tiny_info(), seed=1)
     with pytest.raises(TuneError, match="too little"):
-        rows.write_rows(tmp_path, mixture, tokenizer, settings, n_epochs=1)
+        texts.write_rows(tmp_path, mixture, tokenizer, settings, n_epochs=1)
 
 
 def test_base_without_snippets_gets_none() -> None:
     info = dataclasses.replace(tiny_info(), snippet_tokens=0)
-    settings = rows.pack_settings(info, seed=0)
+    settings = texts.pack_settings(info, seed=0)
     assert (settings.snippet_frac, settings.snippet_tokens) == (0.0, 0)
-    assert rows.pack_settings(tiny_info(), seed=0).snippet_frac == 0.5
+    assert texts.pack_settings(tiny_info(), seed=0).snippet_frac == 0.5
 
 
 def test_rows_have_the_layout_of_the_base() -> None:
     info = dataclasses.replace(tiny_info(), fim_layout="psm")
-    settings = rows.pack_settings(info, seed=0)
+    settings = texts.pack_settings(info, seed=0)
     assert settings.psm_frac > settings.spm_frac
 
 
 def test_base_with_a_short_context_is_refused() -> None:
     with pytest.raises(TuneError, match="reads 64 tokens at once"):
-        rows.pack_settings(tiny_info(block_size=64), seed=0)
+        texts.pack_settings(tiny_info(block_size=64), seed=0)

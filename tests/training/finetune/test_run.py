@@ -15,8 +15,8 @@ from training.data.shards import ShardReader, ShardWriter
 from training.errors import TuneStoppedError
 from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
-from training.finetune.rows import epoch_folder
 from training.finetune.state import TuneState
+from training.finetune.texts import epoch_folder
 
 TEXT = "def area(width):\n    return width * 2\n" * 3
 PASSAGE = Passage(group="c", path="a.py", text=TEXT, counted=range(len(TEXT)))

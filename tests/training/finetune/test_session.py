@@ -18,7 +18,7 @@ from tests.histories import SCORES, add_commits, module, scripted_tuner, small_r
 from tests.training.finetune.test_describe import PLAN, RESULT
 from training.errors import TuneError
 from training.evaluation.replay.history import ReplayError
-from training.finetune import gather, session
+from training.finetune import session, texts
 from training.finetune.plan import TunePlan, make_plan, split_history
 from training.finetune.report import format_card
 from training.finetune.request import TuneRequest
@@ -28,7 +28,7 @@ from training.finetune.state import TuneState
 
 @pytest.fixture
 def request_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TuneRequest:
-    monkeypatch.setattr(gather, "MIN_TOKENS", 1_000)
+    monkeypatch.setattr(texts, "MIN_TOKENS", 1_000)
     monkeypatch.setattr(session, "MAX_BYTES", 2_000)
     return small_request(tmp_path)
 
@@ -146,10 +146,10 @@ def test_stopped_run_goes_on_although_commits_were_added(request_for: TuneReques
 def test_refused_run_does_not_stand_in_the_way_of_the_next(
     request_for: TuneRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gather, "MIN_TOKENS", 10**6)
+    monkeypatch.setattr(texts, "MIN_TOKENS", 10**6)
     with pytest.raises(TuneError, match="1000000 are needed"):
         scripted_tuner().tune(request_for)
-    monkeypatch.setattr(gather, "MIN_TOKENS", 1_000)
+    monkeypatch.setattr(texts, "MIN_TOKENS", 1_000)
     add_commits(request_for.repository, [{"pkg/more.py": module(99)}] * 5)
     outcome = scripted_tuner().tune(request_for)
     assert outcome.plan.split == split_history(request_for.repository)

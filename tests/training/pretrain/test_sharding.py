@@ -15,8 +15,7 @@ from tests.training.pretrain.test_trainer import STAGES, open_rows, small_recipe
 from training.pretrain import checkpoint as state
 from training.pretrain import distributed, loop
 from training.pretrain.checkpoint import StateError
-from training.pretrain.distributed import Group
-from training.pretrain.sharding import local, take_place
+from training.pretrain.distributed import Group, local, take_place
 from training.pretrain.trainer import Trainer
 from training.pretrain.validation import MEASURED
 from training.recipe import NetworkTable, Recipe

@@ -1,21 +1,26 @@
 """The report of a replay as plain data: what the tables and the JSON are made of.
 
+Every mean is of repositories' means, so a repository with more tasks counts no more. Intervals are
+bootstrapped by commit: cursors of one commit stand and fall together. A difference of two systems
+is measured cursor by cursor, which is far sharper than two intervals side by side.
 Holds figures and names only, no line of anybody's code.
 """
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from training.evaluation.replay import metrics
-from training.evaluation.replay.metrics import Asked
-from training.evaluation.replay.run import Measured, Plan
+from training.evaluation.answers import Judged
+from training.evaluation.intervals import Figure, macro_mean
+from training.evaluation.replay.run import Asked, Line, Measured, Plan
 from training.evaluation.replay.systems import EAGER, STRICTER, System
 from training.evaluation.replay.tasks import Stratum
 
+N_BINS = 10  # of probability
 FORMAT = 4
 DEFAULT = "balanced"  # of the settings of `show`
 MIN_STRATUM = 10  # cursors: a smaller stratum is named, but not measured
@@ -27,6 +32,88 @@ SPLITS: dict[str, Callable[[Stratum], str]] = {
 }
 
 Report = dict[str, Any]
+
+
+def interval(values: Iterable[tuple[Stratum, float]]) -> Figure | None:
+    """Return the mean over repositories and its range; None of no values."""
+    rows = [(stratum.repository, stratum.commit, value) for stratum, value in values]
+    return dataclasses.asdict(macro_mean(rows)) if rows else None
+
+
+def mean(
+    asked: Sequence[Asked], system: str, metric: str, least: float | None = None
+) -> Figure | None:
+    """Return a metric's mean over all cursors, or those at which something so sure is shown."""
+    items = asked if least is None else [it for it in asked if it.is_shown(system, least)]
+    return interval((item.stratum, item.value(system, metric)) for item in items)
+
+
+def share_shown(asked: Sequence[Asked], system: str, least: float) -> Figure | None:
+    """Return the share of cursors at which something is shown."""
+    return interval((item.stratum, float(item.is_shown(system, least))) for item in asked)
+
+
+def share_saved(lines: Sequence[Line], system: str, least: float = 0.0) -> Figure | None:
+    """Return the share of characters saved. Lines come by their length, so each counts the same."""
+    return interval((line.stratum, line.type_with(system, least).saved) for line in lines)
+
+
+def compare(
+    asked: Sequence[Asked], lines: Sequence[Line], left: str, right: str
+) -> dict[str, Figure]:
+    """Return how much better left is than right: cursor by cursor, and line by line."""
+    found = {
+        metric: interval(
+            (item.stratum, item.value(left, metric) - item.value(right, metric)) for item in asked
+        )
+        for metric in ("exact", "right")
+    }
+    found["saved"] = interval(
+        (line.stratum, line.type_with(left).saved - line.type_with(right).saved) for line in lines
+    )
+    return {metric: value for metric, value in found.items() if value is not None}
+
+
+def wrong_per_100_chars(lines: Sequence[Line], system: str, least: float = 0.0) -> float | None:
+    """Return how often a suggestion appears that cannot be taken, all lines together."""
+    typed = [line.type_with(system, least) for line in lines]
+    n_chars = sum(one.n_chars for one in typed)
+    return 100 * sum(one.n_wrong for one in typed) / n_chars if typed else None
+
+
+def reliability(judged: Sequence[Judged]) -> list[dict[str, float]]:
+    """Return how often answers of each probability are right, for each bin that holds any.
+
+    A bin is of probabilities in [low, high): n answers, the mean claimed, and the share right.
+    """
+    bins: dict[int, list[Judged]] = {}
+    for one in judged:
+        if one.is_offered:
+            index = min(int(one.answer.probability * N_BINS), N_BINS - 1)
+            bins.setdefault(index, []).append(one)
+    return [
+        {
+            "low": index / N_BINS,
+            "high": (index + 1) / N_BINS,
+            "n": len(inside),
+            "claimed": statistics.fmean(one.answer.probability for one in inside),
+            "right": statistics.fmean(one.is_right for one in inside),
+        }
+        for index, inside in sorted(bins.items())
+    ]
+
+
+def calibration_error(bins: Sequence[dict[str, float]]) -> float | None:
+    """Return the expected calibration error: the mean distance of claim and truth."""
+    n = sum(one["n"] for one in bins)
+    return sum(one["n"] * abs(one["claimed"] - one["right"]) for one in bins) / n if n else None
+
+
+def threshold_for(judged: Sequence[Judged], share: float = 0.5) -> float | None:
+    """Return the threshold that shows this share of the cursors; None if so much is not offered."""
+    offered = sorted((one.answer.probability for one in judged if one.is_offered), reverse=True)
+    n = max(1, round(share * len(judged)))
+    return offered[n - 1] if len(offered) >= n else None
 
 
 def assemble(
@@ -54,7 +141,7 @@ def assemble(
         "differences": [
             {"left": left, "right": right, "metric": metric, **value}
             for left, right in itertools.combinations(names, 2)
-            for metric, value in metrics.compare(asked, lines, left, right).items()
+            for metric, value in compare(asked, lines, left, right).items()
         ],
     }
 
@@ -73,16 +160,16 @@ def _repositories(measured: Measured) -> Iterator[Report]:
 def _system(measured: Measured, system: System) -> Report:
     asked, lines, name = measured.asked, measured.lines, system.name
     judged = [item.judged[name] for item in asked]
-    half = metrics.threshold_for(judged)
+    half = threshold_for(judged)
     found: Report = {
         "is_calibrated": system.is_calibrated,
         **_figures(asked, name),
         "lines": len(lines),
-        "saved": metrics.share_saved(lines, name),
+        "saved": share_saved(lines, name),
         "when_half_is_shown": None
         if half is None
-        else {metric: metrics.mean(asked, name, metric, half) for metric in ("right", "exact")},
-        "wrong_per_100_chars": metrics.wrong_per_100_chars(lines, name),
+        else {metric: mean(asked, name, metric, half) for metric in ("right", "exact")},
+        "wrong_per_100_chars": wrong_per_100_chars(lines, name),
         "cold_ms": _latency([one.answer.ms for one in judged]),
         "cold_cpu_ms": _latency([one.answer.cpu_ms for one in judged]),
         "typing_ms": _latency([a.ms for line in lines for a in line.answers[name]]),
@@ -90,8 +177,8 @@ def _system(measured: Measured, system: System) -> Report:
         "strata": {split: _strata(asked, system, label) for split, label in SPLITS.items()},
     }
     if system.is_calibrated:
-        found["reliability"] = metrics.reliability(judged)
-        found["calibration_error"] = metrics.calibration_error(found["reliability"])
+        found["reliability"] = reliability(judged)
+        found["calibration_error"] = calibration_error(found["reliability"])
         found["show"] = {
             level: _measure_shown(measured, system, level) for level in (EAGER, *STRICTER)
         }
@@ -99,8 +186,8 @@ def _system(measured: Measured, system: System) -> Report:
 
 
 def _figures(asked: Sequence[Asked], name: str) -> Report:
-    means = {metric: metrics.mean(asked, name, metric) for metric in ("exact", "right", "offered")}
-    return {"tasks": len(asked), **means, "precision": metrics.mean(asked, name, "right", 0.0)}
+    means = {metric: mean(asked, name, metric) for metric in ("exact", "right", "offered")}
+    return {"tasks": len(asked), **means, "precision": mean(asked, name, "right", 0.0)}
 
 
 def _measure_shown(measured: Measured, system: System, level: str) -> Report:
@@ -110,12 +197,12 @@ def _measure_shown(measured: Measured, system: System, level: str) -> Report:
     n_seen = sum(item.is_shown(name, least) and item.judged[name].is_right for item in right)
     return {
         "threshold": least,
-        "shown": metrics.share_shown(asked, name, least),
-        "precision": metrics.mean(asked, name, "right", least),
-        "exact_precision": metrics.mean(asked, name, "exact", least),
+        "shown": share_shown(asked, name, least),
+        "precision": mean(asked, name, "right", least),
+        "exact_precision": mean(asked, name, "exact", least),
         "right_but_hidden": (len(right) - n_seen) / len(right) if right else None,
-        "saved": metrics.share_saved(measured.lines, name, least),
-        "wrong_per_100_chars": metrics.wrong_per_100_chars(measured.lines, name, least),
+        "saved": share_saved(measured.lines, name, least),
+        "wrong_per_100_chars": wrong_per_100_chars(measured.lines, name, least),
     }
 
 
@@ -135,8 +222,8 @@ def _strata(asked: Sequence[Asked], system: System, label: Callable[[Stratum], s
         if len(part) < MIN_STRATUM
         else _figures(part, system.name)
         | {
-            "shown": metrics.share_shown(part, at, least),
-            "shown_precision": metrics.mean(part, at, "right", least),
+            "shown": share_shown(part, at, least),
+            "shown_precision": mean(part, at, "right", least),
         }
         for value, part in sorted(parts.items())
     }

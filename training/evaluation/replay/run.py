@@ -6,18 +6,17 @@ turns commit by commit, so that what was measured when somebody stops it is spre
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from training.data.corpus import Document
 from training.data.progress import Progress
-from training.evaluation.answers import judge
+from training.evaluation.answers import Answer, Judged, Keystrokes, judge, type_line
 from training.evaluation.held_out import Task
-from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.systems import EAGER, System
-from training.evaluation.replay.tasks import N_COMMITS, ReplayTask, replay_tasks
+from training.evaluation.replay.tasks import N_COMMITS, ReplayTask, Stratum, replay_tasks
 
 INTERRUPTED, OUT_OF_TIME = "interrupted", "the time was over"
 _WARM_UP = Document(source="", path="warm_up.py", text="def first(items):\n    return items[0]\n")
@@ -46,6 +45,36 @@ class Work:
     def n_cursors(self) -> int:
         """How often each system is asked."""
         return len(self.tasks) + sum(len(task.cursors()) for task in self.lines)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """One cursor and each system's judged answer."""
+
+    stratum: Stratum
+    judged: Mapping[str, Judged]
+
+    def value(self, system: str, metric: str) -> float:
+        """Return 1 or 0 by what an answer is: "exact", "right" or "offered"."""
+        return float(getattr(self.judged[system], f"is_{metric}"))
+
+    def is_shown(self, system: str, least: float) -> bool:
+        """Say whether there is something, and it has at least this probability."""
+        judged = self.judged[system]
+        return judged.is_offered and judged.answer.probability >= least
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One line and each system's answers before each of its characters."""
+
+    stratum: Stratum
+    text: str
+    answers: Mapping[str, Sequence[Answer]]
+
+    def type_with(self, system: str, least: float = 0.0) -> Keystrokes:
+        """Type it with one system's help."""
+        return type_line(self.text, self.answers[system], least)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

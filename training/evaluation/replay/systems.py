@@ -21,8 +21,7 @@ from assistant.rank.ranker import bundled, threshold
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
 from assistant.source.languages import PYTHON, language_of
-from training.evaluation.answers import Answer, Stopwatch, is_right
-from training.evaluation.exact_line import ask_engine
+from training.evaluation.answers import Answer, Stopwatch, ask_engine, is_right
 from training.evaluation.held_out import Task
 from training.evaluation.longest_match import LongestMatch
 from training.evaluation.replay.history import Snapshot

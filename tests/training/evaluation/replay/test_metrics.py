@@ -6,8 +6,8 @@ import pytest
 
 from tests.training.evaluation.replay.scripted_systems import answer, judged, stratum
 from training.evaluation.intervals import Figure
-from training.evaluation.replay import metrics
-from training.evaluation.replay.metrics import Asked, Line
+from training.evaluation.replay import report
+from training.evaluation.replay.run import Asked, Line
 
 
 def asked(*outcomes: tuple[str, str, float], repository: str = "r") -> list[Asked]:
@@ -36,20 +36,20 @@ def mean_of(value: Figure | None) -> float:
     [("exact", 0.25), ("right", 0.5), ("offered", 0.75)],
 )
 def test_means_are_over_all_cursors(metric: str, expected: float) -> None:
-    assert mean_of(metrics.mean(asked(*MIXED), "s", metric)) == pytest.approx(expected)
+    assert mean_of(report.mean(asked(*MIXED), "s", metric)) == pytest.approx(expected)
 
 
 def test_repositories_count_alike_whatever_their_size() -> None:
     items = asked(("abc", "abc", 0.5), repository="small")
     items += asked(*[("x", "abc", 0.5)] * 9, repository="large")
-    assert mean_of(metrics.mean(items, "s", "exact")) == pytest.approx(0.5)
+    assert mean_of(report.mean(items, "s", "exact")) == pytest.approx(0.5)
 
 
 def test_precision_is_over_what_is_shown() -> None:
     items = asked(*MIXED)
-    assert mean_of(metrics.mean(items, "s", "right", 0.0)) == pytest.approx(2 / 3)
-    assert mean_of(metrics.mean(items, "s", "exact", 0.85)) == 1.0
-    assert metrics.mean(items, "s", "exact", 0.95) is None
+    assert mean_of(report.mean(items, "s", "right", 0.0)) == pytest.approx(2 / 3)
+    assert mean_of(report.mean(items, "s", "exact", 0.85)) == 1.0
+    assert report.mean(items, "s", "exact", 0.95) is None
 
 
 def test_difference_is_taken_cursor_by_cursor() -> None:
@@ -60,33 +60,33 @@ def test_difference_is_taken_cursor_by_cursor() -> None:
         )
         for i, (left, right) in enumerate([("abc", "x"), ("abc", "abc"), ("x", "x"), ("x", "abc")])
     ]
-    assert metrics.compare(items, [], "left", "right")["exact"]["mean"] == 0.0
+    assert report.compare(items, [], "left", "right")["exact"]["mean"] == 0.0
     always_better = items[:1] * 3
-    found = metrics.compare(always_better, [], "left", "right")
+    found = report.compare(always_better, [], "left", "right")
     assert found["exact"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
     assert found.keys() == {"exact", "right"}  # no line was typed
 
 
 def test_reliability_bins_hold_only_what_was_offered() -> None:
-    found = metrics.reliability([item.judged["s"] for item in asked(*MIXED)])
+    found = report.reliability([item.judged["s"] for item in asked(*MIXED)])
     assert found == [
         {"low": 0.8, "high": 0.9, "n": 2, "claimed": pytest.approx(0.8), "right": 0.5},
         {"low": 0.9, "high": 1.0, "n": 1, "claimed": pytest.approx(0.9), "right": 1.0},
     ]
-    assert metrics.calibration_error(found) == pytest.approx((2 * 0.3 + 1 * 0.1) / 3)
-    assert metrics.calibration_error([]) is None
+    assert report.calibration_error(found) == pytest.approx((2 * 0.3 + 1 * 0.1) / 3)
+    assert report.calibration_error([]) is None
 
 
 def test_certainty_belongs_to_the_last_bin() -> None:
-    (only,) = metrics.reliability([judged("abc", "abc", 1.0)])
+    (only,) = report.reliability([judged("abc", "abc", 1.0)])
     assert (only["low"], only["high"]) == (0.9, 1.0)
 
 
 def test_threshold_for_half_of_the_cursors() -> None:
     found = [item.judged["s"] for item in asked(*MIXED)]
-    assert metrics.threshold_for(found) == 0.8
-    assert metrics.threshold_for(found, 0.25) == 0.9
-    assert metrics.threshold_for(found, 1.0) is None  # so much is not offered
+    assert report.threshold_for(found) == 0.8
+    assert report.threshold_for(found, 0.25) == 0.9
+    assert report.threshold_for(found, 1.0) is None  # so much is not offered
 
 
 def line(text: str, told: list[str], repository: str = "r") -> Line:
@@ -97,10 +97,10 @@ def line(text: str, told: list[str], repository: str = "r") -> Line:
 
 def test_saved_characters_are_a_mean_over_lines() -> None:
     lines = [line("abcd", ["abcd", "", "", ""]), line("abcd", ["", "xx", "", ""])]
-    assert mean_of(metrics.share_saved(lines, "s")) == pytest.approx((3 / 4 + 0) / 2)
-    assert metrics.wrong_per_100_chars(lines, "s") == pytest.approx(100 / 8)
-    assert metrics.share_saved([], "s") is None
-    assert metrics.wrong_per_100_chars([], "s") is None
+    assert mean_of(report.share_saved(lines, "s")) == pytest.approx((3 / 4 + 0) / 2)
+    assert report.wrong_per_100_chars(lines, "s") == pytest.approx(100 / 8)
+    assert report.share_saved([], "s") is None
+    assert report.wrong_per_100_chars([], "s") is None
 
 
 def test_difference_of_savings_is_taken_line_by_line() -> None:
@@ -109,6 +109,6 @@ def test_difference_of_savings_is_taken_line_by_line() -> None:
         text="abcd",
         answers={"left": [answer("abcd")] * 4, "right": [answer("")] * 4},
     )
-    assert metrics.compare([], [both], "left", "right") == {
+    assert report.compare([], [both], "left", "right") == {
         "saved": {"mean": 0.75, "low": 0.75, "high": 0.75}
     }

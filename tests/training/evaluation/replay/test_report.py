@@ -15,10 +15,9 @@ from tests.training.evaluation.replay.scripted_systems import (
     judged,
     stratum,
 )
-from training.evaluation.replay.metrics import Asked, Line
 from training.evaluation.replay.report import MIN_STRATUM, Report, assemble
 from training.evaluation.replay.report_tables import WIDTH, advise, format_range, format_report
-from training.evaluation.replay.run import INTERRUPTED, Measured, Plan
+from training.evaluation.replay.run import INTERRUPTED, Asked, Line, Measured, Plan
 from training.evaluation.replay.systems import SYSTEMS as SYSTEMS_OF_EVAL
 
 SYSTEMS = [ScriptedSystem("good", lambda task: ""), ScriptedSystem("bad", lambda task: "")]
