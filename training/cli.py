@@ -135,7 +135,7 @@ def existing_folder(text: str) -> Path:
 
 def existing_model(text: str) -> Path:
     """Parse an argument that must be a model: folder, GGUF file, or name of a listed one."""
-    from assistant.models.open import find_model
+    from assistant.models.selection import find_model
 
     try:
         return find_model(text)

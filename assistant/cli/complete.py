@@ -115,7 +115,7 @@ def open_engine(settings: Settings, file: Path, index: "FolderIndex | None") -> 
     """Return an engine for `file` that has not loaded its model; what is amiss, it says."""
     from assistant.counts import find_steps
     from assistant.generate.engine import Engine  # imports the runtime, not needed for bad input
-    from assistant.models.open import make_opener_for
+    from assistant.models.selection import make_opener_for
     from assistant.remote import open_configured
 
     def say(text: str) -> None:

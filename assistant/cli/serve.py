@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from assistant.cli.command import DONE, CommandParser, UsageError, run_command
 from assistant.errors import AssistantError
 from assistant.logs import configure
-from assistant.models.open import find_model
+from assistant.models.selection import find_model
 from assistant.remote.settings import is_loopback
 from assistant.settings import load_settings
 

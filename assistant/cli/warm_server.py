@@ -19,8 +19,8 @@ from assistant.cli.command import plain_output
 from assistant.errors import AssistantError
 from assistant.generate.engine import Engine
 from assistant.index.folder_index import FolderIndex
-from assistant.models.open import find_serving_model
 from assistant.models.registry import Registry
+from assistant.models.selection import find_serving_model
 from assistant.remote.settings import remote_settings_path
 from assistant.settings import Settings
 from assistant.warm import HERE, MAX_FILE_BYTES, lock, socket_in

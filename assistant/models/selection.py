@@ -1,15 +1,21 @@
 """What people and editors ask of the registry: which models there are for a place, and to switch.
 
-Answers are plain values, fit for JSON. Works on files and runs git; loads no network, but has the
-graph of a model built before it is chosen.
+Answers are plain values, fit for JSON. Works on files and runs git; has the graph of a model built
+before it is chosen. Commands that answer once and end open a file's model here; the server keeps
+models on a shelf instead.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from assistant.errors import AssistantError
+from assistant.generate.backend import LocalBackend, OpenModel, open_backend, open_from
 from assistant.models.registry import Registry
 from assistant.models.registry_file import (
     BASE,
@@ -19,12 +25,62 @@ from assistant.models.registry_file import (
     repository_id,
     repository_root,
 )
+from assistant.settings import Settings
 from model.folder import ModelFolder, ModelFolderError
 from model.gguf_model import load_model
 from model.onnx_cache import OnnxCacheError, open_graph
 from model.runtime import RuntimeLoadError
 
 SERVED_BITS = 8  # of the graph that servers run
+
+
+def find_serving_model(registry: Registry, file: Path) -> ModelEntry | None:
+    """Return the model chosen for a file's repository, None for the base; asks git only if any is.
+
+    ModelsError if the registry cannot be used.
+    """
+    if not os.path.lexists(registry.file):
+        return None
+    book = registry.book()
+    root = repository_root(file) if book.served() else None
+    if root is None:
+        return book.serving(EVERYWHERE)
+    try:
+        return book.serving(repository_id(root))
+    except ModelsError:  # a repository without a history has no model of its own
+        return book.serving(EVERYWHERE)
+
+
+def find_model(text: str) -> Path:
+    """Return the place of a model: a folder, a GGUF file, or the name of a listed one."""
+    path = Path(text).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
+        return path
+    with contextlib.suppress(ModelsError):
+        if (listed := Registry().check_place(text)).is_dir():
+            return listed
+    raise ModelsError(f"{text} is no folder, GGUF file or listed model")
+
+
+def make_opener_for(file: Path, complain: Callable[[str], None]) -> OpenModel:
+    """Return what opens the model for `file`; what is wrong with its own one costs only that."""
+
+    def open_model(settings: Settings, language: str) -> LocalBackend:
+        if settings.model:  # the user's word wins
+            return open_from(settings)
+        registry = Registry()
+        try:
+            entry = find_serving_model(registry, file)
+            if entry is not None:
+                folder = str(registry.check_place(entry.name))
+                own = open_backend(folder, label=entry.name, **settings.run_options)
+                if own.info.serves(language):
+                    return own
+        except AssistantError as error:
+            complain(f"the base model answers: {error}")
+        return open_from(settings, language)
+
+    return open_model
 
 
 class RepositoryPlace(NamedTuple):

@@ -19,19 +19,18 @@ from numpy.typing import NDArray
 from assistant.source.syntax import SyntaxTree
 from model import fim
 from model.tokenizer import Tokenizer
-from training.data import syntax_spans, text_spans
+from training.data import spans
 from training.data.corpus import Document
-from training.data.syntax_spans import SyntaxPart, tree_of
-from training.data.text_spans import LONGEST_CHARS, Span, TextLines
+from training.data.spans import LONGEST_CHARS, Span, SyntaxPart, TextLines, tree_of
 
 # What takes the place of a kind where syntax has no answer.
 TEXT_KINDS: Mapping[str, Callable[[TextLines, np.random.Generator], Span | None]] = {
-    "rest_of_line": text_spans.rest_of_line,
-    "statement": text_spans.whole_lines,
-    "block": text_spans.block,
-    "arguments": text_spans.rest_of_line,
-    "expression": text_spans.rest_of_line,
-    "characters": text_spans.characters,
+    "rest_of_line": spans.rest_of_line,
+    "statement": spans.whole_lines,
+    "block": spans.block,
+    "arguments": spans.rest_of_line,
+    "expression": spans.rest_of_line,
+    "characters": spans.characters,
 }
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines would split at form feeds, too
 _MAX_HEADER_TOKENS = 80
@@ -61,7 +60,7 @@ class SpanShares:
     @property
     def by_syntax(self) -> float:
         """The share of holes for which a tree is asked first."""
-        return float(sum(getattr(self, kind) for kind in syntax_spans.KINDS))
+        return float(sum(getattr(self, kind) for kind in spans.KINDS))
 
     def draw(self, rng: np.random.Generator) -> str:
         """Return the name of a kind."""
@@ -83,10 +82,10 @@ def cut_hole(
     if not text:
         return InfillParts("", "", "")
     kind = shares.draw(rng)
-    span = syntax.hole(kind, rng) if syntax is not None and kind in syntax_spans.KINDS else None
+    span = syntax.hole(kind, rng) if syntax is not None and kind in spans.KINDS else None
     if span is None:
         lines = TextLines(text)
-        span = TEXT_KINDS[kind](lines, rng) or text_spans.characters(lines, rng)
+        span = TEXT_KINDS[kind](lines, rng) or spans.characters(lines, rng)
     start, end = span
     end = _shorten(text, start, end)
     return InfillParts(text[:start], text[start:end], text[end:])

@@ -14,8 +14,8 @@ from typing import Any
 
 from assistant.cli.command import CommandParser, run_command, say_error
 from assistant.git import GitError, git
-from assistant.models.open import find_model
 from assistant.models.registry import ModelsError, Registry, repository_id, repository_root
+from assistant.models.selection import find_model
 from assistant.source.languages import language_of
 from model.folder import BUNDLED, bundled_for
 from model.publish import write_atomically
@@ -45,10 +45,9 @@ def main(argv: list[str]) -> int:
 def _run(args: argparse.Namespace) -> int:
     import torch
 
-    from training.finetune.plan import make_plan
+    from training.finetune.plan import make_plan, owner_only
     from training.finetune.report import format_dry_run, format_report
     from training.finetune.session import Tuner
-    from training.finetune.state import owner_only
 
     request = _request(args)
     torch.set_num_threads(n_threads())

@@ -36,7 +36,7 @@ from training.data.shards import ShardReader
 from training.errors import TuneStoppedError
 from training.evaluation.bits_per_byte import Passage, bits_per_byte, measure_cost, network_scorer
 from training.finetune.judge import MAX_GENERAL_LOSS
-from training.finetune.state import TuneState
+from training.finetune.plan import TuneState
 from training.pretrain import loop
 from training.pretrain.trainer import Trainer
 from training.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable

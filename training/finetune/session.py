@@ -25,7 +25,9 @@ from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
 from training.finetune.judge import added_passages, general_passages, judge_models
 from training.finetune.plan import (
+    PLAN,
     TunePlan,
+    TuneState,
     estimate_disk_bytes,
     lora_rank,
     make_plan,
@@ -34,7 +36,6 @@ from training.finetune.plan import (
 from training.finetune.report import describe_time, format_card
 from training.finetune.request import TuneRequest
 from training.finetune.run import TrainingLog, base_weights, interpolate
-from training.finetune.state import PLAN, TuneState
 from training.finetune.texts import (
     TuneTexts,
     count_rows,

@@ -10,8 +10,8 @@ import pytest
 from assistant.cli import why as why_cli
 from assistant.cli.models import main
 from assistant.doctor import storage
-from assistant.models.open import find_serving_model
 from assistant.models.registry import Registry, repository_id
+from assistant.models.selection import find_serving_model
 from assistant.settings import Settings
 from model.gguf_model import REFERENCE, load_model
 from tests.gguf_files import write_gguf

@@ -7,8 +7,8 @@ import pytest
 from assistant.cli import complete as complete_cli
 from assistant.cli import models as cli
 from assistant.cli import why as why_cli
-from assistant.models.open import find_serving_model
 from assistant.models.registry import ModelsError, Registry, repository_id
+from assistant.models.selection import find_serving_model
 from tests.own_models import added
 from tests.repositories import new_repository
 from tests.scripted import speaking_folder

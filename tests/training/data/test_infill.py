@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from tests.code_samples import PYTHON, SAMPLES
 from training.data.chunks import TEXT_KINDS, InfillParts, SpanShares, cut_hole
-from training.data.syntax_spans import SyntaxPart, tree_of
-from training.data.text_spans import LONGEST_CHARS
+from training.data.spans import LONGEST_CHARS, SyntaxPart, tree_of
 
 TEXTS = sorted((Path(__file__).parents[2] / "data" / "text").glob("*.*"))
 SHARES = SpanShares()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data.pieces import INDEX, PiecesError, cut, join
+from training.pretrain.kit import INDEX, PiecesError, cut, join
 
 PIECE_BYTES = 4_000
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.code_samples import SAMPLES, TSX
-from training.data.syntax_spans import KINDS, SyntaxPart, tree_of
+from training.data.spans import KINDS, SyntaxPart, tree_of
 
 
 def holes(name: str, kind: str, text: str = "", n: int = 250) -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from training.data.text_spans import (
+from training.data.spans import (
     LONGEST_CHARS,
     Span,
     TextLines,

@@ -15,7 +15,7 @@ from training.data.shards import ShardReader, ShardWriter
 from training.errors import TuneStoppedError
 from training.evaluation.bits_per_byte import Passage
 from training.finetune import run
-from training.finetune.state import TuneState
+from training.finetune.plan import TuneState
 from training.finetune.texts import epoch_folder
 
 TEXT = "def area(width):\n    return width * 2\n" * 3

@@ -19,11 +19,10 @@ from tests.training.finetune.test_describe import PLAN, RESULT
 from training.errors import TuneError
 from training.evaluation.replay.history import ReplayError
 from training.finetune import session, texts
-from training.finetune.plan import TunePlan, make_plan, split_history
+from training.finetune.plan import TunePlan, TuneState, make_plan, split_history
 from training.finetune.report import format_card
 from training.finetune.request import TuneRequest
 from training.finetune.session import TuneOutcome, publish, tune_folder
-from training.finetune.state import TuneState
 
 
 @pytest.fixture

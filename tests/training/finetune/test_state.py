@@ -8,8 +8,8 @@ import pytest
 
 from tests.histories import made_plan
 from training.errors import TuneError
+from training.finetune.plan import TuneState, owner_only
 from training.finetune.request import TuneOptions
-from training.finetune.state import TuneState, owner_only
 
 PLAN = made_plan()
 
