@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from lsp.document_paths import local_path
 from lsp.scheduler import describe
-from model.files import stamp_of
 
 if TYPE_CHECKING:
     from assistant.generate.backend import LocalBackend
@@ -148,7 +147,7 @@ class WorkspaceModels:
     def _step(self) -> None:
         """Bring what is served in line with what is chosen, if this is the moment."""
         assert self._registry is not None and self._shelf is not None
-        stamp = stamp_of(self._registry.file)
+        stamp = self._registry.stamp()
         if stamp != self._stamp:
             self._stamp = stamp
             self._read(self._registry, self._shelf)

@@ -31,6 +31,7 @@ from assistant.models.registry_file import (
     slug,
     write_registry,
 )
+from model.files import stamp_of
 from model.folder import ModelFolderError
 from model.gguf_export import MatrixType, export_gguf
 from model.gguf_model import GgufModel, load_model
@@ -122,6 +123,10 @@ class Registry:
     def file(self) -> Path:
         """The file that changes whenever anything does."""
         return self.folder / FILE_NAME
+
+    def stamp(self) -> tuple[int, int, int] | None:
+        """Return what is different after each change; None if there is nothing yet."""
+        return stamp_of(self.file)
 
     # --- reading
 
