@@ -203,7 +203,7 @@ def test_start_after_the_package_was_removed_is_silent(
     nvim: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = tmp_path / "gone"
-    monkeypatch.setattr("assistant.setup.own_file.shipped", lambda _: gone)
+    monkeypatch.setattr("assistant.setup.editors.shipped", lambda _: gone)
     machine = Machine(home=tmp_path, environ={})
     change = EDITORS["nvim"].plan(machine, [str(gone / "foretype"), "lsp"]).change
     assert change is not None

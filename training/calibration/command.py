@@ -6,15 +6,21 @@ network gets to see is what the index's ranker puts first: first the index alone
 index together. Thresholds are taken from choices on repositories that were left out of the fit.
 For networks of others the bundled one's parameters are fitted further: a hundred cursors are too
 few for more, and the index's part and the thresholds hold as they are.
+
+The report has operating points: from which probability on a suggestion is shown, and what that
+gives. On other repositories, that nothing was fitted on, the parts and the longest match answer the
+same cursors and are compared pair by pair.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from assistant.cli.command import CommandParser
 from assistant.generate.backend import LocalBackend, open_backend
@@ -30,10 +36,10 @@ from assistant.rank.ranker import (
 )
 from model.folder import bundled_folders, copy_folder
 from model.gguf_model import REFERENCE, check_reference, write_ranker
-from training.calibration import report
 from training.calibration.collect import CollectSettings, RankingExample, collect
 from training.calibration.networks import (
     FitSettings,
+    RankedChoice,
     choose,
     choose_out_of_fold,
     correct,
@@ -42,11 +48,21 @@ from training.calibration.networks import (
     fit_ranker,
     fitted_table,
 )
-from training.calibration.report import choose_points
 from training.cli import Report, count, existing_folder, existing_model, report_on
+from training.evaluation.intervals import Interval, macro_mean
 from training.evaluation.replay.history import ReplayError
-from training.evaluation.replay.systems import INDEX, NETWORK_AND_INDEX
+from training.evaluation.replay.systems import INDEX, LONGEST_MATCH, NETWORK, NETWORK_AND_INDEX
 
+#: level -> least precision; where no threshold reaches it, the strictest one that shows anything
+TARGETS = {"quiet": 0.8}
+#: "balanced" hides at most this share of what is right: at 0.12 a tenth less is shown, at 0.03
+#: nearly a third of what is shown is wrong (experiments.md)
+MAX_HIDDEN = 0.065
+EAGER_THRESHOLD = 0.1
+_MARGIN = 0.02  # more than the target is asked for: elsewhere it will be a little less
+_MIN_SHOWN = 20  # a precision of fewer is chance
+_RELIABILITY_BINS = 10
+_TRIED = tuple(number / 100 for number in range(10, 100))
 KINDS = ("head", "history")
 RANKER = FitSettings(hidden=32, epochs=30, decay=3e-2, members=3)
 GATE = FitSettings(hidden=32, epochs=12, batch=1024, rate=4e-3, decay=2e-2, members=4)
@@ -56,7 +72,7 @@ GATE_ON = FitSettings(epochs=5, batch=256, rate=1e-3, decay=0.0)
 
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
-    return report_on("train fit", _parser(), argv, _make, report.format_report)
+    return report_on("train fit", _parser(), argv, _make, format_report)
 
 
 def _make(args: argparse.Namespace) -> Report:
@@ -121,7 +137,7 @@ def fit(
     before = start.both if start else None
     if before is not None:
         chosen = [choose(each, before) for each in examples]
-        figures[f"{NETWORK_AND_INDEX}, before"] = report.figures_of(chosen, before.points)
+        figures[f"{NETWORK_AND_INDEX}, before"] = figures_of(chosen, before.points)
     engine, figures[NETWORK_AND_INDEX] = _fit_part(examples, before)
     table = {
         "format_version": FORMAT_VERSION,
@@ -158,8 +174,8 @@ def _fit_part(
     choices = choose_out_of_fold(examples, ranker, gate)
     languages = fit_languages(choices, start.languages if start else {})
     corrected = [correct(each, languages) for each in choices]
-    points = start.points if start else choose_points(report.typed(corrected))
-    figures = report.figures_of(corrected, points)
+    points = start.points if start else choose_points(typed(corrected))
+    figures = figures_of(corrected, points)
     fitted = FittedRanker(
         ranker=fit_ranker(examples, ranker),
         gate=fit_gate(choices, gate),
@@ -185,8 +201,148 @@ def compare(
     engine = collect(repositories, settings, backends, parameters)
     settings = dataclasses.replace(settings, longest_match=True)
     alone = collect(repositories, settings, [], parameters)
-    return report.compare_systems(
+    return compare_systems(
         [choose(each, parameters.both) for each in engine],
         [choose(each, parameters.index) for each in alone],
         parameters.both,
     )
+
+
+def choose_points(choices: Sequence[RankedChoice]) -> dict[str, OperatingPoint]:
+    """Return each level's point: the lowest threshold that keeps its precision.
+
+    For "balanced", the highest that hides few right answers.
+    """
+    counts = {threshold: _count(choices, threshold) for threshold in _TRIED}
+    most = max(n_right for _, n_right in counts.values())
+    enough = [t for t, (_, n_right) in counts.items() if n_right >= (1 - MAX_HIDDEN) * most]
+    balanced = max(enough) if most else EAGER_THRESHOLD
+    chosen = {"eager": EAGER_THRESHOLD, "balanced": balanced}
+    for level, target in TARGETS.items():
+        shown = [t for t, (n_shown, _) in counts.items() if n_shown and t >= balanced]
+        good = [
+            t
+            for t in shown
+            if counts[t][0] >= _MIN_SHOWN and counts[t][1] >= (target + _MARGIN) * counts[t][0]
+        ]
+        chosen[level] = min(good) if good else max(shown, default=1.0)
+    return {level: measure_point(choices, threshold) for level, threshold in chosen.items()}
+
+
+def _count(choices: Sequence[RankedChoice], threshold: float) -> tuple[int, int]:
+    """Return how many would be shown, and how many of them are right."""
+    shown = [its for each in choices if (its := each.shown_from(threshold)).has_text]
+    return len(shown), sum(its.is_right for its in shown)
+
+
+def measure_point(choices: Sequence[RankedChoice], threshold: float) -> OperatingPoint:
+    """Measure one threshold; hidden is what is right from `EAGER_THRESHOLD` on."""
+    n_shown, n_right = _count(choices, threshold)
+    most = max(n_right, _count(choices, EAGER_THRESHOLD)[1])
+    return OperatingPoint(
+        threshold=round(min(max(threshold, 0.0), 1.0), 4),
+        precision=round(n_right / max(1, n_shown), 4),
+        coverage=round(n_shown / max(1, len(choices)), 4),
+        hidden=round(1 - n_right / max(1, most), 4),
+    )
+
+
+def calibration_error(choices: Sequence[RankedChoice]) -> float:
+    """Return the mean distance of probability and share right over ten bands, by their size."""
+    shown = [c for c in choices if c.has_text]
+    bands = np.array([int(c.probability * _RELIABILITY_BINS) for c in shown], np.int64)
+    off = np.bincount(bands, weights=[c.probability - c.is_right for c in shown])
+    return float(np.abs(off).sum()) / max(1, len(shown))
+
+
+def typed(choices: Sequence[RankedChoice]) -> Sequence[RankedChoice]:
+    """Return those at lines that were typed, by which thresholds go; all where there are none."""
+    return [c for c in choices if c.example.kind == "history"] or choices
+
+
+def figures_of(
+    choices: Sequence[RankedChoice], points: Mapping[str, OperatingPoint]
+) -> dict[str, Any]:
+    """Return what the levels' thresholds give, and how right and how calibrated choices are."""
+    return {
+        "tasks": len(choices),
+        "exact": float(np.mean([c.is_exact for c in choices])),
+        "calibration_error": calibration_error(choices),
+        "levels": {
+            name: dataclasses.asdict(measure_point(typed(choices), its.threshold))
+            for name, its in points.items()
+        },
+    }
+
+
+def _exact(examples: Sequence[RankingExample], values: Sequence[float]) -> Interval:
+    """Return the mean over repositories; whole files or commits are drawn again."""
+    pairs = zip(examples, values, strict=True)
+    return macro_mean((example.repository, example.group, value) for example, value in pairs)
+
+
+def compare_systems(
+    engine: Sequence[RankedChoice], index: Sequence[RankedChoice], fitted: FittedRanker
+) -> dict[str, dict[str, Any]]:
+    """Return, for each kind, who is right how often at the same cursors, and what levels show.
+
+    `engine` (network and index) and `index` (alone) are choices at the same cursors in the same
+    order; the longest match's line and the network's own stand in their examples.
+    """
+    return {
+        kind: _compare(
+            [c for c in engine if c.example.kind == kind],
+            [c for c in index if c.example.kind == kind],
+            fitted,
+        )
+        for kind in sorted({c.example.kind for c in engine})
+    }
+
+
+def _compare(
+    engine: Sequence[RankedChoice], index: Sequence[RankedChoice], fitted: FittedRanker
+) -> dict[str, Any]:
+    examples = [c.example for c in engine]
+    right = {
+        NETWORK_AND_INDEX: [c.is_exact for c in engine],
+        INDEX: [c.is_exact for c in index],
+        NETWORK: [example.greedy == example.truth for example in examples],
+        LONGEST_MATCH: [c.example.longest_match == c.example.truth for c in index],
+    }
+    exact = {
+        name: _exact(examples, [float(is_right) for is_right in its]) for name, its in right.items()
+    }
+    for baseline in (LONGEST_MATCH, INDEX):
+        pairs = zip(right[NETWORK_AND_INDEX], right[baseline], strict=True)
+        exact[f"{NETWORK_AND_INDEX} against {baseline}"] = _exact(
+            examples, [float(a) - float(b) for a, b in pairs]
+        )
+    table = {name: dataclasses.asdict(its) for name, its in exact.items()}
+    return figures_of(engine, fitted.points) | {"exact": table}
+
+
+def format_report(report: Mapping[str, Any]) -> str:
+    """Return all of it for people."""
+    lines = []
+    for name, figures in report["fitted"].items():
+        lines.append(f"{name}: shown from, precision, coverage, right answers hidden")
+        lines += [_level(level, its) for level, its in figures["levels"].items()]
+        exact, off = 100 * figures["exact"], 100 * figures["calibration_error"]
+        lines.append(f"  {figures['tasks']} tasks, exact {exact:.1f}%, off by {off:.1f} points")
+    for kind, its in report["reported"].items():
+        lines += _comparison_lines(kind, its)
+    return "\n".join(lines) + "\n"
+
+
+def _level(name: str, its: Mapping[str, float]) -> str:
+    shares = "".join(f"{100 * its[k]:>7.1f}%" for k in ("precision", "coverage", "hidden"))
+    return f"  {name:<10}{its['threshold']:>7.3f}{shares}"
+
+
+def _comparison_lines(kind: str, its: Mapping[str, Any]) -> Iterator[str]:
+    yield f"reported, {kind}: {its['tasks']} tasks, exact [95%]"
+    for name, exact in its["exact"].items():
+        yield f"  {name:<38}{Interval(**exact)!s:>22}"
+    yield f"  off by, on average: {100 * its['calibration_error']:.1f} points"
+    for level, figures in its["levels"].items():
+        yield _level(level, figures)

@@ -101,7 +101,7 @@ def test_neovim_on_windows_has_another_folder(tmp_path: Path) -> None:
     assert plan("nvim", machine).path == folder / "plugin" / "foretype.lua"
 
 
-@pytest.mark.parametrize(("name", "module"), [("nvim", "own_file"), ("emacs", "emacs")])
+@pytest.mark.parametrize(("name", "module"), [("nvim", "editors"), ("emacs", "emacs")])
 def test_missing_module_is_told(
     name: str, module: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,12 @@ from assistant.rank.ranker import parse
 from tests.fitted import table as hand_made
 from training.calibration import command
 from training.calibration.collect import RankingExample
+from training.calibration.command import (
+    MAX_HIDDEN,
+    calibration_error,
+    choose_points,
+    measure_point,
+)
 from training.calibration.networks import (
     BLANK,
     FitSettings,
@@ -20,12 +26,6 @@ from training.calibration.networks import (
     fit_gate,
     fit_ranker,
     network_table,
-)
-from training.calibration.report import (
-    MAX_HIDDEN,
-    calibration_error,
-    choose_points,
-    measure_point,
 )
 
 SMALL = FitSettings(hidden=8, epochs=15, batch=32, rate=2e-2, members=2)

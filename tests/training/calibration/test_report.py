@@ -6,8 +6,8 @@ import pytest
 from assistant.rank.beginnings import Beginnings
 from assistant.rank.ranker import OTHERS, FittedRanker, OperatingPoint, SmallNetwork
 from training.calibration.collect import RankingExample
+from training.calibration.command import compare_systems, figures_of, format_report
 from training.calibration.networks import RankedChoice
-from training.calibration.report import compare_systems, figures_of, format_report
 
 NET = SmallNetwork(
     mean=np.zeros(1, np.float32),
