@@ -69,7 +69,7 @@ def _emails(text: str) -> Iterator[tuple[str, int, int]]:
         if local is None or not _is_mail(local[0][::-1], match[1], match[2]):
             continue
         start = match.start() - local.end()
-        if not _IN_URL.search(text, max(0, start - _MAX_URL_USER_CHARS), start):
+        if not _IN_URL.search(text, start - _MAX_URL_USER_CHARS, start):
             yield MAIL, start, match.end()
 
 
@@ -88,9 +88,9 @@ def _is_mail(local: str, domain: str, ending: str) -> bool:
 
 def _ip_addresses(text: str) -> Iterator[tuple[str, int, int]]:
     for match in _IPV4.finditer(text) if _MAYBE_IPV4.search(text) else ():
-        before = text[max(0, match.start() - 16) : match.start()]
-        if _is_public_v4(match[0]) and not _VERSION_BEFORE.search(before):
-            yield ADDRESS, match.start(), match.end()
+        start = match.start()
+        if _is_public_v4(match[0]) and not _VERSION_BEFORE.search(text, start - 16, start):
+            yield ADDRESS, start, match.end()
     for match in _IPV6.finditer(text) if any(p.search(text) for p in _MAYBE_IPV6) else ():
         if _is_public_v6(match[0]):
             yield ADDRESS, match.start(), match.end()

@@ -64,7 +64,7 @@ _DESCRIBED = re.compile(  # the name is itself a value: of a variable, or of an 
     rf"[\"']?[ \t]{{0,4}}[,{{]?[ \t]{{0,4}}\r?\n(?:[^\n]{{0,100}}\n){{0,3}}?{VALUE}"
     r"(?P<value>[^\"'\s,]{6,300})"
 )
-_GOES_ON = (*",(=\\:+{[|", ">-", ">+", "|-", "|+")  # at the end of a line
+_GOES_ON = re.compile(r"(?:[,(=\\:+{\[|]|[>|][+-])\s*\Z")  # at the end of a line
 _STILL_ON = re.compile(r"\n[ \t]{0,60}(?:\.\w|\|\||\?\?|&&|\+)")
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _NOT_ONE_WORD = re.compile(r"[{}<>$()\[\]\\,;|]|://|%[(s]|\.\.")
@@ -130,7 +130,7 @@ def _places(lower: str) -> set[int]:
     """Return where a word that speaks of a secret begins."""
     places = {at for keyword in _KEYWORDS for at in _occurrences(lower, keyword)}
     for at in _occurrences(lower, "key"):
-        if _KEY_BEFORE.search(lower, max(0, at - _MAX_KEY_CHARS), at):
+        if _KEY_BEFORE.search(lower, at - _MAX_KEY_CHARS, at):
             places.add(at)
     for stem, words in _STEMS.items():
         places |= {at for at in _occurrences(lower, stem) if words.match(lower, at)}
@@ -139,7 +139,7 @@ def _places(lower: str) -> set[int]:
 
 def _occurrences(text: str, word: str) -> Iterator[int]:
     at = text.find(word)
-    while at >= 0:
+    while at != -1:
         yield at
         at = text.find(word, at + len(word))
 
@@ -173,7 +173,7 @@ def _rest_end(text: str, at: int) -> int:
     end = at
     for _ in range(_REST_LINES):
         newline = text.find("\n", end, limit)
-        if newline < 0:
+        if newline == -1:
             return limit
         if not goes_on(text, newline):
             return newline
@@ -183,8 +183,8 @@ def _rest_end(text: str, at: int) -> int:
 
 def goes_on(text: str, newline: int) -> bool:
     """Say whether a statement goes on over a line's end."""
-    line_end = text[max(0, newline - 20) : newline].rstrip()
-    return line_end.endswith(_GOES_ON) or _STILL_ON.match(text, newline) is not None
+    found = _GOES_ON.search(text, newline - 20, newline) or _STILL_ON.match(text, newline)
+    return found is not None
 
 
 def is_in_context(text: str, start: int) -> bool:
@@ -272,7 +272,7 @@ def kubernetes_secrets(text: str) -> Iterator[tuple[int, int]]:
         low = max(done, kind.start() - _AROUND_CHARS)
         low = max(low, text.rfind("\n---", low, kind.start()))
         end = text.find("\n---", kind.end(), kind.end() + _AROUND_CHARS)
-        done = end if end >= 0 else kind.end() + _AROUND_CHARS
+        done = end if end != -1 else kind.end() + _AROUND_CHARS
         for data in _DATA.finditer(text, low, done):
             at = data.end()
             while entry := _ENTRY.match(text, at, done):

@@ -173,7 +173,7 @@ def key_runs(text: str) -> Iterator[tuple[int, int]]:
     """Yield where a key's characters stand together; four times as fast as a pattern."""
     marks = text.encode("ascii", "replace").translate(_IS_KEY_CHAR) + b" "
     at = marks.find(_RUN)
-    while at >= 0:
+    while at != -1:
         end = marks.find(b" ", at)
         yield at, end
         at = marks.find(_RUN, end)

@@ -69,8 +69,6 @@ def open_secret(text: str, cursor: int) -> int | None:
     """Return where what may be a secret begins that is being typed at `cursor`; None if nothing."""
     low = line_start(text, cursor, _LINE_CHARS)
     line = text[low:cursor]
-    if line.isspace() or not line:
-        return _in_block(text, low, cursor)
     statement = _statement(text, low, cursor)
     finders = (_behind_head, _in_place, _at_end_of_run, _at_end_of_finding)
     starts = [start + low for start in (finder(line) for finder in finders) if start is not None]
@@ -100,9 +98,8 @@ def _statement(text: str, low: int, cursor: int) -> str:
     """Return the line before the cursor, with those above that it goes on from."""
     start = low
     for _ in range(_LINES_UP):
-        if text[start - 1 : start] != "\n" or not goes_on(text, start - 1):
-            break
-        start = line_start(text, start - 1, _LINE_CHARS)
+        if text[start - 1 : start] == "\n" and goes_on(text, start - 1):
+            start = line_start(text, start - 1, _LINE_CHARS)
     return text[start:cursor]
 
 
@@ -113,7 +110,7 @@ def _behind_head(line: str) -> int | None:
     starts = []
     for head in HEADS:
         at = line.find(head, tail.start())
-        if at >= 0 and _may_begin(line, at, head):
+        if at != -1 and _may_begin(line, at, head):
             starts.append(at + len(head))
     return min(starts, default=None)
 
@@ -192,7 +189,7 @@ def _in_block(text: str, low: int, cursor: int) -> int | None:
         body = before[begin.end() :]
         if not KEY_BLOCK_END.search(body) and _PEM_CHARS.match(body):
             return cursor - len(body)
-    if KUBERNETES.search(text, max(0, cursor - _MAX_YAML_CHARS), cursor):
+    if KUBERNETES.search(text, cursor - _MAX_YAML_CHARS, cursor):
         value = _YAML_VALUE.match(text[low:cursor])
         return low + value.start(1) if value else None
     return None

@@ -134,6 +134,17 @@ def test_large_input_is_cut_into_segments(folder: Path, monkeypatch: pytest.Monk
     assert 0 < seen[15] < seen[-1]  # what is ready is found before the rest is
 
 
+def test_no_segment_of_many_is_in_force_before_the_commit(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "FIRST_SEGMENT_BYTES", 8)
+    with IndexWriter(folder) as writer:
+        writer.add([content(f"{n}.py", "x = 1\n") for n in range(9)], "repo")
+        assert texts_in(folder) == {}
+        writer.commit()
+    assert len(texts_in(folder)) == 9
+
+
 def test_a_second_writer_is_refused(folder: Path) -> None:
     with IndexWriter(folder), pytest.raises(IndexBusyError, match="another process is writing"):
         IndexWriter(folder)

@@ -11,6 +11,7 @@ from assistant.privacy.secret_names import is_in_context, named_secrets
 from assistant.privacy.unfinished import open_secret
 
 VALUE = "a9F4731bE6c1fbB0"
+PGP = "-----BEGIN PGP PRIVATE KEY BLOCK-----"
 
 
 def is_found(text: str) -> bool:
@@ -44,6 +45,11 @@ CASES: dict[str, Case] = {
     "blanks at a line's end": (is_named, lambda n: f'f(token, x,{" " * n}\n"{VALUE}")', 19),
     "data below a kind": (is_found, lambda n: f"kind: Secret\n{'#' * n}\ndata:\n a: abcd", 3_984),
     "data above a kind": (is_found, lambda n: f"data:\n a: abcd\n{'#' * n}\nkind: Secret", 3_984),
+    "end of a key block": (
+        is_found,
+        lambda n: f"{PGP}\nVersion: 1\n\n{VALUE * 2}{'#' * n}----END",
+        9_948,
+    ),
     "local part": (is_found, lambda n: "a" * n + "@firm.io", 64),
     "local part in a text": (is_found, lambda n: f'{"-" * 20}"{"a" * n}@firm.io', 64),
 }  # fmt: skip

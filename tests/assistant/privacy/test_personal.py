@@ -60,3 +60,7 @@ def test_each_address_of_version_six_has_a_stand_in() -> None:
 )
 def test_people_are_told_from_code(text: str, is_somebody: bool) -> None:
     assert bool(find(text)) is is_somebody
+
+
+def test_an_example_hides_nobody_behind_it() -> None:
+    assert len(find("me@test.com, a@.x, jane@firm.io, 10.0.0.1, 93.184.216.34, 2001:db8::1")) == 2

@@ -386,3 +386,9 @@ def test_the_numbers_of_many_stand_ins_are_at_their_ends() -> None:
 def test_what_spans_paragraphs_is_said_to() -> None:
     assert spans_paragraphs(pem("")) and spans_paragraphs('x\n"kind": "Secret"')
     assert not spans_paragraphs('kind: Service\npassword = "Hw7kq2xx"')
+
+
+def test_key_blocks_that_break_off_one_after_another_all_go() -> None:
+    begin = "-----BEGIN PRIVATE KEY-----\n"
+    clean, counts = redact(begin + fake(64) + begin + fake(64, "two"))
+    assert counts == {"private key": 2} and clean.count("x" * 64) == 2

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from assistant.privacy.secret_names import is_in_context, is_random, named_secrets, names_in
+from assistant.privacy.secret_names import (
+    is_drawn,
+    is_in_context,
+    is_random,
+    named_secrets,
+    names_in,
+)
 
 VALUE = "a9F4731bE6c1fbB0"
 
@@ -76,6 +82,9 @@ def test_words_before_a_value_say_what_it_is(before: str, expected: bool) -> Non
         ("b7Kq2xW9", "password", True),
         ("Password1", "password", False),
         ("SHc3IWtxMng=", "token", True),  # base64 of plain text
+        ("SGVs-bG8gd29ybGQ=", "token", False),
+        ("AQIDBAUG", "token", False),  # of no text
+        ("w6nDqcOpw6k=", "token", False),
         ("Config.Value_1", "password", False),
         ("{Tr0ub4dor&3}", "password", False),
     ],
@@ -116,3 +125,10 @@ def test_names_that_touch_are_two_and_words_of_one_name_are_one() -> None:
 def test_only_what_is_assigned_to_a_short_name_is_its_value() -> None:
     assert [*named_secrets(f'token, x "{VALUE}"')] and not [*named_secrets(f'pass, x "{VALUE}"')]
     assert [*named_secrets(f'pass = "{VALUE}"')]
+
+
+@pytest.mark.parametrize("opener", ["'", '"', "`", "=", "", "("])
+def test_less_is_asked_of_a_value_that_stands_by_itself(opener: str) -> None:
+    before, value = "hmac(x, " + opener, "MbyIgJTre1jqUXsGaojHPpqeXvcE"
+    assert is_drawn(before + value, len(before), len(before + value)) is (opener not in ("", "("))
+    assert is_drawn("a1b2c3d4e5f6g7h8", 0, 16)
