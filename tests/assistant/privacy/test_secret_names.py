@@ -107,6 +107,8 @@ def test_eight_different_characters_are_varied_enough(characters: str, is_it: bo
         ("token", "ABcDefGhijKlmnop", "aBcDeFgHiJkLmNo"),  # sixteen characters
         ("token", "a1b2a1b2a1b2", "a1b1a1b1a1b1"),  # three tenths are distinct,
         ("token", "a1b2c3d4" * 5, "a1b2c3dd" * 5),  # or eight
+        ("token", "a1b2c3" * 3 + "aa", "a1b2c2" * 3 + "aa"),  # six of twenty
+        ("token", "aBcDeFgHiJkLmNoPqRsTuV" + "W" * 28, "aBcDeFgHiJkLmNoPqRsTuu" + "w" * 28),
         ("token", "aGVsbG8=", "YWJj"),  # base64 of eight characters
         ("password", "Ab1!efgh", "Ab1!efg"),  # eight characters of four kinds
         ("password", "ab1c!ef2", "ab1cd!ef"),  # or of three, and three changes
