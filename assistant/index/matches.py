@@ -177,7 +177,7 @@ def find_agreeing(text: bytes, context: bytes) -> tuple[Positions, Lengths]:
     """
     context = context[-MAX_CONTEXT:]
     if len(context) < MIN_MATCH or context[-MIN_MATCH:] not in text:
-        return np.zeros(0, np.int64), np.zeros(0, np.uint16)
+        return np.array([], np.int64), np.array([], np.uint16)
     data = np.frombuffer(text, np.uint8)
     backwards = np.frombuffer(context, np.uint8)[::-1]
     n_ends = len(data) - MIN_MATCH + 1

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex, find_index
 from assistant.index.matches import MAX_SAMPLED, Level
+from assistant.index.reader import IndexView, open_view
 from assistant.index.writer import index_folder
 from assistant.privacy.redaction import redact
 from tests.assistant.index.brute_force import expected_shape
@@ -215,3 +216,24 @@ def test_the_index_of_a_file_is_that_of_the_nearest_indexed_folder(tmp_path: Pat
     index, path = result
     assert path == "sub/x.py"
     assert index.levels(b"inner = ", path=path) != []
+
+
+def test_nobody_waits_for_a_newer_index_that_is_being_opened(
+    index: FolderIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, waits = threading.Event(), []
+    real = open_view
+
+    def slow(folder: Path, before: IndexView | None = None) -> IndexView:
+        waits.append(gate.wait(20.0))
+        return real(folder, before)
+
+    build_from_texts(tmp_path / "index", [("c.py", "zwei(4)\n")])
+    monkeypatch.setattr("assistant.index.folder_index.open_view", slow)
+    for _ in range(3):
+        assert found(index.levels(b"zwei(", path="x.py")) == {("c.py", b"3)\n", "repo")}
+    assert [each.daemon for each in threading.enumerate() if each.name == "index-open"] == [True]
+    gate.set()
+    index.join(20.0)
+    assert waits == [True]
+    assert found(index.levels(b"zwei(", path="x.py")) == {("c.py", b"4)\n", "repo")}

@@ -286,3 +286,37 @@ def test_the_status_is_that_of_the_index(root: Path) -> None:
 
 def test_dependencies_are_asked_for_only_if_they_are_wanted(root: Path) -> None:
     assert "--dependencies" not in build_command(root, Settings(index_dependencies=False))
+
+
+@pytest.mark.parametrize("name", ["RETRY", "QUIET"])
+def test_a_failure_and_a_swarm_of_changes_are_waited_for(
+    root: Path, kept: list[IndexUpdater], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(f"assistant.index.updater.{name}_S", 3_600.0)
+    script = Script({"outcome": "failed" if name == "RETRY" else "done"})
+    updater = updater_of(root, kept, script)
+    assert wait_until_ready(updater, WAIT_S) == (name == "QUIET")
+    updater.note_changes(["a.py"])
+    time.sleep(0.3)  # it would have started long since
+    assert len(script.terms) == 1
+
+
+def test_one_that_is_stopped_while_its_process_starts_ends_it(root: Path) -> None:
+    def command(*_: object) -> Sequence[str]:
+        updater.stop()
+        return [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
+
+    updater = IndexUpdater(root, Settings(), command=command)
+    updater.start()
+    updater.join(WAIT_S)
+    assert not [thread for thread in threading.enumerate() if thread.name == "index"]
+
+
+def test_changed_files_count_again_when_they_were_read(
+    root: Path, kept: list[IndexUpdater]
+) -> None:
+    refresh(root, index_folder(root), BuildLimits())
+    script = Script({"outcome": "done"})
+    updater = updater_of(root, kept, script)
+    updater.note_changes(["a.py"])
+    wait_for(lambda: updater.index.levels(b"one = call(", path="x.py"))
