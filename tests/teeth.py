@@ -133,6 +133,7 @@ def meant(tree: ast.AST) -> Iterator[ast.AST]:
             continue
         for node in value if isinstance(value, list) else [value]:
             is_said = isinstance(node, ast.Raise | ast.JoinedStr) or "log." in _head(node)
+            is_said |= isinstance(node, ast.keyword) and node.arg == "strict"  # of zip
             if isinstance(node, ast.AST) and not is_said:
                 yield node
                 yield from meant(node)

@@ -167,15 +167,13 @@ class Segment:
         """Say whether the file has its length still: reading beyond its end is fatal."""
         return self._map.size() == self.n_bytes
 
-    def interval(
-        self, backwards: bytes, length: int, within: tuple[int, int] | None = None
-    ) -> tuple[int, int]:
+    def interval(self, backwards: bytes, length: int, within: tuple[int, int]) -> tuple[int, int]:
         """Return where in the order the places are that agree by `length` bytes.
 
         `backwards` is the context from its last byte to its first; `within` an interval known to
         hold them all.
         """
-        low, high = within or (0, len(self.order))
+        low, high = within
         text, order = self._addresses
         left = ctypes.c_int32()
         count: int = _search(
@@ -275,8 +273,6 @@ class SegmentSource:
     @cached_property
     def longest(self) -> int:
         """The longest agreement in bytes."""
-        if not self._backwards:
-            return 0
         order = self._segment.order
         at = self._segment.position(self._backwards)
         best = 0

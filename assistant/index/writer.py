@@ -103,7 +103,7 @@ class IndexWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._sorter.shutdown(cancel_futures=True)
+        self._sorter.shutdown()
         self._lock.release()
 
     def drop(self, paths: Collection[str], layer: str) -> None:
@@ -239,10 +239,10 @@ def find_mergeable(segments: list[OpenSegment]) -> list[OpenSegment]:
     for opened in by_size:
         size = opened.live_bytes
         # A segment is rewritten only with as much that is new: each byte a few times in all.
-        if total + size > SEGMENT_BYTES or (chosen and size > 2 * max(total, _SMALL_BYTES)):
-            break
-        chosen.append(opened)
-        total += size
+        is_new_enough = not chosen or size <= 2 * max(total, _SMALL_BYTES)
+        if is_new_enough and total + size <= SEGMENT_BYTES:
+            chosen.append(opened)
+            total += size
     if len(chosen) >= _MANY_SMALL:
         return chosen
     return [opened for opened in by_size if _is_wasteful(opened)][:1]

@@ -1,5 +1,6 @@
 """A segment finds every place that a slow counter finds, and refuses a damaged file."""
 
+import os
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -200,3 +201,17 @@ def test_places_that_are_given_are_spread_over_the_order(tmp_path: Path) -> None
         assert len({each.length for each in found}) == 1
         before = segment.text_of(0)
         assert len(found) == 10 and all(each.following in before for each in found)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors are counted there")
+def test_a_segment_holds_one_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "one.seg"
+    write_segment(path, [FileContent(SegmentEntry("a.py", 1, 2, "d"), b"x = 1\n")])
+
+    def n_of_it() -> int:
+        links = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]  # noqa: PTH208
+        return links.count(str(path))
+
+    assert n_of_it() == 0
+    segment = Segment(path)
+    assert (n_of_it(), segment.is_whole()) == (1, True)
