@@ -133,6 +133,8 @@ class Rounds:
             }
             if any(scenario.soak):
                 environ["FORETYPE_TEST_SOAK"] = scenario.soak[self.tier == "release"]
+            # Its own folder: two runs that tidy up one trip over each other.
+            options += [f"--basetemp={Path(place, 'tests')}"]
             command = [sys.executable, "-m", "pytest", *options, *scenario.tests.split()]
             started_s = time.monotonic()
             done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
