@@ -64,7 +64,9 @@ def find(text: str) -> list[SecretFinding]:
         if not new:
             break
         found = _joined([*found, *new])
-        masked = substitute(text, ((each, "x" * (each.end - each.start)) for each in found))
+        masked = substitute(
+            text, ((each, _filled(text[each.start : each.end], 1)) for each in found)
+        )
     people = (SecretFinding(kind=k, start=i, end=j) for k, i, j in personal.addresses(masked))
     return _joined([*found, *people])
 

@@ -392,3 +392,9 @@ def test_key_blocks_that_break_off_one_after_another_all_go() -> None:
     begin = "-----BEGIN PRIVATE KEY-----\n"
     clean, counts = redact(begin + fake(64) + begin + fake(64, "two"))
     assert counts == {"private key": 2} and clean.count("x" * 64) == 2
+
+
+def test_what_stands_right_behind_a_secret_is_told_from_it() -> None:
+    clean, counts = redact(f"a?sig={fake(44)}==jane@firm.io")
+    assert counts == {"signature of a URL": 1, "e-mail address": 1}
+    assert clean.endswith("x==user1@example.com")
