@@ -24,7 +24,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -195,14 +194,9 @@ class Reach:
         found = {test for line in range(first, last + 1) for test in lines.get(str(line), ())}
         if "" in found:  # run at the import
             found = {test for tests in lines.values() for test in tests}
-        n_of, turns = Counter[str](), list[tuple[int, float, str]]()
-        for test in sorted(found - {""}, key=self.seconds.__getitem__):
-            name = test.partition("[")[0]
-            turns.append((n_of[name], self.seconds[test], test))
-            n_of[name] += 1
-        turns.sort()  # of each test its quickest case first
-        sums = itertools.accumulate(seconds for _, seconds, _ in turns)
-        return [test for (_, _, test), sum_s in zip(turns, sums, strict=True) if sum_s < TESTS_S]
+        tests = sorted(found - {""}, key=self.seconds.__getitem__)
+        sums = itertools.accumulate(map(self.seconds.__getitem__, tests))
+        return [test for test, sum_s in zip(tests, sums, strict=True) if sum_s < TESTS_S]
 
 
 def _statement(mutant: Mutant) -> tuple[int, int]:

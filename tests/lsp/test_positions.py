@@ -53,3 +53,18 @@ def test_smiley_is_four_two_or_one_units() -> None:
 )
 def test_first_known_encoding_is_chosen(offered: object, chosen: Encoding) -> None:
     assert choose_encoding(offered) == chosen
+
+
+@pytest.mark.parametrize(
+    ("line", "column"),
+    [
+        ("\ud800\udc00", 0),
+        ("\udbff\udfff", 0),
+        ("\ud7ff\udc00", 1),
+        ("\udc00\udc00", 1),
+        ("\ud800\udbff", 1),
+        ("\ud800\ue000", 1),
+    ],
+)
+def test_only_halves_of_one_character_belong_together(line: str, column: int) -> None:
+    assert column_of(line, 1, "utf-16") == column
