@@ -71,7 +71,7 @@ def build_from_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
     The texts are taken as they are: nothing is left out and nothing replaced.
     """
     contents = (
-        FileContent(SegmentEntry(path, 0, 0, _digest(data)), data)
+        FileContent(SegmentEntry(path, len(data), 0, _digest(data)), data)
         for path, text in texts
         for data in [encode_text(text)]
     )

@@ -290,7 +290,7 @@ class SegmentSource:
     def count(self, length: int) -> int:
         """Return how many living places agree by at least `length` bytes."""
         low, high = self._interval(length)
-        if low == high or not len(self._dead):
+        if not len(self._dead):
             return high - low
         if high - low <= _FEW:
             return int(self._is_alive(self._segment.order[low:high]).sum())

@@ -134,3 +134,25 @@ def test_less_is_asked_of_a_value_that_stands_by_itself(opener: str) -> None:
     before, value = "hmac(x, " + opener, "MbyIgJTre1jqUXsGaojHPpqeXvcE"
     assert is_drawn(before + value, len(before), len(before + value)) is (opener not in ("", "("))
     assert is_drawn("a1b2c3d4e5f6g7h8", 0, 16)
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "after"),
+    [
+        ("token=", VALUE, "."),
+        ("token=", VALUE, "&other=1"),
+        ("token='", VALUE + ".", "'"),
+        ("token='", VALUE + "&other=1", "'"),
+    ],
+)
+def test_a_value_without_quotes_ends_where_a_sentence_or_a_parameter_does(
+    before: str, value: str, after: str
+) -> None:
+    expected = [(len(before), len(before + value))]
+    assert [*named_secrets(before + value + after)] == expected
+
+
+def test_a_word_of_code_is_no_value_unless_it_is_quoted() -> None:
+    word = "MbyIgJTreBjqUXsGaojHPpqeXvcE"
+    assert [*named_secrets(f"token = {word}\n")] == []
+    assert [*named_secrets(f"token = '{word}'\n")]
