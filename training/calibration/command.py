@@ -49,7 +49,7 @@ from training.calibration.networks import (
     fitted_table,
 )
 from training.cli import Report, count, existing_folder, existing_model, report_on
-from training.evaluation.intervals import Interval, macro_mean
+from training.evaluation.intervals import Figure, format_interval, macro_mean
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.systems import INDEX, LONGEST_MATCH, NETWORK, NETWORK_AND_INDEX
 
@@ -275,7 +275,7 @@ def figures_of(
     }
 
 
-def _exact(examples: Sequence[RankingExample], values: Sequence[float]) -> Interval:
+def _exact(examples: Sequence[RankingExample], values: Sequence[float]) -> Figure:
     """Return the mean over repositories; whole files or commits are drawn again."""
     pairs = zip(examples, values, strict=True)
     return macro_mean((example.repository, example.group, value) for example, value in pairs)
@@ -317,8 +317,7 @@ def _compare(
         exact[f"{NETWORK_AND_INDEX} against {baseline}"] = _exact(
             examples, [float(a) - float(b) for a, b in pairs]
         )
-    table = {name: dataclasses.asdict(its) for name, its in exact.items()}
-    return figures_of(engine, fitted.points) | {"exact": table}
+    return figures_of(engine, fitted.points) | {"exact": exact}
 
 
 def format_report(report: Mapping[str, Any]) -> str:
@@ -342,7 +341,7 @@ def _level(name: str, its: Mapping[str, float]) -> str:
 def _comparison_lines(kind: str, its: Mapping[str, Any]) -> Iterator[str]:
     yield f"reported, {kind}: {its['tasks']} tasks, exact [95%]"
     for name, exact in its["exact"].items():
-        yield f"  {name:<38}{Interval(**exact)!s:>22}"
+        yield f"  {name:<38}{format_interval(exact):>22}"
     yield f"  off by, on average: {100 * its['calibration_error']:.1f} points"
     for level, figures in its["levels"].items():
         yield _level(level, figures)

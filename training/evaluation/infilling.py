@@ -7,7 +7,6 @@ library. Of Santa-FIM, lines of Python, JavaScript and Java, the text alone is c
 """
 
 import argparse
-import dataclasses
 import functools
 import json
 import os
@@ -32,7 +31,7 @@ from training import cli
 from training.data.decontaminate import read_problems
 from training.data.progress import say
 from training.evaluation.answers import make_job, write_lines
-from training.evaluation.intervals import Interval, macro_mean
+from training.evaluation.intervals import format_interval, macro_mean
 
 NAME = "train score-infilling"
 KINDS = ("SingleLineInfilling", "MultiLineInfilling", "RandomSpanInfilling")  # begin a task's name
@@ -196,7 +195,7 @@ def _summarise(answers: Sequence[cli.Report]) -> cli.Report:
     if any(reasons):
         outcomes["pass_at_1"] = [reason == "passed" for reason in reasons]
     means = {
-        name: dataclasses.asdict(macro_mean(zip(repeat(""), problems, values, strict=False)))
+        name: macro_mean(zip(repeat(""), problems, values, strict=False))
         for name, values in outcomes.items()
     }
     reasons_told = {name: n for name, n in Counter(reasons).items() if name}
@@ -210,6 +209,6 @@ def table(report: cli.Report) -> str:
     lines.append(row("hole", "tasks", "pass@1 [95%]", "exact [95%]"))
     for found in report["benchmarks"]:
         both = (found.get("pass_at_1"), found["exact"])
-        means = (str(Interval(**mean)) if mean else "-" for mean in both)
+        means = (format_interval(mean) if mean else "-" for mean in both)
         lines.append(row(found["kind"], found["tasks"], *means))
     return "\n".join(lines) + "\n"

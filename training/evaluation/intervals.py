@@ -4,29 +4,16 @@ Cursors and bytes of one commit are not independent, so clusters are drawn, not 
 drawn of two systems is drawn together: their difference is paired.
 """
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 N_RESAMPLE = 2_000
 
-Figure = dict[str, float]  # an interval as JSON has it: mean, low, high
+Figure = dict[str, float]  # a mean, and the range of 95% of its resamples: mean, low, high
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean and the range that holds 95% of its bootstrap resamples."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{100 * self.mean:.1f}% [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-
-
-def macro_mean(values: Iterable[tuple[str, str, float]]) -> Interval:
+def macro_mean(values: Iterable[tuple[str, str, float]]) -> Figure:
     """Return the mean over groups of each group's mean; clusters are resampled inside their group.
 
     `values` are (group, cluster, value): a repository, its file, and 0 or 1, say. ValueError for
@@ -46,10 +33,10 @@ def macro_mean(values: Iterable[tuple[str, str, float]]) -> Interval:
         picks = draws.integers(len(sums), size=(N_RESAMPLE, len(sums)))
         resampled.append(sums[picks].sum(1) / counts[picks].sum(1))
     low, high = np.percentile(np.mean(resampled, axis=0), [2.5, 97.5])
-    return Interval(float(np.mean(point)), float(low), float(high))
+    return {"mean": float(np.mean(point)), "low": float(low), "high": float(high)}
 
 
-def paired_gain(rows: Sequence[tuple[str, float, float]]) -> Interval:
+def paired_gain(rows: Sequence[tuple[str, float, float]]) -> Figure:
     """Return by which share the costs after are smaller than those before, all rows together.
 
     Rows are (cluster, before, after). ValueError for none.
@@ -66,13 +53,19 @@ def paired_gain(rows: Sequence[tuple[str, float, float]]) -> Interval:
     counts = draws.multinomial(len(values), np.full(len(values), 1 / len(values)), size=N_RESAMPLE)
     drawn, point = counts @ values, values.sum(0)
     low, high = np.percentile(1 - drawn[:, 1] / drawn[:, 0], [2.5, 97.5])
-    return Interval(float(1 - point[1] / point[0]), float(low), float(high))
+    return {"mean": float(1 - point[1] / point[0]), "low": float(low), "high": float(high)}
 
 
 def format_percent(value: Mapping[str, float] | float | None) -> str:
     """Return a share or an interval's mean as text, "-" for none."""
     mean = value["mean"] if isinstance(value, Mapping) else value
     return "-" if mean is None else f"{100 * mean:.1f}%"
+
+
+def format_interval(value: Mapping[str, float]) -> str:
+    """Return a share in percent with its range."""
+    mean, low, high = (100 * value[key] for key in ("mean", "low", "high"))
+    return f"{mean:.1f}% [{low:.1f}, {high:.1f}]"
 
 
 def format_points(value: Mapping[str, float]) -> str:

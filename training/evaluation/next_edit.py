@@ -12,7 +12,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from itertools import takewhile
 from pathlib import Path
@@ -307,7 +307,7 @@ def summarize(sessions: Sequence[Session]) -> dict[str, Any]:
 def _share_right(offers: Sequence[tuple[EditedFile, Offer]]) -> dict[str, float] | None:
     # One group: a repository with few offers must not count as much as one with many.
     rows = [("all", f"{file.commit}:{file.path}", float(offer.is_right)) for file, offer in offers]
-    return asdict(macro_mean(rows)) if rows else None
+    return macro_mean(rows) if rows else None
 
 
 def format_report(report: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """`foretype train score`: judge a model folder on held-out repositories; a table and a JSON."""
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from training.evaluation.bits_per_byte import (
     whole_file,
 )
 from training.evaluation.held_out import Task, held_out_files, sample_tasks
-from training.evaluation.intervals import Interval, format_percent, macro_mean
+from training.evaluation.intervals import Figure, format_interval, format_percent, macro_mean
 from training.evaluation.replay.report_tables import format_table
 
 NAME = "train score"
@@ -173,19 +172,17 @@ def _figures(tasks: Sequence[Task], answers: Sequence[Judged]) -> cli.Report:
     }
 
 
-def _gain(
-    tasks: Sequence[Task], before: Sequence[Judged], after: Sequence[Judged]
-) -> dict[str, float]:
+def _gain(tasks: Sequence[Task], before: Sequence[Judged], after: Sequence[Judged]) -> Figure:
     """Return by how much more is exact, over the same tasks, with its interval."""
     pairs = zip(before, after, strict=True)
     return _interval(tasks, [float(new.is_exact) - float(old.is_exact) for old, new in pairs])
 
 
-def _interval(tasks: Sequence[Task], values: Sequence[float]) -> dict[str, float]:
+def _interval(tasks: Sequence[Task], values: Sequence[float]) -> Figure:
     """Return the mean over repositories, with its range over files."""
     pairs = zip(tasks, values, strict=True)
     rows = ((task.file.source, task.file.path, value) for task, value in pairs)
-    return dataclasses.asdict(macro_mean(rows))
+    return macro_mean(rows)
 
 
 def _mean(values: Iterable[bool]) -> float | None:
@@ -202,17 +199,17 @@ def table(report: dict[str, Any]) -> str:
     for name, row in report["rest_of_line"].items():
         shares = [format_percent(row[key]) for key in ("exact_mid_token", "exact_at_border")]
         times = [f"{row[key]:.1f}" for key in ("p50_ms", "p95_ms")]
-        rows.append([name, str(Interval(**row["exact"])), *shares, *times])
+        rows.append([name, format_interval(row["exact"]), *shares, *times])
     head = ("", "exact [95%]", "mid-token", "border", "p50 ms", "p95 ms")
     lines += format_table("rest of line", head, rows)
     if "gain_of_snippets" in report:
-        lines.append(f"gain of snippets, paired: {Interval(**report['gain_of_snippets'])}")
+        lines.append(f"gain of snippets, paired: {format_interval(report['gain_of_snippets'])}")
     engine = report["rest_of_line"][_ENGINE]
     shown, right = (format_percent(engine[key]) for key in ("shown", "precision"))
     lines.append(f"engine: shown {shown}, of which right {right}")
     if other := report.get("against"):
         lines.append(f"against {other['model']} at the same cursors, paired:")
-        lines += [f"  {name}: {Interval(**gain)} more" for name, gain in other["gain"].items()]
+        lines += [f"  {name}: {format_interval(gain)} more" for name, gain in other["gain"].items()]
         bits = other["bits_per_byte"].items()
         lines += [f"  bits/byte {kind}: {losses['mean']:.4f} there" for kind, losses in bits]
     return "\n".join(lines) + "\n"

@@ -34,7 +34,12 @@ from training.evaluation.bits_per_byte import (
     measure_cost,
     whole_file,
 )
-from training.evaluation.intervals import Interval, format_percent, format_points, paired_gain
+from training.evaluation.intervals import (
+    format_interval,
+    format_percent,
+    format_points,
+    paired_gain,
+)
 from training.evaluation.replay.history import BlobTexts, ReplayError, later_commits
 from training.evaluation.replay.report import Report, assemble
 from training.evaluation.replay.run import INTERRUPTED, Plan, measure, plan_work
@@ -206,11 +211,10 @@ def _measure_costs(
 def compare_costs(costs: Mapping[str, Sequence[ByteCost]]) -> Report:
     """Return bits/byte of both at the same passages, and the share gained with its range."""
     pairs = list(zip(costs[BASE], costs[TUNED], strict=True))
-    gain = paired_gain([(old.group, old.bits, new.bits) for old, new in pairs])
     return {
         "bytes": sum(cost.n_bytes for cost in costs[BASE]),
         "groups": len({cost.group for cost in costs[BASE]}),
-        "gain": dataclasses.asdict(gain),
+        "gain": paired_gain([(old.group, old.bits, new.bits) for old, new in pairs]),
         **{name: bits_per_byte(its) for name, its in costs.items()},
     }
 
@@ -250,7 +254,7 @@ def decide(report: Mapping[str, Any]) -> tuple[bool, list[str]]:
     n_tasks = repository["tasks"]
     general_loss = general[TUNED] / general[BASE] - 1
     cost = f"lines added later cost {_change(-gain['mean'])} {_from_to(later)}; gain "
-    cost += str(Interval(**gain))
+    cost += format_interval(gain)
     later_reason = f"{cost}); {format_percent(MIN_GAIN_BITS)} fewer are required"
     exact_reason = (
         f"with the index, exact lines go from {format_percent(before)} to"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from model.config import ModelConfig, from_table
-from training.evaluation.intervals import Interval, format_percent
+from training.evaluation.intervals import format_interval, format_percent
 from training.pretrain.checkpoint import Progress
 from training.pretrain.schedule import Schedule
 from training.recipe import FolderTable
@@ -80,7 +80,7 @@ def _evaluation(report: Mapping[str, Any] | None) -> str:
         repositories=", ".join(report["repositories"]), tasks=report["plan"]["tasks"]
     )
     rows = [
-        [name, str(Interval(**row["exact"]))]
+        [name, format_interval(row["exact"])]
         + [format_percent(row[key]) for key in ("exact_mid_token", "exact_at_border")]
         for name, row in report["rest_of_line"].items()
     ]
@@ -99,7 +99,7 @@ def _evaluation(report: Mapping[str, Any] | None) -> str:
         ),
     ]
     if other := report.get("against"):
-        gains = (f"{name}: {Interval(**gain)}" for name, gain in other["gain"].items())
+        gains = (f"{name}: {format_interval(gain)}" for name, gain in other["gain"].items())
         compared = _HOW_COMPARED.format(
             name=other["model"],
             hash=other["content_hash"][:12],

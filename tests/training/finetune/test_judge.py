@@ -16,7 +16,7 @@ from tests.histories import made_plan
 from tests.repositories import commit_files, new_repository
 from tests.scripted import speaking_folder
 from training.data.progress import Progress
-from training.evaluation.intervals import Interval, paired_gain
+from training.evaluation.intervals import Figure, paired_gain
 from training.evaluation.replay import run
 from training.evaluation.replay.history import ReplayError
 from training.finetune.judge import (
@@ -33,7 +33,13 @@ from training.finetune.request import TuneOptions
 
 SECRET = "unheard_of_name"
 GENERAL = [("lib.py", "def handy():\n    return 1\n")]
-LATER_GAIN, EXACT_GAIN = Interval(0.06, 0.04, 0.08), Interval(0.02, 0.005, 0.035)
+
+
+def figure(mean: float, low: float, high: float) -> Figure:
+    return {"mean": mean, "low": low, "high": high}
+
+
+LATER_GAIN, EXACT_GAIN = figure(0.06, 0.04, 0.08), figure(0.02, 0.005, 0.035)
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +132,8 @@ def test_range_without_commits_is_the_callers_mistake(
 
 def decision(
     *,
-    later_gain: Interval = LATER_GAIN,
-    exact_gain: Interval = EXACT_GAIN,
+    later_gain: Figure = LATER_GAIN,
+    exact_gain: Figure = EXACT_GAIN,
     general_tuned: float = 1.21,
     later_commits: int = 12,
     commits: int = 12,
@@ -139,11 +145,11 @@ def decision(
         {"base": base, "tuned": tuned}
         for base, tuned in ((1.0, 0.94), (0.25, 0.27), (1.2, general_tuned))
     )
-    later |= {"gain": dataclasses.asdict(later_gain), "groups": later_commits}
+    later |= {"gain": later_gain, "groups": later_commits}
     sides = {"left": "tuned + index", "right": "base + index", "metric": "exact"}
     replay = {
         "systems": {f"{name} + index": {"exact": {"mean": its}} for name, its in exact.items()},
-        "differences": [sides | dataclasses.asdict(exact_gain)],
+        "differences": [sides | exact_gain],
         "repositories": [{"tasks": tasks, "commits": commits}],
     }
     return decide({"bits": {"later": later, "general": general}, "replay": replay})
@@ -164,12 +170,12 @@ def test_better_model_is_promoted_with_all_that_speaks_for_it() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"exact_gain": Interval(0.0, -0.01, 0.01)}, "more are required"),
-        ({"later_gain": Interval(0.009, 0.005, 0.02)}, "1.0% fewer are required"),
-        ({"later_gain": Interval(0.02, -0.001, 0.04)}, "this may be chance"),
-        ({"later_gain": Interval(0.02, 0.0, 0.04)}, "this may be chance"),
-        ({"exact_gain": Interval(0.0, -0.021, 0.02)}, "no lower end below -2.0 points"),
-        ({"exact_gain": Interval(-0.001, -0.01, 0.01)}, "more are required"),
+        ({"exact_gain": figure(0.0, -0.01, 0.01)}, "more are required"),
+        ({"later_gain": figure(0.009, 0.005, 0.02)}, "1.0% fewer are required"),
+        ({"later_gain": figure(0.02, -0.001, 0.04)}, "this may be chance"),
+        ({"later_gain": figure(0.02, 0.0, 0.04)}, "this may be chance"),
+        ({"exact_gain": figure(0.0, -0.021, 0.02)}, "no lower end below -2.0 points"),
+        ({"exact_gain": figure(-0.001, -0.01, 0.01)}, "more are required"),
         ({"general_tuned": 1.225}, "2.0% more are allowed at most"),
         ({"commits": MIN_COMMITS - 1}, "commits that could be judged: 4, at least 5"),
         ({"later_commits": 1}, "commits that could be judged: 1,"),
@@ -185,8 +191,8 @@ def test_each_miss_keeps_the_base(changed: dict[str, Any], said: str) -> None:
 
 def test_refusal_names_every_miss() -> None:
     promoted, reasons = decision(
-        later_gain=Interval(-0.1, -0.2, 0.0),
-        exact_gain=Interval(-0.1, -0.2, 0.0),
+        later_gain=figure(-0.1, -0.2, 0.0),
+        exact_gain=figure(-0.1, -0.2, 0.0),
         general_tuned=2.0,
     )
     assert not promoted

@@ -37,7 +37,7 @@ Report = dict[str, Any]
 def interval(values: Iterable[tuple[Stratum, float]]) -> Figure | None:
     """Return the mean over repositories and its range; None of no values."""
     rows = [(stratum.repository, stratum.commit, value) for stratum, value in values]
-    return dataclasses.asdict(macro_mean(rows)) if rows else None
+    return macro_mean(rows) if rows else None
 
 
 def mean(
