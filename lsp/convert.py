@@ -7,6 +7,7 @@ face. "Nothing to offer" is an empty list, never null, which would leave an old 
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from lsprotocol import types
 
@@ -72,8 +73,7 @@ def _range(snapshot: Snapshot, start: int, end: int) -> types.Range:
     return types.Range(*(types.Position(snapshot.row, column) for column in columns))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class MenuChoice:
+class MenuChoice(NamedTuple):
     """An entry that is selected in a menu of the editor, and the document with and without it.
 
     What follows is completed as if the entry stood there already: VS Code asks so while its own

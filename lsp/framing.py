@@ -17,8 +17,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_WAITING = 256
 STOP_S = 0.5  # granted to the last messages
@@ -40,8 +39,7 @@ _HEAD_BYTES = 1_024  # of a request that cannot be read, in which its id is look
 _ID = re.compile(rb'"id"\s*:\s*(-?\d{1,15}|"(?:[^"\\]|\\.){0,200}")\s*,')
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
+class Malformed(NamedTuple):
     """Bytes that were no message; `reason` holds none of them."""
 
     reason: str

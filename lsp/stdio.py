@@ -7,11 +7,10 @@ afterwards goes to standard error.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(NamedTuple):
     """Bytes from and to one client; `read` returns b"" at the end, `write` writes all or raises."""
 
     read: Callable[[int], bytes]

@@ -9,7 +9,7 @@ Shapes: N nodes, V vocabulary.
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +84,7 @@ class Score:
         return sum(self.tokens) + self.ending
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """A tree and the scores of the network after each of its nodes."""
 
     branches: CandidateTree

@@ -9,7 +9,6 @@ import codecs
 import heapq
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from operator import eq
 from typing import NamedTuple, Protocol
@@ -45,8 +44,7 @@ class DecodeError(ValueError):
     """The network gave scores that nothing can be chosen from."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A chosen token: its bytes beyond those to be re-spelled, and its log P among the allowed."""
 
     id: int
@@ -54,8 +52,7 @@ class Token:
     logprob: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Healed:
+class Healed(NamedTuple):
     """A cache that has spelled what it can of the tail: the next token shows something new."""
 
     length: int  # tokens in the cache

@@ -1,17 +1,16 @@
 """Where tensors live and in which precision: the one function that knows about accelerators."""
 
-import dataclasses
 import functools
 import math
 import time
+from typing import NamedTuple
 
 import torch
 
 from model.config import ConfigError
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A device, the dtype that its matmuls run in, and whether graphs should be compiled for it."""
 
     device: torch.device

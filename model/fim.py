@@ -11,9 +11,8 @@ joins ids, so a source file that contains a marker's text is ordinary text. A fa
 trained suffix first is asked prefix first, and one without markers from left to right.
 """
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from model.tokenizer import Tokenizer
 
@@ -21,8 +20,7 @@ from model.tokenizer import Tokenizer
 Layout = Literal["spm", "psm", "bare", "left"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FimFormat:
+class FimFormat(NamedTuple):
     """How a family of networks marks the parts: our names of the markers, and theirs."""
 
     family: str
@@ -73,8 +71,7 @@ def find_format(tokens: Collection[str]) -> FimFormat:
     )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Snippet:
+class Snippet(NamedTuple):
     """Code from another file, shown before the current one."""
 
     path: str

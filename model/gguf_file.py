@@ -13,10 +13,9 @@ import os
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from model.files import open_regular
 from model.folder import ModelFolderError
@@ -48,8 +47,7 @@ class GgufError(ModelFolderError):
     """A GGUF file cannot be used; the message names it and says why."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GgufHeader:
+class GgufHeader(NamedTuple):
     """What a checked file says of itself."""
 
     metadata: Mapping[str, Any]  # numbers and texts; no arrays

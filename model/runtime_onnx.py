@@ -7,10 +7,9 @@ Shapes: T ids in this call, S tokens in the cache including them, K n_kv_head, D
 vocab_size.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -30,8 +29,7 @@ _MAX_KEPT_LOGITS = 1 << 18
 _FATAL = 4  # errors are raised as exceptions; the library's own messages would only repeat them
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """Bound buffers for calls of one shape; filled in place."""
 
     binding: ort.IOBinding

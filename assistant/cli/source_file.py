@@ -4,8 +4,8 @@ Lines and columns count from 1, columns in characters, as editors show them.
 """
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from assistant.cli.command import UsageError
 from assistant.errors import AssistantError, PositionError
@@ -19,8 +19,7 @@ class SourceFileError(AssistantError, ValueError):
     """The bytes are not text that could be completed; the message says why."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """The text of one file with LF line ends only, and the line end it had."""
 
     path: str

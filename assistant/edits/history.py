@@ -130,8 +130,7 @@ class Hunk(NamedTuple):
     new: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LineChange:
+class LineChange(NamedTuple):
     """One line that became another, without its indentation."""
 
     old: str

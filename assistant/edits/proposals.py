@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import field
+from typing import Literal, NamedTuple
 
 from assistant.edits.history import (
     Edit,
@@ -28,8 +28,7 @@ _DEFINES = frozenset(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Proposal:
+class Proposal(NamedTuple):
     """Lines `row:row + len(old)` of a text should become `new`."""
 
     row: int

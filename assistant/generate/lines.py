@@ -8,7 +8,6 @@ with the last line that is likely enough.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -99,7 +98,7 @@ def rank_lines(
             chosen = chosen.plus(list(reasons))
             if new := chosen.texts[len(known.scores) :]:
                 more = turn.score(new, max_nodes=MAX_NODES, known=known)
-                known = dataclasses.replace(known, scores=(*known.scores, *more.scores))
+                known = known._replace(scores=(*known.scores, *more.scores))
         clock.lap("second tree")
         n_nodes, n_reused = turn.n_nodes, turn.n_foreseen
     ranking = rank_with_network(chosen, known, next(iter(reasons), ""), parameters)

@@ -9,9 +9,8 @@ reused cache and a fresh one see the same prompt.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
-from typing import cast
+from typing import NamedTuple, cast
 
 from assistant.request import Cancel, CompletionRequest
 from model import fim, incremental_encode
@@ -29,8 +28,7 @@ _PREFIX_CHARS_PER_TOKEN = 6  # more text before the cursor than fits: the tokeni
 _SUFFIX_CHARS_PER_TOKEN = 12  # of the suffix, more than code needs; what is cut is not even encoded
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prompt:
+class Prompt(NamedTuple):
     """What to append, the bytes that generation has to spell again, and the text shown."""
 
     ids: list[int]
@@ -49,8 +47,7 @@ class Prompt:
         }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GenerationJob:
+class GenerationJob(NamedTuple):
     """What to generate, and when to give up."""
 
     prompt: Prompt

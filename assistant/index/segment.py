@@ -20,10 +20,9 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +53,7 @@ class SegmentError(ValueError):
     """A segment's file is damaged or not one of ours; the message names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentEntry:
+class SegmentEntry(NamedTuple):
     """One file as it was when it was read."""
 
     path: str  # relative, forward slashes
@@ -64,8 +62,7 @@ class SegmentEntry:
     digest: str  # of the file's bytes
 
 
-@dataclass(frozen=True, slots=True)
-class FileContent:
+class FileContent(NamedTuple):
     """An entry and the text to be found: UTF-8, LF, no secrets."""
 
     entry: SegmentEntry

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -44,8 +43,7 @@ _WORD = re.compile(r"[^\W\d]\w*")
 _PROSE = re.compile(r"(?:^|[a-z,.]) [A-Za-z]")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Beginnings:
+class Beginnings(NamedTuple):
     """Beginnings of ranked texts, each once, the surest text's first."""
 
     texts: tuple[str, ...]

@@ -11,7 +11,7 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from assistant.index.matches import (
     FOLLOWING_BYTES,
@@ -32,8 +32,7 @@ MAX_LINE_BYTES = 140  # of a continuation: longer ones are data
 MAX_CANDIDATES = 24  # kept before any ranking; the longest matches first
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A document and the cursor in it, cut once."""
 
     path: str
@@ -88,8 +87,7 @@ class Candidate:
     below: int = 0  # characters of the next line that follow it there as they do here
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Proposal:
+class Proposal(NamedTuple):
     """All candidates for one cursor."""
 
     cursor: Cursor

@@ -6,12 +6,11 @@ ranker orders them. Without fitted parameters a simple order takes its place.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,8 +110,7 @@ class Ranking:
         ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shortlist:
+class Shortlist(NamedTuple):
     """The index's candidates in the order of its own ranking, each with its columns."""
 
     view: CandidateFeatures
@@ -124,8 +122,8 @@ class Shortlist:
 
     def top(self, n: int) -> Shortlist:
         """Return the first `n`."""
-        return dataclasses.replace(
-            self, candidates=self.candidates[:n], rows=self.rows[:n], shares=self.shares[:n]
+        return self._replace(
+            candidates=self.candidates[:n], rows=self.rows[:n], shares=self.shares[:n]
         )
 
     def plus(self, texts: Sequence[str]) -> Shortlist:
@@ -133,8 +131,7 @@ class Shortlist:
         known = {candidate.text for candidate in self.candidates}
         new = [Candidate(text) for text in dict.fromkeys(texts) if text and text not in known]
         rows = self.view.rows(new, first_place=len(self.view.proposal.candidates))
-        return dataclasses.replace(
-            self,
+        return self._replace(
             candidates=(*self.candidates, *new),
             rows=np.concatenate([self.rows, rows]),
             shares=np.concatenate([self.shares, np.zeros(len(new), np.float32)]),

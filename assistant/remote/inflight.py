@@ -7,14 +7,13 @@ it is right is judged by the server's own word on its tokens, where its format g
 the text's length; and by the local proposals, those that begin alike and those that do not.
 """
 
-import dataclasses
 import functools
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from assistant.generate.cache import Spot
 from assistant.remote.errors import RemoteError
@@ -42,8 +41,7 @@ _CONTEXT_CHARS = 8_000  # around the cursor, for deciding where a suggestion end
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RemoteText:
+class RemoteText(NamedTuple):
     """What a server wrote for a cursor, checked."""
 
     text: str
@@ -62,8 +60,7 @@ class RemoteText:
         """Return what is left once the user has typed the beginning."""
         known = [so_far for end, so_far in self.marks if end <= n_typed]
         spent = known[-1] if known else 0.0  # a token typed in part is still to be paid for
-        return dataclasses.replace(
-            self,
+        return self._replace(
             text=self.text[n_typed:],
             marks=tuple((end - n_typed, sum_ - spent) for end, sum_ in self.marks if end > n_typed),
         )

@@ -13,8 +13,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import regex
 
@@ -44,8 +44,7 @@ _NEVER_SHOWN = regex.compile(r"[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]")  # o
 _HIDDEN = regex.compile(r"[\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{DI}\u2800]|[^\P{Zs} ]")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FilePolicy:
+class FilePolicy(NamedTuple):
     """Judges files by their names, then by git."""
 
     settings: RemoteSettings
@@ -99,8 +98,7 @@ def _find_reason(file: Path, _period: int) -> str:
     return "" if os.fsencode(wanted) in listing.split(b"\0") else "git ignores the file"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """A request's body, and what there is to say of it."""
 
     body: bytes

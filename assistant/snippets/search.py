@@ -12,7 +12,7 @@ import functools
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -46,8 +46,7 @@ _LINES_ABOVE = 2  # the line that is most alike
 _LEAST_LINES = 3  # fewer say too little
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Lines of a file that may be shown."""
 
     file: int

@@ -13,7 +13,7 @@ import functools
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_LINES = 10  # of what describes one definition
 _BODY_LINES = 2  # of a function
@@ -68,8 +68,7 @@ _BUILT_IN = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(NamedTuple):
     """Where a name is given its meaning."""
 
     name: bytes

@@ -8,8 +8,7 @@ import bisect
 import functools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import AnyStr
+from typing import AnyStr, NamedTuple
 
 from assistant.source.brackets import CLOSERS, LINE_COMMENT, Scan, scan, scan_on, spans_lines
 from assistant.source.languages import Language
@@ -38,8 +37,7 @@ _DEFINITION_LINE = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """An empty block that the cursor stands in or opens."""
 
     indent: int  # columns of the line that begins its header

@@ -6,7 +6,6 @@ not know regular expression literals, template placeholders or raw strings with 
 
 import functools
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from assistant.source.languages import Language
@@ -27,8 +26,7 @@ class Mark(NamedTuple):
     char: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """What is left open after a text, and what in it closed something opened before it."""
 
     openers: tuple[Mark, ...] = ()  # not closed within the text, outermost first

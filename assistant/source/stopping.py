@@ -6,7 +6,6 @@ the limits are set where honest code hardly goes.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from assistant.source.blocks import (
@@ -109,8 +108,7 @@ class Stopped(NamedTuple):
     finish_reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Site:
+class _Site(NamedTuple):
     """The block that a multi-line suggestion fills."""
 
     language: Language | None

@@ -7,7 +7,7 @@ time. `parse` returns None where the text rules of `blocks` must do.
 
 import bisect
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import tree_sitter
 
@@ -133,8 +133,7 @@ def point_of(data: bytes, at: int) -> tuple[int, int]:
     return data.count(b"\n", 0, at), at - data.rfind(b"\n", 0, at) - 1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What stands above a line, as if it were a whole file."""
 
     text: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -52,8 +52,7 @@ class FitSettings:
     start: SmallNetwork | None = None  # what is fitted further, and held near to itself
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class RankedChoice:
+class RankedChoice(NamedTuple):
     """The beginnings of what a ranking proposes, and the one that is worth most."""
 
     found: Beginnings
@@ -81,8 +80,8 @@ class RankedChoice:
 
     def shown_from(self, threshold: float) -> RankedChoice:
         """Return the choice of what is so likely to be right, as serving makes it."""
-        return dataclasses.replace(
-            self, best=_best(np.where(self.probabilities >= threshold, self.values, 0.0))
+        return self._replace(
+            best=_best(np.where(self.probabilities >= threshold, self.values, 0.0))
         )
 
 
@@ -329,16 +328,14 @@ def apply_gate(choice: RankedChoice, fitted: FittedRanker) -> RankedChoice:
     beliefs = fitted.believe(choice.found.rows)
     values = worth(beliefs, choice.found)
     probabilities = fitted.correct(beliefs, choice.example.language)
-    return dataclasses.replace(
-        choice, values=values, probabilities=probabilities, best=_best(values)
-    )
+    return choice._replace(values=values, probabilities=probabilities, best=_best(values))
 
 
 def correct(choice: RankedChoice, languages: Mapping[str, tuple[float, float]]) -> RankedChoice:
     """Return the choice with the probabilities as its language corrects them."""
     fitted = dataclasses.replace(BLANK, languages=languages)
     probabilities = fitted.correct(choice.probabilities, choice.example.language)
-    return dataclasses.replace(choice, probabilities=probabilities)
+    return choice._replace(probabilities=probabilities)
 
 
 _ZEROS = np.zeros(len(GATE_FEATURES), np.float32)

@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from assistant.git import GitError
 from assistant.privacy.redaction import redact
@@ -33,8 +33,7 @@ _OTHER_SETTINGS = (
 ).split()
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """What decides over a file."""
 
     recipe: CorpusRecipe

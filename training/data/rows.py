@@ -12,7 +12,7 @@ import dataclasses
 import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,8 +103,7 @@ class PackSettings:
         require(self, "", "group_documents", 1)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Packed:
+class Packed(NamedTuple):
     """The rows of a group and what is in them."""
 
     rows: TokenIds  # (n, block_size + 1)

@@ -4,13 +4,13 @@ A source has a name (owner/name), a commit where there is one, and entries that 
 being read. Knows no licence, no filter and no corpus.
 """
 
-import dataclasses
 import hashlib
 import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from assistant.git import GitError, git, git_directory, read_blobs
 from model.files import UnreadableFileError, read_regular
@@ -26,8 +26,7 @@ class SourceError(TrainingError):
     """A source cannot be read; the message names it."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class SourceEntry:
+class SourceEntry(NamedTuple):
     """One file of a source, not yet read."""
 
     path: str  # within the source, with /
@@ -35,8 +34,7 @@ class SourceEntry:
     object_id: str = ""  # of the git blob; empty in a folder
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A repository or folder that files can be read from."""
 
     name: str  # owner/name, or a bare name

@@ -10,11 +10,11 @@ Asked is the network by itself, or the whole engine: its answer, with its stoppi
 post-processing, is what a user sees.
 """
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
@@ -31,8 +31,7 @@ MIN_RIGHT_CHARS = 2  # a shorter right beginning saves nobody a keystroke
 ACCEPT_KEYS = 1
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A system's offer for the rest of the cursor's line."""
 
     text: str  # no newline, no white space at its end; empty: nothing is offered
@@ -53,8 +52,7 @@ class Stopwatch:
         return Answer(text=text, probability=probability, ms=1_000 * wall_s, cpu_ms=1_000 * cpu_s)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """An answer, and what it is worth."""
 
     answer: Answer
@@ -83,8 +81,7 @@ def is_right(text: str, truth: str) -> bool:
     return bool(text) and len(text) >= wanted and truth.startswith(text)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Keystrokes:
+class Keystrokes(NamedTuple):
     """What typing one line came to."""
 
     n_chars: int  # of the line

@@ -5,9 +5,9 @@ some bytes of it; what stands before them is context. A token of which some byte
 by their share. The same code measures a network in training and a model folder as it is served.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,8 +31,7 @@ Window = tuple[Sequence[int], Sequence[int]]
 Logprobs = Callable[[Sequence[Window]], NDArray[np.float64]]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Scorer:
+class Scorer(NamedTuple):
     """A network behind one call, with the tokenizer it was trained with."""
 
     logprobs: Logprobs
@@ -40,8 +39,7 @@ class Scorer:
     block_size: int
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Passage:
+class Passage(NamedTuple):
     """A file's text and the bytes of it that are counted."""
 
     group: str  # what a bootstrap draws: a commit, or the file itself
@@ -50,8 +48,7 @@ class Passage:
     counted: Sequence[int]  # places of UTF-8 bytes, in order
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class ByteCost:
+class ByteCost(NamedTuple):
     """What the counted bytes of one passage cost."""
 
     group: str

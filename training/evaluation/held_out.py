@@ -3,10 +3,10 @@
 Knows no model. Every draw is a function of the seed and the file's path.
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,7 @@ from training.data.sources import open_source
 MIN_BYTES, MAX_BYTES = 200, 200_000  # of a file worth asking about
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """Complete the rest of a line at `offset` (code points); what the author wrote is `truth`."""
 
     file: Document

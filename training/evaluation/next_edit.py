@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,8 +40,7 @@ MAX_OFFERS = 40
 Lines = Sequence[str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EditedFile:
+class EditedFile(NamedTuple):
     """A file before and after a commit."""
 
     commit: str
@@ -50,8 +49,7 @@ class EditedFile:
     new: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """One edit that was offered, and whether it was the commit's."""
 
     proposal: Proposal

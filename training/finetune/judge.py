@@ -12,7 +12,6 @@ more lines, and by its interval hardly fewer; general code is hardly worse.
 """
 
 import contextlib
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -125,7 +124,7 @@ def _cap(
             # Cut where a character may be cut in two: what is lost of it is not counted anyway.
             text = passage.text.encode()[: counted[-1] + 1].decode(errors="ignore")
             counted = [i for i in counted if i < len(text.encode())]
-            passage = dataclasses.replace(passage, text=text, counted=counted)
+            passage = passage._replace(text=text, counted=counted)
         kept.append(passage)
         max_bytes -= len(counted)
     return kept

@@ -20,7 +20,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save
@@ -119,8 +119,7 @@ def plain_weights(network: GPT) -> dict[str, Tensor]:
     }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class InterpolationPoint:
+class InterpolationPoint(NamedTuple):
     """One point of the way and its bits per byte; the base is at 0."""
 
     share: float

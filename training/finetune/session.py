@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from assistant.models.registry import ModelEntry, Registry, models_folder
 from model.config import from_table
@@ -53,8 +53,7 @@ MAX_BYTES = 60_000  # that are measured after an epoch and at a point of the way
 Judge = Callable[[TunePlan, Path, Sequence[tuple[str, str]], Path], dict[str, Any]]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TuneOutcome:
+class TuneOutcome(NamedTuple):
     """What a tuning came to."""
 
     plan: TunePlan
@@ -247,5 +246,5 @@ def _write_candidate(
     return {
         "epoch": epoch,
         "share": chosen.share,
-        "points": [dataclasses.asdict(point) for point in points],
+        "points": [point._asdict() for point in points],
     }

@@ -21,7 +21,7 @@ import sysconfig
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -78,8 +78,7 @@ class Text(Document):
         return len(self.text.encode())
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class RepositoryTexts:
+class RepositoryTexts(NamedTuple):
     """The texts of a commit, and what stayed out."""
 
     texts: tuple[Text, ...]  # by path

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -65,7 +65,7 @@ def train_and_export(
         shards.append(f"{stage.shards}={rows}")
     say("== training")
     held_out = Split(files.corpus, "validation")
-    seen = files if len(held_out) else dataclasses.replace(files, corpus=None)
+    seen = files if len(held_out) else files._replace(corpus=None)
     seconds = deadline - time.monotonic()
     if not train_network(recipe, seen, shards=shards, threads=threads, seconds=seconds):
         return False
@@ -108,8 +108,7 @@ def pack_settings(recipe: Recipe, stage: StageTable) -> PackSettings:
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class RunFiles:
+class RunFiles(NamedTuple):
     """Where a run is, and what it was made from."""
 
     run: Path  # the train state

@@ -11,12 +11,11 @@ Knows tensors and files' owners, nothing about the network.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeGuard, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard, cast
 
 import torch
 import torch.distributed as dist
@@ -54,7 +53,7 @@ def take_place(group: Group, recipe: Recipe, rows: Sequence[int]) -> Group:
             raise ConfigError(f"train.tensor_parallel {n_tensor} must divide {name} ({size})")
     if n_tensor > 1 and network.block == "gpt2":
         raise ConfigError('network.block = "gpt2" knows no train.tensor_parallel')
-    group = dataclasses.replace(group, tensor_parallel=n_tensor, is_sharded=sharded)
+    group = group._replace(tensor_parallel=n_tensor, is_sharded=sharded)
     for count in rows:
         # Sharded, each must go through the layers as often as the others.
         if count < group.n_data or (sharded and count % group.n_data):
@@ -213,8 +212,7 @@ def squared_norm(grads: Sequence[Tensor], n_process: int) -> Tensor:
     return total
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """This process and how many there are; alone, nothing is exchanged."""
 
     rank: int = 0

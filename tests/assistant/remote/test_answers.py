@@ -1,7 +1,5 @@
 """What a server's text is worth: at its cursor, and to later keystrokes."""
 
-import dataclasses
-
 import pytest
 
 from assistant.generate.cache import Spot
@@ -67,10 +65,10 @@ def test_without_a_word_of_the_server_short_texts_are_worth_more() -> None:
 def test_a_server_that_says_nothing_is_trusted_as_the_user_does() -> None:
     text = "name, values"
     for trust in (0.2, 0.5, 0.8):
-        found = dataclasses.replace(told(text), trust=trust)
+        found = told(text)._replace(trust=trust)
         assert found.weigh(text, at(), ()) == pytest.approx(trust)
     said = told(text, (12, -0.2))
-    assert dataclasses.replace(said, trust=0.2).weigh(text, at(), ()) == said.weigh(text, at(), ())
+    assert said._replace(trust=0.2).weigh(text, at(), ()) == said.weigh(text, at(), ())
 
 
 def test_local_proposals_raise_what_they_begin_alike_and_lower_the_rest() -> None:

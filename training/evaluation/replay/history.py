@@ -34,8 +34,7 @@ class ReplayError(ValueError):
     """A repository cannot be replayed; the message says why and how to mend it."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """A commit and the one that it is compared with."""
 
     id: str
@@ -51,8 +50,7 @@ class Hunk(NamedTuple):
     new_end: int
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class FileChange:
+class FileChange(NamedTuple):
     """One file that a commit changed."""
 
     status: str  # "A" added, "M" modified, "D" deleted, "R" renamed, "T" of another type
@@ -114,7 +112,7 @@ def changes(repository: Path, commit: Commit) -> list[FileChange]:
             hunks = None if next(patches, None) is None else []
         if hunks is None:
             raise GitError("git diff-tree: a changed file has no patch")
-        found.append(dataclasses.replace(change, hunks=tuple(hunks)))
+        found.append(change._replace(hunks=tuple(hunks)))
     if next(patches, None) is not None:
         raise GitError("git diff-tree: a patch belongs to no changed file")
     return found

@@ -216,7 +216,7 @@ def _strata(asked: Sequence[Asked], system: System, label: Callable[[Stratum], s
     for item in asked:
         together = dataclasses.replace(item.stratum, repository="")
         alike = parts.setdefault(label(item.stratum), [])
-        alike.append(dataclasses.replace(item, stratum=together))
+        alike.append(item._replace(stratum=together))
     return {
         value: {"tasks": len(part)}
         if len(part) < MIN_STRATUM

@@ -8,6 +8,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,8 +48,7 @@ class Work:
         return len(self.tasks) + sum(len(task.cursors()) for task in self.lines)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """One cursor and each system's judged answer."""
 
     stratum: Stratum
@@ -64,8 +64,7 @@ class Asked:
         return judged.is_offered and judged.answer.probability >= least
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line and each system's answers before each of its characters."""
 
     stratum: Stratum

@@ -15,7 +15,7 @@ import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -92,8 +92,7 @@ class Stratum:
     is_seen: bool  # the whole line stands verbatim in the tree or elsewhere in the document
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayTask:
+class ReplayTask(NamedTuple):
     """One cursor, what the author wrote there, and what could be known."""
 
     task: Task
