@@ -242,11 +242,7 @@ def save_folder(  # noqa: PLR0913  (the parts of a folder, each named by its cal
 
 
 def copy_folder(
-    source: Path,
-    target: Path,
-    *,
-    ranker: Mapping[str, Any] | None = None,
-    card: str | None = None,
+    source: Path, target: Path, *, ranker: Mapping[str, Any] | None = None, card: str | None = None
 ) -> None:
     """Copy the model folder `source` to `target` (or replace it there) with another ranker or card.
 

@@ -54,12 +54,7 @@ class GgufModel:
     """A checked file; weights and vocabulary are loaded when asked for."""
 
     def __init__(
-        self,
-        path: Path,
-        file: Path,
-        header: GgufHeader,
-        *,
-        content_hash: str = "",
+        self, path: Path, file: Path, header: GgufHeader, *, content_hash: str = ""
     ) -> None:
         self.path = path  # by which it was named: the file, or a folder that refers to it
         self.file = file

@@ -11,13 +11,7 @@ from assistant.counts import StatisticsError, read, statistics_path
 from assistant.doctor import CheckResult, broken, ok, warning
 from assistant.index.reader import open_view
 from assistant.index.writer import index_folder
-from assistant.models.registry import (
-    BASE,
-    ModelEntry,
-    ModelsError,
-    Registry,
-    open_to_others,
-)
+from assistant.models.registry import BASE, ModelEntry, ModelsError, Registry, open_to_others
 from assistant.models.registry_file import repository_root
 from assistant.models.selection import find_place
 from assistant.settings import Settings

@@ -13,13 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from assistant.index.matches import (
-    FOLLOWING_BYTES,
-    Level,
-    ShouldStop,
-    document_levels,
-    never,
-)
+from assistant.index.matches import FOLLOWING_BYTES, Level, ShouldStop, document_levels, never
 from assistant.source.blocks import n_common
 from assistant.source.brackets import AUTO_CLOSED
 

@@ -119,11 +119,7 @@ class _Site(NamedTuple):
 
 
 def stop(
-    language: Language | None,
-    prefix: str,
-    suffix: str,
-    pieces: Iterator[str],
-    multi_line: bool,
+    language: Language | None, prefix: str, suffix: str, pieces: Iterator[str], multi_line: bool
 ) -> Stopped:
     """Pull `pieces` until the suggestion is complete, close the iterator, return what is kept.
 

@@ -73,10 +73,7 @@ class SpanShares:
 
 
 def cut_hole(
-    text: str,
-    rng: np.random.Generator,
-    shares: SpanShares,
-    syntax: SyntaxPart | None = None,
+    text: str, rng: np.random.Generator, shares: SpanShares, syntax: SyntaxPart | None = None
 ) -> InfillParts:
     """Choose a kind of hole and a place for it; every draw comes from `rng`."""
     if not text:

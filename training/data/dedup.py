@@ -62,9 +62,5 @@ class Duplicates:
 
 def _new_index(threshold: float) -> rensa.RMinHashDeduplicator:
     return rensa.RMinHashDeduplicator(
-        threshold=threshold,
-        num_perm=N_PERMUTATIONS,
-        use_lsh=True,
-        num_bands=_N_BANDS,
-        seed=_SEED,
+        threshold=threshold, num_perm=N_PERMUTATIONS, use_lsh=True, num_bands=_N_BANDS, seed=_SEED
     )

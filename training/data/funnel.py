@@ -69,10 +69,7 @@ def _digest(files: Iterable[Kept]) -> str:
 
 
 def make_manifest(
-    rows: list[dict[str, Any]],
-    refused: Mapping[str, str],
-    rules: Rules,
-    hits: list[dict[str, str]],
+    rows: list[dict[str, Any]], refused: Mapping[str, str], rules: Rules, hits: list[dict[str, str]]
 ) -> dict[str, Any]:
     """Return the whole manifest; `refused` are the sources that were not even opened."""
     used = [row for row in rows if not row["refused"]]

@@ -19,12 +19,7 @@ from training.evaluation.intervals import format_percent, format_points
 from training.evaluation.replay.report import Report
 from training.evaluation.replay.report_tables import WIDTH, format_range, format_table
 from training.finetune.judge import BASE, TUNED, find_gain, system_name
-from training.finetune.plan import (
-    TunePlan,
-    estimate_disk_bytes,
-    lora_rank,
-    open_folder,
-)
+from training.finetune.plan import TunePlan, estimate_disk_bytes, lora_rank, open_folder
 from training.finetune.request import TuneOptions
 from training.finetune.run import adapt, micro_rows
 from training.finetune.texts import GENERAL_FRAC, describe_code, gather

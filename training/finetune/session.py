@@ -243,8 +243,4 @@ def _write_candidate(
         ranker=base.ranker,
         end_id=base.end_id,
     )
-    return {
-        "epoch": epoch,
-        "share": chosen.share,
-        "points": [point._asdict() for point in points],
-    }
+    return {"epoch": epoch, "share": chosen.share, "points": [point._asdict() for point in points]}

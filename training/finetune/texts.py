@@ -248,12 +248,7 @@ def pack_settings(info: FolderInfo, *, seed: int) -> PackSettings:
 
 
 def write_rows(
-    folder: Path,
-    mixture: Mixture,
-    tokenizer: Tokenizer,
-    settings: PackSettings,
-    *,
-    n_epochs: int,
+    folder: Path, mixture: Mixture, tokenizer: Tokenizer, settings: PackSettings, *, n_epochs: int
 ) -> None:
     """Write the rows of each epoch as shards `folder/epoch-N`."""
     snippets = mixture.snippets()

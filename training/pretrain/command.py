@@ -272,9 +272,7 @@ def export_network(
         notes=notes.read_text(encoding="utf-8") if notes else "",
     )
     info = FolderInfo(
-        block_size=config.block_size,
-        parent=checkpoint.progress.parent,
-        **dataclasses.asdict(table),
+        block_size=config.block_size, parent=checkpoint.progress.parent, **dataclasses.asdict(table)
     )
     save_folder(
         out,

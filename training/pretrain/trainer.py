@@ -339,10 +339,7 @@ class Trainer:
                 part.load(saved.optimizer)
         ours = self.progress  # a run of an older version knows neither precision nor compilation
         self.progress = dataclasses.replace(
-            saved.progress,
-            plan=self._plan_table(),
-            dtype=ours.dtype,
-            compiled=ours.compiled,
+            saved.progress, plan=self._plan_table(), dtype=ours.dtype, compiled=ours.compiled
         )
 
     def _plan_table(self) -> dict[str, Any]:

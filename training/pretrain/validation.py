@@ -51,11 +51,7 @@ class Validator:
             costs[_language(document.path)].append(measure_cost(scorer, passage))
         everything = [cost for each in costs.values() for cost in each]
         by_language = {f"{MEASURED}.{name}": bits_per_byte(costs[name]) for name in sorted(costs)}
-        return {
-            MEASURED: bits_per_byte(everything),
-            **by_language,
-            "sample": self.sample(network),
-        }
+        return {MEASURED: bits_per_byte(everything), **by_language, "sample": self.sample(network)}
 
     def sample(self, network: GPT) -> tuple[str, str]:
         """Return the beginning of a line of a held-out file, and how the network goes on."""

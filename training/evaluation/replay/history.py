@@ -196,8 +196,7 @@ def read_snapshots(
     for commit, listing in listings.items():
         files = ((path, texts[name]) for path, name in sorted(listing.items()))
         snapshots[commit] = Snapshot(
-            commit=commit,
-            files=tuple((path, text) for path, text in files if text),
+            commit=commit, files=tuple((path, text) for path, text in files if text)
         )
     return snapshots
 

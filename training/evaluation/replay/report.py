@@ -117,12 +117,7 @@ def threshold_for(judged: Sequence[Judged], share: float = 0.5) -> float | None:
 
 
 def assemble(
-    measured: Measured,
-    systems: Sequence[System],
-    plan: Plan,
-    *,
-    model: str,
-    content_hash: str,
+    measured: Measured, systems: Sequence[System], plan: Plan, *, model: str, content_hash: str
 ) -> Report:
     """Return the report on a model; ValueError if nothing was measured."""
     if not measured.asked:
@@ -221,10 +216,7 @@ def _strata(asked: Sequence[Asked], system: System, label: Callable[[Stratum], s
         value: {"tasks": len(part)}
         if len(part) < MIN_STRATUM
         else _figures(part, system.name)
-        | {
-            "shown": share_shown(part, at, least),
-            "shown_precision": mean(part, at, "right", least),
-        }
+        | {"shown": share_shown(part, at, least), "shown_precision": mean(part, at, "right", least)}
         for value, part in sorted(parts.items())
     }
 

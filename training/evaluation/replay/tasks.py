@@ -69,10 +69,7 @@ class TypedLine:
     @property
     def above(self) -> str:
         """The document above the line; ends with LF or is empty."""
-        lines = [
-            *self.old[: self.hunk.old_start],
-            *self.new[self.hunk.new_start : self.number],
-        ]
+        lines = [*self.old[: self.hunk.old_start], *self.new[self.hunk.new_start : self.number]]
         return "".join(line + "\n" for line in lines)
 
     @property
@@ -121,12 +118,7 @@ class ReplayTask(NamedTuple):
 
 
 def replay_tasks(
-    repository: Path,
-    n: int,
-    seed: int,
-    *,
-    revisions: str | None = None,
-    n_commits: int = N_COMMITS,
+    repository: Path, n: int, seed: int, *, revisions: str | None = None, n_commits: int = N_COMMITS
 ) -> list[ReplayTask]:
     """Draw up to `n` cursors, uniform over the typed characters of each chosen commit.
 
