@@ -116,6 +116,12 @@ def language_of(path: str, language_id: str | None = None) -> Language | None:
     return _BY_EXTENSION.get(PurePosixPath(path.replace("\\", "/")).suffix.lower())
 
 
+def language_name(path: str) -> str:
+    """Return the name of the language that a file's name says, "" for none that is known."""
+    language = language_of(path)
+    return language.name if language else ""
+
+
 @functools.cache
 def grammar(name: str) -> tree_sitter.Language | None:
     """Return the tree-sitter grammar of the language called `name`, or None if not installed."""

@@ -5,6 +5,7 @@ thresholds are the lowest probabilities from which on the offers of whole sessio
 that were not fitted, are right as often as each level asks.
 """
 
+import functools
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,11 +42,9 @@ _Replayed = tuple[EditedFile, list[Edit]]
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
     parser = CommandParser(prog="foretype train fit-next-edit", description=__doc__)
-    parser.add_argument("repositories", metavar="REPO", type=existing_folder, nargs="+")
-    parser.add_argument(
-        "--hold-out", metavar="REPO", type=existing_folder, nargs="+", required=True,
-        help="repositories by which the thresholds are chosen",
-    )  # fmt: skip
+    option = functools.partial(parser.add_argument, metavar="REPO", type=existing_folder, nargs="+")
+    option("repositories")
+    option("--hold-out", required=True, help="repositories by which the thresholds are chosen")
     parser.add_argument("--commits", type=count, default=250, help="of each (default: 250)")
     parser.add_argument("--out", type=Path, required=True, help="the parameters are written here")
 

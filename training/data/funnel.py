@@ -25,10 +25,8 @@ _PATH_SETTINGS = ("sources", "never_train", "evaluation_repositories", "evaluati
 
 def main(argv: list[str]) -> int:
     """Run `foretype data funnel`; a user's mistake is one line on stderr."""
-    parser = argparse.ArgumentParser(
-        prog="foretype data funnel",
-        description="Show what a corpus was made of, and why files were left out.",
-    )
+    text = "Show what a corpus was made of, and why files were left out."
+    parser = argparse.ArgumentParser(prog="foretype data funnel", description=text)
     parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
     corpus: Path = parser.parse_args(argv).corpus
     show = sys.stdout.write

@@ -35,23 +35,17 @@ _NAMED = 3  # sources in a message
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; errors of the user's making are one line on stderr."""
-    parser = argparse.ArgumentParser(
-        prog="foretype data prepare",
-        description="Prepare a training corpus: a folder with texts, an index and a manifest.",
-    )
-    parser.add_argument("recipe", type=Path, help="TOML file with a [corpus] table")
-    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
-    parser.add_argument(
-        "--source",
-        action="append",
-        default=[],
-        metavar="[OWNER/NAME=]GLOB",
-        help="a git repository or folder, besides the recipe's; repeatable",
-    )
-    parser.add_argument("--processes", type=int, help="worker processes (default: the recipe's)")
+    text = "Prepare a training corpus: a folder with texts, an index and a manifest."
+    parser = argparse.ArgumentParser(prog="foretype data prepare", description=text)
+    option = parser.add_argument
+    option("recipe", type=Path, help="TOML file with a [corpus] table")
+    option("--out", type=Path, required=True, help="the folder to write")
+    text = "a git repository or folder, besides the recipe's; repeatable"
+    option("--source", action="append", default=[], metavar="[OWNER/NAME=]GLOB", help=text)
+    option("--processes", type=int, help="worker processes (default: the recipe's)")
     text = "of a Dask cluster whose workers take their place and see the same files"
-    parser.add_argument("--scheduler", default="", metavar="ADDRESS", help=text)
-    parser.add_argument("--force", action="store_true", help="replace a corpus that is there")
+    option("--scheduler", default="", metavar="ADDRESS", help=text)
+    option("--force", action="store_true", help="replace a corpus that is there")
     return report_mistakes("data prepare", lambda: _run(parser.parse_args(argv)))
 
 

@@ -35,21 +35,16 @@ _N_BYTES = 256
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; errors of the user's making are one line on stderr."""
-    parser = argparse.ArgumentParser(
-        prog="foretype data tokenizer",
-        description="Train a tokenizer on a prepared corpus and measure it on the held-out split.",
-    )
-    parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
-    parser.add_argument("--out", type=Path, required=True, help="tokenizer.json to write")
-    parser.add_argument(
-        "--vocab-size",
-        type=int,
-        default=8192,
-        help=f"ids in all, {len(SPECIAL_TOKENS)} special ones included (default: %(default)s)",
-    )
-    parser.add_argument("--pattern", choices=sorted(PATTERNS), default="qwen2")
-    parser.add_argument("--sample-mb", type=float, default=30.0, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
+    text = "Train a tokenizer on a prepared corpus and measure it on the held-out split."
+    parser = argparse.ArgumentParser(prog="foretype data tokenizer", description=text)
+    option = parser.add_argument
+    option("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
+    option("--out", type=Path, required=True, help="tokenizer.json to write")
+    text = f"ids in all, {len(SPECIAL_TOKENS)} special ones included (default: %(default)s)"
+    option("--vocab-size", type=int, default=8192, help=text)
+    option("--pattern", choices=sorted(PATTERNS), default="qwen2")
+    option("--sample-mb", type=float, default=30.0, help="default: %(default)s")
+    option("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
     return report_mistakes("data tokenizer", lambda: _run(parser.parse_args(argv)))
 
 

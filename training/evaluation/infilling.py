@@ -24,7 +24,7 @@ import numpy as np
 
 from assistant.generate.backend import LocalBackend, open_backend
 from assistant.request import CompletionRequest
-from assistant.source.languages import language_of
+from assistant.source.languages import language_name
 from model.folder import bundled_for
 from model.gguf_model import load_model
 from training import cli
@@ -80,7 +80,7 @@ def evaluate(args: argparse.Namespace) -> cli.Report:
     groups = [list(its) for holes in files for _, its in groupby(holes, _kind)]
     if any(holes[0]["test"] for holes in groups) and not bubblewrap():
         say(f"foretype {NAME}: no bubblewrap here, code runs with your rights")
-    places = [args.model or bundled_for(_language(holes[0])) for holes in groups]
+    places = [args.model or bundled_for(language_name(holes[0]["path"])) for holes in groups]
     folders = {place: load_model(place) for place in places}
     answers = [
         answer_holes(holes, open_backend(str(folders[place].path), threads=1))
@@ -125,11 +125,6 @@ def _read_hole(task: Hole) -> Hole:
 
 def _kind(hole: Hole) -> str:
     return hole["task_id"].partition("/")[0]
-
-
-def _language(hole: Hole) -> str:
-    language = language_of(hole["path"])
-    return language.name if language else ""
 
 
 def fill(backend: LocalBackend, hole: Hole) -> str:

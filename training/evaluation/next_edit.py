@@ -24,7 +24,7 @@ from assistant.edits.history import MAX_EDITS, Edit, line_changes
 from assistant.edits.next_edit import NextEdits, find_begun
 from assistant.edits.proposals import Proposal
 from assistant.git import GitError
-from assistant.source.languages import language_of
+from assistant.source.languages import language_name
 from training.evaluation.intervals import format_percent, macro_mean
 from training.evaluation.replay import history
 from training.evaluation.replay.history import ReplayError
@@ -268,8 +268,7 @@ def evaluate(
         )
     by_language: dict[str, list[Session]] = defaultdict(list)
     for session in sessions:
-        language = language_of(session.file.path)
-        by_language[language.name if language else ""].append(session)
+        by_language[language_name(session.file.path)].append(session)
     languages = {name: summarize(its) for name, its in sorted(by_language.items())}
     return {"show": show, "all": summarize(sessions), "languages": languages}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from assistant.source.languages import language_of
+from assistant.source.languages import language_name
 from model import fim
 from model.gpt import GPT
 from model.tokenizer import Tokenizer
@@ -48,7 +48,7 @@ class Validator:
         costs: dict[str, list[ByteCost]] = defaultdict(list)
         for document in self._documents:
             passage = whole_file(document.path, document.text)
-            costs[_language(document.path)].append(measure_cost(scorer, passage))
+            costs[language_name(document.path) or "text"].append(measure_cost(scorer, passage))
         everything = [cost for each in costs.values() for cost in each]
         by_language = {f"{MEASURED}.{name}": bits_per_byte(costs[name]) for name in sorted(costs)}
         return {MEASURED: bits_per_byte(everything), **by_language, "sample": self.sample(network)}
@@ -79,7 +79,7 @@ def draw_files(split: Split) -> list[Document]:
     """Return as much of each language, whole files chosen by hash."""
     files: dict[str, list[Document]] = defaultdict(list)
     for document in split:
-        files[_language(document.path)].append(document)
+        files[language_name(document.path) or "text"].append(document)
     chosen = []
     for documents in files.values():
         left = VALIDATION_BYTES / len(files)
@@ -88,8 +88,3 @@ def draw_files(split: Split) -> list[Document]:
                 chosen.append(document)
                 left -= len(document.text)
     return chosen
-
-
-def _language(path: str) -> str:
-    language = language_of(path)
-    return language.name if language else "text"

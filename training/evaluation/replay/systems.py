@@ -20,7 +20,7 @@ from assistant.index.folder_index import FolderIndex
 from assistant.rank.ranker import bundled, threshold
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
-from assistant.source.languages import PYTHON, language_of
+from assistant.source.languages import PYTHON, language_name
 from training.evaluation.answers import Answer, Stopwatch, ask_engine, is_right
 from training.evaluation.held_out import Task
 from training.evaluation.longest_match import LongestMatch
@@ -123,9 +123,8 @@ class EngineSystem(System):
     def answer(self, task: Task, show: str = EAGER) -> Answer:
         """Ask the engine for one suggestion, its network for the language loaded."""
         self._engine.settings = dataclasses.replace(self._engine.settings, show=show)
-        language = language_of(task.file.path)
-        if self._has_network and language is not None:
-            self._engine.load(language.name)
+        if self._has_network and (name := language_name(task.file.path)):
+            self._engine.load(name)
         return ask_engine(self._engine, task)
 
 
@@ -142,8 +141,7 @@ class AdaptingSystem(EngineSystem):
 
     def answer(self, task: Task, show: str = EAGER) -> Answer:
         """Ask with the step of what was shown up to now at the default."""
-        language = language_of(task.file.path)
-        name = language.name if language is not None else ""
+        name = language_name(task.file.path)
         its = self._counts[name]
         self._engine.steps = {name: step(its)} if show != EAGER else {}
         answer = super().answer(task, show)
