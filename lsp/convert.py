@@ -115,8 +115,7 @@ def choose(snapshot: Snapshot, selected: types.SelectedCompletionInfo | None) ->
     line_start = snapshot.offset - snapshot.column
     line = snapshot.line[:start] + selected.text + snapshot.line[end:]
     column = start + len(selected.text)
-    after = dataclasses.replace(
-        snapshot,
+    after = snapshot._replace(
         text=snapshot.text[:line_start] + line + snapshot.text[line_start + len(snapshot.line) :],
         offset=line_start + column,
         line=line,

@@ -10,7 +10,7 @@ its full text comes again. Knows text and positions; knows neither requests nor 
 import io
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lsprotocol import types
 from pygls import workspace as pygls_workspace
@@ -24,8 +24,7 @@ MAX_CHARS = 2_000_000  # of a document for which suggestions are made
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """A document and a cursor in it at one version; safe to hand to another thread."""
 
     uri: str

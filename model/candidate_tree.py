@@ -70,8 +70,7 @@ def build_tree(
     return branches
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """What the network says about one text."""
 
     tokens: tuple[float, ...]  # log P of each token, given those before and the bytes to re-spell

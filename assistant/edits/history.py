@@ -10,7 +10,6 @@ with holes, and takes the change at the spots that correspond. Both after "Blue-
 2019), on tokens instead of syntax trees.
 """
 
-import dataclasses
 import re
 import time
 from collections import deque
@@ -29,8 +28,7 @@ MAX_LINES = 40  # of one edit; more is not a person's
 MAX_LINE_CHARS = 1_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """One change of a person: `old` lines became `new` ones at `row`; lines have no ends."""
 
     path: str
@@ -72,7 +70,7 @@ class EditHistory:
         """Remember the lines around the edit under way; `lines` gives "" where there is none."""
         if edit := self._open.get(path):
             before, after = lines(edit.row - 1), lines(edit.row + len(edit.new))
-            self._open[path] = dataclasses.replace(edit, before=before, after=after)
+            self._open[path] = edit._replace(before=before, after=after)
 
     def interrupt(self, path: str) -> None:
         """The document changed as no person changes it: what is under way there is no edit."""
@@ -106,7 +104,7 @@ def _trim(edit: Edit) -> Edit:
         before, old, new, row = old[0], old[1:], new[1:], row + 1
     while old and new and old[-1] == new[-1]:
         after, old, new = old[-1], old[:-1], new[:-1]
-    return dataclasses.replace(edit, row=row, old=old, new=new, before=before, after=after)
+    return edit._replace(row=row, old=old, new=new, before=before, after=after)
 
 
 def _extend(edit: Edit, change: Edit) -> Edit:
@@ -118,7 +116,7 @@ def _extend(edit: Edit, change: Edit) -> Edit:
     start = min(row, edit.row)
     new = covered[: row - start] + change.new + covered[row - start + len(old) :]
     old = above + edit.old + below
-    return dataclasses.replace(edit, row=start, old=old, new=new, at_s=change.at_s)
+    return edit._replace(row=start, old=old, new=new, at_s=change.at_s)
 
 
 class Hunk(NamedTuple):

@@ -8,7 +8,6 @@ import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from typing import NamedTuple
 
@@ -30,8 +29,7 @@ class ProposedEdit(NamedTuple):
     probability: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Confidence:
+class Confidence(NamedTuple):
     """How likely an edit is right: a logistic model a kind, fitted on real commits.
 
     `training/calibration/next_edit.py` fits it and writes `confidence.json`, with the share that

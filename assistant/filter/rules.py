@@ -8,7 +8,6 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from assistant.request import CompletionRequest
@@ -50,8 +49,7 @@ class RuleResult(NamedTuple):
     n_replaced: int = 0  # characters right of the cursor that the text types again
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CursorSite:
+class CursorSite(NamedTuple):
     """The cursor's surroundings, cut once for all rules."""
 
     document: str

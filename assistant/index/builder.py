@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from assistant.index.files import MAX_FILE_BYTES, decode_source, list_files, max_bytes, rank
 from assistant.index.reader import IndexView, Stamp
@@ -41,8 +42,7 @@ _SUFFIXES = (".py", ".pyi")
 _LEFT_OUT = frozenset({"test", "tests", "__pycache__", "_vendor", "vendored"})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuildLimits:
+class BuildLimits(NamedTuple):
     """What a refresh may do, and how it is watched."""
 
     exclude: tuple[str, ...] = ()

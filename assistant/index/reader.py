@@ -31,8 +31,7 @@ class ManifestError(ValueError):
     """A manifest that cannot be used; the message names it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SegmentRef:
+class SegmentRef(NamedTuple):
     """One segment in use."""
 
     name: str

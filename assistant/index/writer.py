@@ -7,7 +7,6 @@ deletes.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import logging
@@ -140,7 +139,7 @@ class IndexWriter:
         """Put what was added and dropped in force; what is None stays as it was."""
         old = self.view.manifest
         kept = [
-            dataclasses.replace(opened.ref, dead=frozenset(self._dead[opened.ref.name]))
+            opened.ref._replace(dead=frozenset(self._dead[opened.ref.name]))
             for opened in self.view.opened
             if len(self._dead[opened.ref.name]) < len(opened.segment.entries)
         ]

@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,8 +35,7 @@ _FIT_AGAIN = "fit it again with: foretype train fit"
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SmallNetwork:
+class SmallNetwork(NamedTuple):
     """One hidden layer over standardised columns."""
 
     mean: Floats  # (F,)
@@ -65,8 +64,7 @@ class OperatingPoint:
     hidden: float  # share of the right texts that were not shown
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FittedRanker:
+class FittedRanker(NamedTuple):
     """What was fitted for one kind of rows."""
 
     ranker: SmallNetwork

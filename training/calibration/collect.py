@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby, product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,8 +64,7 @@ class RankingExample:
         return self.texts.index(self.truth) if self.truth in self.texts else -1
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class CollectSettings:
+class CollectSettings(NamedTuple):
     """Which tasks to collect."""
 
     tasks: int  # in each repository, of each kind

@@ -92,7 +92,7 @@ def _make(args: argparse.Namespace) -> Report:
             copy_folder(model, out, ranker=table)
     comparison: dict[str, Report] = {}
     if args.report:
-        settings = dataclasses.replace(settings, line_ends=False, seed=settings.seed + 1)
+        settings = settings._replace(line_ends=False, seed=settings.seed + 1)
         comparison = compare(args.report, settings, backends, parameters)
     return {"fitted": figures, "reported": comparison}
 
@@ -186,7 +186,7 @@ def _fit_part(
 
 
 def _further(settings: FitSettings, start: SmallNetwork) -> FitSettings:
-    return dataclasses.replace(settings, hidden=len(start.out), start=start)
+    return settings._replace(hidden=len(start.out), start=start)
 
 
 def compare(
@@ -199,7 +199,7 @@ def compare(
     if parameters.both is None:
         raise ValueError("the network's part was not fitted")
     engine = collect(repositories, settings, backends, parameters)
-    settings = dataclasses.replace(settings, longest_match=True)
+    settings = settings._replace(longest_match=True)
     alone = collect(repositories, settings, [], parameters)
     return compare_systems(
         [choose(each, parameters.both) for each in engine],

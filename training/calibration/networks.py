@@ -38,8 +38,7 @@ T = TypeVar("T")
 Loss = Callable[[nn.Module, torch.Tensor], torch.Tensor]  # (network, positions of a batch)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class FitSettings:
+class FitSettings(NamedTuple):
     """Size of a network and course of its fit."""
 
     hidden: int = 24
@@ -300,10 +299,10 @@ def choose_out_of_fold(
     folds = [number[name] % n_folds for name in names]
 
     def with_ranker(some: Sequence[RankingExample]) -> FittedRanker:
-        return dataclasses.replace(BLANK, ranker=fit_ranker(some, ranker))
+        return BLANK._replace(ranker=fit_ranker(some, ranker))
 
     def with_gate(some: Sequence[RankedChoice]) -> FittedRanker:
-        return dataclasses.replace(BLANK, gate=fit_gate(some, gate))
+        return BLANK._replace(gate=fit_gate(some, gate))
 
     plain = apply_out_of_fold(examples, folds, with_ranker, choose)
     return apply_out_of_fold(plain, folds, with_gate, apply_gate)
@@ -333,7 +332,7 @@ def apply_gate(choice: RankedChoice, fitted: FittedRanker) -> RankedChoice:
 
 def correct(choice: RankedChoice, languages: Mapping[str, tuple[float, float]]) -> RankedChoice:
     """Return the choice with the probabilities as its language corrects them."""
-    fitted = dataclasses.replace(BLANK, languages=languages)
+    fitted = BLANK._replace(languages=languages)
     probabilities = fitted.correct(choice.probabilities, choice.example.language)
     return choice._replace(probabilities=probabilities)
 
@@ -368,4 +367,4 @@ def fitted_table(fitted: FittedRanker) -> dict[str, Any]:
 def network_table(net: SmallNetwork) -> dict[str, Any]:
     """Return a network as plain JSON values."""
     rounded = np.vectorize(lambda value: float(f"{value:.{DIGITS}g}"), otypes=[float])
-    return {name: rounded(value).tolist() for name, value in dataclasses.asdict(net).items()}
+    return {name: rounded(value).tolist() for name, value in net._asdict().items()}

@@ -12,7 +12,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import takewhile
 from pathlib import Path
@@ -132,7 +132,7 @@ def _finish_line(
         return
     begun, column, rest = begin_line(edit.old[0], edit.new[0])
     lines = [*text[: edit.row], begun, *text[edit.row + 1 :]]
-    known = [*made[:-1], replace(edit, new=(begun,))]
+    known = [*made[:-1], edit._replace(new=(begun,))]
     may_be = find_begun(edit.path, edit.row, begun, known)
     if may_be and (offered := product.finish(edit.path, lines, (edit.row, column), may_be, show)):
         session.finished.append(offered == rest)

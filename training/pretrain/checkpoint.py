@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -82,8 +82,7 @@ class Progress:
         self.loss_deviation += (1 - LOSS_MEMORY) * (abs(loss - mean) - self.loss_deviation)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """What `save` wrote and `load_newest` read."""
 
     folder: Path
@@ -196,7 +195,7 @@ def load_run(run: Path, *, average: bool = False) -> Checkpoint:
     }
     if not weights:
         raise StateError(f"{run} keeps no average: train with train.average_tokens")
-    return dataclasses.replace(checkpoint, weights=weights)
+    return checkpoint._replace(weights=weights)
 
 
 def discard_after(run: Path, step: int) -> None:

@@ -58,7 +58,7 @@ def examples(n: int, repository: str = "a", *, seed: int = 0) -> list[RankingExa
 @pytest.mark.slow
 def test_ranker_learns_what_tells_and_serving_says_the_same() -> None:
     net = fit_ranker(examples(600), SMALL)
-    fitted = dataclasses.replace(BLANK, ranker=net)
+    fitted = BLANK._replace(ranker=net)
     fresh = examples(200, seed=1)
     there = [each for each in fresh if each.label >= 0]
     assert np.mean([choose(each, fitted).is_exact for each in there]) > 0.9
@@ -71,7 +71,7 @@ def test_ranker_learns_what_tells_and_serving_says_the_same() -> None:
 def test_fit_is_a_function_of_its_examples_and_seed() -> None:
     first, second = (fit_ranker(examples(80), SMALL) for _ in range(2))
     assert (first.hidden == second.hidden).all()
-    other = fit_ranker(examples(80), dataclasses.replace(SMALL, seed=9))
+    other = fit_ranker(examples(80), SMALL._replace(seed=9))
     assert not (first.hidden == other.hidden).all()
 
 
@@ -82,7 +82,7 @@ def test_few_examples_move_what_is_fitted_further_only_a_little() -> None:
     few, fresh = examples(12, seed=2), examples(300, seed=3)
     nets = [fit_ranker(few, SMALL), fit_ranker(few, further), start]
     anew, moved, before = (
-        np.mean([choose(each, dataclasses.replace(BLANK, ranker=net)).is_exact for each in fresh])
+        np.mean([choose(each, BLANK._replace(ranker=net)).is_exact for each in fresh])
         for net in nets
     )
     assert anew < moved
@@ -164,8 +164,7 @@ def test_what_is_sure_is_shown_where_what_is_worth_more_is_not() -> None:
     (line,) = made_choices([(0.9, True)])
     n = len(line.rights)
     assert n > 1
-    line = dataclasses.replace(
-        line,
+    line = line._replace(
         values=np.arange(n, 0.0, -1.0),
         probabilities=np.linspace(0.3, 0.9, n),
         rights=np.array([False] * (n - 1) + [True]),
@@ -178,10 +177,10 @@ def test_what_is_sure_is_shown_where_what_is_worth_more_is_not() -> None:
 
 
 def test_gate_learns_from_the_belief() -> None:
-    fitted = dataclasses.replace(BLANK, ranker=fit_ranker(examples(300), SMALL))
+    fitted = BLANK._replace(ranker=fit_ranker(examples(300), SMALL))
     choices = [choose(each, fitted) for each in examples(300, seed=3)]
     gate = fit_gate(choices, FitSettings(hidden=4, epochs=40, rate=2e-2))
-    fitted = dataclasses.replace(fitted, gate=gate)
+    fitted = fitted._replace(gate=gate)
     fresh = [choose(each, fitted) for each in examples(200, seed=4)]
     right = np.mean([c.probability for c in fresh if c.is_right])
     wrong = np.mean([c.probability for c in fresh if not c.is_right])

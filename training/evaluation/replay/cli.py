@@ -6,7 +6,6 @@ sent anywhere. Tables on stdout; with --json a report with every figure, and no 
 """
 
 import argparse
-import dataclasses
 import functools
 import tempfile
 from collections.abc import Sequence
@@ -84,7 +83,7 @@ def evaluate(args: argparse.Namespace) -> Report:
     """Draw the tasks, ask, and return the report; ReplayError and others say what to mend."""
     names = ("n_tasks", "n_lines", "n_commits", "seed", "revisions")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    plan = dataclasses.replace(_QUICK if args.quick else _FULL, **given)
+    plan = (_QUICK if args.quick else _FULL)._replace(**given)
     repositories = [_find_repository(path) for path in args.repositories]
     say("reading the history")
     work = plan_work(repositories, plan)

@@ -5,7 +5,6 @@ tree. Of a tree an index may know the code files, secret ones left out; files th
 read once for all commits. Knows no task.
 """
 
-import dataclasses
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -149,8 +148,7 @@ def _hunks(patch: bytes) -> Iterator[list[Hunk]]:
         yield hunks
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The code of a commit's parent; many tasks share one, so one index serves them all."""
 
     commit: str  # the commit that is replayed, on the tree of its parent

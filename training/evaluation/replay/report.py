@@ -6,7 +6,6 @@ is measured cursor by cursor, which is far sharper than two intervals side by si
 Holds figures and names only, no line of anybody's code.
 """
 
-import dataclasses
 import itertools
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -128,7 +127,7 @@ def assemble(
         "format": FORMAT,
         "model": model,
         "content_hash": content_hash,
-        "plan": dataclasses.asdict(plan),
+        "plan": plan._asdict(),
         "is_complete": not measured.stopped,
         "stopped": measured.stopped,
         "repositories": list(_repositories(measured)),
@@ -209,7 +208,7 @@ def _strata(asked: Sequence[Asked], system: System, label: Callable[[Stratum], s
     at, least = system.name_at(DEFAULT), system.least(DEFAULT)
     parts: dict[str, list[Asked]] = {}
     for item in asked:
-        together = dataclasses.replace(item.stratum, repository="")
+        together = item.stratum._replace(repository="")
         alike = parts.setdefault(label(item.stratum), [])
         alike.append(item._replace(stratum=together))
     return {

@@ -23,8 +23,7 @@ INTERRUPTED, OUT_OF_TIME = "interrupted", "the time was over"
 _WARM_UP = Document(source="", path="warm_up.py", text="def first(items):\n    return items[0]\n")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """How much to measure, of each repository."""
 
     n_tasks: int
@@ -35,8 +34,7 @@ class Plan:
     limit_s: float | None = None  # for asking; what was measured by then counts
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """All cursors of one commit."""
 
     tasks: tuple[ReplayTask, ...]

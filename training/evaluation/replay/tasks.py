@@ -78,8 +78,7 @@ class TypedLine:
         return "".join("\n" + line for line in self.old[self.hunk.old_end :])
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Stratum:
+class Stratum(NamedTuple):
     """Where a cursor stands: what figures are split by."""
 
     repository: str
