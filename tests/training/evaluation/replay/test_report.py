@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from typing import Any
@@ -84,8 +83,8 @@ def test_single_cursor_of_another_repository_weighs_as_one_of_its_kind() -> None
     """Past failure (2026-11-30): one wrong cursor made the 88 others' 78% right 39%."""
     found = measured()
     wrong = next(item for item in found.asked if not item.judged["good"].is_exact)
-    stratum = dataclasses.replace(wrong.stratum, repository="other", commit="c9")
-    found.asked = [*found.asked, dataclasses.replace(wrong, stratum=stratum)]
+    stratum = wrong.stratum._replace(repository="other", commit="c9")
+    found.asked = [*found.asked, wrong._replace(stratum=stratum)]
     by_language = report_of(found)["systems"]["good"]["strata"]["language"]["python"]
     assert by_language["exact"]["mean"] == pytest.approx(20 / 41)
 
