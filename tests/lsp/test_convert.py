@@ -7,7 +7,7 @@ from lsprotocol import types
 from pygls.workspace import PositionCodec
 
 from assistant.request import Completion
-from lsp.convert import inline_items, menu_items
+from lsp.convert import choose, inline_items, menu_items
 from lsp.document_paths import place_in
 from lsp.documents import Document, Snapshot
 from lsp.positions import Encoding
@@ -125,3 +125,17 @@ def test_menu_entry_edits_the_same_range() -> None:
 )
 def test_path_is_relative_to_the_innermost_folder(uri: str, roots: list[str], path: str) -> None:
     assert place_in(uri, roots)[1] == path
+
+
+def test_what_a_menu_has_chosen_replaces_its_word_and_what_follows_is_behind_it() -> None:
+    snapshot = snapshot_of("a = 1\nx.fo)\nb\n", 1, 4)
+    span = types.Range(types.Position(1, 2), types.Position(1, 4))
+    choice = choose(snapshot, types.SelectedCompletionInfo(span, "foobar"))
+    assert choice is not None
+    assert (choice.after.text, choice.after.offset) == ("a = 1\nx.foobar)\nb\n", 14)
+    (item,) = choice.continued([completion("(1)", 14, 15), completion("no", 13, 14)])
+    assert (item.text, item.start, item.end) == ("foobar(1)", 8, 11)
+    for wrong in ((0, 2, 4), (1, 0, 3), (1, 5, 5)):
+        row, first, last = wrong
+        span = types.Range(types.Position(row, first), types.Position(row, last))
+        assert choose(snapshot, types.SelectedCompletionInfo(span, "foobar")) is None

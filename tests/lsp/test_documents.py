@@ -207,3 +207,15 @@ def test_keystroke_in_five_megabytes_does_not_split_the_text_again() -> None:
         document.apply_change(edit(60_000 + number % 2, 4, 4, "\n" if number % 5 == 0 else "x"))
 
     assert best_time_s(key, 40) < best_time_s(lambda _: split_lines(text), 3) / 10
+
+
+@pytest.mark.parametrize(
+    ("text", "column"), [("a", 3), ("\U0001f600", 3), ("", None), ("ab", None), ("\n", None)]
+)
+def test_a_key_is_told_from_other_edits(text: str, column: int | None) -> None:
+    workspace, document = opened("x = 1\r\ny = 2\n")
+    workspace.update_text_document(
+        types.VersionedTextDocumentIdentifier(uri=URI, version=2), edit(0, 2, 3, text)
+    )
+    assert document.last_column == column
+    assert document.last_change == (0, ["x = 1"], f"x {text} 1".split("\n"))

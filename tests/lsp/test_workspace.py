@@ -116,3 +116,18 @@ def test_roots_are_the_folders() -> None:
     workspace.remove_folder("file:///a")
     assert workspace.roots == ["file:///b"]
     assert Workspace().roots == []
+
+
+def test_a_document_of_just_the_limit_that_is_lost_is_not_called_large(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    workspace = with_open("x" * 2_000_000)
+    assert (workspace.why_declined(URI), workspace.why_declined("file:///w/b.py") != "") == (
+        "",
+        True,
+    )
+    workspace.distrust(URI)
+    assert workspace.completable(URI) is None
+    assert "characters" not in caplog.text + workspace.why_declined(URI)
+    workspace.update_text_document(identifier(2), whole("x" * 2_000_001))
+    assert "over 2000000 characters" in workspace.why_declined(URI)
