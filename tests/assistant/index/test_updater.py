@@ -322,3 +322,11 @@ def test_changed_files_count_again_when_they_were_read(
     updater = updater_of(root, kept, script)
     updater.note_changes(["a.py"])
     wait_for(lambda: updater.index.levels(b"one = call(", path="x.py"))
+
+
+def test_what_is_done_is_not_done_again(root: Path, kept: list[IndexUpdater]) -> None:
+    script = Script({"outcome": "done"})
+    updater = updater_of(root, kept, script)
+    assert wait_until_ready(updater, WAIT_S)
+    time.sleep(0.3)  # fifteen looks at git's files
+    assert (len(script.terms), updater.state) == (1, "ready")
