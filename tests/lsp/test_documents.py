@@ -219,3 +219,9 @@ def test_a_key_is_told_from_other_edits(text: str, column: int | None) -> None:
     )
     assert document.last_column == column
     assert document.last_change == (0, ["x = 1"], f"x {text} 1".split("\n"))
+
+
+def test_a_line_is_told_without_its_end_and_none_where_there_is_none() -> None:
+    document = opened("x = 1\r\ny = 2\n")[1]
+    assert [document.line_at(row) for row in (-1, 0, 1, 2, 3)] == ["", "x = 1", "y = 2", "", ""]
+    assert (document.eol, document.plain()) == ("\n", "x = 1\ny = 2\n")

@@ -170,6 +170,7 @@ def test_after_shutdown_only_exit_counts(bench: Bench) -> None:
     bench.receive(method="textDocument/didClose", params={"textDocument": {"uri": URI}})
     assert bench.sent[0] == {"jsonrpc": "2.0", "id": 1, "result": None}
     assert bench.sent[1]["error"]["code"] == -32600
+    assert bench.server.workspace.opened(URI) is not None
     assert (bench.server.protocol.is_exiting, bench.server.session.exit_code) == (False, 0)
     bench.receive(method="exit")
     assert bench.server.protocol.is_exiting
