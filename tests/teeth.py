@@ -39,6 +39,7 @@ LIMIT_S = 120  # of CPU for the tests of one mutant, twice that by the clock: no
 TIME_SIGNALS = (signal.SIGALRM, signal.SIGPROF)
 TESTS_S = 30.0  # of the tests of one mutant as they are; what needs more has survived
 LEAST_PERCENT = 95.0
+NOTICED = ("killed", "time")  # the others: survived, or no test reaches it
 
 LIBRARIES = "hypothesis jsonschema lsprotocol.types numpy pygls.lsp.server tree_sitter".split()
 MUTATED = ("privacy", "index", "messages")
@@ -302,13 +303,13 @@ def report(results: Path) -> Iterator[str]:
     for group in (*MUTATED, "all"):
         own = [row for row in rows if group in ("all", row["group"])]
         if own:
-            n_killed = sum(row["verdict"] != "survived" for row in own)
+            n_killed = sum(row["verdict"] in NOTICED for row in own)
             low, high = wilson(n_killed, len(own))
             share = f"{100 * n_killed / len(own):.0f}%"
             interval = f"{100 * low:.0f} to {100 * high:.0f}%"
             yield f"| {group} | {len(own)} | {n_killed} | {share} | {interval} |"
     for row in rows:
-        if row["verdict"] == "survived":
+        if row["verdict"] not in NOTICED:
             yield f"{row['path']}:{row['line']}: {row['before']!r} -> {row['after']!r}"
 
 

@@ -22,6 +22,7 @@ GROUPS = {
         "lsp/documents.py lsp/positions.py lsp/framing.py lsp/protocol.py lsp/convert.py",
         (
             "tests/lsp/test_messages.py tests/lsp/test_framing.py tests/lsp/test_positions.py "
+            "tests/lsp/test_outbox.py "
             "tests/lsp/test_convert.py tests/lsp/test_protocol.py tests/lsp/test_workspace.py "
             "tests/lsp/test_loop.py tests/lsp/test_document_paths.py tests/lsp/test_documents.py"
         ),
