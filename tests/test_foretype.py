@@ -168,14 +168,6 @@ def test_missing_extra_is_installed_on_consent(
         assert ran == []
 
 
-def test_tune_explains_itself_without_its_extra() -> None:
-    hide = "sys.modules.update(dict.fromkeys(['torch', 'safetensors', 'rensa', 'tokenizers']))"
-    program = f"import sys, foretype; {hide}; foretype.main(['tune', '--help'])"
-    out, err, code = run("-c", program)
-    assert (err, code) == ("", 0)
-    assert out.startswith("usage: foretype tune ") and "passes over the code at most" in out
-
-
 def test_other_missing_modules_are_not_hidden() -> None:
     hide = "sys.modules['argparse'] = None"  # met before anything slow is imported
     program = f"import sys, foretype; {hide}; foretype.main(['train', 'run'])"
