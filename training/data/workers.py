@@ -30,7 +30,7 @@ def map_in_order(
     """Yield `function(task)` for each task; the function goes to each worker once, not by task.
 
     One process is this one. With the address of a `scheduler` its workers take the place of
-    processes. What was not begun when the generator is closed is left undone.
+    processes. What was not begun when the generator is closed is left undone, the rest waited for.
     """
     if processes <= 1 and not scheduler:
         yield from map(function, tasks)
@@ -51,11 +51,11 @@ def _processes(
     function: Callable[[Any], Any], n_workers: int
 ) -> Iterator[tuple[Callable[[Any], Any], int]]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, _start, (function,)) as pool:
-        try:
-            yield lambda task: pool.submit(_call, _OURS, task), n_workers
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = ProcessPoolExecutor(n_workers, context, _start, (function,))
+    try:
+        yield lambda task: pool.submit(_call, _OURS, task), n_workers
+    finally:  # and wait: what is still at work would take processors from whatever comes next
+        pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager

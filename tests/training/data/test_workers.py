@@ -14,7 +14,7 @@ from training.data.workers import map_in_order
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
-import operator, os, sys, time
+import multiprocessing, os, sys, time
 from training.data.workers import map_in_order
 
 def square(number):
@@ -24,14 +24,19 @@ def square(number):
 
 if __name__ == "__main__":
     found = map_in_order(square, range(int(sys.argv[1])), processes=2)
-    print("found", list(found), flush=True)
+    if sys.argv[2:]:
+        next(found)
+        found.close()
+        print("left", multiprocessing.active_children(), flush=True)
+    else:
+        print("found", list(found), flush=True)
 """
 
 
-def start(tmp_path: Path, n_tasks: int) -> subprocess.Popen[str]:
+def start(tmp_path: Path, n_tasks: int, *options: str) -> subprocess.Popen[str]:
     (tmp_path / "program.py").write_text(PROGRAM)
     return subprocess.Popen(
-        [sys.executable, str(tmp_path / "program.py"), str(n_tasks)],
+        [sys.executable, str(tmp_path / "program.py"), str(n_tasks), *options],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -42,6 +47,13 @@ def start(tmp_path: Path, n_tasks: int) -> subprocess.Popen[str]:
 def test_results_come_in_order(tmp_path: Path) -> None:
     out, _ = start(tmp_path, 12).communicate(timeout=60)
     assert f"found {[number * number for number in range(12)]}\n" in out
+
+
+@pytest.mark.slow
+def test_no_worker_is_left_when_there_is_enough(tmp_path: Path) -> None:
+    """2026-11-30: they worked on beside the training that followed, which then took one thread."""
+    out, _ = start(tmp_path, 1_000, "--enough").communicate(timeout=60)
+    assert out.endswith("left []\n")
 
 
 def is_running(process_id: int) -> bool:
