@@ -8,19 +8,8 @@ from typing import Any
 import pytest
 
 from assistant.index import writer as writer_module
-from assistant.index.segment import FileContent, SegmentEntry
 from assistant.index.writer import IndexWriter, find_mergeable
-
-
-def content(path: str, text: str) -> FileContent:
-    return FileContent(SegmentEntry(path, len(text), 1, text[:8]), text.encode())
-
-
-def put(writer: IndexWriter, **texts: str) -> None:
-    """Set these files and commit."""
-    writer.drop([f"{name}.py" for name in texts], "repo")
-    writer.add([content(f"{name}.py", text) for name, text in texts.items()], "repo")
-    writer.commit()
+from tests.assistant.index.test_writer import content, put
 
 
 @pytest.fixture
