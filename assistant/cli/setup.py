@@ -19,8 +19,7 @@ from assistant.cli.command import (
     say_error,
 )
 from assistant.setup.change import Change, SetupError, SetupPlan, write
-from assistant.setup.editors import EDITORS, Editor, plan_removal
-from assistant.setup.emacs import CLIENTS, emacs
+from assistant.setup.editors import CLIENTS, EDITORS, Editor, emacs, plan_removal
 from assistant.setup.machine import Machine, server_command, this_machine
 from assistant.setup.vscode import EXTENSION, FLAVOURS
 

@@ -26,7 +26,7 @@ from assistant.index.segment import FileContent, Segment, SegmentEntry, SegmentE
 from assistant.models.registry_file import ModelsError, RegistryFile, read_registry, write_registry
 from assistant.remote.settings import load_remote_settings
 from assistant.settings import load_settings
-from assistant.setup.helix import helix
+from assistant.setup.editors import helix
 from assistant.setup.machine import Machine
 from model.config import ConfigError, ModelConfig, from_table
 

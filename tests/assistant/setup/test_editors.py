@@ -10,9 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from assistant.setup import emacs
 from assistant.setup.change import SetupError, SetupPlan, write
-from assistant.setup.editors import EDITORS, plan_removal
+from assistant.setup.editors import (
+    CLIENTS,
+    EDITORS,
+    emacs,
+    init_file,
+    is_balanced,
+    plan_removal,
+)
 from assistant.setup.machine import Machine, find_program, server_command, shipped
 from assistant.setup.vscode import FLAVOURS, is_extension_installed, load_settings
 
@@ -101,11 +107,11 @@ def test_neovim_on_windows_has_another_folder(tmp_path: Path) -> None:
     assert plan("nvim", machine).path == folder / "plugin" / "foretype.lua"
 
 
-@pytest.mark.parametrize(("name", "module"), [("nvim", "editors"), ("emacs", "emacs")])
+@pytest.mark.parametrize("name", ["nvim", "emacs"])
 def test_missing_module_is_told(
-    name: str, module: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    name: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"assistant.setup.{module}.shipped", lambda name: None)
+    monkeypatch.setattr("assistant.setup.editors.shipped", lambda name: None)
     with pytest.raises(SetupError, match="missing from this installation"):
         plan(name, machine)
 
@@ -126,7 +132,7 @@ def test_emacs_init_file_is_the_one_that_emacs_reads(
     for name in files:
         (machine.home / name).parent.mkdir(parents=True, exist_ok=True)
         (machine.home / name).touch()
-    assert emacs.init_file(machine) == machine.home / expected
+    assert init_file(machine) == machine.home / expected
 
 
 def test_emacs_keeps_what_was_there(machine: Machine) -> None:
@@ -134,7 +140,7 @@ def test_emacs_keeps_what_was_there(machine: Machine) -> None:
     path.write_text('(setq a ?\\( b "(") ; (\n')
     carried_out("emacs", machine)
     assert path.read_text().startswith('(setq a ?\\( b "(") ; (\n\n;; >>> foretype >>>\n')
-    assert emacs.is_balanced(path.read_text())
+    assert is_balanced(path.read_text())
 
 
 @pytest.mark.parametrize("text", ["(a", "a)", "(]", '(a "b)', "(a ?\\))))"])
@@ -160,13 +166,13 @@ def test_emacs_client_is_the_one_in_use(machine: Machine, text: str, client: str
     (machine.home / ".emacs").write_text(text)
     path = carried_out("emacs", machine)
     assert f"(foretype-setup '{client})" in path.read_text()
-    other = next(name for name in emacs.CLIENTS if name != client)
-    assert f"(foretype-setup '{other})" in emacs.emacs(machine, COMMAND, other).lines
+    other = next(name for name in CLIENTS if name != client)
+    assert f"(foretype-setup '{other})" in emacs(machine, COMMAND, other).lines
 
 
 @pytest.mark.parametrize("text", ["(empty? a)", "?( (a)", "[a (b)]", '"\\"" (x ?\\")'])
 def test_lisp_is_read_as_lisp(text: str) -> None:
-    assert emacs.is_balanced(text)
+    assert is_balanced(text)
 
 
 @pytest.mark.skipif(not shutil.which("emacs"), reason="emacs is not installed")
