@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assistant.cli import models_add
+from assistant.cli import models as models_cli
 from assistant.cli import why as why_cli
 from assistant.cli.models import main
 from assistant.doctor import storage
@@ -97,7 +97,7 @@ def test_a_folder_that_changed_is_refused_and_one_only_touched_is_not(
 def test_one_that_the_memory_does_not_hold_is_refused_before_it_is_run(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models_add, "_memory_here", lambda: 1e5)
+    monkeypatch.setattr(models_cli, "_memory_here", lambda: 1e5)
     monkeypatch.setattr(PlainFolder, "tensor", None)
     assert main(["add", str(folder), "--yes"]) == 1
     assert "more than the 0 MB that this machine has" in capsys.readouterr().err
