@@ -16,11 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from assistant.errors import AssistantError, SettingsError
+from assistant.errors import AssistantError, RemoteError, SettingsError
 from assistant.index.builder import refresh
 from assistant.index.folder_index import FolderIndex
 from assistant.models.registry import ModelsError, Registry
-from assistant.remote.errors import RemoteError
 from assistant.remote.ledger import Ledger
 from assistant.settings import Settings, load_settings, settings_path
 from assistant.setup.change import Change, SetupError, write

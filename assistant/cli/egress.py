@@ -10,9 +10,8 @@ from pathlib import Path
 
 from assistant.cli.command import CommandParser, UsageError, run_command, write_json
 from assistant.cli.source_file import SourceFile, split_place
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, RemoteError, withheld
 from assistant.privacy.exclusion import why_refused
-from assistant.remote.errors import RemoteError, withheld
 from assistant.remote.formats import FORMATS
 from assistant.remote.ledger import Ledger, Row
 from assistant.remote.payload import (

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from assistant import warm
 from assistant.doctor import CheckResult, broken, ok, warning
-from assistant.errors import SettingsError
-from assistant.remote.errors import RemoteError
+from assistant.errors import RemoteError, SettingsError
 from assistant.remote.settings import (
     find_missing,
     load_remote_settings,

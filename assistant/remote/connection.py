@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx2 as httpx
 
-from assistant.remote.errors import RemoteError
+from assistant.errors import RemoteError
 from assistant.remote.formats import FORMATS, read_piece
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.settings import RemoteSettings, is_loopback

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from assistant.remote.errors import RemoteError, withheld
+from assistant.errors import RemoteError, withheld
 
 if TYPE_CHECKING:
     from assistant.remote.settings import RemoteSettings

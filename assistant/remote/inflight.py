@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from assistant.errors import RemoteError
 from assistant.generate.cache import Spot
-from assistant.remote.errors import RemoteError
 from assistant.remote.formats import Piece, tidy_answer
 from assistant.remote.payload import Payload, restore_answer
 from assistant.remote.settings import RemoteSettings

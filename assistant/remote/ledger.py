@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assistant.remote.errors import withheld
+from assistant.errors import withheld
 from model.database import open_database
 
 MAX_ROWS = 20_000

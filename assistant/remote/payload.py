@@ -18,13 +18,13 @@ from typing import NamedTuple
 
 import regex
 
+from assistant.errors import withheld
 from assistant.generate.prompt import window
 from assistant.git import GitError, find_work_tree, git
 from assistant.path_patterns import matches
 from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import find, stand_ins, substitute
 from assistant.privacy.unfinished import open_secret
-from assistant.remote.errors import withheld
 from assistant.remote.formats import FORMATS, write_body
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest

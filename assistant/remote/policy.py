@@ -8,7 +8,7 @@ keystroke. Works on the engine's thread; everything slow happens on the sender's
 import math
 import threading
 
-from assistant.remote.errors import RemoteError
+from assistant.errors import RemoteError
 from assistant.remote.inflight import InflightRequest, RemoteText
 from assistant.remote.ledger import Ledger
 from assistant.remote.payload import FilePolicy, Locate, is_single_line

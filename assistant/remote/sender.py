@@ -12,8 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from assistant.errors import RemoteError, withheld
 from assistant.remote.connection import Connection
-from assistant.remote.errors import RemoteError, withheld
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.ledger import Ledger
 from assistant.remote.payload import FilePolicy, build_headers, build_payload

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from assistant.errors import SettingsError
-from assistant.remote.errors import withheld
+from assistant.errors import SettingsError, withheld
 from assistant.remote.formats import FORMATS, TEMPLATES
 from assistant.settings import find_mistakes, limited, read_settings
 from assistant.source.languages import LANGUAGES

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.errors import AssistantError, ConfigError, SettingsError
+from assistant.errors import AssistantError, SettingsError
 from assistant.settings import (
     OLD_NAMES_END,
     RENAMED,
@@ -14,6 +14,7 @@ from assistant.settings import (
     settings_from,
     settings_path,
 )
+from model.config import ConfigError
 
 
 def write(text: str) -> Path:

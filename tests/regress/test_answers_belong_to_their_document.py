@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from lsprotocol import types
 
+from assistant.errors import RemoteError
 from assistant.generate.engine import Engine
-from assistant.remote.errors import RemoteError
 from assistant.remote.payload import FilePolicy
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from assistant.errors import RemoteError
 from assistant.index.builder import refresh
 from assistant.index.folder_index import FolderIndex
 from assistant.index.reader import open_view
 from assistant.privacy.unfinished import edited_at, open_secret, without_open_secret
-from assistant.remote.errors import RemoteError
 from assistant.remote.payload import build_payload
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest

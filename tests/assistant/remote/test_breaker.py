@@ -2,7 +2,7 @@
 
 import pytest
 
-from assistant.remote.errors import RemoteError
+from assistant.errors import RemoteError
 from assistant.remote.sender import FIRST_PAUSE_S, MAX_PAUSE_S, THRESHOLD, Breaker
 
 FAULT = RemoteError("broken off", "the connection broke off")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from assistant.errors import RemoteError
 from assistant.remote.connection import MAX_ANSWER_BYTES, parse_object
-from assistant.remote.errors import RemoteError
 from tests.remote_faults import FAULTS
 from tests.remote_lines import Line, ask, kind
 from tests.remote_server import END, chunk, completion, event, head, plain, remote_server

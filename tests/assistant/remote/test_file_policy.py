@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assistant.remote.errors import RemoteError
+from assistant.errors import RemoteError
 from assistant.remote.payload import FilePolicy
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest

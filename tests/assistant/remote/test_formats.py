@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from assistant.remote.errors import RemoteError
+from assistant.errors import RemoteError
 from assistant.remote.formats import (
     FORMATS,
     TEMPLATES,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from assistant.errors import RemoteError
 from assistant.remote import ledger as module
-from assistant.remote.errors import RemoteError
 from assistant.remote.ledger import Ledger
 
 

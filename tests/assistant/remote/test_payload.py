@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.remote.errors import RemoteError
+from assistant.errors import RemoteError
 from assistant.remote.payload import Payload, build_payload, restore_answer
 from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest

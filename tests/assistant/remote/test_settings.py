@@ -10,8 +10,7 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringError
 
-from assistant.errors import SettingsError
-from assistant.remote.errors import RemoteError
+from assistant.errors import RemoteError, SettingsError
 from assistant.remote.formats import FORMATS
 from assistant.remote.settings import (
     RemoteSettings,
