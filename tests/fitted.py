@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from assistant.rank.beginnings import GATE_FEATURES
-from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
+from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES, Rows
 from assistant.rank.ranker import FORMAT_VERSION, LEVELS, OTHERS, RankerParameters, columns, parse
+from assistant.rank.ranking import Ranking
 
 LARGE = 100.0  # x + LARGE passes the hidden unit unchanged: it is linear that far out
 
@@ -52,3 +55,18 @@ def table(
 def parameters(**changes: Any) -> RankerParameters:
     """Return `table(...)`, parsed."""
     return parse(table(**changes))
+
+
+def ranking_of(texts: Sequence[str], rows: Rows, names: Sequence[str]) -> Ranking:
+    """Return these texts with their columns, all believed alike."""
+    return Ranking(
+        texts=tuple(texts),
+        shares=np.full(len(texts), 0.2, np.float32),
+        rows=rows,
+        names=tuple(names),
+        from_index=frozenset(texts),
+        fitted=None,
+        scores=(None,) * len(texts),
+        line="",
+        language="",
+    )

@@ -21,17 +21,16 @@ from assistant.generate.lines import RankedLines, rank_lines
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex
 from assistant.rank.candidates import Cursor, propose
-from assistant.rank.features import Rows
 from assistant.rank.ranker import RankerParameters
+from assistant.rank.ranking import Ranking
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
 from assistant.source.languages import LANGUAGES, Language, language_of
-from model.candidate_tree import Score
 from training.data.progress import say
 from training.evaluation.answers import make_job, make_request
 from training.evaluation.held_out import Task, held_out_files, sample_tasks
-from training.evaluation.longest_match import LongestMatch
 from training.evaluation.replay.history import ReplayError
+from training.evaluation.replay.systems import LongestMatch
 from training.evaluation.replay.tasks import replay_tasks
 
 _NEVER_SURE = 2.0
@@ -49,19 +48,15 @@ class RankingExample:
     group: str  # what a bootstrap draws: a file, or a commit
     kind: str  # "head" or "history"
     truth: str
-    texts: tuple[str, ...]
-    rows: Rows
-    names: tuple[str, ...]
-    scores: tuple[Score | None, ...] = ()  # what the network said of each text; () without it
-    line: str = ""  # left of the cursor
-    language: str = ""
-    greedy: str = ""
+    ranking: Ranking
+    greedy: str = ""  # the network's own line
     longest_match: str = ""  # its line, where that was asked for
 
     @property
     def label(self) -> int:
         """The position of the truth among the texts; -1 if it is not there."""
-        return self.texts.index(self.truth) if self.truth in self.texts else -1
+        texts = self.ranking.texts
+        return texts.index(self.truth) if self.truth in texts else -1
 
 
 class CollectSettings(NamedTuple):
@@ -92,7 +87,16 @@ def collect(
                 match = LongestMatch(files) if settings.longest_match else None
                 ranked = _rank_all(files, tasks, backends, parameters)
                 for (group, task), found in zip(tasks, ranked, strict=True):
-                    examples.append(_make_example(kind, group, task, found, match))
+                    example = RankingExample(
+                        repository=task.file.source,
+                        group=group,
+                        kind=kind,
+                        truth=task.truth,
+                        ranking=found.ranking,
+                        greedy=found.greedy,
+                        longest_match=match.answer(task).text if match else "",
+                    )
+                    examples.append(example)
         except ReplayError as error:
             say(str(error))
         n, seconds = len(examples) - before, time.monotonic() - started_s
@@ -167,23 +171,3 @@ def _serving(backends: Sequence[LocalBackend], language: Language | None) -> Loc
         if not known or (language is not None and language.name in known):
             return backend
     return backends[0]
-
-
-def _make_example(
-    kind: str, group: str, task: Task, found: RankedLines, match: LongestMatch | None
-) -> RankingExample:
-    ranking, text, at, path = found.ranking, task.text, task.offset, task.file.path
-    return RankingExample(
-        repository=task.file.source,
-        group=group,
-        kind=kind,
-        truth=task.truth,
-        texts=ranking.texts,
-        rows=ranking.rows,
-        names=ranking.names,
-        scores=ranking.scores,
-        line=ranking.line,
-        language=ranking.language,
-        greedy=found.greedy,
-        longest_match=match.rest_of_line(text[:at], text[at:], path=path)[0] if match else "",
-    )

@@ -49,19 +49,24 @@ from training.calibration.networks import (
     fitted_table,
 )
 from training.cli import Report, count, existing_folder, existing_model, report_on
-from training.evaluation.intervals import Figure, format_interval, macro_mean
+from training.evaluation.intervals import (
+    Figure,
+    calibration_error,
+    format_interval,
+    macro_mean,
+    reliability,
+)
 from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.systems import INDEX, LONGEST_MATCH, NETWORK, NETWORK_AND_INDEX
 
-#: level -> least precision; where no threshold reaches it, the strictest one that shows anything
-TARGETS = {"quiet": 0.8}
+#: of "quiet"; where no threshold reaches it, the strictest one that shows anything
+QUIET_PRECISION = 0.8
 #: "balanced" hides at most this share of what is right: at 0.12 a tenth less is shown, at 0.03
 #: nearly a third of what is shown is wrong (experiments.md)
 MAX_HIDDEN = 0.065
 EAGER_THRESHOLD = 0.1
 _MARGIN = 0.02  # more than the target is asked for: elsewhere it will be a little less
 _MIN_SHOWN = 20  # a precision of fewer is chance
-_RELIABILITY_BINS = 10
 _TRIED = tuple(number / 100 for number in range(10, 100))
 KINDS = ("head", "history")
 RANKER = FitSettings(hidden=32, epochs=30, decay=3e-2, members=3)
@@ -155,7 +160,7 @@ def _gather(
     parameters: RankerParameters | None,
 ) -> list[RankingExample]:
     examples = collect(repositories, settings, backends, parameters)
-    if not any(each.texts for each in examples):
+    if not any(each.ranking.texts for each in examples):
         raise ReplayError("there is nothing to fit on: at no cursor is anything proposed")
     return examples
 
@@ -201,32 +206,35 @@ def compare(
     engine = collect(repositories, settings, backends, parameters)
     settings = settings._replace(longest_match=True)
     alone = collect(repositories, settings, [], parameters)
-    return compare_systems(
-        [choose(each, parameters.both) for each in engine],
-        [choose(each, parameters.index) for each in alone],
-        parameters.both,
-    )
+    pairs = list(zip(engine, alone, strict=True))
+    return {
+        kind: compare_systems(
+            [choose(each, parameters.both) for each, _ in pairs if each.kind == kind],
+            [choose(each, parameters.index) for _, each in pairs if each.kind == kind],
+            parameters.both,
+        )
+        for kind in sorted({each.kind for each in engine})
+    }
 
 
 def choose_points(choices: Sequence[RankedChoice]) -> dict[str, OperatingPoint]:
-    """Return each level's point: the lowest threshold that keeps its precision.
+    """Return each level's point.
 
-    For "balanced", the highest that hides few right answers.
+    Of "balanced", the highest threshold that hides few right answers; of "quiet", the lowest above
+    that which keeps its precision.
     """
     counts = {threshold: _count(choices, threshold) for threshold in _TRIED}
     most = max(n_right for _, n_right in counts.values())
     enough = [t for t, (_, n_right) in counts.items() if n_right >= (1 - MAX_HIDDEN) * most]
     balanced = max(enough) if most else EAGER_THRESHOLD
-    chosen = {"eager": EAGER_THRESHOLD, "balanced": balanced}
-    for level, target in TARGETS.items():
-        shown = [t for t, (n_shown, _) in counts.items() if n_shown and t >= balanced]
-        good = [
-            t
-            for t in shown
-            if counts[t][0] >= _MIN_SHOWN and counts[t][1] >= (target + _MARGIN) * counts[t][0]
-        ]
-        chosen[level] = min(good) if good else max(shown, default=1.0)
-    return {level: measure_point(choices, threshold) for level, threshold in chosen.items()}
+    stricter = {t: its for t, its in counts.items() if t >= balanced}
+    least = QUIET_PRECISION + _MARGIN
+    good = [t for t, (n, n_right) in stricter.items() if n >= _MIN_SHOWN and n_right >= least * n]
+    strictest = max((t for t, (n, _) in stricter.items() if n), default=1.0)
+    thresholds = {
+        "eager": EAGER_THRESHOLD, "balanced": balanced, "quiet": min(good, default=strictest)
+    }  # fmt: skip
+    return {level: measure_point(choices, threshold) for level, threshold in thresholds.items()}
 
 
 def _count(choices: Sequence[RankedChoice], threshold: float) -> tuple[int, int]:
@@ -247,14 +255,6 @@ def measure_point(choices: Sequence[RankedChoice], threshold: float) -> Operatin
     )
 
 
-def calibration_error(choices: Sequence[RankedChoice]) -> float:
-    """Return the mean distance of probability and share right over ten bands, by their size."""
-    shown = [c for c in choices if c.has_text]
-    bands = np.array([int(c.probability * _RELIABILITY_BINS) for c in shown], np.int64)
-    off = np.bincount(bands, weights=[c.probability - c.is_right for c in shown])
-    return float(np.abs(off).sum()) / max(1, len(shown))
-
-
 def typed(choices: Sequence[RankedChoice]) -> Sequence[RankedChoice]:
     """Return those at lines that were typed, by which thresholds go; all where there are none."""
     return [c for c in choices if c.example.kind == "history"] or choices
@@ -264,10 +264,11 @@ def figures_of(
     choices: Sequence[RankedChoice], points: Mapping[str, OperatingPoint]
 ) -> dict[str, Any]:
     """Return what the levels' thresholds give, and how right and how calibrated choices are."""
+    bins = reliability((c.probability, c.is_right) for c in choices if c.has_text)
     return {
         "tasks": len(choices),
         "exact": float(np.mean([c.is_exact for c in choices])),
-        "calibration_error": calibration_error(choices),
+        "calibration_error": calibration_error(bins) or 0.0,
         "levels": {
             name: dataclasses.asdict(measure_point(typed(choices), its.threshold))
             for name, its in points.items()
@@ -283,25 +284,12 @@ def _exact(examples: Sequence[RankingExample], values: Sequence[float]) -> Figur
 
 def compare_systems(
     engine: Sequence[RankedChoice], index: Sequence[RankedChoice], fitted: FittedRanker
-) -> dict[str, dict[str, Any]]:
-    """Return, for each kind, who is right how often at the same cursors, and what levels show.
+) -> dict[str, Any]:
+    """Return who is right how often at the same cursors, and what levels show.
 
     `engine` (network and index) and `index` (alone) are choices at the same cursors in the same
     order; the longest match's line and the network's own stand in their examples.
     """
-    return {
-        kind: _compare(
-            [c for c in engine if c.example.kind == kind],
-            [c for c in index if c.example.kind == kind],
-            fitted,
-        )
-        for kind in sorted({c.example.kind for c in engine})
-    }
-
-
-def _compare(
-    engine: Sequence[RankedChoice], index: Sequence[RankedChoice], fitted: FittedRanker
-) -> dict[str, Any]:
     examples = [c.example for c in engine]
     right = {
         NETWORK_AND_INDEX: [c.is_exact for c in engine],

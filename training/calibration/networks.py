@@ -18,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from assistant.rank.beginnings import GATE_FEATURES, Beginnings, find_beginnings, worth
+from assistant.rank.beginnings import GATE_FEATURES, Beginnings, worth
 from assistant.rank.features import Rows
 from assistant.rank.ranker import OTHERS, FittedRanker, Floats, SmallNetwork
 from training.calibration.collect import RankingExample
@@ -54,13 +54,18 @@ class FitSettings(NamedTuple):
 class RankedChoice(NamedTuple):
     """The beginnings of what a ranking proposes, and the one that is worth most."""
 
+    example: RankingExample
+    is_exact: bool  # what is ranked first is the whole rest of the line
     found: Beginnings
     rights: NDArray[np.bool_]  # which of them are right
-    values: NDArray[np.float64]  # what it is worth to show each
-    probabilities: NDArray[np.float64]  # of each
-    best: int  # the place of the one that is worth most; -1 if none is worth a look
-    is_exact: bool  # what is ranked first is the whole rest of the line
-    example: RankingExample
+    values: NDArray[np.float64] = np.zeros(0)  # what it is worth to show each
+    probabilities: NDArray[np.float64] = np.zeros(0)  # of each
+    best: int = -1  # the place of the one that is worth most; -1 if none is worth a look
+
+    @property
+    def language(self) -> str:
+        """Its name, as the ranking has it."""
+        return self.example.ranking.language
 
     @property
     def has_text(self) -> bool:
@@ -97,13 +102,14 @@ def _pad_examples(
     Standardised inputs (N, M, F); a mask (N, M + 1) of what may be chosen, with "none of them" as
     one more outcome; labels (N,).
     """
-    n_most = max(len(each.texts) for each in examples)
+    n_most = max(len(each.ranking.texts) for each in examples)
     inputs = torch.zeros(len(examples), n_most, len(mean))
     mask = torch.zeros(len(examples), n_most + 1, dtype=torch.bool)
     mask[:, n_most] = True
     for number, each in enumerate(examples):
-        inputs[number, : len(each.texts)] = _standardise(each.rows, mean, scale)
-        mask[number, : len(each.texts)] = True
+        n_texts = len(each.ranking.texts)
+        inputs[number, :n_texts] = _standardise(each.ranking.rows, mean, scale)
+        mask[number, :n_texts] = True
     labels = torch.tensor([each.label if each.label >= 0 else n_most for each in examples])
     return inputs, mask, labels
 
@@ -135,8 +141,8 @@ def _average(networks: Sequence[nn.Sequential], mean: Floats, scale: Floats) -> 
 
 def fit_ranker(examples: Sequence[RankingExample], settings: FitSettings) -> SmallNetwork:
     """Fit the order of candidates on examples of one kind of columns."""
-    used = [each for each in examples if each.texts]
-    mean, scale = _scale_of(np.concatenate([each.rows for each in used]), settings.start)
+    used = [each for each in examples if each.ranking.texts]
+    mean, scale = _scale_of(np.concatenate([each.ranking.rows for each in used]), settings.start)
     inputs, mask, labels = _pad_examples(used, mean, scale)
 
     def loss(network: nn.Module, at: torch.Tensor) -> torch.Tensor:
@@ -179,14 +185,14 @@ def fit_languages(
     shown = [each for each in choices if each.has_text]
     by_family: dict[tuple[str, ...], list[RankedChoice]] = {}
     for each in shown:
-        by_family.setdefault(family_of(each.example.language), []).append(each)
+        by_family.setdefault(family_of(each.language), []).append(each)
     overall = _fit_line(shown, start.get(OTHERS, (1.0, 0.0)))
     fitted = {
         name: _fit_line(its, start.get(name, overall))
         for names, its in by_family.items()
         for name in names
     }
-    foreign = [each for each in shown if each.example.language not in FAMILIES[0]]
+    foreign = [each for each in shown if each.language not in FAMILIES[0]]
     return {**start, OTHERS: _fit_line(foreign, start.get(OTHERS, overall)), **fitted}
 
 
@@ -234,12 +240,8 @@ def _train(
         )
         held = []
         if (its := settings.start) is not None:
-            values = (
-                its.hidden,
-                its.hidden_bias,
-                its.out[None],
-                np.array([its.out_bias], np.float32),
-            )
+            bias = np.array([its.out_bias], np.float32)
+            values = (its.hidden, its.hidden_bias, its.out[None], bias)
             held = [torch.from_numpy(value.copy()) for value in values]
             network.load_state_dict(dict(zip(network.state_dict(), held, strict=True)))
         optimiser = torch.optim.AdamW(
@@ -262,24 +264,22 @@ def _train(
 
 def choose(each: RankingExample, fitted: FittedRanker) -> RankedChoice:
     """Return what the fitted ranking makes of an example."""
-    shares = fitted.probabilities(each.rows)
+    before = each.ranking
+    shares = fitted.probabilities(before.rows)
     order = np.argsort(-shares, kind="stable")
-    found = find_beginnings(
-        [each.texts[place] for place in order],
-        shares[order],
-        each.rows[order],
-        each.names,
-        [each.scores[place] if each.scores else None for place in order],
-        each.line,
+    ranking = dataclasses.replace(
+        before,
+        texts=tuple(before.texts[place] for place in order),
+        shares=shares[order],
+        rows=before.rows[order],
+        scores=tuple(before.scores[place] for place in order),
     )
+    found = ranking.beginnings
     choice = RankedChoice(
+        example=each,
+        is_exact=ranking.texts[:1] == (each.truth,),
         found=found,
         rights=np.array([is_right(text.rstrip(), each.truth) for text in found.texts], bool),
-        values=np.zeros(len(found.texts)),
-        probabilities=np.zeros(len(found.texts)),
-        best=-1,
-        is_exact=bool(len(order)) and each.texts[order[0]] == each.truth,
-        example=each,
     )
     return apply_gate(choice, fitted)
 
@@ -297,18 +297,15 @@ def choose_out_of_fold(
         names, n_folds = [each.group for each in examples], 3
     number = {name: i for i, name in enumerate(sorted(set(names)))}
     folds = [number[name] % n_folds for name in names]
-
-    def with_ranker(some: Sequence[RankingExample]) -> FittedRanker:
-        return BLANK._replace(ranker=fit_ranker(some, ranker))
-
-    def with_gate(some: Sequence[RankedChoice]) -> FittedRanker:
-        return BLANK._replace(gate=fit_gate(some, gate))
-
-    plain = apply_out_of_fold(examples, folds, with_ranker, choose)
-    return apply_out_of_fold(plain, folds, with_gate, apply_gate)
+    plain = _apply_out_of_fold(
+        examples, folds, lambda some: BLANK._replace(ranker=fit_ranker(some, ranker)), choose
+    )
+    return _apply_out_of_fold(
+        plain, folds, lambda some: BLANK._replace(gate=fit_gate(some, gate)), apply_gate
+    )
 
 
-def apply_out_of_fold(
+def _apply_out_of_fold(
     items: Sequence[T],
     folds: Sequence[int],
     fit: Callable[[Sequence[T]], FittedRanker],
@@ -326,26 +323,22 @@ def apply_gate(choice: RankedChoice, fitted: FittedRanker) -> RankedChoice:
     """Return what is chosen by another gate, and the probabilities it gives."""
     beliefs = fitted.believe(choice.found.rows)
     values = worth(beliefs, choice.found)
-    probabilities = fitted.correct(beliefs, choice.example.language)
+    probabilities = fitted.correct(beliefs, choice.language)
     return choice._replace(values=values, probabilities=probabilities, best=_best(values))
 
 
 def correct(choice: RankedChoice, languages: Mapping[str, tuple[float, float]]) -> RankedChoice:
     """Return the choice with the probabilities as its language corrects them."""
     fitted = BLANK._replace(languages=languages)
-    probabilities = fitted.correct(choice.probabilities, choice.example.language)
+    probabilities = fitted.correct(choice.probabilities, choice.language)
     return choice._replace(probabilities=probabilities)
 
 
 _ZEROS = np.zeros(len(GATE_FEATURES), np.float32)
 _BLANK_NETWORK = SmallNetwork(
-    mean=_ZEROS,
-    scale=_ZEROS + 1,
-    hidden=_ZEROS[None],
-    hidden_bias=np.zeros(1, np.float32),
-    out=np.zeros(1, np.float32),
+    mean=_ZEROS, scale=_ZEROS + 1, hidden=_ZEROS[None], hidden_bias=_ZEROS[:1], out=_ZEROS[:1],
     out_bias=0.0,
-)
+)  # fmt: skip
 BLANK = FittedRanker(
     ranker=_BLANK_NETWORK, gate=_BLANK_NETWORK, points={}, languages={OTHERS: (1.0, 0.0)}
 )

@@ -1,14 +1,16 @@
-"""Figures with 95% intervals, bootstrapped over clusters such as commits or files.
+"""Figures with 95% intervals, bootstrapped over clusters such as commits or files; reliability.
 
 Cursors and bytes of one commit are not independent, so clusters are drawn, not cursors. What is
 drawn of two systems is drawn together: their difference is paired.
 """
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 N_RESAMPLE = 2_000
+N_BINS = 10  # of probability
 
 Figure = dict[str, float]  # a mean, and the range of 95% of its resamples: mean, low, high
 
@@ -54,6 +56,34 @@ def paired_gain(rows: Sequence[tuple[str, float, float]]) -> Figure:
     drawn, point = counts @ values, values.sum(0)
     low, high = np.percentile(1 - drawn[:, 1] / drawn[:, 0], [2.5, 97.5])
     return {"mean": float(1 - point[1] / point[0]), "low": float(low), "high": float(high)}
+
+
+def reliability(answers: Iterable[tuple[float, bool]]) -> list[dict[str, float]]:
+    """Return how often answers of each probability are right, for each bin that holds any.
+
+    `answers` are (probability, is right). A bin is of probabilities in [low, high): n answers, the
+    mean claimed, and the share right.
+    """
+    bins: dict[int, list[tuple[float, bool]]] = {}
+    for probability, is_right in answers:
+        index = min(int(probability * N_BINS), N_BINS - 1)
+        bins.setdefault(index, []).append((probability, is_right))
+    return [
+        {
+            "low": index / N_BINS,
+            "high": (index + 1) / N_BINS,
+            "n": len(inside),
+            "claimed": statistics.fmean(probability for probability, _ in inside),
+            "right": statistics.fmean(is_right for _, is_right in inside),
+        }
+        for index, inside in sorted(bins.items())
+    ]
+
+
+def calibration_error(bins: Sequence[Mapping[str, float]]) -> float | None:
+    """Return the expected calibration error: the mean distance of claim and truth."""
+    n = sum(one["n"] for one in bins)
+    return sum(one["n"] * abs(one["claimed"] - one["right"]) for one in bins) / n if n else None
 
 
 def format_percent(value: Mapping[str, float] | float | None) -> str:

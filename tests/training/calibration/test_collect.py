@@ -25,7 +25,7 @@ from training.calibration import command
 from training.calibration.collect import CollectSettings, collect, draw_tasks
 from training.calibration.networks import FitSettings
 from training.evaluation.held_out import Task
-from training.evaluation.longest_match import LongestMatch
+from training.evaluation.replay.systems import LongestMatch
 
 MODULE = '''\
 """Numbers of the {name} kind."""
@@ -64,10 +64,10 @@ def test_examples_hold_what_the_engine_would_rank(
     alone = collect([repository], plan, [], None)
     assert len(alone) == 6
     assert "6 tasks" in capsys.readouterr().err
-    assert {each.names for each in alone} == {INDEX_FEATURES}
+    assert {each.ranking.names for each in alone} == {INDEX_FEATURES}
     assert any(each.label >= 0 for each in alone)
     judged = collect([repository], plan, [open_backend(str(model), threads=1)], None)
-    assert {each.names for each in judged} == {INDEX_FEATURES + NETWORK_FEATURES}
+    assert {each.ranking.names for each in judged} == {INDEX_FEATURES + NETWORK_FEATURES}
     assert [each.truth for each in judged] == [each.truth for each in alone]
 
 
@@ -124,10 +124,7 @@ def test_the_longest_match_is_asked_at_the_same_cursors(repository: Path) -> Non
     examples = collect([repository], plan, [], None)
     [(files, tasks)] = draw_tasks(repository, "head", plan)
     match = LongestMatch(files)
-    expected = []
-    for _, task in tasks:
-        before, after = task.text[: task.offset], task.text[task.offset :]
-        expected.append(match.rest_of_line(before, after, path=task.file.path)[0])
+    expected = [match.answer(task).text for _, task in tasks]
     assert [example.longest_match for example in examples] == expected
     assert any(expected)
 

@@ -5,18 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from assistant.rank.beginnings import find_beginnings
 from assistant.rank.features import INDEX_FEATURES
 from assistant.rank.ranker import parse
+from tests.fitted import ranking_of
 from tests.fitted import table as hand_made
 from training.calibration import command
 from training.calibration.collect import RankingExample
-from training.calibration.command import (
-    MAX_HIDDEN,
-    calibration_error,
-    choose_points,
-    measure_point,
-)
+from training.calibration.command import MAX_HIDDEN, choose_points, figures_of, measure_point
 from training.calibration.networks import (
     BLANK,
     FitSettings,
@@ -47,9 +42,7 @@ def examples(n: int, repository: str = "a", *, seed: int = 0) -> list[RankingExa
                 group=f"file{number % 5}",
                 kind="history" if number % 2 else "head",
                 truth=texts[best] if is_there else "nothing of the kind",
-                texts=texts,
-                rows=rows,
-                names=tuple(INDEX_FEATURES),
+                ranking=ranking_of(texts, rows, INDEX_FEATURES),
             )
         )
     return made
@@ -64,8 +57,8 @@ def test_ranker_learns_what_tells_and_serving_says_the_same() -> None:
     assert np.mean([choose(each, fitted).is_exact for each in there]) > 0.9
     parsed = parse(hand_made() | {"memory": hand_made()["memory"] | {"ranker": network_table(net)}})
     for each in fresh[:20]:
-        served = parsed.index.probabilities(each.rows)
-        assert served == pytest.approx(fitted.probabilities(each.rows), abs=1e-3)
+        served = parsed.index.probabilities(each.ranking.rows)
+        assert served == pytest.approx(fitted.probabilities(each.ranking.rows), abs=1e-3)
 
 
 def test_fit_is_a_function_of_its_examples_and_seed() -> None:
@@ -95,7 +88,7 @@ def test_choices_are_made_without_the_own_repository_and_are_calibrated() -> Non
     all_examples = [each for i, name in enumerate("abc") for each in examples(250, name, seed=i)]
     choices = choose_out_of_fold(all_examples, SMALL, FitSettings(hidden=4, epochs=30, rate=2e-2))
     assert len(choices) == len(all_examples)
-    assert calibration_error(choices) < 0.1
+    assert figures_of(choices, {})["calibration_error"] < 0.1
     surest = sorted(choices, key=lambda c: -c.probability)[: len(choices) // 3]
     assert np.mean([c.is_right for c in surest]) > np.mean([c.is_right for c in choices])
 
@@ -105,9 +98,8 @@ def test_one_repository_is_split_by_files() -> None:
 
 
 def test_example_without_candidates_is_silence() -> None:
-    empty = dataclasses.replace(
-        examples(1)[0], texts=(), rows=np.zeros((0, len(INDEX_FEATURES)), np.float32)
-    )
+    nothing = ranking_of((), np.zeros((0, len(INDEX_FEATURES)), np.float32), INDEX_FEATURES)
+    empty = dataclasses.replace(examples(1)[0], ranking=nothing)
     choice = choose(empty, BLANK)
     assert (choice.has_text, choice.probability, choice.is_right) == (False, 0.0, False)
     assert empty.label == -1
@@ -115,9 +107,7 @@ def test_example_without_candidates_is_silence() -> None:
 
 def made_choices(pairs: list[tuple[float, bool]]) -> list[RankedChoice]:
     (example,) = examples(1)
-    shares = np.full(len(example.texts), 0.2, np.float32)
-    unknown = [None] * len(shares)
-    found = find_beginnings(example.texts, shares, example.rows, example.names, unknown, "")
+    found = example.ranking.beginnings
     return [
         RankedChoice(
             found=found,

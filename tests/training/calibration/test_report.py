@@ -5,6 +5,7 @@ import pytest
 
 from assistant.rank.beginnings import Beginnings
 from assistant.rank.ranker import OTHERS, FittedRanker, OperatingPoint, SmallNetwork
+from tests.fitted import ranking_of
 from training.calibration.collect import RankingExample
 from training.calibration.command import compare_systems, figures_of, format_report
 from training.calibration.networks import RankedChoice
@@ -32,9 +33,7 @@ def choice(
         group=f"g{place % 6}",
         kind="head",
         truth="right",
-        texts=("right",),
-        rows=np.zeros((1, 1), np.float32),
-        names=("x",),
+        ranking=ranking_of(("right",), np.zeros((1, 1), np.float32), ("x",)),
         greedy=greedy,
         longest_match=match,
     )
@@ -50,7 +49,7 @@ def choice(
 def test_systems_are_compared_cursor_by_cursor() -> None:
     engine = [choice(n, is_right=n % 4 != 0, greedy="right" if n % 2 else "") for n in range(40)]
     index = [choice(n, is_right=n % 2 == 1, match="right" if n % 8 == 1 else "") for n in range(40)]
-    found = compare_systems(engine, index, FITTED)["head"]
+    found = compare_systems(engine, index, FITTED)
     exact = {name: its["mean"] for name, its in found["exact"].items()}
     assert exact == pytest.approx(
         {
@@ -70,7 +69,7 @@ def test_systems_are_compared_cursor_by_cursor() -> None:
 
 def test_levels_are_measured_at_the_fitted_thresholds() -> None:
     engine = [choice(n, is_right=n < 10, probability=0.9 if n < 10 else 0.3) for n in range(40)]
-    found = compare_systems(engine, engine, FITTED)["head"]
+    found = compare_systems(engine, engine, FITTED)
     assert found["levels"]["balanced"] == {
         "threshold": 0.5, "precision": 1.0, "coverage": 0.25, "hidden": 0.0
     }  # fmt: skip
@@ -83,7 +82,7 @@ def test_table_holds_the_fit_and_the_comparison() -> None:
     said = format_report(
         {
             "fitted": {"network + index": figures},
-            "reported": compare_systems(engine, engine, FITTED),
+            "reported": {"head": compare_systems(engine, engine, FITTED)},
         }
     )
     assert "reported, head: 40 tasks" in said

@@ -3,11 +3,13 @@
 import pytest
 
 from training.evaluation.intervals import (
+    calibration_error,
     format_interval,
     format_percent,
     format_points,
     macro_mean,
     paired_gain,
+    reliability,
 )
 
 
@@ -50,3 +52,13 @@ def test_gain_is_paired_and_counts_every_row_by_its_size() -> None:
 def test_shares_and_points_are_shown_short() -> None:
     assert (format_percent(None), format_percent({"mean": 0.5})) == ("-", "50.0%")
     assert format_points({"mean": 0.018, "low": -0.002, "high": 0.042}) == "+1.8 [-0.2, +4.2]"
+
+
+def test_claims_are_held_against_what_was_right_in_bins() -> None:
+    found = reliability([(0.8, True), (0.8, False), (1.0, True)])
+    assert found == [
+        {"low": 0.8, "high": 0.9, "n": 2, "claimed": pytest.approx(0.8), "right": 0.5},
+        {"low": 0.9, "high": 1.0, "n": 1, "claimed": 1.0, "right": 1.0},  # certainty, too
+    ]
+    assert calibration_error(found) == pytest.approx(2 * 0.3 / 3)
+    assert calibration_error([]) is None

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from training.evaluation.longest_match import LongestMatch
+from training.evaluation.replay.systems import LongestMatch
 
 FILES = [
     ("a.py", "total = first + second\ntotal = first + second\ntotal = first - second\n"),

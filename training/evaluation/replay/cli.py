@@ -25,7 +25,7 @@ from training.evaluation.replay.history import ReplayError
 from training.evaluation.replay.report import Report, assemble
 from training.evaluation.replay.report_tables import format_report
 from training.evaluation.replay.run import INTERRUPTED, Plan, Work, measure, plan_work
-from training.evaluation.replay.systems import ADAPTING, SYSTEMS, open_systems
+from training.evaluation.replay.systems import SYSTEMS, open_systems
 
 QUICK_LIMIT_S = 75.0  # for asking; drawing the tasks and loading come on top
 _QUICK = Plan(n_tasks=80, n_lines=10, n_commits=8, limit_s=QUICK_LIMIT_S)
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     count("--commits", dest="n_commits", help="commits of each (default: 20)")
     help_ = "commits (default: the last fifth)"
     option("--range", dest="revisions", metavar="A..B", help=help_)
-    help_ = f"of: {', '.join(SYSTEMS)} (default: all), {ADAPTING}"
+    help_ = f"of: {', '.join(SYSTEMS)} (default: all)"
     option("--systems", type=_parse_systems, default=SYSTEMS, help=help_)
     option("--next-edit", action="store_true", help="judge what is offered after an edit, instead")
     return parser
@@ -74,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
 def _parse_systems(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
-        if name not in (known := (*SYSTEMS, ADAPTING)):
-            raise argparse.ArgumentTypeError(f"{name!r} is none of: {', '.join(known)}")
+        if name not in SYSTEMS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of: {', '.join(SYSTEMS)}")
     return tuple(dict.fromkeys(names))
 
 

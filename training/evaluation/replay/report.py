@@ -7,19 +7,17 @@ Holds figures and names only, no line of anybody's code.
 """
 
 import itertools
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from training.evaluation.answers import Judged
-from training.evaluation.intervals import Figure, macro_mean
+from training.evaluation.intervals import Figure, calibration_error, macro_mean, reliability
 from training.evaluation.replay.run import Asked, Line, Measured, Plan
 from training.evaluation.replay.systems import EAGER, STRICTER, System
 from training.evaluation.replay.tasks import Stratum
 
-N_BINS = 10  # of probability
 FORMAT = 4
 DEFAULT = "balanced"  # of the settings of `show`
 MIN_STRATUM = 10  # cursors: a smaller stratum is named, but not measured
@@ -78,34 +76,6 @@ def wrong_per_100_chars(lines: Sequence[Line], system: str, least: float = 0.0) 
     typed = [line.type_with(system, least) for line in lines]
     n_chars = sum(one.n_chars for one in typed)
     return 100 * sum(one.n_wrong for one in typed) / n_chars if typed else None
-
-
-def reliability(judged: Sequence[Judged]) -> list[dict[str, float]]:
-    """Return how often answers of each probability are right, for each bin that holds any.
-
-    A bin is of probabilities in [low, high): n answers, the mean claimed, and the share right.
-    """
-    bins: dict[int, list[Judged]] = {}
-    for one in judged:
-        if one.is_offered:
-            index = min(int(one.answer.probability * N_BINS), N_BINS - 1)
-            bins.setdefault(index, []).append(one)
-    return [
-        {
-            "low": index / N_BINS,
-            "high": (index + 1) / N_BINS,
-            "n": len(inside),
-            "claimed": statistics.fmean(one.answer.probability for one in inside),
-            "right": statistics.fmean(one.is_right for one in inside),
-        }
-        for index, inside in sorted(bins.items())
-    ]
-
-
-def calibration_error(bins: Sequence[dict[str, float]]) -> float | None:
-    """Return the expected calibration error: the mean distance of claim and truth."""
-    n = sum(one["n"] for one in bins)
-    return sum(one["n"] * abs(one["claimed"] - one["right"]) for one in bins) / n if n else None
 
 
 def threshold_for(judged: Sequence[Judged], share: float = 0.5) -> float | None:
@@ -171,7 +141,9 @@ def _system(measured: Measured, system: System) -> Report:
         "strata": {split: _strata(asked, system, label) for split, label in SPLITS.items()},
     }
     if system.is_calibrated:
-        found["reliability"] = reliability(judged)
+        found["reliability"] = reliability(
+            (one.answer.probability, one.is_right) for one in judged if one.is_offered
+        )
         found["calibration_error"] = calibration_error(found["reliability"])
         found["show"] = {
             level: _measure_shown(measured, system, level) for level in (EAGER, *STRICTER)

@@ -1,18 +1,22 @@
 """The systems that are compared, each behind the same two calls: open a tree, answer at a cursor.
 
 The engine appears three times: with network and index, and with either alone. The longest match is
-the baseline to beat. Every system is asked for nearly all it has (`show="eager"`), the engine at
-stricter settings, too: where a line is not sure enough for them, they show a part of it.
+the plain baseline that every cleverer system must beat. Every system is asked for nearly all it has
+(`show="eager"`), the engine at stricter settings, too: where a line is not sure enough for them,
+they show a part of it.
 """
 
 import abc
 import dataclasses
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from assistant.counts import step
+import numpy as np
+from pydivsufsort import divsufsort
+
 from assistant.generate.backend import OpenModel, open_from
 from assistant.generate.engine import Engine
 from assistant.index.builder import build_from_texts
@@ -21,16 +25,16 @@ from assistant.rank.ranker import bundled, threshold
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
 from assistant.source.languages import PYTHON, language_name
-from training.evaluation.answers import Answer, Stopwatch, ask_engine, is_right
+from training.evaluation.answers import Answer, Stopwatch, ask_engine
 from training.evaluation.held_out import Task
-from training.evaluation.longest_match import LongestMatch
 from training.evaluation.replay.history import Snapshot
 
 NETWORK_AND_INDEX, NETWORK, INDEX = "network + index", "network", "index"
 LONGEST_MATCH = "longest match"
 EAGER, STRICTER = "eager", ("balanced", "quiet")  # settings of `show` that show anything
 SYSTEMS = (NETWORK_AND_INDEX, NETWORK, INDEX, LONGEST_MATCH)
-ADAPTING = "adapting"  # both, with a gate that follows what was right; on request only
+MAX_CONTEXT = 512  # bytes before the cursor that the longest match looks at
+MAX_VOTES = 10_000  # of a very common context; the first ones in suffix order
 _HALF_SURE_BYTES = 24  # a match of so many bytes counts as half sure
 
 
@@ -128,49 +132,89 @@ class EngineSystem(System):
         return ask_engine(self._engine, task)
 
 
-class AdaptingSystem(EngineSystem):
-    """The engine whose gate follows what it showed before: what was right was taken, no more."""
+class LongestMatch(System):
+    """What most often follows the longest text before the cursor that stands anywhere else.
 
-    def __init__(self, settings: Settings, tree: TreeIndex) -> None:
-        super().__init__(ADAPTING, settings, open_from, tree)
-        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by language
-
-    def least(self, level: str) -> float:
-        """Return 0 where the gate that moves has decided already."""
-        return 0.0 if level in self.stricter else super().least(level)
-
-    def answer(self, task: Task, show: str = EAGER) -> Answer:
-        """Ask with the step of what was shown up to now at the default."""
-        name = language_name(task.file.path)
-        its = self._counts[name]
-        self._engine.steps = {name: step(its)} if show != EAGER else {}
-        answer = super().answer(task, show)
-        if show == Settings().show and answer.text:
-            its["ended"] += 1
-            its["claimed"] += round(100 * answer.probability)
-            its["whole"] += is_right(answer.text, task.truth)
-        return answer
-
-
-class LongestMatchSystem(System):
-    """The longest match in the tree and the document decides, and nothing else."""
+    In the tree or in the document. No network, no learning, no ranking; it shares no code with the
+    assistant's index, so that a fault there cannot hide here.
+    """
 
     name = LONGEST_MATCH
 
-    def __init__(self) -> None:
-        self._match = LongestMatch(())
+    def __init__(self, files: Iterable[tuple[str, str]] = ()) -> None:
+        self._sort(files)
 
     def open(self, snapshot: Snapshot) -> None:
         """Sort the tree's suffixes."""
-        self._match = LongestMatch(snapshot.files)
+        self._sort(snapshot.files)
+
+    def _sort(self, files: Iterable[tuple[str, str]]) -> None:
+        self._spans: dict[str, tuple[int, int]] = {}  # path -> its bytes in the text
+        parts, size = [], 0
+        for path, text in files:
+            content = text.encode("utf-8", "surrogatepass") + b"\n\0"
+            self._spans[path] = (size, size + len(content))
+            parts.append(content)
+            size += len(content)
+        self._text = b"".join(parts)
+        numbers = np.frombuffer(self._text, np.uint8).copy()  # a read-only one is refused
+        self._order = divsufsort(numbers) if size else np.zeros(0, np.int32)
 
     def answer(self, task: Task, show: str = EAGER) -> Answer:
         """Return what most often follows the longest match; the longer it is, the surer."""
         text = task.text
         before, after = text[: task.offset], text[task.offset :]
         watch = Stopwatch()
-        rest, n_bytes = self._match.rest_of_line(before, after, path=task.file.path)
+        rest, n_bytes = self.rest_of_line(before, after, path=task.file.path)
         return watch.answer(rest, n_bytes / (n_bytes + _HALF_SURE_BYTES))
+
+    def rest_of_line(self, before: str, after: str, *, path: str) -> tuple[str, int]:
+        """Return the winning rest of the line and how many bytes matched; "" if nothing does.
+
+        `after` begins below the cursor's line; the copy of the document at `path` is left out.
+        """
+        context, below = (part.encode("utf-8", "surrogatepass") for part in (before, after))
+        low, high = 0, min(len(context), MAX_CONTEXT)
+        while low < high:  # what a long context has, each shorter end of it has, too
+            length = (low + high + 1) // 2
+            pattern = context[-length:]
+            found = next(self._following(pattern, context, below, path), None)
+            low, high = (low, length - 1) if found is None else (length, high)
+        if low == 0:
+            return "", 0
+        votes = Counter(self._following(context[-low:], context, below, path))
+        (winner, _), *_ = votes.most_common(1)
+        return winner.decode("utf-8", "replace"), low
+
+    def _following(
+        self, pattern: bytes, context: bytes, below: bytes, path: str
+    ) -> Iterator[bytes]:
+        """Yield the rest of the line, if there is one, after each place that the pattern has."""
+        for text in (context[:-1], below):  # the cursor itself is no place
+            place = text.find(pattern)
+            while place >= 0:
+                if rest := _line(text, place + len(pattern)):
+                    yield rest
+                place = text.find(pattern, place + 1)
+        start, end = self._spans.get(path, (0, 0))
+        for place in self._places(pattern):
+            outside = not start <= place < end
+            if outside and (rest := _line(self._text, place + len(pattern))):
+                yield rest
+
+    def _places(self, pattern: bytes) -> list[int]:
+        def head(place: int) -> bytes:
+            return self._text[place : place + len(pattern)]
+
+        first = bisect_left(self._order, pattern, key=head)
+        last = bisect_right(self._order, pattern, lo=first, key=head)
+        places: list[int] = self._order[first : min(last, first + MAX_VOTES)].tolist()
+        return places
+
+
+def _line(text: bytes, start: int) -> bytes:
+    end = text.find(b"\n", start)
+    return text[start : end if end >= 0 else len(text)].rstrip()
 
 
 def open_systems(names: Sequence[str], *, model: str, folder: Path) -> list[System]:
@@ -180,9 +224,7 @@ def open_systems(names: Sequence[str], *, model: str, folder: Path) -> list[Syst
 
     def open_system(name: str) -> System:
         if name == LONGEST_MATCH:
-            return LongestMatchSystem()
-        if name == ADAPTING:
-            return AdaptingSystem(settings, tree)
+            return LongestMatch()
         # Each has networks of its own: none finds keys and values that another has computed.
         open_model = None if name == INDEX else open_from
         return EngineSystem(name, settings, open_model, None if name == NETWORK else tree)

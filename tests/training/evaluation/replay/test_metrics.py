@@ -67,21 +67,6 @@ def test_difference_is_taken_cursor_by_cursor() -> None:
     assert found.keys() == {"exact", "right"}  # no line was typed
 
 
-def test_reliability_bins_hold_only_what_was_offered() -> None:
-    found = report.reliability([item.judged["s"] for item in asked(*MIXED)])
-    assert found == [
-        {"low": 0.8, "high": 0.9, "n": 2, "claimed": pytest.approx(0.8), "right": 0.5},
-        {"low": 0.9, "high": 1.0, "n": 1, "claimed": pytest.approx(0.9), "right": 1.0},
-    ]
-    assert report.calibration_error(found) == pytest.approx((2 * 0.3 + 1 * 0.1) / 3)
-    assert report.calibration_error([]) is None
-
-
-def test_certainty_belongs_to_the_last_bin() -> None:
-    (only,) = report.reliability([judged("abc", "abc", 1.0)])
-    assert (only["low"], only["high"]) == (0.9, 1.0)
-
-
 def test_threshold_for_half_of_the_cursors() -> None:
     found = [item.judged["s"] for item in asked(*MIXED)]
     assert report.threshold_for(found) == 0.8

@@ -58,6 +58,8 @@ def test_figures_of_a_known_case() -> None:
     assert good["show"]["quiet"]["right_but_hidden"] == 0.0
     assert good["show"]["eager"]["shown"]["mean"] == 1.0
     assert good["calibration_error"] == pytest.approx(0.15)
+    assert sum(its["n"] for its in good["reliability"]) == 40
+    assert bad["reliability"] == []  # only what was offered counts
     assert bad["exact"]["mean"] == 0.0
     assert bad["precision"] is None
     assert bad["when_half_is_shown"] is None

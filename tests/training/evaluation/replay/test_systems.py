@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from assistant.counts import STEP
-from assistant.settings import Settings
 from tests.doubles import tiny_folder
 from tests.training.evaluation.replay.scripted_systems import stratum
 from training.data.corpus import Document
@@ -20,8 +18,7 @@ from training.evaluation.replay.systems import (
     NETWORK,
     NETWORK_AND_INDEX,
     SYSTEMS,
-    AdaptingSystem,
-    LongestMatchSystem,
+    LongestMatch,
     TreeIndex,
     open_systems,
 )
@@ -62,8 +59,7 @@ def test_next_tree_replaces_the_one_before(tmp_path: Path) -> None:
 
 
 def test_longest_match_answers_from_the_tree_and_is_surer_of_longer_matches() -> None:
-    match = LongestMatchSystem()
-    match.open(TREE)
+    match = LongestMatch(TREE.files)
     long = match.answer(task("x = 1\n    return combine(fir", "st, second)"))
     short = match.answer(task("fir", "e"))
     assert long.text == "st, second)"
@@ -85,20 +81,6 @@ def test_all_systems_open_and_answer(tmp_path: Path) -> None:
         assert "\n" not in given.text
         assert 0 <= given.probability <= 1
         assert given.ms > 0
-
-
-def test_a_gate_that_follows_what_was_right(tmp_path: Path) -> None:
-    system = AdaptingSystem(Settings(), TreeIndex(tmp_path))
-    system.open(TREE)
-    typed = "def helper(first, second):\n    return combine(fir"
-    sure = task(typed, "st, second)")
-    fixed = system.answer(sure, "balanced").probability
-    assert fixed > system._engine.steps["python"] == 0.0
-    for _ in range(400):
-        system.answer(task(typed, "ewall)"), "balanced")
-    assert system._engine.steps["python"] == STEP
-    system.answer(sure)  # at "eager" as every other system
-    assert system._engine.steps == {}
 
 
 @pytest.mark.parametrize("name", [INDEX, LONGEST_MATCH])
