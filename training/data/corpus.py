@@ -29,10 +29,6 @@ SPLITS = ("train", "validation")
 MANIFEST = "manifest.json"
 
 
-class CorpusError(TrainingError):
-    """A corpus folder cannot be used; the message says why."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
     """One source file of the corpus."""
@@ -79,7 +75,7 @@ class Split:
         read_manifest(folder)
         self.name = split
         if split not in SPLITS:
-            raise CorpusError(f"a corpus has the splits {', '.join(SPLITS)}, not {split!r}")
+            raise TrainingError(f"a corpus has the splits {', '.join(SPLITS)}, not {split!r}")
         try:
             self.offsets: NDArray[np.int64] = np.load(
                 folder / f"{split}.offsets.npy", allow_pickle=False
@@ -95,10 +91,10 @@ class Split:
                     b"" if is_empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CorpusError(f"cannot read the corpus in {folder}: {error}") from error
+            raise TrainingError(f"cannot read the corpus in {folder}: {error}") from error
         size = len(self._texts)
         if len(self.offsets) != len(self._places) + 1 or int(self.offsets[-1]) != size:
-            raise CorpusError(
+            raise TrainingError(
                 f"{folder}: the index of {split} does not fit its texts; prepare it again"
             )
 
@@ -127,14 +123,14 @@ class Split:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest; CorpusError if there is none or it is of another version."""
+    """Return the manifest; TrainingError if there is none or it is of another version."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         version = manifest["format_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f"{folder} is not a prepared corpus: {error}") from error
+        raise TrainingError(f"{folder} is not a prepared corpus: {error}") from error
     if version != FORMAT_VERSION:
-        raise CorpusError(
+        raise TrainingError(
             f"{folder} has corpus format {version}, this program reads {FORMAT_VERSION}"
         )
     return dict(manifest)

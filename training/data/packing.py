@@ -22,12 +22,13 @@ import numpy as np
 from model.files import sha256_file
 from model.tokenizer import Tokenizer
 from training.cli import report_mistakes
-from training.data.corpus import MANIFEST, SPLITS, CorpusError, Split
+from training.data.corpus import MANIFEST, SPLITS, Split
 from training.data.folders import Parts, new_folder
 from training.data.progress import Progress
 from training.data.rows import SHARES, CrossFileSnippets, Packed, PackSettings, n_groups, pack_group
-from training.data.shards import INDEX, ShardError, ShardReader, ShardWriter, ids_dtype
+from training.data.shards import INDEX, ShardReader, ShardWriter, ids_dtype
 from training.data.workers import map_in_order
+from training.errors import TrainingError
 from training.recipe import require
 
 _FORMAT = 2  # of the rows that are kept; another one when rows are made otherwise
@@ -107,7 +108,7 @@ def pack(job: PackJob, settings: PackSettings) -> dict[str, Any]:
     """Write the shards of a corpus and return their index."""
     split = Split(job.corpus, job.split)
     if not len(split):
-        raise CorpusError(f"{job.corpus} has no documents in {job.split}")
+        raise TrainingError(f"{job.corpus} has no documents in {job.split}")
     vocab_size = Tokenizer.from_file(job.tokenizer).vocab_size
     with new_folder(job.out, marker=INDEX, replace=job.replace) as part:
         index = _write(part, job, settings, len(split), vocab_size)
@@ -119,7 +120,7 @@ def is_packed(job: PackJob, settings: PackSettings) -> bool:
     """Say whether the rows of a job are there, made from the same corpus in the same way."""
     try:
         index = ShardReader(job.out).index
-    except ShardError:
+    except TrainingError:
         return False
     return all(index.get(key) == value for key, value in _origin(job, settings).items())
 
@@ -157,7 +158,7 @@ def _write(
                 break
         found.close()
         if not writer.n_rows:
-            raise CorpusError(f"{job.split} has too little text for one row of {block_size}")
+            raise TrainingError(f"{job.split} has too little text for one row of {block_size}")
         writer.description = {
             **_origin(job, settings),
             "epochs": len(first_rows),

@@ -19,7 +19,7 @@ from model.config import ConfigError
 from training.cli import report_mistakes
 from training.data import decontaminate
 from training.data.collect import Collected, Kept, Rules, SourceParts, contents
-from training.data.corpus import MANIFEST, CorpusError, SplitWriter, write_manifest
+from training.data.corpus import MANIFEST, SplitWriter, write_manifest
 from training.data.decontaminate import Overlap
 from training.data.dedup import NEAR_EVALUATION, Duplicates
 from training.data.filters import hash_frac, text_of
@@ -28,6 +28,7 @@ from training.data.funnel import format_summary, make_manifest, source_row
 from training.data.progress import count_shown
 from training.data.sources import Source, find_sources, normalise
 from training.data.workers import map_in_order
+from training.errors import TrainingError
 from training.recipe import CorpusRecipe, expand, load_corpus_recipe
 
 _NAMED = 3  # sources in a message
@@ -85,7 +86,7 @@ def prepare(
         rows, hits = _write(part, recipe, found, duplicates)
         manifest = make_manifest(rows, refused, rules, hits)
         if not manifest["totals"]["train"]["files"]:
-            raise CorpusError(f"the corpus is empty: {_why_empty(manifest, recipe)}")
+            raise TrainingError(f"the corpus is empty: {_why_empty(manifest, recipe)}")
         write_manifest(part, manifest | {"recipe_sha256": recipe_hash(recipe)})
     parts.keep(wanted)
     return manifest

@@ -25,10 +25,6 @@ TOKENS = "tokens.bin"
 TokenIds = NDArray[np.unsignedinteger[Any]]
 
 
-class ShardError(TrainingError):
-    """A folder of shards cannot be used; the message says why."""
-
-
 def ids_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
     """Return the type in which a vocabulary's ids are packed."""
     return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
@@ -91,14 +87,14 @@ class ShardReader:
             self.vocab_size = int(self.index["vocab_size"])
             n_bytes = (folder / TOKENS).stat().st_size
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ShardError(f"{folder} is not a folder of packed shards: {error}") from error
+            raise TrainingError(f"{folder} is not a folder of packed shards: {error}") from error
         if version != FORMAT_VERSION:
-            raise ShardError(
+            raise TrainingError(
                 f"{folder} has shard format {version}, this program reads {FORMAT_VERSION}"
             )
         width, dtype = self.block_size + 1, ids_dtype(self.vocab_size)
         if self.n_rows < 1 or n_bytes != dtype.itemsize * self.n_rows * width:
-            raise ShardError(
+            raise TrainingError(
                 f"{folder / TOKENS} has {n_bytes} bytes, {self.n_rows} rows of {width} ids were"
                 " expected; pack it again"
             )

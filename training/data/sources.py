@@ -22,10 +22,6 @@ _VERSION = re.compile(r"-v?\d+(\.\w+)*$")  # of an unpacked archive's folder
 _REMOTE = re.compile(r"[/:]([^/:]+)/([^/:]+?)(?:\.git)?/?$")
 
 
-class SourceError(TrainingError):
-    """A source cannot be read; the message names it."""
-
-
 class SourceEntry(NamedTuple):
     """One file of a source, not yet read."""
 
@@ -72,7 +68,7 @@ def find_sources(specs: Sequence[str]) -> list[Source]:
                 source = open_source(path, name)
                 known = found.setdefault(source.name, source)
                 if known.root != source.root:
-                    raise SourceError(
+                    raise TrainingError(
                         f"{known.root} and {source.root} are both {source.name};"
                         " name them with NAME=PATH"
                     )
@@ -83,13 +79,13 @@ def open_source(path: Path, name: str = "") -> Source:
     """Open one repository or folder; the name is found if not given."""
     path = path.absolute()
     if not path.is_dir():
-        raise SourceError(f"{path} is not a folder")
+        raise TrainingError(f"{path} is not a folder")
     if git_directory(path) is None:
         return Source(name=name or _name_of_folder(path), root=path)
     try:
         commit = git(path, "rev-parse", "--verify", "HEAD^{commit}").decode().strip()
     except GitError as error:
-        raise SourceError(f"{path} has no commit to read: {error}") from error
+        raise TrainingError(f"{path} has no commit to read: {error}") from error
     return Source(name=name or _name_of_repository(path), root=path, commit=commit)
 
 

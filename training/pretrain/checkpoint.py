@@ -31,10 +31,6 @@ LOSS_MEMORY = 0.9
 KEEP = 2  # newest checkpoints kept: one more than needed, in case the newest cannot be read
 
 
-class StateError(TrainingError):
-    """A run folder cannot be resumed; the message says why and what to do."""
-
-
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Progress:
     """How far a run is."""
@@ -153,7 +149,7 @@ def load_newest(
 ) -> Checkpoint | None:
     """Return the newest readable checkpoint below `run` that is accepted, None if there is none.
 
-    A damaged newest one is passed over for the one before; StateError when none can be read.
+    A damaged newest one is passed over for the one before; TrainingError when none can be read.
     """
     folders = sorted((run / "checkpoints").glob("step-*"), reverse=True)
     problems = []
@@ -172,7 +168,7 @@ def load_newest(
         except (OSError, ValueError, TypeError, SafetensorError) as error:
             problems.append(f"{folder.name}: {error}")
     if problems:
-        raise StateError(
+        raise TrainingError(
             f"no checkpoint in {run} can be read ({'; '.join(problems)}); use another --run folder"
         )
     return None
@@ -181,11 +177,11 @@ def load_newest(
 def load_run(run: Path, *, average: bool = False) -> Checkpoint:
     """Return the newest checkpoint of `run`, or it with the averaged weights for its own.
 
-    Raises StateError when there is no checkpoint, or no average in it.
+    Raises TrainingError when there is no checkpoint, or no average in it.
     """
     checkpoint = load_newest(run)
     if checkpoint is None:
-        raise StateError(f"{run} holds no checkpoint: train first")
+        raise TrainingError(f"{run} holds no checkpoint: train first")
     if not average:
         return checkpoint
     weights = {
@@ -194,7 +190,7 @@ def load_run(run: Path, *, average: bool = False) -> Checkpoint:
         if name.startswith(AVERAGE)
     }
     if not weights:
-        raise StateError(f"{run} keeps no average: train with train.average_tokens")
+        raise TrainingError(f"{run} keeps no average: train with train.average_tokens")
     return checkpoint._replace(weights=weights)
 
 

@@ -29,10 +29,11 @@ from training.data.corpus import Split, read_manifest
 from training.data.packing import PackJob
 from training.data.progress import say
 from training.data.rows import SHARES, PackSettings
-from training.data.shards import ShardError, ShardReader
+from training.data.shards import ShardReader
+from training.errors import TrainingError
 from training.pretrain import loop
 from training.pretrain.card import model_card
-from training.pretrain.checkpoint import StateError, load_run
+from training.pretrain.checkpoint import load_run
 from training.pretrain.distributed import join, leave
 from training.pretrain.loop import choose_threads
 from training.pretrain.report import write_report
@@ -229,7 +230,7 @@ def _begin_with(trainer: Trainer, model: Path, tokenizer: Path) -> None:
     folder = load_folder(model)
     if trainer.progress.step:
         if trainer.progress.parent != folder.content_hash:
-            raise StateError(f"the run did not begin with {model}; leave --init out")
+            raise TrainingError(f"the run did not begin with {model}; leave --init out")
         return
     _check_tokenizer(model, tokenizer)
     weights = {name: torch.from_numpy(array) for name, array in folder.tensors().items()}
@@ -307,10 +308,10 @@ class ShardFolders:
         self._folders = {name: Path(folder) for name, folder in folders.items()}
 
     def open(self, stage: Stage) -> ShardReader:
-        """Return a stage's rows; ShardError when they are not there, ConfigError if they misfit."""
+        """Return a stage's rows; TrainingError where there are none, ConfigError if they misfit."""
         folder = self._folders.get(stage.shards)
         if folder is None:
-            raise ShardError(
+            raise TrainingError(
                 f"the stage that begins now reads {stage.shards}; say --shards "
                 f"{stage.shards}=FOLDER to go on"
             )

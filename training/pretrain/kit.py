@@ -46,10 +46,6 @@ _MARGIN = 0.9  # of the speed that a few steps have shown is counted on
 _MIN_STEPS = 2
 
 
-class PiecesError(TrainingError):
-    """Pieces are missing or damaged; the message says which."""
-
-
 def main(argv: list[str]) -> int:
     """Run the command; a user's mistake is one line on stderr."""
     parser = argparse.ArgumentParser(prog="foretype train kit", description=__doc__)
@@ -166,13 +162,13 @@ def join(places: Sequence[Path], into: Path, *, replace: bool = False) -> None:
     try:
         hashes: dict[str, str] = dict(json.loads(index.read_text(encoding="utf-8"))["sha256"])
     except (ValueError, KeyError, TypeError) as error:
-        raise PiecesError(f"{index} is not an index of pieces: {error}") from error
+        raise TrainingError(f"{index} is not an index of pieces: {error}") from error
     if wrong := [name for name in hashes if not _NAME.fullmatch(name)]:
-        raise PiecesError(f"{index} names {wrong[0]!r}, which is no piece")
+        raise TrainingError(f"{index} names {wrong[0]!r}, which is no piece")
     pieces = [_find(name, places) for name in hashes]
     for path in pieces:
         if sha256_file(path) != hashes[path.name]:
-            raise PiecesError(f"{path} is damaged: send it again")
+            raise TrainingError(f"{path} is damaged: send it again")
     with new_folder(into, marker=INDEX, replace=replace) as part:
         archive, processes = part / _ARCHIVE, min(n_threads(), len(pieces))
         with archive.open("wb") as file:
@@ -188,7 +184,7 @@ def _find(name: str, places: Sequence[Path]) -> Path:
     for place in places:
         if (place / name).is_file():
             return place / name
-    raise PiecesError(f"{name} is not in {' or '.join(map(str, places))}")
+    raise TrainingError(f"{name} is not in {' or '.join(map(str, places))}")
 
 
 def _write(part: Path, number: int, content: bytes) -> dict[str, str]:

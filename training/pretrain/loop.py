@@ -21,7 +21,7 @@ import torch
 from model.config import ConfigError
 from model.gpt import GPT
 from training.data.progress import Progress
-from training.data.shards import ShardError
+from training.errors import TrainingError
 from training.pretrain.schedule import Stage
 from training.pretrain.trainer import Trainer
 from training.pretrain.validation import MEASURED
@@ -46,8 +46,8 @@ def train(
 
     `validate` returns figures for the log, `bits_per_byte` among them.
 
-    Raises DivergedError when going back to a checkpoint no longer helps, ShardError or ConfigError
-    (after saving) when a stage begins whose rows are not there or do not fit.
+    Raises TrainingError when going back to a checkpoint no longer helps, and it or ConfigError,
+    after saving, when a stage begins whose rows are not there or do not fit.
     """
     if trainer.group.is_first:
         _describe(trainer, run)
@@ -70,7 +70,7 @@ def _steps(
     while trainer.progress.step < end and not trainer.group.any(stopping.asked, device):
         try:
             line = _step(trainer, clock)
-        except (ShardError, ConfigError):
+        except (TrainingError, ConfigError):
             trainer.save(run)
             raise
         step, every = trainer.progress.step, table.validate_steps

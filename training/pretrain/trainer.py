@@ -21,7 +21,7 @@ from model.gpt import GPT
 from training.errors import TrainingError
 from training.pretrain import checkpoint, distributed
 from training.pretrain.batches import Batches, Rows
-from training.pretrain.checkpoint import Checkpoint, Progress, StateError
+from training.pretrain.checkpoint import Checkpoint, Progress
 from training.pretrain.distributed import Group
 from training.pretrain.gpt2 import GPT2
 from training.pretrain.loss import cross_entropy, load_teacher
@@ -31,10 +31,6 @@ from training.recipe import Recipe, recipe_hash
 
 # A CPU compiles for a minute or two; a run of so many operations takes twenty or more.
 LONG_RUN_FLOPS = 2e14
-
-
-class DivergedError(TrainingError):
-    """The loss is far too high, or it or its gradient no number, again and again."""
 
 
 class Trainer:
@@ -266,7 +262,7 @@ class Trainer:
         """Go on from the newest checkpoint below `run`; False when there is none.
 
         Tokens and stages may differ from the run's so far where that changes nothing that is done,
-        and while no plan has begun to lower the rates. Raises StateError otherwise, and when the
+        and while no plan has begun to lower the rates. Raises TrainingError otherwise, and when the
         recipe differs in anything else.
         """
         saved = checkpoint.load_newest(run)
@@ -274,28 +270,28 @@ class Trainer:
             return False
         progress = saved.progress
         if progress.recipe_hash != recipe_hash(self.recipe):
-            raise StateError(
+            raise TrainingError(
                 f"{run} was started with another recipe (see {run / 'recipe.json'}); "
                 "use another --run folder"
             )
         if progress.teacher != self.progress.teacher:
-            raise StateError(
+            raise TrainingError(
                 f"{run} was taught by {progress.teacher[:12] or 'none'}, train.teacher is "
                 f"{self.progress.teacher[:12] or 'none'}; use another --run folder"
             )
         if problem := plan_problem(progress.plan, self.plan, progress.step, progress.tokens):
-            raise StateError(f"{run} cannot go on with this recipe: {problem}")
+            raise TrainingError(f"{run} cannot go on with this recipe: {problem}")
         compiled = progress.compiled
         if compiled is None or self.recipe.train.compile is not None:
             compiled = bool(self.progress.compiled)
         elif compiled and not self._has_compiler():
-            raise StateError(
+            raise TrainingError(
                 f"{run} was compiled, and there is no C++ compiler (CXX, g++ or clang++); install "
                 "one, or go on with --set train.compile=false, to other last bits"
             )
         dtype = progress.dtype or self.progress.dtype
         if self.group.is_sharded and dtype != self.progress.dtype:  # weights are gathered as that
-            raise StateError(
+            raise TrainingError(
                 f"{run} computes in {dtype}, this machine in {self.progress.dtype}; go on with "
                 "--set train.shard=false --set train.tensor_parallel=1"
             )
@@ -306,7 +302,7 @@ class Trainer:
     def roll_back(self, run: Path) -> None:
         """Return to the last checkpoint with good steps; what was read since is left out for good.
 
-        Raises DivergedError when there is none or the run went back often enough.
+        Raises TrainingError when there is none or the run went back often enough.
         """
         bad = self.progress
         where = f"the loss or its gradient is no number at step {bad.step}"
@@ -314,12 +310,12 @@ class Trainer:
             where = f"the loss has grown far too high by step {bad.step}"
         advice = "lower train.lr_scale and start another run"
         if bad.n_rollback >= self.recipe.train.max_rollbacks:
-            raise DivergedError(
+            raise TrainingError(
                 f"{where}, after {bad.n_rollback} returns to a checkpoint; {advice}"
             )
         saved = checkpoint.load_newest(run, accept=lambda progress: progress.is_healthy)
         if saved is None:
-            raise DivergedError(f"{where}, before the first checkpoint; {advice}")
+            raise TrainingError(f"{where}, before the first checkpoint; {advice}")
         self._load(saved)
         self.group.wait()  # until all have read it
         if self.group.is_first:

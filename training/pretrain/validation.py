@@ -13,8 +13,9 @@ from assistant.source.languages import language_name
 from model import fim
 from model.gpt import GPT
 from model.tokenizer import Tokenizer
-from training.data.corpus import CorpusError, Document, Split
+from training.data.corpus import Document, Split
 from training.data.filters import hash_frac
+from training.errors import TrainingError
 from training.evaluation.bits_per_byte import (
     ByteCost,
     bits_per_byte,
@@ -35,7 +36,7 @@ class Validator:
     def __init__(self, corpus: Path, tokenizer: Tokenizer, recipe: Recipe) -> None:
         self._documents = draw_files(Split(corpus, "validation"))
         if not self._documents:
-            raise CorpusError(
+            raise TrainingError(
                 f"{corpus} holds no validation split; leave --corpus out or name repositories"
             )
         self._tokenizer = tokenizer

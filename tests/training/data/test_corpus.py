@@ -11,13 +11,13 @@ import pytest
 from model.files import sha256_file
 from training.data.corpus import (
     MANIFEST,
-    CorpusError,
     Document,
     Split,
     SplitWriter,
     read_manifest,
     write_manifest,
 )
+from training.errors import TrainingError
 
 TEXTS = {"a.py": "a = 1\n", "naïve.py": "größe = '🙂'\n", "b/c.py": ""}
 
@@ -61,7 +61,7 @@ def test_manifest_names_the_hash_of_every_file(folder: Path) -> None:
 
 
 def test_unknown_split_is_refused(folder: Path) -> None:
-    with pytest.raises(CorpusError, match="the splits train, validation, not 'test'"):
+    with pytest.raises(TrainingError, match="the splits train, validation, not 'test'"):
         Split(folder, "test")
 
 
@@ -70,23 +70,23 @@ def test_folder_without_a_manifest_is_no_corpus(content: str | None, folder: Pat
     (folder / MANIFEST).unlink()
     if content is not None:
         (folder / MANIFEST).write_text(content)
-    with pytest.raises(CorpusError, match="is not a prepared corpus"):
+    with pytest.raises(TrainingError, match="is not a prepared corpus"):
         Split(folder)
 
 
 def test_other_format_is_refused(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps({"format_version": 9}))
-    with pytest.raises(CorpusError, match="corpus format 9, this program reads 1"):
+    with pytest.raises(TrainingError, match="corpus format 9, this program reads 1"):
         read_manifest(folder)
 
 
 def test_index_that_does_not_fit_is_noticed(folder: Path) -> None:
     (folder / "train.bin").write_bytes(b"shorter")
-    with pytest.raises(CorpusError, match="does not fit its texts"):
+    with pytest.raises(TrainingError, match="does not fit its texts"):
         Split(folder)
 
 
 def test_index_that_is_no_index_is_noticed(folder: Path) -> None:
     np.save(folder / "train.offsets.npy", np.array(["x"], dtype=object))
-    with pytest.raises(CorpusError, match="cannot read the corpus"):
+    with pytest.raises(TrainingError, match="cannot read the corpus"):
         Split(folder)

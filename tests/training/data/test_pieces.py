@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from training.pretrain.kit import INDEX, PiecesError, cut, join
+from training.errors import TrainingError
+from training.pretrain.kit import INDEX, cut, join
 
 PIECE_BYTES = 4_000
 
@@ -46,10 +47,10 @@ def test_pieces_may_come_to_several_places(files: list[Path], tmp_path: Path) ->
 def test_missing_and_damaged_pieces_are_named(files: list[Path], tmp_path: Path) -> None:
     _, second, third, *_ = cut(files, tmp_path / "pieces", piece_bytes=PIECE_BYTES)
     third.write_bytes(third.read_bytes()[:-1] + b"?")
-    with pytest.raises(PiecesError, match=r"piece-002\.xz is damaged: send it again"):
+    with pytest.raises(TrainingError, match=r"piece-002\.xz is damaged: send it again"):
         join([tmp_path / "pieces"], tmp_path / "joined")
     second.unlink()
-    with pytest.raises(PiecesError, match=r"piece-001\.xz is not in"):
+    with pytest.raises(TrainingError, match=r"piece-001\.xz is not in"):
         join([tmp_path / "pieces"], tmp_path / "joined")
     assert not (tmp_path / "joined").exists()
 
@@ -57,7 +58,7 @@ def test_missing_and_damaged_pieces_are_named(files: list[Path], tmp_path: Path)
 @pytest.mark.parametrize("index", ["[]", '{"sha256": {"../secret": "ab"}}', "{"])
 def test_index_that_names_no_pieces_is_refused(index: str, tmp_path: Path) -> None:
     (tmp_path / INDEX).write_text(index)
-    with pytest.raises(PiecesError, match="index"):
+    with pytest.raises(TrainingError, match="index"):
         join([tmp_path], tmp_path / "joined")
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from model.config import ConfigError
 from tests.repositories import MIT, new_repository, plain_git
-from training.data.corpus import CorpusError, Split
+from training.data.corpus import Split
 from training.data.prepare import main, prepare
 from training.data.sources import name_hash
+from training.errors import TrainingError
 from training.recipe import CorpusRecipe, FilterSettings
 
 
@@ -228,7 +229,7 @@ def test_empty_corpus_is_an_error_that_says_why(
 ) -> None:
     new_repository(tmp_path / "a+one", files)
     spec = CorpusRecipe(sources=(f"{tmp_path}/a+one",), processes=1, **changes)
-    with pytest.raises(CorpusError, match=why):
+    with pytest.raises(TrainingError, match=why):
         prepare(spec, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data.shards import INDEX, TOKENS, ShardError, ShardReader, ShardWriter
+from training.data.shards import INDEX, TOKENS, ShardReader, ShardWriter
+from training.errors import TrainingError
 
 ROWS = np.arange(30, dtype=np.uint16).reshape(5, 6)
 
@@ -31,14 +32,14 @@ def test_rows_come_back(folder: Path) -> None:
 
 def test_missing_rows_are_noticed(folder: Path) -> None:
     (folder / TOKENS).write_bytes((folder / TOKENS).read_bytes()[:-2])
-    with pytest.raises(ShardError, match="58 bytes, 5 rows of 6 ids were expected"):
+    with pytest.raises(TrainingError, match="58 bytes, 5 rows of 6 ids were expected"):
         ShardReader(folder)
 
 
 def test_other_format_is_refused(folder: Path) -> None:
     index = json.loads((folder / INDEX).read_text())
     (folder / INDEX).write_text(json.dumps(index | {"format_version": 2}))
-    with pytest.raises(ShardError, match="shard format 2, this program reads 1"):
+    with pytest.raises(TrainingError, match="shard format 2, this program reads 1"):
         ShardReader(folder)
 
 
@@ -47,7 +48,7 @@ def test_folder_without_an_index_is_no_shard(content: str | None, folder: Path) 
     (folder / INDEX).unlink()
     if content is not None:
         (folder / INDEX).write_text(content)
-    with pytest.raises(ShardError, match="is not a folder of packed shards"):
+    with pytest.raises(TrainingError, match="is not a folder of packed shards"):
         ShardReader(folder)
 
 

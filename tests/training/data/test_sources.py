@@ -11,14 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.repositories import new_repository, plain_git
-from training.data.sources import (
-    SourceEntry,
-    SourceError,
-    find_sources,
-    names_to_check,
-    normalise,
-    open_source,
-)
+from training.data.sources import SourceEntry, find_sources, names_to_check, normalise, open_source
+from training.errors import TrainingError
 
 FILES = {"a.py": "print('a')\n", "pkg/b.py": "b = 1\n", "naïve.py": "c = 2\n"}
 
@@ -105,15 +99,15 @@ def test_sources_are_found_by_globs_and_sorted_by_name(tmp_path: Path) -> None:
 def test_two_places_with_one_name_are_an_error(tmp_path: Path) -> None:
     for place in ("x", "y"):
         (tmp_path / place / "a+one").mkdir(parents=True)
-    with pytest.raises(SourceError, match="both a/one"):
+    with pytest.raises(TrainingError, match="both a/one"):
         find_sources([f"{tmp_path}/*/a+one"])
 
 
 def test_what_cannot_be_a_source_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="is not a folder"):
+    with pytest.raises(TrainingError, match="is not a folder"):
         open_source(tmp_path / "missing")
     plain_git(tmp_path, "init", "-q")
-    with pytest.raises(SourceError, match="has no commit to read"):
+    with pytest.raises(TrainingError, match="has no commit to read"):
         open_source(tmp_path)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.pretrain.checkpoint import Progress, StateError, load_newest, save
+from training.errors import TrainingError
+from training.pretrain.checkpoint import Progress, load_newest, save
 
 
 def write(run: Path, step: int) -> Path:
@@ -60,5 +61,5 @@ def test_damaged_newest_falls_back_to_the_one_before(tmp_path: Path, name: str) 
 
 def test_nothing_readable_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     (write(tmp_path, 1) / "state.json").unlink()
-    with pytest.raises(StateError, match="use another --run folder"):
+    with pytest.raises(TrainingError, match="use another --run folder"):
         load_newest(tmp_path)

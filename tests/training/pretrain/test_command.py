@@ -11,7 +11,8 @@ import torch
 from model.config import ConfigError
 from tests.training.pretrain.test_schedule import LONG, SHORT, recipe
 from tests.training.pretrain.test_trainer import assert_same, trainer, weights
-from training.data.shards import ShardError, ShardWriter
+from training.data.shards import ShardWriter
+from training.errors import TrainingError
 from training.pretrain import command
 from training.pretrain.command import ShardFolders
 from training.pretrain.loop import choose_threads
@@ -88,11 +89,11 @@ def test_later_rows_may_be_absent_until_their_stage_begins(tmp_path: Path) -> No
     folders = ShardFolders([str(short)], PLAN, vocab_size=256)
     assert len(folders.open(PLAN.stages[0])) == 400
     assert folders.remarks() == "not there yet: the rows of long\n"
-    with pytest.raises(ShardError, match="say --shards long=FOLDER"):
+    with pytest.raises(TrainingError, match="say --shards long=FOLDER"):
         folders.open(PLAN.stages[1])
     later = ShardFolders([str(short), str(tmp_path / "later")], PLAN, vocab_size=256)
     assert later.remarks() == "not there yet: the rows of long\n"
-    with pytest.raises(ShardError, match="is not a folder of packed shards"):
+    with pytest.raises(TrainingError, match="is not a folder of packed shards"):
         later.open(PLAN.stages[1])
 
 

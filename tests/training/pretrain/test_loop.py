@@ -22,11 +22,11 @@ from tests.training.pretrain.test_trainer import (
     weights,
 )
 from training.data import progress
-from training.data.shards import ShardError
+from training.errors import TrainingError
 from training.pretrain import checkpoint as state
 from training.pretrain import loop
 from training.pretrain.schedule import Stage
-from training.pretrain.trainer import DivergedError, Trainer
+from training.pretrain.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -158,12 +158,12 @@ def test_last_state_at_full_rates_is_kept_and_can_be_made_longer(tmp_path: Path)
 def test_stage_without_rows_ends_the_run_saved(tmp_path: Path) -> None:
     def open_short(stage: Stage) -> RepeatingRows:
         if stage.shards == "long":
-            raise ShardError("no rows yet")
+            raise TrainingError("no rows yet")
         return open_rows(stage)
 
     recipe = small_recipe(*STAGES, tokens=18 * 128)
     run = Trainer(recipe, open_short)
-    with pytest.raises(ShardError, match="no rows yet"):
+    with pytest.raises(TrainingError, match="no rows yet"):
         loop.train(run, tmp_path)
     again = Trainer(recipe, open_rows)
     assert again.resume(tmp_path)
@@ -263,14 +263,14 @@ def test_run_that_went_back_too_often_stops(tmp_path: Path) -> None:
     for _ in range(4):
         run.step()
     run.save(tmp_path)
-    with pytest.raises(DivergedError, match=r"after 2 returns to a checkpoint; lower train\.lr"):
+    with pytest.raises(TrainingError, match=r"after 2 returns to a checkpoint; lower train\.lr"):
         loop.train(run, tmp_path)
     assert newest(tmp_path).progress.step == 4
 
 
 def test_rates_far_too_high_end_the_run_with_an_error(tmp_path: Path) -> None:
     run = trainer(lr_scale=6_000.0, tokens=128 * 60)
-    with pytest.raises(DivergedError, match=r"far too high by step \d+.*; lower train\.lr_scale"):
+    with pytest.raises(TrainingError, match=r"far too high by step \d+.*; lower train\.lr_scale"):
         loop.train(run, tmp_path)
     assert run.progress.step < 30
 
@@ -311,5 +311,5 @@ def test_short_rise_of_the_loss_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_run_bad_from_its_start_stops(tmp_path: Path) -> None:
-    with pytest.raises(DivergedError, match="before the first checkpoint"):
+    with pytest.raises(TrainingError, match="before the first checkpoint"):
         loop.train(poisoned(*range(50)), tmp_path)

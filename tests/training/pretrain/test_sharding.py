@@ -12,9 +12,9 @@ from model.config import ConfigError
 from model.gpt import GPT
 from tests.training.pretrain.forked import run_groups
 from tests.training.pretrain.test_trainer import STAGES, open_rows, small_recipe, weights
+from training.errors import TrainingError
 from training.pretrain import checkpoint as state
 from training.pretrain import distributed, loop
-from training.pretrain.checkpoint import StateError
 from training.pretrain.distributed import Group, local, take_place
 from training.pretrain.trainer import Trainer
 from training.pretrain.validation import MEASURED
@@ -106,7 +106,7 @@ def elsewhere(folder: Path, group: Group) -> None:
     note(folder, group, "narrow", narrow, 3)
     narrow.save(folder / "narrow")
     model.device.cpu_prefers_bf16 = lambda: False  # type: ignore[assignment]
-    with pytest.raises(StateError, match="computes in bfloat16, this machine in float32"):
+    with pytest.raises(TrainingError, match="computes in bfloat16, this machine in float32"):
         Trainer(fast, open_rows, group=group).resume(folder / "narrow")
 
 

@@ -9,7 +9,7 @@ from model.config import ConfigError, ModelConfig
 from model.folder import load_folder
 from tests.doubles import tiny_folder
 from tests.training.pretrain.test_trainer import assert_same, trainer, weights
-from training.pretrain.checkpoint import StateError
+from training.errors import TrainingError
 
 SHAPE = ModelConfig(
     vocab_size=512, n_layer=2, n_head=2, n_kv_head=1, n_embd=32, n_inner=48, block_size=64,
@@ -55,9 +55,9 @@ def test_all_from_the_teacher_ends_nearer_to_it_than_to_the_text(folder: Path) -
 def test_other_teacher_does_not_go_on_with_a_run(folder: Path, tmp_path: Path) -> None:
     taught(folder).save(tmp_path / "run")
     other = tiny_folder(tmp_path, name="other", seed=1, config=SHAPE)
-    with pytest.raises(StateError, match="was taught by"):
+    with pytest.raises(TrainingError, match="was taught by"):
         taught(other).resume(tmp_path / "run")
-    with pytest.raises(StateError, match="was taught by"):
+    with pytest.raises(TrainingError, match="was taught by"):
         trainer(vocab_size=512).resume(tmp_path / "run")
 
 

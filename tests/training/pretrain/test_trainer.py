@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from model.config import ConfigError
 from tests.rounds import ROUND, count, shifted
 from training import recipe as recipes
+from training.errors import TrainingError
 from training.pretrain import checkpoint as state
 from training.pretrain.schedule import Stage, make_plan
 from training.pretrain.trainer import Trainer
@@ -143,7 +144,7 @@ def test_compiled_run_without_a_compiler_says_how_to_go_on(
     first.progress = dataclasses.replace(first.progress, compiled=True)
     first.save(tmp_path)
     monkeypatch.setenv("CXX", str(tmp_path / "none"))
-    with pytest.raises(state.StateError, match=r"go on with --set train\.compile=false"):
+    with pytest.raises(TrainingError, match=r"go on with --set train\.compile=false"):
         trainer(device="cpu").resume(tmp_path)
 
 
@@ -243,7 +244,7 @@ def test_run_killed_at_random_moments_goes_on_to_the_same_weights(tmp_path: Path
 
 def test_other_recipe_is_not_resumed(tmp_path: Path) -> None:
     trainer().save(tmp_path)
-    with pytest.raises(state.StateError, match="another recipe"):
+    with pytest.raises(TrainingError, match="another recipe"):
         trainer(seed=2).resume(tmp_path)
 
 
@@ -267,7 +268,7 @@ def test_length_may_not_change_once_rates_go_down(tmp_path: Path) -> None:
     for _ in range(9):
         run.step()
     run.save(tmp_path)
-    with pytest.raises(state.StateError, match=r"lowers its rates after 1024"):
+    with pytest.raises(TrainingError, match=r"lowers its rates after 1024"):
         trainer(tokens=32 * 4 * 30).resume(tmp_path)
 
 

@@ -11,7 +11,8 @@ from model.config import PRESETS
 from model.gpt import GPT
 from model.tokenizer import Tokenizer
 from tests.doubles import tiny_tokenizer_json
-from training.data.corpus import CorpusError, Split, SplitWriter, write_manifest
+from training.data.corpus import Split, SplitWriter, write_manifest
+from training.errors import TrainingError
 from training.pretrain.validation import Validator, draw_files
 from training.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 
@@ -76,5 +77,5 @@ def test_sample_of_a_file_without_a_long_line(tmp_path: Path, network: GPT) -> N
 
 
 def test_corpus_that_holds_nothing_out_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="holds no validation split"):
+    with pytest.raises(TrainingError, match="holds no validation split"):
         validator(corpus(tmp_path / "corpus", {}))
