@@ -31,7 +31,7 @@ from training.errors import TrainingError
 STEPS: dict[str, dict[str, tuple[str, str]]] = {
     "data": {
         "prepare": ("training.data.prepare", "collect, filter and deduplicate a corpus"),
-        "funnel": ("training.data.funnel", "show again what a corpus was made of"),
+        "funnel": ("training.data.corpus", "show again what a corpus was made of"),
         "tokenizer": ("training.data.train_tokenizer", "train a tokenizer on a corpus"),
         "pack": ("training.data.packing", "pack a corpus into rows of token ids"),
     },

@@ -21,7 +21,7 @@ DEFAULT_LICENCES = tuple(
     " Zlib".split()
 )
 RECIPES = Path(__file__).parent / "pretrain" / "recipes"
-_PATH_SETTINGS = (
+PATH_SETTINGS = (
     "sources never_train evaluation_repositories evaluation_sources benchmarks"
 ).split()
 # Settings that may change in a run: those of the plan, which is compared with what was done, and
@@ -142,7 +142,7 @@ def load_corpus_recipe(
     folder = path.absolute().parent
     located = {
         name: tuple(_relative_to(folder, spec) for spec in getattr(recipe, name))
-        for name in _PATH_SETTINGS
+        for name in PATH_SETTINGS
     }
     return dataclasses.replace(recipe, **located)  # type: ignore[arg-type]
 

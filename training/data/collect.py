@@ -20,17 +20,14 @@ from training.data import filters, licences
 from training.data.decontaminate import Overlap, content_hash
 from training.data.folders import Parts
 from training.data.sources import Source, SourceEntry
-from training.recipe import CorpusRecipe
+from training.recipe import PATH_SETTINGS, CorpusRecipe
 
 _log = logging.getLogger(__name__)
 _MAX_LICENCE_BYTES = 200_000
 OWN = "own code"  # in place of a licence
 _FORMAT = 4
 # What does not decide on a single file of a source.
-_OTHER_SETTINGS = (
-    "sources never_train evaluation_repositories evaluation_sources benchmarks"
-    " validation near_duplicate processes"
-).split()
+_OTHER_SETTINGS = (*PATH_SETTINGS, "validation", "near_duplicate", "processes")
 
 
 class Rules(NamedTuple):

@@ -6,15 +6,19 @@
     train.documents.jsonl  {"source": owner/name, "path": ..., "sha256": of the file}, one a text
     validation.*           the same for whole repositories that are never in `train`
 
-Documents are texts, not ids: spans and tokenizers change, the corpus does not. Knows no token.
+Documents are texts, not ids: spans and tokenizers change, the corpus does not. `foretype data
+funnel` shows from the manifest how many files came in, what each reason took away, and what was
+left. Knows no token.
 """
 
+import argparse
 import dataclasses
 import json
 import mmap
 import os
+import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -22,11 +26,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.files import sha256_file
+from training.cli import report_mistakes
 from training.errors import TrainingError
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation")
 MANIFEST = "manifest.json"
+
+
+def main(argv: list[str]) -> int:
+    """Run `foretype data funnel`; a user's mistake is one line on stderr."""
+    text = "Show what a corpus was made of, and why files were left out."
+    parser = argparse.ArgumentParser(prog="foretype data funnel", description=text)
+    parser.add_argument("corpus", type=Path, help="a folder that `foretype data prepare` wrote")
+    corpus: Path = parser.parse_args(argv).corpus
+    show = sys.stdout.write
+    return report_mistakes("data funnel", lambda: show(format_summary(read_manifest(corpus))))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,3 +157,18 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     table = {"format_version": FORMAT_VERSION, **manifest, "files": hashes}
     text = json.dumps(table, indent=1, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def format_summary(manifest: Mapping[str, Any]) -> str:
+    """Return the manifest for reading: what each reason took away, what is kept and replaced."""
+    totals, scrubbed = manifest["totals"], manifest["scrubbed"]
+    kept = [(split, *totals[split].values()) for split in SPLITS]
+    lines = [
+        f"{totals['sources']:>9} sources, of which {totals['sources_refused']} refused",
+        f"{totals['files_seen']:>9} files seen",
+        *(f"{-n:>9} {why}" for why, n in manifest["reasons"].items()),
+        *(f"{n:>9} files in {split}, {n_bytes / 1e6:.1f} MB" for split, n, n_bytes in kept),
+        f"{scrubbed['files']:>9} files with secrets or personal data, which were replaced:",
+        *(f"{n:>9} {kind}" for kind, n in scrubbed["kinds"].items()),
+    ]
+    return "\n".join(lines) + "\n"

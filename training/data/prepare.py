@@ -3,7 +3,7 @@
 Streams: memory holds a few sources at a time, and about 5 kB for each text kept, to find near
 duplicates. The folder appears complete or not at all. What each source gave stays in
 `OUT.parts`: an interrupted run goes on from there, and one of more sources reads only the new ones.
-Knows no token.
+The manifest has a row for each source, and sums over rows. Knows no token.
 """
 
 import argparse
@@ -11,7 +11,8 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,18 @@ from model.config import ConfigError
 from training.cli import report_mistakes
 from training.data import decontaminate
 from training.data.collect import Collected, Kept, Rules, SourceParts, contents
-from training.data.corpus import MANIFEST, SplitWriter, write_manifest
-from training.data.decontaminate import Overlap
-from training.data.dedup import NEAR_EVALUATION, Duplicates
+from training.data.corpus import MANIFEST, SPLITS, SplitWriter, format_summary, write_manifest
+from training.data.decontaminate import NEAR_EVALUATION, Duplicates, Overlap
 from training.data.filters import hash_frac, text_of
 from training.data.folders import new_folder
-from training.data.funnel import format_summary, make_manifest, source_row
 from training.data.progress import count_shown
 from training.data.sources import Source, find_sources, normalise
 from training.data.workers import map_in_order
 from training.errors import TrainingError
-from training.recipe import CorpusRecipe, expand, load_corpus_recipe
+from training.recipe import PATH_SETTINGS, CorpusRecipe, expand, load_corpus_recipe
 
 _NAMED = 3  # sources in a message
+_MAX_HITS = 1000  # in the manifest
 
 
 def main(argv: Sequence[str]) -> int:
@@ -172,3 +172,89 @@ def _write(
             rows.append(source_row(source, collected, kept, held_out))
             hits += [{"source": name, "path": path, "shared": it} for path, it in collected.hits]
     return rows, hits
+
+
+def source_row(
+    source: Source, collected: Collected, kept: Sequence[Kept], held_out: Sequence[Kept]
+) -> dict[str, Any]:
+    """Return the manifest's row of a source, of whose files `kept` came into the corpus.
+
+    `held_out` are those of them that are in `validation`.
+    """
+    return {
+        "name": source.name,
+        "commit": source.commit,
+        "files_sha256": _digest(kept),
+        "licence": collected.licence,
+        "refused": collected.refused,
+        "split": SPLITS[bool(held_out) and len(held_out) == len(kept)],
+        "files_seen": collected.n_seen,
+        "files": len(kept),
+        "bytes": sum(file.n_bytes for file in kept),
+        "files_held_out": len(held_out),
+        "bytes_held_out": sum(file.n_bytes for file in held_out),
+        "files_scrubbed": sum(bool(file.scrubbed) for file in kept),
+        "scrubbed": _sum(file.scrubbed for file in kept),
+        "reasons": _sum([collected.refusals]),
+    }
+
+
+def _digest(files: Iterable[Kept]) -> str:
+    """Return one hash of the files taken, by path: a folder has no commit that would pin them."""
+    digest = hashlib.sha256()
+    for kept in sorted(files, key=lambda kept: kept.path):
+        digest.update(f"{kept.sha256}  {kept.path}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def make_manifest(
+    rows: list[dict[str, Any]], refused: Mapping[str, str], rules: Rules, hits: list[dict[str, str]]
+) -> dict[str, Any]:
+    """Return the whole manifest; `refused` are the sources that were not even opened."""
+    used = [row for row in rows if not row["refused"]]
+    kept, held_out = (
+        {what: sum(row[f"{what}{end}"] for row in used) for what in ("files", "bytes")}
+        for end in ("", "_held_out")
+    )
+    return {
+        "settings": _settings(rules),
+        "totals": {
+            "sources": len(rows) + len(refused),
+            "sources_refused": len(refused) + len(rows) - len(used),
+            "files_seen": sum(row["files_seen"] for row in used),
+            "train": {what: n - held_out[what] for what, n in kept.items()},
+            "validation": held_out,
+        },
+        "reasons": _sum(row["reasons"] for row in used),
+        "scrubbed": {
+            "files": sum(row["files_scrubbed"] for row in rows),
+            "kinds": _sum(row["scrubbed"] for row in rows),
+        },
+        "evaluation": {
+            "blocked_files": len(rules.blocked),
+            "benchmark_runs": len(rules.overlap),
+            "n_hits": len(hits),
+            "hits": hits[:_MAX_HITS],
+        },
+        "refused_by_name": [
+            {"name": name, "refused": why} for name, why in sorted(refused.items())
+        ],
+        "sources": rows,
+    }
+
+
+def _settings(rules: Rules) -> dict[str, Any]:
+    """Return the recipe; where files lay on this machine is nobody's business."""
+    settings = dataclasses.asdict(rules.recipe)
+    for key in PATH_SETTINGS:  # what they were is in the rows
+        settings[key] = len(settings[key])
+    settings["benchmarks"] = sorted(Path(path).name for path in rules.recipe.benchmarks)
+    return settings
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sum of counts, the largest first; equal ones in the alphabet's order."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))

@@ -8,26 +8,34 @@ spread over processes. The other files of a document's repository are asked for 
 editor would ask.
 """
 
+import bisect
 import dataclasses
 import functools
-from collections import Counter, defaultdict
+import itertools
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assistant.generate.prompt import snippet_chars, snippet_header
 from assistant.snippets.search import SnippetSearch
+from assistant.source.syntax import SyntaxTree
 from model import fim
 from model.config import ConfigError
 from model.fim import Snippet
 from model.tokenizer import Tokenizer
-from training.data.chunks import Chunks, SpanShares, first_tokens
 from training.data.corpus import Document, Split
 from training.data.shards import TokenIds, ids_dtype
+from training.data.spans import InfillParts, SyntaxPart, cut_hole, tree_of
 from training.recipe import require
 
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines would split at form feeds, too
+_MAX_HEADER_TOKENS = 80
+_LATE_CUT_FRAC = 0.5  # of the cuts: the later of two, for prefixes nearly as long as in serving
+_CUTS = 4  # at most, to find a hole whose end can be seen
 _FRESH_FRAC = 0.4  # of the snippets: chosen just before the cursor's line was begun
 _STALE_LINES = 15  # of the others, chosen before at most so many lines were written
 #: what recipes and commands call the shares of PackSettings
@@ -40,20 +48,85 @@ _SHORTEST_TOKENS = 96  # of a chunk that is cut short to make room for more hole
 _FULL_FRAC = 0.7  # of the suffixes and snippets have their whole budget, as in serving
 
 
+class Chunks:
+    """One document's lines, with the token count up to each of them."""
+
+    def __init__(self, document: Document, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.document = document
+        self.path = shown_path(tokenizer, document.path)
+        self.header = fim.header(tokenizer, self.path)
+        self._lines = _LINE.findall(document.text)
+        self.n_lines = len(self._lines)
+        self.starts = [0, *itertools.accumulate(map(len, self._lines))]  # of lines, in characters
+        sizes = np.array([len(line.encode()) for line in self._lines], np.int64)
+        ids = tokenizer.encode(document.text)
+        ends = np.cumsum([len(tokenizer.token_bytes(id_)) for id_ in ids])
+        borders = np.concatenate([[0], np.cumsum(sizes)])
+        # Tokens that end at or before each line border; a token across it counts to the next line.
+        self._tokens_before: NDArray[np.int64] = np.searchsorted(ends, borders, side="right")
+
+    def n_tokens(self, line: int, end_line: int) -> int:
+        """Return about how many tokens the lines have."""
+        return int(self._tokens_before[end_line] - self._tokens_before[line])
+
+    def fitting(self, line: int, budget_tokens: int) -> int:
+        """Return the end of the longest run of lines from `line` on that fits."""
+        limit = self._tokens_before[line] + max(0, budget_tokens)
+        return max(line, int(np.searchsorted(self._tokens_before, limit, side="right")) - 1)
+
+    def plain(self, line: int, end_line: int) -> list[int]:
+        """Return the ids of lines as plain text; `<|end|>` follows only the document's last."""
+        text = "".join(self._lines[line:end_line])
+        ids = fim.plain(self._tokenizer, self.header, text)
+        return ids if end_line == self.n_lines else ids[:-1]
+
+    def cut(self, line: int, end_line: int, rng: np.random.Generator) -> InfillParts:
+        """Cut a hole; one of several lines that ends where only the chunk does is cut again."""
+        text = "".join(self._lines[line:end_line])
+        borders = self.starts[line], self.starts[end_line]
+        syntax = None if self._tree is None else SyntaxPart(self._tree, *borders)
+        is_late = rng.random() < _LATE_CUT_FRAC
+        for _ in range(_CUTS):
+            parts = cut_hole(text, rng, syntax)
+            if is_late:
+                other = cut_hole(text, rng, syntax)
+                parts = max(parts, other, key=lambda cut_parts: len(cut_parts.prefix))
+            if parts.suffix.strip() or "\n" not in parts.middle or end_line == self.n_lines:
+                break
+        return parts
+
+    def line_after(self, line: int, n_chars: int) -> int:
+        """Return the first line that is not wholly in the characters from the start of `line`."""
+        return bisect.bisect_right(self.starts, self.starts[line] + n_chars) - 1
+
+    @functools.cached_property
+    def _tree(self) -> SyntaxTree | None:
+        """The document's tree; parsed when the first hole is cut."""
+        return tree_of(self.document.path, self.document.text)
+
+
+def shown_path(tokenizer: Tokenizer, path: str) -> str:
+    """Return the path for the header; an endless one would fill the row, so only its end."""
+    if len(fim.header(tokenizer, path)) <= _MAX_HEADER_TOKENS:
+        return path
+    return path[-_MAX_HEADER_TOKENS // 4 :]
+
+
+def first_tokens(tokenizer: Tokenizer, text: str, n_tokens: int) -> str:
+    """Return the longest head of `text` within so many tokens, whole characters only."""
+    ids = tokenizer.encode(text)
+    if len(ids) <= n_tokens:
+        return text
+    return tokenizer.decode_bytes(ids[:n_tokens]).decode("utf-8", "ignore")
+
+
 class CrossFileSnippets:
     """Finds snippets for holes in documents of several repositories."""
 
     def __init__(self, files_of: Callable[[str], Iterable[tuple[str, str]]]) -> None:
         """Take what returns (path, text) of the files of a repository."""
         self._search_of = functools.cache(lambda source: SnippetSearch(files_of(source)))
-
-    @classmethod
-    def of_documents(cls, documents: Sequence[Document]) -> Self:
-        """Return the neighbours of documents among themselves."""
-        files: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for document in documents:
-            files[document.source].append((document.path, document.text))
-        return cls(lambda source: files[source])
 
     def snippets(
         self, document: Document, hole: tuple[int, int], budget_chars: int, rng: np.random.Generator
@@ -88,7 +161,6 @@ class PackSettings:
     padded: bool = False  # one chunk a row, padding behind it: what packing saves
     seed: int = 0
     group_documents: int = 256
-    spans: SpanShares = dataclasses.field(default_factory=SpanShares)
 
     def __post_init__(self) -> None:
         if self.spm_frac < 0 or self.psm_frac < 0 or self.spm_frac + self.psm_frac > 1:
@@ -122,15 +194,12 @@ def pack_group(
     *,
     epoch: int,
     group: int,
-    neighbours: CrossFileSnippets | None = None,
+    neighbours: CrossFileSnippets,
 ) -> Packed:
-    """Return the rows of one group of documents of an epoch.
-
-    `neighbours` are the split's own; a caller with several groups makes them once.
-    """
+    """Return the rows of one group of documents of an epoch; `neighbours` are the split's own."""
     order = document_order(len(split), settings.seed, epoch)
     first = group * settings.group_documents
-    packer = _Packer(tokenizer, settings, neighbours or CrossFileSnippets(split.files_of))
+    packer = _Packer(tokenizer, settings, neighbours)
     for index in order[first : first + settings.group_documents]:
         packer.add(split[int(index)], epoch=epoch, number=int(index))
     return packer.packed()
@@ -141,14 +210,11 @@ def pack_documents(
     tokenizer: Tokenizer,
     settings: PackSettings,
     *,
-    epoch: int = 0,
-    neighbours: CrossFileSnippets | None = None,
+    epoch: int,
+    neighbours: CrossFileSnippets,
 ) -> Packed:
-    """Return the rows of documents in the order given.
-
-    `neighbours` are their own unless there are more files than are packed here.
-    """
-    packer = _Packer(tokenizer, settings, neighbours or CrossFileSnippets.of_documents(documents))
+    """Return the rows of documents in the order given."""
+    packer = _Packer(tokenizer, settings, neighbours)
     for number, document in enumerate(documents):
         packer.add(document, epoch=epoch, number=number)
     return packer.packed()
@@ -178,7 +244,7 @@ class _Packer:
     def add(self, document: Document, *, epoch: int, number: int) -> None:
         """Cut one document into chunks and pack them."""
         settings = self._settings
-        text = Chunks(document, self._tokenizer, settings.spans)
+        text = Chunks(document, self._tokenizer)
         line = n_chunk = 0
         while line < text.n_lines:
             # A function of the chunk's place, not of what was drawn before.

@@ -1,5 +1,9 @@
 """Holes: by syntax (statements, bodies of blocks, argument lists, expressions), or by look alone.
 
+A text is cut into prefix, middle and suffix, as a person's cursor would: the kind of hole is drawn
+first. Where there is a syntax tree it says what a statement, a block or an argument list is; where
+there is none, or none is met, the look of the lines must do.
+
 By look (lines, indented blocks, any characters) works for every language and for broken code. By
 syntax, a place in the text is drawn, and of the nodes around it those of the wanted kind are the
 choice: nothing has to be walked, so a hole costs no more than the tree is deep. What a node is
@@ -10,6 +14,7 @@ import bisect
 import itertools
 import re
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import tree_sitter
@@ -228,3 +233,54 @@ KINDS: Mapping[str, Kind] = {
     "arguments": _arguments,
     "expression": _expression,
 }
+# How often each kind of hole is cut, together 1, and how where syntax has no answer.
+TEXT_KINDS: Mapping[str, tuple[float, Callable[[TextLines, np.random.Generator], Span | None]]] = {
+    "rest_of_line": (0.30, rest_of_line),  # what is asked most while typing
+    "statement": (0.25, whole_lines),  # one or a few of them
+    "block": (0.20, block),  # a body
+    "arguments": (0.10, rest_of_line),  # or parameters
+    "expression": (0.05, rest_of_line),
+    "characters": (0.10, characters),  # any, for cursors in the middle of anything
+}
+
+
+class InfillParts(NamedTuple):
+    """A text in three; prefix + middle + suffix is the text."""
+
+    prefix: str
+    middle: str
+    suffix: str
+
+
+def draw_kind(rng: np.random.Generator) -> str:
+    """Return the name of a kind of hole."""
+    draw = rng.random()
+    for name, (share, _) in TEXT_KINDS.items():
+        draw -= share
+        if draw < 0:
+            return name
+    return "characters"
+
+
+def cut_hole(
+    text: str, rng: np.random.Generator, syntax: SyntaxPart | None = None, kind: str = ""
+) -> InfillParts:
+    """Choose a place for a hole, of a kind that is drawn if none is given; draws are from `rng`."""
+    if not text:
+        return InfillParts("", "", "")
+    kind = kind or draw_kind(rng)
+    span = syntax.hole(kind, rng) if syntax is not None and kind in KINDS else None
+    if span is None:
+        lines = TextLines(text)
+        span = TEXT_KINDS[kind][1](lines, rng) or characters(lines, rng)
+    start, end = span
+    end = _shorten(text, start, end)
+    return InfillParts(text[:start], text[start:end], text[end:])
+
+
+def _shorten(text: str, start: int, end: int) -> int:
+    """Return where a hole ends that may not be longer: behind a whole line if it has one."""
+    if end - start <= LONGEST_CHARS:
+        return end
+    line_end = text.rfind("\n", start + 1, start + LONGEST_CHARS + 1)
+    return line_end if line_end > start else start + LONGEST_CHARS

@@ -32,8 +32,7 @@ from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
 from training.data.collect import Kept, Rules, collect, judge_file
 from training.data.corpus import Document
-from training.data.decontaminate import Overlap
-from training.data.dedup import Duplicates
+from training.data.decontaminate import Duplicates, Overlap
 from training.data.filters import hash_frac, path_reason
 from training.data.progress import count_shown
 from training.data.rows import CrossFileSnippets, PackSettings, pack_documents

@@ -14,8 +14,7 @@ from assistant.settings import Settings
 from model.config import ConfigError
 from training.cli import report_mistakes
 from training.data import train_tokenizer
-from training.data.corpus import MANIFEST, Document, Split, read_manifest
-from training.data.funnel import format_summary
+from training.data.corpus import MANIFEST, Document, Split, format_summary, read_manifest
 from training.data.prepare import prepare, recipe_hash
 from training.data.progress import say
 from training.evaluation.answers import ask_engine

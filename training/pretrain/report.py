@@ -22,8 +22,7 @@ from model.config import from_table
 from model.paths import cache_folder, claim
 from model.publish import write_atomically
 from training.cli import existing_folder, report_mistakes
-from training.data.corpus import read_manifest
-from training.data.funnel import format_summary
+from training.data.corpus import format_summary, read_manifest
 from training.data.progress import time_text
 from training.errors import TrainingError
 from training.pretrain.plan import GPT2_COSTS, GPT2_FLOPS, dollars_text

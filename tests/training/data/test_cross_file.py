@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from model.tokenizer import Tokenizer
 from tests.code_samples import SAMPLES
 from tests.scripted import small_tokenizer
-from training.data.chunks import Chunks, SpanShares
+from tests.training.data.packed import neighbours_of, pack_alone
 from training.data.corpus import Document, Split, SplitWriter, write_manifest
-from training.data.rows import CrossFileSnippets, PackSettings, pack_documents, pack_group
+from training.data.rows import Chunks, CrossFileSnippets, PackSettings, pack_group
 
 SHOWN = PackSettings(block_size=512, spm_frac=1.0, psm_frac=0.0, snippet_frac=1.0)
 
@@ -53,7 +53,7 @@ def texts(row: list[int], tokenizer: Tokenizer) -> list[str]:
 
 def test_holes_are_led_by_code_of_other_files_of_the_repository() -> None:
     tokenizer = small_tokenizer("qwen2")
-    packed = pack_documents([*repository("a/b"), *repository("c/d")], tokenizer, SHOWN)
+    packed = pack_alone([*repository("a/b"), *repository("c/d")], tokenizer, SHOWN)
     assert packed.counts["with snippets"] > 0.8 * packed.counts["spm"] > 0
     assert packed.counts["snippet tokens"] <= SHOWN.snippet_tokens * packed.counts["with snippets"]
 
@@ -62,7 +62,7 @@ def test_share_of_snippets_is_of_all_chunks() -> None:
     tokenizer = small_tokenizer("qwen2")
     documents = [each for i in range(30) for each in repository(f"a/{i}")]
     wanted = PackSettings(spm_frac=0.5, psm_frac=0.1, snippet_frac=0.3)
-    counts = pack_documents(documents, tokenizer, wanted).counts
+    counts = pack_alone(documents, tokenizer, wanted).counts
     n_chunks = counts["spm"] + counts["psm"] + counts["plain"]
     assert counts["with snippets"] / n_chunks == pytest.approx(0.3, abs=0.06)
 
@@ -70,13 +70,13 @@ def test_share_of_snippets_is_of_all_chunks() -> None:
 def test_without_a_share_or_a_budget_there_are_none() -> None:
     tokenizer = small_tokenizer("qwen2")
     for off in ({"snippet_frac": 0.0}, {"snippet_tokens": 0}):
-        packed = pack_documents(repository("a/b"), tokenizer, dataclasses.replace(SHOWN, **off))
+        packed = pack_alone(repository("a/b"), tokenizer, dataclasses.replace(SHOWN, **off))
         assert packed.counts["with snippets"] == 0
         assert packed.counts["spm"] > 0
 
 
 def test_file_alone_in_its_repository_has_none() -> None:
-    packed = pack_documents(
+    packed = pack_alone(
         [*repository("a/b", 1), *repository("c/d", 1)], small_tokenizer("qwen2"), SHOWN
     )
     assert packed.counts["with snippets"] == 0
@@ -89,7 +89,7 @@ def test_file_alone_in_its_repository_has_none() -> None:
 def test_no_snippet_is_of_the_file_that_has_the_hole(seed: int, budget: int) -> None:
     tokenizer = small_tokenizer("qwen2")
     wanted = dataclasses.replace(SHOWN, seed=seed, snippet_tokens=budget)
-    packed = pack_documents(repository("a/b"), tokenizer, wanted)
+    packed = pack_alone(repository("a/b"), tokenizer, wanted)
     assume(packed.counts["plain"] == 0)  # a file's plain text looks like a snippet of it here
     middle = tokenizer.special_id("<|fim_middle|>")
     for row in packed.rows.tolist():
@@ -117,8 +117,8 @@ def test_text_comes_back_and_its_hole_is_not_shown_in_every_language(name: str, 
         for n in range(3)
     ]
     tokenizer = small_tokenizer("qwen2")
-    chunks = Chunks(own, tokenizer, SpanShares())
-    neighbours = CrossFileSnippets.of_documents([own, *others])
+    chunks = Chunks(own, tokenizer)
+    neighbours = neighbours_of([own, *others])
     rng = np.random.default_rng(seed)
     parts = chunks.cut(0, chunks.n_lines, rng)
     assert parts.prefix + parts.middle + parts.suffix == own.text
@@ -144,7 +144,7 @@ def test_group_is_packed_alone_as_among_others_with_snippets(tmp_path: Path) -> 
     wanted = dataclasses.replace(SHOWN, group_documents=4)
     shared = CrossFileSnippets(Split(tmp_path).files_of)
 
-    def rows(group: int, neighbours: CrossFileSnippets | None) -> list[list[int]]:
+    def rows(group: int, neighbours: CrossFileSnippets) -> list[list[int]]:
         packed = pack_group(
             Split(tmp_path), tokenizer, wanted, epoch=0, group=group, neighbours=neighbours
         )
@@ -152,5 +152,5 @@ def test_group_is_packed_alone_as_among_others_with_snippets(tmp_path: Path) -> 
         return [[int(id_) for id_ in row] for row in packed.rows]
 
     assert [rows(group, shared) for group in (2, 0, 1)] == [
-        rows(group, None) for group in (2, 0, 1)
+        rows(group, CrossFileSnippets(Split(tmp_path).files_of)) for group in (2, 0, 1)
     ]

@@ -6,8 +6,7 @@ import random
 
 import pytest
 
-from training.data.decontaminate import hash_runs, words_of
-from training.data.dedup import SHINGLE_WORDS, Duplicates
+from training.data.decontaminate import SHINGLE_WORDS, Duplicates, hash_runs, words_of
 
 
 def text(seed: int, n_words: int = 600) -> str:

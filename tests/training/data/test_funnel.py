@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.repositories import MIT, new_repository
-from training.data.funnel import format_summary, main
+from training.data.corpus import format_summary, main
 from training.data.prepare import prepare
 from training.recipe import CorpusRecipe
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -12,19 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.code_samples import PYTHON, SAMPLES
-from training.data.chunks import TEXT_KINDS, InfillParts, SpanShares, cut_hole
-from training.data.spans import LONGEST_CHARS, SyntaxPart, tree_of
+from training.data.spans import (
+    LONGEST_CHARS,
+    TEXT_KINDS,
+    InfillParts,
+    SyntaxPart,
+    cut_hole,
+    draw_kind,
+    tree_of,
+)
 
 TEXTS = sorted((Path(__file__).parents[2] / "data" / "text").glob("*.*"))
-SHARES = SpanShares()
-NONE = dict.fromkeys((field.name for field in dataclasses.fields(SpanShares)), 0.0)
 code = st.lists(st.sampled_from(["a = 1", "    b", "\tc()", "", "  ", "def f():", "🙂", "\f"])).map(
     "\n".join
 )
-
-
-def only(kind: str) -> SpanShares:
-    return SpanShares(**(NONE | {kind: 1.0}))
 
 
 def part(name: str, text: str) -> SyntaxPart | None:
@@ -36,7 +36,7 @@ def part(name: str, text: str) -> SyntaxPart | None:
 @given(text=st.one_of(st.text(max_size=80), code), seed=st.integers(0, 2**32))
 def test_any_text_comes_back_from_its_parts(text: str, seed: int) -> None:
     for syntax in (None, part("a.py", text)):
-        parts = cut_hole(text, np.random.default_rng(seed), SHARES, syntax)
+        parts = cut_hole(text, np.random.default_rng(seed), syntax)
         assert parts.prefix + parts.middle + parts.suffix == text
         assert len(parts.middle) <= LONGEST_CHARS
 
@@ -57,7 +57,7 @@ def test_any_stretch_of_code_comes_back_in_every_language(
     assert tree is not None
     for kind in TEXT_KINDS:
         syntax = SyntaxPart(tree, start, end)
-        parts = cut_hole(text[start:end], np.random.default_rng(seed), only(kind), syntax)
+        parts = cut_hole(text[start:end], np.random.default_rng(seed), syntax, kind)
         assert parts.prefix + parts.middle + parts.suffix == text[start:end]
         assert len(parts.middle) <= LONGEST_CHARS
 
@@ -67,21 +67,21 @@ def test_odd_files_come_back(path: Path) -> None:
     text = path.read_bytes().decode("utf-8")
     syntax = part(path.name, text)
     for seed in range(50):
-        parts = cut_hole(text, np.random.default_rng(seed), SHARES, syntax)
+        parts = cut_hole(text, np.random.default_rng(seed), syntax)
         assert parts.prefix + parts.middle + parts.suffix == text
 
 
 def test_same_seed_same_cut_and_other_seeds_other_cuts() -> None:
     def cuts() -> list[InfillParts]:
         syntax = part("a.py", PYTHON)
-        return [cut_hole(PYTHON, np.random.default_rng(seed), SHARES, syntax) for seed in range(40)]
+        return [cut_hole(PYTHON, np.random.default_rng(seed), syntax) for seed in range(40)]
 
     assert cuts() == cuts()
     assert len({(len(parts.prefix), len(parts.middle)) for parts in cuts()}) > 20
 
 
 def test_empty_text_has_empty_parts() -> None:
-    assert cut_hole("", np.random.default_rng(0), SHARES) == InfillParts("", "", "")
+    assert cut_hole("", np.random.default_rng(0)) == InfillParts("", "", "")
 
 
 @pytest.mark.parametrize("has_tree", [True, False])
@@ -90,23 +90,23 @@ def test_hole_that_is_too_long_ends_with_a_line(kind: str, has_tree: bool) -> No
     text = "def f():\n" + "".join(f"    value_{i} = {i}\n" for i in range(200))
     syntax = part("a.py", text) if has_tree else None
     for seed in range(40):
-        parts = cut_hole(text, np.random.default_rng(seed), only(kind), syntax)
+        parts = cut_hole(text, np.random.default_rng(seed), syntax, kind)
         assert parts.suffix.startswith("\n")
         assert 0 < len(parts.middle) <= LONGEST_CHARS
 
 
 def test_line_that_is_too_long_is_cut_within() -> None:
     text = "x = '" + "a" * 5_000 + "'\n"
-    parts = cut_hole(text, np.random.default_rng(0), only("statement"), part("a.py", text))
+    parts = cut_hole(text, np.random.default_rng(0), part("a.py", text), "statement")
     assert parts == InfillParts("", text[:LONGEST_CHARS], text[LONGEST_CHARS:])
 
 
 def test_statement_is_one_of_the_tree_where_there_is_one() -> None:
     text = "total = sum(\n    [1, 2],\n)\n"
     rng = np.random.default_rng(0)
-    assert cut_hole(text, rng, only("statement"), part("a.py", text)).middle == text.rstrip()
+    assert cut_hole(text, rng, part("a.py", text), "statement").middle == text.rstrip()
     by_lines = {
-        cut_hole(text, np.random.default_rng(seed), only("statement")).middle for seed in range(20)
+        cut_hole(text, np.random.default_rng(seed), kind="statement").middle for seed in range(20)
     }
     assert "[1, 2]," in by_lines
 
@@ -115,14 +115,13 @@ def test_kind_without_a_tree_falls_back_to_lines() -> None:
     text = "some plain words\n" * 5
     assert part("a.txt", text) is None
     for kind in TEXT_KINDS:
-        parts = cut_hole(text, np.random.default_rng(1), only(kind))
+        parts = cut_hole(text, np.random.default_rng(1), kind=kind)
         assert parts.prefix + parts.middle + parts.suffix == text
 
 
 def test_kinds_have_their_shares() -> None:
     rng = np.random.default_rng(0)
-    counts = Counter(SHARES.draw(rng) for _ in range(4_000))
-    for kind, share in dataclasses.asdict(SHARES).items():
+    counts = Counter(draw_kind(rng) for _ in range(4_000))
+    for kind, (share, _) in TEXT_KINDS.items():
         assert counts[kind] / 4_000 == pytest.approx(share, abs=0.03)
-    assert SHARES.by_syntax == pytest.approx(0.6)
-    assert {only("block").draw(rng) for _ in range(50)} == {"block"}
+    assert sum(share for share, _ in TEXT_KINDS.values()) == pytest.approx(1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import hypothesis
@@ -14,19 +15,19 @@ from hypothesis import strategies as st
 from model.config import ConfigError
 from model.tokenizer import SPECIAL_TOKENS, Tokenizer
 from tests.scripted import small_tokenizer
-from training.data.chunks import SpanShares
+from tests.training.data.packed import pack_alone
 from training.data.corpus import MANIFEST, Document, Split, SplitWriter, write_manifest
 from training.data.rows import (
+    CrossFileSnippets,
     Packed,
     PackSettings,
     document_order,
     n_groups,
-    pack_documents,
     pack_group,
 )
+from training.data.spans import cut_hole
 
 SETTINGS = PackSettings(block_size=160, suffix_tokens=40)
-NO_SPANS = dict.fromkeys((field.name for field in dataclasses.fields(SpanShares)), 0.0)
 PLAIN = dataclasses.replace(SETTINGS, spm_frac=0.0, psm_frac=0.0)
 
 
@@ -111,7 +112,7 @@ def test_rows_give_the_documents_back(
 ) -> None:
     tokenizer = small_tokenizer(pattern)
     tail = documents(*sizes, 200)  # the last row of all may be left out: let it be of the tail
-    packed = pack_documents(tail, tokenizer, PLAIN if plain else SETTINGS, epoch=epoch)
+    packed = pack_alone(tail, tokenizer, PLAIN if plain else SETTINGS, epoch=epoch)
     for document in tail[:-1]:
         assert uncovered(document, packed, tokenizer) == ""
     assert packed.counts["bytes"] == sum(len(document.text.encode()) for document in tail)
@@ -119,7 +120,7 @@ def test_rows_give_the_documents_back(
 
 def test_rows_are_full_and_little_is_repeated() -> None:
     tokenizer = small_tokenizer()
-    packed = pack_documents(documents(*[40] * 10), tokenizer, SETTINGS)
+    packed = pack_alone(documents(*[40] * 10), tokenizer, SETTINGS)
     assert packed.rows.dtype == np.uint16
     assert packed.rows.shape[1] == SETTINGS.block_size + 1
     assert packed.counts["filler"] < 0.3 * packed.rows.size  # rows are very short here
@@ -134,14 +135,14 @@ def test_rows_hold_the_ids_of_a_large_vocabulary() -> None:
         {name: id_ for id_, name in enumerate(SPECIAL_TOKENS, len(tokens))},
         "gpt-2",
     )
-    packed = pack_documents(documents(*[40] * 10), tokenizer, SETTINGS)
+    packed = pack_alone(documents(*[40] * 10), tokenizer, SETTINGS)
     assert packed.rows[0, 0] == tokenizer.special_id("<|file_sep|>") > 1 << 16
     assert packed.rows.max() < tokenizer.vocab_size
 
 
 def test_layouts_have_the_shares_asked_for() -> None:
     wide = dataclasses.replace(SETTINGS, spm_frac=0.5, psm_frac=0.25)
-    counts = pack_documents(documents(*[8] * 300), small_tokenizer(), wide).counts
+    counts = pack_alone(documents(*[8] * 300), small_tokenizer(), wide).counts
     total = counts["spm"] + counts["psm"] + counts["plain"]
     assert counts["spm"] / total == pytest.approx(0.5, abs=0.1)
     assert counts["psm"] / total == pytest.approx(0.25, abs=0.1)
@@ -151,18 +152,19 @@ def test_short_chunks_make_more_holes() -> None:
     wide = PackSettings(block_size=512)
     texts, tokenizer = documents(*[60] * 30), small_tokenizer()
     long, short = (
-        pack_documents(texts, tokenizer, dataclasses.replace(wide, short_frac=share))
+        pack_alone(texts, tokenizer, dataclasses.replace(wide, short_frac=share))
         for share in (0.0, 0.6)
     )
     assert short.counts["spm"] > 1.3 * long.counts["spm"]
     assert len(short.rows) < 1.3 * len(long.rows)
 
 
-def test_hole_of_several_lines_has_its_whole_suffix() -> None:
+def test_hole_of_several_lines_has_its_whole_suffix(monkeypatch: pytest.MonkeyPatch) -> None:
+    statements = functools.partial(cut_hole, kind="statement")
+    monkeypatch.setattr("training.data.rows.cut_hole", statements)
     tokenizer = small_tokenizer()
     settings = dataclasses.replace(SETTINGS, spm_frac=1.0, psm_frac=0.0)
-    settings = dataclasses.replace(settings, spans=SpanShares(**NO_SPANS | {"statement": 1.0}))
-    rows = pack_documents(documents(*[30] * 30), tokenizer, settings).rows.tolist()
+    rows = pack_alone(documents(*[30] * 30), tokenizer, settings).rows.tolist()
     start, end = (tokenizer.special_id(f"<|fim_{name}|>") for name in ("suffix", "middle"))
     n_empty = sum(id_ == start and row[i + 1] == end for row in rows for i, id_ in enumerate(row))
     n_holes = sum(row.count(end) for row in rows)
@@ -174,7 +176,7 @@ def test_suffix_keeps_to_its_budget() -> None:
     settings = dataclasses.replace(SETTINGS, spm_frac=1.0, psm_frac=0.0)
     start, end = (tokenizer.special_id(f"<|fim_{name}|>") for name in ("suffix", "middle"))
     lengths = []
-    for row in pack_documents(documents(*[30] * 20), tokenizer, settings).rows.tolist():
+    for row in pack_alone(documents(*[30] * 20), tokenizer, settings).rows.tolist():
         for i, id_ in enumerate(row):
             if id_ == start:
                 lengths.append(row.index(end, i) - i - 1)
@@ -185,7 +187,7 @@ def test_suffix_keeps_to_its_budget() -> None:
 
 def test_plain_chunk_ends_with_a_mark_only_where_the_document_does() -> None:
     tokenizer = small_tokenizer()
-    rows = pack_documents(documents(60, 200), tokenizer, PLAIN).rows.tolist()
+    rows = pack_alone(documents(60, 200), tokenizer, PLAIN).rows.tolist()
     found = [e for row in rows for e in examples(row, tokenizer) if e.path == "pkg/m0.py"]
     assert [e.is_ended for e in found] == [False] * (len(found) - 1) + [True]
 
@@ -196,7 +198,7 @@ def test_same_seed_same_rows_and_other_epochs_other_spans() -> None:
 
     def rows(epoch: int, seed: int = 0) -> list[list[int]]:
         settings = dataclasses.replace(SETTINGS, seed=seed)
-        packed = pack_documents(texts, tokenizer, settings, epoch=epoch)
+        packed = pack_alone(texts, tokenizer, settings, epoch=epoch)
         return [[int(id_) for id_ in row] for row in packed.rows]
 
     assert rows(0) == rows(0)
@@ -219,11 +221,15 @@ def test_group_is_packed_alone_as_among_others(tmp_path: Path) -> None:
     assert (tmp_path / MANIFEST).is_file()
     settings = dataclasses.replace(SETTINGS, group_documents=7)
     assert n_groups(20, settings) == 3
+    shared = CrossFileSnippets(Split(tmp_path).files_of)
     tokenizer = small_tokenizer()
 
     def paths(group: int) -> set[str]:
-        packed = pack_group(Split(tmp_path), tokenizer, settings, epoch=1, group=group)
-        again = pack_group(Split(tmp_path), tokenizer, settings, epoch=1, group=group)
+        split = Split(tmp_path)
+        packed, again = (
+            pack_group(split, tokenizer, settings, epoch=1, group=group, neighbours=neighbours)
+            for neighbours in (shared, CrossFileSnippets(split.files_of))
+        )
         assert (packed.rows == again.rows).all()
         found = {e.path for row in packed.rows.tolist() for e in examples(row, tokenizer)}
         return {path for path in found if path.endswith(".py")}  # a row may end within a path
@@ -241,21 +247,21 @@ def test_line_longer_than_a_row_and_endless_path_are_survived() -> None:
         Document(source="a/b", path="b.py", text=code("b", 1) + long_line * 2 + code("c", 5)),
         *documents(100),
     ]
-    packed = pack_documents(texts, tokenizer, SETTINGS)
+    packed = pack_alone(texts, tokenizer, SETTINGS)
     assert len(packed.rows) > 5
     assert all(row[0] == tokenizer.special_id("<|file_sep|>") for row in packed.rows.tolist())
 
 
 def test_too_little_text_makes_no_row() -> None:
-    assert pack_documents([], small_tokenizer(), SETTINGS).rows.shape == (0, 161)
+    assert pack_alone([], small_tokenizer(), SETTINGS).rows.shape == (0, 161)
     empty = [Document(source="a/b", path="a.py", text="")]
-    assert pack_documents(empty, small_tokenizer(), SETTINGS).rows.shape == (0, 161)
+    assert pack_alone(empty, small_tokenizer(), SETTINGS).rows.shape == (0, 161)
 
 
 def test_form_feed_does_not_end_a_line() -> None:
     tokenizer = small_tokenizer()
     document = Document(source="a/b", path="f.py", text="a = 1\n\fb\u2028c\x85d\n" * 40)
-    packed = pack_documents([document, *documents(200)], tokenizer, PLAIN)
+    packed = pack_alone([document, *documents(200)], tokenizer, PLAIN)
     bodies = [
         found.body
         for row in packed.rows.tolist()
@@ -289,9 +295,9 @@ def test_a_padded_row_has_one_chunk_and_then_padding() -> None:
     texts = [f"x{i} = {i}\n" * 20 for i in range(6)]
     documents = [Document(source="o/n", path=f"{i}.py", text=t) for i, t in enumerate(texts)]
     padded = dataclasses.replace(PLAIN, padded=True)
-    packed = pack_documents(documents, tokenizer, padded)
+    packed = pack_alone(documents, tokenizer, padded)
     pad_id, header_id = (tokenizer.special_id(f"<|{name}|>") for name in ("fim_pad", "file_sep"))
-    assert len(packed.rows) > len(pack_documents(documents, tokenizer, PLAIN).rows)
+    assert len(packed.rows) > len(pack_alone(documents, tokenizer, PLAIN).rows)
     assert packed.counts["padding"] == int((packed.rows == pad_id).sum()) > 0
     for row in packed.rows.tolist():
         assert row[0] == header_id

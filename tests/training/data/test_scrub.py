@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.repositories import MIT, new_repository
-from training.data.corpus import Split
-from training.data.funnel import format_summary
+from training.data.corpus import Split, format_summary
 from training.data.prepare import prepare
 from training.recipe import CorpusRecipe
 
