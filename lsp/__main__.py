@@ -1,6 +1,9 @@
 """`foretype lsp`: start the language server on standard streams or on a TCP address.
 
-`initialize` is answered before pygls is imported, which happens while the engine loads.
+Standard output is the protocol. Libraries print to it (onnxruntime does when a session fails), so
+before anything else is imported it is moved to a private descriptor, and whatever is printed
+afterwards goes to standard error. `initialize` is answered before pygls is imported, which happens
+while the engine loads.
 """
 
 import argparse
@@ -13,7 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lsp.stdio import Channel, guard_stdio
+from lsp.framing import Channel
 
 if TYPE_CHECKING:
     from lsp.scheduler import Completer
@@ -89,7 +92,7 @@ def _serve(
     import_lsprotocol()
     import asyncio
 
-    from lsp.loop import serve
+    from lsp.protocol import serve
     from lsp.server import create_server
 
     server = create_server(session, greeting)
@@ -120,6 +123,37 @@ def import_lsprotocol() -> None:
         import lsprotocol.types  # noqa: F401
     finally:
         attrs.define = define
+
+
+def guard_stdio() -> Channel:
+    """Take standard input and output for the protocol; put /dev/null and stderr in their place."""
+    source, sink = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    try:
+        os.dup2(2, 1)
+    except OSError:  # started with stderr closed
+        os.dup2(null, 2)
+        os.dup2(null, 1)
+    os.close(null)
+
+    def read(n_bytes: int) -> bytes:
+        try:
+            return os.read(source, n_bytes)
+        except OSError:  # a terminal that has gone
+            return b""
+
+    def close() -> None:
+        os.close(source)
+        os.close(sink)
+
+    return Channel(read, lambda data: _write_all(sink, data), close)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _tcp_client(address: str) -> Channel:

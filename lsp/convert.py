@@ -12,8 +12,7 @@ from typing import NamedTuple
 from lsprotocol import types
 
 from assistant.request import Completion
-from lsp.documents import Snapshot
-from lsp.positions import column_of, units_of
+from lsp.documents import Snapshot, column_of, units_of
 
 LABEL_CHARS = 80  # of a menu entry
 

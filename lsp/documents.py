@@ -5,6 +5,10 @@ CR, nowhere else (pygls's own splits at form feeds and seven more, after which e
 lands one line too early). An edit re-splits only the lines that it touches.
 Nothing here reads a file. A document whose edit failed is broken: nothing is offered for it until
 its full text comes again. Knows text and positions; knows neither requests nor suggestions.
+
+A client counts columns in UTF-8 bytes, UTF-16 units or code points, as agreed at `initialize`. One
+inside a character is rounded down to its start, one past the end of the line to its end. All work
+is done by codecs, so that a line of megabytes costs no Python loop.
 """
 
 import io
@@ -14,10 +18,9 @@ from typing import NamedTuple
 
 from lsprotocol import types
 from pygls import workspace as pygls_workspace
-from pygls.workspace import PositionCodec, TextDocument
+from pygls.workspace import TextDocument
 
 from lsp.document_paths import uri_key
-from lsp.positions import DEFAULT_ENCODING, ENCODINGS, Encoding, column_of
 
 MAX_CHARS = 2_000_000  # of a document for which suggestions are made
 
@@ -35,7 +38,7 @@ class Snapshot(NamedTuple):
     line: str  # the cursor's line as the client has it, without its end
     column: int  # of the cursor in `line`, in code points
     eol: str  # the document's own line end
-    encoding: Encoding  # in which the client counts
+    encoding: str  # in which the client counts
 
 
 def split_lines(text: str) -> list[str]:
@@ -59,6 +62,39 @@ def majority_eol(text: str) -> str:
     return max(counts, key=lambda eol: counts[eol])
 
 
+def column_of(line: str, units: int, encoding: str) -> int:
+    """Return the code point column for `units` of `encoding` in `line` (without its end)."""
+    if encoding == "utf-32" or line.isascii():
+        return min(units, len(line))
+    if encoding == "utf-8":
+        data = line.encode("utf-8", "surrogatepass")
+        while 0 < units < len(data) and data[units] & 0xC0 == 0x80:
+            units -= 1
+        return len(data[:units].decode("utf-8", "surrogatepass"))
+    data = line.encode("utf-16-le", "surrogatepass")
+    end = 2 * units
+    if 0 < end < len(data) and _is_high(data[end - 1]) and _is_low(data[end + 1]):
+        end -= 2
+    return len(data[:end].decode("utf-16-le", "surrogatepass"))
+
+
+def units_of(line: str, column: int, encoding: str) -> int:
+    """Return `column` code points of `line` in units of `encoding`."""
+    if encoding == "utf-32" or line.isascii():
+        return column
+    if encoding == "utf-8":
+        return len(line[:column].encode("utf-8", "surrogatepass"))
+    return len(line[:column].encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _is_high(top_byte: int) -> bool:
+    return 0xD8 <= top_byte <= 0xDB
+
+
+def _is_low(top_byte: int) -> bool:
+    return 0xDC <= top_byte <= 0xDF
+
+
 class Document(TextDocument):
     """One open document, as pygls keeps it up to date."""
 
@@ -68,9 +104,10 @@ class Document(TextDocument):
         source: str = "",
         version: int | None = None,
         language_id: str | None = None,
-        position_codec: PositionCodec | None = None,
+        encoding: str = "utf-16",
     ) -> None:
-        super().__init__(uri, "", version, language_id, position_codec=position_codec)
+        super().__init__(uri, "", version, language_id)
+        self.encoding = encoding  # in which the client counts columns
         self.is_broken = False  # an edit failed: our copy is not the client's until a full text
         self.is_declined = False  # too large for suggestions, and said so
         # of the last edit: first row, old and new lines without ends; None for a whole new text
@@ -92,12 +129,6 @@ class Document(TextDocument):
     def lines(self) -> Sequence[str]:
         """The lines with their ends, for what pygls itself computes."""
         return self._lines
-
-    @property
-    def encoding(self) -> Encoding:
-        """How the client counts columns."""
-        agreed = self.position_codec.encoding
-        return next((name for name in ENCODINGS if name == agreed), DEFAULT_ENCODING)
 
     def apply_change(self, change: types.TextDocumentContentChangeEvent) -> None:
         """Apply one edit to the result of the one before."""
@@ -210,7 +241,7 @@ class Workspace(pygls_workspace.Workspace):
     def __init__(
         self,
         roots: Sequence[str] = (),
-        encoding: Encoding = DEFAULT_ENCODING,
+        encoding: str = "utf-16",
         on_change: Callable[[str], None] = lambda uri: None,
         on_edited: Callable[[Document], None] = lambda document: None,
     ) -> None:
@@ -221,6 +252,7 @@ class Workspace(pygls_workspace.Workspace):
             [types.WorkspaceFolder(uri, "") for uri in roots],
             types.PositionEncodingKind(encoding),
         )
+        self._encoding = encoding
         self._on_change = on_change
         self._on_edited = on_edited
 
@@ -271,7 +303,7 @@ class Workspace(pygls_workspace.Workspace):
             text_document.text,
             text_document.version,
             text_document.language_id,
-            self.position_codec,
+            self._encoding,
         )
 
     def update_text_document(

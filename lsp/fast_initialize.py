@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lsp.positions import Encoding, choose_encoding
 from lsp.session import Send, Session
+
+ENCODINGS = ("utf-8", "utf-16", "utf-32")
+DEFAULT_ENCODING = "utf-16"  # what the protocol says when nothing is offered
 
 NAME = "foretype"
 COMMANDS = tuple(
@@ -24,7 +26,7 @@ class Greeting(NamedTuple):
     process_id: int | None
     roots: list[str]  # URIs of the workspace folders
     options: object  # initializationOptions
-    encoding: Encoding
+    encoding: str
     shows_progress: bool
     watches_files: bool  # where it is asked to
 
@@ -42,7 +44,7 @@ def greet(message: object, session: Session, send: Send) -> Greeting | None:
     return greeting
 
 
-def capabilities(encoding: Encoding, menu_completion: bool) -> dict[str, Any]:
+def capabilities(encoding: str, menu_completion: bool) -> dict[str, Any]:
     """Return what the server can do, for every client: some use what they do not announce."""
     provided: dict[str, Any] = {
         "positionEncoding": encoding,
@@ -76,6 +78,15 @@ def read_greeting(params: Mapping[str, Any]) -> Greeting:
         shows_progress=_member(_member(able, "window"), "workDoneProgress") is True,
         watches_files=_member(watching, "dynamicRegistration") is True,
     )
+
+
+def choose_encoding(offered: object) -> str:
+    """Return the first encoding that the client offers and we know."""
+    for name in offered if isinstance(offered, list) else ():
+        for encoding in ENCODINGS:
+            if name == encoding:
+                return encoding
+    return DEFAULT_ENCODING
 
 
 def _is_initialize(value: dict[str, Any]) -> bool:

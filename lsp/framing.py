@@ -39,6 +39,14 @@ _HEAD_BYTES = 1_024  # of a request that cannot be read, in which its id is look
 _ID = re.compile(rb'"id"\s*:\s*(-?\d{1,15}|"(?:[^"\\]|\\.){0,200}")\s*,')
 
 
+class Channel(NamedTuple):
+    """Bytes from and to one client; `read` returns b"" at the end, `write` writes all or raises."""
+
+    read: Callable[[int], bytes]
+    write: Callable[[bytes], None]
+    close: Callable[[], None]
+
+
 class Malformed(NamedTuple):
     """Bytes that were no message; `reason` holds none of them."""
 

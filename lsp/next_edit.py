@@ -16,8 +16,7 @@ from cattrs import BaseValidationError, Converter
 from lsprotocol import types
 
 from lsp.document_paths import local_path
-from lsp.documents import Document
-from lsp.positions import column_of, units_of
+from lsp.documents import Document, column_of, units_of
 
 if TYPE_CHECKING:
     from assistant.edits.history import Edit
@@ -153,7 +152,7 @@ class EditFollower:
 
                 for path, text in files_like(index, root, made[-1], settings.exclude):
                     uri = f"{folder.rstrip('/')}/{quote(path)}"
-                    file = Document(uri, text, position_codec=document.position_codec)
+                    file = Document(uri, text, encoding=document.encoding)
                     files.append((file, file.plain().split("\n")))
             found = [
                 (file, edits.propose(file.uri, lines, 0, made[-1:], UNSEEN))

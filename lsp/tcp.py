@@ -13,9 +13,8 @@ import selectors
 import socket
 from typing import Any
 
-from lsp.framing import CHUNK_BYTES, MAX_LINE_BYTES, Malformed, MessageReader
+from lsp.framing import CHUNK_BYTES, MAX_LINE_BYTES, Channel, Malformed, MessageReader
 from lsp.settings import TOKEN_OPTION, section_of
-from lsp.stdio import Channel
 
 TOKEN_VARIABLE = "FORETYPE_TCP_TOKEN"  # noqa: S105  a name
 MIN_TOKEN_CHARS = 16

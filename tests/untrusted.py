@@ -19,7 +19,7 @@ GROUPS = {
         ),
     ),
     "messages": (
-        "lsp/documents.py lsp/positions.py lsp/framing.py lsp/protocol.py lsp/convert.py",
+        "lsp/documents.py lsp/framing.py lsp/protocol.py lsp/convert.py",
         (
             "tests/lsp/test_messages.py tests/lsp/test_framing.py tests/lsp/test_positions.py "
             "tests/lsp/test_outbox.py "

@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lsp import loop
+from lsp import protocol
 from lsp.__main__ import main
 
 BEAT_S = 0.02
 LINE_S = 1.0
 MEMORY_S = 4.0
-serve = loop.serve
+serve = protocol.serve
 
 
 class MallocInfo(ctypes.Structure):
@@ -69,5 +69,5 @@ async def watched(*arguments: Any) -> None:
 
 
 if __name__ == "__main__":
-    loop.serve = watched
+    protocol.serve = watched
     sys.exit(main(sys.argv[2:]))

@@ -14,7 +14,7 @@ import pytest
 
 from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.settings import Settings
-from lsp import framing, loop, scheduler, server, session
+from lsp import framing, protocol, scheduler, server, session
 from tests.e2e.scripted_server import completion, mirror
 from tests.lsp.interleaving import Loop, Stage, StuckError
 from tests.lsp.test_loop import Wire, message
@@ -126,7 +126,7 @@ class Client:
 def play(seed: int, patch: pytest.MonkeyPatch) -> tuple[Client, Engine, dict[Any, Any], Counter]:
     """Let a server serve one client; return what was asked, and what was answered."""
     stage = Stage(seed)
-    for module in (loop, framing, scheduler, session):
+    for module in (protocol, framing, scheduler, session):
         patch.setattr(module, "threading", stage.threading())
     for module in (scheduler, server):
         patch.setattr(module, "time", stage.time())
@@ -140,8 +140,8 @@ def play(seed: int, patch: pytest.MonkeyPatch) -> tuple[Client, Engine, dict[Any
     try:
         out = framing.Outbox(wire.write, lambda: None)
         served = session.Session(out.put, open_engine=lambda _: engine)
-        protocol = server.create_server(served).protocol
-        events.run_until_complete(loop.serve(protocol, client.messages(), out))
+        ours = server.create_server(served).protocol
+        events.run_until_complete(protocol.serve(ours, client.messages(), out))
         served.scheduler.stop(10.0)
         out.close(10.0)
         left = asyncio.all_tasks(events)

@@ -8,8 +8,8 @@ from typing import Any
 
 from lsp.framing import MAX_WAITING as MOST_UNSENT
 from lsp.framing import Outbox
-from lsp.loop import MAX_WAITING as MOST_READ
-from lsp.loop import serve
+from lsp.protocol import MAX_WAITING as MOST_READ
+from lsp.protocol import serve
 from lsp.server import create_server
 from lsp.session import Session
 from tests.e2e.scripted_server import ScriptedEngine

@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsp.positions import ENCODINGS, Encoding, choose_encoding, column_of, units_of
+from lsp.documents import column_of, units_of
+from lsp.fast_initialize import ENCODINGS, choose_encoding
 
 LINES = st.text(
     st.sampled_from([*"aé漢\t\x0c\u2028", "😀", "𐐀", "\u0301", "\ud83d", "\ude00"]), max_size=12
 ).map(lambda text: text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass"))
 
 
-def width(char: str, encoding: Encoding) -> int:
+def width(char: str, encoding: str) -> int:
     """Units of one character."""
     code = ord(char)
     if encoding == "utf-32":
@@ -24,7 +25,7 @@ def width(char: str, encoding: Encoding) -> int:
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @settings(max_examples=100, deadline=None)
 @given(LINES)
-def test_every_column_there_and_back(encoding: Encoding, line: str) -> None:
+def test_every_column_there_and_back(encoding: str, line: str) -> None:
     units = 0
     for column, char in enumerate(line):
         assert units_of(line, column, encoding) == units
@@ -51,7 +52,7 @@ def test_smiley_is_four_two_or_one_units() -> None:
         (["utf-7", "utf-32"], "utf-32"),
     ],
 )
-def test_first_known_encoding_is_chosen(offered: object, chosen: Encoding) -> None:
+def test_first_known_encoding_is_chosen(offered: object, chosen: str) -> None:
     assert choose_encoding(offered) == chosen
 
 

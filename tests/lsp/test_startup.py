@@ -27,7 +27,7 @@ HEAVY = {
     "tree_sitter",
 }
 GREETING = """
-from lsp.stdio import guard_stdio
+from lsp.__main__ import guard_stdio
 import assistant.logs, lsp.__main__
 from lsp.fast_initialize import greet
 from lsp.framing import MessageReader, dump, frame, values
