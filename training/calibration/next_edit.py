@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
         held_out = list(_files(args.hold_out, args.commits))
         everything = Confidence(weights=fitted.weights, thresholds={"all": 0.0})
         sessions = [
-            next_edit.replay(file, "all", made, edits=NextEdits(everything))
+            next_edit.Session(file, "all", made, NextEdits(everything)).replay()
             for file, made in held_out
         ]
         offers = [offer for session in sessions for offer in session.offers]

@@ -8,11 +8,11 @@ was changed in the commit's earlier files is remembered. A line changed by hand 
 halves: after the first the product may offer the rest.
 """
 
+import operator
 import random
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import takewhile
 from pathlib import Path
@@ -57,21 +57,6 @@ class Offer(NamedTuple):
     is_right: bool
 
 
-@dataclass(kw_only=True, slots=True)
-class Session:
-    """The offers and counts of one file."""
-
-    file: EditedFile
-    offers: list[Offer] = field(default_factory=list)
-    n_asked: int = 0
-    n_repeated: int = 0  # lines changed as a line had been before, by hand or by an offer taken
-    n_found: int = 0  # of these, those offered
-    n_chars: int = 0  # of lines that the commit wrote
-    n_saved: int = 0  # of these, those offered
-    milliseconds: list[float] = field(default_factory=list)
-    finished: list[bool] = field(default_factory=list)  # whether the offered rest was right
-
-
 def edited_files(
     repository: Path, n_commits: int, *, seed: int = 0
 ) -> Iterator[tuple[EditedFile, list[Edit]]]:
@@ -103,39 +88,82 @@ def edited_files(
                 yield EditedFile(commit=commit.id, path=item.path, old=before, new=after), made
 
 
-def replay(
-    file: EditedFile, show: str, made: list[Edit], *, edits: NextEdits | None = None
-) -> Session:
-    """Make a commit's edits in a file, asking after each; `show` is the setting.
+class Session:
+    """One file's edits made again, with what was offered after each; `show` is the setting.
 
-    `made` has those of the commit's earlier files, and gets this file's.
+    `made` has the edits of the commit's earlier files, and gets this file's.
     """
-    product = edits or NextEdits()
-    text, hunks = list(file.old), _hunks(file.old, file.new)
-    written = (line.strip() for _, _, start, end in hunks for line in file.new[start:end])
-    session = Session(file=file, n_chars=sum(map(len, written)))
-    for edit in edits_by_hand(file, text, MAX_BY_HAND):
-        _finish_line(session, product, text, [*made[-MAX_EDITS:], edit], show)
-        _count_repeated(session, edit, made, is_offered=False)
-        if is_typed(edit):
+
+    def __init__(
+        self, file: EditedFile, show: str, made: list[Edit], edits: NextEdits | None = None
+    ) -> None:
+        self.file = file
+        self.offers: list[Offer] = []
+        self.n_repeated = 0  # lines changed as a line had been before, by hand or by an offer taken
+        self.n_found = 0  # of these, those offered
+        written = (file.new[start:end] for _, _, start, end in _hunks(file.old, file.new))
+        self.n_chars = _count_typed(line for lines in written for line in lines)
+        self.n_saved = 0  # of the characters that the commit wrote, those offered
+        self.milliseconds: list[float] = []  # each time that it was asked
+        self.finished: list[bool] = []  # whether the offered rest of a line begun was right
+        self._show, self._made, self._product = show, made, edits or NextEdits()
+        self._text = list(file.old)
+
+    def replay(self) -> "Session":
+        """Make the edits, asking after each; return the session."""
+        for edit in edits_by_hand(self.file, self._text, MAX_BY_HAND):
+            self._finish_line(edit)
+            self._count_repeated(edit, is_offered=False)
+            if is_typed(edit):
+                self._made.append(edit)
+                self._take_offers()
+        return self
+
+    def _finish_line(self, edit: Edit) -> None:
+        """Ask for the rest of an edit when half of it is typed, where it is in one line."""
+        if len(edit.old) != 1 or len(edit.new) != 1:
+            return
+        begun, column, rest = begin_line(edit.old[0], edit.new[0])
+        lines = [*self._text[: edit.row], begun, *self._text[edit.row + 1 :]]
+        known = [*self._made[-MAX_EDITS:], edit._replace(new=(begun,))]
+        may_be = find_begun(edit.path, edit.row, begun, known)
+        if may_be:
+            cursor = (edit.row, column)
+            if offered := self._product.finish(edit.path, lines, cursor, may_be, self._show):
+                self.finished.append(offered == rest)
+
+    def _take_offers(self) -> None:
+        """Ask until nothing is offered, or something wrong."""
+        path, text, made, final = self.file.path, self._text, self._made, self.file.new
+        while len(self.milliseconds) < MAX_OFFERS:
+            started_s = time.perf_counter()
+            found = self._product.propose(path, text, made[-1].row, made[-MAX_EDITS:], self._show)
+            self.milliseconds.append(1_000 * (time.perf_counter() - started_s))
+            if not found:
+                return
+            proposal = found[0].proposal
+            right = is_right(text, final, proposal, count_differing(text, final))
+            self.offers.append(Offer(proposal, found[0].probability, right))
+            if not right:
+                self._product.offered(path, found[0])
+                self._product.dismiss()
+                return
+            end = proposal.row + len(proposal.old)
+            edit = _make_edit(path, text, proposal.row, end, proposal.new)
+            self._count_repeated(edit, is_offered=True)
+            self.n_saved += _count_typed(proposal.new)
             made.append(edit)
-            _take_offers(session, product, text, made, show)
-    return session
+
+    def _count_repeated(self, edit: Edit, *, is_offered: bool) -> None:
+        its = [item for item in self._made if item.path == edit.path]
+        before = {(change.old, change.new) for item in its for change in line_changes(item)}
+        n_repeated = sum((item.old, item.new) in before for item in line_changes(edit))
+        self.n_repeated += n_repeated
+        self.n_found += n_repeated * is_offered
 
 
-def _finish_line(
-    session: Session, product: NextEdits, text: Lines, made: Sequence[Edit], show: str
-) -> None:
-    """Ask for the rest of the last edit when half of it is typed, where it is in one line."""
-    edit = made[-1]
-    if len(edit.old) != 1 or len(edit.new) != 1:
-        return
-    begun, column, rest = begin_line(edit.old[0], edit.new[0])
-    lines = [*text[: edit.row], begun, *text[edit.row + 1 :]]
-    known = [*made[:-1], edit._replace(new=(begun,))]
-    may_be = find_begun(edit.path, edit.row, begun, known)
-    if may_be and (offered := product.finish(edit.path, lines, (edit.row, column), may_be, show)):
-        session.finished.append(offered == rest)
+def _count_typed(lines: Iterable[str]) -> int:
+    return sum(len(line.strip()) for line in lines)
 
 
 def begin_line(old: str, new: str) -> tuple[str, int, str]:
@@ -147,8 +175,7 @@ def begin_line(old: str, new: str) -> tuple[str, int, str]:
 
 
 def _count_common(left: Iterable[str], right: Iterable[str]) -> int:
-    pairs = zip(left, right, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return sum(takewhile(bool, map(operator.eq, left, right)))
 
 
 def edits_by_hand(file: EditedFile, text: list[str], most: int) -> Iterator[Edit]:
@@ -168,35 +195,6 @@ def edits_by_hand(file: EditedFile, text: list[str], most: int) -> Iterator[Edit
 def is_typed(edit: Edit) -> bool:
     """Say whether a person made the edit; a larger one is a tool's."""
     return max(len(edit.old), len(edit.new)) <= MAX_HUNK_LINES
-
-
-def _take_offers(
-    session: Session, product: NextEdits, text: list[str], made: list[Edit], show: str
-) -> None:
-    """Ask until nothing is offered, or something wrong."""
-    file = session.file
-    while session.n_asked < MAX_OFFERS:
-        session.n_asked += 1
-        started_s = time.perf_counter()
-        found = product.propose(file.path, text, made[-1].row, made[-MAX_EDITS:], show)
-        session.milliseconds.append(1_000 * (time.perf_counter() - started_s))
-        if not found:
-            return
-        best = found[0]
-        right = is_right(text, file.new, best.proposal, count_differing(text, file.new))
-        offer = Offer(proposal=best.proposal, probability=best.probability, is_right=right)
-        session.offers.append(offer)
-        if not right:
-            product.offered(file.path, best)
-            product.dismiss()
-            return
-        proposal = best.proposal
-        edit = _make_edit(
-            file.path, text, proposal.row, proposal.row + len(proposal.old), proposal.new
-        )
-        _count_repeated(session, edit, made, is_offered=True)
-        session.n_saved += sum(len(line.strip()) for line in proposal.new)
-        made.append(edit)
 
 
 def is_right(text: Lines, final: Lines, proposal: Proposal, n_differ: int) -> bool:
@@ -243,22 +241,12 @@ def _make_edit(path: str, text: list[str], start: int, end: int, new: Lines) -> 
     return edit
 
 
-def _count_repeated(
-    session: Session, edit: Edit, made: Sequence[Edit], *, is_offered: bool
-) -> None:
-    its = [item for item in made if item.path == edit.path]
-    before = {(change.old, change.new) for item in its for change in line_changes(item)}
-    n_repeated = sum((item.old, item.new) in before for item in line_changes(edit))
-    session.n_repeated += n_repeated
-    session.n_found += n_repeated * is_offered
-
-
 def evaluate(
     repositories: Sequence[Path], n_commits: int, *, show: str, seed: int = 0
 ) -> dict[str, Any]:
     """Replay commits of these repositories; return the figures, all together and by language."""
     sessions = [
-        replay(file, show, made)
+        Session(file, show, made).replay()
         for repository in repositories
         for file, made in edited_files(repository, n_commits, seed=seed)
     ]

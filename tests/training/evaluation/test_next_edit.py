@@ -9,12 +9,12 @@ from assistant.edits.proposals import Proposal
 from tests.repositories import commit_files, new_repository
 from training.evaluation.next_edit import (
     EditedFile,
+    Session,
     count_differing,
     edited_files,
     evaluate,
     format_report,
     is_right,
-    replay,
 )
 from training.evaluation.replay.cli import main as eval_main
 from training.evaluation.replay.history import ReplayError
@@ -43,7 +43,7 @@ def test_right_is_only_what_the_commit_holds_there() -> None:
 
 
 def test_right_offers_are_taken_and_a_wrong_one_is_passed_over() -> None:
-    session = replay(FILE, "balanced", [], edits=NextEdits(ALWAYS))
+    session = Session(FILE, "balanced", [], NextEdits(ALWAYS)).replay()
     outcomes = [offer.is_right for offer in session.offers]
     assert outcomes.count(True) == 2
     assert outcomes.count(False) >= 1  # the fourth call stays as it was
@@ -54,7 +54,7 @@ def test_right_offers_are_taken_and_a_wrong_one_is_passed_over() -> None:
 
 def test_who_is_never_sure_offers_nothing() -> None:
     unsure = Confidence(weights={}, thresholds={"balanced": 0.5})
-    session = replay(FILE, "balanced", [], edits=NextEdits(unsure))
+    session = Session(FILE, "balanced", [], NextEdits(unsure)).replay()
     assert session.offers == []
     assert session.n_saved == 0
 
