@@ -6,8 +6,6 @@ that read are allowed here, every such setting is overridden, and nothing is fet
 own configuration one value counts, the ignore file that it names. Works on bare repositories too.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -6,8 +6,6 @@ A Hugging Face folder (`config.json`, `model.safetensors` in bfloat16, `tokenize
 from a stranger can at worst be refused. Knows formats and checks, neither networks nor runtimes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

@@ -4,8 +4,6 @@ The matrices in half precision (f16) or in 8 bits (q8_0, a scale for each 32 val
 float32. In memory: it is for models that are tuned here. Knows both formats, and no runtime.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping
 from pathlib import Path

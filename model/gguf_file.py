@@ -5,8 +5,6 @@ asks for all there is. Here every length is compared with the file's, counts hav
 tensor must lie within the file. Knows the format; neither networks nor runtimes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import mmap
 import os

@@ -4,8 +4,6 @@ Of the families that our graph can run (`ModelConfig.from_hf`), with a byte-leve
 what is none of that is refused, never guessed. Nothing in it is run.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping

@@ -8,8 +8,6 @@ The binding brings the library, and the layout of the few structures that pass b
 takes numbers and pointers is declared here.
 """
 
-from __future__ import annotations
-
 import collections
 import ctypes
 import functools

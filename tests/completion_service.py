@@ -1,7 +1,5 @@
 """`foretype serve` in this process, over a scripted network that can be held up."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from argparse import Namespace

@@ -1,7 +1,5 @@
 """Small real things for tests: tiny models and what stands in for slow or remote parts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Small GGUF files: a random network with a byte-level vocabulary, or what is no network."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

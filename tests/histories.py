@@ -1,7 +1,5 @@
 """Git histories of many commits, made in one go; what a tuning of a tiny network needs."""
 
-from __future__ import annotations
-
 import dataclasses
 import subprocess
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Models of one's own for tests: a finished model folder and what the registry is told of it."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

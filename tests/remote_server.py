@@ -4,8 +4,6 @@ It speaks on plain sockets, so a fault is exactly what goes over the wire. A rep
 steps: bytes to send, seconds to wait, or a word: "close", "reset", "hang", "drip".
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import socket

@@ -1,7 +1,5 @@
 """Real small git repositories for tests."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Mapping

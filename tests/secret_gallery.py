@@ -4,8 +4,6 @@ The secrets are made when this is imported, so that no scanner finds one in the 
 `head` that says of what kind it is and may stay; nothing behind it may.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ network, or where its time is up, the index alone decides. A block is the networ
 with the last line that is likely enough.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Generator, Mapping, Sequence

@@ -7,8 +7,6 @@ one record per request, for `foretype why` and the log: it may hold suggested te
 to the user who asked, and is never logged whole.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

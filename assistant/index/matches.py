@@ -5,8 +5,6 @@ Level by level the length shrinks and the count of places grows, at least twofol
 document's own text is here too, without any index.
 """
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ that were changed, deleted or opened since are still in the order: how often the
 is taken off.
 """
 
-from __future__ import annotations
-
 import bisect
 import contextlib
 import ctypes

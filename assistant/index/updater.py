@@ -5,8 +5,6 @@ starts a process of low priority that brings the index up to date: neither the R
 of that is felt where one is typing, and it may be killed at any moment.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

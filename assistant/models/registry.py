@@ -6,8 +6,6 @@ it leaves besides is cleared away by the next writer. Everything is the owner's 
 hold parts of private code. Knows folders and names, not how a model is run.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import errno

@@ -5,8 +5,6 @@ before it is chosen. Commands that answer once and end open a file's model here;
 models on a shelf instead.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

@@ -5,8 +5,6 @@ whole text but every beginning that ends between two words: what supports it are
 begin so, and the network's word on its tokens.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ and bounded: logarithms of lengths and counts, shares, and yes or no. A change h
 fitted parameters mean: they name the columns they were fitted on, and others are refused.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

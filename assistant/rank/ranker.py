@@ -6,8 +6,6 @@ scored too. A table that is not exactly what this version writes is refused. Wha
 is the business of `features` and `beginnings`.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import math

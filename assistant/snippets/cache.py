@@ -6,8 +6,6 @@ file, or some thousands of characters. The files are read from the index in the 
 until then there are no snippets.
 """
 
-from __future__ import annotations
-
 import itertools
 import logging
 import threading

@@ -7,8 +7,6 @@ leaves out those that its file defines itself, and knows the lines that would ma
 copy of it. Works on UTF-8 bytes.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import re

@@ -10,8 +10,6 @@ the tree that it makes of a broken text does not tell. Earlier statements of the
 cursor are folded away, so a check costs the same in long files.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 import threading

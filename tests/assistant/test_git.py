@@ -1,7 +1,5 @@
 """The git helper: reads any repository, runs nothing that a repository names."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -3,8 +3,6 @@
 Each needs a program that is not a dependency of ours, named by a variable; see `SERVERS`.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 import socket

@@ -4,8 +4,6 @@ Outside the default run: each server needs a program named by a variable (see `m
 With FORETYPE_WRITE_DOCS the matrix of docs/remote.md is written from what was seen.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field

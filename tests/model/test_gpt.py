@@ -1,7 +1,5 @@
 """The torch network: its cache, its heads, its names and its sizes."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

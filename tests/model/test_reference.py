@@ -1,7 +1,5 @@
 """The reference and the torch network are the same function, with the same gradients and steps."""
 
-from __future__ import annotations
-
 import ast
 import random
 import re

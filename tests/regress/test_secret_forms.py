@@ -6,8 +6,6 @@ headers, defaults, setters, values on the next line, in comments or unquoted, co
 Kubernetes data, or base64 of keys.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

@@ -4,8 +4,6 @@ URL passwords went entirely, 42 of 43 characters of a SendGrid key, 80 of 82 of 
 whole secrets are told by their length and their end, which are not there yet.
 """
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

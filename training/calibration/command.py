@@ -12,8 +12,6 @@ gives. On other repositories, that nothing was fitted on, the parts and the long
 same cursors and are compared pair by pair.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence

@@ -6,12 +6,10 @@ examples that the ranker had not seen; a scale and an offset for each language t
 says of the beginnings that are chosen, for what is chosen is overrated.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -82,7 +80,7 @@ class RankedChoice(NamedTuple):
         """That of what would be shown; 0 for nothing."""
         return float(self.probabilities[self.best]) if self.has_text else 0.0
 
-    def shown_from(self, threshold: float) -> RankedChoice:
+    def shown_from(self, threshold: float) -> Self:
         """Return the choice of what is so likely to be right, as serving makes it."""
         return self._replace(
             best=_best(np.where(self.probabilities >= threshold, self.values, 0.0))

@@ -1,7 +1,5 @@
 """The engine shows the network code of other files: only where it was trained on that."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How far is looked for what tells a secret: each limit, at its edge."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

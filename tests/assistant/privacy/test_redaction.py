@@ -1,7 +1,5 @@
 """Secrets and personal data go, look-alikes stay; every secret here is made when the test runs."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

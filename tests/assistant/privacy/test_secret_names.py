@@ -1,7 +1,5 @@
 """Names of secrets, and which of their values are random."""
 
-from __future__ import annotations
-
 import pytest
 
 from assistant.privacy.secret_names import (

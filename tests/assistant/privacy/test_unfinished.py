@@ -1,7 +1,5 @@
 """Where what may be a secret begins at the cursor, and where there is none."""
 
-from __future__ import annotations
-
 import pytest
 
 from assistant.privacy.unfinished import open_secret

@@ -3,8 +3,6 @@
 The table of docs/remote.md is written from a run with FORETYPE_WRITE_DOCS; without, it is checked.
 """
 
-from __future__ import annotations
-
 import datetime
 import re
 import ssl

@@ -1,7 +1,5 @@
 """While a secret is typed in `race` mode, key by key, nothing of it reaches the server."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """Snippets for cursors: from the index's files, the same while typing."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Snippets: what a name means, what is alike, never the file itself, and the same each time."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 from hypothesis import given, settings

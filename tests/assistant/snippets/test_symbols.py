@@ -1,7 +1,5 @@
 """Names: where they are defined, described by what says most, and which ones a cursor asks for."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

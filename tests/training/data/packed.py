@@ -1,7 +1,5 @@
 """Rows of documents whose only neighbours are each other."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """One document's chunks: what fits, what is a hole, and what its header shows."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

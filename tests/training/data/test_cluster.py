@@ -1,7 +1,5 @@
 """A corpus made by two workers of a Dask cluster is, byte for byte, the one made here."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

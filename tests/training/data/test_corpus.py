@@ -1,7 +1,5 @@
 """The corpus folder: texts come back, and damage is noticed."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Snippets in training rows: from other files, never from the hole's own, in the serving format."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

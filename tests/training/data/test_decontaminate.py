@@ -1,7 +1,5 @@
 """Names, whole files and runs of words that stay out."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

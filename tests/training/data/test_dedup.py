@@ -1,7 +1,5 @@
 """Duplicates: equal up to white space, nearly equal, and like what models are judged by."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

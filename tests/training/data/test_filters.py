@@ -1,7 +1,5 @@
 """Each reason to leave a file out, and the files that must not meet it."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

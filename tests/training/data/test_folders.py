@@ -1,7 +1,5 @@
 """Folders appear whole, and nothing that is not ours is replaced."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a corpus lost to each reason adds up."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

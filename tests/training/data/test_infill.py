@@ -1,7 +1,5 @@
 """Cuts: the text comes back from its parts, in every language, and the kinds have their shares."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

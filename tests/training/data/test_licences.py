@@ -1,7 +1,5 @@
 """Licence texts and file headers."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.repositories import MIT

@@ -1,7 +1,5 @@
 """Packing a corpus into shards, through the command itself."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From repositories to a corpus folder, through the command itself."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tracemalloc

@@ -1,7 +1,5 @@
 """Rows of ids: whole documents, fresh spans, and nothing that depends on what came before."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Scrubbed files stay in the corpus, with an account of what went."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tests.repositories import MIT, new_repository

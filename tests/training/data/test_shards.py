@@ -1,7 +1,5 @@
 """Shards: rows come back as written, and damage is noticed."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

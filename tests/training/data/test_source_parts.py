@@ -1,7 +1,5 @@
 """An interrupted run goes on where it was, and ends with the same corpus."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

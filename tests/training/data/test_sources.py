@@ -1,7 +1,5 @@
 """Git repositories and folders as lists of files."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Holes by syntax: what each kind is, in each language."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

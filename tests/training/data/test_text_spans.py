@@ -1,7 +1,5 @@
 """Holes by the look of a text: the kinds are what they say."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

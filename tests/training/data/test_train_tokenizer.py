@@ -1,7 +1,5 @@
 """Training a tokenizer: what comes out is ours, lossless and the library's own equal."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Runs of words: equal where the words are, whatever is between them."""
 
-from __future__ import annotations
-
 from training.data.decontaminate import hash_runs, words_of
 
 

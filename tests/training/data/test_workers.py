@@ -1,7 +1,5 @@
 """Workers give results in order, and none is left when the parent is killed."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

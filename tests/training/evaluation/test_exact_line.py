@@ -1,7 +1,5 @@
 """A line is exact or it is not; the network's own line, and the engine's as an editor shows it."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The report of a model folder on held-out repositories, and the table made of it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -6,8 +6,6 @@ Each try is a process of its own, forked before anything was computed. Prints a 
 In round 0 it is killed when a file or folder is in its place, in others somewhat later.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

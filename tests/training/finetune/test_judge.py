@@ -1,7 +1,5 @@
 """The 2x2 on a small repository, with real folders whose weights say what will come of it."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

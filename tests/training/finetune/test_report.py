@@ -1,7 +1,5 @@
 """What is told of a judgement: figures and reasons, made from answers that a test dictates."""
 
-from __future__ import annotations
-
 import functools
 import json
 from typing import Any

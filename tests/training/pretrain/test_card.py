@@ -1,7 +1,5 @@
 """The card says what the run's files say, and that nothing was measured where that is so."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tests.doubles import tiny_config

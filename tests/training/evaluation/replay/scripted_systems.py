@@ -1,7 +1,5 @@
 """Systems that say what a test wants, and remember all that they were given to read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from training.evaluation.answers import Answer, Judged, judge

@@ -1,7 +1,5 @@
 """`foretype eval` from the command line: reports, the same for one seed, and clear mistakes."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Which commits are replayed, what each changed, and what is said where there is none."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Figures against hand-computed values."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.training.evaluation.replay.scripted_systems import answer, judged, stratum

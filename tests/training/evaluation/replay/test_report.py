@@ -1,7 +1,5 @@
 """The report holds the figures, the table shows them, whatever its names."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

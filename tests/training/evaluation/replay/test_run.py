@@ -1,7 +1,5 @@
 """Every system is asked the same, reads nothing of the future, and what was measured is kept."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The engine and the longest match behind one pair of calls; none sees the file under test."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

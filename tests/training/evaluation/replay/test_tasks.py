@@ -1,7 +1,5 @@
 """No task shows what its author had not typed yet, and the same seed draws the same tasks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 
