@@ -29,8 +29,8 @@ from training.data.prepare import prepare, recipe_hash
 from training.data.shards import ShardReader
 from training.pretrain import loop
 from training.pretrain.command import RunFiles, pack_rows, pack_settings
+from training.pretrain.loop import MEASURED, Validator
 from training.pretrain.trainer import Trainer
-from training.pretrain.validation import MEASURED, Validator
 from training.recipe import StageTable, load_corpus_recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -45,7 +45,7 @@ class RandomRows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def row(self, index: int) -> NDArray[np.uint16]:
+    def __getitem__(self, index: int) -> NDArray[np.uint16]:
         row: NDArray[np.uint16] = self._rows[index]
         return row
 
@@ -100,7 +100,7 @@ class PlainLoop:
         for first in range(0, n_rows, micro_rows):
             count = min(micro_rows, n_rows - first)
             ids = torch.from_numpy(
-                np.stack([self.rows.row(first + i) for i in range(count)]).astype(np.int64)
+                np.stack([self.rows[first + i] for i in range(count)]).astype(np.int64)
             )
             with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
                 x = self.tokens(ids[:, :-1]) + self.positions.weight

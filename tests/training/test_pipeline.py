@@ -17,7 +17,7 @@ from model.folder import load_folder
 from model.gpt import GPT
 from tests.repositories import new_repository
 from training.cli import main
-from training.pretrain.validation import Validator
+from training.pretrain.loop import Validator
 
 pytestmark = pytest.mark.slow
 

@@ -76,7 +76,7 @@ class ShardWriter:
 
 
 class ShardReader:
-    """Rows by number; `index` is the description."""
+    """Rows by number, `reader[i]`; `index` is the description."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -105,7 +105,7 @@ class ShardReader:
     def __len__(self) -> int:
         return self.n_rows
 
-    def row(self, number: int) -> TokenIds:
+    def __getitem__(self, number: int) -> TokenIds:
         """Return the ids of one row, (block_size + 1,)."""
         row: TokenIds = self._rows[number]
         return row

@@ -43,9 +43,9 @@ class Progress:
     parent: str = ""  # content hash of the model folder whose weights it began with
     teacher: str = ""  # content hash of the model folder that teaches it
     plan: dict[str, Any] = dataclasses.field(default_factory=dict)  # a Schedule's table
-    # Chosen when the run began, so that it goes on alike; "", None and 0: by older versions.
+    # Chosen when the run began, so that it goes on alike.
     dtype: str = ""  # of activations
-    compiled: bool | None = None
+    compiled: bool = False
     threads: int = 0
     rows: dict[str, int] = dataclasses.field(default_factory=dict)  # next one to read, by shards
     n_skipped: int = 0  # steps without an update, their loss or gradient being no number

@@ -35,11 +35,10 @@ from training.pretrain import loop
 from training.pretrain.card import model_card
 from training.pretrain.checkpoint import load_run
 from training.pretrain.distributed import join, leave
-from training.pretrain.loop import choose_threads
+from training.pretrain.loop import Validator, choose_threads
 from training.pretrain.report import write_report
 from training.pretrain.schedule import Schedule, Stage, make_plan
 from training.pretrain.trainer import Trainer
-from training.pretrain.validation import Validator
 from training.recipe import Recipe, StageTable, load_recipe
 
 _COMPILING = "compiling: the first step, and that of each stage, takes a minute or more\n"
@@ -209,7 +208,7 @@ def announce(trainer: Trainer, folders: ShardFolders, *, resumed: bool) -> str:
         f"{trainer.group.size} x {trainer.device.device.type} {trainer.network.dtype}, threads: "
         f"{torch.get_num_threads()}\n{folders.remarks()}"
     )
-    return text + _COMPILING * bool(trainer.progress.compiled)
+    return text + _COMPILING * trainer.progress.compiled
 
 
 def use_threads(trainer: Trainer, most: int, *, is_given: bool) -> None:

@@ -4,15 +4,13 @@ Here `cut` makes pieces of a corpus and its tokenizer. There `join` puts them to
 trains a large network and then a small one that it teaches, in legs: each ends before a given time,
 saved, and the same command goes on. Its results are cut into pieces, too.
 
-The machine may take and give files only in small parts. A piece is whole xz streams, so each is
-read by itself; all in their order are one archive: `cat piece-*.xz | tar xJ` reads them, too.
+The machine may take and give files only in small parts. All pieces in their order are one archive:
+`cat piece-*.xz | tar xJ` reads them, too.
 """
 
 import argparse
-import functools
 import hashlib
 import json
-import lzma
 import re
 import sys
 import tarfile
@@ -23,11 +21,10 @@ from pathlib import Path
 from model.config import ConfigError
 from model.files import sha256_file
 from model.publish import write_atomically
-from training.cli import existing_folder, n_threads, report_mistakes
+from training.cli import existing_folder, report_mistakes
 from training.data.corpus import MANIFEST
 from training.data.folders import new_folder
 from training.data.progress import say, time_text
-from training.data.workers import map_in_order
 from training.errors import TrainingError
 from training.pretrain.command import RunFiles, train_and_export
 from training.pretrain.plan import measure
@@ -35,7 +32,6 @@ from training.pretrain.schedule import make_plan
 from training.recipe import Recipe, load_recipe
 
 INDEX = "pieces.json"
-_BLOCK_BYTES = 1 << 23  # compressed at a time, on one core
 _ARCHIVE = ".archive"
 _NAME = re.compile(r"piece-\d{3}\.xz")
 TOKENIZER = "tokenizer.json"  # in a joined kit, beside the corpus
@@ -137,20 +133,14 @@ def cut(paths: Sequence[Path], out: Path, *, piece_bytes: int, replace: bool = F
     with new_folder(out, marker=INDEX, replace=replace) as part:
         archive = part / _ARCHIVE
         hashes: dict[str, str] = {}
-        with tarfile.open(archive, "w") as tar:
+        with tarfile.open(archive, "w:xz") as tar:
             for path in paths:
                 tar.add(path, arcname=path.resolve().name, filter=_drop_owner)
-        size = min(_BLOCK_BYTES, piece_bytes // 2)  # what cannot be compressed grows a little
-        starts = range(0, archive.stat().st_size, size)
-        piece = b""
-        processes = min(n_threads(), len(starts))
-        compress = functools.partial(_compress, archive, size)
-        for block in map_in_order(compress, starts, processes=processes):
-            if piece and len(piece) + len(block) > piece_bytes:
-                hashes |= _write(part, len(hashes), piece)
-                piece = b""
-            piece += block
-        hashes |= _write(part, len(hashes), piece)
+        with archive.open("rb") as file:
+            while piece := file.read(piece_bytes):
+                name = f"piece-{len(hashes):03d}.xz"
+                (part / name).write_bytes(piece)
+                hashes[name] = hashlib.sha256(piece).hexdigest()
         archive.unlink()
         (part / INDEX).write_text(json.dumps({"sha256": hashes}, indent=1), encoding="utf-8")
     return [out / name for name in hashes]
@@ -170,11 +160,11 @@ def join(places: Sequence[Path], into: Path, *, replace: bool = False) -> None:
         if sha256_file(path) != hashes[path.name]:
             raise TrainingError(f"{path} is damaged: send it again")
     with new_folder(into, marker=INDEX, replace=replace) as part:
-        archive, processes = part / _ARCHIVE, min(n_threads(), len(pieces))
+        archive = part / _ARCHIVE
         with archive.open("wb") as file:
-            for content in map_in_order(_decompress, pieces, processes=processes):
-                file.write(content)
-        with tarfile.open(archive) as tar:
+            for path in pieces:
+                file.write(path.read_bytes())
+        with tarfile.open(archive, "r:xz") as tar:
             tar.extractall(part, filter="data")
         archive.unlink()
         (part / INDEX).write_bytes(index.read_bytes())
@@ -187,21 +177,5 @@ def _find(name: str, places: Sequence[Path]) -> Path:
     raise TrainingError(f"{name} is not in {' or '.join(map(str, places))}")
 
 
-def _write(part: Path, number: int, content: bytes) -> dict[str, str]:
-    name = f"piece-{number:03d}.xz"
-    (part / name).write_bytes(content)
-    return {name: hashlib.sha256(content).hexdigest()}
-
-
 def _drop_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry.replace(uid=0, gid=0, uname="", gname="", deep=False)
-
-
-def _compress(path: Path, size: int, start: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(start)
-        return lzma.compress(file.read(size))
-
-
-def _decompress(path: Path) -> bytes:
-    return lzma.decompress(path.read_bytes())

@@ -178,7 +178,7 @@ def measure(recipe: Recipe) -> float:
     from training.pretrain.command import use_threads  # torch is wanted here alone
     from training.pretrain.trainer import Trainer
 
-    trainer = Trainer(recipe, lambda stage: _MadeUpRows(recipe, stage))
+    trainer = Trainer(recipe, lambda stage: _made_up_rows(recipe, stage))
     use_threads(trainer, n_threads(), is_given=False)
     plan, config, seconds, step = trainer.plan, trainer.network.config, 0.0, 0
     for stage in plan.stages:
@@ -193,23 +193,10 @@ def measure(recipe: Recipe) -> float:
     return plan.flops(config) / seconds
 
 
-class _MadeUpRows:
-    """As many rows of random ids as a measurement reads."""
-
-    def __init__(self, recipe: Recipe, stage: Stage) -> None:
-        n_ids, shape = (
-            recipe.network.config().vocab_size,
-            (stage.rows_per_step, stage.block_size + 1),
-        )
-        self._ids = np.random.default_rng(0).integers(n_ids, size=shape, dtype=np.uint32)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def row(self, index: int) -> TokenIds:
-        """Return row `index`, (T + 1,)."""
-        row: TokenIds = self._ids[index]
-        return row
+def _made_up_rows(recipe: Recipe, stage: Stage) -> TokenIds:
+    """Return as many rows of random ids as a measurement reads."""
+    n_ids, shape = recipe.network.config().vocab_size, (stage.rows_per_step, stage.block_size + 1)
+    return np.random.default_rng(0).integers(n_ids, size=shape, dtype=np.uint32)
 
 
 def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:

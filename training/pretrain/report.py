@@ -25,9 +25,9 @@ from training.cli import existing_folder, report_mistakes
 from training.data.corpus import format_summary, read_manifest
 from training.data.progress import time_text
 from training.errors import TrainingError
+from training.pretrain.loop import MEASURED
 from training.pretrain.plan import GPT2_COSTS, GPT2_FLOPS, dollars_text
 from training.pretrain.schedule import Schedule
-from training.pretrain.validation import MEASURED
 
 Points = Sequence[tuple[float, float]]
 

@@ -1,36 +1,93 @@
 """Network and optimizers of one run, and the step that moves them: batches in, weights out.
 
-Knows rows and checkpoints, not where rows come from, nor logs and progress lines.
+Rows become batches in an order that is a function of (seed, position): to resume is to know one
+number. Knows rows and checkpoints, not where rows come from, nor logs and progress lines.
 """
 
 import dataclasses
-import json
 import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.config import ConfigError
 from model.device import Device, choose_device
 from model.gpt import GPT
+from training.data.shards import TokenIds
 from training.errors import TrainingError
 from training.pretrain import checkpoint, distributed
-from training.pretrain.batches import Batches, Rows
 from training.pretrain.checkpoint import Checkpoint, Progress
 from training.pretrain.distributed import Group
 from training.pretrain.gpt2 import GPT2
-from training.pretrain.loss import cross_entropy, load_teacher
+from training.pretrain.loss import IGNORE, cross_entropy, load_teacher
 from training.pretrain.optim import AdamW, Average, Muon, split_parameters
 from training.pretrain.schedule import Schedule, Stage, make_plan, plan_problem
 from training.recipe import Recipe, recipe_hash
 
 # A CPU compiles for a minute or two; a run of so many operations takes twenty or more.
 LONG_RUN_FLOPS = 2e14
+
+
+class Rows(Protocol):
+    """Rows of T + 1 token ids: a `training.data.shards.ShardReader`, or an array."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> TokenIds: ...
+
+
+class Batches:
+    """Draw rows in a fresh random order each epoch; targets equal to `pad_id` carry no loss."""
+
+    def __init__(
+        self, rows: Rows, *, seed: int, pad_id: int = -1, device: torch.device | str = "cpu"
+    ) -> None:
+        if len(rows) == 0:
+            raise ValueError("the shards hold no row: pack the corpus first")
+        self._rows = rows
+        self._seed = seed
+        self._pad_id = pad_id
+        self._device = torch.device(device)
+        self._ready: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def row_index(self, position: int) -> int:
+        """Return which row is the `position`-th ever drawn."""
+        epoch, offset = divmod(position, len(self._rows))
+        if epoch != self._epoch:
+            draws = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
+            self._order = draws.permutation(len(self._rows))
+            self._epoch = epoch
+        return int(self._order[offset])
+
+    def take(self, position: int, count: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets, both (count, T), of the rows from `position` on."""
+        ready, self._ready = self._ready.get((position, count)), {}
+        return ready or self._upload(position, count)
+
+    def prepare(self, position: int, count: int) -> None:
+        """Begin to copy what is taken next, while a GPU still computes."""
+        self._ready = {(position, count): self._upload(position, count)}
+
+    def _upload(self, position: int, count: int) -> tuple[Tensor, Tensor]:
+        rows = [self._rows[self.row_index(position + i)] for i in range(count)]
+        ids = torch.from_numpy(np.stack(rows).astype(np.int64))  # (count, T + 1)
+        targets = ids[:, 1:].clone()
+        targets[targets == self._pad_id] = IGNORE
+        return self._copy(ids[:, :-1].contiguous()), self._copy(targets)
+
+    def _copy(self, tensor: Tensor) -> Tensor:
+        if self._device.type != "cuda":
+            return tensor.to(self._device)
+        return tensor.pin_memory().to(self._device, non_blocking=True)
 
 
 class Trainer:
@@ -69,9 +126,12 @@ class Trainer:
         self.average = Average(named if recipe.train.average_tokens else {})
         self.pad_id = pad_id  # its targets carry no loss
         self.grad_norm = 0.0  # of the last step
-        self.progress = Progress(recipe_hash=recipe_hash(recipe), plan=self._plan_table())
         self.teacher = load_teacher(recipe, self.device.device)
-        self.progress.teacher = self.teacher.name if self.teacher else ""
+        self.progress = Progress(
+            recipe_hash=recipe_hash(recipe),
+            plan=dataclasses.asdict(self.plan),
+            teacher=self.teacher.name if self.teacher else "",
+        )
         compiled = self._agree(self.should_compile(is_plain=adapt is None))
         self._compute_as("bfloat16" if is_bf16 else "float32", compiled=compiled)
         self._open_rows = open_rows
@@ -282,20 +342,20 @@ class Trainer:
         if problem := plan_problem(progress.plan, self.plan, progress.step, progress.tokens):
             raise TrainingError(f"{run} cannot go on with this recipe: {problem}")
         compiled = progress.compiled
-        if compiled is None or self.recipe.train.compile is not None:
-            compiled = bool(self.progress.compiled)
+        if self.recipe.train.compile is not None:
+            compiled = self.progress.compiled
         elif compiled and not self._has_compiler():
             raise TrainingError(
                 f"{run} was compiled, and there is no C++ compiler (CXX, g++ or clang++); install "
                 "one, or go on with --set train.compile=false, to other last bits"
             )
-        dtype = progress.dtype or self.progress.dtype
-        if self.group.is_sharded and dtype != self.progress.dtype:  # weights are gathered as that
+        # Sharded, weights are gathered as that.
+        if self.group.is_sharded and progress.dtype != self.progress.dtype:
             raise TrainingError(
-                f"{run} computes in {dtype}, this machine in {self.progress.dtype}; go on with "
-                "--set train.shard=false --set train.tensor_parallel=1"
+                f"{run} computes in {progress.dtype}, this machine in {self.progress.dtype}; go on "
+                "with --set train.shard=false --set train.tensor_parallel=1"
             )
-        self._compute_as(dtype, compiled=compiled)
+        self._compute_as(progress.dtype, compiled=compiled)
         self._load(saved)
         return True
 
@@ -320,9 +380,9 @@ class Trainer:
         self.group.wait()  # until all have read it
         if self.group.is_first:
             checkpoint.discard_after(run, saved.progress.step)
-        for name in ("rows", "n_skipped", "seconds", "cpu_seconds"):
-            setattr(self.progress, name, getattr(bad, name))
-        self.progress.n_rollback = bad.n_rollback + 1
+        kept = ("rows", "n_skipped", "seconds", "cpu_seconds")
+        left = {name: getattr(bad, name) for name in kept}
+        self.progress = dataclasses.replace(self.progress, **left, n_rollback=bad.n_rollback + 1)
         self.save(run)
 
     def _load(self, saved: Checkpoint) -> None:
@@ -333,11 +393,5 @@ class Trainer:
             self.network.load_state_dict(saved.weights)
             for part in (self.muon, self.adamw, self.average):
                 part.load(saved.optimizer)
-        ours = self.progress  # a run of an older version knows neither precision nor compilation
-        self.progress = dataclasses.replace(
-            saved.progress, plan=self._plan_table(), dtype=ours.dtype, compiled=ours.compiled
-        )
-
-    def _plan_table(self) -> dict[str, Any]:
-        table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.plan)))
-        return table
+        plan, compiled = dataclasses.asdict(self.plan), self.progress.compiled
+        self.progress = dataclasses.replace(saved.progress, plan=plan, compiled=compiled)

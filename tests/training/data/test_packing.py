@@ -47,7 +47,7 @@ def test_shards_say_how_they_were_made(made: tuple[Path, Path], tmp_path: Path) 
     assert reader.index["tokenizer_sha256"] == sha256_file(made[1])
     assert reader.index["corpus_manifest_sha256"] == sha256_file(made[0] / "manifest.json")
     assert reader.index["counts"]["documents"] == 20
-    assert reader.row(0).tolist() != reader.row(second).tolist()
+    assert reader[0].tolist() != reader[second].tolist()
     assert str(tmp_path) not in json.dumps(reader.index)
 
 

@@ -25,7 +25,7 @@ def test_rows_come_back(folder: Path) -> None:
     reader = ShardReader(folder)
     assert (len(reader), reader.block_size, reader.vocab_size) == (5, 5, 1 << 16)
     assert reader.index["note"] == "x"
-    assert [reader.row(i).tolist() for i in range(5)] == ROWS.tolist()
+    assert [reader[i].tolist() for i in range(5)] == ROWS.tolist()
 
 
 def test_missing_rows_are_noticed(folder: Path) -> None:
@@ -66,5 +66,5 @@ def test_ids_of_a_large_vocabulary_come_back(vocab_size: int, n_bytes: int, tmp_
     with ShardWriter(tmp_path, block_size=2, vocab_size=vocab_size) as writer:
         writer.add(rows)
     reader = ShardReader(tmp_path)
-    assert reader.row(0).tolist() == rows[0].tolist()
+    assert reader[0].tolist() == rows[0].tolist()
     assert (tmp_path / TOKENS).stat().st_size == 3 * n_bytes

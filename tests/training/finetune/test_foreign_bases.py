@@ -108,11 +108,11 @@ def test_rows_are_in_the_format_of_the_base(base: Path, tmp_path: Path) -> None:
     mixture = texts.Mixture(own=own, general=())
     texts.write_rows(tmp_path / "rows", mixture, tokenizer, settings, n_epochs=1)
     found = ShardReader(texts.epoch_folder(tmp_path / "rows", 0))
-    ids = np.concatenate([found.row(i) for i in range(len(found))])
+    ids = np.concatenate([found[i] for i in range(len(found))])
     assert {int(i) for i in ids if tokenizer.is_special(int(i))} == {
         tokenizer.end_id, *tokenizer.start_ids
     }  # fmt: skip
-    assert all(found.row(i)[0] == tokenizer.start_ids[0] for i in range(len(found)))
+    assert all(found[i][0] == tokenizer.start_ids[0] for i in range(len(found)))
     bare = dataclasses.replace(model.info, fim_layout="bare")
     with pytest.raises(TuneError, match="are not made: take another base"):
         texts.pack_settings(bare, seed=0)

@@ -67,7 +67,7 @@ def test_rows_are_written_for_each_epoch(tmp_path: Path, tokenizer: Tokenizer) -
     texts.write_rows(tmp_path / "rows", mixture, tokenizer, settings, n_epochs=2)
     readers = [ShardReader(texts.epoch_folder(tmp_path / "rows", epoch)) for epoch in range(2)]
     assert texts.count_rows(tmp_path / "rows", 2) == tuple(map(len, readers))
-    assert readers[0].row(0).tolist() != readers[1].row(0).tolist()
+    assert readers[0][0].tolist() != readers[1][0].tolist()
 
 
 def test_too_little_for_a_row_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:

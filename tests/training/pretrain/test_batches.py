@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from training.pretrain.batches import Batches
 from training.pretrain.loss import IGNORE
+from training.pretrain.trainer import Batches
 
 
 class CountingRows:
@@ -18,7 +18,7 @@ class CountingRows:
     def __len__(self) -> int:
         return self.n
 
-    def row(self, index: int) -> NDArray[np.uint16]:
+    def __getitem__(self, index: int) -> NDArray[np.uint16]:
         return np.arange(index, index + 3, dtype=np.uint16)
 
 

@@ -57,7 +57,7 @@ class RandomRows:
     def __len__(self) -> int:
         return 64
 
-    def row(self, index: int) -> NDArray[np.uint16]:
+    def __getitem__(self, index: int) -> NDArray[np.uint16]:
         ids = np.random.default_rng(index).integers(0, 30_000, 65)
         return ids.astype(np.uint16)
 

@@ -16,8 +16,8 @@ from training.errors import TrainingError
 from training.pretrain import checkpoint as state
 from training.pretrain import distributed, loop
 from training.pretrain.distributed import Group, local, take_place
+from training.pretrain.loop import MEASURED
 from training.pretrain.trainer import Trainer
-from training.pretrain.validation import MEASURED
 from training.recipe import NetworkTable, Recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # all cores may be busy

@@ -40,7 +40,7 @@ class RepeatingRows:
     def __len__(self) -> int:
         return self.n_rows
 
-    def row(self, index: int) -> NDArray[np.uint16]:
+    def __getitem__(self, index: int) -> NDArray[np.uint16]:
         self.read.append(index)
         return (np.arange(index, index + self.block_size + 1) % 50).astype(np.uint16)
 
@@ -146,15 +146,6 @@ def test_compiled_run_without_a_compiler_says_how_to_go_on(
     monkeypatch.setenv("CXX", str(tmp_path / "none"))
     with pytest.raises(TrainingError, match=r"go on with --set train\.compile=false"):
         trainer(device="cpu").resume(tmp_path)
-
-
-def test_run_of_a_version_that_kept_no_choice_goes_on(tmp_path: Path) -> None:
-    first = trainer()
-    first.progress = dataclasses.replace(first.progress, dtype="", compiled=None)
-    first.save(tmp_path)
-    again = trainer()
-    assert again.resume(tmp_path)
-    assert (again.progress.dtype, again.progress.compiled) == ("float32", False)
 
 
 def three_stages() -> Trainer:

@@ -13,7 +13,7 @@ from model.tokenizer import Tokenizer
 from tests.doubles import tiny_tokenizer_json
 from training.data.corpus import Split, SplitWriter, write_manifest
 from training.errors import TrainingError
-from training.pretrain.validation import Validator, draw_files
+from training.pretrain.loop import Validator, draw_files
 from training.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 
 
