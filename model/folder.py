@@ -102,9 +102,8 @@ class ModelFolder:
         self.path = path
         self.config = config
         self.info = info
-        self.content_hash = (
-            content_hash  # of config, foretype.json, weights and vocabulary; not of the card
-        )
+        # of config, foretype.json, weights and vocabulary; not of the card
+        self.content_hash = content_hash
         self.ranker = ranker  # what ranker.json says; None without one
         self.end_id: int | None = None  # as config.json says
         self._weights = weights
@@ -126,8 +125,7 @@ class ModelFolder:
     def tokenizer(self) -> Tokenizer:
         """Load the vocabulary; the markers of others go by this program's names."""
         try:
-            data = read_regular(self.path / "tokenizer.json", _MAX_BYTES["tokenizer.json"])
-            tokenizer = Tokenizer.from_table(_parse_json("tokenizer.json", data))
+            tokenizer = Tokenizer.from_table(read_table(self.path, "tokenizer.json"))
             names = find_format(tokenizer.special_names).names
             ends = {} if self.end_id is None else {"<|end|>": self.end_id}
             tokenizer.add_names(
@@ -152,8 +150,7 @@ def bundled_for(language: str) -> Path:
     """Return the bundled model whose languages hold this one; for others the one for Python."""
     for path in bundled_folders():
         with contextlib.suppress(ConfigError, OSError):  # who loads it says what is wrong
-            table = _read_json(path, "foretype.json", allow_links=True)
-            if language in from_table(FolderInfo, table).languages:
+            if language in from_table(FolderInfo, read_table(path, "foretype.json")).languages:
                 return path
     return BUNDLED
 
@@ -174,7 +171,7 @@ def load_folder(path: Path) -> ModelFolder:
         hashes = _read_sums(path, allow_links)
         for name in hashes:
             _check_sum(path / name, hashes[name], allow_links)
-        read = functools.partial(_read_json, path, allow_links=allow_links)
+        read = functools.partial(read_table, path, allow_links=allow_links)
         table = read("config.json")
         config = ModelConfig.from_hf(table)
         info = from_table(FolderInfo, read("foretype.json"), "foretype.json: ")
@@ -298,7 +295,7 @@ def _check_tensors(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32
 def _name_ends(tokenizer_json: str, end_id: int | None) -> tuple[int, dict[str, Any]]:
     """Return the id at which other servers should stop generating, and tokenizer_config.json."""
     try:
-        tokenizer = Tokenizer.from_table(_parse_json("tokenizer.json", tokenizer_json.encode()))
+        tokenizer = Tokenizer.from_table(_parse_table("tokenizer.json", tokenizer_json))
         end_id = tokenizer.end_id if end_id is None else end_id
     except (TokenizerError, ConfigError) as error:
         raise ModelFolderError(
@@ -346,18 +343,22 @@ def _limit(name: str) -> int:
     return (_MAX_BYTES | _OPTIONAL_BYTES)[name]
 
 
-def _read_json(path: Path, name: str, *, allow_links: bool) -> Mapping[str, Any]:
-    table = _parse_json(name, read_regular(path / name, _limit(name), allow_links=allow_links))
+def read_table(
+    path: Path, name: str, *, allow_links: bool = True, max_bytes: int = 0
+) -> Mapping[str, Any]:
+    """Return what a file of a model folder says; ConfigError or UnreadableFileError."""
+    max_bytes = max_bytes or _limit(name)
+    return _parse_table(name, read_regular(path / name, max_bytes, allow_links=allow_links))
+
+
+def _parse_table(name: str, data: bytes | str) -> Mapping[str, Any]:
+    try:
+        table = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{name} is not JSON: {error}") from error
     if not isinstance(table, dict):
         raise ConfigError(f"{name} is not a JSON object")
     return table
-
-
-def _parse_json(name: str, data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{name} is not JSON: {error}") from error
 
 
 def _trouble(path: Path, problem: str) -> str:

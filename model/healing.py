@@ -4,14 +4,19 @@ A cursor stands inside a token more often than not. Encoding the text up to it g
 that training never saw in that place, so the model answers badly. Here the last pre-token is taken
 off the prompt, and decoding may only choose tokens that re-spell those bytes (and may run on past
 them). Knows bytes and token ids; nothing of models, prompts or files.
+
+A text that grows is encoded again at each key. Whatever the split pattern, no pre-token runs from a
+letter or digit across the line break behind it. So the pieces between such places can be encoded
+alone, each once: all but the last one are the same as at the last key.
 """
 
+import re
 from bisect import bisect_left, bisect_right
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.incremental_encode import last_border
 from model.tokenizer import Tokenizer
 
 # Longest tail worth re-spelling. Longer ones are cut, since every token more costs a decoding step
@@ -19,6 +24,9 @@ from model.tokenizer import Tokenizer
 # indentation is many bytes but few tokens.
 MAX_TAIL_BYTES = 32
 MAX_TAIL_TOKENS = 8
+MAX_KEPT_PIECES = 2_048  # some thousand lines
+MAX_KEPT_CHARS = 4_096  # a longer piece is data, and would fill the memory
+_BORDER = re.compile(r"\n(?<=[0-9A-Za-z]\n)")
 _LOOK_BACK_CHARS = 256  # enough to find the last pre-token; the split pattern never runs over more
 
 Ids = NDArray[np.int64]
@@ -59,6 +67,52 @@ def _cap_tail(tokenizer: Tokenizer, tail: str) -> str:
     while len(tail) > 1 and len(tokenizer.encode(tail)) > MAX_TAIL_TOKENS:
         tail = tail[1:]
     return tail
+
+
+def last_border(text: str) -> int:
+    """Return the last place at which `text` may be cut: before a line break, or 0.
+
+    >>> last_border("import os\\nprint(")
+    9
+    """
+    end = text.rfind("\n")
+    while end > 0 and not _BORDER.match(text, end):
+        end = text.rfind("\n", 0, end)
+    return max(end, 0)
+
+
+def encode_again(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Return the ids of `tokenizer.encode(text)`, from memory where a piece was seen before."""
+    border = last_border(text)
+    return [*_head(tokenizer, text[:border]), *_piece(tokenizer, text[border:])]
+
+
+def forget_pieces() -> None:
+    """Let go of all that is kept, and of the vocabularies behind it: one is out of use."""
+    _head.cache_clear()
+    _kept.cache_clear()
+
+
+@lru_cache(maxsize=16)  # the same while one types in a line
+def _head(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
+    ids: list[int] = []
+    start = 0
+    for match in _BORDER.finditer(text):
+        ids += _piece(tokenizer, text[start : match.start()])
+        start = match.start()
+    ids += _piece(tokenizer, text[start:])
+    return tuple(ids)
+
+
+def _piece(tokenizer: Tokenizer, piece: str) -> tuple[int, ...] | list[int]:
+    if len(piece) > MAX_KEPT_CHARS:
+        return tokenizer.encode(piece)
+    return _kept(tokenizer, piece)
+
+
+@lru_cache(maxsize=MAX_KEPT_PIECES)
+def _kept(tokenizer: Tokenizer, piece: str) -> tuple[int, ...]:
+    return tuple(tokenizer.encode(piece))
 
 
 class TokenTable:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.folder import ModelFolder
-from model.gguf_model import GgufModel
+from model.foreign import GgufModel
 
 Kind = Literal["onnx", "torch"]
 

@@ -30,7 +30,7 @@ GROUPS = {
     "models": (
         (
             "model/files.py model/config.py model/tokenizer.py model/weights.py "
-            "model/plain_folder.py model/folder.py model/gguf_file.py"
+            "model/foreign.py model/folder.py model/gguf_file.py"
         ),
         (
             "tests/model/test_files.py tests/model/test_config.py tests/model/test_tokenizer.py "

@@ -33,9 +33,8 @@ from assistant.models.registry_file import BASE, ModelEntry, ModelsError, slug
 from assistant.models.selection import ALL, RepositoryPlace, choose, describe_models, find_place
 from assistant.settings import Settings, load_settings
 from model.folder import ModelFolderError
-from model.gguf_model import GgufModel, load_model, write_reference
+from model.foreign import GgufModel, PlainFolder, is_plain_folder, load_model, write_reference
 from model.onnx_cache import OnnxCacheError, delete_graphs
-from model.plain_folder import PlainFolder, is_plain_folder
 from model.runtime import RuntimeLoadError, open_runtime
 
 _EPILOG = """\

@@ -16,7 +16,7 @@ from assistant.models.registry_file import repository_root
 from assistant.models.selection import find_place
 from assistant.settings import Settings
 from model.folder import ModelFolderError, bundled_folders, load_folder
-from model.gguf_model import load_model
+from model.foreign import load_model
 from model.paths import cache_folder, find_exposure, telemetry_folders
 from model.runtime import RuntimeLoadError
 

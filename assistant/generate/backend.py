@@ -26,7 +26,7 @@ from model.config import ConfigError
 from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
 from model.fim import Snippet
 from model.folder import FolderInfo, ModelFolderError, bundled_for
-from model.gguf_model import load_model
+from model.foreign import load_model
 from model.healing import TokenTable
 from model.prefix_cache import PrefixCache
 from model.runtime import Runtime, open_runtime

@@ -13,10 +13,10 @@ from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import NamedTuple, cast
 
 from assistant.request import Cancel, CompletionRequest
-from model import fim, incremental_encode
+from model import fim
 from model.fim import Snippet
 from model.folder import FolderInfo
-from model.healing import split
+from model.healing import encode_again, split
 from model.tokenizer import Tokenizer
 
 STEPS_PER_WINDOW = 4  # a step is this share of the prefix budget
@@ -88,7 +88,7 @@ def build_prompt(
     header_ids += snippet_header(tokenizer, path, snippets, info.snippet_tokens)
     suffix_ids: list[int] = []
     if info.fim_layout != "left":
-        suffix_ids = incremental_encode.encode(tokenizer, suffix)[: info.suffix_tokens]
+        suffix_ids = encode_again(tokenizer, suffix)[: info.suffix_tokens]
     n_markers = N_MARKERS + len(tokenizer.start_ids)
     room = n_prompt - len(header_ids) - len(suffix_ids) - n_markers
     prefix_ids = _fit(tokenizer, stable, request.offset - len(prefix), max(room, 0))
@@ -184,7 +184,7 @@ def _shorten_path(path: str) -> str:
 
 def _fit(tokenizer: Tokenizer, text: str, offset: int, room: int) -> list[int]:
     """Encode the end of `text` (which begins at `offset`) that fits, from a stable border."""
-    ids = incremental_encode.encode(tokenizer, text)
+    ids = encode_again(tokenizer, text)
     # A power of two near a quarter of the room (a token is about four characters of code).
     step = 1 << max(room, 16).bit_length() - 1
     start = 0
@@ -193,7 +193,7 @@ def _fit(tokenizer: Tokenizer, text: str, offset: int, room: int) -> list[int]:
         minimum = start + max(1, len(excess.decode("utf-8", "ignore")))
         multiple = -(-(offset + minimum) // step) * step  # counted in the document
         start = _line_from(text, multiple - offset, step)
-        ids = incremental_encode.encode(tokenizer, text[start:])
+        ids = encode_again(tokenizer, text[start:])
     return ids
 
 

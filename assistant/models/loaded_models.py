@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from assistant.errors import AssistantError, ModelError
 from assistant.models.registry_file import ModelEntry
-from model import incremental_encode
+from model.healing import forget_pieces
 
 if TYPE_CHECKING:
     from assistant.generate.backend import LocalBackend
@@ -32,7 +32,7 @@ _Key = tuple[str, str]  # name and content hash: a name may come back with other
 
 def free_memory() -> None:
     """Return what models that were let go have held: to Python, and to the system where it can."""
-    incremental_encode.forget()
+    forget_pieces()
     gc.collect()  # a draft that was not read to its end holds its model in a cycle
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)

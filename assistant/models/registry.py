@@ -31,8 +31,8 @@ from assistant.models.registry_file import (
 )
 from model.files import stamp_of
 from model.folder import ModelFolderError
+from model.foreign import GgufModel, load_model
 from model.gguf_export import MatrixType, export_gguf
-from model.gguf_model import GgufModel, load_model
 from model.onnx_cache import delete_graphs
 from model.paths import data_folder, find_exposure
 from model.publish import delete, publish_folder, sync_folder

@@ -25,7 +25,7 @@ from assistant.models.registry_file import (
 )
 from assistant.settings import Settings
 from model.folder import ModelFolder, ModelFolderError
-from model.gguf_model import load_model
+from model.foreign import load_model
 from model.onnx_cache import OnnxCacheError, open_graph
 from model.runtime import RuntimeLoadError
 

@@ -17,8 +17,8 @@ import torch
 from assistant.models.registry import Registry
 from model.fim import header, prompt
 from model.folder import BUNDLED, load_folder
+from model.foreign import load_model
 from model.gguf_export import MatrixType, export_gguf
-from model.gguf_model import load_model
 from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer
 from tests.own_models import added

@@ -8,8 +8,8 @@ import pytest
 
 from model.config import ModelConfig
 from model.folder import ModelFolderError, load_folder
+from model.foreign import GgufModel, load_model
 from model.gguf_export import MatrixType, export_gguf
-from model.gguf_model import GgufModel, load_model
 from model.runtime import open_runtime
 from tests.doubles import tiny_config, tiny_folder
 

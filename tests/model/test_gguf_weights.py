@@ -12,8 +12,8 @@ import pytest
 
 from assistant.generate.backend import open_backend
 from assistant.request import Cancel, CompletionRequest
-from model.gguf_model import load_model
-from model.incremental_encode import encode
+from model.foreign import load_model
+from model.healing import encode_again
 from model.runtime import branch_by_branch, open_runtime
 
 FILES = [Path(name) for name in os.environ.get("FORETYPE_TEST_GGUF", "").split(os.pathsep) if name]
@@ -61,7 +61,7 @@ def test_text_is_encoded_whole_or_in_pieces(file: Path) -> None:
     text = Path(__file__).read_text(encoding="utf-8") + "déjà vu ☃ \t\r\n\n    x<|im_end|><eos>\n"
     ids = tokenizer.encode(text)
     assert tokenizer.decode_bytes(ids) == text.encode()
-    assert encode(tokenizer, text) == ids
+    assert encode_again(tokenizer, text) == ids
     assert not any(map(tokenizer.is_special, ids))
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import incremental_encode as pieces
+from model import healing as pieces
 from model.tokenizer import PATTERNS
 from tests.scripted import SAMPLE, small_tokenizer
 
@@ -23,14 +23,14 @@ SOUP = st.lists(st.sampled_from(WORDS + ENDS * 3), max_size=40).map("".join)
 @settings(max_examples=400, deadline=None)
 def test_pieces_give_the_ids_of_the_whole_text(text: str, pattern: str) -> None:
     tokenizer = small_tokenizer(pattern)
-    assert pieces.encode(tokenizer, text) == tokenizer.encode(text)
+    assert pieces.encode_again(tokenizer, text) == tokenizer.encode(text)
 
 
 @pytest.mark.parametrize("pattern", sorted(PATTERNS))
 def test_typing_a_file_gives_the_ids_of_each_text(pattern: str) -> None:
     tokenizer = small_tokenizer(pattern)
     for end in range(0, len(SAMPLE), 3):
-        assert pieces.encode(tokenizer, SAMPLE[:end]) == tokenizer.encode(SAMPLE[:end])
+        assert pieces.encode_again(tokenizer, SAMPLE[:end]) == tokenizer.encode(SAMPLE[:end])
 
 
 @given(SOUP)
@@ -54,17 +54,17 @@ def test_borders_stand_between_a_word_and_a_line_break(text: str, border: int) -
 def test_long_pieces_are_encoded_but_not_kept() -> None:
     tokenizer = small_tokenizer()
     text = "x, " * pieces.MAX_KEPT_CHARS
-    pieces.encode(tokenizer, "")
+    pieces.encode_again(tokenizer, "")
     before = pieces._kept.cache_info().currsize
-    assert pieces.encode(tokenizer, text) == tokenizer.encode(text)
+    assert pieces.encode_again(tokenizer, text) == tokenizer.encode(text)
     assert pieces._kept.cache_info().currsize == before
 
 
 def test_vocabulary_that_is_out_of_use_is_let_go() -> None:
     tokenizer = copy.copy(small_tokenizer())
-    pieces.encode(tokenizer, "a = 1\nb = 2\n")
+    pieces.encode_again(tokenizer, "a = 1\nb = 2\n")
     gone = weakref.ref(tokenizer)
     del tokenizer
-    pieces.forget()
+    pieces.forget_pieces()
     gc.collect()
     assert gone() is None

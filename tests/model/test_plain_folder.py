@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from model.folder import ModelFolderError, load_folder
-from model.gguf_model import load_model, write_reference
+from model.foreign import PlainFolder, load_model, write_reference
 from model.onnx_cache import OnnxCacheError
-from model.plain_folder import PlainFolder
 from model.runtime import RuntimeLoadError, open_runtime
 from model.runtime_torch import TorchRuntime
 from model.tokenizer import Tokenizer
@@ -310,7 +309,7 @@ _LOAD = """
 import resource, sys
 from pathlib import Path
 from model.folder import ModelFolderError
-from model.gguf_model import load_model
+from model.foreign import load_model
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 try:
     load_model(Path(sys.argv[1])).tokenizer()

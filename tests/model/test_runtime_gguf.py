@@ -14,7 +14,7 @@ from assistant.errors import ModelError
 from assistant.generate.backend import open_backend
 from model import gguf_export
 from model.fim import FORMATS, find_format, header, prompt, repository_header
-from model.gguf_model import GgufModel, load_model
+from model.foreign import GgufModel, load_model
 from model.healing import TokenTable
 from model.prefix_cache import PrefixCache
 from model.runtime import Runtime, RuntimeLoadError, branch_by_branch, open_runtime

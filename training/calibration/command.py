@@ -33,7 +33,7 @@ from assistant.rank.ranker import (
     parse,
 )
 from model.folder import bundled_folders, copy_folder
-from model.gguf_model import REFERENCE, check_reference, write_ranker
+from model.foreign import REFERENCE, check_reference, write_ranker
 from training.calibration.collect import CollectSettings, RankingExample, collect
 from training.calibration.networks import (
     FitSettings,

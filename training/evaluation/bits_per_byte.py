@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model import fim
 from model.folder import ModelFolder
-from model.gguf_model import GgufModel
+from model.foreign import GgufModel
 from model.gpt import GPT
 from model.runtime import open_runtime
 from model.tokenizer import Tokenizer

@@ -26,7 +26,7 @@ from assistant.generate.backend import LocalBackend, open_backend
 from assistant.request import CompletionRequest
 from assistant.source.languages import language_name
 from model.folder import bundled_for
-from model.gguf_model import load_model
+from model.foreign import load_model
 from training import cli
 from training.data.decontaminate import read_problems
 from training.data.progress import say

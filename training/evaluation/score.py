@@ -13,7 +13,7 @@ from assistant.settings import Settings
 from assistant.snippets.search import SnippetSearch
 from assistant.source.languages import LANGUAGES
 from model.folder import BUNDLED, ModelFolder
-from model.gguf_model import GgufModel, load_model
+from model.foreign import GgufModel, load_model
 from training import cli
 from training.cli import existing_folder, existing_model
 from training.data.corpus import Document

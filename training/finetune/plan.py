@@ -29,7 +29,7 @@ from assistant.models.registry import Registry, repository_id
 from model.config import ConfigError, ModelConfig, from_table
 from model.files import read_regular
 from model.folder import ModelFolder
-from model.gguf_model import GgufModel, load_model
+from model.foreign import GgufModel, load_model
 from model.publish import LEFTOVERS, delete, write_atomically
 from training.data.shards import ids_dtype
 from training.errors import TuneError

@@ -13,7 +13,7 @@ from assistant.doctor import storage
 from assistant.models.registry import Registry, repository_id
 from assistant.models.selection import find_serving_model
 from assistant.settings import Settings
-from model.gguf_model import REFERENCE, load_model
+from model.foreign import REFERENCE, load_model
 from tests.gguf_files import write_gguf
 from tests.repositories import new_repository
 

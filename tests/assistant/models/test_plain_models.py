@@ -13,8 +13,7 @@ from assistant.cli.models import main
 from assistant.doctor import storage
 from assistant.models.registry import Registry
 from assistant.settings import Settings
-from model.gguf_model import REFERENCE, load_model, write_ranker
-from model.plain_folder import PlainFolder
+from model.foreign import REFERENCE, PlainFolder, load_model, write_ranker
 from tests.foreign_folders import folder_of, split_by, trained
 from tests.repositories import new_repository
 

@@ -12,7 +12,7 @@ from assistant.models.registry import Registry
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
 from assistant.rank.ranker import bundled
 from model.folder import load_folder
-from model.gguf_model import write_reference
+from model.foreign import write_reference
 from tests.gguf_files import write_gguf
 from tests.scripted import (
     SAMPLE,

@@ -10,8 +10,8 @@ import torch
 
 from assistant.models.registry import ModelEntry, Registry
 from model.folder import load_folder
+from model.foreign import load_model, write_reference
 from model.gguf_export import export_gguf
-from model.gguf_model import load_model, write_reference
 from model.runtime import open_runtime
 from tests.foreign_folders import folder_of, split_by, tokenizers, trained, transformers
 from tests.histories import scripted_tuner, small_request

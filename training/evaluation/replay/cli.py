@@ -16,7 +16,7 @@ from assistant.cli.command import DONE
 from assistant.git import GitError, git, git_directory
 from assistant.settings import load_settings
 from model.folder import bundled_for
-from model.gguf_model import load_model
+from model.foreign import load_model
 from training import cli
 from training.cli import existing_folder
 from training.data.progress import say

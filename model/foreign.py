@@ -1,23 +1,41 @@
-"""A model in a GGUF file, and the small folder by which the registry refers to models of others.
+"""Models of others: a GGUF file, or a Hugging Face folder as others publish it.
 
-Those are not copied: they are large, and other programs use them too. What is kept is where one
-was, and sizes, times and SHA-256 then. One whose sizes or times differ is read again to the end,
-and refused if it is another one. Knows formats and checks, like `model.folder`.
+Such a folder has no `foretype.json`, no checksums and its own markers. It is of the families that
+our graph can run (`ModelConfig.from_hf`), with a byte-level BPE vocabulary; what is none of that is
+refused, never guessed. Nothing in it is run.
+
+The registry refers to models of others by a small folder. They are not copied: they are large, and
+other programs use them too. What is kept is where one was, and sizes, times and SHA-256 then. One
+whose sizes or times differ is read again to the end, and refused if it is another one. Knows
+formats and checks, like `model.folder`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.config import ConfigError, ModelConfig
 from model.files import parse_json, read_regular, sha256_file
 from model.fim import FimFormat, find_format
-from model.folder import RANKER, FolderInfo, ModelFolder, load_folder
+from model.folder import (
+    RANKER,
+    FolderInfo,
+    ModelFolder,
+    ModelFolderError,
+    load_folder,
+    read_end_id,
+    read_table,
+)
 from model.gguf_file import GgufError, GgufHeader, read_header
 from model.publish import publish_folder, write_atomically
+from model.tokenizer import TokenizerError
+from model.weights import WeightsError, WeightsFile, shards_of
 
 if TYPE_CHECKING:
     from model.runtime_gguf import GgufNetwork
@@ -30,7 +48,9 @@ SUFFIX_TOKENS, SUFFIX_TOKENS_READ_AGAIN = 96, 32  # the fewer where each key has
 SNIPPET_TOKENS = 256  # where the family marks files
 _MAX_BYTES = 8 << 20  # of REFERENCE and RANKER
 _AGAIN = "remove the model, and `foretype models add` it again"
-_VALUE_BYTES = 2  # of cached keys and values
+_VALUE_BYTES = 2  # of cached keys and values; in a graph of ours twice as many
+_MAX_CARD_BYTES = 4 << 20
+_MAX_VOCABULARY_BYTES = 32 << 20  # twice the largest that is known
 _BLOCK = 32  # numbers of a cache in q8_0 that share a scale
 
 
@@ -106,14 +126,118 @@ class GgufModel:
         return [self.header.number(f"attention.{part}_length", width) for part in ("key", "value")]
 
 
+class PlainFolder(ModelFolder):
+    """A checked folder of others."""
+
+    family: str  # of its markers, "" without
+    architecture: str
+
+    def memory_bytes(self, max_len: int) -> int:
+        """Return about what serving takes in 8 bits: weights, and the cache of `max_len` tokens."""
+        config = self.config
+        n_kept = 2 * config.n_layer * config.n_kv_head * config.head_dim * max_len
+        return config.n_params + 2 * _VALUE_BYTES * n_kept
+
+
+def is_plain_folder(path: Path) -> bool:
+    """Say whether this looks like a folder of others."""
+    return (path / "config.json").is_file() and not (path / "foretype.json").exists()
+
+
+def list_files(path: Path) -> list[Path]:
+    """Return the files of a folder that decide what the model is; ModelFolderError."""
+    weights = _weights_place(path)
+    try:
+        shards = [] if weights.suffix == ".safetensors" else sorted(shards_of(weights))
+    except (WeightsError, ConfigError, OSError) as error:
+        raise ModelFolderError(f"model folder {path}: {weights.name}: {error}") from error
+    rest = [path / "tokenizer.json", *(path / name for name in shards)]
+    return [path / "config.json", weights, *rest]
+
+
+def _weights_place(path: Path) -> Path:
+    """Return the one file of weights, or else the index of several."""
+    index, whole = path / "model.safetensors.index.json", path / "model.safetensors"
+    return index if index.exists() and not whole.exists() else whole
+
+
+def load_plain_folder(path: Path, content_hash: str = "") -> PlainFolder:
+    """Check a folder as `load_folder` does; ModelFolderError says what is wrong with it.
+
+    With `content_hash`, its files are known and not read again.
+    """
+    try:
+        table = read_table(path, "config.json")
+        config = ModelConfig.from_hf(table)
+        _check_attention(table)
+        weights = WeightsFile(_weights_place(path), config)
+        form = find_format(_read_markers(path))
+        sums = content_hash or "".join(sha256_file(file) for file in list_files(path))
+    except WeightsError as error:
+        raise ModelFolderError(f"model folder {path}: model.safetensors: {error}") from error
+    except (ConfigError, TokenizerError, OSError) as error:
+        raise ModelFolderError(f"model folder {path}: {error}") from error
+    found = PlainFolder(
+        path,
+        config=config,
+        info=foreign_info(form, path.name, _licence(path), config.block_size),
+        content_hash=content_hash or hashlib.sha256(sums.encode()).hexdigest(),
+        weights=weights,
+    )
+    found.end_id = read_end_id(table, config)
+    if found.end_id is None:
+        raise ModelFolderError(f"model folder {path}: config.json names no eos_token_id")
+    found.family, found.architecture = form.family, str(table["model_type"])
+    return found
+
+
+def _licence(path: Path) -> str:
+    """Return the licence field of the model card."""
+    try:
+        card = read_regular(path / "README.md", _MAX_CARD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return "not stated"
+    head = card.split("---", 2)[1] if card.startswith("---") else ""
+    match = re.search(r"^license: *['\"]?([\w.+-]+)", head, re.MULTILINE)
+    return match[1] if match else "not stated"
+
+
+def _check_attention(table: Mapping[str, Any]) -> None:
+    kinds = table.get("layer_types") or []
+    if table.get("use_sliding_window") or set(kinds) - {"full_attention"}:
+        raise ConfigError("config.json: attention over a sliding window is not supported")
+
+
+def _read_markers(path: Path) -> set[str]:
+    """Return the texts that tokenizer.json adds.
+
+    What our reader of it would not do as it was meant is refused.
+    """
+    name = "tokenizer.json"
+    table = read_table(path, name, max_bytes=_MAX_VOCABULARY_BYTES)
+    try:
+        model, normalizer = table["model"], table.get("normalizer") or {}
+        merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+        ranks = [model["vocab"][left + right] for left, right in merges]
+        if model.get("type") != "BPE" or model.get("byte_fallback"):
+            raise TokenizerError(f"{name} is not a byte-level BPE")
+        if normalizer.get("type", "NFC") != "NFC":  # ours keeps a text as it is
+            raise TokenizerError(f"{name} changes texts before it encodes them")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, TokenizerError):
+            raise
+        raise TokenizerError(f"{name} is not a byte-level BPE: {error!r}") from error
+    if ranks != sorted(ranks):
+        raise TokenizerError(f"{name} merges in another order than that of its ids")
+    return {str(entry["content"]) for entry in table.get("added_tokens") or ()}
+
+
 def load_model(path: Path) -> ModelFolder | GgufModel:
     """Check a model folder of ours or of others, a GGUF file, or a folder that refers to one."""
     if path.suffix == ".gguf" and not path.is_dir():
         return GgufModel(path, path, read_header(path))
     if (path / REFERENCE).is_file():
         return _load_reference(path)
-    from model.plain_folder import is_plain_folder, load_plain_folder
-
     return load_plain_folder(path) if is_plain_folder(path) else load_folder(path)
 
 
@@ -148,8 +272,6 @@ def write_ranker(folder: Path, table: Mapping[str, Any]) -> None:
 
 
 def _load_reference(folder: Path) -> ModelFolder | GgufModel:
-    from model.plain_folder import load_plain_folder
-
     place = folder / REFERENCE
     try:
         table = parse_json(read_regular(place, _MAX_BYTES, allow_links=False))
@@ -178,7 +300,5 @@ def _load_reference(folder: Path) -> ModelFolder | GgufModel:
 
 def _stamps(place: Path) -> list[list[int]]:
     """Return sizes and times of a model's files."""
-    from model.plain_folder import list_files
-
     files = [place] if place.suffix == ".gguf" else list_files(place)
     return [[info.st_size, info.st_mtime_ns] for info in (file.stat() for file in files)]
