@@ -1,13 +1,15 @@
 """A runtime together with the ids that its cache holds, and what it computed before.
 
 The one place where ids and cache can get out of step, so the one place that keeps them in step.
-Two memories save time. Scores are remembered by the ids before them: walking again along what the
-network wrote, or along a tree that it scored, runs nothing until it leaves what is known. And
-caches are copied: going to and fro between documents, or undoing an edit behind the cursor, finds
-the one of before; a copy costs about what running one token costs. Knows nothing of prompts.
+Two memories save time. Scores are remembered by the ids before them, and so is what a token leaves
+in the cache (its state): walking again along what the network wrote, or along a tree that it
+scored, runs nothing, and only the tokens that leave it are run. And caches are copied: going to and
+fro between documents, or undoing an edit behind the cursor, finds the one of before; a copy costs
+about what running one token costs. Knows nothing of prompts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -23,7 +25,8 @@ MAX_KEPT = 8
 MAX_KEPT_BYTES = 64 << 20  # of all copies; the bundled model needs 1 MB for each
 MAX_KNOWN_BYTES = 8 << 20  # of scores: 512 rows of the bundled model's vocabulary
 WORTH_TOKENS = 48  # a difference of fewer is computed again
-MAX_BEHIND = 64  # ids whose scores are known and that were not run yet; they then run in one call
+MAX_BEHIND = 64  # ids whose scores are known and that are not in the cache yet
+MAX_LEARNT = 24  # ids of a call whose states are remembered: more are a prompt that is read
 
 
 def name_after(name: bytes, id_: int) -> bytes:
@@ -47,6 +50,7 @@ class PrefixCache:
         self._names: list[bytes] = []  # of the ids up to each of them
         # Scores (V,), which nobody may change, by the name of the ids before.
         self._known = LRU[bytes, Logits](max(1, MAX_KNOWN_BYTES // (4 * runtime.vocab_size)))
+        self._states = LRU[bytes, NDArray[Any]](self._known.size)  # 3 MB of the bundled model's
         self._kept: list[_Kept] = []  # the latest last
         self.max_kept = MAX_KEPT
         self.n_foreseen = 0  # ids appended so far that did not have to be run
@@ -66,8 +70,8 @@ class PrefixCache:
         if row is not None and is_near:
             self.n_foreseen += len(ids)
         else:
-            row = self._run([*self._ids[self._runtime.length :], *ids])
-            self._known.put(names[-1], row)
+            n_run = self._runtime.length
+            row = self._run([*self._ids[n_run:], *ids], [*self._names[n_run:], *names])
         self._ids.extend(ids)
         self._names.extend(names)
         return row
@@ -88,33 +92,86 @@ class PrefixCache:
 
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
         """Return the scores after each node of a tree (see `Runtime.tree`); the cache stays."""
+        if not ids:
+            raise ValueError("ids must not be empty")
         check_parents(parents, len(ids))
         names: list[bytes] = []
         for id_, parent in zip(ids, parents, strict=True):
             names.append(name_after(names[parent] if parent >= 0 else self._name, id_))
-        known = [row for name in names if (row := self._known.use(name)) is not None]
-        if ids and len(known) == len(ids):
-            return np.stack(known)
+        rows = {name: row for name in names if (row := self._known.use(name)) is not None}
+        if not rows.keys() >= set(names):
+            self._run_nodes(ids, parents, names, rows)
+        return np.stack([rows[name] for name in names])
+
+    def _run_nodes(
+        self,
+        ids: Sequence[int],
+        parents: Sequence[int],
+        names: Sequence[bytes],
+        rows: dict[bytes, Logits],
+    ) -> None:
+        """Run the nodes that have no row, and those before them where they must be; add rows."""
+        needed = {node for node, name in enumerate(names) if name not in rows}
+        for node in range(len(ids) - 1, -1, -1):
+            if node in needed and parents[node] >= 0:
+                needed.add(parents[node])
+        nodes = sorted(needed)
         if waiting := self._ids[self._runtime.length :]:
-            self._known.put(self._name, self._run(waiting))
-        try:
-            rows = self._runtime.tree(ids, parents)
-        except BaseException:
-            self._forget()
-            raise
-        for name, row in zip(names, rows, strict=True):
-            self._known.put(name, row.copy())  # a view would keep all rows alive
-        return rows
+            self._run(waiting, self._names[self._runtime.length :])
+        trunk = []  # nodes that all the others come behind, as long as nothing has to be run for it
+        while names[nodes[0]] in rows and (state := self._states.use(names[nodes[0]])) is not None:
+            if any(parents[node] == parents[nodes[0]] for node in nodes[1:]):
+                break
+            trunk.append(state)
+            del nodes[0]
+        place = {node: number for number, node in enumerate(nodes)}
+        length = self._runtime.length
+        with self._forgetting():
+            self._runtime.extend(trunk)
+            found = self._runtime.tree(
+                [ids[node] for node in nodes], [place.get(parents[node], -1) for node in nodes]
+            )
+            self._learn([names[node] for node in nodes])
+            self._runtime.rewind(length)
+        for node, row in zip(nodes, found, strict=True):
+            if names[node] not in rows:
+                rows[names[node]] = row.copy()  # a view would keep all rows alive
+                self._known.put(names[node], rows[names[node]])
 
     @property
     def _name(self) -> bytes:
         return self._names[-1] if self._names else b""
 
-    def _run(self, ids: Sequence[int]) -> Logits:
+    def _run(self, ids: Sequence[int], names: Sequence[bytes]) -> Logits:
+        """Put ids of these names into the cache, run if need be; return the last one's scores."""
+        row = self._known.use(names[-1])
+        n_known = 0
+        while n_known < len(names) - (row is None) and names[n_known] in self._states:
+            n_known += 1
+        with self._forgetting():
+            self._runtime.extend([self._states[name] for name in names[:n_known]])
+            if row is None or n_known < len(names):
+                row = self._runtime.append(ids[n_known:])
+                self._learn(names[n_known:])
+        self._known.put(names[-1], row)
+        return row
+
+    def _learn(self, names: Sequence[bytes]) -> None:
+        """Remember what the ids of the last call left in the cache."""
+        if len(names) <= MAX_LEARNT:
+            for name, state in zip(names, self._runtime.states(), strict=False):
+                self._states.put(name, state)
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Start from nothing where a call fails half-way: nobody trusts that cache."""
         try:
-            return self._runtime.append(ids)
+            yield
         except BaseException:
-            self._forget()
+            self._ids, self._names = [], []
+            self._known.clear()
+            self._states.clear()
+            self._runtime.rewind(0)
             raise
 
     def replace(
@@ -160,12 +217,6 @@ class PrefixCache:
 
     def _n_kept_bytes(self) -> int:
         return sum(kept.cache.nbytes for kept in self._kept)
-
-    def _forget(self) -> None:
-        """Start from nothing: a call that failed half-way leaves a cache that nobody trusts."""
-        self._ids, self._names = [], []
-        self._known.clear()
-        self._runtime.rewind(0)
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:

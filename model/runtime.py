@@ -54,6 +54,18 @@ class Runtime(Protocol):
         cache. ValueError as in `append`.
         """
 
+    def states(self) -> Sequence[NDArray[Any]]:
+        """Return what each id of the last `append` or `tree` left in the cache, for `extend`.
+
+        None at all from a runtime that cannot tell.
+        """
+
+    def extend(self, states: Sequence[NDArray[Any]]) -> None:
+        """Put tokens into the cache that were run before, at these places and behind the same ids.
+
+        That they fit is the caller's business.
+        """
+
 
 def open_runtime(  # noqa: PLR0913  (each is a choice of its own)
     folder: ModelFolder | GgufModel,

@@ -277,6 +277,13 @@ class GgufRuntime:
             raise RuntimeError("llama.cpp did not take its cache back")
         self._length = int(saved[:8].view(np.int64)[0])
 
+    def states(self) -> list[NDArray[Any]]:
+        """See `Runtime.states`: it cannot tell."""
+        return []
+
+    def extend(self, states: Sequence[NDArray[Any]]) -> None:
+        """See `Runtime.extend`; there are none."""
+
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
         """See `Runtime.tree`; one pass, in which each branch is a sequence of its own."""
         array = check_ids(ids, self)

@@ -55,6 +55,7 @@ class OnnxRuntime:
         self.vocab_size = config.vocab_size
         self.max_len = max_len
         self._length = 0
+        self._last = slice(0, 0)  # slots that the last call filled
         self._session = _session(graph, threads)
         shape = (1, config.n_kv_head, max_len, config.head_dim)
         names = [f"{part}_{i}" for i in range(config.n_layer) for part in ("k", "v")]
@@ -77,6 +78,7 @@ class OnnxRuntime:
         """See `Runtime.append`."""
         array = check_ids(ids, self)
         parts: list[NDArray[np.float32]] = []
+        self._last = slice(self._length, self._length + len(array))
         for start in range(0, len(array), CHUNK_TOKENS):
             chunk = array[start : start + CHUNK_TOKENS]
             step = self._step(len(chunk), len(chunk) if all_logits else 1)
@@ -102,9 +104,25 @@ class OnnxRuntime:
 
     def restore(self, saved: NDArray[np.float32]) -> None:
         """See `Runtime.restore`."""
-        self._length = saved.shape[2]
-        for buffer, values in zip(self._buffers, saved, strict=True):
-            buffer[0, :, : self._length] = values
+        self._length = 0
+        self._put(saved)
+
+    def states(self) -> list[NDArray[np.float32]]:
+        """See `Runtime.states`: (2 * n_layer, K, D) each."""
+        slots = np.stack([buffer[0, :, self._last] for buffer in self._buffers])
+        return [slots[:, :, place].copy() for place in range(slots.shape[2])]
+
+    def extend(self, states: Sequence[NDArray[np.float32]]) -> None:
+        """See `Runtime.extend`."""
+        if states:
+            self._put(np.stack(states, axis=2))
+
+    def _put(self, values: NDArray[np.float32]) -> None:
+        """Put tokens (2 * n_layer, K, T, D) behind the cache."""
+        end = self._length + values.shape[2]
+        for buffer, both in zip(self._buffers, values, strict=True):
+            buffer[0, :, self._length : end] = both
+        self._length = end
 
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
         """See `Runtime.tree`; one pass, in which each node sees the cache and its own ancestors."""
@@ -113,8 +131,11 @@ class OnnxRuntime:
         if (
             not self._length
         ):  # the attention operator then takes slots for positions, whatever we say
-            return branch_by_branch(self, array, parents)
+            rows = branch_by_branch(self, array, parents)
+            self._last = slice(0, 0)
+            return rows
         n_nodes, past = len(array), self._length
+        self._last = slice(past, past + n_nodes)
         sees = np.zeros((n_nodes, n_nodes), bool)  # sees[i, j]: j is i or an ancestor of i
         for i, parent in enumerate(parents):
             if parent >= 0:

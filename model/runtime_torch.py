@@ -73,6 +73,13 @@ class TorchRuntime:
         self._cache.k[..., : self._cache.length, :] = k
         self._cache.v[..., : self._cache.length, :] = v
 
+    def states(self) -> list[NDArray[np.float32]]:
+        """See `Runtime.states`: it cannot tell."""
+        return []
+
+    def extend(self, states: Sequence[NDArray[np.float32]]) -> None:
+        """See `Runtime.extend`; there are none."""
+
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
         """See `Runtime.tree`."""
         array = check_ids(ids, self)

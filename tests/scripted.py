@@ -102,6 +102,7 @@ class ScriptedRuntime:
         self._tokenizer = tokenizer
         self._script = script.encode()
         self._ids: list[int] = []
+        self._last: list[int] = []
 
     @property
     def length(self) -> int:
@@ -111,6 +112,7 @@ class ScriptedRuntime:
         assert ids, "nothing to append"
         assert len(self._ids) + len(ids) <= self.max_len, "the cache is full"
         self._ids.extend(ids)
+        self._last = list(ids)
         self.n_appended += len(ids)
         self.n_calls += 1
         return self._scores()
@@ -126,7 +128,15 @@ class ScriptedRuntime:
         self._ids = [int(id_) for id_ in saved]
 
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
-        return branch_by_branch(self, np.asarray(ids, np.int64), parents)
+        rows = branch_by_branch(self, np.asarray(ids, np.int64), parents)
+        self._last = list(ids)
+        return rows
+
+    def states(self) -> list[NDArray[np.float32]]:
+        return [np.array([id_], dtype=np.float32) for id_ in self._last]
+
+    def extend(self, states: Sequence[NDArray[np.float32]]) -> None:
+        self._ids += [int(state[0]) for state in states]
 
     def _scores(self) -> NDArray[np.float32]:
         scores = np.zeros(self.vocab_size, dtype=np.float32)

@@ -264,6 +264,37 @@ def test_tokens_on_a_scored_branch_are_run_only_when_it_is_left() -> None:
     assert (runtime.held, transcript.length) == ([1, 2, 3], 5)
     transcript.append([103])
     assert runtime.held == [1, 2, 3, 100, 102, 103]
+    assert runtime.n_appended == 3 + 3 + 1  # what the tree left in the cache is put back
+
+
+def test_of_a_tree_only_what_is_not_known_is_run() -> None:
+    runtime = Recording(TOKENIZER, SAMPLE)
+    transcript = PrefixCache(runtime)
+    replace(transcript, [1, 2, 3])
+    for id_ in (100, 101, 102):
+        transcript.append([id_])
+    transcript.rewind(3)
+    transcript.tree([100, 101, 110, 104], [-1, 0, 1, -1])
+    assert runtime.n_appended == 6 + 4  # two ways: the nodes before 110 go along
+    transcript.tree([100, 101, 110, 111], [-1, 0, 1, 2])
+    assert runtime.n_appended == 10 + 1
+    transcript.tree([104, 100, 105], [-1, -1, 0])  # 100 is known, and nothing behind it is wanted
+    assert runtime.n_appended == 11 + 1
+    assert runtime.held == [1, 2, 3]
+
+
+def test_a_runtime_that_cannot_tell_states_runs_what_it_must() -> None:
+    class Plain(Recording):
+        def states(self) -> list[NDArray[np.float32]]:
+            return []
+
+    runtime = Plain(TOKENIZER, SAMPLE)
+    transcript = PrefixCache(runtime)
+    replace(transcript, [1, 2, 3])
+    transcript.tree([100, 101], [-1, 0])
+    transcript.append([100])
+    transcript.append([102])
+    assert (runtime.held, runtime.n_appended) == ([1, 2, 3, 100, 102], 3 + 2 + 2)
 
 
 def test_tree_of_what_was_written_runs_nothing() -> None:

@@ -223,6 +223,26 @@ def test_restored_cache_is_the_saved_one(folder: ModelFolder, runtime: Runtime) 
     assert np.array_equal(saved, runtime.save()[..., :30, :])  # later calls leave the copy alone
 
 
+def test_tokens_of_the_last_call_are_put_back_without_running_them(
+    folder: ModelFolder, onnx: OnnxRuntime
+) -> None:
+    """A node's state is what an append of its branch leaves."""
+    onnx.rewind(0)
+    onnx.append(ids_of(folder.config, 20))
+    onnx.tree([5, 6, 7, 8], [-1, 0, 0, 2])
+    five, _, seven, eight = onnx.states()
+    onnx.append([5, 7, 8])
+    expected = onnx.append([9])
+    assert [state.shape for state in onnx.states()] == [five.shape]
+    onnx.rewind(20)
+    onnx.extend([five, seven, eight])
+    assert onnx.length == 23
+    assert np.allclose(onnx.append([9]), expected, atol=1e-4)
+    onnx.rewind(0)
+    onnx.tree([5, 6], [-1, 0])
+    assert onnx.states() == []  # it was run branch by branch
+
+
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
