@@ -80,7 +80,7 @@ def rank_lines(
         return RankedLines(ranking=rank_by_index(chosen), stage_ms=clock.stage_ms)
     if job.n == 1 and parameters and chosen.candidates:
         ranking = rank_by_index(chosen)
-        if ranking.probability(ranking.texts[0]) >= sure:
+        if ranking.surest() >= sure:
             return RankedLines(ranking=ranking, stage_ms=clock.stage_ms)
     with backend.turn(job) as turn:
         clock.lap("prompt")

@@ -50,15 +50,16 @@ class Beginnings(NamedTuple):
     rows: Rows  # of GATE_FEATURES
 
 
-def find_beginnings(
+def find_beginnings(  # noqa: PLR0913  (what a ranking knows)
     texts: Sequence[str],
     shares: NDArray[np.float32],
     columns: Rows,
     names: Sequence[str],
     scores: Sequence[Score | None],
     line: str,
+    n_texts: int = MAX_TEXTS,
 ) -> Beginnings:
-    """Return the beginnings of texts ranked by `shares`, best first.
+    """Return the beginnings of the first `n_texts` of texts ranked by `shares`, best first.
 
     `columns` (one row a text, called `names`) are what the ranker looked at, `scores` what the
     network said; `line` is the cursor's line left of it.
@@ -73,7 +74,7 @@ def find_beginnings(
     seen: set[str] = set()
     found: list[tuple[str, int, bool]] = []
     rows: list[NDArray[np.float32]] = []
-    for place, text in enumerate(texts[:MAX_TEXTS]):
+    for place, text in enumerate(texts[:n_texts]):
         pieces = _pieces(text)
         counted = judge.rows(place, pieces, in_quote)
         for piece, row in zip(pieces, counted, strict=True):

@@ -6,6 +6,7 @@ ranker orders them. Without fitted parameters a simple order takes its place.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.rank.beginnings import Beginnings, find_beginnings, worth
+from assistant.rank.beginnings import MAX_TEXTS, Beginnings, find_beginnings, worth
 from assistant.rank.candidates import Candidate, Proposal
 from assistant.rank.features import (
     INDEX_FEATURES,
@@ -47,12 +48,13 @@ class Ranking:
     scores: tuple[Score | None, ...]  # what the network said of each
     line: str  # the cursor's line left of it
     language: str
+    n_judged: int = MAX_TEXTS  # of the first texts
 
     @functools.cached_property
     def beginnings(self) -> Beginnings:
         """Beginnings of the first texts, the whole texts among them."""
         return find_beginnings(
-            self.texts, self.shares, self.rows, self.names, self.scores, self.line
+            self.texts, self.shares, self.rows, self.names, self.scores, self.line, self.n_judged
         )
 
     @functools.cached_property
@@ -72,6 +74,10 @@ class Ranking:
         if text not in self.beginnings.texts:
             return 0.0
         return float(self._probabilities[self.beginnings.texts.index(text)])
+
+    def surest(self) -> float:
+        """Return how likely the first text is right, without judging the others."""
+        return dataclasses.replace(self, n_judged=1).probability(self.texts[0])
 
     def by_worth(self, least: float) -> list[tuple[str, int]]:
         """Return the beginnings worth showing, each with the place of its text.

@@ -46,6 +46,11 @@ def test_ranker_orders_what_the_memory_proposes() -> None:
     assert {longest.source(place) for place in range(2)} == {"index"}
 
 
+def test_first_text_is_as_sure_judged_alone_as_among_all() -> None:
+    ranking = rank_by_index(shortlist(proposal(), parameters(gate={"rival": -0.5})))
+    assert ranking.surest() == ranking.probability(ranking.texts[0]) > 0
+
+
 def test_sure_part_goes_before_a_line_that_is_worth_more_and_not_sure() -> None:
     ranking = rank_by_index(shortlist(proposal(), parameters(gate={"length": -0.5})))
     texts = [text for text, _ in ranking.by_worth(0.0)]
