@@ -1,6 +1,6 @@
 """Several continuations at once: their tokens as one tree, scored by one pass of the network.
 
-Texts that begin alike share nodes. The same pass serves decoding: a `Transcript` remembers the
+Texts that begin alike share nodes. The same pass serves decoding: a `PrefixCache` remembers the
 scores, so nothing has to be run as long as greedy decoding stays on a branch. Knows ids, bytes and
 scores; where the texts come from is the caller's business.
 Shapes: N nodes, V vocabulary.
@@ -9,23 +9,18 @@ Shapes: N nodes, V vocabulary.
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.decode import Logits, log_sum
+from model.decode import log_sum
 from model.healing import TokenTable, after
+from model.prefix_cache import PrefixCache
+from model.runtime import Logits
 from model.tokenizer import Tokenizer
 
 NEVER = -30.0  # the log-probability of what cannot be
-
-
-class TreeSteps(Protocol):
-    """A cache that can be asked about branches behind it."""
-
-    def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
-        """Return the scores (N, V) after each node; the cache is unchanged."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -95,7 +90,7 @@ class Scored(NamedTuple):
 
 
 def score_tree(
-    steps: TreeSteps,
+    steps: PrefixCache,
     root: Logits,
     table: TokenTable,
     tail: bytes,

@@ -11,33 +11,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from operator import eq
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.healing import Ids, TokenTable
-
-Logits = NDArray[np.float32]
+from model.prefix_cache import PrefixCache
+from model.runtime import Logits
 
 MAX_SPELLINGS = 8  # steps of healing before the best spelling so far is taken
-
-
-class Steps(Protocol):
-    """What decoding needs of a cache that grows."""
-
-    @property
-    def length(self) -> int:
-        """Tokens in the cache."""
-        ...
-
-    def append(self, ids: Sequence[int]) -> Logits:
-        """Add `ids` to the cache; return the scores (V,) after the last."""
-        ...
-
-    def rewind(self, length: int) -> None:
-        """Keep the first `length` tokens."""
-        ...
 
 
 class DecodeError(ValueError):
@@ -62,7 +44,7 @@ class Healed(NamedTuple):
 
 
 def heal(
-    steps: Steps,
+    steps: PrefixCache,
     logits: Logits,
     table: TokenTable,
     required: bytes,
@@ -108,7 +90,7 @@ class _Spelling(NamedTuple):
 
 
 def _go_to(
-    steps: Steps, logits: Logits, start: int, held: Sequence[int], wanted: Sequence[int]
+    steps: PrefixCache, logits: Logits, start: int, held: Sequence[int], wanted: Sequence[int]
 ) -> Logits:
     """Replace the tokens `held` behind `start` by those `wanted`; return the scores after them."""
     n_same = sum(takewhile(bool, map(eq, held, wanted[:-1])))
@@ -156,7 +138,7 @@ def _top(scores: Logits, n: int) -> list[int]:
 
 
 def decode(
-    steps: Steps,
+    steps: PrefixCache,
     table: TokenTable,
     first: Token,
     *,

@@ -26,7 +26,7 @@ from model.files import open_regular, read_regular, sha256_file
 from model.fim import Layout, find_format
 from model.publish import publish_folder
 from model.tokenizer import Tokenizer, TokenizerError
-from model.weights import MAX_WEIGHTS_BYTES, WeightsError, WeightsFile, tensor_shapes, write_weights
+from model.weights import MAX_WEIGHTS_BYTES, WeightsError, WeightsFile, write_weights
 
 FORMAT_VERSION = 1
 BUNDLED = Path(__file__).parent / "bundled" / "python"  # beside it: of other languages
@@ -217,7 +217,7 @@ def save_folder(  # noqa: PLR0913  (the parts of a folder, each named by its cal
     After a crash at any point `path` is the old folder, the new one, or absent: never a mixture.
     Readable by its owner only, since tuned weights hold parts of private code.
     """
-    _check_tensors(config, tensors)
+    _check_finite(tensors)
     end_id, named = _name_ends(tokenizer_json, end_id)
     texts = {
         "config.json": json.dumps(config.to_hf() | {"eos_token_id": end_id}, indent=2) + "\n",
@@ -272,20 +272,9 @@ def _write_sums(folder: Path) -> None:
     (folder / _SUMS).write_text(sums, "utf-8", newline="\n")
 
 
-def _check_tensors(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]]) -> None:
-    shapes = tensor_shapes(config)
-    if wrong := sorted(shapes.keys() ^ tensors.keys()):
-        state = "missing" if wrong[0] in shapes else "not part of this architecture"
-        raise ModelFolderError(
-            f"cannot save the model: tensor {wrong[0]} is {state}; fix the exporter"
-        )
-    for name, shape in shapes.items():
-        if tensors[name].shape != shape:
-            raise ModelFolderError(
-                f"cannot save the model: tensor {name} has shape {tensors[name].shape}, but its "
-                f"config asks for {shape}; fix the exporter"
-            )
-        if not np.isfinite(tensors[name]).all():
+def _check_finite(tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    for name, values in tensors.items():
+        if not np.isfinite(values).all():
             raise ModelFolderError(
                 f"cannot save the model: tensor {name} holds values that are not finite; training "
                 "has diverged: go back to an earlier checkpoint"

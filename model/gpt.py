@@ -25,7 +25,7 @@ MAX_BLOCKED_QUERIES = 1_024
 
 
 class KVCache:
-    """Fixed key/value buffers of one sequence batch; rewinding is an assignment.
+    """Fixed key/value buffers of one sequence; setting `length` rewinds it.
 
     Knows positions, not tokens: what was cached is the caller's business.
     """
@@ -35,21 +35,13 @@ class KVCache:
         config: ModelConfig,
         *,
         max_len: int,
-        batch: int = 1,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        shape = (config.n_layer, batch, config.n_kv_head, max_len, config.head_dim)
-        self.k = torch.zeros(shape, dtype=dtype, device=device)  # (L, B, K, S_max, D)
+        shape = (config.n_layer, 1, config.n_kv_head, max_len, config.head_dim)
+        self.k = torch.zeros(shape, dtype=dtype, device=device)  # (L, 1, K, S_max, D)
         self.v = torch.zeros(shape, dtype=dtype, device=device)
-        self.max_len = max_len
         self.length = 0
-
-    def rewind(self, length: int) -> None:
-        """Keep the first `length` tokens; nothing is cleared, so it costs nothing."""
-        if not 0 <= length <= self.length:
-            raise ValueError(f"cannot rewind to {length}: the cache holds {self.length} tokens")
-        self.length = length
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Write T new keys and values (B, K, T, D) after the cached ones; return all S of them."""
@@ -88,15 +80,13 @@ class Positions(NamedTuple):
     sin: Tensor
 
 
-def rotary_table(
-    config: ModelConfig, positions: Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Return cos and sin, each (T, D/2), of pos * theta^(-2i/D) (Su et al. 2021)."""
+def rotary_table(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> Positions:
+    """Return cos and sin of pos * theta^(-2i/D) (Su et al. 2021)."""
     half = config.head_dim // 2
     # float64: at position 30,000 a float32 angle is off by about 1e-3
     exponent = torch.arange(half, device=positions.device, dtype=torch.float64) / half
     angle = positions.to(torch.float64)[:, None] * config.rope_theta**-exponent  # (T, D/2)
-    return angle.cos().to(dtype), angle.sin().to(dtype)
+    return Positions(angle.cos().to(dtype), angle.sin().to(dtype))
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -290,14 +280,10 @@ class GPT(nn.Module):
     def hidden(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
         """Return the final normalised hidden states (B, T, C) of ids (B, T)."""
         past = 0 if cache is None else cache.length
-        if cache is not None and past + idx.size(1) > cache.max_len:
-            raise ValueError(
-                f"{past} + {idx.size(1)} tokens do not fit in a cache of {cache.max_len}"
-            )
         x = self.model.embed_tokens(idx)  # (B, T, C)
         x = x if self.dtype is None else x.to(self.dtype)
         positions = torch.arange(past, past + idx.size(1), device=idx.device)
-        places = Positions(*rotary_table(self.config, positions, x.dtype))
+        places = rotary_table(self.config, positions, x.dtype)
         for layer, block in enumerate(self.model.layers):
             x = block(x, places, cache, layer)
         if cache is not None:

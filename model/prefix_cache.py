@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.decode import Logits
 from model.lru import LRU
-from model.runtime import Runtime, check_parents
+from model.runtime import Logits, Runtime, check_parents
 
 MAX_KEPT = 8
 MAX_KEPT_BYTES = 64 << 20  # of all copies; the bundled model needs 1 MB for each

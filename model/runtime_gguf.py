@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from model.fim import find_format
 from model.gguf_file import GgufError, GgufHeader
-from model.runtime import RuntimeLoadError, branch_by_branch, check_ids, check_parents
+from model.runtime import Runtime, RuntimeLoadError
 from model.tokenizer import Tokenizer
 
-BATCH_TOKENS = 128
 # Of 32 at once and more the binding's products of Q4_1 are wrong (seen with AVX-512; SmolLM2's bits
 # per token went from 5.78 to 7.22). Q5_1 is packed alike; Q4_K_M and f16 are as they should be.
 OFFSET_KINDS, OFFSET_TOKENS = frozenset({3, 7}), 31
@@ -104,7 +103,7 @@ class GgufNetwork:
             why = next(iter(binding.errors), "it says not why")
             raise GgufError(f"llama.cpp cannot load {path}: {why}")
         self.handle = handle
-        self.at_once_tokens = BATCH_TOKENS  # computed at once
+        self.at_once_tokens = Runtime.at_once_tokens  # computed at once
         self.free = weakref.finalize(self, api.llama_free_model, handle)
         self.n_tokens = int(api.llama_vocab_n_tokens(api.llama_model_get_vocab(handle)))
         if binding.model_has_recurrent(handle) or binding.model_has_encoder(handle):
@@ -200,7 +199,7 @@ def _name_markers(
     return markers
 
 
-class GgufRuntime:
+class GgufRuntime(Runtime):
     """`model.runtime.Runtime` over a loaded GGUF file."""
 
     def __init__(
@@ -213,14 +212,13 @@ class GgufRuntime:
         kv_cache: str = "f16",
     ) -> None:
         """Reserve room for `max_len` tokens; see `model.runtime.open_runtime`."""
+        super().__init__(network.n_tokens, max_len)
         self._binding = binding = _binding()
         api = binding.api
         self._network = network
-        self.vocab_size, self.max_len = network.n_tokens, max_len
-        self._length = 0
         options = api.llama_context_default_params()
         options.n_ctx = max_len
-        options.n_batch, options.n_ubatch = BATCH_TOKENS, network.at_once_tokens
+        options.n_batch, options.n_ubatch = self.at_once_tokens, network.at_once_tokens
         options.n_seq_max = MAX_BRANCHES + 1
         options.n_threads = options.n_threads_batch = threads
         options.flash_attn = flash_attention
@@ -232,38 +230,23 @@ class GgufRuntime:
             why = next(iter(binding.errors), "it says not why")
             raise RuntimeLoadError(f"llama.cpp has no room for {max_len} tokens: {why}")
         self._handle = handle
-        self._batch = api.llama_batch_init(BATCH_TOKENS, 0, MAX_BRANCHES)
+        self._batch = api.llama_batch_init(self.at_once_tokens, 0, MAX_BRANCHES)
         self._free = weakref.finalize(self, _free, api, handle, self._batch, network)
 
-    @property
-    def length(self) -> int:
-        """Tokens in the cache."""
-        return self._length
-
-    def append(self, ids: Sequence[int], *, all_logits: bool = False) -> NDArray[np.float32]:
-        """See `Runtime.append`."""
-        array = check_ids(ids, self).tolist()
-        rows: list[NDArray[np.float32]] = []
-        for start in range(0, len(array), BATCH_TOKENS):
-            chunk = array[start : start + BATCH_TOKENS]
-            positions = range(self._length, self._length + len(chunk))
-            wanted = range(len(chunk)) if all_logits else [len(chunk) - 1]
-            rows = (rows if all_logits else []) + self._run(chunk, positions, None, wanted)
-            self._length += len(chunk)
-        return np.stack(rows) if all_logits else rows[-1]
+    def _append(self, ids: NDArray[np.int64], n_wanted: int) -> NDArray[np.float32]:
+        positions = range(self.length, self.length + len(ids))
+        return self._run(ids, positions, None, range(len(ids) - n_wanted, len(ids)))
 
     def rewind(self, length: int) -> None:
         """See `Runtime.rewind`."""
-        if not 0 <= length <= self._length:
-            raise ValueError(f"cannot rewind to {length}: the cache holds {self._length} tokens")
+        super().rewind(length)
         self._binding.kv_cache_seq_rm(self._handle, 0, length, -1)
-        self._length = length
 
     def save(self) -> NDArray[Any]:
         """See `Runtime.save`: its length, and what llama.cpp makes of it."""
         size = self._binding.state_seq_get_size(self._handle, 0, 0)
         saved = np.empty(8 + size, np.uint8)
-        saved[:8].view(np.int64)[0] = self._length
+        saved[:8].view(np.int64)[0] = self.length
         place = saved.ctypes.data + 8
         if self._binding.state_seq_get_data(self._handle, place, size, 0, 0) != size:
             raise RuntimeError("llama.cpp did not give its cache")
@@ -275,24 +258,15 @@ class GgufRuntime:
         place, size = saved.ctypes.data + 8, saved.size - 8
         if not self._binding.state_seq_set_data(self._handle, place, size, 0, 0):
             raise RuntimeError("llama.cpp did not take its cache back")
-        self._length = int(saved[:8].view(np.int64)[0])
+        self.length = int(saved[:8].view(np.int64)[0])
 
-    def states(self) -> list[NDArray[Any]]:
-        """See `Runtime.states`: it cannot tell."""
-        return []
-
-    def extend(self, states: Sequence[NDArray[Any]]) -> None:
-        """See `Runtime.extend`; there are none."""
-
-    def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
+    def _tree(self, ids: NDArray[np.int64], parents: Sequence[int]) -> NDArray[np.float32]:
         """See `Runtime.tree`; one pass, in which each branch is a sequence of its own."""
-        array = check_ids(ids, self)
-        check_parents(parents, len(array))
-        leaves = sorted(set(range(len(array))) - set(parents))
-        if len(leaves) > MAX_BRANCHES or len(array) > BATCH_TOKENS:
-            return branch_by_branch(self, array, parents)
-        branches: list[list[int]] = [[] for _ in array]
-        depths = [0] * len(array)
+        leaves = sorted(set(range(len(ids))) - set(parents))
+        if len(leaves) > MAX_BRANCHES or len(ids) > self.at_once_tokens:
+            return super()._tree(ids, parents)
+        branches: list[list[int]] = [[] for _ in ids]
+        depths = [0] * len(ids)
         for node, parent in enumerate(parents):
             depths[node] = depths[parent] + 1 if parent >= 0 else 0
         for branch, leaf in enumerate(leaves, start=1):
@@ -303,23 +277,23 @@ class GgufRuntime:
         try:
             for branch in range(1, len(leaves) + 1):
                 self._binding.kv_cache_seq_cp(self._handle, 0, branch, -1, -1)
-            positions = [self._length + depth for depth in depths]
-            return np.stack(self._run(array.tolist(), positions, branches, range(len(array))))
+            positions = [self.length + depth for depth in depths]
+            return self._run(ids, positions, branches, range(len(ids)))
         finally:
             for branch in range(1, len(leaves) + 1):
                 self._binding.kv_cache_seq_rm(self._handle, branch, -1, -1)
 
     def _run(
         self,
-        ids: Sequence[int],
+        ids: NDArray[np.int64],
         positions: Sequence[int],
         branches: Sequence[Sequence[int]] | None,
         wanted: Sequence[int],
-    ) -> list[NDArray[np.float32]]:
-        """Run at most BATCH_TOKENS ids; return the logits (V,) after those at `wanted`."""
+    ) -> NDArray[np.float32]:
+        """Run as many ids as one batch holds; return the logits (n, V) after those at `wanted`."""
         batch, api = self._batch, self._binding.api
         batch.n_tokens = len(ids)
-        for i, id_ in enumerate(ids):
+        for i, id_ in enumerate(ids.tolist()):
             batch.token[i], batch.pos[i], batch.logits[i] = id_, positions[i], 0
             own = branches[i] if branches is not None else (0,)
             batch.n_seq_id[i] = len(own)
@@ -329,12 +303,12 @@ class GgufRuntime:
             batch.logits[i] = 1
         status = api.llama_decode(self._handle, batch)
         if status:
-            self._binding.kv_cache_seq_rm(self._handle, 0, self._length, -1)
+            self._binding.kv_cache_seq_rm(self._handle, 0, self.length, -1)
             raise RuntimeError(f"llama.cpp could not run the network: status {status}")
         shape = (self.vocab_size,)
         floats = ctypes.POINTER(ctypes.c_float)
         found = [ctypes.cast(api.llama_get_logits_ith(self._handle, i), floats) for i in wanted]
-        return [np.ctypeslib.as_array(row, shape).copy() for row in found]
+        return np.stack([np.ctypeslib.as_array(row, shape) for row in found])
 
 
 def _free(api: Any, handle: int, batch: Any, network: GgufNetwork) -> None:

@@ -17,12 +17,9 @@ from numpy.typing import NDArray
 
 from model.config import ModelConfig
 from model.lru import LRU
-from model.runtime import RuntimeLoadError, branch_by_branch, check_ids, check_parents
+from model.runtime import Runtime, RuntimeLoadError
 
 ONNXRUNTIME_VERSION = str(ort.__version__)
-# A long prompt runs in pieces: longer ones are no faster but take more memory (with preset `s` 44
-# MB for 512 ids, 14 MB for 128).
-CHUNK_TOKENS = 128
 _MAX_KEPT_STEPS = 24
 _MAX_KEPT_TOKENS = 32
 _MAX_KEPT_LOGITS = 1 << 18
@@ -47,15 +44,12 @@ class _Step(NamedTuple):
         return logits.copy() if self.is_kept else logits
 
 
-class OnnxRuntime:
+class OnnxRuntime(Runtime):
     """`model.runtime.Runtime` over a graph that `model.onnx_graph` wrote."""
 
     def __init__(self, graph: Path, config: ModelConfig, *, max_len: int, threads: int = 1) -> None:
         """Load `graph`, with its weights file beside it; reserve room for `max_len` tokens."""
-        self.vocab_size = config.vocab_size
-        self.max_len = max_len
-        self._length = 0
-        self._last = slice(0, 0)  # slots that the last call filled
+        super().__init__(config.vocab_size, max_len)
         self._session = _session(graph, threads)
         shape = (1, config.n_kv_head, max_len, config.head_dim)
         names = [f"{part}_{i}" for i in range(config.n_layer) for part in ("k", "v")]
@@ -66,45 +60,22 @@ class OnnxRuntime:
         angles = np.outer(np.arange(max_len), frequencies)  # float64 until the end
         cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
         self._rotary = {"cos": _value(cos), "sin": _value(sin)}
-        self._no_bias = np.zeros(min(CHUNK_TOKENS, max_len) * max_len, np.float32)
+        self._no_bias = np.zeros(min(self.at_once_tokens, max_len) * max_len, np.float32)
         self._steps: LRU[tuple[int, int], _Step] = LRU(_MAX_KEPT_STEPS)
 
-    @property
-    def length(self) -> int:
-        """Tokens in the cache."""
-        return self._length
-
-    def append(self, ids: Sequence[int], *, all_logits: bool = False) -> NDArray[np.float32]:
-        """See `Runtime.append`."""
-        array = check_ids(ids, self)
-        parts: list[NDArray[np.float32]] = []
-        self._last = slice(self._length, self._length + len(array))
-        for start in range(0, len(array), CHUNK_TOKENS):
-            chunk = array[start : start + CHUNK_TOKENS]
-            step = self._step(len(chunk), len(chunk) if all_logits else 1)
-            step.positions[0] = np.arange(self._length, self._length + len(chunk))
-            self._run(step, chunk, self._no_bias)
-            self._length += len(chunk)
-            if all_logits:
-                parts.append(step.result())
-        if not all_logits:
-            last: NDArray[np.float32] = step.result()[0]
-            return last
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def rewind(self, length: int) -> None:
-        """See `Runtime.rewind`; nothing is cleared, later appends overwrite."""
-        if not 0 <= length <= self._length:
-            raise ValueError(f"cannot rewind to {length}: the cache holds {self._length} tokens")
-        self._length = length
+    def _append(self, ids: NDArray[np.int64], n_wanted: int) -> NDArray[np.float32]:
+        step = self._step(len(ids), n_wanted)
+        step.positions[0] = np.arange(self.length, self.length + len(ids))
+        self._run(step, ids, self._no_bias)
+        return step.result()
 
     def save(self) -> NDArray[np.float32]:
         """See `Runtime.save`: (2 * n_layer, K, S, D)."""
-        return np.concatenate([buffer[:, :, : self._length] for buffer in self._buffers])
+        return np.concatenate([buffer[:, :, : self.length] for buffer in self._buffers])
 
     def restore(self, saved: NDArray[np.float32]) -> None:
         """See `Runtime.restore`."""
-        self._length = 0
+        self.length = 0
         self._put(saved)
 
     def states(self) -> list[NDArray[np.float32]]:
@@ -119,22 +90,16 @@ class OnnxRuntime:
 
     def _put(self, values: NDArray[np.float32]) -> None:
         """Put tokens (2 * n_layer, K, T, D) behind the cache."""
-        end = self._length + values.shape[2]
+        end = self.length + values.shape[2]
         for buffer, both in zip(self._buffers, values, strict=True):
-            buffer[0, :, self._length : end] = both
-        self._length = end
+            buffer[0, :, self.length : end] = both
+        self.length = end
 
-    def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
+    def _tree(self, ids: NDArray[np.int64], parents: Sequence[int]) -> NDArray[np.float32]:
         """See `Runtime.tree`; one pass, in which each node sees the cache and its own ancestors."""
-        array = check_ids(ids, self)
-        check_parents(parents, len(array))
-        if (
-            not self._length
-        ):  # the attention operator then takes slots for positions, whatever we say
-            rows = branch_by_branch(self, array, parents)
-            self._last = slice(0, 0)
-            return rows
-        n_nodes, past = len(array), self._length
+        if not self.length:  # the attention operator then takes slots for positions
+            return super()._tree(ids, parents)
+        n_nodes, past = len(ids), self.length
         self._last = slice(past, past + n_nodes)
         sees = np.zeros((n_nodes, n_nodes), bool)  # sees[i, j]: j is i or an ancestor of i
         for i, parent in enumerate(parents):
@@ -146,12 +111,12 @@ class OnnxRuntime:
         step = self._step(n_nodes, n_nodes)
         depths = sees.sum(1)  # the position follows from the depth, not from the slot in the cache
         step.positions[0] = past - 1 + depths
-        self._run(step, array, bias)
+        self._run(step, ids, bias)
         return step.result()
 
     def _run(self, step: _Step, ids: NDArray[np.int64], bias: NDArray[np.float32]) -> None:
         """Run one call at the end of the cache; `bias` holds at least T * S numbers in a row."""
-        n_ids, total = len(ids), self._length + len(ids)
+        n_ids, total = len(ids), self.length + len(ids)
         step.ids[0] = ids
         step.last[0] = total - 1
         step.total[()] = total

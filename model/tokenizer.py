@@ -7,13 +7,14 @@ not what the special tokens are for (see `model.fim`).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import tiktoken
+
+from model.files import parse_json, read_regular
 
 MAX_FILE_BYTES = 64 << 20  # of a tokenizer.json; the largest known are under 20 MB
 
@@ -95,12 +96,10 @@ class Tokenizer:
     def from_file(cls, path: Path) -> Tokenizer:
         """Load `tokenizer.json`; TokenizerError says what is wrong with it."""
         try:
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise TokenizerError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MB")
-            table = json.loads(path.read_text(encoding="utf-8"))
-            return cls.from_table(table)
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            table = parse_json(read_regular(path, MAX_FILE_BYTES))
+        except (OSError, ValueError) as error:
             raise TokenizerError(f"cannot read {path}: {error}") from error
+        return cls.from_table(table)
 
     @classmethod
     def from_table(cls, table: Any) -> Tokenizer:
@@ -205,53 +204,6 @@ class Tokenizer:
         return "" if is_lossy else piece
 
 
-def tokenizer_json(
-    ranks: Sequence[bytes], merges: Sequence[tuple[bytes, bytes]], pattern_name: str
-) -> str:
-    """Write a `tokenizer.json` for tokens in id order; the special tokens follow at the end.
-
-    The layout is that of Hugging Face's tokenizers library (a byte-level BPE).
-    """
-    n_base = len(ranks)
-    specials = [
-        {
-            "id": n_base + i, "content": name, "single_word": False, "lstrip": False,
-            "rstrip": False, "normalized": False, "special": True,
-        }
-        for i, name in enumerate(SPECIAL_TOKENS)
-    ]  # fmt: skip
-    split = {
-        "type": "Split",
-        "pattern": {"Regex": PATTERNS[pattern_name]},
-        "behavior": "Isolated",
-        "invert": False,
-    }
-    byte_level = {
-        "type": "ByteLevel",
-        "add_prefix_space": False,
-        "trim_offsets": False,
-        "use_regex": False,
-    }
-    table = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": specials,
-        "normalizer": None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
-        "post_processor": None,
-        "decoder": byte_level,
-        "model": {
-            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {_to_text(token): id_ for id_, token in enumerate(ranks)},
-            "merges": [[_to_text(left), _to_text(right)] for left, right in merges],
-        },
-    }  # fmt: skip
-    return json.dumps(table, ensure_ascii=False)
-
-
 def _pattern_of(pre_tokenizer: Any) -> str:
     steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
     kinds = [step["type"] for step in steps]
@@ -287,7 +239,8 @@ _CHARS = {byte: chr(byte) for byte in _PRINTABLE} | {b: chr(256 + n) for n, b in
 _BYTES = {char: byte for byte, char in _CHARS.items()}
 
 
-def _to_text(token: bytes) -> str:
+def alphabet_text(token: bytes) -> str:
+    """Return bytes as a text in the byte-level alphabet."""
     return "".join(_CHARS[byte] for byte in token)
 
 

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from model.config import ModelConfig
 from model.folder import FolderInfo, save_folder
-from model.tokenizer import SPECIAL_TOKENS, tokenizer_json
+from model.tokenizer import SPECIAL_TOKENS
 from model.weights import tensor_shapes
+from training.data.train_tokenizer import tokenizer_json
 
 
 def tiny_config(**changes: object) -> ModelConfig:

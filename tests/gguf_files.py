@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from model.gguf_export import gguf_bytes
-from model.tokenizer import _to_text
+from model.tokenizer import alphabet_text
 
 WIDTH, N_LAYERS, N_HEADS, N_KV_HEADS, HEAD_WIDTH, HIDDEN = 64, 2, 4, 2, 16, 96
 MERGES = (("d", "e"), ("de", "f"), ("r", "e"), ("re", "t"), ("i", "n"))
@@ -16,7 +16,7 @@ NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
 
 def vocabulary(markers: Sequence[str] = ()) -> list[str]:
     """Return all bytes, a few merged tokens, an end and these markers."""
-    single = [_to_text(bytes([byte])) for byte in range(256)]
+    single = [alphabet_text(bytes([byte])) for byte in range(256)]
     return [*single, *("".join(pair) for pair in MERGES), "<|endoftext|>", *markers]
 
 

@@ -16,9 +16,10 @@ import regex
 from numpy.typing import NDArray
 
 from model.folder import FolderInfo, save_folder
-from model.runtime import branch_by_branch
-from model.tokenizer import PATTERNS, Tokenizer, tokenizer_json
+from model.runtime import Runtime
+from model.tokenizer import PATTERNS, Tokenizer
 from tests.doubles import random_tensors, tiny_config, tiny_tokenizer_json
+from training.data.train_tokenizer import tokenizer_json
 
 SAMPLE = '''\
 def read_lines(path, encoding="utf-8"):
@@ -128,7 +129,7 @@ class ScriptedRuntime:
         self._ids = [int(id_) for id_ in saved]
 
     def tree(self, ids: Sequence[int], parents: Sequence[int]) -> NDArray[np.float32]:
-        rows = branch_by_branch(self, np.asarray(ids, np.int64), parents)
+        rows = Runtime._tree(self, np.asarray(ids, np.int64), parents)
         self._last = list(ids)
         return rows
 

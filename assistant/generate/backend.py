@@ -23,13 +23,13 @@ from assistant.settings import Settings
 from assistant.source.languages import PYTHON
 from model.candidate_tree import NEVER, Scored, build_tree, score_tree
 from model.config import ConfigError
-from model.decode import Healed, Logits, Token, Utf8Stream, choices, decode, heal
+from model.decode import Healed, Token, Utf8Stream, choices, decode, heal
 from model.fim import Snippet
 from model.folder import FolderInfo, ModelFolderError, bundled_for
 from model.foreign import load_model
 from model.healing import TokenTable
 from model.prefix_cache import PrefixCache
-from model.runtime import Runtime, open_runtime
+from model.runtime import Logits, Runtime, open_runtime
 from model.tokenizer import Tokenizer, TokenizerError
 
 PREFILL_TOKENS = 128  # appended at a time, at most

@@ -41,9 +41,12 @@ def test_saving_replaces_an_older_folder(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         (lambda tensors: tensors.pop(NORM), "model.norm.weight is missing"),
-        (lambda tensors: tensors.update(x=tensors[NORM]), "tensor x is not part"),
-        (lambda tensors: tensors.update({NORM: np.ones(3, np.float32)}), r"shape \(3,\)"),
-        (lambda tensors: tensors[NORM].fill(np.nan), "not finite; training has diverged"),
+        (lambda tensors: tensors.update(x=tensors[NORM]), "tensor x does not belong"),
+        (lambda tensors: tensors.update({NORM: np.ones(3, np.float32)}), r"shape \[3\]"),
+        (
+            lambda tensors: tensors[NORM].fill(np.nan),
+            "cannot save.*not finite; training has diverged",
+        ),
     ],
 )
 def test_unfit_tensors_are_not_saved(
@@ -51,7 +54,7 @@ def test_unfit_tensors_are_not_saved(
 ) -> None:
     tensors = random_tensors(tiny_config())
     change(tensors)
-    with pytest.raises(ModelFolderError, match=f"cannot save.*{reason}"):
+    with pytest.raises(ModelFolderError, match=reason):
         save(tmp_path / "model", tensors=tensors)
     assert not names_in(tmp_path)
 

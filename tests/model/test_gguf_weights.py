@@ -14,7 +14,7 @@ from assistant.generate.backend import open_backend
 from assistant.request import Cancel, CompletionRequest
 from model.foreign import load_model
 from model.healing import encode_again
-from model.runtime import branch_by_branch, open_runtime
+from model.runtime import Runtime, open_runtime
 
 FILES = [Path(name) for name in os.environ.get("FORETYPE_TEST_GGUF", "").split(os.pathsep) if name]
 pytestmark = [
@@ -32,7 +32,7 @@ def test_a_known_line_is_written_and_a_tree_is_exact(file: Path) -> None:
     best = int(runtime.append([*tokenizer.start_ids, *tokenizer.encode(MEAN)]).argmax())
     assert tokenizer.decode_bytes([best]) == b"values"
     ids, parents = [500, 600, 700, 800], [-1, 0, 0, -1]
-    expected = branch_by_branch(runtime, np.array(ids), parents)
+    expected = Runtime._tree(runtime, np.array(ids), parents)
     assert np.allclose(runtime.tree(ids, parents), expected, atol=1e-3)
 
 

@@ -173,9 +173,9 @@ def test_torch_decode_agrees_with_reference_at_every_position() -> None:
     with torch.no_grad():
         steps = [network(torch.tensor([[token]]), cache)[0, 0] for token in IDS]
         assert_close(torch.stack(steps), reference_logits(twin, IDS))
-        cache.rewind(2)
+        cache.length = 2
         network(torch.tensor([[200, 201, 202]]), cache)
-        cache.rewind(2)
+        cache.length = 2
         again = network(torch.tensor([IDS[2:]]), cache)[0]
     assert_close(again, reference_logits(twin, IDS)[2:])
 

@@ -15,7 +15,7 @@ from model.folder import ModelFolder, load_folder
 from model.gpt import GPT
 from model.onnx_graph import write_graph
 from model.runtime import Runtime, RuntimeLoadError, open_runtime
-from model.runtime_onnx import CHUNK_TOKENS, OnnxRuntime
+from model.runtime_onnx import OnnxRuntime
 from model.runtime_torch import TorchRuntime
 from tests.doubles import tiny_config, tiny_folder
 
@@ -110,7 +110,7 @@ def test_many_appends_equal_one(
 def test_long_prompts_run_in_pieces_unnoticed(
     folder: ModelFolder, runtime: Runtime, plain: Callable[[list[int]], NDArray[np.float32]]
 ) -> None:
-    ids = ids_of(folder.config, 2 * CHUNK_TOKENS + 3)
+    ids = ids_of(folder.config, 2 * Runtime.at_once_tokens + 3)
     assert close(runtime.append(ids, all_logits=True), plain(ids))
 
 

@@ -17,7 +17,7 @@ from model.fim import FORMATS, find_format, header, prompt, repository_header
 from model.foreign import GgufModel, load_model
 from model.healing import TokenTable
 from model.prefix_cache import PrefixCache
-from model.runtime import Runtime, RuntimeLoadError, branch_by_branch, open_runtime
+from model.runtime import Runtime, RuntimeLoadError, open_runtime
 from model.runtime_gguf import MAX_BRANCHES, _binding
 from model.tokenizer import Tokenizer
 from tests.gguf_files import USER_DEFINED, write_gguf
@@ -62,7 +62,7 @@ def test_a_tree_is_scored_as_branch_by_branch(runtime: Runtime, past: int) -> No
         runtime.append(list(range(past)))
     ids, parents = [1, 2, 3, 4, 5, 6, 7], [-1, 0, 0, 2, -1, 4, 2]
     found = runtime.tree(ids, parents)
-    expected = branch_by_branch(runtime, np.array(ids), parents)
+    expected = Runtime._tree(runtime, np.array(ids), parents)
     assert np.allclose(found, expected, atol=1e-4)
     assert runtime.length == past
     again = runtime.tree(ids, parents)
@@ -100,7 +100,7 @@ def test_a_cache_in_8_bits_is_half_as_large_and_near(tmp_path: Path) -> None:
     assert np.allclose(first, second, atol=0.02 * np.abs(first).max())
     assert eight.save().nbytes < 0.85 * whole.save().nbytes  # keys alone
     ids, parents = [1, 2, 3], [-1, 0, 0]
-    expected = branch_by_branch(eight, np.array(ids), parents)
+    expected = Runtime._tree(eight, np.array(ids), parents)
     assert np.allclose(eight.tree(ids, parents), expected, atol=1e-3)
 
 

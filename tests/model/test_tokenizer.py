@@ -149,5 +149,5 @@ def test_unknown_pattern_is_refused() -> None:
 
 def test_oversized_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model.tokenizer.MAX_FILE_BYTES", 1 << 10)
-    with pytest.raises(TokenizerError, match="larger than"):
+    with pytest.raises(TokenizerError, match="at most 1024 are allowed"):
         Tokenizer.from_file(write(tmp_path, tiny_tokenizer_json()))

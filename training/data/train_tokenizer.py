@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tokenizers import Regex, pre_tokenizers
+from tokenizers import AddedToken, Regex, decoders, pre_tokenizers
 from tokenizers import Tokenizer as TrainableTokenizer
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
@@ -22,7 +22,7 @@ from model.tokenizer import (
     Tokenizer,
     TokenizerError,
     alphabet_bytes,
-    tokenizer_json,
+    alphabet_text,
 )
 from training.cli import report_mistakes
 from training.data.corpus import Split
@@ -77,10 +77,7 @@ def train(texts: Iterable[str], vocab_size: int, pattern_name: str) -> str:
     if n_base < _N_BYTES:
         least = _N_BYTES + len(SPECIAL_TOKENS)
         raise TokenizerError(f"vocabulary of {vocab_size}: at least {least} ids are needed")
-    trainable = TrainableTokenizer(BPE())
-    split = pre_tokenizers.Split(Regex(PATTERNS[pattern_name]), behavior="isolated")
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    trainable.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    trainable = _with_pattern(BPE(), pattern_name)
     trainer = BpeTrainer(
         vocab_size=n_base,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -95,6 +92,29 @@ def train(texts: Iterable[str], vocab_size: int, pattern_name: str) -> str:
             " take more text or a smaller vocabulary"
         )
     return tokenizer_json(ranks, merges, pattern_name)
+
+
+def tokenizer_json(
+    ranks: Sequence[bytes], merges: Sequence[tuple[bytes, bytes]], pattern_name: str
+) -> str:
+    """Return a `tokenizer.json` for tokens in id order; the special tokens follow at the end."""
+    vocab = {alphabet_text(token): id_ for id_, token in enumerate(ranks)}
+    pairs = [(alphabet_text(left), alphabet_text(right)) for left, right in merges]
+    tokenizer = _with_pattern(BPE(vocab=vocab, merges=pairs), pattern_name)
+    tokenizer.decoder = decoders.ByteLevel()
+    specials = [AddedToken(name, normalized=False, special=True) for name in SPECIAL_TOKENS]
+    tokenizer.add_special_tokens(specials)
+    return str(tokenizer.to_str())
+
+
+def _with_pattern(model: BPE, pattern_name: str) -> TrainableTokenizer:
+    split = pre_tokenizers.Split(Regex(PATTERNS[pattern_name]), behavior="isolated")
+    byte_level = pre_tokenizers.ByteLevel(
+        add_prefix_space=False, trim_offsets=False, use_regex=False
+    )
+    tokenizer = TrainableTokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    return tokenizer
 
 
 def sample(split: Split, n_bytes: int, seed: int) -> Iterator[str]:
