@@ -71,15 +71,14 @@ def answers_after(server: ServerProcess, data: bytes, n_requests: int = 20) -> N
         assert server.client.inline_text(URI, 0, 3) == mirror("x =")
 
 
-def test_d2_odd_headers_do_not_deafen_the_server() -> None:
+def test_d2_odd_headers_do_not_deafen_the_server(server: ServerProcess) -> None:
     body = json.dumps({"jsonrpc": "2.0", "method": "initialized", "params": {}}).encode()
-    with ServerProcess() as server:
-        server.client.initialize()
-        server.client.open(URI, "x = ")
-        for header in ODD_HEADERS:
-            answers_after(server, header % len(body) + body)
-        assert server.client.others.empty()
-        assert server.finish() == 0
+    server.client.initialize()
+    server.client.open(URI, "x = ")
+    for header in ODD_HEADERS:
+        answers_after(server, header % len(body) + body)
+    assert server.client.others.empty()
+    assert server.finish() == 0
 
 
 @pytest.mark.parametrize("header", ODD_HEADERS)
@@ -90,15 +89,14 @@ def test_d2_control_they_deafen_the_library(header: bytes) -> None:
 
 
 @pytest.mark.parametrize("header", KILLING_HEADERS, ids=["huge length", "endless digits"])
-def test_d3_one_header_does_not_kill_the_server(header: bytes) -> None:
-    with ServerProcess() as server:
-        server.client.initialize()
-        server.client.open(URI, "x = ")
-        answers_after(server, header)
-        refusal = server.client.others.get(timeout=TIMEOUT_S)
-        assert (refusal["id"], refusal["error"]["code"]) == (None, -32700)
-        assert server.client.others.empty()
-        assert server.finish() == 0
+def test_d3_one_header_does_not_kill_the_server(server: ServerProcess, header: bytes) -> None:
+    server.client.initialize()
+    server.client.open(URI, "x = ")
+    answers_after(server, header)
+    refusal = server.client.others.get(timeout=TIMEOUT_S)
+    assert (refusal["id"], refusal["error"]["code"]) == (None, -32700)
+    assert server.client.others.empty()
+    assert server.finish() == 0
 
 
 def test_d3_control_it_kills_the_library() -> None:
@@ -159,15 +157,16 @@ def test_d5_undrained_stderr_does_not_stop_the_server() -> None:
 
 
 @pytest.mark.parametrize("separators", ["".join(SEPARATORS)])
-def test_d6_only_the_protocol_s_line_ends_split_lines(separators: str) -> None:
-    with ServerProcess() as server:
-        client = server.client
-        client.initialize()
-        client.open(URI, "".join(f"a{char}b\n" for char in separators) + "last = 1\n")
-        place = {"line": len(separators), "character": 8}
-        end = {"start": place, "end": place}
-        client.change(URI, 2, {"range": end, "text": "0"})
-        assert client.inline_text(URI, len(separators), 9) == mirror("last = 10")
+def test_d6_only_the_protocol_s_line_ends_split_lines(
+    server: ServerProcess, separators: str
+) -> None:
+    client = server.client
+    client.initialize()
+    client.open(URI, "".join(f"a{char}b\n" for char in separators) + "last = 1\n")
+    place = {"line": len(separators), "character": 8}
+    end = {"start": place, "end": place}
+    client.change(URI, 2, {"range": end, "text": "0"})
+    assert client.inline_text(URI, len(separators), 9) == mirror("last = 10")
 
 
 def test_d8_what_a_library_prints_does_not_reach_the_client() -> None:

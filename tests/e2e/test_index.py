@@ -63,14 +63,13 @@ def test_a_workspace_is_indexed_and_followed(tmp_path: Path, private_home: Path)
     assert KEY.encode() not in stored and KEY.encode()[::-1] not in stored
 
 
-def test_switched_off_there_is_none(tmp_path: Path) -> None:
+def test_switched_off_there_is_none(server: ServerProcess, tmp_path: Path) -> None:
     root = new_repository(tmp_path / "r", {"a.py": "x = 1\n"})
-    with ServerProcess() as server:
-        client = server.client
-        client.initialize(rootUri=uri(root), initializationOptions={"index": False})
-        status = client.call("workspace/executeCommand", {"command": "foretype.status"})
-        assert status["index"] == []
-        assert server.finish() == 0
+    client = server.client
+    client.initialize(rootUri=uri(root), initializationOptions={"index": False})
+    status = client.call("workspace/executeCommand", {"command": "foretype.status"})
+    assert status["index"] == []
+    assert server.finish() == 0
 
 
 def test_the_index_answers_without_a_network(tmp_path: Path) -> None:

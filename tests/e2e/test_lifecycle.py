@@ -59,36 +59,31 @@ def test_model_that_cannot_load_leaves_a_silent_server(tmp_path: Path) -> None:
         assert "secret" not in log
 
 
-def test_order_of_life_is_kept() -> None:
-    with ServerProcess() as server:
-        client = server.client
-        assert error_code(server, client.ask("textDocument/inlineCompletion", {})) == -32002
-        client.initialize()
-        assert error_code(server, client.ask("initialize", {})) == -32600
-        assert (
-            error_code(server, client.ask("workspace/executeCommand", {"command": "x"})) == -32602
-        )
-        client.call("shutdown")
-        assert error_code(server, client.ask("textDocument/inlineCompletion", {})) == -32600
-        client.notify("exit")
-        assert server.process.wait(TIMEOUT_S) == 0
+def test_order_of_life_is_kept(server: ServerProcess) -> None:
+    client = server.client
+    assert error_code(server, client.ask("textDocument/inlineCompletion", {})) == -32002
+    client.initialize()
+    assert error_code(server, client.ask("initialize", {})) == -32600
+    assert error_code(server, client.ask("workspace/executeCommand", {"command": "x"})) == -32602
+    client.call("shutdown")
+    assert error_code(server, client.ask("textDocument/inlineCompletion", {})) == -32600
+    client.notify("exit")
+    assert server.process.wait(TIMEOUT_S) == 0
 
 
-def test_exit_without_shutdown_is_a_failure() -> None:
-    with ServerProcess() as server:
-        server.client.initialize()
-        server.client.notify("exit")
-        assert server.process.wait(TIMEOUT_S) == 1
+def test_exit_without_shutdown_is_a_failure(server: ServerProcess) -> None:
+    server.client.initialize()
+    server.client.notify("exit")
+    assert server.process.wait(TIMEOUT_S) == 1
 
 
-def test_end_of_input_ends_the_server_while_it_decodes() -> None:
-    with ServerProcess() as server:
-        server.client.initialize()
-        server.client.open(URI, "slow")
-        server.client.ask_inline(URI, 0, 4)
-        assert server.process.stdin is not None
-        server.process.stdin.close()
-        assert server.process.wait(2 + TIMEOUT_S / 4) == 1
+def test_end_of_input_ends_the_server_while_it_decodes(server: ServerProcess) -> None:
+    server.client.initialize()
+    server.client.open(URI, "slow")
+    server.client.ask_inline(URI, 0, 4)
+    assert server.process.stdin is not None
+    server.process.stdin.close()
+    assert server.process.wait(2 + TIMEOUT_S / 4) == 1
 
 
 def test_log_file_of_the_client_s_options_is_used(tmp_path: Path) -> None:

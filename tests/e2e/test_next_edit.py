@@ -63,66 +63,59 @@ def type_timeout(client: Client) -> int:
     return version - 1
 
 
-def test_the_same_change_is_offered_at_the_next_place() -> None:
-    with ServerProcess() as server:
-        client = opened(server)
-        version = type_timeout(client)
-        (edit,) = inline_edits(client, 2, 0, version)
-        assert edit["text"] == "    second = fetch(urls.second, timeout=5)"
-        assert edit["range"] == {
-            "start": {"line": 3, "character": 0},
-            "end": {"line": 3, "character": 31},
-        }
-        assert edit["textDocument"] == {"uri": URI, "version": version}
-        assert server.finish() == 0
+def test_the_same_change_is_offered_at_the_next_place(server: ServerProcess) -> None:
+    client = opened(server)
+    version = type_timeout(client)
+    (edit,) = inline_edits(client, 2, 0, version)
+    assert edit["text"] == "    second = fetch(urls.second, timeout=5)"
+    assert edit["range"] == {
+        "start": {"line": 3, "character": 0},
+        "end": {"line": 3, "character": 31},
+    }
+    assert edit["textDocument"] == {"uri": URI, "version": version}
+    assert server.finish() == 0
 
 
-def test_an_edit_for_another_version_is_not_given() -> None:
-    with ServerProcess() as server:
-        client = opened(server)
-        version = type_timeout(client)
-        assert inline_edits(client, 2, 0, version - 1) == []
-        assert inline_edits(client, 2, 0, version + 1) == []
+def test_an_edit_for_another_version_is_not_given(server: ServerProcess) -> None:
+    client = opened(server)
+    version = type_timeout(client)
+    assert inline_edits(client, 2, 0, version - 1) == []
+    assert inline_edits(client, 2, 0, version + 1) == []
 
 
-def test_nothing_is_offered_at_the_end_of_a_word_being_typed() -> None:
-    with ServerProcess() as server:
-        client = opened(server)
-        version = type_timeout(client)
-        assert inline_edits(client, 1, 39, version) == []
-        assert len(inline_edits(client, 1, 38, version)) == 1
+def test_nothing_is_offered_at_the_end_of_a_word_being_typed(server: ServerProcess) -> None:
+    client = opened(server)
+    version = type_timeout(client)
+    assert inline_edits(client, 1, 39, version) == []
+    assert len(inline_edits(client, 1, 38, version)) == 1
 
 
-def test_an_edit_waved_away_does_not_come_back() -> None:
-    with ServerProcess() as server:
-        client = opened(server)
-        version = type_timeout(client)
-        (edit,) = inline_edits(client, 2, 0, version)
-        client.call("workspace/executeCommand", {"command": "foretype.dismissNextEdit"})
-        (other,) = inline_edits(client, 2, 0, version)
-        assert other != edit
+def test_an_edit_waved_away_does_not_come_back(server: ServerProcess) -> None:
+    client = opened(server)
+    version = type_timeout(client)
+    (edit,) = inline_edits(client, 2, 0, version)
+    client.call("workspace/executeCommand", {"command": "foretype.dismissNextEdit"})
+    (other,) = inline_edits(client, 2, 0, version)
+    assert other != edit
 
 
-def test_changes_that_a_formatter_makes_are_no_edit() -> None:
-    with ServerProcess() as server:
-        client = opened(server, "a = f(1)\nb = g(2)\n\n\nc = f(1)\n")
-        change(client, 2, (0, 4, 5, "h"), (4, 4, 5, "k"))
-        assert inline_edits(client, 2, 0, 2) == []
+def test_changes_that_a_formatter_makes_are_no_edit(server: ServerProcess) -> None:
+    client = opened(server, "a = f(1)\nb = g(2)\n\n\nc = f(1)\n")
+    change(client, 2, (0, 4, 5, "h"), (4, 4, 5, "k"))
+    assert inline_edits(client, 2, 0, 2) == []
 
 
-def test_switched_off_nothing_is_offered() -> None:
-    with ServerProcess() as server:
-        client = opened(server, next_edit=False)
-        version = type_timeout(client)
-        assert inline_edits(client, 2, 0, version) == []
-        assert code_actions(client, 3) == []
+def test_switched_off_nothing_is_offered(server: ServerProcess) -> None:
+    client = opened(server, next_edit=False)
+    version = type_timeout(client)
+    assert inline_edits(client, 2, 0, version) == []
+    assert code_actions(client, 3) == []
 
 
-def test_a_file_that_is_excluded_teaches_nothing() -> None:
-    with ServerProcess() as server:
-        client = opened(server, exclude=["a.py"])
-        version = type_timeout(client)
-        assert inline_edits(client, 2, 0, version) == []
+def test_a_file_that_is_excluded_teaches_nothing(server: ServerProcess) -> None:
+    client = opened(server, exclude=["a.py"])
+    version = type_timeout(client)
+    assert inline_edits(client, 2, 0, version) == []
 
 
 @pytest.mark.parametrize(
@@ -136,11 +129,12 @@ def test_a_file_that_is_excluded_teaches_nothing() -> None:
         {"textDocument": {"uri": "file:///w/none.py"}, "position": {"line": 0, "character": 0}},
     ],
 )
-def test_wrong_parameters_get_an_empty_answer(params: dict[str, Any]) -> None:
-    with ServerProcess() as server:
-        client = opened(server)
-        type_timeout(client)
-        assert client.call("textDocument/copilotInlineEdit", params) == {"edits": []}
+def test_wrong_parameters_get_an_empty_answer(
+    server: ServerProcess, params: dict[str, Any]
+) -> None:
+    client = opened(server)
+    type_timeout(client)
+    assert client.call("textDocument/copilotInlineEdit", params) == {"edits": []}
 
 
 def code_actions(client: Client, row: int, uri: str = URI) -> list[dict[str, Any]]:
@@ -153,30 +147,28 @@ def code_actions(client: Client, row: int, uri: str = URI) -> list[dict[str, Any
     return list(client.call("textDocument/codeAction", params))
 
 
-def test_every_editor_s_menu_offers_it() -> None:
-    with ServerProcess() as server:
-        client = opened(server)
-        version = type_timeout(client)
-        here, everywhere = code_actions(client, 3)
-        assert here["title"] == "Repeat the last edit here"
-        assert everywhere["title"] == "Repeat the last edit in 2 places of this file"
-        (document,) = everywhere["edit"]["documentChanges"]
-        assert document["textDocument"] == {"uri": URI, "version": version}
-        assert [edit["newText"] for edit in document["edits"]] == [
-            "    second = fetch(urls.second, timeout=5)",
-            "    third = fetch(urls.third, timeout=5)",
-        ]
+def test_every_editor_s_menu_offers_it(server: ServerProcess) -> None:
+    client = opened(server)
+    version = type_timeout(client)
+    here, everywhere = code_actions(client, 3)
+    assert here["title"] == "Repeat the last edit here"
+    assert everywhere["title"] == "Repeat the last edit in 2 places of this file"
+    (document,) = everywhere["edit"]["documentChanges"]
+    assert document["textDocument"] == {"uri": URI, "version": version}
+    assert [edit["newText"] for edit in document["edits"]] == [
+        "    second = fetch(urls.second, timeout=5)",
+        "    third = fetch(urls.third, timeout=5)",
+    ]
 
 
-def test_line_ends_are_the_document_s_own() -> None:
+def test_line_ends_are_the_document_s_own(server: ServerProcess) -> None:
     before = "start_all(a)\r\nx = 1\r\nstart_all(a)\r\ny = 2\r\nstart_all(a)\r\nz = 3\r\n"
-    with ServerProcess() as server:
-        client = opened(server, before)
-        change(client, 2, (0, 12, 12, "\r\ncheck_all(a)"))
-        change(client, 3, (3, 12, 12, "\r\ncheck_all(a)"))
-        (edit,) = inline_edits(client, 0, 0, 3)
-        assert edit["text"] == "check_all(a)\r\n"
-        assert edit["range"]["start"] == edit["range"]["end"] == {"line": 7, "character": 0}
+    client = opened(server, before)
+    change(client, 2, (0, 12, 12, "\r\ncheck_all(a)"))
+    change(client, 3, (3, 12, 12, "\r\ncheck_all(a)"))
+    (edit,) = inline_edits(client, 0, 0, 3)
+    assert edit["text"] == "check_all(a)\r\n"
+    assert edit["range"]["start"] == edit["range"]["end"] == {"line": 7, "character": 0}
 
 
 def all_edits(client: Client, uri: str) -> list[dict[str, Any]]:
@@ -197,44 +189,42 @@ def all_edits(client: Client, uri: str) -> list[dict[str, Any]]:
         ("file:///elsewhere/b.py", False),  # in no folder of the one that was edited
     ],
 )
-def test_another_document_is_offered_the_edit_where_it_may_be(uri: str, is_offered: bool) -> None:
-    with ServerProcess() as server:
-        client = opened(server, exclude=["private/"])
-        type_timeout(client)
-        client.open(uri, "    first = fetch(urls.first)\n")
-        assert bool(all_edits(client, uri)) is is_offered
+def test_another_document_is_offered_the_edit_where_it_may_be(
+    server: ServerProcess, uri: str, is_offered: bool
+) -> None:
+    client = opened(server, exclude=["private/"])
+    type_timeout(client)
+    client.open(uri, "    first = fetch(urls.first)\n")
+    assert bool(all_edits(client, uri)) is is_offered
 
 
-def test_what_is_excluded_later_teaches_nothing_any_more() -> None:
-    with ServerProcess() as server:
-        client = opened(server)
-        version = type_timeout(client)
-        assert inline_edits(client, 2, 0, version) != []
-        settings = {"foretype": {"exclude": ["a.py"]}}
-        client.notify("workspace/didChangeConfiguration", {"settings": settings})
-        assert inline_edits(client, 2, 0, version) == []
+def test_what_is_excluded_later_teaches_nothing_any_more(server: ServerProcess) -> None:
+    client = opened(server)
+    version = type_timeout(client)
+    assert inline_edits(client, 2, 0, version) != []
+    settings = {"foretype": {"exclude": ["a.py"]}}
+    client.notify("workspace/didChangeConfiguration", {"settings": settings})
+    assert inline_edits(client, 2, 0, version) == []
 
 
-def test_switched_off_altogether_nothing_is_offered() -> None:
-    with ServerProcess() as server:
-        client = opened(server, enabled=False)
-        version = type_timeout(client)
-        assert inline_edits(client, 2, 0, version) == []
+def test_switched_off_altogether_nothing_is_offered(server: ServerProcess) -> None:
+    client = opened(server, enabled=False)
+    version = type_timeout(client)
+    assert inline_edits(client, 2, 0, version) == []
 
 
-def test_where_nothing_else_is_offered_grey_text_finishes_the_edit() -> None:
+def test_where_nothing_else_is_offered_grey_text_finishes_the_edit(server: ServerProcess) -> None:
     line = "fetch(urls, nothing)"  # behind that word the engine of these tests is silent
-    with ServerProcess() as server:
-        client = opened(server, f"{line}\n" * 3 + "x = 1\n", show="eager")
-        version = 2
-        for row in (0, 1):
-            for number, character in enumerate(", t=5"):
-                change(client, version, (row, 19 + number, 19 + number, character))
-                version += 1
-        (item,) = client.inline(URI, 2, 19)["items"]
-        assert item["insertText"] == ", t=5"
-        assert item["range"]["start"] == item["range"]["end"] == {"line": 2, "character": 19}
-        assert server.finish() == 0
+    client = opened(server, f"{line}\n" * 3 + "x = 1\n", show="eager")
+    version = 2
+    for row in (0, 1):
+        for number, character in enumerate(", t=5"):
+            change(client, version, (row, 19 + number, 19 + number, character))
+            version += 1
+    (item,) = client.inline(URI, 2, 19)["items"]
+    assert item["insertText"] == ", t=5"
+    assert item["range"]["start"] == item["range"]["end"] == {"line": 2, "character": 19}
+    assert server.finish() == 0
 
 
 ROOT_FILES = {
@@ -248,24 +238,23 @@ ROOT_FILES = {
 }
 
 
-def test_the_menu_has_the_places_of_other_files(tmp_path: Path) -> None:
+def test_the_menu_has_the_places_of_other_files(server: ServerProcess, tmp_path: Path) -> None:
     root = new_repository(tmp_path / "r", ROOT_FILES)
     uri = f"file://{root}"
-    with ServerProcess() as server:
-        client = server.client
-        client.initialize(rootUri=uri, initializationOptions={"exclude": ["private/"]})
-        wait_for(client, lambda index: index.get("state") == "ready" and index.get("files") == 3)
-        client.open(f"{uri}/open.py", ROOT_FILES["open.py"], version=7)
-        client.open(f"{uri}/a.py", TEXT)
-        for number, character in enumerate(", timeout=5"):
-            at = {"line": 1, "character": 28 + number}
-            change = {"range": {"start": at, "end": at}, "text": character}
-            client.change(f"{uri}/a.py", 2 + number, change)
-        *_, action = code_actions(client, 3, f"{uri}/a.py")
-        assert action["title"] == "Repeat the last edit in 2 places of 2 other files"
-        opened, closed = action["edit"]["documentChanges"]
-        assert opened["textDocument"] == {"uri": f"{uri}/open.py", "version": 7}
-        assert closed["textDocument"] == {"uri": f"{uri}/closed.py", "version": None}
-        assert closed["edits"][0]["newText"] == "    first = fetch(urls.first, timeout=5)"
-        assert closed["edits"][0]["range"]["start"] == {"line": 1, "character": 0}
-        assert server.finish() == 0
+    client = server.client
+    client.initialize(rootUri=uri, initializationOptions={"exclude": ["private/"]})
+    wait_for(client, lambda index: index.get("state") == "ready" and index.get("files") == 3)
+    client.open(f"{uri}/open.py", ROOT_FILES["open.py"], version=7)
+    client.open(f"{uri}/a.py", TEXT)
+    for number, character in enumerate(", timeout=5"):
+        at = {"line": 1, "character": 28 + number}
+        change = {"range": {"start": at, "end": at}, "text": character}
+        client.change(f"{uri}/a.py", 2 + number, change)
+    *_, action = code_actions(client, 3, f"{uri}/a.py")
+    assert action["title"] == "Repeat the last edit in 2 places of 2 other files"
+    opened, closed = action["edit"]["documentChanges"]
+    assert opened["textDocument"] == {"uri": f"{uri}/open.py", "version": 7}
+    assert closed["textDocument"] == {"uri": f"{uri}/closed.py", "version": None}
+    assert closed["edits"][0]["newText"] == "    first = fetch(urls.first, timeout=5)"
+    assert closed["edits"][0]["range"]["start"] == {"line": 1, "character": 0}
+    assert server.finish() == 0
