@@ -1,7 +1,6 @@
 """A remote side for one server of the tests, asked as the engine asks it."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from assistant.remote.settings import RemoteSettings
 from assistant.request import Cancel, CompletionRequest
 from model.paths import state_folder
 from tests.remote_server import RemoteServer
+from tests.waiting import wait_for
 
 TEXT = "def add(a, b):\n    return "
 TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
@@ -66,14 +66,7 @@ class Desk:
 
     def settle(self) -> None:
         """Wait until nothing is under way."""
-        eventually(lambda: not self.remote._sender._inflight)
+        wait_for(lambda: not self.remote._sender._inflight)
 
     def rows(self) -> list[dict[str, Any]]:
         return self.ledger.rows()
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.002)

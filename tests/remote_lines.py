@@ -1,7 +1,9 @@
 """A sender to one server of the tests, and what there is to say of its requests."""
 
-import time
+import contextlib
+import ssl
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from assistant.remote.settings import RemoteSettings
 from assistant.request import CompletionRequest
 from model.paths import state_folder
 from tests.remote_server import RemoteServer, Reply, remote_server
+from tests.waiting import wait_for
 
 TEXT = "def add(a, b):\n    return \n"
 REQUEST = CompletionRequest(path="a.py", text=TEXT, offset=len(TEXT) - 1)
@@ -49,19 +52,24 @@ class Line:
 
     def finish(self, inflight: InflightRequest) -> InflightRequest:
         """Wait until its thread is done."""
-        end = time.monotonic() + 60
-        while not inflight.is_over or self.sender._inflight:
-            assert time.monotonic() < end
-            time.sleep(0.002)
+        wait_for(lambda: inflight.is_over and not self.sender._inflight)
         return inflight
+
+
+@contextlib.contextmanager
+def connected(
+    lines: list[Line], *replies: Any, tls: ssl.SSLContext | None = None, **changes: Any
+) -> Iterator[tuple[Line, RemoteServer]]:
+    """Yield a line to a server that replies so; `lines` sees to its end."""
+    with remote_server(*replies, tls=tls) as server:
+        lines.append(line := Line(server.url, **changes))
+        yield line, server
 
 
 def ask(
     lines: list[Line], reply: Reply, **changes: Any
 ) -> tuple[InflightRequest, RemoteServer, list[str]]:
-    with remote_server(reply) as server:
-        line = Line(server.url, **changes)
-        lines.append(line)
+    with connected(lines, reply, **changes) as (line, server):
         return line.ask(), server, line.outcomes
 
 

@@ -21,8 +21,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.e2e.neovim import Editor, wait_for
+from tests.e2e.neovim import Editor
 from tests.e2e.vscode import VSCode, find_programs
+from tests.waiting import wait_for
 from training.evaluation.answers import is_right
 
 ROOT = Path(__file__).resolve().parents[2]

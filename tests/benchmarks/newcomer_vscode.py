@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 
 from tests.benchmarks.newcomer import PATIENCE_S, SOURCE, TYPED, Clock
-from tests.e2e.neovim import wait_for
 from tests.e2e.vscode import VSCode, find_programs
+from tests.waiting import wait_for
 
 INSTALL_S = 1_800.0
 

@@ -20,8 +20,8 @@ from tests.e2e.conformance import (
     holds,
     see,
 )
-from tests.e2e.neovim import wait_for
 from tests.e2e.offline import without_network
+from tests.waiting import wait_for
 
 SETTLE_S = 0.8  # longer than any editor waits before it asks
 MOST = 5  # texts for whoever asks by hand

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from tests.e2e.neovim import wait_for
 from tests.e2e.served import ServerProgram
 from tests.repositories import commit_files, plain_git
+from tests.waiting import wait_for
 
 HEAD = """\
 import os

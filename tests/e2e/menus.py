@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tests.e2e.conformance import CALL, WIDE, Behaviour
 from tests.e2e.conformance import CODE as LINES
-from tests.e2e.neovim import wait_for
+from tests.waiting import wait_for
 
 CODE = LINES + "pass\n" * 30  # what is on the screen comes from the menu
 START = CODE.encode()

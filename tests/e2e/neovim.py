@@ -5,13 +5,13 @@ Talks to `nvim --embed` in msgpack-RPC over the child's pipes. Knows nothing of 
 
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgpack
 
-WAIT_S = 60.0
+from tests.waiting import WAIT_S, wait_for
+
 REQUEST, RESPONSE = 0, 1
 
 GHOST = """
@@ -35,20 +35,6 @@ return #clients > 0 and clients[1].initialized
   and #vim.api.nvim_get_autocmds({ event = 'CursorMovedI', buffer = 0 }) > 0
 """
 TEXT = "return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, true), '\\n')"
-
-T = TypeVar("T")
-
-
-def wait_for(
-    look: Callable[[], T | None], what: str, seconds: float = WAIT_S, *, pause_s: float = 0.02
-) -> T:
-    """Look until there is something to see."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if seen := look():
-            return seen
-        time.sleep(pause_s)
-    raise AssertionError(f"no {what} within {seconds} s")
 
 
 def is_new_enough(nvim: str, version: str = "0.12") -> bool:

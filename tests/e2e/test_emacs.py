@@ -27,8 +27,8 @@ from tests.e2e.conformance import (
     judge,
     see,
 )
-from tests.e2e.neovim import wait_for
 from tests.e2e.served import ServerProgram
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path("/usr/share/emacs/site-lisp/elpa")

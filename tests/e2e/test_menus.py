@@ -16,8 +16,8 @@ import pytest
 
 from tests.e2e.conformance import Behaviour, judge
 from tests.e2e.menus import MENU_BEHAVIOURS
-from tests.e2e.neovim import wait_for
 from tests.e2e.served import ServerProgram
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 # Read before the fixtures take these variables away.

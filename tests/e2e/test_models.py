@@ -14,6 +14,7 @@ from tests.e2e.raw_client import ROOT, TIMEOUT_S, Client, ServerProcess
 from tests.own_models import added
 from tests.repositories import new_repository
 from tests.scripted import speaking_folder
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.e2e,
@@ -90,10 +91,7 @@ def opened(server: ServerProcess, repository: Path, **options: Any) -> Person:
     )
     person = Person(client, (repository / "a.py").as_uri())
     client.open(person.uri, "\n")
-    deadline = time.monotonic() + WAIT_S
-    while person.command("status")["engine"] != "ready":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: person.command("status")["engine"] == "ready", seconds=WAIT_S)
     return person
 
 

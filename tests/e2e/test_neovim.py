@@ -23,8 +23,9 @@ from assistant.setup.change import write
 from assistant.setup.editors import EDITORS
 from assistant.setup.machine import Machine
 from model.folder import bundled_for, load_folder
-from tests.e2e.neovim import Editor, is_new_enough, wait_for
+from tests.e2e.neovim import Editor, is_new_enough
 from tests.e2e.neovim_stub import WORDS
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "model" / "bundled" / "python"

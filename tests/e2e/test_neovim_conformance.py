@@ -10,8 +10,9 @@ import pytest
 
 from tests.e2e.behaviours import BEHAVIOURS
 from tests.e2e.conformance import CALL, START, Behaviour, furnish, judge
-from tests.e2e.neovim import Editor, is_new_enough, wait_for
+from tests.e2e.neovim import Editor, is_new_enough
 from tests.e2e.served import ServerProgram
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "editors" / "neovim"

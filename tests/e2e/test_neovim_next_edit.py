@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.neovim import Editor, wait_for
+from tests.e2e.neovim import Editor
 from tests.e2e.test_neovim import MODULE, ROOT, nvim  # noqa: F401  a fixture
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

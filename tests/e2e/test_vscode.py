@@ -20,12 +20,12 @@ from assistant.counts import read
 from assistant.models.registry import Registry, repository_id
 from tests.e2e.behaviours import BEHAVIOURS
 from tests.e2e.conformance import CALL, START, Behaviour, UnsupportedError, furnish, judge
-from tests.e2e.neovim import wait_for
 from tests.e2e.served import ServerProgram
 from tests.e2e.vscode import Programs, VSCode, find_programs
 from tests.own_models import added
 from tests.repositories import commit_files, plain_git
 from tests.scripted import speaking_folder
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSION = ROOT / "editors" / "vscode"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.neovim import wait_for
 from tests.e2e.test_vscode import (  # noqa: F401  fixtures
     OpenWindow,
     open_window,
@@ -13,6 +12,7 @@ from tests.e2e.test_vscode import (  # noqa: F401  fixtures
     take_picture,
     write_program,
 )
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 

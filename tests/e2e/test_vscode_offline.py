@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conformance import CALL, START
-from tests.e2e.neovim import wait_for
 from tests.e2e.test_vscode import FOLDER
 from tests.e2e.vscode import VSCode, find_programs
+from tests.waiting import wait_for
 
 VSIX = os.environ.get("FORETYPE_OFFLINE_VSIX")  # before the fixtures take it away
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.browser import Browser
-from tests.e2e.neovim import wait_for
+from tests.waiting import wait_for
 
 START_S = 180.0
 WIDTH, HEIGHT = 1000, 520

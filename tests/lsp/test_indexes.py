@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from assistant.index.folder_index import FolderIndex
 from assistant.settings import Settings
 from lsp.indexes import WATCH_ID, WorkspaceIndexes
+from tests.waiting import wait_for
 
 
 class UpdaterDouble:
@@ -106,13 +106,6 @@ class Bench:
 
 def uri(path: Path) -> str:
     return "file://" + quote(str(path))
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "it does not come"
-        time.sleep(0.002)
 
 
 def texts_found(index: FolderIndex | None, path: str = "x.py") -> set[bytes]:

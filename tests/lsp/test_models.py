@@ -3,7 +3,6 @@
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,9 +18,9 @@ from tests.doubles import tiny_folder
 from tests.own_models import added
 from tests.repositories import new_repository
 from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
+from tests.waiting import wait_for
 
 TOKENIZER = small_tokenizer()
-WAIT_S = 20.0
 OWN = "own-20260102-1"
 
 
@@ -88,13 +87,6 @@ class Bench:
 @pytest.fixture
 def bench(repository: Path, folder: Path) -> Bench:
     return Bench(repository, folder)
-
-
-def wait_for(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_choice_is_followed_there_and_back(bench: Bench) -> None:

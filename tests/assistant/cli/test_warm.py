@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from assistant.cli.warm_server import _Stream
 from assistant.doctor import installation
 from model.paths import config_folder
 from tests.scripted import speaking_folder
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[3]
 SOURCE = "def read(path):\n    with open(path) as handle:\n        return hand\n"
@@ -52,14 +52,7 @@ def place(
     yield tmp_path
     for pid in serving():
         os.kill(pid, signal.SIGKILL)
-    until(lambda: not serving())
-
-
-def until(is_so: object) -> None:
-    end = time.monotonic() + TIMEOUT_S
-    while not is_so():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    wait_for(lambda: not serving())
 
 
 def serving() -> list[int]:
@@ -127,7 +120,7 @@ def test_killed_one_is_replaced_and_its_socket_too(place: Path) -> None:
     complete(place, "--warm", PLACE)
     (pid,) = serving()
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not warm.is_running())
+    wait_for(lambda: not warm.is_running())
     assert Path(warm.socket_in(warm.runtime_folder())).is_socket()
     assert outcome(complete(place, "--warm", PLACE)) == (b"y_mo\n", b"", 0)
     assert len(serving()) == 1
@@ -251,7 +244,7 @@ def test_doctor_and_purge_know_it(place: Path, capsys: pytest.CaptureFixture[str
     assert installation.warm_process().found.startswith("a process waits")
     assert purge.main(["--yes"]) == 0
     assert "`complete --warm`; it ends" in capsys.readouterr().out
-    until(lambda: not serving())
+    wait_for(lambda: not serving())
     assert not Path(warm.runtime_folder()).exists()
 
 

@@ -4,22 +4,20 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assistant.index.builder import BuildLimits, refresh
-from assistant.index.updater import (
-    IndexUpdater,
-    build_command,
-)
+from assistant.index.updater import IndexUpdater, build_command
 from assistant.index.writer import index_folder
 from assistant.settings import Settings
 from tests.repositories import new_repository, plain_git
+from tests.waiting import WAIT_S, wait_for
 
-WAIT_S = 60.0
+Start = Callable[..., IndexUpdater]
 
 
 class Script:
@@ -41,20 +39,22 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def kept() -> Iterator[list[IndexUpdater]]:
-    """What is stopped at the end."""
+def start(root: Path) -> Iterator[Start]:
+    """Starts updaters, each with a command of its own; all are stopped at the end."""
     updaters: list[IndexUpdater] = []
-    yield updaters
+
+    def starter(
+        command: Any, *, folder: Path = root, settings: Settings | None = None, **options: Any
+    ) -> IndexUpdater:
+        updater = IndexUpdater(folder, settings or Settings(), command=command, **options)
+        updaters.append(updater)
+        updater.start()
+        return updater
+
+    yield starter
     for updater in updaters:
         updater.stop()
         updater.join(WAIT_S)
-
-
-def wait_for(condition: Any) -> None:
-    end = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end, "it does not come"
-        time.sleep(0.005)
 
 
 @pytest.fixture(autouse=True)
@@ -63,32 +63,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"assistant.index.updater.{name}_S", seconds)
 
 
-def wait_until_ready(updater: IndexUpdater, timeout_s: float) -> bool:
-    """Wait until the index has been brought up to date once."""
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if updater.state in ("ready", "failed"):
-            return updater.state == "ready"
-        time.sleep(0.01)
-    return False
-
-
-def updater_of(
-    root: Path, kept: list[IndexUpdater], script: Script, **options: Any
-) -> IndexUpdater:
-    updater = IndexUpdater(root, Settings(), command=script, **options)
-    kept.append(updater)
-    updater.start()
-    return updater
+def comes_to(updater: IndexUpdater) -> str:
+    """Wait until the index has been brought up to date once, or was not."""
+    ends = ("ready", "failed")
+    return wait_for(lambda: state if (state := updater.state) in ends else None)
 
 
 @pytest.mark.slow
-def test_the_real_command_builds_the_index(root: Path, kept: list[IndexUpdater]) -> None:
-    updater = IndexUpdater(root, Settings(exclude=("b*",), index_mb=100))
-    kept.append(updater)
+def test_the_real_command_builds_the_index(root: Path, start: Start) -> None:
     (root / "b.py").write_text("excluded = 1\n")
-    updater.start()
-    assert wait_until_ready(updater, WAIT_S)
+    updater = start(build_command, settings=Settings(exclude=("b*",), index_mb=100))
+    assert comes_to(updater) == "ready"
     status = updater.status()
     assert (status["files"], status["complete"]) == (1, True)
     (level, *_) = updater.index.levels(b"one = call(", path="x.py")
@@ -102,27 +87,25 @@ def test_the_command_names_the_folder_last(root: Path) -> None:
     assert {"--exclude=*.gen", "--exclude=-x", "--mb=7", "--dependencies"} < set(command)
 
 
-def test_progress_is_passed_on_and_ends(root: Path, kept: list[IndexUpdater]) -> None:
+def test_progress_is_passed_on_and_ends(start: Start) -> None:
     seen: list[tuple[int, int]] = []
     script = Script({"n_bytes": 1, "of_bytes": 4}, {"outcome": "done"})
-    updater = updater_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))
-    assert wait_until_ready(updater, WAIT_S)
+    updater = start(script, on_progress=lambda *pair: seen.append(pair))
+    assert comes_to(updater) == "ready"
     assert seen == [(1, 4), (0, 0)]
 
 
-def test_a_change_starts_it_again_once(root: Path, kept: list[IndexUpdater]) -> None:
+def test_a_change_starts_it_again_once(start: Start) -> None:
     script = Script({"outcome": "done"})
-    updater = updater_of(root, kept, script)
-    assert wait_until_ready(updater, WAIT_S)
+    updater = start(script)
+    assert comes_to(updater) == "ready"
     for _ in range(20):
         updater.note_changes(["a.py"])
     wait_for(lambda: len(script.terms) > 1 and updater.state == "ready")
     assert len(script.terms) <= 3
 
 
-def test_changed_files_count_no_more_until_they_are_read(
-    root: Path, kept: list[IndexUpdater]
-) -> None:
+def test_changed_files_count_no_more_until_they_are_read(root: Path) -> None:
     refresh(root, index_folder(root), BuildLimits())
     updater = IndexUpdater(root, Settings(), command=Script({"outcome": "done"}))
     assert updater.index.levels(b"one = call(", path="x.py")
@@ -133,33 +116,31 @@ def test_changed_files_count_no_more_until_they_are_read(
 
 
 def test_a_complete_index_is_looked_at_a_little_later(
-    root: Path, kept: list[IndexUpdater], monkeypatch: pytest.MonkeyPatch
+    root: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("assistant.index.updater.START_S", 0.3)
     refresh(root, index_folder(root), BuildLimits())
     script = Script({"outcome": "done"})
-    updater = IndexUpdater(root, Settings(), command=script)
-    kept.append(updater)
-    updater.start()
+    updater = start(script)
     assert updater.index.levels(b"one = call(", path="x.py")
     assert script.terms == []
-    assert wait_until_ready(updater, WAIT_S)
+    assert comes_to(updater) == "ready"
     assert len(script.terms) == 1
 
 
-def test_a_commit_starts_it_again(root: Path, kept: list[IndexUpdater]) -> None:
+def test_a_commit_starts_it_again(root: Path, start: Start) -> None:
     script = Script({"outcome": "done"})
-    updater = updater_of(root, kept, script)
-    assert wait_until_ready(updater, WAIT_S)
+    updater = start(script)
+    assert comes_to(updater) == "ready"
     plain_git(root, "commit", "-q", "--allow-empty", "-m", "second")
     plain_git(root, "checkout", "-q", "-b", "side")
     wait_for(lambda: len(script.terms) > 1)
 
 
-def test_other_settings_start_it_again(root: Path, kept: list[IndexUpdater]) -> None:
+def test_other_settings_start_it_again(start: Start) -> None:
     script = Script({"outcome": "done"})
-    updater = updater_of(root, kept, script)
-    assert wait_until_ready(updater, WAIT_S)
+    updater = start(script)
+    assert comes_to(updater) == "ready"
     updater.use(Settings())
     updater.use(Settings(exclude=("*.gen",)))
     wait_for(lambda: Settings(exclude=("*.gen",)) in script.terms)
@@ -175,53 +156,51 @@ def test_other_settings_start_it_again(root: Path, kept: list[IndexUpdater]) -> 
 )
 def test_failures_are_one_line_and_the_memory_stays(
     root: Path,
-    kept: list[IndexUpdater],
+    start: Start,
     script: Script,
     said: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     refresh(root, index_folder(root), BuildLimits())
-    updater = updater_of(root, kept, script)
-    assert not wait_until_ready(updater, WAIT_S)
+    updater = start(script)
+    assert comes_to(updater) == "failed"
     assert [record.getMessage() for record in caplog.records if said in record.getMessage()]
     assert updater.index.levels(b"one = call(", path="x.py")
 
 
 def test_a_command_that_cannot_start_is_a_failure(
-    root: Path, kept: list[IndexUpdater], caplog: pytest.LogCaptureFixture
+    start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     commands = iter([["/nonexistent/program"]] * 2)
     works = Script({"outcome": "done"})
-    updater = IndexUpdater(root, Settings(), command=lambda *of: next(commands, works(*of)))
-    kept.append(updater)
-    updater.start()
+    updater = start(lambda *of: next(commands, works(*of)))
     wait_for(lambda: updater.state == "ready")  # it is tried again
     assert caplog.text.count("cannot start") == 1
 
 
-def test_another_writer_is_no_failure(root: Path, kept: list[IndexUpdater]) -> None:
+def test_another_writer_is_no_failure(start: Start) -> None:
     script = Script({"outcome": "busy"})
-    updater = updater_of(root, kept, script)
-    assert wait_until_ready(updater, WAIT_S)
+    updater = start(script)
+    assert comes_to(updater) == "ready"
     wait_for(lambda: len(script.terms) > 2)  # its work may have been done before our change
 
 
-def test_stopping_ends_the_process(root: Path, kept: list[IndexUpdater]) -> None:
+def test_stopping_ends_the_process(start: Start) -> None:
     seen: list[tuple[int, int]] = []
     script = Script({"n_bytes": 1, "of_bytes": 4}, then="time.sleep(600)")
-    updater = updater_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))
+    updater = start(script, on_progress=lambda *pair: seen.append(pair))
     wait_for(lambda: seen)
     updater.stop()
     wait_for(lambda: seen[-1] == (0, 0))
 
 
 def test_word_of_a_change_and_the_end_are_not_waited_for(
-    root: Path, kept: list[IndexUpdater], monkeypatch: pytest.MonkeyPatch
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("assistant.index.updater.POLL_S", 3_600.0)
     script = Script({"outcome": "done"})
-    updater = updater_of(root, kept, script)
-    assert wait_until_ready(updater, WAIT_S)
+    updater = start(script)
+    assert comes_to(updater) == "ready"
     updater.note_changes(["a.py"])
     wait_for(lambda: len(script.terms) >= 2)
     updater.stop()
@@ -229,13 +208,13 @@ def test_word_of_a_change_and_the_end_are_not_waited_for(
     assert not updater._thread.is_alive()
 
 
-def test_a_folder_without_git_is_kept_up_to_date(tmp_path: Path, kept: list[IndexUpdater]) -> None:
-    updater = updater_of(tmp_path, kept, Script({"outcome": "done"}))
-    assert wait_until_ready(updater, WAIT_S)
+def test_a_folder_without_git_is_kept_up_to_date(tmp_path: Path, start: Start) -> None:
+    updater = start(Script({"outcome": "done"}), folder=tmp_path)
+    assert comes_to(updater) == "ready"
 
 
-def test_the_thread_keeps_no_process_from_its_end(root: Path, kept: list[IndexUpdater]) -> None:
-    updater_of(root, kept, Script({"outcome": "done"}, then="time.sleep(600)"))
+def test_the_thread_keeps_no_process_from_its_end(start: Start) -> None:
+    start(Script({"outcome": "done"}, then="time.sleep(600)"))
     assert [thread.daemon for thread in threading.enumerate() if thread.name == "index"] == [True]
 
 
@@ -246,7 +225,7 @@ def test_one_that_was_never_started_ends(root: Path) -> None:
 
 
 def test_any_error_is_one_line_and_is_tried_again(
-    root: Path, kept: list[IndexUpdater], caplog: pytest.LogCaptureFixture
+    start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     n_asked = 0
     script = Script({"outcome": "done"})
@@ -258,20 +237,18 @@ def test_any_error_is_one_line_and_is_tried_again(
             raise ValueError
         return script(folder, settings)
 
-    updater = IndexUpdater(root, Settings(), command=command)
-    kept.append(updater)
-    updater.start()
+    updater = start(command)
     wait_for(lambda: n_asked >= 4 and updater.state == "ready")
     assert [record.getMessage() for record in caplog.records] == [
         "index: not up to date: ValueError"
     ]
 
 
-def test_lines_that_say_nothing_are_passed_over(root: Path, kept: list[IndexUpdater]) -> None:
+def test_lines_that_say_nothing_are_passed_over(start: Start) -> None:
     seen: list[tuple[int, int]] = []
     script = Script(then="print('[1]\\n{\\n3')\nprint('{\"outcome\": \"done\"}')")
-    updater = updater_of(root, kept, script, on_progress=lambda *pair: seen.append(pair))
-    assert wait_until_ready(updater, WAIT_S)
+    updater = start(script, on_progress=lambda *pair: seen.append(pair))
+    assert comes_to(updater) == "ready"
     assert seen == [(0, 0)]
 
 
@@ -292,12 +269,12 @@ def test_dependencies_are_asked_for_only_if_they_are_wanted(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["RETRY", "QUIET"])
 def test_a_failure_and_a_swarm_of_changes_are_waited_for(
-    root: Path, kept: list[IndexUpdater], monkeypatch: pytest.MonkeyPatch, name: str
+    start: Start, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(f"assistant.index.updater.{name}_S", 3_600.0)
     script = Script({"outcome": "failed" if name == "RETRY" else "done"})
-    updater = updater_of(root, kept, script)
-    assert wait_until_ready(updater, WAIT_S) == (name == "QUIET")
+    updater = start(script)
+    assert comes_to(updater) == ("ready" if name == "QUIET" else "failed")
     updater.note_changes(["a.py"])
     time.sleep(0.3)  # it would have started long since
     assert len(script.terms) == 1
@@ -314,19 +291,17 @@ def test_one_that_is_stopped_while_its_process_starts_ends_it(root: Path) -> Non
     assert not [thread for thread in threading.enumerate() if thread.name == "index"]
 
 
-def test_changed_files_count_again_when_they_were_read(
-    root: Path, kept: list[IndexUpdater]
-) -> None:
+def test_changed_files_count_again_when_they_were_read(root: Path, start: Start) -> None:
     refresh(root, index_folder(root), BuildLimits())
     script = Script({"outcome": "done"})
-    updater = updater_of(root, kept, script)
+    updater = start(script)
     updater.note_changes(["a.py"])
     wait_for(lambda: updater.index.levels(b"one = call(", path="x.py"))
 
 
-def test_what_is_done_is_not_done_again(root: Path, kept: list[IndexUpdater]) -> None:
+def test_what_is_done_is_not_done_again(start: Start) -> None:
     script = Script({"outcome": "done"})
-    updater = updater_of(root, kept, script)
-    assert wait_until_ready(updater, WAIT_S)
+    updater = start(script)
+    assert comes_to(updater) == "ready"
     time.sleep(0.3)  # fifteen looks at git's files
     assert (len(script.terms), updater.state) == (1, "ready")

@@ -9,7 +9,7 @@ import pytest
 from assistant.errors import RemoteError
 from assistant.remote.connection import MAX_ANSWER_BYTES, parse_object
 from tests.remote_faults import FAULTS
-from tests.remote_lines import Line, ask, kind
+from tests.remote_lines import Line, ask, connected, kind
 from tests.remote_server import END, chunk, completion, event, head, plain, remote_server
 from tests.rounds import count
 
@@ -51,9 +51,7 @@ def test_a_senseless_wait_is_none(value: str, lines: list[Line]) -> None:
 def test_cookies_are_not_kept(lines: list[Line]) -> None:
     reply = completion("x")
     reply[0] = head(extra="Set-Cookie: track=1; Path=/\r\n")
-    with remote_server(reply) as server:
-        line = Line(server.url)
-        lines.append(line)
+    with connected(lines, reply) as (line, server):
         line.ask(), line.ask()
         assert all("cookie" not in request.headers for request in server.received)
 
@@ -75,9 +73,7 @@ def test_certificates_are_checked(case: str, lines: list[Line], tmp_path: Any) -
     certificate.configure_cert(tls)
     ca_file = tmp_path / "ca.pem"
     (trustme.CA() if case == "unknown authority" else authority).cert_pem.write_to_path(ca_file)
-    with remote_server(completion("x"), tls=tls) as server:
-        line = Line(server.url, ca_file=str(ca_file))
-        lines.append(line)
+    with connected(lines, completion("x"), tls=tls, ca_file=str(ca_file)) as (line, server):
         flight = line.ask()
         assert kind(flight) == ("ok" if case == "good" else "unreachable")
         if case != "good":
@@ -93,9 +89,7 @@ def test_stopping_works_under_tls(lines: list[Line], tmp_path: Any) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    with remote_server(["hang"], tls=tls) as server:
-        line = Line(server.url, ca_file=str(tmp_path / "ca.pem"))
-        lines.append(line)
+    with connected(lines, ["hang"], tls=tls, ca_file=str(tmp_path / "ca.pem")) as (line, server):
         flight = line.start()
         server.wait_received()
         flight.halt()

@@ -4,7 +4,6 @@ import dataclasses
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from tests.remote_server import (
     remote_server,
 )
 from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKENIZER = small_tokenizer()
@@ -73,10 +73,7 @@ class Bench:
         return [(item.text, item.source) for item in found]
 
     def settle(self) -> None:
-        end = time.monotonic() + 10
-        while self.remote._sender._inflight:
-            assert time.monotonic() < end
-            time.sleep(0.002)
+        wait_for(lambda: not self.remote._sender._inflight)
 
 
 @pytest.fixture

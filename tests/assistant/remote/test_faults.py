@@ -27,6 +27,7 @@ from tests import generated_docs
 from tests.remote_faults import FAULTS
 from tests.remote_server import Reply, completion, plain, remote_server
 from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 TOKENIZER = small_tokenizer()
@@ -103,7 +104,7 @@ def _asked(engine: Engine) -> tuple[bool, float]:
     times, came = [], []
     for n in range(3):
         if engine.remote is not None:
-            _settle(engine.remote)
+            wait_for(lambda: not engine.remote._sender._inflight)
         request = CompletionRequest(
             path="sample.py", text=SAMPLE[: AT + n], offset=AT + n, deadline_ms=60_000
         )
@@ -112,15 +113,8 @@ def _asked(engine: Engine) -> tuple[bool, float]:
         times.append(1_000 * (time.perf_counter() - began))
         came.append(bool(answer) and answer[0].source != "remote")
     if engine.remote is not None:
-        _settle(engine.remote)
+        wait_for(lambda: not engine.remote._sender._inflight)
     return all(came), min(times)
-
-
-def _settle(remote: Remote) -> None:
-    end = time.monotonic() + 30
-    while remote._sender._inflight:
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 def _jumping() -> Any:

@@ -10,9 +10,9 @@ import pytest
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.sender import MAX_INFLIGHT
 from assistant.request import Cancel
-from tests.remote_desk import eventually
-from tests.remote_lines import REQUEST, Line, ask, kind
+from tests.remote_lines import REQUEST, Line, ask, connected, kind
 from tests.remote_server import Reply, Step, chunk, completion, event, head, remote_server
+from tests.waiting import wait_for
 
 
 def test_a_streamed_answer_arrives_with_its_usage(lines: list[Line]) -> None:
@@ -24,20 +24,16 @@ def test_a_streamed_answer_arrives_with_its_usage(lines: list[Line]) -> None:
 
 
 def test_connections_are_kept(lines: list[Line]) -> None:
-    with remote_server(completion("x")) as server:
-        line = Line(server.url)
-        lines.append(line)
+    with connected(lines, completion("x")) as (line, server):
         assert [line.ask().text for _ in range(5)] == ["x"] * 5
         assert server.n_connections == 1
 
 
 def test_text_is_there_while_it_grows(lines: list[Line]) -> None:
     begun = [head(), chunk(event({"choices": [{"text": "first"}]})), "hang"]
-    with remote_server(begun) as server:
-        line = Line(server.url)
-        lines.append(line)
+    with connected(lines, begun) as (line, _):
         flight = line.start()
-        eventually(lambda: bool(flight.text))
+        wait_for(lambda: bool(flight.text))
         assert (flight.text, flight.is_whole) == ("first", False)
 
 
@@ -51,28 +47,22 @@ def test_a_refused_connection_has_a_name(lines: list[Line]) -> None:
 
 
 def test_an_idle_connection_closed_by_the_server_is_no_fault(lines: list[Line]) -> None:
-    with remote_server([*completion("x"), "close"], completion("y")) as server:
-        line = Line(server.url)
-        lines.append(line)
+    with connected(lines, [*completion("x"), "close"], completion("y")) as (line, server):
         assert line.ask().text == "x"
-        eventually(lambda: server.n_open == 0)
+        wait_for(lambda: server.n_open == 0)
         assert line.ask().text == "y"
         assert line.outcomes == ["ok", "ok"]
 
 
 def test_what_is_forbidden_is_not_sent(lines: list[Line]) -> None:
-    with remote_server(completion("x")) as server:
-        line = Line(server.url, deny=("*.py",))
-        lines.append(line)
+    with connected(lines, completion("x"), deny=("*.py",)) as (line, server):
         assert kind(line.ask()) == "withheld"
         assert line.outcomes == []
         assert server.received == []
 
 
 def test_stopping_closes_the_connection_before_the_server_answers(lines: list[Line]) -> None:
-    with remote_server(["hang"]) as server:
-        line = Line(server.url)
-        lines.append(line)
+    with connected(lines, ["hang"]) as (line, server):
         flight = line.start()
         server.wait_received()
         began = time.monotonic()
@@ -83,19 +73,18 @@ def test_stopping_closes_the_connection_before_the_server_answers(lines: list[Li
 
 
 def test_stopping_closes_the_connection_in_the_answer(lines: list[Line]) -> None:
-    with remote_server([head(), chunk(event({"choices": [{"text": "x"}]})), "hang"]) as server:
-        line = Line(server.url)
-        lines.append(line)
+    with connected(lines, [head(), chunk(event({"choices": [{"text": "x"}]})), "hang"]) as (
+        line,
+        server,
+    ):
         flight = line.start()
-        eventually(lambda: bool(flight.text))
+        wait_for(lambda: bool(flight.text))
         flight.halt()
         assert server.wait_closed().sent > 0
 
 
 def test_what_is_stopped_at_once_is_not_sent(lines: list[Line]) -> None:
-    with remote_server(["hang"]) as server:
-        line = Line(server.url)
-        lines.append(line)
+    with connected(lines, ["hang"]) as (line, server):
         flight = line.start()
         flight.halt()
         line.finish(flight)
@@ -106,9 +95,7 @@ def test_what_is_stopped_at_once_is_not_sent(lines: list[Line]) -> None:
 
 def test_the_end_of_the_line_is_enough(lines: list[Line]) -> None:
     endless: list[Step] = [head(), chunk(event({"choices": [{"text": "a\nb"}]})), "hang"]
-    with remote_server(endless) as server:
-        line = Line(server.url)
-        lines.append(line)
+    with connected(lines, endless) as (line, server):
         flight = line.ask()
         assert (flight.text, flight.finish_reason) == ("a\nb", "stop")
         server.wait_closed()
@@ -120,9 +107,7 @@ def test_a_body_that_does_not_end_costs_no_answer(lines: list[Line]) -> None:
 
 
 def test_waiting_ends_with_the_request(lines: list[Line]) -> None:
-    with remote_server(["hang"]) as server:
-        line = Line(server.url)
-        lines.append(line)
+    with connected(lines, ["hang"]) as (line, _):
         flight, cancel = line.start(), Cancel()
         threading.Timer(0.05, cancel.set).start()
         began = time.monotonic()
@@ -133,9 +118,7 @@ def test_waiting_ends_with_the_request(lines: list[Line]) -> None:
 
 
 def test_no_more_than_a_few_are_under_way(lines: list[Line]) -> None:
-    with remote_server(["hang"]) as server:
-        line = Line(server.url)
-        lines.append(line)
+    with connected(lines, ["hang"]) as (line, server):
         flights = [line.start() for _ in range(MAX_INFLIGHT)]
         refused = InflightRequest(REQUEST, line.settings, single_line=True)
         assert not line.sender.start(refused)
@@ -191,9 +174,7 @@ def test_ten_thousand_stops_leave_the_pool_whole(lines: list[Line]) -> None:
     def reply(_: object) -> Reply:
         return [dice.choice([0.0, 0.0, 0.002]), *completion("x")]
 
-    with remote_server(reply) as server:
-        line = Line(server.url)
-        lines.append(line)
+    with connected(lines, reply) as (line, server):
         line.ask()
         for n in range(10_000):
             while len(line.sender._inflight) >= MAX_INFLIGHT:
@@ -202,9 +183,6 @@ def test_ten_thousand_stops_leave_the_pool_whole(lines: list[Line]) -> None:
             if n % 8 == 0:
                 time.sleep(dice.uniform(0, 0.004))
             flight.halt()
-        end = time.monotonic() + 10
-        while line.sender._inflight:
-            assert time.monotonic() < end
-            time.sleep(0.002)
+        wait_for(lambda: not line.sender._inflight)
         assert [line.ask().text for _ in range(20)] == ["x"] * 20
         assert server.n_open <= MAX_INFLIGHT

@@ -4,8 +4,6 @@ import asyncio
 import json
 import socket
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,16 +13,10 @@ import pytest
 
 from tests.completion_service import WAIT_S, Service, serving
 from tests.scripted import SAMPLE
+from tests.waiting import wait_for
 
 KEYS = ("first-key-0123456789", "second-key-0123456789")
 PROMPT = SAMPLE[: SAMPLE.index("return [line")]
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def metric(service: Service, name: str, key: str = "") -> float:
@@ -119,9 +111,9 @@ def test_heavy_client_delays_another_by_one_answer() -> None:
                 order.append(name)
 
         heavy = [pool.submit(ask, "heavy", KEYS[0]) for _ in range(12)]
-        eventually(lambda: metric(service, "waiting", KEYS[0]) == 11)
+        wait_for(lambda: metric(service, "waiting", KEYS[0]) == 11)
         light = pool.submit(ask, "light", KEYS[1])
-        eventually(lambda: metric(service, "waiting", KEYS[0]) == 12)
+        wait_for(lambda: metric(service, "waiting", KEYS[0]) == 12)
         service.runtime.gate.set()
         for each in (*heavy, light):
             each.result(WAIT_S)
@@ -132,7 +124,7 @@ def test_too_many_waiting_requests_of_one_key_are_refused() -> None:
     with serving(keys=KEYS) as service, ThreadPoolExecutor(40) as pool:
         service.runtime.gate.clear()
         asked = [pool.submit(create, service, KEYS[0]) for _ in range(35)]
-        eventually(lambda: sum(each.done() for each in asked) == 2)
+        wait_for(lambda: sum(each.done() for each in asked) == 2)
         assert metric(service, "waiting", KEYS[0]) == 32
         service.runtime.gate.set()
         faults = [type(each.exception(WAIT_S)) for each in asked if each.exception(WAIT_S)]
@@ -161,7 +153,7 @@ def test_client_that_leaves_stops_the_network(stream: bool) -> None:
             client.sendall(raw_request(service, stream=stream, max_tokens=128))
             assert service.runtime.reached.wait(WAIT_S)
         gone = 'requests_total{path="/v1/completions",status="499"}'
-        eventually(lambda: metric(service, gone) == 1)
+        wait_for(lambda: metric(service, gone) == 1)
         service.runtime.gate.set()
         create(service, max_tokens=1)
         assert service.runtime.n_calls < 20  # not the 128 of who left
@@ -176,8 +168,8 @@ def test_client_that_leaves_in_the_middle_of_a_stream_stops_it() -> None:
             received = b""
             while b"data: " not in received:
                 received += client.recv(65_536)
-            eventually(lambda: not service.runtime.gate.is_set())
-        eventually(lambda: not service.web.server_state.connections)
+            wait_for(lambda: not service.runtime.gate.is_set())
+        wait_for(lambda: not service.web.server_state.connections)
         metric(service, "waiting")  # the server has done what came before
         service.runtime.closes_at = 0
         service.runtime.gate.set()
@@ -192,8 +184,8 @@ def test_waiting_client_that_leaves_makes_room() -> None:
         assert service.runtime.reached.wait(WAIT_S)
         with socket.create_connection(("127.0.0.1", service.port)) as client:
             client.sendall(raw_request(service))
-            eventually(lambda: metric(service, "waiting") == 1)
-        eventually(lambda: metric(service, "waiting") == 0)
+            wait_for(lambda: metric(service, "waiting") == 1)
+        wait_for(lambda: metric(service, "waiting") == 0)
         service.runtime.gate.set()
         assert first.result(WAIT_S).choices[0].text
 
@@ -238,7 +230,7 @@ def test_stop_lets_those_who_have_asked_be_answered() -> None:
         with serving() as service:
             service.runtime.gate.clear()
             asked = [pool.submit(create, service) for _ in range(3)]
-            eventually(lambda: metric(service, "waiting") == 2)
+            wait_for(lambda: metric(service, "waiting") == 2)
         assert all(each.result(WAIT_S).choices[0].text for each in asked)
         with pytest.raises(httpx2.ConnectError):
             httpx2.get(f"{service.url}/models")

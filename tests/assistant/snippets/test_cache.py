@@ -1,6 +1,5 @@
 """Snippets for cursors: from the index's files, the same while typing."""
 
-import time
 from pathlib import Path
 
 from assistant.index.builder import build_from_texts
@@ -8,6 +7,7 @@ from assistant.index.folder_index import FolderIndex
 from assistant.request import CompletionRequest
 from assistant.snippets.cache import KEPT_CHOICES, STRETCH_CHARS, SnippetCache, scope_key
 from model.fim import Snippet
+from tests.waiting import wait_for
 
 STORE = "class ParcelStore:\n    def put_parcel(self, parcel, shelf):\n        return parcel\n"
 MAIN = (
@@ -42,10 +42,7 @@ def test_files_are_read_in_the_background_and_there_is_nothing_until_then(tmp_pa
     choice = SnippetCache()
     asked = request(MAIN, after(MAIN, "(root)\n    "))
     choice.snippets_for(index, asked, budget_chars=400)
-    end = time.monotonic() + 30
-    while not (found := choice.snippets_for(index, asked, budget_chars=400)):
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    found = wait_for(lambda: choice.snippets_for(index, asked, budget_chars=400))
     assert found[0].path == "shop/store.py"
 
 

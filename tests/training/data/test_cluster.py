@@ -6,14 +6,14 @@ import json
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.doubles import tiny_tokenizer_json
 from tests.repositories import MIT, new_repository
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 300
@@ -28,13 +28,6 @@ with Client(sys.argv[1]) as client:
 """
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 @contextlib.contextmanager
 def start(log: Path, *options: str) -> Iterator[None]:
     """Run `dask OPTIONS` until the block ends, from when it has said that it is ready."""
@@ -42,7 +35,8 @@ def start(log: Path, *options: str) -> Iterator[None]:
         command = [sys.executable, "-m", "dask", *options]
         process = subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT)
     try:
-        wait_for(lambda: re.search(b"Registered to|Scheduler at", log.read_bytes()) is not None)
+        said = re.compile(b"Registered to|Scheduler at")
+        wait_for(lambda: said.search(log.read_bytes()), seconds=DEADLINE_S)
         yield
     finally:
         process.terminate()
