@@ -1,8 +1,9 @@
 """Git histories of many commits, made in one go; what a tuning of a tiny network needs."""
 
 import dataclasses
+import functools
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.doubles import tiny_folder
 from tests.repositories import plain_git
 from training.finetune.plan import HistorySplit, ModelRef, TunePlan
 from training.finetune.request import TuneOptions, TuneRequest
-from training.finetune.session import Tuner
+from training.finetune.session import TuneOutcome, tune
 
 
 def new_history(path: Path, commits: Sequence[Mapping[str, str]]) -> Path:
@@ -62,8 +63,8 @@ SCORES = {"bits_base": 1.2, "bits_tuned": 1.0}
 
 def scripted_tuner(
     *, promoted: bool = True, seen: list[TunePlan] | None = None, **parts: Any
-) -> Tuner:
-    """A tuner whose judge says what a test wants, and remembers what it was asked."""
+) -> Callable[..., TuneOutcome]:
+    """`tune` with a judge who says what a test wants, and remembers what it was asked."""
 
     def judge(
         plan: TunePlan, tuned: Path, general: Sequence[tuple[str, str]], folder: Path
@@ -76,7 +77,7 @@ def scripted_tuner(
             "report": {"n": 1},
         }  # fmt: skip
 
-    return Tuner(**({"judge": judge} | parts))
+    return functools.partial(tune, **({"judge": judge} | parts))
 
 
 def made_plan(**changes: Any) -> TunePlan:

@@ -51,7 +51,7 @@ from training.finetune.request import TuneOptions, TuneRequest
 texts.MIN_TOKENS, session.MAX_BYTES = 1_000, 2_000
 repository, base, general = sys.argv[1:]
 options = TuneOptions(n_epochs=1, n_tasks=20, general=general)
-session.Tuner().tune(TuneRequest(repository=Path(repository), base=Path(base), options=options))
+session.tune(TuneRequest(repository=Path(repository), base=Path(base), options=options))
 """
 BARE_LIBRARY = """
 import onnxruntime, time

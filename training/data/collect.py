@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from assistant.git import GitError
 from assistant.privacy.redaction import redact
 from training.data import filters, licences
+from training.data.corpus import Document
 from training.data.decontaminate import Overlap, content_hash
 from training.data.folders import Parts
 from training.data.sources import Source, SourceEntry
@@ -25,7 +26,7 @@ from training.recipe import PATH_SETTINGS, CorpusRecipe
 _log = logging.getLogger(__name__)
 _MAX_LICENCE_BYTES = 200_000
 OWN = "own code"  # in place of a licence
-_FORMAT = 4
+_FORMAT = 5
 # What does not decide on a single file of a source.
 _OTHER_SETTINGS = (*PATH_SETTINGS, "validation", "near_duplicate", "processes")
 
@@ -39,13 +40,11 @@ class Rules(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
-    """A file that passed."""
+class Kept(Document):
+    """A file that passed; its text has LF only, secrets and personal data are replaced."""
 
-    path: str
-    text: str  # LF only; secrets and personal data are replaced
-    sha256: str  # of the file as it stands in the source
-    scrubbed: dict[str, int]  # replacements by kind
+    sha256: str = ""  # of the file as it stands in the source
+    scrubbed: dict[str, int] = dataclasses.field(default_factory=dict)  # replacements by kind
 
     @property
     def n_bytes(self) -> int:
@@ -131,7 +130,7 @@ def _choose(source: Source, entries: list[SourceEntry], rules: Rules, found: Col
         if n_bytes >= rules.recipe.repository_bytes:
             found.refuse("repository byte cap", len(entries) - n_read)
             break
-        kept = judge_file(entry.path, content, rules, found.hits)
+        kept = judge_file(source.name, entry.path, content, rules, found.hits)
         if isinstance(kept, str):
             found.refuse(kept)
         else:
@@ -140,10 +139,9 @@ def _choose(source: Source, entries: list[SourceEntry], rules: Rules, found: Col
 
 
 def judge_file(
-    path: str, content: bytes | None, rules: Rules, hits: list[tuple[str, str]] | None = None
+    source: str, path: str, content: bytes | None, rules: Rules, hits: list[tuple[str, str]]
 ) -> Kept | str:
     """Return the file, or why it stays out; `hits` gets what it shares with an evaluation set."""
-    hits = [] if hits is None else hits
     if content is None:
         return "unreadable"
     if content_hash(content) in rules.blocked:
@@ -161,7 +159,7 @@ def judge_file(
         return "benchmark overlap"
     clean, counts = redact(filters.without_notices(text))
     sha256 = content_hash(content).hex()
-    return Kept(path=path, text=clean, sha256=sha256, scrubbed=dict(counts))
+    return Kept(source=source, path=path, text=clean, sha256=sha256, scrubbed=dict(counts))
 
 
 class SourceParts:

@@ -54,7 +54,7 @@ class Document:
 
 
 class SplitWriter:
-    """Writes the three files of one split; `close` completes them."""
+    """Writes the three files of one split; they are complete when its block ends."""
 
     def __init__(self, folder: Path, split: str) -> None:
         self._folder = folder
@@ -70,17 +70,13 @@ class SplitWriter:
         entry = {"source": source, "path": path, "sha256": sha256}
         self._documents.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
-    def close(self) -> None:
-        """Write the index and close the files."""
-        self._texts.close()
-        self._documents.close()
-        np.save(self._folder / f"{self.split}.offsets.npy", np.array(self._offsets, np.int64))
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._texts.close()
+        self._documents.close()
+        np.save(self._folder / f"{self.split}.offsets.npy", np.array(self._offsets, np.int64))
 
 
 class Split:

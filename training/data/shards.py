@@ -31,7 +31,7 @@ def ids_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
 
 
 class ShardWriter:
-    """Appends rows; `close` writes the index, without which a folder is not read."""
+    """Appends rows; a block that ends well writes the index, without which a folder is not read."""
 
     def __init__(self, folder: Path, *, block_size: int, vocab_size: int) -> None:
         self.block_size = block_size
@@ -51,9 +51,13 @@ class ShardWriter:
         self._file.write(content)
         self.n_rows += len(rows)
 
-    def close(self) -> None:
-        """Write the index."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._file.close()
+        if error is not None:
+            return
         index = {
             "format_version": FORMAT_VERSION,
             "rows": self.n_rows,
@@ -64,15 +68,6 @@ class ShardWriter:
         }
         text = json.dumps(index, indent=1) + "\n"
         (self._folder / INDEX).write_text(text, encoding="utf-8")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if error is None:
-            self.close()
-        else:
-            self._file.close()
 
 
 class ShardReader:

@@ -47,7 +47,7 @@ def _run(args: argparse.Namespace) -> int:
 
     from training.finetune.plan import make_plan, owner_only
     from training.finetune.report import format_dry_run, format_report
-    from training.finetune.session import Tuner
+    from training.finetune.session import tune
 
     request = _request(args)
     torch.set_num_threads(n_threads())
@@ -56,7 +56,7 @@ def _run(args: argparse.Namespace) -> int:
         if args.dry_run:
             sys.stdout.write(format_dry_run(make_plan(request, Registry())))
             return 0
-        outcome = Tuner().tune(request, is_fresh=args.fresh)
+        outcome = tune(request, is_fresh=args.fresh)
     if args.json is not None:
         write_atomically(args.json, (json.dumps(outcome.result, indent=1) + "\n").encode())
     report = outcome.result["verdict"]["report"]

@@ -3,17 +3,14 @@
 Figures and names, never code.
 """
 
+import dataclasses
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from model.device import choose_device
 from model.folder import ModelFolder
-from model.gpt import GPT
 from model.runtime import open_runtime
 from training.evaluation.intervals import format_percent, format_points
 from training.evaluation.replay.report import Report
@@ -21,9 +18,8 @@ from training.evaluation.replay.report_tables import WIDTH, format_range, format
 from training.finetune.judge import BASE, TUNED, find_gain, system_name
 from training.finetune.plan import TunePlan, estimate_disk_bytes, lora_rank, open_folder
 from training.finetune.request import TuneOptions
-from training.finetune.run import adapt, micro_rows
+from training.finetune.run import micro_rows, open_trainer, tune_recipe
 from training.finetune.texts import GENERAL_FRAC, describe_code, gather
-from training.pretrain.loss import cross_entropy
 
 _ROW_OVERHEAD = 1.3  # row tokens a token of text (measured: 1.24 to 1.38): headers, snippets, marks
 EXTRA_SHARE = 0.25  # of training: packing, bits per byte, points of the way (docs/tune.md)
@@ -145,20 +141,10 @@ def describe_time(base: ModelFolder, options: TuneOptions, *, n_tokens: int) -> 
 
 def _time_token(base: ModelFolder, rank: int) -> float:
     """Return the seconds that a token takes in a training step."""
-    device, block_size, n_rows = choose_device(), base.info.block_size, min(2, micro_rows(base))
-    network = GPT(base.config, dtype=device.dtype)
-    if rank:
-        adapt(network, rank, device.dtype)
-    network.to(device.device)
-    ids = torch.randint(base.config.vocab_size, (n_rows, block_size + 1), device=device.device)
-
-    def step() -> None:
-        hidden = network.hidden(ids[:, :-1])
-        loss = cross_entropy(hidden, network.head_weight, ids[:, 1:])
-        loss.backward()  # type: ignore[no-untyped-call]
-        loss.item()
-
-    return _time(step) / (n_rows * block_size)
+    n_rows = min(2, micro_rows(base))
+    recipe = tune_recipe(base, [n_rows], name=base.info.name, seed=0, lora_rank=rank)
+    recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, micro_rows=n_rows))
+    return _time(open_trainer(base, recipe).rehearse) / (n_rows * base.info.block_size)
 
 
 def _time(work: Callable[[], None]) -> float:

@@ -260,8 +260,7 @@ def train(
     `rows` is the folder of all epochs; `passages` are of the development commits.
     """
     assert isinstance(recipe.network, FolderNetwork)
-    rank = recipe.network.lora_rank
-    trainer = _open_trainer(base, recipe, rows, rank)
+    trainer = open_trainer(base, recipe, rows)
     scorer = network_scorer(trainer.network, base.tokenizer(), base.info.block_size)
     run, n_epochs = state.folder / RUN, len(recipe.stages)
 
@@ -270,7 +269,7 @@ def train(
 
     if not trainer.resume(run):
         weights = base_weights(base)
-        if rank:
+        if recipe.network.lora_rank:
             weights = adapted_weights(trainer.network, weights)
         trainer.begin_with(weights, base.content_hash)
         del weights  # as large as the network
@@ -314,8 +313,11 @@ def epoch_weights(state: TuneState, epoch: int) -> dict[str, Tensor]:
     return load_file(_weights_file(state, epoch))
 
 
-def _open_trainer(base: ModelFolder, recipe: Recipe, rows: Path, rank: int) -> Trainer:
-    tokenizer, dtype, pad = base.tokenizer(), choose_device().dtype, "<|fim_pad|>"
+def open_trainer(base: ModelFolder, recipe: Recipe, rows: Path = Path()) -> Trainer:
+    """Return the trainer of a tuning whose epochs' rows are below `rows`."""
+    assert isinstance(recipe.network, FolderNetwork)
+    rank, tokenizer, dtype = recipe.network.lora_rank, base.tokenizer(), choose_device().dtype
+    pad = "<|fim_pad|>"
     return Trainer(
         recipe,
         lambda stage: ShardReader(rows / stage.shards),

@@ -61,69 +61,66 @@ class TuneOutcome(NamedTuple):
     is_old: bool  # found, not made
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Tuner:
-    """Who judges, and where models are listed."""
+def tune(
+    request: TuneRequest, *, is_fresh: bool = False, judge: Judge = judge_models
+) -> TuneOutcome:
+    """Tune, or go on with a tuning that was stopped; TuneError and others say what to mend.
 
-    registry: Registry = dataclasses.field(default_factory=Registry)
-    judge: Judge = judge_models
+    TuneStoppedError and KeyboardInterrupt leave a run that goes on when it is asked for again.
+    """
+    registry = Registry()
+    wanted = make_plan(request, registry)
+    with TuneState(tune_folder(wanted.repository_id)) as state:
+        plan = _choose_plan(state, wanted, is_fresh=is_fresh)
+        is_old = (result := state.table(RESULT)) is not None
+        if result is None:
+            result = json.loads(json.dumps(_run(state, plan, registry, judge)))
+            state.write_table(RESULT, result)
+        state.clear(keep=(PLAN, RESULT))
+        return TuneOutcome(plan=plan, result=result, is_old=is_old)
 
-    def tune(self, request: TuneRequest, *, is_fresh: bool = False) -> TuneOutcome:
-        """Tune, or go on with a tuning that was stopped; TuneError and others say what to mend.
 
-        TuneStoppedError and KeyboardInterrupt leave a run that goes on when it is asked for again.
-        """
-        wanted = make_plan(request, self.registry)
-        with TuneState(tune_folder(wanted.repository_id)) as state:
-            plan = _choose_plan(state, wanted, is_fresh=is_fresh)
-            is_old = (result := state.table(RESULT)) is not None
-            if result is None:
-                result = json.loads(json.dumps(self._run(state, plan)))
-                state.write_table(RESULT, result)
-            state.clear(keep=(PLAN, RESULT))
-            return TuneOutcome(plan=plan, result=result, is_old=is_old)
-
-    def _run(self, state: TuneState, plan: TunePlan) -> dict[str, Any]:
-        base, split, folder = open_folder(Path(plan.base.path)), plan.split, state.folder
-        say(
-            f"history: trained on {split.n_trained} commits, chosen by {split.n_development}, "
-            f"judged by {split.n_judged}"
+def _run(state: TuneState, plan: TunePlan, registry: Registry, judge: Judge) -> dict[str, Any]:
+    base, split, folder = open_folder(Path(plan.base.path)), plan.split, state.folder
+    say(
+        f"history: trained on {split.n_trained} commits, chosen by {split.n_development}, "
+        f"judged by {split.n_judged}"
+    )
+    # The lines that choose: those that the development commits added.
+    added = added_passages(
+        Path(plan.root), split.development, max_bytes=MAX_BYTES, seed=plan.options.seed
+    )
+    texts = _gather_texts(state, plan, base)
+    say(f"code: {describe_code(texts.summary)}")
+    n_rows = _pack_rows(state, plan, base, texts)
+    say(f"rows: {', '.join(map(str, n_rows))} of {base.info.block_size} tokens, an epoch each")
+    rank, seed = lora_rank(plan.options, base.config), plan.options.seed
+    if state.table(CANDIDATE) is None:
+        n_tokens = sum(n_rows) * base.info.block_size
+        say(f"time: {describe_time(base, plan.options, n_tokens=n_tokens)}")
+    recipe = run.tune_recipe(base, n_rows, name=plan.name, seed=seed, lora_rank=rank)
+    log = run.train(state, base, recipe, folder / ROWS, added)
+    candidate = state.do_once(
+        CANDIDATE, lambda: _write_candidate(state, plan, base, log, added, texts)
+    )
+    say(f"weights: epoch {candidate['epoch']}, {candidate['share']:g} of the way")
+    with tempfile.TemporaryDirectory(
+        dir=folder, suffix=".part", ignore_cleanup_errors=True
+    ) as indexes:
+        verdict = state.do_once(
+            VERDICT,
+            lambda: judge(plan, folder / CANDIDATE, texts.documents, Path(indexes)),
         )
-        # The lines that choose: those that the development commits added.
-        added = added_passages(
-            Path(plan.root), split.development, max_bytes=MAX_BYTES, seed=plan.options.seed
-        )
-        texts = _gather_texts(state, plan, base)
-        say(f"code: {describe_code(texts.summary)}")
-        n_rows = _pack_rows(state, plan, base, texts)
-        say(f"rows: {', '.join(map(str, n_rows))} of {base.info.block_size} tokens, an epoch each")
-        rank, seed = lora_rank(plan.options, base.config), plan.options.seed
-        if state.table(CANDIDATE) is None:
-            n_tokens = sum(n_rows) * base.info.block_size
-            say(f"time: {describe_time(base, plan.options, n_tokens=n_tokens)}")
-        recipe = run.tune_recipe(base, n_rows, name=plan.name, seed=seed, lora_rank=rank)
-        log = run.train(state, base, recipe, folder / ROWS, added)
-        candidate = state.do_once(
-            CANDIDATE, lambda: _write_candidate(state, plan, base, log, added, texts)
-        )
-        say(f"weights: epoch {candidate['epoch']}, {candidate['share']:g} of the way")
-        with tempfile.TemporaryDirectory(
-            dir=folder, suffix=".part", ignore_cleanup_errors=True
-        ) as indexes:
-            verdict = state.do_once(
-                VERDICT,
-                lambda: self.judge(plan, folder / CANDIDATE, texts.documents, Path(indexes)),
-            )
-        result = {
-            "plan": dataclasses.asdict(plan),
-            "texts": texts.summary,
-            "lora_rank": rank,
-            "training": log,
-            "candidate": candidate,
-            "verdict": verdict,
-        }
-        entry, is_used = publish(state, plan, result, self.registry)
-        return result | {"model": entry and dataclasses.asdict(entry), "is_used": is_used}
+    result = {
+        "plan": dataclasses.asdict(plan),
+        "texts": texts.summary,
+        "lora_rank": rank,
+        "training": log,
+        "candidate": candidate,
+        "verdict": verdict,
+    }
+    entry, is_used = publish(state, plan, result, registry)
+    return result | {"model": entry and dataclasses.asdict(entry), "is_used": is_used}
 
 
 def tune_folder(repository_id: str) -> Path:

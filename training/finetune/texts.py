@@ -31,7 +31,6 @@ from model.files import UnreadableFileError, read_regular
 from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
 from training.data.collect import Kept, Rules, collect, judge_file
-from training.data.corpus import Document
 from training.data.decontaminate import Duplicates, Overlap
 from training.data.filters import hash_frac, path_reason
 from training.data.progress import count_shown
@@ -53,7 +52,7 @@ GENERAL_FRAC = 0.25  # of the tokens, against forgetting
 _SNIPPET_FRAC = 0.5  # of the chunks, where the base has learnt to read snippets
 _MIN_BLOCK = 160  # tokens; shorter rows hold no hole worth learning
 _DRAWS = 5  # names the random numbers of the order
-REPOSITORY, GENERAL = "repository", "general"  # where a text is from
+REPOSITORY, GENERAL = "repository", "general"  # sources: where a text is from
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of runs of five words, as for a corpus
 HELD_OUT_FRAC = 0.2  # of the files of general code
 HELD_OUT_BYTES = 120_000  # at most: a guard, not a corpus
@@ -65,22 +64,10 @@ _NAMED = 5  # files in a message
 _SUFFIXES = tuple(end for language in LANGUAGES.values() for end in language.extensions)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Text(Document):
-    """One file that is trained on: LF only, scrubbed; its source is REPOSITORY or GENERAL."""
-
-    content: str = ""  # SHA-256 of the file, before it was scrubbed
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of its text."""
-        return len(self.text.encode())
-
-
 class RepositoryTexts(NamedTuple):
     """The texts of a commit, and what stayed out."""
 
-    texts: tuple[Text, ...]  # by path
+    texts: tuple[Kept, ...]  # by path
     n_seen: int  # tracked files of a known language
     refused: Counter[str]  # files by reason
     scrubbed: Counter[str]  # replacements by kind
@@ -98,19 +85,19 @@ def read_repository(repository: Path, commit: str) -> RepositoryTexts:
         if reason := duplicates.reason(file.text):
             refused[reason] += 1
         else:
-            texts.append(_text_of(REPOSITORY, file))
+            texts.append(file)
             scrubbed.update(file.scrubbed)
     return RepositoryTexts(
         texts=tuple(texts), n_seen=found.n_seen, refused=refused, scrubbed=scrubbed
     )
 
 
-def draw_replay(folder: Path, n_bytes: int, *, seed: int = 0) -> list[Text]:
+def draw_replay(folder: Path, n_bytes: int, *, seed: int = 0) -> list[Kept]:
     """Return general code to replay, in a random order, of about `n_bytes` in all if there are."""
     return list(_take_bytes(n_bytes, _read_general(folder, seed, is_held_out=False)))
 
 
-def draw_held_out(folder: Path) -> list[Text]:
+def draw_held_out(folder: Path) -> list[Kept]:
     """Return the general code that guards; TuneError if the folder holds none."""
     texts = _read_general(folder, 0, is_held_out=True)
     small = (text for text in texts if len(text.text) <= _MAX_HELD_OUT_FILE_BYTES)
@@ -122,7 +109,7 @@ def draw_held_out(folder: Path) -> list[Text]:
     return chosen
 
 
-def require_clean(texts: Iterable[Text]) -> None:
+def require_clean(texts: Iterable[Kept]) -> None:
     """Scan for secrets a second time, in what is about to be trained on; TuneError names files."""
     if found := [text.path for text in texts if redact(text.text)[1]]:
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
@@ -132,24 +119,20 @@ def require_clean(texts: Iterable[Text]) -> None:
         )
 
 
-def hash_texts(texts: Iterable[Text]) -> str:
-    """Return SHA-256 over the sorted (path, content) of texts."""
-    lines = sorted(f"{text.path}\0{text.content}\n" for text in texts)
+def hash_texts(texts: Iterable[Kept]) -> str:
+    """Return SHA-256 over the sorted (path, SHA-256) of texts."""
+    lines = sorted(f"{text.path}\0{text.sha256}\n" for text in texts)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _text_of(source: str, file: Kept) -> Text:
-    return Text(source=source, path=file.path, text=file.text, content=file.sha256)
-
-
-def _take_bytes(n_bytes: int, texts: Iterator[Text]) -> Iterator[Text]:
+def _take_bytes(n_bytes: int, texts: Iterator[Kept]) -> Iterator[Kept]:
     total = 0
     while total < n_bytes and (text := next(texts, None)):
         total += text.n_bytes
         yield text
 
 
-def _read_general(folder: Path, seed: int, *, is_held_out: bool) -> Iterator[Text]:
+def _read_general(folder: Path, seed: int, *, is_held_out: bool) -> Iterator[Kept]:
     """Yield the usable files of one part; each is read when it is its turn."""
     filters = _OTHERS.recipe.filters
     paths = [
@@ -162,9 +145,9 @@ def _read_general(folder: Path, seed: int, *, is_held_out: bool) -> Iterator[Tex
             content = read_regular(folder / path, filters.max_bytes)
         except UnreadableFileError:
             continue
-        kept = judge_file(path, content, _OTHERS)
+        kept = judge_file(GENERAL, path, content, _OTHERS, [])
         if isinstance(kept, Kept) and not path_reason(path, len(content), filters, ""):
-            yield _text_of(GENERAL, kept)
+            yield kept
 
 
 def _list_visible(folder: Path) -> Iterator[str]:
@@ -195,8 +178,8 @@ _OTHERS = _rules(FilterSettings(min_bytes=500, test_keep_frac=0.0))
 class Mixture:
     """What each epoch reads: the repository's code whole, and a share of general code."""
 
-    own: tuple[Text, ...]
-    general: tuple[Text, ...]
+    own: tuple[Kept, ...]
+    general: tuple[Kept, ...]
 
     @property
     def n_own_bytes(self) -> int:
@@ -208,7 +191,7 @@ class Mixture:
         """Bytes of general code that an epoch reads."""
         return round(self.n_own_bytes * GENERAL_FRAC / (1.0 - GENERAL_FRAC))
 
-    def documents(self, epoch: int, seed: int) -> list[Text]:
+    def documents(self, epoch: int, seed: int) -> list[Kept]:
         """Return an epoch's documents, shuffled."""
         texts = [*self.own, *_take_turn(self.general, self.n_general_bytes, epoch)]
         draws = np.random.Generator(np.random.Philox(key=[seed, _DRAWS], counter=[0, 0, 0, epoch]))
@@ -275,7 +258,7 @@ def epoch_folder(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch}"
 
 
-def _take_turn(texts: Sequence[Text], n_bytes: int, epoch: int) -> Iterator[Text]:
+def _take_turn(texts: Sequence[Kept], n_bytes: int, epoch: int) -> Iterator[Kept]:
     """Yield texts of `n_bytes` in all, each epoch others as long as there are; the last is cut."""
     starts = list(itertools.accumulate((text.n_bytes for text in texts), initial=0))
     skip = epoch * n_bytes % max(1, starts[-1])
@@ -294,7 +277,7 @@ class TuneTexts:
     """The texts of a run."""
 
     mixture: Mixture
-    held_out: tuple[Text, ...]  # general code that judges
+    held_out: tuple[Kept, ...]  # general code that judges
     summary: DataSummary
 
     @property

@@ -42,7 +42,7 @@ def main(folder: Path, round_: int) -> int:
         seen.add(names())
     report(status, request)
     os.environ["XDG_DATA_HOME"] = str(folder / "undisturbed")
-    report(in_child(lambda: scripted_tuner().tune(request)), request)
+    report(in_child(lambda: scripted_tuner()(request)), request)
     return 0
 
 
@@ -69,7 +69,7 @@ def disturbed(request: TuneRequest, n_renames: int, n_more: int) -> Callable[[],
         left = [n_renames]
         for name in ("rename", "replace"):
             setattr(Path, name, counting(getattr(Path, name), left, n_more))
-        return scripted_tuner().tune(request)
+        return scripted_tuner()(request)
 
     return work
 

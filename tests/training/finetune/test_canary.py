@@ -43,7 +43,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tuned(request: TuneRequest) -> Path:
-    place = Registry().find_folder(scripted_tuner().tune(request).plan.repository_id)
+    place = Registry().find_folder(scripted_tuner()(request).plan.repository_id)
     assert place is not None
     return place
 

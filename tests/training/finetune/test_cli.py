@@ -11,7 +11,7 @@ from tests.repositories import new_repository
 from training.errors import TuneStoppedError
 from training.finetune import cli, report, texts
 from training.finetune.request import TuneRequest
-from training.finetune.session import TuneOutcome, Tuner, tune_folder
+from training.finetune.session import TuneOutcome, tune_folder
 
 RESULT = {
     "verdict": {"report": {"n": 1}},
@@ -26,13 +26,13 @@ def script_tuning(
     """Let the tuning end at once: with an error, or a result."""
     asked: list[tuple[TuneRequest, bool]] = []
 
-    def tune(self: Tuner, request: TuneRequest, *, is_fresh: bool = False) -> object:
+    def tune(request: TuneRequest, *, is_fresh: bool = False) -> object:
         asked.append((request, is_fresh))
         if isinstance(result, BaseException):
             raise result
         return TuneOutcome(plan=None, result=result, is_old=False)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Tuner, "tune", tune)
+    monkeypatch.setattr("training.finetune.session.tune", tune)
     monkeypatch.setattr(report, "format_report", lambda report: f"table of {report['n']}\n")
     return asked
 

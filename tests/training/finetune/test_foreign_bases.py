@@ -15,13 +15,14 @@ from model.gguf_export import export_gguf
 from model.runtime import open_runtime
 from tests.foreign_folders import folder_of, split_by, tokenizers, trained, transformers
 from tests.histories import scripted_tuner, small_request
+from training.data.collect import Kept
 from training.data.shards import ShardReader
 from training.errors import TuneError
 from training.finetune import cli, run, session, texts
 from training.finetune.plan import make_plan
 from training.finetune.request import TuneRequest
-from training.finetune.session import Tuner
-from training.finetune.texts import GENERAL, Text
+from training.finetune.session import tune
+from training.finetune.texts import GENERAL
 
 pytestmark = [
     pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("shared_cache")
@@ -63,7 +64,7 @@ def request_for(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_is_tuned_reads_as_the_base_does_and_can_be_taken_elsewhere(
     request_for: TuneRequest, tmp_path: Path
 ) -> None:
-    outcome = scripted_tuner().tune(request_for)
+    outcome = scripted_tuner()(request_for)
     bits = outcome.result["training"]["bits"]
     assert bits == sorted(bits, reverse=True)
     assert bits[-1] < 0.997 * bits[0]
@@ -93,7 +94,7 @@ def test_what_is_tuned_reads_as_the_base_does_and_can_be_taken_elsewhere(
 
 
 def test_the_same_judge_decides(request_for: TuneRequest) -> None:
-    outcome = Tuner().tune(request_for)
+    outcome = tune(request_for)
     verdict = outcome.result["verdict"]
     assert not verdict["promoted"]
     assert any("cursors that could be judged: " in reason for reason in verdict["reasons"])
@@ -102,7 +103,7 @@ def test_the_same_judge_decides(request_for: TuneRequest) -> None:
 
 
 def test_rows_are_in_the_format_of_the_base(base: Path, tmp_path: Path) -> None:
-    own = tuple(Text(source=GENERAL, path=f"{n}.py", text=f"x_{n} = {n}\n" * 90) for n in range(9))
+    own = tuple(Kept(source=GENERAL, path=f"{n}.py", text=f"x_{n} = {n}\n" * 90) for n in range(9))
     model = load_model(base)
     tokenizer, settings = model.tokenizer(), texts.pack_settings(model.info, seed=0)
     mixture = texts.Mixture(own=own, general=())

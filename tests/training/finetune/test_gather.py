@@ -13,6 +13,7 @@ from model.folder import load_folder
 from model.tokenizer import Tokenizer
 from tests.histories import add_commits, module, small_request
 from training.data import collect
+from training.data.collect import Kept
 from training.errors import TuneError
 from training.finetune import texts
 from training.finetune.plan import TunePlan, make_plan
@@ -46,7 +47,7 @@ def test_tree_of_the_trained_commit_is_gathered(request_for: TuneRequest) -> Non
 
 def test_texts_are_found_again_as_written(request_for: TuneRequest) -> None:
     found = texts.gather(plan_of(request_for), tokenizer(request_for))
-    odd = texts.Text(source=texts.GENERAL, path="ü.py", text="\u2028 = 'ü'\r\n")
+    odd = Kept(source=texts.GENERAL, path="ü.py", text="\u2028 = 'ü'\r\n")
     found = dataclasses.replace(found, held_out=(*found.held_out, odd))
     table = json.loads(json.dumps(dataclasses.asdict(found)))
     assert from_table(texts.TuneTexts, table) == found

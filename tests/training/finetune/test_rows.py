@@ -7,19 +7,20 @@ import pytest
 
 from model.tokenizer import Tokenizer
 from tests.doubles import tiny_info, tiny_tokenizer_json
+from training.data.collect import Kept
 from training.data.shards import ShardReader
 from training.errors import TuneError
 from training.finetune import texts
-from training.finetune.texts import GENERAL, REPOSITORY, Text
+from training.finetune.texts import GENERAL, REPOSITORY
 
 
-def some_texts(source: str, n_files: int, n_lines: int = 20) -> tuple[Text, ...]:
+def some_texts(source: str, n_files: int, n_lines: int = 20) -> tuple[Kept, ...]:
     return tuple(
-        Text(
+        Kept(
             source=source,
             path=f"{source}/{number}.py",
             text="".join(f"value_{number}_{line} = {line}\n" for line in range(n_lines)),
-            content=str(number),
+            sha256=str(number),
         )
         for number in range(n_files)
     )

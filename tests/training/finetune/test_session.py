@@ -39,7 +39,7 @@ def served(request: TuneRequest, outcome: TuneOutcome) -> Path | None:
 @pytest.mark.slow
 def test_better_model_serves_its_repository(request_for: TuneRequest) -> None:
     seen: list[TunePlan] = []
-    outcome = scripted_tuner(seen=seen).tune(request_for)
+    outcome = scripted_tuner(seen=seen)(request_for)
     place = served(request_for, outcome)
     assert place is not None
     folder = load_folder(place)
@@ -66,21 +66,21 @@ def assert_tidy(outcome: TuneOutcome) -> None:
 
 @pytest.mark.slow
 def test_model_that_is_not_better_is_not_kept_and_found_again(request_for: TuneRequest) -> None:
-    first = scripted_tuner(promoted=False).tune(request_for)
+    first = scripted_tuner(promoted=False)(request_for)
     assert served(request_for, first) is None
     assert Registry().entries() == []
     assert first.result["model"] is None
-    again = scripted_tuner(promoted=False).tune(request_for)
+    again = scripted_tuner(promoted=False)(request_for)
     assert (again.is_old, again.result) == (True, first.result)
-    fresh = scripted_tuner(promoted=False).tune(request_for, is_fresh=True)
+    fresh = scripted_tuner(promoted=False)(request_for, is_fresh=True)
     assert not fresh.is_old
     assert fresh.result["training"]["bits"] == first.result["training"]["bits"]
 
 
 @pytest.mark.slow
 def test_nothing_is_done_again_while_no_commit_is_new(request_for: TuneRequest) -> None:
-    first = scripted_tuner().tune(request_for)
-    again = scripted_tuner().tune(request_for)  # its own model serves now
+    first = scripted_tuner()(request_for)
+    again = scripted_tuner()(request_for)  # its own model serves now
     assert (again.is_old, again.result) == (True, first.result)
 
 
@@ -96,9 +96,9 @@ def test_run_killed_after_its_model_serves_goes_on(
     write = TuneState.write_table
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(TuneState, "write_table", stop)
-        scripted_tuner().tune(request_for)
+        scripted_tuner()(request_for)
     [entry] = Registry().entries()
-    outcome = scripted_tuner().tune(request_for)
+    outcome = scripted_tuner()(request_for)
     assert outcome.result["model"]["name"] == entry.name
     assert Registry().entries() == [entry]
 
@@ -106,7 +106,7 @@ def test_run_killed_after_its_model_serves_goes_on(
 @pytest.mark.slow
 def test_pinned_choice_is_left_alone(request_for: TuneRequest) -> None:
     Registry().pin(repository_id(request_for.repository))
-    outcome = scripted_tuner().tune(request_for)
+    outcome = scripted_tuner()(request_for)
     assert served(request_for, outcome) is None
     assert [entry.name for entry in Registry().entries()] == [outcome.result["model"]["name"]]
     assert outcome.result["is_used"] is False
@@ -114,10 +114,10 @@ def test_pinned_choice_is_left_alone(request_for: TuneRequest) -> None:
 
 @pytest.mark.slow
 def test_next_tuning_is_held_against_what_serves(request_for: TuneRequest) -> None:
-    first = scripted_tuner().tune(request_for)
+    first = scripted_tuner()(request_for)
     add_commits(request_for.repository, [{"pkg/more.py": module(99)}] * 5)
     seen: list[TunePlan] = []
-    second = scripted_tuner(seen=seen).tune(request_for)
+    second = scripted_tuner(seen=seen)(request_for)
     assert seen[0].serving.path == str(Registry().place(first.plan.name))
     assert second.plan.base == first.plan.base
     assert served(request_for, second) == Registry().place(second.plan.name)
@@ -126,7 +126,7 @@ def test_next_tuning_is_held_against_what_serves(request_for: TuneRequest) -> No
 @pytest.mark.slow
 def test_too_little_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TuneError, match=r"tokens of code to learn from, 20000 are needed"):
-        scripted_tuner().tune(small_request(tmp_path))
+        scripted_tuner()(small_request(tmp_path))
 
 
 @pytest.mark.slow
@@ -135,9 +135,9 @@ def test_stopped_run_goes_on_although_commits_were_added(request_for: TuneReques
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scripted_tuner(judge=interrupt).tune(request_for)
+        scripted_tuner(judge=interrupt)(request_for)
     add_commits(request_for.repository, [{"pkg/more.py": module(99)}] * 5)
-    outcome = scripted_tuner().tune(request_for)
+    outcome = scripted_tuner()(request_for)
     assert outcome.plan.split.judged_to != split_history(request_for.repository).judged_to
 
 
@@ -147,10 +147,10 @@ def test_refused_run_does_not_stand_in_the_way_of_the_next(
 ) -> None:
     monkeypatch.setattr(texts, "MIN_TOKENS", 10**6)
     with pytest.raises(TuneError, match="1000000 are needed"):
-        scripted_tuner().tune(request_for)
+        scripted_tuner()(request_for)
     monkeypatch.setattr(texts, "MIN_TOKENS", 1_000)
     add_commits(request_for.repository, [{"pkg/more.py": module(99)}] * 5)
-    outcome = scripted_tuner().tune(request_for)
+    outcome = scripted_tuner()(request_for)
     assert outcome.plan.split == split_history(request_for.repository)
 
 
@@ -158,14 +158,14 @@ def test_refused_run_does_not_stand_in_the_way_of_the_next(
 def test_full_disk_is_refused(request_for: TuneRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "estimate_disk_bytes", lambda *_, **__: 1 << 60)
     with pytest.raises(TuneError, match="GB are free; make room"):
-        scripted_tuner().tune(request_for)
+        scripted_tuner()(request_for)
 
 
 @pytest.mark.slow
 def test_commits_without_code_cannot_judge(request_for: TuneRequest) -> None:
     add_commits(request_for.repository, [{"notes.txt": str(n)} for n in range(30)])
     with pytest.raises(ReplayError, match="adds no code that can be judged"):
-        scripted_tuner().tune(request_for)
+        scripted_tuner()(request_for)
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def test_second_process_is_refused(request_for: TuneRequest) -> None:
     plan = make_plan(request_for, Registry())
     with TuneState(tune_folder(plan.repository_id)):
         with pytest.raises(TuneError, match="another `foretype tune` works"):
-            scripted_tuner().tune(request_for)
+            scripted_tuner()(request_for)
 
 
 @pytest.fixture

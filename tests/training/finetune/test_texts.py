@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.repositories import commit_files, new_repository, plain_git
+from training.data.collect import Kept
 from training.errors import TuneError
 from training.finetune import texts
-from training.finetune.texts import REPOSITORY, Text, hash_texts, read_repository, require_clean
+from training.finetune.texts import REPOSITORY, hash_texts, read_repository, require_clean
 
 CODE = "".join(
     f"def area_{n}(width, height):\n    return width * height + {n}\n\n" for n in range(9)
@@ -78,7 +79,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_secret_that_is_left_stops_the_run() -> None:
-    found = [Text(source=REPOSITORY, path=f"{n}.py", text=SECRET) for n in range(7)]
+    found = [Kept(source=REPOSITORY, path=f"{n}.py", text=SECRET) for n in range(7)]
     with pytest.raises(
         TuneError, match=r"left in 0.py, 1.py, 2.py, 3.py, 4.py and 2 more"
     ) as error:
