@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 from lsp.framing import Channel
 
 if TYPE_CHECKING:
-    from lsp.scheduler import Completer
+    from assistant.generate.engine import Engine
 
 STOP_S = 0.5  # granted to the worker's token and to the last replies at the end
 
 
-def main(argv: Sequence[str] | None = None, *, engine: "Completer | None" = None) -> int:
+def main(argv: Sequence[str] | None = None, *, engine: "Engine | None" = None) -> int:
     """Serve one client; exit code 0 after `shutdown` and `exit`, 1 otherwise, 2 if not started."""
     options = _parser().parse_args(argv)
     channel = guard_stdio()  # before anything that may print is imported
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None, *, engine: "Completer | None" = None
 def _serve(
     channel: Channel,
     end: Callable[[int], None],
-    engine: "Completer | None",
+    engine: "Engine | None",
     log_to: Callable[[str], None],
 ) -> None:
     from lsp.fast_initialize import greet

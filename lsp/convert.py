@@ -79,9 +79,8 @@ class MenuChoice(NamedTuple):
     list is open, and shows only what begins with the entry.
     """
 
-    before: Snapshot
     after: Snapshot
-    start: int  # offsets in `before` of what the entry replaces
+    start: int  # offsets in the document of before, of what the entry replaces
     end: int
     text: str
 
@@ -120,4 +119,4 @@ def choose(snapshot: Snapshot, selected: types.SelectedCompletionInfo | None) ->
         line=line,
         column=column,
     )
-    return MenuChoice(snapshot, after, line_start + start, line_start + end, selected.text)
+    return MenuChoice(after, line_start + start, line_start + end, selected.text)

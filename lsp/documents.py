@@ -116,11 +116,6 @@ class Document(TextDocument):
         self._set(source)
 
     @property
-    def n_chars(self) -> int:
-        """Size in code points, line ends included."""
-        return self._n_chars
-
-    @property
     def source(self) -> str:
         """The text as the client has it; never read from a file."""
         return "".join(self._lines)
@@ -175,7 +170,7 @@ class Document(TextDocument):
     def _set(self, text: str) -> None:
         self.last_change = None
         self._lines = split_lines(_join_surrogates(text))
-        self._n_chars = sum(map(len, self._lines))
+        self.n_chars = sum(map(len, self._lines))  # line ends included
         self._plain: tuple[str, str] | None = None
 
     def _splice(self, span: types.Range, text: str) -> None:
@@ -192,7 +187,7 @@ class Document(TextDocument):
             lines.pop()  # what follows the last line end is the next line
         removed = self._lines[row : end_row + 1]
         self._lines[row : end_row + 1] = lines
-        self._n_chars += sum(map(len, lines)) - sum(map(len, removed))
+        self.n_chars += sum(map(len, lines)) - sum(map(len, removed))
         self.last_change = row, [*map(_without_end, removed)], [*map(_without_end, lines)]
         is_key = len(text) == 1 and text != "\n"
         self.last_column = column + 1 if is_key else None

@@ -183,12 +183,14 @@ class WorkspaceIndexes:
         place = self._places.get(uri)
         if place is None:  # it was closed meanwhile
             return None
-        folder, _ = place
+        return self._index(place[0])
+
+    # --- anywhere
+
+    def _index(self, folder: _Folder | None) -> FolderIndex | None:
         if folder is None:
             return self._loose
         return folder.updater.index if folder.updater else None
-
-    # --- anywhere
 
     def _put(self, folder: _Folder | None, path: str, uri: str, text: str | None) -> None:
         """Hand over the text of a document, or take it away; an index still to come asks again."""
@@ -196,8 +198,7 @@ class WorkspaceIndexes:
             from assistant.index.folder_index import FolderIndex
 
             self._loose = FolderIndex()
-        updater = folder.updater if folder is not None else None
-        index = self._loose if folder is None else updater.index if updater is not None else None
+        index = self._index(folder)
         if index is not None and text is None:
             index.close_open(uri)
         elif index is not None and text is not None:

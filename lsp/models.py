@@ -55,8 +55,8 @@ class WorkspaceModels:
         self._registry: Registry | None = None
         self._shelf: LoadedModels | None = None
         self._stamp: tuple[int, int, int] | None = None
-        self._choices: Mapping[str, ModelEntry | None] = {}  # by repository; None: the base
-        self._everywhere: ModelEntry | None = None  # where nothing was chosen
+        # By repository, "" where nothing was chosen; None: the base.
+        self._choices: Mapping[str, ModelEntry | None] = {}
         self._has_models = False
         self._ids: dict[Path, str] = {}  # of work trees; "": none
         self._repositories: dict[str, str] = {}  # of folders; "": none
@@ -113,7 +113,7 @@ class WorkspaceModels:
                 self._unknown.add(folder)
                 self._wake.set()
             return None
-        if self._choices.get(repository, self._everywhere) is None:
+        if self._choice(repository) is None:
             return None
         self._asked_of[repository] = time.monotonic()
         return self._shelf.backend_for(repository)
@@ -187,7 +187,6 @@ class WorkspaceModels:
         except ModelsError as error:
             self._choices = {}
             self._warn("registry", str(error))
-        self._everywhere = self._choices.get("")
         self._has_models = any(self._choices.values())
         shelf.forgive()
         # What had no repository may have one by now.
@@ -220,14 +219,15 @@ class WorkspaceModels:
         return self._ids[root]
 
     def _wanted(self) -> dict[str, ModelEntry]:
-        """Return the models to serve, the most wanted first."""
-        from assistant.models.loaded_models import choose_served
-
-        present = [self._repositories.get(str(root), "") for root in self._roots]
+        """Return the models to serve: where one was asked last, then of the workspace's folders."""
         asked = dict(self._asked_of)
-        found = {key: self._choices.get(key, self._everywhere) for key in {*asked, *present}}
-        choices = {key: entry for key, entry in found.items() if entry is not None}
-        return choose_served(choices, asked, present)
+        recent = sorted(asked, key=lambda repository: -asked[repository])
+        present = (self._repositories.get(str(root), "") for root in self._roots)
+        found = {key: self._choice(key) for key in dict.fromkeys((*recent, *present))}
+        return {key: entry for key, entry in found.items() if entry is not None}
+
+    def _choice(self, repository: str) -> ModelEntry | None:
+        return self._choices.get(repository, self._choices.get(""))
 
 
 def argument(arguments: tuple[object, ...], name: str) -> str:

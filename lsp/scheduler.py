@@ -12,26 +12,17 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.settings import Settings
 
+if TYPE_CHECKING:
+    from assistant.generate.engine import Engine
+
 log = logging.getLogger(__name__)
 
 Outcome = Sequence[Completion] | None  # None: not wanted any more
-
-
-class Completer(Protocol):
-    """What is needed of the engine."""
-
-    settings: Settings  # read anew for each request
-
-    def load(self) -> None:
-        """Make ready to complete; may take seconds."""
-
-    def complete(self, request: CompletionRequest, cancel: Cancel) -> Sequence[Completion]:
-        """Return suggestions, best first."""
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
@@ -72,7 +63,7 @@ class Scheduler:
     def __init__(self, on_error: Callable[[Exception], None]) -> None:
         self._on_error = on_error
         self._changed = threading.Condition()
-        self._engine: Completer | None = None
+        self._engine: Engine | None = None
         self._is_loaded = False  # or will never be: nothing to wait for
         self._is_stopped = False
         self._queue: dict[Hashable, ScheduledRequest] = {}  # in order of arrival
@@ -87,7 +78,7 @@ class Scheduler:
             if self._engine is not None:
                 self._engine.settings = settings
 
-    def use(self, engine: Completer | None, *, is_loaded: bool = True) -> None:
+    def use(self, engine: "Engine | None", *, is_loaded: bool = True) -> None:
         """Complete with `engine` from now on; None says that there will be none.
 
         One that is still loading says at once what it has to say by then, or is waited for.

@@ -102,14 +102,18 @@ class Server(LanguageServer):
         folder, path = place_in(uri, self.workspace.roots)
         return None if is_excluded(path, self.session.settings.current.exclude) else folder
 
+    def edited(self, uri: str) -> Document | None:
+        """Return the document if its next edits are wanted."""
+        settings = self.session.settings.current
+        is_wanted = settings.enabled and settings.next_edit
+        return self.workspace.completable(uri) if is_wanted else None
+
     async def find_edits(
-        self, document: Document | None, row: int, *, is_asked: bool
+        self, document: Document, row: int, *, is_asked: bool
     ) -> "list[ProposedEdit]":
         """Return the next edits in `document`; less sure ones, too, for whoever asks by hand."""
-        settings = self.session.settings.current
-        if document is None or not (settings.enabled and settings.next_edit):
-            return []
-        show = ASKED if is_asked and settings.show != "off" else settings.show
+        show = self.session.settings.current.show
+        show = ASKED if is_asked and show != "off" else show
         return await self.edits.find(document, row, show)
 
     def look_later(self, n_looks: int = 1) -> None:
@@ -127,11 +131,10 @@ class Server(LanguageServer):
         self, params: types.InlineCompletionParams
     ) -> list[types.InlineCompletionItem]:
         """Return the rest of an edit that is due at the cursor, where nothing else is offered."""
-        settings, at = self.session.settings.current, params.position
-        document = self.workspace.completable(params.text_document.uri)
-        if document is None or not (settings.enabled and settings.next_edit):
+        document, at = self.edited(params.text_document.uri), params.position
+        if document is None:
             return []
-        rest = await self.edits.finish(document, at, settings.show)
+        rest = await self.edits.finish(document, at, self.session.settings.current.show)
         return [types.InlineCompletionItem(rest, range=types.Range(at, at))] if rest else []
 
     def report_server_error(self, error: Exception, source: Any) -> None:
@@ -307,7 +310,7 @@ async def _inline_edit(ls: Server, params: dict[str, Any]) -> dict[str, Any]:
     found = []
     if asked := next_edit.read_inline_edit(params, ls.protocol._converter):
         identifier, position, is_by_hand = asked
-        document = ls.workspace.completable(identifier.uri)
+        document = ls.edited(identifier.uri)
         is_current = document is not None and identifier.version in (None, document.version)
         if document and is_current and not next_edit.is_typing_word(document, position):
             found = await ls.find_edits(document, position.line, is_asked=is_by_hand)
@@ -318,15 +321,16 @@ async def _inline_edit(ls: Server, params: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _code_actions(ls: Server, params: types.CodeActionParams) -> list[types.CodeAction]:
-    document = ls.workspace.completable(params.text_document.uri)
+    document = ls.edited(params.text_document.uri)
+    if document is None:
+        return []
     rows = range(params.range.start.line, params.range.end.line + 1)
     found = await ls.find_edits(document, rows.start, is_asked=True)  # who opens a menu looks
-    settings = ls.session.settings.current
-    if document is None or not (settings.enabled and settings.next_edit):
-        return []
     ls.session.indexes.sync(ls.workspace.roots, ls.workspace.opened)
     index = ls.session.indexes.index_of(document.uri)
-    elsewhere = await ls.edits.find_elsewhere(document, ls.workspace, index, settings)
+    elsewhere = await ls.edits.find_elsewhere(
+        document, ls.workspace, index, ls.session.settings.current
+    )
     return next_edit.code_actions(document, rows, found, elsewhere)
 
 

@@ -12,14 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assistant.logs import escape_controls
 from lsp.document_paths import local_path
 from lsp.indexes import OnAnswer, WorkspaceIndexes
 from lsp.models import WorkspaceModels
-from lsp.scheduler import Completer, Scheduler, describe
+from lsp.scheduler import Scheduler, describe
 from lsp.settings import ClientSettings
+
+if TYPE_CHECKING:
+    from assistant.generate.engine import Engine
 
 POLL_S = 2.0  # between looks at whether the editor lives
 _PARENT = os.getppid()  # of this process at its start: it may die before it has told us its id
@@ -27,7 +30,7 @@ _WARNING = 2  # MessageType.Warning
 
 log = logging.getLogger(__name__)
 
-OpenEngine = Callable[[Any], Completer]  # of the settings
+OpenEngine = Callable[[Any], "Engine"]  # of the settings
 Send = Callable[[Mapping[str, Any]], None]
 
 
@@ -59,7 +62,7 @@ class Session:
         self.scheduler = Scheduler(self._report)
         self.engine_state = "not loaded"
         self.trouble = ""  # why the engine cannot be used, in a sentence
-        self._engine: Completer | None = None
+        self._engine: Engine | None = None
         self.n_answered = 0  # requests for which the engine was asked and its answer sent
         self.is_shut_down = False
 
@@ -117,7 +120,7 @@ class Session:
         if self._answers_early and self._engine is not None:
             from assistant.counts import find_steps
 
-            self._engine.steps = find_steps()  # type: ignore[attr-defined]
+            self._engine.steps = find_steps()
 
     def configure(self, configuration: object) -> None:
         """Follow a pushed configuration."""
@@ -153,7 +156,7 @@ class Session:
             self.trouble = str(error)
             self.warn(type(error).__name__, self.trouble)
 
-    def _real_engine(self, settings: Any) -> Completer:
+    def _real_engine(self, settings: Any) -> "Engine":
         """Open what completes; imports the runtime."""
         from assistant.generate.engine import Engine
 
@@ -176,7 +179,7 @@ class Session:
     def _load(self) -> None:
         self.engine_state = "loading"
         started_s = time.monotonic()
-        engine: Completer | None = None
+        engine: Engine | None = None
         try:
             engine = self._engine = self._open_engine(self.settings.current)
             if self._answers_early:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.decode import log_sum
 from model.healing import TokenTable, after
@@ -32,8 +31,8 @@ class CandidateTree:
     paths: list[list[int] | None] = field(default_factory=list)  # of each text: its nodes
     children: dict[tuple[int, int], int] = field(default_factory=dict)
 
-    def add(self, ids: Sequence[int], max_nodes: int) -> bool:
-        """Add a branch and its path; False if it does not fit any more (its path is None then)."""
+    def add(self, ids: Sequence[int], max_nodes: int) -> None:
+        """Add a branch and its path, which is None if it does not fit any more."""
         node, path = -1, []
         n_shared = 0
         for id_ in ids:
@@ -44,7 +43,7 @@ class CandidateTree:
             path.append(node)
         if len(self.ids) + len(ids) - n_shared > max_nodes:
             self.paths.append(None)
-            return False
+            return
         for id_ in ids[n_shared:]:
             self.ids.append(id_)
             self.parents.append(node)
@@ -52,7 +51,6 @@ class CandidateTree:
             node = len(self.ids) - 1
             path.append(node)
         self.paths.append(path)
-        return True
 
 
 def build_tree(
@@ -79,12 +77,9 @@ class Score(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """A tree and the scores of the network after each of its nodes."""
+    """What the network says of the texts of one tree."""
 
-    branches: CandidateTree
-    root: Logits  # (V,) after the cache
-    logits: NDArray[np.float32]  # (N, V)
-    scores: tuple[Score | None, ...]  # of each text; None: it did not fit
+    scores: tuple[Score | None, ...]  # of each; None: it did not fit
     ending_now: float  # log P that the line ends at once
     tail_logprob: float = 0.0  # log P of the bytes to spell again, by the ways that were run
 
@@ -101,20 +96,10 @@ def score_tree(
 
     `tail_logprob` is what another tree of the same cursor found for the tail, at least.
     """
-    n_scores = root.shape[0]
-    logits = np.zeros((0, n_scores), np.float32)
-    if branches.ids:
-        logits = steps.tree(branches.ids, branches.parents)
-    judge = _Scorer(root, logits, table, tail, branches, tail_logprob)
+    rows = [*steps.tree(branches.ids, branches.parents)] if branches.ids else []
+    judge = _Scorer([*rows, root], table, tail, branches, tail_logprob)
     scores = tuple(None if path is None else judge.score(path) for path in branches.paths)
-    return Scored(
-        branches=branches,
-        root=root,
-        logits=logits,
-        scores=scores,
-        ending_now=judge.ending(-1),
-        tail_logprob=judge.tail_logprob,
-    )
+    return Scored(scores, judge.ending(-1), judge.tail_logprob)
 
 
 class _Scorer:
@@ -127,15 +112,14 @@ class _Scorer:
 
     def __init__(
         self,
-        root: Logits,
-        logits: NDArray[np.float32],
+        rows: Sequence[Logits],
         table: TokenTable,
         tail: bytes,
         branches: CandidateTree,
         tail_logprob: float,
     ) -> None:
-        self._root, self._logits, self._table, self._branches = root, logits, table, branches
-        self._tail = tail
+        self._rows = rows  # after each node, and last, at -1, after the cache
+        self._table, self._tail, self._branches = table, tail, branches
         self._sums: dict[int, float] = {}
         self._rest: list[bytes] = []
         reached = [0.0]  # log P of the tokens up to each node, the root first
@@ -176,22 +160,19 @@ class _Scorer:
 
     def _token(self, node: int, id_: int) -> float:
         """Return log P of a token behind `node`."""
-        return max(float(self._row(node)[id_]) - self._sum(node), NEVER)
+        return max(float(self._rows[node][id_]) - self._sum(node), NEVER)
 
     def _beginning_with(self, node: int, head: bytes) -> float:
         """Return log P of a token that begins with `head`."""
         found = self._table.beginning_with(head)
         if not found.size:
             return NEVER
-        return max(log_sum(self._row(node)[found]) - self._sum(node), NEVER)
-
-    def _row(self, node: int) -> Logits:
-        return self._root if node < 0 else self._logits[node]
+        return max(log_sum(self._rows[node][found]) - self._sum(node), NEVER)
 
     def _sum(self, node: int) -> float:
         """Return the logarithm of the weights after `node` of all that may be generated."""
         if node not in self._sums:
-            row = self._row(node)[: self._table.n_scored]
+            row = self._rows[node][: self._table.n_scored]
             if self._table.forbidden.size:
                 row = np.delete(row, self._table.forbidden)
             self._sums[node] = log_sum(row)

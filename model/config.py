@@ -24,6 +24,18 @@ _RANGES: dict[str, tuple[int, int]] = {
     "block_size": (8, 131_072),
 }
 
+# Hugging Face's names of ours, in the order of their files.
+_HF_NAMES = {
+    "vocab_size": "vocab_size",
+    "n_embd": "hidden_size",
+    "n_inner": "intermediate_size",
+    "n_layer": "num_hidden_layers",
+    "n_head": "num_attention_heads",
+    "n_kv_head": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "block_size": "max_position_embeddings",
+}
+
 
 class ConfigError(ValueError):
     """A setting or model config is wrong; the message names the key and what is allowed."""
@@ -97,14 +109,7 @@ class ModelConfig:
         table: dict[str, Any] = {
             "architectures": [f"{name}ForCausalLM"],
             "model_type": family,
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.n_embd,
-            "intermediate_size": self.n_inner,
-            "num_hidden_layers": self.n_layer,
-            "num_attention_heads": self.n_head,
-            "num_key_value_heads": self.n_kv_head,
-            "head_dim": self.head_dim,
-            "max_position_embeddings": self.block_size,
+            **{theirs: getattr(self, ours) for ours, theirs in _HF_NAMES.items()},
             "rope_theta": self.rope_theta,
             "rms_norm_eps": self.norm_eps,
             "hidden_act": "silu",
@@ -139,15 +144,9 @@ class ModelConfig:
             raise ConfigError(
                 f"config.json: scaled rotary positions are not supported: {scaling!r}"
             )
+        given = {"n_kv_head": n_head, "head_dim": n_embd // max(n_head, 1)}
         return cls(
-            vocab_size=_whole(table, "vocab_size"),
-            n_layer=_whole(table, "num_hidden_layers"),
-            n_head=n_head,
-            n_kv_head=_whole(table, "num_key_value_heads", n_head),
-            n_embd=n_embd,
-            n_inner=_whole(table, "intermediate_size"),
-            block_size=_whole(table, "max_position_embeddings"),
-            head_dim=_whole(table, "head_dim", n_embd // max(n_head, 1)),
+            **{ours: _whole(table, name, given.get(ours)) for ours, name in _HF_NAMES.items()},
             rope_theta=_number(table, "rope_theta", _number(rope, "rope_theta", 10_000.0)),
             norm_eps=_number(table, "rms_norm_eps", 1e-6),
             qk_norm=family == "qwen3",

@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import gc
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,12 +124,3 @@ def _plan(wanted: Mapping[str, ModelEntry]) -> dict[str, _Key]:
         if key in plan.values() or len(set(plan.values())) < MAX_LOADED:
             plan[repository] = key
     return plan
-
-
-def choose_served(
-    choices: Mapping[str, ModelEntry], asked_s: Mapping[str, float], present: Sequence[str]
-) -> dict[str, ModelEntry]:
-    """Return whose models to serve: repositories asked about, the latest first, then `present`."""
-    recent = sorted(asked_s, key=lambda repository: -asked_s[repository])
-    order = dict.fromkeys((*recent, *present))
-    return {repository: choices[repository] for repository in order if repository in choices}

@@ -259,6 +259,7 @@ def test_keystroke_runs_no_git_and_parses_nothing(bench: Bench) -> None:
     assert ours == {
         "models.asked",
         "models.backend_of",
+        "models._choice",
         "loaded_models.backend_for",
     }
     of_the_library = {name.partition(".")[0] for name in called - ours}
@@ -309,3 +310,13 @@ def test_editor_lists_and_chooses(bench: Bench) -> None:
     Registry().file.write_text("{")
     listed = models.list_models("", bench.root)
     assert (listed["models"], "is damaged" in listed["message"]) == ([], True)
+
+
+def test_model_asked_last_is_the_most_wanted() -> None:
+    models = WorkspaceModels(lambda *_: None)
+    entry: Any = object()
+    models._choices = {"a": entry, "b": entry, "c": entry, "base": None}
+    models._asked_of = {"a": 1.0, "b": 2.0, "unknown": 3.0}
+    models._roots = tuple(map(Path, ("/c", "/not known yet", "/a", "/base")))
+    models._repositories = {str(Path(f"/{name}")): name for name in ("c", "a", "base")}
+    assert [*models._wanted()] == ["b", "a", "c"]

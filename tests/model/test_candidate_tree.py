@@ -143,7 +143,7 @@ def test_what_cannot_be_is_a_large_finite_penalty() -> None:
 
 def test_branches_count_only_new_nodes_against_the_limit() -> None:
     branches = CandidateTree()
-    assert branches.add([1, 2, 3], 4)
-    assert branches.add([1, 2, 4], 4)
-    assert not branches.add([1, 5], 4)
+    for ids in ([1, 2, 3], [1, 2, 4], [1, 5]):
+        branches.add(ids, 4)
+    assert [path is None for path in branches.paths] == [False, False, True]
     assert branches.parents == [-1, 0, 1, 1]

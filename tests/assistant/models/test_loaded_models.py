@@ -9,7 +9,7 @@ import pytest
 
 from assistant.errors import ModelError
 from assistant.generate.backend import LocalBackend
-from assistant.models.loaded_models import LoadedModels, choose_served, free_memory
+from assistant.models.loaded_models import LoadedModels, free_memory
 from assistant.models.registry import ModelEntry, Registry
 from tests.doubles import tiny_folder
 from tests.own_models import ELSEWHERE, HERE, added
@@ -140,12 +140,6 @@ def test_choice_that_has_changed_meanwhile_waits_for_the_next_look(bench: Bench)
     assert not bench.shelf.is_served(bench.wanted(HERE))
     assert bench.shelf.bring(bench.wanted(HERE)) == {}
     assert bench.labels() == {HERE: "m-0"}
-
-
-def test_latest_asked_comes_first(bench: Bench) -> None:
-    choices = bench.entries
-    order = choose_served(choices, {THIRD: 1.0, ELSEWHERE: 2.0, "unknown": 3.0}, [HERE, "", THIRD])
-    assert [*order] == [ELSEWHERE, THIRD, HERE]
 
 
 def test_memory_can_be_freed_on_any_system() -> None:

@@ -6,7 +6,7 @@ import pytest
 from assistant.rank.candidates import Cursor, Proposal, propose
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES, CandidateFeatures, head_of
 from assistant.rank.ranking import rank_by_index, rank_with_network, shortlist
-from model.candidate_tree import CandidateTree, Score, Scored
+from model.candidate_tree import Score, Scored
 from tests.fitted import parameters
 
 TEXT = """\
@@ -31,10 +31,7 @@ def proposal(text: str = TEXT) -> Proposal:
 def scored(*totals: float | None) -> Scored:
     """Return scores whose single token has these log-probabilities; None did not fit."""
     scores = tuple(None if total is None else Score((total,), 0.0) for total in totals)
-    nothing = np.zeros((0, 1), np.float32)
-    return Scored(
-        branches=CandidateTree(), root=nothing, logits=nothing, scores=scores, ending_now=-9.0
-    )
+    return Scored(scores, ending_now=-9.0)
 
 
 def test_ranker_orders_what_the_memory_proposes() -> None:
