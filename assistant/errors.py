@@ -3,7 +3,6 @@
 AssistantError
   SettingsError     a setting is wrong; also a ConfigError, so also a ValueError
   ModelError        no usable model: missing, damaged, of another version
-  PositionError     a cursor outside its document
   RemoteError       no answer of a remote server; its kind says what is done about it
 """
 
@@ -22,10 +21,6 @@ class SettingsError(AssistantError, ConfigError):
 
 class ModelError(AssistantError, ValueError):
     """The model cannot be loaded; the message says why and how to mend it."""
-
-
-class PositionError(AssistantError, ValueError):
-    """A cursor outside its document; the message gives the valid range."""
 
 
 RemoteFault = Literal[

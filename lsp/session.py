@@ -167,7 +167,7 @@ class Session:
     def _open_remote(self, settings: Any) -> Any:
         """Return the remote side; what is wrong with it costs no local suggestion."""
         from assistant.errors import AssistantError
-        from assistant.remote import open_configured
+        from assistant.remote.settings import open_configured
 
         try:
             warn = functools.partial(self.warn, "remote")

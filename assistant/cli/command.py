@@ -29,11 +29,8 @@ class CommandParser(argparse.ArgumentParser):
     """Raises UsageError where the command line is wrong, and shows help as it is written."""
 
     def __init__(self, **options: Any) -> None:
-        plain: dict[str, Any] = {
-            "formatter_class": argparse.RawDescriptionHelpFormatter,
-            "allow_abbrev": False,
-        }
-        super().__init__(**plain | options)
+        as_written = argparse.RawDescriptionHelpFormatter
+        super().__init__(formatter_class=as_written, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, for `run_command` to show."""
@@ -47,8 +44,7 @@ def run_command(name: str, work: Callable[[], int], *mistakes: tuple[type[Except
     first; each is one line on standard error, as is a disk or a file that refuses.
     """
     usual = mistakes or ((AssistantError, FAILED),)
-    pairs: tuple[tuple[type[Exception], int], ...]
-    pairs = ((UsageError, BAD_USAGE), *usual, (OSError, FAILED))
+    pairs: list[tuple[type[Exception], int]] = [(UsageError, BAD_USAGE), *usual, (OSError, FAILED)]
     try:
         return work()
     except tuple(kind for kind, _ in pairs) as error:
@@ -103,9 +99,11 @@ def plain_output() -> Iterator[None]:
     """Let what is printed meanwhile pass through `escape_controls`."""
     with contextlib.ExitStack() as stack:
         if sys.stdout is not None:
-            stack.enter_context(contextlib.redirect_stdout(_plain(sys.stdout)))
+            plain = cast("TextIO", _PlainStream(sys.stdout))
+            stack.enter_context(contextlib.redirect_stdout(plain))
         if sys.stderr is not None:
-            stack.enter_context(contextlib.redirect_stderr(_plain(sys.stderr)))
+            plain = cast("TextIO", _PlainStream(sys.stderr))
+            stack.enter_context(contextlib.redirect_stderr(plain))
         yield
 
 
@@ -120,7 +118,3 @@ class _PlainStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
-
-
-def _plain(stream: TextIO) -> TextIO:
-    return cast("TextIO", _PlainStream(stream))

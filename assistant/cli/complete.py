@@ -116,7 +116,7 @@ def open_engine(settings: Settings, file: Path, index: "FolderIndex | None") -> 
     from assistant.counts import find_steps
     from assistant.generate.engine import Engine  # imports the runtime, not needed for bad input
     from assistant.models.selection import make_opener_for
-    from assistant.remote import open_configured
+    from assistant.remote.settings import open_configured
 
     def say(text: str) -> None:
         print(f"foretype: {text}", file=sys.stderr)

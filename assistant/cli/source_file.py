@@ -8,15 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from assistant.cli.command import UsageError
-from assistant.errors import AssistantError, PositionError
 from assistant.warm import MAX_FILE_BYTES
 from model.files import UnreadableFileError, read_regular
 
 _BOM = "\ufeff"
-
-
-class SourceFileError(AssistantError, ValueError):
-    """The bytes are not text that could be completed; the message says why."""
 
 
 class SourceFile(NamedTuple):
@@ -28,22 +23,22 @@ class SourceFile(NamedTuple):
 
     @classmethod
     def read(cls, name: str) -> "SourceFile":
-        """Read a file; SourceFileError says what is wrong with it."""
+        """Read a file; UsageError says what is wrong with it."""
         try:
             return cls.from_bytes(name, read_regular(Path(name), MAX_FILE_BYTES))
         except UnreadableFileError as error:
-            raise SourceFileError(str(error)) from error
+            raise UsageError(str(error)) from error
 
     @classmethod
     def from_bytes(cls, path: str, data: bytes) -> "SourceFile":
-        """Decode UTF-8; SourceFileError for anything else. A byte order mark is dropped."""
+        """Decode UTF-8; UsageError for anything else. A byte order mark is dropped."""
         if b"\0" in data:
-            raise SourceFileError(f"{path}: is a binary file (it contains a NUL byte)")
+            raise UsageError(f"{path}: is a binary file (it contains a NUL byte)")
         try:
             raw = data.decode("utf-8").removeprefix(_BOM)
         except UnicodeDecodeError as error:
             byte = data[error.start]
-            raise SourceFileError(
+            raise UsageError(
                 f"{path}: is not UTF-8 text (byte {byte:#04x} at offset {error.start})"
             ) from None
         text = raw.replace("\r\n", "\n").replace("\r", "\n")
@@ -51,13 +46,13 @@ class SourceFile(NamedTuple):
         return cls(path=path, text=text, eol=line[len(line.rstrip("\r\n")) :] or "\n")
 
     def offset(self, line: int, column: int) -> int:
-        """Return the offset of a 1-based position; PositionError gives the valid range."""
+        """Return the offset of a 1-based position; UsageError gives the valid range."""
         lines = self.text.split("\n")
         if not 1 <= line <= len(lines):
-            raise PositionError(f"{self.path}: line {line} is outside the file (1..{len(lines)})")
+            raise UsageError(f"{self.path}: line {line} is outside the file (1..{len(lines)})")
         length = len(lines[line - 1])
         if not 1 <= column <= length + 1:
-            raise PositionError(
+            raise UsageError(
                 f"{self.path}: column {column} is outside line {line} (1..{length + 1})"
             )
         return sum(len(text) + 1 for text in lines[: line - 1]) + column - 1

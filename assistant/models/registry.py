@@ -237,7 +237,7 @@ class Registry:
         """Delete a model. One in use only with `force`; what was used before it is used again."""
         with self._writing() as book:
             entry = _find_entry(book, name)
-            if book.users_of(name) and not force:
+            if book.is_used(name) and not force:
                 raise ModelsError(
                     f"{name} is in use; choose another first (`foretype models use base`), or"
                     " remove it with --force"

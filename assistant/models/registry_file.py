@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -136,9 +137,7 @@ class RegistryFile:
     """All that the registry knows."""
 
     models: Mapping[str, ModelEntry] = field(default_factory=dict)  # by name
-    arriving: Mapping[str, ModelEntry] = field(
-        default_factory=dict
-    )  # listed once their folder is there
+    arriving: Mapping[str, ModelEntry] = field(default_factory=dict)  # their folders are coming
     leaving: tuple[str, ...] = ()  # no longer listed; their folders are being deleted
     choices: Mapping[str, ModelChoice] = field(default_factory=dict)  # by repository
 
@@ -176,17 +175,14 @@ class RegistryFile:
             },
         )
 
-    def users_of(self, name: str) -> list[str]:
-        """Return the repositories in which a model is in use."""
-        return [key for key, choice in self.choices.items() if choice.name == name]
+    def is_used(self, name: str) -> bool:
+        """Say whether a model is chosen anywhere."""
+        return any(choice.name == name for choice in self.choices.values())
 
 
 def _drop_name(history: tuple[str, ...], name: str) -> tuple[str, ...]:
-    kept: list[str] = []
-    for item in history:
-        if item != name and (not kept or kept[-1] != item):
-            kept.append(item)
-    return tuple(kept)
+    others = (item for item in history if item != name)
+    return tuple(item for item, _ in itertools.groupby(others))  # once where it stands twice
 
 
 def read_registry(folder: Path) -> RegistryFile:
@@ -229,10 +225,8 @@ def _parse(table: Any) -> RegistryFile:
     return RegistryFile(
         models=_parse_entries(table["models"]),
         arriving=_parse_entries(table["arriving"]),
-        leaving=tuple(_parse_name(name) for name in table["leaving"]),
-        choices={
-            _parse_text(key): _parse_choice(choice) for key, choice in table["choices"].items()
-        },
+        leaving=tuple(map(_parse_name, table["leaving"])),
+        choices={key: _parse_choice(choice) for key, choice in table["choices"].items()},
     )
 
 
@@ -246,7 +240,7 @@ def _parse_entries(tables: Any) -> dict[str, ModelEntry]:
     found = {}
     for table in tables:
         texts = {name: _parse_text(table[name]) for name in _TEXTS}
-        scores = {_parse_text(key): float(value) for key, value in table["scores"].items()}
+        scores = {key: float(value) for key, value in table["scores"].items()}
         found[texts["name"]] = ModelEntry(**texts, scores=scores)
     return found
 

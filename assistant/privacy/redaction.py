@@ -4,14 +4,16 @@ A stand-in keeps a key's prefix and length, an e-mail address stays one, and so 
 equal values get equal stand-ins within a text, numbered in the order of the text, so that nothing
 of the value can be guessed from them. Redacting twice changes nothing. Patterns look at no more
 than a bounded piece of text from any start, so hostile text costs linear time. Knows no file.
+
+Of e-mail and IP addresses, those of examples, clone commands and inner networks stay.
 """
 
+import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from assistant.privacy import personal
 from assistant.privacy.secret_names import (
     KUBERNETES,
     is_drawn,
@@ -22,6 +24,8 @@ from assistant.privacy.secret_names import (
 )
 from assistant.privacy.token_formats import encoded_token, headed_tokens, key_runs, odd_tokens
 
+MAIL, ADDRESS = "e-mail address", "IP address"
+PERSONAL = frozenset({MAIL, ADDRESS})
 NAMED = "named secret"
 _MAX_PASSES = 4
 _MAX_PEM_CHARS = 10_000
@@ -46,6 +50,42 @@ _PASSWORD_WORD = re.compile(
     r"\d{0,4}|\*+|\.{3}|%s"
 )
 
+# A pattern that begins with plain characters is searched many times faster than one that looks
+# back first; so does every pattern here that is not hinted at.
+_EMAIL = re.compile(
+    r"@(?<=[\w.+%-]@)((?:[A-Za-z0-9-]{1,63}\.){1,5}([A-Za-z]{2,15}))\b(?![(\[\w@-])"
+)
+_MAX_LOCAL_CHARS = 64
+_LOCAL_REVERSED = re.compile(r"[\w.+%-]{0,63}[A-Za-z0-9_](?![\w.+%/-])")
+_MAX_URL_USER_CHARS = 80
+_IN_URL = re.compile(r"://[^\s/@\"']*:\Z")  # then `password@host` follows, not an address
+_MAIL_ENDINGS = frozenset(
+    "com org net edu gov mil int info biz name io dev app ai co me xyz tech cloud online site email"
+    " group team systems software science tools example eu".split()
+)
+_FILE_ENDINGS = frozenset("py js ts md sh rs pl cc so".split())  # also ends of countries' domains
+_EXAMPLE_NAMES = frozenset(
+    "example test tests testing foo bar baz foobar domain acme company localhost sample".split()
+)
+_SYSTEM_USERS = frozenset({"git", "hg", "svn"})  # of clone addresses
+
+_IPV4 = re.compile(r"[0-9](?<![\w.-][0-9])[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![\w-]|\.\w)")
+_VERSION_BEFORE = re.compile(r"(?i)(?:version|ver|release|[=<>~!^]=)\W{0,6}$")
+_WELL_KNOWN = frozenset(
+    {"1.1.1.1", "1.0.0.1", "1.2.3.4", "4.3.2.1", "8.8.8.8", "8.8.4.4", "9.9.9.9"}
+)
+_MAX_VERSION_PART = 20  # four numbers all below it are a version, hardly ever an address
+_STAND_IN_NET = ipaddress.ip_network("192.0.2.0/24")  # reserved for documentation
+# The other two that are may go: what is in them may be real by mistake.
+_OTHER_EXAMPLE_NETS = tuple(map(ipaddress.ip_network, ("198.51.100.0/24", "203.0.113.0/24")))
+_IPV6 = re.compile(
+    r"[23](?<![\w:.][23])[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:])"
+)
+# The same addresses, roughly: what begins with one character is ruled out ten times as quickly.
+_MAYBE_IPV4 = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
+_MAYBE_IPV6 = (re.compile(r"2[0-9A-Fa-f]{3}:"), re.compile(r"3[0-9A-Fa-f]{3}:"))
+_STAND_IN_NET_V6 = ipaddress.ip_network("2001:db8::/32")
+
 
 class SecretFinding(NamedTuple):
     """One secret or piece of personal data; only what must go, without a key's known prefix."""
@@ -67,8 +107,7 @@ def find(text: str) -> list[SecretFinding]:
         masked = substitute(
             text, ((each, _filled(text[each.start : each.end], 1)) for each in found)
         )
-    people = (SecretFinding(kind=k, start=i, end=j) for k, i, j in personal.addresses(masked))
-    return _joined([*found, *people])
+    return _joined([*found, *_emails(masked), *_ip_addresses(masked)])
 
 
 def _joined(found: list[SecretFinding]) -> list[SecretFinding]:
@@ -128,8 +167,11 @@ def redact(text: str) -> tuple[str, Counter[str]]:
 
 
 def _stand_in(kind: str, value: str, number: int) -> str:
-    if kind in personal.KINDS:
-        return personal.stand_in_of(kind, value, number)
+    if kind == MAIL:
+        return f"user{number}@example.com"
+    if kind == ADDRESS:  # nobody's
+        is_v6 = ":" in value
+        return str(_STAND_IN_NET_V6[number] if is_v6 else _STAND_IN_NET[(number - 1) % 254 + 1])
     if kind == "private key":
         return _PEM_RUN.sub(lambda run: run[1] or _filled(run[2], 1), value)
     return _filled(value, number)
@@ -207,3 +249,57 @@ def _named(text: str) -> Iterator[SecretFinding]:
     for start, end in (*named_secrets(text), *kubernetes_secrets(text)):
         if not _is_stand_in(text[start:end]):
             yield SecretFinding(kind=NAMED, start=start, end=end)
+
+
+def _emails(text: str) -> Iterator[SecretFinding]:
+    for match in _EMAIL.finditer(text):
+        low = max(0, match.start() - _MAX_LOCAL_CHARS - 1)
+        local = _LOCAL_REVERSED.match(text[low : match.start()][::-1])
+        if local is None or not _is_mail(local[0][::-1], match[1], match[2]):
+            continue
+        start = match.start() - local.end()
+        if not _IN_URL.search(text, start - _MAX_URL_USER_CHARS, start):
+            yield SecretFinding(kind=MAIL, start=start, end=match.end())
+
+
+def _is_mail(local: str, domain: str, ending: str) -> bool:
+    """Say whether `local@domain` is a person's: no product of matrices, no example, no clone."""
+    lower = ending.lower()
+    if ending not in {lower, ending.upper()}:
+        return False
+    if len(lower) == 2:
+        is_known = lower not in _FILE_ENDINGS and len(local) > 1
+    else:
+        is_known = lower in _MAIL_ENDINGS
+    name = domain[: -len(ending) - 1].rpartition(".")[2].lower()
+    return is_known and name not in _EXAMPLE_NAMES and local.lower() not in _SYSTEM_USERS
+
+
+def _ip_addresses(text: str) -> Iterator[SecretFinding]:
+    for match in _IPV4.finditer(text) if _MAYBE_IPV4.search(text) else ():
+        start = match.start()
+        if _is_public_v4(match[0]) and not _VERSION_BEFORE.search(text, start - 16, start):
+            yield SecretFinding(kind=ADDRESS, start=start, end=match.end())
+    for match in _IPV6.finditer(text) if any(p.search(text) for p in _MAYBE_IPV6) else ():
+        if _is_public_v6(match[0]):
+            yield SecretFinding(kind=ADDRESS, start=match.start(), end=match.end())
+
+
+def _is_public_v4(value: str) -> bool:
+    try:
+        address = ipaddress.IPv4Address(value)
+    except ValueError:
+        return False
+    if value in _WELL_KNOWN or max(address.packed) < _MAX_VERSION_PART:
+        return False
+    is_public = address.is_global or any(address in net for net in _OTHER_EXAMPLE_NETS)
+    return is_public and not address.is_multicast and address.packed[-1] not in {0, 255}
+
+
+def _is_public_v6(value: str) -> bool:
+    try:
+        address = ipaddress.IPv6Address(value)
+    except ValueError:
+        return False
+    n_groups = sum(map(bool, value.split(":")))  # two are a slice with a step, or a network
+    return n_groups > 2 and address not in _STAND_IN_NET_V6

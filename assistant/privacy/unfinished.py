@@ -8,8 +8,7 @@ cursor. Knows whole secrets only through `find`.
 
 import re
 
-from assistant.privacy import personal
-from assistant.privacy.redaction import KEY_BLOCK, KEY_BLOCK_END, find, has_key_block
+from assistant.privacy.redaction import KEY_BLOCK, KEY_BLOCK_END, PERSONAL, find, has_key_block
 from assistant.privacy.secret_names import (
     ASSIGNMENT,
     KUBERNETES,
@@ -141,7 +140,7 @@ def _at_end_of_run(line: str) -> int | None:
 def _at_end_of_finding(line: str) -> int | None:
     """Return where a whole secret begins that ends at the cursor."""
     for finding in find(line):
-        if finding.end == len(line) and finding.kind not in personal.KINDS:
+        if finding.end == len(line) and finding.kind not in PERSONAL:
             return finding.start
     return None
 

@@ -23,7 +23,7 @@ from assistant.generate.prompt import window
 from assistant.git import GitError, find_work_tree, git
 from assistant.path_patterns import matches
 from assistant.privacy.exclusion import is_excluded
-from assistant.privacy.redaction import find, stand_ins, substitute
+from assistant.privacy.redaction import PERSONAL, find, stand_ins, substitute
 from assistant.privacy.unfinished import open_secret
 from assistant.remote.formats import FORMATS, write_body
 from assistant.remote.settings import RemoteSettings
@@ -36,7 +36,6 @@ _REMEMBERED_S = 60.0  # at most, what git says
 _MAX_LISTING_BYTES = 1 << 20
 
 Locate = Callable[[str], Path | None]  # a request's document -> the file itself
-_PERSONAL = frozenset({"e-mail address", "IP address"})  # of use in an answer; secrets are not
 _MARGIN_CHARS = 12_000  # looked at beyond the window; the longest secrets known have 10,000
 _BEFORE_CHARS = 300  # of the cursor's line: the name that a value is given to
 _NEVER_SHOWN = regex.compile(r"[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]")  # or what reorders
@@ -128,7 +127,7 @@ def build_payload(
         (item._replace(start=item.start + low, end=item.end + low), new)
         for item, new in stand_ins(text[low : end + _MARGIN_CHARS])
     ]
-    if any(item.start < cursor <= item.end and item.kind not in _PERSONAL for item, _ in found):
+    if any(item.start < cursor <= item.end and item.kind not in PERSONAL for item, _ in found):
         raise withheld("the cursor is in a secret")
     if open_secret(text, cursor) is not None:
         raise withheld("the cursor is in a secret that is being typed")
@@ -149,8 +148,8 @@ def build_payload(
         body=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
         ranges=tuple(pair for pair in ((a, b), (b, c)) if pair[0] < pair[1]),
         redactions=dict(Counter(item.kind for item, _ in found)),
-        personal={new: text[it.start : it.end] for it, new in found if it.kind in _PERSONAL},
-        hidden=frozenset(new for item, new in found if item.kind not in _PERSONAL),
+        personal={new: text[it.start : it.end] for it, new in found if it.kind in PERSONAL},
+        hidden=frozenset(new for item, new in found if item.kind not in PERSONAL),
     )
 
 

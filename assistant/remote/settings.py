@@ -10,10 +10,10 @@ import importlib.util
 import ipaddress
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from assistant.errors import SettingsError, withheld
@@ -22,6 +22,10 @@ from assistant.settings import find_mistakes, limited, read_settings
 from assistant.source.languages import LANGUAGES
 from model.config import from_table
 from model.paths import config_folder
+
+if TYPE_CHECKING:
+    from assistant.remote.payload import Locate
+    from assistant.remote.policy import Remote
 
 _REFUSED = {  # what the file may not have, and why
     "key api_key token password": "keys are not kept in files; use key_env or key_keyring",
@@ -47,15 +51,10 @@ class RemoteSettings:
     allow: tuple[str, ...] = limited((), patterns=True)  # empty: every file not excluded
     deny: tuple[str, ...] = limited((), patterns=True)  # besides those never completed
     languages: tuple[str, ...] = limited((), known=LANGUAGES)  # empty: all
-    min_confidence: float = limited(
-        0.5, range=(0, 1)
-    )  # a local answer likelier right than this is enough
-    logprobs: str = limited(
-        "auto", known=("auto", "always", "never")
-    )  # whether to ask how sure it is
-    trust: float = limited(
-        0.5, range=(0.05, 0.95)
-    )  # how often a server that does not say it is right
+    min_confidence: float = limited(0.5, range=(0, 1))  # from here a local answer is enough
+    # whether the server is asked how sure it is, and how often one that does not say it is right
+    logprobs: str = limited("auto", known=("auto", "always", "never"))
+    trust: float = limited(0.5, range=(0.05, 0.95))
     requests_per_minute: int = limited(30, range=(1, 600))
     bytes_per_day: int = limited(20_000_000, range=(1, 1 << 40))
     prefix_chars: int = limited(4_000, range=(1, 100_000))  # of the text before the cursor, at most
@@ -147,6 +146,28 @@ def find_missing() -> str:
     if importlib.util.find_spec("httpx2") is not None:
         return ""
     return f'the remote server needs httpx2: {sys.executable} -m pip install "foretype[remote]"'
+
+
+def open_configured(
+    locate: "Locate", warn: Callable[[str], object], *, exclude: tuple[str, ...] = ()
+) -> "Remote | None":
+    """Return the remote side that remote.toml asks for, None (and nothing imported) if it is off.
+
+    `locate` finds the file of a request's document, None for what is no file; `warn` is told what
+    the user must do before anything is sent. SettingsError says what is wrong in remote.toml.
+    """
+    settings = load_remote_settings()
+    if settings.mode == "off":
+        return None
+    if missing := find_missing():
+        warn(missing)
+        return None
+    from assistant.remote.policy import Remote
+
+    remote = Remote(settings, locate, exclude=exclude)
+    if remote.complaint:
+        warn(remote.complaint)
+    return remote
 
 
 def remote_settings_path() -> Path:

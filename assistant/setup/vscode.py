@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from assistant.setup.change import SetupError, SetupPlan, read_config
 from assistant.setup.machine import Machine, find_program, shipped
 
-_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
-_TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
+_STRING = r'"(?:[^"\\\n]|\\.)*"'
+_STRING_OR_COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_STRING_OR_TRAILING_COMMA = re.compile(rf"{_STRING}|,(?=\s*[}}\]])", re.DOTALL)
 PATH_KEY = "foretype.path"
 EXTENSION = "foretype.foretype"
 
@@ -106,19 +107,14 @@ def _notes(machine: Machine, flavour: Flavour) -> tuple[str, ...]:
 
 def load_settings(text: str) -> dict[str, Any]:
     """Return the object that `text` holds; JsoncError otherwise."""
-    strings: list[str] = []
 
-    def keep(match: re.Match[str]) -> str:
-        if not match.group().startswith('"'):
-            return " "
-        strings.append(match.group())
-        return '""'
+    def keep_string(match: re.Match[str]) -> str:
+        return match[0] if match[0].startswith('"') else " "
 
-    bare = _TRAILING_COMMA.sub("", _TOKEN.sub(keep, text))
-    whole = iter(strings)
+    bare = _STRING_OR_COMMENT.sub(keep_string, text)
     try:
-        table = json.loads(re.sub('""', lambda _: next(whole), bare))
-    except (ValueError, RecursionError, StopIteration) as error:
+        table = json.loads(_STRING_OR_TRAILING_COMMA.sub(keep_string, bare))
+    except (ValueError, RecursionError) as error:
         raise JsoncError(f"not JSON with comments: {error}") from error
     if not isinstance(table, dict):
         raise JsoncError("not an object")
@@ -132,7 +128,8 @@ def with_key(text: str, key: str, value: Any) -> str:
         return f"{{\n    {entry}\n}}\n"
     old = load_settings(text)
     eol = "\r\n" if "\r\n" in text else "\n"
-    start = _first_brace(text) + 1
+    blanked = _STRING_OR_COMMENT.sub(lambda match: " " * len(match[0]), text)
+    start = blanked.index("{") + 1
     inserted = f"{eol}    {entry}{',' if old else ''}"
     rest = text[start:]
     if not old and not rest.lstrip(" \t").startswith(("\n", "\r")):
@@ -149,16 +146,10 @@ def _without_text_key(text: str, key: str) -> str:
     if key not in old:
         return text
     rest = {name: value for name, value in old.items() if name != key}
-    entry = rf'\s*{re.escape(json.dumps(key))}\s*:\s*"(?:[^"\\\n]|\\.)*"(?:\s*,)?'
+    entry = rf"\s*{re.escape(json.dumps(key))}\s*:\s*{_STRING}(?:\s*,)?"
     for match in re.finditer(entry, text):
         new = text[: match.start()] + text[match.end() :]
         with contextlib.suppress(JsoncError):
             if load_settings(new) == rest:
                 return new
     raise JsoncError(f"cannot tell where {key} stands")
-
-
-def _first_brace(text: str) -> int:
-    """Return the place of the first brace that is in no comment."""
-    blanked = _TOKEN.sub(lambda match: " " * len(match.group()), text)
-    return blanked.index("{")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.cli.source_file import SourceFile, SourceFileError
-from assistant.errors import PositionError
+from assistant.cli.command import UsageError
+from assistant.cli.source_file import SourceFile
 
 
 def source(data: bytes) -> SourceFile:
@@ -29,12 +29,12 @@ def test_text_has_lf_and_remembers_its_line_end(data: bytes, text: str, eol: str
 
 
 def test_binary_file_is_refused() -> None:
-    with pytest.raises(SourceFileError, match=r"a\.py: is a binary file \(it contains a NUL byte"):
+    with pytest.raises(UsageError, match=r"a\.py: is a binary file \(it contains a NUL byte"):
         source(b"\x7fELF\0\0")
 
 
 def test_undecodable_file_is_refused() -> None:
-    with pytest.raises(SourceFileError, match=r"is not UTF-8 text \(byte 0xe9 at offset 3\)"):
+    with pytest.raises(UsageError, match=r"is not UTF-8 text \(byte 0xe9 at offset 3\)"):
         source(b"caf\xe9 = 1")
 
 
@@ -60,7 +60,7 @@ def test_positions_count_characters_from_one(line: int, column: int, offset: int
 def test_position_outside_the_file_gives_the_valid_range(
     line: int, column: int, message: str
 ) -> None:
-    with pytest.raises(PositionError, match=message):
+    with pytest.raises(UsageError, match=message):
         source(b"abc\r\n").offset(line, column)
 
 

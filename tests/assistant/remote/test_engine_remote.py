@@ -15,9 +15,8 @@ from assistant.generate.backend import LocalBackend
 from assistant.generate.cache import Suggestion, SuggestionCache
 from assistant.generate.engine import Engine
 from assistant.generate.response import Offer
-from assistant.remote import open_configured
 from assistant.remote.policy import Remote
-from assistant.remote.settings import RemoteSettings, remote_settings_path
+from assistant.remote.settings import RemoteSettings, open_configured, remote_settings_path
 from assistant.request import Cancel, CompletionRequest
 from assistant.settings import Settings
 from tests.doubles import tiny_folder
@@ -320,7 +319,7 @@ def test_a_missing_client_is_named_with_its_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = RemoteSettings(mode="race", provider="openai", url="http://127.0.0.1:9", model="m")
-    monkeypatch.setattr("assistant.remote.load_remote_settings", lambda: settings)
+    monkeypatch.setattr("assistant.remote.settings.load_remote_settings", lambda: settings)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     said: list[str] = []
     assert open_configured(tmp_path.joinpath, said.append) is None
