@@ -23,7 +23,7 @@ os.environ["NoDefaultCurrentDirectoryInExePath"] = "1"
 # name -> (module, one line of help); each module has `main(argv) -> int`
 COMMANDS = {
     "complete": ("assistant.cli.complete", "print the suggestion at FILE:LINE:COL"),
-    "why": ("assistant.cli.why", "say how the suggestion at FILE:LINE:COL came about"),
+    "why": ("assistant.cli.complete", "say how the suggestion at FILE:LINE:COL came about"),
     "egress": ("assistant.cli.egress", "show what left for a remote server, or would"),
     "lsp": ("lsp.__main__", "serve editors over the Language Server Protocol"),
     "index": ("assistant.cli.index", "look at, build or delete the index of a repository"),
@@ -69,7 +69,7 @@ REMOVED = {
 }
 # Not part of a serving installation.
 _TRAINING_EXTRA = frozenset({"torch", "tokenizers", "safetensors", "rensa"})
-_TAKES_NAME = frozenset({"training.cli"})  # one parser for several commands
+_TAKES_NAME = frozenset({"training.cli", "assistant.cli.complete"})  # several commands each
 
 
 def main(argv: list[str] | None = None) -> int:

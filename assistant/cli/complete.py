@@ -1,4 +1,7 @@
-"""`foretype complete FILE:LINE:COL`: print what an editor would suggest there."""
+"""`foretype complete FILE:LINE:COL`: print what an editor would suggest there.
+
+And `foretype why`, with the same arguments: how it came about, or why there is nothing.
+"""
 
 import argparse
 import dataclasses
@@ -44,21 +47,19 @@ exit codes: 0 a suggestion was printed, 1 nothing to suggest, 2 bad usage or inp
 """
 
 
-def main(
-    argv: Sequence[str], *, explains: bool = False, engine_for: "EngineFor | None" = None
-) -> int:
-    """Run `foretype complete` (or `why`) with its arguments; return the exit code.
+def main(argv: Sequence[str], *, engine_for: "EngineFor | None" = None) -> int:
+    """Run `foretype complete` or `why`, as `argv` begins, with its arguments; return the exit code.
 
     `engine_for` has engines that stay; without it one is made, and closed.
     """
+    name, *given = argv
 
     def work() -> int:
-        places = [word for word in argv if word.startswith("-:")]  # argparse: they are options
-        words = [word for word in argv if not word.startswith("-:")]
-        args = _parser(explains).parse_args([*words, "--", *places] if places else words)
-        return _run(args, explains, engine_for)
+        places = [word for word in given if word.startswith("-:")]  # argparse: they are options
+        words = [word for word in given if not word.startswith("-:")]
+        args = _parser(name).parse_args([*words, "--", *places] if places else words)
+        return _run(args, name == "why", engine_for)
 
-    name = "why" if explains else "complete"
     return run_command(name, work, (ModelError, BAD_MODEL), (AssistantError, BAD_INPUT))
 
 
@@ -128,10 +129,10 @@ def open_engine(settings: Settings, file: Path, index: "FolderIndex | None") -> 
     return engine
 
 
-def _parser(explains: bool = False) -> argparse.ArgumentParser:
-    name, text = "complete", "Suggest the code at a cursor, as the editor would show it."
-    if explains:
-        name, text = "why", "Say how the suggestion at a cursor came about, or why there is none."
+def _parser(name: str) -> argparse.ArgumentParser:
+    text = "Suggest the code at a cursor, as the editor would show it."
+    if name == "why":
+        text = "Say how the suggestion at a cursor came about, or why there is none."
     parser = CommandParser(prog=f"foretype {name}", description=text, epilog=_EPILOG)
     add = parser.add_argument
     add("place", metavar="FILE:LINE:COL", help="a cursor; FILE - is standard input")
@@ -140,7 +141,7 @@ def _parser(explains: bool = False) -> argparse.ArgumentParser:
     add("--n", type=int, default=1, help=f"suggestions wanted, up to {MAX_N}")
     add("--model", metavar="FOLDER", help="a model folder")
     add("--deadline-ms", type=int, metavar="MS", help=f"time to answer in (default: {DEADLINE_MS})")
-    if not explains:
+    if name == "complete":
         text = "let a process answer that stays for ten idle minutes: the next time is fast"
         add("--warm", action="store_true", help=text)
     add("-v", "--verbose", action="count", default=0, help="say more (-vv: all)")

@@ -5,6 +5,7 @@ Written from the parsers that the commands use. Exit codes: 0 printed, 2 bad usa
 
 import argparse
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
 
 import shtab
@@ -57,7 +58,8 @@ def _parser_of_all(commands: Commands) -> argparse.ArgumentParser:
             for step, (_, about) in steps.items():
                 step_parsers.add_parser(step, help=about).add_argument("files", nargs="*")
         elif make := getattr(found, "_parser", None):
-            parsers.choices[name] = make()
+            takes_name = bool(inspect.signature(make).parameters)  # of several commands
+            parsers.choices[name] = make(name) if takes_name else make()
     _mark_files(parser)
     return parser
 

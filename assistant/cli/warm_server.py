@@ -100,7 +100,7 @@ def _run(head: list[str], data: bytes, engines: "KeptEngines") -> bytes:
     out, error = (_Stream(encoding, is_terminal=bool(is_terminal)) for _ in range(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error), plain_output():
         try:
-            code = complete.main(words, engine_for=engines.engine_for)
+            code = complete.main(["complete", *words], engine_for=engines.engine_for)
         except SystemExit as end:  # after --help
             code = int(end.code or 0)
     written = [stream.written() for stream in (out, error)]

@@ -173,7 +173,7 @@ def test_bad_input_is_one_clear_line(
     (place / "binary.py").write_bytes(b"\x7fELF\0")
     (place / "latin.py").write_bytes(b"d\xe9f")
     monkeypatch.chdir(place)
-    assert main(arguments) == 2
+    assert main(["complete", *arguments]) == 2
     assert capfd.readouterr() == ("", f"foretype complete: {message}\n")
 
 
@@ -188,7 +188,7 @@ def test_standard_input_is_bounded(
 ) -> None:
     stream = io.TextIOWrapper(io.BytesIO(b"x" * (MAX_FILE_BYTES + 1)))
     monkeypatch.setattr(sys, "stdin", stream)
-    assert main(["-:1:1", "--path", "a.py"]) == 2
+    assert main(["complete", "-:1:1", "--path", "a.py"]) == 2
     message = f"foretype complete: standard input is larger than {MAX_FILE_BYTES} bytes\n"
     assert capfd.readouterr() == ("", message)
 
@@ -304,7 +304,7 @@ def test_completion_leaves_torch_alone(place: Path, model: Path) -> None:
     program = (
         "import sys\n"
         "from assistant.cli.complete import main\n"
-        "code = main(sys.argv[1:])\n"
+        "code = main(['complete', *sys.argv[1:]])\n"
         "heavy = {'torch', 'transformers', 'onnx', 'training', 'lsp'}\n"
         "print(code, sorted(heavy & sys.modules.keys()))\n"
     )
@@ -342,6 +342,6 @@ def test_network_is_told_the_name_of_the_files_repository(tmp_path: Path) -> Non
         return engines[-1]
 
     for name in ("app/pkg/sample.py", "loose.py"):
-        main([f"{tmp_path / name}:{CURSOR}"], engine_for=engine_for)
+        main(["complete", f"{tmp_path / name}:{CURSOR}"], engine_for=engine_for)
         engines[-1].close(1.0)
     assert [engine.heard.repository for engine in engines] == ["app", ""]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.cli import why as why_cli
+from assistant.cli.complete import main
 from assistant.filter.postprocess import RuleVerdict
 from assistant.generate.response import Trace, format_trace
 from tests.scripted import speaking_folder
@@ -21,23 +21,23 @@ def test_says_how_a_suggestion_came_about(
 ) -> None:
     file = tmp_path / "sample.py"
     file.write_text("value = compute(1)\nother = compute(2)\nthird = comp\nhand")
-    assert why_cli.main([f"{file}:3:13", "--model", str(model)]) in (0, 1)
+    assert main(["why", f"{file}:3:13", "--model", str(model)]) in (0, 1)
     said = capsys.readouterr().out
     assert "considered, best first: " in said
     assert "tree nodes" not in said
-    assert why_cli.main([f"{file}:3:13", "--model", str(model), "-v"]) in (0, 1)
+    assert main(["why", f"{file}:3:13", "--model", str(model), "-v"]) in (0, 1)
     numbers = capsys.readouterr().out
     assert numbers.startswith(said.rpartition("-v")[0])
     assert "matches in the document:" in numbers
     assert "candidate" in numbers
     assert "tree nodes" in numbers
-    assert why_cli.main([f"{file}:3:13", "--model", str(model), "--json"]) in (0, 1)
+    assert main(["why", f"{file}:3:13", "--model", str(model), "--json"]) in (0, 1)
     table = json.loads(capsys.readouterr().out)
     assert {"outcome", "words", "candidates", "rules", "stage_ms", "threshold"} <= table.keys()
 
 
 def test_bad_place_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert why_cli.main(["nowhere"]) == 2
+    assert main(["why", "nowhere"]) == 2
     assert capsys.readouterr().err.startswith("foretype why: FILE:LINE:COL is needed")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assistant.cli import why as why_cli
+from assistant.cli import complete as complete_cli
 from assistant.cli.models import main
 from assistant.doctor import storage
 from assistant.models.registry import Registry, repository_id
@@ -101,7 +101,7 @@ def test_answers(
     assert main(["use", added]) == 0
     monkeypatch.setenv("FORETYPE_DEADLINE_MS", "60000")
     capsys.readouterr()
-    why_cli.main(["a.py:1:7", "--deadline-ms", "60000"])
+    complete_cli.main(["why", "a.py:1:7", "--deadline-ms", "60000"])
     assert f"model: {added}\n" in capsys.readouterr().out
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from assistant.cli import complete as complete_cli
 from assistant.cli import models as cli
-from assistant.cli import why as why_cli
 from assistant.models.registry import ModelsError, Registry, repository_id
 from assistant.models.selection import find_serving_model
 from tests.own_models import added
@@ -56,11 +55,11 @@ def test_complete_and_why_answer_with_it(
     monkeypatch.chdir(file.parent)
     monkeypatch.setenv("FORETYPE_DEADLINE_MS", "60000")
     place = ["a.py:1:9", "--deadline-ms", "60000"]
-    why_cli.main(place)
+    complete_cli.main(["why", *place])
     assert f"model: {OWN}" in capsysbinary.readouterr().out.decode()
     assert cli.main(["use", "base"]) == 0
     capsysbinary.readouterr()
-    why_cli.main(place)
+    complete_cli.main(["why", *place])
     assert OWN not in capsysbinary.readouterr().out.decode()
 
 
@@ -70,11 +69,11 @@ def test_damage_costs_one_line_and_the_base_answers(
     file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (Registry().place(OWN) / "config.json").write_text("{}")
-    assert complete_cli.main([f"{file}:1:9", "--json"]) in (0, 1)
+    assert complete_cli.main(["complete", f"{file}:1:9", "--json"]) in (0, 1)
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("foretype: the base model answers: model folder ")
     Registry().file.write_text("{")
-    assert complete_cli.main([f"{file}:1:9", "--json"]) in (0, 1)
+    assert complete_cli.main(["complete", f"{file}:1:9", "--json"]) in (0, 1)
     (line,) = capfd.readouterr().err.splitlines()
     assert "registry.json is damaged" in line
     with pytest.raises(ModelsError):

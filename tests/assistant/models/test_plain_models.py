@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from assistant.cli import complete as complete_cli
 from assistant.cli import models as models_cli
-from assistant.cli import why as why_cli
 from assistant.cli.models import main
 from assistant.doctor import storage
 from assistant.models.registry import Registry
@@ -70,7 +70,7 @@ def test_is_listed_once_stays_where_it_is_and_answers(
     assert main(["use", added]) == 0
     assert main(["list"]) == 0
     assert f"for any repository: {folder}" in capsys.readouterr().out
-    why_cli.main(["a.py:1:7", "--deadline-ms", "60000"])
+    complete_cli.main(["why", "a.py:1:7", "--deadline-ms", "60000"])
     assert f"model: {added}\n" in capsys.readouterr().out
     write_ranker(place, {"fitted": "here"})
     assert load_model(place).ranker == {"fitted": "here"}

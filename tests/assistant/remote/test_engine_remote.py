@@ -292,7 +292,7 @@ def test_the_users_file_opens_it(tmp_path: Path) -> None:
 PROGRAM = """
 import sys
 from assistant.cli.complete import main
-code = main(["sample.py:2:8", "--model", "tiny"])
+code = main(["complete", "sample.py:2:8", "--model", "tiny"])
 unwanted = {"http.client", "ssl", "asyncio", "assistant.remote.policy"}
 loaded = unwanted & set(sys.modules)
 sys.exit(f"{code} {sorted(loaded)}" if loaded or code > 1 else 0)
