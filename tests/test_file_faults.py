@@ -147,7 +147,7 @@ def test_a_registry_lists_what_is_whole(fresh: Folders, tmp_path: Path) -> None:
         assert (folder / "incoming").is_dir() or "second" in found
         kept = {path.name for path in registry.folder.iterdir() if path.is_dir()}
         assert kept == {*found}
-        if "second" in found and registry.find_entry(HERE) is None:
+        if "second" in found and registry.book().serving(HERE) is None:
             registry.use("second", HERE)
         if "second" in found:
             assert registry.find_folder(HERE) == registry.place("second")

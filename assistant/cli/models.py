@@ -153,11 +153,10 @@ def _describe(model: GgufModel | PlainFolder) -> Iterator[str]:
     else:
         kind, n_params, says = model.architecture, model.config.n_params, "its card says"
     memory = model.memory_bytes(info.block_size + TREE_TOKENS)
-    asked = {"left": "none: only what is before the cursor is read"}
-    orders = {"psm": "what is before the cursor first", "spm": "suffix first"}
-    how = asked.get(info.fim_layout) or (
-        f"as {model.family} does, {orders.get(info.fim_layout, orders['spm'])}"
-    )
+    order = "what is before the cursor" if info.fim_layout == "psm" else "suffix"
+    how = f"as {model.family} does, {order} first"
+    if info.fim_layout == "left":
+        how = "none: only what is before the cursor is read"
     yield f"model          {info.name}"
     yield f"architecture   {kind}, {n_params / 1e6:.0f}M parameters"
     yield f"licence        {info.licence} (what {says}; read it)"
@@ -270,7 +269,7 @@ def _folder(args: argparse.Namespace) -> Path:
 
 
 def _serving(registry: Registry, place: RepositoryPlace) -> str:
-    entry = registry.find_entry(place.repository)
+    entry = registry.book().serving(place.repository)
     return entry.name if entry else BASE
 
 

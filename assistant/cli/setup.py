@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
 def _print_editors(machine: Machine) -> int:
     print("Editors that `foretype setup EDITOR` knows:\n")
     for editor in EDITORS.values():
-        program = editor.program(machine)
+        program = machine.program(*editor.programs)
         state = "not found on the PATH"
         if program:
             try:
@@ -109,7 +109,7 @@ def _remove(editor: Editor, machine: Machine, *, is_agreed: bool) -> int:
     elif not _carry_out(change, is_agreed=is_agreed):
         return FAILED
     if editor.name in FLAVOURS and editor.is_set_up(machine, []):
-        program = editor.program(machine) or Path(editor.programs[0])
+        program = machine.program(*editor.programs) or Path(editor.programs[0])
         print(f"Its extension goes with: {program.name} --uninstall-extension {EXTENSION}")
     return DONE
 

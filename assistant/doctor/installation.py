@@ -138,7 +138,7 @@ def remote(settings: Settings) -> CheckResult:
 def editors(machine: Machine) -> Iterator[CheckResult]:
     """Look at each editor that is on the PATH."""
     command = server_command(machine)
-    found = [(editor, editor.program(machine)) for editor in EDITORS.values()]
+    found = [(editor, machine.program(*editor.programs)) for editor in EDITORS.values()]
     looked_at = [_editor(editor, program, machine, command) for editor, program in found if program]
     if not looked_at:
         names = ", ".join(editor.title for editor in EDITORS.values())

@@ -22,7 +22,6 @@ from model.runtime import RuntimeLoadError
 
 MIN_FREE_BYTES = 500_000_000
 _OWN = "own models"
-_UNLISTED = "delete it if you know what it is; nothing serves it"
 
 
 def served_models(settings: Settings) -> Iterator[CheckResult]:
@@ -156,16 +155,17 @@ def _own_folders(registry: Registry, entries: list[ModelEntry]) -> Iterator[Chec
     listed = {entry.name for entry in entries}
     for path in sorted(registry.folder.iterdir()):
         if path.is_dir() and path.name not in listed:
-            yield warning(_OWN, f"{path} is not listed", _UNLISTED)
+            fix = "delete it if you know what it is; nothing serves it"
+            yield warning(_OWN, f"{path} is not listed", fix)
 
 
 def _serving(registry: Registry, settings: Settings, place: Path) -> str:
     if settings.model:
         return "the setting `model` wins over them"
     try:
-        here = find_place(place)
-        entry = registry.find_entry(here.repository)
-        pinned = ", pinned" if registry.is_pinned(here.repository) else ""
+        book, here = registry.book(), find_place(place)
+        entry = book.serving(here.repository)
+        pinned = ", pinned" if book.choice(here.repository).is_pinned else ""
     except ModelsError:
         return f"{BASE} serves {place.resolve()}, which is in no repository with a history"
     return f"{entry.name if entry else BASE} serves {here.root}{pinned}"

@@ -1,6 +1,7 @@
 """Where the last edits are due again in a text, with the features that say how likely it is."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import field
 from typing import Literal, NamedTuple
@@ -68,9 +69,7 @@ def find_proposals(
                     **_position_features(proposal, row, edit),
                 )
                 found[key] = proposal
-    asked: dict[int, int] = {}
-    for proposal in found.values():
-        asked[proposal.row] = asked.get(proposal.row, 0) + 1
+    asked = Counter(proposal.row for proposal in found.values())
     for proposal in found.values():
         proposal.features["rivals"] = float(asked[proposal.row] - 1)
     return list(found.values())

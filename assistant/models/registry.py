@@ -43,7 +43,6 @@ __all__ = [
 ]  # fmt: skip
 
 LOCK_NAME = "lock"
-_OTHERS = 0o077  # permissions
 WAIT_S = 30.0  # for another writer, who may be copying a model from another disk
 
 
@@ -100,7 +99,7 @@ def open_to_others(folder: Path) -> Iterator[Path]:
     if os.name == "nt" or not folder.is_dir():
         return
     for path in (folder, *sorted(folder.rglob("*"))):
-        if not path.is_symlink() and path.lstat().st_mode & _OTHERS:
+        if not path.is_symlink() and path.lstat().st_mode & 0o077:
             yield path
 
 
@@ -143,16 +142,8 @@ class Registry:
 
         ModelsError if others can change what is in it.
         """
-        entry = self.find_entry(repository)
+        entry = self.book().serving(repository)
         return self.check_place(entry.name) if entry is not None else None
-
-    def find_entry(self, repository: str) -> ModelEntry | None:
-        """Return the model chosen for a repository; None: the base."""
-        return self.book().serving(repository)
-
-    def is_pinned(self, repository: str) -> bool:
-        """Say whether the choice for a repository is to stay, whatever `foretype tune` finds."""
-        return self.book().choice(repository).is_pinned
 
     def place(self, name: str) -> Path:
         """Return the folder of a model."""

@@ -9,8 +9,9 @@ Of e-mail and IP addresses, those of examples, clone commands and inner networks
 """
 
 import ipaddress
+import itertools
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -100,7 +101,9 @@ def find(text: str) -> list[SecretFinding]:
     found: list[SecretFinding] = []
     masked = text
     for _ in range(_MAX_PASSES):  # what is replaced may bare a name's value behind it
-        new = [*_private_keys(masked), *_keys(masked), *_named(masked)]
+        secrets = (*_tokens(masked), *_named(masked))
+        new = [*_private_keys(masked)]
+        new += (each for each in secrets if not _is_stand_in(masked[each.start : each.end]))
         if not new:
             break
         found = _joined([*found, *new])
@@ -147,16 +150,12 @@ def spans_paragraphs(text: str) -> bool:
 
 def stand_ins(text: str) -> list[tuple[SecretFinding, str]]:
     """Return what `find` finds, each with the text that may take its place."""
-    numbers: dict[tuple[str, str], int] = {}
-    n_of_kind: Counter[str] = Counter()
+    numbers: defaultdict[str, dict[str, int]] = defaultdict(dict)  # by kind, then by value
     found = []
     for finding in find(text):
-        value = text[finding.start : finding.end]
-        key = (finding.kind, value)
-        if key not in numbers:
-            n_of_kind[finding.kind] += 1
-            numbers[key] = n_of_kind[finding.kind]
-        found.append((finding, _stand_in(finding.kind, value, numbers[key])))
+        value, known = text[finding.start : finding.end], numbers[finding.kind]
+        number = known.setdefault(value, len(known) + 1)
+        found.append((finding, _stand_in(finding.kind, value, number)))
     return found
 
 
@@ -214,21 +213,20 @@ def _private_keys(text: str) -> Iterator[SecretFinding]:
             yield SecretFinding(kind="private key", start=begin.end(), end=end)
 
 
-def _keys(text: str) -> Iterator[SecretFinding]:
+def _tokens(text: str) -> Iterator[SecretFinding]:
+    """Yield keys by their formats, drawn values that no name is given to, and stand-ins of both."""
     for kind, start, end in odd_tokens(text):
         value = text[start:end]
         is_none = (kind == "URL password" and _is_no_password(value)) or (
             kind == "URL token" and not is_random(value, "")
         )
-        if not (is_none or _is_stand_in(value)):
+        if not is_none:
             yield SecretFinding(kind=kind, start=start, end=end)
     for start, end in key_runs(text):
         found = headed_tokens(text, start, end)
         if not found and _CHANGE.search(text, start, end):
             found = _unnamed(text, start, end)
-        for kind, begin, stop in found:
-            if not _is_stand_in(text[begin:stop]):
-                yield SecretFinding(kind=kind, start=begin, end=stop)
+        yield from itertools.starmap(SecretFinding, found)
 
 
 def _unnamed(text: str, start: int, end: int) -> list[tuple[str, int, int]]:
@@ -247,8 +245,7 @@ def _is_no_password(value: str) -> bool:
 
 def _named(text: str) -> Iterator[SecretFinding]:
     for start, end in (*named_secrets(text), *kubernetes_secrets(text)):
-        if not _is_stand_in(text[start:end]):
-            yield SecretFinding(kind=NAMED, start=start, end=end)
+        yield SecretFinding(kind=NAMED, start=start, end=end)
 
 
 def _emails(text: str) -> Iterator[SecretFinding]:

@@ -70,11 +70,10 @@ def open_secret(text: str, cursor: int) -> int | None:
     line = text[low:cursor]
     statement = _statement(text, low, cursor)
     finders = (_behind_head, _in_place, _at_end_of_run, _at_end_of_finding)
-    starts = [start + low for start in (finder(line) for finder in finders) if start is not None]
-    if (named := _behind_name(statement)) is not None:
-        starts.append(named + cursor - len(statement))
-    for found in (_in_block(text, low, cursor), _described(text, low, cursor)):
-        starts += [found] if found is not None else []
+    found = [(low, finder(line)) for finder in finders]
+    found.append((cursor - len(statement), _behind_name(statement)))
+    found += [(0, _in_block(text, low, cursor)), (0, _described(text, low, cursor))]
+    starts = [base + start for base, start in found if start is not None]
     if not starts:
         return None
     start = min(starts)

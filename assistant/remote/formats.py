@@ -103,17 +103,13 @@ _GAPPED = {"prompt": "{prefix}", "suffix": "{suffix}"}
 _COMPLETION = _GAPPED | _COMMON | {"stop": "{few stops}", "logprobs": "{1 if asked}"}
 _USAGE = {"stream_options": {"include_usage": True}}  # Mistral and DeepSeek know no such option
 _MESSAGES = [{"role": "system", "content": "{order}"}, {"role": "user", "content": "{gapped}"}]
+_CHAT = {"messages": _MESSAGES, "logprobs": "{true if asked}"} | _COMMON
 _CHOICE = "text finish_reason prompt_tokens completion_tokens logprobs"
 FORMATS: dict[str, WireFormat] = {
     "openai": WireFormat(
         "/v1/completions", _COMPLETION | _USAGE, _CHOICE, template="may", logprobs="may"
     ),
-    "openai-chat": WireFormat(
-        "/v1/chat/completions",
-        {"messages": _MESSAGES, "logprobs": "{true if asked}"} | _COMMON | _USAGE,
-        _CHOICE,
-        logprobs="may",
-    ),
+    "openai-chat": WireFormat("/v1/chat/completions", _CHAT | _USAGE, _CHOICE, logprobs="may"),
     "mistral": WireFormat(
         "/v1/fim/completions", _COMPLETION, _CHOICE, url="https://codestral.mistral.ai"
     ),

@@ -298,10 +298,6 @@ class Editor(NamedTuple):
     plan: Callable[[Machine, list[str]], SetupPlan]
     take_out: Callable[[str], str | None]  # what is ours, of its file's text; None: all of it
 
-    def program(self, machine: Machine) -> Path | None:
-        """Return its program, None if it is not on the PATH."""
-        return machine.program(*self.programs)
-
     def is_set_up(self, machine: Machine, command: list[str]) -> bool:
         """Say whether it starts foretype already; SetupError if its files cannot be read."""
         if self.name in FLAVOURS:  # the extension finds a program on the PATH by itself

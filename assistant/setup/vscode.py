@@ -20,10 +20,6 @@ PATH_KEY = "foretype.path"
 EXTENSION = "foretype.foretype"
 
 
-class JsoncError(ValueError):
-    """The text is not an object in JSON with comments."""
-
-
 class Flavour(NamedTuple):
     """One editor of the family."""
 
@@ -59,17 +55,27 @@ def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> S
             reason = "" if is_ours else f"{path} names {known[PATH_KEY]}"
             return plan._replace(done=True, reason=reason)
         after = with_key(before or "", PATH_KEY, str(program))
-    except JsoncError as error:
+    except SetupError as error:
         return plan._replace(reason=f"{path} cannot be changed safely: {error}")
     return plan.make(before, after)
 
 
 def take_out(text: str) -> str:
-    """Return settings without the one that names our program."""
+    """Return settings without the one that names our program; SetupError if that is not safe."""
     try:
-        return _without_text_key(text, PATH_KEY)
-    except JsoncError as error:
+        old = load_settings(text) if text.strip() else {}
+    except SetupError as error:
         raise SetupError(f"the settings cannot be changed safely: {error}") from error
+    if PATH_KEY not in old:
+        return text
+    rest = {name: value for name, value in old.items() if name != PATH_KEY}
+    entry = rf"\s*{re.escape(json.dumps(PATH_KEY))}\s*:\s*{_STRING}(?:\s*,)?"
+    for match in re.finditer(entry, text):
+        new = text[: match.start()] + text[match.end() :]
+        with contextlib.suppress(SetupError):
+            if load_settings(new) == rest:
+                return new
+    raise SetupError(f"the settings cannot be changed safely: cannot tell where {PATH_KEY} stands")
 
 
 def is_extension_installed(machine: Machine, flavour: Flavour) -> bool:
@@ -106,7 +112,7 @@ def _notes(machine: Machine, flavour: Flavour) -> tuple[str, ...]:
 
 
 def load_settings(text: str) -> dict[str, Any]:
-    """Return the object that `text` holds; JsoncError otherwise."""
+    """Return the object that `text` holds; SetupError otherwise."""
 
     def keep_string(match: re.Match[str]) -> str:
         return match[0] if match[0].startswith('"') else " "
@@ -115,9 +121,9 @@ def load_settings(text: str) -> dict[str, Any]:
     try:
         table = json.loads(_STRING_OR_TRAILING_COMMA.sub(keep_string, bare))
     except (ValueError, RecursionError) as error:
-        raise JsoncError(f"not JSON with comments: {error}") from error
+        raise SetupError(f"not JSON with comments: {error}") from error
     if not isinstance(table, dict):
-        raise JsoncError("not an object")
+        raise SetupError("not an object")
     return table
 
 
@@ -136,20 +142,5 @@ def with_key(text: str, key: str, value: Any) -> str:
         inserted += eol
     new = text[:start] + inserted + rest
     if load_settings(new) != {key: value, **old}:
-        raise JsoncError("cannot tell where the object begins")
+        raise SetupError("cannot tell where the object begins")
     return new
-
-
-def _without_text_key(text: str, key: str) -> str:
-    """Return `text` without `key`, whose value is a text; JsoncError if that cannot be done."""
-    old = load_settings(text) if text.strip() else {}
-    if key not in old:
-        return text
-    rest = {name: value for name, value in old.items() if name != key}
-    entry = rf"\s*{re.escape(json.dumps(key))}\s*:\s*{_STRING}(?:\s*,)?"
-    for match in re.finditer(entry, text):
-        new = text[: match.start()] + text[match.end() :]
-        with contextlib.suppress(JsoncError):
-            if load_settings(new) == rest:
-                return new
-    raise JsoncError(f"cannot tell where {key} stands")

@@ -125,7 +125,7 @@ def _base_for(repository: Path) -> Path:
     """
     registry = Registry()
     try:
-        if chosen := registry.find_entry(repository_id(repository)):
+        if chosen := registry.book().serving(repository_id(repository)):
             for entry in registry.entries():
                 hashes = (chosen.content_hash, chosen.parent)
                 if entry.kind == "plain" and entry.content_hash in hashes:

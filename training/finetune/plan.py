@@ -116,7 +116,7 @@ def make_plan(request: TuneRequest, registry: Registry) -> TunePlan:
     identity = repository_id(root)
     base = open_folder(request.base)
     pack_settings(base.info, seed=0)  # TuneError if no row for this base can be packed
-    chosen = registry.find_entry(identity)
+    chosen = registry.book().serving(identity)
     place = request.base if chosen is None else registry.place(chosen.name)
     serving = base if chosen is None else open_folder(place)
     day = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d")

@@ -153,7 +153,7 @@ def publish(
         scores=result["verdict"]["scores"],
     )
     entry = registry.add(state.folder / FINAL, entry)
-    is_used = not registry.is_pinned(plan.repository_id)
+    is_used = not registry.book().choice(plan.repository_id).is_pinned
     if is_used:
         registry.use(entry.name, plan.repository_id)
     return entry, is_used

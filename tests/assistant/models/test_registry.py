@@ -42,7 +42,7 @@ def test_lives_in_the_data_folder(private_home: Path, monkeypatch: pytest.Monkey
 def test_nothing_is_there_before_something_is_added(registry: Registry) -> None:
     assert registry.entries() == []
     assert registry.find_folder(HERE) is None
-    assert not registry.is_pinned(HERE)
+    assert not registry.book().choice(HERE).is_pinned
     assert not registry.folder.exists()
 
 
@@ -127,10 +127,10 @@ def test_pin_is_kept_until_it_is_taken_off(registry: Registry, folders: list[Pat
     registry.pin(HERE)
     entry = added(registry, folders[0])
     registry.use(entry.name, HERE)
-    assert registry.is_pinned(HERE)
-    assert not registry.is_pinned(ELSEWHERE)
+    assert registry.book().choice(HERE).is_pinned
+    assert not registry.book().choice(ELSEWHERE).is_pinned
     registry.pin(HERE, is_pinned=False)
-    assert not registry.is_pinned(HERE)
+    assert not registry.book().choice(HERE).is_pinned
     assert registry.find_folder(HERE) == registry.place(entry.name)
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.setup.vscode import JsoncError, load_settings, with_key
+from assistant.setup.change import SetupError
+from assistant.setup.vscode import load_settings, with_key
 
 COMMENTED = """// mine {
 {
@@ -42,7 +43,7 @@ def test_shapes_of_files(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"a": }', "{} {}", '{"a": "\n"}', "[" * 100_000])
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(JsoncError):
+    with pytest.raises(SetupError):
         with_key(text, "k", 1)
 
 
