@@ -23,6 +23,8 @@ from pygls.workspace import TextDocument
 from lsp.document_paths import uri_key
 
 MAX_CHARS = 2_000_000  # of a document for which suggestions are made
+# Top bytes of the two halves of a character in UTF-16.
+_HIGH, _LOW = range(0xD8, 0xDC), range(0xDC, 0xE0)
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ def column_of(line: str, units: int, encoding: str) -> int:
         return len(data[:units].decode("utf-8", "surrogatepass"))
     data = line.encode("utf-16-le", "surrogatepass")
     end = 2 * units
-    if 0 < end < len(data) and _is_high(data[end - 1]) and _is_low(data[end + 1]):
+    if 0 < end < len(data) and data[end - 1] in _HIGH and data[end + 1] in _LOW:
         end -= 2
     return len(data[:end].decode("utf-16-le", "surrogatepass"))
 
@@ -85,14 +87,6 @@ def units_of(line: str, column: int, encoding: str) -> int:
     if encoding == "utf-8":
         return len(line[:column].encode("utf-8", "surrogatepass"))
     return len(line[:column].encode("utf-16-le", "surrogatepass")) // 2
-
-
-def _is_high(top_byte: int) -> bool:
-    return 0xD8 <= top_byte <= 0xDB
-
-
-def _is_low(top_byte: int) -> bool:
-    return 0xDC <= top_byte <= 0xDF
 
 
 class Document(TextDocument):

@@ -7,6 +7,7 @@ it is for, and not at all where that text is gone by the time it is found.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -48,8 +49,7 @@ class EditFollower:
     """
 
     def __init__(self, folder_of: Callable[[str], str | None]) -> None:
-        self._folder_of = folder_of
-        self._folders: dict[str, str | None] = {}  # by URI: asked once, not at each key
+        self._folder = functools.lru_cache(4_096)(folder_of)  # by URI: not asked at each key
         self._edits: NextEdits | None = None
         self._last: tuple[str, int | None, int] = "", None, 0  # document, version, row of a change
 
@@ -79,13 +79,12 @@ class EditFollower:
 
     def forget(self, uri: str) -> None:
         """Drop what is known of a document."""
-        self._folders.pop(uri, None)
         if self._edits is not None:
             self._edits.history.forget(uri)
 
     def forget_all(self) -> None:
         """Drop everything: other files may be excluded now."""
-        self._folders.clear()
+        self._folder.cache_clear()
         self._edits = None
 
     def dismiss(self) -> None:
@@ -171,11 +170,6 @@ class EditFollower:
             return []
         edits = self._edits.history.edits()
         return [edit for edit in edits if self._folder(edit.path) == folder]
-
-    def _folder(self, uri: str) -> str | None:
-        if uri not in self._folders:
-            self._folders[uri] = self._folder_of(uri)
-        return self._folders[uri]
 
 
 def is_typing_word(document: Document, position: types.Position) -> bool:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from model.decode import log_sum
-from model.healing import TokenTable, after
+from model.healing import TokenTable
 from model.prefix_cache import PrefixCache
 from model.runtime import Logits
 from model.tokenizer import Tokenizer
@@ -126,7 +126,7 @@ class _Scorer:
         whole = [self._beginning_with(-1, tail)] if tail else [0.0]
         for node, parent in enumerate(branches.parents):
             before, id_ = tail if parent < 0 else self._rest[parent], branches.ids[node]
-            self._rest.append(after(before, table.bytes_of[id_])[0])
+            self._rest.append(before[len(table.bytes_of[id_]) :])
             reached.append(reached[parent + 1] + self._token(parent, id_))
             if self._rest[node]:
                 whole.append(reached[node + 1] + self._beginning_with(node, self._rest[node]))

@@ -134,6 +134,9 @@ class ModelConfig:
             raise ConfigError(
                 "config.json: attention_bias and mlp_bias are not supported; use false"
             )
+        kinds = table.get("layer_types") or []
+        if table.get("use_sliding_window") or set(kinds) - {"full_attention"}:
+            raise ConfigError("config.json: attention over a sliding window is not supported")
         n_head = _whole(table, "num_attention_heads")
         n_embd = _whole(table, "hidden_size")
         rope = table.get("rope_parameters") or {}

@@ -169,7 +169,6 @@ def load_plain_folder(path: Path, content_hash: str = "") -> PlainFolder:
     try:
         table = read_table(path, "config.json")
         config = ModelConfig.from_hf(table)
-        _check_attention(table)
         weights = WeightsFile(_weights_place(path), config)
         form = find_format(_read_markers(path))
         sums = content_hash or "".join(sha256_file(file) for file in list_files(path))
@@ -202,12 +201,6 @@ def _licence(path: Path) -> str:
     return match[1] if match else "not stated"
 
 
-def _check_attention(table: Mapping[str, Any]) -> None:
-    kinds = table.get("layer_types") or []
-    if table.get("use_sliding_window") or set(kinds) - {"full_attention"}:
-        raise ConfigError("config.json: attention over a sliding window is not supported")
-
-
 def _read_markers(path: Path) -> set[str]:
     """Return the texts that tokenizer.json adds.
 
@@ -219,14 +212,14 @@ def _read_markers(path: Path) -> set[str]:
         model, normalizer = table["model"], table.get("normalizer") or {}
         merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
         ranks = [model["vocab"][left + right] for left, right in merges]
-        if model.get("type") != "BPE" or model.get("byte_fallback"):
-            raise TokenizerError(f"{name} is not a byte-level BPE")
-        if normalizer.get("type", "NFC") != "NFC":  # ours keeps a text as it is
-            raise TokenizerError(f"{name} changes texts before it encodes them")
+        is_bpe = model.get("type") == "BPE" and not model.get("byte_fallback")
+        keeps_texts = normalizer.get("type", "NFC") == "NFC"  # as ours does
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, TokenizerError):
-            raise
         raise TokenizerError(f"{name} is not a byte-level BPE: {error!r}") from error
+    if not is_bpe:
+        raise TokenizerError(f"{name} is not a byte-level BPE")
+    if not keeps_texts:
+        raise TokenizerError(f"{name} changes texts before it encodes them")
     if ranks != sorted(ranks):
         raise TokenizerError(f"{name} merges in another order than that of its ids")
     return {str(entry["content"]) for entry in table.get("added_tokens") or ()}

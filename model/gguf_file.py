@@ -73,8 +73,6 @@ def read_header(path: Path) -> GgufHeader:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _Reader(data).header()
     except (OSError, ValueError) as error:
-        if isinstance(error, GgufError):
-            raise
         raise GgufError(f"the GGUF file {path} cannot be used: {error}") from error
 
 

@@ -160,8 +160,3 @@ def _successor(head: bytes) -> bytes | None:
     """Return the smallest bytes above all that begin with `head`; None if there are none."""
     stripped = head.rstrip(b"\xff")
     return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
-
-
-def after(rest: bytes, spelled: bytes) -> tuple[bytes, bytes]:
-    """Return what is still to be spelled after a token of bytes `spelled`, and its new bytes."""
-    return rest[len(spelled) :], spelled[len(rest) :]

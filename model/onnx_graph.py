@@ -155,10 +155,6 @@ class GraphWriter:
         rows = self.node("Gather", [self.constant(name, table.astype(np.float16)), ids])
         return self.node("Cast", [rows], to=_FLOAT)
 
-    def last_positions(self, x: str) -> str:
-        """Cut x (1, T, C) to the last `keep` positions."""
-        return self.node("Slice", [x, "start", "end", "axis"])
-
 
 class ModelGraph:
     """Adds the parts of one network to a `GraphWriter`."""
@@ -194,7 +190,7 @@ class ModelGraph:
         writer, n_layer, layer = self._writer, self._config.n_layer, f"model.layers.{i}"
         y = self._attention(i, h)
         if i == n_layer - 1:  # nothing attends to later states: only the wanted positions go on
-            x, y = writer.last_positions(x), writer.last_positions(y)
+            x, y = (writer.node("Slice", [each, "start", "end", "axis"]) for each in (x, y))
         y = writer.linear(y, f"o_{i}", self._tensor(f"{layer}.self_attn.o_proj.weight"))
         x, h = self._add_and_norm(x, y, f"{layer}.post_attention_layernorm.weight")
         y = self._swiglu(i, h)

@@ -22,17 +22,16 @@ class TorchRuntime(Runtime):
         *,
         max_len: int,
         threads: int = 1,
-        device: str = "auto",
         dtype: str = "auto",
     ) -> None:
-        """Load the weights onto `device`; `dtype` is that of matmuls (see `model.device`).
+        """Load the weights; `dtype` is that of matmuls (see `model.device`).
 
         `threads` is torch's setting for the whole process, so it is only ever lowered here.
         """
         config = folder.config
         super().__init__(config.vocab_size, max_len)
         self.at_once_tokens = max_len
-        chosen = choose_device(device, dtype)
+        chosen = choose_device(dtype=dtype)
         if chosen.device.type == "cpu" and threads < torch.get_num_threads():
             torch.set_num_threads(threads)
         self._model = load_network(folder).to(device=chosen.device, dtype=chosen.dtype).eval()

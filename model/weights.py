@@ -83,12 +83,9 @@ class WeightsFile:
         """Check the headers against `config`; raises WeightsError or UnreadableFileError."""
         self._allow_links = allow_links
         shapes = tensor_shapes(config)
-        if path.suffix == ".safetensors":
-            self._entries = self._check_file(path, shapes)
-            return
-        self._entries = {}
-        shards = shards_of(path)
+        shards = {path.name: {*shapes}} if path.suffix == ".safetensors" else shards_of(path)
         _check_names(set().union(*shards.values()), shapes)
+        self._entries: dict[str, _Entry] = {}
         for file, names in shards.items():
             self._entries |= self._check_file(path.with_name(file), {n: shapes[n] for n in names})
 

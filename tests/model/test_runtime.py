@@ -73,7 +73,7 @@ def int8(folder: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> OnnxR
 @pytest.fixture(params=["onnx", "torch"])
 def runtime(request: pytest.FixtureRequest, folder: ModelFolder) -> Iterator[Runtime]:
     if request.param == "torch":
-        yield TorchRuntime(folder, max_len=MAX_LEN, device="cpu", dtype="float32")
+        yield TorchRuntime(folder, max_len=MAX_LEN, dtype="float32")
         return
     shared: OnnxRuntime = request.getfixturevalue("onnx")
     shared.rewind(0)
