@@ -29,7 +29,7 @@ from model.fim import Snippet
 from model.tokenizer import Tokenizer
 from training.data.corpus import Document, Split
 from training.data.shards import TokenIds, ids_dtype
-from training.data.spans import InfillParts, SyntaxPart, cut_hole, tree_of
+from training.data.spans import InfillParts, cut_hole, tree_of
 from training.recipe import require
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines would split at form feeds, too
@@ -84,13 +84,11 @@ class Chunks:
     def cut(self, line: int, end_line: int, rng: np.random.Generator) -> InfillParts:
         """Cut a hole; one of several lines that ends where only the chunk does is cut again."""
         text = "".join(self._lines[line:end_line])
-        borders = self.starts[line], self.starts[end_line]
-        syntax = None if self._tree is None else SyntaxPart(self._tree, *borders)
         is_late = rng.random() < _LATE_CUT_FRAC
         for _ in range(_CUTS):
-            parts = cut_hole(text, rng, syntax)
+            parts = cut_hole(text, rng, self._tree, self.starts[line])
             if is_late:
-                other = cut_hole(text, rng, syntax)
+                other = cut_hole(text, rng, self._tree, self.starts[line])
                 parts = max(parts, other, key=lambda cut_parts: len(cut_parts.prefix))
             if parts.suffix.strip() or "\n" not in parts.middle or end_line == self.n_lines:
                 break

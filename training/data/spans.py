@@ -144,30 +144,22 @@ def tree_of(path: str, text: str) -> SyntaxTree | None:
     return parse(language_of(path), text, limit_s=_PARSE_LIMIT_S)
 
 
-class SyntaxPart:
-    """A stretch of a parsed text, [start, end), and the holes that lie within it."""
+def syntax_hole(tree: SyntaxTree, part: Span, kind: str, rng: np.random.Generator) -> Span | None:
+    """Return a hole of a kind of `KINDS` within a part of a text, counted from the part's start.
 
-    def __init__(self, tree: SyntaxTree, start: int, end: int) -> None:
-        self._tree = tree
-        self._start = start
-        self._end = end
-
-    def hole(self, kind: str, rng: np.random.Generator) -> Span | None:
-        """Return a hole of a kind of `KINDS`, counted from the part's start; None if none is met.
-
-        Every draw comes from `rng`.
-        """
-        for _ in range(_TRIES):
-            drawn = int(rng.integers(self._start, self._end))
-            place = _VISIBLE.search(self._tree.text, drawn, self._end)
-            if place is None:
-                continue
-            span = KINDS[kind](self._tree, self._tree.path_to(place.start()), rng)
-            if span is None or span[1] - span[0] > LONGEST_CHARS:
-                continue  # cut short it would end where syntax does not
-            if self._start <= span[0] < span[1] <= self._end:
-                return span[0] - self._start, span[1] - self._start
-        return None
+    None if none is met soon; every draw comes from `rng`.
+    """
+    first, last = part
+    for _ in range(_TRIES):
+        place = _VISIBLE.search(tree.text, int(rng.integers(first, last)), last)
+        if place is None:
+            continue
+        span = KINDS[kind](tree, tree.path_to(place.start()), rng)
+        if span is None or span[1] - span[0] > LONGEST_CHARS:
+            continue  # cut short it would end where syntax does not
+        if first <= span[0] < span[1] <= last:
+            return span[0] - first, span[1] - first
+    return None
 
 
 def _statements(tree: SyntaxTree, path: Nodes, rng: np.random.Generator) -> Span | None:
@@ -263,19 +255,27 @@ def draw_kind(rng: np.random.Generator) -> str:
 
 
 def cut_hole(
-    text: str, rng: np.random.Generator, syntax: SyntaxPart | None = None, kind: str = ""
+    text: str,
+    rng: np.random.Generator,
+    tree: SyntaxTree | None = None,
+    start: int = 0,
+    kind: str = "",
 ) -> InfillParts:
-    """Choose a place for a hole, of a kind that is drawn if none is given; draws are from `rng`."""
+    """Choose a place for a hole, of a kind that is drawn if none is given; draws are from `rng`.
+
+    `tree` is of the text that this one stands in, at `start`.
+    """
     if not text:
         return InfillParts("", "", "")
     kind = kind or draw_kind(rng)
-    span = syntax.hole(kind, rng) if syntax is not None and kind in KINDS else None
+    span = None
+    if tree is not None and kind in KINDS:
+        span = syntax_hole(tree, (start, start + len(text)), kind, rng)
     if span is None:
         lines = TextLines(text)
         span = TEXT_KINDS[kind][1](lines, rng) or characters(lines, rng)
-    start, end = span
-    end = _shorten(text, start, end)
-    return InfillParts(text[:start], text[start:end], text[end:])
+    first, last = span[0], _shorten(text, *span)
+    return InfillParts(text[:first], text[first:last], text[last:])
 
 
 def _shorten(text: str, start: int, end: int) -> int:

@@ -45,7 +45,7 @@ from training.finetune.texts import (
     write_rows,
 )
 
-TEXTS, ROWS, CANDIDATE = "texts", "rows", "candidate"
+TEXTS, ROWS, CANDIDATE = "documents", "rows", "candidate"
 VERDICT, FINAL, RESULT = "verdict", "final", "result"
 MAX_BYTES = 60_000  # that are measured after an epoch and at a point of the way
 
@@ -109,7 +109,7 @@ def _run(state: TuneState, plan: TunePlan, registry: Registry, judge: Judge) -> 
     ) as indexes:
         verdict = state.do_once(
             VERDICT,
-            lambda: judge(plan, folder / CANDIDATE, texts.documents, Path(indexes)),
+            lambda: judge(plan, folder / CANDIDATE, texts.judging, Path(indexes)),
         )
     result = {
         "plan": dataclasses.asdict(plan),
@@ -211,7 +211,7 @@ def _pack_rows(
     if not (state.folder / ROWS).is_dir():
         settings = pack_settings(base.info, seed=plan.options.seed)
         with publish_folder(state.folder / ROWS) as folder:
-            write_rows(folder, texts.mixture, base.tokenizer(), settings, n_epochs=n_epochs)
+            write_rows(folder, texts, base.tokenizer(), settings, n_epochs=n_epochs)
     return count_rows(state.folder / ROWS, n_epochs)
 
 
@@ -224,7 +224,7 @@ def _write_candidate(
     texts: TuneTexts,
 ) -> dict[str, Any]:
     """Choose the weights and write them as a model folder, with the ranker of the base."""
-    general = general_passages(texts.documents, max_bytes=MAX_BYTES, seed=plan.options.seed)
+    general = general_passages(texts.judging, max_bytes=MAX_BYTES, seed=plan.options.seed)
     epoch = run.best_epoch(log["bits"])
     tuned = run.epoch_weights(state, epoch)
     points = run.measure_points(base, tuned, added, general)

@@ -175,11 +175,13 @@ _OTHERS = _rules(FilterSettings(min_bytes=500, test_keep_frac=0.0))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Mixture:
-    """What each epoch reads: the repository's code whole, and a share of general code."""
+class TuneTexts:
+    """The texts of a run: each epoch reads the repository's whole, and a share of general code."""
 
     own: tuple[Kept, ...]
     general: tuple[Kept, ...]
+    held_out: tuple[Kept, ...] = ()  # general code that judges
+    summary: DataSummary = dataclasses.field(default_factory=dict)
 
     @property
     def n_own_bytes(self) -> int:
@@ -191,7 +193,12 @@ class Mixture:
         """Bytes of general code that an epoch reads."""
         return round(self.n_own_bytes * GENERAL_FRAC / (1.0 - GENERAL_FRAC))
 
-    def documents(self, epoch: int, seed: int) -> list[Kept]:
+    @property
+    def judging(self) -> list[tuple[str, str]]:
+        """The general code that judges, as (path, text)."""
+        return [(text.path, text.text) for text in self.held_out]
+
+    def epoch(self, epoch: int, seed: int) -> list[Kept]:
         """Return an epoch's documents, shuffled."""
         texts = [*self.own, *_take_turn(self.general, self.n_general_bytes, epoch)]
         draws = np.random.Generator(np.random.Philox(key=[seed, _DRAWS], counter=[0, 0, 0, epoch]))
@@ -230,12 +237,12 @@ def pack_settings(info: FolderInfo, *, seed: int) -> PackSettings:
 
 
 def write_rows(
-    folder: Path, mixture: Mixture, tokenizer: Tokenizer, settings: PackSettings, *, n_epochs: int
+    folder: Path, texts: TuneTexts, tokenizer: Tokenizer, settings: PackSettings, *, n_epochs: int
 ) -> None:
     """Write the rows of each epoch as shards `folder/epoch-N`."""
-    snippets = mixture.snippets()
+    snippets = texts.snippets()
     for epoch in count_shown("epochs packed", range(n_epochs), n_epochs):
-        documents = mixture.documents(epoch, settings.seed)
+        documents = texts.epoch(epoch, settings.seed)
         packed = pack_documents(documents, tokenizer, settings, epoch=epoch, neighbours=snippets)
         if not len(packed.rows):
             raise TuneError("the repository's code does not fill one row; there is too little")
@@ -272,20 +279,6 @@ def _take_turn(texts: Sequence[Kept], n_bytes: int, epoch: int) -> Iterator[Kept
         n_bytes -= text.n_bytes
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TuneTexts:
-    """The texts of a run."""
-
-    mixture: Mixture
-    held_out: tuple[Kept, ...]  # general code that judges
-    summary: DataSummary
-
-    @property
-    def documents(self) -> list[tuple[str, str]]:
-        """The general code that judges, as (path, text)."""
-        return [(text.path, text.text) for text in self.held_out]
-
-
 def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
     """Read the repository and the general code; TuneError if there is too little, or secrets."""
     found = read_repository(Path(plan.root), plan.split.trained_to)
@@ -297,26 +290,25 @@ def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
             "index alone knows so little code by heart"
         )
     folder = Path(plan.options.general or sysconfig.get_path("stdlib"))
-    mixture = Mixture(own=found.texts, general=())
-    n_replayed = mixture.n_general_bytes * plan.options.n_epochs
+    made = TuneTexts(own=found.texts, general=())
+    n_replayed = made.n_general_bytes * plan.options.n_epochs
     replayed = tuple(draw_replay(folder, n_replayed, seed=plan.options.seed))
-    mixture = dataclasses.replace(mixture, general=replayed)
     held_out = tuple(draw_held_out(folder))
-    require_clean([*mixture.general, *held_out])
+    require_clean([*replayed, *held_out])
     version = ".".join(map(str, sys.version_info[:3]))
     summary = {
         "n_seen": found.n_seen,  # tracked files
         "n_files": len(found.texts),  # of them trained on
-        "n_bytes": mixture.n_own_bytes,
+        "n_bytes": made.n_own_bytes,
         "n_tokens": n_tokens,
         "refused": dict(found.refused.most_common()),
         "scrubbed": dict(found.scrubbed.most_common()),
         "data_hash": hash_texts(found.texts),
         "general": plan.options.general or f"the standard library of Python {version}",
-        "n_general_bytes": mixture.n_general_bytes,  # an epoch
-        "general_hash": hash_texts(mixture.general),
+        "n_general_bytes": made.n_general_bytes,  # an epoch
+        "general_hash": hash_texts(replayed),
     }
-    return TuneTexts(mixture=mixture, held_out=held_out, summary=summary)
+    return dataclasses.replace(made, general=replayed, held_out=held_out, summary=summary)
 
 
 def describe_code(summary: DataSummary) -> str:

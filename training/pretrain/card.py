@@ -13,25 +13,6 @@ from training.pretrain.checkpoint import Progress
 from training.pretrain.schedule import Schedule
 from training.recipe import FolderTable
 
-_HOW_MEASURED = (
-    "Repositories that the corpus excludes by name: {repositories}. Rest of the line at cursors "
-    "uniform over typed characters, the lines after it present, no other file readable; {tasks} "
-    "cursors a repository, mean over repositories, 95% bootstrap interval over files."
-)
-_WHAT_IS_SHOWN = (
-    "The engine shows something at {shown} of the cursors; {precision} of that is a right "
-    "beginning of what the author wrote."
-)
-_HOW_COMPARED = (
-    "Held against {name} {hash} at the same cursors, exact lines more, paired: {gains}. Bits per "
-    "byte of the same text, int8: {old:.3f} there, {new:.3f} here."
-)
-_WHAT_IS_IN_IT = (
-    "{repositories} repositories under {licences}, as their own licence files say. Refused by "
-    "name, being held for evaluation: {refused}. Files left out because they share a run of "
-    "{words} words with an infilling benchmark: {hits}."
-)
-
 
 def model_card(
     table: FolderTable,
@@ -76,38 +57,42 @@ unique code in {totals["files"]} files after filtering.{taught}"""
 def _evaluation(report: Mapping[str, Any] | None) -> str:
     if report is None:
         return "## Evaluation\n\nNot measured yet."
-    measured = _HOW_MEASURED.format(
-        repositories=", ".join(report["repositories"]), tasks=report["plan"]["tasks"]
-    )
     rows = [
         [name, format_interval(row["exact"])]
         + [format_percent(row[key]) for key in ("exact_mid_token", "exact_at_border")]
         for name, row in report["rest_of_line"].items()
     ]
-    engine = report["rest_of_line"]["engine"]
-    losses = report["bits_per_byte"]
+    engine, losses = report["rest_of_line"]["engine"], report["bits_per_byte"]
+    corpora = [name.rpartition("/")[2] for name in losses["fp32"]]
+    measured = (
+        f"Repositories that the corpus excludes by name: {', '.join(report['repositories'])}. Rest "
+        "of the line at cursors uniform over typed characters, the lines after it present, no "
+        f"other file readable; {report['plan']['tasks']} cursors a repository, mean over "
+        "repositories, 95% bootstrap interval over files."
+    )
+    shown = (
+        f"The engine shows something at {format_percent(engine['shown'])} of the cursors; "
+        f"{format_percent(engine['precision'])} of that is a right beginning of what the author "
+        "wrote."
+    )
     parts = [
         "## Evaluation",
         measured,
         _table(["", "exact line", "in mid-token", "at a token border"], rows),
-        _WHAT_IS_SHOWN.format(
-            **{key: format_percent(engine[key]) for key in ("shown", "precision")}
-        ),
+        shown,
         _table(
-            ["bits per byte", *(name.rpartition("/")[2] for name in losses["fp32"])],
+            ["bits per byte", *corpora],
             [[kind, *(f"{value:.3f}" for value in row.values())] for kind, row in losses.items()],
         ),
     ]
     if other := report.get("against"):
         gains = (f"{name}: {format_interval(gain)}" for name, gain in other["gain"].items())
-        compared = _HOW_COMPARED.format(
-            name=other["model"],
-            hash=other["content_hash"][:12],
-            old=other["bits_per_byte"]["int8"]["mean"],
-            new=report["bits_per_byte"]["int8"]["mean"],
-            gains="; ".join(gains),
+        old, new = (each["bits_per_byte"]["int8"]["mean"] for each in (other, report))
+        parts.append(
+            f"Held against {other['model']} {other['content_hash'][:12]} at the same cursors, "
+            f"exact lines more, paired: {'; '.join(gains)}. Bits per byte of the same text, int8: "
+            f"{old:.3f} there, {new:.3f} here."
         )
-        parts.append(compared)
     return "\n\n".join(parts)
 
 
@@ -121,12 +106,12 @@ def _corpus(manifest: Mapping[str, Any]) -> str:
         source for source in manifest["sources"] if source["split"] == "train" and source["files"]
     ]
     licences = Counter(str(source["licence"]) for source in kept)
-    said = _WHAT_IS_IN_IT.format(
-        repositories=len(kept),
-        licences=", ".join(f"{name} ({count})" for name, count in licences.most_common()),
-        refused=len(manifest["refused_by_name"]),
-        words=manifest["settings"]["overlap_words"],
-        hits=manifest["evaluation"]["n_hits"],
+    named = ", ".join(f"{name} ({count})" for name, count in licences.most_common())
+    said = (
+        f"{len(kept)} repositories under {named}, as their own licence files say. Refused by name, "
+        f"being held for evaluation: {len(manifest['refused_by_name'])}. Files left out because "
+        f"they share a run of {manifest['settings']['overlap_words']} words with an infilling "
+        f"benchmark: {manifest['evaluation']['n_hits']}."
     )
     rows = []
     for source in kept:

@@ -7,16 +7,16 @@ at from time to time: bits per byte of held-out files, and a line that it comple
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -68,9 +68,9 @@ def train(
     """
     if trainer.group.is_first:
         _describe(trainer, run)
-    with _StopRequest() as stopping:
+    with _stop_requests() as asked:
         end = trainer.plan.n_step if until is None else until
-        _steps(trainer, run, validate, end, stopping, deadline)
+        _steps(trainer, run, validate, end, asked, deadline)
         trainer.save(run)
 
 
@@ -79,12 +79,12 @@ def _steps(
     run: Path,
     validate: Callable[[GPT], Mapping[str, Any]] | None,
     end: int,
-    stopping: _StopRequest,
+    asked: list[int],
     deadline: float,
 ) -> None:
     clock, screen = _Clock(trainer), Progress("step", trainer.plan.n_step)
     table, saved_at, device = trainer.recipe.train, time.monotonic(), trainer.device.device
-    while trainer.progress.step < end and not trainer.group.any(stopping.asked, device):
+    while trainer.progress.step < end and not trainer.group.any(bool(asked), device):
         try:
             line = _step(trainer, clock)
         except (TrainingError, ConfigError):
@@ -109,7 +109,8 @@ def _steps(
             trainer.save(run)
             saved_at = time.monotonic()
         _keep_stable(trainer, run)
-        stopping.asked |= time.monotonic() >= deadline
+        if time.monotonic() >= deadline:
+            asked.append(0)  # so that all processes stop: their clocks differ
     screen.end()
 
 
@@ -157,23 +158,17 @@ def _keep_stable(trainer: Trainer, run: Path) -> None:
             trainer.save(run / STABLE)
 
 
-class _StopRequest:
-    """Remembers that the user asked to stop, so that the step under way is finished and saved."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> Self:
-        signals = (signal.SIGTERM, signal.SIGINT)
-        self._before = [(signum, signal.signal(signum, self._ask)) for signum in signals]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for signum, handler in self._before:
+@contextlib.contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """Give a list that has something in it when the user asked to stop: a step is then finished."""
+    asked: list[int] = []
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = {each: signal.signal(each, lambda signum, _: asked.append(signum)) for each in signals}
+    try:
+        yield asked
+    finally:
+        for signum, handler in before.items():
             signal.signal(signum, handler)
-
-    def _ask(self, signum: int, frame: FrameType | None) -> None:
-        self.asked = True
 
 
 class _Clock:

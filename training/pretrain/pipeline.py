@@ -58,7 +58,7 @@ def _make(args: argparse.Namespace) -> None:
     if not train_and_export(recipe, files, out, out / "model", threads=args.threads):
         say("== stopped and saved")
         return
-    sys.stdout.write(tell_samples(read_log(files.run)[0]))
+    sys.stdout.write(tell_samples(read_log(files.run)))
     sys.stdout.write(
         _complete_lines(out / "model", held_out if len(held_out) else Split(out / "corpus"))
     )

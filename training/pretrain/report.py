@@ -90,13 +90,10 @@ class RunLog(NamedTuple):
     plan: Schedule
     steps: Sequence[Mapping[str, Any]]  # the last line of each step; a return drops those behind it
     flops: float  # of the steps taken
+    seconds: float  # by the wall clock, of all sessions
     gflops: float  # sustained: the median step's
     peak_gflops: float  # of the machine's matrix products, as the newest session found; 0: unknown
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock seconds of all sessions."""
-        return float(self.steps[-1]["seconds"])
+    threads: int  # of the newest session
 
 
 def main(argv: list[str]) -> int:
@@ -119,10 +116,9 @@ def write_report(run: Path, price: float | None = None, corpus: Path | None = No
 
     `price` is in dollars an hour. Raises TrainingError when the folder holds no run.
     """
-    log, threads = read_log(run)
-    page = run / PAGE
+    log, page = read_log(run), run / PAGE
     funnel = format_summary(read_manifest(corpus)) if corpus else ""
-    hourly = CPU_PRICE * threads if price is None else price
+    hourly = CPU_PRICE * log.threads if price is None else price
     text, picture = format_report(log, hourly, funnel)
     if picture:
         write_atomically(page.with_suffix(".png"), picture, mode=0o644)
@@ -130,48 +126,49 @@ def write_report(run: Path, price: float | None = None, corpus: Path | None = No
     return page
 
 
-def read_log(run: Path) -> tuple[RunLog, int]:
-    """Return a run's log, and how many threads its newest session had."""
+def read_log(run: Path) -> RunLog:
+    """Return a run's log; TrainingError if there is none."""
     try:
         table = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
         plan = from_table(Schedule, table["plan"])
         steps = _steps(lines)
+        flops, seconds = _flops(steps), max((line["seconds"] for line in steps), default=0.0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{run} holds no log of a run: {error}") from error
     if not steps:
         raise TrainingError(f"{run} has taken no step yet")
-    # GFLOPS over tokens a second is what a token costs at its stage's length.
-    costs = [1e9 * line["gflops"] / line["tokens_per_s"] for line in steps]
-    before = [0, *(line["tokens"] for line in steps)]
-    flops = sum(
-        cost * (after - past) for cost, past, after in zip(costs, before, before[1:], strict=False)
-    )
-    log = RunLog(
+    return RunLog(
         name=table["recipe"]["folder"]["name"],
         plan=plan,
         steps=steps,
         flops=flops,
+        seconds=seconds,
         gflops=statistics.median(line["gflops"] for line in steps),
         peak_gflops=float(table.get("peak_gflops") or 0.0),
+        threads=int(table.get("threads") or 1),
     )
-    return log, int(table.get("threads") or 1)
 
 
 def _steps(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the lines of the steps that count, each with the run's seconds so far."""
+    """Return the lines of the steps that count."""
     steps: dict[int, dict[str, Any]] = {}
     for line in lines:
         if "went_back_to_step" in line:
             steps = {n: kept for n, kept in steps.items() if n <= line["went_back_to_step"]}
         elif "step" in line:
             steps[line["step"]] = dict(line)
-    seconds = tokens = 0.0
-    for step in steps.values():  # logs of older versions have the speed only
-        seconds += (step["tokens"] - tokens) / step["tokens_per_s"]
-        tokens = step["tokens"]
-        step.setdefault("seconds", seconds)
     return list(steps.values())
+
+
+def _flops(steps: Sequence[Mapping[str, Any]]) -> float:
+    """Return the operations of steps."""
+    flops, before = 0.0, 0
+    for line in steps:
+        # GFLOPS over tokens a second is what a token costs at its stage's length.
+        flops += 1e9 * line["gflops"] / line["tokens_per_s"] * (line["tokens"] - before)
+        before = line["tokens"]
+    return flops
 
 
 def format_report(log: RunLog, price: float, funnel: str = "") -> tuple[str, bytes]:

@@ -13,7 +13,6 @@ from training.data.spans import (
     LONGEST_CHARS,
     TEXT_KINDS,
     InfillParts,
-    SyntaxPart,
     cut_hole,
     draw_kind,
     tree_of,
@@ -25,16 +24,11 @@ code = st.lists(st.sampled_from(["a = 1", "    b", "\tc()", "", "  ", "def f():"
 )
 
 
-def part(name: str, text: str) -> SyntaxPart | None:
-    tree = tree_of(name, text)
-    return None if tree is None else SyntaxPart(tree, 0, len(text))
-
-
 @settings(max_examples=100, deadline=None)
 @given(text=st.one_of(st.text(max_size=80), code), seed=st.integers(0, 2**32))
 def test_any_text_comes_back_from_its_parts(text: str, seed: int) -> None:
-    for syntax in (None, part("a.py", text)):
-        parts = cut_hole(text, np.random.default_rng(seed), syntax)
+    for tree in (None, tree_of("a.py", text)):
+        parts = cut_hole(text, np.random.default_rng(seed), tree)
         assert parts.prefix + parts.middle + parts.suffix == text
         assert len(parts.middle) <= LONGEST_CHARS
 
@@ -54,8 +48,7 @@ def test_any_stretch_of_code_comes_back_in_every_language(
     tree = tree_of(name, text)
     assert tree is not None
     for kind in TEXT_KINDS:
-        syntax = SyntaxPart(tree, start, end)
-        parts = cut_hole(text[start:end], np.random.default_rng(seed), syntax, kind)
+        parts = cut_hole(text[start:end], np.random.default_rng(seed), tree, start, kind)
         assert parts.prefix + parts.middle + parts.suffix == text[start:end]
         assert len(parts.middle) <= LONGEST_CHARS
 
@@ -63,16 +56,16 @@ def test_any_stretch_of_code_comes_back_in_every_language(
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_odd_files_come_back(path: Path) -> None:
     text = path.read_bytes().decode("utf-8")
-    syntax = part(path.name, text)
+    tree = tree_of(path.name, text)
     for seed in range(50):
-        parts = cut_hole(text, np.random.default_rng(seed), syntax)
+        parts = cut_hole(text, np.random.default_rng(seed), tree)
         assert parts.prefix + parts.middle + parts.suffix == text
 
 
 def test_same_seed_same_cut_and_other_seeds_other_cuts() -> None:
     def cuts() -> list[InfillParts]:
-        syntax = part("a.py", PYTHON)
-        return [cut_hole(PYTHON, np.random.default_rng(seed), syntax) for seed in range(40)]
+        tree = tree_of("a.py", PYTHON)
+        return [cut_hole(PYTHON, np.random.default_rng(seed), tree) for seed in range(40)]
 
     assert cuts() == cuts()
     assert len({(len(parts.prefix), len(parts.middle)) for parts in cuts()}) > 20
@@ -86,23 +79,23 @@ def test_empty_text_has_empty_parts() -> None:
 @pytest.mark.parametrize("kind", ["block", "statement"])
 def test_hole_that_is_too_long_ends_with_a_line(kind: str, has_tree: bool) -> None:
     text = "def f():\n" + "".join(f"    value_{i} = {i}\n" for i in range(200))
-    syntax = part("a.py", text) if has_tree else None
+    tree = tree_of("a.py", text) if has_tree else None
     for seed in range(40):
-        parts = cut_hole(text, np.random.default_rng(seed), syntax, kind)
+        parts = cut_hole(text, np.random.default_rng(seed), tree, kind=kind)
         assert parts.suffix.startswith("\n")
         assert 0 < len(parts.middle) <= LONGEST_CHARS
 
 
 def test_line_that_is_too_long_is_cut_within() -> None:
     text = "x = '" + "a" * 5_000 + "'\n"
-    parts = cut_hole(text, np.random.default_rng(0), part("a.py", text), "statement")
+    parts = cut_hole(text, np.random.default_rng(0), tree_of("a.py", text), kind="statement")
     assert parts == InfillParts("", text[:LONGEST_CHARS], text[LONGEST_CHARS:])
 
 
 def test_statement_is_one_of_the_tree_where_there_is_one() -> None:
     text = "total = sum(\n    [1, 2],\n)\n"
     rng = np.random.default_rng(0)
-    assert cut_hole(text, rng, part("a.py", text), "statement").middle == text.rstrip()
+    assert cut_hole(text, rng, tree_of("a.py", text), kind="statement").middle == text.rstrip()
     by_lines = {
         cut_hole(text, np.random.default_rng(seed), kind="statement").middle for seed in range(20)
     }
@@ -111,7 +104,7 @@ def test_statement_is_one_of_the_tree_where_there_is_one() -> None:
 
 def test_kind_without_a_tree_falls_back_to_lines() -> None:
     text = "some plain words\n" * 5
-    assert part("a.txt", text) is None
+    assert tree_of("a.txt", text) is None
     for kind in TEXT_KINDS:
         parts = cut_hole(text, np.random.default_rng(1), kind=kind)
         assert parts.prefix + parts.middle + parts.suffix == text

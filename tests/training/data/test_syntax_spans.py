@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.code_samples import SAMPLES, TSX
-from training.data.spans import KINDS, SyntaxPart, tree_of
+from training.data.spans import KINDS, syntax_hole, tree_of
 
 
 def holes(name: str, kind: str, text: str = "", n: int = 250) -> set[str]:
@@ -12,8 +12,8 @@ def holes(name: str, kind: str, text: str = "", n: int = 250) -> set[str]:
     text = text or SAMPLES[name]
     tree = tree_of(name, text)
     assert tree is not None
-    part = SyntaxPart(tree, 0, len(text))
-    found = (part.hole(kind, np.random.default_rng(seed)) for seed in range(n))
+    part = 0, len(text)
+    found = (syntax_hole(tree, part, kind, np.random.default_rng(seed)) for seed in range(n))
     return {text[span[0] : span[1]] for span in found if span is not None}
 
 
@@ -98,13 +98,15 @@ def test_hole_stays_within_its_stretch() -> None:
     tree = tree_of("a.py", text)
     assert tree is not None
     start, end = text.index("    if width"), text.index("    return (width")
-    part = SyntaxPart(tree, start, end)
+    part = start, end
     inner = text[start:end]
     for kind in KINDS:
         for seed in range(60):
-            span = part.hole(kind, np.random.default_rng(seed))
+            span = syntax_hole(tree, part, kind, np.random.default_rng(seed))
             assert span is None or 0 <= span[0] < span[1] <= len(inner)
-    spans = [part.hole("statement", np.random.default_rng(seed)) for seed in range(60)]
+    spans = [
+        syntax_hole(tree, part, "statement", np.random.default_rng(seed)) for seed in range(60)
+    ]
     found = {inner[span[0] : span[1]] for span in spans if span is not None}
     assert found == {inner.strip(), 'raise ValueError(f"width {width}")'}
 
@@ -114,7 +116,7 @@ def test_blank_text_has_no_holes(text: str) -> None:
     tree = tree_of("a.py", text)
     assert tree is not None
     for kind in KINDS:
-        assert SyntaxPart(tree, 0, len(text)).hole(kind, np.random.default_rng(0)) is None
+        assert syntax_hole(tree, (0, len(text)), kind, np.random.default_rng(0)) is None
 
 
 def test_unknown_language_has_no_tree() -> None:

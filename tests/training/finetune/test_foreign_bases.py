@@ -106,8 +106,8 @@ def test_rows_are_in_the_format_of_the_base(base: Path, tmp_path: Path) -> None:
     own = tuple(Kept(source=GENERAL, path=f"{n}.py", text=f"x_{n} = {n}\n" * 90) for n in range(9))
     model = load_model(base)
     tokenizer, settings = model.tokenizer(), texts.pack_settings(model.info, seed=0)
-    mixture = texts.Mixture(own=own, general=())
-    texts.write_rows(tmp_path / "rows", mixture, tokenizer, settings, n_epochs=1)
+    made = texts.TuneTexts(own=own, general=())
+    texts.write_rows(tmp_path / "rows", made, tokenizer, settings, n_epochs=1)
     found = ShardReader(texts.epoch_folder(tmp_path / "rows", 0))
     ids = np.concatenate([found[i] for i in range(len(found))])
     assert {int(i) for i in ids if tokenizer.is_special(int(i))} == {

@@ -37,12 +37,12 @@ def plan_of(request: TuneRequest) -> TunePlan:
 def test_tree_of_the_trained_commit_is_gathered(request_for: TuneRequest) -> None:
     plan = plan_of(request_for)
     found = texts.gather(plan, tokenizer(request_for))
-    names = {text.path for text in found.mixture.own}
+    names = {text.path for text in found.own}
     assert names == {f"pkg/part_{number}.py" for number in range(plan.split.n_trained + 1)}
     summary = found.summary
     assert (summary["n_files"], summary["n_seen"]) == (len(names),) * 2
-    assert summary["n_bytes"] == sum(text.n_bytes for text in found.mixture.own)
-    assert not {text.path for text in found.mixture.general} & {t.path for t in found.held_out}
+    assert summary["n_bytes"] == sum(text.n_bytes for text in found.own)
+    assert not {text.path for text in found.general} & {t.path for t in found.held_out}
 
 
 def test_texts_are_found_again_as_written(request_for: TuneRequest) -> None:

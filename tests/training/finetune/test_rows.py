@@ -33,49 +33,48 @@ def tokenizer(tmp_path: Path) -> Tokenizer:
     return Tokenizer.from_file(path)
 
 
-def n_bytes(mixture: texts.Mixture, epoch: int) -> dict[str, int]:
+def n_bytes(made: texts.TuneTexts, epoch: int) -> dict[str, int]:
     sizes: dict[str, int] = {}
-    for document in mixture.documents(epoch, seed=0):
+    for document in made.epoch(epoch, seed=0):
         kind = document.path.partition("/")[0]
         sizes[kind] = sizes.get(kind, 0) + len(document.text)
     return sizes
 
 
 def test_a_quarter_of_an_epoch_is_general() -> None:
-    mixture = texts.Mixture(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 40))
-    sizes = n_bytes(mixture, 0)
-    assert sizes[REPOSITORY] == mixture.n_own_bytes
+    made = texts.TuneTexts(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 40))
+    sizes = n_bytes(made, 0)
+    assert sizes[REPOSITORY] == made.n_own_bytes
     assert sizes[GENERAL] / sum(sizes.values()) == pytest.approx(0.25, abs=0.01)
 
 
 def test_epochs_replay_other_general_files() -> None:
-    mixture = texts.Mixture(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 40))
+    made = texts.TuneTexts(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 40))
     first, second = (
-        {item.path for item in mixture.documents(epoch, 0) if item.source == GENERAL}
-        for epoch in (0, 1)
+        {item.path for item in made.epoch(epoch, 0) if item.source == GENERAL} for epoch in (0, 1)
     )
     assert len(first & second) <= 1  # the one that was cut
 
 
 def test_few_general_files_come_again() -> None:
-    mixture = texts.Mixture(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 1))
-    assert n_bytes(mixture, 5)[GENERAL] > 0
+    made = texts.TuneTexts(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 1))
+    assert n_bytes(made, 5)[GENERAL] > 0
 
 
 def test_rows_are_written_for_each_epoch(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    mixture = texts.Mixture(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 9))
+    made = texts.TuneTexts(own=some_texts(REPOSITORY, 9), general=some_texts(GENERAL, 9))
     settings = texts.pack_settings(tiny_info(), seed=1)
-    texts.write_rows(tmp_path / "rows", mixture, tokenizer, settings, n_epochs=2)
+    texts.write_rows(tmp_path / "rows", made, tokenizer, settings, n_epochs=2)
     readers = [ShardReader(texts.epoch_folder(tmp_path / "rows", epoch)) for epoch in range(2)]
     assert texts.count_rows(tmp_path / "rows", 2) == tuple(map(len, readers))
     assert readers[0][0].tolist() != readers[1][0].tolist()
 
 
 def test_too_little_for_a_row_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    mixture = texts.Mixture(own=some_texts(REPOSITORY, 1, n_lines=2), general=())
+    made = texts.TuneTexts(own=some_texts(REPOSITORY, 1, n_lines=2), general=())
     settings = texts.pack_settings(tiny_info(), seed=1)
     with pytest.raises(TuneError, match="too little"):
-        texts.write_rows(tmp_path, mixture, tokenizer, settings, n_epochs=1)
+        texts.write_rows(tmp_path, made, tokenizer, settings, n_epochs=1)
 
 
 def test_base_without_snippets_gets_none() -> None:
