@@ -11,6 +11,7 @@ with holes, and takes the change at the spots that correspond. Both after "Blue-
 """
 
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -144,7 +145,7 @@ def split_tokens(line: str) -> tuple[str, ...]:
     >>> split_tokens("a_1 += f(2)")
     ('a_1', ' ', '+', '=', ' ', 'f', '(', '2', ')')
     """
-    return tuple(_TOKEN.findall(line))
+    return tuple(map(sys.intern, _TOKEN.findall(line)))  # lines share most of their words
 
 
 @lru_cache(maxsize=1024)
