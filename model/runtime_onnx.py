@@ -160,6 +160,7 @@ def _session(graph: Path, threads: int) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
+    options.enable_mem_pattern = False  # it keeps a plan for each pair of T and S: 1 kB, for ever
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Without enable_fallback=0 the library prints to stdout when a graph does not load, and stdout
     # is the channel to the editor.
