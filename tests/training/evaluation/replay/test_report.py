@@ -12,6 +12,8 @@ from tests.training.evaluation.replay.scripted_systems import (
     judged,
     stratum,
 )
+from training.evaluation.intervals import Figure
+from training.evaluation.replay import report
 from training.evaluation.replay.report import MIN_STRATUM, Report, assemble
 from training.evaluation.replay.report_tables import WIDTH, advise, format_range, format_report
 from training.evaluation.replay.run import INTERRUPTED, Asked, Line, Measured, Plan
@@ -146,7 +148,7 @@ def figure(mean: float) -> dict[str, float]:
     return {"mean": mean, "low": mean, "high": mean}
 
 
-def report(
+def report_with(
     *right: float | None, tasks: int = 400, name: str = "network + index", **repository: int
 ) -> dict[str, Any]:
     """Say how much is right of what each setting shows, from the one that shows most."""
@@ -176,20 +178,20 @@ def report(
 def test_recommended_is_what_shows_most_and_is_right_half_of_the_time(
     right: tuple[float | None, ...], level: str
 ) -> None:
-    [said] = advise(report(*right)).splitlines()
+    [said] = advise(report_with(*right)).splitlines()
     assert said.startswith(f'Recommended: show = "{level}" (')
     assert "save you up to 16.3% of the characters" in said
     assert ("no setting is right half of the time" in said) is (max(filter(None, right)) < 0.5)
 
 
 def test_nothing_shown_or_no_engine_recommends_nothing() -> None:
-    for given in (report(None, None, None), report(0.5, 0.5, 0.5, name="longest match")):
+    for given in (report_with(None, None, None), report_with(0.5, 0.5, 0.5, name="longest match")):
         assert advise(given).startswith("Nothing here speaks for or against")
 
 
 def test_few_cursors_are_said_to_be_few() -> None:
-    assert "without --quick" in advise(report(0.4, 0.6, 0.8, tasks=80))
-    assert "without --quick" not in advise(report(0.4, 0.6, 0.8, tasks=400))
+    assert "without --quick" in advise(report_with(0.4, 0.6, 0.8, tasks=80))
+    assert "without --quick" not in advise(report_with(0.4, 0.6, 0.8, tasks=400))
 
 
 @pytest.mark.parametrize(
@@ -202,5 +204,94 @@ def test_few_cursors_are_said_to_be_few() -> None:
     ],
 )
 def test_tuning_is_for_much_code(code_bytes: int, history: int, said: str) -> None:
-    shown = advise(report(0.4, 0.6, 0.8, code_bytes=code_bytes, history=history))
+    shown = advise(report_with(0.4, 0.6, 0.8, code_bytes=code_bytes, history=history))
     assert said in shown
+
+
+def asked(*outcomes: tuple[str, str, float], repository: str = "r") -> list[Asked]:
+    """One cursor for each (text, truth, probability), each of a commit of its own."""
+    return [
+        Asked(stratum=stratum(repository, str(i)), judged={"s": judged(text, truth, probability)})
+        for i, (text, truth, probability) in enumerate(outcomes)
+    ]
+
+
+MIXED = [
+    ("abc", "abc", 0.9),  # exact
+    ("ab", "abc", 0.8),  # right
+    ("xyz", "abc", 0.8),  # wrong
+    ("", "abc", 0.0),  # nothing
+]
+
+
+def mean_of(value: Figure | None) -> float:
+    assert value is not None
+    return value["mean"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [("exact", 0.25), ("right", 0.5), ("offered", 0.75)],
+)
+def test_means_are_over_all_cursors(metric: str, expected: float) -> None:
+    assert mean_of(report.mean(asked(*MIXED), "s", metric)) == pytest.approx(expected)
+
+
+def test_repositories_count_alike_whatever_their_size() -> None:
+    items = asked(("abc", "abc", 0.5), repository="small")
+    items += asked(*[("x", "abc", 0.5)] * 9, repository="large")
+    assert mean_of(report.mean(items, "s", "exact")) == pytest.approx(0.5)
+
+
+def test_precision_is_over_what_is_shown() -> None:
+    items = asked(*MIXED)
+    assert mean_of(report.mean(items, "s", "right", 0.0)) == pytest.approx(2 / 3)
+    assert mean_of(report.mean(items, "s", "exact", 0.85)) == 1.0
+    assert report.mean(items, "s", "exact", 0.95) is None
+
+
+def test_difference_is_taken_cursor_by_cursor() -> None:
+    items = [
+        Asked(
+            stratum=stratum(commit=str(i)),
+            judged={"left": judged(left, "abc"), "right": judged(right, "abc")},
+        )
+        for i, (left, right) in enumerate([("abc", "x"), ("abc", "abc"), ("x", "x"), ("x", "abc")])
+    ]
+    assert report.compare(items, [], "left", "right")["exact"]["mean"] == 0.0
+    always_better = items[:1] * 3
+    found = report.compare(always_better, [], "left", "right")
+    assert found["exact"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert found.keys() == {"exact", "right"}  # no line was typed
+
+
+def test_threshold_for_half_of_the_cursors() -> None:
+    found = [item.judged["s"] for item in asked(*MIXED)]
+    assert report.threshold_for(found) == 0.8
+    assert report.threshold_for(found, 0.25) == 0.9
+    assert report.threshold_for(found, 1.0) is None  # so much is not offered
+
+
+def line(text: str, told: list[str], repository: str = "r") -> Line:
+    return Line(
+        stratum=stratum(repository), text=text, answers={"s": [answer(item) for item in told]}
+    )
+
+
+def test_saved_characters_are_a_mean_over_lines() -> None:
+    lines = [line("abcd", ["abcd", "", "", ""]), line("abcd", ["", "xx", "", ""])]
+    assert mean_of(report.share_saved(lines, "s")) == pytest.approx((3 / 4 + 0) / 2)
+    assert report.wrong_per_100_chars(lines, "s") == pytest.approx(100 / 8)
+    assert report.share_saved([], "s") is None
+    assert report.wrong_per_100_chars([], "s") is None
+
+
+def test_difference_of_savings_is_taken_line_by_line() -> None:
+    both = Line(
+        stratum=stratum(),
+        text="abcd",
+        answers={"left": [answer("abcd")] * 4, "right": [answer("")] * 4},
+    )
+    assert report.compare([], [both], "left", "right") == {
+        "saved": {"mean": 0.75, "low": 0.75, "high": 0.75}
+    }

@@ -1,5 +1,6 @@
 """No task shows what its author had not typed yet, and the same seed draws the same tasks."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.repositories import commit_files, new_repository, plain_git
 from training.evaluation.replay.history import ReplayError
-from training.evaluation.replay.tasks import ReplayTask, replay_tasks
+from training.evaluation.replay.tasks import ReplayTask, bare, find_typed, replay_tasks
 
 FIRST = {
     "shapes.py": "import math\n\n\ndef area(radius):\n    return math.pi * radius**2\n",
@@ -196,3 +197,37 @@ def test_mass_change_is_not_asked(repository: Path) -> None:
     commit_files(repository, {"one.py": "".join(f"v{i} = f({i})\n" for i in range(5_001))})
     with pytest.raises(ReplayError, match="no code"):
         replay_tasks(repository, 5, seed=0)
+
+
+def gone(*lines: str) -> Counter[str]:
+    return Counter(map(bare, lines))
+
+
+def test_new_lines_are_typed_and_blank_or_endless_ones_are_not() -> None:
+    assert find_typed(["first = 1", "", "   ", "x" * 201, "\tlast = 2"], [], gone()) == [0, 4]
+
+
+def test_moved_line_is_not_typed_but_its_second_copy_is() -> None:
+    assert find_typed(["    value = 1", "value = 1"], [], gone("value = 1")) == [1]
+
+
+def test_indentation_and_spacing_are_not_typing() -> None:
+    assert find_typed(["        call(a,  b)"], [], gone("call(a, b)")) == []
+
+
+def test_edited_line_is_not_typed_and_a_rewritten_one_is() -> None:
+    old = ["def area(width, height):"]
+    assert find_typed(["def area(width, height, depth):"], old, gone(*old)) == []
+    assert find_typed(["raise NotImplementedError"], old, gone(*old)) == [0]
+
+
+def test_line_like_one_removed_elsewhere_is_typed() -> None:
+    assert find_typed(
+        ["def area(width, height, depth):"], [], gone("def area(width, height):")
+    ) == [0]
+
+
+def test_edits_are_not_looked_for_in_enormous_hunks() -> None:
+    old = [f"value_{i} = {i}" for i in range(101)]
+    new = [f"value_{i} = {i}  # new" for i in range(100)]
+    assert find_typed(new, old, gone(*old)) == list(range(100))
