@@ -12,6 +12,8 @@ from typing import TypeGuard
 
 import pytest
 
+from tests.programs import run_program
+
 ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT: dict[str, set[str]] = {
     "model": set(),
@@ -275,12 +277,8 @@ def grammars_loaded_by_name() -> set[str]:
 def test_git_ignores_no_file_of_the_packages() -> None:
     # hatchling leaves ignored files out of the wheel without a word.
     tracked_files()
-    listing = subprocess.run(
-        ["git", "ls-files", "--others", "--ignored", "--exclude-standard", *MAY_IMPORT],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
+    listing = run_program(
+        ["git", "ls-files", "--others", "--ignored", "--exclude-standard", *MAY_IMPORT], check=True
     ).stdout
     assert [line for line in listing.splitlines() if "__pycache__" not in line] == []
 
@@ -297,7 +295,5 @@ def test_serving_modules_import_silently_and_without_torch() -> None:
         "assert threading.active_count() == 1, threading.enumerate()\n"
         "sys.exit('torch was imported' if 'torch' in sys.modules else 0)\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program, *modules], cwd=ROOT, capture_output=True, text=True
-    )
+    run = run_program([sys.executable, "-c", program, *modules])
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")

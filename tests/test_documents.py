@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from assistant.settings import Settings
+from tests.programs import run_program
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -41,12 +41,7 @@ def test_server_options_in_the_editors_guide_exist() -> None:
 
 
 def help_of(command: str) -> str:
-    run = subprocess.run(
-        [sys.executable, str(ROOT / "foretype.py"), command, "--help"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    run = run_program([sys.executable, str(ROOT / "foretype.py"), command, "--help"], timeout=120)
     assert run.returncode == 0, run.stderr
     return run.stdout
 

@@ -2,7 +2,6 @@
 
 import io
 import os
-import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 import foretype
 from assistant import settings
+from tests.programs import run_program
 
 ROOT = Path(foretype.__file__).parent
 TRAP = "import sys\nsys.stderr.write('imported ' + __name__ + '\\n')\n"
@@ -21,13 +21,8 @@ NAMES = ("model", "assistant", "lsp", "training", "tokenize", "json", "logging",
 def run(
     *arguments: str, cwd: Path = ROOT, environment: dict[str, str] | None = None
 ) -> tuple[str, str, int]:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env=os.environ | (environment or {}),
-        capture_output=True,
-        text=True,
-        timeout=120,
+    done = run_program(
+        [sys.executable, *arguments], cwd=cwd, env=os.environ | (environment or {}), timeout=120
     )
     return done.stdout, done.stderr, done.returncode
 

@@ -6,12 +6,12 @@ for in $FORETYPE_COPILOT_EL, a folder of package folders. Tried: copilot.el 0.9.
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.served import ServerProgram
+from tests.programs import run_program
 
 PACKAGES = os.environ.get("FORETYPE_COPILOT_EL", "")
 TEXT = "def load(url):\n" + "    data = fetch(url)\n    other = 1\n" * 3
@@ -67,6 +67,6 @@ def test_copilot_el_goes_there_and_makes_it(tmp_path: Path, _shared_cache_folder
     folders = [path for package in Path(PACKAGES).iterdir() for path in (package, package / "lisp")]
     paths = [argument for path in folders for argument in ("-L", str(path))]
     command = ["emacs", "-Q", "--batch", *paths, "-l", str(tmp_path / "script.el")]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, cwd=tmp_path)
+    run = run_program(command, timeout=TIMEOUT_S, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert run.stdout == "4 " + TEXT.replace("fetch(url)", "fetch(url, timeout=5)"), run.stderr

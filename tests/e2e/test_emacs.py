@@ -28,6 +28,7 @@ from tests.e2e.conformance import (
     see,
 )
 from tests.e2e.served import ServerProgram
+from tests.programs import run_program
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,9 +174,7 @@ class InEmacs:
         subprocess.run(command, env=environment, check=True, capture_output=True, timeout=CALL_S)
 
     def _run(self, *arguments: str) -> str:
-        run = subprocess.run(
-            [*self._tmux, *arguments], check=True, capture_output=True, text=True, timeout=CALL_S
-        )
+        run = run_program([*self._tmux, *arguments], check=True, timeout=CALL_S)
         return run.stdout
 
     def screen(self) -> str:
@@ -191,9 +190,9 @@ class InEmacs:
         command = ["emacsclient", "-s", str(self._place / "s"), "--eval", wrapped]
         run = None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            run = subprocess.run(command, capture_output=True, text=True, timeout=CALL_S / 6)
+            run = run_program(command, timeout=CALL_S / 6)
         if run is None or "Quit" in run.stderr:  # a C-g of ours met it: not always with a word
-            run = subprocess.run(command, capture_output=True, text=True, timeout=CALL_S)
+            run = run_program(command, timeout=CALL_S)
         assert run.returncode == 0, run.stderr
         return base64.b64decode(run.stdout.strip().strip('"')).decode()
 

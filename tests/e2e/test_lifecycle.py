@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.raw_client import ROOT, SCRIPTED, TIMEOUT_S, ServerProcess
 from tests.e2e.scripted_server import mirror
+from tests.programs import run_program
 
 pytestmark = pytest.mark.e2e
 
@@ -124,9 +125,7 @@ def test_log_file_gets_the_log_and_no_user_text(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_options_are_one_line_and_code_two(options: list[str], message: str) -> None:
-    done = subprocess.run(
-        [*SCRIPTED, *options], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S
-    )
+    done = run_program([*SCRIPTED, *options], timeout=TIMEOUT_S)
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1]
     assert done.stdout == ""

@@ -17,6 +17,7 @@ import pytest
 from tests.e2e.conformance import Behaviour, judge
 from tests.e2e.menus import MENU_BEHAVIOURS
 from tests.e2e.served import ServerProgram
+from tests.programs import run_program
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,9 +82,7 @@ class InTerminal:
         self._log = server.log
 
     def _run(self, *arguments: str) -> str:
-        run = subprocess.run(
-            [*self._tmux, *arguments], check=True, capture_output=True, text=True, timeout=CALL_S
-        )
+        run = run_program([*self._tmux, *arguments], check=True, timeout=CALL_S)
         return run.stdout
 
     def fresh(self, name: str, content: bytes) -> None:

@@ -25,6 +25,7 @@ from assistant.setup.machine import Machine
 from model.folder import bundled_for, load_folder
 from tests.e2e.neovim import Editor, is_new_enough
 from tests.e2e.neovim_stub import WORDS
+from tests.programs import run_program
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,10 +183,8 @@ def test_tab_without_a_suggestion_indents(stubbed: Editor) -> None:
 
 
 def said(nvim: str, configuration: Path, *arguments: str) -> str:
-    run = subprocess.run(
+    run = run_program(
         [nvim, "--clean", "--headless", "-n", "-u", str(configuration), *arguments, "+qa"],
-        capture_output=True,
-        text=True,
         timeout=60,
     )
     return run.stderr
@@ -333,9 +332,7 @@ class Terminal:
         self._tmux = [tmux, "-S", str(socket), "-f", "/dev/null"]
 
     def run(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [*self._tmux, *arguments], check=True, capture_output=True, text=True, timeout=30
-        )
+        done = run_program([*self._tmux, *arguments], check=True, timeout=30)
         return done.stdout
 
     def start(self, command: list[str], colorterm: str) -> None:

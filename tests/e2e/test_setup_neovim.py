@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from assistant.cli.setup import main
 from tests.e2e.neovim import is_new_enough
+from tests.programs import run_program
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMED_NVIM = os.environ.get("FORETYPE_NVIM")  # read before the fixtures take it away
@@ -27,12 +27,6 @@ def test_written_file_configures_the_server(private_home: Path) -> None:
     assert main(["nvim", "--write", "--yes"]) == 0
     ask = "lua io.stdout:write(vim.lsp.config.foretype.cmd[#vim.lsp.config.foretype.cmd])"
     keys = "lua io.stdout:write(' ' .. vim.fn.maparg('<Tab>', 'i', false, true).desc)"
-    done = subprocess.run(
-        [nvim, "--headless", "-c", ask, "-c", keys, "-c", "qa!"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_program([nvim, "--headless", "-c", ask, "-c", keys, "-c", "qa!"], timeout=60)
     assert done.stdout.startswith("lsp foretype"), done.stderr
     assert "Error" not in done.stderr

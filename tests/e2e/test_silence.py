@@ -6,7 +6,6 @@ does that to the bare library in each run, so a watch that no longer sees it is 
 """
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,9 +13,10 @@ import pytest
 
 from model.runtime_onnx import ONNXRUNTIME_VERSION
 from tests.doubles import tiny_folder
-from tests.e2e.raw_client import ROOT, ServerProcess
+from tests.e2e.raw_client import ServerProcess
 from tests.e2e.system_calls import Watch, why_not
 from tests.histories import general_folder, growing_history
+from tests.programs import run_program
 
 pytestmark = [
     pytest.mark.e2e,
@@ -88,9 +88,7 @@ def assert_silent(watch: Watch, home: Path) -> None:
 
 
 def run(watch: Watch, *command: str, codes: tuple[int, ...] = (0,)) -> None:
-    done = subprocess.run(
-        [*watch.prefix, *command], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S
-    )
+    done = run_program([*watch.prefix, *command], timeout=TIMEOUT_S)
     assert done.returncode in codes, done.stdout + done.stderr
 
 

@@ -10,7 +10,6 @@ import math
 import os
 import random
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ import pytest
 from tests.doubles import tiny_folder
 from tests.e2e.raw_client import ROOT, Client, ServerProcess, framed
 from tests.e2e.test_index import uri
+from tests.programs import run_program
 from tests.repositories import commit_files, new_repository, plain_git
 from tests.rounds import SOAK_MINUTES, SOAK_SPEED, count, shifted
 from tests.training.data.test_prepare import code
@@ -218,7 +218,7 @@ def type_for(
 
     def run_beside() -> None:
         command = [sys.executable, str(ROOT / "foretype.py"), *next(commands)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = run_program(command, timeout=120)
         assert done.returncode in (0, 1) and "Traceback" not in done.stderr, done.stderr
 
     jobs = [

@@ -1,7 +1,6 @@
 """`foretype complete --warm` shows what an editor shows, with the real model and an index."""
 
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from assistant import warm
 from model.paths import config_folder
 from tests.e2e.raw_client import ROOT, ServerProcess
+from tests.programs import run_program
 from tests.repositories import new_repository
 
 pytestmark = [
@@ -66,8 +66,7 @@ def ask_server(root: Path) -> list[str]:
 
 
 def ask_warm(place: str) -> str:
-    done = subprocess.run(
-        [*FORETYPE, "complete", "--warm", place], capture_output=True, text=True, timeout=WAIT_S
-    )
+    command = [*FORETYPE, "complete", "--warm", place]
+    done = run_program(command, cwd=Path.cwd(), timeout=WAIT_S)
     assert done.returncode in (0, 1), done.stderr
     return done.stdout.removesuffix("\n")

@@ -5,10 +5,11 @@ the server's side played.
 """
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.programs import run_program
 
 PACKAGE = Path(__file__).parents[2] / "editors" / "emacs" / "foretype.el"
 PLAY = r"""
@@ -37,5 +38,5 @@ def test_emacs_drops_the_answer_to_a_question_before_a_dismissal(tmp_path: Path)
     script = tmp_path / "play.el"
     script.write_text(PLAY, encoding="utf-8")
     command = ["emacs", "-Q", "--batch", "-l", str(PACKAGE), "-l", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = run_program(command, timeout=120)
     assert (done.returncode, done.stderr) == (0, "foretype: no edit is due here\n")

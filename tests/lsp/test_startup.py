@@ -1,6 +1,5 @@
 """What starting costs: nothing heavy is imported before `initialize` is answered."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import attrs
 from lsprotocol import types
 
 from lsp.__main__ import import_lsprotocol
+from tests.programs import run_program
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds of imports between them; the protocol's classes alone take longer to build than
@@ -57,9 +57,7 @@ outbox.close()
 
 def modules_after(program: str, listed: str = "sys.modules") -> set[str]:
     code = f"{program}\nimport sys\nprint(*{listed})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = run_program([sys.executable, "-c", code], check=True)
     return {name.partition(".")[0] for name in done.stdout.split()}
 
 
@@ -100,9 +98,7 @@ except ValueError:
 
 
 def test_lean_classes_read_write_and_check_as_before() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LEAN], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = run_program([sys.executable, "-c", LEAN], check=True)
     assert done.stdout == "still checked\n"
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +32,7 @@ from tests.foreign_folders import (
     tokenizers,
     trained,
 )
+from tests.programs import run_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -332,9 +332,7 @@ def test_hostile_files_are_refused_within_bounded_memory(
         place = "model.safetensors" if name == "sparse" else "tokenizer.json"
         with (copy / place).open("r+b") as file:
             file.truncate(40 << 30)
-    done = subprocess.run(
-        [sys.executable, "-c", _LOAD, str(copy)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run_program([sys.executable, "-c", _LOAD, str(copy)])
     assert done.stderr == ""
     assert done.stdout.count("\n") == 1
 

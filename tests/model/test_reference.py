@@ -3,7 +3,6 @@
 import ast
 import random
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from model import gpt, reference  # noqa: E402  (only where torch is)
 from model.config import ModelConfig  # noqa: E402
+from tests.programs import run_program  # noqa: E402
 
 SOURCE = Path(reference.__file__)
 TOLERANCE = 1e-9  # of float64 sums taken in another order
@@ -221,14 +221,7 @@ def test_infill_stops_at_end_or_at_its_limit() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_lesson_runs_alone_and_learns(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-I", str(SOURCE), "24"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
+    done = run_program([sys.executable, "-I", str(SOURCE), "24"], cwd=tmp_path, timeout=110)
     assert (done.returncode, done.stderr) == (0, "")
     losses = [float(number) for number in re.findall(r"loss (\d+\.\d+)", done.stdout)]
     assert len(losses) == 12

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.packaging.installs import ROOT, install
+from tests.programs import run_program
 
 pytest.importorskip("hatchling", reason="hatchling is not installed")
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -128,10 +129,8 @@ def test_server_in_a_hostile_repository_runs_our_code(
 
 def test_completion_in_a_hostile_repository_runs_our_code(programs: Path, hostile: Path) -> None:
     (hostile / "file.py").write_text("x = 1\ny = \n")
-    done = subprocess.run(
+    done = run_program(
         [str(programs / "foretype"), "complete", "--model", "no-such-folder", "file.py:2:5"],
-        capture_output=True,
-        text=True,
         timeout=120,
         cwd=hostile,
         env={**os.environ, "PYTHONPATH": "."},

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.packaging.installs import PIP, ROOT, build, install, run
+from tests.programs import run_program
 
 pytest.importorskip("hatchling", reason="hatchling is not installed")
 pytestmark = pytest.mark.slow
@@ -28,12 +29,7 @@ MOVED = ("editors/neovim/", "editors/emacs/")  # into assistant/setup
 def product_files() -> set[str]:
     """Everything of the product that git tracks or would: weights, and editors' modules too."""
     ours = [*PACKAGES, "foretype.py", *MOVED]
-    listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *ours],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    listing = run_program(["git", "ls-files", "--cached", "--others", "--exclude-standard", *ours])
     if listing.returncode:
         pytest.skip("this is not a git checkout")
     files = {item for item in listing.stdout.splitlines() if (ROOT / item).is_file()}
@@ -89,9 +85,7 @@ def test_wheel_and_its_dependencies_complete_a_line(
     programs = tmp_path / "installed" / "bin"
     run([python, "-m", "venv", "--without-pip", str(programs.parent)])
     target = ["--python", str(programs / "python")]
-    fetched = subprocess.run(
-        [sys.executable, *PIP, *target, "install", str(wheel)], capture_output=True, text=True
-    )
+    fetched = run_program([sys.executable, *PIP, *target, "install", str(wheel)])
     if fetched.returncode and "No matching distribution" in fetched.stderr:
         pytest.skip(f"no package index reached, or none for {version}: {fetched.stderr[-300:]}")
     assert fetched.returncode == 0, fetched.stderr

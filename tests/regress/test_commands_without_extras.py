@@ -4,11 +4,11 @@ Cause: it took the headers' function from the module that imports the HTTP clien
 loaded here as a plain installation has it. `tune --help` asked to install PyTorch.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 
 from foretype import COMMANDS
+from tests.programs import run_program
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = (
@@ -28,9 +28,7 @@ for words in [[name, "--help"] for name in {sorted(COMMANDS)!r}] + [["egress"]]:
 
 
 def test_every_command_says_what_it_does() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, cwd=ROOT, timeout=300
-    )
+    run = run_program([sys.executable, "-c", PROGRAM], timeout=300)
     ends = [line for line in run.stdout.splitlines() if line.startswith("ended ")]
     expected = [f"ended {name} --help 0" for name in sorted(COMMANDS)]
     assert ends == [*expected, "ended egress 0"], run.stderr

@@ -19,6 +19,7 @@ from model import paths
 from model.folder import load_folder
 from model.onnx_cache import OnnxCacheError, open_graph
 from tests.doubles import tiny_folder
+from tests.programs import run_program
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="owners and modes")
 
@@ -30,12 +31,10 @@ THEIRS = (
 
 
 def run(*arguments: str, cache: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [sys.executable, str(ROOT / "foretype.py"), *arguments],
         cwd=cwd,
         env=os.environ | {"FORETYPE_CACHE": str(cache)},
-        capture_output=True,
-        text=True,
         timeout=300,
     )
 

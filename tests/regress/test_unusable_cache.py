@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import run_program
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -22,12 +24,10 @@ def cache(tmp_path: Path) -> Path:
 
 
 def run(cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [sys.executable, str(ROOT / "foretype.py"), *arguments],
         cwd=cache.parents[1],
         env=os.environ | {"FORETYPE_CACHE": str(cache)},
-        capture_output=True,
-        text=True,
         timeout=300,
     )
 

@@ -1,6 +1,5 @@
 """The demo's cursors exist, and it says so when there is no model to show."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from assistant.request import Completion, CompletionRequest
 from scripts import demo
+from tests.programs import run_program
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,13 +59,7 @@ def test_missing_model_is_said_plainly(tmp_path: Path) -> None:
         "from scripts.demo import main\n"
         "sys.exit(main())\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "missing")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    run = run_program([sys.executable, "-c", program, str(tmp_path / "missing")], timeout=120)
     assert run.returncode == 3
     assert run.stderr.startswith("\nThere is no bundled model to show: ")
     assert "Traceback" not in run.stderr

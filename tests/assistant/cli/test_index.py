@@ -2,7 +2,6 @@
 
 import io
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from assistant.cli.index import main
 from assistant.index.updater import build_command
 from assistant.index.writer import IndexWriter, index_folder, indexes_folder
 from assistant.settings import Settings
+from tests.programs import run_program
 from tests.repositories import new_repository
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -107,7 +107,7 @@ def test_a_terminal_is_shown_progress(
 @pytest.mark.slow
 def test_a_watched_build_ends_with_its_reader(root: Path) -> None:
     command = build_command(root, Settings(index_mb=10))
-    done = subprocess.run(command, input="", capture_output=True, text=True, cwd=ROOT, timeout=60)
+    done = run_program(command, input="", timeout=60)
     assert done.returncode in (0, 1)  # its input has ended: so may it, at any moment
     assert done.stderr == ""
     with IndexWriter(index_folder(root), timeout_s=10):

@@ -9,6 +9,7 @@ import pytest
 
 from assistant.cli import purge as cli
 from assistant.cli.purge import main
+from tests.programs import run_program
 
 ROOT = Path(__file__).parents[3]
 
@@ -94,9 +95,7 @@ def test_wrong_settings_do_not_stop_it(
 
 def test_launcher_knows_it(graph: Path) -> None:
     command = [sys.executable, str(ROOT / "foretype.py"), "purge"]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run_program(command, stdin=subprocess.DEVNULL, timeout=60)
     assert done.returncode == 1
     assert done.stdout.endswith("no answer; --yes agrees beforehand\nNothing was removed.\n")
     assert graph.exists()

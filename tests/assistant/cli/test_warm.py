@@ -19,6 +19,7 @@ from assistant.cli.command import plain_output, write
 from assistant.cli.warm_server import _Stream
 from assistant.doctor import installation
 from model.paths import config_folder
+from tests.programs import run_program
 from tests.scripted import speaking_folder
 from tests.waiting import wait_for
 
@@ -280,7 +281,5 @@ def test_asking_imports_nothing_that_takes_time() -> None:
     program = (
         f"import sys, foretype, assistant.warm; print([n for n in {heavy} if n in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", program], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run_program([sys.executable, "-S", "-c", program])
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -1,13 +1,13 @@
 """Writers that are killed at each of their steps, and two that write at once."""
 
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.programs import run_program
 from tests.rounds import count
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,7 +21,7 @@ pytestmark = [
 
 def run(*arguments: str) -> int:
     command = [sys.executable, "-m", "tests.assistant.models.crashing", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = run_program(command, timeout=280)
     assert done.returncode == 0, done.stderr
     count(int(done.stdout))
     return int(done.stdout)

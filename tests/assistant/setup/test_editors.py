@@ -21,6 +21,7 @@ from assistant.setup.editors import (
 )
 from assistant.setup.machine import Machine, find_program, server_command, shipped
 from assistant.setup.vscode import FLAVOURS, is_extension_installed, load_settings
+from tests.programs import run_program
 
 COMMAND = ['/opt/it\'s "here"/foretype', "lsp"]
 
@@ -181,7 +182,7 @@ def test_emacs_reads_what_is_written(machine: Machine) -> None:
     hooks = "(memq 'foretype--start-eglot python-mode-hook)"
     ask = f"(princ (list (featurep 'foretype) (car foretype-command) (not {hooks})))"
     run = ["emacs", "--batch", "-Q", "--load", str(path), "--eval", ask]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    done = run_program(run, timeout=60)
     assert (done.stdout, done.returncode) == (f"(t {COMMAND[0]} nil)", 0), done.stderr
 
 

@@ -1,7 +1,6 @@
 """Names: where they are defined, described by what says most, and which ones a cursor asks for."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from assistant.snippets.symbols import (
     find_telling_lines,
 )
 from tests.code_samples import SAMPLES
+from tests.programs import run_program
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -130,12 +130,10 @@ def test_likeness_is_the_same_in_every_process() -> None:
         "print(text.likeness(' '.join(lines).encode()).hex())\n"
     )
     found = {
-        subprocess.run(
+        run_program(
             [sys.executable, "-c", program],
             cwd=Path(__file__).parents[3],
             env=os.environ | {"PYTHONHASHSEED": str(seed)},
-            capture_output=True,
-            text=True,
             check=True,
         ).stdout
         for seed in range(1, 5)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.doubles import tiny_tokenizer_json
+from tests.programs import run_program
 from tests.repositories import MIT, new_repository
 from tests.waiting import wait_for
 
@@ -46,7 +47,7 @@ def start(log: Path, *options: str) -> Iterator[None]:
 def foretype(*options: object) -> str:
     """Run a command and return what it said on standard error."""
     command = [sys.executable, str(ROOT / "foretype.py"), *map(str, options)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+    done = run_program(command, timeout=DEADLINE_S)
     return f"{done.returncode} {done.stderr}"
 
 
@@ -92,7 +93,7 @@ def test_corpus_and_rows_are_those_of_a_plain_run(tmp_path: Path) -> None:
         for said in make("spread", "--scheduler", address):
             assert said.startswith("0 "), said
         asked = [sys.executable, "-c", WHO_WORKED, address]
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=DEADLINE_S)
+        told = run_program(asked, timeout=DEADLINE_S)
         assert told.stdout == "[[True, True], [True, True]]\n", told.stderr
         # Between tasks a worker keeps what packs a group, and nothing guards it against threads.
         with start(log / "three", *worker, "2"):

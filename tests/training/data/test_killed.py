@@ -1,11 +1,11 @@
 """Killed at any moment, the preparation of a corpus goes on, to the same last byte."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.programs import run_program
 from tests.rounds import ROUND, count
 
 ROOT = Path(__file__).parents[3]
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_killed_preparation_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.training.data.crashing", str(tmp_path), str(ROUND)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = run_program(command)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 3
     count(int(done.stdout))

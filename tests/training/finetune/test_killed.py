@@ -2,12 +2,12 @@
 
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.programs import run_program
 from tests.rounds import ROUND, count
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 def test_killed_tuning_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.training.finetune.crashing"]
     command += [str(tmp_path), str(ROUND)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = run_program(command)
     assert done.returncode == 0, done.stderr
     *killed, last, undisturbed = map(json.loads, done.stdout.splitlines())
     assert len(killed) > 5

@@ -1,15 +1,14 @@
 """`foretype eval` from the command line: reports, the same for one seed, and clear mistakes."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from foretype import HERE
 from tests.doubles import tiny_folder
+from tests.programs import run_program
 from tests.repositories import commit_files, new_repository, plain_git
 from training.evaluation.replay.cli import main
 
@@ -127,7 +126,5 @@ def test_serving_installation_can_run_it() -> None:
         "extra = {'torch', 'rensa', 'tokenizers'}\n"
         "sys.exit(' '.join(extra & sys.modules.keys()) or 0)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=HERE, capture_output=True, text=True, check=False
-    )
+    done = run_program([sys.executable, "-c", program])
     assert (done.returncode, done.stderr) == (0, "")
