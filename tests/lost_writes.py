@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.programs import ROOT
+
 _CALLS = (
     "open openat creat write pwrite64 writev pwritev ftruncate truncate fallocate fsync fdatasync"
     " close rename renameat renameat2 mkdir mkdirat unlink unlinkat rmdir link linkat symlink"

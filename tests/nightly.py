@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.programs import ROOT
+
 ROUND_LIMIT_S = 4 * 3600.0
 
 

@@ -31,9 +31,9 @@ from typing import Any
 
 import pytest
 
+from tests.programs import ROOT
 from tests.untrusted import GROUPS
 
-ROOT = Path(__file__).resolve().parents[1]
 SEED = 20_261_130
 LIMIT_S = 120  # of CPU for the tests of one mutant, twice that by the clock: no end is noticed, too
 TIME_SIGNALS = (signal.SIGALRM, signal.SIGPROF)

@@ -12,9 +12,8 @@ from typing import TypeGuard
 
 import pytest
 
-from tests.programs import run_program
+from tests.programs import ROOT, run_program
 
-ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT: dict[str, set[str]] = {
     "model": set(),
     "assistant": {"model"},

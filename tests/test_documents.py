@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from assistant.settings import Settings
-from tests.programs import run_program
+from tests.programs import ROOT, run_program
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",

@@ -10,8 +10,7 @@ import pytest
 
 from assistant.errors import SettingsError
 from assistant.logs import QUEUE_LINES, LossyHandler, configure
-
-ROOT = Path(__file__).parents[2]
+from tests.programs import ROOT
 
 log = logging.getLogger("assistant.test")
 

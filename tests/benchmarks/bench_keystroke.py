@@ -20,8 +20,8 @@ from assistant.generate.prompt import build_prompt
 from assistant.request import Cancel, CompletionRequest
 from assistant.settings import Settings
 from model.folder import BUNDLED, load_folder
+from tests.programs import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FILE = ROOT / "lsp" / "documents.py"
 RIVAL_EVERY = 10  # keys
 Generate = Callable[[list[int], int], object]  # prompt ids, new tokens

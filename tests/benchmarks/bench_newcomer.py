@@ -21,9 +21,8 @@ from pathlib import Path
 from tests.benchmarks import newcomer_vscode
 from tests.benchmarks.newcomer import BUDGET_S, PATIENCE_S, SOURCE, TYPED, Clock
 from tests.e2e.neovim import Editor
+from tests.programs import ROOT
 from tests.waiting import wait_for
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,16 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from assistant.generate.engine import Engine
 from assistant.remote.policy import Remote
 from assistant.remote.settings import RemoteSettings
 from assistant.request import Cancel, CompletionRequest
 from assistant.settings import Settings
+from tests.programs import ROOT
 from tests.remote_server import remote_server
 
-ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FILE = "lsp/documents.py"
 OFF, SILENT, RACE, REFUSED = "no remote", "silent server", "silent server, race", "refusing server"
 

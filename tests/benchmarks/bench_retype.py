@@ -23,10 +23,10 @@ from typing import Protocol
 
 from tests.e2e.neovim import Editor
 from tests.e2e.vscode import VSCode, find_programs
+from tests.programs import ROOT
 from tests.waiting import wait_for
 from training.evaluation.answers import is_right
 
-ROOT = Path(__file__).resolve().parents[2]
 SETTLE_S = 10.0
 INDEX_S = 300.0  # at most, until the server has read the repository
 NEOVIM = """

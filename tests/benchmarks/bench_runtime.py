@@ -26,7 +26,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.programs import ROOT
+
 CONTEXT_TOKENS = 448  # with what is decoded, within what the bundled model was trained on
 DECODED_TOKENS = 32
 MAX_LEN = 512

@@ -14,7 +14,8 @@ from typing import Any
 
 import jsonschema
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.programs import ROOT
+
 SCHEMAS = Path(__file__).parent / "schemas"
 TIMEOUT_S = 120.0
 SCRIPTED = [sys.executable, "-m", "tests.e2e.scripted_server"]

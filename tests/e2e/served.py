@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tests.conftest import HOME_VARIABLES
 from tests.e2e.offline import without_network
+from tests.programs import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 FIRST_S = 300
 # What comes must depend neither on the machine's load nor on how sure the ranking is of a sample.
 SETTINGS = 'deadline_ms = 20000\nshow = "eager"\n'

@@ -28,10 +28,9 @@ from tests.e2e.conformance import (
     see,
 )
 from tests.e2e.served import ServerProgram
-from tests.programs import run_program
+from tests.programs import ROOT, run_program
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 SITE = Path("/usr/share/emacs/site-lisp/elpa")
 # Read before the fixtures take these variables away.
 PACKAGES = Path(os.environ.get("FORETYPE_EMACS_PACKAGES") or SITE)

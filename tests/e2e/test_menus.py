@@ -17,10 +17,9 @@ import pytest
 from tests.e2e.conformance import Behaviour, judge
 from tests.e2e.menus import MENU_BEHAVIOURS
 from tests.e2e.served import ServerProgram
-from tests.programs import run_program
+from tests.programs import ROOT, run_program
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 # Read before the fixtures take these variables away.
 HELIX = Path(os.environ.get("FORETYPE_HELIX") or ROOT / ".venv" / "helix") / "root" / "usr"
 VIM_LSP = os.environ.get("FORETYPE_VIM_LSP")

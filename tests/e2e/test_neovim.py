@@ -25,10 +25,9 @@ from assistant.setup.machine import Machine
 from model.folder import bundled_for, load_folder
 from tests.e2e.neovim import Editor, is_new_enough
 from tests.e2e.neovim_stub import WORDS
-from tests.programs import run_program
+from tests.programs import ROOT, run_program
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "model" / "bundled" / "python"
 MODULE = ROOT / "editors" / "neovim"
 STUB = [sys.executable, str(Path(__file__).with_name("neovim_stub.py"))]

@@ -12,9 +12,9 @@ from tests.e2e.behaviours import BEHAVIOURS
 from tests.e2e.conformance import CALL, START, Behaviour, furnish, judge
 from tests.e2e.neovim import Editor, is_new_enough
 from tests.e2e.served import ServerProgram
+from tests.programs import ROOT
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "editors" / "neovim"
 # Read before the fixtures take these variables away.
 NAMED = {"0.12": os.environ.get("FORETYPE_NVIM"), "0.11": os.environ.get("FORETYPE_NVIM_011")}

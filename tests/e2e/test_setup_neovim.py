@@ -8,9 +8,8 @@ import pytest
 
 from assistant.cli.setup import main
 from tests.e2e.neovim import is_new_enough
-from tests.programs import run_program
+from tests.programs import ROOT, run_program
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMED_NVIM = os.environ.get("FORETYPE_NVIM")  # read before the fixtures take it away
 UNPACKED = str(ROOT / ".venv/neovim/root/usr/bin/nvim")
 

@@ -23,11 +23,11 @@ from tests.e2e.conformance import CALL, START, Behaviour, UnsupportedError, furn
 from tests.e2e.served import ServerProgram
 from tests.e2e.vscode import Programs, VSCode, find_programs
 from tests.own_models import added
+from tests.programs import ROOT
 from tests.repositories import commit_files, plain_git
 from tests.scripted import speaking_folder
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 EXTENSION = ROOT / "editors" / "vscode"
 BUNDLED = ROOT / "model" / "bundled" / "python"
 # Read before the fixtures take these variables away.

@@ -1,7 +1,6 @@
 """What starting costs: nothing heavy is imported before `initialize` is answered."""
 
 import sys
-from pathlib import Path
 
 import attrs
 from lsprotocol import types
@@ -9,7 +8,6 @@ from lsprotocol import types
 from lsp.__main__ import import_lsprotocol
 from tests.programs import run_program
 
-ROOT = Path(__file__).resolve().parents[2]
 # Seconds of imports between them; the protocol's classes alone take longer to build than
 # `initialize` may take.
 HEAVY = {

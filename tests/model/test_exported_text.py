@@ -22,10 +22,10 @@ from model.gguf_export import MatrixType, export_gguf
 from model.runtime import Runtime, open_runtime
 from model.tokenizer import Tokenizer
 from tests.own_models import added
+from tests.programs import ROOT
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
-ROOT = Path(__file__).parents[2]
 N_PROMPTS, N_TOKENS = 100, 12
 Write = Callable[[list[int], list[int]], list[int]]  # of a prompt, and of our text for it
 

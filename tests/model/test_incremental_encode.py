@@ -3,7 +3,6 @@
 import copy
 import gc
 import weakref
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +12,6 @@ from model import healing as pieces
 from model.tokenizer import PATTERNS
 from tests.scripted import SAMPLE, small_tokenizer
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["a", "B7", "é", "日", "\u0663", "\u00bd", "'s", "'", ":", "}", "_", " ", "    ", "\t"]
 ENDS = ["\n", "\n\n", "\r\n", "\u2028", "\x0c", "\ud800", "\n    "]
 SOUP = st.lists(st.sampled_from(WORDS + ENDS * 3), max_size=40).map("".join)

@@ -15,8 +15,8 @@ from model.folder import ModelFolder, load_folder
 from model.onnx_cache import OnnxCacheError, open_graph
 from model.paths import MARKER, claim
 from tests.doubles import names_in, tiny_folder
+from tests.programs import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 FILES = ["artefact.json", "graph.onnx", "weights.bin"]
 
 

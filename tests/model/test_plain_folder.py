@@ -34,8 +34,6 @@ from tests.foreign_folders import (
 )
 from tests.programs import run_program
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")

@@ -8,7 +8,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.programs import ROOT
+
 PIP = ["-m", "pip", "--disable-pip-version-check", "--quiet", "--no-input"]
 
 

@@ -5,12 +5,10 @@ loaded here as a plain installation has it. `tune --help` asked to install PyTor
 """
 
 import sys
-from pathlib import Path
 
 from foretype import COMMANDS
 from tests.programs import run_program
 
-ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = (
     "httpx2 keyring torch safetensors tokenizers rensa matplotlib distributed starlette uvicorn"
 )

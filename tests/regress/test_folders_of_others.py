@@ -19,11 +19,10 @@ from model import paths
 from model.folder import load_folder
 from model.onnx_cache import OnnxCacheError, open_graph
 from tests.doubles import tiny_folder
-from tests.programs import run_program
+from tests.programs import ROOT, run_program
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="owners and modes")
 
-ROOT = Path(__file__).parents[2]
 THEIRS = (
     "index.html", "stats.py", "egress.txt", "index/chapter1.tex", "memory/photo.jpg",
     "graphs/plot.py", "models/mine.bin", "tune/song.mid", "foretype/README", "letter.txt",

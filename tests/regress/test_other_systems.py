@@ -22,9 +22,8 @@ from assistant.git import GitError, git, has_git
 from assistant.index.files import list_files
 from assistant.logs import FILE_BYTES, configure
 from model.files import UnreadableFileError, read_regular
+from tests.programs import ROOT
 from tests.repositories import new_repository
-
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="plays Windows elsewhere")
 

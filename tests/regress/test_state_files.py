@@ -29,8 +29,8 @@ from assistant.settings import load_settings
 from assistant.setup.editors import helix
 from assistant.setup.machine import Machine
 from model.config import ConfigError, ModelConfig, from_table
+from tests.programs import ROOT
 
-ROOT = Path(__file__).parents[2]
 ABSURD = ["1e999", "-1e999", "NaN", "1" + "0" * 400, "[" * 100_000 + "]" * 100_000, "null", '"x"']
 DEEP = "x = " + "[" * 10_000 + "]" * 10_000 + "\n"
 

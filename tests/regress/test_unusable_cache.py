@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import run_program
-
-ROOT = Path(__file__).parents[2]
+from tests.programs import ROOT, run_program
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ import pytest
 
 from assistant.request import Completion, CompletionRequest
 from scripts import demo
-from tests.programs import run_program
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.programs import ROOT, run_program
 
 
 @pytest.mark.parametrize("stop", [*demo.STOPS, demo.KEYSTROKES], ids=lambda stop: stop.line)

@@ -8,10 +8,9 @@ from types import ModuleType
 
 import pytest
 
+from tests.programs import ROOT
 from training.pretrain.schedule import make_plan
 from training.recipe import load_corpus_recipe, load_recipe
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

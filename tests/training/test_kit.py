@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from model.folder import load_folder
+from tests.programs import ROOT
 from tests.repositories import new_repository
 from tests.training.test_pipeline import MIT, module
 from training.cli import main
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 RECIPE = """
 [corpus]
 sources = ["sources/*"]

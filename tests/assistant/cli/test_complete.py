@@ -18,10 +18,10 @@ from assistant.generate.response import Response
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from tests.doubles import tiny_folder
+from tests.programs import ROOT
 from tests.repositories import new_repository
 from tests.scripted import speaking_folder
 
-ROOT = Path(__file__).parents[3]
 SOURCE = "def read(path):\n    with open(path) as handle:\n        return hand\n"
 # Counts from one: behind `hand`.
 CURSOR = "3:20"

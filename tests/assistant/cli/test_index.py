@@ -14,8 +14,6 @@ from assistant.settings import Settings
 from tests.programs import run_program
 from tests.repositories import new_repository
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:

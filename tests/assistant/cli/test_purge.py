@@ -9,9 +9,7 @@ import pytest
 
 from assistant.cli import purge as cli
 from assistant.cli.purge import main
-from tests.programs import run_program
-
-ROOT = Path(__file__).parents[3]
+from tests.programs import ROOT, run_program
 
 
 @pytest.fixture

@@ -19,11 +19,10 @@ from assistant.cli.command import plain_output, write
 from assistant.cli.warm_server import _Stream
 from assistant.doctor import installation
 from model.paths import config_folder
-from tests.programs import run_program
+from tests.programs import ROOT, run_program
 from tests.scripted import speaking_folder
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).parents[3]
 SOURCE = "def read(path):\n    with open(path) as handle:\n        return hand\n"
 PLACE = "sample.py:3:20"
 SERVES = "warm_server import serve"

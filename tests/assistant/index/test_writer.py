@@ -25,9 +25,8 @@ from assistant.index.writer import (
     IndexWriter,
 )
 from tests.assistant.index.hammer import is_whole
+from tests.programs import ROOT
 from tests.rounds import count, shifted
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def content(path: str, text: str) -> FileContent:

@@ -10,7 +10,6 @@ import pytest
 from tests.programs import run_program
 from tests.rounds import count
 
-ROOT = Path(__file__).resolve().parents[3]
 SHARED_MEMORY = Path("/dev/shm")
 
 pytestmark = [

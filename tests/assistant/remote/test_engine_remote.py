@@ -20,6 +20,7 @@ from assistant.remote.settings import RemoteSettings, open_configured, remote_se
 from assistant.request import Cancel, CompletionRequest
 from assistant.settings import Settings
 from tests.doubles import tiny_folder
+from tests.programs import ROOT
 from tests.remote_server import (
     END,
     RemoteServer,
@@ -32,7 +33,6 @@ from tests.remote_server import (
 from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[3]
 TOKENIZER = small_tokenizer()
 OTHER = "def answer():\n    return "  # the scripted network does not know it
 

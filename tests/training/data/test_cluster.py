@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.doubles import tiny_tokenizer_json
-from tests.programs import run_program
+from tests.programs import ROOT, run_program
 from tests.repositories import MIT, new_repository
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 300
 SETTINGS = "--block-size 160 --suffix-tokens 40 --processes 1"
 # What each worker has imported tells whether it had a part in the work.

@@ -8,8 +8,6 @@ import pytest
 from tests.programs import run_program
 from tests.rounds import ROUND, count
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import ROOT
 from training.data.workers import map_in_order
 
-ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
 import multiprocessing, os, sys, time
 from training.data.workers import map_in_order

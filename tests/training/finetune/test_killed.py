@@ -10,8 +10,6 @@ import pytest
 from tests.programs import run_program
 from tests.rounds import ROUND, count
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # a dozen processes, one after another

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.config import ConfigError
+from tests.programs import ROOT
 from tests.rounds import ROUND, count, shifted
 from training import recipe as recipes
 from training.errors import TrainingError
@@ -20,7 +21,6 @@ from training.pretrain.schedule import Stage, make_plan
 from training.pretrain.trainer import Trainer
 from training.recipe import FolderTable, NetworkTable, Recipe, StageTable, TrainTable
 
-ROOT = Path(__file__).parents[3]
 # 6 steps of 8 rows of 16 tokens, then 2 of 4 rows of 32 tokens, then 6 of 8 rows of 32 tokens
 STAGES = (
     StageTable(tokens=6 * 128, shards="short", block_size=16),
