@@ -27,17 +27,20 @@ SETTLE_S = 0.8  # longer than any editor waits before it asks
 MOST = 5  # texts for whoever asks by hand
 
 
+def begin(editor: Editor, name: str, typed: str = "vo") -> None:
+    """Type the beginning of the call in a new file, and see the rest of it in grey."""
+    editor.fresh(name, START)
+    editor.type(f"result = {typed}")
+    see(editor, CALL[len(typed) :])
+
+
 def appears(editor: Editor) -> None:
-    editor.fresh("appears.py", START)
-    editor.type("result = v")
-    see(editor, CALL[1:])
+    begin(editor, "appears.py", "v")
     assert editor.text().rstrip("\n").endswith("result = v")
 
 
 def typed_along(editor: Editor) -> None:
-    editor.fresh("along.py", START)
-    editor.type("result = v")
-    see(editor, CALL[1:])
+    begin(editor, "along.py", "v")
     editor.type("olum")
     see(editor, CALL[5:])
     editor.press("accept")
@@ -45,18 +48,14 @@ def typed_along(editor: Editor) -> None:
 
 
 def typed_along_and_accepted_at_once(editor: Editor) -> None:
-    editor.fresh("at_once.py", START)
-    editor.type("result = v")
-    see(editor, CALL[1:])
+    begin(editor, "at_once.py", "v")
     editor.type("ol")
     editor.press("accept")
     holds(editor, f"result = {CALL}")
 
 
 def diverging(editor: Editor) -> None:
-    editor.fresh("diverging.py", START)
-    editor.type("result = vo")
-    see(editor, CALL[2:])
+    begin(editor, "diverging.py")
     editor.type("z")
     see(editor, "")
     editor.press("leave")
@@ -87,18 +86,14 @@ def slow_and_old(editor: Editor) -> None:
 
 
 def accepted(editor: Editor) -> None:
-    editor.fresh("accepted.py", START)
-    editor.type("result = vo")
-    see(editor, CALL[2:])
+    begin(editor, "accepted.py")
     editor.press("accept")
     holds(editor, f"result = {CALL}")
     assert editor.saved().decode().rstrip("\n") == f"{CODE}result = {CALL}"
 
 
 def accepted_by_word(editor: Editor) -> None:
-    editor.fresh("word.py", START)
-    editor.type("result = vo")
-    see(editor, CALL[2:])
+    begin(editor, "word.py")
     editor.press("word")
     holds(editor, "result = volume")
     see(editor, CALL[6:])
@@ -107,9 +102,7 @@ def accepted_by_word(editor: Editor) -> None:
 
 
 def accepted_by_line(editor: Editor) -> None:
-    editor.fresh("line.py", START)
-    editor.type("result = vo")
-    see(editor, CALL[2:])
+    begin(editor, "line.py")
     editor.press("line")
     holds(editor, f"result = {CALL}")
 
@@ -145,9 +138,7 @@ def several_lines(editor: Editor) -> None:
 
 
 def undone(editor: Editor) -> None:
-    editor.fresh("undone.py", START)
-    editor.type("result = vo")
-    see(editor, CALL[2:])
+    begin(editor, "undone.py")
     editor.press("accept")
     holds(editor, f"result = {CALL}")
     editor.press("undo")
@@ -193,9 +184,7 @@ def cycled(editor: Editor) -> None:
 
 
 def dismissed(editor: Editor) -> None:
-    editor.fresh("dismissed.py", START)
-    editor.type("result = vo")
-    see(editor, CALL[2:])
+    begin(editor, "dismissed.py")
     editor.press("dismiss")
     see(editor, "")
     time.sleep(SETTLE_S)
@@ -275,9 +264,7 @@ def several_folders(editor: Editor) -> None:
 def offline(editor: Editor) -> None:
     if not without_network():
         raise UnsupportedError("the machine of this run cannot take the network from a program")
-    editor.fresh("offline.py", START)
-    editor.type("result = vo")
-    see(editor, CALL[2:])
+    begin(editor, "offline.py")
     assert editor.server.pids()
     assert not editor.server.has_network()
 
@@ -308,9 +295,7 @@ def many_documents(editor: Editor) -> None:
 
 
 def crash(editor: Editor) -> None:
-    editor.fresh("crash.py", START)
-    editor.type("result = vo")
-    see(editor, CALL[2:])
+    begin(editor, "crash.py")
     editor.server.signal(signal.SIGKILL)
     time.sleep(SETTLE_S)
     editor.fresh("after_crash.py", START)

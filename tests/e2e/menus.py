@@ -54,10 +54,15 @@ def take(editor: MenuEditor, entry: str) -> None:
     editor.press("first")
 
 
-def appears(editor: MenuEditor) -> None:
-    editor.fresh("appears.py", START)
+def begin(editor: MenuEditor, name: str) -> None:
+    """Type the beginning of the call in a new file, and see the entry."""
+    editor.fresh(name, START)
     editor.type("result = vo")
     see(editor, ENTRY)
+
+
+def appears(editor: MenuEditor) -> None:
+    begin(editor, "appears.py")
 
 
 def asked(editor: MenuEditor) -> None:
@@ -73,27 +78,21 @@ def accepted(editor: MenuEditor) -> None:
 
 
 def typed_along(editor: MenuEditor) -> None:
-    editor.fresh("along.py", START)
-    editor.type("result = vo")
-    see(editor, ENTRY)
+    begin(editor, "along.py")
     editor.type("lu")
     take(editor, ENTRY)
     assert editor.saved() == START + f"result = {CALL}\n".encode()
 
 
 def diverging(editor: MenuEditor) -> None:
-    editor.fresh("diverging.py", START)
-    editor.type("result = vo")
-    see(editor, ENTRY)
+    begin(editor, "diverging.py")
     editor.type("zz")
     see_no(editor, ENTRY)
     assert editor.saved() == START + b"result = vozz\n"
 
 
 def dismissed(editor: MenuEditor) -> None:
-    editor.fresh("dismissed.py", START)
-    editor.type("result = vo")
-    see(editor, ENTRY)
+    begin(editor, "dismissed.py")
     editor.press("dismiss")
     see_no(editor, ENTRY)
     assert editor.saved() == START + b"result = vo\n"
