@@ -23,6 +23,7 @@ from assistant.setup.change import write
 from assistant.setup.editors import EDITORS
 from assistant.setup.machine import Machine
 from model.folder import bundled_for, load_folder
+from tests.e2e.conformance import SOURCE
 from tests.e2e.neovim import Editor, is_new_enough
 from tests.e2e.neovim_stub import WORDS
 from tests.programs import ROOT, run_program
@@ -212,17 +213,6 @@ def test_start_after_the_package_was_removed_is_silent(
 
 # With the bundled model.
 
-SOURCE = """\
-class Box:
-    def __init__(self, width, height):
-        self.width = width
-        self.height = height
-
-    def area(self):
-        return self.width * self.height
-
-    def volume(self, depth):
-"""
 TYPED = "return self.width "
 # tmux writes a cell's colour before it: red, green, blue, or "bright black". `self` has its own.
 COLOURED = re.compile(re.escape(".width ") + r"\x1b\[(38;2;\d+;\d+;\d+|90)m([^\x1b]+)")

@@ -19,7 +19,15 @@ import pytest
 from assistant.counts import read
 from assistant.models.registry import Registry, repository_id
 from tests.e2e.behaviours import BEHAVIOURS
-from tests.e2e.conformance import CALL, START, Behaviour, UnsupportedError, furnish, judge
+from tests.e2e.conformance import (
+    CALL,
+    SOURCE,
+    START,
+    Behaviour,
+    UnsupportedError,
+    furnish,
+    judge,
+)
 from tests.e2e.served import ServerProgram
 from tests.e2e.vscode import Programs, VSCode, find_programs
 from tests.own_models import added
@@ -38,17 +46,6 @@ RESULTS = os.environ.get("FORETYPE_RESULTS")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 
-SOURCE = """\
-class Box:
-    def __init__(self, width, height):
-        self.width = width
-        self.height = height
-
-    def area(self):
-        return self.width * self.height
-
-    def volume(self, depth):
-"""
 TYPED = "        return self.width "
 KEYS = {
     "accept": "Tab",

@@ -36,6 +36,11 @@ class Recording(ScriptedRuntime):
         return self._ids
 
 
+def begin() -> tuple[Recording, PrefixCache]:
+    runtime = Recording(TOKENIZER, SAMPLE)
+    return runtime, PrefixCache(runtime)
+
+
 some_ids = st.lists(st.integers(0, 1 << 20), max_size=6)
 
 
@@ -58,8 +63,7 @@ def test_known_scores_are_bounded_in_bytes(
 @given(prompts)
 @settings(max_examples=60, deadline=None)
 def test_cache_holds_exactly_the_last_prompt(given_prompts: list[list[int]]) -> None:
-    runtime = Recording(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    runtime, transcript = begin()
     for ids in given_prompts:
         replace(transcript, ids)
         transcript._known.clear()
@@ -69,8 +73,7 @@ def test_cache_holds_exactly_the_last_prompt(given_prompts: list[list[int]]) -> 
 
 
 def test_only_the_new_end_of_a_prompt_is_run() -> None:
-    runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    runtime, transcript = begin()
     assert replace(transcript, [1, 2, 3, 4, 5]) == 0
     assert replace(transcript, [1, 2, 3, 4, 5, 6, 7]) == 5
     assert runtime.n_appended == 7
@@ -79,16 +82,14 @@ def test_only_the_new_end_of_a_prompt_is_run() -> None:
 
 
 def test_same_prompt_again_runs_nothing() -> None:
-    runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    runtime, transcript = begin()
     replace(transcript, [1, 2, 3])
     assert replace(transcript, [1, 2, 3]) == 2
     assert runtime.n_appended == 3
 
 
 def test_stopped_prefill_keeps_whole_chunks_for_later() -> None:
-    runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    _, transcript = begin()
     answers = iter([False, False, True])
     logits, _ = transcript.replace(
         range(100, 120), chunk_tokens=4, should_stop=lambda: next(answers)
@@ -127,8 +128,7 @@ def document(first: int) -> list[int]:
 
 
 def test_going_back_to_a_document_finds_its_cache() -> None:
-    runtime = Recording(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    runtime, transcript = begin()
     first, second = document(1), document(2)
     assert (replace(transcript, first), replace(transcript, second)) == (0, 0)
     assert replace(transcript, [*first, 7]) == len(first)
@@ -146,8 +146,7 @@ def test_undone_edit_before_the_end_finds_the_cache_of_before() -> None:
 
 
 def test_few_tokens_are_not_worth_a_copy() -> None:
-    runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    _, transcript = begin()
     for first in (1, 2, 1, 2):
         assert replace(transcript, [first, *range(100, 100 + WORTH_TOKENS - 2)]) == 0
     assert transcript._kept == []
@@ -174,8 +173,7 @@ def test_copies_stay_within_their_memory(monkeypatch: pytest.MonkeyPatch) -> Non
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2 * LONG)), min_size=1, max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_switching_documents_never_mixes_them(visits: list[tuple[int, int]]) -> None:
-    runtime = Recording(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    runtime, transcript = begin()
     for first, length in visits:
         ids = [first, *range(100, 100 + length)]
         replace(transcript, ids)
@@ -244,8 +242,7 @@ TestWalk.settings = settings(max_examples=40, stateful_step_count=20, deadline=N
 
 
 def test_walking_again_along_what_was_written_runs_nothing() -> None:
-    runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    runtime, transcript = begin()
     replace(transcript, [1, 2, 3])
     written = [transcript.append([id_]) for id_ in (100, 101, 102)]
     assert replace(transcript, [1, 2, 3, 100]) == 3
@@ -255,8 +252,7 @@ def test_walking_again_along_what_was_written_runs_nothing() -> None:
 
 
 def test_tokens_on_a_scored_branch_are_run_only_when_it_is_left() -> None:
-    runtime = Recording(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    runtime, transcript = begin()
     replace(transcript, [1, 2, 3])
     transcript.tree([100, 101, 102], [-1, 0, 0])
     transcript.append([100])
@@ -268,8 +264,7 @@ def test_tokens_on_a_scored_branch_are_run_only_when_it_is_left() -> None:
 
 
 def test_of_a_tree_only_what_is_not_known_is_run() -> None:
-    runtime = Recording(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    runtime, transcript = begin()
     replace(transcript, [1, 2, 3])
     for id_ in (100, 101, 102):
         transcript.append([id_])
@@ -298,8 +293,7 @@ def test_a_runtime_that_cannot_tell_states_runs_what_it_must() -> None:
 
 
 def test_tree_of_what_was_written_runs_nothing() -> None:
-    runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    runtime, transcript = begin()
     replace(transcript, [1, 2, 3])
     written = [transcript.append([id_]) for id_ in (100, 101)]
     transcript.rewind(3)
@@ -312,8 +306,7 @@ def test_tree_of_what_was_written_runs_nothing() -> None:
 
 
 def test_a_long_known_way_is_run_in_good_time() -> None:
-    runtime = Recording(TOKENIZER, SAMPLE)
-    transcript = PrefixCache(runtime)
+    runtime, transcript = begin()
     way = [97 + place % 3 for place in range(MAX_BEHIND + 20)]
     for _ in range(2):
         transcript.append([1])

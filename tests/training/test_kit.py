@@ -14,8 +14,8 @@ import pytest
 
 from model.folder import load_folder
 from tests.programs import ROOT
-from tests.repositories import new_repository
-from tests.training.test_pipeline import MIT, module
+from tests.repositories import MIT, new_repository
+from tests.training.test_pipeline import module
 from training.cli import main
 
 pytestmark = pytest.mark.slow

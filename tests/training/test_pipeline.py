@@ -15,21 +15,12 @@ from assistant.request import Cancel, CompletionRequest
 from assistant.settings import Settings
 from model.folder import load_folder
 from model.gpt import GPT
-from tests.repositories import new_repository
+from tests.repositories import MIT, new_repository
 from training.cli import main
 from training.pretrain.loop import Validator
 
 pytestmark = pytest.mark.slow
 
-MIT = """MIT License
-
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
-associated documentation files (the "Software"), to deal in the Software without restriction,
-including without limitation the rights to use, copy, modify, merge, publish, distribute,
-sublicense, and/or sell copies of the Software. The above copyright notice and this permission
-notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS
-PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND.
-"""
 RECIPE = """
 [corpus]
 sources = ["sources/*"]
