@@ -227,12 +227,8 @@ def save_folder(  # noqa: PLR0913  (the parts of a folder, each named by its cal
         **_texts(card=card, ranker=ranker),
     }
     with publish_folder(path) as aside:
-        for name, text in texts.items():
-            (aside / name).write_text(text, "utf-8", newline="\n")
         write_weights(aside / "model.safetensors", tensors)
-        _write_sums(aside)
-        for file in aside.iterdir():
-            file.chmod(0o600)
+        _complete(aside, texts, 0o600)
         load_folder(aside).tokenizer()
 
 
@@ -249,12 +245,7 @@ def copy_folder(
         for name in names:
             if name not in texts:
                 shutil.copyfile(source / name, aside / name)
-        for name, text in texts.items():
-            (aside / name).write_text(text, "utf-8", newline="\n")
-        _write_sums(aside)
-        mode = source.joinpath("config.json").stat().st_mode & 0o777
-        for file in aside.iterdir():
-            file.chmod(mode)
+        _complete(aside, texts, source.joinpath("config.json").stat().st_mode & 0o777)
         aside.chmod(source.stat().st_mode & 0o777)
         load_folder(aside)
 
@@ -266,10 +257,15 @@ def _texts(*, card: str | None, ranker: Mapping[str, Any] | None) -> dict[str, s
     return texts
 
 
-def _write_sums(folder: Path) -> None:
+def _complete(folder: Path, texts: Mapping[str, str], mode: int) -> None:
+    """Write the texts of a folder, then the checksums of all that is in it; set who may read it."""
+    for name, text in texts.items():
+        (folder / name).write_text(text, "utf-8", newline="\n")
     names = [name for name in (*_MAX_BYTES, RANKER) if (folder / name).exists()]
     sums = "".join(f"{sha256_file(folder / name)}  {name}\n" for name in names)
     (folder / _SUMS).write_text(sums, "utf-8", newline="\n")
+    for file in folder.iterdir():
+        file.chmod(mode)
 
 
 def _check_finite(tensors: Mapping[str, NDArray[np.float32]]) -> None:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from model.config import ModelConfig
 
+WEIGHTS = "weights.bin"
 Value = int | float | str | bytes
 # Largest first: a large block reads fewer scales. The runtime's kernels accept these sizes only.
 BLOCK_SIZES = (128, 64, 32, 16)
@@ -95,17 +96,20 @@ def _quantize_rows(
     return np.clip(steps + 128, 0, 255).astype(np.uint8), scales
 
 
-class GraphWriter:
-    """Collects nodes and constants; large constants go straight to the weights file."""
+class ModelGraph:
+    """The parts of one network; large constants go straight to the weights file."""
 
-    def __init__(self, weights: BinaryIO, weights_name: str, bits: int) -> None:
+    def __init__(
+        self, config: ModelConfig, tensor: TensorSource, weights: BinaryIO, bits: int
+    ) -> None:
         self.nodes: list[bytes] = []  # NodeProto
         self.constants: list[bytes] = []  # TensorProto
+        self._config = config
+        self._tensor = tensor
         self._weights = weights
-        self._weights_name = weights_name
         self._bits = bits
 
-    def node(
+    def _node(
         self, kind: str, inputs: Sequence[str], outputs: str | Sequence[str] = "", **attributes: Any
     ) -> str:
         """Add an operator and return the name of its first output."""
@@ -116,7 +120,7 @@ class GraphWriter:
         self.nodes.append(message((1, inputs), (2, outputs), (4, kind), (5, named), (7, domain)))
         return outputs[0]
 
-    def constant(self, name: str, array: NDArray[Any]) -> str:
+    def _constant(self, name: str, array: NDArray[Any]) -> str:
         """Store an array and return its name."""
         described = message((1, array.shape), (2, _DATA_TYPES[array.dtype.name]), (8, name))
         if array.nbytes <= _INLINE_BYTES:
@@ -124,7 +128,7 @@ class GraphWriter:
             return name
         self._weights.write(b"\0" * (-self._weights.tell() % _PAGE_BYTES))
         location = {
-            "location": self._weights_name,
+            "location": WEIGHTS,
             "offset": str(self._weights.tell()),
             "length": str(array.nbytes),
         }
@@ -133,65 +137,54 @@ class GraphWriter:
         self._weights.write(np.ascontiguousarray(array).data)  # no copy of it
         return name
 
-    def linear(self, x: str, name: str, weight: NDArray[np.float32]) -> str:
+    def _linear(self, x: str, name: str, weight: NDArray[np.float32]) -> str:
         """Multiply x (1, T, K) by the transpose of `weight` (N, K), rounded to 8 bits or not."""
         if self._bits == 32:
-            return self.node("MatMul", [x, self.constant(name, weight.T)])
+            return self._node("MatMul", [x, self._constant(name, weight.T)])
         levels, scales = quantize(weight)
-        data = self.constant(f"{name}.data", levels)
-        flat = self.constant(f"{name}.scales", scales.reshape(-1))
+        data = self._constant(f"{name}.data", levels)
+        flat = self._constant(f"{name}.scales", scales.reshape(-1))
         # Level 4 rounds the activations to 8 bits too, block by block within a row, so a token's
         # result does not depend on its neighbours. Lower levels unpack the weights at each call: 20
         # times slower.
-        return self.node(
+        return self._node(
             "MatMulNBits", [x, data, flat], K=weight.shape[1], N=len(weight), bits=8,
             block_size=levels.shape[-1], accuracy_level=4,
         )  # fmt: skip
 
-    def gather(self, name: str, table: NDArray[np.float32], ids: str) -> str:
+    def _gather(self, name: str, table: NDArray[np.float32], ids: str) -> str:
         """Look up rows of an embedding table: half precision is exact enough and half the size."""
         if self._bits == 32:
-            return self.node("Gather", [self.constant(name, table), ids])
-        rows = self.node("Gather", [self.constant(name, table.astype(np.float16)), ids])
-        return self.node("Cast", [rows], to=_FLOAT)
-
-
-class ModelGraph:
-    """Adds the parts of one network to a `GraphWriter`."""
-
-    def __init__(self, writer: GraphWriter, config: ModelConfig, tensor: TensorSource) -> None:
-        self._writer = writer
-        self._config = config
-        self._tensor = tensor
+            return self._node("Gather", [self._constant(name, table), ids])
+        rows = self._node("Gather", [self._constant(name, table.astype(np.float16)), ids])
+        return self._node("Cast", [rows], to=_FLOAT)
 
     def add(self) -> None:
         """Add everything from `ids` to `logits`."""
-        writer, config = self._writer, self._config
-        writer.constant("axis", np.array([1]))
-        writer.constant("end", np.array([np.iinfo(np.int64).max]))
-        writer.node("Neg", ["keep"], "start")
+        config = self._config
+        self._constant("axis", np.array([1]))
+        self._constant("end", np.array([np.iinfo(np.int64).max]))
+        self._node("Neg", ["keep"], "start")
         heads = np.array([config.n_head, config.n_kv_head, config.n_kv_head])
-        writer.constant("heads", heads)
-        writer.constant("split", np.array([0, 0, heads.sum(), config.head_dim]))
-        writer.constant("joined", np.array([0, 0, -1]))
+        self._constant("heads", heads)
+        self._constant("split", np.array([0, 0, heads.sum(), config.head_dim]))
+        self._constant("joined", np.array([0, 0, -1]))
         table = self._tensor("model.embed_tokens.weight")
-        x = writer.gather("embed_tokens", table, "ids")
+        x = self._gather("embed_tokens", table, "ids")
         first = self._gain("model.layers.0.input_layernorm.weight")
-        h = writer.node(
-            "SimplifiedLayerNormalization", [x, first], axis=-1, epsilon=config.norm_eps
-        )
+        h = self._node("SimplifiedLayerNormalization", [x, first], axis=-1, epsilon=config.norm_eps)
         for i in range(config.n_layer):
             x, h = self._layer(i, x, h)
         head = table if config.tie_embeddings else self._tensor("lm_head.weight")
-        writer.node("Identity", [writer.linear(h, "head", head)], "logits")
+        self._node("Identity", [self._linear(h, "head", head)], "logits")
 
     def _layer(self, i: int, x: str, h: str) -> tuple[str, str]:
         """Add layer i; x is the residual stream, h its normalised copy. Returns the next ones."""
-        writer, n_layer, layer = self._writer, self._config.n_layer, f"model.layers.{i}"
+        n_layer, layer = self._config.n_layer, f"model.layers.{i}"
         y = self._attention(i, h)
         if i == n_layer - 1:  # nothing attends to later states: only the wanted positions go on
-            x, y = (writer.node("Slice", [each, "start", "end", "axis"]) for each in (x, y))
-        y = writer.linear(y, f"o_{i}", self._tensor(f"{layer}.self_attn.o_proj.weight"))
+            x, y = (self._node("Slice", [each, "start", "end", "axis"]) for each in (x, y))
+        y = self._linear(y, f"o_{i}", self._tensor(f"{layer}.self_attn.o_proj.weight"))
         x, h = self._add_and_norm(x, y, f"{layer}.post_attention_layernorm.weight")
         y = self._swiglu(i, h)
         after = "model.norm" if i == n_layer - 1 else f"model.layers.{i + 1}.input_layernorm"
@@ -199,20 +192,20 @@ class ModelGraph:
 
     def _attention(self, i: int, h: str) -> str:
         """Add projections and attention of layer i up to, not including, the output projection."""
-        writer, config = self._writer, self._config
+        config = self._config
         parts = [f"model.layers.{i}.self_attn.{part}" for part in ("q", "k", "v")]
-        qkv = writer.linear(
+        qkv = self._linear(
             h, f"qkv_{i}", self._concatenate(f"{part}_proj.weight" for part in parts)
         )
         if config.qkv_bias:
-            bias = writer.constant(
+            bias = self._constant(
                 f"qkv_bias_{i}", self._concatenate(f"{part}_proj.bias" for part in parts)
             )
-            qkv = writer.node("Add", [qkv, bias])
+            qkv = self._node("Add", [qkv, bias])
         q, k, v = self._normalise_heads(i, qkv) if config.qk_norm else (qkv, "", "")
         cache = [f"past_k_{i}", f"past_v_{i}"]
         rest = ["last", "total", "cos", "sin", "positions", "bias"]
-        return writer.node(
+        return self._node(
             "GroupQueryAttention",
             [q, k, v, *cache, *rest],
             [f"attended_{i}", f"next_k_{i}", f"next_v_{i}"],
@@ -221,45 +214,45 @@ class ModelGraph:
 
     def _normalise_heads(self, i: int, qkv: str) -> tuple[str, str, str]:
         """Split (1, T, (H+2K)*D) into q, k and v, with q and k normalised head by head."""
-        writer, eps = self._writer, self._config.norm_eps
-        by_head = writer.node("Reshape", [qkv, "split"])  # (1, T, H+2K, D)
+        eps = self._config.norm_eps
+        by_head = self._node("Reshape", [qkv, "split"])  # (1, T, H+2K, D)
         q, k, v = f"q_{i}", f"k_{i}", f"v_{i}"
-        writer.node("Split", [by_head, "heads"], [q, k, v], axis=2)
+        self._node("Split", [by_head, "heads"], [q, k, v], axis=2)
         gains = [
             self._gain(f"model.layers.{i}.self_attn.{part}_norm.weight") for part in ("q", "k")
         ]
         # The attention operator has inputs for these gains, but not on a CPU.
         q, k = (
-            writer.node("SimplifiedLayerNormalization", [part, gain], axis=-1, epsilon=eps)
+            self._node("SimplifiedLayerNormalization", [part, gain], axis=-1, epsilon=eps)
             for part, gain in zip((q, k), gains, strict=True)
         )
-        q, k, v = (writer.node("Reshape", [part, "joined"]) for part in (q, k, v))
+        q, k, v = (self._node("Reshape", [part, "joined"]) for part in (q, k, v))
         return q, k, v
 
     def _swiglu(self, i: int, h: str) -> str:
-        writer, mlp = self._writer, f"model.layers.{i}.mlp"
+        mlp = f"model.layers.{i}.mlp"
         both = self._concatenate((f"{mlp}.gate_proj.weight", f"{mlp}.up_proj.weight"))
         gate, up = f"gate_{i}", f"up_{i}"
-        writer.node(
-            "Split", [writer.linear(h, f"gate_up_{i}", both)], [gate, up], axis=-1, num_outputs=2
+        self._node(
+            "Split", [self._linear(h, f"gate_up_{i}", both)], [gate, up], axis=-1, num_outputs=2
         )
-        silu = writer.node("QuickGelu", [gate], alpha=1.0)  # x * sigmoid(alpha x) in one operator
-        inner = writer.node("Mul", [silu, up])
-        return writer.linear(inner, f"down_{i}", self._tensor(f"{mlp}.down_proj.weight"))
+        silu = self._node("QuickGelu", [gate], alpha=1.0)  # x * sigmoid(alpha x) in one operator
+        inner = self._node("Mul", [silu, up])
+        return self._linear(inner, f"down_{i}", self._tensor(f"{mlp}.down_proj.weight"))
 
     def _add_and_norm(self, x: str, y: str, gain: str) -> tuple[str, str]:
         """Return (x + y, its normalised copy)."""
-        h, total = f"h_{len(self._writer.nodes)}", f"x_{len(self._writer.nodes)}"
+        h, total = f"h_{len(self.nodes)}", f"x_{len(self.nodes)}"
         inputs, outputs = [x, y, self._gain(gain)], [h, "", "", total]
         eps = self._config.norm_eps
-        self._writer.node("SkipSimplifiedLayerNormalization", inputs, outputs, epsilon=eps)
+        self._node("SkipSimplifiedLayerNormalization", inputs, outputs, epsilon=eps)
         return total, h
 
     def _concatenate(self, names: Any) -> NDArray[np.float32]:
         return np.concatenate([self._tensor(name) for name in names])
 
     def _gain(self, name: str) -> str:
-        return self._writer.constant(name, self._tensor(name))
+        return self._constant(name, self._tensor(name))
 
 
 def write_graph(config: ModelConfig, tensor: TensorSource, folder: Path, bits: int) -> None:
@@ -270,12 +263,12 @@ def write_graph(config: ModelConfig, tensor: TensorSource, folder: Path, bits: i
         raise ValueError(
             f"head_dim is {config.head_dim}, but the CPU graph needs a multiple of 16; use torch"
         )
-    with (folder / "weights.bin").open("xb") as weights:
-        writer = GraphWriter(weights, "weights.bin", bits)
-        ModelGraph(writer, config, tensor).add()
+    with (folder / WEIGHTS).open("xb") as weights:
+        network = ModelGraph(config, tensor, weights, bits)
+        network.add()
     inputs, outputs = _signature(config)
     graph = message(
-        (1, writer.nodes), (2, "foretype"), (5, writer.constants), (11, inputs), (12, outputs)
+        (1, network.nodes), (2, "foretype"), (5, network.constants), (11, inputs), (12, outputs)
     )
     opsets = [message((1, domain), (2, n)) for domain, n in (("", _OPSET), (_MICROSOFT, 1))]
     model = message((1, _IR), (2, "foretype"), (7, graph), (8, opsets))

@@ -7,7 +7,7 @@ to one thread at a time. Knows neither text nor files.
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from model.folder import ModelFolder
 from model.foreign import GgufModel
 
-Kind = Literal["onnx", "torch"]
 Logits = NDArray[np.float32]  # (V,)
 
 
@@ -134,7 +133,6 @@ class Runtime(ABC):
 def open_runtime(  # noqa: PLR0913  (each is a choice of its own)
     folder: ModelFolder | GgufModel,
     *,
-    kind: Kind | None = None,
     max_len: int = 2048,
     threads: int = 1,
     bits: int = 8,
@@ -144,9 +142,9 @@ def open_runtime(  # noqa: PLR0913  (each is a choice of its own)
 ) -> Runtime:
     """Load a model's network. `bits` (8 or 32) is for onnx; torch takes its device's precision.
 
-    A GGUF file is run by llama.cpp, `gpu_layers` of it on a GPU, whatever `kind` and `bits` are;
+    A GGUF file is run by llama.cpp, `gpu_layers` of it on a GPU, whatever `bits` are;
     `flash_attention` and `kv_cache` ("f16" or "q8_0") are for it alone.
-    Without a `kind`, a folder of others is torch's with `gpu_layers`, all of it; else onnx's.
+    With `gpu_layers` a folder of others is torch's, all of it; a folder is onnx's otherwise.
     One thread by default: two spinning threads beside a busy neighbour can be fifty times slower
     than one.
     """
@@ -164,21 +162,17 @@ def open_runtime(  # noqa: PLR0913  (each is a choice of its own)
             flash_attention=flash_attention,
             kv_cache=kv_cache,
         )
-    if kind is None:
-        kind = "torch" if gpu_layers and not folder.info.languages else "onnx"
-    if kind == "onnx":
-        from model.onnx_cache import open_graph
-        from model.runtime_onnx import OnnxRuntime
-
-        graph = open_graph(folder, bits) / "graph.onnx"
-        return OnnxRuntime(graph, folder.config, max_len=max_len, threads=threads)
-    if kind == "torch":
+    if gpu_layers and not folder.info.languages:
         try:
             from model.runtime_torch import TorchRuntime
         except ImportError as error:
             raise RuntimeLoadError(f"to run a folder on a GPU, install torch ({error})") from error
         return TorchRuntime(folder, max_len=max_len, threads=threads)
-    raise ValueError(f"kind must be onnx or torch, got {kind!r}")
+    from model.onnx_cache import open_graph
+    from model.runtime_onnx import OnnxRuntime
+
+    graph = open_graph(folder, bits) / "graph.onnx"
+    return OnnxRuntime(graph, folder.config, max_len=max_len, threads=threads)
 
 
 def check_parents(parents: Sequence[int], n_ids: int) -> None:

@@ -104,7 +104,7 @@ class GgufNetwork:
             raise GgufError(f"llama.cpp cannot load {path}: {why}")
         self.handle = handle
         self.at_once_tokens = Runtime.at_once_tokens  # computed at once
-        self.free = weakref.finalize(self, api.llama_free_model, handle)
+        weakref.finalize(self, api.llama_free_model, handle)
         self.n_tokens = int(api.llama_vocab_n_tokens(api.llama_model_get_vocab(handle)))
         if binding.model_has_recurrent(handle) or binding.model_has_encoder(handle):
             raise GgufError(f"{path} is no plain decoder: its cache cannot be cut back")
@@ -130,8 +130,7 @@ class GgufTokenizer(Tokenizer):
         handle, n_tokens = network.handle, network.n_tokens
         attributes = [binding.token_get_attr(handle, id_) for id_ in range(n_tokens)]
         names = {name: id_ for id_, name in enumerate(header.tokens)}
-        self.fim = find_format(names.keys())
-        self._specials = _name_markers(binding, handle, self.fim.names, names)
+        self._specials = _name_markers(binding, handle, find_format(names.keys()).names, names)
         self.start_ids = ()
         if binding.add_bos_token(handle) == 1:
             self.start_ids = (binding.token_bos(handle),)
@@ -231,7 +230,7 @@ class GgufRuntime(Runtime):
             raise RuntimeLoadError(f"llama.cpp has no room for {max_len} tokens: {why}")
         self._handle = handle
         self._batch = api.llama_batch_init(self.at_once_tokens, 0, MAX_BRANCHES)
-        self._free = weakref.finalize(self, _free, api, handle, self._batch, network)
+        weakref.finalize(self, _free, api, handle, self._batch, network)
 
     def _append(self, ids: NDArray[np.int64], n_wanted: int) -> NDArray[np.float32]:
         positions = range(self.length, self.length + len(ids))

@@ -100,11 +100,13 @@ def measure(engine: str, folder: Path, clock: str) -> Round:
 
 def _runtime(engine: str, folder: Path) -> Append:
     from model.folder import load_folder
-    from model.runtime import open_runtime
+    from model.runtime import Runtime, open_runtime
 
     loaded = load_folder(folder)
     if engine == "torch":
-        runtime = open_runtime(loaded, kind="torch", max_len=MAX_LEN)
+        from model.runtime_torch import TorchRuntime
+
+        runtime: Runtime = TorchRuntime(loaded, max_len=MAX_LEN)
     else:
         bits = int(engine.removeprefix("onnx-"))
         runtime = open_runtime(loaded, max_len=MAX_LEN, bits=bits)

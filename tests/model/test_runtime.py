@@ -343,19 +343,13 @@ def test_open_runtime_offers_every_kind(tmp_path: Path, shared_cache: Path) -> N
     ids = ids_of(folder.config, 20)
     answers = {
         "exact": open_runtime(folder, bits=32, max_len=64).append(ids),
-        "torch": open_runtime(folder, kind="torch", max_len=64).append(ids),
+        "torch": TorchRuntime(folder, max_len=64).append(ids),
         "eight": open_runtime(folder, max_len=64).append(ids),
     }
     assert close(answers["torch"], answers["exact"], 0.1)  # bfloat16 on some machines
     assert close(answers["eight"], answers["exact"], 0.5)
 
 
-@pytest.mark.parametrize(
-    ("choice", "reason"),
-    [({"kind": "tpu"}, "kind must be"), ({"max_len": 0}, "max_len")],
-)
-def test_unknown_choices_are_refused(
-    tmp_path: Path, choice: dict[str, object], reason: str
-) -> None:
-    with pytest.raises(ValueError, match=reason):
-        open_runtime(load_folder(tiny_folder(tmp_path)), **choice)  # type: ignore[arg-type]
+def test_cache_without_room_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="max_len"):
+        open_runtime(load_folder(tiny_folder(tmp_path)), max_len=0)
