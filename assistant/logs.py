@@ -15,7 +15,6 @@ import re
 import threading
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Self
 
 from assistant.errors import SettingsError
 
@@ -76,7 +75,7 @@ class _StderrHandler(logging.Handler):
             data = data[os.write(_STDERR, data) :]
 
 
-class LogSession:
+class LogSession(contextlib.AbstractContextManager["LogSession"]):
     """Logging as configured, until closed."""
 
     def __init__(self, sink: logging.Handler, level: int) -> None:
@@ -111,9 +110,6 @@ class LogSession:
         if not self._writer.is_alive():
             self._sink.close()
         atexit.unregister(self.close)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assistant.cli.command import CommandParser, UsageError, run_command, write_json
-from assistant.cli.source_file import SourceFile, split_place
+from assistant.cli.complete import SourceFile, split_place
 from assistant.errors import AssistantError, RemoteError, withheld
 from assistant.privacy.exclusion import why_refused
 from assistant.remote.formats import FORMATS

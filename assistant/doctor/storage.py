@@ -109,10 +109,8 @@ def size_of(path: Path) -> int:
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
-            try:
+            with contextlib.suppress(OSError):  # removed in the meantime
                 total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 - many files
-            except OSError:  # removed in the meantime
-                continue
     return total
 
 

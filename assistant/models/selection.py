@@ -128,9 +128,9 @@ def describe_models(
 def choose(registry: Registry, name: str, place: RepositoryPlace) -> None:
     """Serve a model in `place`, once it is known that it can be."""
     if name != BASE:
-        known = {entry.name: entry for entry in registry.entries()}
-        if name in known and known[name].serves(place.repository):
-            prepare(registry, known[name])
+        entry = registry.book().models.get(name)
+        if entry is not None and entry.serves(place.repository):
+            prepare(registry, entry)
     registry.use(name, place.repository)
 
 

@@ -100,21 +100,9 @@ def parse_request(data: bytes, model: str) -> PromptRequest:
     return asked
 
 
-def answer_head(model: str) -> Table:
-    """Return what all parts of an answer begin with."""
-    id_, now = f"cmpl-{uuid.uuid4().hex}", int(time.time())
-    return {"id": id_, "object": "text_completion", "created": now, "model": model}
-
-
 def part_of(index: int, text: str, reason: str | None = None) -> Table:
     """Return what comes next of a choice; with `reason`, its end."""
     return {"choices": [{"index": index, "text": text, "logprobs": None, "finish_reason": reason}]}
-
-
-def cost_of(n_read: int, n_written: int) -> Table:
-    """Return what an answer cost, in tokens."""
-    usage = {"prompt_tokens": n_read, "completion_tokens": n_written}
-    return {"choices": [], "usage": usage | {"total_tokens": n_read + n_written}}
 
 
 def error_table(error: HTTPException) -> Table:
@@ -206,7 +194,8 @@ class CompletionServer:
         caller: bytes = request.state.caller
         self._callers.count(caller)
         parts = self._write(asked, caller)
-        head = answer_head(asked.model)
+        head: Table = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion"}
+        head |= {"created": int(time.time()), "model": asked.model}
         if asked.stream:
             first = await _unless_gone(request, anext(parts))
             events = _events(head, first, parts, "include_usage" in asked.stream_options)
@@ -261,7 +250,8 @@ def write_answer(
         raise HTTPException(503, "nothing was written in time", {"Retry-After": "1"})
     for index in range(n):  # where the time was up, the last ones are empty
         put(part_of(index, "", reasons[index] if index < len(reasons) else "length"))
-    return cost_of(len(job.prompt.ids), n_written)
+    usage = {"prompt_tokens": len(job.prompt.ids), "completion_tokens": n_written}
+    return {"choices": [], "usage": usage | {"total_tokens": sum(usage.values())}}
 
 
 def _write_one(draft: Draft, index: int, asked: PromptRequest, put: Put) -> str:

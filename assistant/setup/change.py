@@ -31,15 +31,13 @@ class Change(NamedTuple):
 
     def diff(self) -> str:
         """Return the change as a unified diff."""
-        old = self.before or ""
         lines = difflib.unified_diff(
-            old.splitlines(keepends=True),
+            (self.before or "").splitlines(keepends=True),
             (self.after or "").splitlines(keepends=True),
             fromfile="/dev/null" if self.before is None else str(self.path),
             tofile="/dev/null" if self.after is None else str(self.path),
         )
-        ended = (line if line.endswith("\n") else f"{line}\n" for line in lines)
-        return "".join(ended)
+        return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 
 
 class SetupPlan(NamedTuple):

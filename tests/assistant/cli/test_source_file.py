@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.cli.command import UsageError
-from assistant.cli.source_file import SourceFile
+from assistant.cli.complete import SourceFile
 
 
 def source(data: bytes) -> SourceFile:
