@@ -116,8 +116,6 @@ def settings_from(
         )
     try:
         asked = from_table(Settings, table)
-    except SettingsError:
-        raise
     except ConfigError as error:
         raise SettingsError(str(error)) from error
     changes = {name: getattr(asked, name) for name in table}

@@ -168,20 +168,16 @@ def _clear(root: Path, *, everything: bool) -> int:
     folders = [index_folder(root)]
     if everything:
         folders = [*indexes_folder().iterdir()] if is_ours(indexes_folder()) else []
+    folders = [folder for folder in folders if folder.is_dir()]
     try:
-        n_deleted = sum(_delete(folder) for folder in folders)
+        for folder in folders:
+            with lock_index(folder):  # not under another writer's hands
+                shutil.rmtree(folder)
     except OSError as error:
         raise OSError(f"cannot delete the index: {error.strerror or error}") from error
+    n_deleted = len(folders)
     print(f"{n_deleted} deleted" if everything else "deleted" if n_deleted else "there was none")
     return DONE
-
-
-def _delete(folder: Path) -> bool:
-    if not folder.is_dir():
-        return False
-    with lock_index(folder):  # not under another writer's hands
-        shutil.rmtree(folder)
-    return True
 
 
 def _parser() -> argparse.ArgumentParser:

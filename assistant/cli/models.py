@@ -228,7 +228,8 @@ def _pin(args: argparse.Namespace) -> int:
     place = find_place(_folder(args))
     registry = Registry()
     registry.pin(place.repository)
-    return _say(args, place, f"{place.root} keeps {_serving(registry, place)}, whatever tune finds")
+    name = registry.book().serving_name(place.repository)
+    return _say(args, place, f"{place.root} keeps {name}, whatever tune finds")
 
 
 def _unpin(args: argparse.Namespace) -> int:
@@ -266,11 +267,6 @@ def _folder(args: argparse.Namespace) -> Path:
     if not folder.is_dir():
         raise ModelsError(f"{args.repository} is not a folder")
     return folder
-
-
-def _serving(registry: Registry, place: RepositoryPlace) -> str:
-    entry = registry.book().serving(place.repository)
-    return entry.name if entry else BASE
 
 
 def _say(args: argparse.Namespace, place: RepositoryPlace | None, sentence: str) -> int:

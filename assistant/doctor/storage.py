@@ -162,8 +162,8 @@ def _serving(registry: Registry, settings: Settings, place: Path) -> str:
         return "the setting `model` wins over them"
     try:
         book, here = registry.book(), find_place(place)
-        entry = book.serving(here.repository)
+        name = book.serving_name(here.repository)
         pinned = ", pinned" if book.choice(here.repository).is_pinned else ""
     except ModelsError:
         return f"{BASE} serves {place.resolve()}, which is in no repository with a history"
-    return f"{entry.name if entry else BASE} serves {here.root}{pinned}"
+    return f"{name} serves {here.root}{pinned}"

@@ -158,6 +158,11 @@ class RegistryFile:
         entry = self.models.get(choice.name)
         return entry if entry is not None and entry.serves(repository) else None
 
+    def serving_name(self, repository: str) -> str:
+        """Return what people call the model for documents of a repository."""
+        entry = self.serving(repository)
+        return entry.name if entry is not None else BASE
+
     def with_choice(self, repository: str, choice: ModelChoice) -> RegistryFile:
         """Return a registry in which `choice` holds for a repository."""
         kept = dataclasses.replace(choice, history=choice.history[-MAX_HISTORY:])

@@ -105,20 +105,20 @@ def describe_models(
     """Return what there is: all models, and what serves in `place`."""
     book = registry.book()
     serving = book.served()
-    chosen = book.serving(place.repository if place else EVERYWHERE)
+    repository, root = (place.repository, str(place.root)) if place else (EVERYWHERE, "")
     return {
         "folder": str(registry.folder),
-        "repository": place.repository if place else "",
-        "root": str(place.root) if place else "",
-        "everywhere": everywhere.name if (everywhere := book.serving(EVERYWHERE)) else BASE,
-        "serving": chosen.name if chosen else BASE,
-        "pinned": book.choice(place.repository).is_pinned if place else False,
+        "repository": repository,
+        "root": root,
+        "everywhere": book.serving_name(EVERYWHERE),
+        "serving": book.serving_name(repository),
+        "pinned": place is not None and book.choice(repository).is_pinned,
         "settings_model": explicit,  # not empty: the user's settings name a model, which wins
         "models": [
             dataclasses.asdict(entry)
             | {
                 "in_use": entry.name in {used.name for used in serving.values()},
-                "fits": entry.serves(place.repository if place else EVERYWHERE),
+                "fits": entry.serves(repository),
             }
             for entry in book.models.values()
         ],
