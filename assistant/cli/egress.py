@@ -51,11 +51,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(
-        prog="foretype egress",
-        description="Show what has been sent to a remote server, or would be.",
-        epilog=_EPILOG,
-    )
+    text = "Show what has been sent to a remote server, or would be."
+    parser = CommandParser(prog="foretype egress", description=text, epilog=_EPILOG)
     text = "the last N requests, 0 for all (default: %(default)s)"
     parser.add_argument("--limit", type=int, default=DEFAULT_LIMIT, metavar="N", help=text)
     parser.add_argument("--json", action="store_true", help="requests and totals as JSON")

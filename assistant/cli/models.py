@@ -208,9 +208,6 @@ def _enter(path: Path, model: GgufModel | PlainFolder, scores: dict[str, float])
             repository="",
             root=str(path.resolve()),
             content_hash=write_reference(folder, path).content_hash,
-            parent="",
-            data_hash="",
-            trained_to="",
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             kind="gguf" if isinstance(model, GgufModel) else "plain",
             scores={name: round(value, 1) for name, value in scores.items()},
@@ -283,11 +280,8 @@ def _say(args: argparse.Namespace, place: RepositoryPlace | None, sentence: str)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(
-        prog="foretype models",
-        description="The models of your own: which there are, and which one serves a repository.",
-        epilog=_EPILOG,
-    )
+    text = "The models of your own: which there are, and which one serves a repository."
+    parser = CommandParser(prog="foretype models", description=text, epilog=_EPILOG)
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
     def action(

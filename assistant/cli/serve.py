@@ -89,11 +89,8 @@ def make_web_server(app: "Starlette", args: argparse.Namespace) -> "Server":
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(
-        prog="foretype serve",
-        description="Serve one model to a small team, over HTTP in OpenAI's form.",
-        epilog=_EPILOG,
-    )
+    text = "Serve one model to a small team, over HTTP in OpenAI's form."
+    parser = CommandParser(prog="foretype serve", description=text, epilog=_EPILOG)
     parser.add_argument("--model", help="folder, GGUF file, or name of a listed model")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
     parser.add_argument("--keys", default="", metavar="FILE", help="who may ask, a key a line")

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import field
 from typing import Literal, NamedTuple
 
 from assistant.edits.history import (
@@ -36,7 +35,7 @@ class Proposal(NamedTuple):
     old: tuple[str, ...]
     new: tuple[str, ...]
     kind: Kind
-    features: dict[str, float] = field(default_factory=dict, compare=False)
+    features: dict[str, float]  # that say how likely it is
 
 
 def find_proposals(
@@ -150,13 +149,9 @@ def _lines_like(
             if n_aligned > MAX_ALIGNED:
                 continue
         if aligned := align(change, line):
-            yield Proposal(
-                row=row,
-                old=(line,),
-                new=(aligned.line,),
-                kind="same line" if aligned.alike == 1.0 else "like line",
-                features={"alike": aligned.alike, "held": aligned.held, **features},
-            )
+            kind: Kind = "same line" if aligned.alike == 1.0 else "like line"
+            likeness = {"alike": aligned.alike, "held": aligned.held}
+            yield Proposal(row, (line,), (aligned.line,), kind, likeness | features)
 
 
 def _tokens(lines: Sequence[str], change: LineChange, hunk: Hunk) -> Iterator[Proposal]:
@@ -167,17 +162,11 @@ def _tokens(lines: Sequence[str], change: LineChange, hunk: Hunk) -> Iterator[Pr
         new = replace_occurrences(hunk, line)
         if new is None or (hunk.old in hunk.new and occurrence(hunk.new).search(line)):
             continue
-        yield Proposal(
-            row=row,
-            old=(line,),
-            new=(new,),
-            kind="tokens",
-            features={
-                "left": float(left != "" and left + hunk.old in line),
-                "right": float(right != "" and hunk.old + right in line),
-                **features,
-            },
-        )
+        sides = {
+            "left": float(left != "" and left + hunk.old in line),
+            "right": float(right != "" and hunk.old + right in line),
+        }
+        yield Proposal(row, (line,), (new,), "tokens", sides | features)
 
 
 def _change_features(

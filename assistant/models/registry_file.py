@@ -76,11 +76,12 @@ class ModelEntry:
     repository: str  # whose documents it may be served for, see `repository_id`; "": any
     root: str  # where that repository was when it was tuned; shown to people only
     content_hash: str  # ModelFolder.content_hash
-    parent: str  # content hash of the model it was tuned from
-    data_hash: str  # SHA-256 over the sorted (path, blob id) of what it was trained on
-    trained_to: str  # the newest commit it has seen
     created: str  # ISO 8601, UTC
     kind: str  # "full" or "lora"; of others, elsewhere: "gguf", a file; "plain", a folder
+    # What it was tuned from and on; of others that is not known.
+    parent: str = ""  # content hash of a model
+    data_hash: str = ""  # SHA-256 over the sorted (path, blob id)
+    trained_to: str = ""  # the newest commit it has seen
     scores: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

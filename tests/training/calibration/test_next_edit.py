@@ -31,7 +31,7 @@ def test_fit_writes_what_serving_reads(
     assert BIAS in table["weights"]["same line"]
 
 
-NOTHING = Proposal(row=0, old=("",), new=("x",), kind="tokens")
+NOTHING = Proposal(row=0, old=("",), new=("x",), kind="tokens", features={})
 
 
 def test_lowest_threshold_that_keeps_the_share_is_chosen() -> None:

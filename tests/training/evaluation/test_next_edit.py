@@ -30,7 +30,7 @@ ALWAYS = Confidence(weights={"like line": {BIAS: 3.0}}, thresholds={"balanced": 
 
 
 def proposal(row: int, new: str) -> Proposal:
-    return Proposal(row=row, old=(OLD[row],), new=(new,), kind="like line")
+    return Proposal(row=row, old=(OLD[row],), new=(new,), kind="like line", features={})
 
 
 def test_right_is_only_what_the_commit_holds_there() -> None:
