@@ -2,9 +2,9 @@
 
 Written so that typing only appends ids. The suffix is cut from its far end, so it is the same ids
 for as long as the text after the cursor is the same, and changes as soon as the rest of the
-cursor's line does. The prefix begins at a line border that moves in coarse steps of the document,
-never with a keystroke. Both depend on the document alone, not on what was asked before, so a
-reused cache and a fresh one see the same prompt.
+cursor's line does, unless that is closers only. The prefix begins at a line border that moves in
+coarse steps of the document, never with a keystroke. Both depend on the document alone, not on what
+was asked before, so a reused cache and a fresh one see the same prompt.
 """
 
 import time
@@ -13,6 +13,7 @@ from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import NamedTuple, cast
 
 from assistant.request import Cancel, CompletionRequest
+from assistant.source.brackets import CLOSERS
 from model import fim
 from model.fim import Snippet
 from model.folder import FolderInfo
@@ -23,6 +24,7 @@ STEPS_PER_WINDOW = 4  # a step is this share of the prefix budget
 PATH_PARTS = 3  # kept of an absolute path; the rest is private and was never trained on
 MAX_PATH_CHARS = 96  # of the file's path, from its end
 N_MARKERS = 3  # special tokens between header, suffix and prefix
+_CLOSERS = "".join(CLOSERS) + "\"'`"  # what editors put behind the cursor as one types
 _CHARS_PER_TOKEN = 3.6  # of snippets, paths counted
 _PREFIX_CHARS_PER_TOKEN = 6  # more text before the cursor than fits: the tokenizer decides
 _SUFFIX_CHARS_PER_TOKEN = 12  # of the suffix, more than code needs; what is cut is not even encoded
@@ -88,7 +90,8 @@ def build_prompt(
     header_ids += snippet_header(tokenizer, path, snippets, info.snippet_tokens)
     suffix_ids: list[int] = []
     if info.fim_layout != "left":
-        suffix_ids = encode_again(tokenizer, suffix)[: info.suffix_tokens]
+        seen = without_closers(suffix) if info.languages else suffix  # not measured with others'
+        suffix_ids = encode_again(tokenizer, seen)[: info.suffix_tokens]
     n_markers = N_MARKERS + len(tokenizer.start_ids)
     room = n_prompt - len(header_ids) - len(suffix_ids) - n_markers
     prefix_ids = _fit(tokenizer, stable, request.offset - len(prefix), max(room, 0))
@@ -108,6 +111,19 @@ def window(request: CompletionRequest, *, prefix_chars: int, suffix_chars: int) 
     if len(text) - offset > suffix_chars:
         suffix = suffix[: suffix.rfind("\n") + 1] or suffix
     return text[window_start(text, offset, prefix_chars) : offset], suffix
+
+
+def without_closers(suffix: str) -> str:
+    """Return `suffix` without the rest of the cursor's line, where that is closers and quotes only.
+
+    Most often the editor has put them there. The suffix stands before all that was typed, which
+    would have to be read anew for each of them; and the rules know what stands behind the cursor.
+
+    >>> without_closers(")]\\nend")
+    '\\nend'
+    """
+    rest, newline, below = suffix.partition("\n")
+    return suffix if rest.strip(_CLOSERS) else newline + below
 
 
 def window_start(text: str, offset: int, n_chars: int) -> int:

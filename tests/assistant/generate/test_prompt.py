@@ -78,6 +78,18 @@ def test_text_after_the_suffix_budget_changes_nothing() -> None:
     assert prompt_at(LONG[:2_000] + "changed", 400) == before
 
 
+@pytest.mark.parametrize(("typed", "closer"), [("pri(", ")"), ("f([", "])"), ('"', '"')])
+def test_closers_that_an_editor_puts_in_leave_what_was_read(typed: str, closer: str) -> None:
+    below, others = "\nend = 1\n", dataclasses.replace(INFO, languages=())
+    before = prompt_at("total = " + below, 8).ids
+    after = prompt_at("total = " + typed + closer + below, 8 + len(typed))
+    assert after.ids[: len(before)] == before
+    assert after.suffix == closer + below
+    assert closer + below in spelled(
+        prompt_at("total = " + typed + closer + below, 8 + len(typed), others)
+    )
+
+
 def test_rest_of_the_line_thaws_the_suffix() -> None:
     before = prompt_at("call(a\nmore\n", 6)
     assert prompt_at("call(a)\nmore\n", 6) != before
