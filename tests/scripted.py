@@ -7,18 +7,22 @@ greedy text does not depend on how a prompt was cut into tokens.
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from assistant.generate.backend import LocalBackend
+from assistant.rank.ranker import RankerParameters
 from model.folder import FolderInfo, save_folder
 from model.runtime import Runtime
 from model.tokenizer import PATTERNS, Tokenizer
-from tests.doubles import random_tensors, tiny_config, tiny_tokenizer_json
+from tests.doubles import random_tensors, tiny_config, tiny_info, tiny_tokenizer_json
 from training.data.train_tokenizer import tokenizer_json
 
 SAMPLE = '''\
@@ -164,6 +168,15 @@ class ScriptedRuntime:
         return self._script
 
 
+def scripted_backend(
+    script: str = SAMPLE, fitted: RankerParameters | None = None, **changes: Any
+) -> LocalBackend:
+    """Return a network that knows a document by heart; `changes` are of what its folder says."""
+    tokenizer = small_tokenizer()
+    info = replace(scripted_info(), **changes)
+    return LocalBackend(ScriptedRuntime(tokenizer, script), tokenizer, info, fitted)
+
+
 SPOKEN = "hand" + "y_mo\n"
 
 
@@ -181,21 +194,10 @@ def speaking_folder(parent: Path) -> Path:
     tensors["model.norm.weight"][:] = 1.0
     for left, right in pairwise(SPOKEN.encode()):
         tensors["lm_head.weight"][right] = tensors["model.embed_tokens.weight"][left]
-    info = FolderInfo(
-        name="speaking",
-        block_size=config.block_size,
-        suffix_tokens=32,
-        snippet_tokens=0,
-        languages=("python",),
-        licence="MIT",
-    )
+    info = replace(tiny_info(config.block_size, "speaking"), snippet_tokens=0)
     path = parent / "speaking"
     save_folder(
-        path,
-        config=config,
-        tensors=tensors,
-        tokenizer_json=tiny_tokenizer_json(),
-        info=info,
+        path, config=config, tensors=tensors, tokenizer_json=tiny_tokenizer_json(), info=info,
         card="# speaking\n",
-    )
+    )  # fmt: skip
     return path

@@ -10,8 +10,6 @@ Both the wall clock and CPU time are printed: on a busy machine only the second 
 With --check, budgets that are missed (CPU time, medians) end in exit code 1.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import sqlite3

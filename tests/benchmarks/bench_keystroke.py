@@ -5,8 +5,6 @@ network answers, transformers gets the same weights and the same prompt ids, gre
 new tokens as the engine made; one thread each. Prints both and the ratio.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import statistics

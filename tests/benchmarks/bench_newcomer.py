@@ -8,8 +8,6 @@ of each step, and how busy the machine was: the former depend on the network and
 work.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess

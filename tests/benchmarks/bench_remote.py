@@ -6,8 +6,6 @@ server refuses them. All keys of which the local answer is shown count; every on
 enough to ask the server.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import statistics

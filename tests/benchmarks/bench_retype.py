@@ -8,8 +8,6 @@ shown and not right is in the way. Every text shown is printed beside what stood
 `--product FOLDER` types with another checkout's server, in Neovim with its plugin too.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import os

@@ -8,8 +8,6 @@ rounds of each round's median), in how many places each engine's likeliest token
 ONNX, then ratios to the default runtime. `--clock cpu` counts processor time, for busy machines.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -10,8 +10,6 @@ square-ish products in the same dtype. With one thread processor time counts, so
 disturbs less; with more, the clock on the wall.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import sys

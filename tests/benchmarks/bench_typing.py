@@ -8,8 +8,6 @@ replaced (flicker), and such after which a closer or quote stands once more than
 characters had been typed. The first of these are printed.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import sys

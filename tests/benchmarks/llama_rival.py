@@ -3,8 +3,6 @@
 Runs in an interpreter that has `llama_cpp` (the package llama-cpp-python) and what we need.
 """
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Callable, Sequence
 from pathlib import Path

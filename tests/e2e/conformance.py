@@ -47,6 +47,14 @@ class Box:
 
     def volume(self, depth):
 """
+# An argument added to one call is due in the others.
+CALLS = """\
+def load(url):
+    data = fetch(url)
+    other = 1
+    data = fetch(url)
+    data = fetch(url)
+"""
 
 
 LINES = """\

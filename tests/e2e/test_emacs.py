@@ -20,6 +20,7 @@ import pytest
 from tests.e2e.behaviours import BEHAVIOURS, appears
 from tests.e2e.conformance import (
     CALL,
+    CALLS,
     START,
     Behaviour,
     UnsupportedError,
@@ -346,19 +347,10 @@ def test_emacs_says_why_and_shows_less(scripted: tuple[str, InEmacs]) -> None:
     see(driven, CALL[2:])
 
 
-CALLS = b"""\
-def load(url):
-    data = fetch(url)
-    other = 1
-    data = fetch(url)
-    data = fetch(url)
-"""
-
-
 def type_timeout(driven: InEmacs, name: str) -> None:
     """Add an argument to the first call and leave it."""
     driven.ask('(progn (setq foretype-settings \'(:show "balanced")) (foretype-show "balanced") t)')
-    driven.fresh(name, CALLS)
+    driven.fresh(name, CALLS.encode())
     driven.ask("(progn (goto-char 1) (forward-line 1) (end-of-line) (backward-char) t)")
     driven.type(", timeout=5")
     driven.press("left")

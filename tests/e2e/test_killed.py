@@ -13,6 +13,7 @@ from assistant.index.writer import index_folder
 from tests.assistant.index.hammer import is_whole, text_of
 from tests.e2e.raw_client import SCRIPTED, Client, ServerProcess
 from tests.e2e.test_index import uri, wait_for
+from tests.programs import is_running
 from tests.rounds import count, shifted
 
 pytestmark = [
@@ -32,14 +33,6 @@ def children(pid: int) -> list[int]:
         for task in Path(f"/proc/{pid}/task").iterdir()
         for child in (task / "children").read_text().split()
     ]
-
-
-def is_running(pid: int) -> bool:
-    """Say whether it runs; one that nobody reaps has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 class Developer:

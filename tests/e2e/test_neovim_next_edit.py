@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conformance import CALLS
 from tests.e2e.neovim import Editor
 from tests.e2e.test_neovim import MODULE, ROOT, nvim  # noqa: F401  a fixture
 from tests.waiting import wait_for
@@ -18,13 +19,6 @@ from tests.waiting import wait_for
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 SIDEKICK = os.environ.get("FORETYPE_SIDEKICK", "")
-TEXT = """\
-def load(url):
-    data = fetch(url)
-    other = 1
-    data = fetch(url)
-    data = fetch(url)
-"""
 MARKS = """
 local namespace = vim.api.nvim_get_namespaces()['foretype_next_edit']
 local drawn = {}
@@ -66,7 +60,7 @@ def run_editor(program: str, folder: Path, modules: list[Path], setup: str) -> I
         encoding="utf-8",
     )
     file = folder / "a.py"
-    file.write_text(TEXT, encoding="utf-8")
+    file.write_text(CALLS, encoding="utf-8")
     running = Editor(program, configuration, file)
     try:
         yield running

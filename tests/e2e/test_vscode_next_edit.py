@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conformance import CALLS
 from tests.e2e.test_vscode import (  # noqa: F401  fixtures
     OpenWindow,
     open_window,
@@ -16,13 +17,6 @@ from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
-BEFORE = """\
-def load(url):
-    data = fetch(url)
-    other = 1
-    data = fetch(url)
-    data = fetch(url)
-"""
 # Decorations put their text into the page as generated content, which no element's text holds.
 DRAWN = """(() => {
   const found = [];
@@ -49,7 +43,7 @@ def test_it_is_drawn_and_tab_goes_there_and_makes_it(
     program = write_program(tmp_path, f"exec '{sys.executable}' foretype.py \"$@\"")
     window = open_window(program)
     file = window.folder / "a.py"
-    file.write_text(BEFORE, encoding="utf-8")
+    file.write_text(CALLS, encoding="utf-8")
     window.open(file)
     wait_for(lambda: "ready" in window.status(), "a ready server", 180)
     page = window.page
@@ -65,6 +59,6 @@ def test_it_is_drawn_and_tab_goes_there_and_makes_it(
     wait_for(lambda: "next edit" not in page.evaluate(DRAWN), "the cursor there")
     take_picture(window, "vscode-next-edit-here.png")
     page.press("Tab")
-    once = BEFORE.replace("fetch(url)", "fetch(url, timeout=5)", 2)
+    once = CALLS.replace("fetch(url)", "fetch(url, timeout=5)", 2)
     wait_for(lambda: window.text() == once, "the edit, made", 20)
     assert window.save(file, once) == once

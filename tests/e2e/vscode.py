@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.browser import Browser
+from tests.programs import free_port
 from tests.waiting import wait_for
 
 START_S = 180.0
@@ -114,12 +114,6 @@ def find_programs(folder: Path) -> Programs | str:
     if chromium is None:
         return "chromium is not installed"
     return Programs(node=node, entry=entry, chromium=chromium)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class VSCode:

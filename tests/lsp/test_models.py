@@ -17,10 +17,9 @@ from lsp.models import WorkspaceModels
 from tests.doubles import tiny_folder
 from tests.own_models import added
 from tests.repositories import new_repository
-from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
+from tests.scripted import scripted_backend
 from tests.waiting import wait_for
 
-TOKENIZER = small_tokenizer()
 OWN = "own-20260102-1"
 
 
@@ -60,7 +59,7 @@ class Bench:
         self.loaded.append(label)
         if self.is_broken:
             raise ModelError("it is broken")
-        backend = LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, scripted_info())
+        backend = scripted_backend()
         backend.label, backend.content_hash = label, self.entry.content_hash
         return backend
 

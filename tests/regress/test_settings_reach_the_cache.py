@@ -7,18 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
-from model.folder import FolderInfo
-from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
+from tests.scripted import SAMPLE, scripted_backend
 
-TOKENIZER = small_tokenizer()
-INFO = FolderInfo(
-    name="scripted", block_size=512, suffix_tokens=32, snippet_tokens=0,
-    languages=("python",), licence="MIT",
-)  # fmt: skip
 OFFSET = SAMPLE.index("self.na") + len("self.na")
 REQUEST = CompletionRequest(
     path="pkg/sample.py", text=SAMPLE[:OFFSET] + "\n", offset=OFFSET, deadline_ms=60_000
@@ -27,10 +20,7 @@ REQUEST = CompletionRequest(
 
 @pytest.fixture
 def engine() -> Engine:
-    engine = Engine(
-        Settings(show="eager"),
-        lambda *_: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
-    )
+    engine = Engine(Settings(show="eager"), lambda *_: scripted_backend())
     engine.load()
     return engine
 

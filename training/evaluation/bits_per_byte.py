@@ -81,7 +81,7 @@ def folder_scorer(folder: ModelFolder | GgufModel, *, bits: int = 8) -> Scorer:
     runtime = open_runtime(folder, max_len=block_size, bits=bits)
 
     def logprobs(windows: Sequence[Window]) -> NDArray[np.float64]:
-        found = []
+        found: list[float] = []
         for ids, positions in windows:
             runtime.rewind(0)
             for start in range(0, max(positions), _PIECE_TOKENS):
@@ -89,9 +89,11 @@ def folder_scorer(folder: ModelFolder | GgufModel, *, bits: int = 8) -> Scorer:
                 inside = [position for position in positions if start < position <= end]
                 logits = runtime.append(ids[start:end], all_logits=bool(inside))
                 if inside:
-                    rows = logits[np.array(inside) - 1 - start]
-                    found.append(_pick_logprobs(rows, [ids[position] for position in inside]))
-        return np.concatenate(found)
+                    rows = torch.from_numpy(logits[np.array(inside) - 1 - start])
+                    targets = torch.tensor([ids[position] for position in inside])
+                    scores = rows.double().log_softmax(-1).gather(1, targets[:, None])
+                    found += scores[:, 0].tolist()
+        return np.array(found, np.float64)
 
     return Scorer(logprobs=logprobs, tokenizer=folder.tokenizer(), block_size=block_size)
 
@@ -156,12 +158,3 @@ def _network_logprobs(network: GPT, windows: Sequence[Window]) -> Tensor:
         for part, each in zip(*(torch.split(t, n_rows) for t in (states, wanted)), strict=True)
     ]
     return torch.cat(found)
-
-
-def _pick_logprobs(logits: NDArray[np.float32], targets: Sequence[int]) -> NDArray[np.float64]:
-    """Return log P of one target a row; logits (N, V)."""
-    rows = logits.astype(np.float64)
-    rows -= rows.max(-1, keepdims=True)
-    found: NDArray[np.float64] = rows[np.arange(len(rows)), list(targets)]
-    found -= np.log(np.exp(rows).sum(-1))
-    return found

@@ -15,7 +15,7 @@ from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
 from assistant.request import Cancel, Completion, CompletionRequest
 from assistant.settings import Settings
-from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
+from tests.scripted import SAMPLE, ScriptedRuntime, scripted_backend, scripted_info, small_tokenizer
 
 TOKENIZER = small_tokenizer()
 INFO = scripted_info()
@@ -153,10 +153,7 @@ def test_several_suggestions_are_distinct_and_include_the_only_one() -> None:
 
 
 def test_before_loading_the_index_answers_alone() -> None:
-    engine = Engine(
-        Settings(show="eager"),
-        lambda *_: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
-    )
+    engine = Engine(Settings(show="eager"), lambda *_: scripted_backend())
     assert not engine.base_name
     early = engine.respond(at("self.na"))
     assert (early.completions[0].source, early.trace.prompt_tokens) == ("index", 0)
@@ -167,10 +164,7 @@ def test_before_loading_the_index_answers_alone() -> None:
 
 
 def test_before_loading_nothing_is_suggested_without_an_index() -> None:
-    engine = Engine(
-        Settings(index=False),
-        lambda *_: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO),
-    )
+    engine = Engine(Settings(index=False), lambda *_: scripted_backend())
     response = engine.respond(at("self.na"))
     assert (response.completions, response.trace.outcome) == ([], "model not loaded")
 
@@ -180,7 +174,7 @@ def test_model_is_opened_once() -> None:
 
     def open_model(settings: Settings, language: str) -> LocalBackend:
         opened.append((settings, language))
-        return LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO)
+        return scripted_backend()
 
     engine = Engine(Settings(threads=2), open_model)
     engine.load()

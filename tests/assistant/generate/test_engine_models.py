@@ -13,7 +13,7 @@ from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
-from tests.scripted import ScriptedRuntime, scripted_info, small_tokenizer
+from tests.scripted import ScriptedRuntime, scripted_backend, scripted_info, small_tokenizer
 
 TOKENIZER = small_tokenizer()
 INFO = scripted_info()
@@ -37,7 +37,7 @@ class Held(ScriptedRuntime):
 
 
 def backend(script: str, label: str) -> LocalBackend:
-    made = LocalBackend(ScriptedRuntime(TOKENIZER, script), TOKENIZER, INFO)
+    made = scripted_backend(script)
     made.label = label
     return made
 

@@ -5,15 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
 from assistant.index.builder import build_from_texts
 from assistant.index.folder_index import FolderIndex
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
-from model.folder import FolderInfo
-from tests.scripted import ScriptedRuntime, small_tokenizer
+from tests.scripted import scripted_backend
 
 STORE = "class ParcelStore:\n    def put_parcel(self, parcel, shelf):\n        return parcel\n"
 MAIN = "from shop.store import ParcelStore\n\nstore = ParcelStore(1)\n"
@@ -23,14 +21,10 @@ def engine(folder: Path, *, snippet_tokens: int, **changes: bool) -> Engine:
     """Return an engine over a small repository, whose network knows `MAIN` by heart."""
     build_from_texts(folder, [("shop/store.py", STORE), ("shop/main.py", MAIN)])
     memory = FolderIndex(folder)
-    info = FolderInfo(
-        name="scripted", block_size=512, suffix_tokens=64, snippet_tokens=snippet_tokens,
-        languages=("python",), licence="MIT",
-    )  # fmt: skip
-    tokenizer = small_tokenizer()
+    backend = scripted_backend(MAIN, suffix_tokens=64, snippet_tokens=snippet_tokens)
     made = Engine(
         Settings(show="eager", **changes),  # type: ignore[arg-type]
-        open_model=lambda *_: LocalBackend(ScriptedRuntime(tokenizer, MAIN), tokenizer, info),
+        open_model=lambda *_: backend,
         index=lambda _: memory,
         snippets=SnippetCache(is_waiting=True),
     )

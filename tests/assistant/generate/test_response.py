@@ -6,21 +6,14 @@ from dataclasses import replace
 import pytest
 
 from assistant.filter.postprocess import holds_secret
-from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
 from assistant.index.matches import Level, Occurrence
 from assistant.rank.ranker import RankerParameters
 from assistant.request import CompletionRequest
 from assistant.settings import Settings
-from model.folder import FolderInfo
 from tests.fitted import parameters
-from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
+from tests.scripted import SAMPLE, scripted_backend
 
-TOKENIZER = small_tokenizer()
-INFO = FolderInfo(
-    name="scripted", block_size=512, suffix_tokens=32, snippet_tokens=0,
-    languages=("python",), licence="MIT",
-)  # fmt: skip
 TEXT = "alpha = compute(1)\nbeta = compute(2)\ngamma = compute(1)\ndelta = comp"
 SECRET = "AKIA" + "QX7ZK2M4WPL5TRVN"
 
@@ -45,7 +38,7 @@ def engine(
     says = Says(lines)
     made = Engine(
         Settings(**settings),  # type: ignore[arg-type]
-        lambda *_: LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, INFO, fitted),
+        lambda *_: scripted_backend(SAMPLE, fitted),
         index=lambda _: says,
     )
     made.load()

@@ -13,10 +13,9 @@ from assistant.models.loaded_models import LoadedModels, free_memory
 from assistant.models.registry import ModelEntry, Registry
 from tests.doubles import tiny_folder
 from tests.own_models import ELSEWHERE, HERE, added
-from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
+from tests.scripted import scripted_backend
 
 THIRD = "ef" * 16
-TOKENIZER = small_tokenizer()
 
 
 class Bench:
@@ -38,7 +37,7 @@ class Bench:
         self.loaded.append(label)
         if label in self.broken:
             raise ModelError(f"cannot load {label}")
-        backend = LocalBackend(ScriptedRuntime(TOKENIZER, SAMPLE), TOKENIZER, scripted_info())
+        backend = scripted_backend()
         backend.label = label
         known = {entry.name: entry.content_hash for entry in self.registry.entries()}
         backend.content_hash = known[path.name]

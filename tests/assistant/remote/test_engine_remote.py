@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from assistant.generate import engine as engine_module
-from assistant.generate.backend import LocalBackend
 from assistant.generate.cache import Suggestion, SuggestionCache
 from assistant.generate.engine import Engine
 from assistant.generate.response import Offer
@@ -30,10 +29,9 @@ from tests.remote_server import (
     head,
     remote_server,
 )
-from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
+from tests.scripted import SAMPLE, scripted_backend
 from tests.waiting import wait_for
 
-TOKENIZER = small_tokenizer()
 OTHER = "def answer():\n    return "  # the scripted network does not know it
 
 
@@ -58,12 +56,8 @@ class Bench:
         (folder / "sample.py").write_text(SAMPLE)
         self.server = server
         self.remote = Remote(RemoteSettings(**(table | changes)), folder.joinpath)
-        runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-        self.engine = Engine(
-            Settings(**settings),
-            lambda *_: LocalBackend(runtime, TOKENIZER, scripted_info()),
-            remote=self.remote,
-        )
+        backend = scripted_backend()
+        self.engine = Engine(Settings(**settings), lambda *_: backend, remote=self.remote)
         if load:
             self.engine.load()
 

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import trustme
 
-from assistant.generate.backend import LocalBackend
 from assistant.generate.engine import Engine
 from assistant.remote.ledger import Ledger
 from assistant.remote.policy import Remote
@@ -26,11 +25,10 @@ from model.paths import state_folder
 from tests import generated_docs
 from tests.remote_faults import FAULTS
 from tests.remote_server import Reply, completion, plain, remote_server
-from tests.scripted import SAMPLE, ScriptedRuntime, scripted_info, small_tokenizer
+from tests.scripted import SAMPLE, scripted_backend
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
-TOKENIZER = small_tokenizer()
 AT = SAMPLE.index("handle]")
 HEADS = ("fault", "outcome", "attempts for 3 questions", "`foretype.status` says",
          "local answer, ms (remote off)")  # fmt: skip
@@ -92,8 +90,7 @@ def _server(name: str, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _engine(remote: Remote | None) -> Engine:
-    runtime = ScriptedRuntime(TOKENIZER, SAMPLE)
-    backend = LocalBackend(runtime, TOKENIZER, scripted_info())
+    backend = scripted_backend()
     engine = Engine(Settings(show="eager"), lambda *_: backend, remote=remote)
     engine.load()
     return engine

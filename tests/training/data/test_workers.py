@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import ROOT
+from tests.programs import ROOT, is_running
 from training.data.workers import map_in_order
 
 PROGRAM = """
@@ -52,14 +52,6 @@ def test_no_worker_is_left_when_there_is_enough(tmp_path: Path) -> None:
     """2026-11-30: they worked on beside the training that followed, which then took one thread."""
     out, _ = start(tmp_path, 1_000, "--enough").communicate(timeout=60)
     assert out.endswith("left []\n")
-
-
-def is_running(process_id: int) -> bool:
-    try:
-        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 @pytest.mark.slow

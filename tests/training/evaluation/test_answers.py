@@ -12,9 +12,8 @@ from assistant.generate.engine import Engine
 from assistant.request import Completion
 from assistant.settings import Settings
 from assistant.snippets.search import SnippetSearch
-from model.folder import FolderInfo
 from model.tokenizer import Tokenizer
-from tests.scripted import SAMPLE, ScriptedRuntime, small_tokenizer
+from tests.scripted import SAMPLE, ScriptedRuntime, scripted_backend, scripted_info, small_tokenizer
 from tests.training.evaluation.replay.scripted_systems import answer
 from training.data.corpus import Document
 from training.evaluation.answers import (
@@ -111,18 +110,6 @@ def task_at(before: str) -> Task:
     return Task(file=FILE, offset=offset, truth=SAMPLE[offset:].partition("\n")[0])
 
 
-def info(snippet_tokens: int = 0) -> FolderInfo:
-    return FolderInfo(
-        name="scripted", block_size=512, suffix_tokens=64, snippet_tokens=snippet_tokens,
-        languages=("python",), licence="MIT",
-    )  # fmt: skip
-
-
-def backend(script: str) -> LocalBackend:
-    tokenizer = small_tokenizer()
-    return LocalBackend(ScriptedRuntime(tokenizer, script), tokenizer, info())
-
-
 def ask(asked: LocalBackend, task: Task) -> Judged:
     return judge(ask_network(asked, task), task.truth)
 
@@ -142,7 +129,7 @@ class ListeningRuntime(ScriptedRuntime):
 @pytest.mark.parametrize("before", ["def read_li", "self.names[name] +=", "        self.count"])
 def test_network_that_knows_the_file_is_exact(before: str) -> None:
     task = task_at(before)
-    found = ask(backend(SAMPLE), task)
+    found = ask(scripted_backend(SAMPLE), task)
     assert found.answer.text == task.truth.rstrip()
     assert (found.is_exact, found.is_offered, found.is_right) == (True, True, True)
     assert found.answer.ms > 0
@@ -156,7 +143,8 @@ def test_network_trained_on_snippets_is_shown_other_files(snippet_tokens: int) -
     neighbours = SnippetSearch([("lib/store.py", other), ("lib/main.py", text)])
     tokenizer = small_tokenizer()
     runtime = ListeningRuntime(tokenizer, text)
-    asked = LocalBackend(runtime, tokenizer, info(snippet_tokens))
+    info = dataclasses.replace(scripted_info(), snippet_tokens=snippet_tokens)
+    asked = LocalBackend(runtime, tokenizer, info)
     offset = text.index("(1)")
     answer = ask_network(asked, Task(file=file, offset=offset, truth="(1)"), neighbours=neighbours)
     assert answer.text == "(1)"
@@ -168,7 +156,9 @@ def test_network_trained_on_snippets_is_shown_other_files(snippet_tokens: int) -
 def test_network_is_asked_in_the_layout_it_was_trained_in(layout: str) -> None:
     tokenizer = small_tokenizer()
     runtime = ListeningRuntime(tokenizer, SAMPLE)
-    asked = LocalBackend(runtime, tokenizer, dataclasses.replace(info(), fim_layout=layout))
+    asked = LocalBackend(
+        runtime, tokenizer, dataclasses.replace(scripted_info(), fim_layout=layout)
+    )
     ask_network(asked, task_at("def read_li"))
     prefix, suffix = (
         runtime.heard.index(tokenizer.special_id(f"<|fim_{part}|>"))
@@ -179,20 +169,20 @@ def test_network_is_asked_in_the_layout_it_was_trained_in(layout: str) -> None:
 
 def test_network_that_knows_another_line_is_not() -> None:
     task = task_at("\n        self.names[name] ")
-    found = judge(ask_network(backend(SAMPLE.replace("+= value", "-= 1")), task), task.truth)
+    found = ask(scripted_backend(SAMPLE.replace("+= value", "-= 1")), task)
     assert (found.answer.text, found.is_exact, found.is_right) == ("-= 1", False, False)
 
 
 def test_right_beginning_is_right_and_not_exact() -> None:
     task = task_at("\n        self.names[name] ")
-    found = judge(ask_network(backend(SAMPLE.replace("+= value", "+= v")), task), task.truth)
+    found = ask(scripted_backend(SAMPLE.replace("+= value", "+= v")), task)
     assert (found.answer.text, found.is_exact, found.is_right) == ("+= v", False, True)
 
 
 def test_network_that_ends_at_once_offers_nothing() -> None:
     task = task_at("        return self.names[name]")
     empty = Task(file=FILE, offset=task.offset, truth="x")
-    found = ask(backend(SAMPLE[: task.offset] + "\n"), empty)
+    found = ask(scripted_backend(SAMPLE[: task.offset] + "\n"), empty)
     assert (found.answer.text, found.is_offered, found.is_right) == ("", False, False)
 
 
@@ -204,7 +194,7 @@ def test_engine_without_a_model_and_memory_offers_nothing() -> None:
 
 
 def test_engine_shows_what_its_network_knows() -> None:
-    engine = Engine(Settings(index=False, show="eager"), lambda *_: backend(SAMPLE))
+    engine = Engine(Settings(index=False, show="eager"), lambda *_: scripted_backend(SAMPLE))
     engine.load()
     task = task_at("\n        self.names[name] ")
     found = judge(ask_engine(engine, task), task.truth)

@@ -11,7 +11,7 @@ import pytest
 
 from assistant.generate.backend import LocalBackend
 from tests.doubles import tiny_folder
-from tests.scripted import ScriptedRuntime, scripted_info, small_tokenizer
+from tests.scripted import scripted_backend
 from training.evaluation.infilling import (
     Hole,
     answer_holes,
@@ -28,7 +28,6 @@ HEAD, LINES, TAIL = (
     "    total = a + b\n    if total:\n        total += 0\n",
     "    return total\n",
 )
-TOKENIZER = small_tokenizer()
 
 
 def hole(kind: str = "SingleLineInfilling", number: int = 0, **changes: str) -> Hole:
@@ -50,8 +49,7 @@ def write(path: Path, rows: list[Hole]) -> Path:
 
 
 def scripted(script: str) -> LocalBackend:
-    info = scripted_info(suffix_tokens=64)
-    return LocalBackend(ScriptedRuntime(TOKENIZER, script), TOKENIZER, info)
+    return scripted_backend(script, suffix_tokens=64)
 
 
 def test_holes_come_from_plain_and_gzipped_files(tmp_path: Path) -> None:

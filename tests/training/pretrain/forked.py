@@ -1,7 +1,6 @@
 """Groups of processes that train together, forked after torch is imported: cheaper than started."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import free_port
 from tests.training.pretrain.test_trainer import ROOT
 
 # Sharding imports the compiler, which takes three seconds of each process's time: it is done once.
@@ -54,11 +54,3 @@ def environment() -> dict[str, str]:
     """Return what processes of a group need beside their place in it."""
     own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
     return os.environ | own
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-    return port
