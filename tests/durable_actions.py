@@ -83,7 +83,7 @@ def checkpoint(folder: Path, step: int = 3) -> None:
     from training.pretrain import checkpoint as state
 
     tensors = {"w": torch.full((300,), float(step))}
-    state.save(folder, state.Progress(step=step), tensors, tensors)
+    state.save(folder, state.RunProgress(step=step), tensors, tensors)
 
 
 def careless(folder: Path) -> None:

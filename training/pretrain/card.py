@@ -9,7 +9,7 @@ from typing import Any
 
 from model.config import ModelConfig, from_table
 from training.evaluation.intervals import format_interval, format_percent
-from training.pretrain.checkpoint import Progress
+from training.pretrain.checkpoint import RunProgress
 from training.pretrain.schedule import Schedule
 from training.recipe import FolderTable
 
@@ -17,7 +17,7 @@ from training.recipe import FolderTable
 def model_card(
     table: FolderTable,
     config: ModelConfig,
-    progress: Progress,
+    progress: RunProgress,
     *,
     manifest: Mapping[str, Any],
     report: Mapping[str, Any] | None,

@@ -32,7 +32,7 @@ KEEP = 2  # newest checkpoints kept: one more than needed, in case the newest ca
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
-class Progress:
+class RunProgress:
     """How far a run is."""
 
     step: int = 0  # optimizer steps done
@@ -82,14 +82,14 @@ class Checkpoint(NamedTuple):
     """What `save` wrote and `load_newest` read."""
 
     folder: Path
-    progress: Progress
+    progress: RunProgress
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
 
 
 def save(
     run: Path,
-    progress: Progress,
+    progress: RunProgress,
     weights: Mapping[str, Tensor],
     optimizer: Mapping[str, Tensor],
     *,
@@ -145,7 +145,7 @@ def load_shares(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def load_newest(
-    run: Path, *, accept: Callable[[Progress], bool] = lambda progress: True
+    run: Path, *, accept: Callable[[RunProgress], bool] = lambda progress: True
 ) -> Checkpoint | None:
     """Return the newest readable checkpoint below `run` that is accepted, None if there is none.
 
@@ -156,7 +156,7 @@ def load_newest(
     for folder in folders:
         try:
             table = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-            progress = Progress(**table)
+            progress = RunProgress(**table)
             if not accept(progress):
                 continue
             return Checkpoint(

@@ -1,5 +1,8 @@
 """Optimizers: Muon for matrices, AdamW for everything else, and a running average of weights.
 
+Each has a `state`: the tensors, by name, that a checkpoint must hold (this process's share, if they
+are sharded); all are changed in place.
+
 Pure functions of (parameters, gradients, state, step); no randomness, so a resumed run repeats to
 the last bit. Rates and momentum are given for this step; `training.pretrain.schedule` derives them.
 """
@@ -53,21 +56,7 @@ def orthogonalise(
     return (x.mT if tall else x).to(update.dtype)
 
 
-class Stateful:
-    """An optimizer with the tensors, by name, that a checkpoint must hold.
-
-    Of sharded ones this process's share; all are changed in place.
-    """
-
-    state: dict[str, Tensor]
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore from a checkpoint's `state`."""
-        for name, tensor in self.state.items():
-            tensor.copy_(state[name])
-
-
-class Muon(Stateful):
+class Muon:
     """Momentum, orthogonalised (Jordan et al. 2024), with cautious decoupled weight decay.
 
     With `beta2`, each neuron's update is divided by a running root mean square of its own and the
@@ -95,7 +84,7 @@ class Muon(Stateful):
             self.groups.setdefault(kind, []).append(name)
         self._momentum: dict[_Kind, Tensor] = {}  # (N owned, rows, cols)
         self._square: dict[_Kind, Tensor] = {}  # (N owned, rows, 1) or (N owned, 1, cols)
-        self.state = {}
+        self.state: dict[str, Tensor] = {}
         for kind, names in self.groups.items():
             stack = torch.stack([self.parameters[name].detach() for name in names])
             owned = [names[i] for i in find_owned(stack)]
@@ -139,7 +128,7 @@ def _short_side(kind: _Kind) -> int:
     return 2 if kind[0] >= kind[1] else 1  # of a stack (N, rows, cols)
 
 
-class AdamW(Stateful):
+class AdamW:
     """Adam (Kingma & Ba 2015) with a rate a parameter; weights decay only where that is asked."""
 
     def __init__(
@@ -178,7 +167,7 @@ class AdamW(Stateful):
         torch._foreach_addcdiv_(parameters, means, denominators, rates)
 
 
-class Average(Stateful):
+class Average:
     """A running average of all weights: smoother than the weights while rates are high."""
 
     def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:

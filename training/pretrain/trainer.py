@@ -23,7 +23,7 @@ from model.gpt import GPT
 from training.data.shards import TokenIds
 from training.errors import TrainingError
 from training.pretrain import checkpoint, distributed
-from training.pretrain.checkpoint import Checkpoint, Progress
+from training.pretrain.checkpoint import Checkpoint, RunProgress
 from training.pretrain.distributed import Group
 from training.pretrain.gpt2 import GPT2
 from training.pretrain.loss import IGNORE, cross_entropy, load_teacher
@@ -127,7 +127,7 @@ class Trainer:
         self.pad_id = pad_id  # its targets carry no loss
         self.grad_norm = 0.0  # of the last step
         self.teacher = load_teacher(recipe, self.device.device)
-        self.progress = Progress(
+        self.progress = RunProgress(
             recipe_hash=recipe_hash(recipe),
             plan=dataclasses.asdict(self.plan),
             teacher=self.teacher.name if self.teacher else "",
@@ -391,7 +391,7 @@ class Trainer:
             checkpoint.load_shares(saved.folder, self.network.state_dict() | self._optimizer())
         else:
             self.network.load_state_dict(saved.weights)
-            for part in (self.muon, self.adamw, self.average):
-                part.load(saved.optimizer)
+            for name, tensor in self._optimizer().items():
+                tensor.copy_(saved.optimizer[name])
         plan, compiled = dataclasses.asdict(self.plan), self.progress.compiled
         self.progress = dataclasses.replace(saved.progress, plan=plan, compiled=compiled)

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.doubles import tiny_config
 from training.pretrain.card import model_card
-from training.pretrain.checkpoint import Progress
+from training.pretrain.checkpoint import RunProgress
 from training.recipe import FolderTable
 
 TABLE = FolderTable(name="small", licence="MIT", languages=("python", "go"))
@@ -16,7 +16,7 @@ PLAN: dict[str, Any] = {
     "stages": [STAGE, STAGE | {"block_size": 32}],
     "warmup_tokens": 1, "warmdown_tokens": 1, "final_lr": 0.1, "final_momentum": 0.9,
 }  # fmt: skip
-PROGRESS = Progress(step=120, tokens=3_500_000, seconds=600.0, cpu_seconds=1_080.0, plan=PLAN)
+PROGRESS = RunProgress(step=120, tokens=3_500_000, seconds=600.0, cpu_seconds=1_080.0, plan=PLAN)
 INTERVAL = {"mean": 0.125, "low": 0.1, "high": 0.15}
 
 

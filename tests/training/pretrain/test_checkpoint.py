@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from training.errors import TrainingError
-from training.pretrain.checkpoint import Progress, load_newest, save
+from training.pretrain.checkpoint import RunProgress, load_newest, save
 
 
 def write(run: Path, step: int) -> Path:
     weights = {"w": torch.full((3,), float(step))}
-    return save(run, Progress(step=step, tokens=10 * step), weights, {"m": torch.zeros(2)})
+    return save(run, RunProgress(step=step, tokens=10 * step), weights, {"m": torch.zeros(2)})
 
 
 def test_newest_checkpoint_comes_back_whole(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_newest_checkpoint_comes_back_whole(tmp_path: Path) -> None:
     write(tmp_path, 2)
     checkpoint = load_newest(tmp_path)
     assert checkpoint is not None
-    assert checkpoint.progress == Progress(step=2, tokens=20)
+    assert checkpoint.progress == RunProgress(step=2, tokens=20)
     assert torch.equal(checkpoint.weights["w"], torch.full((3,), 2.0))
     assert torch.equal(checkpoint.optimizer["m"], torch.zeros(2))
 
