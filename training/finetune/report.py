@@ -144,7 +144,9 @@ def _time_token(base: ModelFolder, rank: int) -> float:
     n_rows = min(2, micro_rows(base))
     recipe = tune_recipe(base, [n_rows], name=base.info.name, seed=0, lora_rank=rank)
     recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, micro_rows=n_rows))
-    return _time(open_trainer(base, recipe).rehearse) / (n_rows * base.info.block_size)
+    trainer = open_trainer(base, recipe)
+    stage = trainer.stage
+    return _time(trainer.rehearse) / (stage.micro_rows * stage.block_size)
 
 
 def _time(work: Callable[[], None]) -> float:

@@ -234,6 +234,7 @@ class Trainer:
         hidden = self.network.hidden(ids)
         loss = cross_entropy(hidden, self.network.head_weight, ids)
         loss.backward()  # type: ignore[no-untyped-call]
+        loss.item()  # waits for a GPU
         self.network.zero_grad(set_to_none=True)
 
     @property
