@@ -2,12 +2,15 @@
 
 score = mean deltaChrF x harmonic mean of show rate and quiet rate / 100. deltaChrF is chrF (n = 6,
 beta = 2) of the lines between the head and the tail that the text has in common with what is
-expected, 0 where nothing is shown. Every scenario asks by hand, so the level is `asked`.
+expected, 0 where nothing is shown. Every scenario asks by hand, so the level is `asked`. Each has a
+second cursor for systems that fill in at one: there the product's grey text is asked for, where it
+has no next edit.
 """
 
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +18,9 @@ import pytest
 
 from assistant.edits.history import Edit
 from assistant.edits.next_edit import NextEdits
+from assistant.generate.engine import Engine
+from assistant.request import CompletionRequest
+from assistant.settings import Settings
 
 FOLDER = Path(__file__).parents[2] / "data" / "next_edit"
 MAX_TAKEN = 10  # offers taken one after the other
@@ -24,7 +30,10 @@ N_GRAM, BETA = 6, 2.0
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     name: str
+    path: str
+    language: str
     row: int
+    fill_at: tuple[int, int]  # row and column of the cursor for systems that fill in
     cursors: tuple[int, ...]  # further rows where silence is right
     text: list[str]
     expected: list[str] | None  # None: nothing is to be shown
@@ -44,7 +53,13 @@ def read(path: Path) -> Scenario:
     others = re.findall(r"(\d+):\d+", fields.get("cursor-positions", ""))
     return Scenario(
         name=path.stem,
+        path=fields["file"],
+        language=fields["language"],
         row=int(fields["row"]) - 1,
+        fill_at=(
+            int(fields.get("fim-row", fields["row"])) - 1,
+            int(fields.get("fim-col", fields["col"])),
+        ),
         cursors=tuple(int(row) - 1 for row in others),
         text=text,
         expected=parts["expected"].split("\n") if "expected" in parts else None,
@@ -121,19 +136,39 @@ def test_correct_code_is_left_alone(scenario: Scenario) -> None:
         assert found == []
 
 
-def score() -> dict[str, float]:
-    """Return the four figures that the recorded systems have."""
+def fill_in(engine: Engine, scenario: Scenario) -> list[str] | None:
+    """Return the text with the grey text at the scenario's second cursor; None if there is none."""
+    row, column = scenario.fill_at
+    text = "\n".join(scenario.text)
+    above = "".join(f"{line}\n" for line in scenario.text[:row])
+    engine.load(scenario.language)
+    request = CompletionRequest(
+        path=scenario.path,
+        text=text,
+        offset=len(above) + min(column, len(scenario.text[row])),
+        language=scenario.language,
+        deadline_ms=60_000,
+    )
+    for found in engine.complete(request):
+        return (text[: found.start] + found.text + text[found.end :]).split("\n")
+    return None
+
+
+def score(fill: Callable[[Scenario], list[str] | None] = lambda _: None) -> dict[str, float]:
+    """Return the four figures that the recorded systems have; `fill` may add the grey text."""
     deltas, n_shown = [], 0
     for scenario in TO_SHOW:
-        result, is_shown = play(scenario)
+        taken, is_shown = play(scenario)
+        result = taken if is_shown else fill(scenario)
         assert scenario.expected is not None
-        deltas.append(delta_chrf(scenario.text, result, scenario.expected) if is_shown else 0.0)
-        n_shown += is_shown
-    show_rate, quiet_rate = n_shown / len(TO_SHOW), 1.0
-    harmonic = 2 * show_rate * quiet_rate / (show_rate + quiet_rate)
+        n_shown += result is not None
+        deltas.append(delta_chrf(scenario.text, result, scenario.expected) if result else 0.0)
+    n_quiet = sum(fill(scenario) is None for scenario in TO_BE_QUIET)
+    show_rate, quiet_rate = n_shown / len(TO_SHOW), n_quiet / len(TO_BE_QUIET)
     delta = sum(deltas) / len(deltas)
+    both = show_rate + quiet_rate
     return {
-        "score": delta * harmonic / 100,
+        "score": delta * (2 * show_rate * quiet_rate / both if both else 0.0) / 100,
         "deltaChrF": delta,
         "showRate": show_rate,
         "quietRate": quiet_rate,
@@ -145,7 +180,7 @@ def test_the_score_is_what_the_page_says() -> None:
     figures = score()
     page = (Path(__file__).parents[3] / "docs" / "next-edit.md").read_text(encoding="utf-8")
     recorded = json.loads((FOLDER / "recorded_scores_of_12_systems.json").read_text())
-    assert f"| foretype | {figures['score']:.2f} | {figures['deltaChrF']:.0f} |" in page
+    assert f"| foretype, next edit | {figures['score']:.2f} | {figures['deltaChrF']:.0f} |" in page
     for name, theirs in recorded.items():
         assert f"| {name} | {theirs['score']:.2f} | {theirs['deltaChrF']:.0f} |" in page
 
@@ -154,3 +189,13 @@ def test_the_score_is_what_the_page_says() -> None:
 def test_what_repeats_is_finished(name: str) -> None:
     scenario = next(item for item in SCENARIOS if item.name == name)
     assert play(scenario)[0] == scenario.expected
+
+
+@pytest.mark.slow
+def test_with_grey_text_it_scores_and_stays_quiet(shared_cache: Path) -> None:
+    """The figures themselves are in docs/next-edit.md; 8-bit kernels differ by the processor."""
+    engine = Engine(Settings(show="eager"))
+    figures = score(lambda scenario: fill_in(engine, scenario))
+    engine.close(1.0)
+    assert figures["score"] >= 0.25
+    assert figures["quietRate"] == 1.0
