@@ -8,10 +8,16 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+from types import FrameType
 from typing import TypeGuard
 
 import pytest
 
+from assistant.generate.engine import Engine
+from assistant.index.folder_index import FolderIndex
+from assistant.request import CompletionRequest
+from assistant.settings import Settings
+from tests.doubles import tiny_folder
 from tests.programs import ROOT, run_program
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -27,6 +33,7 @@ TORCH_MODULES = {"model/gpt.py", "model/runtime_torch.py", "model/device.py"}
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
+MAX_REQUEST_FILES = 14  # that a completion request is handed to
 
 # Spelt in pieces, so that this file does not hold what it forbids.
 REGISTRY_HOSTS = [r"py" + r"pi\.org", r"python" + r"hosted", r"npm" + r"js\.(org|com)"]
@@ -203,6 +210,33 @@ def test_functions_are_one_step_each() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assert {item: count for item, count in lengths.items() if count > MAX_FUNCTION_LINES} == {}
+
+
+def test_a_request_is_handed_to_few_files(tmp_path: Path, shared_cache: Path) -> None:
+    """Whoever follows one sees so many; what computes with texts and numbers never meets it."""
+    index = FolderIndex()
+    index.set_open("b.py", "def f(values):\n    return sorted(values)\n")
+    engine = Engine(Settings(model=str(tiny_folder(tmp_path))), index=lambda _: index)
+    engine.load()
+    text = "def g(values):\n    return so"
+    request = CompletionRequest(path="a.py", text=text, offset=len(text), deadline_ms=60_000)
+    stays: list[str] = []
+
+    def follow(frame: FrameType, event: str, _: object) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(ROOT) and path != Path(__file__):
+            values = frame.f_locals.values()
+            held = (getattr(value, "request", value) for value in values)
+            if any(value is request for value in held):
+                stays.extend([name(path)] * (name(path) not in stays[-1:]))
+
+    sys.setprofile(follow)
+    try:
+        assert engine.complete(request)
+    finally:
+        sys.setprofile(None)
+    engine.close(1.0)
+    assert len(set(stays)) <= MAX_REQUEST_FILES, stays
 
 
 def test_serving_loads_no_code_from_data() -> None:
