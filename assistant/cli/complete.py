@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assistant.cli.command import CommandParser, UsageError, run_command, write, write_json
 from assistant.errors import AssistantError, ModelError
-from assistant.generate.response import format_trace
 from assistant.logs import configure
 from assistant.models.registry_file import repository_root
 from assistant.privacy.exclusion import is_excluded
@@ -80,6 +79,8 @@ def _run(args: argparse.Namespace, explains: bool, engine_for: "EngineFor | None
     with configure(settings.log_file, args.verbose):
         response = _complete(settings, request, engine_for)
     if explains:
+        from assistant.generate.response import format_trace
+
         table, verbose = response.trace.table(), args.verbose > 0
         write_json(table) if args.json else write(format_trace(table, verbose=verbose) + "\n")
     elif args.json:
