@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from assistant.cli.command import CommandParser, run_command, write_json
-from assistant.doctor import CheckResult, installation, storage
+from assistant.doctor import CheckResult, installation
+from assistant.settings import Settings
 from assistant.setup.machine import this_machine
 
 WORKS, BROKEN = 0, 1
@@ -44,6 +45,17 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
     yield installation.git(machine)
     settings, finding = installation.settings()
     yield finding
+    if libraries.state != "broken":  # the rest is theirs
+        yield from _examine_storage(settings, place, is_timed=is_timed)
+    if is_wide:
+        yield from installation.editors(machine)
+
+
+def _examine_storage(
+    settings: Settings | None, place: Path, *, is_timed: bool
+) -> Iterator[CheckResult]:
+    from assistant.doctor import storage
+
     yield storage.cache()
     yield storage.telemetry()
     if settings is not None:
@@ -53,12 +65,10 @@ def examine(place: Path, *, is_timed: bool = True, is_wide: bool = True) -> Iter
         yield storage.index(settings, place)
         yield storage.statistics(settings)
         yield installation.remote(settings)
-        if is_timed and "broken" not in (libraries.state, *(item.state for item in folders)):
-            from assistant.doctor import timing  # the runtime: not before it is known to be there
+        if is_timed and all(item.state != "broken" for item in folders):
+            from assistant.doctor import timing
 
             yield timing.completion(settings)
-    if is_wide:
-        yield from installation.editors(machine)
 
 
 def _write_as_lines(findings: Iterable[CheckResult]) -> list[str]:

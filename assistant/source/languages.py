@@ -8,9 +8,10 @@ import functools
 import importlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import tree_sitter
+if TYPE_CHECKING:
+    import tree_sitter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)  # compared and hashed by identity
@@ -123,11 +124,13 @@ def language_name(path: str) -> str:
 
 
 @functools.cache
-def grammar(name: str) -> tree_sitter.Language | None:
+def grammar(name: str) -> "tree_sitter.Language | None":
     """Return the tree-sitter grammar of the language called `name`, or None if not installed."""
     language = LANGUAGES[name]
     try:
         module = importlib.import_module(language.grammar_module)
     except ImportError:
         return None
+    import tree_sitter
+
     return tree_sitter.Language(getattr(module, language.grammar_function)())

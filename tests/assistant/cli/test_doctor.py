@@ -1,6 +1,8 @@
 """`foretype doctor`: its findings as lines and as JSON, and its exit code."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from assistant.cli.doctor import main
 from assistant.doctor import timing
 from assistant.settings import Settings
 from model.folder import bundled_folders
+from tests.programs import run_program
 from tests.scripted import speaking_folder
 
 LATER = ["own models", "index", "statistics", "remote"]
@@ -105,3 +108,15 @@ def test_wrong_settings_are_exit_code_one(
     table = json.loads(capsys.readouterr().out)
     assert table["works"] is False
     assert "model" not in [finding["name"] for finding in table["findings"]]
+
+
+@pytest.mark.parametrize("name", ["numpy", "onnxruntime", "tiktoken", "tree_sitter", "pygls"])
+def test_library_that_is_missing_is_reported(tmp_path: Path, name: str) -> None:
+    code = (
+        "import sys; sys.modules[sys.argv.pop(1)] = None\nfrom assistant.cli.doctor import main\n"
+    )
+    code += "sys.exit(main([*sys.argv[1:], '--no-timing', '--no-editors']))"
+    done = run_program([sys.executable, "-c", code, name, str(tmp_path)])
+    assert done.returncode == 1, done.stderr
+    assert re.search(rf"broken +libraries +cannot import .*{name}", done.stdout)
+    assert done.stderr == ""
