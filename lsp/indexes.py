@@ -68,6 +68,7 @@ class WorkspaceIndexes:
         self._touched: set[str] = set()
         self._opening: list[threading.Thread] = []
         self._shows_progress = False
+        self._may_watch = False  # the client can, and was not asked
 
     # --- on the event loop
 
@@ -76,15 +77,8 @@ class WorkspaceIndexes:
     ) -> None:
         """Open the indexes of these folders' URIs, in the background."""
         self._settings = settings
-        self._shows_progress = shows_progress
+        self._shows_progress, self._may_watch = shows_progress, watches
         self.set_roots(roots)
-        if watches and roots:
-            watcher = {
-                "id": WATCH_ID,
-                "method": "workspace/didChangeWatchedFiles",
-                "registerOptions": {"watchers": [{"globPattern": "**/*"}]},
-            }
-            self._ask("client/registerCapability", {"registrations": [watcher]}, lambda _: None)
 
     def set_roots(self, roots: Sequence[str]) -> None:
         """Keep the indexes of these folders, and no others."""
@@ -103,6 +97,14 @@ class WorkspaceIndexes:
                 )
                 thread.start()
                 self._opening = [*filter(threading.Thread.is_alive, self._opening), thread]
+        if self._may_watch and self._folders:
+            self._may_watch = False
+            watcher = {
+                "id": WATCH_ID,
+                "method": "workspace/didChangeWatchedFiles",
+                "registerOptions": {"watchers": [{"globPattern": "**/*"}]},
+            }
+            self._ask("client/registerCapability", {"registrations": [watcher]}, lambda _: None)
 
     def configure(self, settings: Settings, roots: Sequence[str]) -> None:
         """Go by other settings."""

@@ -7,6 +7,7 @@ it is for, and not at all where that text is gone by the time it is found.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 INLINE_EDIT = "textDocument/copilotInlineEdit"
 MAX_AT_ONCE = 100  # places of one code action
 UNSEEN = "eager"  # the level of `show` for files that the user may not have in view
+KINDS = [types.CodeActionKind.QuickFix, types.CodeActionKind.RefactorRewrite]  # of code actions
 
 
 @attrs.define
@@ -150,14 +152,15 @@ class EditFollower:
                 from assistant.index.folder_index import files_like
 
                 for path, text in files_like(index, root, made[-1], settings.exclude):
-                    uri = f"{folder.rstrip('/')}/{quote(path)}"
-                    file = Document(uri, text, encoding=document.encoding)
-                    files.append((file, file.plain().split("\n")))
+                    with contextlib.suppress(UnicodeEncodeError):  # a name that URIs cannot say
+                        uri = f"{folder.rstrip('/')}/{quote(path)}"
+                        file = Document(uri, text, encoding=document.encoding)
+                        files.append((file, file.plain().split("\n")))
             found = [
                 (file, edits.propose(file.uri, lines, 0, made[-1:], UNSEEN))
                 for file, lines in files
             ]
-            return [(file, places[:MAX_AT_ONCE]) for file, places in found if places]
+            return [(file, places) for file, places in found if places]
 
         found = await asyncio.to_thread(search)
         is_current = all(other.version == version for other, version, _ in others)
@@ -221,21 +224,45 @@ def code_actions(
     elsewhere: Sequence[tuple[Document, Sequence[ProposedEdit]]],
 ) -> list[types.CodeAction]:
     """Return what the editor's menu offers: the edit at the cursor, and all of the same kind."""
-    here = [edit for edit in found if edit.proposal.row in rows]
+    here = [edit for edit in found if edit.proposal.row in rows][:1]
     actions = []
     if here:
-        title = "Repeat the last edit here"
-        actions.append(_action(title, [(document, here[:1])], is_quick=True))
-    if len(found) > 1 or (found and not here):
-        found = found[:MAX_AT_ONCE]
-        title = f"Repeat the last edit in {_count(len(found), 'place')} of this file"
-        actions.append(_action(title, [(document, found)], is_quick=False))
+        which = "the last" if here[0].proposal.is_of_last_edit else "an earlier"
+        actions.append(_action(f"Repeat {which} edit here", [(document, here)], is_quick=True))
+    due = apart(document, [edit for edit in found if edit.proposal.is_of_last_edit])
+    if due and due != here:
+        title = f"Repeat the last edit in {_count(len(due), 'place')} of this file"
+        actions.append(_action(title, [(document, due)], is_quick=False))
     if elsewhere:
-        n_places = sum(len(edits) for _, edits in elsewhere)
-        places, files = _count(n_places, "place"), _count(len(elsewhere), "other file")
+        others = [(other, apart(other, edits)) for other, edits in elsewhere]
+        n_places = sum(len(edits) for _, edits in others)
+        places, files = _count(n_places, "place"), _count(len(others), "other file")
         title = f"Repeat the last edit in {places} of {files}"
-        actions.append(_action(title, elsewhere, is_quick=False))
+        actions.append(_action(title, others, is_quick=False))
     return actions
+
+
+def apart(document: Document, edits: Sequence[ProposedEdit]) -> list[ProposedEdit]:
+    """Return the first of the edits that can be made at once: no two change the same text."""
+    kept: list[ProposedEdit] = []
+    taken: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    for edit in edits:
+        span = text_edit(document, edit).range
+        start, end = ((at.line, at.character) for at in (span.start, span.end))
+        if not any(start < other_end and other_start < end for other_start, other_end in taken):
+            taken.append((start, end))
+            kept.append(edit)
+        if len(kept) == MAX_AT_ONCE:
+            break
+    return kept
+
+
+def kinds_among(
+    wanted: Sequence[types.CodeActionKind | str] | None,
+) -> list[types.CodeActionKind]:
+    """Return our kinds of code actions that are, or are within, those `wanted`; none named: all."""
+    within = tuple(kind + "." if kind else "" for kind in wanted or [""])
+    return [kind for kind in KINDS if (kind + ".").startswith(within)]
 
 
 def _count(n: int, noun: str) -> str:

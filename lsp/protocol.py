@@ -216,6 +216,10 @@ def _tolerated(method: str, value: dict[str, Any]) -> dict[str, Any]:
         params = {**params, "context": read}
     elif method == types.TEXT_DOCUMENT_COMPLETION:
         params = {**params, "context": None}  # not used
+    elif method == types.TEXT_DOCUMENT_CODE_ACTION:
+        context = params.get("context")  # the diagnostics are those of other servers
+        only = context.get("only") if isinstance(context, dict) else None
+        params = {**params, "context": {"diagnostics": [], "only": only}}
     elif method == types.TEXT_DOCUMENT_DID_CHANGE:
         changes = params.get("contentChanges")
         if isinstance(changes, list):

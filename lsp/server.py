@@ -131,11 +131,22 @@ class Server(LanguageServer):
         self, params: types.InlineCompletionParams
     ) -> list[types.InlineCompletionItem]:
         """Return the rest of an edit that is due at the cursor, where nothing else is offered."""
-        document, at = self.edited(params.text_document.uri), params.position
-        if document is None:
+        document, settings = self.edited(params.text_document.uri), self.session.settings.current
+        rest = await self.edits.finish(document, params.position, settings.show) if document else ""
+        if not (document and rest):
             return []
-        rest = await self.edits.finish(document, at, self.session.settings.current.show)
-        return [types.InlineCompletionItem(rest, range=types.Range(at, at))] if rest else []
+        snapshot, version = document.snapshot(params.position), document.version
+        request = request_of(snapshot, self.workspace.roots, settings.deadline_ms)
+        if settings.silent_in:
+            from assistant.source.open_trees import OpenTrees
+
+            if await asyncio.to_thread(OpenTrees().scope, request) in settings.silent_in:
+                return []
+        at = request.offset
+        found = Completion(
+            text=rest, start=at, end=at, source="edit", finish_reason="stop", logprob=0.0
+        )
+        return convert.inline_items(snapshot, [found]) if document.version == version else []
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log one line where pygls pops up a message."""
@@ -236,8 +247,7 @@ def create_server(session: Session, greeting: Greeting | None = None) -> Server:
     server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_change_files)
     server.feature(types.TEXT_DOCUMENT_DID_SAVE)(_note_file)
     server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(_close)
-    kinds = [types.CodeActionKind.QuickFix, types.CodeActionKind.RefactorRewrite]
-    options = types.CodeActionOptions(code_action_kinds=kinds)
+    options = types.CodeActionOptions(code_action_kinds=next_edit.KINDS)
     server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)(_code_actions)
     server.feature(next_edit.INLINE_EDIT)(_inline_edit)
     for name, handler in zip(COMMANDS, (_dismiss, _status, _why, _models, _use_model), strict=True):
@@ -260,7 +270,9 @@ def _initialized(ls: Server, _: types.InitializedParams) -> None:
     ls.look_later()
 
 
-def _change_folders(ls: Server, _: types.DidChangeWorkspaceFoldersParams) -> None:
+def _change_folders(ls: Server, params: types.DidChangeWorkspaceFoldersParams) -> None:
+    for folder in params.event.added:  # pygls has taken away again what was removed and added
+        ls.workspace.add_folder(folder)
     ls.edits.forget_all()
     ls.session.indexes.set_roots(ls.workspace.roots)
     ls.session.models.set_roots(ls.workspace.roots)
@@ -321,8 +333,9 @@ async def _inline_edit(ls: Server, params: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _code_actions(ls: Server, params: types.CodeActionParams) -> list[types.CodeAction]:
-    document = ls.edited(params.text_document.uri)
-    if document is None:
+    document, wanted = ls.edited(params.text_document.uri), params.context.only
+    # Some clients do all that is answered to "organize imports" on saving.
+    if document is None or not next_edit.kinds_among(wanted):
         return []
     rows = range(params.range.start.line, params.range.end.line + 1)
     found = await ls.find_edits(document, rows.start, is_asked=True)  # who opens a menu looks
@@ -331,7 +344,8 @@ async def _code_actions(ls: Server, params: types.CodeActionParams) -> list[type
     elsewhere = await ls.edits.find_elsewhere(
         document, ls.workspace, index, ls.session.settings.current
     )
-    return next_edit.code_actions(document, rows, found, elsewhere)
+    actions = next_edit.code_actions(document, rows, found, elsewhere)
+    return [action for action in actions if action.kind in next_edit.kinds_among(wanted)]
 
 
 def _dismiss(ls: Server, *_: object) -> None:

@@ -37,6 +37,11 @@ class Proposal(NamedTuple):
     kind: Kind
     features: dict[str, float]  # that say how likely it is
 
+    @property
+    def is_of_last_edit(self) -> bool:
+        """Whether the newest of the edits asks for it, not an older one alone."""
+        return self.features.get("age", 0.0) == 0.0
+
 
 def find_proposals(
     lines: Sequence[str], path: str, row: int, edits: Sequence[Edit]

@@ -32,7 +32,7 @@ def why_refused(request: CompletionRequest, settings: Settings) -> str | None:
     if is_excluded(request.path, settings.exclude):
         return "excluded file"
     is_known = language_of(request.path, request.language) is not None
-    if not is_known and not is_text_completed(request.path):
+    if not is_known and not is_text_completed(request.path, request.language):
         return "unknown language"
     if len(request.text) > MAX_TEXT_CHARS:
         return f"over {MAX_TEXT_CHARS} characters"

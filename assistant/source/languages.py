@@ -71,7 +71,7 @@ _BRACED = (
     _braced("rust", ".rs", "rust", "tree_sitter_rust", multi_line_quotes=('"',)),
     _braced("java", ".java", "java", "tree_sitter_java", **_TEXT_BLOCKS),
     _braced("c", ".c .h", "c", "tree_sitter_c"),
-    _braced("cpp", ".cpp .cc .cxx .hpp .hh .hxx", "cpp", "tree_sitter_cpp"),
+    _braced("cpp", ".cpp .cc .cxx .hpp .hh .hxx", "cpp c++", "tree_sitter_cpp"),
 )
 
 LANGUAGES: dict[str, Language] = {language.name: language for language in (PYTHON, *_BRACED)}
@@ -92,6 +92,14 @@ _OTHER_ENDINGS = frozenset(
 )
 _OTHER_NAMES = frozenset("makefile dockerfile rakefile gemfile justfile cmakelists.txt".split())
 _OTHER_DATA = frozenset(".yaml .yml .toml".split())  # typed by hand, and read as code is
+# What editors call the same languages; scripts and unsaved documents have no ending.
+_OTHER_IDS = frozenset(
+    "ruby php kotlin scala swift objective-c objective-cpp objc objcpp csharp cs fsharp vb lua perl"
+    " r julia dart elixir erlang haskell ocaml clojure elisp lisp scheme zig nim d pascal"
+    " fortran shellscript sh bash zsh fish powershell sql vue svelte proto thrift graphql groovy"
+    " cmake makefile make dockerfile bzl starlark terraform hcl nix vim css scss less html jinja"
+    " cython cuda cuda-cpp glsl hlsl solidity verilog vhdl yaml toml".split()
+)
 
 
 def is_other_code(path: str) -> bool:
@@ -100,10 +108,11 @@ def is_other_code(path: str) -> bool:
     return name.suffix.lower() in _OTHER_ENDINGS or name.name.lower() in _OTHER_NAMES
 
 
-def is_text_completed(path: str) -> bool:
-    """Say whether lines of a file may be completed by text alone: other code, or typed data."""
+def is_text_completed(path: str, language_id: str | None = None) -> bool:
+    """Say whether lines of a document may be completed by text alone: other code, typed data."""
     path = path.replace("\\", "/")
-    return is_other_code(path) or PurePosixPath(path).suffix.lower() in _OTHER_DATA
+    is_named = is_other_code(path) or PurePosixPath(path).suffix.lower() in _OTHER_DATA
+    return is_named or (language_id or "").lower() in _OTHER_IDS
 
 
 @functools.lru_cache(maxsize=256)  # asked several times for each key

@@ -1,5 +1,6 @@
 """The next edit through the real server, as an editor's requests and keys."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -137,12 +138,14 @@ def test_wrong_parameters_get_an_empty_answer(
     assert client.call("textDocument/copilotInlineEdit", params) == {"edits": []}
 
 
-def code_actions(client: Client, row: int, uri: str = URI) -> list[dict[str, Any]]:
+def code_actions(
+    client: Client, row: int, uri: str = URI, **context: object
+) -> list[dict[str, Any]]:
     position = {"line": row, "character": 0}
     params = {
         "textDocument": {"uri": uri},
         "range": {"start": position, "end": position},
-        "context": {"diagnostics": []},
+        "context": {"diagnostics": [], **context},
     }
     return list(client.call("textDocument/codeAction", params))
 
@@ -159,6 +162,59 @@ def test_every_editor_s_menu_offers_it(server: ServerProcess) -> None:
         "    second = fetch(urls.second, timeout=5)",
         "    third = fetch(urls.third, timeout=5)",
     ]
+
+
+def test_all_places_are_those_of_the_last_edit_alone(server: ServerProcess) -> None:
+    calls = "fetch(url_one)\nz = 3\nfetch(url_two)\nfetch(url_six)\n"
+    renamed = "import old_name\nold_name.run(a)\nx = 1\nold_name.stop(b)\n"
+    client = opened(server, renamed + calls)
+    change(client, 2, (1, 0, 8, "new_name"))
+    change(client, 3, (4, 13, 13, ", timeout=5"))
+    here, everywhere = code_actions(client, 3)
+    assert here["title"] == "Repeat an earlier edit here"
+    assert everywhere["title"] == "Repeat the last edit in 2 places of this file"
+    assert [edit["newText"] for edit in everywhere["edit"]["documentChanges"][0]["edits"]] == [
+        "fetch(url_two, timeout=5)",
+        "fetch(url_six, timeout=5)",
+    ]
+
+
+def test_no_two_edits_of_an_action_change_the_same_line(server: ServerProcess) -> None:
+    client = opened(server, "start()\n" + "call_it_now()\n" * 8 + "end()\n")
+    lines = {"start": {"line": 1, "character": 0}, "end": {"line": 3, "character": 0}}
+    client.change(URI, 2, {"range": lines, "text": ""})
+    *_, everywhere = code_actions(client, 3)
+    assert everywhere["title"] == "Repeat the last edit in 2 places of this file"
+    (document,) = everywhere["edit"]["documentChanges"]
+    spans = [(edit["range"]["start"], edit["range"]["end"]) for edit in document["edits"]]
+    assert [(start["line"], end["line"]) for start, end in spans] == [(3, 5), (5, 7)]
+
+
+@pytest.mark.parametrize(
+    ("only", "kinds"),
+    [
+        (["source.organizeImports"], []),
+        (["quickfix"], ["quickfix"]),
+        (["refactor"], ["refactor.rewrite"]),
+        (["refactor.rewrite", "source"], ["refactor.rewrite"]),
+        (["refactor.extract"], []),
+        ([""], ["quickfix", "refactor.rewrite"]),
+        (None, ["quickfix", "refactor.rewrite"]),
+    ],
+)
+def test_only_the_kinds_asked_for_are_answered(
+    server: ServerProcess, only: list[str] | None, kinds: list[str]
+) -> None:
+    client = opened(server)
+    type_timeout(client)
+    assert [action["kind"] for action in code_actions(client, 3, only=only)] == kinds
+
+
+def test_another_server_s_diagnostics_cost_no_action(server: ServerProcess) -> None:
+    client = opened(server)
+    type_timeout(client)
+    odd = [{"message": {"kind": "markdown", "value": "x"}, "code": 1.5}]
+    assert len(code_actions(client, 3, diagnostics=odd, triggerKind=9)) == 2
 
 
 def test_line_ends_are_the_document_s_own(server: ServerProcess) -> None:
@@ -227,6 +283,27 @@ def test_where_nothing_else_is_offered_grey_text_finishes_the_edit(server: Serve
     assert server.finish() == 0
 
 
+@pytest.mark.parametrize(("silent_in", "n_items"), [(["string"], 1), (["comment"], 0)])
+def test_no_edit_is_finished_where_nothing_is_to_be_suggested(
+    server: ServerProcess, silent_in: list[str], n_items: int
+) -> None:
+    line = "# fetch(urls, nothing)"
+    client = opened(server, f"{line}\n" * 3 + "x = 1\n", show="eager", silent_in=silent_in)
+    for row in (0, 1):
+        change(client, 2 + row, (row, 21, 21, ", t=5"))
+    assert len(client.inline(URI, 2, 21)["items"]) == n_items
+
+
+def test_an_edit_is_finished_at_the_line_s_end_however_far_the_cursor(
+    server: ServerProcess,
+) -> None:
+    client = opened(server, "run(a, nothing\n" * 3 + "x = 1\n", show="eager")
+    for row in (0, 1):
+        change(client, 2 + row, (row, 14, 14, ", t=5"))
+    (item,) = client.inline(URI, 2, 99)["items"]
+    assert item["range"]["start"] == item["range"]["end"] == {"line": 2, "character": 14}
+
+
 ROOT_FILES = {
     "a.py": TEXT,
     "open.py": "    first = fetch(urls.first)\n",
@@ -235,6 +312,7 @@ ROOT_FILES = {
     "private/b.py": "    first = fetch(urls.first)\n",
     ".gitignore": "out/\n",
     "out/b.py": "    first = fetch(urls.first)\n",
+    os.fsdecode(b"caf\xe9.py"): "    first = fetch(urls.first)\n",  # no URI says this in UTF-8
 }
 
 
@@ -243,7 +321,7 @@ def test_the_menu_has_the_places_of_other_files(server: ServerProcess, tmp_path:
     uri = f"file://{root}"
     client = server.client
     client.initialize(rootUri=uri, initializationOptions={"exclude": ["private/"]})
-    wait_for(client, lambda index: index.get("state") == "ready" and index.get("files") == 3)
+    wait_for(client, lambda index: index.get("state") == "ready" and index.get("files") == 4)
     client.open(f"{uri}/open.py", ROOT_FILES["open.py"], version=7)
     client.open(f"{uri}/a.py", TEXT)
     for number, character in enumerate(", timeout=5"):

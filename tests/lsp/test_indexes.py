@@ -235,6 +235,16 @@ def test_the_client_is_asked_to_watch_if_it_can(folder: Path) -> None:
     assert quiet.asked == []
 
 
+def test_the_client_is_asked_once_there_is_something_to_watch(folder: Path) -> None:
+    bench = Bench()
+    bench.start(watches=True)
+    assert bench.asked == []
+    for _ in range(2):  # a folder comes, and later its like
+        bench.indexes.set_roots([uri(folder)])
+        assert [method for method, *_ in bench.asked] == ["client/registerCapability"]
+    bench.wait()
+
+
 def kinds(bench: Bench) -> list[str]:
     return [message["params"]["value"]["kind"] for message in bench.sent]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from assistant.source.languages import LANGUAGES, grammar, language_of
+from assistant.source.languages import LANGUAGES, grammar, is_text_completed, language_of
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,7 @@ from assistant.source.languages import LANGUAGES, grammar, language_of
         ("a.c", None, "c"),
         ("a.h", None, "c"),
         ("a.h", "cpp", "cpp"),
+        ("a.h", "c++", "cpp"),
         ("A.CPP", None, "cpp"),
         ("C:\\src\\a.rs", None, "rust"),
         ("untitled", "Python", "python"),
@@ -34,6 +35,24 @@ def test_language_comes_from_identifier_then_extension(path, language_id, name):
 @pytest.mark.parametrize("path", ["a.unknown", "Makefile", "", ".py", "a."])
 def test_unknown_files_have_no_language(path):
     assert language_of(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "language_id", "is_completed"),
+    [
+        ("scripts/check", "shellscript", True),
+        ("scripts/check", "sh", True),
+        ("scripts/check", None, False),
+        ("untitled:Untitled-1", "Ruby", True),
+        ("notes", "markdown", False),
+        ("notes.txt", "plaintext", False),
+        ("a.rb", "plaintext", True),
+    ],
+)
+def test_code_without_an_ending_is_told_by_the_editor(
+    path: str, language_id: str | None, is_completed: bool
+) -> None:
+    assert is_text_completed(path, language_id) is is_completed
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
