@@ -1,0 +1,23 @@
+"""How fast work grows with its input: a ratio of CPU times in one run, alike on any processor."""
+
+import time
+from collections.abc import Callable
+
+LONGER = 8
+#: linear work grows by 8, quadratic by 64
+LINEAR = 24.0
+
+
+def cpu_s(work: Callable[[], object], times: int) -> float:
+    """Return the least CPU time of this thread over several runs."""
+    durations = []
+    for _ in range(times):
+        begin = time.thread_time()
+        work()
+        durations.append(time.thread_time() - begin)
+    return min(durations)
+
+
+def growth(work: Callable[[int], object], size: int) -> float:
+    """Return how many times as long `work(LONGER * size)` takes as `work(size)`."""
+    return cpu_s(lambda: work(LONGER * size), 1) / max(cpu_s(lambda: work(size), 2), 1e-4)
