@@ -59,7 +59,7 @@ def test_random_edits_keep_the_client_s_text(encoding: str, eols: str) -> None:
     count(N_STEPS)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.sampled_from(ENCODINGS), st.sampled_from(list(EOLS)))
 def test_every_cursor_position_is_understood(seed: int, encoding: str, eols: str) -> None:
     typist = Typist(seed=seed, encoding=encoding, eols=eols)

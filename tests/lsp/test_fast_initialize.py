@@ -174,7 +174,7 @@ NAMES = ["processId", "rootUri", "rootPath", "workspaceFolders", "capabilities",
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.dictionaries(st.sampled_from(NAMES), JSON))
 def test_any_parameters_are_answered(params: dict[str, Any]) -> None:
     params = {**params, "processId": None}  # not to watch a process

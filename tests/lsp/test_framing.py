@@ -104,7 +104,7 @@ def test_end_inside_a_body_is_the_end() -> None:
     assert drain(reader_of(frame(GOOD)[:-1])) == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300), st.integers(0, 2**32))
 def test_any_bytes_before_good_messages(noise: bytes, seed: int) -> None:
     piece = random.Random(seed).choice([1, 2, 50, 65536])

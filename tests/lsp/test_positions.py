@@ -23,7 +23,7 @@ def width(char: str, encoding: str) -> int:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LINES)
 def test_every_column_there_and_back(encoding: str, line: str) -> None:
     units = 0

@@ -55,7 +55,7 @@ def test_plain_text_ends() -> None:
     assert fim.plain(TOKENIZER, [FILE], "x") == [FILE, *ids("x"), END]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     parts=st.tuples(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20)),
     layout=st.sampled_from(["spm", "psm"]),

@@ -107,7 +107,7 @@ def test_refuses_what_is_no_regular_file(tmp_path: Path) -> None:
             read_header(path)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(places=st.lists(st.tuples(st.integers(0, 8_000), st.integers(0, 255)), min_size=1))
 def test_changed_bytes_are_refused_or_make_another_header(
     tmp_path: Path, places: list[tuple[int, int]]

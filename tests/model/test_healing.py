@@ -50,7 +50,7 @@ def ordinary_ids(predicate: object) -> set[int]:
 
 
 @given(code)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_split_loses_no_byte(text: str) -> None:
     stable, tail = split(TOKENIZER, text)
     joined = stable.encode("utf-8", "surrogatepass") + tail
@@ -78,7 +78,7 @@ def test_split_takes_the_last_pretoken_back(prefix: str, stable: str, tail: byte
 
 @pytest.mark.parametrize("pattern_name", PATTERNS)
 @given(prefix=code, typed=code)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_typing_on_never_changes_the_stable_tokens(
     pattern_name: str, prefix: str, typed: str
 ) -> None:
@@ -102,14 +102,14 @@ def test_deep_indentation_is_taken_back_whole() -> None:
 
 
 @given(st.binary(min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_tokens_beginning_with_bytes_equal_a_full_scan(head: bytes) -> None:
     found = TABLE.beginning_with(head).tolist()
     assert sorted(found) == sorted(ordinary_ids(lambda data: data.startswith(head)))
 
 
 @given(st.sampled_from(["self.names", " return", "\n        ", "日本", "x"]), st.integers(1, 9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_tokens_inside_bytes_equal_a_full_scan(text: str, n_bytes: int) -> None:
     rest = text.encode()[:n_bytes]
     found = TABLE.inside(rest).tolist()
@@ -142,7 +142,7 @@ def test_only_the_end_is_allowed_among_special_tokens() -> None:
     tail=st.one_of(code, st.sampled_from([SAMPLE[:40], "日本語", "🙂🙂", "\n" + " " * 20])),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_generated_bytes_always_begin_with_the_tail(tail: str, seed: int) -> None:
     required = tail.encode("utf-8", "surrogatepass")
     steps = RandomRuntime(seed)
@@ -155,7 +155,7 @@ def test_generated_bytes_always_begin_with_the_tail(tail: str, seed: int) -> Non
 
 
 @given(tail=st.text(alphabet="self.na", min_size=1, max_size=6), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_likeliest_spelling_is_found(tail: str, seed: int) -> None:
     def best(ids: list[int], rest: bytes) -> tuple[float, list[int]]:
         """Return the highest log P of a spelling behind `ids`, and its tokens, by trying all."""
@@ -177,7 +177,7 @@ def test_the_likeliest_spelling_is_found(tail: str, seed: int) -> None:
 
 
 @given(st.text(max_size=30), st.lists(st.integers(1, 5), min_size=1, max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_text_pieces_end_at_character_borders(text: str, sizes: list[int]) -> None:
     data = text.encode("utf-8", "ignore")
     stream, pieces, at = Utf8Stream(), [], 0

@@ -18,7 +18,7 @@ SOUP = st.lists(st.sampled_from(WORDS + ENDS * 3), max_size=40).map("".join)
 
 
 @given(text=SOUP, pattern=st.sampled_from(sorted(PATTERNS)))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_pieces_give_the_ids_of_the_whole_text(text: str, pattern: str) -> None:
     tokenizer = small_tokenizer(pattern)
     assert pieces.encode_again(tokenizer, text) == tokenizer.encode(text)
@@ -32,7 +32,7 @@ def test_typing_a_file_gives_the_ids_of_each_text(pattern: str) -> None:
 
 
 @given(SOUP)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_last_border_is_one_of_the_cuts(text: str) -> None:
     border = pieces.last_border(text)
     for pattern in PATTERNS:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
@@ -87,7 +87,6 @@ def test_gives_the_ids_of_tokenizers(folder: Path, tmp_path: Path, pattern: str)
     plain = tokenizers.Tokenizer.from_str(json.dumps(table))
     markers = st.sampled_from(STAR)
 
-    @settings(deadline=None)
     @given(st.lists(st.one_of(st.text(st.characters(exclude_categories=["Cs"])), markers)))
     def same(parts: list[str]) -> None:
         text = "".join(parts)

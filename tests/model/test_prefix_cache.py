@@ -61,7 +61,7 @@ def test_known_scores_are_bounded_in_bytes(
 
 
 @given(prompts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_cache_holds_exactly_the_last_prompt(given_prompts: list[list[int]]) -> None:
     runtime, transcript = begin()
     for ids in given_prompts:
@@ -171,7 +171,7 @@ def test_copies_stay_within_their_memory(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2 * LONG)), min_size=1, max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_switching_documents_never_mixes_them(visits: list[tuple[int, int]]) -> None:
     runtime, transcript = begin()
     for first, length in visits:
@@ -238,7 +238,7 @@ class Walk(RuleBasedStateMachine):
 
 
 TestWalk = Walk.TestCase
-TestWalk.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestWalk.settings = settings(max_examples=40, stateful_step_count=20)
 
 
 def test_walking_again_along_what_was_written_runs_nothing() -> None:

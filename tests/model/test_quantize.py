@@ -46,7 +46,7 @@ def test_zeros_stay_zero() -> None:
     assert rounded[2, 5] == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 5), st.integers(1, 70), st.floats(1e-15, 1e15), st.data())
 def test_error_is_bounded_at_any_shape_and_size(
     n_rows: int, n_columns: int, size: float, data: st.DataObject

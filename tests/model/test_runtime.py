@@ -245,9 +245,7 @@ def test_tokens_of_the_last_call_are_put_back_without_running_them(
     assert onnx.states() == []  # it was run branch by branch
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_history_equals_a_fresh_run(
     folder: ModelFolder,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -211,7 +211,6 @@ def test_weights_that_are_no_numbers_are_refused_in_a_line(tmp_path: Path) -> No
 # --- vocabularies
 
 
-@settings(deadline=None)
 @given(text=st.lists(st.one_of(st.text(), st.sampled_from([*STAR, "<|endoftext|>"]))).map("".join))
 def test_markers_in_a_text_stay_text(tokenizer: Tokenizer, text: str) -> None:
     ids = tokenizer.encode(text)

@@ -21,7 +21,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     return small_tokenizer(request.param)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.binary(max_size=200))
 def test_any_bytes_come_back(data: bytes) -> None:
     for name in PATTERNS:
@@ -29,7 +29,7 @@ def test_any_bytes_come_back(data: bytes) -> None:
         assert tokenizer.decode_bytes(tokenizer.encode_bytes(data)) == data
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=MARKED)
 def test_no_text_encodes_to_a_marker(text: str) -> None:
     for name in PATTERNS:
@@ -71,7 +71,7 @@ def test_last_pretoken_is_what_typing_on_may_change(name: str, text: str, piece:
     assert small_tokenizer(name).last_pretoken(text) == piece
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(left=st.text(max_size=30), right=st.text(min_size=1, max_size=10))
 def test_last_pretoken_ends_the_text(left: str, right: str) -> None:
     text = left + right

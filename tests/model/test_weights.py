@@ -20,7 +20,7 @@ from model.weights import (
 from tests.doubles import random_tensors, tiny_config
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50))
 def test_rounding_agrees_with_another_implementation(patterns: list[int]) -> None:
     values = np.array(patterns, np.uint32).view(np.float32)

@@ -65,7 +65,7 @@ def test_position_outside_the_file_gives_the_valid_range(
 
 
 @given(st.text(alphabet="ab\n\r\x0cé🙂", max_size=30), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_offset_has_a_position_and_back(text: str, data: st.DataObject) -> None:
     file = source(text.encode())
     offset = data.draw(st.integers(0, len(file.text)))
@@ -73,7 +73,7 @@ def test_every_offset_has_a_position_and_back(text: str, data: st.DataObject) ->
 
 
 @given(st.lists(st.text(alphabet="ab ", max_size=4), max_size=6), st.sampled_from(["\n", "\r\n"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_restored_text_is_the_file_again(lines: list[str], eol: str) -> None:
     raw = eol.join(lines)
     file = source(raw.encode())

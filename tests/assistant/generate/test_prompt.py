@@ -52,7 +52,7 @@ def test_prompt_has_path_suffix_and_prefix_without_its_tail() -> None:
 
 
 @given(st.integers(0, len(LONG)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_prompt_fits_and_ends_at_the_cursor(offset: int) -> None:
     prompt = prompt_at(LONG, offset)
     assert len(prompt.ids) <= ROOM
@@ -200,7 +200,7 @@ def test_snippets_stand_before_the_file_as_in_training() -> None:
 
 
 @given(st.integers(0, 80), st.lists(st.text(max_size=60), max_size=4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_snippets_keep_their_budget_and_the_best_is_cut_last(room: int, texts: list[str]) -> None:
     snippets = [Snippet(f"m{n}.py", text) for n, text in enumerate(texts)]
     own = fim.header(TOKENIZER, "pkg/module.py")

@@ -118,7 +118,7 @@ words = st.lists(st.sampled_from(["a", "b", "ab", "\n", "é", "self.", "    "]),
 texts = words.map("".join)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     indexed=st.lists(texts, min_size=3, max_size=3),
     opened=st.dictionaries(st.sampled_from(["0", "1", "new"]), texts),

@@ -23,7 +23,7 @@ def shape(levels: list[Level]) -> list[tuple[int, int]]:
     return [(level.length, level.count) for level in levels]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(before=few_letters, after=few_letters)
 def test_levels_are_those_of_a_brute_force_count(before: bytes, after: bytes) -> None:
     levels = document_levels(before, after, path="x.py", max_levels=99)
@@ -32,7 +32,7 @@ def test_levels_are_those_of_a_brute_force_count(before: bytes, after: bytes) ->
     assert shape(levels) == expected_shape(places, before)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(unit=few_letters.filter(bool), n=st.integers(1, 200))
 def test_repetitive_text_is_counted_right(unit: bytes, n: int) -> None:
     before = (unit * n)[:400]

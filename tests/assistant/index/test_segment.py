@@ -39,7 +39,7 @@ def segment_of(folder: Path, *named: str | bytes) -> Segment:
     return Segment(path)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(files=st.lists(texts, max_size=5), context=texts, repeated=st.booleans(), data=st.data())
 def test_levels_are_those_of_a_brute_force_count(
     files: list[str], context: str, repeated: bool, data: st.DataObject

@@ -247,7 +247,7 @@ SAMPLES = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(parts=st.lists(st.one_of(st.sampled_from(SAMPLES), st.text(max_size=6)), max_size=8))
 def test_redacting_twice_changes_nothing_and_lines_stay(parts: list[str]) -> None:
     text = "".join(parts)

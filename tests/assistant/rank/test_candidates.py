@@ -118,7 +118,7 @@ def test_windows_path_is_compared_with_slashes() -> None:
     assert Cursor.of("pkg\\here.py", "x", 1).path == "pkg/here.py"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text("ab(). \n\té", max_size=80), st.data())
 def test_candidates_are_single_lines_that_stand_somewhere(text: str, data: st.DataObject) -> None:
     offset = data.draw(st.integers(0, len(text)))

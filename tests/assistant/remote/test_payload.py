@@ -118,7 +118,7 @@ def test_a_private_key_beside_the_cursor_does_not_leave() -> None:
     sizes=st.tuples(st.integers(1, 60), st.integers(0, 60)),
     place=st.integers(0, 80),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_window_lets_a_secret_out(
     before: str, after: str, sizes: tuple[int, int], place: int
 ) -> None:

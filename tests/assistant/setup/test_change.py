@@ -99,7 +99,7 @@ TEXTS = st.text(alphabet="ab;\n ", max_size=20) | st.sampled_from(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(TEXTS, st.sampled_from(["(one)", "(two)\n(three)\n"]))
 def test_block_is_put_in_once_and_taken_out_again(text: str, body: str) -> None:
     once = with_block(text, ";;", body)

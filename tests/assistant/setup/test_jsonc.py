@@ -56,7 +56,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from("abc"), VALUES), st.sampled_from([None, 2]))
 def test_plain_json_is_read_and_extended(table: dict[str, object], indent: int | None) -> None:
     text = json.dumps(table, indent=indent)

@@ -145,7 +145,7 @@ def test_nothing_is_found_in_nothing() -> None:
     assert shown({"shop/store.py": STORE}, "") == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), budget=st.integers(0, 1_500))
 def test_any_cursor_gets_whole_short_and_repeatable_snippets(
     data: st.DataObject, budget: int

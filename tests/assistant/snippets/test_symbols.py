@@ -62,7 +62,7 @@ def test_variable_is_its_own_line_with_the_brackets_it_opens() -> None:
     assert describe_definition(text, definition)[0] == b"NAMES = [1, 2,]"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(max_size=200), name=st.sampled_from(["a.py", "a.c", "a.ts"]))
 def test_any_text_is_survived(text: str, name: str) -> None:
     data = ("def f(\n" + text + "\nclass x {\n" + text).encode("utf-8", "replace")

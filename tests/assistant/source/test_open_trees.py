@@ -195,7 +195,7 @@ def test_every_beginning_of_a_real_line_stands(module):
 
 
 @given(data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_cut_is_a_beginning_and_final(data):
     """Any text in any place: what is left begins it, and is left as it is when asked again."""
     name = data.draw(st.sampled_from([*PATHS]))

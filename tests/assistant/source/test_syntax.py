@@ -181,7 +181,7 @@ def shape(tree):
 
 
 @given(data=st.data(), name=st.sampled_from([*SOURCES]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_tree_that_was_kept_is_the_one_that_is_parsed_anew(data, name):
     """Any edit may come between; what is the same must be found, not believed."""
     text, _ = cut(SOURCES[name][0])

@@ -81,7 +81,7 @@ def test_file_alone_in_its_repository_has_none() -> None:
     assert packed.counts["spm"] > 0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), budget=st.integers(40, 256))
 @example(seed=4, budget=188)
 def test_no_snippet_is_of_the_file_that_has_the_hole(seed: int, budget: int) -> None:
@@ -105,7 +105,7 @@ def test_no_snippet_is_of_the_file_that_has_the_hole(seed: int, budget: int) -> 
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**32))
 def test_text_comes_back_and_its_hole_is_not_shown_in_every_language(name: str, seed: int) -> None:
     ending = name.rpartition(".")[2]

@@ -24,7 +24,7 @@ code = st.lists(st.sampled_from(["a = 1", "    b", "\tc()", "", "  ", "def f():"
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.one_of(st.text(max_size=80), code), seed=st.integers(0, 2**32))
 def test_any_text_comes_back_from_its_parts(text: str, seed: int) -> None:
     for tree in (None, tree_of("a.py", text)):
@@ -34,7 +34,7 @@ def test_any_text_comes_back_from_its_parts(text: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), seed=st.integers(0, 2**32))
 def test_any_stretch_of_code_comes_back_in_every_language(
     name: str, data: st.DataObject, seed: int

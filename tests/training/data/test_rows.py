@@ -96,7 +96,7 @@ def uncovered(document: Document, packed: Packed, tokenizer: Tokenizer) -> str:
 
 
 @pytest.mark.parametrize("plain", [True, False])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     sizes=st.lists(st.integers(1, 60), min_size=1, max_size=5),
     epoch=st.integers(0, 3),
