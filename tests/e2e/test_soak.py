@@ -39,6 +39,7 @@ LONG_MINUTES = 30.0  # what grows is told from what begins
 WARM_MINUTES, WARM_SPEED = 15.0, 32.0  # before a long one: a working day fills every cache
 MAX_MB_IN_HOUR = 1.0  # whatever the speed
 MAX_BEGINNING_MB = 60.0  # of growth after the first quarter of a short soak
+MAX_LINES = 80  # then the file begins anew: what is worked on stays as large as it is
 MAX_SEGMENTS = 20  # of both folders
 MAX_STALL_MS = 50.0  # of the loop's own CPU time
 FOLDERS = ("one", "two")
@@ -110,6 +111,7 @@ class Desk:
         }
         for root in self.roots.values():
             plain_git(root, "branch", "other")
+            plain_git(root, "tag", "begin")
         self.switch_file()
 
     def switch_file(self) -> None:
@@ -146,9 +148,9 @@ class Desk:
             self.insert(text[: len(text) // 2 or 1] if self._dice.random() < 0.4 else text)
 
     def save(self) -> None:
-        if len(self.lines) > 400:
+        if len(self.lines) > MAX_LINES:
             self.client.notify("textDocument/didClose", {"textDocument": {"uri": self.uri}})
-            plain_git(self.roots[self.folder], "checkout", "-q", "--", self.path.name)
+            plain_git(self.roots[self.folder], "checkout", "-q", "begin", "--", self.path.name)
             del self._lines[self.uri]
             self.switch_file()
         self.path.write_text("\n".join(self.lines))
