@@ -269,6 +269,8 @@ def _is_mail(local: str, domain: str, ending: str) -> bool:
     else:
         is_known = lower in _MAIL_ENDINGS
     name = domain[: -len(ending) - 1].rpartition(".")[2].lower()
+    is_replaced = len(local) > 3 and _is_stand_in(local)  # with a private key before it
+    is_known = is_known and not is_replaced
     return is_known and name not in _EXAMPLE_NAMES and local.lower() not in _SYSTEM_USERS
 
 

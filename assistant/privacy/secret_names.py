@@ -45,10 +45,12 @@ _KEY_BEFORE = re.compile(
 _SHORT_NAMES = ("pass", "pw", "psk")  # only what is assigned to one is its value
 _MAX_KEY_CHARS = 12  # before the word "key" in the names above
 _NAME = re.compile(r"\w(?:[\w-]{0,58}\w)?(?:=?\()?")
-# From a name on: closers, a type, an assignment. Blanks are not given back: some texts have many.
+# From a name on: closers, a type (what stands before an unquoted `=` is a value's own beginning),
+# an assignment. Blanks are not given back: some texts have many.
 ASSIGNMENT = (
     r"[\"'`\])}\\]{0,3}[ \t]{0,20}+"
-    r"(?::[ \t]{0,2}[\w&'<>\[\].|*][\w&'<>\[\]. |*]{0,29}?)?[ \t]{0,4}+"
+    r"(?::[ \t]{0,2}[\w&'<>\[\].|*][\w&'<>\[\]. |*]{0,29}?(?=[ \t]|:?=[\w@&$]{0,2}\\?[\"'`]))?"
+    r"[ \t]{0,4}+"
     r"(?::{1,2}=|=>|={1,3}|!==?|\?=|->|[:\uff1a>,]|\|\||\?\?"
     r"|(?<=[ \t])(?:is|was|by)[ \t]|(?<=[ \t(]))[ \t]{0,20}+"
 )
@@ -58,6 +60,8 @@ _ASSIGNED = re.compile(
     r"(?:[A-Za-z@&$]{0,2}(?P<quote>\\?[\"'`]))?"
     rf"(?:{SCHEME})?(?P<value>(?![:=])[^\"'`\s\\,;(){{}}<>\[\]]{{6,300}})"
 )
+_REST_OF_STRING = re.compile(r"[^\"'`\s\\]{0,300}")
+_NAME_CLOSED = re.compile(r"[)}\]]{0,3}\\?[\"'`](?![\w$])")
 _QUOTED = re.compile(r"(?P<quote>\\?[\"'`])(?P<value>[^\"'`\s]{8,300}?)(?P=quote)")
 VALUE = r"[ \t]{0,40}[\"']?(?:value|default)[\"']?[ \t]{0,8}[:=][ \t]{0,4}[\"']?"
 _DESCRIBED = re.compile(  # the name is itself a value: of a variable, or of an entry of a list
@@ -146,6 +150,7 @@ def _occurrences(text: str, word: str) -> Iterator[int]:
 
 def _values_of(text: str, name: str, at: int, following: int) -> Iterator[tuple[int, int]]:
     """Yield the values of a name that ends at `at`; another name begins at `following`."""
+    name_end = at
     assigned = _ASSIGNED.match(text, at)
     if assigned:
         start, end = assigned.span("value")
@@ -156,15 +161,24 @@ def _values_of(text: str, name: str, at: int, following: int) -> Iterator[tuple[
             end = start + len(value)
         is_code = assigned["quote"] is None and _WORD.fullmatch(value)
         if not is_code and is_random(value, name):
+            end = _string_end(text, end, assigned["quote"] or "")
             yield start, end
             at = end
     rest_end = at if name.lower() in _SHORT_NAMES else min(_rest_end(text, at), following)
+    if at == name_end and (closed := _NAME_CLOSED.match(text, at)):
+        at = closed.end()  # that quote opens nothing
     for match in _QUOTED.finditer(text, at, rest_end):
         if is_random(match["value"], name):
             yield match.span("value")
     described = _DESCRIBED.match(text, at)
     if described and is_random(described["value"], name):
         yield described.span("value")
+
+
+def _string_end(text: str, end: int, quote: str) -> int:
+    """Return where the string ends of which a secret was found up to `end`: at a bracket, say."""
+    rest = _REST_OF_STRING.match(text, end)
+    return rest.end() if quote and rest and text.startswith(quote, rest.end()) else end
 
 
 def _rest_end(text: str, at: int) -> int:

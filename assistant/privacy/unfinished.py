@@ -34,6 +34,9 @@ _RUN = re.compile(r"[A-Za-z0-9+/=-]{4,400}\Z")
 _CHANGE = re.compile(r"[A-Za-z][0-9]|[0-9][A-Za-z]")
 _CLEAR_HEAD_CHARS = 4  # shorter heads also begin words
 _SCHEME = re.compile(SCHEME)
+_VARIABLE = re.compile(
+    r"(?<![\w.$-])[A-Z][A-Z0-9_]{2,60}=(?P<value>[^\s\"'`=()\[\]{},;$<>]{1,300})\Z"
+)
 _BARE = re.compile(
     ASSIGNMENT + r"(?:[|>][+-]?\s)?\s{0,40}+(?:[A-Za-z@&$]{0,2}\\?[\"'`]{1,3})?"
     rf"(?:{SCHEME})?(?P<value>[^\"'`\s\\,;(){{}}<>\[\]]{{1,300}})\Z"
@@ -55,10 +58,11 @@ _PLACES = tuple(
         r"sshpass -p ?[\"']?([^\s\"'$]{1,128})\Z",
         r"-(?:u|-user)[ =][\"']?[\w.-]{1,64}:([^\s\"'@/$]{1,128})\Z",
         r"[\"'`][\w.-]{1,32}:(?!\d*\Z)([^\s:/@\"'`{}<>]{1,128})\Z",
+        r"(?i:cookie)[\"']?: ?[\"']?(?:[^\s\"';]{1,200}; ?){0,9}[\w.-]{1,40}=([^\s\"';]{1,200})\Z",
     )
 )
 _PEM_CHARS = re.compile(  # behind its headers
-    r"(?:\s{0,20}[A-Z][\w-]{1,30}:[^\n]{0,100}(?:\n|\Z)){0,8}[A-Za-z0-9+/=\s\"'\\,.()-]*\Z"
+    r"(?:\s{0,20}[A-Z][\w-]{1,30}:[^\n]{0,100}(?:\n|\Z)){0,8}[A-Za-z0-9+/=\s\"'\\,.()#*>-]*\Z"
 )
 _QUOTE = re.compile(r"(?<!\\)[\"'`]")
 _YAML_VALUE = re.compile(r"\s{0,40}\"?[\w.-]{1,80}\"?:[ \t]{0,4}[\"']?([^\s\"']{1,400})\Z")
@@ -159,6 +163,9 @@ def _behind_name(statement: str) -> int | None:
     for _, end in names:
         if value := _BARE.match(statement, end):
             return value.start("value")
+    variable = _VARIABLE.search(statement)  # of a shell, or a file of them
+    if variable and speaks_of_secret(statement[: variable.start("value")]):
+        return variable.start("value")
     return None
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from assistant.privacy.redaction import find, redact
+from tests.secret_gallery import drawn
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,9 @@ def test_people_are_told_from_code(text: str, is_somebody: bool) -> None:
 
 def test_an_example_hides_nobody_behind_it() -> None:
     assert len(find("me@test.com, a@.x, jane@firm.io, 10.0.0.1, 93.184.216.34, 2001:db8::1")) == 2
+
+
+def test_what_a_key_block_left_of_a_mail_address_is_none() -> None:
+    text = f"-----BEGIN RSA PRIVATE KEY-----\n{drawn(64)}\njane@firm.io"
+    clean = redact(text)[0]
+    assert "jane" not in clean and redact(clean) == (clean, {})

@@ -268,6 +268,7 @@ def test_redacting_twice_changes_nothing_and_lines_stay(parts: list[str]) -> Non
             "password=(\n",
             "kind: Secret\ndata:\n",
             "-u a:1",
+            "cookie: A_KEY=a; ",
         ),
         *(
             "a1b2c3d4e5f6a7b8 ",

@@ -154,3 +154,28 @@ def test_a_word_of_code_is_no_value_unless_it_is_quoted() -> None:
     word = "MbyIgJTreBjqUXsGaojHPpqeXvcE"
     assert [*named_secrets(f"token = {word}\n")] == []
     assert [*named_secrets(f"token = '{word}'\n")]
+
+
+@pytest.mark.parametrize("mark", ["(", ")", "[", "{", "<", ",", ";"])
+def test_nothing_is_left_of_a_quoted_secret_behind_a_bracket(mark: str) -> None:
+    value = f"{VALUE}{mark}rest-of_it{mark}end"
+    assert [*named_secrets(f"SECRET_KEY = '{value}'")] == [(14, 14 + len(value))]
+    assert [*named_secrets(f"token='{VALUE}{mark} x'")] == [(7, 7 + len(VALUE))]  # a sentence
+
+
+@pytest.mark.parametrize("value", ["t.n*p=ZM5x7K2v", "ab3d=eF5Gh7I"])
+def test_a_value_of_yaml_may_begin_like_a_type(value: str) -> None:
+    assert [*named_secrets(f"password: {value}\n")] == [(10, 10 + len(value))]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        'find(By.ID, "password").send_keys("',
+        "get('[name=password]').type('",
+        'form["password"].set("',
+    ],
+)
+def test_the_quote_that_ends_a_name_opens_nothing(before: str) -> None:
+    text = f"{before}{VALUE}{before[-1]})\n"
+    assert [*named_secrets(text)] == [(len(before), len(before) + len(VALUE))]
