@@ -137,12 +137,17 @@ class EditFollower:
         edits, made = self._edits, self._made(document)
         if edits is None or not made or made[-1].path != document.uri or settings.show == "off":
             return []
+        from assistant.edits.history import line_changes
+
         folder = self._folder(document.uri) or ""
+        lines = [change.old for change in line_changes(made[-1])]  # elsewhere just these are due
         opened = map(workspace.completable, [*workspace.text_documents])
         others = [
-            (other, other.version, other.plain().split("\n"))
+            (other, other.version, text.split("\n"))
             for other in opened
             if other and other is not document and self._folder(other.uri) == folder
+            for text in [other.plain()]
+            if any(line in text for line in lines)
         ]
         root = local_path(folder)
 

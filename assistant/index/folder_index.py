@@ -14,7 +14,8 @@ secret in the making is left out, where the last edit was.
 import contextlib
 import logging
 import threading
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -42,6 +43,7 @@ MAX_FILES = 20  # where an edit may be due again
 MAX_FILE_BYTES = 1_000_000
 MIN_WORD = 4  # characters of a replaced word that is looked for
 MAX_CHARS = 1_000_000  # of a document that is searched
+PREPARE_S = 0.1  # for documents that are searched for the first time
 _BREAK = "\n\n"  # few secrets go across
 
 log = logging.getLogger(__name__)
@@ -119,7 +121,7 @@ class FolderIndex:
         whole = (opened for opened in self.view.opened if opened.segment.is_whole())
         sources: list[Source] = [
             TextSource(each.prepare(), context, path=each.path, layer="open")
-            for each in documents.values()
+            for each in _made_ready(documents.values(), should_stop)
         ]
         sources += [opened.source(context, hidden) for opened in whole]
         return nested_levels(sources, max_levels, should_stop)
@@ -197,6 +199,21 @@ def find_index(file: Path) -> tuple[FolderIndex, str] | None:
         if version_of(folder := index_folder(root)) is not None:
             return FolderIndex(folder), file.relative_to(root).as_posix()
     return None
+
+
+def _made_ready(
+    documents: Iterable[_OpenDocument], should_stop: ShouldStop
+) -> Iterator[_OpenDocument]:
+    """Yield documents that are, or can in a moment be, made ready; the next question finds more.
+
+    An editor opens hundreds at once to replace a text in all of them.
+    """
+    started_s = time.monotonic()
+    for each in documents:
+        is_late = should_stop() or time.monotonic() - started_s > PREPARE_S
+        if each.prepared is not None or not is_late:
+            each.prepare()
+            yield each
 
 
 def files_like(

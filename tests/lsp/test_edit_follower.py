@@ -1,4 +1,4 @@
-"""An edit that was waved away while it was looked for is not given."""
+"""What is asked for is looked for off the loop: what was waved away meanwhile is not given."""
 
 import threading
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
+from assistant.settings import Settings
 from lsp.documents import Workspace
 from lsp.next_edit import EditFollower
 
@@ -37,6 +38,29 @@ async def test_an_answer_on_its_way_holds_no_edit_that_was_waved_away(
     monkeypatch.setattr(follower._edits, "propose", propose_and_wait)
     found = await follower.find(document, 1, "balanced")
     assert [edit.proposal for edit in found] == ([] if is_dismissed else [first.proposal])
+
+
+@pytest.mark.asyncio
+async def test_of_many_open_documents_those_with_the_line_alone_are_looked_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    follower = EditFollower(lambda _: "")
+    workspace = Workspace([], "utf-16", lambda _: None, follower.follow)
+    document = type_timeout(workspace)
+    for name, text in (("b", "    data = fetch(url)\n"), ("c", "data = fetch(urls)\n" * 9)):
+        item = types.TextDocumentItem(f"file:///w/{name}.py", "python", 1, text)
+        workspace.put_text_document(item)
+    looked_through = []
+    assert follower._edits is not None
+    propose: Callable[..., Any] = follower._edits.propose
+
+    def propose_and_tell(uri: str, *arguments: object) -> Any:
+        looked_through.append(uri)
+        return propose(uri, *arguments)
+
+    monkeypatch.setattr(follower._edits, "propose", propose_and_tell)
+    await follower.find_elsewhere(document, workspace, None, Settings())
+    assert looked_through == ["file:///w/b.py"]
 
 
 def type_timeout(workspace: Workspace) -> Any:

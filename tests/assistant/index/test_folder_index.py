@@ -106,6 +106,20 @@ def test_without_a_folder_there_are_open_documents_only() -> None:
     index.refresh()
 
 
+def test_many_documents_opened_at_once_hold_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = FolderIndex()
+    index.set_open("b.py", "one = call(2)\n")
+    assert index.levels(b"one = call(", path="a.py", should_stop=lambda: True) == []
+    ready = {("b.py", b"2)\n", "open")}
+    assert found(index.levels(b"one = call(", path="a.py")) == ready
+    index.set_open("c.py", "one = call(3)\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("assistant.index.folder_index.PREPARE_S", -1.0)
+        assert found(index.levels(b"one = call(", path="a.py")) == ready
+    both = {*ready, ("c.py", b"3)\n", "open")}
+    assert found(index.levels(b"one = call(", path="a.py")) == both
+
+
 def test_without_an_index_there_is_nothing_until_there_is(tmp_path: Path) -> None:
     index = FolderIndex(tmp_path / "index")
     assert index.levels(b"one = call(", path="x.py") == []
