@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.behaviours import BEHAVIOURS, appears
+from tests.e2e.behaviours import BEHAVIOURS
 from tests.e2e.conformance import (
     CALL,
     CALLS,
@@ -315,7 +315,10 @@ def test_what_setup_writes_makes_grey_text_appear(
     driven = InEmacs(tmp_path, client, _shared_cache_folder, by_setup=True)
     try:
         driven.wait_for_client()
-        appears(driven)
+        driven.fresh("appears.py", START)
+        driven.type("result = v")
+        # By the file alone a beginning of the call, if the network is not loaded yet.
+        wait_for(lambda: driven.ghost() and CALL[1:].startswith(driven.ghost()), "the call")
     finally:
         driven.close()
 
