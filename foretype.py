@@ -5,7 +5,7 @@ So before anything else is imported, the working directory and what PYTHONPATH n
 import path, here and for child processes: a command started in such a repository runs our code.
 """
 
-# ruff: noqa: PTH119, PTH120  (pathlib would be one more import before the path is clean)
+# ruff: noqa: PTH119, PTH120, PTH123  (pathlib would be one more import before the path is clean)
 import os
 import sys
 
@@ -75,6 +75,7 @@ _TAKES_NAME = frozenset({"training.cli", "assistant.cli.complete"})  # several c
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     try:
+        open_standard_streams()
         leave_user_code_out()
         code = dispatch(sys.argv[1:] if argv is None else argv)
         print(end="", flush=True)
@@ -89,6 +90,20 @@ def main(argv: list[str] | None = None) -> int:
         print(f"foretype: cannot write the output: {error.strerror}", file=sys.stderr)
         return 1
     return code
+
+
+def open_standard_streams() -> None:
+    """Let those that were closed lead nowhere.
+
+    Else the next file that is opened has their number, and what we say is written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest number
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))
 
 
 def leave_user_code_out() -> None:

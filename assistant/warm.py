@@ -31,7 +31,7 @@ _SERVE = (
 def ask(argv: list[str]) -> int | None:
     """Have `foretype complete` run with `argv`, write what it writes; None: it must be run here."""
     talks = any(word.startswith(("-v", "--verb")) for word in argv)  # its log is not passed on
-    if not has_sockets() or None in (sys.stdin, sys.stdout, sys.stderr) or talks:
+    if not has_sockets() or talks:
         return None
     data = b""
     if any(word.startswith("-:") for word in argv):

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TextIO, cast
@@ -61,8 +62,18 @@ def is_closed_pipe(error: BaseException) -> bool:
 
 
 def say_error(name: str, problem: object) -> None:
-    """Write one line on standard error."""
+    """Write one line on standard error; of what the system refuses, its words and the place."""
+    if isinstance(problem, OSError) and problem.strerror:
+        place = "" if problem.filename is None else f"{problem.filename}: "
+        problem = f"{place}{problem.strerror}"
     print(f"foretype {name}: {' '.join(str(problem).split())}", file=sys.stderr)
+
+
+def as_word(text: str) -> str:
+    """Return a word of a command as it can be copied into a shell."""
+    if ON_WINDOWS:
+        return f'"{text}"' if " " in text else text
+    return shlex.quote(text)
 
 
 def write(text: str) -> None:
@@ -97,13 +108,8 @@ def agrees(question: str) -> bool:
 @contextlib.contextmanager
 def plain_output() -> Iterator[None]:
     """Let what is printed meanwhile pass through `escape_controls`."""
-    with contextlib.ExitStack() as stack:
-        if sys.stdout is not None:
-            plain = cast("TextIO", _PlainStream(sys.stdout))
-            stack.enter_context(contextlib.redirect_stdout(plain))
-        if sys.stderr is not None:
-            plain = cast("TextIO", _PlainStream(sys.stderr))
-            stack.enter_context(contextlib.redirect_stderr(plain))
+    out, error = (cast("TextIO", _PlainStream(stream)) for stream in (sys.stdout, sys.stderr))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
         yield
 
 

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from assistant.cli.command import CommandParser, UsageError, run_command, write, write_json
+from assistant.cli.command import (
+    CommandParser,
+    UsageError,
+    as_word,
+    run_command,
+    write,
+    write_json,
+)
 from assistant.errors import AssistantError, ModelError
 from assistant.logs import configure
 from assistant.models.registry_file import repository_root
@@ -86,10 +93,11 @@ def _run(args: argparse.Namespace, explains: bool, engine_for: "EngineFor | None
     elif args.json:
         write_json(_report(source, response))
     elif response.completions:
-        write("".join(source.restore(item.text + "\n") for item in response.completions))
+        shown = "".join(f"{item.text}\n" for item in response.completions)
+        write(shown if sys.stdout.isatty() else source.restore(shown))  # a CR would be seen there
     else:
         say = f"nothing to suggest: {response.trace.words()}"
-        print(f'{say}; "foretype why {args.place}" says more', file=sys.stderr)
+        print(f'{say}; "foretype why {as_word(args.place)}" says more', file=sys.stderr)
     return SUGGESTED if response.completions else NOTHING
 
 

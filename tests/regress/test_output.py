@@ -3,14 +3,17 @@
 Cause: every command printed what it was given, and only some knew that a reader may go.
 """
 
+import io
 import os
 import pty
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from assistant.cli import complete
 from assistant.cli.command import plain_output
 from assistant.logs import escape_controls
 
@@ -120,3 +123,50 @@ def test_a_suggestion_on_a_terminal_is_escaped_too() -> None:
     finally:
         os.close(terminal)
         os.close(end)
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "said"),
+    [
+        ("2>&-", ("complete", "none.py:1:1"), 2, ""),  # not as if it were a suggestion
+        (">&-", ("index", "status"), 1, ""),
+        (">&-", ("models", "--json"), 0, ""),
+        ("<&-", ("complete", "-:1:1", "--path", "a.txt"), 1, "nothing to suggest: "),
+        ("<&- >&- 2>&-", ("stats",), 0, ""),
+    ],
+)
+def test_what_is_closed_leads_nowhere(
+    closed: str, arguments: tuple[str, ...], code: int, said: str, tmp_path: Path
+) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, LAUNCHER, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code
+    assert done.stdout + done.stderr == said or (said and done.stderr.startswith(said))
+
+
+def test_no_file_gets_the_number_of_a_closed_stream() -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(LAUNCHER).parent)!r})\n"
+        "from foretype import open_standard_streams\n"
+        "open_standard_streams()\n"
+        "sys.exit(open(sys.executable).fileno())\n"
+    )
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", program]
+    assert subprocess.run(command, timeout=60, check=False).returncode > 2
+
+
+def test_a_suggestion_for_a_dos_file_has_plain_line_ends_on_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    (tmp_path / "a.py").write_bytes(b"import os\r\nos.pa\r\n")
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stdout", shown)
+    answer = SimpleNamespace(completions=[SimpleNamespace(text="th")])
+    monkeypatch.setattr(complete, "_complete", lambda *_: answer)
+    with plain_output():
+        assert complete.main(["complete", str(tmp_path / "a.py:2:6")]) == 0
+    assert shown.getvalue() == "th\n"

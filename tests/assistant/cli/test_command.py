@@ -41,7 +41,12 @@ def test_fault_of_ours_is_not_hidden() -> None:
 
 def test_a_disk_that_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("test", lambda: fail(OSError(28, "No space left on device"))) == 1
-    assert capsys.readouterr().err == "foretype test: [Errno 28] No space left on device\n"
+    assert capsys.readouterr().err == "foretype test: No space left on device\n"
+
+
+def test_what_the_system_refuses_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("test", lambda: fail(IsADirectoryError(21, "Is a directory", "/a"))) == 1
+    assert capsys.readouterr().err == "foretype test: /a: Is a directory\n"
 
 
 @pytest.mark.parametrize(
