@@ -177,10 +177,12 @@ def read_settings(path: Path, build: Callable[[Mapping[str, Any]], T]) -> T:
     SettingsError names the file and what is wrong in it.
     """
     try:
-        return build(parse_toml(read_regular(path, MAX_FILE_BYTES).decode("utf-8")))
+        return build(parse_toml(read_regular(path, MAX_FILE_BYTES).decode("utf-8-sig")))
     except MissingFileError:
         return build({})
     except UnreadableFileError as error:
         raise SettingsError(str(error)) from error
-    except ValueError as error:  # not UTF-8, not TOML, or a SettingsError
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 text; save it as such") from error
+    except ValueError as error:  # not TOML, or a SettingsError
         raise SettingsError(f"{path}: {error}") from error

@@ -97,7 +97,7 @@ def _read_tables(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     file = path if path.suffix == ".toml" else RECIPES / f"{path}.toml"
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         names = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.toml")))
         raise ConfigError(

@@ -128,11 +128,12 @@ def _walk(root: Path) -> Iterator[str]:
 
 
 def _read_ignore_file(path: Path) -> GitIgnoreSpec | None:
+    """Return what it says, as git reads it: in any encoding, with or without a byte order mark."""
     try:
-        lines = read_regular(path, _MAX_IGNORE_BYTES, allow_links=False).decode().splitlines()
-        return ignore_spec(lines)
-    except (UnreadableFileError, UnicodeDecodeError):
+        text = decode_name(read_regular(path, _MAX_IGNORE_BYTES, allow_links=False))
+    except UnreadableFileError:
         return None
+    return ignore_spec(line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n"))
 
 
 def _is_left_out(path: str, specs: dict[str, GitIgnoreSpec]) -> bool:

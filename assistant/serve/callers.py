@@ -60,7 +60,7 @@ def read_keys(file: str, key: str) -> list[str]:
         path = Path(file).expanduser()
         if os.name != "nt" and path.exists() and path.stat().st_mode & 0o077:
             raise SettingsError(f"{path} is open to other users: chmod 600 {path}")
-        text = read_regular(path, _MAX_FILE_BYTES).decode("utf-8", "replace")
+        text = read_regular(path, _MAX_FILE_BYTES).decode("utf-8-sig", "replace")
         lines = [line.partition("#")[0].strip() for line in text.splitlines()]
         keys += filter(None, lines)
         if not any(lines):

@@ -127,7 +127,7 @@ def test_error_in_the_file_names_it(text: str, message: str) -> None:
 
 def test_file_that_is_not_text_is_named() -> None:
     write("").write_bytes(b"\xff\xfe")
-    with pytest.raises(SettingsError, match=r"settings\.toml: .*utf-8"):
+    with pytest.raises(SettingsError, match=r"settings\.toml is not UTF-8 text"):
         load_settings()
 
 
@@ -177,3 +177,8 @@ def test_a_workspace_only_restricts_by_an_old_name_too() -> None:
     base = Settings(index=False, index_mb=5)
     asked = {"memory": True, "memory_mb": 9}
     assert settings_from(asked, origin="workspace", base=base) == base
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file() -> None:
+    write("").write_bytes(b"\xef\xbb\xbfshow = 'eager'\r\n")
+    assert load_settings().show == "eager"

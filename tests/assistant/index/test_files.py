@@ -1,5 +1,7 @@
 """Which files of a folder count as its own, and which of them as source."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,14 @@ def test_installed_and_built_folders_are_not_walked(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.py").write_text("x")
     assert [*list_files(tmp_path)] == ["src/a.py"]
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xef\xbb\xbfa.py\r\nd\xe9.py\r\n", b"# d\xe9j\xe0\na.py\nd\xe9.py"]
+)
+def test_ignore_files_are_read_as_git_reads_them(tmp_path: Path, text: bytes) -> None:
+    names = (b"a.py", b"b.py", b"d\xe9.py")
+    for name in names[: 2 if sys.platform in ("win32", "darwin") else 3]:
+        (tmp_path / os.fsdecode(name)).write_text("x")
+    (tmp_path / ".gitignore").write_bytes(text)
+    assert [name for name in list_files(tmp_path) if name.endswith(".py")] == ["b.py"]

@@ -26,6 +26,7 @@ def key_file(folder: Path, text: str, mode: int = 0o600) -> str:
 def test_keys_are_lines_and_the_variable(tmp_path: Path) -> None:
     file = key_file(tmp_path, f"# of the team\n\n{KEY}  # Ada\n{KEY}2\n")
     assert read_keys(file, "") == [KEY, f"{KEY}2"]
+    assert read_keys(key_file(tmp_path, f"\ufeff{KEY}\r\n"), "") == [KEY]
     assert read_keys(file, "x" * 16)[0] == "x" * 16
     assert read_keys("", KEY) == [KEY]
     assert read_keys("", "") == []
