@@ -218,8 +218,7 @@ def _running(
             if status != 0:
                 stderr.seek(0)
                 said = stderr.read(4096).decode("utf-8", "replace").strip()
-                lines = (said or f"exit status {status}").splitlines()[::-1]
-                raise GitError(f"{what}: {max(lines, key=lambda line: line.startswith('fatal: '))}")
+                raise GitError(_gist(said or f"exit status {status}", what, repository))
 
         timer = threading.Timer(timeout_s, give_up)
         timer.daemon = True
@@ -231,6 +230,14 @@ def _running(
             process.kill()
             process.stdout.close()
             process.wait()
+
+
+def _gist(said: str, what: str, repository: Path) -> str:
+    """Return the line that matters most, or the last one; of a missing commit, plain words."""
+    if "revision" in said and "'HEAD'" in said:
+        return f"HEAD of {repository} names no commit yet"
+    lines = said.splitlines()[::-1]
+    return f"{what}: {max(lines, key=lambda line: line.startswith('fatal: '))}"
 
 
 def _command(repository: Path, args: tuple[str, ...]) -> list[str]:

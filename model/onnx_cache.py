@@ -13,8 +13,9 @@ from pathlib import Path
 from model.files import UnreadableFileError, parse_json, read_regular, sha256_file
 from model.folder import ModelFolder
 from model.onnx_graph import write_graph
-from model.paths import MARKER, cache_folder, claim, find_exposure
+from model.paths import CACHE_REMEDY, MARKER, cache_folder, claim, find_exposure
 from model.publish import publish_folder
+from model.runtime import RuntimeLoadError
 
 logger = logging.getLogger(__name__)
 
@@ -25,18 +26,19 @@ _MAX_MANIFEST_BYTES = 1 << 16
 _ABANDONED_SECONDS = 24 * 3600
 
 
-class OnnxCacheError(RuntimeError):
+class OnnxCacheError(RuntimeLoadError):
     """The graph of a model folder could not be built; the message holds the reason."""
 
 
 def open_graph(folder: ModelFolder, bits: int) -> Path:
     """Return the folder with `graph.onnx` and `weights.bin`, built now if there is no sound one."""
+    place = cache_folder() / "graphs"
     try:
-        return _open_or_build(folder, bits, claim(cache_folder() / "graphs"))
+        return _open_or_build(folder, bits, claim(place))
     except OSError as error:
         raise OnnxCacheError(
-            f"cannot write a cache for the model's graph: {error}; make that place writable, or "
-            "name another folder in the environment variable FORETYPE_CACHE"
+            f"cannot write a cache for the model's graph in {place}: {error.strerror or error};"
+            f" {CACHE_REMEDY}"
         ) from error
 
 

@@ -15,6 +15,9 @@ from platformdirs import PlatformDirs
 
 NAME = "foretype"
 MARKER = "CACHEDIR.TAG"  # in folders for derived data: backup programs know it too
+CACHE_REMEDY = (
+    "make it writable, with room, or name another folder in the environment variable FORETYPE_CACHE"
+)
 _MARK = b"""Signature: 8a477f597d28d172789f06886806bc55
 # Made by foretype; `foretype purge` deletes it.
 """

@@ -23,7 +23,7 @@ from assistant.errors import AssistantError
 from assistant.git import GitError
 from model.config import ConfigError
 from model.folder import ModelFolderError
-from model.publish import write_atomically
+from model.runtime import RuntimeLoadError
 from model.tokenizer import TokenizerError
 from training.errors import TrainingError
 
@@ -57,10 +57,12 @@ Report = dict[str, Any]
 Arguments = argparse.Namespace
 # What a user can cause and mend; each says how in one line.
 OWN_MISTAKES: tuple[type[Exception], ...] = (
-    TrainingError, ConfigError, ModelFolderError, TokenizerError, GitError, json.JSONDecodeError,
+    TrainingError, ConfigError, ModelFolderError, RuntimeLoadError, TokenizerError, GitError,
+    json.JSONDecodeError,
 )  # fmt: skip
 MISTAKES = tuple(
-    (kind, FAILED) for kind in (ModelFolderError, AssistantError, GitError, OSError, ValueError)
+    (kind, FAILED)
+    for kind in (ModelFolderError, RuntimeLoadError, AssistantError, GitError, OSError, ValueError)
 )
 
 
@@ -133,6 +135,21 @@ def existing_folder(text: str) -> Path:
     return path
 
 
+def report_file(text: str) -> Path:
+    """Parse an argument that must be a file to write: found out at the end, a run is lost."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text} cannot be written; is there a folder for it?")
+    return path
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write a report as JSON, into a pipe or device too."""
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
 def existing_model(text: str) -> Path:
     """Parse an argument that must be a model: folder, GGUF file, or name of a listed one."""
     from assistant.models.selection import find_model
@@ -168,7 +185,7 @@ def parser(name: str, description: str | None) -> CommandParser:
     help_ = "folder, GGUF file or listed model (default: the bundled one)"
     option("--model", type=existing_model, help=help_)
     option("--seed", type=int, default=0, help="which tasks are drawn (default: 0)")
-    option("--json", type=Path, metavar="FILE", help="write the report here, too")
+    option("--json", type=report_file, metavar="FILE", help="write the report here, too")
     return made
 
 
@@ -192,9 +209,9 @@ def report_on(
     def work() -> int:
         args = options.parse_args(argv)
         report = make(args)
-        if args.json is not None:
-            write_atomically(args.json, (json.dumps(report, indent=1) + "\n").encode())
         sys.stdout.write(table(report))
+        if args.json is not None:
+            write_report(args.json, report)
         return finish(report)
 
     return run_command(name, work, *MISTAKES)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from assistant.cli.command import CommandParser, run_command, write_json
+from assistant.cli.command import CommandParser, UsageError, run_command, write_json
 from assistant.doctor import CheckResult, installation
 from assistant.settings import Settings
 from assistant.setup.machine import this_machine
@@ -22,6 +22,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if not Path(options.folder).is_dir():
+        raise UsageError(f"{options.folder} is not a folder")
     is_timed, is_wide = not options.no_timing, not options.no_editors
     findings = examine(Path(options.folder), is_timed=is_timed, is_wide=is_wide)
     if not options.json:
@@ -91,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="foretype doctor",
         description="Check the installation, and say how each fault is mended.",
-        epilog="exit codes: 0 all works (warnings included), 1 something is broken",
+        epilog="exit codes: 0 all works (warnings included), 1 something is broken, 2 bad usage",
     )
     add = parser.add_argument
     add("folder", nargs="?", default=".", help="whose index to look at")

@@ -15,7 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assistant.cli.command import BAD_USAGE, DONE, FAILED, CommandParser, UsageError, run_command
+from assistant.cli.command import (
+    BAD_USAGE,
+    DONE,
+    FAILED,
+    CommandParser,
+    UsageError,
+    as_word,
+    run_command,
+)
 from assistant.errors import AssistantError
 from assistant.git import GitError
 from assistant.index.builder import (
@@ -26,11 +34,12 @@ from assistant.index.builder import (
     refresh_dependencies,
 )
 from assistant.index.files import is_too_wide
+from assistant.index.folder_index import find_indexed_root
 from assistant.index.reader import open_view
 from assistant.index.writer import IndexBusyError, index_folder, indexes_folder, lock_index, prune
 from assistant.logs import configure
 from assistant.settings import load_settings
-from model.paths import is_ours
+from model.paths import CACHE_REMEDY, is_ours
 
 NO_ROOM = 3
 _NICENESS = 10
@@ -50,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     settings = load_settings()
-    root = Path(args.repo).absolute()
+    root = Path(args.repo).absolute() if args.repo else _usual_root()
     if args.action != "clear" and not root.is_dir():
         raise UsageError(f"{args.repo} is not a folder")
     if args.action == "status":
@@ -74,7 +83,8 @@ def _run(args: argparse.Namespace) -> int:
         with configure():
             report = _refresh(root, limits, with_dependencies=with_dependencies)
     except OSError as error:
-        raise OSError(f"cannot write the index: {error.strerror or error}") from error
+        why = f"{index_folder(root)}: {error.strerror or error}; {CACHE_REMEDY}"
+        raise OSError(f"cannot write the index in {why}") from error
     finally:
         progress.end()
     print(
@@ -82,6 +92,12 @@ def _run(args: argparse.Namespace) -> int:
         f" {time.monotonic() - started:.1f} s; left out: {report.reasons}"
     )
     return _status(root)
+
+
+def _usual_root() -> Path:
+    """Return what completions here are taken from, or would be; a home kept in git is too much."""
+    root = find_indexed_root(Path.cwd())
+    return Path.cwd() if root is None or is_too_wide(root) else root
 
 
 def _refresh(root: Path, limits: BuildLimits, *, with_dependencies: bool) -> BuildReport:
@@ -149,7 +165,7 @@ def _status(root: Path) -> int:
     folder = index_folder(root)
     view = open_view(folder)
     if view.version is None:
-        print(f"{root}: no index; make it with: foretype index build {root}")
+        print(f"{root}: no index; make it with: foretype index build {as_word(str(root))}")
         return FAILED
     print(f"{root}: {'complete' if view.manifest.is_complete else 'begun'}, in {folder}")
     for layer in sorted({opened.ref.layer for opened in view.opened}):
@@ -175,8 +191,10 @@ def _clear(root: Path, *, everything: bool) -> int:
                 shutil.rmtree(folder)
     except OSError as error:
         raise OSError(f"cannot delete the index: {error.strerror or error}") from error
-    n_deleted = len(folders)
-    print(f"{n_deleted} deleted" if everything else "deleted" if n_deleted else "there was none")
+    if everything:
+        print(f"{len(folders)} deleted")
+    else:
+        print(f"{root}: {'deleted' if folders else 'there was none'}")
     return DONE
 
 
@@ -185,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="foretype index", description=text)
     add = parser.add_argument
     add("action", choices=("status", "build", "clear"))
-    add("repo", nargs="?", default=".", help="a folder (default: this one)")
+    add("repo", nargs="?", help="a folder (default: the repository around this one)")
     add("--all", action="store_true", help="clear: the indexes of all folders")
     add("--exclude", action="append", default=[], metavar="PATTERN", help="leave these files out")
     add("--mb", type=int, default=0, help="largest size of the index on disk")

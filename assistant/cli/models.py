@@ -34,7 +34,7 @@ from assistant.models.selection import ALL, RepositoryPlace, choose, describe_mo
 from assistant.settings import Settings, load_settings
 from model.folder import ModelFolderError
 from model.foreign import GgufModel, PlainFolder, is_plain_folder, load_model, write_reference
-from model.onnx_cache import OnnxCacheError, delete_graphs
+from model.onnx_cache import delete_graphs
 from model.runtime import RuntimeLoadError, open_runtime
 
 _EPILOG = """\
@@ -42,7 +42,7 @@ A model that was tuned on a repository is served for documents of that repositor
 the model for all others; it came with foretype. Editors that are open change over by themselves, at
 the next quiet moment. A model that the setting `model` names is served everywhere, whatever is
 chosen here. `add` takes a GGUF file or a Hugging Face folder: it is described and measured first,
-and stays where it is.
+and stays where it is; `foretype models fit NAME` then fits what ranks and silences it to your code.
 
 exit codes: 0 done, 1 refused or not possible, 2 bad usage
 """
@@ -128,7 +128,7 @@ def _add(args: argparse.Namespace) -> int:
         for line in _describe(model):
             say(line)
         scores = _measure(model, settings)
-    except (ModelFolderError, RuntimeLoadError, OnnxCacheError) as error:
+    except (ModelFolderError, RuntimeLoadError) as error:
         raise ModelsError(str(error)) from error
     say(_MEASURED.format(**scores))
     if scores["key_p95_ms"] > min(SLOW_MS, settings.deadline_ms):

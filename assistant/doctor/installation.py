@@ -15,6 +15,7 @@ from pathlib import Path
 from assistant import warm
 from assistant.doctor import CheckResult, broken, ok, warning
 from assistant.errors import RemoteError, SettingsError
+from assistant.logs import configure
 from assistant.remote.settings import (
     find_missing,
     load_remote_settings,
@@ -103,6 +104,8 @@ def settings() -> tuple[Settings | None, CheckResult]:
     path = settings_path()
     try:
         read = load_settings()
+        if read.log_file:
+            configure(read.log_file).close()
     except SettingsError as error:
         return None, broken("settings", str(error), f"correct {path} or the environment variable")
     found = str(path) if path.is_file() else f"the defaults ({path} is not there)"

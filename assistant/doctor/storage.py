@@ -9,15 +9,15 @@ from pathlib import Path
 
 from assistant.counts import StatisticsError, read, statistics_path
 from assistant.doctor import CheckResult, broken, ok, warning
+from assistant.index.folder_index import find_indexed_root
 from assistant.index.reader import open_view
 from assistant.index.writer import index_folder
 from assistant.models.registry import BASE, ModelEntry, ModelsError, Registry, open_to_others
-from assistant.models.registry_file import repository_root
 from assistant.models.selection import find_place
 from assistant.settings import Settings
 from model.folder import ModelFolderError, bundled_folders, load_folder
 from model.foreign import load_model
-from model.paths import cache_folder, find_exposure, telemetry_folders
+from model.paths import CACHE_REMEDY, cache_folder, find_exposure, telemetry_folders
 from model.runtime import RuntimeLoadError
 
 MIN_FREE_BYTES = 500_000_000
@@ -49,8 +49,7 @@ def cache() -> CheckResult:
             file.write(b"x")
         free = shutil.disk_usage(path).free
     except OSError as error:
-        fix = "make it writable, or name another folder in the environment variable FORETYPE_CACHE"
-        return broken("cache", f"{path}: {error.strerror or error}", fix)
+        return broken("cache", f"{path}: {error.strerror or error}", CACHE_REMEDY)
     found = f"{path} holds {size_of(path) / 1e6:.0f} MB; {free / 1e9:.1f} GB are free"
     if exposure := find_exposure(path / "index", path / "graphs"):
         return warning(
@@ -82,11 +81,14 @@ def statistics(settings: Settings) -> CheckResult:
 
 def index(settings: Settings, place: Path) -> CheckResult:
     """Look at the index of the repository that `place` is in."""
-    root = repository_root(place)
+    root = find_indexed_root(place)
     if not settings.index:
         return ok("index", "switched off in the settings")
     if root is None:
-        return ok("index", f"{place} is in no git repository; editors index the folder they open")
+        return ok(
+            "index",
+            f"{place.absolute()} is in no git repository; editors index the folder they open",
+        )
     build = f"foretype index build {root}"
     try:
         view = open_view(index_folder(root))

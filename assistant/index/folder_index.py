@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 
 from assistant.edits.history import Edit, line_changes
+from assistant.git import git_directory
 from assistant.index.matches import (
     MAX_CONTEXT,
     MAX_LEVELS,
@@ -214,6 +215,15 @@ def _made_ready(
         if each.prepared is not None or not is_late:
             each.prepare()
             yield each
+
+
+def find_indexed_root(place: Path) -> Path | None:
+    """Return the nearest folder around `place`, or itself, that has an index or is a repository."""
+    place = place.absolute()
+    folders = (place, *place.parents)
+    return next(
+        (root for root in folders if version_of(index_folder(root)) or git_directory(root)), None
+    )
 
 
 def files_like(

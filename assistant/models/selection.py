@@ -26,7 +26,7 @@ from assistant.models.registry_file import (
 from assistant.settings import Settings
 from model.folder import ModelFolder, ModelFolderError
 from model.foreign import load_model
-from model.onnx_cache import OnnxCacheError, open_graph
+from model.onnx_cache import open_graph
 from model.runtime import RuntimeLoadError
 
 SERVED_BITS = 8  # of the graph that servers run
@@ -141,7 +141,7 @@ def prepare(registry: Registry, entry: ModelEntry) -> None:
         folder.tokenizer()
         if isinstance(folder, ModelFolder):
             open_graph(folder, SERVED_BITS)
-    except (ModelFolderError, OnnxCacheError, RuntimeLoadError) as error:
+    except (ModelFolderError, RuntimeLoadError) as error:
         raise ModelsError(str(error)) from error
     except OSError as error:
         raise ModelsError(f"cannot read the model {entry.name}: {error}") from error

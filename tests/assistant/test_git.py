@@ -254,3 +254,10 @@ def test_batch_that_breaks_off_is_an_error(
     monkeypatch.setenv("PATH", slow_git(tmp_path, script))
     with pytest.raises(GitError, match=message):
         list(read_blobs(repository, ["abc"], max_blob_bytes=1000))
+
+
+def test_repository_without_commits_is_told_as_such(tmp_path: Path) -> None:
+    plain_git(tmp_path, "init", "-q")
+    for arguments in (("rev-list", "HEAD"), ("rev-list", "HEAD", "--"), ("rev-parse", "HEAD")):
+        with pytest.raises(GitError, match=f"^HEAD of {tmp_path} names no commit yet$"):
+            git(tmp_path, *arguments)

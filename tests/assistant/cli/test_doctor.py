@@ -120,3 +120,10 @@ def test_library_that_is_missing_is_reported(tmp_path: Path, name: str) -> None:
     assert done.returncode == 1, done.stderr
     assert re.search(rf"broken +libraries +cannot import .*{name}", done.stdout)
     assert done.stderr == ""
+
+
+def test_folder_that_is_none_is_bad_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "none"), "--no-timing"]) == 2
+    assert capsys.readouterr() == ("", f"foretype doctor: {tmp_path / 'none'} is not a folder\n")

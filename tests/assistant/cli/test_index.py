@@ -83,7 +83,9 @@ def test_a_disk_that_takes_nothing_is_one_line(
     assert main(["build", str(root)]) == 3
     assert main(["build", "--watched", str(root)]) == 3
     said = capsys.readouterr()
-    assert "cannot write the index: No space left on device" in said.err
+    assert (
+        f"cannot write the index in {index_folder(root)}: No space left on device; make" in said.err
+    )
     assert json.loads(said.out)["message"] == "No space left on device"
 
 
@@ -110,3 +112,34 @@ def test_a_watched_build_ends_with_its_reader(root: Path) -> None:
     assert done.stderr == ""
     with IndexWriter(index_folder(root), timeout_s=10):
         pass
+
+
+def test_inside_a_repository_its_index_is_meant(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "src" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(root / "src")
+    assert main(["build"]) == 0
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.count(f"{root}: complete") == 2
+    assert main(["build", "."]) == 0  # what is named is meant
+    monkeypatch.chdir(root / "src" / "deep")
+    capsys.readouterr()
+    assert main(["clear"]) == 0  # the nearest, from which completions here are taken
+    assert capsys.readouterr().out == f"{root / 'src'}: deleted\n"
+    monkeypatch.chdir(tmp_path)
+    assert main(["status"]) == 1
+    assert capsys.readouterr().out.startswith(f"{tmp_path}: no index")
+
+
+def test_a_home_kept_in_git_is_not_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "home", lambda: new_repository(tmp_path / "home", {}))
+    (tmp_path / "home" / "my project").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "home" / "my project")
+    assert main(["status"]) == 1
+    here = tmp_path / "home" / "my project"
+    assert capsys.readouterr().out == (
+        f"{here}: no index; make it with: foretype index build '{here}'\n"
+    )

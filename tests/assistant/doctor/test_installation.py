@@ -102,3 +102,12 @@ def test_settings_that_silence_everything_are_told(private_home: Path, text: str
     _, finding = installation.settings()
     assert finding.state == "warning"
     assert text in finding.found
+
+
+def test_log_that_cannot_be_written_is_broken(private_home: Path) -> None:
+    folder = private_home / "config" / "foretype"
+    folder.mkdir(parents=True)
+    (folder / "settings.toml").write_text(f"log_file = '{folder}'\n")
+    read, finding = installation.settings()
+    assert (read, finding.state) == (None, "broken")
+    assert finding.found == f"log_file {str(folder)!r} is not a regular file"

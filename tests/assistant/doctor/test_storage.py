@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assistant.doctor import storage
-from assistant.index.builder import build_from_texts
+from assistant.index.builder import build_from_texts, refresh
 from assistant.index.writer import index_folder
 from assistant.settings import Settings
 from model.folder import bundled_folders
@@ -113,3 +113,10 @@ def test_telemetry_that_was_left_is_found(private_home: Path) -> None:
     found = storage.telemetry()
     assert (found.state, str(left) in found.found) == ("warning", True)
     assert "foretype purge" in found.fix
+
+
+def test_index_that_serves_a_folder_without_git_is_found(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("x = 1\n")
+    refresh(tmp_path, index_folder(tmp_path))
+    assert storage.index(Settings(), tmp_path / "src").found == f"{tmp_path}: 1 files, 0.0 MB"
