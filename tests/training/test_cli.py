@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from assistant.cli.command import UsageError
 from assistant.errors import ModelError
 from assistant.git import GitError
 from model.folder import ModelFolderError
+from model.onnx_cache import OnnxCacheError
 from training import cli
 from training.cli import keep_freed_memory
 
@@ -33,7 +35,9 @@ def test_report_is_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert json.loads(file.read_text()) == {"n": 3}
 
 
-@pytest.mark.parametrize("kind", [ModelFolderError, ModelError, GitError, OSError, ValueError])
+@pytest.mark.parametrize(
+    "kind", [ModelFolderError, ModelError, OnnxCacheError, GitError, OSError, ValueError]
+)
 def test_mistake_is_told_and_nothing_is_written(
     kind: type[Exception], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,12 +58,41 @@ def test_fault_of_ours_is_not_hidden() -> None:
         report_on([], make)
 
 
-def test_report_that_cannot_be_written_is_a_mistake(
+@pytest.mark.parametrize(
+    ("name", "said"), [("no/file.json", "is there a folder for it?"), (".", "is a folder")]
+)
+def test_report_that_cannot_be_written_is_a_mistake_before_the_work(
+    name: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make(args: Namespace) -> cli.Report:
+        raise AssertionError
+
+    assert report_on(["--json", str(tmp_path / name)], make) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_report_is_shown_although_its_file_takes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "no" / "folder.json"
-    assert report_on(["--json", str(file)], lambda args: {}) == 1
-    assert capsys.readouterr().err.startswith("foretype prog: ")
+    file = tmp_path / "folder" / "report.json"
+    file.parent.mkdir()
+
+    def make(args: Namespace) -> cli.Report:
+        file.parent.rmdir()
+        return {"n": 3}
+
+    assert report_on(["--json", str(file)], make, lambda report: f"n = {report['n']}\n") == 1
+    said = f"foretype prog: {file}: No such file or directory\n"
+    assert capsys.readouterr() == ("n = 3\n", said)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes with names")
+def test_report_goes_into_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert report_on(["--json", str(pipe)], lambda args: {"n": 3}) == 0
+    assert json.loads(os.read(reading, 100)) == {"n": 3}
+    os.close(reading)
 
 
 def test_common_options(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ from training.calibration.networks import (
     fit_ranker,
     fitted_table,
 )
-from training.cli import Report, count, existing_folder, existing_model, report_on
+from training.cli import Report, count, existing_folder, existing_model, report_file, report_on
 from training.evaluation.intervals import (
     Figure,
     calibration_error,
@@ -111,7 +111,7 @@ def _parser() -> CommandParser:
     )
     option("--report", type=existing_folder, nargs="+", help="to report on, apart")
     option("--out", type=Path, help="write the model folders with their ranker.json here")
-    option("--json", type=Path, help="write the figures here too")
+    option("--json", type=report_file, help="write the figures here too")
     help_ = "cursors a repository and kind (default: 1000)"
     option("--tasks", type=count, default=1_000, help=help_)
     help_ = "head: the newest files; history: lines that later commits added"

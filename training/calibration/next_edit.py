@@ -20,7 +20,7 @@ from assistant.edits.history import MAX_EDITS, Edit
 from assistant.edits.next_edit import BIAS, MAX_FEATURE, Confidence, NextEdits
 from assistant.edits.proposals import Proposal, find_proposals
 from model.publish import write_atomically
-from training.cli import MISTAKES, count, existing_folder
+from training.cli import MISTAKES, count, existing_folder, report_file
 from training.data.progress import say
 from training.evaluation import next_edit
 from training.evaluation.next_edit import EditedFile, Offer
@@ -46,7 +46,8 @@ def main(argv: list[str]) -> int:
     option("repositories")
     option("--hold-out", required=True, help="repositories by which the thresholds are chosen")
     parser.add_argument("--commits", type=count, default=250, help="of each (default: 250)")
-    parser.add_argument("--out", type=Path, required=True, help="the parameters are written here")
+    help_ = "the parameters are written here"
+    parser.add_argument("--out", type=report_file, required=True, help=help_)
 
     def work() -> int:
         args = parser.parse_args(argv)

@@ -6,7 +6,6 @@ this machine. Stopped at any moment, the same command goes on.
 """
 
 import argparse
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,8 +17,15 @@ from assistant.models.registry import ModelsError, Registry, repository_id, repo
 from assistant.models.selection import find_model
 from assistant.source.languages import language_of
 from model.folder import BUNDLED, bundled_for
-from model.publish import write_atomically
-from training.cli import MISTAKES, count, existing_folder, keep_freed_memory, n_threads
+from training.cli import (
+    MISTAKES,
+    count,
+    existing_folder,
+    keep_freed_memory,
+    n_threads,
+    report_file,
+    write_report,
+)
 from training.errors import TuneError, TuneStoppedError
 from training.finetune.request import TuneOptions, TuneRequest
 
@@ -57,12 +63,12 @@ def _run(args: argparse.Namespace) -> int:
             sys.stdout.write(format_dry_run(make_plan(request, Registry())))
             return 0
         outcome = tune(request, is_fresh=args.fresh)
-    if args.json is not None:
-        write_atomically(args.json, (json.dumps(outcome.result, indent=1) + "\n").encode())
     report = outcome.result["verdict"]["report"]
     sys.stdout.write(
         format_report(report) + "\n" + _describe_end(outcome.result, is_old=outcome.is_old)
     )
+    if args.json is not None:
+        write_report(args.json, outcome.result)
     return 0
 
 
@@ -87,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     help_ = "cursors that judge (default: %(default)s)"
     option("--tasks", type=count, default=defaults.n_tasks, help=help_)
     option("--seed", type=_seed, default=0, help="of every random draw (default: 0)")
-    option("--json", type=Path, metavar="FILE", help="write every figure here, too")
+    option("--json", type=report_file, metavar="FILE", help="write every figure here, too")
     help_ = "begin anew, even if a run was stopped or is done"
     option("--fresh", action="store_true", help=help_)
     help_ = "say what would be done, and how long it takes; train and write nothing"

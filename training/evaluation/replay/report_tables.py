@@ -190,7 +190,7 @@ def _advise_on_show(report: Mapping[str, Any]) -> Iterator[str]:
         " lines."
     )
     if sum(item["tasks"] for item in report["repositories"]) < _FEW:
-        yield "That is from few cursors; without --quick it is more certain."
+        yield "That is from few cursors; without --quick, or with more --tasks, it is more certain."
 
 
 def _advise_on_tuning(report: Mapping[str, Any]) -> Iterator[str]:
