@@ -173,8 +173,8 @@ class Document(TextDocument):
             (self._place(span.start), self._place(span.end))
         )
         changed = self._lines[row][:column] + text + self._lines[end_row][end_column:]
-        if row > 0 and self._lines[row - 1].endswith("\r"):
-            row -= 1  # text that begins with LF turns that lone CR into CRLF
+        if row > 0 and changed.startswith("\n") and self._lines[row - 1].endswith("\r"):
+            row -= 1  # that lone CR becomes CRLF
             changed = self._lines[row] + changed
         lines = split_lines(_join_surrogates(changed))
         if lines[-1] == "" and end_row + 1 < len(self._lines):

@@ -156,7 +156,9 @@ class WorkspaceIndexes:
                 by_folder.setdefault(root, []).append(path)
         for root, paths in by_folder.items():
             updater = self._folders[root].updater
-            own = [path for path in paths if not path.startswith(".git/")]
+            own = [
+                path for path in paths if "/.git/" not in f"/{path}"
+            ]  # nor of those inside
             if updater is not None and own:
                 updater.note_changes(own)
 

@@ -221,6 +221,16 @@ def test_a_key_is_told_from_other_edits(text: str, column: int | None) -> None:
     assert document.last_change == (0, ["x = 1"], f"x {text} 1".split("\n"))
 
 
+@pytest.mark.parametrize("eol", ["\n", "\r\n", "\r"])
+def test_an_edit_is_of_the_lines_that_it_touches_whatever_their_ends(eol: str) -> None:
+    workspace, document = opened(eol.join(("x = 1", "y = 2", "z = 3")))
+    workspace.update_text_document(
+        types.VersionedTextDocumentIdentifier(uri=URI, version=2), edit(1, 2, 3, "+=")
+    )
+    assert document.last_change == (1, ["y = 2"], ["y += 2"])
+    assert document.plain() == "x = 1\ny += 2\nz = 3"
+
+
 def test_a_line_is_told_without_its_end_and_none_where_there_is_none() -> None:
     document = opened("x = 1\r\ny = 2\n")[1]
     assert [document.line_at(row) for row in (-1, 0, 1, 2, 3)] == ["", "x = 1", "y = 2", "", ""]

@@ -221,6 +221,7 @@ def test_changed_files_are_told_by_folder(folder: Path) -> None:
     places = [uri(folder / "a b.py"), uri(folder / "sub" / "c.py"), "file:///elsewhere/d.py"]
     bench.indexes.files_changed([*places, uri(folder / ".git" / "index.lock")])
     bench.indexes.files_changed([uri(folder / ".git" / "HEAD")])
+    bench.indexes.files_changed([uri(folder / "lib" / ".git" / "index.lock")])  # git status there
     assert bench.updaters["w"].told == ["start", ["a b.py", "sub/c.py"]]
 
 
