@@ -104,7 +104,8 @@ class Document(TextDocument):
         self.encoding = encoding  # in which the client counts columns
         self.is_broken = False  # an edit failed: our copy is not the client's until a full text
         self.is_declined = False  # too large for suggestions, and said so
-        # of the last edit: first row, old and new lines without ends; None for a whole new text
+        self._sends_ranges = False  # the client; some only ever send whole texts
+        # of the last edit: first row, old and new lines without ends; None for a text put in place
         self.last_change: tuple[int, list[str], list[str]] | None = None
         self.last_column: int | None = None  # behind its one character, if it was one: a key
         self._set(source)
@@ -122,11 +123,16 @@ class Document(TextDocument):
     def apply_change(self, change: types.TextDocumentContentChangeEvent) -> None:
         """Apply one edit to the result of the one before."""
         try:
-            if not isinstance(change, types.TextDocumentContentChangePartial):
-                self._set(change.text)
-                self.is_broken = False
-            elif not self.is_broken:
-                self._splice(change.range, change.text)
+            if isinstance(change, types.TextDocumentContentChangePartial):
+                self._sends_ranges = True
+                if not self.is_broken:
+                    self._splice(change.range, change.text)
+                return
+            old, is_typed = self._lines, not (self._sends_ranges or self.is_broken)
+            self._set(change.text)
+            self.is_broken = False
+            if is_typed:
+                self._compare(old)
         except Exception:
             self.is_broken = True
             raise
@@ -162,10 +168,25 @@ class Document(TextDocument):
         return self._plain_text()[1]
 
     def _set(self, text: str) -> None:
-        self.last_change = None
+        self.last_change = self.last_column = None
         self._lines = split_lines(_join_surrogates(text))
         self.n_chars = sum(map(len, self._lines))  # line ends included
         self._plain: tuple[str, str] | None = None
+
+    def _compare(self, old: Sequence[str]) -> None:
+        """Find what was changed in a whole text."""
+        new = self._lines
+        first = _n_same(old, new)
+        n_last = min(_n_same(old[::-1], new[::-1]), len(old) - first, len(new) - first)
+        removed, added = (
+            [*map(_without_end, lines[first : len(lines) - n_last])] for lines in (old, new)
+        )
+        self.last_change = first, removed, added
+        if len(removed) == len(added) == 1:
+            (was,), (now,) = removed, added
+            column = _n_same(was, now)
+            if now[:column] + now[column + 1 :] == was:
+                self.last_column = column + 1
 
     def _splice(self, span: types.Range, text: str) -> None:
         # A range given backwards means the same range: so do the reference implementations.
@@ -201,6 +222,12 @@ class Document(TextDocument):
             text = _with_lf(source)
             self._plain = _join_surrogates(text, "replace"), majority_eol(source)
         return self._plain
+
+
+def _n_same(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many items two sequences begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _without_end(line: str) -> str:

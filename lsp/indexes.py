@@ -156,9 +156,7 @@ class WorkspaceIndexes:
                 by_folder.setdefault(root, []).append(path)
         for root, paths in by_folder.items():
             updater = self._folders[root].updater
-            own = [
-                path for path in paths if "/.git/" not in f"/{path}"
-            ]  # nor of those inside
+            own = [path for path in paths if "/.git/" not in f"/{path}"]  # nor of those inside
             if updater is not None and own:
                 updater.note_changes(own)
 

@@ -88,13 +88,27 @@ class EditHistory:
         """Return the edits, oldest first, those under way among them."""
         oldest_s = self.clock_s() - MAX_AGE_S
         under_way = sorted(self._open.values(), key=lambda edit: edit.at_s)
-        edits = [*self._done, *map(_trim, under_way)]
+        edits = _standing([*self._done, *map(_trim, under_way)])
         return [edit for edit in edits if edit.at_s >= oldest_s and edit.old != edit.new]
 
     def _close(self, path: str) -> None:
         edit = _trim(self._open.pop(path))
         if edit.old != edit.new:  # undone is nothing
             self._done.append(edit)
+
+
+def _standing(edits: Sequence[Edit]) -> list[Edit]:
+    """Leave out each edit that a later one takes back, and that one."""
+    kept: list[Edit] = []
+    for edit in edits:
+        undone = edit.path, edit.row, edit.new, edit.old
+        for place, other in enumerate(kept):
+            if (other.path, other.row, other.old, other.new) == undone:
+                del kept[place]
+                break
+        else:
+            kept.append(edit)
+    return kept
 
 
 def _trim(edit: Edit) -> Edit:

@@ -217,6 +217,18 @@ def test_another_server_s_diagnostics_cost_no_action(server: ServerProcess) -> N
     assert len(code_actions(client, 3, diagnostics=odd, triggerKind=9)) == 2
 
 
+def test_a_client_that_sends_whole_texts_is_served_too(server: ServerProcess) -> None:
+    client = opened(server)
+    line, typed = "    first = fetch(urls.first)", ", timeout=5"
+    for number in range(len(typed)):  # as Vim's yegappan/lsp does
+        text = TEXT.replace(line, line[:-1] + typed[: number + 1] + ")")
+        client.change(URI, 2 + number, {"text": text})
+    assert [action["title"] for action in code_actions(client, 3)] == [
+        "Repeat the last edit here",
+        "Repeat the last edit in 2 places of this file",
+    ]
+
+
 def test_line_ends_are_the_document_s_own(server: ServerProcess) -> None:
     before = "start_all(a)\r\nx = 1\r\nstart_all(a)\r\ny = 2\r\nstart_all(a)\r\nz = 3\r\n"
     client = opened(server, before)

@@ -221,6 +221,35 @@ def test_a_key_is_told_from_other_edits(text: str, column: int | None) -> None:
     assert document.last_change == (0, ["x = 1"], f"x {text} 1".split("\n"))
 
 
+@pytest.mark.parametrize(
+    ("new", "change", "column"),
+    [
+        ("a\nbb\nc\n", (1, ["b"], ["bb"]), 2),
+        ("a\nb\nx\nc\n", (2, [], ["x"]), None),
+        ("a\nc\n", (1, ["b"], []), None),
+        ("a\nxyz\nc\n", (1, ["b"], ["xyz"]), None),
+        ("x\nb\ny\n", (0, ["a", "b", "c"], ["x", "b", "y"]), None),
+        ("a\nb\nc", (2, ["c", ""], ["c"]), None),
+        ("", (0, ["a", "b", "c"], []), None),
+        ("a\nb\nc\n", (4, [], []), None),
+    ],
+)
+def test_a_change_is_found_where_the_client_only_ever_sends_whole_texts(
+    new: str, change: tuple[int, list[str], list[str]], column: int | None
+) -> None:
+    document = opened("a\nb\nc\n")[1]
+    document.apply_change(types.TextDocumentContentChangeWholeDocument(new))
+    assert (document.last_change, document.last_column) == (change, column)
+
+
+def test_a_whole_text_is_no_change_where_the_client_sends_changes() -> None:
+    document = opened("a\nb\nc\n")[1]
+    document.apply_change(edit(0, 1, 1, "a"))
+    assert (document.last_change, document.last_column) == ((0, ["a"], ["aa"]), 2)
+    document.apply_change(types.TextDocumentContentChangeWholeDocument("aaa\nb\nc\n"))
+    assert (document.last_change, document.last_column) == (None, None)
+
+
 @pytest.mark.parametrize("eol", ["\n", "\r\n", "\r"])
 def test_an_edit_is_of_the_lines_that_it_touches_whatever_their_ends(eol: str) -> None:
     workspace, document = opened(eol.join(("x = 1", "y = 2", "z = 3")))

@@ -58,6 +58,18 @@ def test_what_is_undone_is_no_edit() -> None:
     assert document.history.edits() == []
 
 
+def test_edits_undone_one_after_another_are_no_edits() -> None:
+    document = Document(["a", "b", "c", "d"], EditHistory())
+    document.replace(0, 1, ["ax"])
+    document.replace(3, 1, ["d", "new"])
+    document.replace(1, 1, ["bx"])
+    for row, n, lines in ((1, 1, ["b"]), (3, 2, ["d"])):  # the first stands
+        document.replace(row, n, lines)
+    assert shapes(document.history) == [(0, ("a",), ("ax",))]
+    document.replace(0, 1, ["a"])
+    assert document.history.edits() == []
+
+
 def test_a_mass_of_lines_is_no_person_s_edit() -> None:
     document = Document(["a"], EditHistory())
     document.replace(0, 1, ["x"] * (MAX_LINES + 1))
