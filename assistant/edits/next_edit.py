@@ -12,9 +12,12 @@ from importlib import resources
 from typing import NamedTuple
 
 from assistant.edits import ASKED
-from assistant.edits.history import Edit, EditHistory, align, line_changes
+from assistant.edits.history import MAX_EDITS, Edit, EditHistory, align, line_changes
 from assistant.edits.proposals import Proposal, find_proposals
+from assistant.privacy.redaction import PERSONAL
 from assistant.privacy.redaction import find as find_secrets
+from assistant.privacy.unfinished import edited_at, open_secret
+from assistant.source.blocks import n_common
 from model.lru import LRU
 
 MAX_DISMISSED = 256
@@ -110,6 +113,12 @@ class NextEdits:
         """
         if edits and edits[-1].path == path:
             row = edits[-1].row
+        under_way = {edit.path: edit for edit in edits if edit.path != path}.values()
+        edits = [
+            edit
+            for edit in edits
+            if not is_secret(edit, is_typed=any(edit is e for e in under_way))
+        ]
         least = self._confidence.thresholds.get(show, 2.0)
         best: dict[int, ProposedEdit] = {}
         for proposal in find_proposals(lines, path, row, edits):
@@ -143,6 +152,19 @@ class NextEdits:
                 if new.startswith(head) and new.endswith(tail) and len(new) > len(line):
                     return new[column : len(new) - len(tail)]
         return ""
+
+
+@functools.lru_cache(maxsize=2 * MAX_EDITS)
+def is_secret(edit: Edit, *, is_typed: bool) -> bool:
+    """Say whether a key or password was put in, or, if it may still be typed, a part of one."""
+    old, new = "\n".join(edit.old), "\n".join(edit.new)
+    text = "\n".join((edit.before, new, edit.after))
+    at = len(edit.before) + 1
+    start, end = at + n_common(old, new), at + edited_at(old, new)
+    if is_typed and open_secret(text, end) is not None:
+        return True
+    found = (item for item in find_secrets(text) if item.kind not in PERSONAL)
+    return any(item.start < end and start < item.end for item in found)
 
 
 def find_begun(path: str, row: int, line: str, edits: Sequence[Edit]) -> Begun | None:

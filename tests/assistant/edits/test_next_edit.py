@@ -94,6 +94,38 @@ def test_a_secret_is_never_proposed() -> None:
     assert person.due("asked") == []
 
 
+LOGIN = 'login(name="me", password="changeme")'
+PASSWORD = "Hw7kq2xZ" + "pT9v!R4m"
+
+
+def places_of(typed: str, lines: list[str], path: str) -> list[tuple[str, ...]]:
+    """What a password put in place of a word teaches; more of it is to come."""
+    edit = Edit(path="a.py", row=0, old=(LOGIN,), new=(LOGIN.replace("changeme", typed),))
+    found = NextEdits().propose(path, lines, 0, [edit], "asked")
+    return [each.proposal.new for each in found]
+
+
+@pytest.mark.parametrize("n", range(1, len(PASSWORD) + 1))
+def test_no_part_of_a_secret_is_proposed_in_another_document(n: int) -> None:
+    assert places_of(PASSWORD[:n], ["x = 1", LOGIN], "b.py") == []
+
+
+def test_a_secret_is_not_proposed_where_nothing_says_what_it_is() -> None:
+    assert places_of(PASSWORD, ['x = "changeme"'], "a.py") == []
+    edit = Edit("a.py", 1, ('    "changeme"',), (f'    "{PASSWORD}"',), "password = (", ")")
+    found = NextEdits().propose("b.py", ["x = (", '    "changeme"', ")"], 0, [edit], "asked")
+    assert found == []
+
+
+def test_taking_a_secret_out_is_due_elsewhere_too() -> None:
+    now = LOGIN.replace('"changeme"', "settings.password")
+    edit = Edit("a.py", 0, (LOGIN.replace("changeme", PASSWORD),), (now,))
+    other = Edit("b.py", 0, ("x = 1",), ("x = 2",))  # no longer typed
+    lines = [LOGIN.replace("changeme", PASSWORD)]
+    found = NextEdits().propose("a.py", lines, 0, [edit, other], "asked")
+    assert [each.proposal.new for each in found] == [(now,)]
+
+
 def test_an_undone_edit_proposes_nothing() -> None:
     person = Person(CALLS)
     person.change("fetch(urls.first)", "fetch(urls.first, timeout=5)")
