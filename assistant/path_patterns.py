@@ -10,13 +10,16 @@ two `**` in a path, the inner ones and what is between them stand for anything; 
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
+OUTSIDE_PARTS = 3  # of the path of a file in no folder
 _MAX_STARS = 3  # of one name: each more takes hundreds of times as long
 _MAX_DEPTHS = 2  # `**` behind the first name: each more, five times as long
 
@@ -31,9 +34,26 @@ def find_mistake(pattern: str) -> str:
         return f"{pattern!r} is relative to a folder; write {pattern.lstrip('./')!r}"
     if "{" in pattern and "," in pattern and "}" in pattern:
         return f"{pattern!r} has braces, which ignore files do not know; write one pattern each"
+    if pattern.startswith(("~/", Path(os.path.expanduser("~")).as_posix() + "/")):  # noqa: PTH111  where there is no home, too
+        return f"{pattern!r} is an absolute path; write it from the folder on that you open"
     if not pattern.strip().strip("/") or pattern.startswith("#"):
         return f"{pattern!r} names nothing; leave it out"
     return f"{pattern!r} is no pattern: {fault}" if (fault := _fault(_anywhere(pattern))) else ""
+
+
+def file_names(file: Path, folder: Path | None) -> tuple[str, ...]:
+    """Return what patterns may call a file: its own name, and that of what links lead to.
+
+    From the name of `folder` on; elsewhere the end of its path.
+    """
+    real = Path(os.path.realpath(file)), folder and Path(os.path.realpath(folder))
+    names = []
+    for path, around in ((file, folder), real):
+        if around is not None and path.is_relative_to(around):
+            names.append(f"{around.name}/{path.relative_to(around).as_posix()}")
+        else:
+            names.append("/".join(path.parts[-OUTSIDE_PARTS:]))
+    return tuple(dict.fromkeys(names))
 
 
 @functools.lru_cache(maxsize=256)  # asked at every key

@@ -19,6 +19,7 @@ class CompletionRequest:
     deadline_ms: int = 600  # from request to last token
     document: str = ""  # which one this is, among all of one path; "": the path says it
     repository: str = ""  # name of the folder that it is in, for models that are told
+    names: tuple[str, ...] = ()  # that its file has besides, as patterns may mean it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "document", self.document or self.path)

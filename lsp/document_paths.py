@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-OUTSIDE_PARTS = 3  # path components kept of a file outside every workspace folder
+from assistant.path_patterns import OUTSIDE_PARTS, file_names
 
 
 def uri_key(uri: str) -> str:
@@ -52,6 +52,14 @@ def place_in(uri: str, roots: Sequence[str]) -> tuple[str, str]:
         shown = _innermost(path, at_files)
         found = ("", shown[1]) if shown else None
     return found or ("", "/".join([part for part in path.split("/") if part][-OUTSIDE_PARTS:]))
+
+
+def names_of(uri: str, roots: Sequence[str]) -> tuple[str, ...]:
+    """Return what patterns may call a document: from its folder's name on, and by links."""
+    folder, path = place_in(uri, roots)
+    around, file = local_path(folder) if folder else None, local_path(uri)
+    own = f"{around.name}/{path}" if around else path
+    return (own, *file_names(file, around)) if file else (own,)
 
 
 def _innermost(path: str, folders: dict[str, str]) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp.document_paths import local_path, place_in
+from lsp.document_paths import local_path, names_of, place_in
 from lsp.scheduler import describe
 
 if TYPE_CHECKING:
@@ -143,8 +143,8 @@ class WorkspaceIndexes:
                 self._put(folder, path, changed, None)
                 continue
             self._places[changed] = folder, path
-            name = f"{folder.path.name}/{path}" if folder else path
-            is_secret = is_excluded(name, self._settings.exclude)
+            names, exclude = names_of(changed, roots), self._settings.exclude
+            is_secret = any(is_excluded(name, exclude) for name in names)
             self._put(folder, path, changed, None if is_secret else document.plain())
 
     def files_changed(self, uris: Iterable[str]) -> None:

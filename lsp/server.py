@@ -19,7 +19,7 @@ from assistant.edits import ASKED
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import Completion, CompletionRequest
 from lsp import convert, models, next_edit
-from lsp.document_paths import local_path, place_in
+from lsp.document_paths import local_path, names_of, place_in
 from lsp.documents import Document, Snapshot, Workspace
 from lsp.fast_initialize import COMMANDS, NAME, Greeting, greet
 from lsp.outcomes import Outcomes
@@ -99,8 +99,9 @@ class Server(LanguageServer):
 
     def _folder_of(self, uri: str) -> str | None:
         """Return the workspace folder of a document, None for one that is excluded."""
-        folder, path = place_in(uri, self.workspace.roots)
-        return None if is_excluded(path, self.session.settings.current.exclude) else folder
+        roots, exclude = self.workspace.roots, self.session.settings.current.exclude
+        is_out = any(is_excluded(name, exclude) for name in names_of(uri, roots))
+        return None if is_out else place_in(uri, roots)[0]
 
     def edited(self, uri: str) -> Document | None:
         """Return the document if its next edits are wanted."""
@@ -193,13 +194,12 @@ class Server(LanguageServer):
         roots = self.workspace.roots
         self.session.indexes.sync(roots, self.workspace.opened)
         self.session.models.asked()
+        seen = choice.after if choice else snapshot
         # A menu filters an answer by what was typed since, and asks no second time for null.
         job = ScheduledRequest(
             key=(to_items, document.uri),
             uri=document.uri,
-            request=request_of(
-                choice.after if choice else snapshot, roots, settings.deadline_ms, n
-            ),
+            request=request_of(seen, roots, settings.deadline_ms, n),
             survives_edits=to_items is convert.menu_items,
         )
         self.session.scheduler.submit(job)
@@ -228,6 +228,7 @@ def request_of(
         path=path,
         repository=(local_path(root) or PurePath()).name,
         document=snapshot.uri,
+        names=names_of(snapshot.uri, roots),
         text=snapshot.text,
         offset=snapshot.offset,
         language=snapshot.language,

@@ -22,6 +22,7 @@ from assistant.cli.command import (
 from assistant.errors import AssistantError, ModelError
 from assistant.logs import configure
 from assistant.models.registry_file import repository_root
+from assistant.path_patterns import file_names
 from assistant.privacy.exclusion import is_excluded
 from assistant.request import CompletionRequest
 from assistant.settings import Settings, load_settings
@@ -105,13 +106,17 @@ def _complete(
     settings: Settings, request: CompletionRequest, engine_for: "EngineFor | None"
 ) -> "Response":
     file, inside, index = Path(request.path).absolute(), request.path, None
-    if settings.index and inside and not is_excluded(inside, settings.exclude):
+    root, names = repository_root(file), names_at(file)
+    if settings.index and not any(is_excluded(name, settings.exclude) for name in names):
         from assistant.index.folder_index import find_index
 
-        index, inside = find_index(file) or (None, inside)
-    root = repository_root(file)
+        index, inside = find_index(file, settings.exclude) or (None, inside)
     asked = dataclasses.replace(
-        request, path=inside, document=str(file), repository=root.name if root else ""
+        request,
+        path=inside,
+        document=str(file),
+        repository=root.name if root else "",
+        names=names,
     )
     engine = (engine_for or open_engine)(settings, file, index)
     try:
@@ -120,6 +125,11 @@ def _complete(
     finally:
         if engine_for is None:
             engine.close(CLOSE_S)
+
+
+def names_at(file: Path) -> tuple[str, ...]:
+    """Return what patterns may call a file."""
+    return file_names(file.absolute(), repository_root(file))
 
 
 def open_engine(settings: Settings, file: Path, index: "FolderIndex | None") -> "Engine":

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assistant.cli.command import CommandParser, UsageError, run_command, write_json
-from assistant.cli.complete import SourceFile, split_place
+from assistant.cli.complete import SourceFile, names_at, split_place
 from assistant.errors import AssistantError, RemoteError, withheld
 from assistant.privacy.exclusion import why_refused
 from assistant.remote.formats import FORMATS
@@ -113,7 +113,10 @@ def _dry_run(cursor: str) -> int:
     name, line, column = split_place(cursor)
     source = SourceFile.read(name)
     request = CompletionRequest(
-        path=source.path, text=source.text, offset=source.offset(line, column)
+        path=source.path,
+        text=source.text,
+        offset=source.offset(line, column),
+        names=names_at(Path(source.path)),
     )
     try:
         payload = _build(request, remote)

@@ -83,12 +83,17 @@ class _OpenDocument:
 class FolderIndex:
     """Answers `levels` from an index and open documents."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, name: str = "", exclude: tuple[str, ...] = ()
+    ) -> None:
         """Open the index in `folder`; one that is not there yet is empty until it is.
 
-        Without a folder there are only open documents.
+        Without a folder there are only open documents. `name` is that of the folder that is
+        indexed. What `exclude` names is not searched, whatever the index still has of it.
         """
         self.folder = folder
+        self.exclude = exclude
+        self._name = name
         self._lock = threading.Lock()
         self._documents: dict[str, _OpenDocument] = {}
         self._stale: frozenset[str] = frozenset()
@@ -125,7 +130,22 @@ class FolderIndex:
             for each in _made_ready(documents.values(), should_stop)
         ]
         sources += [opened.source(context, hidden) for opened in whole]
-        return nested_levels(sources, max_levels, should_stop)
+        levels = nested_levels(sources, max_levels, should_stop)
+        return self._without_excluded(levels) if self.exclude else levels
+
+    def is_excluded(self, path: str) -> bool:
+        """Say whether a file of the folder is not to be searched."""
+        return is_excluded(f"{self._name}/{path}", self.exclude)
+
+    def _without_excluded(self, levels: Iterable[Level]) -> list[Level]:
+        """Leave out what the index has of files that are excluded since."""
+        left = []
+        for level in levels:
+            kept = [at for at in level.occurrences if not self.is_excluded(at.path)]
+            if kept:
+                n_gone = len(level.occurrences) - len(kept)
+                left.append(level if not n_gone else Level(level.length, len(kept), tuple(kept)))
+        return left
 
     def files_with(self, text: str) -> list[str]:
         """Return files of the repository that are not open and hold `text`, a sample if many do."""
@@ -193,12 +213,13 @@ class FolderIndex:
             self.view = open_view(self.folder, self.view)
 
 
-def find_index(file: Path) -> tuple[FolderIndex, str] | None:
+def find_index(file: Path, exclude: tuple[str, ...] = ()) -> tuple[FolderIndex, str] | None:
     """Return the index of the nearest folder around `file` that has one, and the path in it."""
     file = file.absolute()
     for root in file.parents:
         if version_of(folder := index_folder(root)) is not None:
-            return FolderIndex(folder), file.relative_to(root).as_posix()
+            index = FolderIndex(folder, name=root.name, exclude=exclude)
+            return index, file.relative_to(root).as_posix()
     return None
 
 

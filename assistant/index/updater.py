@@ -57,7 +57,7 @@ class IndexUpdater:
     ) -> None:
         """Open the index of `root` as it is."""
         self.root = root
-        self.index = FolderIndex(index_folder(root))
+        self.index = FolderIndex(index_folder(root), name=root.name, exclude=settings.exclude)
         self.state = "waiting"
         self._settings = settings
         self._on_progress = on_progress
@@ -84,6 +84,7 @@ class IndexUpdater:
     def use(self, settings: Settings) -> None:
         """Go by other settings."""
         old, self._settings = self._settings, settings
+        self.index.exclude = settings.exclude  # at once; the index follows
         if build_command(self.root, settings) != build_command(self.root, old):
             self.note_changes()
 

@@ -29,7 +29,7 @@ def why_refused(request: CompletionRequest, settings: Settings) -> str | None:
     """Return why `request` gets no suggestion whatever the model may say; None if it may."""
     if not settings.enabled:
         return "disabled"
-    if is_excluded(request.path, settings.exclude):
+    if any(is_excluded(name, settings.exclude) for name in (request.path, *request.names)):
         return "excluded file"
     is_known = language_of(request.path, request.language) is not None
     if not is_known and not is_text_completed(request.path, request.language):

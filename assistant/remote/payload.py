@@ -10,6 +10,7 @@ of its own, or with characters that hide or reorder text is not shown.
 import functools
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -38,6 +39,7 @@ _MAX_LISTING_BYTES = 1 << 20
 Locate = Callable[[str], Path | None]  # a request's document -> the file itself
 _MARGIN_CHARS = 12_000  # looked at beyond the window; the longest secrets known have 10,000
 _BEFORE_CHARS = 300  # of the cursor's line: the name that a value is given to
+_BEGUN_MAIL = re.compile(r"[\w.+%-]@[A-Za-z0-9.-]*\Z")
 _NEVER_SHOWN = regex.compile(r"[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]")  # or what reorders
 # Formats, private and half characters, separators, blanks, and what else shows nothing.
 _HIDDEN = regex.compile(r"[\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{DI}\u2800]|[^\P{Zs} ]")
@@ -54,7 +56,8 @@ class FilePolicy(NamedTuple):
     def check_name(self, request: CompletionRequest) -> None:
         """Raise RemoteError if name or language say that the file must stay; reads no disk."""
         settings, known = self.settings, language_of(request.path, request.language)
-        if is_excluded(request.path, (*self.exclude, *settings.deny)):
+        patterns = (*self.exclude, *settings.deny)
+        if any(is_excluded(name, patterns) for name in (request.path, *request.names)):
             raise withheld("the file is excluded")
         if settings.allow and not matches(request.path, settings.allow):
             raise withheld("the file is not among those in `allow`")
@@ -129,6 +132,10 @@ def build_payload(
     ]
     if any(item.start < cursor <= item.end and item.kind not in PERSONAL for item, _ in found):
         raise withheld("the cursor is in a secret")
+    is_cut = any(item.start < cursor < item.end for item, _ in found)  # and neither half replaced
+    is_begun = _BEGUN_MAIL.search(text, max(0, cursor - _BEFORE_CHARS), cursor) is not None
+    if is_cut or (is_begun and all(item.end != cursor for item, _ in found)):
+        raise withheld("the cursor is in an address of a person or a machine")
     if open_secret(text, cursor) is not None:
         raise withheld("the cursor is in a secret that is being typed")
     for item, _ in found:  # a secret across the window's edge stays out

@@ -57,7 +57,7 @@ class SnippetCache:
             return []
         with self._lock:
             shelf = self._shelves.setdefault(index, _Shelf(self._closed))
-        return shelf.choose(index.view, request, budget_chars, is_waiting=self._is_waiting)
+        return shelf.choose(index, request, budget_chars, is_waiting=self._is_waiting)
 
 
 def scope_key(request: CompletionRequest) -> _Key:
@@ -97,16 +97,20 @@ class _Shelf:
         self._kept: LRU[_Key, list[Snippet]] = LRU(KEPT_CHOICES)
         self._source: SnippetSearch | None = None
         self._view: IndexView | None = None  # that `_source` was, or is being, read from
+        self._exclude: tuple[str, ...] = ()  # what was left out of it
         self._read_at = 0.0
 
     def choose(
-        self, view: IndexView, request: CompletionRequest, budget_chars: int, *, is_waiting: bool
+        self, index: FolderIndex, request: CompletionRequest, budget_chars: int, *, is_waiting: bool
     ) -> list[Snippet]:
         """Return what was chosen before in this scope, else a choice that is kept from now on."""
         key = scope_key(request)
         with self._lock:
+            if self._exclude != index.exclude:  # nothing of what is excluded now
+                self._exclude, self._source, self._view = index.exclude, None, None
+                self._kept.clear()
             kept = self._kept.use(key)
-        source = None if kept is not None else self._newest(view, is_waiting=is_waiting)
+        source = None if kept is not None else self._newest(index, is_waiting=is_waiting)
         if source is None:
             return kept or []
         found = choose_snippets(source, request, budget_chars)
@@ -114,8 +118,9 @@ class _Shelf:
             self._kept.put(key, found)
         return found
 
-    def _newest(self, view: IndexView, *, is_waiting: bool) -> SnippetSearch | None:
+    def _newest(self, index: FolderIndex, *, is_waiting: bool) -> SnippetSearch | None:
         """Return what was read last; begin to read if there is newer, or nothing yet."""
+        view = index.view
         with self._lock:
             is_new = self._view is None or view.version != self._view.version
             is_due = self._source is None or time.monotonic() - self._read_at > REFRESH_S
@@ -123,10 +128,10 @@ class _Shelf:
                 return self._source
             self._view, self._read_at = view, time.monotonic()
             if is_waiting:
-                self._source = SnippetSearch(_files(view))
+                self._source = SnippetSearch(_files(index, view))
                 return self._source
         self._reading = threading.Thread(
-            target=self._read, args=(view,), name="snippets", daemon=True
+            target=self._read, args=(index, view), name="snippets", daemon=True
         )
         self._reading.start()
         return self._source
@@ -136,26 +141,27 @@ class _Shelf:
         if self._reading is not None:
             self._reading.join(timeout_s)
 
-    def _read(self, view: IndexView) -> None:
-        started = time.monotonic()
+    def _read(self, index: FolderIndex, view: IndexView) -> None:
+        started, exclude = time.monotonic(), index.exclude
         # A pause between files, so that who types never waits for the interpreter.
-        files = itertools.takewhile(lambda _: not self._closed.wait(_PAUSE_S), _files(view))
+        files = itertools.takewhile(lambda _: not self._closed.wait(_PAUSE_S), _files(index, view))
         source = SnippetSearch(files)
         if self._closed.is_set():
             return
         with self._lock:
-            self._source = source
+            if exclude == self._exclude:
+                self._source = source
         log.info("snippets: %d files in %.1f s", source.n_files, time.monotonic() - started)
 
 
-def _files(view: IndexView) -> Iterator[tuple[str, bytes]]:
+def _files(index: FolderIndex, view: IndexView) -> Iterator[tuple[str, bytes]]:
     """Yield the code of the repository; of too much, the smaller files."""
     found = [
         (opened.segment.size_of([number]), path, opened, number)
         for opened in view.opened
         if opened.ref.layer == "repo"
         for path, number in opened.files.items()
-        if language_of(path) is not None
+        if language_of(path) is not None and not index.is_excluded(path)
     ]
     chosen: list[tuple[str, OpenSegment, int]] = []
     room = MAX_SOURCE_BYTES

@@ -4,6 +4,8 @@ Cause: patterns were matched by fnmatch on the tail of a path, not by the rules 
 that could match nothing was taken without a word.
 """
 
+from pathlib import Path
+
 import pytest
 
 from assistant.errors import SettingsError
@@ -33,12 +35,18 @@ def test_double_star_may_be_empty() -> None:
         ("{a,b}.py", "one pattern each"),
         ("!private", "leave it out"),
         ("", "leave it out"),
+        ("~/src/private/", "from the folder on"),
     ],
 )
 def test_pattern_that_can_match_nothing_is_refused(pattern: str, advice: str) -> None:
     with pytest.raises(SettingsError, match=r"exclude: .*") as error:
         Settings(exclude=(pattern,))
     assert advice in str(error.value)
+
+
+def test_a_path_from_the_home_folder_on_is_refused() -> None:
+    with pytest.raises(SettingsError, match="is an absolute path"):
+        Settings(exclude=(f"{Path.home().as_posix()}/src/private/",))
 
 
 def test_folder_named_like_a_secret_holds_code_too() -> None:

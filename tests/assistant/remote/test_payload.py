@@ -189,3 +189,21 @@ def test_an_answer_with_the_place_of_a_secret_is_not_shown() -> None:
     (stand_in,) = payload.hidden
     with pytest.raises(RemoteError, match="place of a secret"):
         restore_answer(f'"{stand_in}"', payload, REQUEST)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["mail = 'ada.love|lace@engines.org'", "mail = 'ada.lovelace@|engines.org'",
+     "mail = 'ada.lovelace@engines|'", "mail = 'ada.lovelace@engines.o|",
+     "host = '93.184.2|16.34'", "host = '2a00:1450:4001:82b::20|0e'"],
+)  # fmt: skip
+def test_nothing_leaves_while_the_cursor_is_in_an_address(line: str) -> None:
+    with pytest.raises(RemoteError, match="the cursor is in an address"):
+        packed(line + "\n")
+
+
+@pytest.mark.parametrize(
+    "line", [f"mail = '{MAIL}|'", f"mail = '{MAIL}' |", "c = a @|b", "@|cache"]
+)
+def test_behind_an_address_and_at_other_signs_it_does(line: str) -> None:
+    assert MAIL not in packed(line + "\n").body.decode()
