@@ -7,6 +7,7 @@ Shapes: T ids in this call, S tokens in the cache including them, K n_kv_head, D
 vocab_size.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,6 +62,10 @@ class OnnxRuntime(Runtime):
         cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
         self._rotary = {"cos": _value(cos), "sin": _value(sin)}
         self._no_bias = np.zeros(min(self.at_once_tokens, max_len) * max_len, np.float32)
+        # All kept steps write here: one runs at a time, and what it finds is copied at once.
+        self._logits = np.zeros(
+            min(_MAX_KEPT_TOKENS * config.vocab_size, _MAX_KEPT_LOGITS), np.float32
+        )
         self._steps: LRU[tuple[int, int], _Step] = LRU(_MAX_KEPT_STEPS)
 
     def _append(self, ids: NDArray[np.int64], n_wanted: int) -> NDArray[np.float32]:
@@ -136,7 +141,10 @@ class OnnxRuntime(Runtime):
     def _new_step(self, n_ids: int, n_keep: int) -> _Step:
         ids, positions = np.zeros((1, n_ids), np.int64), np.zeros((1, n_ids), np.int64)
         last, total = np.zeros(1, np.int32), np.zeros((), np.int32)
-        logits = np.zeros((1, n_keep, self.vocab_size), np.float32)
+        shape = (1, n_keep, self.vocab_size)
+        is_kept = n_ids <= _MAX_KEPT_TOKENS and math.prod(shape) <= len(self._logits)
+        flat = self._logits[: math.prod(shape)] if is_kept else np.zeros(shape, np.float32)
+        logits = flat.reshape(shape)
         keep = np.array([n_keep], np.int64)
         inputs = {"ids": _value(ids), "positions": _value(positions), "last": _value(last)}
         inputs |= {"total": _value(total), "keep": _value(keep)}
@@ -150,8 +158,7 @@ class OnnxRuntime(Runtime):
         binding.bind_ortvalue_output("logits", output)
         return _Step(
             binding=binding, ids=ids, positions=positions, last=last, total=total, logits=logits,
-            values=(*inputs.values(), output),
-            is_kept=n_ids <= _MAX_KEPT_TOKENS and logits.size <= _MAX_KEPT_LOGITS,
+            values=(*inputs.values(), output), is_kept=is_kept,
         )  # fmt: skip
 
 

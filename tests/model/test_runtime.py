@@ -173,6 +173,8 @@ def test_answers_stay_valid_after_later_calls(folder: ModelFolder, runtime: Runt
     copies = first.copy(), tree.copy()
     runtime.append([6])
     runtime.tree([3, 4], [-1, 0])
+    runtime.tree([3, 4, 5], [-1, 0, 0])  # of other lengths, too
+    runtime.append([7, 8, 9], all_logits=True)
     np.testing.assert_array_equal(first, copies[0])
     np.testing.assert_array_equal(tree, copies[1])
 
