@@ -15,6 +15,7 @@ from assistant.cli.command import CommandParser, run_command, say_error
 from assistant.git import GitError, git
 from assistant.models.registry import ModelsError, Registry, repository_id, repository_root
 from assistant.models.selection import find_model
+from assistant.settings import load_settings
 from assistant.source.languages import language_of
 from model.folder import BUNDLED, bundled_for
 from training.cli import (
@@ -119,6 +120,7 @@ def _request(args: argparse.Namespace) -> TuneRequest:
         general="" if args.general is None else str(args.general.absolute()),
         n_tasks=args.tasks,
         seed=args.seed,
+        exclude=load_settings().exclude,
     )
     base = find_model(args.model) if args.model else _base_for(root)
     return TuneRequest(repository=root, base=base.absolute(), options=options)

@@ -13,6 +13,7 @@ class TuneOptions:
     general: str = ""  # folder of general code; "": the standard library
     n_tasks: int = 600  # cursors that judge
     seed: int = 0
+    exclude: tuple[str, ...] = ()  # patterns of files that are not read
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

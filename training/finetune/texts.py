@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from assistant.path_patterns import matches
 from assistant.privacy.redaction import redact
 from assistant.source.languages import LANGUAGES
 from model.files import UnreadableFileError, read_regular
@@ -73,7 +74,9 @@ class RepositoryTexts(NamedTuple):
     scrubbed: Counter[str]  # replacements by kind
 
 
-def read_repository(repository: Path, commit: str) -> RepositoryTexts:
+def read_repository(
+    repository: Path, commit: str, exclude: tuple[str, ...] = ()
+) -> RepositoryTexts:
     """Return what may be learnt from the tree of `commit`; TuneError if it cannot be read."""
     found = collect(Source(name=REPOSITORY, root=repository, commit=commit), _OWN)
     if found.refused:
@@ -82,7 +85,9 @@ def read_repository(repository: Path, commit: str) -> RepositoryTexts:
     scrubbed: Counter[str] = Counter()
     texts, duplicates = [], Duplicates(NEAR_DUPLICATE)
     for file in found.files:
-        if reason := duplicates.reason(file.text):
+        if matches(f"{repository.name}/{file.path}", exclude):
+            refused["excluded by the settings"] += 1
+        elif reason := duplicates.reason(file.text):
             refused[reason] += 1
         else:
             texts.append(file)
@@ -281,7 +286,7 @@ def _take_turn(texts: Sequence[Kept], n_bytes: int, epoch: int) -> Iterator[Kept
 
 def gather(plan: TunePlan, tokenizer: Tokenizer) -> TuneTexts:
     """Read the repository and the general code; TuneError if there is too little, or secrets."""
-    found = read_repository(Path(plan.root), plan.split.trained_to)
+    found = read_repository(Path(plan.root), plan.split.trained_to, plan.options.exclude)
     require_clean(found.texts)
     n_tokens = sum(len(tokenizer.encode(text.text)) for text in found.texts)
     if n_tokens < MIN_TOKENS:

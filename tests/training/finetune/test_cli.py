@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model.paths import config_folder
 from tests.histories import small_request
 from tests.repositories import new_repository
 from training.errors import TuneStoppedError
@@ -147,3 +148,11 @@ def test_dry_run_writes_nothing(
         r"^time +about \d+ minutes here \(training [\d.]+, judging [\d.]+\)", out, re.M
     )
     assert not tune_folder("x").parent.exists()
+
+
+def test_the_user_s_settings_say_what_stays_out(tmp_path: Path) -> None:
+    repository = new_repository(tmp_path / "r", {"a.py": "x = 1\n"})
+    config_folder().mkdir(exist_ok=True)
+    (config_folder() / "settings.toml").write_text('exclude = ["private/"]\n')
+    request = cli._request(cli._parser().parse_args([str(repository)]))
+    assert request.options.exclude == ("private/",)

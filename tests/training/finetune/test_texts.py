@@ -48,6 +48,14 @@ def test_code_is_taken_and_all_else_counted(tmp_path: Path) -> None:
     })  # fmt: skip
 
 
+def test_what_the_settings_exclude_is_not_learnt(tmp_path: Path) -> None:
+    files = {"a.py": CODE, "private/b.py": OTHER, "c.py": OTHER.replace("class", "function")}
+    repository = new_repository(tmp_path / "r", files)
+    found = read_repository(repository, head(repository), ("private/", "r/c.py"))
+    assert [text.path for text in found.texts] == ["a.py"]
+    assert found.refused == Counter({"excluded by the settings": 2})
+
+
 def test_near_copy_stays_out(tmp_path: Path) -> None:
     repository = new_repository(tmp_path / "r", {"a.py": CODE * 3, "b.py": CODE * 3 + "x = 1\n"})
     found = read_repository(repository, head(repository))
