@@ -56,7 +56,15 @@ class _Folder:
 class WorkspaceIndexes:
     """All indexes of one client."""
 
-    def __init__(self, ask: Ask, send: Send, open_updater: OpenUpdater = open_updater) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        send: Send,
+        open_updater: OpenUpdater = open_updater,
+        on_change: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`on_change` is told which document was edited or closed, when its text goes over."""
+        self._on_change = on_change
         self._ask = ask
         self._send = send
         self._open_updater = open_updater
@@ -136,6 +144,8 @@ class WorkspaceIndexes:
             document, before = opened(changed), self._places.get(changed)
             root, path = place_in(changed, roots)
             folder = self._folders.get(root)
+            if before is not None:
+                self._on_change(changed)
             if before is not None and before != (folder, path):
                 self._put(*before, changed, None)
             if document is None or document.is_broken:

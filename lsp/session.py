@@ -46,7 +46,7 @@ class Session:
     ) -> None:
         """`on_lost` is called, on another thread, when the client's process is gone."""
         self.send = send
-        self.indexes = WorkspaceIndexes(self.ask, send)
+        self.indexes = WorkspaceIndexes(self.ask, send, on_change=self._note_change)
         self._open_engine = open_engine or self._real_engine
         self._answers_early = open_engine is None  # only our own knows how
         self.models = WorkspaceModels(self.warn)
@@ -147,6 +147,10 @@ class Session:
         on_answer = self._asked.pop(request_id, None) if isinstance(request_id, str) else None
         if on_answer is not None:
             on_answer(is_granted)
+
+    def _note_change(self, uri: str) -> None:
+        if (changed := getattr(self._engine, "changed", None)) is not None:
+            changed(uri)
 
     def _report(self, error: Exception) -> None:
         """Tell the user of what they can mend."""

@@ -2,8 +2,9 @@
 
 An entry is found again at the same place, and also further on while the user types exactly what was
 suggested: then the rest of it is the suggestion. What is kept is the text as generated, before
-post-processing, because the rest of the line may change meanwhile (an auto-closed bracket). Not
-locked: the engine calls it under its own lock.
+post-processing, because the rest of the line may change meanwhile (an auto-closed bracket). What
+was changed elsewhere, in the document or in another, asks for another text: nothing is kept then.
+Not locked: the engine calls it under its own lock.
 """
 
 import dataclasses
@@ -75,6 +76,8 @@ class _Entry(NamedTuple):
     n: int  # how many were asked for; fewer may have come
     drafts: tuple[Suggestion, ...]
     n_chars: int  # of the longest draft: further on, nothing of it is left
+    n_after: int  # characters of the document after the cursor
+    far: int  # what stands in it further from the cursor than the spot tells, hashed
 
 
 class SuggestionCache:
@@ -90,7 +93,9 @@ class SuggestionCache:
         spot = Spot.of(request)
         n_chars = max((len(draft.text) for draft in drafts), default=0)
         key = model, spot._replace(before=spot.before[-80:], after="")
-        self._entries.put(key, _Entry(spot, request.n, drafts, n_chars))
+        n_after = len(request.text) - request.offset
+        far = _far(request.text, request.offset, n_after)
+        self._entries.put(key, _Entry(spot, request.n, drafts, n_chars, n_after, far))
 
     def get(self, request: CompletionRequest, *, model: int = 0) -> tuple[Suggestion, ...] | None:
         """Return what is left of kept suggestions here; None if the model must be asked."""
@@ -101,14 +106,26 @@ class SuggestionCache:
             if entry.n > request.n and entry.spot.offset == request.offset:
                 continue  # asked for by hand, so without the confidence gate, which holds here
             left = _left(entry, request)
-            if left is not None:
+            place = entry.spot.offset, entry.n_after
+            if left is not None and _far(request.text, *place) == entry.far:
                 self._entries.move_to_end(key)
                 return left
         return None
 
+    def keep_only(self, document: str) -> None:
+        """Forget what was suggested in others: this one has changed, and is searched for them."""
+        for key in [key for key in self._entries if key[1].document != document]:
+            del self._entries[key]
+
     def clear(self) -> None:
         """Forget everything: the model or a setting changed."""
         self._entries.clear()
+
+
+def _far(text: str, n_before: int, n_after: int) -> int:
+    """Hash what stands further from a cursor than a spot tells, without what was typed there."""
+    head = text[: max(0, n_before - BEFORE_CHARS)]
+    return hash((head, text[len(text) - n_after + AFTER_CHARS :]))
 
 
 def _left(entry: _Entry, request: CompletionRequest) -> tuple[Suggestion, ...] | None:

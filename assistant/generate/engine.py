@@ -128,6 +128,11 @@ class Engine:
         """Return the loaded model for all documents in a language."""
         return self._bases.loaded(self.settings, language)
 
+    def changed(self, document: str) -> None:
+        """Take note that a document has changed: what others were answered knows nothing of it."""
+        with self._cache_lock:
+            self._cache.keep_only(document)
+
     def close(self, timeout_s: float) -> None:
         """End what reads files or asks a server, waiting at most so long for each."""
         if self._snippets is not None:

@@ -118,6 +118,37 @@ def test_silence_is_explained_for_the_document_that_is_named(tmp_path: Path) -> 
         assert server.finish() == 0
 
 
+ACCOUNT = """\
+class Account:
+    def withdraw_all_money(self, amount):
+        return amount
+
+
+def run(account):
+    account.withdraw_all_money(3)
+    account.withdraw_all_money(4)
+"""
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_a_name_changed_in_another_document_is_not_suggested_any_more(tmp_path: Path) -> None:
+    other = tmp_path.as_uri() + "/b.py"
+    asked = tmp_path.as_uri() + "/a.py"
+    with ServerProcess(command=REAL) as server:
+        client = server.client
+        client.initialize(
+            rootUri=tmp_path.as_uri(),
+            initializationOptions={"deadline_ms": 60_000, "show": "eager"},
+        )
+        wait_until_ready(client)
+        client.open(other, ACCOUNT)
+        client.open(asked, "def work(account):\n    account.with")
+        assert client.inline_text(asked, 1, 16).startswith("draw_all_money")
+        client.change(other, 2, {"text": ACCOUNT.replace("withdraw_all_money", "without_delay")})
+        assert client.inline_text(asked, 1, 16).startswith("out_delay")
+        assert server.finish() == 0
+
+
 def wait_until_ready(client: Client) -> None:
     """Wait for the network: before that the index answers alone, and `why` says what is loading."""
     end = time.monotonic() + TIMEOUT_S

@@ -60,6 +60,7 @@ class Bench:
     def __init__(self, *folders: Path, fails: bool = False, gate: bool = False) -> None:
         self.asked: list[tuple[str, Any, Callable[[bool], None]]] = []
         self.sent: list[Any] = []
+        self.changed: list[str] = []
         self.updaters: dict[str, UpdaterDouble] = {}
         self.documents: dict[str, Document] = {}
         self.fails = fails
@@ -71,6 +72,7 @@ class Bench:
             lambda method, params, done: self.asked.append((method, params, done)),
             self.sent.append,
             self.open,  # type: ignore[arg-type]
+            self.changed.append,
         )
 
     def open(self, root: Path, _: Settings, report: Callable[[int, int], None]) -> UpdaterDouble:
@@ -133,6 +135,24 @@ def test_open_documents_are_handed_over_when_a_suggestion_is_asked_for(folder: P
     assert document.n_read == 1
     bench.close(place)
     assert texts_found(bench.ask(uri(folder / "x.py"))) == set()
+
+
+def test_who_keeps_answers_is_told_of_documents_edited_and_closed_not_of_opened_ones(
+    folder: Path,
+) -> None:
+    bench = Bench(folder)
+    bench.start()
+    bench.indexes.sync(bench.roots, bench.documents.get)
+    one, two = (uri(folder / name) for name in ("a.py", "b.py"))
+    bench.edit(one, "x = 1")
+    bench.ask(two)
+    assert bench.changed == []
+    bench.edit(one, "x = 2")
+    bench.ask(two)
+    assert bench.changed == [one]
+    bench.close(one)
+    bench.ask(two)
+    assert bench.changed == [one, one]
 
 
 def test_a_document_whose_edit_was_missed_is_not_searched(folder: Path) -> None:

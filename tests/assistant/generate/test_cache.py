@@ -81,6 +81,35 @@ def test_other_text_before_the_cursor_asks_the_model() -> None:
     assert cache_of("os.getcwd()").get(moved) is None
 
 
+FAR = "def far():\n    pass\n" * 100
+
+
+@pytest.mark.parametrize("typed", ["", "os."])
+def test_a_change_far_from_the_cursor_asks_the_model(typed: str) -> None:
+    """It may be of what the suggestion was made from."""
+    cache = SuggestionCache()
+    plain = asked()
+    request = replace(plain, text=FAR + plain.text + FAR, offset=len(FAR) + plain.offset)
+    cache.put(request, (generated("os.getcwd()"),))
+    at = request.offset
+    now = replace(
+        request, text=request.text[:at] + typed + request.text[at:], offset=at + len(typed)
+    )
+    assert cache.get(now) is not None
+    for place in (0, len(now.text) - 20):
+        text = now.text[:place] + now.text[place:].replace("far", "fur", 1)
+        assert cache.get(replace(now, text=text)) is None
+
+
+def test_of_a_document_that_has_changed_alone_is_kept_what_was_suggested() -> None:
+    cache = SuggestionCache()
+    for path in ("a.py", "b.py"):
+        cache.put(asked(path=path), (generated(path),))
+    cache.keep_only("b.py")
+    assert cache.get(asked(path="a.py")) is None
+    assert cache.get(asked(path="b.py")) == (generated("b.py"),)
+
+
 def test_other_files_and_languages_are_apart() -> None:
     cache = cache_of("os.getcwd()")
     assert cache.get(asked(path="b.py")) is None
