@@ -114,7 +114,7 @@ def test_many_documents_opened_at_once_hold_up_nobody(monkeypatch: pytest.Monkey
     assert found(index.levels(b"one = call(", path="a.py")) == ready
     index.set_open("c.py", "one = call(3)\n")
     with monkeypatch.context() as patch:
-        patch.setattr("assistant.index.folder_index.PREPARE_S", -1.0)
+        patch.setattr("assistant.index.folder_index.PREPARED_CHARS", -1)
         assert found(index.levels(b"one = call(", path="a.py")) == ready
     both = {*ready, ("c.py", b"3)\n", "open")}
     assert found(index.levels(b"one = call(", path="a.py")) == both
