@@ -55,6 +55,7 @@ _TOO_SLOW = (
     "warning        too slow for grey text while one types; `threads`, `gpu_layers` or a"
     " smaller model may help"
 )
+REFERENCES = ("gguf", "plain")  # kinds of models of others, which stay where they are
 READ_TOKENS, WRITTEN_TOKENS = 128, 16  # run to see how fast a model is
 PRIVATE = (
     "the weights were tuned on private code and hold parts of it: whoever has this folder can get"
@@ -99,7 +100,7 @@ def _format_overview(table: dict[str, Any]) -> str:
         mark = "*" if item["name"] == table["serving"] else " "
         use = "in use" if item["in_use"] else "not in use"
         lines.append(f"{mark} {item['name']}  ({item['kind']}, {item['created'][:10]}, {use})")
-        if item["kind"] in ("gguf", "plain"):
+        if item["kind"] in REFERENCES:
             lines.append(f"    for any repository: {item['root']}")
         else:
             of = item["root"] or "no repository"
@@ -243,9 +244,14 @@ def _roll_back(args: argparse.Namespace) -> int:
 
 def _remove(args: argparse.Namespace) -> int:
     registry = Registry()
-    if args.name not in [entry.name for entry in registry.entries()]:
+    entry = next((entry for entry in registry.entries() if entry.name == args.name), None)
+    if entry is None:
         registry.remove(args.name)  # says which there are
     question = f"Remove {args.name}? What was tuned cannot be had back but by tuning again."
+    if entry is not None and entry.kind in REFERENCES:
+        question = (
+            f"Take {args.name} off the list? {entry.root} stays, what `models fit` made goes."
+        )
     if not (args.yes or agrees(question)):
         print("Nothing was removed.")
         return FAILED

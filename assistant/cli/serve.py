@@ -50,6 +50,8 @@ def _run(args: argparse.Namespace) -> int:
     keys = read_keys(args.keys, os.environ.get("FORETYPE_SERVE_KEY", "").strip())
     if not keys and not is_loopback(args.host):
         raise UsageError(f"{args.host} can be reached from elsewhere: that needs --keys")
+    if args.tls_key and not args.tls_certificate:
+        raise UsageError("--tls-key needs --tls-certificate")
     settings = load_settings()
     model = args.model or settings.model
     place = find_model(model) if model else BUNDLED
@@ -84,7 +86,14 @@ def make_web_server(app: "Starlette", args: argparse.Namespace) -> "Server":
         limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=args.deadline + 5,
         ssl_certfile=args.tls_certificate, ssl_keyfile=args.tls_key,
     )  # fmt: skip
-    config.load()  # certificates
+    try:
+        config.load()  # certificates
+    except OSError as error:
+        files = " and ".join(filter(None, (args.tls_certificate, args.tls_key)))
+        why = error.strerror or error
+        raise AssistantError(
+            f"no certificate and key in PEM could be read from {files}: {why}"
+        ) from error
     return uvicorn.Server(config)
 
 

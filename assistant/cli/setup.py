@@ -32,6 +32,8 @@ def main(argv: Sequence[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     machine = this_machine()
     if not options.editor:
+        if options.write or options.remove:
+            raise UsageError("which editor? `foretype setup` lists them")
         return _print_editors(machine)
     editor = EDITORS[options.editor]
     if options.client and editor.name != "emacs":

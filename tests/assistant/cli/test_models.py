@@ -140,6 +140,17 @@ def test_remove_asks_first(
     assert Registry().entries() == []
 
 
+def test_removing_a_model_of_others_says_that_its_file_stays(
+    repository: Path, folders: list[Path], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    added(Registry(), folders[0], "theirs", kind="plain", root="/models/theirs")
+    monkeypatch.setattr("sys.stdin", io.StringIO("no\n"))
+    assert main(["remove", "theirs"]) == 1
+    asked = "Take theirs off the list? /models/theirs stays, what `models fit` made goes. [y/N] "
+    assert capsys.readouterr().out == f"{asked}Nothing was removed.\n"
+
+
 def test_export_warns_that_weights_are_private(
     repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -109,6 +109,13 @@ def test_unknown_editor_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None
     assert "invalid choice" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--write", "--remove"])
+def test_forgotten_editor_is_bad_usage(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([option]) == 2
+    said = "foretype setup: which editor? `foretype setup` lists them\n"
+    assert capsys.readouterr() == ("", said)
+
+
 def test_emacs_client_can_be_named(private_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["emacs", "--client", "lsp-mode"]) == 0
     shown = capsys.readouterr().out
