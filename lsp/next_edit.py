@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 INLINE_EDIT = "textDocument/copilotInlineEdit"
 MAX_AT_ONCE = 100  # places of one code action
+_NOWHERE = -2  # a row that is apart from all: so are a notification's further changes
 UNSEEN = "eager"  # the level of `show` for files that the user may not have in view
 KINDS = [types.CodeActionKind.QuickFix, types.CodeActionKind.RefactorRewrite]  # of code actions
 
@@ -72,8 +73,10 @@ class EditFollower:
             return
         row, old, new = change
         uri, version, last_row = self._last
-        self._last = document.uri, document.version, row
-        if (uri, version) == (document.uri, document.version) and abs(row - last_row) > 1:
+        is_same = (uri, version) == (document.uri, document.version)
+        is_apart = is_same and abs(row - last_row) > 1
+        self._last = document.uri, document.version, _NOWHERE if is_apart else row
+        if is_apart:
             history.interrupt(document.uri)
             return
         self._edits.note(document.uri, row, old, new)

@@ -63,6 +63,21 @@ async def test_of_many_open_documents_those_with_the_line_alone_are_looked_throu
     assert looked_through == ["file:///w/b.py"]
 
 
+@pytest.mark.parametrize("rows", [(5, 0), (5, 4, 0), (5, 1, 0), (0, 1, 5), (5, 3, 2, 1)])
+def test_changes_at_once_and_apart_are_no_edit_wherever_the_last_of_them_is(
+    rows: tuple[int, ...],
+) -> None:
+    follower = EditFollower(lambda _: "")
+    workspace = Workspace([], "utf-16", lambda _: None, follower.follow)
+    workspace.put_text_document(types.TextDocumentItem(URI, "python", 1, "call(one)\n" * 9))
+    for row in rows:
+        span = types.Range(types.Position(row, 5), types.Position(row, 8))
+        change = types.TextDocumentContentChangePartial(span, "two")
+        workspace.update_text_document(types.VersionedTextDocumentIdentifier(2, URI), change)
+    assert follower._edits is not None
+    assert follower._edits.history.edits() == []
+
+
 def type_timeout(workspace: Workspace) -> Any:
     """Open a document and add an argument to its first call."""
     workspace.put_text_document(types.TextDocumentItem(URI, "python", 1, TEXT))
