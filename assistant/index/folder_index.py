@@ -12,6 +12,7 @@ secret in the making is left out, where the last edit was.
 """
 
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Collection, Iterable, Iterator
@@ -36,6 +37,7 @@ from assistant.index.segment import encode_text
 from assistant.index.writer import index_folder
 from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import redact, spans_paragraphs
+from assistant.privacy.secret_names import names_in
 from assistant.privacy.unfinished import edited_at, without_open_secret
 from model.files import UnreadableFileError, read_regular
 
@@ -45,6 +47,7 @@ MIN_WORD = 4  # characters of a replaced word that is looked for
 MAX_CHARS = 1_000_000  # of a document that is searched
 PREPARED_CHARS = 200_000  # a tenth of a second's work, of documents that are searched first
 _BREAK = "\n\n"  # few secrets go across
+_NAME_CHARS = 300  # before a blank line, in which a name may stand whose value is behind it
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +74,28 @@ class _OpenDocument:
     def _replace_secrets(self, text: str) -> bytes:
         if spans_paragraphs(text):
             return encode_text(redact(text)[0])
-        pieces = text.replace("\r\n", "\n").split(_BREAK)
+        pieces = _paragraphs(text.replace("\r\n", "\n"))
         self.paragraphs = {
             piece: self.paragraphs.get(piece) or encode_text(redact(piece)[0])
             for piece in dict.fromkeys(pieces)
         }
         return _BREAK.encode().join([self.paragraphs[piece] for piece in pieces])
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Cut a text at its blank lines, but not where a value may follow the name of a secret."""
+    pieces: list[str] = []
+    for piece in text.split(_BREAK):
+        if piece[:1].isspace() and pieces and _ends_with_name(pieces[-1][-_NAME_CHARS:]):
+            pieces[-1] += _BREAK + piece
+        else:
+            pieces.append(piece)
+    return pieces
+
+
+@functools.lru_cache(maxsize=4096)  # asked of every paragraph at every key
+def _ends_with_name(tail: str) -> bool:
+    return bool(names_in(tail))
 
 
 class FolderIndex:

@@ -49,6 +49,19 @@ def test_no_secret_of_an_open_document_is_offered_in_another(item: Planted) -> N
     assert leaked(item, occurrence.following.decode(errors="replace")) == []
 
 
+@pytest.mark.parametrize("item", [each for each in GALLERY if "\n" in each.before])
+def test_a_blank_line_before_it_hides_no_more_of_an_open_document(item: Planted) -> None:
+    """2026-11-30: a document is made ready by paragraphs, and the name was in the one above."""
+    for at in (n for n, char in enumerate(item.before) if char == "\n"):
+        index, text = FolderIndex(), code(item)
+        place = text.index(item.before) + at
+        text = text[:place] + "\n" + text[place:]
+        index.set_open("a.py", text)
+        (longest, *_) = index.levels(text[: text.index(item.secret)].encode(), path="b.py")
+        shown = longest.occurrences[0].following.decode(errors="replace")
+        assert leaked(item, redact(text)[0]) != [] or leaked(item, shown) == []
+
+
 def test_no_secret_is_in_the_index(tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {f"{n}.py": code(item) for n, item in enumerate(GALLERY)}
     root = new_repository(tmp_path / "repository", files)
