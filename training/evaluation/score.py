@@ -72,6 +72,7 @@ def evaluate(
     folder = load_model(model)
     known = folder.info.languages or LANGUAGES  # a model of others does not say
     by_path = [held_out_files(path, languages=known) for path in repositories]
+    cli.refuse_namesakes(found[0].source for found in by_path if found)
     files = {found[0].source: found for found in by_path if found}
     if not files:
         raise ValueError(f"the repositories hold no file to ask about in: {', '.join(known)}")

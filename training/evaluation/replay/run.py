@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from training.cli import refuse_namesakes
 from training.data.corpus import Document
 from training.data.progress import Progress
 from training.evaluation.answers import Answer, Judged, Keystrokes, judge, type_line
@@ -86,6 +87,7 @@ class Measured:
 def plan_work(repositories: Sequence[Path], plan: Plan) -> list[Work]:
     """Draw the tasks of all repositories; ReplayError names the one that cannot be replayed."""
     queues = [_work_of(repository, plan) for repository in repositories]
+    refuse_namesakes(queue[0].tasks[0].stratum.repository for queue in queues if queue)
     longest = max(map(len, queues), default=0)
     return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
 

@@ -102,6 +102,9 @@ def test_mistakes_are_one_line(
     assert "git fetch --unshallow" in mistake(tmp_path / "shallow", model, capsys)
     assert "names no commits" in mistake(repository, model, capsys, "--range", "a..b")
     assert "tiny" not in mistake(repository, tmp_path, capsys)  # no model folder
+    plain_git(tmp_path, "clone", "-q", str(repository), "other/lib")  # would count as the same one
+    assert main([str(repository), str(tmp_path / "other" / "lib"), *options(model)]) == 1
+    assert capsys.readouterr().err.endswith(" are called lib; ask about one of them\n")
 
 
 @pytest.mark.parametrize(
