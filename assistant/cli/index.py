@@ -58,7 +58,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    settings = load_settings()
+    wanted = args.dependencies or None
+    asked = {"index_mb": args.mb, "exclude": args.exclude, "index_dependencies": wanted}
+    settings = load_settings({name: value for name, value in asked.items() if value is not None})
     root = Path(args.repo).absolute() if args.repo else _usual_root()
     if args.action != "clear" and not root.is_dir():
         raise UsageError(f"{args.repo} is not a folder")
@@ -67,13 +69,13 @@ def _run(args: argparse.Namespace) -> int:
     if args.action == "clear":
         return _clear(root, everything=args.all)
     progress = _Progress(as_json=args.watched)
-    n_bytes = (args.mb or settings.index_mb) << 20  # on disk
+    n_bytes = settings.index_mb << 20  # on disk
     limits = BuildLimits(
-        exclude=tuple(dict.fromkeys((*settings.exclude, *args.exclude))),
+        exclude=settings.exclude,
         max_text_bytes=int(n_bytes / INDEX_BYTES_PER_TEXT_BYTE),
         on_progress=progress,
     )
-    with_dependencies = args.dependencies or settings.index_dependencies
+    with_dependencies = settings.index_dependencies
     if args.watched:
         return _watched_build(root, limits, with_dependencies=with_dependencies)
     if is_too_wide(root) and not (root / ".git").exists():
@@ -205,8 +207,8 @@ def _parser() -> argparse.ArgumentParser:
     add("action", choices=("status", "build", "clear"))
     add("repo", nargs="?", help="a folder (default: the repository around this one)")
     add("--all", action="store_true", help="clear: the indexes of all folders")
-    add("--exclude", action="append", default=[], metavar="PATTERN", help="leave these files out")
-    add("--mb", type=int, default=0, help="largest size of the index on disk")
+    add("--exclude", action="append", metavar="PATTERN", help="leave these files out")
+    add("--mb", type=int, help="largest size of the index on disk")
     add("--dependencies", action="store_true", help="also what the project imports, if installed")
     add("--watched", action="store_true", help=argparse.SUPPRESS)
     return parser

@@ -143,3 +143,20 @@ def test_a_home_kept_in_git_is_not_meant(
     assert capsys.readouterr().out == (
         f"{here}: no index; make it with: foretype index build '{here}'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--mb=0", "index_mb must be in 1.."),
+        ("--mb=-5", "index_mb must be in 1.."),
+        ("--exclude=!a.py", "would take a pattern back"),
+        ("--exclude={a,b}.py", "has braces"),
+    ],
+)
+def test_options_are_as_strict_as_the_settings(
+    option: str, said: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", str(root), option]) == 2
+    assert said in capsys.readouterr().err
+    assert not index_folder(root).exists()
