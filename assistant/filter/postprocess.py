@@ -6,6 +6,8 @@ itself, what nothing opened; those about words, lines and indentation are in `ru
 """
 
 import functools
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple
@@ -20,6 +22,9 @@ from assistant.source.languages import Language
 MIN_VISIBLE_CHARS = 2
 
 _QUOTES = frozenset("\"'`")
+_ESCAPED = re.compile(r"\\.")
+_NO_ANGLE = re.compile(r"[-=]>|[<>]=|<[<-]")  # arrows, comparisons, shifts
+_TAIL = ";,: "  # what may stand behind a closer, or behind all of a line, in text and document
 MAX_LINE_CHARS = 200  # of the line before the cursor that may be the start of a secret
 
 Action = Literal["kept", "cut", "dropped"]
@@ -71,17 +76,19 @@ def _n_retyped(place: CursorSite, text: str, rest: str) -> int:
     if len(opened) > 1 and place.context.quote == rest[0] == opened[0] and rest[:3] != opened:
         return 1  # the first of three quotes was closed when it was typed
     n_closers = len(rest) - len(rest.lstrip("".join(AUTO_CLOSED - {" "})))
-    choices = [n for n in range(n_closers + 1) if _may_go(rest[:n], said)]
+    whole = len(place.context.quote) if rest.startswith(place.context.quote) else 0
+    choices = [
+        n for n in (0, *range(max(1, whole), n_closers + 1)) if _may_go(place, rest[:n], said)
+    ]
     n_again = _n_unfitting(place, said, rest, choices)
     if n_again is None:
         n_again = _n_faulty(place, text, rest, choices)
-    tail = said[max(said.rfind(char) for char in CLOSERS | _QUOTES) + 1 :]
-    if n_again and tail and set(tail) <= AUTO_CLOSED and rest.startswith(tail, n_again):
-        n_again += len(tail)
-    return n_again
+    tail = said[len(said.rstrip(_TAIL)) :]
+    is_again = rest.startswith(tail, n_again) and not rest.startswith(tail[-1:] * 2, n_again)
+    return n_again + len(tail) if is_again else n_again
 
 
-def _may_go(closers: str, text: str) -> bool:
+def _may_go(place: CursorSite, closers: str, text: str) -> bool:
     """Say whether the text stands for closers: it has them too, or it opens what they would close.
 
     Where a line goes on below (`run(async () => {`), brackets that were closed on it are not wanted
@@ -89,13 +96,15 @@ def _may_go(closers: str, text: str) -> bool:
     """
     rest = iter(text)
     untyped = [char for char in closers if char not in rest]
-    return not untyped or (set(untyped) <= CLOSERS and text[-1] in LINE_GOES_ON)
+    goes_on = text[-1] in LINE_GOES_ON and not place.is_part
+    return not untyped or (set(untyped) <= CLOSERS and goes_on)
 
 
 def _n_unfitting(place: CursorSite, text: str, rest: str, choices: Sequence[int]) -> int | None:
     """Return with how many closers less the whole document fits together; None if unclear."""
     goes_on = text[-1] in LINE_GOES_ON or any(char in text for char in CLOSERS)
-    if place.context.quote or not (place.sees_all and goes_on):
+    sees_both_ends = place.sees_all and place.offset + len(place.behind) == len(place.document)
+    if place.context.quote or not (sees_both_ends and goes_on):
         return None
     state = scan_on(place.context, text, place.language)
     if state.quote or len(state.extra) > len(place.context.extra):
@@ -113,38 +122,53 @@ def _n_unfitting(place: CursorSite, text: str, rest: str, choices: Sequence[int]
 
 
 def _n_faulty(place: CursorSite, text: str, rest: str, choices: Sequence[int]) -> int:
-    """Return with how many closers less the line has no fault that it had not before."""
+    """Return with how many closers less the line has the fewest faults that it had not before.
+
+    None, mostly; but a line that ends what began above it has closers that fit nothing in it.
+    """
     is_inside = scan(place.before, place.language).quote != place.context.quote
     quote = place.context.quote if is_inside else ""  # of a string from a line above
-    quotes = _QUOTES & set(rest[: choices[-1]])
-    unharmed = _faults(place.before + rest, place.language, quote, quotes)
-    for n_again in choices:
+    marks = (_QUOTES | {">"}) & set(rest[: choices[-1]])
+    n_slashes = len(place.before) - len(place.before.rstrip("\\"))
+    before = place.before[: len(place.before) - n_slashes % 2]  # else it escapes what stands there
+    unharmed = _faults(before + rest, place.language, quote, marks)
+
+    def n_changes(n_again: int) -> int:
         line = place.before + text + rest[n_again:]
-        found = _faults(line, place.language, quote, quotes)
-        if found[1:] == unharmed[1:] and found[0] in ("", LINE_COMMENT, unharmed[0]):
-            return n_again
-    return 0
+        found = _faults(line, place.language, quote, marks)
+        gone = sum(n for (kind, _), n in (unharmed - found).items() if kind != "open")
+        return gone + (found - unharmed).total()
+
+    return min(choices, key=n_changes)
 
 
 def _faults(
-    line: str, language: Language | None, quote: str, quotes: AbstractSet[str]
-) -> tuple[object, ...]:
-    """Return the string that a line leaves open, and what in it fits no opener.
+    line: str, language: Language | None, quote: str, marks: AbstractSet[str]
+) -> Counter[tuple[str, str]]:
+    """Count the string that a line leaves open, and what in it fits no opener, by kind.
 
     It is looked at twice, by the language and by characters alone: in comments and strings, and
     where it is not known what is one, only the latter tells.
     """
     state = scan(line, language, quote)
+    faults = Counter(("extra", mark.char) for mark in state.extra)
+    faults["crossed", ""] = state.n_crossed
+    if state.quote not in ("", LINE_COMMENT):
+        faults["open", state.quote] = 1
     openers: list[str] = []
-    misfits = []
     for char in line:
         if char in PAIRS:
             openers.append(PAIRS[char])
         elif char in CLOSERS and not (openers and openers.pop() == char):
-            misfits.append(char)
-    extra = tuple(mark.char for mark in state.extra)
-    is_odd = tuple(line.count(char) % 2 for char in sorted(quotes))
-    return state.quote, extra, state.n_crossed, tuple(misfits), is_odd
+            faults["misfit", char] += 1
+    plain = _ESCAPED.sub("", line)
+    for char in _QUOTES & marks:
+        faults["odd", char] = plain.count(char) % 2
+    if ">" in marks:
+        plain = _NO_ANGLE.sub("", plain)
+        more = plain.count(">") - plain.count("<")
+        faults["angle", ">" if more > 0 else "<"] = abs(more)
+    return faults
 
 
 def stray_quote(place: CursorSite, text: str) -> RuleResult:
@@ -242,14 +266,20 @@ class FilterResult(NamedTuple):
 
 
 def filter_text(
-    request: CompletionRequest, text: str, *, multi_line: bool, is_rest: bool = False
+    request: CompletionRequest,
+    text: str,
+    *,
+    multi_line: bool,
+    is_rest: bool = False,
+    is_part: bool = False,
 ) -> FilterResult:
     """Return the edit that is left of generated `text`, and what each rule did to it.
 
     The rules run until the text is stable; what then holds a secret is dropped whole. `is_rest`
-    says that the user has typed along the beginning of what was shown.
+    says that the user has typed along the beginning of what was shown, `is_part` that the line is
+    to go on behind the text.
     """
-    place = CursorSite.of(request, multi_line=multi_line, is_rest=is_rest)
+    place = CursorSite.of(request, multi_line=multi_line, is_rest=is_rest, is_part=is_part)
     verdicts: list[RuleVerdict] = []
     while True:
         draft = _round(place, text, verdicts)

@@ -62,10 +62,16 @@ class CursorSite(NamedTuple):
     context: Scan  # what is open at the cursor
     sees_all: bool  # whether `context` knows every bracket that is open
     is_rest: bool = False  # the text is the rest of what was shown, and partly typed
+    is_part: bool = False  # of a line: more is to follow the text on it
 
     @classmethod
     def of(
-        cls, request: CompletionRequest, *, multi_line: bool, is_rest: bool = False
+        cls,
+        request: CompletionRequest,
+        *,
+        multi_line: bool,
+        is_rest: bool = False,
+        is_part: bool = False,
     ) -> "CursorSite":
         """Cut the surroundings of the request's cursor."""
         document, offset = request.text, request.offset
@@ -82,6 +88,7 @@ class CursorSite(NamedTuple):
             context=context,
             sees_all=sees_all,
             is_rest=is_rest,
+            is_part=is_part,
         )
 
 

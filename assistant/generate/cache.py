@@ -30,6 +30,7 @@ class Suggestion:
     finish_reason: str
     logprob: float
     multi_line: bool  # it may run over several lines
+    is_part: bool = False  # of a line, the rest of which was not sure enough
     probability: float = 0.0  # that it is right, as judged when it was made
     is_rest: bool = field(default=False, compare=False)  # its beginning was shown, and typed
     is_shown: bool = True  # no: known, but not sure enough; more typing may change that

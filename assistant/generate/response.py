@@ -204,7 +204,7 @@ def offer_lines(
             break
         result = wholes[whole]  # of what holds a secret, a beginning is a part of it
         if result.edit is not None and len(result.edit.text) > len(text):
-            result = filter_text(request, text, multi_line=False)
+            result = filter_text(request, text, multi_line=False, is_part=True)
         if result.edit is None:
             continue
         final = result.edit.text
@@ -215,6 +215,7 @@ def offer_lines(
             finish_reason=lines.reasons.get(text, "stop"),
             logprob=lines.drafts[0].logprob if ranking.texts[place] == lines.greedy else 0.0,
             multi_line=False,
+            is_part=text != whole,
             probability=probability,
             is_shown=probability >= least,
             beliefs=ranking.beliefs(MAX_BELIEFS),
@@ -230,7 +231,11 @@ def offer_suggestions(request: CompletionRequest, suggestions: Iterable[Suggesti
     for each in suggestions:
         if each.is_shown:
             edit, verdicts = filter_text(
-                request, each.text, multi_line=each.multi_line, is_rest=each.is_rest
+                request,
+                each.text,
+                multi_line=each.multi_line,
+                is_rest=each.is_rest,
+                is_part=each.is_part,
             )
             if edit is not None:
                 offers.append(Offer(each, edit, verdicts))

@@ -211,6 +211,19 @@ def test_lines_below_are_not_said_again(source, text, path, expected):
         ("f(\n    a|)", "b)", "a.py", ("b)", 1)),
         ("f('|')", "a', 'b", "a.py", ("a', 'b", 0)),
         ("#define KERN|P", "EL_HP", "a.h", ("EL_HP", 0)),
+        ('f(g(x),\n  "42|"\n', 'ps");', "a.cpp", ('ps");', 1)),
+        ("// (see\n// the 'old|'\n", "er' one)", "a.go", ("er' one)", 1)),
+        ('s = "{\\"a|}"\n', '\\":1}";', "a.java", ('\\":1}";', 2)),
+        ('print("%d\\|")\n', 'n", x);', "a.c", ('n", x);', 2)),
+        ('s = """|"""\n', 'Say it."""', "a.py", ('Say it."""', 3)),
+        ("let x: Vec<|>\n", "Vec<u8>> = f(|a| -> b);", "a.rs", ("Vec<u8>> = f(|a| -> b);", 1)),
+        ("<Button|></Button>\n", ' kind="a">', "a.tsx", (' kind="a">', 1)),
+        ("if (a->b|> c)\n", "->d", "a.c", ("->d", 0)),
+        ("color: |;\n", "var(--main);", "a.css", ("var(--main);", 1)),
+        ("return |;\n", "x + 1;", "a.ts", ("x + 1;", 1)),
+        ("return |;\n", "x + 1", "a.ts", ("x + 1", 0)),
+        ("f(|, c)\n", "a, b,", "a.ts", ("a, b,", 1)),
+        ("std|::x\n", "a:", "a.cpp", ("a:", 0)),
     ],
 )
 def test_what_follows_on_the_line_is_not_doubled(source, text, path, expected):
@@ -245,6 +258,17 @@ def test_what_follows_on_the_line_is_not_doubled(source, text, path, expected):
 )
 def test_closers_without_an_opener_are_cut(source, text, path, expected):
     assert left(postprocess.bracket_balance, source, text, path) == expected
+
+
+def test_closers_out_of_sight_do_not_tell_which_bracket_is_doubled():
+    far = "a = {\n  b: {\n    c: { d|}\n  },\n" + "  e: 1,\n" * 1_000 + "};\n"
+    assert postprocess.suffix_overlap(place(far, "a.ts"), ": 1 },").n_replaced == 1
+
+
+@pytest.mark.parametrize(("is_part", "n_replaced"), [(False, 1), (True, 0)])
+def test_closers_stay_where_the_line_goes_on_behind_the_text(is_part, n_replaced):
+    cursor = place("x.map { |n| A|}\n", "a.rb")._replace(is_part=is_part)
+    assert postprocess.suffix_overlap(cursor, ".autoload(").n_replaced == n_replaced
 
 
 def test_brackets_opened_out_of_sight_may_be_closed():
