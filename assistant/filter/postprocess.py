@@ -24,6 +24,7 @@ MIN_VISIBLE_CHARS = 2
 _QUOTES = frozenset("\"'`")
 _ESCAPED = re.compile(r"\\.")
 _NO_ANGLE = re.compile(r"[-=]>|[<>]=|<[<-]")  # arrows, comparisons, shifts
+_MENDED = ("open", "odd")  # faults of a line that a text may mend
 _TAIL = ";,: "  # what may stand behind a closer, or behind all of a line, in text and document
 MAX_LINE_CHARS = 200  # of the line before the cursor that may be the start of a secret
 
@@ -70,8 +71,8 @@ def _n_retyped(place: CursorSite, text: str, rest: str) -> int:
     said = text.rstrip()
     if not said or not rest:
         return 0
-    if set(said) <= _QUOTES and rest.startswith(said):
-        return len(said)
+    if set(bare := said.lstrip()) <= _QUOTES and rest.startswith(bare):
+        return len(bare)
     opened = scan(place.before + said, place.language).quote
     if len(opened) > 1 and place.context.quote == rest[0] == opened[0] and rest[:3] != opened:
         return 1  # the first of three quotes was closed when it was typed
@@ -133,13 +134,14 @@ def _n_faulty(place: CursorSite, text: str, rest: str, choices: Sequence[int]) -
     before = place.before[: len(place.before) - n_slashes % 2]  # else it escapes what stands there
     unharmed = _faults(before + rest, place.language, quote, marks)
 
-    def n_changes(n_again: int) -> int:
+    unharmed = Counter({kind: n for kind, n in unharmed.items() if kind[0] not in _MENDED})
+
+    def n_faults(n_again: int) -> int:
         line = place.before + text + rest[n_again:]
         found = _faults(line, place.language, quote, marks)
-        gone = sum(n for (kind, _), n in (unharmed - found).items() if kind != "open")
-        return gone + (found - unharmed).total()
+        return sum(abs(found[kind] - unharmed[kind]) for kind in found.keys() | unharmed.keys())
 
-    return min(choices, key=n_changes)
+    return min(choices, key=n_faults)
 
 
 def _faults(

@@ -198,9 +198,10 @@ def indentation(place: CursorSite, text: str) -> RuleResult:
 
 def duplicate_following(place: CursorSite, text: str) -> RuleResult:
     """Cut from where the text says what already stands on the lines below."""
-    if place.after.strip():
+    rest = place.after.rstrip()
+    if rest.strip("".join(AUTO_CLOSED)) or (rest and "\n" in text):
         return RuleResult(text)
-    lines = (place.before + text).split("\n")
+    lines = (place.before + text + rest).split("\n")
     filled = [(index, line.rstrip()) for index, line in enumerate(lines) if line.strip()]
     below: list[str] = []
     for _, line in lines_below(place.document, place.offset):

@@ -57,19 +57,33 @@ class Spot(NamedTuple):
     def typed_since(self, now: CompletionRequest) -> str | None:
         """Return what was typed since at the cursor; None if anything else changed.
 
-        Brackets and quotes that an editor closes by itself do not count.
+        Brackets and quotes that an editor closes by itself do not count, nor does one that stood
+        behind the cursor and was typed over.
         """
         text, begin, offset = now.text, self.offset, now.offset
         if (self.document, self.language) != (now.document, now.language):
             return None
         if offset < begin or not text.endswith(self.before, 0, begin):
             return None
-        for end in range(offset, offset + (_MAX_CLOSERS if offset > begin else 0) + 1):
-            if text[end : end + AFTER_CHARS] == self.after:
-                return text[begin:offset]
-            if text[end : end + 1] not in _CLOSERS:
-                break
+        typed = text[begin:offset]
+        for n_over in range(_n_typed_over(self.after, typed) + 1):
+            after = self.after[n_over:]
+            for end in range(offset, offset + (_MAX_CLOSERS if typed else 0) + 1):
+                if text[end : end + AFTER_CHARS - n_over] == after:
+                    return typed
+                if text[end : end + 1] not in _CLOSERS:
+                    break
         return None
+
+
+def _n_typed_over(after: str, typed: str) -> int:
+    """Return how many closers that `after` begins with were typed, in their order."""
+    rest = iter(typed)
+    closers = after[:_MAX_CLOSERS]
+    return next(
+        (n for n, char in enumerate(closers) if char not in _CLOSERS or char not in rest),
+        len(closers),
+    )
 
 
 class _Entry(NamedTuple):

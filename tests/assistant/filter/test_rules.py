@@ -164,6 +164,9 @@ def test_a_line_stands_no_deeper_than_code_above_allows(source, text, path, expe
         ("f() {|\n}\n", "\n  a();\n}", "a.js", "\n  a();"),
         ("|\nimport os\n", "\nimport os", "a.py", ""),
         ("f(|)\nf(x)\n", "x", "a.py", "x"),
+        ("mod w|;\nmod word;\n", "ord", "a.rs", ""),
+        ("mod w|;\nmod word;\n", "ords", "a.rs", "ords"),
+        ("run(|) { }\nrun(now) { }\n", "now", "a.go", "now"),
         ("x = |", "1", "a.py", "1"),
     ],
 )
@@ -222,6 +225,8 @@ def test_lines_below_are_not_said_again(source, text, path, expected):
         ("color: |;\n", "var(--main);", "a.css", ("var(--main);", 1)),
         ("return |;\n", "x + 1;", "a.ts", ("x + 1;", 1)),
         ("return |;\n", "x + 1", "a.ts", ("x + 1", 0)),
+        ('s :=|""\n', ' ""', "a.go", (' ""', 2)),
+        ("name: |',\n", "'a',", "a.ts", ("'a',", 2)),
         ("f(|, c)\n", "a, b,", "a.ts", ("a, b,", 1)),
         ("std|::x\n", "a:", "a.cpp", ("a:", 0)),
     ],

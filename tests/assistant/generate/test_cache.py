@@ -71,6 +71,30 @@ def test_other_text_after_the_cursor_asks_the_model(after: str) -> None:
     assert cache_of("os.stat(path)").get(asked("os.stat(", after=after)) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "typed", "before", "after"),
+    [
+        ('a")', 'a"', '")', ")"),
+        ('a")', 'a")', '")', ""),
+        ('a", f(b))', 'a", f(', '")', "))"),
+        ("f(a)", "f(a)", ")", ")"),
+    ],
+)
+def test_closer_that_is_typed_over_is_no_change(
+    text: str, typed: str, before: str, after: str
+) -> None:
+    cache = SuggestionCache()
+    cache.put(asked(after=before + AFTER), (generated(text + ";"),))
+    left = cache.get(asked(typed, after=after + AFTER))
+    assert left == (generated((text + ";")[len(typed) :]),)
+
+
+def test_closer_that_was_deleted_counts() -> None:
+    cache = SuggestionCache()
+    cache.put(asked(after='")' + AFTER), (generated('a", b)'),))
+    assert cache.get(asked("a", after=")" + AFTER)) is None
+
+
 def test_closer_that_was_there_before_typing_counts() -> None:
     assert cache_of("os.stat(path)").get(asked("", after=")" + AFTER)) is None
 
