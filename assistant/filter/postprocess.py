@@ -104,8 +104,7 @@ def _may_go(place: CursorSite, closers: str, text: str) -> bool:
 def _n_unfitting(place: CursorSite, text: str, rest: str, choices: Sequence[int]) -> int | None:
     """Return with how many closers less the whole document fits together; None if unclear."""
     goes_on = text[-1] in LINE_GOES_ON or any(char in text for char in CLOSERS)
-    sees_both_ends = place.sees_all and place.offset + len(place.behind) == len(place.document)
-    if place.context.quote or not (sees_both_ends and goes_on):
+    if place.context.quote or not (place.sees_all and goes_on):
         return None
     state = scan_on(place.context, text, place.language)
     if state.quote or len(state.extra) > len(place.context.extra):
@@ -113,12 +112,13 @@ def _n_unfitting(place: CursorSite, text: str, rest: str, choices: Sequence[int]
     wanted = [PAIRS[mark.char] for mark in reversed(state.openers)]
     most = choices[-1]
     behind = _closers(place.behind[most:], place.language, "")
-    fitting = [
-        n
-        for n in choices
-        if [*(char for char in rest[n:most] if char in CLOSERS), *behind] == wanted
-        and not _QUOTES & set(rest[n:most])
-    ]
+    is_cut = place.offset + len(place.behind) < len(place.document)  # more closers may follow
+
+    def fits(n: int) -> bool:
+        found = [*(char for char in rest[n:most] if char in CLOSERS), *behind]
+        return found == (wanted[: len(found)] if is_cut else wanted)
+
+    fitting = [n for n in choices if fits(n) and not _QUOTES & set(rest[n:most])]
     return fitting[0] if len(fitting) == 1 else None
 
 
@@ -133,7 +133,6 @@ def _n_faulty(place: CursorSite, text: str, rest: str, choices: Sequence[int]) -
     n_slashes = len(place.before) - len(place.before.rstrip("\\"))
     before = place.before[: len(place.before) - n_slashes % 2]  # else it escapes what stands there
     unharmed = _faults(before + rest, place.language, quote, marks)
-
     unharmed = Counter({kind: n for kind, n in unharmed.items() if kind[0] not in _MENDED})
 
     def n_faults(n_again: int) -> int:

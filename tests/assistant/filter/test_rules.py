@@ -270,6 +270,11 @@ def test_closers_out_of_sight_do_not_tell_which_bracket_is_doubled():
     assert postprocess.suffix_overlap(place(far, "a.ts"), ": 1 },").n_replaced == 1
 
 
+def test_closers_in_sight_tell_which_go_though_more_follow():
+    far = "a(() => {\n  b(c(|))\n    d);\n});\n" + "e();\n" * 2_000
+    assert postprocess.suffix_overlap(place(far, "a.ts"), "x(1)),").n_replaced == 2
+
+
 @pytest.mark.parametrize(("is_part", "n_replaced"), [(False, 1), (True, 0)])
 def test_closers_stay_where_the_line_goes_on_behind_the_text(is_part, n_replaced):
     cursor = place("x.map { |n| A|}\n", "a.rb")._replace(is_part=is_part)
