@@ -88,3 +88,8 @@ def test_missing_recipe_names_the_bundled_ones(tmp_path: Path) -> None:
 def test_bad_overrides_are_refused(tmp_path: Path, override: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
         load_recipe(recipe_file(tmp_path, GOOD), overrides=(override,))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_recipe(tmp_path: Path) -> None:
+    plain = load_recipe(recipe_file(tmp_path, GOOD))
+    assert load_recipe(recipe_file(tmp_path, f"\ufeff{GOOD}")) == plain
