@@ -11,6 +11,7 @@ alone, each once: all but the last one are the same as at the last key.
 """
 
 import re
+from array import array
 from bisect import bisect_left, bisect_right
 from functools import lru_cache
 
@@ -94,25 +95,25 @@ def forget_pieces() -> None:
 
 
 @lru_cache(maxsize=16)  # the same while one types in a line
-def _head(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
-    ids: list[int] = []
+def _head(tokenizer: Tokenizer, text: str) -> "array[int]":
+    ids = array("i")
     start = 0
     for match in _BORDER.finditer(text):
-        ids += _piece(tokenizer, text[start : match.start()])
+        ids.extend(_piece(tokenizer, text[start : match.start()]))
         start = match.start()
-    ids += _piece(tokenizer, text[start:])
-    return tuple(ids)
+    ids.extend(_piece(tokenizer, text[start:]))
+    return ids
 
 
-def _piece(tokenizer: Tokenizer, piece: str) -> tuple[int, ...] | list[int]:
+def _piece(tokenizer: Tokenizer, piece: str) -> "array[int] | list[int]":
     if len(piece) > MAX_KEPT_CHARS:
         return tokenizer.encode(piece)
     return _kept(tokenizer, piece)
 
 
 @lru_cache(maxsize=MAX_KEPT_PIECES)
-def _kept(tokenizer: Tokenizer, piece: str) -> tuple[int, ...]:
-    return tuple(tokenizer.encode(piece))
+def _kept(tokenizer: Tokenizer, piece: str) -> "array[int]":
+    return array("i", tokenizer.encode(piece))  # four bytes an id; in a tuple forty
 
 
 class TokenTable:
