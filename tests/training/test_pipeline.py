@@ -121,6 +121,11 @@ def test_trained_folder_is_evaluated_described_and_completes_code(folder: Path) 
     assert "20 cursors a repository" in card
 
     assert export(folder, "--average") == 1  # none was kept
+    assert export(folder, "--set", "network.block_size=384") == 1  # it never read so many tokens
+    other = folder / "other.json"
+    other.write_text((folder / "tokenizer.json").read_text() + "\n")
+    assert export(folder, "--tokenizer", str(other)) == 1
+    assert train(folder, "--tokenizer", str(other)) == 1
     tuned = ["--run", str(folder / "tuned"), "--set", "train.tokens=1536"]
     assert train(folder, *tuned, "--init", str(folder / "model")) == 0
     assert train(folder, *tuned, "--init", str(folder / "model")) == 0  # is over already

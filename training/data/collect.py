@@ -26,7 +26,7 @@ from training.recipe import PATH_SETTINGS, CorpusRecipe
 _log = logging.getLogger(__name__)
 _MAX_LICENCE_BYTES = 200_000
 OWN = "own code"  # in place of a licence
-_FORMAT = 5
+_FORMAT = 6
 # What does not decide on a single file of a source.
 _OTHER_SETTINGS = (*PATH_SETTINGS, "validation", "near_duplicate", "processes")
 

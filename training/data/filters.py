@@ -101,7 +101,10 @@ def text_reason(text: str, settings: FilterSettings) -> str | None:
         return "minified"
     if longest > settings.max_line_chars or mean > settings.max_mean_line_chars:
         return "long lines"
-    heads = text[:_HEAD_CHARS], without_notices(text)[:_HEAD_CHARS]
+    code = without_notices(text)
+    if not code.strip():
+        return "only a notice"
+    heads = text[:_HEAD_CHARS], code[:_HEAD_CHARS]
     if any(map(_GENERATED.search, heads)):
         return "generated"
     if heads[0].lstrip().startswith(_MARKUP):

@@ -7,9 +7,11 @@ files: any number of processes, sharded or not, goes on from them.
 """
 
 import dataclasses
+import itertools
 import json
+import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model.publish import publish_folder
+from model.publish import LEFTOVERS, delete, publish_folder
 from training.errors import TrainingError
 from training.pretrain.distributed import Group
 from training.pretrain.optim import AVERAGE
 
+_CHECKPOINTS = "checkpoints"
+_NAME = re.compile(r"step-\d+")
 _SHARES = ".shares"  # below the checkpoints, while one is written
 # A loss is too high this far above its running mean (deviations, and at least so many nats), and
 # after warm-up so far above that of guessing; so many steps of it in a row are a divergence.
@@ -42,6 +46,7 @@ class RunProgress:
     recipe_hash: str = ""
     parent: str = ""  # content hash of the model folder whose weights it began with
     teacher: str = ""  # content hash of the model folder that teaches it
+    tokenizer: str = ""  # SHA-256 of the file that its ids are of
     plan: dict[str, Any] = dataclasses.field(default_factory=dict)  # a Schedule's table
     # Chosen when the run began, so that it goes on alike.
     dtype: str = ""  # of activations
@@ -99,12 +104,12 @@ def save(
 
     With `shares` all processes of a group call it, each with its own of the tensors.
     """
-    parent = run / "checkpoints"
+    parent = run / _CHECKPOINTS
     final = parent / f"step-{progress.step:06d}"
     if shares is None or shares.is_first:
         parent.mkdir(parents=True, exist_ok=True)
-        for leftover in parent.glob(".*"):  # of a killed run; one process deletes and publishes
-            shutil.rmtree(leftover)
+        for leftover in _leftovers(parent):  # of a killed run; one process deletes and publishes
+            delete(leftover)
     parts = {"weights": weights, "optimizer": optimizer}
     if shares is not None:
         shares.wait()
@@ -120,7 +125,7 @@ def save(
                     save_file({key: each.contiguous() for key, each in tensors.items()}, file)
             text = json.dumps(dataclasses.asdict(progress), indent=1)
             (aside / "state.json").write_text(text, encoding="utf-8")
-        for old in (*sorted(parent.glob("step-*"))[:-KEEP], *parent.glob(_SHARES)):
+        for old in (*_folders(run)[:-KEEP], *parent.glob(_SHARES)):
             shutil.rmtree(old, ignore_errors=True)  # on Windows, what was resumed from is in use
     if shares is not None:
         shares.wait()
@@ -151,9 +156,8 @@ def load_newest(
 
     A damaged newest one is passed over for the one before; TrainingError when none can be read.
     """
-    folders = sorted((run / "checkpoints").glob("step-*"), reverse=True)
     problems = []
-    for folder in folders:
+    for folder in reversed(_folders(run)):
         try:
             table = json.loads((folder / "state.json").read_text(encoding="utf-8"))
             progress = RunProgress(**table)
@@ -196,6 +200,20 @@ def load_run(run: Path, *, average: bool = False) -> Checkpoint:
 
 def discard_after(run: Path, step: int) -> None:
     """Delete checkpoints of later steps: a run that went back would otherwise resume from them."""
-    for folder in (run / "checkpoints").glob("step-*"):
-        if int(folder.name.removeprefix("step-")) > step:
+    for folder in _folders(run):
+        if _step_of(folder) > step:
             shutil.rmtree(folder)
+
+
+def _leftovers(parent: Path) -> Iterator[Path]:
+    return itertools.chain.from_iterable(map(parent.glob, (*LEFTOVERS, _SHARES)))
+
+
+def _folders(run: Path) -> list[Path]:
+    """Return the checkpoints of a run, oldest first; what else stands there is not ours."""
+    found = filter(_NAME.fullmatch, (path.name for path in (run / _CHECKPOINTS).glob("step-*")))
+    return sorted((run / _CHECKPOINTS / name for name in found), key=_step_of)
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))

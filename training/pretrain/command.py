@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from filelock import FileLock, Timeout
 
-from model.config import ConfigError
+from model.config import ConfigError, from_table
 from model.files import sha256_file
 from model.folder import FolderInfo, load_folder, save_folder
 from model.tokenizer import Tokenizer
@@ -33,7 +34,7 @@ from training.data.shards import ShardReader
 from training.errors import TrainingError
 from training.pretrain import loop
 from training.pretrain.card import model_card
-from training.pretrain.checkpoint import load_run
+from training.pretrain.checkpoint import RunProgress, load_run
 from training.pretrain.distributed import join, leave
 from training.pretrain.loop import Validator, choose_threads
 from training.pretrain.report import write_report
@@ -42,6 +43,7 @@ from training.pretrain.trainer import Trainer
 from training.recipe import Recipe, StageTable, load_recipe
 
 _COMPILING = "compiling: the first step, and that of each stage, takes a minute or more\n"
+_LOCK = "lock"  # in a run folder
 MAX_PASSES = 4  # over the same rows: a fifth is worth much less than new text
 
 
@@ -169,27 +171,24 @@ def train_network(
     """
     deadline = time.monotonic() + seconds
     group = join(recipe.train.device)
+    lock = FileLock(files.run / _LOCK)
     try:
         most = max(1, threads or n_threads() // group.size)
         torch.set_num_threads(most)
         keep_freed_memory()
-        tokenizer = Tokenizer.from_file(files.tokenizer)
-        folders = ShardFolders(shards, make_plan(recipe), vocab_size=tokenizer.vocab_size)
-        if recipe.train.teacher:
-            _check_tokenizer(Path(recipe.train.teacher), files.tokenizer)
-        if tokenizer.vocab_size != (wanted := recipe.network.config().vocab_size):
-            raise ConfigError(
-                f"the tokenizer has {tokenizer.vocab_size} ids, the recipe's network wants {wanted}"
-            )
+        tokenizer = _open_tokenizer(recipe, files)
+        digest, size = sha256_file(files.tokenizer), tokenizer.vocab_size
+        folders = ShardFolders(shards, make_plan(recipe), vocab_size=size, tokenizer=digest)
         pad_id = tokenizer.special_id("<|fim_pad|>")
         trainer = Trainer(recipe, folders.open, pad_id=pad_id, group=group)
-        resumed = trainer.resume(files.run)
-        if init:
-            _begin_with(trainer, init, files.tokenizer)
+        if group.is_first and files.run.is_dir():  # a mistake makes none
+            _take(lock, files.run)
+        resumed = _resume(trainer, files, init)
         if trainer.progress.step < trainer.plan.n_step:
             folders.open(trainer.stage)  # a mistake is known before the first step
         use_threads(trainer, most, is_given=threads > 0)
         if group.is_first:
+            _take(lock, files.run)
             sys.stderr.write(announce(trainer, folders, resumed=resumed))
         validate = Validator(files.corpus, tokenizer, recipe) if files.corpus else None
         loop.train(trainer, files.run, validate=validate, deadline=deadline)
@@ -197,7 +196,39 @@ def train_network(
             sys.stderr.write(f"wrote {write_report(files.run, corpus=files.corpus)}\n")
         return trainer.progress.step >= trainer.plan.n_step
     finally:
+        lock.release(force=True)
         leave()
+
+
+def _open_tokenizer(recipe: Recipe, files: RunFiles) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(files.tokenizer)
+    if recipe.train.teacher:
+        _check_tokenizer(Path(recipe.train.teacher), files.tokenizer)
+    if tokenizer.vocab_size != (wanted := recipe.network.config().vocab_size):
+        raise ConfigError(
+            f"the tokenizer has {tokenizer.vocab_size} ids, the recipe's network wants {wanted}"
+        )
+    return tokenizer
+
+
+def _resume(trainer: Trainer, files: RunFiles, init: Path | None) -> bool:
+    resumed = trainer.resume(files.run)
+    _check_run_tokenizer(trainer.progress, files)
+    trainer.progress.tokenizer = sha256_file(files.tokenizer)
+    if init:
+        _begin_with(trainer, init, files.tokenizer)
+    return resumed
+
+
+def _take(lock: FileLock, run: Path) -> None:
+    """Keep other processes out of a run: two would delete each other's checkpoints."""
+    run.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=0.0)
+    except Timeout:
+        raise TrainingError(
+            f"another process trains in {run}; wait for it, stop it, or use another --run folder"
+        ) from None
 
 
 def announce(trainer: Trainer, folders: ShardFolders, *, resumed: bool) -> str:
@@ -242,6 +273,14 @@ def require_servable(recipe: Recipe) -> None:
         raise ConfigError('network.block = "gpt2" is for comparison and cannot be exported')
 
 
+def _check_run_tokenizer(progress: RunProgress, files: RunFiles) -> None:
+    """Raise ConfigError for another tokenizer than that of a run; older runs do not say."""
+    if progress.tokenizer not in ("", sha256_file(files.tokenizer)):
+        raise ConfigError(
+            f"{files.tokenizer} is not the tokenizer that {files.run} was begun with; name that one"
+        )
+
+
 def _check_tokenizer(model: Path, tokenizer: Path) -> None:
     if sha256_file(model / "tokenizer.json") != sha256_file(tokenizer):
         raise ConfigError(
@@ -263,6 +302,13 @@ def export_network(
     require_servable(recipe)
     config, table = recipe.network.config(), recipe.folder
     checkpoint = load_run(files.run, average=average)
+    _check_run_tokenizer(checkpoint.progress, files)
+    stages = from_table(Schedule, checkpoint.progress.plan).stages
+    if (longest := max(stage.block_size for stage in stages)) != config.block_size:
+        raise ConfigError(
+            f"{files.run} was trained with rows of {longest} tokens, the recipe's network reads "
+            f"{config.block_size}; name the recipe it was trained by ({files.run / 'recipe.json'})"
+        )
     card = model_card(
         table,
         config,
@@ -288,8 +334,14 @@ def export_network(
 class ShardFolders:
     """Folders by the name that the stages give their rows."""
 
-    def __init__(self, arguments: Sequence[str], plan: Schedule, *, vocab_size: int) -> None:
-        """Read `[NAME=]FOLDER` arguments; those without a name are taken in the stages' order."""
+    def __init__(
+        self, arguments: Sequence[str], plan: Schedule, *, vocab_size: int, tokenizer: str = ""
+    ) -> None:
+        """Read `[NAME=]FOLDER` arguments; those without a name are taken in the stages' order.
+
+        `tokenizer` is the hash of the file that their ids are of, as far as they say.
+        """
+        self._tokenizer = tokenizer
         self._plan = plan
         self._vocab_size = vocab_size
         self._names = list(dict.fromkeys(stage.shards for stage in plan.stages))
@@ -319,6 +371,10 @@ class ShardFolders:
             raise ConfigError(
                 f"{folder} has rows of {rows.block_size} tokens and {rows.vocab_size} ids; the "
                 f"recipe wants {stage.block_size} and {self._vocab_size}"
+            )
+        if rows.index.get("tokenizer_sha256", self._tokenizer) != self._tokenizer:
+            raise ConfigError(
+                f"{folder} was packed with another tokenizer; name that one, or pack it again"
             )
         return rows
 

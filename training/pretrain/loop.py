@@ -40,6 +40,7 @@ from training.pretrain.schedule import Stage
 from training.pretrain.trainer import Trainer
 from training.recipe import Recipe
 
+LOG = "log.jsonl"
 STABLE = "stable"  # below the run folder: the last checkpoint at the full rates, as a run folder
 VALIDATION_BYTES = 60_000  # of held-out text, about, that are read at each validation
 MEASURED = "bits_per_byte"  # in the log; "bits_per_byte.python" of one language
@@ -124,6 +125,10 @@ def _describe(trainer: Trainer, run: Path) -> None:
         "threads": torch.get_num_threads() if trainer.device.device.type == "cpu" else 0,
     }
     (run / "recipe.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
+    log = run / LOG
+    if log.is_file() and not log.read_bytes().endswith(b"\n"):  # a line that a kill has cut off
+        with log.open("a", encoding="utf-8") as file:
+            file.write("\n")
 
 
 def _step(trainer: Trainer, clock: _Clock) -> dict[str, Any]:
@@ -203,7 +208,7 @@ class _Clock:
 
 
 def _log(run: Path, line: dict[str, Any]) -> None:
-    with (run / "log.jsonl").open("a", encoding="utf-8") as file:
+    with (run / LOG).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
@@ -290,7 +295,8 @@ def draw_files(split: Split) -> list[Document]:
     """Return as much of each language, whole files chosen by hash."""
     files: dict[str, list[Document]] = defaultdict(list)
     for document in split:
-        files[language_name(document.path) or "text"].append(document)
+        if document.text:  # corpora had empty ones until 2026-11-30
+            files[language_name(document.path) or "text"].append(document)
     chosen = []
     for documents in files.values():
         left = VALIDATION_BYTES / len(files)

@@ -5,13 +5,15 @@ curves as `report.png` there. matplotlib draws, by its own settings whatever a u
 """
 
 import argparse
+import bisect
 import contextlib
 import io
 import json
+import math
 import os
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +27,7 @@ from training.cli import existing_folder, report_mistakes
 from training.data.corpus import format_summary, read_manifest
 from training.data.progress import time_text
 from training.errors import TrainingError
-from training.pretrain.loop import MEASURED
+from training.pretrain.loop import LOG, MEASURED
 from training.pretrain.plan import GPT2_COSTS, GPT2_FLOPS, dollars_text
 from training.pretrain.schedule import Schedule
 
@@ -88,7 +90,7 @@ class RunLog(NamedTuple):
 
     name: str
     plan: Schedule
-    steps: Sequence[Mapping[str, Any]]  # the last line of each step; a return drops those behind it
+    steps: Sequence[Mapping[str, Any]]  # the last line of each; a return drops those behind it
     flops: float  # of the steps taken
     seconds: float  # by the wall clock, of all sessions
     gflops: float  # sustained: the median step's
@@ -130,7 +132,7 @@ def read_log(run: Path) -> RunLog:
     """Return a run's log; TrainingError if there is none."""
     try:
         table = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
-        lines = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
+        lines = list(_read_lines(run / LOG))
         plan = from_table(Schedule, table["plan"])
         steps = _steps(lines)
         flops, seconds = _flops(steps), max((line["seconds"] for line in steps), default=0.0)
@@ -150,15 +152,24 @@ def read_log(run: Path) -> RunLog:
     )
 
 
-def _steps(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the lines of the steps that count."""
-    steps: dict[int, dict[str, Any]] = {}
+def _read_lines(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the lines of a log; one that a kill or a full disk has cut off is none."""
+    for line in path.read_text("utf-8", "replace").splitlines():
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
+
+
+def _steps(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines of the steps that count.
+
+    A killed session may have logged steps behind the checkpoint from which the next one went on.
+    """
+    steps: list[dict[str, Any]] = []
     for line in lines:
-        if "went_back_to_step" in line:
-            steps = {n: kept for n, kept in steps.items() if n <= line["went_back_to_step"]}
-        elif "step" in line:
-            steps[line["step"]] = dict(line)
-    return list(steps.values())
+        last = line.get("went_back_to_step", line.get("step", math.inf) - 1)
+        del steps[bisect.bisect_right(steps, last, key=lambda step: step["step"]) :]
+        steps += [dict(line)] if "step" in line else []
+    return steps
 
 
 def _flops(steps: Sequence[Mapping[str, Any]]) -> float:

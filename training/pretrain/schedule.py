@@ -125,9 +125,15 @@ def make_plan(recipe: Recipe) -> Schedule:
             f"the longest stages.block_size is {longest}, the network's is {block_size}: they must "
             "be the same"
         )
-    sizes_of = {(stage.shards, stage.block_size) for stage in stages}
-    if len({stage.shards for stage in stages}) != len(sizes_of):
-        raise ConfigError("stages that read the same shards must have the same block_size")
+    made = {
+        (stage.shards, stage.block_size, table.spm, table.psm, table.short, table.snippets)
+        for table, stage in zip(tables, stages, strict=True)
+    }
+    if len({stage.shards for stage in stages}) != len(made):
+        raise ConfigError(
+            "stages that read the same shards must have the same block_size, spm, psm, short and "
+            "snippets; give one of them another name of shards"
+        )
     tokens = sum(stage.tokens for stage in stages)
     return Schedule(
         stages=stages,

@@ -18,6 +18,13 @@ SETTINGS = FilterSettings()
 CODE = "def area(width, height):\n    return width * height\n\n\nprint(area(2, 3))\n" * 3
 
 
+def test_file_with_nothing_but_its_notice_stays_out() -> None:
+    """Past failure (2026-11-30): it became an empty text, and a run ended when it looked at it."""
+    notice = "# Copyright 2024 Somebody\n# Licensed under the Apache License, Version 2.0\n"
+    assert text_reason(notice, SETTINGS) == "only a notice"
+    assert text_reason(notice + "\n" + CODE, SETTINGS) is None
+
+
 @pytest.mark.parametrize(
     ("path", "n_bytes", "reason"),
     [

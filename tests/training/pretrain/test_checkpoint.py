@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from training.errors import TrainingError
-from training.pretrain.checkpoint import RunProgress, load_newest, save
+from training.pretrain.checkpoint import RunProgress, discard_after, load_newest, save
 
 
 def write(run: Path, step: int) -> Path:
@@ -63,3 +63,22 @@ def test_nothing_readable_is_an_error_that_says_what_to_do(tmp_path: Path) -> No
     (write(tmp_path, 1) / "state.json").unlink()
     with pytest.raises(TrainingError, match="use another --run folder"):
         load_newest(tmp_path)
+
+
+def test_what_others_put_among_the_checkpoints_is_left_alone(tmp_path: Path) -> None:
+    """Past failure (2026-11-30): a file of the Finder's ended a run at its next checkpoint."""
+    folder = tmp_path / "checkpoints"
+    (folder / "step-000009 of mine").mkdir(parents=True)
+    (folder / ".DS_Store").write_bytes(b"\0")
+    for step in range(1, 4):
+        write(tmp_path, step)
+    discard_after(tmp_path, 2)
+    assert load_newest(tmp_path).progress.step == 2  # type: ignore[union-attr]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [".DS_Store", "step-000002", "step-000009 of mine"]
+
+
+def test_a_million_steps_come_after_fewer(tmp_path: Path) -> None:
+    for step in (999_998, 999_999, 1_000_000):
+        write(tmp_path, step)
+    assert load_newest(tmp_path).progress.step == 1_000_000  # type: ignore[union-attr]

@@ -1,14 +1,18 @@
 """What a session of a run begins with: its threads, its rows, and the lines that say so."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from model.config import ConfigError
+from model.tokenizer import Tokenizer
+from tests.doubles import tiny_tokenizer_json
 from tests.training.pretrain.test_schedule import LONG, SHORT, recipe
 from tests.training.pretrain.test_trainer import assert_same, trainer, weights
 from training.data.shards import ShardWriter
@@ -17,6 +21,7 @@ from training.pretrain import command
 from training.pretrain.command import ShardFolders
 from training.pretrain.loop import choose_threads
 from training.pretrain.schedule import make_plan
+from training.recipe import FolderTable, NetworkTable, Recipe, TrainTable
 
 PLAN = make_plan(recipe(SHORT, LONG))
 FOLDERS = ShardFolders([], PLAN, vocab_size=256)
@@ -110,6 +115,17 @@ def test_rows_of_another_length_are_refused(tmp_path: Path) -> None:
         folders.open(PLAN.stages[0])
 
 
+def test_rows_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
+    """Past failure (2026-11-30): of as large a vocabulary they were read, as other text."""
+    folder = shards(tmp_path / "a", 64)
+    index = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps(index | {"tokenizer_sha256": "ab"}))
+    ShardFolders([str(folder)], PLAN, vocab_size=256, tokenizer="ab").open(PLAN.stages[0])
+    folders = ShardFolders([str(folder)], PLAN, vocab_size=256, tokenizer="cd")
+    with pytest.raises(ConfigError, match="was packed with another tokenizer"):
+        folders.open(PLAN.stages[0])
+
+
 def test_folder_too_many_is_refused() -> None:
     with pytest.raises(ConfigError, match="--shards c belongs to no stage"):
         ShardFolders(["a", "b", "c"], PLAN, vocab_size=256)
@@ -142,3 +158,23 @@ def test_rehearsal_changes_no_weight() -> None:
     rehearsed.rehearse()
     assert_same(weights(rehearsed), weights(plain))
     assert rehearsed.step() == plain.step()
+
+
+def test_run_that_is_trained_already_is_refused(tmp_path: Path) -> None:
+    """Past failure (2026-11-30): two processes deleted each other's checkpoints."""
+    tokenizer = tmp_path / "tokenizer.json"
+    tokenizer.write_text(tiny_tokenizer_json())
+    size = Tokenizer.from_file(tokenizer).vocab_size
+    network = NetworkTable(preset="nano", vocab_size=size, block_size=64, n_layer=1, n_embd=64)
+    made = Recipe(
+        network=network, train=TrainTable(tokens=128, batch_tokens=64), folder=FolderTable(name="t")
+    )
+    files = command.RunFiles(run=tmp_path / "run", tokenizer=tokenizer, corpus=None)
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    with ShardWriter(rows, block_size=64, vocab_size=size) as writer:
+        writer.add(np.zeros((4, 65), np.uint16))
+    with FileLock(files.run / "lock"):
+        with pytest.raises(TrainingError, match="another process trains in"):
+            command.train_network(made, files, shards=[str(rows)], threads=1)
+    assert command.train_network(made, files, shards=[str(rows)], threads=1)

@@ -80,6 +80,21 @@ def test_steps_that_a_run_went_back_over_are_no_part_of_it(tmp_path: Path) -> No
     assert [line["loss"] for line in log.steps] == [8.0, 4.0]
 
 
+def test_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
+    """Past failure (2026-11-30): no page could be made, so nothing was exported any more."""
+    run = run_folder(tmp_path, step(1))
+    with (run / "log.jsonl").open("a") as file:
+        file.write('{"step": 2, "tok\n' + json.dumps(step(3)) + '\n{"st')
+    assert [line["step"] for line in read_log(run).steps] == [1, 3]
+
+
+def test_steps_of_a_killed_session_are_no_part_of_the_next(tmp_path: Path) -> None:
+    """Past failure (2026-11-30): the page of a run at step 2 said that it was at step 4."""
+    killed = [step(n) for n in range(1, 5)]
+    log = read_log(run_folder(tmp_path, *killed, step(2, loss=4.0)))
+    assert [(line["step"], line["loss"]) for line in log.steps] == [(1, 8.0), (2, 4.0)]
+
+
 def test_command_writes_the_page_beside_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,6 +66,7 @@ def test_last_stage_takes_the_rest_and_given_ones_may_add_up() -> None:
         ((StageTable(share=1.0), StageTable()), "stage 2 has 0 tokens"),
         ((StageTable(block_size=64),), "the longest stages.block_size is 64"),
         ((StageTable(share=0.5, block_size=64), StageTable()), "must have the same block_size"),
+        ((StageTable(share=0.5, spm=0.9), StageTable()), "must have the same block_size, spm"),
     ],
 )
 def test_stages_that_do_not_fit_are_refused(stages: tuple[StageTable, ...], message: str) -> None:

@@ -79,3 +79,8 @@ def test_sample_of_a_file_without_a_long_line(tmp_path: Path, network: GPT) -> N
 def test_corpus_that_holds_nothing_out_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="holds no validation split"):
         validator(corpus(tmp_path / "corpus", {}))
+
+
+def test_empty_text_of_an_older_corpus_is_not_looked_at(tmp_path: Path, network: GPT) -> None:
+    figures = validator(corpus(tmp_path / "corpus", {"a.py": "x = 1\n" * 9, "a.js": ""}))(network)
+    assert list(figures) == ["bits_per_byte", "bits_per_byte.python", "sample"]
