@@ -24,6 +24,7 @@ from tests.scripted import (
 from training.calibration import command
 from training.calibration.collect import CollectSettings, collect, draw_tasks
 from training.calibration.networks import FitSettings
+from training.errors import TrainingError
 from training.evaluation.held_out import Task
 from training.evaluation.replay.systems import LongestMatch
 
@@ -190,3 +191,13 @@ def test_a_listed_gguf_model_keeps_what_was_fitted_for_it(
     assert after.parameters.both is not before.both is not None
     assert after.parameters.index.points == before.index.points
     assert after.content_hash == content_hash
+
+
+def test_repositories_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Past failure (2026-11-30): none was left out of a fit without the others of its name."""
+    repositories = [tmp_path / name / "lib" for name in ("one", "two")]
+    for folder in repositories:
+        folder.mkdir(parents=True)
+    plan = CollectSettings(tasks=1, kinds=("head",), seed=0)
+    with pytest.raises(TrainingError, match="2 of the repositories are called lib"):
+        collect(repositories, plan, [], None)
