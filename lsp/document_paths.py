@@ -3,12 +3,16 @@
 A notebook's cells are documents of their own, each in the notebook's file.
 """
 
+import functools
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 from assistant.path_patterns import OUTSIDE_PARTS, file_names
+
+LINKS_S = 10.0  # where links lead is asked of the disk again after so long, and not at each key
 
 
 def uri_key(uri: str) -> str:
@@ -56,6 +60,11 @@ def place_in(uri: str, roots: Sequence[str]) -> tuple[str, str]:
 
 def names_of(uri: str, roots: Sequence[str]) -> tuple[str, ...]:
     """Return what patterns may call a document: from its folder's name on, and by links."""
+    return _names(uri, tuple(roots), time.monotonic() // LINKS_S)
+
+
+@functools.lru_cache(maxsize=512)
+def _names(uri: str, roots: tuple[str, ...], _: float) -> tuple[str, ...]:
     folder, path = place_in(uri, roots)
     around, file = local_path(folder) if folder else None, local_path(uri)
     own = f"{around.name}/{path}" if around else path
