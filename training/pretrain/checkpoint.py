@@ -122,7 +122,7 @@ def save(
                 if shares is not None:
                     next((parent / _SHARES / name).glob("*.safetensors")).rename(file)
                 else:
-                    save_file({key: each.contiguous() for key, each in tensors.items()}, file)
+                    _write(file, tensors)
             text = json.dumps(dataclasses.asdict(progress), indent=1)
             (aside / "state.json").write_text(text, encoding="utf-8")
         for old in (*_folders(run)[:-KEEP], *parent.glob(_SHARES)):
@@ -130,6 +130,16 @@ def save(
     if shares is not None:
         shares.wait()
     return final
+
+
+def _write(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    try:
+        save_file({key: each.contiguous() for key, each in tensors.items()}, file)
+    except SafetensorError as error:  # of a full disk, where others raise OSError
+        raise TrainingError(
+            f"cannot write a checkpoint below {file.parent.parent}: {error}; the same command goes "
+            "on from the one before"
+        ) from error
 
 
 def _join_shares(folder: Path, tensors: Mapping[str, Tensor]) -> None:

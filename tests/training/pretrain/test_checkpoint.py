@@ -1,5 +1,6 @@
 """Checkpoints: complete or absent, the newest readable one wins."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,22 @@ def test_a_million_steps_come_after_fewer(tmp_path: Path) -> None:
     for step in (999_998, 999_999, 1_000_000):
         write(tmp_path, step)
     assert load_newest(tmp_path).progress.step == 1_000_000  # type: ignore[union-attr]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs limits of files")
+def test_checkpoint_that_finds_no_room_is_one_line_and_leaves_the_one_before(
+    tmp_path: Path,
+) -> None:
+    """Past failure (2026-11-30): a full disk ended a run in a traceback."""
+    import resource
+
+    write(tmp_path, 1)
+    weights = {"w": torch.zeros(100_000)}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(TrainingError, match="cannot write a checkpoint below "):
+            save(tmp_path, RunProgress(step=2), weights, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000001"]
