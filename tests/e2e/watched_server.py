@@ -12,16 +12,20 @@ import ctypes
 import gc
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 from lsp import protocol
 from lsp.__main__ import main
+from model import prefix_cache
+from model.runtime import Runtime
 
 BEAT_S = 0.02
 LINE_S = 1.0
 MEMORY_S = 4.0
 serve = protocol.serve
+caches: "weakref.WeakSet[prefix_cache.PrefixCache]" = weakref.WeakSet()
 
 
 class MallocInfo(ctypes.Structure):
@@ -48,7 +52,8 @@ async def beat(path: Path) -> None:
     with path.open("a", buffering=1) as file, memory.open("a", buffering=1) as memory_file:
         while True:
             if time.monotonic() > memory_s:
-                memory_file.write(f"{time.monotonic() / 3_600} {used_mb()}\n")
+                mb = used_mb() - sum(cache._n_kept_bytes() for cache in caches) / (1 << 20)
+                memory_file.write(f"{time.monotonic() / 3_600} {mb}\n")
                 memory_s = time.monotonic() + MEMORY_S
             begun_s, own_s = time.monotonic(), time.thread_time()
             await asyncio.sleep(BEAT_S)
@@ -58,6 +63,14 @@ async def beat(path: Path) -> None:
             if now_s > line_s:
                 file.write(f"{1_000 * longest[0]:.1f} {1_000 * longest[1]:.1f}\n")
                 longest, line_s = (0.0, 0.0), now_s + LINE_S
+
+
+class WatchedCache(prefix_cache.PrefixCache):
+    """One of which it is known how much its copies take."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(runtime)
+        caches.add(self)
 
 
 async def watched(*arguments: Any) -> None:
@@ -70,4 +83,5 @@ async def watched(*arguments: Any) -> None:
 
 if __name__ == "__main__":
     protocol.serve = watched
+    prefix_cache.PrefixCache = WatchedCache  # type: ignore[misc]
     sys.exit(main(sys.argv[2:]))
