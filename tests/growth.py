@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 
-LONGER = 8
-#: linear work grows by 8, quadratic by 64
-LINEAR = 24.0
+LONGER = 16
+#: linear work grows by 16, quadratic by 256
+LINEAR = 64.0
 
 
 def cpu_s(work: Callable[[], object], times: int) -> float:
