@@ -37,7 +37,9 @@ GROUPS = {
             "tests/model/test_weights.py tests/model/test_plain_folder.py "
             "tests/model/test_folder.py tests/model/test_folder_saving.py "
             "tests/model/test_gguf_file.py tests/model/test_gguf_weights.py "
-            "tests/model/test_folder_ranker.py tests/regress/test_state_files.py"
+            "tests/model/test_folder_ranker.py tests/regress/test_state_files.py "
+            "tests/model/test_runtime_gguf.py tests/assistant/models/test_plain_models.py "
+            "tests/assistant/models/test_gguf_models.py"
         ),
     ),
     "folders": (
@@ -50,7 +52,8 @@ GROUPS = {
             "tests/lsp/test_fast_initialize.py tests/lsp/test_settings.py "
             "tests/assistant/index/test_builder.py tests/regress/test_state_files.py "
             "tests/regress/test_patterns_exclude_what_they_say.py "
-            "tests/regress/test_ignored_and_linked_files.py tests/regress/test_isolated_start.py"
+            "tests/regress/test_ignored_and_linked_files.py tests/regress/test_isolated_start.py "
+            "tests/regress/test_excluded_by_another_name.py"
         ),
     ),
     "team": ("assistant/serve/*.py", "tests/assistant/serve"),
