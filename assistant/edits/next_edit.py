@@ -113,11 +113,11 @@ class NextEdits:
         """
         if edits and edits[-1].path == path:
             row = edits[-1].row
-        under_way = {edit.path: edit for edit in edits if edit.path != path}.values()
+        newest = {edit.path: edit for edit in edits}  # what may still be typed in other documents
         edits = [
             edit
             for edit in edits
-            if not is_secret(edit, is_typed=any(edit is e for e in under_way))
+            if not is_secret(edit, is_typed=edit.path != path and edit is newest[edit.path])
         ]
         least = self._confidence.thresholds.get(show, 2.0)
         best: dict[int, ProposedEdit] = {}

@@ -12,7 +12,6 @@ secret in the making is left out, where the last edit was.
 """
 
 import contextlib
-import functools
 import logging
 import threading
 from collections.abc import Collection, Iterable, Iterator
@@ -61,6 +60,7 @@ class _OpenDocument:
     before: str  # the last edit
     prepared: bytes | None = None
     paragraphs: dict[str, bytes] = field(default_factory=dict)  # as they were prepared before
+    named: dict[str, bool] = field(default_factory=dict)  # ends of theirs: do they name a secret?
 
     def prepare(self) -> bytes:
         """Return the text as it is searched."""
@@ -74,28 +74,27 @@ class _OpenDocument:
     def _replace_secrets(self, text: str) -> bytes:
         if spans_paragraphs(text):
             return encode_text(redact(text)[0])
-        pieces = _paragraphs(text.replace("\r\n", "\n"))
+        pieces = self._cut(text.replace("\r\n", "\n"))
         self.paragraphs = {
             piece: self.paragraphs.get(piece) or encode_text(redact(piece)[0])
             for piece in dict.fromkeys(pieces)
         }
         return _BREAK.encode().join([self.paragraphs[piece] for piece in pieces])
 
-
-def _paragraphs(text: str) -> list[str]:
-    """Cut a text at its blank lines, but not where a value may follow the name of a secret."""
-    pieces: list[str] = []
-    for piece in text.split(_BREAK):
-        if piece[:1].isspace() and pieces and _ends_with_name(pieces[-1][-_NAME_CHARS:]):
-            pieces[-1] += _BREAK + piece
-        else:
-            pieces.append(piece)
-    return pieces
-
-
-@functools.lru_cache(maxsize=4096)  # asked of every paragraph at every key
-def _ends_with_name(tail: str) -> bool:
-    return bool(names_in(tail))
+    def _cut(self, text: str) -> list[str]:
+        """Cut a text at its blank lines, but not where a value may follow the name of a secret."""
+        pieces: list[str] = []
+        named: dict[str, bool] = {}
+        for piece in text.split(_BREAK):
+            tail = pieces[-1][-_NAME_CHARS:] if pieces and piece[:1].isspace() else ""
+            if tail:
+                named[tail] = self.named[tail] if tail in self.named else bool(names_in(tail))
+            if tail and named[tail]:
+                pieces[-1] += _BREAK + piece
+            else:
+                pieces.append(piece)
+        self.named = named
+        return pieces
 
 
 class FolderIndex:
@@ -184,7 +183,7 @@ class FolderIndex:
             if old is None:
                 self._documents[key] = _OpenDocument(path, text, "")
             elif (old.path, old.text) != (path, text):
-                new = _OpenDocument(path, text, old.text, paragraphs=old.paragraphs)
+                new = _OpenDocument(path, text, old.text, None, old.paragraphs, old.named)
                 self._documents[key] = new
 
     def close_open(self, document: str) -> None:
