@@ -20,6 +20,7 @@ from lsprotocol import types
 from pygls import workspace as pygls_workspace
 from pygls.workspace import TextDocument
 
+from assistant.source.blocks import n_common
 from lsp.document_paths import uri_key
 
 MAX_CHARS = 2_000_000  # of a document for which suggestions are made
@@ -176,15 +177,15 @@ class Document(TextDocument):
     def _compare(self, old: Sequence[str]) -> None:
         """Find what was changed in a whole text."""
         new = self._lines
-        first = _n_same(old, new)
-        n_last = min(_n_same(old[::-1], new[::-1]), len(old) - first, len(new) - first)
+        first = n_common(old, new)
+        n_last = min(n_common(old[::-1], new[::-1]), len(old) - first, len(new) - first)
         removed, added = (
             [*map(_without_end, lines[first : len(lines) - n_last])] for lines in (old, new)
         )
         self.last_change = first, removed, added
         if len(removed) == len(added) == 1:
             (was,), (now,) = removed, added
-            column = _n_same(was, now)
+            column = n_common(was, now)
             if now[:column] + now[column + 1 :] == was:
                 self.last_column = column + 1
 
@@ -222,12 +223,6 @@ class Document(TextDocument):
             text = _with_lf(source)
             self._plain = _join_surrogates(text, "replace"), majority_eol(source)
         return self._plain
-
-
-def _n_same(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return how many items two sequences begin with alike."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _without_end(line: str) -> str:

@@ -14,8 +14,7 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -149,13 +148,6 @@ def report_file(text: str) -> Path:
 def write_report(path: Path, report: Report) -> None:
     """Write a report as JSON, into a pipe or device too."""
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-
-
-def refuse_namesakes(names: Iterable[str]) -> None:
-    """Raise TrainingError where two repositories of a report have one name: they would be one."""
-    for name, n in Counter(names).items():
-        if n > 1:
-            raise TrainingError(f"{n} of the repositories are called {name}; ask about one of them")
 
 
 def existing_model(text: str) -> Path:

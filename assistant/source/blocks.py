@@ -7,8 +7,8 @@ ordinary characters. Indentation is a width in columns, so tabs and spaces can b
 import bisect
 import functools
 import re
-from collections.abc import Iterator
-from typing import AnyStr, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from assistant.source.brackets import CLOSERS, LINE_COMMENT, Scan, scan, scan_on, spans_lines
 from assistant.source.languages import Language
@@ -46,8 +46,8 @@ class Block(NamedTuple):
     on_header: bool  # the cursor is on the header's line, not on a line of its own below
 
 
-def n_common(left: AnyStr, right: AnyStr) -> int:
-    """Return how many characters, or bytes, both begin with."""
+def n_common(left: Sequence[object], right: Sequence[object]) -> int:
+    """Return how many characters, bytes or items both begin with."""
     lengths = range(1, min(len(left), len(right)) + 1)
     return bisect.bisect_left(lengths, True, key=lambda n: left[:n] != right[:n])
 

@@ -17,7 +17,6 @@ from model.folder import ModelFolderError
 from model.onnx_cache import OnnxCacheError
 from training import cli
 from training.cli import keep_freed_memory
-from training.errors import TrainingError
 
 
 def report_on(
@@ -120,9 +119,3 @@ def test_count_must_be_above_zero(text: str) -> None:
 )
 def test_glibc_accepts_the_limits() -> None:
     assert keep_freed_memory()
-
-
-def test_repositories_of_one_name_are_not_taken_for_one() -> None:
-    cli.refuse_namesakes(["a", "b"])
-    with pytest.raises(TrainingError, match="2 of the repositories are called a;"):
-        cli.refuse_namesakes(["a", "b", "a"])

@@ -26,9 +26,8 @@ from assistant.rank.ranking import Ranking
 from assistant.settings import Settings
 from assistant.snippets.cache import SnippetCache
 from assistant.source.languages import LANGUAGES, Language, language_of
-from training.cli import refuse_namesakes
 from training.data.progress import say
-from training.data.sources import open_source
+from training.data.sources import open_source, refuse_namesakes
 from training.evaluation.answers import make_job, make_request
 from training.evaluation.held_out import Task, held_out_files, sample_tasks
 from training.evaluation.replay.history import ReplayError

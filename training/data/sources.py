@@ -8,7 +8,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,3 +153,10 @@ def _folder_entries(root: Path) -> Iterator[SourceEntry]:
             relative = path.relative_to(root).as_posix()
             if stat.S_ISREG(status.st_mode) and relative.isprintable():
                 yield SourceEntry(path=relative, n_bytes=status.st_size)
+
+
+def refuse_namesakes(names: Iterable[str]) -> None:
+    """Raise TrainingError where two repositories of a report have one name: they would be one."""
+    for name, n in Counter(names).items():
+        if n > 1:
+            raise TrainingError(f"{n} of the repositories are called {name}; ask about one of them")

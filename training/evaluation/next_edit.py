@@ -8,13 +8,11 @@ was changed in the commit's earlier files is remembered. A line changed by hand 
 halves: after the first the product may offer the rest.
 """
 
-import operator
 import random
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +22,7 @@ from assistant.edits.history import MAX_EDITS, Edit, line_changes
 from assistant.edits.next_edit import NextEdits, find_begun
 from assistant.edits.proposals import Proposal
 from assistant.git import GitError
+from assistant.source.blocks import n_common
 from assistant.source.languages import language_name
 from training.evaluation.intervals import format_percent, macro_mean
 from training.evaluation.replay import history
@@ -168,14 +167,10 @@ def _count_typed(lines: Iterable[str]) -> int:
 
 def begin_line(old: str, new: str) -> tuple[str, int, str]:
     """Return the line with half of its change typed, the cursor's column, and the rest to type."""
-    head = _count_common(old, new)
-    end = len(new) - _count_common(reversed(old[head:]), reversed(new[head:]))
+    head = n_common(old, new)
+    end = len(new) - n_common(old[head:][::-1], new[head:][::-1])
     column = head + (end - head) // 2
     return new[:column] + new[end:], column, new[column:end]
-
-
-def _count_common(left: Iterable[str], right: Iterable[str]) -> int:
-    return sum(takewhile(bool, map(operator.eq, left, right)))
 
 
 def edits_by_hand(file: EditedFile, text: list[str], most: int) -> Iterator[Edit]:

@@ -18,6 +18,7 @@ from training import cli
 from training.cli import existing_folder, existing_model
 from training.data.corpus import Document
 from training.data.progress import say
+from training.data.sources import refuse_namesakes
 from training.evaluation.answers import Answer, Judged, ask_engine, ask_network, judge
 from training.evaluation.bits_per_byte import (
     Passage,
@@ -72,7 +73,7 @@ def evaluate(
     folder = load_model(model)
     known = folder.info.languages or LANGUAGES  # a model of others does not say
     by_path = [held_out_files(path, languages=known) for path in repositories]
-    cli.refuse_namesakes(found[0].source for found in by_path if found)
+    refuse_namesakes(found[0].source for found in by_path if found)
     files = {found[0].source: found for found in by_path if found}
     if not files:
         raise ValueError(f"the repositories hold no file to ask about in: {', '.join(known)}")

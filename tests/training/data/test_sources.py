@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.repositories import new_repository, plain_git
-from training.data.sources import SourceEntry, find_sources, names_to_check, normalise, open_source
+from training.data.sources import (
+    SourceEntry,
+    find_sources,
+    names_to_check,
+    normalise,
+    open_source,
+    refuse_namesakes,
+)
 from training.errors import TrainingError
 
 FILES = {"a.py": "print('a')\n", "pkg/b.py": "b = 1\n", "naïve.py": "c = 2\n"}
@@ -126,3 +133,9 @@ def test_normal_name_is_a_fixed_point(name: str) -> None:
 def test_name_is_checked_with_and_without_its_version() -> None:
     assert names_to_check("My_Lib-1.2rc1") == ["my-lib-1-2rc1", "my-lib"]
     assert names_to_check("o/lib") == ["o/lib", "lib", "o/*"]
+
+
+def test_repositories_of_one_name_are_not_taken_for_one() -> None:
+    refuse_namesakes(["a", "b"])
+    with pytest.raises(TrainingError, match="2 of the repositories are called a;"):
+        refuse_namesakes(["a", "b", "a"])

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.cli import refuse_namesakes
 from training.data.corpus import Document
 from training.data.progress import Progress
+from training.data.sources import refuse_namesakes
 from training.evaluation.answers import Answer, Judged, Keystrokes, judge, type_line
 from training.evaluation.held_out import Task
 from training.evaluation.replay.systems import EAGER, System
