@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import re
 import subprocess
 import sys
@@ -29,15 +28,14 @@ with Client(sys.argv[1]) as client:
 
 
 @contextlib.contextmanager
-def start(log: Path, *options: str) -> Iterator[None]:
-    """Run `dask OPTIONS` until the block ends, from when it has said that it is ready."""
+def start(log: Path, *options: str) -> Iterator[str]:
+    """Run `dask OPTIONS` until the block ends, from when it names its scheduler's address."""
     with log.open("wb") as out:
         command = [sys.executable, "-m", "dask", *options]
         process = subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT)
     try:
-        said = re.compile(b"Registered to|Scheduler at")
-        wait_for(lambda: said.search(log.read_bytes()), seconds=DEADLINE_S)
-        yield
+        said = re.compile(r"(?:Registered to|Scheduler at): +(\S+)\n")
+        yield wait_for(lambda: said.search(log.read_text()), seconds=DEADLINE_S).group(1)
     finally:
         process.terminate()
         process.wait(timeout=DEADLINE_S)
@@ -79,14 +77,13 @@ def test_corpus_and_rows_are_those_of_a_plain_run(tmp_path: Path) -> None:
 
     for said in make("plain"):
         assert said.startswith("0 "), said
-    found, log = tmp_path / "scheduler.json", tmp_path / "log"
     local = ("--host", "127.0.0.1", "--no-dashboard")
-    worker = ("worker", "--no-nanny", "--scheduler-file", str(found), *local, "--nthreads")
+    log = tmp_path / "log"
     log.mkdir()
     with contextlib.ExitStack() as running:
-        options = ("scheduler", "--port", "0", "--scheduler-file", str(found), *local)
-        running.enter_context(start(log / "scheduler", *options))
-        address = json.loads(found.read_text())["address"]
+        options = ("scheduler", "--port", "0", *local)
+        address = running.enter_context(start(log / "scheduler", *options))
+        worker = ("worker", address, "--no-nanny", *local, "--nthreads")
         for name in ("one", "two"):
             running.enter_context(start(log / name, *worker, "1"))
         for said in make("spread", "--scheduler", address):

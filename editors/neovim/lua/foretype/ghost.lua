@@ -172,9 +172,11 @@ function M.moved()
   sequence = sequence + 1
   if not is_wanted(place.buf) or dismissed == key_of(place) then return end
   dismissed = nil
+  local mine = sequence
   timer = timer or vim.uv.new_timer()
   timer:start(M.delay_ms, 0, vim.schedule_wrap(function()
-    if is_inserting() then ask() end
+    -- One that has run out is not stopped any more: what was asked since, by hand too, counts.
+    if mine == sequence and is_inserting() then ask() end
   end))
 end
 

@@ -114,8 +114,11 @@ end
 --- Ask in a moment, unless something happens before.
 function M.moved()
   if current and not showing() then clear() end
+  local mine = sequence
   timer = timer or vim.uv.new_timer()
-  timer:start(M.delay_ms, 0, vim.schedule_wrap(function() ask() end))
+  timer:start(M.delay_ms, 0, vim.schedule_wrap(function()
+    if mine == sequence then ask() end -- neither hidden nor asked by hand since
+  end))
 end
 
 --- Ask by hand: what there is, however unsure.
