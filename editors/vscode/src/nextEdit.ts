@@ -70,7 +70,7 @@ export class NextEdit implements vscode.Disposable {
   }
 
   private async ask(isByHand: boolean): Promise<void> {
-    this.timer = undefined;
+    clearTimeout(this.timer); // its own question would take the place of one by hand
     const editor = vscode.window.activeTextEditor;
     if (editor === undefined || this.switches.whyOff() !== undefined) return;
     const { document } = editor;
