@@ -34,11 +34,20 @@ def find_mistake(pattern: str) -> str:
         return f"{pattern!r} is relative to a folder; write {pattern.lstrip('./')!r}"
     if "{" in pattern and "," in pattern and "}" in pattern:
         return f"{pattern!r} has braces, which ignore files do not know; write one pattern each"
-    if pattern.startswith(("~/", Path(os.path.expanduser("~")).as_posix() + "/")):  # noqa: PTH111  where there is no home, too
+    if _is_absolute(pattern):
         return f"{pattern!r} is an absolute path; write it from the folder on that you open"
     if not pattern.strip().strip("/") or pattern.startswith("#"):
         return f"{pattern!r} names nothing; leave it out"
     return f"{pattern!r} is no pattern: {fault}" if (fault := _fault(_anywhere(pattern))) else ""
+
+
+def _is_absolute(pattern: str) -> bool:
+    """Say whether it names a place on this machine: `/lib/` is a folder of any name `lib`."""
+    home = Path(os.path.expanduser("~")).as_posix()  # noqa: PTH111  where there is no home, too
+    if pattern.startswith(("~/", home + "/")) or re.match("[A-Za-z]:/", pattern):
+        return True
+    fixed = re.split(r"[*?\[]", pattern)[0].rpartition("/")[0]
+    return fixed.startswith("/") and fixed.count("/") > 1 and os.path.exists(fixed)  # noqa: PTH110  one that may not be asked about is none
 
 
 def file_names(file: Path, folder: Path | None) -> tuple[str, ...]:

@@ -49,6 +49,21 @@ def test_a_path_from_the_home_folder_on_is_refused() -> None:
         Settings(exclude=(f"{Path.home().as_posix()}/src/private/",))
 
 
+@pytest.mark.parametrize("rest", ["", "/", "/private/", "/*.py", "/**"])
+def test_a_path_from_the_root_of_the_machine_on_is_refused(tmp_path: Path, rest: str) -> None:
+    (tmp_path / "private").mkdir()
+    with pytest.raises(SettingsError, match="is an absolute path"):
+        Settings(exclude=(tmp_path.as_posix() + rest,))
+    with pytest.raises(SettingsError, match="is an absolute path"):
+        Settings(exclude=("D:/work/private/",))
+
+
+def test_a_leading_slash_alone_is_no_absolute_path() -> None:
+    for pattern in ("/usr/", "/tmp", "/private/keys/", "/*/keys.py"):
+        assert is_excluded(f"app{pattern.replace('*', 'a')}/keys.py", (pattern,))
+        Settings(exclude=(pattern,))
+
+
 def test_folder_named_like_a_secret_holds_code_too() -> None:
     assert not is_excluded("src/credentials/store.py")
     assert is_excluded("src/credentials.py")
