@@ -119,7 +119,10 @@ def measure(
     limit_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Measured:
-    """Ask all systems at all cursors; an interrupt or the time limit ends it with what there is."""
+    """Ask all systems at all cursors; an interrupt or the time limit ends it with what there is.
+
+    An interrupt before there is anything is raised.
+    """
     measured, end = Measured(), None if limit_s is None else clock() + limit_s
     progress, done = Progress("cursors", sum(part.n_cursors for part in work)), 0
     try:
@@ -133,6 +136,8 @@ def measure(
                     measured.stopped = OUT_OF_TIME
                     return measured
     except KeyboardInterrupt:
+        if not measured.asked:
+            raise
         measured.stopped = INTERRUPTED
     return measured
 

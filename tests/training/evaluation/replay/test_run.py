@@ -110,6 +110,14 @@ def test_interrupt_keeps_what_was_measured(root: Path) -> None:
     assert 0 < len(measured.asked) + len(measured.lines) < 8  # the first one only warms up
 
 
+def test_interrupt_before_anything_is_measured_ends_it_as_any_command(root: Path) -> None:
+    def say(task: Task) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(plan_work([root], PLAN), [ScriptedSystem("s", say)])
+
+
 def test_time_limit_ends_it(root: Path) -> None:
     clock = itertools.count()
     measured = measure(
