@@ -122,6 +122,7 @@ def test_trained_folder_is_evaluated_described_and_completes_code(folder: Path) 
 
     assert export(folder, "--average") == 1  # none was kept
     assert export(folder, "--set", "network.block_size=384") == 1  # it never read so many tokens
+    assert export(folder, "--set", "network.n_layer=3") == 1
     other = folder / "other.json"
     other.write_text((folder / "tokenizer.json").read_text() + "\n")
     assert export(folder, "--tokenizer", str(other)) == 1

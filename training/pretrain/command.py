@@ -40,7 +40,7 @@ from training.pretrain.loop import Validator, choose_threads
 from training.pretrain.report import write_report
 from training.pretrain.schedule import Schedule, Stage, make_plan
 from training.pretrain.trainer import Trainer
-from training.recipe import Recipe, StageTable, load_recipe
+from training.recipe import Recipe, StageTable, load_recipe, recipe_hash
 
 _COMPILING = "compiling: the first step, and that of each stage, takes a minute or more\n"
 _LOCK = "lock"  # in a run folder
@@ -304,10 +304,11 @@ def export_network(
     checkpoint = load_run(files.run, average=average)
     _check_run_tokenizer(checkpoint.progress, files)
     stages = from_table(Schedule, checkpoint.progress.plan).stages
-    if (longest := max(stage.block_size for stage in stages)) != config.block_size:
+    longest = max(stage.block_size for stage in stages)
+    if (checkpoint.progress.recipe_hash, longest) != (recipe_hash(recipe), config.block_size):
         raise ConfigError(
-            f"{files.run} was trained with rows of {longest} tokens, the recipe's network reads "
-            f"{config.block_size}; name the recipe it was trained by ({files.run / 'recipe.json'})"
+            f"{files.run} was trained by another recipe, with rows of {longest} tokens; name the "
+            f"one it was trained by ({files.run / 'recipe.json'})"
         )
     card = model_card(
         table,
