@@ -55,7 +55,7 @@ def test_a_path_from_the_root_of_the_machine_on_is_refused(tmp_path: Path, rest:
     with pytest.raises(SettingsError, match="is an absolute path"):
         Settings(exclude=(tmp_path.as_posix() + rest,))
     with pytest.raises(SettingsError, match="is an absolute path"):
-        Settings(exclude=("D:/work/private/",))
+        Settings(exclude=("D:/projects/private/",))
 
 
 def test_a_leading_slash_alone_is_no_absolute_path() -> None:

@@ -20,6 +20,7 @@ from model.foreign import GgufModel
 from model.gpt import GPT
 from model.runtime import open_runtime
 from model.tokenizer import Tokenizer
+from training.data.rows import shown_path
 
 _PIECE_TOKENS = 128  # of which a runtime's logits are held at once
 _BATCH_TOKENS = 16_384  # of a network of torch at once
@@ -104,7 +105,7 @@ def measure_cost(scorer: Scorer, passage: Passage) -> ByteCost:
     Each token is scored once, with half a window before it if the file has so much.
     """
     tokenizer = scorer.tokenizer
-    header = [*tokenizer.start_ids, *fim.header(tokenizer, passage.path)]
+    header = [*tokenizer.start_ids, *fim.header(tokenizer, shown_path(tokenizer, passage.path))]
     header = header or [tokenizer.end_id]  # what the first token is foreseen by
     body = tokenizer.encode(passage.text)
     sizes = np.array([len(tokenizer.token_bytes(id_)) for id_ in body], np.int64)

@@ -140,6 +140,11 @@ def test_nothing_to_count_is_an_error() -> None:
         bits_per_byte([])
 
 
+def test_endless_path_leaves_room_for_the_text(tokenizer: Tokenizer) -> None:
+    text = passage((0, 5))._replace(path="deep/" * 200 + "a.py")
+    assert measure_cost(flat(tokenizer, block_size=128), text).n_bytes == 5
+
+
 def test_name_that_fills_the_window_is_an_error(tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match="leaves no room"):
         measure_cost(flat(tokenizer, block_size=4), passage((0, 5)))
