@@ -54,21 +54,21 @@ def nvim() -> str:
     pytest.skip(reason)
 
 
-def write_configuration(folder: Path, command: list[str]) -> Path:
+def write_configuration(folder: Path, command: list[str], before: str = "") -> Path:
     """An init.lua as a person would have, with this checkout's module and server."""
     path = folder / "init.lua"
     path.write_text(
         # Looking for a Python with Neovim's own library costs seconds; nothing here uses one.
         "vim.g.loaded_python3_provider = 0\n"
         f"vim.opt.runtimepath:prepend({json.dumps(str(MODULE))})\n"
-        f"local cmd = {{ {', '.join(map(json.dumps, command))} }}\n"
+        f"local cmd = {{ {', '.join(map(json.dumps, command))} }}\n{before}\n"
         "require('foretype').setup({ cmd = cmd, settings = { show = 'eager' } })\n",
         encoding="utf-8",
     )
     return path
 
 
-OpenEditor = Callable[..., Editor]  # the server's command, the file's text, and its name
+OpenEditor = Callable[..., Editor]  # the server's command, the file's text and name, Lua before us
 
 
 @pytest.fixture
@@ -76,10 +76,10 @@ def open_editor(nvim: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     editors: list[Editor] = []
 
-    def start(command: list[str], text: str, name: str = "edited.py") -> Editor:
+    def start(command: list[str], text: str, name: str = "edited.py", before: str = "") -> Editor:
         file = tmp_path / name
         file.write_text(text, encoding="utf-8")
-        editors.append(Editor(nvim, write_configuration(tmp_path, command), file))
+        editors.append(Editor(nvim, write_configuration(tmp_path, command, before), file))
         editors[-1].wait_for_client()
         return editors[-1]
 

@@ -199,7 +199,7 @@ function M.accept(part)
   local is_whole = text == left
   local last = place.col + (is_whole and #offer.over or 0)
   local lines = vim.split(text, '\n', { plain = true })
-  vim.o.undolevels = vim.o.undolevels -- what was typed before stays when this is undone
+  vim.go.undolevels = vim.go.undolevels -- what was typed before stays when this is undone
   vim.api.nvim_buf_set_text(place.buf, place.row, place.col, place.row, last, lines)
   local col = #lines == 1 and place.col + #text or #lines[#lines]
   vim.api.nvim_win_set_cursor(0, { place.row + #lines, col })

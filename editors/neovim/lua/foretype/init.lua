@@ -1,6 +1,7 @@
 -- foretype for Neovim 0.11 or newer: suggestions in grey as you type. See :help foretype.
 
 local ghost = require('foretype.ghost')
+local keys = require('foretype.keys')
 local models = require('foretype.models')
 local next_edit = require('foretype.next_edit')
 local server = require('foretype.server')
@@ -107,31 +108,6 @@ M.models = models.choose
 --- Run `foretype` with these arguments in a terminal: 'tune', '--dry-run'.
 function M.run(...) models.run({ ... }) end
 
---- Map `key` to do something if there is something to do it with, and else what it did before.
-local function map_if(mode, key, is_there, method, desc)
-  local before = vim.fn.maparg(key, mode, false, true)
-  vim.keymap.set(mode, key, function()
-    if is_there() then return ("<Cmd>lua require('foretype').%s()<CR>"):format(method) end
-    if before.callback and before.expr == 1 then return before.callback() or '' end
-    if before.callback then vim.schedule(before.callback) return '' end
-    return before.rhs and before.rhs ~= '' and before.rhs or key
-  end, { expr = true, desc = 'foretype: ' .. desc })
-end
-
-local function map_if_offered(key, method, desc) map_if('i', key, ghost.has_offer, method, desc) end
-
-local function map_keys(keys)
-  if keys.accept then map_if_offered(keys.accept, 'accept', 'accept the suggestion') end
-  if keys.accept_word then map_if_offered(keys.accept_word, 'accept_word', 'accept a word of it') end
-  if keys.accept_line then map_if_offered(keys.accept_line, 'accept_line', 'accept a line of it') end
-  if keys.dismiss then map_if_offered(keys.dismiss, 'dismiss', 'dismiss the suggestion') end
-  if keys.next_edit then map_if('n', keys.next_edit, next_edit.has_edit, 'next_edit', 'go to the next edit, make it') end
-  for name, desc in pairs({ next = 'next suggestion', previous = 'previous suggestion' }) do
-    if keys[name] then vim.keymap.set('i', keys[name], M[name], { desc = 'foretype: ' .. desc }) end
-  end
-  if keys.toggle then vim.keymap.set({ 'n', 'i' }, keys.toggle, M.toggle, { desc = 'foretype: on or off' }) end
-end
-
 local commands = {
   on = function() M.enable(true) end,
   off = function() M.enable(false) end,
@@ -199,7 +175,7 @@ function M.setup(opts)
   ghost.delay_ms = M.config.delay_ms
   make_command()
   make_menu()
-  map_keys(M.config.keys)
+  keys.map(M.config.keys)
   server.start(M.config)
 end
 

@@ -144,7 +144,7 @@ function M.accept()
   clear()
   if not client then return false end
   local change = { range = found.edit.range, newText = found.edit.text }
-  vim.o.undolevels = vim.o.undolevels -- what was typed before stays when this is undone
+  vim.go.undolevels = vim.go.undolevels -- what was typed before stays when this is undone
   vim.lsp.util.apply_text_edits({ change }, found.buf, client.offset_encoding)
   M.moved()
   return true
