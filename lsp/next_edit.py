@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -21,6 +22,8 @@ from lsp.document_paths import local_path
 from lsp.documents import Document, column_of, units_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from assistant.edits.history import Edit
     from assistant.edits.next_edit import NextEdits, ProposedEdit
     from assistant.index.folder_index import FolderIndex
@@ -152,18 +155,15 @@ class EditFollower:
             for text in [other.plain()]
             if any(line in text for line in lines)
         ]
-        root = local_path(folder)
+        its_files = [local_path(each.uri) for each in workspace.text_documents.values()]
 
         def search() -> list[tuple[Document, list[ProposedEdit]]]:
             files = [(other, lines) for other, _, lines in others]
-            if index is not None and root is not None:
-                from assistant.index.folder_index import files_like
-
-                for path, text in files_like(index, root, made[-1], settings.exclude):
-                    with contextlib.suppress(UnicodeEncodeError):  # a name that URIs cannot say
-                        uri = f"{folder.rstrip('/')}/{quote(path)}"
-                        file = Document(uri, text, encoding=document.encoding)
-                        files.append((file, file.plain().split("\n")))
+            if index is not None:
+                closed = _closed_files(index, folder, made[-1], settings.exclude, its_files)
+                for uri, text in closed:
+                    file = Document(uri, text, encoding=document.encoding)
+                    files.append((file, file.plain().split("\n")))
             found = [
                 (file, edits.propose(file.uri, lines, 0, made[-1:], UNSEEN))
                 for file, lines in files
@@ -181,6 +181,30 @@ class EditFollower:
             return []
         edits = self._edits.history.edits()
         return [edit for edit in edits if self._folder(edit.path) == folder]
+
+
+def _closed_files(
+    index: FolderIndex,
+    folder: str,
+    edit: Edit,
+    exclude: tuple[str, ...],
+    opened: Sequence[Path | None],
+) -> Iterator[tuple[str, str]]:
+    """Yield (URI, text) of files that hold what the edit changed and that no document shows.
+
+    The index knows of the documents in its folder alone, and by one name: an open one may be in a
+    folder inside, or behind a link, and what is on disk is not what its editor has.
+    """
+    root = local_path(folder)
+    if root is None:
+        return
+    from assistant.index.folder_index import files_like
+
+    shown = {os.path.realpath(file) for file in opened if file}
+    for path, text in files_like(index, root, edit, exclude):
+        if os.path.realpath(root / path) not in shown:
+            with contextlib.suppress(UnicodeEncodeError):  # a name that URIs cannot say
+                yield f"{folder.rstrip('/')}/{quote(path)}", text
 
 
 def is_typing_word(document: Document, position: types.Position) -> bool:

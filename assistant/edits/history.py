@@ -141,6 +141,7 @@ class Hunk(NamedTuple):
     end: int
     old: str
     new: str
+    new_start: int = 0  # where that stands in the new line's tokens
 
 
 class LineChange(NamedTuple):
@@ -171,7 +172,7 @@ def line_change(old: str, new: str) -> LineChange | None:
         return None
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     hunks = tuple(
-        Hunk(start, end, "".join(before[start:end]), "".join(after[new_start:new_end]))
+        Hunk(start, end, "".join(before[start:end]), "".join(after[new_start:new_end]), new_start)
         for tag, start, end, new_start, new_end in matcher.get_opcodes()
         if tag != "equal"
     )
@@ -221,7 +222,7 @@ def align(change: LineChange, line: str) -> Aligned | None:
     """Return `line` changed as the old line was.
 
     None where a changed spot has no counterpart: the tokens that were replaced must stand there,
-    and an insertion needs the token on one of its sides.
+    and an insertion needs the token on one of its sides. None where what is put in is there.
     """
     body = line.strip()
     tokens = split_tokens(body)
@@ -238,7 +239,7 @@ def align(change: LineChange, line: str) -> Aligned | None:
     for block in matcher.get_matching_blocks():
         counterpart |= {block.a + i: block.b + i for i in range(block.size)}
     changed = _changed(change, tokens, counterpart)
-    if changed is None or changed == body:
+    if changed is None or changed == body or _is_made(change, tokens):
         return None
     return Aligned(line.replace(body, changed, 1), alike, _held(change.hunks, counterpart))
 
@@ -251,6 +252,22 @@ def _changed(change: LineChange, tokens: Sequence[str], counterpart: dict[int, i
             return None
         result[slice(*span)] = [hunk.new]
     return "".join(result)
+
+
+def _is_made(change: LineChange, tokens: Sequence[str]) -> bool:
+    """Say whether a line has what the change puts in; of its words, half (`timeout=3`) will do."""
+    new = split_tokens(change.new)
+    for hunk in change.hunks:
+        its = range(hunk.new_start, hunk.new_start + len(split_tokens(hunk.new)))
+        words = [i for i in its if new[i][0].isalnum() or new[i][0] == "_"] or its
+        n_common = sum(new[i] in tokens for i in words)
+        if hunk.old or 2 * n_common < len(words):
+            continue
+        matcher = SequenceMatcher(None, new, tokens, autojunk=False)
+        there = {block.a + i for block in matcher.get_matching_blocks() for i in range(block.size)}
+        if 2 * len(there.intersection(words)) >= len(words):
+            return True
+    return False
 
 
 def _may_align(change: LineChange, tokens: Sequence[str]) -> bool:

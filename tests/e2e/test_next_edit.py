@@ -348,3 +348,24 @@ def test_the_menu_has_the_places_of_other_files(server: ServerProcess, tmp_path:
     assert closed["edits"][0]["newText"] == "    first = fetch(urls.first, timeout=5)"
     assert closed["edits"][0]["range"]["start"] == {"line": 1, "character": 0}
     assert server.finish() == 0
+
+
+def test_a_file_that_is_open_is_not_edited_as_it_is_on_disk(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    files = dict.fromkeys(("a.py", "inside/b.py", "inside/closed.py"), TEXT)
+    root = new_repository(tmp_path / "r", files)
+    uri = f"file://{root}"
+    client = server.client
+    client.initialize(rootUri=uri)
+    wait_for(client, lambda index: index.get("state") == "ready" and index.get("files") == 3)
+    inside = {"uri": f"{uri}/inside", "name": "inside"}
+    event = {"added": [inside], "removed": []}
+    client.notify("workspace/didChangeWorkspaceFolders", {"event": event})
+    client.open(f"{uri}/a.py", TEXT)
+    client.open(f"{uri}/inside/b.py", "# not saved yet\n" + TEXT)
+    at = {"line": 1, "character": 28}
+    client.change(f"{uri}/a.py", 2, {"range": {"start": at, "end": at}, "text": ", timeout=5"})
+    *_, action = code_actions(client, 3, f"{uri}/a.py")
+    changed = [each["textDocument"]["uri"] for each in action["edit"]["documentChanges"]]
+    assert changed == [f"{uri}/inside/closed.py"]

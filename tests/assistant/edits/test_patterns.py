@@ -21,6 +21,8 @@ from assistant.edits.history import (
         ("a = get(u)", "a = await get(u)", "  b = get(v)", "  b = await get(v)"),
         ("x.old(1)", "x.new(1)", "y.old(2)", "y.new(2)"),
         ("log(a, b)", "log(a)", "log(c, b)", "log(c)"),
+        ("log(a)", "log(a, b)", "b = log(c)", "b = log(c, b)"),  # there, but at another spot
+        ("log(a)", "log(a, 1)", "log(c, d)", "log(c, d, 1)"),
         ("#[derive(Debug)]", "#[derive(Debug, Eq)]", "#[derive(Debug)]", "#[derive(Debug, Eq)]"),
     ],
 )
@@ -38,6 +40,11 @@ def test_a_line_like_it_takes_the_change(old: str, new: str, line: str, expected
         ("x.old(1)", "x.new(1)", "x.other(1)"),  # what was replaced is not there
         ("a = get(u)", "a = get(u, timeout=5)", "while True:"),  # not alike
         ("f(a)", "f(b)", "f(b)"),  # nothing to do
+        # what is put in is there
+        ("a = get(u)", "a = get(u, timeout=5)", "b = get(v, timeout=5)"),
+        ("a = get(u)", "a = get(u, timeout=5)", "b = get(v, timeout=3)"),
+        ("a = get(u)", "a = await get(u)", "b = await get(v)"),
+        ("if (a) {", "if (!a) {", "if (!b) {"),
     ],
 )
 def test_a_line_without_the_changed_spot_is_left_alone(old: str, new: str, line: str) -> None:
