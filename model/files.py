@@ -77,6 +77,16 @@ def _check_regular(path: Path, info: os.stat_result, max_bytes: int, allow_links
         )
 
 
+def from_root(path: Path) -> Path:
+    """Return a path from the root on, without `..`: whoever looks upwards must not meet them.
+
+    Links keep their names, but for those before a `..`, which the system follows.
+    """
+    parts = path.absolute().parts
+    n = max((n for n, part in enumerate(parts, 1) if part == ".."), default=0)
+    return Path(os.path.realpath(Path(*parts[:n])) if n else "", *parts[n:])
+
+
 def stamp_of(path: Path) -> tuple[int, int, int] | None:
     """Return what is different after each change of a file; None if there is none."""
     try:

@@ -39,6 +39,7 @@ from assistant.index.reader import open_view
 from assistant.index.writer import IndexBusyError, index_folder, indexes_folder, lock_index, prune
 from assistant.logs import configure
 from assistant.settings import load_settings
+from model.files import from_root
 from model.paths import CACHE_REMEDY, is_ours
 
 NO_ROOM = 3
@@ -61,7 +62,7 @@ def _run(args: argparse.Namespace) -> int:
     wanted = args.dependencies or None
     asked = {"index_mb": args.mb, "exclude": args.exclude, "index_dependencies": wanted}
     settings = load_settings({name: value for name, value in asked.items() if value is not None})
-    root = Path(args.repo).absolute() if args.repo else _usual_root()
+    root = from_root(Path(args.repo)) if args.repo else _usual_root()
     if args.action != "clear" and not root.is_dir():
         raise UsageError(f"{args.repo} is not a folder")
     if args.action == "status":

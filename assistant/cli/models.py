@@ -32,6 +32,7 @@ from assistant.models.registry import Registry
 from assistant.models.registry_file import BASE, ModelEntry, ModelsError, slug
 from assistant.models.selection import ALL, RepositoryPlace, choose, describe_models, find_place
 from assistant.settings import Settings, load_settings
+from model.files import from_root
 from model.folder import ModelFolderError
 from model.foreign import GgufModel, PlainFolder, is_plain_folder, load_model, write_reference
 from model.onnx_cache import delete_graphs
@@ -115,10 +116,12 @@ def _format_overview(table: dict[str, Any]) -> str:
 
 def _add(args: argparse.Namespace) -> int:
     """Describe and measure a model of others, then list it."""
-    path, settings = Path(args.path).expanduser().absolute(), load_settings()
+    path, settings = from_root(Path(args.path).expanduser()), load_settings()
     found: list[str] = []
     say: Callable[[str], None] = found.append if args.json else print
     try:
+        if not path.exists():
+            raise ModelsError(f"there is no {path}; check the path")
         if path.suffix != ".gguf" and not is_plain_folder(path):
             raise ModelsError(
                 f"{path} is no GGUF file (NAME.gguf) and no Hugging Face folder; a folder of"
@@ -266,7 +269,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _folder(args: argparse.Namespace) -> Path:
-    folder = Path(args.repository or ".").absolute()
+    folder = from_root(Path(args.repository or "."))
     if not folder.is_dir():
         raise ModelsError(f"{args.repository} is not a folder")
     return folder

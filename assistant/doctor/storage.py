@@ -15,6 +15,7 @@ from assistant.index.writer import index_folder
 from assistant.models.registry import BASE, ModelEntry, ModelsError, Registry, open_to_others
 from assistant.models.selection import find_place
 from assistant.settings import Settings
+from model.files import from_root
 from model.folder import ModelFolderError, bundled_folders, load_folder
 from model.foreign import load_model
 from model.paths import CACHE_REMEDY, cache_folder, find_exposure, telemetry_folders
@@ -87,7 +88,7 @@ def index(settings: Settings, place: Path) -> CheckResult:
     if root is None:
         return ok(
             "index",
-            f"{place.absolute()} is in no git repository; editors index the folder they open",
+            f"{from_root(place)} is in no git repository; editors index the folder they open",
         )
     build = f"foretype index build {root}"
     try:

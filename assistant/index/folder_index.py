@@ -38,7 +38,7 @@ from assistant.privacy.exclusion import is_excluded
 from assistant.privacy.redaction import redact, spans_paragraphs
 from assistant.privacy.secret_names import names_in
 from assistant.privacy.unfinished import edited_at, without_open_secret
-from model.files import UnreadableFileError, read_regular
+from model.files import UnreadableFileError, from_root, read_regular
 
 MAX_FILES = 20  # where an edit may be due again
 MAX_FILE_BYTES = 1_000_000
@@ -232,7 +232,7 @@ class FolderIndex:
 
 def find_index(file: Path, exclude: tuple[str, ...] = ()) -> tuple[FolderIndex, str] | None:
     """Return the index of the nearest folder around `file` that has one, and the path in it."""
-    file = file.absolute()
+    file = from_root(file)
     for root in file.parents:
         if version_of(folder := index_folder(root)) is not None:
             index = FolderIndex(folder, name=root.name, exclude=exclude)
@@ -259,7 +259,7 @@ def _made_ready(
 
 def find_indexed_root(place: Path) -> Path | None:
     """Return the nearest folder around `place`, or itself, that has an index or is a repository."""
-    place = place.absolute()
+    place = from_root(place)
     folders = (place, *place.parents)
     return next(
         (root for root in folders if version_of(index_folder(root)) or git_directory(root)), None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from assistant.git import GitError, git, git_directory, read_blobs
-from model.files import UnreadableFileError, read_regular
+from model.files import UnreadableFileError, from_root, read_regular
 from training.errors import TrainingError
 from training.recipe import expand
 
@@ -78,7 +78,7 @@ def find_sources(specs: Sequence[str]) -> list[Source]:
 
 def open_source(path: Path, name: str = "") -> Source:
     """Open one repository or folder; the name is found if not given."""
-    path = path.absolute()
+    path = from_root(path)
     if not path.is_dir():
         raise TrainingError(f"{path} is not a folder")
     if git_directory(path) is None:

@@ -15,6 +15,7 @@ from typing import Any
 from assistant.cli.command import DONE
 from assistant.git import GitError, git, git_directory
 from assistant.settings import load_settings
+from model.files import from_root
 from model.folder import bundled_for
 from model.foreign import load_model
 from training import cli
@@ -126,5 +127,5 @@ def _measure_code(repositories: Sequence[Path], work: Sequence[Work]) -> dict[st
 
 def _find_repository(path: Path) -> Path:
     """Return the repository that a folder is part of; itself if it is in none."""
-    path = path.absolute()
+    path = from_root(path)
     return next((place for place in (path, *path.parents) if git_directory(place)), path)
