@@ -164,9 +164,7 @@ def load_folder(path: Path) -> ModelFolder:
     """
     allow_links = path.absolute().parent == BUNDLED.parent
     if not path.is_dir():
-        raise ModelFolderError(
-            f"there is no model folder at {path}; check the path in the settings"
-        )
+        raise ModelFolderError(f"there is no model folder at {path}; check the path")
     try:
         hashes = _read_sums(path, allow_links)
         for name in hashes:

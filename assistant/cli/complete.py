@@ -28,7 +28,7 @@ from assistant.request import CompletionRequest
 from assistant.settings import Settings, load_settings
 from assistant.source.languages import PYTHON, language_of
 from assistant.warm import MAX_FILE_BYTES
-from model.files import UnreadableFileError, read_regular
+from model.files import UnreadableFileError, from_root, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,12 +66,14 @@ def main(argv: Sequence[str], *, engine_for: "EngineFor | None" = None) -> int:
         places = [word for word in given if word.startswith("-:")]  # argparse: they are options
         words = [word for word in given if not word.startswith("-:")]
         args = _parser(name).parse_args([*words, "--", *places] if places else words)
-        return _run(args, name == "why", engine_for)
+        return _run(args, given, name == "why", engine_for)
 
     return run_command(name, work, (ModelError, BAD_MODEL), (AssistantError, BAD_INPUT))
 
 
-def _run(args: argparse.Namespace, explains: bool, engine_for: "EngineFor | None") -> int:
+def _run(
+    args: argparse.Namespace, given: list[str], explains: bool, engine_for: "EngineFor | None"
+) -> int:
     if not 1 <= args.n <= MAX_N:
         raise UsageError(f"--n must be in 1..{MAX_N}, got {args.n}")
     asked = {"model": args.model, "deadline_ms": args.deadline_ms}
@@ -97,15 +99,16 @@ def _run(args: argparse.Namespace, explains: bool, engine_for: "EngineFor | None
         shown = "".join(f"{item.text}\n" for item in response.completions)
         write(shown if sys.stdout.isatty() else source.restore(shown))  # a CR would be seen there
     else:
+        again = " ".join(as_word(word) for word in given if word != "--warm")
         say = f"nothing to suggest: {response.trace.words()}"
-        print(f'{say}; "foretype why {as_word(args.place)}" says more', file=sys.stderr)
+        print(f'{say}; "foretype why {again}" says more', file=sys.stderr)
     return SUGGESTED if response.completions else NOTHING
 
 
 def _complete(
     settings: Settings, request: CompletionRequest, engine_for: "EngineFor | None"
 ) -> "Response":
-    file, inside, index = Path(request.path).absolute(), request.path, None
+    file, inside, index = from_root(Path(request.path)), request.path, None
     root, names = repository_root(file), names_at(file)
     if settings.index and not any(is_excluded(name, settings.exclude) for name in names):
         from assistant.index.folder_index import find_index
@@ -129,7 +132,7 @@ def _complete(
 
 def names_at(file: Path) -> tuple[str, ...]:
     """Return what patterns may call a file."""
-    return file_names(file.absolute(), repository_root(file))
+    return file_names(from_root(file), repository_root(file))
 
 
 def open_engine(settings: Settings, file: Path, index: "FolderIndex | None") -> "Engine":

@@ -116,7 +116,15 @@ def test_nothing_to_suggest_is_exit_code_one(place: Path, model: Path) -> None:
     run = complete(place, "--model", str(model), "notes.txt:1:6")
     assert (run.stdout, run.returncode) == (b"", 1)
     assert run.stderr.startswith(b"nothing to suggest: ")
-    assert run.stderr.endswith(b'; "foretype why notes.txt:1:6" says more\n')
+    again = f"--model {model} notes.txt:1:6"
+    assert run.stderr.endswith(f'; "foretype why {again}" says more\n'.encode())
+
+
+@pytest.mark.slow
+def test_the_command_that_says_more_can_be_copied(place: Path, model: Path) -> None:
+    run = complete(place, "--model", str(model), "-:1:6", "--path", "a b.txt", data=b"hello")
+    again = f"--model {model} -:1:6 --path 'a b.txt'"
+    assert run.stderr.endswith(f'; "foretype why {again}" says more\n'.encode())
 
 
 @pytest.mark.slow
@@ -195,7 +203,7 @@ def test_standard_input_is_bounded(
 
 def test_unknown_model_is_exit_code_three(place: Path) -> None:
     run = complete(place, "--model", "nowhere", "sample.py:1:1")
-    message = "there is no model folder at nowhere; check the path in the settings"
+    message = "there is no model folder at nowhere; check the path"
     assert run.stderr.decode() == f"foretype complete: {message}\n"
     assert (run.stdout, run.returncode) == (b"", 3)
 
