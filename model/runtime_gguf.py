@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.extras import how_to_add
 from model.fim import find_format
 from model.gguf_file import GgufError, GgufHeader
 from model.runtime import Runtime, RuntimeLoadError
@@ -59,7 +60,7 @@ class _Binding:
             from ik_llama_cpp import _ctypes_api
         except (ImportError, OSError) as error:
             raise RuntimeLoadError(
-                f"to run GGUF files, install the extra `gguf` ({error}): pip install foretype[gguf]"
+                f"to run GGUF files, install the extra `gguf` ({error}): {how_to_add('gguf')}"
             ) from error
         self.api: Any = _ctypes_api
         self.errors: collections.deque[str] = collections.deque(maxlen=4)

@@ -11,6 +11,7 @@ import pytest
 
 import foretype
 from assistant import settings
+from model.extras import how_to_add
 from tests.programs import run_program
 
 ROOT = Path(foretype.__file__).parent
@@ -126,7 +127,7 @@ def test_missing_extra_says_what_to_install(name: str) -> None:
     program = f"import sys, foretype; sys.modules[{name!r}] = None; sys.exit(foretype.main({step}))"
     out, err, code = run("-c", program)
     command = "train" if name == "torch" else "data"
-    advice = f'install it with: {sys.executable} -m pip install "foretype[train]"'
+    advice = f"install it with: {how_to_add('train')}"
     assert (out, err, code) == ("", f"foretype: `{command}` needs {name}; {advice}\n", 3)
 
 

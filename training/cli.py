@@ -22,6 +22,7 @@ from assistant.cli.command import DONE, FAILED, CommandParser, agrees, run_comma
 from assistant.errors import AssistantError
 from assistant.git import GitError
 from model.config import ConfigError
+from model.extras import how_to_add
 from model.folder import ModelFolderError
 from model.runtime import RuntimeLoadError
 from model.tokenizer import TokenizerError
@@ -68,7 +69,7 @@ MISTAKES = tuple(
 
 def offer_to_install(command: str, missing: str) -> bool:
     """Say what a command needs; at a terminal, ask and install it. Return whether it is there."""
-    advice = f'install it with: {sys.executable} -m pip install "foretype[train]"'
+    advice = f"install it with: {how_to_add('train')}"
     sys.stderr.write(f"foretype: `{command}` needs {missing}; {advice}\n")
     requirements = _requirements()
     can_ask = requirements and importlib.util.find_spec("pip") and sys.stdin.isatty()

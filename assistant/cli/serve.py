@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from assistant.logs import configure
 from assistant.models.selection import find_model
 from assistant.remote.settings import is_loopback
 from assistant.settings import load_settings
+from model.extras import how_to_add
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -40,8 +40,7 @@ def main(argv: Sequence[str]) -> int:
 def _run(args: argparse.Namespace) -> int:
     for name in ("starlette", "uvicorn"):
         if importlib.util.find_spec(name) is None:
-            python = sys.executable
-            raise AssistantError(f'{name} is missing: {python} -m pip install "foretype[serve]"')
+            raise AssistantError(f"{name} is missing: {how_to_add('serve')}")
     from assistant.generate.backend import open_backend
     from assistant.serve.app import CompletionServer
     from assistant.serve.callers import Callers, read_keys

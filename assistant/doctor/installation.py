@@ -52,7 +52,7 @@ def libraries(names: Sequence[str] = LIBRARIES) -> CheckResult:
         except Exception as error:  # noqa: BLE001 - a broken binary may raise anything
             failed.append(f"{name} ({type(error).__name__}: {error})")
     if failed:
-        fix = f"install foretype again: {sys.executable} -m pip install --force-reinstall foretype"
+        fix = "install foretype again, as it was; in a checkout: pipx install --force ."
         return broken("libraries", f"cannot import {', '.join(failed)}", fix)
     onnxruntime = importlib.metadata.version("onnxruntime")
     return ok("libraries", f"{len(names)} imported; onnxruntime {onnxruntime}")

@@ -9,7 +9,6 @@ environment or the system's keyring, never from a file of ours, and is in no mes
 import importlib.util
 import ipaddress
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from assistant.remote.formats import FORMATS, TEMPLATES
 from assistant.settings import find_mistakes, limited, read_settings
 from assistant.source.languages import LANGUAGES
 from model.config import from_table
+from model.extras import how_to_add
 from model.paths import config_folder
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def find_missing() -> str:
     """Return what must be installed before a server can be asked, and how; empty if nothing."""
     if importlib.util.find_spec("httpx2") is not None:
         return ""
-    return f'the remote server needs httpx2: {sys.executable} -m pip install "foretype[remote]"'
+    return f"the remote server needs httpx2: {how_to_add('remote')}"
 
 
 def open_configured(
@@ -211,7 +211,7 @@ def _from_keyring(name: str) -> str:
     try:
         keyring = importlib.import_module("keyring")  # an extra: most keys are in the environment
     except ImportError:
-        raise withheld('key_keyring needs: pip install "foretype[keyring]"') from None
+        raise withheld(f"key_keyring needs: {how_to_add('keyring')}") from None
     try:
         key = keyring.get_password(service, user)
     except Exception as error:  # noqa: BLE001  each backend has its own, with who knows what text

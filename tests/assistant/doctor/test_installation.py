@@ -33,7 +33,7 @@ def test_library_that_cannot_be_imported_is_named() -> None:
     finding = installation.libraries(["json", "no_such_library"])
     assert finding.state == "broken"
     assert "no_such_library (ModuleNotFoundError" in finding.found
-    assert "--force-reinstall foretype" in finding.fix
+    assert "pipx install --force ." in finding.fix
 
 
 @pytest.mark.parametrize(
