@@ -1,8 +1,8 @@
 """2026-12-01: a path that begins with `..` was looked for in the folder that one typed it in.
 
 `foretype eval ../notes` replayed the repository around the working directory, and `complete` took
-lines of that repository's index into a file beside it: the parents of `/work/here/../notes` are,
-by their letters, `/work/here/..`, `/work/here` and so on.
+lines of that repository's index into a file beside it: the parents of `/code/here/../notes` are,
+by their letters, `/code/here/..`, `/code/here` and so on.
 """
 
 from pathlib import Path
