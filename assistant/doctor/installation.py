@@ -133,8 +133,11 @@ def remote(settings: Settings) -> CheckResult:
         return warning("remote", f"{found}, but {need}", command)
     try:
         read_key(asked)
+        from assistant.remote.connection import find_route  # needs what is not missing
+
+        find_route(asked)
     except RemoteError as error:
-        return warning("remote", f"{found}: {error}", f"set it, or change {path}")
+        return warning("remote", f"{found}: {error}", f"mend it, or change {path}")
     return ok("remote", f"{found}; `foretype egress` shows what left")
 
 

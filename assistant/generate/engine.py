@@ -186,7 +186,8 @@ class Engine:
                 least = self._threshold(asked, parameters.both if parameters else None)
                 completions, trace = merge_remote(found, request, proposed, least, self._trees)
 
-        outcome = trace.outcome or "no proposal"
+        is_alone = remote is not None and remote.replaces_local
+        outcome = trace.outcome or ("no answer" if is_alone else "no proposal")
         if completions or asked.cancel.is_set():
             outcome = "shown" if completions else "cancelled"
         total_ms = 1_000 * (time.monotonic() - asked.started)

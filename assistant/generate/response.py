@@ -25,6 +25,9 @@ _PLAIN = {
     "excluded file": "this file is excluded: it may hold secrets, or `exclude` names it",
     "unknown language": "nothing is suggested in this language",
     "no proposal": "nothing like the text before the cursor is known",
+    "no answer": (
+        "the server was not asked, or gave nothing of use: see `foretype doctor`, `foretype egress`"
+    ),
     "out of time": "the network had not answered when its time was up",
     "nothing that the rules let pass": (
         "what came to mind would break the text: it stands there already, or does not parse"
@@ -310,6 +313,8 @@ def merge_remote(
     changes: dict[str, Any] = {"remote": {"probability": probability, "threshold": least}}
     if completions and completions[0].source == "remote":
         changes |= {"source": "remote", "probability": probability, "threshold": least}
-    else:
-        changes["outcome"] = proposed.trace.outcome or "not sure enough"
+    elif not (completions or proposed.trace.outcome):  # there is no other than the server's
+        changes |= {"outcome": "not sure enough", "probability": probability, "threshold": least}
+        if result.edit is None:
+            changes["outcome"] = "nothing that the rules let pass"
     return completions, dataclasses.replace(proposed.trace, **changes)

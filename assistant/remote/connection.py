@@ -15,17 +15,25 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2 as httpx
 
-from assistant.errors import RemoteError
+from assistant.errors import RemoteError, withheld
 from assistant.remote.formats import FORMATS, read_piece
 from assistant.remote.inflight import InflightRequest
-from assistant.remote.settings import RemoteSettings, is_loopback
+from assistant.remote.settings import (
+    RemoteSettings,
+    complete_proxy,
+    find_mistake_of_address,
+    is_loopback,
+)
+from model.files import UnreadableFileError, read_regular
 
 MAX_ANSWER_BYTES = 1 << 20  # of a stream; its text is far smaller
+MAX_CA_BYTES = 4 << 20
 KEEP_ALIVE_S = 60.0
 MAX_RETRY_AFTER_S = 3_600.0  # servers have said years
 _EVENTS = "text/event-stream"
@@ -43,10 +51,9 @@ class Connection:
 
     def __init__(self, settings: RemoteSettings) -> None:
         self._settings = settings
-        proxy = _find_proxy(settings)
-        is_plain = proxy is None and urlsplit(settings.address).scheme == "http"
+        proxy, trust = find_route(settings)
         self._http = httpx.Client(
-            verify=not is_plain and _open_trust(settings.ca_file),  # reading it takes a moment
+            verify=trust,
             proxy=proxy,
             limits=httpx.Limits(max_connections=1, keepalive_expiry=KEEP_ALIVE_S),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -224,15 +231,26 @@ def _is_of_tls(error: BaseException | None) -> bool:
     return error is not None
 
 
+def find_route(settings: RemoteSettings) -> tuple[str | None, ssl.SSLContext | bool]:
+    """Return the proxy and whom to believe; RemoteError (withheld) if one of them is no such."""
+    proxy = _find_proxy(settings)
+    is_plain = proxy is None and urlsplit(settings.address).scheme == "http"
+    return proxy, not is_plain and _open_trust(settings.ca_file)  # reading it takes a moment
+
+
 @functools.cache
 def _open_trust(ca_file: str) -> ssl.SSLContext:
     """Return whom to believe: the system's authorities, or only those in `ca_file`."""
     try:
         if ca_file:
-            return ssl.create_default_context(cafile=ca_file)
+            data = read_regular(Path(ca_file).expanduser(), MAX_CA_BYTES)
+            return ssl.create_default_context(cadata=data.decode("ascii", "ignore"))
         return httpx.create_ssl_context()
-    except (OSError, ssl.SSLError):
-        raise RemoteError("failed", f"ca_file {ca_file!r} holds no certificates in PEM") from None
+    except UnreadableFileError as error:
+        raise withheld(f"ca_file: {error}") from None
+    except (OSError, ValueError, RuntimeError):
+        named = f"ca_file {ca_file!r}" if ca_file else "what SSL_CERT_FILE or SSL_CERT_DIR names"
+        raise withheld(f"{named} holds no certificates in PEM") from None
 
 
 def _find_proxy(settings: RemoteSettings) -> str | None:
@@ -242,6 +260,9 @@ def _find_proxy(settings: RemoteSettings) -> str | None:
     if not address and not is_near:
         proxies = urllib.request.getproxies()
         address = proxies.get(urlsplit(settings.address).scheme) or proxies.get("all") or ""
-    if address and urlsplit(address).scheme not in ("http", "https"):
-        raise RemoteError("failed", "only proxies at http:// or https:// addresses can be used")
-    return address or None
+    if not address:
+        return None
+    address = complete_proxy(address)
+    if mistake := find_mistake_of_address(address):
+        raise withheld(f"the proxy of HTTPS_PROXY or ALL_PROXY {mistake}")
+    return address

@@ -108,4 +108,5 @@ class Ledger:
                 connection.row_factory = sqlite3.Row
                 yield connection
         except (OSError, sqlite3.Error, ValueError, TypeError):  # or what others wrote into it
-            raise withheld(f"the ledger {self.path} cannot be written") from None
+            message = f"the ledger {self.path} cannot be used; make it writable, or move it away"
+            raise withheld(message) from None

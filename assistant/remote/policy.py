@@ -48,8 +48,8 @@ class Remote:
     def complaint(self) -> str:
         """What the user must do before anything is sent; empty if nothing."""
         said = f'send_code_to = "{self.settings.host}"'
-        needs = f"remote.toml names a server, but nothing is sent to it until it also says: {said}"
-        return "" if self.settings.is_consented else needs
+        needs = "remote.toml names a server, but nothing is sent to it until it also says"
+        return "" if self.settings.is_consented else f"{needs}, when the editor starts: {said}"
 
     def status(self) -> dict[str, object]:
         """Return the state for an editor's status line: ready, degraded, or what it needs.

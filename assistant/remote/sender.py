@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from assistant.errors import RemoteError, withheld
-from assistant.remote.connection import Connection
+from assistant.remote.connection import Connection, find_route
 from assistant.remote.inflight import InflightRequest
 from assistant.remote.ledger import Ledger
 from assistant.remote.payload import FilePolicy, build_headers, build_payload
@@ -157,6 +157,7 @@ class Sender:
             self.files.check(request)
             try:
                 inflight.headers = build_headers(settings, read_key(settings))
+                find_route(settings)
             except RemoteError as error:
                 self.obstacle = str(error)
                 raise

@@ -72,8 +72,15 @@ class RemoteSettings:
 
     @property
     def address(self) -> str:
-        """The base address, without a slash at its end."""
-        return (self.url or FORMATS[self.provider].url).rstrip("/") if self.provider else ""
+        """The base address, without a slash at its end, nor the `/v1` that the format adds.
+
+        Servers, `foretype serve` too, say where they are with it or without.
+        """
+        if not self.provider:
+            return ""
+        known = FORMATS[self.provider]
+        address = (self.url or known.url).rstrip("/")
+        return address.removesuffix("/v1") if known.path.startswith("/v1/") else address
 
     @property
     def host(self) -> str:
@@ -122,19 +129,34 @@ def _find_mistakes(settings: RemoteSettings) -> Iterator[str]:
         yield f"provider {name} needs `model`"
     if settings.key_env and settings.key_keyring:
         yield "set one of key_env and key_keyring, not both"
-    yield from _find_mistakes_of_address(settings.address)
+    if settings.proxy and (mistake := find_mistake_of_address(complete_proxy(settings.proxy))):
+        yield f"proxy {mistake}"
+    yield from _find_mistakes_of_url(settings.address)
 
 
-def _find_mistakes_of_address(address: str) -> Iterator[str]:
+def complete_proxy(address: str) -> str:
+    """Return a proxy's address with its scheme, which many leave out."""
+    return address if "://" in address else f"http://{address}"
+
+
+def find_mistake_of_address(address: str) -> str:
+    """Return what is wrong with the address of a server or a proxy, "" if nothing."""
     try:
         parts = urlsplit(address)
         is_web = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError as error:
-        yield f"url is not an address: {error}"
+    except ValueError:  # whose text may hold a password
+        return "is not an address: its host or its port is none"
+    if is_web and address.isprintable() and " " not in address:
+        return ""
+    shown = address.rpartition("@")[2]  # never a password in a message
+    return f"must be http(s)://HOST[:PORT][/PATH], got {shown!r}"
+
+
+def _find_mistakes_of_url(address: str) -> Iterator[str]:
+    if mistake := find_mistake_of_address(address):
+        yield f"url {mistake}"
         return
-    if not is_web:
-        shown = address.rpartition("@")[2]  # never a password in a message
-        yield f"url must be http(s)://HOST[:PORT][/PATH], got {shown!r}"
+    parts = urlsplit(address)
     if "@" in parts.netloc or parts.query or parts.fragment:
         yield "url must hold no user, password, query or fragment; use key_env"
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):

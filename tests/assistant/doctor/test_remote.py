@@ -36,9 +36,7 @@ def test_wrong_settings_are_broken(written: Path) -> None:
     assert finding.fix == f"correct {written}, or delete it"
 
 
-def test_missing_consent_and_missing_key_are_told(
-    written: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_request_would_lack_is_told(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written.write_text(ON)
     finding = remote(Settings())
     assert finding.state == "warning"
@@ -52,3 +50,7 @@ def test_missing_consent_and_missing_key_are_told(
     assert (finding.state, finding.fix) == ("ok", "")
     assert "abc" not in finding.found
     assert f"fallback: mistral at {HOST}" in finding.found
+    written.write_text(ON + YES + 'ca_file = "/nonexistent.pem"\n')
+    finding = remote(Settings())
+    assert finding.state == "warning"
+    assert "ca_file: cannot open /nonexistent.pem" in finding.found

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,18 +97,53 @@ def test_stopping_works_under_tls(lines: list[Line], tmp_path: Any) -> None:
         server.wait_closed()
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [({"ca_file": "/nonexistent.pem"}, "ca_file"), ({"proxy": "socks5://127.0.0.1:1"}, "proxies")],
-)
-def test_a_connection_that_cannot_be_made_is_an_error(
-    changes: dict[str, Any], said: str, lines: list[Line]
+def test_certificates_that_are_none_are_named_before_anything_is_sent(
+    lines: list[Line], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = Line("https://127.0.0.1:1", **changes)
-    lines.append(line)
-    flight = line.ask()
-    assert said in str(flight.error)
-    assert line.outcomes == ["failed"]
+    """All three were `holds no certificates`, after the request had been written down as sent."""
+    (tmp_path / "key.pem").write_text("no certificate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    for ca_file, said in (
+        ("/nonexistent.pem", "ca_file: cannot open /nonexistent.pem: No such file"),
+        (str(tmp_path / "key.pem"), f"ca_file '{tmp_path}/key.pem' holds no certificates"),
+        ("", "what SSL_CERT_FILE or SSL_CERT_DIR names holds no certificates"),
+    ):
+        line = Line("https://127.0.0.1:1", ca_file=ca_file)
+        lines.append(line)
+        assert str(line.ask().error).startswith(said)
+        assert line.outcomes == []
+        assert line.sender.obstacle.startswith(said)
+
+
+def test_certificates_below_the_home_are_found(
+    lines: list[Line], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import trustme
+
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    remark = "# ausgestellt für das Büro\n".encode()
+    (tmp_path / "ca.pem").write_bytes(remark + authority.cert_pem.bytes())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    with connected(lines, completion("x"), tls=tls, ca_file="~/ca.pem") as (line, _):
+        assert line.ask().text == "x"
+
+
+def test_a_proxy_of_the_environment_may_lack_its_scheme(
+    lines: list[Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with remote_server([plain("407 Who are you")]) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url.removeprefix("http://"))
+        line = Line("https://code.example", send_code_to="code.example")
+        lines.append(line)
+        assert kind(line.ask()) == "unreachable"
+        assert (proxy.received[0].method, proxy.received[0].path) == ("CONNECT", "code.example:443")
+    monkeypatch.setenv("https_proxy", "socks5://me:secret@127.0.0.1:1")
+    said = "the proxy of HTTPS_PROXY or ALL_PROXY must be http(s)://HOST[:PORT][/PATH], got "
+    assert str(line.ask().error) == f"{said}'127.0.0.1:1'"
+    assert line.outcomes == ["unreachable"]
 
 
 def test_a_proxy_passes_it_on(lines: list[Line]) -> None:

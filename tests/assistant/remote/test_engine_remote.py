@@ -27,6 +27,7 @@ from tests.remote_server import (
     completion,
     event,
     head,
+    plain,
     remote_server,
 )
 from tests.scripted import SAMPLE, scripted_backend
@@ -94,6 +95,26 @@ def test_only_asks_the_server_and_loads_no_model(bench: Callable[..., Bench]) ->
     own = bench(completion("42"), remote={"mode": "only"})
     assert not own.engine.base_name
     assert own.complete(OTHER) == [("42", "remote")]
+
+
+@pytest.mark.parametrize(
+    ("replies", "remote", "said"),
+    [
+        ([plain("500 Oops")], {}, "the server was not asked, or gave nothing of use"),
+        (completion("42"), {"deny": ("sample.py",)}, "the server was not asked"),
+        (completion("42"), {"trust": 0.05}, "not sure enough ("),
+        (completion(")"), {}, "what came to mind would break the text"),
+    ],
+)
+def test_why_the_server_alone_shows_nothing_is_said_of_the_server(
+    replies: Any, remote: dict[str, Any], said: str, bench: Callable[..., Bench]
+) -> None:
+    """It was `nothing like the text before the cursor is known`, or `not sure enough (0%)`."""
+    own = bench(replies, remote=remote | {"mode": "only"}, show="quiet")
+    assert own.complete(OTHER) == []
+    words = own.engine.last_trace().words()
+    assert words.startswith(said)
+    assert "(0%" not in words
 
 
 def test_a_missing_local_model_is_made_up_for(bench: Callable[..., Bench]) -> None:

@@ -149,7 +149,7 @@ def _block_by_link(path: Path) -> None:
 def test_what_cannot_be_written_down_may_not_leave(tmp_path: Path, block: Any) -> None:
     ledger = Ledger(tmp_path)
     block(ledger.path)
-    with pytest.raises(RemoteError, match="cannot be written"):
+    with pytest.raises(RemoteError, match="cannot be used; make it writable, or move"):
         send(ledger)
 
 

@@ -53,6 +53,16 @@ def test_the_file_is_read(private_home: Path) -> None:
     assert settings.address == FORMATS["llamacpp"].url
 
 
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/"])
+def test_an_address_may_end_as_servers_say_it(end: str) -> None:
+    """`foretype serve` prints its own with `/v1`, which was asked for `/v1/v1/completions`."""
+    url = "https://a.example/models"
+    found = remote_settings_from(GOOD | {"url": url + end})
+    assert found.address == url
+    found = remote_settings_from(GOOD | {"url": url + end, "provider": "deepseek"})
+    assert found.address == (url + end).rstrip("/")  # its format adds none
+
+
 @pytest.mark.parametrize("text", ["mode = ", "mode = 3", "colour = 1", "\xff"])
 def test_a_wrong_file_is_named(text: str) -> None:
     path = remote_settings_path()
@@ -117,6 +127,12 @@ def test_a_folder_in_its_place_is_named() -> None:
         ({"url": "ftp://example.com"}, "url must be http"),
         ({"url": "https://"}, "url must be http"),
         ({"url": "https://a:99999"}, "not an address"),
+        ({"url": "https://a.example\n"}, "url must be http"),
+        ({"url": " https://a.example"}, "url must be http"),
+        ({"url": "https://user:secret-word"}, "not an address"),
+        ({"proxy": "socks5://user:secret-word@a:1"}, "proxy must be http.* got 'a:1'"),
+        ({"proxy": "http://[::1"}, "proxy is not an address"),
+        ({"proxy": "a:99999"}, "proxy is not an address"),
         ({"url": "https://user:secret-word@a.example"}, "no user, password"),
         ({"url": "https://a.example/?key=1"}, "no user, password"),
         ({"money_per_day": 1.0}, "money_per_day: is gone: bytes_per_day"),
