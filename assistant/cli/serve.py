@@ -48,7 +48,7 @@ def _run(args: argparse.Namespace) -> int:
 
     keys = read_keys(args.keys, os.environ.get("FORETYPE_SERVE_KEY", "").strip())
     if not keys and not is_loopback(args.host):
-        raise UsageError(f"{args.host} can be reached from elsewhere: that needs --keys")
+        raise UsageError(f"{args.host!r} can be reached from elsewhere: that needs --keys")
     if args.tls_key and not args.tls_certificate:
         raise UsageError("--tls-key needs --tls-certificate")
     settings = load_settings()
@@ -63,12 +63,13 @@ def _run(args: argparse.Namespace) -> int:
             socket.create_server((args.host, args.port), family=family) as listener,
         ):
             callers = Callers(keys, args.requests_per_minute)
-            server = CompletionServer(backend, callers, args.deadline, network)
-            web = make_web_server(server.app, args)
             host = f"[{args.host}]" if ":" in args.host else args.host
+            server = CompletionServer(backend, callers, args.deadline, network, host)
+            web = make_web_server(server.app, args)
             address = f"http{'s' * web.config.is_ssl}://{host}:{listener.getsockname()[1]}/v1"
+            # uvicorn hands on what it heard; what comes before it listens must end it, too.
+            signal.signal(signal.SIGTERM, lambda *_: setattr(web, "should_exit", True))
             print(f"foretype serve: {backend.label} at {address}", flush=True)
-            signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn hands on what it heard
             web.run([listener])
     return DONE
 

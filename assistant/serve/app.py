@@ -141,9 +141,17 @@ class CompletionServer:
     """One loaded model, asked by many; `app` is what a web server runs."""
 
     def __init__(
-        self, backend: LocalBackend, callers: Callers, deadline_s: int, network: Executor
+        self,
+        backend: LocalBackend,
+        callers: Callers,
+        deadline_s: int,
+        network: Executor,
+        host: str = "127.0.0.1",
     ) -> None:
-        """`deadline_s` is for an answer, its turn waited for; `network` is one thread."""
+        """`deadline_s` is for an answer, its turn waited for; `network` is one thread.
+
+        `host` is the address at which it listens.
+        """
         self._backend, self._callers, self._deadline_s = backend, callers, deadline_s
         self._network, self._turns, self._metrics = network, Turns(), Metrics()
         routes = [
@@ -153,7 +161,7 @@ class CompletionServer:
             Route("/health", self._say_healthy),
         ]
         # Without keys, no page in a browser may reach us by a name of its own.
-        names = ["*"] if callers.digests else ["localhost", "127.0.0.1", "[::1]"]
+        names = ["*"] if callers.digests else ["localhost", "127.0.0.1", "[::1]", host]
         hosts = Middleware(TrustedHostMiddleware, allowed_hosts=names)
         errors = {HTTPException: _answer_error}
         self.app = Starlette(routes=routes, middleware=[hosts], exception_handlers=errors)
@@ -280,7 +288,8 @@ def _write_one(draft: Draft, index: int, asked: PromptRequest, put: Put) -> str:
 async def _read_body(request: Request) -> bytes:
     """Return the body; HTTPException where it is too large, or said to be no JSON."""
     # A page in a browser can send nothing that says so, unless it asks first.
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    if kind.strip().lower() != "application/json":
         raise HTTPException(415, "the body must be application/json")
     data = bytearray()
     async for chunk in request.stream():

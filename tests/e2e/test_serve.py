@@ -116,6 +116,20 @@ def test_told_to_end_it_answers_who_has_asked(shared_cache: Path, number: int) -
         assert process.stderr.read() == ""
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
+def test_told_to_end_as_soon_as_it_has_said_where_it_is_it_ends(shared_cache: Path) -> None:
+    """It was killed, or heard the signal and went on for ever."""
+    with running() as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_S) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="this machine has one such address")
+def test_the_address_that_it_says_answers(shared_cache: Path) -> None:
+    with running("--host", "127.0.0.2") as (_, url):
+        assert httpx2.get(f"{url}/models", timeout=WAIT_S).status_code == 200
+
+
 def test_other_addresses_need_keys(tmp_path: Path) -> None:
     code, said = refusal("--host", "0.0.0.0")
     assert code == 2

@@ -154,7 +154,7 @@ def test_what_is_no_request_is_one_error(body: bytes) -> None:
 def test_lone_surrogates_and_control_characters_are_text() -> None:
     with serving() as service:
         data = json.dumps(ask(prompt="\ud800\x00 x = ", suffix="\udfff"))
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "Application/JSON"}  # names of types have no case
         answer = httpx2.post(f"{service.url}/completions", content=data, headers=headers)
         assert answer.status_code == 200
 
