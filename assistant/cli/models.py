@@ -216,7 +216,13 @@ def _enter(path: Path, model: GgufModel | PlainFolder, scores: dict[str, float])
             kind="gguf" if isinstance(model, GgufModel) else "plain",
             scores={name: round(value, 1) for name, value in scores.items()},
         )
-        return registry.add(folder, entry)
+        listed = registry.add(folder, entry)
+    if listed.root != entry.root:
+        raise ModelsError(
+            f"this model is listed as {listed.name}, at {listed.root}; if it was moved:"
+            f" `foretype models remove {listed.name} --force`, and add it again"
+        )
+    return listed
 
 
 def _use(args: argparse.Namespace) -> int:

@@ -141,7 +141,8 @@ def _own_folders(registry: Registry, entries: list[ModelEntry]) -> Iterator[Chec
         with contextlib.suppress(ModelFolderError):  # which another check says
             known.add(load_folder(path).content_hash)
     for entry in entries:
-        remedy = f"foretype models remove {entry.name} --force, then tune again"
+        again = "tune again" if entry.trained_to else "`foretype models add` it again"
+        remedy = f"foretype models remove {entry.name} --force, then {again}"
         try:
             folder = load_model(registry.place(entry.name))
             folder.tokenizer()

@@ -78,6 +78,22 @@ def test_is_listed_once_stays_where_it_is_and_answers(
     assert (folder / "config.json").is_file()
 
 
+def test_one_that_was_moved_is_not_added_beside_its_old_place(
+    added: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was said to be listed, and could not be served."""
+    moved = folder.rename(tmp_path / "moved")
+    mend = f"foretype models remove {added} --force"
+    first, *_ = storage.own_models(Settings(), tmp_path)
+    assert first.fix == f"{mend}, then `foretype models add` it again"
+    assert main(["add", str(moved), "--yes"]) == 1
+    said = capsys.readouterr().err
+    assert f"this model is listed as {added}, at {folder}; if it was moved: `{mend}`" in said
+    assert main(["remove", added, "--force", "--yes"]) == 0
+    assert main(["add", str(moved), "--yes"]) == 0
+    assert [entry.root for entry in Registry().entries()] == [str(moved)]
+
+
 def test_a_folder_that_changed_is_refused_and_one_only_touched_is_not(
     added: str, folder: Path
 ) -> None:
