@@ -15,6 +15,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 RAW = """lua Raw = { expr = true, callback = function() return 'q' .. vim.keycode('<Left>') end }
 lua vim.api.nvim_set_keymap('i', '<Tab>', '', Raw)"""
+PUT = """lua Put = function() vim.api.nvim_put({ 'q' }, 'c', false, true) end
+lua vim.keymap.set('i', '<Tab>', Put)"""
 # How a user may have mapped Tab, in Vim's language, and what it puts after `word`.
 INSERTING = {
     "keys": ("inoremap <Tab> <Left>q", "worqd"),
@@ -30,7 +32,7 @@ INSERTING = {
         "word    ",
     ),
     "expression beyond ASCII": ("inoremap <expr> <Tab> 'À'", "wordÀ"),
-    "function": ("lua vim.keymap.set('i', '<Tab>', function() vim.cmd('normal! iq') end)", "worqd"),
+    "function": (PUT, "wordq"),
     "function that gives raw keys": (RAW, "wordq"),
     "nothing, and an abbreviation": ("silent! iunmap <Tab>\niabbrev word whole", "whole   "),
 }
