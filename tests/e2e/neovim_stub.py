@@ -1,8 +1,8 @@
 """A language server with known answers, so that the Neovim module can be tested key by key.
 
 Speaks just enough raw JSON-RPC on stdio. It offers `foobar(a, b)` after an equals sign, a second
-choice beside it when asked by hand, `left, right)` over an auto-closed bracket after `pair(`, and
-text with tabs after `tabs`.
+choice beside it when asked by hand, `left, right)` over an auto-closed bracket after `pair(`, three
+lines over one after `lines(`, and text with tabs after `tabs`.
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 CHOICES = ("foobar(a, b)", "second_choice")
-OPENING, BRACKETED = "pair(", "left, right)"
+BRACKETED = {"pair(": "left, right)", "lines(": "a,\n  b,\n  c)"}  # after an opening
 TABBED = "\t= 1\n\tif x:\n\t\ty\t= 2"
 WORDS = "not sure enough (1%, shown from 2%)"
 
@@ -33,9 +33,9 @@ def send(message: dict[str, Any]) -> None:
 def items_at(line: str, number: int, character: int, is_invoked: bool) -> list[dict[str, Any]]:
     """Offers for a cursor; `character` counts UTF-16 units, here the same as characters."""
     before, after = line[:character], line[character:]
-    if OPENING in before:
-        start = before.index(OPENING) + len(OPENING)
-        texts, end = [BRACKETED], character + after.startswith(")")
+    if opening := next((text for text in BRACKETED if text in before), None):
+        start = before.index(opening) + len(opening)
+        texts, end = [BRACKETED[opening]], character + after.startswith(")")
     elif "= " in before:
         start = before.index("= ") + 2
         texts, end = list(CHOICES if is_invoked else CHOICES[:1]), character

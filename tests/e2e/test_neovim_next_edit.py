@@ -122,6 +122,32 @@ def test_asked_by_hand_it_is_not_asked_for_unasked_too(editor: Editor) -> None:
     assert editor.lua(BOTH_DUE) == [1]
 
 
+# Letters that share a byte of UTF-8 with another one, in front or behind.
+LETTERS = """
+local buf, shared = vim.api.nvim_get_current_buf(), {}
+local next_edit = require('foretype.next_edit')
+local client = vim.lsp.get_clients({ bufnr = 0, name = 'foretype' })[1]
+for old, new in pairs({ ['é'] = '©', ['aé'] = 'aè', ['éx'] = 'é' }) do
+  vim.api.nvim_buf_set_lines(buf, 0, 1, true, { old })
+  local range = { start = { line = 0, character = 0 }, ['end'] = { line = 1, character = 0 } }
+  local edit = { range = range, text = new .. '\\n' }
+  client.request = function(_, _, _, on_answer) on_answer(nil, { edits = { edit } }) end
+  next_edit.ask()
+  for _, mark in ipairs(vim.api.nvim_buf_get_extmarks(buf, NAMESPACE, 0, -1, { details = true })) do
+    local text, taken = mark[4].virt_text, mark[4].end_col
+    shared[#shared + 1] = text and text[1][1] or old:sub(mark[3] + 1, taken)
+  end
+end
+table.sort(shared)
+return shared
+""".replace("NAMESPACE", "vim.api.nvim_get_namespaces()['foretype_next_edit']")
+
+
+def test_a_letter_beyond_ascii_is_drawn_whole(editor: Editor) -> None:
+    editor.wait_for_client()
+    assert editor.lua(LETTERS) == ["x", "©", "è", "é", "é"]
+
+
 def test_without_one_tab_does_what_it_did(editor: Editor) -> None:
     editor.wait_for_client()
     editor.keys("G<C-o><Tab>")

@@ -165,7 +165,7 @@ function M.moved()
   if not is_inserting() then return end
   if current and draw() then return end
   local place = place_now()
-  local is_asked = request and request.place == key_of(place)
+  local is_asked = request and request.place == key_of(place) and not request.client:is_stopped()
   if is_asked and request.tick == vim.api.nvim_buf_get_changedtick(place.buf) then return end
   clear()
   abort()
@@ -199,6 +199,7 @@ function M.accept(part)
   local is_whole = text == left
   local last = place.col + (is_whole and #offer.over or 0)
   local lines = vim.split(text, '\n', { plain = true })
+  if vim.fn.pumvisible() == 1 then vim.api.nvim_feedkeys(vim.keycode('<C-x><C-z>'), 'ni', false) end -- or it puts its own in place of this
   vim.go.undolevels = vim.go.undolevels -- what was typed before stays when this is undone
   vim.api.nvim_buf_set_text(place.buf, place.row, place.col, place.row, last, lines)
   local col = #lines == 1 and place.col + #text or #lines[#lines]
@@ -211,7 +212,7 @@ function M.accept(part)
     for _, other in ipairs(current.list) do
       if other == offer then
         other.row, other.head = place.row + #lines - 1, lines[#lines]
-        other.text, other.over, other.after = left:sub(#text + 1), '', vim.api.nvim_get_current_line():sub(col + 1)
+        other.text = left:sub(#text + 1)
       end
     end
   end
@@ -245,7 +246,7 @@ function M.attach(buf, group)
     buffer = buf,
     callback = vim.schedule_wrap(M.moved), -- InsertEnter comes before the mode has changed
   })
-  vim.api.nvim_create_autocmd({ 'InsertLeave', 'BufLeave' }, { group = group, buffer = buf, callback = M.stop })
+  vim.api.nvim_create_autocmd({ 'InsertLeave', 'InsertChange', 'BufLeave' }, { group = group, buffer = buf, callback = M.stop })
 end
 
 return M

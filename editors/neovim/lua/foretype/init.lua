@@ -29,6 +29,8 @@ local defaults = {
   },
 }
 
+local function complain(text) vim.notify('foretype: ' .. text, vim.log.levels.ERROR) end
+
 --- Accept the suggestion in view; false when there is none.
 function M.accept() return ghost.has_offer() and ghost.accept('all') end
 --- Accept its first word.
@@ -67,6 +69,7 @@ end
 
 --- Off for some minutes.
 function M.snooze(minutes)
+  if type(minutes) ~= 'number' or not (minutes > 0) then return complain('snooze for how many minutes?') end
   M.enable(false)
   snoozing = vim.defer_fn(function() M.enable(true) end, minutes * 60000)
   vim.notify(('foretype: off for %g minutes'):format(minutes))
@@ -74,17 +77,21 @@ end
 
 --- Say why there is what there is at the cursor.
 function M.why()
-  if not M.is_enabled() then return vim.notify('foretype: off; :Foretype on') end
+  if not ghost.is_on then return vim.notify('foretype: off; :Foretype on') end
+  if not M.is_enabled() then return vim.notify('foretype: off in this buffer: b:foretype is false') end
   server.why(function(words) vim.notify('foretype: ' .. words) end)
 end
+
+local SHOWS = { 'eager', 'balanced', 'quiet', 'off' }
 
 --- Show more or less, until Neovim ends: "eager", "balanced", "quiet" or "off"; asks without a name.
 function M.show(name)
   if not name then
-    return vim.ui.select({ 'eager', 'balanced', 'quiet', 'off' }, { prompt = 'foretype: what is shown' }, function(picked)
+    return vim.ui.select(SHOWS, { prompt = 'foretype: what is shown' }, function(picked)
       if picked then M.show(picked) end
     end)
   end
+  if not vim.list_contains(SHOWS, name) then return complain(('show %q? It is one of: %s'):format(name, table.concat(SHOWS, ', '))) end
   vim.lsp.config('foretype', { init_options = { show = name } })
   server.restart()
   vim.notify('foretype: shows ' .. name)
@@ -112,7 +119,7 @@ local commands = {
   on = function() M.enable(true) end,
   off = function() M.enable(false) end,
   toggle = function() M.toggle() end,
-  snooze = function(minutes) M.snooze(tonumber(minutes) or 15) end,
+  snooze = function(minutes) M.snooze(tonumber(minutes or 15)) end,
   restart = function() M.restart() end,
   show = function(name) M.show(name) end,
   why = function() M.why() end,
@@ -129,15 +136,15 @@ local commands = {
 local function make_command()
   vim.api.nvim_create_user_command('Foretype', function(options)
     local name = options.fargs[1] or 'status'
-    if not commands[name] then
-      return vim.notify(('foretype: no command %q'):format(name), vim.log.levels.ERROR)
-    end
+    if not commands[name] then return complain(('no command %q'):format(name)) end
     commands[name](unpack(options.fargs, 2))
   end, {
     nargs = '*',
     desc = 'foretype: on, off, toggle, snooze MINUTES, show, why, next, restart, status, models, tune, stats, doctor, log, health',
-    complete = function(start)
-      return vim.tbl_filter(function(name) return vim.startswith(name, start) end, vim.fn.sort(vim.tbl_keys(commands)))
+    complete = function(start, line)
+      local command = line:match('Foretype%s+(%S+)%s')
+      local names = command == 'show' and SHOWS or not command and vim.fn.sort(vim.tbl_keys(commands)) or {}
+      return vim.tbl_filter(function(name) return vim.startswith(name, start) end, names)
     end,
   })
 end
@@ -160,13 +167,31 @@ local function set_ghost_colour()
   vim.api.nvim_set_hl(0, 'ForetypeGhost', is_seen and { link = group } or { fg = colour.fg, ctermfg = 8 })
 end
 
+--- What of `given` is of use; the rest is named, and stays at what it was.
+local function usable(given, known, path)
+  local kept = {}
+  for name, value in pairs(given) do
+    local is_right = type(value) == type(known[name])
+    if known == defaults.keys then is_right = known[name] ~= nil and (type(value) == 'string' or value == false) end
+    if is_right then
+      kept[name] = value
+    else
+      local like = known[name] == nil and 'there is no such option' or 'it should be like ' .. vim.inspect(known[name])
+      complain(('setup(): %s = %s is not used: %s'):format(path .. name, vim.inspect(value), like))
+    end
+  end
+  return kept
+end
+
 --- Start foretype for its file types; `opts` overrides the defaults above.
 function M.setup(opts)
   if vim.fn.has('nvim-0.11') == 0 then
     vim.notify('foretype needs Neovim 0.11 or newer', vim.log.levels.ERROR)
     return
   end
-  M.config = vim.tbl_deep_extend('force', defaults, opts or {})
+  opts = usable(opts or {}, defaults, '')
+  opts.keys = usable(opts.keys or {}, defaults.keys, 'keys.')
+  M.config = vim.tbl_deep_extend('force', defaults, opts)
   set_ghost_colour()
   vim.api.nvim_create_autocmd('ColorScheme', { group = vim.api.nvim_create_augroup('foretype_colour', {}), callback = set_ghost_colour })
   vim.api.nvim_set_hl(0, 'ForetypeHint', { default = true, link = vim.fn.hlexists('ComplHintMore') == 1 and 'ComplHintMore' or 'MoreMsg' })

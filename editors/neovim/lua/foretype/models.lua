@@ -40,6 +40,8 @@ end
 
 --- Run a command of `foretype` in a terminal of a new tab.
 function M.run(arguments)
+  local missing = server.missing()
+  if missing then return vim.notify(missing, vim.log.levels.ERROR) end
   local program = {}
   for _, word in ipairs(require('foretype').config.cmd) do
     if word == 'lsp' then break end

@@ -25,13 +25,20 @@ local function showing()
   return current
 end
 
+--- Whether a place in `text` is inside a character.
+local function is_inside(text, place)
+  local byte = text:byte(place + 1)
+  return byte and byte >= 0x80 and byte < 0xC0
+end
+
 --- Where two lines begin and end to differ, in bytes: first, last of `old`, last of `new`.
 local function difference(old, new)
   local shortest = math.min(#old, #new)
   local first, tail = 0, 0
   while first < shortest and old:byte(first + 1) == new:byte(first + 1) do first = first + 1 end
   while tail < shortest - first and old:byte(#old - tail) == new:byte(#new - tail) do tail = tail + 1 end
-  first = vim.str_utf_start(new, math.min(first + 1, #new)) + first
+  while is_inside(old, first) or is_inside(new, first) do first = first - 1 end
+  while is_inside(old, #old - tail) or is_inside(new, #new - tail) do tail = tail - 1 end
   return first, #old - tail, #new - tail
 end
 
@@ -93,18 +100,23 @@ end
 local function ask(by_hand)
   local buf = vim.api.nvim_get_current_buf()
   local client = vim.lsp.get_clients({ bufnr = buf, name = 'foretype' })[1]
-  if not M.is_on or not client or not client.initialized or not vim.bo[buf].modifiable then return end
+  if not by_hand and (not M.is_on or vim.b[buf].foretype == false) then return end
+  if not client or not client.initialized or not vim.bo[buf].modifiable then
+    if by_hand then vim.notify('foretype: nothing is suggested here; :Foretype why says more') end
+    return
+  end
   local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
   params.textDocument.version = vim.lsp.util.buf_versions[buf]
   params.context = { triggerKind = by_hand and 1 or 2 }
   sequence = sequence + 1
   local mine, tick = sequence, vim.api.nvim_buf_get_changedtick(buf)
   client:request(METHOD, params, function(err, result)
-    if mine ~= sequence or err or type(result) ~= 'table' then return end
+    if mine ~= sequence or (err and not by_hand) then return end
     if buf ~= vim.api.nvim_get_current_buf() or tick ~= vim.api.nvim_buf_get_changedtick(buf) then return end
     clear()
-    if result.edits and result.edits[1] then
-      take(buf, client, result.edits[1])
+    local edit = type(result) == 'table' and result.edits and result.edits[1]
+    if edit then
+      take(buf, client, edit)
     elseif by_hand then
       vim.notify('foretype: no edit is due here')
     end

@@ -71,8 +71,9 @@ local function watch_loading(client)
   end)
 end
 
-local function ended(code)
-  if is_stopping then return set_state('stopped') end
+local function ended(code, signal)
+  local is_in_order = code == 0 and signal == 0 -- someone asked it to end: `:lsp stop`, `vim.lsp.enable('foretype', false)`
+  if is_stopping or is_in_order then return set_state('stopped') end
   local now = vim.uv.now()
   ends = vim.tbl_filter(function(at) return now - at < WINDOW_MS end, ends)
   if #ends >= MAX_RESTARTS then
@@ -83,25 +84,29 @@ local function ended(code)
   ends[#ends + 1] = now
   set_state('restarting')
   local wait_ms = FIRST_MS * 2 ^ (#ends - 1)
-  vim.notify(('foretype: the server ended (code %d); starting again in %d s'):format(code, wait_ms / 1000), vim.log.levels.WARN)
+  vim.notify(('foretype: the server ended (%s %d); starting again in %d s'):format(signal == 0 and 'code' or 'signal', signal == 0 and code or signal, wait_ms / 1000), vim.log.levels.WARN)
   vim.defer_fn(function() vim.lsp.enable('foretype') end, wait_ms)
 end
 
 local config -- of the last start
 
+--- What to say where the program is not there; nil if it is.
+function M.missing()
+  local program = config.cmd[1]
+  return vim.fn.executable(program) == 0 and ('foretype: cannot run %q; install it or set cmd'):format(program) or nil
+end
+
+local function warn_if_missing()
+  if M.missing() then vim.notify(M.missing(), vim.log.levels.WARN) end
+end
+
 --- Start it, or say so once a file is opened that it would serve: an uninstalled program is no fault
 --- of every start.
-local function begin(group)
-  if vim.fn.executable(config.cmd[1]) == 1 then return vim.lsp.enable('foretype') end
+local function begin()
+  local group = vim.api.nvim_create_augroup('foretype_missing', {})
+  if not M.missing() then return vim.lsp.enable('foretype') end
   set_state('not installed')
-  vim.api.nvim_create_autocmd('FileType', {
-    group = group,
-    pattern = config.filetypes,
-    once = true,
-    callback = function()
-      vim.notify(('foretype: cannot run %q; install it or set cmd'):format(config.cmd[1]), vim.log.levels.WARN)
-    end,
-  })
+  vim.api.nvim_create_autocmd('FileType', { group = group, pattern = config.filetypes, once = true, callback = warn_if_missing })
 end
 
 --- Describe the server to Neovim and start it for the file types of `wanted`.
@@ -127,11 +132,11 @@ function M.start(wanted)
       next_edit.attach(buf, group)
       if buf == vim.api.nvim_get_current_buf() then ghost.moved() end
     end,
-    on_exit = vim.schedule_wrap(function(code) ended(code) end),
+    on_exit = vim.schedule_wrap(ended),
   })
   ghost.on_answer = answered
   vim.api.nvim_create_autocmd('VimLeavePre', { group = group, callback = function() is_stopping = true end })
-  begin(group)
+  begin()
 end
 
 --- End the server and start it anew.
@@ -144,7 +149,8 @@ function M.restart()
     if vim.wait(3000, function() return #vim.lsp.get_clients({ name = 'foretype' }) == 0 end, 20) then break end
   end
   is_stopping = false
-  begin(vim.api.nvim_create_augroup('foretype', { clear = false }))
+  begin()
+  warn_if_missing()
 end
 
 --- Tell `on_words` why there is what there is at the cursor; the server is asked about the place first.
