@@ -98,15 +98,17 @@ class EditHistory:
 
 
 def _standing(edits: Sequence[Edit]) -> list[Edit]:
-    """Leave out each edit that a later one takes back, and that one."""
+    """Leave out each edit that a later one takes back, and that one.
+
+    One that a later edit changed further is what it became.
+    """
     kept: list[Edit] = []
     for edit in edits:
-        undone = edit.path, edit.row, edit.new, edit.old
-        for place, other in enumerate(kept):
-            if (other.path, other.row, other.old, other.new) == undone:
-                del kept[place]
-                break
-        else:
+        changed = edit.path, edit.row, edit.old
+        again = [other for other in kept if (other.path, other.row, other.new) == changed]
+        whole = [edit._replace(old=other.old) for other in again if other.old != edit.new]
+        kept = [other for other in kept if other not in again] + whole
+        if len(whole) == len(again):
             kept.append(edit)
     return kept
 

@@ -111,6 +111,7 @@ class NextEdits:
         `row` is the cursor's; distances count from the last edit where that is in this document.
         What other documents teach is due by itself in the very same lines only.
         """
+        edits = _standing(edits, path, lines)
         if edits and edits[-1].path == path:
             row = edits[-1].row
         newest = {edit.path: edit for edit in edits}  # what may still be typed in other documents
@@ -152,6 +153,20 @@ class NextEdits:
                 if new.startswith(head) and new.endswith(tail) and len(new) > len(line):
                     return new[column : len(new) - len(tail)]
         return ""
+
+
+def _standing(edits: Sequence[Edit], path: str, lines: Sequence[str]) -> list[Edit]:
+    """Leave out what was taken back, by hand or by a text put in place: its old lines are back."""
+    text = "\n".join(("", "", *lines, "", ""))
+
+    def holds(edit: Edit, its: Sequence[str]) -> bool:
+        return "\n".join(("", edit.before, *its, edit.after, "")) in text
+
+    return [
+        edit
+        for edit in edits
+        if edit.path != path or holds(edit, edit.new) or not holds(edit, edit.old)
+    ]
 
 
 @functools.lru_cache(maxsize=2 * MAX_EDITS)

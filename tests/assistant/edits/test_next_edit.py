@@ -121,7 +121,7 @@ def test_taking_a_secret_out_is_due_elsewhere_too() -> None:
     now = LOGIN.replace('"changeme"', "settings.password")
     edit = Edit("a.py", 0, (LOGIN.replace("changeme", PASSWORD),), (now,))
     other = Edit("b.py", 0, ("x = 1",), ("x = 2",))  # no longer typed
-    lines = [LOGIN.replace("changeme", PASSWORD)]
+    lines = [now, LOGIN.replace("changeme", PASSWORD)]
     found = NextEdits().propose("a.py", lines, 0, [edit, other], "asked")
     assert [each.proposal.new for each in found] == [(now,)]
 
@@ -131,6 +131,33 @@ def test_an_undone_edit_proposes_nothing() -> None:
     person.change("fetch(urls.first)", "fetch(urls.first, timeout=5)")
     person.change("fetch(urls.first, timeout=5)", "fetch(urls.first)")
     assert person.due("asked") == []
+
+
+def test_an_edit_taken_back_below_lines_put_in_since_proposes_nothing() -> None:
+    person = Person("import a\n\n" + CALLS)
+    person.change("fetch(urls.first)", "fetch(urls.first, timeout=5)")
+    person.lines.insert(0, "import b")
+    person.product.note("a.py", 0, ["import a"], ["import b", "import a"])
+    person.change("fetch(urls.first, timeout=5)", "fetch(urls.first)")
+    assert person.due("asked") == []
+
+
+def test_edits_of_a_text_that_was_put_back_propose_nothing() -> None:
+    person = Person("a = load(x)\ny = 1\na = load(x)\nz = 2\na = load(x)\n")
+    before = [*person.lines]
+    person.change("a = load(x)", "a = load(x, True)")
+    person.change("a = load(x)", "a = load(x, True)")
+    person.product.history.interrupt("a.py")
+    person.lines = before
+    assert person.due("asked") == []
+
+
+def test_an_edit_that_was_corrected_is_due_as_corrected() -> None:
+    person = Person("a = load(x)\ny = 1\na = load(x)\nz = 2\n")
+    person.change("a = load(x)", "a = load(x, True)")
+    person.change("z = 2", "z = 3")
+    person.change("True", "False")
+    assert person.due("asked") == [(2, ("a = load(x, False)",))]
 
 
 def test_another_document_s_edit_is_due_here_too() -> None:
