@@ -206,6 +206,9 @@ PRESETS: dict[str, ModelConfig] = {
 }  # fmt: skip
 
 
+_IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
 def from_table(cls: type[T], table: Mapping[str, Any], where: str = "") -> T:
     """Build dataclass `cls` from a TOML table, naming the full key in every error."""
     hints = get_type_hints(cls)
@@ -240,5 +243,6 @@ def _cast(kind: Any, value: Any, key: str) -> Any:
             raise ConfigError(f"{key} must be an array of tables")
         return tuple(_cast(get_args(kind)[0], item, f"{key}.{i}") for i, item in enumerate(value))
     if isinstance(kind, type) and type(value) is not kind:
-        raise ConfigError(f"{key} must be {kind.__name__}, got {value!r:.80}")
+        wanted = _IN_WORDS.get(kind, kind.__name__)
+        raise ConfigError(f"{key} must be {wanted}, got {value!r:.80}")
     return value

@@ -117,6 +117,9 @@ def parse_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text, parse_float=_parse_float)
     except RecursionError as error:
         raise ValueError("its values are nested too deeply") from error
+    except tomllib.TOMLDecodeError as error:
+        hint = "; texts have quotes, true and false none" * ("Invalid value" in str(error))
+        raise ValueError(f"{error}{hint}") from error
 
 
 def _parse_int(text: str) -> int:

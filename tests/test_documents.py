@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from assistant.settings import Settings
+from assistant.errors import SettingsError
+from assistant.settings import Settings, settings_from
 from tests.programs import ROOT, run_program
 
 DOCUMENTS = [
@@ -18,6 +19,7 @@ DOCUMENTS = [
     ROOT / "SECURITY.md",
     *sorted((ROOT / "editors").glob("*.md")),
 ]
+LIMITS = {field.name: field.metadata for field in dataclasses.fields(Settings)}
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
 
 
@@ -27,6 +29,34 @@ def test_options_in_the_editors_guide_are_the_settings() -> None:
     told = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", table, flags=re.MULTILINE))
     real = dataclasses.asdict(Settings())
     assert told == {name: json.dumps(value) for name, value in real.items()}
+    assert "except for\nthe last six, in" in text
+    for name in [*told][-7:]:  # the last six are refused, the one before them is not
+        try:
+            settings_from({name: real[name]}, origin="workspace")
+        except SettingsError:
+            told.pop(name)
+    assert [*told][-1] == "menu_completion" and len(told) == len(real) - 6
+
+
+def test_settings_in_the_extension_s_guide_are_those_that_it_has() -> None:
+    folder = ROOT / "editors" / "vscode"
+    package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    told = re.findall(
+        r"^\| `(foretype\.\w+)` \|", (folder / "README.md").read_text(encoding="utf-8"), flags=re.M
+    )
+    properties = package["contributes"]["configuration"]["properties"]
+    current = {name for name, each in properties.items() if "deprecationMessage" not in each}
+    assert sorted(told) == sorted(current)
+    real = dataclasses.asdict(Settings())
+    for name in current:
+        snake = re.sub(r"([A-Z])", lambda hit: f"_{hit[1].lower()}", name.partition(".")[2])
+        if snake not in ("languages", "path"):  # the extension's own
+            default, limits = properties[name]["default"], LIMITS[snake]
+            assert json.dumps(default) == json.dumps(real[snake])
+            bounds = (properties[name].get("minimum"), properties[name].get("maximum"))
+            assert bounds == limits.get("range", (None, None))
+            words = properties[name].get("items", properties[name]).get("enum", [])
+            assert sorted(words) == sorted(limits.get("known", []))
 
 
 def test_server_options_in_the_editors_guide_exist() -> None:

@@ -52,8 +52,8 @@ def test_excludes_of_all_layers_add_up() -> None:
             {"deadlin_ms": 5},
             "unknown setting deadlin_ms; known: allow_remote, deadline_ms, enabled, exclude",
         ),
-        ({"enabled": 1}, "enabled must be bool, got 1"),
-        ({"model": None}, "model must be str, got None"),
+        ({"enabled": 1}, "enabled must be true or false, got 1"),
+        ({"model": None}, "model must be a text, got None"),
         ({"exclude": "*.py"}, "exclude must be a list of strings"),
         ({"exclude": [1]}, "exclude must be a list of strings"),
         ({"deadline_ms": 0}, r"deadline_ms must be in 1\.\.600000, got 0"),
@@ -109,6 +109,7 @@ def test_workspace_only_restricts() -> None:
     ("text", "message"),
     [
         ("model = \n", "settings.toml: .*line 1"),
+        ("show = quiet\n", "settings.toml: .*line 1.*; texts have quotes, true and false none"),
         (f"exclude = {'[' * 5_000}", "settings.toml: its values are nested too deeply"),
         ('modle = "x"\n', "settings.toml: unknown setting modle"),
         (

@@ -100,7 +100,7 @@ def test_table_becomes_nested_dataclasses() -> None:
     ("table", "message"),
     [
         ({"name": "a", "inner": {"shar": 1}}, r"unknown setting inner\.shar; known: names, share"),
-        ({"name": 1}, "name must be str, got 1"),
+        ({"name": 1}, "name must be a text, got 1"),
         ({"name": "a", "inner": 3}, "inner must be a table"),
         ({"name": "a", "inner": {"names": "x"}}, r"inner\.names must be a list of strings"),
         ({}, "^name is missing$"),

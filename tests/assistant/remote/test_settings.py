@@ -141,7 +141,7 @@ def test_a_folder_in_its_place_is_named() -> None:
         ({"min_confidence": 2}, "min_confidence must be in 0..1"),
         ({"requests_per_minute": 0}, "requests_per_minute must be in 1..600"),
         ({"read_s": 0.0}, "read_s must be in"),
-        ({"model": 3}, "model must be str"),
+        ({"model": 3}, "model must be a text"),
         ({"allow": ["src\\*.py"]}, "allow: .* has a backslash; write 'src/"),
         ({"deny": ["!a.py"]}, "deny: .* take a pattern back"),
         ({"deny": ["src/{a,b}.py"]}, "deny: .* has braces"),
