@@ -4,6 +4,7 @@ Order: defaults < settings.toml < environment < what the caller passes (a comman
 options). Names are the same everywhere. Unknown keys are errors that name the known ones.
 """
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -169,6 +170,25 @@ def load_settings(
             except ValueError:
                 raise SettingsError(f"{variable}: a whole number is needed, got {text!r}") from None
     return settings_from(overrides or {}, base=settings)
+
+
+def usable_settings() -> Settings:
+    """Return what can be used of the user's file where something in it is wrong.
+
+    Nothing is indexed or sent then: the mistake may be in what was to be excluded.
+    """
+    settings, table = Settings(), dict[str, Any]()
+    with contextlib.suppress(SettingsError):
+        table = read_settings(settings_path(), dict)
+    for name, value in replace_old_names(table, lambda *_: None).items():
+        with contextlib.suppress(SettingsError):
+            settings = settings_from({name: value}, base=settings)
+    return hold_back(settings)
+
+
+def hold_back(settings: Settings) -> Settings:
+    """Return settings with which no file is indexed and none is sent."""
+    return dataclasses.replace(settings, index=False, allow_remote=False)
 
 
 def read_settings(path: Path, build: Callable[[Mapping[str, Any]], T]) -> T:

@@ -56,9 +56,32 @@ def test_broken_settings_file_is_told_and_survived(private_home: Path) -> None:
     folder = private_home / "config" / "foretype"
     folder.mkdir()
     (folder / "settings.toml").write_text("deadline_ms = ")
-    settings, told = started({"deadline_ms": 123})
-    assert settings.current == Settings(deadline_ms=123)
+    settings, told = started({"deadline_ms": 123, "index": True})
+    assert settings.current == Settings(deadline_ms=123, index=False, allow_remote=False)
     assert [kind for kind, _ in told.warnings] == ["settings"]
+
+
+def test_one_mistake_in_the_file_takes_back_no_exclusion(private_home: Path) -> None:
+    folder = private_home / "config" / "foretype"
+    folder.mkdir()
+    (folder / "settings.toml").write_text(
+        'exclude = ["private/"]\nstatistics = false\nshow = "quit"\nallow_remote = true\n'
+    )
+    settings, told = started({"allow_remote": True, "show": "quiet"})
+    expected = Settings(
+        exclude=("private/",), statistics=False, show="quiet", index=False, allow_remote=False
+    )
+    assert settings.current == expected
+    ((kind, line),) = told.warnings
+    assert kind == "settings" and line.endswith("nothing is sent to a server")
+
+
+@pytest.mark.parametrize("wrong", [{"exclude": "private/"}, {"allow_remote": "no"}])
+def test_a_wrong_guard_holds_files_back(wrong: dict[str, object]) -> None:
+    settings, told = started(wrong | {"deadline_ms": 5})
+    assert settings.current == Settings(deadline_ms=5, index=False, allow_remote=False)
+    ((_, line),) = told.warnings
+    assert line.endswith("no file is indexed, and nothing is sent to a server")
 
 
 FROM_ELSEWHERE = {"model": "/evil", "log_file": "/evil", "threads": 9}
