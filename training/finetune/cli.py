@@ -28,7 +28,7 @@ from training.cli import (
     write_report,
 )
 from training.errors import TuneError, TuneStoppedError
-from training.finetune.request import TuneOptions, TuneRequest
+from training.finetune.request import MIN_TASKS, TuneOptions, TuneRequest
 
 INTERRUPTED = 130
 _MAX_SEED_DIGITS = 9
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     help_ = "code that must not be forgotten (default: the standard library of this Python)"
     option("--general", type=existing_folder, metavar="FOLDER", help=help_)
     help_ = "cursors that judge (default: %(default)s)"
-    option("--tasks", type=count, default=defaults.n_tasks, help=help_)
+    option("--tasks", type=_tasks, default=defaults.n_tasks, help=help_)
     option("--seed", type=_seed, default=0, help="of every random draw (default: 0)")
     option("--json", type=report_file, metavar="FILE", help="write every figure here, too")
     help_ = "begin anew, even if a run was stopped or is done"
@@ -100,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
     help_ = "say what would be done, and how long it takes; train and write nothing"
     option("--dry-run", action="store_true", help=help_)
     return parser
+
+
+def _tasks(text: str) -> int:
+    if (number := count(text)) < MIN_TASKS:
+        raise argparse.ArgumentTypeError(f"{text} is too few: {MIN_TASKS} are needed to judge by")
+    return number
 
 
 def _seed(text: str) -> int:

@@ -45,6 +45,7 @@ from training.evaluation.replay.run import INTERRUPTED, Plan, measure, plan_work
 from training.evaluation.replay.systems import EngineSystem, System, TreeIndex
 from training.evaluation.replay.tasks import TypedLine, typed_lines
 from training.finetune.plan import TunePlan, open_folder
+from training.finetune.request import MIN_TASKS
 
 MAX_COMMITS = 200  # of a range, spread evenly
 MAX_PASSAGE_BYTES = 4_000  # counted of one file in one commit: no new file outweighs the rest
@@ -54,7 +55,6 @@ CURSORS_PER_LINE = 25  # a whole line is typed for so many cursors
 MAX_BYTES = 120_000  # measured of the lines added later, and of general code
 BASE, TUNED = "base", "tuned"
 MIN_COMMITS = 5  # fewer say nothing about other commits
-MIN_TASKS = 100
 MIN_GAIN_BITS = 0.01  # of the base's bits/byte on the lines added later
 MAX_EXACT_LOSS = 0.02  # of exact lines, with the index: the interval's lower end
 MAX_GENERAL_LOSS = 0.02  # of the base's bits/byte on general code

@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+MIN_TASKS = 100  # cursors: by fewer nothing is promoted
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TuneOptions:

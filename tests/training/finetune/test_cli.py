@@ -56,14 +56,22 @@ def test_options_reach_the_tuning(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = script_tuning(monkeypatch, RESULT)
-    options = ["--epochs", "5", "--lora", "8", "--tasks", "50", "--seed", "3"]
+    options = ["--epochs", "5", "--lora", "8", "--tasks", "150", "--seed", "3"]
     assert cli.main([str(repository / "src"), *options, "--general", str(tmp_path), "--fresh"]) == 0
     [(request, is_fresh)] = asked
     assert is_fresh
     assert request.repository == repository
     found = request.options
-    assert (found.n_epochs, found.lora_rank, found.n_tasks, found.seed) == (5, 8, 50, 3)
+    assert (found.n_epochs, found.lora_rank, found.n_tasks, found.seed) == (5, 8, 150, 3)
     assert found.general == str(tmp_path)
+
+
+def test_too_few_cursors_are_refused_before_hours_of_training(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever came of it was refused then, with the advice to wait for more commits."""
+    assert cli.main([str(repository), "--tasks=99"]) == 2
+    assert "--tasks: 99 is too few: 100 are needed to judge by" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seed", ["-1", "x", "1" * 20])

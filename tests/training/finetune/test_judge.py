@@ -19,7 +19,6 @@ from training.evaluation.replay import run
 from training.evaluation.replay.history import ReplayError
 from training.finetune.judge import (
     MIN_COMMITS,
-    MIN_TASKS,
     decide,
     find_gain,
     judge_models,
@@ -27,7 +26,7 @@ from training.finetune.judge import (
 )
 from training.finetune.plan import ModelRef, TunePlan
 from training.finetune.report import format_report
-from training.finetune.request import TuneOptions
+from training.finetune.request import MIN_TASKS, TuneOptions
 
 SECRET = "unheard_of_name"
 GENERAL = [("lib.py", "def handy():\n    return 1\n")]
