@@ -40,6 +40,8 @@ _EVENTS = "text/event-stream"
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 _Lines = Iterator[tuple[bytes, bool]]
 _STATUS = {
+    400: "the server takes no such request (400); see provider, model and template",
+    422: "the server takes no such request (422); see provider, model and template",
     401: "the server does not accept the key (401)",
     403: "the server does not accept the key (403)",
     404: "the server has no such path or model (404); see provider, url and model",

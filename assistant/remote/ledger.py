@@ -107,6 +107,7 @@ class Ledger:
             with open_database(self.path, _SCHEMA, timeout_s=_BUSY_S) as connection:
                 connection.row_factory = sqlite3.Row
                 yield connection
-        except (OSError, sqlite3.Error, ValueError, TypeError):  # or what others wrote into it
-            message = f"the ledger {self.path} cannot be used; make it writable, or move it away"
-            raise withheld(message) from None
+        except (OSError, sqlite3.Error, ValueError, TypeError) as error:  # or what others wrote
+            why = f" ({error})" if isinstance(error, sqlite3.Error) else ""
+            mend = "make it writable, with room, or move it away"
+            raise withheld(f"the ledger {self.path} cannot be used{why}; {mend}") from None

@@ -83,6 +83,16 @@ def test_certificates_are_checked(case: str, lines: list[Line], tmp_path: Any) -
             assert line.outcomes == ["unreachable"]
 
 
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_request_that_a_server_does_not_take_names_the_settings_for_it(
+    status: int, lines: list[Line]
+) -> None:
+    """As where a server that knows no `suffix` is asked without a template."""
+    with connected(lines, [plain(f"{status} No", b'{"error": "no suffix"}')]) as (line, _):
+        said = f"the server takes no such request ({status}); see provider, model and template"
+        assert str(line.ask().error) == said
+
+
 def test_stopping_works_under_tls(lines: list[Line], tmp_path: Any) -> None:
     import trustme
 

@@ -149,8 +149,15 @@ def _block_by_link(path: Path) -> None:
 def test_what_cannot_be_written_down_may_not_leave(tmp_path: Path, block: Any) -> None:
     ledger = Ledger(tmp_path)
     block(ledger.path)
-    with pytest.raises(RemoteError, match="cannot be used; make it writable, or move"):
+    with pytest.raises(RemoteError, match="cannot be used"):
         send(ledger)
+
+
+def test_why_it_cannot_be_used_is_said(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.path.write_text("this is something else" * 100)
+    with pytest.raises(RemoteError, match=r"cannot be used \(file is not a database\); make"):
+        ledger.rows()
 
 
 def test_the_ledger_holds_no_text(tmp_path: Path) -> None:
