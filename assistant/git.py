@@ -150,6 +150,15 @@ def find_work_tree(place: Path) -> Path | None:
     return next((path for path in (place, *place.parents) if os.path.exists(path / ".git")), None)  # noqa: PTH110 - any name may be asked for
 
 
+def is_second_work_tree(place: Path, top: Path) -> bool:
+    """Say whether `place` is a worktree of the repository whose work tree is `top`: it once more.
+
+    GitError if either is none.
+    """
+    its, tops = (os.path.realpath(_git_folders(path / ".git")[-1]) for path in (place, top))
+    return its == tops
+
+
 def git_directory(path: Path) -> Path | None:
     """Return the git directory of a work tree or bare repository; None if `path` is neither."""
     if (path / ".git").exists():

@@ -16,7 +16,14 @@ from pathlib import Path, PurePosixPath
 
 from pathspec import GitIgnoreSpec
 
-from assistant.git import GitError, decode_name, find_work_tree, git, has_git
+from assistant.git import (
+    GitError,
+    decode_name,
+    find_work_tree,
+    git,
+    has_git,
+    is_second_work_tree,
+)
 from assistant.index.reader import Stamp
 from assistant.path_patterns import ignore_spec
 from assistant.source.languages import is_other_code, language_of
@@ -71,8 +78,16 @@ def _look_at(root: Path, names: Iterable[str], depth: int = 0) -> Iterator[tuple
         elif stat.S_ISDIR(info.st_mode) and depth < _MAX_DEPTH and (root / path / ".git").exists():
             place = root / path  # a submodule, or a repository of its own
             with contextlib.suppress(GitError):
+                if _is_root_again(place, root):
+                    continue
                 for inner, stamp in _look_at(place, _ask_git(place, place), depth + 1):
                     yield f"{path.rstrip('/')}/{inner}", stamp
+
+
+def _is_root_again(place: Path, root: Path) -> bool:
+    """Say whether a repository inside is another branch of the one around: most lines twice."""
+    top = find_work_tree(root)
+    return top is not None and is_second_work_tree(place, top)
 
 
 def _names(root: Path) -> Iterator[str]:

@@ -125,6 +125,12 @@ def test_submodules_and_repositories_inside_are_listed(root: Path) -> None:
     assert found == {"a.py", "sub/b.py", "clone/c.py", "clone/deep/d.py", "clone/inner/e.py"}
 
 
+def test_another_worktree_of_the_repository_is_left_out(root: Path) -> None:
+    plain_git(root, "worktree", "add", "-q", "-b", "other", "trees/other")
+    assert "trees/other/a.py" not in list_files(root)
+    assert "a.py" in list_files(root / "trees" / "other")
+
+
 def test_a_project_below_a_home_kept_in_git_is_walked(private_home: Path) -> None:
     home = new_repository(private_home / "home" / "me", {".bashrc": ""})
     (home / ".git" / "info" / "exclude").write_text("*\n")
