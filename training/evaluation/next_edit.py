@@ -247,7 +247,8 @@ def evaluate(
     ]
     if not sessions:
         raise ReplayError(
-            "no commit there changed a file in more than one place: nothing to replay"
+            f"no commit there changed {history.CODE} in more than one place of a file: nothing to"
+            " replay"
         )
     by_language: dict[str, list[Session]] = defaultdict(list)
     for session in sessions:

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from assistant.git import GitError, git, git_directory, read_blobs
 from assistant.privacy.exclusion import is_excluded
-from assistant.source.languages import language_of
+from assistant.source.languages import LANGUAGES, language_of
 from training.data.filters import text_of
 from training.data.sources import git_entries
 
+CODE = f"code (of {', '.join(LANGUAGES)})"  # as a message says it
 LATER_FRAC = 0.2  # of the first-parent history: what is replayed unless a range is given
 MIN_LATER = 10  # commits, where a short history has as many
 _HUNK = re.compile(rb"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)

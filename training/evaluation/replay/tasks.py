@@ -130,8 +130,8 @@ def replay_tasks(
     lines = _chosen_commits(repository, commits, n_commits, blobs, draws)
     if not lines:
         raise ReplayError(
-            f"{repository}: the {len(commits)} commits looked at add no code that can be replayed;"
-            " name an earlier range"
+            f"{repository}: the {len(commits)} commits looked at add no {history.CODE} that can be"
+            " replayed; name an earlier range, or a repository of these languages"
         )
     parents = {commit.id: commit.parent for commit in commits if commit.id in lines}
     snapshots = history.read_snapshots(repository, parents, blobs)
