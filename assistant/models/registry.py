@@ -151,8 +151,10 @@ class Registry:
         return self.folder / name
 
     def check_place(self, name: str) -> Path:
-        """Return the folder of a model; ModelsError if others can change what is in it."""
+        """Return the folder of a model; ModelsError if others can change it, or it is gone."""
         check_folder(self.place(name))
+        if not self.place(name).is_dir():
+            raise ModelsError(f"the folder of {name} is gone; `foretype models remove` it")
         return self.place(name)
 
     def new_name(self, root: Path, day: str) -> str:
@@ -199,8 +201,7 @@ class Registry:
                         f"{name} was tuned on another repository ({entry.root}); what it knows of"
                         " that code must not be suggested here"
                     )
-                if not self.place(name).is_dir():
-                    raise ModelsError(f"the folder of {name} is gone; `foretype models remove` it")
+                self.check_place(name)
             choice = book.choice(repository)
             wanted = "" if name == BASE else name
             if choice.history[-1:] != (wanted,):

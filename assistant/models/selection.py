@@ -5,7 +5,6 @@ before it is chosen. Commands that answer once and end open a file's model here;
 models on a shelf instead.
 """
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Callable
@@ -54,9 +53,8 @@ def find_model(text: str) -> Path:
     path = Path(text).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
         return path
-    with contextlib.suppress(ModelsError):
-        if (listed := Registry().check_place(text)).is_dir():
-            return listed
+    if text in (registry := Registry()).book().models:
+        return registry.check_place(text)
     raise ModelsError(f"{text} is no folder, GGUF file or listed model")
 
 
@@ -137,7 +135,7 @@ def choose(registry: Registry, name: str, place: RepositoryPlace) -> None:
 def prepare(registry: Registry, entry: ModelEntry) -> None:
     """Check a model folder, and have built what a server needs to load it in a moment."""
     try:
-        folder = load_model(registry.place(entry.name))
+        folder = load_model(registry.check_place(entry.name))
         folder.tokenizer()
         if isinstance(folder, ModelFolder):
             open_graph(folder, SERVED_BITS)

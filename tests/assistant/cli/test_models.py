@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,28 @@ def test_use_pin_and_roll_back(repository: Path, capsys: pytest.CaptureFixture[s
     assert table(capsys, "rollback")["serving"] == "base"
     assert main(["rollback"]) == 1
     assert "no earlier choice" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such rights")
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.chmod(0o777), "can be changed by other users"),
+        (shutil.rmtree, f"the folder of {OWN} is gone; `foretype models remove` it"),
+    ],
+)
+def test_a_model_that_servers_refuse_cannot_be_chosen(
+    damage: Callable[[Path], object],
+    said: str,
+    repository: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It was said to serve, and `foretype serve --model` said that no such model is listed."""
+    damage(Registry().place(OWN))
+    assert main(["use", OWN]) == 1
+    assert said in capsys.readouterr().err
+    with pytest.raises(ModelsError, match=said):
+        desk.find_model(OWN)
 
 
 def test_another_repository_can_be_named(
