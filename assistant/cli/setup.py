@@ -64,7 +64,7 @@ def _print_editors(machine: Machine) -> int:
             except SetupError as error:
                 state = f"{program}: {error}"
         print(f"  {editor.name:<12} {editor.title:<12} {state}")
-    print("\nOthers: see editors/README.md; each starts `foretype lsp`.")
+    print("\nOthers: docs/editors.md; each starts `foretype lsp`.")
     return DONE
 
 

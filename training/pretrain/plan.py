@@ -214,13 +214,13 @@ def report(recipe: Recipe, machines: tuple[Hardware, ...] = HARDWARE) -> str:
         ),
         f"{flops:.2g} floating-point operations in all, {flops / GPT2_FLOPS:.2g} of a GPT-2",
         "",
-        f"{'on':<28}{'sustained':>16}{'time':>12}{'cost':>12}",
+        f"{'on':<28}{'sustained':>16}{'time':>14}{'cost':>12}",
     ]
     for machine in machines:
         time_h = hours(flops, machine, config)
         sustained = f"{flops / (time_h * 3600) / 1e9:,.0f} GFLOPS"
         cost = dollars_text(time_h * machine.dollars_per_hour)
-        lines.append(f"{machine.name:<28}{sustained:>16}{time_text(time_h * 3600):>12}{cost:>12}")
+        lines.append(f"{machine.name:<28}{sustained:>16}{time_text(time_h * 3600):>14}{cost:>12}")
     lines += ["", *(f"{machine.name}: {machine.source}" for machine in machines)]
     lines += ["", *(_memory_line(recipe, n_device) for n_device in (1, 8))]
     if recipe.train.teacher:

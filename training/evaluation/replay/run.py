@@ -5,6 +5,7 @@ turns commit by commit, so that what was measured when somebody stops it is spre
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -123,16 +124,19 @@ def measure(
 
     An interrupt before there is anything is raised.
     """
-    measured, end = Measured(), None if limit_s is None else clock() + limit_s
-    progress, done = Progress("cursors", sum(part.n_cursors for part in work)), 0
+    measured, total, done = Measured(), sum(part.n_cursors for part in work), 0
+    progress, started_s = Progress("cursors", total), clock()
+    limit_s = math.inf if limit_s is None else limit_s
     try:
         for system in systems:  # what is loaded on first use is not a suggestion's time
             system.answer(Task(file=_WARM_UP, offset=len(_WARM_UP.text) - 4, truth="[0]"))
         for part in work:
             for n_cursors in _measure_part(part, systems, measured):
                 done += n_cursors
-                progress.show(done)
-                if end is not None and clock() > end:
+                spent_s = clock() - started_s
+                left_s = min(spent_s * (total - done) / done, limit_s - spent_s)
+                progress.show(done, left_s=max(0.0, left_s))
+                if spent_s > limit_s:
                     measured.stopped = OUT_OF_TIME
                     return measured
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.repositories import commit_files, new_repository
 from tests.training.evaluation.replay.scripted_systems import ScriptedSystem
+from training.data.progress import Progress
 from training.evaluation.held_out import Task
 from training.evaluation.replay.run import (
     INTERRUPTED,
@@ -125,6 +126,16 @@ def test_time_limit_ends_it(root: Path) -> None:
     )
     assert measured.stopped == OUT_OF_TIME
     assert len(measured.asked) + len(measured.lines) == 5
+
+
+def test_no_more_time_is_left_than_the_limit_gives(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[float]()
+    monkeypatch.setattr(Progress, "show", lambda _self, _done, left_s: told.append(left_s))
+    clock = itertools.count()
+    measure(plan_work([root], PLAN), [silent()], limit_s=4.5, clock=lambda: float(next(clock)))
+    assert told == [3.5, 2.5, 1.5, 0.5, 0.0]
 
 
 def test_no_work_measures_nothing() -> None:
