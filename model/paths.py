@@ -24,7 +24,7 @@ _MARK = b"""Signature: 8a477f597d28d172789f06886806bc55
 _OUR_NAME = re.compile(r"\.?[0-9a-f]{32}")  # an index or a graph, in folders without a mark
 # The user and root, who can do anything; nobody on Windows, where folders inherit permissions.
 _OWNERS = (os.getuid(), 0) if hasattr(os, "getuid") else ()
-# Where everything was on macOS and Windows too before 0.2: people's settings and models stay found.
+# Where everything once was on macOS and Windows too: people's settings and models stay found.
 _BEFORE = {
     "CONFIG": Path(".config"), "DATA": Path(".local/share"), "STATE": Path(".local/state"),
 }  # fmt: skip
@@ -53,7 +53,7 @@ def state_folder() -> Path:
 def telemetry_folders() -> list[Path]:
     """Return where onnxruntime keeps a device id and what it means to upload, if it is let.
 
-    `model` switches that off; versions of foretype before 0.2 did not, and other programs may not.
+    `model` switches that off; the first versions of foretype did not, and other programs may not.
     """
     everyones = PlatformDirs()
     places = (everyones.user_cache_dir, everyones.user_data_dir)

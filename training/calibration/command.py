@@ -22,6 +22,7 @@ import numpy as np
 
 from assistant.cli.command import CommandParser
 from assistant.generate.backend import LocalBackend, open_backend
+from assistant.models.registry_file import repository_root
 from assistant.rank.ranker import (
     FORMAT_VERSION,
     FittedRanker,
@@ -106,9 +107,8 @@ def _parser() -> CommandParser:
     help_ = "to be fitted together (default: the bundled ones)"
     option("models", metavar="MODEL", type=existing_model, nargs="*", help=help_)
     help_ = "to fit on (default: the one around this folder)"
-    option(
-        "--repositories", type=existing_folder, nargs="+", default=[Path().absolute()], help=help_
-    )
+    here = [repository_root(Path()) or Path().absolute()]
+    option("--repositories", type=existing_folder, nargs="+", default=here, help=help_)
     option("--report", type=existing_folder, nargs="+", help="to report on, apart")
     option("--out", type=Path, help="write the model folders with their ranker.json here")
     option("--json", type=report_file, help="write the figures here too")

@@ -21,6 +21,7 @@ from assistant.rank.features import Rows
 from assistant.rank.ranker import OTHERS, FittedRanker, Floats, SmallNetwork
 from training.calibration.collect import RankingExample
 from training.evaluation.answers import is_right
+from training.evaluation.replay.history import ReplayError
 
 DIGITS = 5  # of a parameter, significant
 _LIMIT = 5.0  # of a _standardised column, as in serving
@@ -140,6 +141,8 @@ def _average(networks: Sequence[nn.Sequential], mean: Floats, scale: Floats) -> 
 def fit_ranker(examples: Sequence[RankingExample], settings: FitSettings) -> SmallNetwork:
     """Fit the order of candidates on examples of one kind of columns."""
     used = [each for each in examples if each.ranking.texts]
+    if not used:
+        raise ReplayError("too little to fit on: nothing is proposed but in one file or commit")
     mean, scale = _scale_of(np.concatenate([each.ranking.rows for each in used]), settings.start)
     inputs, mask, labels = _pad_examples(used, mean, scale)
 

@@ -14,6 +14,7 @@ from assistant.rank.ranker import bundled
 from model.folder import load_folder
 from model.foreign import write_reference
 from tests.gguf_files import write_gguf
+from tests.repositories import new_repository
 from tests.scripted import (
     SAMPLE,
     ScriptedRuntime,
@@ -165,6 +166,20 @@ def test_folder_without_python_is_one_line(
     assert command.main(arguments) == 1
     error = capsys.readouterr().err
     assert error.strip().splitlines()[-1].startswith("foretype train fit: ")
+
+
+def test_one_file_is_too_little_and_the_repository_around_is_meant(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    code = "def add(items, item):\n    items.append(item)\n    return items\n\n\n" * 6
+    root = new_repository(tmp_path / "around", {"code.py": code, "inside/notes.txt": "none\n"})
+    monkeypatch.chdir(root / "inside")
+    assert command.main([str(model), "--kinds", "head", "--tasks", "8"]) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1] == (
+        "foretype train fit: too little to fit on: nothing is proposed but in one file or commit"
+    )
 
 
 @pytest.mark.slow
