@@ -12,6 +12,7 @@ import pytest
 from assistant.errors import SettingsError
 from assistant.settings import Settings, settings_from
 from tests.programs import ROOT, run_program
+from tests.test_architecture import LAYERS
 
 DOCUMENTS = [
     ROOT / "README.md",
@@ -109,6 +110,12 @@ def test_every_module_that_the_tour_names_exists() -> None:
     missing = [name for name in names if not any(path.endswith(f"/{name}") for path in known)]
     assert len(names) > 40
     assert [name for name in missing if name not in known] == []
+
+
+def test_the_tour_has_the_folders_in_the_order_of_their_imports() -> None:
+    text = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+    told = text.partition("only what stands before it:")[2].partition(". `tests/")[0]
+    assert re.findall(r"`(\w+)`", told) == LAYERS[1:]
 
 
 def test_code_in_the_tour_stands_in_the_files_that_it_names() -> None:
