@@ -8,6 +8,7 @@ of that is felt where one is typing, and it may be killed at any moment.
 import contextlib
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.git import NO_WINDOW, GitError, find_work_tree, git
+from assistant.index.files import rank
 from assistant.index.folder_index import FolderIndex
 from assistant.index.writer import index_folder
 from assistant.settings import Settings
@@ -76,10 +78,22 @@ class IndexUpdater:
     def note_changes(self, paths: Collection[str] = ()) -> None:
         """Take note that files have changed; what the index has of `paths` counts no more."""
         if paths:
-            self.index.update(paths)
+            its = [path for path in paths if self._may_count(path)]
+            if not its:
+                return
+            self.index.update(its)
         with self._changed:
             self._is_dirty = True
             self._changed.notify_all()
+
+    def _may_count(self, path: str) -> bool:
+        """Say whether a change there may change the index; a log is written all day.
+
+        What is gone may have been a folder.
+        """
+        if rank(path) is not None or path.endswith(".gitignore"):
+            return True
+        return not os.path.isfile(self.root / path)  # noqa: PTH113 - any name may be told
 
     def use(self, settings: Settings) -> None:
         """Go by other settings."""

@@ -105,6 +105,25 @@ def test_a_change_starts_it_again_once(start: Start) -> None:
     assert len(script.terms) <= 3
 
 
+@pytest.mark.parametrize(
+    ("path", "n_starts"),
+    [("run.log", 1), ("a.py", 2), (".gitignore", 2), ("gone-1.2", 2), ("new-1.2", 2)],
+)
+def test_a_file_that_is_never_indexed_starts_nothing(
+    root: Path, start: Start, path: str, n_starts: int
+) -> None:
+    for name in ("run.log", ".gitignore"):
+        (root / name).write_text("x\n")
+    (root / "new-1.2").mkdir()
+    script = Script({"outcome": "done"})
+    updater = start(script)
+    assert comes_to(updater) == "ready"
+    updater.note_changes([path])
+    wait_for(lambda: len(script.terms) >= n_starts)
+    time.sleep(0.2)
+    assert len(script.terms) == n_starts
+
+
 def test_changed_files_count_no_more_until_they_are_read(root: Path) -> None:
     refresh(root, index_folder(root), BuildLimits())
     updater = IndexUpdater(root, Settings(), command=Script({"outcome": "done"}))
