@@ -122,6 +122,9 @@ def test_what_is_no_model_of_others_is_named(
 ) -> None:
     assert main(["add", str(tmp_path), "--yes"]) == 1
     assert "no GGUF file (NAME.gguf) and no Hugging Face folder" in capsys.readouterr().err
+    assert main(["add", str(tmp_path / "absent.gguf"), "--yes"]) == 1
+    absent = f"foretype models: there is no {tmp_path / 'absent.gguf'}; check the path\n"
+    assert capsys.readouterr().err == absent
 
 
 def test_what_is_no_gguf_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
