@@ -36,6 +36,7 @@
 (defvar lsp-managed-mode)
 (declare-function eglot-current-server "eglot")
 (declare-function eglot-ensure "eglot")
+(declare-function eglot--server-info "eglot")
 (declare-function eglot--TextDocumentPositionParams "eglot")
 (declare-function eglot--VersionedTextDocumentIdentifier "eglot")
 (declare-function eglot--signal-textDocument/didChange "eglot")
@@ -98,6 +99,7 @@
 (defvar-local foretype--dismissed nil "Buffer tick and point where nothing is wanted.")
 (defvar-local foretype--edit nil "The next edit: the buffer's tick, where it begins and ends, text.")
 (defvar-local foretype--edit-overlays nil)
+(defvar foretype-mode)
 (defvar-local foretype--edit-question 0 "Counts questions for it; an answer to any but the newest is dropped.")
 (defvar foretype--buffer nil "Where the last command was run.")
 (defvar-local foretype--changed-line nil "Where the last change was; nil when it was asked about.")
@@ -127,7 +129,7 @@
 (defun foretype--left ()
   "Return what is left of the text on offer, or nil."
   (pcase-let ((`(,start ,text . ,_) (nth foretype--index foretype--items)))
-    (when (and start (<= start (point)) (equal (foretype--rest) foretype--after))
+    (when (and start (<= (point-min) start (point)) (equal (foretype--rest) foretype--after))
       (let ((typed (buffer-substring-no-properties start (point))))
         (when (and (string-prefix-p typed text) (< (length typed) (length text)))
           (substring text (length typed)))))))
@@ -161,6 +163,11 @@
                         (eq 'initialized (lsp--workspace-status workspace))))
                  (lsp-workspaces))))
 
+(defun foretype--eglot ()
+  "Return eglot's server of this buffer, if it is ours."
+  (when-let* ((server (and (fboundp 'eglot-current-server) (eglot-current-server))))
+    (and (equal "foretype" (plist-get (eglot--server-info server) :name)) server)))
+
 (defun foretype--get (object key)
   "Return the member KEY of OBJECT, a plist or one of lsp-mode's hash tables."
   (if (hash-table-p object)
@@ -183,7 +190,7 @@ Return nil if there is no server."
         (lsp-request-async method params on-answer :mode 'detached :error-handler #'ignore
                            :cancel-token (intern method))
         t)
-    (when-let* ((server (and (fboundp 'eglot-current-server) (eglot-current-server))))
+    (when-let* ((server (foretype--eglot)))
       (jsonrpc-async-request server (intern (concat ":" method)) params :success-fn on-answer
                              :error-fn #'ignore :timeout-fn #'ignore :deferred nil)
       t)))
@@ -195,7 +202,7 @@ ON-ANSWER takes its answer."
                (cond ((foretype--workspace)
                       (cons (lsp--versioned-text-document-identifier)
                             (lsp--text-document-position-params)))
-                     ((and (fboundp 'eglot-current-server) (eglot-current-server))
+                     ((foretype--eglot)
                       (eglot--signal-textDocument/didChange)
                       (cons (eglot--VersionedTextDocumentIdentifier)
                             (eglot--TextDocumentPositionParams))))))
@@ -298,7 +305,7 @@ ON-ANSWER takes the answer."
       (undo-boundary)
       (when (string= text left) (delete-char (length (foretype--over))))
       (insert text)
-      (foretype--clear))))
+      (when (string= text left) (foretype--clear)))))
 
 (defun foretype-accept ()
   "Accept the suggestion."
@@ -319,9 +326,14 @@ ON-ANSWER takes the answer."
   (interactive)
   (foretype--accept (lambda (left) (string-match "\\`\n?.*" left) (match-string 0 left))))
 
+(defun foretype--need-mode ()
+  "Say so where `foretype-mode', which would take away again what is drawn, is off."
+  (unless foretype-mode (user-error "foretype: off in this buffer; M-x foretype-mode")))
+
 (defun foretype-next (&optional step)
   "Show the next suggestion, or the one STEP further; ask for all of them first."
   (interactive)
+  (foretype--need-mode)
   (if (and foretype--is-all (foretype--left))
       (progn (foretype--turn (or step 1)) (foretype--draw))
     (setq foretype--dismissed nil)
@@ -362,7 +374,7 @@ ON-ANSWER takes the answer."
   (setq foretype-settings (plist-put foretype-settings :show how))
   (if-let* ((workspace (foretype--workspace)))
       (lsp-workspace-restart workspace)
-    (when-let* ((server (and (fboundp 'eglot-current-server) (eglot-current-server))))
+    (when-let* ((server (foretype--eglot)))
       (eglot-shutdown server)
       (foretype-eglot-ensure))))
 
@@ -414,7 +426,8 @@ ON-ANSWER takes the answer."
   (pcase-let ((`(,tick ,start ,end ,text) foretype--edit))
     (mapc #'delete-overlay foretype--edit-overlays)
     (setq foretype--edit-overlays nil)
-    (if (or foretype--items (/= tick (buffer-chars-modified-tick)))
+    (if (or foretype--items (/= tick (buffer-chars-modified-tick))
+            (< start (point-min)) (> end (point-max))) ; the buffer was narrowed
         (foretype--clear-edit)
       (let* ((old (buffer-substring-no-properties start end))
              (head (foretype--common old text))
@@ -464,6 +477,7 @@ Return nil without a server."
 (defun foretype-next-edit ()
   "Show the next edit, however unsure."
   (interactive)
+  (foretype--need-mode)
   (foretype--clear)
   (setq foretype--changed-line nil) ; a question of its own would end this one
   (unless (foretype--ask-edit 1) (message "foretype: no server serves this buffer")))
@@ -501,6 +515,10 @@ Return nil without a server."
     ["Statistics" foretype-stats]
     ["Off in this buffer" (foretype-mode -1)]))
 
+(defun foretype--off ()
+  "End `foretype-mode' here."
+  (foretype-mode -1))
+
 ;;;###autoload
 (define-minor-mode foretype-mode
   "Show what foretype offers, in a buffer that eglot or lsp-mode manages."
@@ -509,10 +527,15 @@ Return nil without a server."
       (progn
         (setq foretype--text-tick (buffer-chars-modified-tick))
         (add-hook 'post-command-hook #'foretype--after-command nil t)
+        (add-hook 'change-major-mode-hook #'foretype--off nil t) ; it forgets what is drawn
         ;; The server may have come while something was typed.
         (add-hook 'eglot-managed-mode-hook #'foretype--managed nil t))
     (remove-hook 'eglot-managed-mode-hook #'foretype--managed t)
     (remove-hook 'post-command-hook #'foretype--after-command t)
+    (remove-hook 'change-major-mode-hook #'foretype--off t)
+    (when (timerp foretype--timer) (cancel-timer foretype--timer))
+    (cl-incf foretype--tick) ; answers on their way are dropped
+    (cl-incf foretype--edit-question)
     (foretype--clear)
     (foretype--clear-edit)))
 
