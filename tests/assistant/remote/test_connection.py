@@ -18,7 +18,7 @@ from tests.rounds import count
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_has_a_name_and_ends(name: str, lines: list[Line]) -> None:
     reply, expected = FAULTS[name]
-    limits = (0.3, 0.6) if expected == "too slow" else (5.0, 8.0)
+    limits = (0.3, 0.6) if expected == "too slow" else (60.0, 120.0)
     flight, _, outcomes = ask(lines, reply, read_s=limits[0], total_s=limits[1])
     assert kind(flight) == expected
     assert outcomes == [expected]
