@@ -23,6 +23,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -36,7 +37,7 @@ from tests.untrusted import GROUPS
 
 SEED = 20_261_130
 LIMIT_S = 120  # of CPU for the tests of one mutant, twice that by the clock: no end is noticed, too
-TIME_SIGNALS = (signal.SIGALRM, signal.SIGPROF)
+TIME_SIGNALS = (signal.SIGALRM, signal.SIGPROF, signal.SIGKILL)
 TESTS_S = 30.0  # of the tests of one mutant as they are; what needs more has survived
 LEAST_PERCENT = 95.0
 NOTICED = ("killed", "time")  # the others: survived, or no test reaches it
@@ -277,7 +278,12 @@ def tested(mutant: Mutant, tests: list[str], place: Path, number: int) -> str:
             status = run_tests(place, tests)
         finally:
             os._exit(status)
+    # A thread that waits for ever keeps it from ending, when its alarm is over.
+    late = threading.Timer(3 * LIMIT_S, os.kill, (child, signal.SIGKILL))
+    late.start()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    late.cancel()
+    late.join()
     path.write_bytes(source)
     return "survived" if status == 0 else "time" if -status in TIME_SIGNALS else "killed"
 
