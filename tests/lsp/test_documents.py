@@ -242,6 +242,12 @@ def test_a_change_is_found_where_the_client_only_ever_sends_whole_texts(
     assert (document.last_change, document.last_column) == (change, column)
 
 
+def test_one_of_two_like_lines_that_a_whole_text_lacks_is_a_change() -> None:
+    document = opened("a\na\n")[1]
+    document.apply_change(types.TextDocumentContentChangeWholeDocument("a\n"))
+    assert document.last_change == (1, ["a"], [])
+
+
 def test_a_whole_text_is_no_change_where_the_client_sends_changes() -> None:
     document = opened("a\nb\nc\n")[1]
     document.apply_change(edit(0, 1, 1, "a"))

@@ -160,7 +160,6 @@ def test_other_settings_start_it_again(start: Start) -> None:
     script = Script({"outcome": "done"})
     updater = start(script)
     assert comes_to(updater) == "ready"
-    updater.use(Settings())
     updater.use(Settings(exclude=("*.gen",)))
     wait_for(lambda: Settings(exclude=("*.gen",)) in script.terms)
 

@@ -53,6 +53,7 @@ def test_it_begins_behind_what_tells_it(before: str, secret: str) -> None:
         f"a = 'ghp_{'aB3' * 12}'; b = c",
         "xsk-ab1",
         "sk-",
+        "f(1, sk-ab",
         "postgres://u:",
         "http://host:80",
         'token = "two words',
@@ -81,5 +82,6 @@ def test_a_cursor_before_a_secret_is_at_its_start() -> None:
     assert open_secret("ghp_", 4) is None  # nothing is typed yet
     assert open_secret("ghp_'", 4) is None
     assert open_secret("ghp_abc", 4) == 4
+    assert open_secret("ghp_a'", 4) == 4
     assert open_secret("token = 'ghp_abc", 13) == 9
     assert open_secret("postgres://u:p", 13) is None
