@@ -18,6 +18,7 @@ PLAY = r"""
 (fset 'foretype--request (lambda (_method params _) (push (plist-get params :command) told)))
 (fset 'foretype--point-of (lambda (place) (1+ (plist-get place :character))))
 (insert "data = fetch(url)")
+(foretype-mode 1)
 (setq answer '(:edits [(:text "data = fetch(url, 5)"
                         :range (:start (:character 0) :end (:character 17)))]))
 (foretype-next-edit)

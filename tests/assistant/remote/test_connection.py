@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from assistant.errors import RemoteError
+from assistant.remote import connection
 from assistant.remote.connection import MAX_ANSWER_BYTES, parse_object
 from tests.remote_faults import FAULTS
 from tests.remote_lines import Line, ask, connected, kind
@@ -112,6 +113,7 @@ def test_certificates_that_are_none_are_named_before_anything_is_sent(
 ) -> None:
     """All three were `holds no certificates`, after the request had been written down as sent."""
     (tmp_path / "key.pem").write_text("no certificate")
+    monkeypatch.setattr(connection, "_open_trust", connection._open_trust.__wrapped__)  # unkept
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
     for ca_file, said in (
         ("/nonexistent.pem", "ca_file: cannot open /nonexistent.pem: No such file"),
