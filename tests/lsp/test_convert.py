@@ -81,6 +81,13 @@ def test_menu_entry_begins_with_the_word_that_is_typed() -> None:
     }
 
 
+@pytest.mark.parametrize("word", ["fo_", "_f", "__"])
+def test_an_underscore_is_of_the_word_that_is_typed(word: str) -> None:
+    column = 2 + len(word)
+    (item,) = menu_items(snapshot_of(f"a.{word}", 0, column), [completion("x", column, column)])
+    assert item.filter_text == f"{word}x"
+
+
 def test_menu_entry_edits_the_same_range() -> None:
     snapshot = snapshot_of("x = \r\n", 0, 4)
     assert CONVERTER.unstructure(menu_items(snapshot, [completion("f(\n)", 4, 4)])) == [

@@ -122,6 +122,10 @@ def test_names_that_touch_are_two_and_words_of_one_name_are_one() -> None:
     assert names_in("secret_token = token(secret") == [(0, 12), (15, 21), (21, 27)]
 
 
+def test_a_letter_whose_small_form_is_longer_moves_no_name() -> None:
+    assert names_in("\u0130 Password = ") == [(2, 10)]
+
+
 def test_only_what_is_assigned_to_a_short_name_is_its_value() -> None:
     assert [*named_secrets(f'token, x "{VALUE}"')] and not [*named_secrets(f'pass, x "{VALUE}"')]
     assert [*named_secrets(f'pass = "{VALUE}"')]
