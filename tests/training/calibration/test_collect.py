@@ -8,7 +8,7 @@ import pytest
 
 import foretype
 from assistant.generate.backend import LocalBackend, open_backend
-from assistant.models.registry import Registry
+from assistant.models.registry import ModelEntry, Registry
 from assistant.rank.features import INDEX_FEATURES, NETWORK_FEATURES
 from assistant.rank.ranker import bundled
 from model.folder import load_folder
@@ -190,9 +190,13 @@ def test_a_listed_gguf_model_keeps_what_was_fitted_for_it(
 ) -> None:
     pytest.importorskip("ik_llama_cpp", reason="the extra `gguf` is not installed")
     file = write_gguf(tmp_path / "tiny.gguf")
+    content_hash = write_reference(tmp_path / "tiny", file).content_hash
+    entry = ModelEntry(
+        name="tiny", repository="", root=str(file), content_hash=content_hash,
+        parent="", data_hash="", trained_to="", created="", kind="gguf",
+    )  # fmt: skip
+    Registry().add(tmp_path / "tiny", entry)
     listed = Registry().place("tiny")
-    Registry().folder.mkdir(parents=True, mode=0o700)
-    content_hash = write_reference(listed, file).content_hash
     before = open_backend(str(listed), threads=1).parameters
     assert before is bundled()  # until then: the bundled network's
     assert before is not None

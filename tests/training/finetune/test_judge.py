@@ -111,7 +111,7 @@ def test_interrupt_decides_nothing(
     repository: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stopping(Progress):
-        def show(self, done: int, note: str = "", *, last: bool = False) -> None:
+        def show(self, *_: object, **_named: object) -> None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(run, "Progress", Stopping)
