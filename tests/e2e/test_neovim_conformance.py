@@ -3,13 +3,12 @@
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.behaviours import BEHAVIOURS, SETTLE_S, begin
+from tests.e2e.behaviours import BEHAVIOURS
 from tests.e2e.conformance import CALL, START, Behaviour, furnish, judge
 from tests.e2e.neovim import Editor, is_new_enough
 from tests.e2e.served import ServerProgram
@@ -194,30 +193,6 @@ def test_switches_and_status(scripted: tuple[str, InNeovim]) -> None:
     driven.editor.keys("v")
     driven.editor.wait_for_ghost(CALL[1:])
     assert driven.editor.lua(status).endswith(" ms")
-
-
-# What was typed would be asked about in the moment in which it is asked by hand.
-BOTH_DUE = """
-local ghost = require('foretype.ghost')
-local by_hand = vim.uv.new_timer()
-ghost.stop()
-by_hand:start(ghost.delay_ms, 0, vim.schedule_wrap(require('foretype').next))
-ghost.moved()
-vim.uv.sleep(2 * ghost.delay_ms)
-"""
-
-
-def test_asked_by_hand_as_its_own_question_falls_due(scripted: tuple[str, InNeovim]) -> None:
-    _, driven = scripted
-    begin(driven, "by_hand.py")
-    driven.untitled()
-    driven.type("import os\n" + 3 * "border = perimeter(left, right)\nprint(border)\n")
-    driven.type("border = pe")
-    driven.editor.wait_for_line("border = pe")
-    time.sleep(SETTLE_S)
-    assert driven.ghost() == ""  # too unsure to be shown unasked
-    driven.editor.lua(BOTH_DUE)
-    driven.editor.wait_for_ghost()
 
 
 def test_help_has_a_tag_for_every_function(scripted: tuple[str, InNeovim]) -> None:

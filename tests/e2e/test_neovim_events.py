@@ -64,3 +64,35 @@ def test_a_question_that_died_with_the_server_is_asked_again(stubbed: Editor) ->
     stubbed.lua("vim.wait(300)")  # it is asked now
     os.kill(pid, signal.SIGKILL)
     stubbed.wait_for_ghost("foobar(a, b)")
+
+
+# What the module would ask by itself falls due in the moment in which it is asked by hand.
+BOTH_DUE = """
+local module, by_hand = require('foretype.%s'), vim.uv.new_timer()
+local client = vim.lsp.get_clients({ bufnr = 0, name = 'foretype' })[1]
+local request, asked = client.request, {}
+client.request = function(self, method, params, ...)
+  asked[#asked + 1] = params.context and params.context.triggerKind
+  return request(self, method, params, ...)
+end
+module.stop()
+by_hand:start(module.delay_ms, 0, vim.schedule_wrap(function() module.%s end))
+module.moved()
+vim.uv.sleep(2 * module.delay_ms)
+vim.wait(5 * module.delay_ms)
+return asked
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "module", "by_hand"), [("Go", "ghost", "cycle(1)"), ("G", "next_edit", "ask()")]
+)
+def test_asked_by_hand_it_is_not_asked_for_unasked_too(
+    stubbed: Editor,  # noqa: F811
+    keys: str,
+    module: str,
+    by_hand: str,
+) -> None:
+    stubbed.keys(keys)
+    stubbed.wait_for_client()
+    assert stubbed.lua(BOTH_DUE % (module, by_hand)) == [1]

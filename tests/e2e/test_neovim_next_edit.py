@@ -98,30 +98,6 @@ def test_escape_waves_it_away(editor: Editor) -> None:
     wait_for_marks(editor, "")
 
 
-# What the plugin would ask by itself falls due in the moment in which it is asked by hand.
-BOTH_DUE = """
-local next_edit = require('foretype.next_edit')
-local client = vim.lsp.get_clients({ bufnr = 0, name = 'foretype' })[1]
-local request, asked = client.request, {}
-client.request = function(self, method, params, ...)
-  asked[#asked + 1] = params.context and params.context.triggerKind
-  return request(self, method, params, ...)
-end
-next_edit.stop()
-local by_hand = vim.uv.new_timer()
-by_hand:start(next_edit.delay_ms, 0, vim.schedule_wrap(next_edit.ask))
-next_edit.moved()
-vim.uv.sleep(2 * next_edit.delay_ms)
-vim.wait(5 * next_edit.delay_ms)
-return asked
-"""
-
-
-def test_asked_by_hand_it_is_not_asked_for_unasked_too(editor: Editor) -> None:
-    editor.wait_for_client()
-    assert editor.lua(BOTH_DUE) == [1]
-
-
 # Letters that share a byte of UTF-8 with another one, in front or behind.
 LETTERS = """
 local buf, shared = vim.api.nvim_get_current_buf(), {}
