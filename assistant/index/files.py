@@ -78,16 +78,11 @@ def _look_at(root: Path, names: Iterable[str], depth: int = 0) -> Iterator[tuple
         elif stat.S_ISDIR(info.st_mode) and depth < _MAX_DEPTH and (root / path / ".git").exists():
             place = root / path  # a submodule, or a repository of its own
             with contextlib.suppress(GitError):
-                if _is_root_again(place, root):
-                    continue
+                top = find_work_tree(root)
+                if top is not None and is_second_work_tree(place, top):
+                    continue  # another branch of the one around: most lines twice
                 for inner, stamp in _look_at(place, _ask_git(place, place), depth + 1):
                     yield f"{path.rstrip('/')}/{inner}", stamp
-
-
-def _is_root_again(place: Path, root: Path) -> bool:
-    """Say whether a repository inside is another branch of the one around: most lines twice."""
-    top = find_work_tree(root)
-    return top is not None and is_second_work_tree(place, top)
 
 
 def _names(root: Path) -> Iterator[str]:
