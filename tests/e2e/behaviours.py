@@ -149,7 +149,7 @@ def undone(editor: Editor) -> None:
 def asked(editor: Editor) -> None:
     """Where nothing comes by itself, and to the last of the texts and back to the first."""
     editor.fresh("asked.py", START)
-    editor.type("zq = not ")
+    editor.type("zq = zv - ")
     time.sleep(2 * SETTLE_S)
     assert editor.ghost() == ""
     editor.press("ask")
@@ -165,7 +165,7 @@ def asked(editor: Editor) -> None:
     editor.press("previous")
     see(editor, seen[-1])
     editor.press("accept")
-    holds(editor, f"zq = not {seen[-1]}")
+    holds(editor, f"zq = zv - {seen[-1]}")
 
 
 def cycled(editor: Editor) -> None:

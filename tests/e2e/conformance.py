@@ -72,7 +72,8 @@ def furnish(server: ServerProgram, **folders: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         plain_git(folder, "init", "-q")
         lines = "".join(LINES.format(number=number, name=name) for number in range(4))
-        commit_files(folder, {"reports.py": lines})
+        # What the behaviours type stands there from the first on, not from when its file is read.
+        commit_files(folder, {"reports.py": lines, "sample.py": CODE})
         server.run("index", "build", str(folder))
 
 
