@@ -63,6 +63,8 @@ def _run(args: argparse.Namespace) -> int:
     asked = {"index_mb": args.mb, "exclude": args.exclude, "index_dependencies": wanted}
     settings = load_settings({name: value for name, value in asked.items() if value is not None})
     root = from_root(Path(args.repo)) if args.repo else _usual_root()
+    if args.all and args.action != "clear":
+        raise UsageError(f"--all goes with clear; {args.action} takes one folder")
     if args.action != "clear" and not root.is_dir():
         raise UsageError(f"{args.repo} is not a folder")
     if args.action == "status":

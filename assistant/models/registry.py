@@ -30,7 +30,7 @@ from assistant.models.registry_file import (
     write_registry,
 )
 from model.files import stamp_of
-from model.folder import ModelFolderError
+from model.folder import ModelFolderError, bundled_folders
 from model.foreign import GgufModel, load_model
 from model.gguf_export import MatrixType, export_gguf
 from model.onnx_cache import delete_graphs
@@ -309,6 +309,8 @@ class Registry:
 
 def _find_entry(book: RegistryFile, name: str) -> ModelEntry:
     entry = book.models.get(name)
+    if name == BASE:
+        raise ModelsError(f"{BASE} came with foretype, in {bundled_folders()[0].parent}; it stays")
     if entry is None:
         names = ", ".join(book.models) or "there are none"
         raise ModelsError(f"there is no model {name[:80]!r}; known: {names}")

@@ -1,6 +1,7 @@
 """The rows of the table of editors: what inline completion must do in each of them, step by step.
 
-The texts expected are those that stand five times in the file already, or whatever the model has.
+The texts expected are those that stand five times in the file and in the repository, or whatever
+the model has.
 """
 
 import signal

@@ -8,6 +8,7 @@ FORETYPE_PICTURES names a folder for screenshots.
 import os
 import re
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -364,6 +365,8 @@ def test_bundled_model_completes_a_line_that_is_then_on_disk(
     window = open_window(program)
     plain_git(window.folder, "init", "-q")
     commit_files(window.folder, {"box.py": SOURCE})
+    # How long the text is depends on what the index has read.
+    subprocess.run([program, "index", "build", window.folder], check=True, capture_output=True)
     own = repository_id(window.folder)
     added(Registry(), speaking_folder(tmp_path), OWN, repository=own)
     file = window.folder / "box.py"

@@ -47,6 +47,8 @@ def test_clear_all(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     other = new_repository(tmp_path / "other", {"c.py": "z = 3\n"})
     for folder in (root, other):
         main(["build", str(folder)])
+    assert main(["status", "--all"]) == 2
+    assert "--all goes with clear" in capsys.readouterr().err
     assert main(["clear", "--all"]) == 0
     assert "2 deleted" in capsys.readouterr().out
     assert [path for path in indexes_folder().iterdir() if path.is_dir()] == []

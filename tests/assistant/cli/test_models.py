@@ -13,6 +13,7 @@ import pytest
 from assistant.cli.models import main
 from assistant.models import selection as desk
 from assistant.models.registry import ModelsError, Registry, repository_id
+from model.folder import BUNDLED
 from tests.doubles import tiny_folder
 from tests.own_models import ELSEWHERE, added
 from tests.repositories import new_repository
@@ -161,6 +162,8 @@ def test_remove_asks_first(
     assert main(["remove", OWN, "--yes", "--force"]) == 0
     assert main(["remove", OWN]) == 1
     assert "there is no model" in capsys.readouterr().err
+    assert main(["remove", "base", "--yes"]) == 1
+    assert f"base came with foretype, in {BUNDLED.parent}" in capsys.readouterr().err
     assert Registry().entries() == []
 
 
