@@ -218,18 +218,18 @@ def _end_at(lines: list[str], index: int, site: _Site) -> tuple[list[str], str] 
     outside = _cut_outside(lines, index, site)
     if outside is not None:
         return outside, "stop"
+    n_filled = _n_filled(lines[: index + 1])
+    if n_filled > MAX_LINES:
+        return lines[:index], "length"
     inline = inline_cycle(lines[index])
     if inline is not None:
         return [*lines[:index], lines[index][:inline]], "repetition"
     cycle = line_cycle(lines[: index + 1])
     if cycle is not None:
         return lines[:cycle], "repetition"
-    n_filled = _n_filled(lines[: index + 1])
     n_blank = 2 if n_filled else MAX_BLANK_LINES + 1  # two blank lines end a block in every style
     if index + 1 >= n_blank and not _n_filled(lines[index + 1 - n_blank : index + 1]):
         return lines[:index], "stop"
-    if n_filled > MAX_LINES:
-        return lines[:index], "length"
     return None
 
 
@@ -243,7 +243,8 @@ def _end_early(lines: list[str], site: _Site) -> tuple[list[str], str] | None:
     line = lines[last]
     if len(line) >= MAX_LINE_CHARS:
         return lines[:last] or [line[:MAX_LINE_CHARS]], "length"
-    inline = inline_cycle(line)
+    is_over = _n_filled(lines[:last]) >= MAX_LINES
+    inline = None if is_over else inline_cycle(line)
     if inline is not None:
         return [*lines[:last], line[:inline]], "repetition"
     code = line.strip()
@@ -252,7 +253,7 @@ def _end_early(lines: list[str], site: _Site) -> tuple[list[str], str] | None:
     outside = _cut_outside(lines, last, site)
     if outside is not None:
         return outside, "stop"
-    if code and _n_filled(lines[:last]) >= MAX_LINES:
+    if code and is_over:
         return lines[:last], "length"
     return None
 

@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assistant.source.languages import LANGUAGES
@@ -177,7 +177,7 @@ def test_multi_line_without_an_opener_stays_as_deep_as_the_cursor():
 
 LINES = st.lists(
     st.sampled_from(["", "    a = 1", "        b(", "        )", "x", "}", "  }", "    {", "\t"]),
-    max_size=14,
+    max_size=20,
 ).map("\n".join)
 
 
@@ -189,6 +189,13 @@ LINES = st.lists(
     multi_line=st.booleans(),
 )
 @settings(max_examples=200)
+@example(  # a cycle that ends with the line that is one too many
+    text="".join(" " * 8 + ")\n" if char == ")" else "    a = 1\n" for char in ")aa)a))))a))a"),
+    source="def f():|\n",
+    name="python",
+    size=10,
+    multi_line=True,
+)
 def test_kept_text_begins_the_generated_and_ignores_how_it_was_cut(
     text, source, name, size, multi_line
 ):
