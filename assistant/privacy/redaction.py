@@ -177,11 +177,11 @@ def _stand_in(kind: str, value: str, number: int) -> str:
 
 
 def _filled(value: str, number: int) -> str:
-    """Return as many filler characters; separators stay, and the number is at the end."""
+    """Return as many filler characters; separators and lines stay, the number is at the end."""
     filler = "x" if any(map(str.islower, value)) else "X"
     if re.fullmatch(r"[0-9a-fA-F]+", value):
         filler = "0"
-    chars = [char if char in "./-_:=" else filler for char in value]
+    chars = [char if char in "./-_:=\r\n" else filler for char in value]
     places = [place for place, char in enumerate(chars) if char == filler]
     digits = str(number) if number > 1 else ""
     for place, digit in zip(reversed(places), reversed(digits), strict=False):
@@ -191,7 +191,7 @@ def _filled(value: str, number: int) -> str:
 
 def _is_stand_in(value: str) -> bool:
     """Say whether a value is a stand-in already, or shows in another way that it is none."""
-    bare = re.sub(r"[./\-_:=]", "", value)
+    bare = re.sub(r"[./\-_:=\r\n]", "", value)
     return _STAND_IN.fullmatch(bare) is not None or "EXAMPLE" in value.upper()
 
 
