@@ -8,7 +8,7 @@ itself, what nothing opened; those about words, lines and indentation are in `ru
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple
 
@@ -95,10 +95,15 @@ def _may_go(place: CursorSite, closers: str, text: str) -> bool:
     Where a line goes on below (`run(async () => {`), brackets that were closed on it are not wanted
     there, though the text has none of them. A quote is never taken away untyped.
     """
-    rest = iter(text)
-    untyped = [char for char in closers if char not in rest]
+    untyped = _untyped(closers, text)
     goes_on = text[-1] in LINE_GOES_ON and not place.is_part
     return not untyped or (set(untyped) <= CLOSERS and goes_on)
+
+
+def _untyped(closers: str, text: str) -> list[str]:
+    """Return those of the closers that the text does not type again in their order."""
+    rest = iter(text)
+    return [char for char in closers if char not in rest]
 
 
 def _n_unfitting(place: CursorSite, text: str, rest: str, choices: Sequence[int]) -> int | None:
@@ -175,13 +180,16 @@ def _faults(
 def stray_quote(place: CursorSite, text: str) -> RuleResult:
     """Drop a quote that ends no string, where only closers stand with it: `');` after a statement.
 
+    A quote alone, the rest of what was shown, begins one.
+
     >>> request = CompletionRequest(path="a.js", text="f('x');", offset=7)
     >>> stray_quote(CursorSite.of(request, multi_line=False), "');")
     RuleResult(text='', n_replaced=0)
     """
     is_stray = not place.context.quote and text[0] in _QUOTES and text.count(text[0]) % 2
     is_closing = not text.strip("".join(AUTO_CLOSED))
-    return RuleResult("" if is_stray and is_closing else text)
+    is_opening = place.is_rest and len(text.strip()) == 1
+    return RuleResult("" if is_stray and is_closing and not is_opening else text)
 
 
 def bracket_balance(place: CursorSite, text: str) -> RuleResult:
@@ -229,8 +237,8 @@ def too_short(place: CursorSite, text: str) -> RuleResult:
     The rest of what was shown stays to its last character.
     """
     n_replaced = suffix_overlap(place, text).n_replaced
-    n_visible = sum(1 for char in text if not char.isspace())
-    n_visible -= sum(1 for char in place.after[:n_replaced] if not char.isspace())
+    closers = place.after[:n_replaced]
+    n_visible = _n_visible(text) - _n_visible(closers) + _n_visible(_untyped(closers, text))
     if n_visible >= (1 if place.is_rest else MIN_VISIBLE_CHARS):
         return RuleResult(text)
     openers = scan(place.before, place.language).openers
@@ -241,6 +249,10 @@ def too_short(place: CursorSite, text: str) -> RuleResult:
         and text.strip() == PAIRS[openers[0].char]
     )
     return RuleResult(text if closes else "")
+
+
+def _n_visible(text: Iterable[str]) -> int:
+    return sum(1 for char in text if not char.isspace())
 
 
 class TextEdit(NamedTuple):

@@ -5,10 +5,10 @@ from assistant.filter.rules import CursorSite
 from assistant.request import CompletionRequest
 
 
-def place(source, path="a.py", *, multi_line=False):
+def place(source, path="a.py", *, multi_line=False, is_rest=False):
     text, _, rest = source.rpartition("|")  # the last bar is the cursor
     request = CompletionRequest(path=path, text=text + rest, offset=len(text))
-    return CursorSite.of(request, multi_line=multi_line)
+    return CursorSite.of(request, multi_line=multi_line, is_rest=is_rest)
 
 
 def left(rule, source, text, path="a.py", *, multi_line=False):
@@ -314,8 +314,24 @@ def test_trailing_space_is_stripped(source, text, expected):
         ("f(x|)", ")", ""),
         ("f(|)", "x)", ""),
         ("f(|)", "xy)", "xy)"),
+        ("f(async () =|)", "> {", "> {"),
         ("if x|", ":", ""),
     ],
 )
 def test_too_little_is_not_shown(source, text, expected):
     assert left(postprocess.too_short, source, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("x = f|", ")"),
+        ("T.displayName = |", '"'),
+        ("e.Use(Config(Confi|))", "g{"),
+        ("test(async () =>|)", " {"),
+    ],
+)
+def test_the_rest_of_what_was_shown_stays_to_its_last_character(source, text):
+    site = place(source, "a.ts", is_rest=True)
+    assert postprocess.stray_quote(site, text).text == text
+    assert postprocess.too_short(site, text).text == text
