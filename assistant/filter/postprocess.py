@@ -73,9 +73,9 @@ def _n_retyped(place: CursorSite, text: str, rest: str) -> int:
         return 0
     if set(bare := said.lstrip()) <= _QUOTES and rest.startswith(bare):
         return len(bare)
-    opened = scan(place.before + said, place.language).quote
-    if len(opened) > 1 and place.context.quote == rest[0] == opened[0] and rest[:3] != opened:
-        return 1  # the first of three quotes was closed when it was typed
+    quote = rest[0] if rest[0] in _QUOTES and rest[1:2] != rest[0] else None
+    if quote and place.before.endswith(quote) and said.startswith(2 * quote):
+        return 1  # the first of three was closed when it was typed
     n_closers = len(rest) - len(rest.lstrip("".join(AUTO_CLOSED - {" "})))
     whole = len(place.context.quote) if rest.startswith(place.context.quote) else 0
     choices = [

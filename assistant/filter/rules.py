@@ -140,7 +140,8 @@ def repeated_previous(place: CursorSite, text: str) -> RuleResult:
         return RuleResult(text)
     if len(said) == 1:
         said[0] += place.after.rstrip()
-    if _IMPORT.match("".join(said)) and f"\n{said[0]}\n" in f"\n{place.document}\n":
+    is_import = _IMPORT.match("".join(said)) and not said[0].endswith(("(", "{"))  # names follow
+    if is_import and f"\n{said[0]}\n" in f"\n{place.document}\n":
         return RuleResult("")
     lines = [*_filled_above(place, max(MAX_LINES_ABOVE, len(said))), *said]
     is_again = len(said) > 1 and lines[-2 * len(said) : -len(said)] == said
