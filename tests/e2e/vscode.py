@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -226,10 +227,17 @@ class VSCode:
         return str(self.page.evaluate(f"{tab} ? {tab}.getAttribute('data-resource-name') : ''"))
 
     def _ask(self, chord: str, text: str) -> None:
-        self.page.press(chord)
         box = "document.querySelector('.quick-input-widget')"
         shown = f"!!({box} && {box}.style.display !== 'none' && {box}.querySelector('input'))"
-        wait_for(lambda: self.page.evaluate(shown), "input box")
+
+        def is_open() -> bool:  # a key that comes while a list closes is lost to everybody
+            self.page.press(chord)
+            end = time.monotonic() + 5
+            while not (opened := bool(self.page.evaluate(shown))) and time.monotonic() < end:
+                time.sleep(0.1)
+            return opened
+
+        wait_for(is_open, "input box")
         self.page.type(text, pause_s=0)
 
     def quick_open(self, file: Path) -> None:

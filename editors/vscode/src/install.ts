@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import * as vscode from 'vscode';
 import { onPath } from './locate';
 import { alone } from './lock';
-import { plansFor, shown, type Plan, type Tools } from './plans';
+import { failure, plansFor, shown, type Plan, type Tools } from './plans';
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 15 * 60_000; // a slow network and 100 MB of onnxruntime and friends
@@ -77,7 +77,7 @@ async function carryOut(plan: Plan, log: vscode.LogOutputChannel): Promise<boole
         const { stdout, stderr } = await run(program, args, { timeout: TIMEOUT_MS, signal: abort.signal, maxBuffer: 1 << 24, windowsHide: true });
         log.info(`${stdout}${stderr}`.trim());
       } catch (error) {
-        log.error(String(error));
+        log.error(failure(error));
         return false;
       }
     }

@@ -8,6 +8,9 @@ import { delimiter, isAbsolute, join } from 'node:path';
 const IS_WINDOWS = process.platform === 'win32';
 export const PROGRAM = IS_WINDOWS ? 'foretype.exe' : 'foretype';
 
+/** What it is started with besides ours: a repository on PYTHONPATH would run its `sitecustomize` before its first line. */
+export const ENVIRONMENT = { PYTHONPATH: '' } as const;
+
 /** A server that was found, and by what rule. */
 export interface Found {
   readonly command: string;

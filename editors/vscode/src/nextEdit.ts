@@ -1,6 +1,7 @@
 // The next edit: asked for after a change, drawn as a decoration, jumped to and made by Tab.
 
 import * as vscode from 'vscode';
+import { difference } from './difference';
 import type { Server } from './server';
 import type { Switches } from './switches';
 
@@ -13,16 +14,6 @@ interface Found {
   readonly version: number;
   readonly range: vscode.Range;
   readonly text: string;
-}
-
-/** Where two texts begin and end to differ: first, last of `old`, last of `text`. */
-export function difference(old: string, text: string): [number, number, number] {
-  const shortest = Math.min(old.length, text.length);
-  let first = 0;
-  let tail = 0;
-  while (first < shortest && old[first] === text[first]) first += 1;
-  while (tail < shortest - first && old[old.length - 1 - tail] === text[text.length - 1 - tail]) tail += 1;
-  return [first, old.length - tail, text.length - tail];
 }
 
 /** The next edit of one window. */

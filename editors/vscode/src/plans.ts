@@ -54,3 +54,9 @@ export function plansFor(tools: Tools, wheel: string, environment: string, libra
 export function shown(command: readonly string[]): string {
   return command.map((word) => (/^[\w@%+=:,./\\-]+$/.test(word) ? word : `"${word}"`)).join(' ');
 }
+
+/** What a command that failed said; Debian's Python says on its standard output which package is missing. */
+export function failure(error: unknown): string {
+  const stdout = error instanceof Error && 'stdout' in error ? String(error.stdout) : '';
+  return `${String(error)}\n${stdout}`.trim();
+}

@@ -2,6 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import * as vscode from 'vscode';
+import { ENVIRONMENT } from './locate';
 import { program } from './program';
 import type { Server } from './server';
 import { finding } from './told';
@@ -43,7 +44,7 @@ function place(): string[] {
 /** What a program writes. */
 function output([command = '', ...args]: string[]): Promise<string> {
   return new Promise((resolve) => {
-    execFile(command, args, { timeout: LIMIT_MS, windowsHide: true }, (error, stdout, stderr) => {
+    execFile(command, args, { env: { ...process.env, ...ENVIRONMENT }, timeout: LIMIT_MS, windowsHide: true }, (error, stdout, stderr) => {
       resolve(`${stdout}${stderr}` || `${String(error)}\n`);
     });
   });

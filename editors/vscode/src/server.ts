@@ -9,11 +9,12 @@ import {
   InlineCompletionRequest,
   InlineCompletionTriggerKind,
   LanguageClient,
+  State,
   type LanguageClientOptions,
   type Range,
 } from 'vscode-languageclient/node';
 import { Backoff } from './backoff';
-import { findServer, type Found } from './locate';
+import { ENVIRONMENT, findServer, type Found } from './locate';
 import { asServerOptions, PASSED_ON, type Layer } from './names';
 import type { Status } from './status';
 import { suggestionsBy } from './suggestions';
@@ -25,6 +26,7 @@ const SCHEMES = ['file', 'untitled', 'vscode-vfs'];
 const POLL_MS = 300; // while the model loads
 const LOOK_MS = 5_000; // afterwards, while the window is in front
 const STOP_MS = 2_000;
+const START_MS = 120_000; // to answer that it is there, which takes a server less than a second
 const INLINE_EDIT = 'textDocument/copilotInlineEdit';
 
 interface Edits {
@@ -54,6 +56,7 @@ export class Server implements vscode.Disposable {
   private readonly backoff = new Backoff();
   private timer: NodeJS.Timeout | undefined;
   private turn: Promise<void> = Promise.resolve(); // starts and stops, one after another
+  private lose = (): void => undefined; // patience with a start that is not answered
 
   constructor(
     private readonly environment: string,
@@ -93,6 +96,7 @@ export class Server implements vscode.Disposable {
   }
 
   private inTurn(step: () => Promise<void>): Promise<void> {
+    this.lose();
     this.turn = this.turn.then(step).catch((error: unknown) => this.fail(String(error)));
     return this.turn;
   }
@@ -126,18 +130,38 @@ export class Server implements vscode.Disposable {
     const [command = '', ...args] = [...found.words, 'lsp'];
     this.log.info(`starting ${[command, ...args].join(' ')}`);
     // The server does it by itself, too; so do its libraries then, however they come to be loaded.
-    // A repository on PYTHONPATH would run its `sitecustomize` before our first line.
-    const options = { env: { ...process.env, ORT_DISABLE_TELEMETRY: '1', PYTHONPATH: '' } };
+    const options = { env: { ...process.env, ...ENVIRONMENT, ORT_DISABLE_TELEMETRY: '1' } };
     const client = new LanguageClient(SECTION, 'foretype', { command, args, options }, this.options());
     this.client = client;
     try {
-      await client.start();
+      await this.begin(client, command);
     } catch (error) {
       if (this.client === client) this.ended(client, `could not be started: ${String(error)}`);
       return;
     }
+    if (this.client !== client) return; // given up
     await this.configure();
     this.watchLoading(client);
+  }
+
+  /** Start it; a program that does not answer is given up, in the end or when somebody wants the next turn. */
+  private async begin(client: LanguageClient, command: string): Promise<void> {
+    let giveUp = (): void => undefined;
+    const givenUp = new Promise<void>((resolve) => {
+      giveUp = () => {
+        this.client = undefined;
+        client.serverProcess?.kill('SIGKILL');
+        resolve();
+      };
+    });
+    this.lose = () => {
+      if (this.client === client && client.state === State.Starting) giveUp();
+    };
+    const timer = setTimeout(() => {
+      giveUp();
+      this.fail(`${command} does not answer: is it this program? The setting foretype.path names another`);
+    }, START_MS);
+    await Promise.race([client.start(), givenUp]).finally(() => clearTimeout(timer));
   }
 
   private options(): LanguageClientOptions {
@@ -201,7 +225,8 @@ export class Server implements vscode.Disposable {
   /** Why there is what there is at the cursor, in the server's words: it is asked about the place first. */
   async why({ document, selection }: vscode.TextEditor): Promise<string> {
     const client = this.client;
-    if (client === undefined || !SCHEMES.includes(document.uri.scheme) || !this.switches.languages().includes(document.languageId)) {
+    if (!SCHEMES.includes(document.uri.scheme)) return `nothing is suggested in a document of the kind ${document.uri.scheme}`;
+    if (client === undefined || !this.switches.languages().includes(document.languageId)) {
       return `nothing is suggested in ${document.languageId}; the setting foretype.languages names where`;
     }
     if (this.status.kind === 'loading') return 'the model is still loading';

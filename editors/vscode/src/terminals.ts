@@ -1,6 +1,7 @@
 // `foretype tune` in a terminal: it runs for hours, where the user sees it and can end it.
 
 import * as vscode from 'vscode';
+import { ENVIRONMENT } from './locate';
 import { program } from './program';
 import type { Server } from './server';
 
@@ -47,7 +48,7 @@ export async function tune(server: Server): Promise<void> {
   const picked = await vscode.window.showQuickPick(items, { title: `foretype: train a model on ${chosen.name}` });
   if (picked === undefined) return;
   const [command = '', ...args] = [...words, 'tune', ...picked.args, chosen.uri.fsPath];
-  const run = new vscode.ProcessExecution(command, args, { cwd: chosen.uri.fsPath });
+  const run = new vscode.ProcessExecution(command, args, { cwd: chosen.uri.fsPath, env: ENVIRONMENT });
   const task = new vscode.Task({ type: 'process' }, chosen, 'tune', 'foretype', run, []);
   task.presentationOptions = { reveal: vscode.TaskRevealKind.Always, panel: vscode.TaskPanelKind.Dedicated, focus: true };
   watch(await vscode.tasks.executeTask(task));

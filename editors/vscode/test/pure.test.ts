@@ -1,16 +1,17 @@
 // The parts that need no editor: names, waits, plans, and what the server tells.
 
 import assert from 'node:assert/strict';
-import { access, chmod, mkdtemp, mkdir, writeFile } from 'node:fs/promises';
+import { access, chmod, mkdtemp, mkdir, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Backoff } from '../src/backoff';
 import { findServer, NoSuchProgramError } from '../src/locate';
 import { choices } from '../src/choices';
+import { difference } from '../src/difference';
 import { alone } from '../src/lock';
 import { asServerOptions, isEnabled } from '../src/names';
-import { plansFor, shown } from '../src/plans';
+import { failure, plansFor, shown } from '../src/plans';
 import { details } from '../src/told';
 
 async function until(look: () => Promise<unknown>): Promise<void> {
@@ -116,4 +117,18 @@ test('only one process at a time holds the lock, and a dead one holds none', asy
   assert.equal(await first, 'first');
   await writeFile(lock, '2147483646'); // no such process
   assert.equal(await alone(lock, async () => 'third'), 'third');
+  await writeFile(lock, String(process.pid)); // another program has the id of a window that crashed
+  await utimes(lock, 0, 0);
+  assert.equal(await alone(lock, async () => 'fourth'), 'fourth');
+});
+
+test('a difference is made of whole characters', () => {
+  assert.deepEqual(difference('a = 1', 'a = 2'), [4, 5, 5]);
+  assert.deepEqual(difference('a😀b', 'a😁b'), [1, 3, 3]); // equal in their first halves
+  assert.deepEqual(difference('a😀b', 'a🈀b'), [1, 3, 3]); // and in their last ones
+  assert.deepEqual(difference('😀', '😀😀'), [2, 2, 4]);
+});
+
+test('a command that failed is told with what it printed', () => {
+  assert.equal(failure(Object.assign(new Error('exit 1'), { stdout: 'apt install python3-venv\n' })), 'Error: exit 1\napt install python3-venv');
 });
