@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant.source.languages import language_name
 from tests.e2e.raw_client import ROOT, Client, ServerProcess
 
 BUDGETS = {
@@ -24,13 +25,19 @@ BUDGETS = {
     "own memory": "<= 300",
 }
 DEFAULT_FILE = ROOT / "lsp" / "documents.py"
-URI = "file:///project/documents.py"
+# By the file's ending: what begins a function, and what stands behind it.
+FUNCTIONS = {
+    ".py": ("def ", "\n\n\n"), ".go": ("func ", "\n}\n"), ".rs": ("fn ", "\n    }\n"),
+    ".java": ("public ", "\n    }\n"), ".ts": ("function ", "\n}\n"),
+}  # fmt: skip
 GIVE_UP_S = 20.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    text = Path(options.file).read_text(encoding="utf-8")
+    file = Path(options.file)
+    text, uri = file.read_text(encoding="utf-8"), f"file:///project/{file.name}"
+    head, end = FUNCTIONS[file.suffix]
     started = time.perf_counter()
     with ServerProcess(command=[sys.executable, "-m", "foretype", "lsp"]) as server:
         client = server.client
@@ -46,11 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         initialize_ms = _ms_since(started)
         initialize_cpu_ms = _cpu_ms(server.process.pid)
-        at = text.index("def ", len(text) // 3) + len("def ")
-        _open(client, text, at)
-        first_ms = _until_suggestion(client, started, *_place(text, at))
+        at = text.index(head, len(text) // 3) + len(head)
+        rest = text.find(end, at)  # the file is opened as it is before the function is typed
+        shown = text[:at] + (text[rest:] if rest >= 0 else "")
+        client.open(uri, shown, language=language_name(file.name))
+        first_ms = _until_suggestion(client, started, uri, *_place(text, at))
         first_cpu_ms = _cpu_ms(server.process.pid)
-        keys_ms, n_offered = _type(client, text, at, options.keys)
+        keys_ms, n_offered = _type(client, uri, text, at, options.keys)
         memory_mb = own_memory_mb(server.process.pid)
         server.finish()
     _row("spawn to initialize", initialize_ms, "ms")
@@ -65,25 +74,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _open(client: Client, text: str, at: int) -> None:
-    """Open the file as it is before the lines that will be typed."""
-    rest = text.find("\n\n\n", at)
-    client.open(URI, text[:at] + (text[rest:] if rest >= 0 else ""))
-
-
 def _place(text: str, at: int) -> tuple[int, int]:
     before = text[:at]
     return before.count("\n"), at - (before.rfind("\n") + 1)
 
 
-def _until_suggestion(client: Client, started: float, line: int, column: int) -> float:
-    while not client.inline(URI, line, column)["items"]:
+def _until_suggestion(client: Client, started: float, uri: str, line: int, column: int) -> float:
+    while not client.inline(uri, line, column)["items"]:
         if time.perf_counter() - started > GIVE_UP_S:
             raise SystemExit("no suggestion came: is there a model? try --model")
     return _ms_since(started)
 
 
-def _type(client: Client, text: str, at: int, n_keys: int) -> tuple[list[float], int]:
+def _type(client: Client, uri: str, text: str, at: int, n_keys: int) -> tuple[list[float], int]:
     """Type `n_keys` characters of the file, one edit and one request for each."""
     times_ms, n_offered = [], 0
     for number in range(n_keys):
@@ -91,8 +94,8 @@ def _type(client: Client, text: str, at: int, n_keys: int) -> tuple[list[float],
         place: dict[str, Any] = {"line": line, "character": column}
         key = text[at + number]
         started = time.perf_counter()
-        client.change(URI, number + 2, {"range": {"start": place, "end": place}, "text": key})
-        result = client.inline(URI, *_place(text, at + number + 1))
+        client.change(uri, number + 2, {"range": {"start": place, "end": place}, "text": key})
+        result = client.inline(uri, *_place(text, at + number + 1))
         times_ms.append(_ms_since(started))
         n_offered += bool(result["items"])
     return times_ms, n_offered
