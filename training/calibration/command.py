@@ -199,8 +199,7 @@ def compare(
     parameters: RankerParameters,
 ) -> dict[str, Report]:
     """Return how all systems do on repositories that nothing was fitted on."""
-    if parameters.both is None:
-        raise ValueError("the network's part was not fitted")
+    assert parameters.both is not None, "fitted before it is compared"
     engine = collect(repositories, settings, backends, parameters)
     settings = settings._replace(longest_match=True)
     alone = collect(repositories, settings, [], parameters)

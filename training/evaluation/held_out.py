@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from assistant.source.languages import language_of
 from training.data.corpus import Document
+from training.data.filters import text_of
 from training.data.sources import open_source
 
 MIN_BYTES, MAX_BYTES = 200, 200_000  # of a file worth asking about
@@ -52,13 +53,9 @@ def held_out_files(folder: Path, *, languages: Collection[str] = ("python",)) ->
     ]
     files = []
     for entry, content in zip(entries, source.read(entries, max_bytes=MAX_BYTES), strict=True):
-        if content is None:
-            continue
-        try:
-            text = content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
-        except UnicodeDecodeError:
-            continue  # nobody types into such a file
-        files.append(Document(source=source.name, path=entry.path, text=text))
+        text = None if content is None else text_of(content)
+        if text is not None:  # nobody types into another file
+            files.append(Document(source=source.name, path=entry.path, text=text))
     return files
 
 

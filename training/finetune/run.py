@@ -221,13 +221,7 @@ def tune_recipe(
             checkpoint_s=60,
             validate_steps=0,
         ),
-        folder=FolderTable(
-            name=name,
-            languages=info.languages,
-            licence=info.licence,
-            suffix_tokens=info.suffix_tokens,
-            snippet_tokens=info.snippet_tokens,
-        ),
+        folder=FolderTable(name=name),
         stages=tuple(
             StageTable(tokens=size, shards=f"epoch-{epoch}") for epoch, size in enumerate(tokens)
         ),

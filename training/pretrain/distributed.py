@@ -242,15 +242,11 @@ class Group(NamedTuple):
             dist.all_reduce(value)
         return value
 
-    def sum(self, value: float, device: torch.device) -> float:
-        """Return the sum of a number over the processes."""
-        if self.size == 1:
-            return value
-        return self.add(torch.tensor(value, dtype=torch.float64, device=device)).item()
-
     def any(self, condition: bool, device: torch.device) -> bool:
         """Say in all processes whether it holds in one: signals and clocks differ between them."""
-        return self.sum(float(condition), device) > 0
+        if self.size == 1:
+            return condition
+        return self.add(torch.tensor(float(condition), device=device)).item() > 0
 
     def wait(self) -> None:
         """Go on when all processes are here."""

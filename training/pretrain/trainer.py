@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from model.config import ConfigError
 from model.device import Device, choose_device
 from model.gpt import GPT
-from training.data.shards import TokenIds
+from training.data.shards import ShardReader, TokenIds
 from training.errors import TrainingError
 from training.pretrain import checkpoint, distributed
 from training.pretrain.checkpoint import Checkpoint, RunProgress
@@ -33,14 +32,7 @@ from training.recipe import Recipe, recipe_hash
 
 # A CPU compiles for a minute or two; a run of so many operations takes twenty or more.
 LONG_RUN_FLOPS = 2e14
-
-
-class Rows(Protocol):
-    """Rows of T + 1 token ids: a `training.data.shards.ShardReader`, or an array."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> TokenIds: ...
+Rows = ShardReader | TokenIds  # of T + 1 token ids each
 
 
 class Batches:

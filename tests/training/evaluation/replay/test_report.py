@@ -97,11 +97,6 @@ def test_report_is_json_and_holds_no_code() -> None:
     assert "abc" not in text.replace("0123456789abcdef", "")
 
 
-def test_nothing_measured_is_an_error() -> None:
-    with pytest.raises(ValueError, match="nothing was measured"):
-        report_of(Measured())
-
-
 def test_table_says_what_there_is() -> None:
     shown = format_report(report_of(measured()))
     assert "nano on owner/lib: 40 cursors in 4 later commits" in shown
