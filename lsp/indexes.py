@@ -220,7 +220,9 @@ class WorkspaceIndexes:
         settings = self._settings
         assert settings is not None
         try:
-            updater = self._open_updater(folder.path, settings, self._progress())
+            shown = _ShownProgress(self._ask, self._send)
+            report = shown.report if self._shows_progress else lambda *_: None
+            updater = self._open_updater(folder.path, settings, report)
         except Exception as error:  # noqa: BLE001  suggestions go on without an index
             log.warning("index: not available: %s", describe(error))
             return
@@ -235,11 +237,6 @@ class WorkspaceIndexes:
             folder.is_gone = True
             if folder.updater is not None:
                 folder.updater.stop()
-
-    def _progress(self) -> Callable[[int, int], None]:
-        if not self._shows_progress:
-            return lambda *_: None
-        return _ShownProgress(self._ask, self._send).report
 
 
 class _ShownProgress:

@@ -87,7 +87,9 @@ class Protocol(LanguageServerProtocol):
             return
         if message is not None:
             self.handle_message(message)
-            self._forget_done()
+            # Of notifications that are dealt with pygls keeps something, for ever.
+            for key in [key for key, future in self._request_futures.items() if future.done()]:
+                del self._request_futures[key]
 
     # --- reading
 
@@ -190,12 +192,6 @@ class Protocol(LanguageServerProtocol):
     def _handle_cancel_notification(self, msg_id: Any) -> None:
         if isinstance(msg_id, int | str):  # it is not checked where it is read
             super()._handle_cancel_notification(msg_id)
-
-    def _forget_done(self) -> None:
-        """Drop what pygls keeps of notifications that are dealt with."""
-        done = [key for key, future in self._request_futures.items() if future.done()]
-        for key in done:
-            del self._request_futures[key]
 
     @lsp_method(types.EXIT)
     def lsp_exit(self, *_: object) -> None:  # type: ignore[override]

@@ -21,12 +21,8 @@ from typing import Any
 from assistant.cli.command import DONE, FAILED, CommandParser, agrees, run_command
 from assistant.errors import AssistantError
 from assistant.git import GitError
-from model.config import ConfigError
 from model.extras import how_to_add
-from model.folder import ModelFolderError
 from model.runtime import RuntimeLoadError
-from model.tokenizer import TokenizerError
-from training.errors import TrainingError
 
 # command -> step -> (module with `main(argv) -> int`, one line of help)
 STEPS: dict[str, dict[str, tuple[str, str]]] = {
@@ -57,13 +53,8 @@ _TAKES_STEP = frozenset({"training.pretrain.command"})  # one parser for both st
 Report = dict[str, Any]
 Arguments = argparse.Namespace
 # What a user can cause and mend; each says how in one line.
-OWN_MISTAKES: tuple[type[Exception], ...] = (
-    TrainingError, ConfigError, ModelFolderError, RuntimeLoadError, TokenizerError, GitError,
-    json.JSONDecodeError,
-)  # fmt: skip
 MISTAKES = tuple(
-    (kind, FAILED)
-    for kind in (ModelFolderError, RuntimeLoadError, AssistantError, GitError, OSError, ValueError)
+    (kind, FAILED) for kind in (RuntimeLoadError, AssistantError, GitError, ValueError)
 )
 
 
@@ -125,7 +116,7 @@ def report_mistakes(name: str, work: Callable[[], object]) -> int:
         work()
         return DONE
 
-    return run_command(name, done, *((kind, FAILED) for kind in OWN_MISTAKES))
+    return run_command(name, done, *MISTAKES)
 
 
 def existing_folder(text: str) -> Path:

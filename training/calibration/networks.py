@@ -186,7 +186,8 @@ def fit_languages(
     shown = [each for each in choices if each.has_text]
     by_family: dict[tuple[str, ...], list[RankedChoice]] = {}
     for each in shown:
-        by_family.setdefault(family_of(each.language), []).append(each)
+        family = next((names for names in FAMILIES if each.language in names), (each.language,))
+        by_family.setdefault(family, []).append(each)
     overall = _fit_line(shown, start.get(OTHERS, (1.0, 0.0)))
     fitted = {
         name: _fit_line(its, start.get(name, overall))
@@ -195,11 +196,6 @@ def fit_languages(
     }
     foreign = [each for each in shown if each.language not in FAMILIES[0]]
     return {**start, OTHERS: _fit_line(foreign, start.get(OTHERS, overall)), **fitted}
-
-
-def family_of(language: str) -> tuple[str, ...]:
-    """Return the names of the languages that are fitted together with this one."""
-    return next((names for names in FAMILIES if language in names), (language,))
 
 
 def _fit_line(choices: Sequence[RankedChoice], start: tuple[float, float]) -> tuple[float, float]:
