@@ -143,17 +143,16 @@ def guard_stdio() -> Channel:
         except OSError:  # a terminal that has gone
             return b""
 
+    def write(data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(sink, view) :]
+
     def close() -> None:
         os.close(source)
         os.close(sink)
 
-    return Channel(read, lambda data: _write_all(sink, data), close)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    return Channel(read, write, close)
 
 
 def _tcp_client(address: str) -> Channel:

@@ -82,11 +82,8 @@ def read_greeting(params: Mapping[str, Any]) -> Greeting:
 
 def choose_encoding(offered: object) -> str:
     """Return the first encoding that the client offers and we know."""
-    for name in offered if isinstance(offered, list) else ():
-        for encoding in ENCODINGS:
-            if name == encoding:
-                return encoding
-    return DEFAULT_ENCODING
+    names = offered if isinstance(offered, list) else []
+    return next((name for name in names if name in ENCODINGS), DEFAULT_ENCODING)
 
 
 def _is_initialize(value: dict[str, Any]) -> bool:

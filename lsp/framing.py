@@ -71,9 +71,7 @@ class MessageReader:
     def next(self) -> bytes | Malformed | None:
         """Return the next body, what was wrong instead of one, or None at the end."""
         length = self._length()
-        if not isinstance(length, int):
-            return length
-        return self._body(length)
+        return self._body(length) if isinstance(length, int) else length
 
     def put_back(self, body: bytes) -> None:
         """Search `body`, which was no JSON, for a message that a wrong length swallowed."""

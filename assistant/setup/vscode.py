@@ -7,7 +7,6 @@ comments and trailing commas: a key is put in or out, everything else stays as i
 import contextlib
 import json
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from assistant.setup.change import SetupError, SetupPlan, read_config
@@ -40,7 +39,8 @@ FLAVOURS = {
 def vscode(machine: Machine, command: list[str], *, editor: str = "vscode") -> SetupPlan:
     """Plan the setting that names our program; say how the extension is installed."""
     flavour = FLAVOURS[editor]
-    path = _settings_file(machine, flavour)
+    base = machine.application_folder if flavour.extension_folder else machine.data_home
+    path = base / flavour.settings_folder / "User" / "settings.json"
     program = find_program(machine) if len(command) > 2 else command[0]
     lines = f'"{PATH_KEY}": {json.dumps(str(program))}\n'
     plan = SetupPlan(path=path, lines=lines, notes=_notes(machine, flavour))
@@ -80,21 +80,12 @@ def take_out(text: str) -> str:
 
 def is_extension_installed(machine: Machine, flavour: Flavour) -> bool:
     """Say whether our extension is in the editor's folder."""
-    folder = _extensions(machine, flavour)
+    folder = machine.home / flavour.extension_folder / "extensions"
+    if not flavour.extension_folder:
+        folder = machine.data_home / flavour.settings_folder / "extensions"
     return folder.is_dir() and any(
         entry.name.startswith(f"{EXTENSION}-") for entry in folder.iterdir() if entry.is_dir()
     )
-
-
-def _settings_file(machine: Machine, flavour: Flavour) -> Path:
-    base = machine.application_folder if flavour.extension_folder else machine.data_home
-    return base / flavour.settings_folder / "User" / "settings.json"
-
-
-def _extensions(machine: Machine, flavour: Flavour) -> Path:
-    if not flavour.extension_folder:
-        return machine.data_home / flavour.settings_folder / "extensions"
-    return machine.home / flavour.extension_folder / "extensions"
 
 
 def _notes(machine: Machine, flavour: Flavour) -> tuple[str, ...]:

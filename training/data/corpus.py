@@ -80,7 +80,7 @@ class SplitWriter:
 
 
 class Split:
-    """The documents of one split, mapped into memory: `len`, `split[i]`, `text_bytes(i)`."""
+    """The documents of one split, mapped into memory: `len`, `split[i]`."""
 
     def __init__(self, folder: Path, split: str = "train") -> None:
         read_manifest(folder)
@@ -114,7 +114,8 @@ class Split:
 
     def __getitem__(self, index: int) -> Document:
         source, path = self._places[index]
-        return Document(source=source, path=path, text=self.text_bytes(index).decode("utf-8"))
+        text = self._texts[int(self.offsets[index]) : int(self.offsets[index + 1])]
+        return Document(source=source, path=path, text=text.decode("utf-8"))
 
     def __iter__(self) -> Iterator[Document]:
         return (self[i] for i in range(len(self)))
@@ -127,10 +128,6 @@ class Split:
                 self._numbers[name].append(number)
         documents = (self[number] for number in self._numbers.get(source, ()))
         return ((document.path, document.text) for document in documents)
-
-    def text_bytes(self, index: int) -> bytes:
-        """Return the UTF-8 bytes of document `index`."""
-        return self._texts[int(self.offsets[index]) : int(self.offsets[index + 1])]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

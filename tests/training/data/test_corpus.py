@@ -33,7 +33,6 @@ def test_documents_come_back(folder: Path) -> None:
     split = Split(folder)
     expected = [Document(source="o/n", path=path, text=text) for path, text in TEXTS.items()]
     assert list(split) == expected
-    assert split.text_bytes(1) == TEXTS["naïve.py"].encode()
 
 
 def test_files_of_one_repository_are_found(tmp_path: Path) -> None:
