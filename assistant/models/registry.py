@@ -75,16 +75,6 @@ def _make(folder: Path) -> None:
     check_folder(folder)
 
 
-def _tighten(folder: Path) -> None:
-    """Take from all others what they may do with a model folder."""
-    if os.name == "nt":
-        return
-    for path in folder.iterdir():
-        if not path.is_symlink():
-            path.chmod(0o700 if path.is_dir() else 0o600)
-    folder.chmod(0o700)
-
-
 def _copy(source: Path, target: Path) -> None:
     """Copy a model folder's files to `target`, the owner's alone; it is whole or not there."""
     with publish_folder(target, replace=False) as aside:
@@ -296,7 +286,8 @@ class Registry:
     def _take_in(self, source: Path, name: str) -> None:
         """Put a folder at its place: by a rename, or from another disk by a copy and a rename."""
         target = self.folder / name
-        _tighten(source)
+        for path in open_to_others(source):
+            path.chmod(0o700 if path.is_dir() else 0o600)
         try:
             source.rename(target)
         except OSError as error:
