@@ -48,6 +48,7 @@ def suffix_overlap(place: CursorSite, text: str) -> RuleResult:
         return RuleResult(text)
     n_closers = _n_retyped(place, text, rest)
     is_code = bool(rest[n_closers:].strip("".join(AUTO_CLOSED)))
+    is_code |= n_closers == 0 and rest[0] in _TAIL and len(rest.strip()) > 1  # `: "",`
     said = text.rstrip()
     for shared in (rest, rest.strip()):
         if is_code and said.endswith(shared) and _is_border(said, len(said) - len(shared)):

@@ -223,6 +223,8 @@ def test_lines_below_are_not_said_again(source, text, path, expected):
         ('s = """|"""\n', 'Say it."""', "a.py", ('Say it."""', 3)),
         ("/// `|`\nfn f() {}\n", "``", "a.rs", ("``", 1)),
         ('s = """\na\n"|"\n', '"".format(x)', "a.py", ('"".format(x)', 1)),
+        ('ema|: "",\n', 'il: "",', "a.vue", ("il", 0)),
+        ("if: ${{ needs.x.maint| }}\n", "ainer }}", "a.yml", ("ainer", 0)),
         ("let x: Vec<|>\n", "Vec<u8>> = f(|a| -> b);", "a.rs", ("Vec<u8>> = f(|a| -> b);", 1)),
         ("<Button|></Button>\n", ' kind="a">', "a.tsx", (' kind="a">', 1)),
         ("if (a->b|> c)\n", "->d", "a.c", ("->d", 0)),
