@@ -143,7 +143,8 @@ class TokenTable:
     def beginning_with(self, head: bytes) -> Ids:
         """Return the ids of the ordinary tokens whose bytes begin with `head`."""
         first = bisect_left(self._keys, head)
-        last = bisect_right(self._keys, head, lo=first, key=lambda data: data[: len(head)])
+        after = _successor(head)
+        last = len(self._keys) if after is None else bisect_left(self._keys, after, lo=first)
         return self._ids[first:last]
 
     def inside(self, rest: bytes) -> Ids:
@@ -154,3 +155,9 @@ class TokenTable:
             first = bisect_left(self._keys, head)
             runs.append(self._ids[first : bisect_right(self._keys, head, lo=first)])
         return np.concatenate(runs) if runs else self._ids[:0]
+
+
+def _successor(head: bytes) -> bytes | None:
+    """Return the smallest bytes above all that begin with `head`; None if there are none."""
+    stripped = head.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
