@@ -224,7 +224,7 @@ def offer_lines(
             beliefs=ranking.beliefs(MAX_BELIEFS),
         )
         offer = Offer(suggestion, result.edit, result.verdicts)
-        offers.setdefault((final, result.edit.end), offer)
+        offers.setdefault(("".join(final.split()), result.edit.end), offer)  # blanks are no choice
     return list(offers.values())
 
 

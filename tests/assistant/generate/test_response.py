@@ -133,6 +133,14 @@ def test_who_asks_for_several_gets_distinct_ones_however_unsure() -> None:
     assert {"ute(1)", "ute(2)"} <= set(texts)
 
 
+def test_of_texts_that_differ_in_blanks_alone_who_asks_for_several_gets_one() -> None:
+    lines = ["ute(alpha, beta)", "ute(alpha,beta)", "ute(gamma)"]
+    found = engine(lines, parameters(gate={}, gate_bias=UNSURE)).complete(request(n=5))
+    texts = ["".join(each.text.split()) for each in found]
+    assert {"ute(alpha,beta)", "ute(gamma)"} <= set(texts)
+    assert len(texts) == len(set(texts))
+
+
 def test_what_was_not_sure_enough_is_asked_again_once_more_is_typed() -> None:
     made = engine(["ute(1)"], parameters(gate={}, gate_bias=UNSURE))
     first = made.respond(request())
