@@ -19,5 +19,14 @@ def cpu_s(work: Callable[[], object], times: int) -> float:
 
 
 def growth(work: Callable[[int], object], size: int) -> float:
-    """Return how many times as long `work(LONGER * size)` takes as `work(size)`."""
-    return cpu_s(lambda: work(LONGER * size), 1) / max(cpu_s(lambda: work(size), 2), 1e-4)
+    """Return how many times as long `work(LONGER * size)` takes as `work(size)`.
+
+    A neighbour that empties the caches makes it look longer: then it is measured again.
+    """
+    least = float("inf")
+    for _ in range(3):
+        long_s, short_s = cpu_s(lambda: work(LONGER * size), 1), cpu_s(lambda: work(size), 2)
+        least = min(least, long_s / max(short_s, 1e-4))
+        if least < LINEAR:
+            break
+    return least

@@ -56,5 +56,8 @@ def test_every_editor_gets_that_command(name: str) -> None:
 
 def test_editors_that_start_a_program_clear_the_variable() -> None:
     editors = Path(__file__).parents[2] / "editors"
-    assert "PYTHONPATH: ''" in (editors / "vscode" / "src" / "server.ts").read_text()
+    code = editors / "vscode" / "src"
+    assert "ENVIRONMENT = { PYTHONPATH: '' }" in (code / "locate.ts").read_text()
+    for name in ("server.ts", "reports.ts", "terminals.ts"):  # lsp, doctor, tune
+        assert re.search(r"env: [^\n]*ENVIRONMENT", (code / name).read_text()), name
     assert "PYTHONPATH = ''" in (editors / "neovim/lua/foretype/server.lua").read_text()
