@@ -503,6 +503,15 @@ Return nil without a server."
   (foretype--clear-edit)
   (foretype--request "workspace/executeCommand" '(:command "foretype.dismissNextEdit") #'ignore))
 
+;; Where C-g meets Emacs in a process filter (another server's long answer, say), it ends that with
+;; a quit, and its key is never looked up.
+(defun foretype--on-quit (data &rest _)
+  "Dismiss what is shown, where DATA is a quit that came to the top."
+  (when (eq (car data) 'quit)
+    (with-current-buffer (window-buffer)
+      (cond (foretype--is-showing (foretype-dismiss))
+            (foretype--is-edit-showing (foretype-dismiss-edit))))))
+
 (defvar foretype-mode-map (make-sparse-keymap) "Holds the menu of `foretype-mode'.")
 
 (easy-menu-define nil foretype-mode-map "Menu of `foretype-mode'."
@@ -526,6 +535,7 @@ Return nil without a server."
   (if foretype-mode
       (progn
         (setq foretype--text-tick (buffer-chars-modified-tick))
+        (add-function :before command-error-function #'foretype--on-quit)
         (add-hook 'post-command-hook #'foretype--after-command nil t)
         (add-hook 'change-major-mode-hook #'foretype--off nil t) ; it forgets what is drawn
         ;; The server may have come while something was typed.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conformance import CALL, START
-from tests.e2e.test_emacs import InEmacs, need, type_timeout, wait_for_edit
+from tests.e2e.emacs import InEmacs, need, type_timeout, wait_for_edit
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

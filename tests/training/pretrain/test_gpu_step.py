@@ -79,7 +79,7 @@ def test_logits_of_a_micro_batch_never_stand_whole() -> None:
 @pytest.mark.timeout(900)  # a minute of compiling, more beside others
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
 # Where another test has met distutils first, torch brings in setuptools behind it.
-@pytest.mark.filterwarnings("ignore:Distutils was imported before Setuptools")
+@pytest.mark.filterwarnings("ignore::UserWarning:_distutils_hack")
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
 def test_compiled_step_has_the_losses_of_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # no pool that stays
