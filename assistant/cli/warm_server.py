@@ -53,7 +53,6 @@ def serve(descriptor: int, idle_s: float = IDLE_S) -> None:
                     with lock(str(home)):
                         return _close(listener, place, inode)
                 connection.sendall(_run(head, data, engines))
-            os.chdir(home)
 
 
 def _close(listener: socket.socket, place: Path, inode: int) -> None:
@@ -93,12 +92,16 @@ def _run(head: list[str], data: bytes, engines: "KeptEngines") -> bytes:
     """Be the process that asks while the command runs; return its exit code and its output."""
     _, folder, encoding, is_terminal, n_words, *rest = head
     words, environment = rest[: int(n_words)], rest[int(n_words) :]
-    os.chdir(folder)
     os.environ.clear()
     os.environ.update(dict(line.split("=", 1) for line in environment))
     sys.stdin = io.TextIOWrapper(io.BytesIO(data))
     out, error = (_Stream(encoding, is_terminal=bool(is_terminal)) for _ in range(2))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error), plain_output():
+    with (
+        contextlib.chdir(folder),  # left before who asked is told
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(error),
+        plain_output(),
+    ):
         try:
             code = complete.main(["complete", *words], engine_for=engines.engine_for)
         except SystemExit as end:  # after --help

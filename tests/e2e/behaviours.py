@@ -20,6 +20,7 @@ from tests.e2e.conformance import (
     UnsupportedError,
     holds,
     see,
+    see_what_is_sure,
 )
 from tests.e2e.offline import without_network
 from tests.waiting import wait_for
@@ -292,7 +293,7 @@ def many_documents(editor: Editor) -> None:
         editor.fresh(f"many_{number}.py", START + b"n = %d\n" % number)
         if number in (0, 6, 11):
             editor.type("result = vo")
-            see(editor, CALL[2:])
+            see_what_is_sure(editor, CALL[2:])
 
 
 def crash(editor: Editor) -> None:

@@ -135,6 +135,11 @@ def see(editor: Editor, ghost: str, seconds: float = 30) -> None:
         raise AssertionError(f"{error}; {told}") from None
 
 
+def see_what_is_sure(editor: Editor, text: str) -> None:
+    """Wait for a beginning of `text`: how much is sure depends on what the index has read."""
+    wait_for(lambda: (ghost := editor.ghost()) and text.startswith(ghost), f"part of {text!r}", 30)
+
+
 def holds(editor: Editor, end: str) -> None:
     """Wait until the buffer ends like this."""
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.behaviours import BEHAVIOURS
-from tests.e2e.conformance import CALL, START, Behaviour, judge
+from tests.e2e.conformance import CALL, START, Behaviour, judge, see_what_is_sure
 from tests.e2e.emacs import CLIENTS, InEmacs, need, type_timeout, wait_for_edit
 from tests.waiting import wait_for
 
@@ -87,8 +87,7 @@ def test_emacs_says_why_and_shows_less(scripted: tuple[str, InEmacs]) -> None:
     wait_for(told, "the reason", pause_s=1)
     driven.fresh("less.py", START)
     driven.type("result = vo")
-    # How much of it is sure depends on whether the index has read the files.
-    wait_for(lambda: driven.ghost() and CALL[2:].startswith(driven.ghost()), "what is sure")
+    see_what_is_sure(driven, CALL[2:])
 
 
 # An answer of another program that takes two seconds to read.
