@@ -2,6 +2,8 @@
 
 import shutil
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -75,16 +77,18 @@ def test_logits_of_a_micro_batch_never_stand_whole() -> None:
     assert found.largest < rows * 64 * vocab_size / 3
 
 
+def losses(*, compiled: bool) -> list[float]:
+    run = Trainer(small_recipe(compile=compiled), open_rows)
+    return [run.step() for _ in range(6)]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # a minute of compiling, more beside others
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
-# Where another test has met distutils first, torch brings in setuptools behind it.
-@pytest.mark.filterwarnings("ignore::UserWarning:_distutils_hack")
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
 def test_compiled_step_has_the_losses_of_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # no pool that stays
-    losses = []
-    for compiled in (False, True):
-        run = Trainer(small_recipe(compile=compiled), open_rows)
-        losses.append([run.step() for _ in range(6)])
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool that stays
+    # In a process of its own: torch brings in setuptools, which fails where another test has met
+    # the standard library's distutils.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        found = fresh.submit(losses, compiled=True).result()
+    assert found == pytest.approx(losses(compiled=False), rel=1e-4)
