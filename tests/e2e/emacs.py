@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,8 @@ class InEmacs:
                 self._run("send-keys", "-l", "\\;" if key == ";" else key)
 
     def press(self, action: str) -> None:
+        if KEYS[action] == ["C-g"]:
+            time.sleep(0.5)  # a look of ours that is not quite over would swallow it
         self._run("send-keys", *KEYS[action])
 
     def run_command(self, name: str) -> None:
